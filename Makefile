@@ -1,0 +1,63 @@
+# Every target makes its own virtual environment first, in .venv, from no more than make and Python 3.11 to 3.13.
+# PYTHON=/path/to/python3.12 says which Python .venv is made with.
+
+VENV := .venv
+READY := $(VENV)/.ready
+PYTEST := $(VENV)/bin/python -m pytest
+
+# Another environment that is active, or its packages, must not reach into ours.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+# What a Python must run without an error: a pyenv shim may stand on the PATH and fail, Debian leaves ensurepip out.
+# With -I, since make before 4.4 hands the caller's whole environment to $(shell).
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+CANDIDATES := python3.13 python3.12 python3.11 python3
+PYTHON ?= $(shell for name in $(CANDIDATES); do \
+	$$name -I -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$name && break; done)
+
+.PHONY: help demo test test-fast check format clean
+
+help:
+	@echo 'make demo       train on 1,797 handwritten digits, running out of memory on purpose'
+	@echo 'make test       all tests, but those that need a GPU'
+	@echo 'make test-fast  the tests without real training: under a minute'
+	@echo 'make check      ruff, mypy and the import contracts'
+	@echo 'make format     let ruff format the code and mend what it can'
+	@echo 'make clean      remove .venv and all caches'
+
+demo: $(READY)
+	@$(VENV)/bin/autofit demo
+
+test: $(READY)
+	$(PYTEST) -m 'not gpu'
+
+test-fast: $(READY)
+	$(PYTEST) -m 'not gpu and not slow'
+
+# Without its cache: that keeps a module that an unchanged file imported before it existed as an import of `autofit`.
+check: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
+
+format: $(READY)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/pip:
+	@"$(PYTHON)" -I -c '$(SUITABLE)' >/dev/null 2>&1 || { echo "autofit needs Python 3.11 to 3.13 with venv; tried: \
+	$(or $(PYTHON),$(CANDIDATES)). Install one (Debian, Ubuntu: apt install python3 python3-venv) \
+	or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+
+# Done again only when pyproject.toml changes.
+$(READY): pyproject.toml | $(VENV)/bin/pip
+	@echo 'Installing autofit into $(VENV), once; with TensorFlow this takes a minute or more'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@

@@ -1,0 +1,62 @@
+"""autofit: train image classifiers without ever losing the run to memory.
+
+    import autofit
+    result = autofit.run("photos/", backbone="ResNet50", epochs=10)
+
+The names are lazy: importing autofit loads neither TensorFlow, Keras nor NumPy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autofit.api import probe, resume, run
+    from autofit.errors import (
+        AutofitError,
+        DoesNotFitError,
+        InterruptedRunError,
+        StorageError,
+        TrainingFailedError,
+        UserError,
+    )
+    from autofit.finished_run import Result
+    from autofit.worker.images import ImageSequence
+
+__all__ = [
+    "AutofitError",
+    "DoesNotFitError",
+    "ImageSequence",
+    "InterruptedRunError",
+    "Result",
+    "StorageError",
+    "TrainingFailedError",
+    "UserError",
+    "probe",
+    "resume",
+    "run",
+]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ImageSequence": "autofit.worker.images",
+    "Result": "autofit.finished_run",
+    "probe": "autofit.api",
+    "resume": "autofit.api",
+    "run": "autofit.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in __all__:
+        raise AttributeError(f"module 'autofit' has no attribute {name!r}")
+    if sys.platform == "win32":
+        raise OSError("autofit runs on Linux (and, best effort, macOS): on Windows use WSL 2")
+    return getattr(importlib.import_module(_HOMES.get(name, "autofit.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,52 @@
+"""Which images train and which validate, and in which order. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from array import array
+from collections.abc import Sequence
+from itertools import repeat
+
+Classes = Sequence[list[str]]
+"""Paths by class number."""
+
+
+def stratified_split(classes: Classes, share: float, seed: int) -> tuple[Classes, Classes]:
+    """Part each class into training and validation.
+
+    Each class is ordered by a hash of the seed and the path, and its first images are for validation. So the split
+    needs no random state, files added to one class leave all others as they were, and few of that class change sides.
+
+    Args:
+        classes: paths by class number; with a share above 0 each class has two or more.
+        share: of each class, 0 <= share < 1, for validation; above 0 both sides keep at least one image of each class.
+        seed: another seed, another split.
+    """
+
+    def place(path: str) -> bytes:
+        return hashlib.blake2b(f"{seed}:{path}".encode(errors="surrogateescape"), digest_size=8).digest()
+
+    training, validation = [], []
+    for paths in classes:
+        held_out = _held_out_count(len(paths), share)
+        ordered = sorted(paths, key=place) if held_out else paths
+        validation.append(ordered[:held_out])
+        training.append(ordered[held_out:])
+    return training, validation
+
+
+def in_order(classes: Classes) -> tuple[list[str], array[int]]:
+    """All paths sorted, with the class number of each."""
+    paths: list[str] = []
+    labels = array("i")
+    # merging sorted classes takes no memory for a million (path, label) pairs at once
+    streams = [zip(sorted(each), repeat(number)) for number, each in enumerate(classes)]
+    for path, number in heapq.merge(*streams):
+        paths.append(path)
+        labels.append(number)
+    return paths, labels
+
+
+def _held_out_count(count: int, share: float) -> int:
+    return min(max(round(count * share), 1), count - 1) if share else 0

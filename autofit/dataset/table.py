@@ -1,0 +1,72 @@
+"""The lines of a CSV file, each with its number, so that a damaged one can be named."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from autofit.dataset.found import shown
+from autofit.errors import UserError
+
+SHOWN_HEADER_CHARACTERS = 80
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Give each row as the number of its first line and its cells under `columns`, in their order.
+
+    The file is UTF-8, with or without a byte order mark; other bytes, as Linux allows in names, come as surrogates.
+    Other columns and blank lines are passed over.
+
+    Raises:
+        UserError: the file cannot be read or is no CSV with these columns, or a line is damaged: it has more or fewer
+            cells than the header, an empty cell under `columns`, or a broken quotation.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+            yield from _rows_of(stream, path, columns)
+    except OSError as error:
+        raise UserError(f"{shown(path)} cannot be read: {error.strerror}") from None
+
+
+def damaged(path: Path, line: int, problem: str) -> UserError:
+    """The error that names a damaged line."""
+    return UserError(f"{shown(path)}, line {line}: {problem}; correct this line")
+
+
+def _rows_of(stream: TextIO, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(stream, strict=True)  # else an open quotation mark would swallow the rest of the file
+    header = _header(reader, path, columns)
+    positions = [header.index(column) for column in columns]
+    line = reader.line_num + 1
+    try:
+        for cells in reader:
+            if cells:
+                _require_whole(cells, header, positions, path, line)
+                yield line, [cells[position] for position in positions]
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise damaged(path, line, str(error)) from None
+
+
+def _header(reader: Iterator[list[str]], path: Path, columns: Sequence[str]) -> list[str]:
+    try:
+        header = next(reader, [])
+    except csv.Error:
+        header = []
+    if any(header.count(column) != 1 for column in columns):
+        first_line = ",".join(header)[:SHOWN_HEADER_CHARACTERS]
+        raise UserError(
+            f"{shown(path)} is no CSV file with the columns {','.join(columns)}: its first line is {first_line!r}; "
+            "give an image folder or a UTF-8 CSV file with that header"
+        )
+    return header
+
+
+def _require_whole(cells: list[str], header: list[str], positions: list[int], path: Path, line: int) -> None:
+    if len(cells) != len(header):
+        raise damaged(path, line, f"{len(cells)} cells where the header has {len(header)}")
+    for position in positions:
+        if not cells[position]:
+            raise damaged(path, line, f"the {header[position]} is empty")

@@ -1,0 +1,58 @@
+"""The digits of the demo, unpacked from one sheet into a folder of photos like a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+PHOTO_PIXELS = 32
+
+_SHEET = Path(__file__).with_name("digits.png")
+_LABELS = Path(__file__).with_name("digits.txt")
+_COLUMNS = 45
+_PITCH_PIXELS = 10
+_MARGIN_PIXELS = 1
+
+
+def write_photos(folder: Path) -> None:
+    """Write the 1,797 digits under `folder` as grey PNG files of 32x32 pixels, in one subfolder a class, "0" to "9".
+
+    Photos that are already there are kept, so a second call costs nothing and a call that was cut short is finished.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    missing = {index: path for index, path in _photo_paths(folder) if not path.exists()}
+    if not missing:
+        return
+    for label in "0123456789":
+        (folder / label).mkdir(parents=True, exist_ok=True)
+    partial = folder / ".partial.png"  # renamed when whole, so that a photo that exists is a whole one
+    with Image.open(_SHEET) as sheet:
+        for index, path in missing.items():
+            _photo(sheet, index).save(partial, compress_level=1)
+            partial.replace(path)
+
+
+def _photo_paths(folder: Path) -> Iterator[tuple[int, Path]]:
+    labels = _LABELS.read_text(encoding="ascii").replace("\n", "")
+    for index, label in enumerate(labels):
+        yield index, folder / label / f"{index:04d}.png"
+
+
+def _photo(sheet: Image.Image, index: int) -> Image.Image:
+    return sheet.crop(_tile(index)).resize((PHOTO_PIXELS, PHOTO_PIXELS), Image.Resampling.BILINEAR)
+
+
+def _tile(index: int) -> tuple[int, int, int, int]:
+    """Where a digit stands on the sheet: left, top, right, bottom, without its margin."""
+    row, column = divmod(index, _COLUMNS)
+    left, top = column * _PITCH_PIXELS, row * _PITCH_PIXELS
+    return (
+        left + _MARGIN_PIXELS,
+        top + _MARGIN_PIXELS,
+        left + _PITCH_PIXELS - _MARGIN_PIXELS,
+        top + _PITCH_PIXELS - _MARGIN_PIXELS,
+    )

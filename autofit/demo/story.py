@@ -1,0 +1,81 @@
+"""The demo: a real out-of-memory, caught in front of the user, and a model at the end of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from autofit.api import probe, run
+from autofit.demo.data import PHOTO_PIXELS, write_photos
+from autofit.errors import TrainingFailedError
+from autofit.finished_run import Result
+from autofit.probe.records import ProbeReport
+from autofit.report.progress import ProgressView
+from autofit.sizes import format_size
+
+NETWORK: Final = "autofit.demo.network:digit_network"
+BATCH_SIZE: Final = 128
+EPOCHS: Final = 12
+PLENTY_BYTES: Final = 4 * 10**9
+SHARE_OF_THE_BATCH: Final = 0.6
+"""The run gets the memory of this share of its first batch: it must run out once, and has room after one halving."""
+
+
+def tell(folder: Path, view: ProgressView) -> Result:
+    """Unpack the digits, train on them under a limit that is too small, and return the finished run.
+
+    oneDNN is switched off: where its convolutions find no room for their scratch memory they end the worker instead of
+    raising. autofit gets over that too, with a new attempt, but the demo shows the error itself being caught.
+
+    Raises:
+        AutofitError: the run did not end well.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    photos = folder / "digits"
+    view.message("unpacking 1,797 handwritten digits (UCI Machine Learning Repository, CC BY 4.0)")
+    write_photos(photos)
+    view.message("measuring what a small network needs for them")
+    limit_bytes = too_small_a_limit(_measure(view))
+    view.message(
+        f"training {BATCH_SIZE} images at a time under a limit of {format_size(limit_bytes)}, "
+        f"which is too little on purpose: watch it run out of memory and go on"
+    )
+    return run(
+        photos,
+        model=NETWORK,
+        image_size=PHOTO_PIXELS,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        memory_limit=limit_bytes,
+        run_dir=_next_run_dir(folder),
+        view=view,
+    )
+
+
+def _measure(view: ProgressView) -> ProbeReport:
+    return probe(
+        model=NETWORK,
+        image_size=PHOTO_PIXELS,
+        num_classes=10,
+        memory_limit=PLENTY_BYTES,
+        max_batch=BATCH_SIZE,
+        view=view,
+    )
+
+
+def too_small_a_limit(report: ProbeReport) -> int:
+    """The limit in bytes under which a part of the first batch fits: what the process needs besides, and that part."""
+    model = report.memory_model
+    if model is None:
+        raise TrainingFailedError("the demo could not measure its network: no trial has fitted")
+    besides = report.memory_limit_bytes - report.allocator_limit_bytes
+    return int(besides + model.base_bytes + model.bytes_per_image * BATCH_SIZE * SHARE_OF_THE_BATCH)
+
+
+def _next_run_dir(folder: Path) -> Path:
+    """A new run directory each time: a second demo is a second run."""
+    number = 1
+    while (path := folder / f"run-{number}").exists():
+        number += 1
+    return path

@@ -1,0 +1,47 @@
+"""Every error that autofit raises on purpose.
+
+Each is one line: what happened, which value, what to do. `cli.py` alone turns them into exit codes.
+
+    AutofitError
+    ├── UserError            exit 2   bad input or usage; nothing was started, nothing is lost
+    ├── DoesNotFitError      exit 3   not even the smallest size fits, after all that was tried
+    ├── TrainingFailedError  exit 4   failed for a reason that is not memory
+    │   └── StorageError     exit 4   the disk is full or broken; the last checkpoint is kept
+    └── InterruptedRunError  exit 130 asked to stop; the run can be resumed
+"""
+
+from __future__ import annotations
+
+
+class AutofitError(Exception):
+    """Base of all errors that autofit raises on purpose."""
+
+    exit_code = 4
+
+
+class UserError(AutofitError):
+    """Something the user gave cannot be used: the message names it and says what to do."""
+
+    exit_code = 2
+
+
+class DoesNotFitError(AutofitError):
+    """Not even one image at a time fits into the memory there is."""
+
+    exit_code = 3
+
+
+class TrainingFailedError(AutofitError):
+    """The run ended for a reason that is not memory."""
+
+    exit_code = 4
+
+
+class StorageError(TrainingFailedError):
+    """The run directory cannot be written: a full disk or an input/output error."""
+
+
+class InterruptedRunError(AutofitError):
+    """The run was asked to stop, has committed what it had, and can be resumed."""
+
+    exit_code = 130

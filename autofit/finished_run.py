@@ -1,0 +1,179 @@
+"""A run that has ended, to work with: its history, what happened, its model, and predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autofit.errors import UserError
+from autofit.plan import RunRecord
+from autofit.prediction import predict_paths
+from autofit.process.inline import InlineLauncher
+from autofit.process.launch import Launcher, ProcessLauncher
+from autofit.process.messages import OomEvent, QuarantinedImage
+from autofit.report.progress import progress_view
+from autofit.report.text import run_summary
+from autofit.result import AttemptRecord, ResultRecord
+from autofit.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LEAST_PROBABILITY = 1e-7
+"""Keras's epsilon: probabilities are kept this far from 0 in the loss."""
+
+
+class Result:
+    """What `autofit.run()` returns.
+
+    Attributes:
+        run_dir: the run directory.
+        record: the content of `result.json`.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        """Open a run directory.
+
+        Raises:
+            UserError: it holds no run that has ended.
+        """
+        self._files = RunDirectory(Path(run_dir).expanduser().absolute())
+        self.run_dir = self._files.path
+        try:
+            self.record = ResultRecord.load(self._files.result)
+            self._run = RunRecord.load(self._files.run)
+        except FileNotFoundError:
+            raise UserError(f"{self.run_dir} holds no run that has ended: autofit resume {self.run_dir}") from None
+        except ValueError as error:
+            raise UserError(f"{self.run_dir} cannot be read: {error}") from None
+
+    @property
+    def status(self) -> str:
+        """`completed`, `failed` or `interrupted`."""
+        return self.record.status
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Each metric's value at the end of each epoch, as `keras.callbacks.History.history` has it."""
+        return self.record.history
+
+    @property
+    def attempts(self) -> list[AttemptRecord]:
+        """The lives of the training worker, in their order."""
+        return self.record.attempts
+
+    @property
+    def oom_events(self) -> list[OomEvent]:
+        """The out-of-memory errors that were caught and got over."""
+        return self.record.oom_events
+
+    @property
+    def quarantined(self) -> list[QuarantinedImage]:
+        """The images that could not be decoded, and why."""
+        return self.record.quarantined
+
+    @property
+    def result_changed(self) -> bool:
+        """Whether running out of memory had a part in the result."""
+        return self.record.result_changed
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 of all weights at the end of the last epoch, in model order."""
+        return self.record.weights_sha256
+
+    @property
+    def labels(self) -> list[str]:
+        """The class names, in the order of the model's outputs."""
+        return list(self._run.data.class_names)
+
+    @property
+    def model_path(self) -> Path:
+        """Where the best epoch's model lies; it opens with plain `keras.models.load_model`."""
+        return self._files.model
+
+    @cached_property
+    def model(self) -> Any:
+        """The best epoch's model, a `keras.Model` that takes raw 0..255 images; loads Keras into this process."""
+        from autofit.worker.saved import load_saved_model  # noqa: PLC0415 - the bridge to Keras, crossed on request
+
+        return load_saved_model(self.model_path)
+
+    def summary(self) -> str:
+        """What happened, in words."""
+        here, path = Path.cwd(), self.model_path
+        shown = path.relative_to(here) if path.is_relative_to(here) else path
+        return run_summary(self.record, labels=self.labels, model_path=shown)
+
+    def predict(self, paths: str | Path | Iterable[str | Path]) -> np.ndarray:
+        """Predict images in a worker process, decoded by the recipe of training.
+
+        Args:
+            paths: one file or several.
+
+        Returns:
+            Probabilities, float32 `(n, classes)`; a row of NaN for an image that cannot be read.
+
+        Raises:
+            AutofitError: it could not be done; the message says why.
+        """
+        return self._predict([paths] if isinstance(paths, (str, Path)) else list(paths))
+
+    def evaluate(self, paths: Iterable[str | Path], labels: Iterable[str | int]) -> dict[str, float]:
+        """Loss (cross-entropy) and accuracy on images with known labels; unreadable images are left out.
+
+        Args:
+            paths: files.
+            labels: a class name or class number for each.
+
+        Raises:
+            UserError: lengths differ, or a label is unknown.
+        """
+        import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+        files, numbers = list(paths), [self._class_number(label) for label in labels]
+        if len(files) != len(numbers):
+            raise UserError(f"there are {len(files)} paths and {len(numbers)} labels: give one label for each path")
+        rows, truth = self._predict(files), np.asarray(numbers)
+        readable = ~np.isnan(rows).any(axis=1)
+        rows, truth = rows[readable], truth[readable]
+        if not len(rows):
+            raise UserError("none of these images can be read")
+        likelihood = np.clip(rows[np.arange(len(rows)), truth], LEAST_PROBABILITY, 1.0)
+        return {
+            "accuracy": float((rows.argmax(axis=1) == truth).mean()),
+            "loss": float(-np.log(likelihood).mean()),
+        }
+
+    def _predict(self, paths: Sequence[str | Path]) -> np.ndarray:
+        inline = self._run.options.isolation == "inline"
+        launcher: Launcher = InlineLauncher() if inline else ProcessLauncher()
+        with progress_view() as view:
+            rows, unreadable = predict_paths(
+                self.model_path,
+                self._run.options.image_size,
+                [str(path) for path in paths],
+                launcher=launcher,
+                view=view,
+            )
+            for image in unreadable:
+                view.message(f"cannot be read and was left out: {image.path} ({image.reason})")
+        return rows
+
+    def _class_number(self, label: str | int) -> int:
+        names = self.labels
+        if isinstance(label, str) and label in names:
+            return names.index(label)
+        if not isinstance(label, str) and 0 <= int(label) < len(names):
+            return int(label)
+        raise UserError(f"label {label!r} is not one of this model's classes: {', '.join(names[:10])}")
+
+    def to_json(self) -> str:
+        """The content of `result.json`."""
+        return json.dumps(json.loads(self.record.to_json()), indent=2)
+
+    def __repr__(self) -> str:
+        return f"<autofit.Result {self.status}, {len(self.history.get('loss', []))} epochs, {self.run_dir}>"

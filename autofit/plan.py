@@ -1,0 +1,174 @@
+"""From a request, its images, a machine and a probe to a plan: pure, and fixed in `run.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from autofit.backbones import ModelSpec
+from autofit.dataset import ImageIndex
+from autofit.errors import UserError
+from autofit.hardware import Hardware
+from autofit.options import GIVEN_FUNCTION, Options
+from autofit.probe.records import ProbeReport, Workload
+from autofit.process.job import MemoryBudget, ModelSource, TrainingPlan
+from autofit.records import Record
+from autofit.schedule import auto_batch_size, auto_micro_batch_size
+from autofit.sizes import format_size
+
+LEAST_PROCESS_BYTES = 700 * 10**6
+"""Under this no worker starts on a CPU: TensorFlow 2.21 alone has 660 MB resident after its import."""
+
+SHARE_FOR_BATCH_NORMALIZATION = 0.75
+"""Where the micro-batch is part of the result it must not shrink, so it takes at most this share of what was feasible."""
+
+LEAST_BUFFER_BYTES = 32 * 2**20
+BATCHES_IN_FLIGHT = 3
+MOST_PROBED_BATCH = 4096
+
+
+class DataRecord(Record):
+    """What was found of the images; they are listed in `samples.csv`."""
+
+    root: str
+    class_names: list[str]
+    train_count: int
+    validation_count: int
+    skipped_files: int
+    fingerprint: str
+
+
+class RunRecord(Record):
+    """The content of `run.json`: the request, validated, and the plan."""
+
+    schema_: Literal["autofit/run/1"] = Field("autofit/run/1", alias="schema")
+    options: Options
+    has_callbacks: bool
+    data: DataRecord
+    plan: TrainingPlan
+    started: float
+
+
+def data_record(index: ImageIndex) -> DataRecord:
+    """What `run.json` keeps of an index."""
+    return DataRecord(
+        root=index.root,
+        class_names=list(index.class_names),
+        train_count=index.train_count,
+        validation_count=index.validation_count,
+        skipped_files=index.skipped_files,
+        fingerprint=index.fingerprint(),
+    )
+
+
+def model_source(options: Options, num_classes: int) -> ModelSource:
+    """Where a worker gets the network."""
+    given = options.model == GIVEN_FUNCTION
+    return ModelSource(
+        spec=ModelSpec(
+            backbone=options.backbone,
+            weights=options.weights,
+            image_size=options.image_size,
+            trainable=options.trainable,
+            hidden_units=options.hidden_units,
+            dropout=options.dropout,
+            seed=options.seed,
+        ),
+        reference=None if given else options.model,
+        sent=given,
+        num_classes=num_classes,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+    )
+
+
+def workload(options: Options, num_classes: int) -> Workload:
+    """What a probe of this request measures."""
+    return Workload(
+        backbone=options.backbone or options.model or "",
+        image_size=options.image_size,
+        num_classes=num_classes,
+        trainable=options.trainable,
+        weights=options.weights,
+        hidden_units=options.hidden_units,
+        dropout=options.dropout,
+        optimizer=options.optimizer,
+    )
+
+
+def memory_budget(options: Options, machine: Hardware, largest_batch: int) -> MemoryBudget:
+    """What a worker may use: the given limit, or what the machine has free.
+
+    Raises:
+        UserError: the limit is under what the bare process needs.
+    """
+    given = options.memory_limit_bytes
+    if given is not None and machine.device == "cpu" and given < LEAST_PROCESS_BYTES:
+        raise UserError(
+            f"memory_limit {format_size(given)} is under what the bare process needs "
+            f"(TensorFlow alone takes about {format_size(LEAST_PROCESS_BYTES)}): give 1GB or more"
+        )
+    free = machine.device_free_bytes or machine.device_memory_bytes or 0
+    has = free if machine.device == "gpu" else machine.host_available_bytes
+    height, width = options.image_size
+    return MemoryBudget(
+        device=machine.device,
+        limit_bytes=given or has,
+        is_given=given is not None,
+        buffer_bytes=max(LEAST_BUFFER_BYTES, BATCHES_IN_FLIGHT * largest_batch * height * width * 3),
+    )
+
+
+def limited_by(options: Options, machine: Hardware) -> str:
+    """In a few words, which limit counts."""
+    return "--memory-limit" if options.memory_limit_bytes else machine.limited_by
+
+
+def needs_probe(options: Options) -> bool:
+    """Whether a size is left to be found."""
+    return options.batch_size is None and options.batch_schedule is None
+
+
+def largest_useful_batch(options: Options, train_count: int) -> int:
+    """The largest size at once that a training of so many images could use: there is no use in probing beyond it."""
+    return options.micro_batch_size or auto_batch_size(MOST_PROBED_BATCH, train_count)
+
+
+def training_plan(options: Options, train_count: int, probe: ProbeReport | None, machine: Hardware) -> TrainingPlan:
+    """Fix the sizes: what was asked for, and the probe's answers for the rest."""
+    first, last = _batch_sizes(options, train_count, probe)
+    return TrainingPlan(
+        epochs=options.epochs,
+        first_batch_size=first,
+        last_batch_size=last,
+        micro_batch_size=_micro_batch_size(options, max(first, last), probe),
+        seed=options.seed,
+        class_weight=options.class_weight,
+        early_stopping=options.early_stopping,
+        checkpoint_seconds=options.checkpoint_seconds,
+        checkpoint_steps=options.checkpoint_steps,
+        audit=options.audit,
+        replay=options.replay,
+        threads=max(2, machine.cores),
+    )
+
+
+def _batch_sizes(options: Options, train_count: int, probe: ProbeReport | None) -> tuple[int, int]:
+    if options.batch_schedule is not None:
+        return options.batch_schedule
+    if options.batch_size is not None:
+        return options.batch_size, options.batch_size
+    size = auto_batch_size(probe.recommended_batch if probe else 1, train_count)
+    return size, size
+
+
+def _micro_batch_size(options: Options, batch_size: int, probe: ProbeReport | None) -> int:
+    if options.micro_batch_size is not None:
+        return min(options.micro_batch_size, batch_size)
+    if probe is None:
+        return batch_size
+    bound = probe.recommended_batch
+    if options.trainable == "all" and options.weights == "none":
+        bound = min(bound, int(SHARE_FOR_BATCH_NORMALIZATION * probe.largest_feasible_batch))
+    return auto_micro_batch_size(batch_size, bound)

@@ -1,0 +1,75 @@
+"""How much memory a batch takes: a straight line through what was measured.
+
+Peak memory under TensorFlow's BFC allocator is nearly linear in the batch: weights and their like once, activations for
+each image. Nearly: MobileNetV2 needs a quarter less than linear from 128 images on, and cuDNN's workspaces make steps
+and dips. So the line is fitted where it will be used, at the largest sizes, and says how well it fits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+UNBOUNDED_BATCH = 2**31 - 1  # more images than any device holds: what a flat line answers
+ROUNDING_IMAGES = 1e-6  # sums of floats leave an exact line a hair short of its last whole image
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryModel:
+    """Allocator bytes as a line over the batch; the same fields as the record in `probe.json`.
+
+    Attributes:
+        base_bytes: what a batch of no images would take. Negative where the peak grows faster than the batch.
+        bytes_per_image: what one more image takes; never negative.
+        max_relative_error: the largest `|predicted - measured| / measured` over the points that made the line. One or
+            two sizes are met exactly, so there it is 0 and says nothing.
+    """
+
+    base_bytes: float
+    bytes_per_image: float
+    max_relative_error: float
+
+    def predict(self, batch: int) -> float:
+        """Peak bytes of a batch of this many images."""
+        return self.base_bytes + self.bytes_per_image * batch
+
+    def largest_batch(self, limit_bytes: float) -> int:
+        """The largest batch predicted to stay within the limit: 0 where not even one image does."""
+        images = (limit_bytes - self.base_bytes) / max(self.bytes_per_image, 1.0)
+        return max(0, min(UNBOUNDED_BATCH, math.floor(images + ROUNDING_IMAGES)))
+
+
+def fit(points: Sequence[tuple[int, int]]) -> MemoryModel:
+    """The line of weighted least squares through measured `(batch, peak_bytes)`, each weighted by its batch squared.
+
+    With weights `w`, weighted means `x̄` and `ȳ`: `slope = Σ w (x - x̄)(y - ȳ) / Σ w (x - x̄)²`, `base = ȳ - slope x̄`
+    (P. R. Bevington, Data Reduction and Error Analysis for the Physical Sciences, ch. 6). Weights grow with the batch
+    because the line is used just above the largest size measured, and the peak is straight only locally.
+
+    Where the sizes give no upward line (a single size, or noise and dips that point down), all bytes are laid on the
+    images and the base is 0. That is pessimistic for every larger size: what is really base is then paid per image.
+
+    Raises:
+        ValueError: there is no point.
+    """
+    if not points:
+        raise ValueError("a memory model needs at least one measured size, not 0: run a trial that fits")
+    weights = [float(batch) ** 2 for batch, _ in points]
+    batch_mean = _mean([batch for batch, _ in points], weights)
+    peak_mean = _mean([peak for _, peak in points], weights)
+    spread = sum(w * (batch - batch_mean) ** 2 for w, (batch, _) in zip(weights, points, strict=True))
+    shared = sum(w * (b - batch_mean) * (p - peak_mean) for w, (b, p) in zip(weights, points, strict=True))
+    slope = shared / spread if spread > 0 and shared > 0 else peak_mean / batch_mean
+    return _with_error(peak_mean - slope * batch_mean, slope, points)
+
+
+def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
+    return sum(w * value for w, value in zip(weights, values, strict=True)) / sum(weights)
+
+
+def _with_error(base_bytes: float, bytes_per_image: float, points: Sequence[tuple[int, int]]) -> MemoryModel:
+    """The model with its largest relative error over the points; a peak of no bytes has no relative error."""
+    line = MemoryModel(base_bytes, bytes_per_image, max_relative_error=0.0)
+    errors = [abs(line.predict(batch) - peak) / peak for batch, peak in points if peak > 0]
+    return MemoryModel(base_bytes, bytes_per_image, max(errors, default=0.0))

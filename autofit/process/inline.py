@@ -1,0 +1,78 @@
+"""Running the worker inside this process, for where no other process can be started.
+
+It runs on a thread of its own, so the supervisor watches it as it watches a process. It cannot be killed, and takes this
+process with it where the kernel runs out of memory: promises 2, 7 and 10 do not hold here.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from pathlib import Path
+
+from autofit.errors import UserError
+from autofit.process.launch import Exit, Payload, Worker
+from autofit.process.messages import Request
+from autofit.run_directory import AttemptDirectory
+
+WHAT_INLINE_CANNOT = (
+    "isolation='inline': training runs inside this process, so kill -9 or a host out-of-memory ends this process too"
+)
+
+
+def refuse_memory_limit(*, device: str, limit_is_given: bool) -> None:
+    """TensorFlow reads the allocator's limit once; where it is loaded already, a limit would be a promise not kept.
+
+    Raises:
+        UserError: a limit was given on a CPU, inline, with TensorFlow loaded.
+    """
+    if limit_is_given and device == "cpu" and "tensorflow" in sys.modules:
+        raise UserError(
+            "memory_limit cannot be kept with isolation='inline' once TensorFlow is loaded: "
+            "use isolation='process', or restart Python and call autofit first"
+        )
+
+
+class InlineLauncher:
+    """Starts the worker's attempt on a thread."""
+
+    isolated = False
+
+    def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
+        """Start the attempt; the lock is already held by this process."""
+        del lock_fd
+        return _InlineWorker(attempt.path, payload)
+
+
+class _InlineWorker:
+    def __init__(self, attempt_path: Path, payload: Payload | None) -> None:
+        self._requests: queue.Queue[Request | None] = queue.Queue()
+        self._exit: Exit | None = None
+        self._thread = threading.Thread(target=self._run, args=(attempt_path, payload), name="autofit-worker", daemon=True)
+        self._thread.start()
+
+    def _run(self, attempt_path: Path, payload: Payload | None) -> None:
+        code = 1
+        try:
+            from autofit.worker.attempt import run_attempt  # noqa: PLC0415 - the bridge to TensorFlow, crossed only here
+
+            code = run_attempt(attempt_path, self._requests, lambda: payload)
+        finally:
+            self._exit = Exit(code)
+
+    def poll(self) -> Exit | None:
+        return self._exit
+
+    def send(self, request: Request) -> None:
+        self._requests.put(request)
+
+    def kill(self) -> None:
+        """A thread cannot be killed: ask it to leave and wait for the step it is in."""
+        self._requests.put(Request(leave="interrupted"))
+        self._thread.join()
+
+    def close(self) -> None:
+        self._requests.put(None)
+        if self._exit is None:
+            self.kill()

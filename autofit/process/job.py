@@ -1,0 +1,125 @@
+"""`job.json`, what a worker is to do, and `outcome.json`, how that ended."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from autofit.backbones import ModelSpec
+from autofit.process.messages import OomEvent, QuarantinedImage, Trial, Verdict
+from autofit.records import Record
+
+
+class MemoryBudget(Record):
+    """What a worker may use.
+
+    On a CPU `limit_bytes` bounds the resident size of the worker and its children, and the allocator gets what
+    `rest_bytes` (everything outside the allocator, where it was measured before) leaves. On a GPU it bounds device memory.
+    `is_given` is false where the limit is only what the machine has.
+    """
+
+    device: Literal["cpu", "gpu"]
+    limit_bytes: int
+    is_given: bool
+    rest_bytes: int | None = None
+    buffer_bytes: int = 256 * 2**20
+
+
+class ModelSource(Record):
+    """Where the network comes from: autofit's own builder, an importable function, or one sent along with the job."""
+
+    spec: ModelSpec
+    reference: str | None = None
+    sent: bool = False
+    num_classes: int
+    optimizer: str
+    learning_rate: float
+
+
+class TrainingPlan(Record):
+    """The sizes and settings that a run was started with: the same wherever it is resumed."""
+
+    epochs: int
+    first_batch_size: int
+    last_batch_size: int
+    micro_batch_size: int
+    seed: int
+    class_weight: Literal["none", "balanced"]
+    early_stopping: int | None
+    checkpoint_seconds: float | None
+    checkpoint_steps: int | None
+    audit: bool
+    replay: str | None
+    threads: int
+
+
+class TrainJob(Record):
+    """Train from the newest checkpoint, or from the start, to the last epoch."""
+
+    kind: Literal["train"] = "train"
+    run_dir: str
+    data_root: str
+    class_names: list[str]
+    plan: TrainingPlan
+    micro_batch_size: int
+    launched_at: float
+    stop_at: float | None = None
+
+
+class TrialsJob(Record):
+    """Run the trials that are asked for over the control pipe."""
+
+    kind: Literal["trials"] = "trials"
+
+
+class PredictJob(Record):
+    """Predict images with a saved model; the probabilities go to `predictions.npy` in the attempt's folder."""
+
+    kind: Literal["predict"] = "predict"
+    model_path: str
+    paths_file: str
+    image_size: tuple[int, int]
+    batch_size: int
+    threads: int
+
+
+class Job(Record):
+    """The content of `job.json`."""
+
+    schema_: Literal["autofit/job/1"] = Field("autofit/job/1", alias="schema")
+    attempt: int
+    source: ModelSource | None
+    memory: MemoryBudget
+    import_paths: list[str] = []
+    isolated: bool = True
+    work: TrainJob | TrialsJob | PredictJob = Field(discriminator="kind")
+
+
+class Outcome(Record):
+    """The content of `outcome.json`: the verdict in the worker's own words, which decides where it exists.
+
+    `retry` says whether another attempt could end otherwise. `epoch` and `step` count from zero.
+    """
+
+    schema_: Literal["autofit/outcome/1"] = Field("autofit/outcome/1", alias="schema")
+    verdict: Verdict
+    cause: str = ""
+    traceback: str = ""
+    epoch: int = 0
+    step: int = 0
+    micro_batch_size: int = 0
+    weights_sha256: str | None = None
+
+
+class Event(Record):
+    """One line of `events.jsonl`; one of the fields says what happened."""
+
+    oom: OomEvent | None = None
+    quarantined: QuarantinedImage | None = None
+    trial: Trial | None = None
+    message: str | None = None
+    result_changed: bool = False
+    rest_bytes: int | None = None
+    allocator_bytes: int | None = None
+    seconds_to_first_step: float | None = None

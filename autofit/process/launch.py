@@ -1,0 +1,172 @@
+"""Starting a worker in a process of its own, and the one interface that both launchers share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from autofit.errors import UserError
+from autofit.process.messages import Request
+from autofit.run_directory import AttemptDirectory
+
+CONTROL_FD = "AUTOFIT_CONTROL_FD"
+PAYLOAD_FD = "AUTOFIT_PAYLOAD_FD"
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What crosses as Python objects, for as long as the parent lives: a model function and Keras callbacks."""
+
+    model: Callable[..., Any] | None = None
+    callbacks: Sequence[Any] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a worker's life ended, seen from outside: `code` as `Popen.returncode` gives it, negative for a signal."""
+
+    code: int
+
+    @property
+    def signal_name(self) -> str | None:
+        """The name of the signal that ended it, such as `SIGKILL`."""
+        if self.code >= 0:
+            return None
+        try:
+            return signal.Signals(-self.code).name
+        except ValueError:
+            return f"signal {-self.code}"
+
+
+class Worker(Protocol):
+    """A worker that was started."""
+
+    def poll(self) -> Exit | None:
+        """How it ended, or None while it runs."""
+
+    def send(self, request: Request) -> None:
+        """Ask it for something; ignored where it has ended."""
+
+    def kill(self) -> None:
+        """End it at once, with everything that it started."""
+
+    def close(self) -> None:
+        """Release what belongs to it in this process."""
+
+
+class Launcher(Protocol):
+    """Starts workers. The supervisor cannot tell one launcher from another."""
+
+    isolated: bool
+
+    def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
+        """Start a worker on the attempt's `job.json`."""
+
+
+class ProcessLauncher:
+    """The default: a fresh interpreter in a session of its own, so that whatever kills it does not kill us.
+
+    Never forked (a notebook may hold CUDA) and never through a shell. `-P` keeps the folder it starts in, and a
+    `numpy.py` that may lie there, out of its imports.
+    """
+
+    isolated = True
+
+    def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
+        """Start `python -P -m autofit.worker ATTEMPT_DIR`."""
+        control_read, control_write = os.pipe()
+        with contextlib.ExitStack() as ours:
+            ours.callback(os.close, control_read)
+            inherited = [control_read] + ([] if lock_fd is None else [lock_fd])
+            environment = {
+                **os.environ,
+                CONTROL_FD: str(control_read),
+                "KERAS_BACKEND": "tensorflow",
+                "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # NVML's order, so that an index means the same GPU to both
+            }
+            if payload is not None:
+                sent = ours.enter_context(_anonymous_file(_pickled(payload)))
+                environment[PAYLOAD_FD] = str(sent.fileno())
+                inherited.append(sent.fileno())
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "autofit.worker", str(attempt.path)],
+                cwd=attempt.path,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=ours.enter_context(attempt.stdout.open("ab")),
+                stderr=ours.enter_context(attempt.stderr.open("ab")),
+                pass_fds=inherited,
+                start_new_session=True,
+            )
+        return _ProcessWorker(process, control_write)
+
+
+def _pickled(payload: Payload) -> bytes:
+    """The payload by value, also what was defined in a notebook cell.
+
+    Raises:
+        UserError: it holds something that cannot leave this process.
+    """
+    import cloudpickle  # noqa: PLC0415 - only a run with a function or callbacks of its own needs it
+
+    try:
+        return bytes(cloudpickle.dumps(payload))
+    except Exception as error:  # whatever an object's own pickling raises
+        raise UserError(f"model or callbacks cannot be sent to the worker ({error}): use isolation='inline'") from error
+
+
+def _anonymous_file(payload: bytes) -> tempfile._TemporaryFileWrapper[bytes]:
+    """A file without a name: the worker inherits it, and it is gone with the processes that hold it."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    file.write(payload)
+    file.flush()
+    file.seek(0)
+    return file  # type: ignore[return-value]
+
+
+class _ProcessWorker:
+    def __init__(self, process: subprocess.Popen[bytes], control: int) -> None:
+        self._process = process
+        self._control = control
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> Exit | None:
+        code = self._process.poll()
+        return None if code is None else Exit(code)
+
+    def send(self, request: Request) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._control, (request.model_dump_json() + "\n").encode())
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # what the worker itself may have started
+            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._control >= 0:
+            os.close(self._control)
+            self._control = -1
+
+
+def import_paths_for(function_given: bool, working_folder: Path) -> list[str]:
+    """Where the worker may look for a user's own module: last, so that nothing there hides an installed package."""
+    if not function_given:
+        return []
+    ours = [str(Path(entry or working_folder).resolve()) for entry in sys.path]
+    return list(dict.fromkeys([str(working_folder.resolve()), *ours]))

@@ -1,0 +1,84 @@
+"""The base of every record that is saved as JSON or crosses a process boundary.
+
+A record is frozen, refuses unknown fields, and is read from disk only under a size bound and with the schema it names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+MAX_RECORD_BYTES = 64 * 2**20
+
+
+class Record(BaseModel):
+    """A frozen record; subclasses that are files of their own give it a `schema_` field, written as `"schema"`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", populate_by_name=True)
+
+    def to_json(self) -> str:
+        """The record as indented JSON, aliases applied."""
+        return self.model_dump_json(indent=2, by_alias=True) + "\n"
+
+    def save(self, path: Path) -> None:
+        """Write the record so that a reader sees the old file or the new one, never a part."""
+        write_atomically(path, self.to_json().encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a record back.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is too large, no JSON, of another schema, or breaks a field's bounds; one line.
+        """
+        size = path.stat().st_size
+        if size > MAX_RECORD_BYTES:
+            raise ValueError(f"{path.name} has {size} bytes, more than the {MAX_RECORD_BYTES} a record may have")
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise ValueError(f"{path.name} is not a valid {cls.__name__}: {first_problem(error)}") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem of a validation, in one line."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write to a temporary name in the same folder, fsync, rename, fsync the folder."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes 0600; a run directory is read by others too
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def append_json_line(stream: Any, value: dict[str, Any]) -> None:
+    """Write one value as one line of JSON and hand it to the kernel."""
+    stream.write(json.dumps(value, separators=(",", ":"), allow_nan=True) + "\n")
+    stream.flush()

@@ -1,0 +1,101 @@
+"""Figures, names and verdicts as a person reads them: the smallest pieces that every report is made of. Pure.
+
+Records count epochs, steps and the like from zero; people read them from one.
+"""
+
+from __future__ import annotations
+
+from autofit.process.messages import OomEvent, Phase, Trial, Verdict
+from autofit.result import AttemptRecord
+
+BAR_CELLS = 12
+OUT_OF_MEMORY = {Verdict.DEVICE_OOM, Verdict.HOST_OOM}
+
+TRIAL_WORDS = {
+    Verdict.FITS: "fits",
+    Verdict.DEVICE_OOM: "out of memory",
+    Verdict.HOST_OOM: "out of host memory",
+    Verdict.TIMEOUT: "too slow",
+}
+ATTEMPT_WORDS = {
+    Verdict.DEVICE_OOM: "ran out of device memory",
+    Verdict.HOST_OOM: "ran out of host memory",
+    Verdict.TIMEOUT: "took too long",
+    Verdict.HUNG: "stopped responding",
+    Verdict.YIELDED: "left before host memory ran out",
+    Verdict.STORAGE: "could not write to the disk",
+    Verdict.USER_ERROR: "met something it cannot use",
+    Verdict.INTERRUPTED: "was interrupted",
+}
+PHASE_WORDS = {  # of the phases that are not steps of an epoch
+    Phase.WEIGHTS: "while loading the weights",
+    Phase.BUILD: "while building the model",
+    Phase.TRACE: "while tracing",
+    Phase.PROBE: "while probing",
+    Phase.SAVE: "while saving",
+    Phase.PREDICT: "while predicting",
+}
+
+
+def printable(text: str) -> str:
+    """The text on one line, with everything a terminal would act on (escapes, line ends, direction marks) written out.
+
+    Names of files come from strangers: one could clear the screen or make a line read as another.
+    """
+    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
+
+
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """`1 image`, `2 images`, `1,200 images`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def bytes_words(size_bytes: float) -> str:
+    """Bytes as `1.41 GB` or `85 MB`; GB is 10^9 bytes."""
+    return f"{size_bytes / 1e9:.2f} GB" if abs(size_bytes) >= 1e8 else f"{size_bytes / 1e6:.3g} MB"  # noqa: PLR2004
+
+
+def duration_words(seconds: float) -> str:
+    """Seconds as `0.4 s`, `42 s`, `3 min 20 s` or `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 10:  # noqa: PLR2004 - from ten on a tenth says nothing
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes_left} min"
+    return f"{minutes} min {rest} s" if minutes else f"{whole} s"
+
+
+def metric_words(value: float) -> str:
+    """A metric's value to three decimals, or two significant digits where those would hide it."""
+    return f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:.3f}"  # noqa: PLR2004
+
+
+def bar(share: float, cells: int = BAR_CELLS) -> str:
+    """A bar filled by a share from 0 to 1; told from its rest without colour."""
+    filled = round(min(max(share, 0.0), 1.0) * cells)
+    return "█" * filled + "░" * (cells - filled)
+
+
+def place(event: OomEvent) -> str:
+    """Where in the run an out-of-memory happened, counted from one."""
+    if event.phase in PHASE_WORDS:
+        return PHASE_WORDS[event.phase]
+    if event.phase is Phase.VALIDATE:
+        return f"while validating epoch {event.epoch + 1}"
+    return f"at epoch {event.epoch + 1}, step {event.step + 1}"
+
+
+def attempt_words(attempt: AttemptRecord) -> str:
+    """How and where an attempt ended, as `crashed at epoch 2, step 7 with 32 images at once (SIGSEGV)`."""
+    how = ATTEMPT_WORDS.get(attempt.verdict, attempt.verdict)
+    cause = f" ({printable(attempt.cause)})" if attempt.cause else ""
+    size = attempt.micro_batch_size  # 0 where it ended before it had one
+    images = f" with {count_of(size, 'image')} at once" if size else ""
+    return f"{how} at epoch {attempt.epoch + 1}, step {attempt.step + 1}{images}{cause}"
+
+
+def trial_words(trial: Trial) -> str:
+    """A trial's verdict in a word or two."""
+    return TRIAL_WORDS.get(trial.verdict, trial.verdict.replace("_", " "))

@@ -1,0 +1,206 @@
+"""Every file of a run, named once; and the lock that keeps a run directory to one writer."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from autofit.errors import StorageError, UserError
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptDirectory:
+    """The files of one worker's life: `job.json` goes in, the others come out."""
+
+    path: Path
+
+    @property
+    def job(self) -> Path:
+        """What the worker is to do."""
+        return self.path / "job.json"
+
+    @property
+    def outcome(self) -> Path:
+        """How it ended, in the worker's own words."""
+        return self.path / "outcome.json"
+
+    @property
+    def record(self) -> Path:
+        """How it ended, in the supervisor's words; missing where the supervisor was killed as well."""
+        return self.path / "attempt.json"
+
+    @property
+    def progress(self) -> Path:
+        """The heartbeat."""
+        return self.path / "progress.jsonl"
+
+    @property
+    def memory(self) -> Path:
+        """The last sample of memory in use, for whoever must judge a sudden end."""
+        return self.path / "memory"
+
+    @property
+    def events(self) -> Path:
+        """What must not be lost with a killed worker: out-of-memory events, quarantined images, trials."""
+        return self.path / "events.jsonl"
+
+    @property
+    def stdout(self) -> Path:
+        """What Python code printed in the worker."""
+        return self.path / "stdout.log"
+
+    @property
+    def stderr(self) -> Path:
+        """What native libraries printed in the worker."""
+        return self.path / "stderr.log"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """Everything that one run reads and writes."""
+
+    path: Path
+
+    @property
+    def run(self) -> Path:
+        """The request, validated, and the plan."""
+        return self.path / "run.json"
+
+    @property
+    def probe(self) -> Path:
+        """The probe's report."""
+        return self.path / "probe.json"
+
+    @property
+    def samples(self) -> Path:
+        """The images in their order: index, path, label, split."""
+        return self.path / "samples.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The generations of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def audit(self) -> Path:
+        """The ledger: a line an applied update."""
+        return self.path / "audit.jsonl"
+
+    @property
+    def history(self) -> Path:
+        """One row an epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def model(self) -> Path:
+        """The best epoch's model, ready to use."""
+        return self.path / "model.keras"
+
+    @property
+    def labels(self) -> Path:
+        """The class names in the order of the model's outputs."""
+        return self.path / "labels.json"
+
+    @property
+    def report(self) -> Path:
+        """The page to look at."""
+        return self.path / "report.html"
+
+    @property
+    def result(self) -> Path:
+        """How the run ended."""
+        return self.path / "result.json"
+
+    def attempts(self) -> list[AttemptDirectory]:
+        """The attempts so far, oldest first."""
+        folder = self.path / "attempts"
+        names = sorted(entry.name for entry in folder.iterdir() if entry.name.isdigit()) if folder.is_dir() else []
+        return [AttemptDirectory(folder / name) for name in names]
+
+    def new_attempt(self) -> tuple[int, AttemptDirectory]:
+        """Make the folder of the next attempt; attempts count from one."""
+        earlier = self.attempts()
+        number = int(earlier[-1].path.name) + 1 if earlier else 1
+        path = self.path / "attempts" / f"{number:04d}"
+        path.mkdir(parents=True)
+        return number, AttemptDirectory(path)
+
+    def create(self) -> None:
+        """Make the directory itself.
+
+        Raises:
+            UserError: it cannot be made there.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"run directory {self.path} cannot be made ({error.strerror}): give another") from None
+
+
+NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+
+
+class RunLock:
+    """An advisory lock on a run directory, inherited by the worker, so that it is held until the last of them is gone.
+
+    `flock` belongs to the open file and not to the process: a worker that outlives its parent still holds it.
+    https://man7.org/linux/man-pages/man2/flock.2.html
+    """
+
+    def __init__(self, run_directory: RunDirectory) -> None:
+        self._path = run_directory.path / ".lock"
+        self._file = -1
+
+    def acquire(
+        self,
+        patience_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> RunLock:
+        """Take the lock, waiting a little for a worker whose parent was killed to notice and leave.
+
+        Raises:
+            UserError: another process works in this run directory.
+        """
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(f"run directory {self._path.parent} cannot be written: {error.strerror}") from None
+        deadline = clock() + patience_seconds
+        while not self._try():
+            if clock() >= deadline:
+                self.release()
+                raise UserError(f"run directory {self._path.parent} is in use by another process: wait for it or stop it")
+            sleep(0.1)
+        return self
+
+    def _try(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:  # a mounted drive may offer no locks; a run there is better than none
+            if error.errno not in NO_LOCKS_HERE:
+                raise
+        return True
+
+    def fileno(self) -> int:
+        """The descriptor that a worker inherits."""
+        return self._file
+
+    def release(self) -> None:
+        """Let go; the lock is free once no worker holds it either."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def __enter__(self) -> RunLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()

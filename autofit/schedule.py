@@ -1,0 +1,109 @@
+"""The rules for sizes: over epochs, after an out-of-memory, and where the user leaves them to autofit. All pure.
+
+A batch is what the optimizer sees, a micro-batch what the device sees at once. Epochs count from zero.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from autofit.errors import UserError
+
+SMALLEST_AUTO_BATCH = 8
+LEAST_AUTO_STEPS = 20  # updates in an epoch that a chosen batch size leaves, where the set is large enough
+
+
+def shrink(micro_batch_size: int) -> int:
+    """The micro-batch size after an out-of-memory: `max(1, micro // 2)`, autofit's own rule.
+
+    Halving reaches a size that fits in a logarithm of tries, and each failed try costs 10 s in TensorFlow's allocator.
+    """
+    return max(1, micro_batch_size // 2)
+
+
+def ramp(first: int, last: int, epoch: int, epochs: int) -> int:
+    """The batch size of an epoch: `first + round((last - first) * epoch / (epochs - 1))`; a single epoch has `first`.
+
+    The formula of `--batch-schedule A:B`. The rounding is Python's own `round`: a half goes to the even neighbour.
+    """
+    if epochs == 1:
+        return first
+    return first + round((last - first) * epoch / (epochs - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSchedule:
+    """Batch sizes over the epochs of a run: a ramp from `first` to `last`, or a constant where they are equal.
+
+    Attributes:
+        first: images in a batch of epoch 0, 1 or more.
+        last: images in a batch of epoch `epochs - 1` and of any later one, such as those of fine-tuning.
+        epochs: how many epochs the ramp takes, 1 or more.
+    """
+
+    first: int
+    last: int
+    epochs: int
+
+    @classmethod
+    def constant(cls, batch_size: int) -> BatchSchedule:
+        """The same batch size in every epoch."""
+        return cls(batch_size, batch_size, epochs=1)
+
+    @classmethod
+    def parse(cls, text: str, epochs: int) -> BatchSchedule:
+        """The ramp that a user wrote as `"A:B"`, over `epochs` epochs.
+
+        Raises:
+            UserError: the text is not two sizes of at least 1.
+        """
+        match = re.fullmatch(r"([0-9]{1,9}):([0-9]{1,9})", text)
+        first, last = map(int, match.groups()) if match else (0, 0)
+        if min(first, last) < 1:
+            raise UserError(f"batch schedule {text!r} is not two sizes of at least 1: write A:B, for example 32:16")
+        return cls(first, last, epochs)
+
+    def batch_size(self, epoch: int) -> int:
+        """Images in a batch of this epoch."""
+        return ramp(self.first, self.last, min(epoch, self.epochs - 1), self.epochs)
+
+    @property
+    def largest(self) -> int:
+        """The largest batch size of any epoch; of a single epoch, its own."""
+        return self.first if self.epochs == 1 else max(self.first, self.last)
+
+
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """Updates in an epoch, `ceil(samples / batch_size)`: the last batch may be shorter and is never dropped."""
+    return -(-samples // batch_size)
+
+
+def batch_bounds(samples: int, batch_size: int, position: int) -> Iterator[tuple[int, int]]:
+    """The `(start, stop)` of each batch in an epoch's order, from the cursor's position to the end of the epoch.
+
+    Together they are `range(position, samples)`, each place once, also where the position is no multiple of the size.
+    """
+    for start in range(position, samples, batch_size):
+        yield start, min(start + batch_size, samples)
+
+
+def auto_batch_size(recommended: int, training_images: int) -> int:
+    """The batch size where none was asked for: `max(8, 2 ** floor(log2(min(recommended, training_images // 20))))`.
+
+    autofit's own rule: the probe's recommendation, but at most a twentieth of the training set, so that an epoch has
+    updates to learn from. A set of under 8 images still gives 8: its only batch is shorter.
+    """
+    most = min(recommended, training_images // LEAST_AUTO_STEPS)
+    return max(SMALLEST_AUTO_BATCH, _power_of_two_within(most))
+
+
+def auto_micro_batch_size(batch_size: int, recommended: int) -> int:
+    """The micro-batch size where none was asked for: the batch size or the recommendation if smaller, 1 at least."""
+    return max(1, min(batch_size, recommended))
+
+
+def _power_of_two_within(bound: int) -> int:
+    """The largest power of two up to the bound; 0 below 1."""
+    return 1 << (bound.bit_length() - 1) if bound >= 1 else 0

@@ -1,0 +1,258 @@
+"""The attempt loop: launch, watch, classify, reschedule, resume.
+
+A run is one or more attempts. After each, `next_sizes` decides, from what is known about all of them, whether to go on and
+with which sizes. It is pure: the whole policy can be read, and tested, without a process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from autofit.checkpoints import CheckpointStore
+from autofit.errors import (
+    AutofitError,
+    DoesNotFitError,
+    InterruptedRunError,
+    StorageError,
+    TrainingFailedError,
+    UserError,
+)
+from autofit.plan import RunRecord, model_source
+from autofit.process.job import Event, Job, MemoryBudget, TrainJob
+from autofit.process.launch import Launcher, Payload
+from autofit.process.messages import OomEvent, Phase, Verdict
+from autofit.process.verdict import Ending
+from autofit.process.watch import Ended, View, watched
+from autofit.result import AttemptRecord
+from autofit.run_directory import AttemptDirectory, RunDirectory
+from autofit.schedule import BatchSchedule, shrink
+
+MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
+MEMORY_VERDICTS = {Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.YIELDED}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What changes from attempt to attempt. `rest_bytes` is what the worker measured outside the allocator."""
+
+    micro_batch_size: int
+    buffer_bytes: int
+    rest_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """One attempt as the policy sees it: how it ended, at which size, and whether a checkpoint moved on.
+
+    `reported` says that the worker itself named the end: an exception in Python, which would come again.
+    """
+
+    ending: Ending
+    sizes: Sizes
+    progressed: bool
+    reported: bool
+
+
+def next_sizes(past: Sequence[Attempted]) -> Sizes:
+    """The sizes of the next attempt.
+
+    Raises:
+        AutofitError: there is no use in another attempt; the class and the message say why.
+    """
+    last = past[-1]
+    verdict, cause = last.ending.verdict, last.ending.cause
+    _raise_if_final(verdict, cause, reported=last.reported)
+    stalled = _stalled(past)
+    if last.ending.ambiguous and stalled > 1 and past[-2].ending.ambiguous:
+        raise TrainingFailedError(f"the worker crashed again with a smaller micro-batch ({cause}): this is not memory")
+    if verdict is Verdict.DEVICE_OOM and last.sizes.micro_batch_size <= 1 and stalled > 1:
+        raise _does_not_fit(cause)
+    if stalled >= MOST_ATTEMPTS_WITHOUT_PROGRESS:
+        if verdict in MEMORY_VERDICTS:
+            raise _does_not_fit(cause)
+        raise TrainingFailedError(f"{stalled} attempts ended without progress, the last one: {cause}")
+    return _smaller(last.sizes, verdict)
+
+
+def _raise_if_final(verdict: Verdict, cause: str, *, reported: bool) -> None:
+    if verdict is Verdict.USER_ERROR:
+        raise UserError(cause)
+    if verdict is Verdict.STORAGE:
+        raise StorageError(cause)
+    if verdict is Verdict.INTERRUPTED:
+        raise InterruptedRunError(cause)
+    if verdict is Verdict.CRASHED and reported:
+        raise TrainingFailedError(cause)
+
+
+def _stalled(past: Sequence[Attempted]) -> int:
+    """How many attempts in a row, up to the last, have moved no checkpoint on."""
+    count = 0
+    for attempted in reversed(past):
+        if attempted.progressed:
+            break
+        count += 1
+    return count
+
+
+def _does_not_fit(cause: str) -> DoesNotFitError:
+    return DoesNotFitError(
+        f"not even one image at a time fits ({cause}): take a smaller image size, a smaller backbone or more memory"
+    )
+
+
+def _smaller(sizes: Sizes, verdict: Verdict) -> Sizes:
+    """Device memory shrinks the micro-batch, host memory the loader as well; an end that is not memory shrinks nothing."""
+    if verdict is Verdict.DEVICE_OOM:
+        return replace(sizes, micro_batch_size=shrink(sizes.micro_batch_size))
+    if verdict is Verdict.HOST_OOM:
+        return replace(
+            sizes, micro_batch_size=shrink(sizes.micro_batch_size), buffer_bytes=max(1, sizes.buffer_bytes // 2)
+        )
+    return sizes
+
+
+class Supervisor:
+    """Drives the attempts of one run to its end."""
+
+    def __init__(  # noqa: PLR0913 - the run, and the seams that tests replace
+        self,
+        files: RunDirectory,
+        record: RunRecord,
+        memory: MemoryBudget,
+        launcher: Launcher,
+        *,
+        view: View,
+        payload: Payload | None = None,
+        lock_fd: int | None = None,
+        import_paths: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._files, self._record, self._memory, self._launcher = files, record, memory, launcher
+        self._view, self._payload, self._lock_fd = view, payload, lock_fd
+        self._import_paths = list(import_paths)
+        self._clock, self._sleep = clock, sleep
+        self._store = CheckpointStore(files.checkpoints)
+        self._past: list[Attempted] = []
+        minutes = record.options.max_minutes
+        self._stop_at = None if minutes is None else time.time() + minutes * 60
+
+    def run(self) -> AutofitError | None:
+        """Attempt until the run is done; returns None then, else the reason why it is not."""
+        sizes = self._first_sizes()
+        while True:
+            number, directory = self._files.new_attempt()
+            before = self._cursor()
+            ended = self._attempt(number, directory, sizes)
+            attempted = Attempted(
+                ending=ended.ending,
+                sizes=_sizes_at_the_end(sizes, ended),
+                progressed=self._cursor() > before,
+                reported=ended.outcome is not None,
+            )
+            self._past.append(attempted)
+            if attempted.ending.verdict is Verdict.COMPLETED:
+                return None
+            try:
+                sizes = next_sizes(self._past)
+            except AutofitError as error:
+                return error
+            if attempted.ending.verdict in {Verdict.DEVICE_OOM, Verdict.HOST_OOM}:
+                _note_oom(number, directory, ended, attempted.sizes, sizes)
+            self._view.message(self._going_on(attempted, sizes))
+
+    def _first_sizes(self) -> Sizes:
+        """The plan's sizes, or where an earlier attempt had to make them smaller, those."""
+        state = self._store.latest_state() or {}
+        micro = int(state.get("micro_batch_size") or self._record.plan.micro_batch_size)
+        return Sizes(micro_batch_size=micro, buffer_bytes=self._memory.buffer_bytes, rest_bytes=self._memory.rest_bytes)
+
+    def _attempt(self, number: int, directory: AttemptDirectory, sizes: Sizes) -> Ended:
+        with watched(
+            self._job(number, sizes),
+            directory,
+            self._launcher,
+            view=self._view,
+            payload=self._payload,
+            lock_fd=self._lock_fd,
+            epochs=self._record.plan.epochs,
+            clock=self._clock,
+            sleep=self._sleep,
+        ) as worker:
+            ended = worker.run()
+        self._record_of(ended, sizes).save(directory.record)
+        return ended
+
+    def _job(self, number: int, sizes: Sizes) -> Job:
+        record = self._record
+        return Job(
+            attempt=number,
+            source=model_source(record.options, len(record.data.class_names)),
+            memory=self._memory.model_copy(
+                update={"rest_bytes": sizes.rest_bytes, "buffer_bytes": sizes.buffer_bytes}
+            ),
+            import_paths=self._import_paths,
+            isolated=self._launcher.isolated,
+            work=TrainJob(
+                run_dir=str(self._files.path),
+                data_root=record.data.root,
+                class_names=record.data.class_names,
+                plan=record.plan,
+                micro_batch_size=sizes.micro_batch_size,
+                launched_at=time.time(),
+                stop_at=self._stop_at,
+            ),
+        )
+
+    def _cursor(self) -> tuple[int, int]:
+        """The committed (epoch, position), before which nothing can be lost."""
+        state = self._store.latest_state() or {}
+        return int(state.get("epoch", 0)), int(state.get("position", -1 if not state else 0))
+
+    def _record_of(self, ended: Ended, sizes: Sizes) -> AttemptRecord:
+        last = ended.last
+        epoch = last.epoch if last else 0
+        plan = self._record.plan
+        schedule = BatchSchedule(plan.first_batch_size, plan.last_batch_size, plan.epochs)
+        return AttemptRecord(
+            verdict=ended.ending.verdict,
+            cause=ended.ending.cause,
+            batch_size=schedule.batch_size(epoch),
+            micro_batch_size=_sizes_at_the_end(sizes, ended).micro_batch_size,
+            epoch=epoch,
+            step=last.step if last else 0,
+            wall_seconds=ended.wall_seconds,
+        )
+
+    def _going_on(self, attempted: Attempted, sizes: Sizes) -> str:
+        cause = attempted.ending.cause or attempted.ending.verdict.value
+        return (
+            f"attempt {len(self._past)} ended ({attempted.ending.verdict.value}: {cause}); "
+            f"going on from the last checkpoint with {sizes.micro_batch_size} images at once"
+        )
+
+
+def _sizes_at_the_end(sizes: Sizes, ended: Ended) -> Sizes:
+    """The sizes that an attempt had come down to, and what it measured."""
+    micro = ended.last.micro_batch_size if ended.last and ended.last.micro_batch_size else sizes.micro_batch_size
+    rest = max((event.rest_bytes or 0 for event in ended.events), default=0)
+    return replace(sizes, micro_batch_size=min(micro, sizes.micro_batch_size), rest_bytes=rest or sizes.rest_bytes)
+
+
+def _note_oom(number: int, directory: AttemptDirectory, ended: Ended, before: Sizes, after: Sizes) -> None:
+    """Write down the out-of-memory that ended an attempt, beside those that the worker got over itself."""
+    last = ended.last
+    event = OomEvent(
+        attempt=number,
+        epoch=last.epoch if last else 0,
+        step=last.step if last else 0,
+        phase=last.phase if last else Phase.START,
+        micro_batch_size_before=before.micro_batch_size,
+        micro_batch_size_after=after.micro_batch_size,
+        seconds_lost=ended.wall_seconds,
+    )
+    with directory.events.open("a", encoding="utf-8") as events:
+        events.write(Event(oom=event).model_dump_json(exclude_defaults=True) + "\n")

@@ -1,0 +1,62 @@
+"""The worker process: `python -P -m autofit.worker ATTEMPT_DIR`.
+
+The protocol, whole:
+  in    ATTEMPT_DIR/job.json           what to do (autofit/process/job.py)
+        a pipe, AUTOFIT_CONTROL_FD     requests, a line of JSON each; its end means that the parent is gone: exit at once
+        a file, AUTOFIT_PAYLOAD_FD     optional: a cloudpickle of a model function and callbacks, from the living parent
+        an open, locked file           held, never read: no second writer comes to the run directory while we live
+  out   ATTEMPT_DIR/progress.jsonl     the heartbeat
+        ATTEMPT_DIR/events.jsonl       out-of-memory events, quarantined images, trials, messages
+        ATTEMPT_DIR/outcome.json       the verdict; it decides, the exit code only hints
+        stdout                         what Python code printed, on either stream; passed on to the user
+        stderr                         what native libraries printed; kept as a log
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+from pathlib import Path
+
+from autofit.process.launch import CONTROL_FD, PAYLOAD_FD, Payload
+
+
+def main() -> int:
+    """Run the attempt whose folder is the only argument."""
+    faulthandler.enable()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stderr = sys.stdout
+    _be_the_first_to_go()
+    control = int(os.environ.pop(CONTROL_FD))
+
+    from autofit.worker.attempt import run_attempt  # noqa: PLC0415 - the streams are set first
+    from autofit.worker.control import read_requests  # noqa: PLC0415
+
+    return run_attempt(Path(sys.argv[1]), read_requests(control), _payload)
+
+
+def _payload() -> Payload | None:
+    """Unpickle what the living parent has handed over in a file without a name; nothing else is ever unpickled."""
+    handle = os.environ.pop(PAYLOAD_FD, None)
+    if handle is None:
+        return None
+    import cloudpickle  # noqa: PLC0415 - only where something was sent
+
+    with os.fdopen(int(handle), "rb") as file:
+        payload: Payload = cloudpickle.load(file)
+    return payload
+
+
+def _be_the_first_to_go() -> None:
+    """Where the kernel must kill, let it be the worker and not the notebook (Linux, proc(5), oom_score_adj)."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("900", encoding="ascii")
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # no native library's atexit may turn a finished attempt into a crash

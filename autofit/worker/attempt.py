@@ -1,0 +1,134 @@
+"""One life of a worker, from `job.json` to `outcome.json`: every way it can end becomes a verdict."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from autofit.errors import StorageError, UserError
+from autofit.process.job import Event, Job, Outcome, PredictJob, TrainJob, TrialsJob
+from autofit.process.launch import Payload
+from autofit.process.messages import Phase, Verdict
+from autofit.run_directory import AttemptDirectory
+from autofit.worker import environment
+from autofit.worker.control import Requests
+from autofit.worker.endings import LeaveError, OutOfDeviceMemoryError, TornUpdateError
+from autofit.worker.heartbeat import Heartbeat
+
+LoadPayload = Callable[[], Payload | None]
+
+STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
+
+
+def run_attempt(attempt_path: Path, requests: Requests, load_payload: LoadPayload) -> int:
+    """Do what the attempt's `job.json` says, write its `outcome.json`, and return an exit code.
+
+    `load_payload` is called only when TensorFlow may be imported: what it unpickles may do so.
+    """
+    attempt = AttemptDirectory(attempt_path)
+    job = Job.load(attempt.job)
+    with Heartbeat(attempt) as heartbeat:
+        outcome = _outcome(job, attempt, heartbeat, requests, load_payload)
+        outcome.save(attempt.outcome)
+    if not job.isolated:
+        _clear_session()
+    return 0 if outcome.verdict is Verdict.COMPLETED else 1
+
+
+def _outcome(
+    job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
+) -> Outcome:
+    try:
+        sha256 = _work(job, attempt, heartbeat, requests, load_payload)
+        verdict, cause, trace = Verdict.COMPLETED, "", ""
+    except Exception as error:  # noqa: BLE001 - sorted into a verdict, and its traceback kept
+        sha256, trace = None, traceback.format_exc()
+        verdict, cause = _verdict_of(error)
+    return Outcome(
+        verdict=verdict,
+        cause=cause,
+        traceback=trace[-20_000:],
+        epoch=heartbeat.epoch,
+        step=heartbeat.step,
+        micro_batch_size=heartbeat.micro_batch_size,
+        weights_sha256=sha256,
+    )
+
+
+def _work(
+    job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
+) -> str | None:
+    environment.before_import()
+    trains = job.source.spec.trainable if job.source else "head"
+    allocator_bytes = environment.limit_allocator(job.memory, trains)
+    heartbeat.event(Event(allocator_bytes=allocator_bytes))
+
+    if isinstance(job.work, PredictJob):
+        from autofit.worker.predict import predict  # noqa: PLC0415 - Keras only after the environment is set
+
+        predict(job, job.work, attempt, heartbeat)
+        return None
+    from autofit.worker.session import open_session  # noqa: PLC0415 - as above
+
+    payload = load_payload()
+    session = open_session(job, payload, heartbeat)
+    heartbeat.phase(Phase.TRACE)
+    if isinstance(job.work, TrialsJob):
+        from autofit.worker.trial import run_trials  # noqa: PLC0415 - as above
+
+        run_trials(job, session, heartbeat, requests)
+        return None
+    return _train(job, job.work, session, heartbeat, requests, payload)
+
+
+def _train(  # noqa: PLR0913 - what an attempt is made of
+    job: Job, work: TrainJob, session: object, heartbeat: Heartbeat, requests: Requests, payload: Payload | None
+) -> str:
+    from autofit.worker.loop import TrainingLoop  # noqa: PLC0415 - Keras only after the environment is set
+    from autofit.worker.departure import Departure  # noqa: PLC0415 - as above
+
+    departure = Departure(requests, heartbeat, job.memory, environment.device_name(job.memory), work.stop_at)  # type: ignore[arg-type]
+    loop = TrainingLoop(job, work, session, heartbeat, departure, payload)  # type: ignore[arg-type]
+    try:
+        return loop.run()
+    except OutOfDeviceMemoryError:
+        loop.commit_if_whole()
+        raise
+
+
+def _verdict_of(error: Exception) -> tuple[Verdict, str]:
+    """The verdict on an exception and its first line."""
+    name = type(error).__name__
+    text = (str(error) or name).strip().splitlines()[0][:500]
+    if isinstance(error, UserError):
+        return Verdict.USER_ERROR, text
+    if isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno in STORAGE_ERRORS):
+        return Verdict.STORAGE, text
+    if isinstance(error, LeaveError):
+        return Verdict(error.reason), text
+    if isinstance(error, (OutOfDeviceMemoryError, TornUpdateError)):
+        return Verdict.DEVICE_OOM, text
+    if isinstance(error, MemoryError):
+        return Verdict.HOST_OOM, f"MemoryError: {text}"
+    return (Verdict.DEVICE_OOM if _is_device_oom(error) else Verdict.CRASHED), f"{name}: {text}"
+
+
+def _is_device_oom(error: Exception) -> bool:
+    if "tensorflow" not in sys.modules:
+        return False
+    from autofit.worker.microbatch import Blame, blame  # noqa: PLC0415 - TensorFlow is loaded here
+
+    return blame(error) is Blame.MEMORY
+
+
+def _clear_session() -> None:
+    """Leave nothing behind for the next attempt in this process."""
+    if "keras" in sys.modules:
+        from autofit.worker.session import forget  # noqa: PLC0415 - Keras is loaded here
+
+        forget()
+    gc.collect()

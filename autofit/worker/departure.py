@@ -1,0 +1,69 @@
+"""The reasons to leave an attempt before its work is done."""
+
+from __future__ import annotations
+
+import queue
+import time
+from typing import Literal
+
+from autofit.process.job import Event, MemoryBudget
+from autofit.worker.control import Requests
+from autofit.worker.endings import LeaveError
+from autofit.worker.heartbeat import Heartbeat, resident_bytes
+from autofit.worker.session import peak_bytes
+
+Why = tuple[Literal["interrupted", "yielded"], str]
+
+
+class Departure:
+    """Knows whether to leave: asked to, out of time, or over the memory limit outside the allocator."""
+
+    def __init__(
+        self, requests: Requests, heartbeat: Heartbeat, memory: MemoryBudget, device: str, stop_at: float | None
+    ) -> None:
+        self._requests = requests
+        self._heartbeat = heartbeat
+        self._memory = memory
+        self._device = device
+        self._stop_at = stop_at
+        self._why: Why | None = None
+
+    def is_asked(self) -> bool:
+        """Whether there is a reason to leave now."""
+        if self._why is None:
+            self._why = self._asked() or self._out_of_time() or self._over_the_limit()
+        return self._why is not None
+
+    def leave(self) -> None:
+        """Leave for the reason found.
+
+        Raises:
+            LeaveError: always.
+        """
+        raise LeaveError(*(self._why or ("interrupted", "asked to stop")))
+
+    def measure_rest(self) -> int:
+        """Measure and note what this process needs outside the allocator, in bytes: the next attempt's budget."""
+        rest = resident_bytes() - peak_bytes(self._device)
+        self._heartbeat.event(Event(rest_bytes=max(rest, 1)))
+        return rest
+
+    def _asked(self) -> Why | None:
+        try:
+            request = self._requests.get_nowait()
+        except queue.Empty:
+            return None
+        reason = request.leave if request is not None and request.leave else "interrupted"
+        return reason, "asked to stop"
+
+    def _out_of_time(self) -> Why | None:
+        if self._stop_at is None or time.time() < self._stop_at:
+            return None
+        return "interrupted", "max_minutes is reached"
+
+    def _over_the_limit(self) -> Why | None:
+        limited = self._memory.device == "cpu" and self._memory.is_given
+        if not limited or self._heartbeat.host_bytes <= self._memory.limit_bytes:
+            return None
+        self.measure_rest()
+        return "yielded", "the process grew over memory_limit outside the allocator"

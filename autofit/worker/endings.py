@@ -1,0 +1,21 @@
+"""The ways in which an attempt ends on purpose or by running out, as exceptions; importable before TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+
+class LeaveError(Exception):
+    """The attempt ends here on purpose: everything applied is committed."""
+
+    def __init__(self, reason: Literal["interrupted", "yielded"], cause: str) -> None:
+        super().__init__(cause)
+        self.reason = reason
+
+
+class OutOfDeviceMemoryError(Exception):
+    """The device's memory ran out and there is nothing left to make smaller; the weights are whole."""
+
+
+class TornUpdateError(Exception):
+    """Memory ran out inside the update itself: the weights in this process can no longer be trusted."""

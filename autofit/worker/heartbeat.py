@@ -1,0 +1,125 @@
+"""The worker's heartbeat (`progress.jsonl`) and what must outlive it (`events.jsonl`)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from autofit.process.job import Event
+from autofit.process.messages import MemorySample, Phase, Progress
+from autofit.run_directory import AttemptDirectory
+
+LINE_EVERY_SECONDS = 0.25
+SAMPLE_BYTES = 96
+CHILDREN_EVERY_SAMPLES = 20
+"""To find children, all processes of the machine are looked at: too much for every sample."""
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process and its children, in bytes."""
+    me = psutil.Process()
+    return int(me.memory_info().rss) + _children_bytes(me)
+
+
+def _children_bytes(me: psutil.Process) -> int:
+    total = 0
+    for child in me.children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            total += int(child.memory_info().rss)
+    return total
+
+
+class Heartbeat:
+    """Says where the work stands, at most four times a second, from a thread of its own.
+
+    The work only sets the latest state. A line is written when there is news: a worker that hangs writes none. The sample of
+    memory in use is overwritten all the time: a worker that dies suddenly, while it waits in the allocator, leaves it behind.
+    """
+
+    def __init__(self, attempt: AttemptDirectory) -> None:
+        self._progress = attempt.progress.open("a", encoding="utf-8")
+        self._events = attempt.events.open("a", encoding="utf-8")
+        self._state: dict[str, Any] = {"phase": Phase.START}
+        self._sample = attempt.memory.open("wb", buffering=0)
+        self._me = psutil.Process()
+        self._children_bytes = 0
+        self._samples = 0
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self.device_bytes: Callable[[], int] = lambda: 0
+        self.host_bytes = 0
+        self._news.set()
+        self._thread = threading.Thread(target=self._write_lines, name="autofit-heartbeat", daemon=True)
+        self._thread.start()
+
+    def phase(self, phase: Phase, **state: Any) -> None:
+        """Announce what begins now."""
+        self.beat(phase=phase, **state)
+
+    def beat(self, **state: Any) -> None:
+        """Say what has changed: any field of `Progress`."""
+        self._state = {**self._state, **state}
+        self._news.set()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch the work is in, from zero."""
+        return int(self._state.get("epoch", 0))
+
+    @property
+    def step(self) -> int:
+        """The step of the epoch, from zero."""
+        return int(self._state.get("step", 0))
+
+    @property
+    def current_phase(self) -> Phase:
+        """The phase last announced."""
+        return Phase(self._state["phase"])
+
+    @property
+    def micro_batch_size(self) -> int:
+        """The micro-batch size last said."""
+        return int(self._state.get("micro_batch_size", 0))
+
+    def event(self, event: Event) -> None:
+        """Write down what must not be lost, at once."""
+        self._events.write(event.model_dump_json(exclude_defaults=True) + "\n")
+        self._events.flush()
+
+    def _write_lines(self) -> None:
+        closing = False
+        while not closing:
+            closing = self._closing.is_set()
+            sample = self._take_sample()
+            if self._news.is_set():
+                self._news.clear()
+                line = Progress(time=time.time(), **sample.model_dump(), **self._state)
+                self._progress.write(line.model_dump_json() + "\n")
+                self._progress.flush()
+            self._closing.wait(LINE_EVERY_SECONDS)
+
+    def _take_sample(self) -> MemorySample:
+        if self._samples % CHILDREN_EVERY_SAMPLES == 0:
+            self._children_bytes = _children_bytes(self._me)
+        self._samples += 1
+        self.host_bytes = int(self._me.memory_info().rss) + self._children_bytes
+        sample = MemorySample(device_bytes=self.device_bytes(), host_bytes=self.host_bytes)
+        os.pwrite(self._sample.fileno(), sample.model_dump_json().encode().ljust(SAMPLE_BYTES), 0)
+        return sample
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self._closing.set()
+        self._thread.join()
+        self._sample.close()
+        self._progress.close()
+        self._events.close()

@@ -1,0 +1,329 @@
+"""The training loop: autofit's own, around Keras's callbacks, metrics and optimizers.
+
+On plain data its history equals `model.fit`'s. Unlike `fit` it can change the batch size between epochs, resume inside
+one, and repeat a batch that ran out of memory. Callbacks see one `on_train_begin` an attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from autofit.checkpoints import CheckpointStore
+from autofit.dataset import ImageIndex
+from autofit.process.job import Event, Job, TrainJob
+from autofit.process.launch import Payload
+from autofit.process.messages import OomEvent, Phase, QuarantinedImage
+from autofit.records import write_atomically
+from autofit.run_directory import RunDirectory
+from autofit.schedule import BatchSchedule, batch_bounds, steps_per_epoch
+from autofit.worker.departure import Departure
+from autofit.worker.heartbeat import Heartbeat
+from autofit.worker.ledger import Ledger, read_micro_batch_sizes
+from autofit.worker.loader import BatchLoader, LoadedBatch, epoch_order
+from autofit.worker.microbatch import MicroBatcher, Shrink
+from autofit.worker.weights import weights_sha256
+from autofit.worker.session import Session
+from autofit.worker.state import Standing, TrainState
+
+
+class TrainingLoop:
+    """One attempt at a run: from its newest checkpoint to the last epoch."""
+
+    def __init__(  # noqa: PLR0913 - what an attempt is made of
+        self,
+        job: Job,
+        work: TrainJob,
+        session: Session,
+        heartbeat: Heartbeat,
+        departure: Departure,
+        payload: Payload | None,
+    ) -> None:
+        self._job, self._work, self._plan = job, work, work.plan
+        self._session, self._heartbeat, self._departure = session, heartbeat, departure
+        self._files = RunDirectory(Path(work.run_dir))
+        self._index = ImageIndex.read_csv(self._files.samples, work.data_root, tuple(work.class_names))
+        self._labels = np.asarray(self._index.labels, np.int64)
+        self._schedule = BatchSchedule(work.plan.first_batch_size, work.plan.last_batch_size, work.plan.epochs)
+        self._class_weights = class_weights(self._index.class_counts()) if work.plan.class_weight == "balanced" else None
+        self._store = CheckpointStore(self._files.checkpoints)
+        self._state = TrainState(session)
+        self._standing = self._restored()
+        self._replay = read_micro_batch_sizes(Path(work.plan.replay)) if work.plan.replay else {}
+        self._ledger = Ledger(self._files.audit if work.plan.audit else None, self._standing.ledger_bytes)
+        self._micro = MicroBatcher(self._standing.micro_batch_size, self._note_training_shrink)
+        self._validation_micro = MicroBatcher(self._standing.validation_micro_batch_size, self._note_shrink)
+        self._callbacks = keras.callbacks.CallbackList(
+            list(payload.callbacks) if payload else [],
+            add_history=True,
+            model=session.built.model,
+            epochs=work.plan.epochs,
+            verbose=0,
+        )
+        self._offer_state_to_callbacks()
+        session.built.model.stop_training = False  # what a callback sets to end the training, as in model.fit
+        self._seen_first_step = False
+        self._last_commit = time.monotonic()
+        self._steps_since_commit = 0
+        self._quarantined: set[int] = set()
+        self._images_per_second = 0.0
+
+    def run(self) -> str:
+        """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
+        threads, buffer_bytes = self._plan.threads, self._job.memory.buffer_bytes
+        size = self._job.source.spec.image_size if self._job.source else (0, 0)
+        with BatchLoader(self._index.path, size, threads=threads, buffer_bytes=buffer_bytes) as loader:
+            self._callbacks.on_train_begin()
+            while self._standing.epoch < self._plan.epochs and not self._standing.stopped:
+                self._epoch(loader)
+            self._callbacks.on_train_end()
+        self._ledger.close()
+        return self._finish()
+
+    # An epoch ------------------------------------------------------------------------------------------------------
+
+    def _epoch(self, loader: BatchLoader) -> None:
+        epoch = self._standing.epoch
+        if self._standing.position == 0:
+            self._session.objective.reset()
+        self._callbacks.on_epoch_begin(epoch)
+        logs = self._train_epoch(loader, epoch)
+        if self._index.validation_count:
+            logs = {**logs, **{f"val_{name}": value for name, value in self._validate(loader).items()}}
+        self._close_epoch(epoch, logs)
+
+    def _train_epoch(self, loader: BatchLoader, epoch: int) -> dict[str, float]:
+        count, batch_size = self._index.train_count, self._schedule.batch_size(epoch)
+        order = epoch_order(count, self._plan.seed, epoch)
+        bounds = list(batch_bounds(count, batch_size, self._standing.position))
+        steps = self._standing.step + len(bounds)
+        logs = {name: float(value) for name, value in self._session.objective.results().items()}
+        batches = loader.batches(order[start:stop] for start, stop in bounds)
+        try:
+            for (_, stop), batch in zip(bounds, batches, strict=True):
+                self._quarantine(batch)
+                if len(batch.samples):
+                    logs = self._train_batch(batch, steps)
+                self._standing = self._standing.moved(position=stop, step=self._standing.step + bool(len(batch.samples)))
+                self._between_steps()
+        finally:
+            batches.close()
+        return logs
+
+    def _train_batch(self, batch: LoadedBatch, steps: int) -> dict[str, float]:
+        epoch, step = self._standing.epoch, self._standing.step
+        self._micro.size = self._replay.get((epoch, step), self._micro.size)
+        self._say(epoch=epoch, step=step, steps=steps, micro_batch_size=self._micro.size)
+        self._callbacks.on_train_batch_begin(step)
+        began = time.monotonic()
+        labels = self._labels[batch.samples]
+        logs = self._session.train_batch(
+            batch.images, labels, self._weights_of(labels), self._micro, lambda phase: self._say(phase=phase)
+        )
+        self._ledger.write(
+            attempt=self._job.attempt,
+            epoch=epoch,
+            step=step,
+            micro_batch_size=self._micro.size,
+            samples=batch.samples.tolist(),
+            skipped=[sample for sample, _ in batch.skipped],
+        )
+        self._note_speed(len(labels), time.monotonic() - began)
+        self._say(step=step + 1, metrics=logs, micro_batch_size=self._micro.size)
+        self._callbacks.on_train_batch_end(step, logs)
+        return logs
+
+    def _weights_of(self, labels: np.ndarray) -> np.ndarray:
+        if self._class_weights is None:
+            return np.ones(len(labels), np.float32)
+        return self._class_weights[labels]
+
+    def _validate(self, loader: BatchLoader) -> dict[str, float]:
+        self._say(phase=Phase.VALIDATE)
+        self._callbacks.on_test_begin()
+        values = self._session.fresh_metric_values()
+        for step, batch in enumerate(self._validation_batches(loader)):
+            self._quarantine(batch)
+            if len(batch.samples):
+                self._callbacks.on_test_batch_begin(step)
+                labels = self._labels[batch.samples]
+                values = self._session.evaluate_batch(batch.images, labels, values, self._validation_micro)
+                self._callbacks.on_test_batch_end(step)
+            self._say()
+            self._depart_if_asked(may_commit=False)
+        results = self._session.results_of(values)
+        self._callbacks.on_test_end(results)
+        return results
+
+    def _validation_batches(self, loader: BatchLoader) -> Iterator[LoadedBatch]:
+        first, count = self._index.train_count, self._index.validation_count
+        size = self._schedule.batch_size(self._standing.epoch)
+        batches = loader.batches(range(first + start, first + stop) for start, stop in batch_bounds(count, size, 0))
+        try:
+            yield from batches
+        finally:
+            batches.close()
+
+    def _close_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        history = {name: [*self._standing.history.get(name, []), value] for name, value in logs.items()}
+        value = logs.get("val_loss", logs["loss"])
+        best = self._standing.best_value
+        standing = self._standing.moved(epoch=epoch + 1, position=0, step=0, history=history)
+        if best is None or value < best:
+            self._state.best = self._state.weights()
+            standing = standing.moved(best_epoch=epoch, best_value=value, waited_epochs=0)
+        else:
+            standing = standing.moved(waited_epochs=standing.waited_epochs + 1)
+        self._callbacks.on_epoch_end(epoch, logs)
+        patience = self._plan.early_stopping
+        out_of_patience = patience is not None and standing.waited_epochs >= patience
+        self._standing = standing.moved(stopped=out_of_patience or bool(self._session.built.model.stop_training))
+        write_history(self._files.history, history)
+        self._commit()
+        self._say(metrics=logs)
+        self._depart_if_asked(may_commit=True)
+
+    # Between steps ------------------------------------------------------------------------------------------------
+
+    def _between_steps(self) -> None:
+        self._steps_since_commit += 1
+        if not self._seen_first_step:
+            self._seen_first_step = True
+            self._heartbeat.event(Event(seconds_to_first_step=time.time() - self._work.launched_at))
+            self._departure.measure_rest()
+        self._depart_if_asked(may_commit=True)
+        seconds, steps = self._plan.checkpoint_seconds, self._plan.checkpoint_steps
+        if steps is not None and self._steps_since_commit >= steps:
+            self._commit()
+        elif seconds is not None and time.monotonic() - self._last_commit >= seconds:
+            self._commit()
+
+    def _depart_if_asked(self, *, may_commit: bool) -> None:
+        if self._departure.is_asked():
+            if may_commit and self._steps_since_commit:
+                self._commit()
+            self._departure.leave()
+
+    def commit_if_whole(self) -> None:
+        """Save what is applied, on the way out of an attempt that cannot go on."""
+        if self._steps_since_commit:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._say(phase=Phase.SAVE)
+        self._standing = self._standing.moved(
+            micro_batch_size=self._micro.size,
+            validation_micro_batch_size=self._validation_micro.size,
+            ledger_bytes=self._ledger.commit(),
+            frozen_sha256=self._state.frozen_sha256,
+            callbacks=self._states_of_callbacks(),
+        )
+        self._store.save(self._state.groups(), self._standing.model_dump(mode="json"))
+        self._last_commit, self._steps_since_commit = time.monotonic(), 0
+
+    def _restored(self) -> Standing:
+        fresh = Standing(
+            micro_batch_size=self._work.micro_batch_size, validation_micro_batch_size=self._work.micro_batch_size
+        )
+        checkpoint = self._store.latest()
+        if checkpoint is None:
+            return fresh
+        for name in checkpoint.set_aside:
+            self._heartbeat.event(Event(message=f"checkpoint {name} is damaged and was set aside; using the one before"))
+        standing = Standing.model_validate(checkpoint.state)
+        self._state.restore(checkpoint, standing)
+        return standing.moved(
+            micro_batch_size=self._work.micro_batch_size,
+            validation_micro_batch_size=min(standing.validation_micro_batch_size, self._work.micro_batch_size),
+        )
+
+    # What is noted ------------------------------------------------------------------------------------------------
+
+    def _say(self, **state: Any) -> None:
+        self._heartbeat.beat(images_per_second=self._images_per_second, **state)
+
+    def _note_speed(self, images: int, seconds: float) -> None:
+        now = images / max(seconds, 1e-9)
+        self._images_per_second = 0.8 * self._images_per_second + 0.2 * now if self._images_per_second else now
+
+    def _note_training_shrink(self, shrink: Shrink) -> None:
+        self._note_shrink(shrink)
+        if self._session.micro_decides and not self._standing.result_changed:
+            self._standing = self._standing.moved(result_changed=True)
+            self._heartbeat.event(Event(result_changed=True, message=f"the result changes: {self._session.micro_decides}"))
+
+    def _note_shrink(self, shrink: Shrink) -> None:
+        self._heartbeat.event(
+            Event(
+                oom=OomEvent(
+                    attempt=self._job.attempt,
+                    epoch=self._standing.epoch,
+                    step=self._standing.step,
+                    phase=self._heartbeat.current_phase,
+                    micro_batch_size_before=shrink.before,
+                    micro_batch_size_after=shrink.after,
+                    seconds_lost=shrink.seconds,
+                )
+            )
+        )
+        self._say(micro_batch_size=shrink.after)
+
+    def _quarantine(self, batch: LoadedBatch) -> None:
+        for sample, reason in batch.skipped:
+            if sample not in self._quarantined:
+                self._quarantined.add(sample)
+                entry = QuarantinedImage(path=self._index.path(sample), reason=reason)
+                self._heartbeat.event(Event(quarantined=entry))
+
+    # Callbacks and the end ----------------------------------------------------------------------------------------
+
+    def _states_of_callbacks(self) -> list[Any]:
+        """The states of callbacks that offer `get_state()`, in their order; None for the others."""
+        return [
+            callback.get_state() if hasattr(callback, "get_state") else None for callback in self._callbacks.callbacks
+        ]
+
+    def _offer_state_to_callbacks(self) -> None:
+        for callback, state in zip(self._callbacks.callbacks, self._standing.callbacks, strict=False):
+            if state is not None and hasattr(callback, "set_state"):
+                callback.set_state(state)
+
+    def _finish(self) -> str:
+        self._say(phase=Phase.SAVE)
+        sha256 = weights_sha256(self._session.built.model)
+        self._state.show_best()
+        save_model(self._session.built.model, self._files.model)
+        labels = {"schema": "autofit/labels/1", "labels": self._work.class_names}
+        write_atomically(self._files.labels, (json.dumps(labels, indent=2) + "\n").encode())
+        return sha256
+
+
+def class_weights(counts: Sequence[int]) -> np.ndarray:
+    """Weights by class that make all classes count alike: `n / (classes * n_of_class)`, float32.
+
+    The "balanced" rule of King and Zeng, Logistic Regression in Rare Events Data (2001), as scikit-learn names it.
+    """
+    numbers = np.asarray(counts, np.float64)
+    return (numbers.sum() / (len(numbers) * numbers)).astype(np.float32)
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Save a model so that a reader sees the old file or the new one."""
+    temporary = path.with_name(f".{path.stem}.part.keras")
+    model.save(temporary)
+    temporary.replace(path)
+
+
+def write_history(path: Path, history: dict[str, list[float]]) -> None:
+    """Write one row an epoch, epochs counted from zero as Keras's `CSVLogger` does."""
+    names = list(history)
+    rows = [",".join(["epoch", *names])]
+    epochs = max((len(values) for values in history.values()), default=0)
+    rows += [",".join([str(epoch), *(repr(history[name][epoch]) for name in names)]) for epoch in range(epochs)]
+    write_atomically(path, ("\n".join(rows) + "\n").encode())

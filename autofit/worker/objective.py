@@ -1,0 +1,111 @@
+"""What is optimized and what is measured: loss, metrics and optimizer, ours or a compiled model's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from autofit.errors import UserError
+from autofit.process.job import ModelSource
+
+LOSSES_OF_CLASS_NUMBERS = ("sparse_categorical_crossentropy", "sparsecategoricalcrossentropy")
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """Loss, metrics and optimizer of one training.
+
+    `loss_function(labels, probabilities, sample_weight=...)` is a mean over the samples. `one_hot_classes` is 0 where
+    labels are class numbers of shape `(n,)`; otherwise they are turned into `(n, one_hot_classes)`.
+    """
+
+    loss_function: keras.losses.Loss
+    loss: keras.metrics.Mean
+    metrics: Sequence[keras.metrics.Metric]
+    optimizer: keras.optimizers.Optimizer
+    one_hot_classes: int
+
+    def encode(self, labels: tf.Tensor) -> tf.Tensor:
+        """Class numbers `(n,)` in the form that the loss takes."""
+        return tf.one_hot(labels, self.one_hot_classes) if self.one_hot_classes else labels
+
+    @property
+    def metric_variables(self) -> list[keras.Variable]:
+        """The metrics' variables, the loss's own excepted."""
+        return [variable for metric in self.metrics for variable in metric.variables]
+
+    def reset(self) -> None:
+        """Start all metrics from nothing."""
+        for metric in (self.loss, *self.metrics):
+            metric.reset_state()
+
+    def results(self) -> dict[str, Any]:
+        """The metrics' values under the names and in the order of `model.fit`'s logs."""
+        named: dict[str, Any] = {}
+        for metric in self.metrics:
+            value = metric.result()
+            named.update(value if isinstance(value, dict) else {metric.name: value})
+        named["loss"] = self.loss.result()
+        return dict(sorted(named.items()))
+
+
+def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -> Objective:
+    """The objective of a model: its own where it is compiled, otherwise cross-entropy, accuracy and the named optimizer."""
+    if compiled:
+        return _objective_of_compiled(model, source.num_classes)
+    optimizer = keras.optimizers.get(
+        {"class_name": source.optimizer, "config": {"learning_rate": source.learning_rate}}
+    )
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    accuracy.build() if hasattr(accuracy, "build") and not accuracy.built else None
+    return _built(
+        Objective(
+            loss_function=keras.losses.SparseCategoricalCrossentropy(),
+            loss=keras.metrics.Mean(name="loss"),
+            metrics=[accuracy],
+            optimizer=optimizer,
+            one_hot_classes=0,
+        ),
+        model,
+    )
+
+
+def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
+    """Take what `compile` was given. Its metrics exist only after they have seen data, so they are shown two samples."""
+    loss_function = model.loss if isinstance(model.loss, keras.losses.Loss) else _loss_by_name(model.loss)
+    name = getattr(loss_function, "name", "") or ""
+    one_hot = 0 if name.replace("_", "").startswith("sparse") else num_classes
+    labels = np.zeros(2, np.int64)
+    shown = keras.ops.one_hot(labels, num_classes) if one_hot else keras.ops.convert_to_tensor(labels)
+    model.compute_metrics(None, shown, keras.ops.zeros((2, num_classes)) + 1.0 / num_classes)
+    flat = [inner for metric in model.metrics for inner in (getattr(metric, "metrics", None) or [metric])]
+    objective = Objective(
+        loss_function=loss_function,
+        loss=keras.metrics.Mean(name="loss"),
+        metrics=[metric for metric in flat if metric.name != "loss"],
+        optimizer=model.optimizer,
+        one_hot_classes=one_hot,
+    )
+    return _built(objective, model)
+
+
+def _loss_by_name(loss: Any) -> keras.losses.Loss:
+    found = keras.losses.get(loss)
+    if isinstance(found, keras.losses.Loss):
+        return found
+    if callable(found):
+        return keras.losses.LossFunctionWrapper(found, name=getattr(found, "__name__", "loss"))
+    raise UserError(f"model is compiled with the loss {loss!r}, which is no single loss: give one loss for one output")
+
+
+def _built(objective: Objective, model: keras.Model) -> Objective:
+    """Make the optimizer's variables before the first trace: otherwise the step is traced twice."""
+    if not objective.optimizer.built:
+        objective.optimizer.build(model.trainable_variables)
+    objective.reset()
+    return objective

@@ -1,0 +1,56 @@
+"""Predicting images with a saved model, in micro-batches that shrink until they fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from autofit.process.job import Event, Job, PredictJob
+from autofit.process.messages import OomEvent, Phase, QuarantinedImage
+from autofit.run_directory import AttemptDirectory
+from autofit.schedule import batch_bounds
+from autofit.worker.environment import device_name
+from autofit.worker.heartbeat import Heartbeat
+from autofit.worker.loader import BatchLoader
+from autofit.worker.microbatch import MicroBatcher, Shrink
+from autofit.worker.session import aligned, compile_forward, device_bytes_reader
+
+
+def predict(job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: Heartbeat) -> None:
+    """Write the probabilities `(n, classes)` of the listed images to `predictions.npy`; NaN rows for unreadable ones."""
+    heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
+    heartbeat.phase(Phase.BUILD)
+    model = keras.models.load_model(work.model_path, compile=False)
+    forward = compile_forward(model)
+    paths = Path(work.paths_file).read_bytes().decode("utf-8", "surrogateescape").split("\0")
+    rows = np.full((len(paths), int(model.output_shape[-1])), np.nan, np.float32)
+
+    def note(shrink: Shrink) -> None:
+        heartbeat.event(
+            Event(
+                oom=OomEvent(
+                    attempt=job.attempt,
+                    epoch=0,
+                    step=0,
+                    phase=Phase.PREDICT,
+                    micro_batch_size_before=shrink.before,
+                    micro_batch_size_after=shrink.after,
+                    seconds_lost=shrink.seconds,
+                )
+            )
+        )
+
+    micro = MicroBatcher(work.batch_size, note)
+    bounds = list(batch_bounds(len(paths), work.batch_size, 0))
+    with BatchLoader(paths, work.image_size, threads=work.threads, buffer_bytes=job.memory.buffer_bytes) as loader:
+        for step, batch in enumerate(loader.batches(range(start, stop) for start, stop in bounds)):
+            heartbeat.phase(Phase.PREDICT, step=step, steps=len(bounds), micro_batch_size=micro.size)
+            for sample, reason in batch.skipped:
+                heartbeat.event(Event(quarantined=QuarantinedImage(path=paths[sample], reason=reason)))
+            images = batch.images
+            parts = micro.slices(len(images), lambda a, b, images=images: np.asarray(forward(aligned(images[a:b]))))
+            if parts:
+                rows[batch.samples] = np.concatenate(parts)
+    np.save(attempt.path / "predictions.npy", rows)

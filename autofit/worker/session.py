@@ -1,0 +1,196 @@
+"""A network made ready to train: built, traced once, with the two ways of training behind one call.
+
+The probe's trials and the training itself use this same code, so that what was measured is what will run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from autofit.errors import UserError
+from autofit.process.job import Job, ModelSource
+from autofit.process.launch import Payload
+from autofit.process.messages import Phase
+from autofit.worker.environment import device_name
+from autofit.worker.heartbeat import Heartbeat
+from autofit.worker.microbatch import MicroBatcher
+from autofit.worker.model import BuiltModel, build, build_from_function
+from autofit.worker.networks import Network, SplitNetwork, WholeNetwork, slices_decide
+from autofit.worker.objective import Objective, make_objective
+from autofit.worker.steps import EvaluateStep, TrainStep, compile_forward, tensors_of
+
+ALIGNMENT_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A network with its objective and its compiled steps."""
+
+    built: BuiltModel
+    objective: Objective
+    network: Network
+    train_step: TrainStep
+    evaluate_step: EvaluateStep
+    extract: Callable[[np.ndarray], tf.Tensor] | None
+    micro_decides: str | None
+
+    def train_batch(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        weights: np.ndarray,
+        micro: MicroBatcher,
+        on_phase: Callable[[Phase], None],
+    ) -> dict[str, float]:
+        """One update from one batch of uint8 images `(n, height, width, 3)`; returns the epoch's metrics so far.
+
+        Raises:
+            OutOfDeviceMemoryError: not even a single image fits; the weights are as before.
+            TornUpdateError: the weights can no longer be trusted.
+        """
+        count = len(images)
+        if self.extract is None:
+            on_phase(Phase.TRAIN)
+            computed = micro.repeat(count, lambda size: self.train_step.accumulate(images, labels, weights, size))
+        else:
+            on_phase(Phase.EXTRACT)
+            features = micro.repeat(count, lambda size: self._features(images, size))
+            on_phase(Phase.TRAIN)
+            computed = self.train_step.accumulate(features, labels, weights, count)
+        return self.train_step.commit(computed, count)
+
+    def _features(self, images: np.ndarray, size: int) -> tf.Tensor:
+        assert self.extract is not None  # noqa: S101 - told apart by the caller
+        slices = [self.extract(aligned(images[at : at + size])) for at in range(0, len(images), size)]
+        return slices[0] if len(slices) == 1 else tf.concat(slices, axis=0)
+
+    def fresh_metric_values(self) -> list[tf.Tensor]:
+        """The metrics' values before any sample."""
+        self.objective.reset()
+        return tensors_of(self.evaluate_step.variables)
+
+    def evaluate_batch(
+        self, images: np.ndarray, labels: np.ndarray, values: list[tf.Tensor], micro: MicroBatcher
+    ) -> list[tf.Tensor]:
+        """The metric values after one batch more."""
+
+        def one_slice(start: int, stop: int) -> None:
+            nonlocal values
+            values = self.evaluate_step(aligned(images[start:stop]), labels[start:stop], values)
+
+        micro.slices(len(images), one_slice)
+        return values
+
+    def results_of(self, values: list[tf.Tensor]) -> dict[str, float]:
+        """The metrics' results at these values."""
+        for variable, value in zip(self.evaluate_step.variables, values, strict=True):
+            variable.assign(value)
+        return {name: float(value) for name, value in self.objective.results().items()}
+
+
+def aligned(images: np.ndarray) -> np.ndarray:
+    """The images themselves where TensorFlow takes them without a copy, else a copy in aligned host memory.
+
+    TensorFlow's own copy of an unaligned array past the allocator's limit ends the process (DESIGN, fact 13).
+    """
+    if images.ctypes.data % ALIGNMENT_BYTES == 0:
+        return images
+    from autofit.worker.loader import aligned_empty  # noqa: PLC0415 - only where it is needed
+
+    copy = aligned_empty(images.shape)
+    copy[...] = images
+    return copy
+
+
+def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Session:
+    """Build the network of a job and its compiled steps.
+
+    Raises:
+        UserError: the model, its weights or its function cannot be used.
+    """
+    source = job.source
+    if source is None:
+        raise ValueError("this job has no model")
+    heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
+    heartbeat.phase(Phase.BUILD)
+    built = _build(source, job.import_paths, payload, heartbeat)
+    network, spec = _network(built, source.spec.image_size)
+    objective = make_objective(built.model, source, compiled=built.compiled)
+    return Session(
+        built=built,
+        objective=objective,
+        network=network,
+        train_step=TrainStep(network, objective, spec),
+        evaluate_step=EvaluateStep(built.model, objective),
+        extract=compile_forward(built.features) if built.frozen and built.features is not None else None,
+        micro_decides=None if built.frozen else slices_decide(built.model, network),
+    )
+
+
+def _build(source: ModelSource, import_paths: list[str], payload: Payload | None, heartbeat: Heartbeat) -> BuiltModel:
+    if source.reference is None and not source.sent:
+        return build(source.spec, source.num_classes, heartbeat.phase)
+    function = _import(source.reference, import_paths) if source.reference else payload and payload.model
+    if function is None:
+        raise UserError("the model function of this run is gone with the process that gave it: give model= again")
+    return build_from_function(function, source.spec.image_size, source.num_classes, source.spec.seed)
+
+
+def _import(reference: str, import_paths: list[str]) -> Any:
+    sys.path.extend(path for path in import_paths if path not in sys.path)
+    module, name = reference.split(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"model {reference}: {error}") from error
+
+
+def _network(built: BuiltModel, image_size: tuple[int, int]) -> tuple[Network, tf.TensorSpec]:
+    images = tf.TensorSpec((None, *image_size, 3), tf.uint8)
+    if built.features is None or built.head is None:
+        return WholeNetwork(built.model), images
+    if built.frozen:
+        width = int(built.head.input_shape[-1])
+        return SplitNetwork(None, built.head, built.head_layers), tf.TensorSpec((None, width), tf.float32)
+    return SplitNetwork(built.features, built.head, built.head_layers), images
+
+
+def device_bytes_reader(device: str) -> Callable[[], int]:
+    """A function that reads the allocator's current bytes; 0 where TensorFlow keeps no statistics."""
+
+    def read() -> int:
+        try:
+            return int(tf.config.experimental.get_memory_info(device)["current"])
+        except (ValueError, tf.errors.OpError):
+            return 0
+
+    return read
+
+
+def peak_bytes(device: str) -> int:
+    """The allocator's peak since the last reset; 0 where TensorFlow keeps no statistics."""
+    try:
+        return int(tf.config.experimental.get_memory_info(device)["peak"])
+    except (ValueError, tf.errors.OpError):
+        return 0
+
+
+def reset_peak(device: str) -> None:
+    """Start the allocator's peak from what is in use now."""
+    try:
+        tf.config.experimental.reset_memory_stats(device)
+    except (ValueError, tf.errors.OpError):
+        return
+
+
+def forget() -> None:
+    """Clear Keras's global state, for the next attempt in this process."""
+    keras.utils.clear_session()

@@ -1,0 +1,70 @@
+"""Tests of the choice of the fastest batch."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autofit.probe.recommend import recommended_batch, sizes_to_time
+from autofit.process.messages import Trial, Verdict
+
+
+def trial(batch_size: int, images_per_second: float, verdict: Verdict = Verdict.FITS) -> Trial:
+    return Trial(batch_size=batch_size, verdict=verdict, images_per_second=images_per_second)
+
+
+TRIALS = st.lists(
+    st.builds(trial, st.integers(1, 4096), st.floats(0, 1e5), st.sampled_from([Verdict.FITS, Verdict.DEVICE_OOM]))
+)
+
+
+def test_fastest_wins_over_largest() -> None:
+    """MobileNetV2's measured curve: recommending the largest would lose a fifth of the speed."""
+    assert recommended_batch([trial(32, 149), trial(8, 110), trial(256, 120)]) == 32
+
+
+def test_smaller_within_five_percent_wins() -> None:
+    """The promise is the smallest within 5 %: 95 of 100 counts, 94.9 does not."""
+    assert recommended_batch([trial(64, 100), trial(16, 95)]) == 16
+    assert recommended_batch([trial(64, 100), trial(16, 94.9)]) == 64
+
+
+def test_failed_trial_is_never_recommended() -> None:
+    """A size that ran out of memory may have been fast until then."""
+    assert recommended_batch([trial(64, 500, Verdict.DEVICE_OOM), trial(16, 90)]) == 16
+
+
+def test_nothing_fits() -> None:
+    """Zero is how a report says that not even one image fits."""
+    assert recommended_batch([]) == 0
+    assert recommended_batch([trial(1, 0, Verdict.HOST_OOM)]) == 0
+
+
+@given(trials=TRIALS)
+def test_recommendation_is_a_fitting_trial_and_the_first_fast_one(trials: list[Trial]) -> None:
+    """For any trials: something that fits, within 5 % of the best, and nothing smaller is."""
+    batch = recommended_batch(trials)
+    speeds = [(t.batch_size, t.images_per_second) for t in trials if t.verdict is Verdict.FITS]
+    fast = {size for size, speed in speeds if speed >= 0.95 * max(speed for _, speed in speeds)}
+
+    assert batch == (min(fast) if fast else 0)
+
+
+def test_sizes_to_time_fill_the_small_end() -> None:
+    """Without the small sizes the curve would start where the search stopped, beyond the fastest batch."""
+    assert sizes_to_time(300, {4, 16, 287, 300}) == [8, 32, 64]
+    assert sizes_to_time(16, {4, 13}) == [8, 16]
+
+
+def test_small_answers_need_no_more_timing() -> None:
+    """A probe of a tiny device would otherwise run sizes that are too large for it."""
+    assert sizes_to_time(7, {4, 7}) == []
+    assert sizes_to_time(0, set()) == []
+
+
+@given(answer=st.integers(0, 4096), tried=st.sets(st.integers(1, 4096)))
+def test_sizes_to_time_are_new_and_within_the_answer(answer: int, tried: set[int]) -> None:
+    """A size above the answer could run out of memory; one already tried would be paid for twice."""
+    sizes = sizes_to_time(answer, tried)
+
+    assert sizes == sorted(sizes)
+    assert len(sizes) <= 3
+    assert all(8 <= size <= answer and size not in tried for size in sizes)

@@ -1,0 +1,103 @@
+"""Records as a probe and a run leave them, small enough to be known by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autofit.probe.records import MemoryModelRecord, ProbeReport, Workload
+from autofit.process.messages import OomEvent, Phase, Trial, Verdict
+from autofit.result import AttemptRecord, ResultRecord
+
+
+def _trial(batch_size: int, gigabytes: float, images_per_second: float) -> Trial:
+    return Trial(
+        batch_size=batch_size,
+        verdict=Verdict.FITS,
+        peak_bytes=round(gigabytes * 1e9),
+        images_per_second=images_per_second,
+    )
+
+
+@pytest.fixture
+def report() -> ProbeReport:
+    return ProbeReport(
+        workload=Workload(
+            backbone="MobileNetV2",
+            image_size=(160, 192),
+            num_classes=5,
+            trainable="head",
+            weights="imagenet",
+            hidden_units=0,
+            dropout=0.2,
+            optimizer="adam",
+        ),
+        hardware={"cpu": "Some CPU", "cores": 2, "host_bytes": 12_700_000_000, "gpu": None},
+        memory_limit_bytes=3_000_000_000,
+        limited_by="memory_limit",
+        largest_feasible_batch=256,
+        recommended_batch=32,
+        memory_model=MemoryModelRecord(base_bytes=1.2e8, bytes_per_image=1.06e7, max_relative_error=0.021),
+        trials=[
+            _trial(256, 2.83, 121),
+            _trial(32, 0.46, 146),
+            _trial(64, 0.8, 149),
+            Trial(batch_size=384, verdict=Verdict.DEVICE_OOM),
+        ],
+        wall_seconds=41.2,
+    )
+
+
+@pytest.fixture
+def make_oom() -> Callable[..., OomEvent]:
+    return _oom
+
+
+def _oom(step: int, before: int, phase: Phase = Phase.TRAIN) -> OomEvent:
+    return OomEvent(
+        attempt=1,
+        epoch=0,
+        step=step,
+        phase=phase,
+        micro_batch_size_before=before,
+        micro_batch_size_after=before // 2,
+        seconds_lost=10.0,
+    )
+
+
+@pytest.fixture
+def make_attempt() -> Callable[..., AttemptRecord]:
+    return _attempt
+
+
+def _attempt(verdict: Verdict, cause: str = "") -> AttemptRecord:
+    return AttemptRecord(
+        verdict=verdict, cause=cause, batch_size=64, micro_batch_size=32, epoch=1, step=6, wall_seconds=30
+    )
+
+
+@pytest.fixture
+def make_result() -> Callable[..., ResultRecord]:
+    return _result
+
+
+def _result(**changes: Any) -> ResultRecord:
+    fields: dict[str, Any] = {
+        "status": "completed",
+        "history": {
+            "loss": [0.9, 0.5, 0.3],
+            "accuracy": [0.6, 0.8, 0.9],
+            "val_loss": [0.8, 0.4, 0.45],
+            "val_accuracy": [0.7, 0.875, 0.88],
+        },
+        "attempts": [_attempt(Verdict.COMPLETED)],
+        "oom_events": [],
+        "quarantined": [],
+        "result_changed": False,
+        "weights_sha256": "ab" * 32,
+        "seconds_to_first_step": 9.31,
+        "wall_seconds": 132.4,
+    }
+    return ResultRecord(**(fields | changes))

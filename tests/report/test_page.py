@@ -1,0 +1,141 @@
+"""The pages: whole HTML, complete in itself, in which no name from a stranger's folder does anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from autofit.probe.records import ProbeReport
+from autofit.process.messages import OomEvent, QuarantinedImage, Verdict
+from autofit.report import page
+from autofit.report.page import probe_page, run_page
+from autofit.result import AttemptRecord, ResultRecord
+
+HOSTILE = "<script>alert('1')</script><img src=x onerror=\"alert(2)\">&amp;"
+VOID = {"meta"}
+MODEL = Path("runs/x/model.keras")
+
+
+class Page(HTMLParser):
+    """What a browser would see: tags that match, their attributes, and the text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(source)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element that begins."""
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element that is closed at once."""
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        """An element may end only where it is the innermost."""
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Note the text."""
+        self.text += data
+
+
+@pytest.fixture
+def hostile_pages(
+    report: ProbeReport,
+    make_result: Callable[..., ResultRecord],
+    make_attempt: Callable[..., AttemptRecord],
+    make_oom: Callable[..., OomEvent],
+) -> dict[str, str]:
+    workload = report.workload.model_copy(update={"backbone": HOSTILE, "weights": HOSTILE})
+    machine: dict[str, str | int | float | None] = {HOSTILE: HOSTILE}
+    probe = report.model_copy(update={"workload": workload, "hardware": machine, "limited_by": HOSTILE})
+    fields = {
+        "cause": HOSTILE,
+        "history": {"loss": [0.5], HOSTILE + "accuracy": [0.5]},
+        "attempts": [make_attempt(Verdict.CRASHED, HOSTILE)],
+        "oom_events": [make_oom(2, 64)],
+        "quarantined": [QuarantinedImage(path=HOSTILE, reason=HOSTILE)],
+    }
+    folder = Path(HOSTILE.replace("/", "")) / "model.keras"
+    return {
+        "probe": probe_page(probe),
+        "run": run_page(make_result(**fields), labels=[HOSTILE], model_path=folder),
+        "failed": run_page(make_result(**fields, status="failed"), labels=[HOSTILE], model_path=folder),
+    }
+
+
+@pytest.mark.parametrize("name", ["probe", "run", "failed"])
+def test_hostile_names_are_shown_and_do_nothing(hostile_pages: dict[str, str], name: str) -> None:
+    """Opening a report on a stranger's photos would run the stranger's script."""
+    seen = Page(hostile_pages[name])
+    assert "script" not in seen.tags
+    assert "img" not in seen.tags
+    assert not [key for key, _ in seen.attributes if key.startswith("on")]
+    assert HOSTILE in seen.text
+
+
+@pytest.mark.parametrize("name", ["probe", "run", "failed"])
+def test_a_page_asks_nobody_for_anything(hostile_pages: dict[str, str], name: str) -> None:
+    """A page opened offline would be broken, and one opened online would tell others that it was."""
+    seen = Page(hostile_pages[name])
+    loaded = [value for key, value in seen.attributes if key in {"src", "href", "xlink:href", "srcset"}]
+    assert all(value and value.startswith("#") for value in loaded)
+    assert "url(http" not in hostile_pages[name]
+    assert "@import" not in hostile_pages[name]
+    assert "default-src 'none'" in hostile_pages[name]
+
+
+def test_a_page_has_one_of_each_id(report: ProbeReport) -> None:
+    """A figure would be clipped by another one's frame."""
+    ids = re.findall(r'<clipPath id="([^"]+)"', probe_page(report))
+    assert len(ids) == len(set(ids)) > 0
+
+
+def test_the_probe_page_says_what_was_found(report: ProbeReport) -> None:
+    """The page would be less complete than the terminal's table."""
+    text = Page(probe_page(report)).text
+    for expected in ("MobileNetV2 at 160 x 192", "fits, recommended", "out of memory", "12.70 GB", "41 s, 4 trials"):
+        assert expected in text
+
+
+def test_the_run_page_says_how_it_ended(make_result: Callable[..., ResultRecord]) -> None:
+    """The page would leave out the figures, or what to do with the model."""
+    text = Page(run_page(make_result(), labels=["daisy"], model_path=MODEL, images_per_second=131)).text
+    for expected in (
+        "Trained 3 epochs in 2 min 12 s (131 images/s",
+        "2 (best)",
+        "0.875",
+        "load_model('runs/x/model.keras')",
+    ):
+        assert expected in text
+    assert "Images left out" not in text
+
+
+def test_a_page_without_any_epoch(make_result: Callable[..., ResultRecord]) -> None:
+    """A run that failed at once would end in an error about its own report."""
+    text = Page(run_page(make_result(status="failed", history={}), labels=[], model_path=MODEL)).text
+    assert "Failed before the first epoch was finished" in text
+    assert "autofit resume runs/x" in text
+
+
+def test_ten_thousand_broken_images_make_a_page_that_opens(make_result: Callable[..., ResultRecord]) -> None:
+    """A page on a folder of broken files would be too large for a browser."""
+    bad = [QuarantinedImage(path=f"{n}.jpg", reason="broken") for n in range(10_000)]
+    text = Page(run_page(make_result(quarantined=bad), labels=[], model_path=MODEL)).text
+    assert "Images left out: 10,000" in text
+    assert f"and {10_000 - page.MAX_ROWS:,} more." in text

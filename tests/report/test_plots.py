@@ -1,0 +1,102 @@
+"""The plots: real images of a sensible size, whatever the records hold; the user's matplotlib untouched."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from autofit.probe.records import ProbeReport
+from autofit.process.messages import Verdict
+from autofit.report import plots
+
+
+def test_a_probe_is_plotted_as_png(report: ProbeReport, tmp_path: Path) -> None:
+    """`--plot` would leave no picture, an empty one, or parts beside it."""
+    path = tmp_path / "probe.png"
+    plots.probe_plot(report, path)
+    with Image.open(path) as image:
+        assert (image.format, image.width, image.height) == ("PNG", 1440, 540)
+        assert len(image.convert("RGB").getcolors(2**20) or []) > 50
+    assert [entry.name for entry in tmp_path.iterdir()] == ["probe.png"]
+
+
+def test_memory_panel_shows_limit_line_measurements_and_failures(report: ProbeReport) -> None:
+    """The limit, the fit or a failure would be missing, or drawn in bytes."""
+    memory, _ = plots.probe_figure(report, "title").axes
+    drawn = {line.get_label(): line for line in memory.lines}
+    assert set(drawn) == {"limit, 3.00 GB", "fitted line", "measured", "failed"}
+    assert list(drawn["measured"].get_xdata()) == [32, 64, 256]  # type: ignore[arg-type]
+    assert list(drawn["measured"].get_ydata()) == [0.46, 0.8, 2.83]  # type: ignore[arg-type]
+    assert (list(drawn["failed"].get_xdata()), list(drawn["failed"].get_ydata())) == ([384], [3.0])  # type: ignore[arg-type]
+
+
+def test_the_title_says_backbone_and_size(report: ProbeReport) -> None:
+    """A picture passed on would not say what was probed."""
+    figure = plots.probe_figure(report, "MobileNetV2 at 160 x 192 costs $2 to $3")
+    assert figure.get_suptitle() == "MobileNetV2 at 160 x 192 costs $2 to $3"
+    plots.svg(figure)  # and dollar signs are no formula
+
+
+@pytest.mark.parametrize("verdict", [Verdict.DEVICE_OOM, Verdict.TIMEOUT])
+def test_a_probe_in_which_nothing_fits_is_still_plotted(report: ProbeReport, tmp_path: Path, verdict: Verdict) -> None:
+    """The picture would fail just where one wants to see why."""
+    trials = [trial.model_copy(update={"verdict": verdict}) for trial in report.trials]
+    bare = report.model_copy(update={"trials": trials, "memory_model": None, "memory_limit_bytes": 0})
+    plots.probe_plot(bare, tmp_path / "probe.png")
+
+
+def test_a_history_is_plotted_to_a_path_and_to_a_buffer(tmp_path: Path) -> None:
+    """A notebook gives a buffer, a run a path: one of them would get nothing."""
+    history = {"loss": [0.9, 0.5], "accuracy": [0.6, 0.8], "val_loss": [0.8, 0.4], "val_accuracy": [0.7, 0.8]}
+    buffer = io.BytesIO()
+    plots.history_plot(history, buffer)
+    plots.history_plot(history, tmp_path / "history.png")
+    assert (tmp_path / "history.png").read_bytes() == buffer.getvalue()
+    with Image.open(buffer) as image:
+        assert (image.width, image.height) == (1440, 540)
+
+
+def test_epochs_count_from_one() -> None:
+    """The first epoch would be drawn as epoch 0."""
+    loss, accuracy = plots.history_figure({"loss": [0.9, 0.5], "acc": [0.6, 0.8], "val_loss": [0.8, 0.4]}).axes
+    assert [list(line.get_xdata()) for line in loss.lines[:2]] == [[1, 2], [1, 2]]  # type: ignore[arg-type]
+    assert [axes.get_title("left") for axes in (loss, accuracy)] == ["Loss", "Acc"]
+
+
+@pytest.mark.parametrize("history", [{"loss": [float("nan")]}, {"loss": [float("inf"), 1.0]}, {}])
+def test_a_diverged_history_is_still_plotted(history: dict[str, list[float]]) -> None:
+    """A run whose loss is not a number would end without its page."""
+    plots.history_plot(history, io.BytesIO())
+
+
+def test_the_same_records_give_the_same_svg(report: ProbeReport) -> None:
+    """A page made again would differ from the first for no reason, or would call elsewhere."""
+    first, second = (plots.svg(plots.probe_figure(report, "")) for _ in range(2))
+    assert first == second
+    assert first.startswith("<svg")
+    assert "currentColor" in first
+    assert plots.INK not in first
+
+
+def test_the_users_matplotlib_stays_as_it_was(report: ProbeReport) -> None:
+    """A notebook's own plots would change their style after ours."""
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    plots.svg(plots.probe_figure(report, ""))
+    assert dict(mpl.rcParams) == before
+
+
+def test_the_room_is_entered_without_heavy_imports() -> None:
+    """A summary or a progress bar would cost a second for matplotlib, or TensorFlow in the parent."""
+    code = (
+        "import sys; import autofit.report.text, autofit.report.progress, autofit.report.page, autofit.report.plots; "
+        "print({'matplotlib', 'numpy', 'tensorflow', 'keras', 'IPython'} & set(sys.modules))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "set()\n"

@@ -1,0 +1,344 @@
+"""What a person sees while it runs, in each of the places where it may be shown."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from autofit.process.messages import Phase, Progress
+from autofit.report.progress import LiveView, NotebookView, PlainView, ProgressView, progress_view
+from autofit.report.status import Status, describe, shortened
+
+
+class Clock:
+    """A clock that goes on when told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        """The time now, in seconds."""
+        return self.now
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        """Whether a person sits before it."""
+        return True
+
+
+def heartbeat(phase: Phase, epoch: int = 0, step: int = 0, steps: int = 0, **metrics: float) -> Progress:
+    return Progress(
+        time=0.0,
+        phase=phase,
+        epoch=epoch,
+        step=step,
+        steps=steps,
+        images_per_second=148.2 if steps else 0.0,
+        micro_batch_size=32 if steps else 0,
+        metrics=metrics,
+    )
+
+
+def train(view: ProgressView, clock: Clock | None = None, epochs: int = 2, steps: int = 60) -> None:
+    """A short run as a worker tells it, a second a step; what it does not say anew, it repeats."""
+    metrics: dict[str, float] = {}
+    for phase in (Phase.START, Phase.WEIGHTS, Phase.BUILD, Phase.TRACE):
+        view.update(heartbeat(phase), epochs=epochs)
+    for epoch in range(epochs):
+        for step in range(steps):
+            view.update(heartbeat(Phase.EXTRACT, epoch, step, steps, **metrics), epochs=epochs)
+            metrics = {"loss": 0.5 - epoch / 10, "accuracy": 0.91}
+            view.update(heartbeat(Phase.TRAIN, epoch, step + 1, steps, **metrics), epochs=epochs)
+            if clock:
+                clock.now += 1.0
+        view.update(heartbeat(Phase.VALIDATE, epoch, steps, steps, **metrics), epochs=epochs)
+        metrics |= {"val_loss": 0.6 - epoch / 10}
+        view.update(heartbeat(Phase.SAVE, epoch, steps, steps, **metrics), epochs=epochs)
+
+
+DONE = [
+    "Epoch 1/2 done · loss 0.500 · accuracy 0.910 · val loss 0.600",
+    "Epoch 2/2 done · loss 0.400 · accuracy 0.910 · val loss 0.500",
+]
+
+
+def test_people_count_from_one() -> None:
+    """The first step of the first epoch would be called step 0 of epoch 0."""
+    status = describe(heartbeat(Phase.TRAIN, 1, 33, 60, loss=0.42, accuracy=0.91), epochs=10)
+    assert status.text == "Epoch 2/10 · 34/60 · 148 images/s · micro-batch 32 · loss 0.420 · accuracy 0.910"
+
+
+def test_the_end_of_an_epoch_is_not_passed() -> None:
+    """A worker that has done all its steps would be shown at 61 of 60."""
+    assert describe(heartbeat(Phase.TRAIN, 0, 60, 60), epochs=1).facts[0] == "60/60"
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_every_phase_has_words(phase: Phase) -> None:
+    """A phase would be shown by its code name, or would end the run with a KeyError."""
+    assert describe(heartbeat(phase), epochs=3).words[0].isupper()
+
+
+def test_a_trial_is_told_by_its_size() -> None:
+    """A trial would be announced as an epoch, or its size taken for a step."""
+    trial = Progress(time=0.0, phase=Phase.PROBE, step=64, micro_batch_size=64)
+    assert describe(trial, epochs=1).text == "Probing · 64 images at once"
+
+
+@pytest.mark.parametrize("phase", [Phase.VALIDATE, Phase.SAVE, Phase.TRACE])
+def test_a_phase_does_not_show_another_ones_figures(phase: Phase) -> None:
+    """A heartbeat repeats the last step of the training: saving would seem to stand still at 60 of 60."""
+    status = describe(heartbeat(phase, 1, 60, 60, loss=0.42), epochs=10)
+    assert (status.steps, status.facts) == (0, ())
+
+
+def test_a_new_epoch_does_not_show_the_last_ones_metrics() -> None:
+    """The validation loss of an epoch would be shown as that of the next one."""
+    facts = describe(heartbeat(Phase.TRAIN, 1, 0, 60, loss=0.42, val_loss=0.5), epochs=10).facts
+    assert facts == ("1/60", "148 images/s", "micro-batch 32")
+
+
+@pytest.mark.parametrize(
+    ("every", "first"),
+    [
+        (1, "Epoch 1/4 done · loss 0.500 · accuracy 0.910 · val loss 0.600"),
+        (7, "Epoch 1/4 done · at step 9/10 · loss 0.500 · accuracy 0.910"),
+    ],
+)
+def test_metrics_of_an_epoch_are_its_own_when_lines_go_unseen(every: int, first: str) -> None:
+    """The heartbeat is sampled: an epoch would be told with the next one's figures, or those of a part."""
+    told: list[Progress] = []
+
+    class Recorder(ProgressView):
+        def update(self, progress: Progress, *, epochs: int) -> None:
+            del epochs
+            told.append(progress)
+
+    train(Recorder(io.StringIO()), epochs=4, steps=10)
+    stream = io.StringIO()
+    view = PlainView(stream, Clock())
+    for progress in told[::every]:
+        view.update(progress, epochs=4)
+    done = [line for line in stream.getvalue().splitlines() if "done" in line]
+    assert done[0] == first
+    for line, loss in zip(done, ("loss 0.500", "loss 0.400", "loss 0.300"), strict=True):
+        assert f" {loss} · accuracy" in line
+
+
+def test_narrow_places_drop_the_micro_batch_first() -> None:
+    """In a narrow terminal the accuracy would be cut off before what matters less."""
+    status = Status("Epoch 2/10", facts=("34/60", "micro-batch 32", "loss 0.420", "accuracy 0.910"))
+    assert shortened(status, 80) == status
+    assert shortened(status, 50).text == "Epoch 2/10 · 34/60 · loss 0.420 · accuracy 0.910"
+    assert shortened(status, 35).text == "Epoch 2/10 · 34/60 · loss 0.420"
+    assert shortened(status, 3).text == "Epoch 2/10"
+
+
+def test_plain_lines_are_few() -> None:
+    """A log would be filled with four lines a second, or would miss the end of an epoch."""
+    stream, clock = io.StringIO(), Clock()
+    with PlainView(stream, clock) as view:
+        train(view, clock)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "Starting"
+    assert [line for line in lines if "done" in line] == DONE
+    assert 20 <= len(lines) <= 2 + 1 + 120 / 5
+
+
+def test_an_interrupted_epoch_is_not_called_done() -> None:
+    """A run stopped in the middle of an epoch would claim to have finished it."""
+    stream = io.StringIO()
+    with PlainView(stream, Clock()) as view:
+        view.update(heartbeat(Phase.TRAIN, 0, 5, 60, loss=0.5), epochs=2)
+        view.update(heartbeat(Phase.SAVE, 0, 5, 60), epochs=2)
+    with PlainView(stream, Clock()) as view:
+        view.update(heartbeat(Phase.VALIDATE, 0, 60, 60, loss=0.5), epochs=2)
+    assert "done" not in stream.getvalue()
+
+
+def test_an_epoch_that_is_repeated_after_a_crash_is_not_called_done_twice() -> None:
+    """A worker resumed in an earlier epoch would make that epoch look finished."""
+    stream = io.StringIO()
+    with PlainView(stream, Clock()) as view:
+        for epoch, step in ((1, 3), (0, 50), (0, 59), (1, 0)):
+            view.update(heartbeat(Phase.TRAIN, epoch, step, 60), epochs=3)
+    assert [line for line in stream.getvalue().splitlines() if "done" in line] == ["Epoch 1/3 done"]
+
+
+def test_plain_messages_stand_on_lines_of_their_own() -> None:
+    """A message would be glued to half a line of a user's print, or a name in it would command the terminal."""
+    stream = io.StringIO()
+    view = PlainView(stream, Clock())
+    view.passthrough("half a line")
+    view.message("broken: \x1b[2J.jpg")
+    view.passthrough("whole\n")
+    view.message("next")
+    assert stream.getvalue() == "half a line\nbroken: \\x1b[2J.jpg\nwhole\nnext\n"
+
+
+def test_scanning_is_told_now_and_then() -> None:
+    """A million files would be a million lines."""
+    stream, clock = io.StringIO(), Clock()
+    view = PlainView(stream, clock)
+    for count in range(0, 1_000_000, 1000):
+        view.scanning(count)
+        clock.now += 0.01
+    assert stream.getvalue().splitlines() == [
+        "Looking for images · 0 found",
+        "Looking for images · 500,000 found",
+    ]
+
+
+def test_an_ascii_log_takes_any_name() -> None:
+    """A file name in another script would end the run with a UnicodeEncodeError."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
+    PlainView(stream, Clock()).message("日本.jpg · broken")
+    assert raw.getvalue() == b"??.jpg ? broken\n"
+
+
+def rendered(view: LiveView, width: int) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(view._render())
+    return stream.getvalue().rstrip()
+
+
+def live(width: int) -> tuple[LiveView, Terminal]:
+    stream = Terminal()
+    return LiveView(stream, Console(file=stream, force_terminal=True, width=width, color_system=None)), stream
+
+
+@pytest.mark.parametrize(
+    ("width", "figures"),
+    [
+        (60, "34/60 · 148 images/s"),
+        (80, "34/60 · 148 images/s · loss 0.420 · accuracy 0.910"),
+        (120, "34/60 · 148 images/s · micro-batch 32 · loss 0.420 · accuracy 0.910"),
+    ],
+)
+def test_a_terminal_shows_one_line_that_fits(width: int, figures: str) -> None:
+    """The bar would wrap and leave half of itself behind at every refresh."""
+    view, _ = live(width)
+    view.show(describe(heartbeat(Phase.TRAIN, 1, 33, 60, loss=0.42, accuracy=0.91), epochs=10))
+    line = rendered(view, width)
+    assert re.fullmatch(rf". Epoch 2/10 [━╸╺]+ +{figures}", line)
+    assert len(line) <= width
+
+
+def test_a_phase_without_steps_shows_words_and_no_bar() -> None:
+    """A spinner beside an empty bar would look like training that stands still."""
+    view, _ = live(80)
+    view.show(describe(heartbeat(Phase.TRACE), epochs=10))
+    assert rendered(view, 80)[1:] == " Tracing"
+
+
+def test_a_terminal_keeps_messages_and_prints_above_the_bar() -> None:
+    """What user code printed would be overwritten by the bar, or markup in it would be obeyed."""
+    view, stream = live(80)
+    with view:
+        view.passthrough("user says h")
+        view.passthrough("ello [red]\nhalf")
+        view.message("[bold]out of memory[/bold]")
+        train(view)
+    text = stream.getvalue()
+    for line in ("user says hello [red]", "[bold]out of memory[/bold]", DONE[1], "half"):
+        assert line in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is hidden, and shown again
+
+
+def test_closing_twice_says_nothing_twice() -> None:
+    """The last epoch would be told again by whoever closes for safety."""
+    stream = io.StringIO()
+    with PlainView(stream, Clock()) as view:
+        train(view)
+        view.close()
+    assert stream.getvalue().count("Epoch 2/2 done") == 1
+
+
+class Notebook:
+    """Stands in for IPython's `display`: what was displayed, and every update of it."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict[str, str]] = []
+        self.displays = 0
+
+    def __call__(self, bundle: dict[str, str], *, raw: bool, display_id: bool) -> Any:
+        """Display anew, below what is there."""
+        assert raw
+        assert display_id
+        self.displays += 1
+        self.shown.append(bundle)
+        return self
+
+    def update(self, bundle: dict[str, str], *, raw: bool) -> None:
+        """Display in place of what was displayed."""
+        assert raw
+        self.shown.append(bundle)
+
+
+def test_a_notebook_has_one_display() -> None:
+    """A notebook would keep and save hundreds of lines of progress."""
+    notebook, clock, stream = Notebook(), Clock(), io.StringIO()
+    with NotebookView(stream, notebook, clock) as view:
+        train(view)  # no time goes by: nothing but what must be said
+        during = len(notebook.shown)
+        view.message("<b>hot</b>")
+        view.passthrough("printed\n")
+    assert notebook.displays == 1
+    assert during <= 4
+    assert stream.getvalue() == "printed\n"
+    assert notebook.shown[-1]["text/plain"].splitlines() == [DONE[0], "<b>hot</b>", DONE[1]]
+    assert "&lt;b&gt;hot" in notebook.shown[-1]["text/html"]
+    assert "<progress" not in notebook.shown[-1]["text/html"]
+
+
+def test_a_notebook_shows_a_bar_while_it_runs() -> None:
+    """Someone in Colab would see nothing until the end."""
+    notebook, clock = Notebook(), Clock()
+    view = NotebookView(io.StringIO(), notebook, clock)
+    view.update(heartbeat(Phase.TRAIN, 1, 33, 60), epochs=10)
+    assert '<progress value="34" max="60"' in notebook.shown[-1]["text/html"]
+    assert notebook.shown[-1]["text/plain"] == "Epoch 2/10 · 34/60 · 148 images/s · micro-batch 32"
+
+
+def enter_notebook(monkeypatch: pytest.MonkeyPatch, shell: object, display: Callable[..., Any]) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+
+
+def test_the_view_suits_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log would get escape codes, a terminal plain lines, or a notebook hundreds of them."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert type(progress_view(io.StringIO())) is PlainView
+    assert type(progress_view(Terminal())) is LiveView
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(progress_view(Terminal())) is PlainView
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert type(progress_view(io.StringIO())) is PlainView
+    enter_notebook(monkeypatch, SimpleNamespace(kernel=object()), Notebook())
+    assert type(progress_view()) is NotebookView
+    enter_notebook(monkeypatch, SimpleNamespace(), Notebook())  # IPython in a terminal has no kernel
+    assert type(progress_view()) is PlainView
+
+
+def test_quiet_is_quiet_but_passes_on_what_user_code_prints() -> None:
+    """`--quiet` would still talk, or would swallow the user's own print."""
+    stream = io.StringIO()
+    with progress_view(stream, quiet=True) as view:
+        view.scanning(5)
+        view.message("a message")
+        train(view)
+        view.passthrough("mine\n")
+    assert stream.getvalue() == "mine\n"

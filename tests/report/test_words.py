@@ -1,0 +1,61 @@
+"""Figures and names as a person reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from autofit.report.words import bar, bytes_words, count_of, duration_words, metric_words, printable
+
+
+def test_nothing_a_terminal_acts_on_is_printed() -> None:
+    """A file name could clear the screen, forge a second line or turn the writing direction round."""
+    basic_plane = map(chr, range(0x10000))  # every control character, direction mark and lone surrogate
+    assert all(printable(mark).isprintable() for mark in basic_plane)
+
+
+def test_ordinary_names_stay_as_they_are() -> None:
+    """A name in another script would become unreadable, or a hostile one would vanish instead of being shown."""
+    assert printable("Fotos/Käfer 日本 1.jpg") == "Fotos/Käfer 日本 1.jpg"
+    assert printable("a\x1b[2J\n\u202e\udc80") == r"a\x1b[2J\n\u202e\udc80"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.04, "0.0 s"), (9.46, "9.5 s"), (9.97, "10 s"), (59.7, "1 min 0 s"), (200, "3 min 20 s"), (7530, "2 h 5 min")],
+)
+def test_durations(seconds: float, expected: str) -> None:
+    """A duration would be shown as 60 s, or with digits that say nothing."""
+    assert duration_words(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "expected"),
+    [(0, "0 MB"), (10_600_000, "10.6 MB"), (100_000_000, "0.10 GB"), (2_969_000_000, "2.97 GB"), (-4e8, "-0.40 GB")],
+)
+def test_sizes(size_bytes: float, expected: str) -> None:
+    """A size would be shown in GiB under the name of GB."""
+    assert bytes_words(size_bytes) == expected
+
+
+def test_counts() -> None:
+    """One would be plural, or many classes would be classs."""
+    assert [count_of(1, "image"), count_of(1200, "image"), count_of(2, "class", "classes")] == [
+        "1 image",
+        "1,200 images",
+        "2 classes",
+    ]
+
+
+def test_small_metrics_are_not_shown_as_nothing() -> None:
+    """A loss of 0.0004 would read as zero."""
+    assert [metric_words(0.0004), metric_words(0.42), metric_words(0.0), metric_words(float("nan"))] == [
+        "4.0e-04",
+        "0.420",
+        "0.000",
+        "nan",
+    ]
+
+
+def test_a_bar_stays_within_its_cells() -> None:
+    """A peak above the limit would push the table out of shape."""
+    assert [bar(0.0, 4), bar(0.5, 4), bar(7.0, 4)] == ["░░░░", "██░░", "████"]

@@ -1,0 +1,32 @@
+"""What starting autofit loads: a parent that imports TensorFlow could no longer outlive what kills it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"tensorflow", "keras", "numpy", "matplotlib", "pandas"}
+
+
+@pytest.mark.parametrize("arguments", [["-c", "import autofit"], ["-m", "autofit", "--help"]], ids=["import", "help"])
+def test_starting_autofit_loads_no_numerics(arguments: list[str]) -> None:
+    """A look at the help would take seconds, and the parent would hold the memory and the GPU that the worker needs."""
+    loaded = top_level_packages_loaded(arguments)
+    assert "autofit" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_a_heavy_import_would_be_seen() -> None:
+    """The test above could not fail: the listing would be read wrongly, and nothing in it found."""
+    assert top_level_packages_loaded(["-c", "import numpy.linalg"]) & HEAVY == {"numpy"}
+
+
+def top_level_packages_loaded(arguments: list[str]) -> set[str]:
+    """The packages that Python with these arguments imports, as `-X importtime` lists them on stderr."""
+    command = [sys.executable, "-X", "importtime", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 0, [line for line in lines if not line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line.startswith("import time:")}
