@@ -3,7 +3,7 @@
     import autofit
     result = autofit.run("photos/", backbone="ResNet50", epochs=10)
 
-The names are lazy: importing autofit loads neither TensorFlow, Keras nor NumPy.
+All names but the errors are lazy: importing autofit loads neither TensorFlow, Keras nor NumPy.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import importlib
 import sys
 from typing import TYPE_CHECKING
 
+from autofit.errors import (
+    AutofitError,
+    DoesNotFitError,
+    InterruptedRunError,
+    StorageError,
+    TrainingFailedError,
+    UserError,
+)
+
 if TYPE_CHECKING:
     from autofit.api import probe, resume, run
-    from autofit.errors import (
-        AutofitError,
-        DoesNotFitError,
-        InterruptedRunError,
-        StorageError,
-        TrainingFailedError,
-        UserError,
-    )
     from autofit.finished_run import Result
     from autofit.worker.images import ImageSequence
 
@@ -51,12 +52,21 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'autofit' has no attribute {name!r}")
-    if sys.platform == "win32":
-        raise OSError("autofit runs on Linux (and, best effort, macOS): on Windows use WSL 2")
-    return getattr(importlib.import_module(_HOMES.get(name, "autofit.errors")), name)
+    refuse_windows()
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+def refuse_windows() -> None:
+    """Say so where the locks, sessions and signals of POSIX are missing.
+
+    Raises:
+        UserError: on Windows.
+    """
+    if sys.platform == "win32":
+        raise UserError("autofit runs on Linux (and, best effort, macOS): on Windows use WSL 2")

@@ -6,22 +6,20 @@ report. No step reads back up.
 
 from __future__ import annotations
 
-import inspect
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from autofit import dataset, hardware, plan
 from autofit.collect import collect_result
 from autofit.dataset import ImageIndex
 from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
-from autofit.finished_run import Result
+from autofit.finished_run import Result, from_here
 from autofit.hardware import Hardware
-from autofit.options import GIVEN_FUNCTION, Options, check_for_training, make_options
+from autofit.options import GIVEN_FUNCTION, Options, check_for_training, difference, make_options, whole_number
 from autofit.plan import RunRecord
 from autofit.probe.loop import Prober, ProbeRequest
 from autofit.probe.records import ProbeReport
@@ -30,7 +28,8 @@ from autofit.process.launch import Launcher, Payload, ProcessLauncher, import_pa
 from autofit.process.watch import View
 from autofit.report.page import run_page
 from autofit.report.progress import ProgressView, progress_view
-from autofit.run_directory import RunDirectory, RunLock
+from autofit.report.text import resume_command
+from autofit.run_directory import RunDirectory, RunLock, writing_in
 from autofit.supervisor import Supervisor
 
 LOCK_PATIENCE_SECONDS = 10.0
@@ -104,8 +103,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         seed: for the split, the order, the initial weights and dropout.
         checkpoint_every: `"60s"`, or a number of steps.
         max_minutes: commit and stop after so long; the run can be resumed.
-        run_dir: where everything is kept; `runs/<time>-<backbone>` by default. One that holds the same request, unfinished,
-            is resumed; finished, its result is returned at once.
+        run_dir: where everything is kept; `runs/<time>-<backbone>` by default. One that holds the same request,
+            unfinished, is resumed; finished, its result is returned at once.
         mirror_dir: not in this version.
         isolation: `"process"`, or `"inline"` to train in this process.
         audit: write the ledger of all updates.
@@ -123,26 +122,42 @@ def run(  # noqa: PLR0913 - the options are the interface
         InterruptedRunError: stopped by Ctrl-C or by `max_minutes`; resume it with `autofit.resume(run_dir)`.
         TrainingFailedError: it failed for another reason.
     """
-    given = dict(locals())
-    options = make_options(**{name: given[name] for name in inspect.signature(make_options).parameters})
+    options = make_options(
+        backbone=backbone,
+        model=model,
+        weights=weights,
+        image_size=image_size,
+        trainable=trainable,
+        hidden_units=hidden_units,
+        dropout=dropout,
+        epochs=epochs,
+        fine_tune_epochs=fine_tune_epochs,
+        batch_size=batch_size,
+        micro_batch_size=micro_batch_size,
+        batch_schedule=batch_schedule,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        class_weight=class_weight,
+        early_stopping=early_stopping,
+        validation=validation,
+        augment=augment,
+        feature_cache=feature_cache,
+        precision=precision,
+        memory_limit=memory_limit,
+        seed=seed,
+        checkpoint_every=checkpoint_every,
+        max_minutes=max_minutes,
+        mirror_dir=mirror_dir,
+        isolation=isolation,
+        audit=audit,
+        replay=replay,
+    )
     check_for_training(options)
-    payload = _payload(model, callbacks)
     with ExitStack() as open_things:
         shown = view or open_things.enter_context(progress_view())
-        index = dataset.scan(
-            data, labels, validation=options.validation, seed=options.seed, on_progress=shown.scanning
-        )
-        files = RunDirectory(_absolute(run_dir or _default_run_dir(options)))
-        files.create()
-        lock = open_things.enter_context(RunLock(files).acquire(LOCK_PATIENCE_SECONDS))
-        record = _same_request(files, options, index)
-        if record is not None and _is_finished(files):
-            return Result(files.path)
-        machine = hardware.detect()
-        _announce(options, index, shown)
-        if record is None:
-            record = _new_run(files, options, index, machine, payload, shown)
-        return _supervise(files, record, machine, payload, lock, shown)
+        index = dataset.scan(data, labels, validation=options.validation, seed=options.seed, on_progress=shown.scanning)
+        files = _directory_for(run_dir, options)
+        return _run(files, options, index, _payload(model, callbacks), shown)
 
 
 def resume(
@@ -165,15 +180,12 @@ def resume(
     """
     files = RunDirectory(_absolute(run_dir))
     record = _read_run(files)
-    if record.options.model == GIVEN_FUNCTION and model is None:
-        raise UserError(f"{files.path} was started with a model function: give it again, autofit.resume(..., model=...)")
     if _is_finished(files):
         return Result(files.path)
+    _check_model_again(files, record, model)
     with ExitStack() as open_things:
         shown = view or open_things.enter_context(progress_view())
         lock = open_things.enter_context(RunLock(files).acquire(LOCK_PATIENCE_SECONDS))
-        if record.has_callbacks and not callbacks:
-            shown.message("this run was started with callbacks; going on without them")
         return _supervise(files, record, hardware.detect(), _payload(model, callbacks), lock, shown)
 
 
@@ -202,8 +214,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
         TrainingFailedError: a trial failed for a reason that is not memory.
         InterruptedRunError: stopped by Ctrl-C.
     """
-    if max_batch < 1 or num_classes < 1:
-        raise UserError(f"max_batch {max_batch} and num_classes {num_classes} must be 1 or more")
+    classes, most = whole_number("num_classes", num_classes, 1), whole_number("max_batch", max_batch, 1)
     options = make_options(
         backbone=backbone,
         model=model,
@@ -218,7 +229,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     )
     with ExitStack() as open_things:
         shown = view or open_things.enter_context(progress_view())
-        return _probe(options, num_classes, max_batch, hardware.detect(), _payload(model, ()), shown)
+        return _probe(options, classes, most, hardware.detect(), _payload(model, ()), shown)
 
 
 def does_not_fit(report: ProbeReport) -> DoesNotFitError:
@@ -243,13 +254,31 @@ def _absolute(path: str | Path) -> Path:
     return Path(path).expanduser().absolute()
 
 
-def _default_run_dir(options: Options) -> Path:
-    name = options.backbone or "model"
-    stem = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
-    path, number = stem, 2
-    while path.exists():
-        path, number = stem.with_name(f"{stem.name}-{number}"), number + 1
-    return path
+def _directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:
+    """The run directory that was asked for, or a new one, made.
+
+    Raises:
+        UserError: it cannot be made there.
+    """
+    files = RunDirectory(_absolute(run_dir or _new_default(options)))
+    files.create()
+    return files
+
+
+def _new_default(options: Options) -> Path:
+    """A folder of its own for each run, also for those that start in the same second."""
+    stem = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{options.backbone or 'model'}"
+    path, number = stem, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            path = stem.with_name(f"{stem.name}-{number}")
+        except OSError:  # it cannot be made: said where it is made sure of
+            return path
+        else:
+            return path
 
 
 def _payload(model: Any, callbacks: Sequence[Any]) -> Payload | None:
@@ -269,6 +298,21 @@ def _announce(options: Options, index: ImageIndex, view: View) -> None:
         view.message(WHAT_INLINE_CANNOT)
 
 
+def _run(
+    files: RunDirectory, options: Options, index: ImageIndex, payload: Payload | None, view: ProgressView
+) -> Result:
+    """Start the run, or go on with it where its directory holds it already."""
+    with RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock:
+        record = _same_request(files, options, index)
+        if record is not None and _is_finished(files):
+            return Result(files.path)
+        machine = hardware.detect()
+        _announce(options, index, view)
+        if record is None:
+            record = _new_run(files, options, index, machine, payload, view)
+        return _supervise(files, record, machine, payload, lock, view)
+
+
 # run.json ------------------------------------------------------------------------------------------------------------
 
 
@@ -278,11 +322,13 @@ def _read_run(files: RunDirectory) -> RunRecord:
     except FileNotFoundError:
         raise UserError(f"{files.path} holds no run: give the run directory of one") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{files.run} cannot be read: {error}") from None
+        raise UserError(f"{files.run} cannot be read ({error}): give the run directory of another run") from None
 
 
 def _same_request(files: RunDirectory, options: Options, index: ImageIndex) -> RunRecord | None:
     """The run that a directory holds already; None where it holds none.
+
+    Images that have moved since are read from where they are now.
 
     Raises:
         UserError: it holds another request.
@@ -290,12 +336,32 @@ def _same_request(files: RunDirectory, options: Options, index: ImageIndex) -> R
     if not files.run.exists():
         return None
     record = _read_run(files)
-    there, here = record.options.model_dump(), options.model_dump()
-    differing = [name for name in here if there[name] != here[name]]
-    if not differing and record.data.fingerprint == index.fingerprint():
-        return record
-    what = f"{differing[0]} {there[differing[0]]!r} there, {here[differing[0]]!r} here" if differing else "other images"
-    raise UserError(f"run directory {files.path} holds another request ({what}): give another run_dir")
+    what = difference(record.options, options)
+    if what is None and record.data.fingerprint != index.fingerprint():
+        what = "other images"
+    if what is not None:
+        raise UserError(f"run directory {files.path} holds another request ({what}): give another run_dir")
+    if record.data.root != index.root:
+        record = record.model_copy(update={"data": record.data.model_copy(update={"root": index.root})})
+        with writing_in(files.path):
+            record.save(files.run)
+    return record
+
+
+def _check_model_again(files: RunDirectory, record: RunRecord, model: Any) -> None:
+    """A model function given as an object is gone with the process that gave it.
+
+    Raises:
+        UserError: it was not given again, or is given for a run that had none.
+    """
+    had_one = record.options.model == GIVEN_FUNCTION
+    if had_one and not callable(model):
+        raise UserError(
+            f"{files.path} was started with a model function: give it again, {_how_to_resume(files, record)}"
+        )
+    if model is not None and not had_one:
+        network = record.options.model or record.options.backbone
+        raise UserError(f"{files.path} was started with {network}, not with a model function: leave model out")
 
 
 def _is_finished(files: RunDirectory) -> bool:
@@ -305,21 +371,13 @@ def _is_finished(files: RunDirectory) -> bool:
         return False
 
 
-def _new_run(  # noqa: PLR0913 - what a plan is made of
+def _new_run(
     files: RunDirectory, options: Options, index: ImageIndex, machine: Hardware, payload: Payload | None, view: View
 ) -> RunRecord:
     report = None
     if plan.needs_probe(options):
         most = plan.largest_useful_batch(options, index.train_count)
-        report = _probe(options, len(index.class_names), most, machine, payload, view)
-        report.save(files.probe)
-        if report.largest_feasible_batch == 0:
-            raise does_not_fit(report)
-        view.message(
-            f"probe: up to {report.largest_feasible_batch} images at once fit, "
-            f"{report.recommended_batch} are as fast as any ({report.wall_seconds:.0f} s)"
-        )
-    index.write_csv(files.samples)
+        report = _probe_first(files, options, len(index.class_names), most, machine, payload, view)
     record = RunRecord(
         options=options,
         has_callbacks=bool(payload and payload.callbacks),
@@ -327,7 +385,9 @@ def _new_run(  # noqa: PLR0913 - what a plan is made of
         plan=plan.training_plan(options, index.train_count, report, machine),
         started=time.time(),
     )
-    record.save(files.run)
+    with writing_in(files.path):
+        index.write_csv(files.samples)
+        record.save(files.run)
     return record
 
 
@@ -342,10 +402,36 @@ def _launcher(options: Options, machine: Hardware) -> Launcher:
 
 
 def _import_paths(options: Options, payload: Payload | None) -> list[str]:
-    return import_paths_for(options.model is not None or payload is not None, Path.cwd())
+    return import_paths_for(function_given=options.model is not None or payload is not None, working_folder=Path.cwd())
 
 
-def _probe(  # noqa: PLR0913 - what a probe is made of
+def _probe_first(
+    files: RunDirectory,
+    options: Options,
+    num_classes: int,
+    max_batch: int,
+    machine: Hardware,
+    payload: Payload | None,
+    view: View,
+) -> ProbeReport:
+    """The probe of a run, kept in its directory."""
+    try:
+        report = _probe(options, num_classes, max_batch, machine, payload, view)
+    except InterruptedRunError as error:
+        again = f"nothing is trained yet; run the same again with run_dir {from_here(files.path)}"
+        raise InterruptedRunError(f"{error}: {again}") from error
+    with writing_in(files.path):
+        report.save(files.probe)
+    if report.largest_feasible_batch == 0:
+        raise does_not_fit(report)
+    view.message(
+        f"probe: up to {report.largest_feasible_batch} images at once fit, "
+        f"{report.recommended_batch} are as fast as any ({report.wall_seconds:.0f} s)"
+    )
+    return report
+
+
+def _probe(
     options: Options, num_classes: int, max_batch: int, machine: Hardware, payload: Payload | None, view: View
 ) -> ProbeReport:
     with tempfile.TemporaryDirectory(prefix="autofit-probe-") as folder:
@@ -363,7 +449,7 @@ def _probe(  # noqa: PLR0913 - what a probe is made of
         return Prober(request, _launcher(options, machine), view).run()
 
 
-def _supervise(  # noqa: PLR0913 - what an attempt is made of
+def _supervise(
     files: RunDirectory,
     record: RunRecord,
     machine: Hardware,
@@ -371,44 +457,64 @@ def _supervise(  # noqa: PLR0913 - what an attempt is made of
     lock: RunLock,
     view: View,
 ) -> Result:
+    """Attempt until the run has ended, write down how, and return the run or raise the reason."""
+    if record.has_callbacks and not (payload and payload.callbacks):
+        view.message("this run was started with callbacks; going on without them")
     began, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
-    largest = max(record.plan.first_batch_size, record.plan.last_batch_size)
     supervisor = Supervisor(
         files,
         record,
-        plan.memory_budget(record.options, machine, largest),
+        plan.memory_budget(record.options, machine, record.plan.schedule.largest),
         _launcher(record.options, machine),
         view=view,
         payload=payload,
         lock_fd=lock.fileno(),
         import_paths=_import_paths(record.options, payload),
     )
-    error = supervisor.run()
+    error = _attempts(supervisor)
     wall_seconds = time.monotonic() - began + sum(attempt.wall_seconds for attempt in earlier)
-    interrupted = isinstance(error, InterruptedRunError)
-    status = "completed" if error is None else "interrupted" if interrupted else "failed"
-    collect_result(files, status, str(error or ""), wall_seconds).save(files.result)
+    with writing_in(files.path):
+        collect_result(files, _status(error), str(error or ""), wall_seconds).save(files.result)
     result = Result(files.path)
     _write_report(files, result)
     if error is not None:
-        raise _with_directions(error, files)
+        raise _with_directions(error, files, record)
     return result
 
 
-def _with_directions(error: AutofitError, files: RunDirectory) -> AutofitError:
+def _attempts(supervisor: Supervisor) -> AutofitError | None:
+    """Run to the end; also the second Ctrl-C, which stops at once, is an end to be written down."""
+    try:
+        return supervisor.run()
+    except KeyboardInterrupt:
+        return InterruptedRunError("stopped at once")
+
+
+def _status(error: AutofitError | None) -> Literal["completed", "failed", "interrupted"]:
+    if error is None:
+        return "completed"
+    return "interrupted" if isinstance(error, InterruptedRunError) else "failed"
+
+
+def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord) -> AutofitError:
     """The same error, with where to look or how to go on."""
     if isinstance(error, InterruptedRunError):
-        return InterruptedRunError(f"{error}: everything trained is saved; go on with: autofit resume {os.path.relpath(files.path)}")
+        return InterruptedRunError(f"{error}: the last checkpoint is kept; go on with: {_how_to_resume(files, record)}")
     if isinstance(error, TrainingFailedError):
         attempts = files.attempts()
         log = attempts[-1].path if attempts else files.path
-        return type(error)(f"{error} (logs in {os.path.relpath(log)}; the last checkpoint is kept)")
+        return type(error)(f"{error} (logs in {from_here(log)}; the last checkpoint is kept)")
     return error
 
 
+def _how_to_resume(files: RunDirectory, record: RunRecord) -> str:
+    here = from_here(files.path)
+    if record.options.model == GIVEN_FUNCTION:
+        return f"autofit.resume({str(here)!r}, model=...)"
+    return resume_command(here)
+
+
 def _write_report(files: RunDirectory, result: Result) -> None:
-    probe_report = ProbeReport.load(files.probe) if files.probe.exists() else None
-    del probe_report
-    files.report.write_text(
-        run_page(result.record, labels=result.labels, model_path=files.model), encoding="utf-8"
-    )
+    page = run_page(result.record, labels=result.labels, model_path=files.model)
+    with writing_in(files.path):
+        files.report.write_text(page, encoding="utf-8")

@@ -5,27 +5,29 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autofit.errors import AutofitError, UserError
+from autofit import refuse_windows
+from autofit.errors import AutofitError, StorageError, UserError
 
 if TYPE_CHECKING:
     from autofit.finished_run import Result
     from autofit.probe.records import ProbeReport
+    from autofit.report.progress import ProgressView
 
 INTERRUPTED = 130
 
 app = typer.Typer(
     name="autofit",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -51,10 +53,16 @@ RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
 
 @app.callback()
 def everywhere(
-    *, debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False
+    context: typer.Context,
+    *,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show a traceback with an error; anywhere in a command.")
+    ] = False,
 ) -> None:
     """Train image classifiers without ever losing the run to memory."""
-    del debug  # read by run_command_line, which must know it also where parsing fails
+    del debug  # taken out by run_command_line, which must know of it also where parsing fails
+    if context.invoked_subcommand is None:
+        print(context.get_help())  # noqa: T201
 
 
 @app.command()
@@ -70,9 +78,7 @@ def train(  # noqa: PLR0913 - the options are the interface
     dropout: Dropout = 0.2,
     epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training images.")] = 10,
     fine_tune_epochs: Annotated[int, typer.Option("--fine-tune-epochs", hidden=True)] = 0,
-    batch_size: Annotated[
-        str, typer.Option("--batch-size", metavar="auto|N", help="Samples per update.")
-    ] = "auto",
+    batch_size: Annotated[str, typer.Option("--batch-size", metavar="auto|N", help="Samples per update.")] = "auto",
     micro_batch_size: Annotated[
         str, typer.Option("--micro-batch-size", metavar="auto|N", help="Samples on the device at once.")
     ] = "auto",
@@ -113,19 +119,50 @@ def train(  # noqa: PLR0913 - the options are the interface
     json: Json = None,
 ) -> None:
     """Train a classifier on a folder of photos."""
-    given = dict(locals())
-    given.pop("json")
-    _require_folder_of(json)
+    _require_writable(json)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
 
     with _view() as view:
-        result = api.run(given.pop("data"), **given, view=view)
+        result = api.run(
+            data,
+            backbone=backbone,
+            model=model,
+            weights=weights,
+            image_size=image_size,
+            trainable=trainable,
+            hidden_units=hidden_units,
+            dropout=dropout,
+            epochs=epochs,
+            fine_tune_epochs=fine_tune_epochs,
+            batch_size=batch_size,
+            micro_batch_size=micro_batch_size,
+            batch_schedule=batch_schedule,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            class_weight=class_weight,
+            early_stopping=early_stopping,
+            validation=validation,
+            augment=augment,
+            feature_cache=feature_cache,
+            precision=precision,
+            memory_limit=memory_limit,
+            seed=seed,
+            checkpoint_every=checkpoint_every,
+            max_minutes=max_minutes,
+            run_dir=run_dir,
+            mirror_dir=mirror_dir,
+            isolation=isolation,
+            audit=audit,
+            replay=replay,
+            view=view,
+        )
     _show(result, json)
 
 
 @app.command()
 def resume(run_dir: RunDir, *, json: Json = None) -> None:
     """Go on with a run that was interrupted, killed or failed."""
+    _require_writable(json)
     from autofit import api  # noqa: PLC0415
 
     with _view() as view:
@@ -136,6 +173,7 @@ def resume(run_dir: RunDir, *, json: Json = None) -> None:
 @app.command()
 def report(run_dir: RunDir, *, json: Json = None) -> None:
     """Tell what happened in a run, and write its report.html anew."""
+    _require_writable(json)
     from autofit import api  # noqa: PLC0415
 
     _show(api.report(run_dir), json)
@@ -161,15 +199,26 @@ def probe(  # noqa: PLR0913 - the options are the interface
     report: Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page.")] = None,
 ) -> None:
     """Find the largest batch that fits, and the fastest."""
-    given = dict(locals())
-    for name in ("json", "plot", "report"):
-        given.pop(name)
     for file in (plot, report, json):
-        _require_folder_of(file)
+        _require_writable(file)
     from autofit import api  # noqa: PLC0415
 
     with _view() as view:
-        found = api.probe(**given, view=view)
+        found = api.probe(
+            backbone=backbone,
+            model=model,
+            weights=weights,
+            image_size=image_size,
+            trainable=trainable,
+            hidden_units=hidden_units,
+            dropout=dropout,
+            optimizer=optimizer,
+            num_classes=num_classes,
+            memory_limit=memory_limit,
+            max_batch=max_batch,
+            isolation=isolation,
+            view=view,
+        )
     _show_probe(found, json, plot, report)
     if found.largest_feasible_batch == 0:
         raise api.does_not_fit(found)
@@ -182,6 +231,7 @@ def demo(
     json: Json = None,
 ) -> None:
     """Run out of memory on purpose, offline, and end with a trained model."""
+    _require_writable(json)
     from autofit.demo.story import tell  # noqa: PLC0415
 
     with _view() as view:
@@ -191,60 +241,75 @@ def demo(
 
 def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors are one line on stderr."""
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves as Ctrl-C does
+    debug = "--debug" in arguments
+    rest = [argument for argument in arguments if argument != "--debug"]
     try:
-        return int(app(args=list(arguments), prog_name="autofit", standalone_mode=False) or 0)
-    except AutofitError as error:
-        return _fail(error, error.exit_code, arguments)
-    except (KeyboardInterrupt, typer.Abort) as error:
-        return _fail(error, INTERRUPTED, arguments)
-    except Exception as error:  # noqa: BLE001 - the last door: a usage error of the parser, or a defect of ours
-        if hasattr(error, "format_message"):
-            return _fail(UserError(f"{error.format_message()} (autofit --help)"), UserError.exit_code, arguments)
-        return _fail(error, AutofitError.exit_code, arguments)
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM leaves as Ctrl-C does."""
-    del number, frame
-    raise KeyboardInterrupt
-
-
-def _fail(error: BaseException, code: int, arguments: Sequence[str]) -> int:
-    if "--debug" in arguments:
-        traceback.print_exception(error)
-    text = str(error)
-    if isinstance(error, KeyboardInterrupt):
-        text = "stopped"
-    elif not isinstance(error, AutofitError):
-        text = f"{type(error).__name__}: {text} (this is a defect of autofit; autofit --debug ... shows where)"
+        refuse_windows()
+        return int(app(args=rest, prog_name="autofit", standalone_mode=False) or 0)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last door
+        if debug:
+            traceback.print_exception(error)
+        code, text = _code_and_text(error)
     print(f"autofit: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201
     return code
 
 
-def _view() -> Any:
+def _code_and_text(error: BaseException) -> tuple[int, str]:
+    """The exit code and the words for an error: ours, Ctrl-C, the parser's, or a defect."""
+    if isinstance(error, AutofitError):
+        return error.exit_code, str(error)
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return INTERRUPTED, "stopped"
+    if hasattr(error, "format_message"):
+        return UserError.exit_code, f"{error.format_message()} (autofit --help)"
+    defect = f"{type(error).__name__}: {error} (a defect of autofit: the same command with --debug shows where)"
+    return AutofitError.exit_code, defect
+
+
+def _view() -> ProgressView:
     from autofit.report.progress import progress_view  # noqa: PLC0415
 
     return progress_view(sys.stderr)
 
 
-def _require_folder_of(file: str | Path | None) -> None:
+def _require_writable(file: str | Path | None) -> None:
     """What takes minutes to make must have a place to go to before it is begun."""
-    if file not in (None, "-") and not Path(file).absolute().parent.is_dir():
-        raise UserError(f"{file} cannot be written: its folder does not exist")
+    if file is None or file == "-":
+        return
+    path = Path(file).absolute()
+    if not path.parent.is_dir():
+        raise UserError(f"{file} cannot be written, its folder does not exist: make {path.parent} first")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UserError(f"{file} cannot be written: give a file that can")
+
+
+def _write(text: str, file: str | Path) -> None:
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{file} cannot be written ({error.strerror}): give another file") from error
+
+
+def _say(text: str) -> None:
+    from autofit.report.progress import write  # noqa: PLC0415
+
+    write(sys.stdout, text + "\n")
 
 
 def _write_json(text: str, target: str | None) -> None:
     if target == "-":
-        print(text)  # noqa: T201
+        import json  # noqa: PLC0415 - its name is an option's above
+
+        _say(json.dumps(json.loads(text), indent=2))  # in ASCII, which every stream can hold
     elif target is not None:
-        Path(target).write_text(text + "\n", encoding="utf-8")
+        _write(text + "\n", target)
 
 
 def _show(result: Result, json: str | None) -> None:
     _write_json(result.to_json(), json)
     if json != "-":
-        print(result.summary())  # noqa: T201
+        _say(result.summary())
 
 
 def _show_probe(found: ProbeReport, json: str | None, plot: Path | None, page: Path | None) -> None:
@@ -256,13 +321,13 @@ def _show_probe(found: ProbeReport, json: str | None, plot: Path | None, page: P
     if page is not None:
         from autofit.report.page import probe_page  # noqa: PLC0415
 
-        page.write_text(probe_page(found), encoding="utf-8")
+        _write(probe_page(found), page)
     if json == "-":
         return
     from autofit.report.text import probe_lines, probe_table, probe_text  # noqa: PLC0415
 
     if not sys.stdout.isatty():
-        print(probe_text(found))  # noqa: T201
+        _say(probe_text(found))
         return
     from rich.console import Console  # noqa: PLC0415
 

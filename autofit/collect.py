@@ -6,7 +6,7 @@ from typing import Literal
 
 from autofit.checkpoints import CheckpointStore
 from autofit.process.job import Event, Job, Outcome, TrainJob
-from autofit.process.messages import Progress, Verdict
+from autofit.process.messages import Phase, Progress, Verdict
 from autofit.process.watch import Tail
 from autofit.result import AttemptRecord, ResultRecord
 from autofit.run_directory import AttemptDirectory, RunDirectory
@@ -29,7 +29,7 @@ def collect_result(
         oom_events=[event.oom for event in events if event.oom],
         quarantined=list(quarantined.values()),
         result_changed=bool(state.get("result_changed")) or any(event.result_changed for event in events),
-        weights_sha256=_weights_sha256(attempts) if status == "completed" else None,
+        weights_sha256=_weights_sha256(attempts[-1]) if status == "completed" and attempts else None,
         seconds_to_first_step=firsts[0] if firsts else None,
         wall_seconds=wall_seconds,
     )
@@ -43,30 +43,37 @@ def _attempt_record(attempt: AttemptDirectory) -> AttemptRecord:
 
 
 def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
-    """What can be said of an attempt whose supervisor was killed with it: its last heartbeat."""
+    """What can be said of an attempt whose supervisor was killed: its own words, or its last heartbeat."""
+    outcome = _outcome(attempt)
     lines = Tail(attempt.progress).records(Progress)
-    last = lines[-1] if lines else None
+    last = lines[-1] if lines else Progress(time=0.0, phase=Phase.START)
+    unsaid = "the supervising process ended as well" if lines else "it ended before its first heartbeat"
     return AttemptRecord(
-        verdict=Verdict.CRASHED,
-        cause="the supervising process ended as well",
-        batch_size=_batch_size(attempt),
-        micro_batch_size=last.micro_batch_size if last else 0,
-        epoch=last.epoch if last else 0,
-        step=last.step if last else 0,
-        wall_seconds=lines[-1].time - lines[0].time if lines else 0.0,
+        verdict=outcome.verdict if outcome else Verdict.CRASHED,
+        cause=outcome.cause if outcome else unsaid,
+        batch_size=_batch_size(attempt, last.epoch),
+        micro_batch_size=last.micro_batch_size,
+        epoch=last.epoch,
+        step=last.step,
+        wall_seconds=max(0.0, last.time - lines[0].time) if lines else 0.0,
     )
 
 
-def _batch_size(attempt: AttemptDirectory) -> int:
+def _batch_size(attempt: AttemptDirectory, epoch: int) -> int:
     try:
         work = Job.load(attempt.job).work
     except (OSError, ValueError):
         return 0
-    return work.plan.first_batch_size if isinstance(work, TrainJob) else 0
+    return work.plan.schedule.batch_size(epoch) if isinstance(work, TrainJob) else 0
 
 
-def _weights_sha256(attempts: list[AttemptDirectory]) -> str | None:
+def _weights_sha256(attempt: AttemptDirectory) -> str | None:
+    outcome = _outcome(attempt)
+    return outcome.weights_sha256 if outcome else None
+
+
+def _outcome(attempt: AttemptDirectory) -> Outcome | None:
     try:
-        return Outcome.load(attempts[-1].outcome).weights_sha256 if attempts else None
+        return Outcome.load(attempt.outcome)
     except (OSError, ValueError):
         return None

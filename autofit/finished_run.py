@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import operator
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LEAST_PROBABILITY = 1e-7
 """Keras's epsilon: probabilities are kept this far from 0 in the loss."""
+
+SHOWN_CLASSES = 10
 
 
 class Result:
@@ -104,9 +106,7 @@ class Result:
 
     def summary(self) -> str:
         """What happened, in words."""
-        here, path = Path.cwd(), self.model_path
-        shown = path.relative_to(here) if path.is_relative_to(here) else path
-        return run_summary(self.record, labels=self.labels, model_path=shown)
+        return run_summary(self.record, labels=self.labels, model_path=from_here(self.model_path))
 
     def predict(self, paths: str | Path | Iterable[str | Path]) -> np.ndarray:
         """Predict images in a worker process, decoded by the recipe of training.
@@ -120,28 +120,29 @@ class Result:
         Raises:
             AutofitError: it could not be done; the message says why.
         """
-        return self._predict([paths] if isinstance(paths, (str, Path)) else list(paths))
+        return self._predict(_listed(paths))
 
-    def evaluate(self, paths: Iterable[str | Path], labels: Iterable[str | int]) -> dict[str, float]:
+    def evaluate(self, paths: str | Path | Iterable[str | Path], labels: Iterable[str | int]) -> dict[str, float]:
         """Loss (cross-entropy) and accuracy on images with known labels; unreadable images are left out.
 
         Args:
             paths: files.
-            labels: a class name or class number for each.
+            labels: for each a class by name, or by its place in `labels`. Where classes are named by numbers, as those
+                that were given as numbers are, a number is a name.
 
         Raises:
-            UserError: lengths differ, or a label is unknown.
+            UserError: lengths differ, a label is unknown, or no image can be read.
         """
         import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
-        files, numbers = list(paths), [self._class_number(label) for label in labels]
+        files, numbers = _listed(paths), self._class_numbers(labels)
         if len(files) != len(numbers):
             raise UserError(f"there are {len(files)} paths and {len(numbers)} labels: give one label for each path")
         rows, truth = self._predict(files), np.asarray(numbers)
         readable = ~np.isnan(rows).any(axis=1)
         rows, truth = rows[readable], truth[readable]
         if not len(rows):
-            raise UserError("none of these images can be read")
+            raise UserError(f"none of these {len(files)} images can be read: give others")
         likelihood = np.clip(rows[np.arange(len(rows)), truth], LEAST_PROBABILITY, 1.0)
         return {
             "accuracy": float((rows.argmax(axis=1) == truth).mean()),
@@ -163,17 +164,44 @@ class Result:
                 view.message(f"cannot be read and was left out: {image.path} ({image.reason})")
         return rows
 
-    def _class_number(self, label: str | int) -> int:
+    def _class_numbers(self, labels: Iterable[str | int]) -> list[int]:
         names = self.labels
-        if isinstance(label, str) and label in names:
-            return names.index(label)
-        if not isinstance(label, str) and 0 <= int(label) < len(names):
-            return int(label)
-        raise UserError(f"label {label!r} is not one of this model's classes: {', '.join(names[:10])}")
+        number_of: dict[str | int, int] = {name: number for number, name in enumerate(names)}
+        if not any(name.lstrip("-").isdecimal() for name in names):
+            number_of |= {number: number for number in range(len(names))}
+        return [_class_number(label, number_of, names) for label in labels]
 
     def to_json(self) -> str:
         """The content of `result.json`."""
-        return json.dumps(json.loads(self.record.to_json()), indent=2)
+        return self.record.to_json().rstrip()
 
     def __repr__(self) -> str:
         return f"<autofit.Result {self.status}, {len(self.history.get('loss', []))} epochs, {self.run_dir}>"
+
+
+def from_here(path: Path) -> Path:
+    """A path as a person would write it: relative where it lies in the working folder."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _listed(paths: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    return [paths] if isinstance(paths, (str, Path)) else list(paths)
+
+
+def _class_number(label: str | int, number_of: dict[str | int, int], names: Sequence[str]) -> int:
+    for key in _meanings(label):
+        if key in number_of:
+            return number_of[key]
+    raise UserError(f"label {label!r} is not one of this model's classes: {', '.join(names[:SHOWN_CLASSES])}")
+
+
+def _meanings(label: str | int) -> tuple[str | int, ...]:
+    """What a label may stand for: text for a name, a whole number for a name like it or for a place."""
+    if isinstance(label, str):
+        return (label,)
+    try:
+        number = operator.index(label)
+    except TypeError:
+        return ()
+    return (str(number), number)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import operator
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +14,21 @@ from typing import Any, Literal
 from autofit import backbones
 from autofit.errors import UserError
 from autofit.records import Record
+from autofit.schedule import BatchSchedule
 from autofit.sizes import parse_size
 
-OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "sgd", "rmsprop", "adagrad", "adadelta", "ftrl", "lion", "lamb", "muon")
+OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "sgd", "rmsprop", "adagrad", "adadelta", "adafactor", "ftrl", "lion")
+"""What Keras 3.13 and all later ones have."""
+
+DEFAULT_BACKBONE = "MobileNetV2"
+DEFAULT_DROPOUT = 0.2
 MAX_COUNT = 2**31 - 1
+MAX_SEED = 2**32 - 1
+"""NumPy's legacy generator, which `keras.utils.set_random_seed` seeds as well, takes no larger one."""
+
+MAX_SIDE_PIXELS = 65_535
+"""The largest side that a JPEG can have (ITU-T T.81, B.2.2)."""
+
 DEFAULT_IMAGE_SIZE = 224
 """For a model function, which has no size of its own: what most backbones were trained at."""
 GIVEN_FUNCTION = "<function>"
@@ -23,7 +36,7 @@ GIVEN_FUNCTION = "<function>"
 
 
 class Options(Record):
-    """A request: every option of DESIGN section 4 but the data, the model function's code, the callbacks and the run directory.
+    """A request: everything that is asked for but the data, the model function's code, callbacks and the run directory.
 
     Sizes are in bytes and pixels, times in seconds. `image_size` is `(height, width)`.
     """
@@ -62,7 +75,7 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
     image_size: Any = None,
     trainable: str | None = None,
     hidden_units: int = 0,
-    dropout: float = 0.2,
+    dropout: float = DEFAULT_DROPOUT,
     epochs: int = 10,
     fine_tune_epochs: int = 0,
     batch_size: int | str | None = "auto",
@@ -97,13 +110,13 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
         precision=(precision, "float32"),
         mirror_dir=(mirror_dir, None),
     )
-    if model is not None and backbone is not None:
-        raise UserError(f"backbone {backbone!r} and model are both given: give one of the two")
-    chosen = None if model is not None else backbones.find(backbone or "MobileNetV2")
+    if model is not None:
+        _refuse_beside_a_model(backbone, weights, trainable, hidden_units, dropout)
+    chosen = _backbone(backbone) if model is None else None
     checked_weights = _weights(weights) if model is None else "none"
     seconds, steps = _checkpoint_every(checkpoint_every)
     sizes = _batch_schedule(batch_schedule)
-    one_size = _auto_or_integer("batch_size", batch_size)
+    one_size = _auto_or_whole("batch_size", batch_size)
     if sizes is not None and one_size is not None:
         raise UserError(f"batch_size {one_size} and batch_schedule {batch_schedule!r} exclude each other: give one")
     return Options(
@@ -112,24 +125,24 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
         weights=checked_weights,
         image_size=_image_size(image_size, chosen),
         trainable=_trainable(trainable, checked_weights),
-        hidden_units=_integer("hidden_units", hidden_units, 0),
+        hidden_units=whole_number("hidden_units", hidden_units, 0),
         dropout=_number("dropout", dropout, 0.0, below=1.0),
-        epochs=_integer("epochs", epochs, 1),
+        epochs=whole_number("epochs", epochs, 1),
         batch_size=one_size,
-        micro_batch_size=_auto_or_integer("micro_batch_size", micro_batch_size),
+        micro_batch_size=_auto_or_whole("micro_batch_size", micro_batch_size),
         batch_schedule=sizes,
         optimizer=_choice("optimizer", optimizer, OPTIMIZERS),
         learning_rate=_number("learning_rate", learning_rate, 0.0, exclusive=True),
         class_weight=_choice("class_weight", class_weight or "none", ("none", "balanced")),
-        early_stopping=None if early_stopping is None else _integer("early_stopping", early_stopping, 1),
+        early_stopping=None if early_stopping is None else whole_number("early_stopping", early_stopping, 1),
         validation=_validation(validation),
-        memory_limit_bytes=None if memory_limit is None else parse_size(memory_limit),
-        seed=_integer("seed", seed, 0),
+        memory_limit_bytes=None if memory_limit is None else _memory_limit(memory_limit),
+        seed=whole_number("seed", seed, 0, MAX_SEED),
         checkpoint_seconds=seconds,
         checkpoint_steps=steps,
         max_minutes=None if max_minutes is None else _number("max_minutes", max_minutes, 0.0, exclusive=True),
         isolation=_choice("isolation", isolation, ("process", "inline")),
-        audit=bool(audit),
+        audit=_flag("audit", audit),
         replay=_replay(replay),
     )
 
@@ -140,34 +153,65 @@ def _refuse_later_options(**given: tuple[Any, Any]) -> None:
             raise UserError(f"{name}={value!r} does not work in this version: leave it out")
 
 
-def _integer(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+def _refuse_beside_a_model(backbone: Any, weights: Any, trainable: Any, hidden_units: Any, dropout: Any) -> None:
+    """What is about a backbone and the head on it would go unheard beside a model function."""
+    if backbone is not None:
+        raise UserError(f"backbone {backbone!r} and model are both given: give one of the two")
+    if weights is not None and str(weights).lower() not in {"none", "imagenet"}:
+        raise UserError(f"weights {str(weights)!r} belong to a backbone: load them in the model function")
+    heard: list[tuple[str, Any, tuple[Any, ...]]] = [
+        ("trainable", trainable, (None, "all")),
+        ("hidden_units", hidden_units, (0,)),
+        ("dropout", dropout, (DEFAULT_DROPOUT,)),
+    ]
+    for name, value, only in heard:
+        if value not in only:
+            raise UserError(f"{name}={value!r} is about a backbone's head: set it in the model function")
+
+
+def whole_number(name: str, value: Any, least: int, most: int = MAX_COUNT) -> int:
+    """A whole number of Python's, NumPy's or anyone's.
+
+    Raises:
+        UserError: it is none, or out of bounds.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise UserError(f"{name} must be a whole number, not {value!r}") from None
+    if isinstance(value, bool):
         raise UserError(f"{name} must be a whole number, not {value!r}")
-    number = int(value.__index__())
-    if not least <= number <= MAX_COUNT:
-        raise UserError(f"{name} must be {least} or more, and at most {MAX_COUNT}, not {number}")
+    if not least <= number <= most:
+        raise UserError(f"{name} must be from {least} to {most}, not {number}")
     return number
 
 
-def _auto_or_integer(name: str, value: Any) -> int | None:
-    if value is None or value == "auto":
+def _auto_or_whole(name: str, value: Any) -> int | None:
+    if value is None or (isinstance(value, str) and value.lower() == "auto"):
         return None
     if isinstance(value, str):
-        if not value.isascii() or not value.isdigit():
+        if not re.fullmatch("-?[0-9]{1,18}", value):
             raise UserError(f"{name} must be 'auto' or a whole number, not {value!r}")
         value = int(value)
-    return _integer(name, value, 1)
+    return whole_number(name, value, 1)
 
 
 def _number(name: str, value: Any, least: float, *, below: float = float("inf"), exclusive: bool = False) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{name} must be a number, not {value!r}") from None
-    if not least <= number < below or (exclusive and number == least):
-        limit = f" and under {below:g}" if below != float("inf") else ""
+    inside = least < number < below if exclusive else least <= number < below
+    if isinstance(value, bool) or not inside:
+        limit = f" and under {below:g}" if below != float("inf") else " and finite"
         raise UserError(f"{name} must be {'over' if exclusive else 'at least'} {least:g}{limit}, not {value!r}")
     return number
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"{name} must be True or False, not {value!r}")
+    return value
 
 
 def _choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
@@ -179,18 +223,38 @@ def _choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     raise UserError(f"{name} {value!r} is not known: {hint}")
 
 
-def _weights(value: str | Path | None) -> str:
+def _path(name: str, value: Any) -> Path:
+    """An absolute path: it must mean the same wherever a run is resumed."""
+    try:
+        return Path(value).expanduser().absolute()
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"{name} {value!r} is no path ({error}): give another") from None
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises where a name is too long
+
+
+def _backbone(value: Any) -> backbones.Backbone:
+    if value is None:
+        return backbones.find(DEFAULT_BACKBONE)
+    if not isinstance(value, str):
+        raise UserError(f"backbone must be a name such as {DEFAULT_BACKBONE!r}, not {value!r}")
+    return backbones.find(value)
+
+
+def _weights(value: Any) -> str:
     if value is None or str(value).lower() in {"none", "imagenet"}:
         return str(value or "none").lower()
-    path = Path(value).expanduser()
-    if not path.is_file():
-        raise UserError(f"weights file {path} does not exist: give a file, 'imagenet' or 'none'")
+    path = _path("weights", value)
+    if not _is_file(path):
+        raise UserError(f"weights {str(value)!r}: there is no such file; give a file, 'imagenet' or 'none'")
     if path.suffix not in {".h5", ".keras"}:
-        raise UserError(f"weights file {path} must end in .weights.h5, .h5 or .keras")
-    return str(path.resolve())
+        raise UserError(f"weights {str(value)!r} are in no file that Keras reads: give a .weights.h5, .h5 or .keras")
+    return str(path)
 
 
-def _trainable(value: str | None, weights: str) -> Any:
+def _trainable(value: Any, weights: str) -> Any:
     if value is None:
         return "all" if weights == "none" else "head"
     return _choice("trainable", value, ("head", "all"))
@@ -200,14 +264,14 @@ def _image_size(value: Any, backbone: backbones.Backbone | None) -> tuple[int, i
     if value is None:
         value = backbone.default_size if backbone else DEFAULT_IMAGE_SIZE
     if isinstance(value, str):
-        match = re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", value.strip().lower())
+        match = re.fullmatch(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", value.strip().lower())
         if not match:
             raise UserError(f"image_size {value!r} cannot be read: give a number such as 224, or HEIGHTxWIDTH")
         value = tuple(int(part) for part in match.groups() if part)
     sides = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if len(sides) not in {1, 2}:
         raise UserError(f"image_size must be one number or (height, width), not {value!r}")
-    height, width = (_integer("image_size", side, 1) for side in (sides * 2)[:2])
+    height, width = (whole_number("image_size", side, 1, MAX_SIDE_PIXELS) for side in (sides * 2)[:2])
     if backbone:
         backbone.check_image_size((height, width))
     return height, width
@@ -216,58 +280,90 @@ def _image_size(value: Any, backbone: backbones.Backbone | None) -> tuple[int, i
 def _batch_schedule(value: Any) -> tuple[int, int] | None:
     if value is None:
         return None
-    parts = str(value).split(":") if isinstance(value, str) else list(value)
+    text = ":".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
     try:
-        first, last = (int(part) for part in parts)
-    except (TypeError, ValueError):
-        raise UserError(f"batch_schedule {value!r} cannot be read: give FIRST:LAST, for example 32:16") from None
-    return _integer("batch_schedule", first, 1), _integer("batch_schedule", last, 1)
+        schedule = BatchSchedule.parse(text, 1)
+    except UserError:
+        raise UserError(
+            f"batch_schedule {value!r} is not two sizes of at least 1: give A:B, for example 32:16"
+        ) from None
+    return schedule.first, schedule.last
 
 
 def _validation(value: Any) -> float | str:
-    if isinstance(value, Path):
-        return str(value.expanduser().resolve())
     try:
         share = float(value)
-    except (TypeError, ValueError):
-        return str(Path(str(value)).expanduser().resolve())
-    return _number("validation", share, 0.0, below=1.0)
+    except (TypeError, ValueError, OverflowError):
+        if not isinstance(value, (str, os.PathLike)):
+            raise UserError(
+                f"validation must be a share of the images such as 0.2, or a folder, not {value!r}"
+            ) from None
+        return str(_path("validation", value))
+    return _number("validation", value if isinstance(value, bool) else share, 0.0, below=1.0)
+
+
+def _memory_limit(value: Any) -> int:
+    try:
+        return parse_size(value)
+    except UserError as error:
+        raise UserError(f"memory_limit: {error}") from None
 
 
 def _checkpoint_every(value: Any) -> tuple[float | None, int | None]:
     """`60s` or `2m` are times, a bare number counts steps."""
-    text = str(value).strip().lower()
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m)?", text)
-    if not match or float(match[1]) <= 0:
-        raise UserError(f"checkpoint_every {value!r} cannot be read: give seconds such as 60s, or a number of steps")
-    if match[2]:
-        return float(match[1]) * (60 if match[2] == "m" else 1), None
-    return None, _integer("checkpoint_every", int(float(match[1])), 1)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s|m)?", str(value).strip().lower())
+    number = float(match[1]) if match else 0.0
+    if match and match[2] and number > 0:
+        return number * (60 if match[2] == "m" else 1), None
+    if number < 1 or not number.is_integer():
+        raise UserError(f"checkpoint_every {value!r} cannot be read: give a time such as 60s, or a number of steps")
+    return None, whole_number("checkpoint_every", int(number), 1)
 
 
 def _model(value: str | Callable[..., Any] | None) -> str | None:
+    """The name of a function; whether its module is there is seen without importing it."""
     if value is None or callable(value):
         return GIVEN_FUNCTION if value is not None else None
-    text = str(value)
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", text):
-        raise UserError(f"model {text!r} cannot be read: give a function, or module:function")
-    top = text.split(":")[0].split(".")[0]
-    if importlib.util.find_spec(top) is None and not _in_working_folder(top):
-        raise UserError(f"model {text!r}: there is no module {top} here or installed")
-    return text
+    match = re.fullmatch(r"([A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", str(value))
+    if not match:
+        raise UserError(f"model {value!r} cannot be read: give a function, or module:function")
+    if match[1] == "__main__":
+        raise UserError(f"model {value!r} is gone in another process: give the function itself")
+    if not Path(f"{match[1]}.py").is_file() and not Path(match[1]).is_dir() and not _is_installed(match[1]):
+        raise UserError(f"model {value!r}: there is no module {match[1]!r} here or installed; check its name")
+    return str(value)
 
 
-def _in_working_folder(module: str) -> bool:
-    return Path(f"{module}.py").is_file() or Path(module, "__init__.py").is_file()
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # ValueError: a module that was made by hand has no spec
+        return False
 
 
-def _replay(value: str | Path | None) -> str | None:
+def _replay(value: Any) -> str | None:
     if value is None:
         return None
-    ledger = Path(value).expanduser().resolve() / "audit.jsonl"
-    if not ledger.is_file():
-        raise UserError(f"replay {value}: there is no {ledger.name}; the run to follow must have been made with audit on")
+    ledger = _path("replay", value) / "audit.jsonl"
+    if not _is_file(ledger):
+        raise UserError(f"replay {str(value)!r}: there is no {ledger.name} in it; give a run that was made with audit")
     return str(ledger.parent)
+
+
+GIVEN_AS = {
+    "memory_limit_bytes": "memory_limit",
+    "checkpoint_seconds": "checkpoint_every",
+    "checkpoint_steps": "checkpoint_every",
+}
+"""The names that users know, where a field has another."""
+
+
+def difference(there: Options, here: Options) -> str | None:
+    """The first option in which two requests differ, with both values; None where they are the same."""
+    for name in Options.model_fields:
+        if (was := getattr(there, name)) != (is_now := getattr(here, name)):
+            return f"{GIVEN_AS.get(name, name)} {was!r} there, {is_now!r} here"
+    return None
 
 
 def check_for_training(options: Options) -> None:

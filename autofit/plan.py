@@ -14,14 +14,14 @@ from autofit.options import GIVEN_FUNCTION, Options
 from autofit.probe.records import ProbeReport, Workload
 from autofit.process.job import MemoryBudget, ModelSource, TrainingPlan
 from autofit.records import Record
-from autofit.schedule import auto_batch_size, auto_micro_batch_size
+from autofit.schedule import BatchSchedule, auto_batch_size, auto_micro_batch_size
 from autofit.sizes import format_size
 
 LEAST_PROCESS_BYTES = 700 * 10**6
 """Under this no worker starts on a CPU: TensorFlow 2.21 alone has 660 MB resident after its import."""
 
 SHARE_FOR_BATCH_NORMALIZATION = 0.75
-"""Where the micro-batch is part of the result it must not shrink, so it takes at most this share of what was feasible."""
+"""Where the micro-batch is part of the result it must not shrink: it takes at most this share of what was feasible."""
 
 LEAST_BUFFER_BYTES = 32 * 2**20
 BATCHES_IN_FLIGHT = 3
@@ -138,11 +138,12 @@ def largest_useful_batch(options: Options, train_count: int) -> int:
 def training_plan(options: Options, train_count: int, probe: ProbeReport | None, machine: Hardware) -> TrainingPlan:
     """Fix the sizes: what was asked for, and the probe's answers for the rest."""
     first, last = _batch_sizes(options, train_count, probe)
+    schedule = BatchSchedule(first, last, options.epochs)
     return TrainingPlan(
         epochs=options.epochs,
         first_batch_size=first,
         last_batch_size=last,
-        micro_batch_size=_micro_batch_size(options, max(first, last), probe),
+        micro_batch_size=_micro_batch_size(options, schedule.largest, probe),
         seed=options.seed,
         class_weight=options.class_weight,
         early_stopping=options.early_stopping,

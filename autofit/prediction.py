@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +50,7 @@ def predict_paths(
     with tempfile.TemporaryDirectory(prefix="autofit-predict-") as folder:
         attempt = AttemptDirectory(Path(folder))
         listed = attempt.path / "paths"
-        listed.write_bytes("\0".join(os.path.abspath(path) for path in paths).encode("utf-8", "surrogateescape"))
+        listed.write_bytes("\0".join(map(_absolute, paths)).encode("utf-8", "surrogateescape"))
         job = _job(model_path, image_size, listed)
         with watched(job, attempt, launcher, view=view) as worker:
             ended = worker.run()
@@ -59,6 +58,11 @@ def predict_paths(
             raise _error(ended.ending.verdict, ended.ending.cause)
         rows = np.load(attempt.path / "predictions.npy", allow_pickle=False)
     return rows, [event.quarantined for event in ended.events if event.quarantined]
+
+
+def _absolute(path: str) -> str:
+    """The worker starts in another folder than ours."""
+    return str(Path(path).expanduser().absolute())
 
 
 def _job(model_path: Path, image_size: tuple[int, int], listed: Path) -> Job:
@@ -79,8 +83,10 @@ def _job(model_path: Path, image_size: tuple[int, int], listed: Path) -> Job:
 
 
 def _error(verdict: Verdict, cause: str) -> Exception:
+    if verdict is Verdict.USER_ERROR:
+        return UserError(cause)
     if verdict is Verdict.INTERRUPTED:
-        return InterruptedRunError("the prediction was stopped")
+        return InterruptedRunError("the prediction was stopped: give the same call again")
     if verdict in {Verdict.DEVICE_OOM, Verdict.HOST_OOM}:
         return DoesNotFitError(f"not even one image at a time can be predicted here: {cause}")
     return TrainingFailedError(f"the prediction failed: {cause}")

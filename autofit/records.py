@@ -5,11 +5,11 @@ A record is frozen, refuses unknown fields, and is read from disk only under a s
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -50,35 +50,37 @@ def first_problem(error: ValidationError) -> str:
     """The first problem of a validation, in one line."""
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+    message = " ".join(str(problem["msg"]).split())
+    return f"{where}: {message}" if where else message
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write to a temporary name in the same folder, fsync, rename, fsync the folder."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes 0600; a run directory is read by others too
-        os.replace(temporary, path)
+        temporary.chmod(0o644)  # mkstemp makes 0600; a run directory is read by others too
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make a rename in `folder` durable."""
+    """Make a rename in `folder` durable, as far as its file system can.
+
+    Some mounted drives cannot: https://man7.org/linux/man-pages/man2/fsync.2.html, EINVAL.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
+            raise
     finally:
         os.close(handle)
-
-
-def append_json_line(stream: Any, value: dict[str, Any]) -> None:
-    """Write one value as one line of JSON and hand it to the kernel."""
-    stream.write(json.dumps(value, separators=(",", ":"), allow_nan=True) + "\n")
-    stream.flush()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from autofit.errors import StorageError, UserError
 
@@ -119,15 +121,21 @@ class RunDirectory:
     def attempts(self) -> list[AttemptDirectory]:
         """The attempts so far, oldest first."""
         folder = self.path / "attempts"
-        names = sorted(entry.name for entry in folder.iterdir() if entry.name.isdigit()) if folder.is_dir() else []
-        return [AttemptDirectory(folder / name) for name in names]
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        numbered = [name for name in names if name.isascii() and name.isdigit()]
+        return [AttemptDirectory(folder / name) for name in sorted(numbered, key=int)]
 
     def new_attempt(self) -> tuple[int, AttemptDirectory]:
-        """Make the folder of the next attempt; attempts count from one."""
-        earlier = self.attempts()
-        number = int(earlier[-1].path.name) + 1 if earlier else 1
-        path = self.path / "attempts" / f"{number:04d}"
-        path.mkdir(parents=True)
+        """Make the folder of the next attempt; attempts count from one.
+
+        Raises:
+            StorageError: it cannot be made.
+        """
+        with writing_in(self.path):
+            earlier = self.attempts()
+            number = int(earlier[-1].path.name) + 1 if earlier else 1
+            path = self.path / "attempts" / f"{number:04d}"
+            path.mkdir(parents=True)
         return number, AttemptDirectory(path)
 
     def create(self) -> None:
@@ -140,6 +148,21 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"run directory {self.path} cannot be made ({error.strerror}): give another") from None
+
+
+@contextlib.contextmanager
+def writing_in(folder: Path) -> Iterator[None]:
+    """Write files of a run.
+
+    Raises:
+        StorageError: it is not possible.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be written ({error.strerror or error}): make room, or mend the disk"
+        ) from error
 
 
 NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
@@ -161,23 +184,29 @@ class RunLock:
         patience_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-    ) -> RunLock:
+    ) -> Self:
         """Take the lock, waiting a little for a worker whose parent was killed to notice and leave.
 
         Raises:
             UserError: another process works in this run directory.
+            StorageError: the directory cannot be written.
         """
-        try:
+        with writing_in(self._path.parent):
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise StorageError(f"run directory {self._path.parent} cannot be written: {error.strerror}") from None
-        deadline = clock() + patience_seconds
+        try:
+            self._wait(clock() + patience_seconds, clock, sleep)
+        except BaseException:
+            self.release()
+            raise
+        return self
+
+    def _wait(self, deadline: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
         while not self._try():
             if clock() >= deadline:
-                self.release()
-                raise UserError(f"run directory {self._path.parent} is in use by another process: wait for it or stop it")
+                raise UserError(
+                    f"run directory {self._path.parent} is in use by another process: wait for it or stop it"
+                )
             sleep(0.1)
-        return self
 
     def _try(self) -> bool:
         try:
@@ -199,7 +228,7 @@ class RunLock:
             os.close(self._file)
             self._file = -1
 
-    def __enter__(self) -> RunLock:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

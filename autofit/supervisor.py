@@ -1,7 +1,7 @@
 """The attempt loop: launch, watch, classify, reschedule, resume.
 
-A run is one or more attempts. After each, `next_sizes` decides, from what is known about all of them, whether to go on and
-with which sizes. It is pure: the whole policy can be read, and tested, without a process.
+A run is one or more attempts. After each, `next_sizes` decides, from what is known about all of them, whether to go on
+and with which sizes. It is pure: the whole policy can be read, and tested, without a process.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from autofit.checkpoints import CheckpointStore
 from autofit.errors import (
@@ -24,13 +25,15 @@ from autofit.process.job import Event, Job, MemoryBudget, TrainJob
 from autofit.process.launch import Launcher, Payload
 from autofit.process.messages import OomEvent, Phase, Verdict
 from autofit.process.verdict import Ending
-from autofit.process.watch import Ended, View, watched
+from autofit.process.watch import PATIENCE, Ended, Patience, View, watched
 from autofit.result import AttemptRecord
-from autofit.run_directory import AttemptDirectory, RunDirectory
-from autofit.schedule import BatchSchedule, shrink
+from autofit.run_directory import AttemptDirectory, RunDirectory, writing_in
+from autofit.schedule import shrink
 
 MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
-MEMORY_VERDICTS = {Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.YIELDED}
+"""Those that ran out of memory do not count: each is followed by a smaller one, down to one image at a time."""
+
+OUT_OF_MEMORY = {Verdict.DEVICE_OOM, Verdict.HOST_OOM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +65,12 @@ def next_sizes(past: Sequence[Attempted]) -> Sizes:
         AutofitError: there is no use in another attempt; the class and the message say why.
     """
     last = past[-1]
-    verdict, cause = last.ending.verdict, last.ending.cause
-    _raise_if_final(verdict, cause, reported=last.reported)
+    _raise_if_final(last.ending.verdict, last.ending.cause, reported=last.reported)
     stalled = _stalled(past)
-    if last.ending.ambiguous and stalled > 1 and past[-2].ending.ambiguous:
-        raise TrainingFailedError(f"the worker crashed again with a smaller micro-batch ({cause}): this is not memory")
-    if verdict is Verdict.DEVICE_OOM and last.sizes.micro_batch_size <= 1 and stalled > 1:
-        raise _does_not_fit(cause)
-    if stalled >= MOST_ATTEMPTS_WITHOUT_PROGRESS:
-        if verdict in MEMORY_VERDICTS:
-            raise _does_not_fit(cause)
-        raise TrainingFailedError(f"{stalled} attempts ended without progress, the last one: {cause}")
-    return _smaller(last.sizes, verdict)
+    _raise_if_ambiguous_again(stalled)
+    _raise_if_nothing_fits(stalled)
+    _raise_if_stuck(stalled)
+    return _smaller(last.sizes, last.ending.verdict)
 
 
 def _raise_if_final(verdict: Verdict, cause: str, *, reported: bool) -> None:
@@ -87,24 +84,40 @@ def _raise_if_final(verdict: Verdict, cause: str, *, reported: bool) -> None:
         raise TrainingFailedError(cause)
 
 
-def _stalled(past: Sequence[Attempted]) -> int:
-    """How many attempts in a row, up to the last, have moved no checkpoint on."""
-    count = 0
-    for attempted in reversed(past):
-        if attempted.progressed:
-            break
-        count += 1
-    return count
+def _stalled(past: Sequence[Attempted]) -> list[Attempted]:
+    """The attempts in a row, the latest first, that have moved no checkpoint on."""
+    return list(takewhile(lambda attempted: not attempted.progressed, reversed(past)))
 
 
-def _does_not_fit(cause: str) -> DoesNotFitError:
-    return DoesNotFitError(
-        f"not even one image at a time fits ({cause}): take a smaller image size, a smaller backbone or more memory"
-    )
+def _raise_if_ambiguous_again(stalled: Sequence[Attempted]) -> None:
+    """What looked like memory and comes again with a smaller micro-batch was something else."""
+    if len(stalled) > 1 and stalled[0].ending.ambiguous and stalled[1].ending.ambiguous:
+        cause = stalled[0].ending.cause
+        raise TrainingFailedError(f"the worker crashed again with a smaller micro-batch ({cause}): this is not memory")
+
+
+def _raise_if_nothing_fits(stalled: Sequence[Attempted]) -> None:
+    """One image that ran out twice: the first time, the worker may have had larger micro-batches before it."""
+    with_one = [one for one in stalled if one.ending.verdict in OUT_OF_MEMORY and one.sizes.micro_batch_size <= 1]
+    if len(with_one) > 1:
+        raise DoesNotFitError(
+            f"not even one image at a time fits ({with_one[0].ending.cause}): "
+            "take a smaller image size, a smaller backbone or more memory"
+        )
+
+
+def _raise_if_stuck(stalled: Sequence[Attempted]) -> None:
+    """The same sizes, again and again, without getting anywhere."""
+    unchanged = [one.ending for one in stalled if one.ending.verdict not in OUT_OF_MEMORY]
+    if len(unchanged) < MOST_ATTEMPTS_WITHOUT_PROGRESS:
+        return
+    if all(ending.verdict is Verdict.YIELDED for ending in unchanged):
+        raise DoesNotFitError(f"{unchanged[0].cause}, {len(unchanged)} times: give a higher memory_limit")
+    raise TrainingFailedError(f"{len(unchanged)} attempts ended without progress, the last one: {unchanged[0].cause}")
 
 
 def _smaller(sizes: Sizes, verdict: Verdict) -> Sizes:
-    """Device memory shrinks the micro-batch, host memory the loader as well; an end that is not memory shrinks nothing."""
+    """Device memory shrinks the micro-batch, host memory the buffers as well; what is not memory shrinks nothing."""
     if verdict is Verdict.DEVICE_OOM:
         return replace(sizes, micro_batch_size=shrink(sizes.micro_batch_size))
     if verdict is Verdict.HOST_OOM:
@@ -128,41 +141,56 @@ class Supervisor:
         payload: Payload | None = None,
         lock_fd: int | None = None,
         import_paths: Sequence[str] = (),
+        patience: Patience = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._files, self._record, self._memory, self._launcher = files, record, memory, launcher
         self._view, self._payload, self._lock_fd = view, payload, lock_fd
         self._import_paths = list(import_paths)
-        self._clock, self._sleep = clock, sleep
+        self._patience, self._clock, self._sleep = patience, clock, sleep
         self._store = CheckpointStore(files.checkpoints)
         self._past: list[Attempted] = []
         minutes = record.options.max_minutes
         self._stop_at = None if minutes is None else time.time() + minutes * 60
 
     def run(self) -> AutofitError | None:
-        """Attempt until the run is done; returns None then, else the reason why it is not."""
-        sizes = self._first_sizes()
-        while True:
-            number, directory = self._files.new_attempt()
-            before = self._cursor()
-            ended = self._attempt(number, directory, sizes)
-            attempted = Attempted(
-                ending=ended.ending,
-                sizes=_sizes_at_the_end(sizes, ended),
-                progressed=self._cursor() > before,
-                reported=ended.outcome is not None,
-            )
-            self._past.append(attempted)
-            if attempted.ending.verdict is Verdict.COMPLETED:
-                return None
-            try:
-                sizes = next_sizes(self._past)
-            except AutofitError as error:
-                return error
-            if attempted.ending.verdict in {Verdict.DEVICE_OOM, Verdict.HOST_OOM}:
-                _note_oom(number, directory, ended, attempted.sizes, sizes)
-            self._view.message(self._going_on(attempted, sizes))
+        """Attempt until the run is done; returns None then, else the reason why it is not.
+
+        Raises:
+            KeyboardInterrupt: the second Ctrl-C; the worker is gone.
+        """
+        try:
+            sizes: Sizes | None = self._first_sizes()
+            while sizes is not None:
+                sizes = self._next(sizes)
+        except AutofitError as error:
+            return error
+        return None
+
+    def _next(self, sizes: Sizes) -> Sizes | None:
+        """Make one attempt; returns the sizes of the next one, or None where the run is done.
+
+        Raises:
+            AutofitError: there is no use in another.
+        """
+        number, directory = self._files.new_attempt()
+        before = self._cursor()
+        ended = self._attempt(number, directory, sizes)
+        attempted = Attempted(
+            ending=ended.ending,
+            sizes=_sizes_at_the_end(sizes, ended),
+            progressed=self._cursor() > before,
+            reported=ended.outcome is not None,
+        )
+        self._past.append(attempted)
+        if attempted.ending.verdict is Verdict.COMPLETED:
+            return None
+        following = next_sizes(self._past)
+        if attempted.ending.verdict in OUT_OF_MEMORY:
+            _note_oom(number, directory, ended, attempted.sizes, following)
+        self._view.message(self._going_on(attempted, following))
+        return following
 
     def _first_sizes(self) -> Sizes:
         """The plan's sizes, or where an earlier attempt had to make them smaller, those."""
@@ -179,11 +207,13 @@ class Supervisor:
             payload=self._payload,
             lock_fd=self._lock_fd,
             epochs=self._record.plan.epochs,
+            patience=self._patience,
             clock=self._clock,
             sleep=self._sleep,
         ) as worker:
             ended = worker.run()
-        self._record_of(ended, sizes).save(directory.record)
+        with writing_in(self._files.path):  # on a full disk the worker could not even say so itself
+            self._record_of(ended, sizes).save(directory.record)
         return ended
 
     def _job(self, number: int, sizes: Sizes) -> Job:
@@ -191,9 +221,7 @@ class Supervisor:
         return Job(
             attempt=number,
             source=model_source(record.options, len(record.data.class_names)),
-            memory=self._memory.model_copy(
-                update={"rest_bytes": sizes.rest_bytes, "buffer_bytes": sizes.buffer_bytes}
-            ),
+            memory=self._memory.model_copy(update={"rest_bytes": sizes.rest_bytes, "buffer_bytes": sizes.buffer_bytes}),
             import_paths=self._import_paths,
             isolated=self._launcher.isolated,
             work=TrainJob(
@@ -215,12 +243,10 @@ class Supervisor:
     def _record_of(self, ended: Ended, sizes: Sizes) -> AttemptRecord:
         last = ended.last
         epoch = last.epoch if last else 0
-        plan = self._record.plan
-        schedule = BatchSchedule(plan.first_batch_size, plan.last_batch_size, plan.epochs)
         return AttemptRecord(
             verdict=ended.ending.verdict,
             cause=ended.ending.cause,
-            batch_size=schedule.batch_size(epoch),
+            batch_size=self._record.plan.schedule.batch_size(epoch),
             micro_batch_size=_sizes_at_the_end(sizes, ended).micro_batch_size,
             epoch=epoch,
             step=last.step if last else 0,
@@ -254,5 +280,6 @@ def _note_oom(number: int, directory: AttemptDirectory, ended: Ended, before: Si
         micro_batch_size_after=after.micro_batch_size,
         seconds_lost=ended.wall_seconds,
     )
-    with directory.events.open("a", encoding="utf-8") as events:
-        events.write(Event(oom=event).model_dump_json(exclude_defaults=True) + "\n")
+    with writing_in(directory.path), directory.events.open("a", encoding="utf-8") as events:
+        # the first newline ends a line that a killed worker may have left unfinished
+        events.write("\n" + Event(oom=event).model_dump_json(exclude_defaults=True) + "\n")

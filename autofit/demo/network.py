@@ -7,7 +7,7 @@ from typing import Any
 
 def digit_network(input_shape: tuple[int, int, int], num_classes: int) -> Any:
     """A small convolutional network without BatchNormalization: `(n, height, width, 3)`, 0..255, to `(n, classes)`."""
-    import keras  # noqa: PLC0415 - called in the worker only
+    import keras
 
     return keras.Sequential(
         [

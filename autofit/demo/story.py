@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +24,9 @@ SHARE_OF_THE_BATCH: Final = 0.6
 def tell(folder: Path, view: ProgressView) -> Result:
     """Unpack the digits, train on them under a limit that is too small, and return the finished run.
 
-    oneDNN is switched off: where its convolutions find no room for their scratch memory they end the worker instead of
-    raising. autofit gets over that too, with a new attempt, but the demo shows the error itself being caught.
-
     Raises:
         AutofitError: the run did not end well.
     """
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     photos = folder / "digits"
     view.message("unpacking 1,797 handwritten digits (UCI Machine Learning Repository, CC BY 4.0)")
     write_photos(photos)

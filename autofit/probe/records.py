@@ -9,6 +9,9 @@ from pydantic import Field
 from autofit.process.messages import Trial
 from autofit.records import Record
 
+VERIFIED = "verified in a fresh process"
+"""The cause that a trial carries which ran the search's answer once more."""
+
 
 class Workload(Record):
     """What was probed: everything that decides how much memory one image costs."""

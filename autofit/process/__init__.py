@@ -1,0 +1,1 @@
+"""Starting workers, what crosses the boundary to them, and telling how they ended."""

@@ -1,15 +1,16 @@
 """Running the worker inside this process, for where no other process can be started.
 
-It runs on a thread of its own, so the supervisor watches it as it watches a process. It cannot be killed, and takes this
-process with it where the kernel runs out of memory: promises 2, 7 and 10 do not hold here.
+It runs on a thread of its own, so the supervisor watches it as it watches a process. It cannot be killed, and takes
+this process with it where the kernel runs out of memory: promises 2, 7 and 10 do not hold here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 import threading
-from pathlib import Path
+import traceback
 
 from autofit.errors import UserError
 from autofit.process.launch import Exit, Payload, Worker
@@ -42,22 +43,25 @@ class InlineLauncher:
     def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
         """Start the attempt; the lock is already held by this process."""
         del lock_fd
-        return _InlineWorker(attempt.path, payload)
+        return _InlineWorker(attempt, payload)
 
 
 class _InlineWorker:
-    def __init__(self, attempt_path: Path, payload: Payload | None) -> None:
+    def __init__(self, attempt: AttemptDirectory, payload: Payload | None) -> None:
         self._requests: queue.Queue[Request | None] = queue.Queue()
         self._exit: Exit | None = None
-        self._thread = threading.Thread(target=self._run, args=(attempt_path, payload), name="autofit-worker", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(attempt, payload), name="autofit-worker", daemon=True)
         self._thread.start()
 
-    def _run(self, attempt_path: Path, payload: Payload | None) -> None:
+    def _run(self, attempt: AttemptDirectory, payload: Payload | None) -> None:
         code = 1
         try:
             from autofit.worker.attempt import run_attempt  # noqa: PLC0415 - the bridge to TensorFlow, crossed only here
 
-            code = run_attempt(attempt_path, self._requests, lambda: payload)
+            code = run_attempt(attempt.path, self._requests, lambda: payload)
+        except BaseException:  # noqa: BLE001 - also SystemExit: it ends the worker and not the process that it runs in
+            with contextlib.suppress(OSError):
+                attempt.stderr.write_text(traceback.format_exc(), encoding="utf-8")
         finally:
             self._exit = Exit(code)
 
@@ -73,6 +77,4 @@ class _InlineWorker:
         self._thread.join()
 
     def close(self) -> None:
-        self._requests.put(None)
-        if self._exit is None:
-            self.kill()
+        self.kill()

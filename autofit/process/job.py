@@ -7,16 +7,17 @@ from typing import Literal
 from pydantic import Field
 
 from autofit.backbones import ModelSpec
-from autofit.process.messages import OomEvent, QuarantinedImage, Trial, Verdict
+from autofit.process.messages import EpochEnd, OomEvent, QuarantinedImage, Trial, Verdict
 from autofit.records import Record
+from autofit.schedule import BatchSchedule
 
 
 class MemoryBudget(Record):
     """What a worker may use.
 
     On a CPU `limit_bytes` bounds the resident size of the worker and its children, and the allocator gets what
-    `rest_bytes` (everything outside the allocator, where it was measured before) leaves. On a GPU it bounds device memory.
-    `is_given` is false where the limit is only what the machine has.
+    `rest_bytes` (everything outside the allocator, where it was measured before) leaves. On a GPU it bounds device
+    memory. `is_given` is false where the limit is only what the machine has.
     """
 
     device: Literal["cpu", "gpu"]
@@ -52,6 +53,11 @@ class TrainingPlan(Record):
     audit: bool
     replay: str | None
     threads: int
+
+    @property
+    def schedule(self) -> BatchSchedule:
+        """The batch sizes over the epochs."""
+        return BatchSchedule(self.first_batch_size, self.last_batch_size, self.epochs)
 
 
 class TrainJob(Record):
@@ -91,7 +97,7 @@ class Job(Record):
     attempt: int
     source: ModelSource | None
     memory: MemoryBudget
-    import_paths: list[str] = []
+    import_paths: list[str] = Field(default_factory=list)
     isolated: bool = True
     work: TrainJob | TrialsJob | PredictJob = Field(discriminator="kind")
 
@@ -116,6 +122,7 @@ class Event(Record):
     """One line of `events.jsonl`; one of the fields says what happened."""
 
     oom: OomEvent | None = None
+    epoch_end: EpochEnd | None = None
     quarantined: QuarantinedImage | None = None
     trial: Trial | None = None
     message: str | None = None

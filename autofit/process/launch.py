@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
-from autofit.errors import UserError
+from autofit.errors import TrainingFailedError, UserError
 from autofit.process.messages import Request
-from autofit.run_directory import AttemptDirectory
+from autofit.run_directory import AttemptDirectory, writing_in
 
 CONTROL_FD = "AUTOFIT_CONTROL_FD"
 PAYLOAD_FD = "AUTOFIT_PAYLOAD_FD"
@@ -68,7 +68,16 @@ class Launcher(Protocol):
     isolated: bool
 
     def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
-        """Start a worker on the attempt's `job.json`."""
+        """Start a worker on the attempt's `job.json`.
+
+        Raises:
+            UserError: the payload cannot leave this process.
+            StorageError: the attempt's folder cannot be written.
+            TrainingFailedError: the worker cannot be started.
+        """
+
+
+WORKER = (sys.executable or "python3", "-P", "-m", "autofit.worker")
 
 
 class ProcessLauncher:
@@ -80,33 +89,61 @@ class ProcessLauncher:
 
     isolated = True
 
+    def __init__(self, command: Sequence[str] = WORKER) -> None:
+        self._command = command
+
     def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
         """Start `python -P -m autofit.worker ATTEMPT_DIR`."""
         control_read, control_write = os.pipe()
-        with contextlib.ExitStack() as ours:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as if_it_fails:
             ours.callback(os.close, control_read)
-            inherited = [control_read] + ([] if lock_fd is None else [lock_fd])
-            environment = {
-                **os.environ,
-                CONTROL_FD: str(control_read),
-                "KERAS_BACKEND": "tensorflow",
-                "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # NVML's order, so that an index means the same GPU to both
-            }
+            if_it_fails.callback(os.close, control_write)
+            inherited = {CONTROL_FD: control_read}
             if payload is not None:
-                sent = ours.enter_context(_anonymous_file(_pickled(payload)))
-                environment[PAYLOAD_FD] = str(sent.fileno())
-                inherited.append(sent.fileno())
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "autofit.worker", str(attempt.path)],
+                inherited[PAYLOAD_FD] = ours.enter_context(_anonymous_file(_pickled(payload))).fileno()
+            with writing_in(attempt.path):
+                stdout = ours.enter_context(attempt.stdout.open("ab"))
+                stderr = ours.enter_context(attempt.stderr.open("ab"))
+            process = self._start(attempt, inherited, lock_fd, stdout, stderr)
+            if_it_fails.pop_all()
+        return _ProcessWorker(process, control_write)
+
+    def _start(
+        self,
+        attempt: AttemptDirectory,
+        inherited: dict[str, int],
+        lock_fd: int | None,
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+    ) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                [*self._command, str(attempt.path)],
                 cwd=attempt.path,
-                env=environment,
+                env=_environment() | {name: str(fd) for name, fd in inherited.items()},
                 stdin=subprocess.DEVNULL,
-                stdout=ours.enter_context(attempt.stdout.open("ab")),
-                stderr=ours.enter_context(attempt.stderr.open("ab")),
-                pass_fds=inherited,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=[*inherited.values(), *([] if lock_fd is None else [lock_fd])],
                 start_new_session=True,
             )
-        return _ProcessWorker(process, control_write)
+        except OSError as error:
+            raise TrainingFailedError(
+                f"the worker cannot be started ({self._command[0]}: {error.strerror or error}): "
+                "start Python anew, or use isolation='inline'"
+            ) from error
+
+
+def _environment() -> dict[str, str]:
+    """Ours, for a process that starts in another folder and in which Keras has one backend."""
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "tensorflow",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # NVML's order, so that an index means the same GPU to both
+    }
+    if given := os.environ.get("PYTHONPATH"):  # its entries may be relative to the folder that we are in
+        environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in given.split(os.pathsep))
+    return environment
 
 
 def _pickled(payload: Payload) -> bytes:
@@ -120,16 +157,17 @@ def _pickled(payload: Payload) -> bytes:
     try:
         return bytes(cloudpickle.dumps(payload))
     except Exception as error:  # whatever an object's own pickling raises
-        raise UserError(f"model or callbacks cannot be sent to the worker ({error}): use isolation='inline'") from error
+        why = " ".join(str(error).split())
+        raise UserError(f"model or callbacks cannot be sent to the worker ({why}): use isolation='inline'") from error
 
 
-def _anonymous_file(payload: bytes) -> tempfile._TemporaryFileWrapper[bytes]:
+def _anonymous_file(payload: bytes) -> IO[bytes]:
     """A file without a name: the worker inherits it, and it is gone with the processes that hold it."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     file.write(payload)
     file.flush()
     file.seek(0)
-    return file  # type: ignore[return-value]
+    return file
 
 
 class _ProcessWorker:
@@ -146,25 +184,24 @@ class _ProcessWorker:
         return None if code is None else Exit(code)
 
     def send(self, request: Request) -> None:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):  # it has ended, or was closed
             os.write(self._control, (request.model_dump_json() + "\n").encode())
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._control >= 0:  # once closed, the group's number may be another's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def close(self) -> None:
-        if self._process.poll() is None:
-            self.kill()
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # what the worker itself may have started
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """End it, and what it may have started itself, which lives on in its group."""
+        self.kill()
         if self._control >= 0:
             os.close(self._control)
             self._control = -1
 
 
-def import_paths_for(function_given: bool, working_folder: Path) -> list[str]:
+def import_paths_for(*, function_given: bool, working_folder: Path) -> list[str]:
     """Where the worker may look for a user's own module: last, so that nothing there hides an installed package."""
     if not function_given:
         return []

@@ -1,7 +1,7 @@
 """What crosses the boundary between the parent and its worker, each message a frozen record.
 
-The parent writes `job.json`; the worker appends `progress.jsonl` and ends with `outcome.json`. While it lives, the parent
-sends it lines over the control pipe (`Request`); the end of that pipe means that the parent is gone.
+The parent writes `job.json`; the worker appends `progress.jsonl` and ends with `outcome.json`. While it lives, the
+parent sends it lines over the control pipe (`Request`); the end of that pipe means that the parent is gone.
 """
 
 from __future__ import annotations
@@ -79,11 +79,24 @@ class OomEvent(Record):
     seconds_lost: float
 
 
+def describe_oom(event: OomEvent) -> str:
+    """What a person is told at once: what happened, and with how many images at once it goes on."""
+    before, after = event.micro_batch_size_before, event.micro_batch_size_after
+    return f"out of memory with {before} images at once: going on with {after}"
+
+
 class QuarantinedImage(Record):
     """An image that could not be decoded, and why."""
 
     path: str
     reason: str
+
+
+class EpochEnd(Record):
+    """One finished epoch, counted from zero, and its metrics as `model.fit` would log them."""
+
+    epoch: int
+    metrics: dict[str, float]
 
 
 class Trial(Record):

@@ -20,7 +20,13 @@ SCRATCH_NOT_ALLOCATED = "Check failed: dtype() == expected_dtype"
 """TensorFlow's oneDNN kernels go on after a failed allocation of scratch memory, and end the process at this check on a
 tensor that was never made (mkl_conv_ops.cc, TensorFlow 2.21; seen as "uint8 expected, got float")."""
 
-HANDED_OVER = "it was asked to leave"
+WHY_STOPPED = {
+    Verdict.HUNG: "its heartbeat stopped",
+    Verdict.TIMEOUT: "it took longer than its deadline",
+    Verdict.INTERRUPTED: "asked to stop",
+}
+TRIED_AGAIN = {Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.YIELDED}
+"""What a worker may report that another attempt gets over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +53,49 @@ class Ending:
 
 def classify(outcome: Outcome | None, evidence: Evidence) -> Ending:
     """The verdict on one attempt."""
-    if outcome is not None:
+    stopped = evidence.stopped_by_us
+    if outcome is not None and not _is_overruled(outcome.verdict, stopped):
         return Ending(outcome.verdict, outcome.cause)
-    if evidence.stopped_by_us is not None:
-        return Ending(evidence.stopped_by_us, _why_stopped(evidence.stopped_by_us))
+    if stopped is not None:
+        return Ending(stopped, WHY_STOPPED[stopped])
     name = evidence.exit.signal_name
-    if name == "SIGKILL":
+    if name is None:
+        return Ending(Verdict.CRASHED, f"exit code {evidence.exit.code} without a result")
+    return _out_of_memory(name, evidence) or Ending(Verdict.CRASHED, name)
+
+
+def _is_overruled(reported: Verdict, stopped: Verdict | None) -> bool:
+    """Whether our reason to stop a worker says more than its own words.
+
+    A person who has asked to stop wants no further attempt, whatever else the worker ran into on its way out. And a
+    worker that was slow, and left because it could not be killed (inline), was not interrupted by anybody.
+    """
+    if stopped is Verdict.INTERRUPTED:
+        return reported in TRIED_AGAIN
+    return stopped is not None and reported is Verdict.INTERRUPTED
+
+
+def _out_of_memory(signal_name: str, evidence: Evidence) -> Ending | None:
+    """The signals that running out of memory ends in, each with what tells it from any other end."""
+    if signal_name == "SIGKILL":
         return _killed(evidence)
-    if name == "SIGABRT" and "std::bad_alloc" in evidence.stderr_tail:
+    if signal_name == "SIGABRT" and "std::bad_alloc" in evidence.stderr_tail:
         return Ending(Verdict.HOST_OOM, "SIGABRT: std::bad_alloc, the host's memory ran out")
-    if name == "SIGABRT" and SCRATCH_NOT_ALLOCATED in evidence.stderr_tail:
+    if signal_name == "SIGABRT" and SCRATCH_NOT_ALLOCATED in evidence.stderr_tail:
         return Ending(Verdict.DEVICE_OOM, "SIGABRT: oneDNN found no room for its scratch memory", ambiguous=True)
-    if name in {"SIGSEGV", "SIGBUS"} and evidence.memory.device_bytes >= NEAR * evidence.allocator_bytes > 0:
-        return Ending(Verdict.DEVICE_OOM, f"{name} close to the allocator's limit", ambiguous=True)
-    if name is not None:
-        return Ending(Verdict.CRASHED, name)
-    return Ending(Verdict.CRASHED, f"exit code {evidence.exit.code} without a result")
+    if signal_name in {"SIGSEGV", "SIGBUS"} and _is_near(evidence.memory.device_bytes, evidence.allocator_bytes):
+        return Ending(Verdict.DEVICE_OOM, f"{signal_name} close to the allocator's limit", ambiguous=True)
+    return None
 
 
-def _why_stopped(verdict: Verdict) -> str:
-    return "its heartbeat stopped" if verdict is Verdict.HUNG else HANDED_OVER
-
-
-def _killed(evidence: Evidence) -> Ending:
-    """SIGKILL alone is no proof: the kernel's count of OOM kills is, or a resident size close to the limit just before."""
+def _killed(evidence: Evidence) -> Ending | None:
+    """SIGKILL alone is no proof: the kernel's count of OOM kills is, or a resident size near the limit just before."""
     if evidence.kernel_oom_kills > 0:
         return Ending(Verdict.HOST_OOM, "SIGKILL: the kernel's OOM killer")
-    if evidence.memory.host_bytes >= NEAR * evidence.host_limit_bytes > 0:
+    if _is_near(evidence.memory.host_bytes, evidence.host_limit_bytes):
         return Ending(Verdict.HOST_OOM, "SIGKILL with the host's memory nearly full")
-    return Ending(Verdict.CRASHED, "SIGKILL")
+    return None
+
+
+def _is_near(used_bytes: int, limit_bytes: int) -> bool:
+    return used_bytes >= NEAR * limit_bytes > 0

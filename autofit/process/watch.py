@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -14,12 +15,11 @@ from pydantic import BaseModel, ValidationError
 from autofit import hardware
 from autofit.process.job import Event, Job, Outcome
 from autofit.process.launch import Exit, Launcher, Payload, Worker
-from autofit.process.messages import MemorySample, Phase, Progress, Request, Verdict
+from autofit.process.messages import EpochEnd, MemorySample, Phase, Progress, Request, Verdict, describe_oom
 from autofit.process.verdict import Ending, Evidence, classify
-from autofit.run_directory import AttemptDirectory
+from autofit.run_directory import AttemptDirectory, writing_in
 
 POLL_SECONDS = 0.05
-LEAVE_SECONDS = 30.0
 STDERR_TAIL_BYTES = 2**16
 
 DEADLINE_SECONDS = {
@@ -36,6 +36,17 @@ DEADLINE_SECONDS = {
 }
 """How long a worker may say nothing new in each phase before it is taken for hung."""
 
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a worker may say nothing new in each phase, and how long it may take to leave, in seconds."""
+
+    silence_seconds: Mapping[Phase, float] = field(default_factory=lambda: DEADLINE_SECONDS)
+    leave_seconds: float = 30.0
+
+
+PATIENCE = Patience()
+
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -44,6 +55,9 @@ class View(Protocol):
 
     def update(self, progress: Progress, *, epochs: int) -> None:
         """Show where it stands."""
+
+    def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
+        """Show the figures of a finished epoch."""
 
     def message(self, text: str) -> None:
         """Show a line above the bars."""
@@ -77,7 +91,7 @@ class Tail:
             with self.path.open("rb") as file:
                 file.seek(self._offset)
                 new = file.read()
-        except FileNotFoundError:
+        except OSError:  # not there yet, or on a mounted drive that does not answer just now
             return b""
         self._offset += len(new)
         return new
@@ -103,6 +117,7 @@ class Watched:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     host_limit_bytes: int
+    patience: Patience = PATIENCE
     started: float = field(init=False)
     last: Progress | None = None
     seen: list[Event] = field(default_factory=list)
@@ -115,10 +130,16 @@ class Watched:
             Tail(self.attempt.events),
             Tail(self.attempt.stdout),
         )
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two parts
         self._kills_before = hardware.oom_kills() or 0
         self._stopped_by_us: Verdict | None = None
         self._leave_by: float | None = None
         self.trial_deadline_seconds: float | None = None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the worker was asked to leave."""
+        return self._leave_by is not None
 
     def send(self, request: Request) -> None:
         """Ask the worker for something."""
@@ -126,8 +147,8 @@ class Watched:
         self.worker.send(request)
 
     def leave(self) -> None:
-        """Ask the worker to commit and leave, and kill it if it has not within 30 s."""
-        self._leave_by = self.clock() + LEAVE_SECONDS
+        """Ask the worker to commit and leave, and kill it if it has not while our patience lasts."""
+        self._leave_by = self.clock() + self.patience.leave_seconds
         self._stopped_by_us = Verdict.INTERRUPTED
         self.worker.send(Request(leave="interrupted"))
 
@@ -160,19 +181,26 @@ class Watched:
         return self.ended
 
     def _news(self) -> Iterator[Event]:
-        text = self._stdout.read().decode("utf-8", "replace")
-        if text:
+        if text := self._decoder.decode(self._stdout.read()):
             self.view.passthrough(text)
-        lines = self._progress.records(Progress)
+        lines = self._progress.records(Progress)  # before the events: none is then missing that a line follows from
+        events = self._events.records(Event)
+        self.seen += events
         if lines:
             self._heard, self.last = self.clock(), lines[-1]
+        for event in events:
+            self._show(event)
         for line in lines:
             self.view.update(line, epochs=self.epochs)
-        for event in self._events.records(Event):
-            self.seen.append(event)
-            if event.message:
-                self.view.message(event.message)
-            yield event
+        yield from events
+
+    def _show(self, event: Event) -> None:
+        if event.message:
+            self.view.message(event.message)
+        if event.oom:  # one that ended its attempt is told by the supervisor
+            self.view.message(describe_oom(event.oom))
+        if event.epoch_end:
+            self.view.epoch_done(event.epoch_end, epochs=self.epochs)
 
     def _is_overdue(self) -> bool:
         now = self.clock()
@@ -182,7 +210,7 @@ class Watched:
         if phase is Phase.PROBE and self.trial_deadline_seconds is not None:
             if now - self._heard > self.trial_deadline_seconds:
                 self._stopped_by_us = Verdict.TIMEOUT
-        elif now - self._heard > DEADLINE_SECONDS[phase]:
+        elif now - self._heard > self.patience.silence_seconds[phase]:
             self._stopped_by_us = Verdict.HUNG
         return self._stopped_by_us is not None
 
@@ -216,14 +244,22 @@ def watched(  # noqa: PLR0913 - what it takes to start a worker, and the seams t
     payload: Payload | None = None,
     lock_fd: int | None = None,
     epochs: int = 1,
+    patience: Patience = PATIENCE,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Watched]:
-    """Start a worker on a job and watch it; whatever happens, it is gone afterwards."""
-    job.save(attempt.job)
+    """Start a worker on a job and watch it; whatever happens, it is gone afterwards.
+
+    Raises:
+        StorageError: the attempt's folder cannot be written.
+        UserError, TrainingFailedError: the launcher cannot start it.
+    """
+    with writing_in(attempt.path):
+        job.save(attempt.job)
+    host_limit_bytes = job.memory.limit_bytes if job.memory.device == "cpu" else 0
     worker = launcher.launch(attempt, payload, lock_fd)
     try:
-        yield Watched(attempt, worker, view, epochs, clock, sleep, job.memory.limit_bytes)
+        yield Watched(attempt, worker, view, epochs, clock, sleep, host_limit_bytes, patience)
     finally:
         worker.close()
 

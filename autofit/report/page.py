@@ -24,6 +24,7 @@ from autofit.report.text import (
     ordered_trials,
     probe_lines,
     resume_command,
+    shown_memory,
     usage_code,
     usage_words,
     workload_words,
@@ -73,7 +74,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .82rem; }
 def probe_page(report: ProbeReport) -> str:
     """A probe as a page: what was found, memory and speed against the batch, every trial, the machine."""
     found = [(_text(name), _text(value)) for name, value in probe_lines(report)]
-    machine = [_machine_row(name, value) for name, value in report.hardware.items()]
+    machine = [_machine_row(name, value) for name, value in report.hardware.items() if value is not None]
     return _page(
         f"Probe: {workload_words(report.workload)}",
         [
@@ -182,9 +183,9 @@ def _bar(share: float) -> Html:
     return Html(f'<span class="bar"><i style="width:{100 * min(max(share, 0.0), 1.0):.1f}%"></i></span>')
 
 
-def _machine_row(name: str, value: str | float | None) -> list[Html]:
+def _machine_row(name: str, value: str | float) -> list[Html]:
     """A fact about the machine; a field named in bytes is shown in GB."""
-    shown = "none" if value is None else f"{value}"
+    shown = f"{value}"
     if name.endswith("_bytes") and isinstance(value, int | float):
         shown = bytes_words(value)
     return [_text(name.removesuffix("_bytes").replace("_", " ")), _text(shown)]
@@ -197,14 +198,15 @@ def _trials(report: ProbeReport) -> Html:
         [
             _text(f"{trial.batch_size:,}"),
             _element("span", _text(noted_trial(trial, report)), "" if trial.verdict is Verdict.FITS else "bad"),
-            _bar(trial.peak_bytes / max(report.tensors_limit_bytes, 1)) if trial.peak_bytes else Html(""),
-            _text(bytes_words(trial.peak_bytes) if trial.peak_bytes else ""),
+            _bar(trial.peak_bytes / max(report.tensors_limit_bytes, 1)) if shown_memory(trial) else Html(""),
+            _text(shown_memory(trial)),
             _bar(trial.images_per_second / fastest) if trial.images_per_second else Html(""),
             _text(f"{trial.images_per_second:,.0f}" if trial.images_per_second else ""),
         ]
         for trial in ordered_trials(report)
     ]
-    return _table(("Batch", "Verdict", "Memory of the limit", "", "Images/s", ""), rows)
+    memory = f"Memory of {bytes_words(report.tensors_limit_bytes)}"
+    return _table(("Batch", "Verdict", memory, "", "Images/s", ""), rows)
 
 
 def _run_facts(result: ResultRecord) -> Html:

@@ -16,7 +16,7 @@ from autofit.probe.records import ProbeReport
 from autofit.process.messages import Trial, Verdict
 from autofit.records import write_atomically
 from autofit.report.history import History, accuracy_name, best_epoch, finished_epochs
-from autofit.report.text import ordered_trials, workload_words
+from autofit.report.text import is_linear, ordered_trials, workload_words
 from autofit.report.words import OUT_OF_MEMORY
 
 if TYPE_CHECKING:
@@ -135,11 +135,14 @@ def _figure(title: str, panels: int) -> Iterator[tuple[Figure, list[Axes]]]:
 
 
 def _draw_memory(axes: Axes, report: ProbeReport) -> None:
-    """Measured peaks, the line through them and the limit; a size that failed is a cross at the limit it ran into."""
+    """Measured peaks, the line through them and the limit; a size that failed is a cross at the limit it ran into.
+
+    Peaks are of tensors, so the limit is what is left for tensors.
+    """
     limit = report.tensors_limit_bytes / GIGABYTE
     fits, failed = _trials(report)
     axes.set(title="Peak memory", xlabel="Images at once", ylabel="GB")
-    axes.axhline(limit, color=RED, linewidth=1.2, linestyle=(0, (5, 3)), label=f"limit, {limit:.2f} GB")
+    axes.axhline(limit, color=RED, linewidth=1.2, linestyle=(0, (5, 3)), label=f"limit for tensors, {limit:.2f} GB")
     _draw_fitted_line(axes, report)
     sizes, peaks = [t.batch_size for t in fits], [t.peak_bytes / GIGABYTE for t in fits]
     axes.plot(sizes, peaks, "o", color=BLUE, label="measured")
@@ -153,7 +156,7 @@ def _draw_memory(axes: Axes, report: ProbeReport) -> None:
 
 def _draw_fitted_line(axes: Axes, report: ProbeReport) -> None:
     model = report.memory_model
-    if model is None or not report.trials:
+    if model is None or not report.trials or not is_linear(model):
         return
     largest = max(trial.batch_size for trial in report.trials)
     room_bytes = LINE_BEYOND_LIMIT * report.tensors_limit_bytes - model.base_bytes
@@ -170,10 +173,10 @@ def _draw_speed(axes: Axes, report: ProbeReport) -> None:
     axes.set(title="Speed", xlabel="Images at once", ylabel="images/s")
     axes.set_xscale("log", base=2)
     axes.plot([t.batch_size for t in timed], [t.images_per_second for t in timed], "o-", color=BLUE)
-    for trial in timed:
-        if trial.batch_size == report.recommended_batch:
-            axes.plot(trial.batch_size, trial.images_per_second, "o", color=ORANGE, markersize=10, label="recommended")
-            axes.legend(loc="lower right")
+    recommended = [trial for trial in timed if trial.batch_size == report.recommended_batch]
+    for trial in recommended[:1]:  # the second is its verification
+        axes.plot(trial.batch_size, trial.images_per_second, "o", color=ORANGE, markersize=10, label="recommended")
+        axes.legend(loc="lower right")
     axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(0, 1.1 * max((t.images_per_second for t in timed), default=1.0))

@@ -20,8 +20,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from autofit.process.messages import Phase, Progress
-from autofit.report.status import DOING, EpochWatch, Status, describe, shortened
+from autofit.process.messages import EpochEnd, Phase, Progress
+from autofit.report.status import DOING, Status, describe, describe_epoch, shortened
 from autofit.report.words import printable
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -41,6 +41,9 @@ class ProgressView:
 
     def update(self, progress: Progress, *, epochs: int) -> None:
         """The worker has come so far; `epochs` is 0 in a probe."""
+
+    def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
+        """An epoch is finished, with these figures."""
 
     def message(self, text: str) -> None:
         """Something to be told once, above the bars."""
@@ -69,12 +72,6 @@ def write(stream: TextIO, text: str) -> None:
 class WatchingView(ProgressView):
     """The views that show something: each says how to show a status, and how to add a line for good."""
 
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._watch = EpochWatch()
-        self._epochs = 0
-        self._open = True
-
     def show(self, status: Status) -> None:
         """Show what goes on now."""
         raise NotImplementedError
@@ -89,21 +86,15 @@ class WatchingView(ProgressView):
 
     def update(self, progress: Progress, *, epochs: int) -> None:
         """The worker has come so far."""
-        self._epochs = epochs
-        if finished := self._watch.finished_by(progress, epochs):
-            self.line(finished)
         self.show(describe(progress, epochs))
+
+    def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
+        """A line for each finished epoch."""
+        self.line(describe_epoch(end, epochs))
 
     def message(self, text: str) -> None:
         """Something to be told once."""
         self.line(printable(text))
-
-    def close(self) -> None:
-        """Tell of the last epoch; what follows is said by the summary."""
-        if self._open:
-            self._open = False
-            if finished := self._watch.finished_at_the_end(self._epochs):
-                self.line(finished)
 
 
 class PlainView(WatchingView):
@@ -171,7 +162,6 @@ class LiveView(WatchingView):
         """Take the bar away and give the cursor back."""
         if self._half_line:
             self.passthrough("\n")
-        super().close()
         self._live.stop()
 
     def _render(self) -> Table:
@@ -213,7 +203,6 @@ class NotebookView(WatchingView):
     def close(self) -> None:
         """Leave the lines and take the bar away."""
         self._status = None
-        super().close()
         self._update()
 
     def _update(self) -> None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from autofit.process.messages import Phase, Progress
+from autofit.process.messages import EpochEnd, Phase, Progress
 from autofit.report.words import count_of, metric_words, printable
 
 MICRO_BATCH = "micro-batch"
 IN_STEPS = {Phase.TRAIN, Phase.EXTRACT, Phase.PREDICT}  # extraction and training alternate within a step: shown as one
-IN_EPOCH = {Phase.TRAIN, Phase.EXTRACT, Phase.VALIDATE, Phase.SAVE}
 
 DOING = {
     Phase.START: "Starting",
@@ -52,14 +51,21 @@ def describe(progress: Progress, epochs: int) -> Status:
     if phase is Phase.PROBE:
         return Status(DOING[phase], facts=(f"{count_of(progress.micro_batch_size, 'image')} at once",))
     if phase not in IN_STEPS or not steps:
-        return Status(_epoch_words(progress, epochs) + ", validating" if phase is Phase.VALIDATE else DOING[phase])
-    words = DOING[phase] if phase is Phase.PREDICT else _epoch_words(progress, epochs)
+        return Status(
+            _epoch_words(progress.epoch, epochs) + ", validating" if phase is Phase.VALIDATE else DOING[phase]
+        )
+    words = DOING[phase] if phase is Phase.PREDICT else _epoch_words(progress.epoch, epochs)
     metrics = metric_facts(progress.metrics) if progress.step else []  # before the first step those of the epoch before
     return Status(words, step, steps, (f"{step:,}/{steps:,}", *_pace_facts(progress), *metrics))
 
 
-def _epoch_words(progress: Progress, epochs: int) -> str:
-    return f"Epoch {progress.epoch + 1:,}/{epochs:,}" if epochs else f"Epoch {progress.epoch + 1:,}"
+def describe_epoch(end: EpochEnd, epochs: int) -> str:
+    """A finished epoch and its figures, on one line."""
+    return Status(f"{_epoch_words(end.epoch, epochs)} done", facts=tuple(metric_facts(end.metrics))).text
+
+
+def _epoch_words(epoch: int, epochs: int) -> str:
+    return f"Epoch {epoch + 1:,}/{epochs:,}" if epochs else f"Epoch {epoch + 1:,}"
 
 
 def _pace_facts(progress: Progress) -> list[str]:
@@ -80,38 +86,3 @@ def shortened(status: Status, cells: int) -> Status:
         spare = [place for place, fact in enumerate(facts) if fact.startswith(MICRO_BATCH)]
         facts.pop(spare[0] if spare else -1)
     return replace(status, facts=tuple(facts))
-
-
-class EpochWatch:
-    """Tells from the heartbeat when an epoch is finished, and with which metrics.
-
-    The heartbeat is sampled a few times a second, so an epoch's last step may go unseen; its metrics are then those of
-    the last step that was seen, and the line says so.
-    """
-
-    def __init__(self) -> None:
-        self._last: Progress | None = None
-
-    def finished_by(self, progress: Progress, epochs: int) -> str:
-        """The line on the epoch that this progress shows to be over; empty where it shows none."""
-        if not epochs or not progress.steps or progress.phase not in IN_EPOCH:
-            return ""
-        last, self._last = self._last, progress
-        if last is None or progress.epoch <= last.epoch:  # lower than before where a new attempt resumed
-            return ""
-        if progress.step == 0 and progress.epoch == last.epoch + 1:  # repeats what was said last, of the epoch before
-            last = last.model_copy(update={"step": last.steps, "metrics": progress.metrics})
-        return _done(last, epochs)
-
-    def finished_at_the_end(self, epochs: int) -> str:
-        """The line on the last epoch, where it came to its end."""
-        last = self._last
-        if last is None or last.phase is Phase.VALIDATE or last.step < last.steps:
-            return ""
-        return _done(last, epochs)
-
-
-def _done(last: Progress, epochs: int) -> str:
-    at_step = [f"at step {last.step:,}/{last.steps:,}"] if 0 < last.step < last.steps else []
-    metrics = metric_facts(last.metrics) if last.step else []
-    return Status(f"{_epoch_words(last, epochs)} done", facts=(*at_step, *metrics)).text

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from autofit.probe.records import ProbeReport, Workload
+from autofit.probe.records import VERIFIED, MemoryModelRecord, ProbeReport, Workload
 from autofit.process.messages import OomEvent, QuarantinedImage, Trial, Verdict
 from autofit.report.history import best_epoch, best_figures, finished_epochs
 from autofit.report.words import (
@@ -202,15 +202,22 @@ def ordered_trials(report: ProbeReport) -> list[Trial]:
 
 def probe_lines(report: ProbeReport) -> list[tuple[str, str]]:
     """What a probe found: a name and what there is to say, each."""
-    largest, limit = report.largest_feasible_batch, bytes_words(report.memory_limit_bytes)
+    largest = report.largest_feasible_batch
     found = [("Largest that fits", f"{largest:,}"), ("Recommended", _why_recommended(report))]
     nothing = [("Result", "not even one image fits: take a smaller image size or a smaller backbone")]
     return [
         *(found if largest else nothing),
-        ("Limited by", f"{printable(report.limited_by.replace('_', ' '))}, {limit}"),
+        ("Limited by", _limit_words(report)),
         *_memory_line(report),
         ("Time", _probe_time(report)),
     ]
+
+
+def _limit_words(report: ProbeReport) -> str:
+    """The limit as it was given or found, and what of it is left for tensors."""
+    limit, tensors = report.memory_limit_bytes, report.tensors_limit_bytes
+    left = f"; {bytes_words(tensors)} of it left for tensors" if tensors < limit else ""
+    return f"{printable(report.limited_by.replace('_', ' '))}, {bytes_words(limit)}{left}"
 
 
 def _why_recommended(report: ProbeReport) -> str:
@@ -227,8 +234,17 @@ def _memory_line(report: ProbeReport) -> list[tuple[str, str]]:
     model = report.memory_model
     if model is None:
         return []
-    line = f"{bytes_words(model.base_bytes)} + {bytes_words(model.bytes_per_image)} an image"
-    return [("Memory", f"{line}, within {100 * model.max_relative_error:.1f} % of the trials")]
+    image = f"{bytes_words(model.bytes_per_image)} an image"
+    if not is_linear(model):
+        return [("Memory", f"not linear in the batch here; about {image} at the largest sizes")]
+    base = bytes_words(abs(model.base_bytes))
+    line = f"{base} + {image}" if model.base_bytes >= 0 else f"{image}, less {base}"
+    return [("Memory", f"{line}; off by {100 * model.max_relative_error:.1f} % at most")]
+
+
+def is_linear(model: MemoryModelRecord) -> bool:
+    """Whether the fitted line says anything of the sizes tried; one that misses a peak by all of it does not."""
+    return model.max_relative_error <= 1.0
 
 
 def _probe_time(report: ProbeReport) -> str:
@@ -237,10 +253,24 @@ def _probe_time(report: ProbeReport) -> str:
 
 
 def noted_trial(trial: Trial, report: ProbeReport) -> str:
-    """A trial's verdict, and what its size is to the report: `fits, recommended`."""
-    notes = {report.largest_feasible_batch: ", largest", report.recommended_batch: ", recommended"}
-    note = notes.get(trial.batch_size, "") if trial.verdict is Verdict.FITS else ""
-    return trial_words(trial) + note
+    """A trial's verdict, and what it is to the report: `fits, verified, largest`.
+
+    A size may have run twice, to be measured and to be verified: the first is marked recommended, the last largest.
+    """
+    if trial.verdict is not Verdict.FITS:
+        return trial_words(trial)
+    runs = [t for t in report.trials if t.verdict is Verdict.FITS and t.batch_size == trial.batch_size]
+    notes = {
+        "verified": trial.cause == VERIFIED,
+        "largest": trial.batch_size == report.largest_feasible_batch and trial is runs[-1],
+        "recommended": trial.batch_size == report.recommended_batch and trial is runs[0],
+    }
+    return ", ".join([trial_words(trial), *(note for note, holds in notes.items() if holds)])
+
+
+def shown_memory(trial: Trial) -> str:
+    """A trial's peak, where it is what the size needs: one that ran out of memory had only come so far."""
+    return bytes_words(trial.peak_bytes) if trial.peak_bytes and trial.verdict not in OUT_OF_MEMORY else ""
 
 
 def probe_table(report: ProbeReport) -> Table:
@@ -248,7 +278,7 @@ def probe_table(report: ProbeReport) -> Table:
     title = Text(workload_words(report.workload), style="bold not italic")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Batch", justify="right", no_wrap=True)
-    for header in ("Verdict", "Memory", "Images/s"):
+    for header in ("Verdict", f"Memory of {bytes_words(report.tensors_limit_bytes)}", "Images/s"):
         table.add_column(header, no_wrap=True)
     for trial in ordered_trials(report):
         table.add_row(*_table_row(trial, report))
@@ -262,7 +292,7 @@ def _table_row(trial: Trial, report: ProbeReport) -> list[Text]:
     return [
         Text(f"{trial.batch_size:,}", style="bold"),
         Text(noted_trial(trial, report), style="green" if fits else "red"),
-        Text(f"{bar(filled)} {bytes_words(trial.peak_bytes):>8}" if trial.peak_bytes else ""),
+        Text(f"{bar(filled)} {shown_memory(trial):>8}" if shown_memory(trial) else ""),
         Text(f"{bar(speed / top.images_per_second)} {speed:>6,.0f}" if fits and speed and top else ""),
     ]
 
@@ -273,12 +303,11 @@ def probe_text(report: ProbeReport) -> str:
         ("batch", "verdict", "memory", "images/s"),
         *(_plain_row(trial, report) for trial in ordered_trials(report)),
     ]
-    table = [f"{batch:>6}  {verdict:<19}  {memory:>8}  {speed:>8}".rstrip() for batch, verdict, memory, speed in rows]
+    table = [f"{batch:>6}  {verdict:<26}  {memory:>8}  {speed:>8}".rstrip() for batch, verdict, memory, speed in rows]
     facts = [f"{name + ':':<18} {value}" for name, value in probe_lines(report)]
     return "\n".join([workload_words(report.workload), "", *([*table, ""] if report.trials else []), *facts])
 
 
 def _plain_row(trial: Trial, report: ProbeReport) -> tuple[str, str, str, str]:
-    memory = bytes_words(trial.peak_bytes) if trial.peak_bytes else ""
     speed = f"{trial.images_per_second:,.0f}" if trial.images_per_second else ""
-    return f"{trial.batch_size:,}", noted_trial(trial, report), memory, speed
+    return f"{trial.batch_size:,}", noted_trial(trial, report), shown_memory(trial), speed

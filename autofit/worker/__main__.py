@@ -2,7 +2,7 @@
 
 The protocol, whole:
   in    ATTEMPT_DIR/job.json           what to do (autofit/process/job.py)
-        a pipe, AUTOFIT_CONTROL_FD     requests, a line of JSON each; its end means that the parent is gone: exit at once
+        a pipe, AUTOFIT_CONTROL_FD     requests, a line of JSON each; its end means that the parent is gone: exit
         a file, AUTOFIT_PAYLOAD_FD     optional: a cloudpickle of a model function and callbacks, from the living parent
         an open, locked file           held, never read: no second writer comes to the run directory while we live
   out   ATTEMPT_DIR/progress.jsonl     the heartbeat

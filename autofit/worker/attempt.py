@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autofit.errors import StorageError, UserError
 from autofit.process.job import Event, Job, Outcome, PredictJob, TrainJob, TrialsJob
@@ -18,6 +19,9 @@ from autofit.worker import environment
 from autofit.worker.control import Requests
 from autofit.worker.endings import LeaveError, OutOfDeviceMemoryError, TornUpdateError
 from autofit.worker.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from autofit.worker.session import Session
 
 LoadPayload = Callable[[], Payload | None]
 
@@ -62,7 +66,7 @@ def _outcome(
 def _work(
     job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
 ) -> str | None:
-    environment.before_import()
+    environment.before_import(job.memory.device)
     trains = job.source.spec.trainable if job.source else "head"
     allocator_bytes = environment.limit_allocator(job.memory, trains)
     heartbeat.event(Event(allocator_bytes=allocator_bytes))
@@ -74,6 +78,7 @@ def _work(
         return None
     from autofit.worker.session import open_session  # noqa: PLC0415 - as above
 
+    sys.path.extend(path for path in job.import_paths if path not in sys.path)  # a payload may name modules there
     payload = load_payload()
     session = open_session(job, payload, heartbeat)
     heartbeat.phase(Phase.TRACE)
@@ -85,14 +90,14 @@ def _work(
     return _train(job, job.work, session, heartbeat, requests, payload)
 
 
-def _train(  # noqa: PLR0913 - what an attempt is made of
-    job: Job, work: TrainJob, session: object, heartbeat: Heartbeat, requests: Requests, payload: Payload | None
+def _train(
+    job: Job, work: TrainJob, session: Session, heartbeat: Heartbeat, requests: Requests, payload: Payload | None
 ) -> str:
-    from autofit.worker.loop import TrainingLoop  # noqa: PLC0415 - Keras only after the environment is set
     from autofit.worker.departure import Departure  # noqa: PLC0415 - as above
+    from autofit.worker.loop import TrainingLoop  # noqa: PLC0415 - Keras only after the environment is set
 
-    departure = Departure(requests, heartbeat, job.memory, environment.device_name(job.memory), work.stop_at)  # type: ignore[arg-type]
-    loop = TrainingLoop(job, work, session, heartbeat, departure, payload)  # type: ignore[arg-type]
+    departure = Departure(requests, heartbeat, job.memory, environment.device_name(job.memory), work.stop_at)
+    loop = TrainingLoop(job, work, session, heartbeat, departure, payload)
     try:
         return loop.run()
     except OutOfDeviceMemoryError:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
+
+from pydantic import ValidationError
 
 from autofit.process.messages import Request
 
@@ -22,9 +25,10 @@ def read_requests(control: int) -> Requests:
     requests: Requests = queue.Queue()
 
     def read() -> None:
-        with os.fdopen(control, encoding="utf-8") as lines:
+        with os.fdopen(control, "rb") as lines:
             for line in lines:
-                requests.put(Request.model_validate_json(line))
+                with contextlib.suppress(ValidationError):  # cut off by the parent's end, which we must live to see
+                    requests.put(Request.model_validate_json(line))
         os._exit(PARENT_GONE_EXIT_CODE)
 
     threading.Thread(target=read, name="autofit-control", daemon=True).start()

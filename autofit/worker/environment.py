@@ -29,8 +29,13 @@ SHARE_OF_MACHINE = 0.9
 _given_here: int | None = None
 
 
-def before_import() -> None:
+def before_import(device: str) -> None:
     """Settings that TensorFlow and Keras read while they are imported.
+
+    On a CPU oneDNN is switched off, unless the user has set it. Its kernels do not check their scratch memory: where it
+    finds no room they end the process (SIGSEGV or SIGABRT) instead of raising. With Eigen's kernels every out-of-memory
+    that was provoked raised (MobileNetV2, EfficientNetB0 and ResNet50, forward and backward, TensorFlow 2.21); see
+    docs/decisions/0004 for what that costs.
 
     Raises:
         UserError: a setting of the user's that autofit cannot work with.
@@ -38,6 +43,8 @@ def before_import() -> None:
     if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in {"1", "true"}:
         raise UserError("TF_USE_LEGACY_KERAS is set, and autofit needs Keras 3: unset it")
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    if device == "cpu":
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what native code says goes to stderr.log
 
 
@@ -45,8 +52,8 @@ def limit_allocator(memory: MemoryBudget, trains: str) -> int:
     """Set the allocator's limit, once a process, and return it in bytes.
 
     On a CPU, TensorFlow's BFC allocator (the GPU's) is switched on: it has a hard limit, a real
-    `ResourceExhaustedError` at it, exact statistics, and is faster than malloc. TensorFlow reads these variables when it
-    makes its CPU device, which is before the first operation and after the import.
+    `ResourceExhaustedError` at it, exact statistics, and is faster than malloc. TensorFlow reads these variables when
+    it makes its CPU device, which is before the first operation and after the import.
 
     Raises:
         UserError: the limit is under what the process itself needs.
@@ -59,10 +66,7 @@ def limit_allocator(memory: MemoryBudget, trains: str) -> int:
         raise UserError("Keras is set to channels_first, and autofit needs channels_last: change keras.json")
     if _given_here is not None:
         return _given_here
-    if memory.device == "gpu":
-        _given_here = _limit_gpu(tf, memory)
-    else:
-        _given_here = _limit_cpu(memory, trains)
+    _given_here = _limit_gpu(tf, memory) if memory.device == "gpu" else _limit_cpu(memory, trains)
     return _given_here
 
 
@@ -104,7 +108,9 @@ def _make_one_region(megabytes: int) -> None:
 def _limit_gpu(tf: object, memory: MemoryBudget) -> int:
     gpus = tf.config.list_physical_devices("GPU")  # type: ignore[attr-defined]
     if not gpus:
-        raise UserError("NVML shows a GPU but TensorFlow finds none: install tensorflow[and-cuda], or CUDA_VISIBLE_DEVICES=-1")
+        raise UserError(
+            "NVML shows a GPU but TensorFlow finds none: install tensorflow[and-cuda], or CUDA_VISIBLE_DEVICES=-1"
+        )
     if memory.is_given:
         megabytes = memory.limit_bytes // 2**20
         device = tf.config.LogicalDeviceConfiguration(memory_limit=megabytes)  # type: ignore[attr-defined]

@@ -39,15 +39,17 @@ def _children_bytes(me: psutil.Process) -> int:
 class Heartbeat:
     """Says where the work stands, at most four times a second, from a thread of its own.
 
-    The work only sets the latest state. A line is written when there is news: a worker that hangs writes none. The sample of
-    memory in use is overwritten all the time: a worker that dies suddenly, while it waits in the allocator, leaves it behind.
+    The work only sets the latest state. A line is written when there is news: a worker that hangs writes none. The
+    sample of memory in use is overwritten all the time: a worker that dies suddenly, while it waits in the allocator,
+    leaves it behind. Nothing stops the beats, not even a full disk: silence would be taken for a hang.
     """
 
     def __init__(self, attempt: AttemptDirectory) -> None:
-        self._progress = attempt.progress.open("a", encoding="utf-8")
-        self._events = attempt.events.open("a", encoding="utf-8")
+        self._progress = attempt.progress.open("ab")
+        self._events = attempt.events.open("ab")
         self._state: dict[str, Any] = {"phase": Phase.START}
-        self._sample = attempt.memory.open("wb", buffering=0)
+        self._sample = MemorySample()
+        self._sample_file = attempt.memory.open("wb", buffering=0)
         self._me = psutil.Process()
         self._children_bytes = 0
         self._samples = 0
@@ -89,37 +91,47 @@ class Heartbeat:
         return int(self._state.get("micro_batch_size", 0))
 
     def event(self, event: Event) -> None:
-        """Write down what must not be lost, at once."""
-        self._events.write(event.model_dump_json(exclude_defaults=True) + "\n")
+        """Write down what must not be lost, at once.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._events.write(event.model_dump_json(exclude_defaults=True).encode() + b"\n")
         self._events.flush()
 
     def _write_lines(self) -> None:
         closing = False
         while not closing:
             closing = self._closing.is_set()
-            sample = self._take_sample()
+            with contextlib.suppress(Exception):  # a full disk, or a device that gives no figure just now
+                self._take_sample()
             if self._news.is_set():
                 self._news.clear()
-                line = Progress(time=time.time(), **sample.model_dump(), **self._state)
-                self._progress.write(line.model_dump_json() + "\n")
-                self._progress.flush()
+                self._write_line()
             self._closing.wait(LINE_EVERY_SECONDS)
 
-    def _take_sample(self) -> MemorySample:
+    def _write_line(self) -> None:
+        line = Progress(time=time.time(), **self._sample.model_dump(), **self._state)
+        with contextlib.suppress(OSError):
+            self._progress.write(line.model_dump_json().encode() + b"\n")
+            self._progress.flush()
+
+    def _take_sample(self) -> None:
         if self._samples % CHILDREN_EVERY_SAMPLES == 0:
             self._children_bytes = _children_bytes(self._me)
         self._samples += 1
         self.host_bytes = int(self._me.memory_info().rss) + self._children_bytes
-        sample = MemorySample(device_bytes=self.device_bytes(), host_bytes=self.host_bytes)
-        os.pwrite(self._sample.fileno(), sample.model_dump_json().encode().ljust(SAMPLE_BYTES), 0)
-        return sample
+        self._sample = MemorySample(device_bytes=self.device_bytes(), host_bytes=self.host_bytes)
+        os.pwrite(self._sample_file.fileno(), self._sample.model_dump_json().encode().ljust(SAMPLE_BYTES), 0)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         self._closing.set()
         self._thread.join()
-        self._sample.close()
-        self._progress.close()
-        self._events.close()
+        for file in (self._sample_file, self._progress, self._events):
+            with contextlib.suppress(OSError):  # what a full disk did not take
+                file.close()

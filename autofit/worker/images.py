@@ -58,7 +58,7 @@ class ImageSequence(keras.utils.Sequence):
         *,
         shuffle: bool = False,
         seed: int = 0,
-        **kwargs: Any,  # noqa: ANN401 - Keras's own
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._paths = [os.fspath(path) for path in image_paths]

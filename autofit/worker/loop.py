@@ -15,11 +15,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from autofit.checkpoints import CheckpointStore
+from autofit.checkpoints import Checkpoint, CheckpointStore
 from autofit.dataset import ImageIndex
 from autofit.process.job import Event, Job, TrainJob
 from autofit.process.launch import Payload
-from autofit.process.messages import OomEvent, Phase, QuarantinedImage
+from autofit.process.messages import EpochEnd, OomEvent, Phase, QuarantinedImage
 from autofit.records import write_atomically
 from autofit.run_directory import RunDirectory
 from autofit.schedule import BatchSchedule, batch_bounds, steps_per_epoch
@@ -28,15 +28,16 @@ from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.ledger import Ledger, read_micro_batch_sizes
 from autofit.worker.loader import BatchLoader, LoadedBatch, epoch_order
 from autofit.worker.microbatch import MicroBatcher, Shrink
-from autofit.worker.weights import weights_sha256
 from autofit.worker.session import Session
-from autofit.worker.state import Standing, TrainState
+from autofit.worker.state import Standing, TrainState, set_states, states_of
+from autofit.worker.steps import tensors_of
+from autofit.worker.weights import weights_sha256
 
 
 class TrainingLoop:
     """One attempt at a run: from its newest checkpoint to the last epoch."""
 
-    def __init__(  # noqa: PLR0913 - what an attempt is made of
+    def __init__(
         self,
         job: Job,
         work: TrainJob,
@@ -51,9 +52,12 @@ class TrainingLoop:
         self._index = ImageIndex.read_csv(self._files.samples, work.data_root, tuple(work.class_names))
         self._labels = np.asarray(self._index.labels, np.int64)
         self._schedule = BatchSchedule(work.plan.first_batch_size, work.plan.last_batch_size, work.plan.epochs)
-        self._class_weights = class_weights(self._index.class_counts()) if work.plan.class_weight == "balanced" else None
+        self._class_weights = (
+            class_weights(self._index.class_counts()) if work.plan.class_weight == "balanced" else None
+        )
         self._store = CheckpointStore(self._files.checkpoints)
         self._state = TrainState(session)
+        self._checkpoint: Checkpoint | None = self._store.latest()
         self._standing = self._restored()
         self._replay = read_micro_batch_sizes(Path(work.plan.replay)) if work.plan.replay else {}
         self._ledger = Ledger(self._files.audit if work.plan.audit else None, self._standing.ledger_bytes)
@@ -64,10 +68,11 @@ class TrainingLoop:
             add_history=True,
             model=session.built.model,
             epochs=work.plan.epochs,
+            steps=steps_per_epoch(self._index.train_count, self._schedule.batch_size(0)),
             verbose=0,
         )
-        self._offer_state_to_callbacks()
         session.built.model.stop_training = False  # what a callback sets to end the training, as in model.fit
+        session.built.model.optimizer = session.objective.optimizer  # where callbacks look for the learning rate
         self._seen_first_step = False
         self._last_commit = time.monotonic()
         self._steps_since_commit = 0
@@ -80,11 +85,27 @@ class TrainingLoop:
         size = self._job.source.spec.image_size if self._job.source else (0, 0)
         with BatchLoader(self._index.path, size, threads=threads, buffer_bytes=buffer_bytes) as loader:
             self._callbacks.on_train_begin()
-            while self._standing.epoch < self._plan.epochs and not self._standing.stopped:
+            self._take_up()
+            while self._goes_on():
                 self._epoch(loader)
             self._callbacks.on_train_end()
         self._ledger.close()
         return self._finish()
+
+    def _goes_on(self) -> bool:
+        """Whether there is an epoch to finish or to begin."""
+        is_inside = self._standing.position > 0
+        return is_inside or (self._standing.epoch < self._plan.epochs and not self._standing.stopped)
+
+    def _take_up(self) -> None:
+        """Set everything to what the checkpoint holds, once the callbacks know that the training or its epoch begins.
+
+        What they do to the model then (a learning rate) is in the checkpoint already and must not be done twice, and
+        some start their own state anew.
+        """
+        if self._checkpoint is not None:
+            self._state.restore(self._checkpoint, self._standing)
+            set_states(self._callbacks.callbacks, self._standing.callbacks)
 
     # An epoch ------------------------------------------------------------------------------------------------------
 
@@ -93,6 +114,9 @@ class TrainingLoop:
         if self._standing.position == 0:
             self._session.objective.reset()
         self._callbacks.on_epoch_begin(epoch)
+        if self._standing.position > 0:
+            self._take_up()
+        self._checkpoint = None
         logs = self._train_epoch(loader, epoch)
         if self._index.validation_count:
             logs = {**logs, **{f"val_{name}": value for name, value in self._validate(loader).items()}}
@@ -101,7 +125,8 @@ class TrainingLoop:
     def _train_epoch(self, loader: BatchLoader, epoch: int) -> dict[str, float]:
         count, batch_size = self._index.train_count, self._schedule.batch_size(epoch)
         order = epoch_order(count, self._plan.seed, epoch)
-        bounds = list(batch_bounds(count, batch_size, self._standing.position))
+        left = 0 if self._standing.stopped else count
+        bounds = list(batch_bounds(left, batch_size, self._standing.position))
         steps = self._standing.step + len(bounds)
         logs = {name: float(value) for name, value in self._session.objective.results().items()}
         batches = loader.batches(order[start:stop] for start, stop in bounds)
@@ -110,8 +135,14 @@ class TrainingLoop:
                 self._quarantine(batch)
                 if len(batch.samples):
                     logs = self._train_batch(batch, steps)
-                self._standing = self._standing.moved(position=stop, step=self._standing.step + bool(len(batch.samples)))
+                self._standing = self._standing.moved(
+                    position=stop,
+                    step=self._standing.step + bool(len(batch.samples)),
+                    stopped=bool(self._session.built.model.stop_training),
+                )
                 self._between_steps()
+                if self._standing.stopped:
+                    break
         finally:
             batches.close()
         return logs
@@ -147,7 +178,9 @@ class TrainingLoop:
     def _validate(self, loader: BatchLoader) -> dict[str, float]:
         self._say(phase=Phase.VALIDATE)
         self._callbacks.on_test_begin()
+        trained = tensors_of(self._session.evaluate_step.variables)
         values = self._session.fresh_metric_values()
+        self._session.results_of(trained)  # a checkpoint from inside the validation holds the training's metrics
         for step, batch in enumerate(self._validation_batches(loader)):
             self._quarantine(batch)
             if len(batch.samples):
@@ -156,7 +189,7 @@ class TrainingLoop:
                 values = self._session.evaluate_batch(batch.images, labels, values, self._validation_micro)
                 self._callbacks.on_test_batch_end(step)
             self._say()
-            self._depart_if_asked(may_commit=False)
+            self._depart_if_asked()
         results = self._session.results_of(values)
         self._callbacks.on_test_end(results)
         return results
@@ -173,9 +206,8 @@ class TrainingLoop:
     def _close_epoch(self, epoch: int, logs: dict[str, float]) -> None:
         history = {name: [*self._standing.history.get(name, []), value] for name, value in logs.items()}
         value = logs.get("val_loss", logs["loss"])
-        best = self._standing.best_value
         standing = self._standing.moved(epoch=epoch + 1, position=0, step=0, history=history)
-        if best is None or value < best:
+        if standing.is_better(value):
             self._state.best = self._state.weights()
             standing = standing.moved(best_epoch=epoch, best_value=value, waited_epochs=0)
         else:
@@ -183,11 +215,13 @@ class TrainingLoop:
         self._callbacks.on_epoch_end(epoch, logs)
         patience = self._plan.early_stopping
         out_of_patience = patience is not None and standing.waited_epochs >= patience
-        self._standing = standing.moved(stopped=out_of_patience or bool(self._session.built.model.stop_training))
+        asked_to_stop = self._standing.stopped or bool(self._session.built.model.stop_training)
+        self._standing = standing.moved(stopped=out_of_patience or asked_to_stop)
         write_history(self._files.history, history)
         self._commit()
-        self._say(metrics=logs)
-        self._depart_if_asked(may_commit=True)
+        self._heartbeat.event(Event(epoch_end=EpochEnd(epoch=epoch, metrics=logs)))
+        if self._goes_on():
+            self._depart_if_asked()
 
     # Between steps ------------------------------------------------------------------------------------------------
 
@@ -197,17 +231,16 @@ class TrainingLoop:
             self._seen_first_step = True
             self._heartbeat.event(Event(seconds_to_first_step=time.time() - self._work.launched_at))
             self._departure.measure_rest()
-        self._depart_if_asked(may_commit=True)
+        self._depart_if_asked()
         seconds, steps = self._plan.checkpoint_seconds, self._plan.checkpoint_steps
-        if steps is not None and self._steps_since_commit >= steps:
-            self._commit()
-        elif seconds is not None and time.monotonic() - self._last_commit >= seconds:
+        if (steps is not None and self._steps_since_commit >= steps) or (
+            seconds is not None and time.monotonic() - self._last_commit >= seconds
+        ):
             self._commit()
 
-    def _depart_if_asked(self, *, may_commit: bool) -> None:
+    def _depart_if_asked(self) -> None:
         if self._departure.is_asked():
-            if may_commit and self._steps_since_commit:
-                self._commit()
+            self.commit_if_whole()
             self._departure.leave()
 
     def commit_if_whole(self) -> None:
@@ -222,7 +255,7 @@ class TrainingLoop:
             validation_micro_batch_size=self._validation_micro.size,
             ledger_bytes=self._ledger.commit(),
             frozen_sha256=self._state.frozen_sha256,
-            callbacks=self._states_of_callbacks(),
+            callbacks=states_of(self._callbacks.callbacks),
         )
         self._store.save(self._state.groups(), self._standing.model_dump(mode="json"))
         self._last_commit, self._steps_since_commit = time.monotonic(), 0
@@ -231,11 +264,13 @@ class TrainingLoop:
         fresh = Standing(
             micro_batch_size=self._work.micro_batch_size, validation_micro_batch_size=self._work.micro_batch_size
         )
-        checkpoint = self._store.latest()
+        checkpoint = self._checkpoint
         if checkpoint is None:
             return fresh
         for name in checkpoint.set_aside:
-            self._heartbeat.event(Event(message=f"checkpoint {name} is damaged and was set aside; using the one before"))
+            self._heartbeat.event(
+                Event(message=f"checkpoint {name} is damaged and was set aside; using the one before")
+            )
         standing = Standing.model_validate(checkpoint.state)
         self._state.restore(checkpoint, standing)
         return standing.moved(
@@ -253,10 +288,16 @@ class TrainingLoop:
         self._images_per_second = 0.8 * self._images_per_second + 0.2 * now if self._images_per_second else now
 
     def _note_training_shrink(self, shrink: Shrink) -> None:
+        """Save first: so close to the limit, native code may end the process instead of raising on the next try."""
+        phase = self._heartbeat.current_phase
         self._note_shrink(shrink)
         if self._session.micro_decides and not self._standing.result_changed:
             self._standing = self._standing.moved(result_changed=True)
-            self._heartbeat.event(Event(result_changed=True, message=f"the result changes: {self._session.micro_decides}"))
+            self._heartbeat.event(
+                Event(result_changed=True, message=f"the result changes: {self._session.micro_decides}")
+            )
+        self.commit_if_whole()
+        self._say(phase=phase)
 
     def _note_shrink(self, shrink: Shrink) -> None:
         self._heartbeat.event(
@@ -281,23 +322,14 @@ class TrainingLoop:
                 entry = QuarantinedImage(path=self._index.path(sample), reason=reason)
                 self._heartbeat.event(Event(quarantined=entry))
 
-    # Callbacks and the end ----------------------------------------------------------------------------------------
-
-    def _states_of_callbacks(self) -> list[Any]:
-        """The states of callbacks that offer `get_state()`, in their order; None for the others."""
-        return [
-            callback.get_state() if hasattr(callback, "get_state") else None for callback in self._callbacks.callbacks
-        ]
-
-    def _offer_state_to_callbacks(self) -> None:
-        for callback, state in zip(self._callbacks.callbacks, self._standing.callbacks, strict=False):
-            if state is not None and hasattr(callback, "set_state"):
-                callback.set_state(state)
+    # The end ------------------------------------------------------------------------------------------------------
 
     def _finish(self) -> str:
         self._say(phase=Phase.SAVE)
         sha256 = weights_sha256(self._session.built.model)
         self._state.show_best()
+        if not self._session.built.compiled:
+            del self._session.built.model.optimizer  # it was there for the callbacks; its state would treble the file
         save_model(self._session.built.model, self._files.model)
         labels = {"schema": "autofit/labels/1", "labels": self._work.class_names}
         write_atomically(self._files.labels, (json.dumps(labels, indent=2) + "\n").encode())

@@ -46,7 +46,7 @@ AMBIGUOUS = (
 
 
 def blame(error: BaseException) -> Blame:
-    """Tell an out-of-memory on the device from other errors: by class, and by message only of TensorFlow's own errors."""
+    """Tell an out-of-memory on the device from other errors: by class, by message only among TensorFlow's own."""
     if isinstance(error, tf.errors.ResourceExhaustedError):
         return Blame.MEMORY
     if not isinstance(error, tf.errors.OpError):

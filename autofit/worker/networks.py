@@ -29,7 +29,7 @@ class Network(Protocol):
 
 
 class WholeNetwork:
-    """A model that cannot be taken apart: what it draws, it draws in each slice."""
+    """A model that cannot be taken apart: what it draws, it draws in each slice. See `Network`."""
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
@@ -37,20 +37,25 @@ class WholeNetwork:
         self.state = list(model.non_trainable_variables)
 
     def draw(self, count: tf.Tensor) -> tf.Tensor:
+        """Nothing: `(count, 0)`."""
         return tf.zeros((count, 0))
 
     def __call__(self, inputs: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
+        """The model itself, in training."""
         del drawn
         return self._model(tf.cast(inputs, tf.float32), training=True)
 
     def penalty(self) -> tf.Tensor | float:
+        """The model's own losses, computed inside a stateless scope."""
         return sum(self._model.losses)
 
 
 class SplitNetwork:
     """A backbone (or nothing, where its features are the input) and a head whose layers are walked one by one."""
 
-    def __init__(self, features: keras.Model | None, head: keras.Model, head_layers: Sequence[keras.layers.Layer]) -> None:
+    def __init__(
+        self, features: keras.Model | None, head: keras.Model, head_layers: Sequence[keras.layers.Layer]
+    ) -> None:
         self._features = features
         self._head_layers = list(head_layers)
         self._dropout = next((x for x in self._head_layers if isinstance(x, keras.layers.Dropout)), None)
@@ -60,12 +65,13 @@ class SplitNetwork:
         self.state = [variable for part in parts for variable in part.non_trainable_variables]
 
     def draw(self, count: tf.Tensor) -> tf.Tensor:
-        """The dropout mask `(count, width)`: dropout of ones, so that it is the one that `model.fit` would have drawn."""
+        """The dropout mask `(count, width)`: dropout of ones, so that it is `model.fit`'s."""
         if self._dropout is None:
             return tf.zeros((count, 0))
         return self._dropout(tf.ones((count, self._dropout_width)), training=True)
 
     def __call__(self, inputs: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
+        """The backbone and the head, in training, with the drawn rows where the head has its dropout."""
         flow = inputs
         if self._features is not None:
             flow = self._features(tf.cast(inputs, tf.float32), training=True)
@@ -74,6 +80,7 @@ class SplitNetwork:
         return flow
 
     def penalty(self) -> tf.Tensor | float:
+        """None."""
         return 0.0  # neither keras.applications nor our head has regularizers
 
 

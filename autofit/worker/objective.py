@@ -55,14 +55,13 @@ class Objective:
 
 
 def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -> Objective:
-    """The objective of a model: its own where it is compiled, otherwise cross-entropy, accuracy and the named optimizer."""
+    """The objective of a model: its own if it is compiled, else cross-entropy, accuracy and the named optimizer."""
     if compiled:
         return _objective_of_compiled(model, source.num_classes)
     optimizer = keras.optimizers.get(
         {"class_name": source.optimizer, "config": {"learning_rate": source.learning_rate}}
     )
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    accuracy.build() if hasattr(accuracy, "build") and not accuracy.built else None
     return _built(
         Objective(
             loss_function=keras.losses.SparseCategoricalCrossentropy(),
@@ -76,7 +75,7 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
 
 
 def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
-    """Take what `compile` was given. Its metrics exist only after they have seen data, so they are shown two samples."""
+    """Take what `compile` was given. Its metrics exist only once they have seen data, so they are shown two samples."""
     loss_function = model.loss if isinstance(model.loss, keras.losses.Loss) else _loss_by_name(model.loss)
     name = getattr(loss_function, "name", "") or ""
     one_hot = 0 if name.replace("_", "").startswith("sparse") else num_classes

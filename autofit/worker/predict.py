@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,11 +17,14 @@ from autofit.worker.environment import device_name
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.loader import BatchLoader
 from autofit.worker.microbatch import MicroBatcher, Shrink
-from autofit.worker.session import aligned, compile_forward, device_bytes_reader
+from autofit.worker.session import aligned, device_bytes_reader
+from autofit.worker.steps import compile_forward
+
+Forward = Callable[[np.ndarray], Any]
 
 
 def predict(job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: Heartbeat) -> None:
-    """Write the probabilities `(n, classes)` of the listed images to `predictions.npy`; NaN rows for unreadable ones."""
+    """Write the probabilities `(n, classes)` of the listed images to `predictions.npy`; NaN for unreadable ones."""
     heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
     heartbeat.phase(Phase.BUILD)
     model = keras.models.load_model(work.model_path, compile=False)
@@ -49,8 +54,11 @@ def predict(job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: He
             heartbeat.phase(Phase.PREDICT, step=step, steps=len(bounds), micro_batch_size=micro.size)
             for sample, reason in batch.skipped:
                 heartbeat.event(Event(quarantined=QuarantinedImage(path=paths[sample], reason=reason)))
-            images = batch.images
-            parts = micro.slices(len(images), lambda a, b, images=images: np.asarray(forward(aligned(images[a:b]))))
-            if parts:
-                rows[batch.samples] = np.concatenate(parts)
+            if len(batch.samples):
+                rows[batch.samples] = _probabilities(forward, batch.images, micro)
     np.save(attempt.path / "predictions.npy", rows)
+
+
+def _probabilities(forward: Forward, images: np.ndarray, micro: MicroBatcher) -> np.ndarray:
+    parts = micro.slices(len(images), lambda start, stop: np.asarray(forward(aligned(images[start:stop]))))
+    return np.concatenate(parts)

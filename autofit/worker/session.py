@@ -138,7 +138,8 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
 def _build(source: ModelSource, import_paths: list[str], payload: Payload | None, heartbeat: Heartbeat) -> BuiltModel:
     if source.reference is None and not source.sent:
         return build(source.spec, source.num_classes, heartbeat.phase)
-    function = _import(source.reference, import_paths) if source.reference else payload and payload.model
+    sent = payload.model if payload else None
+    function = _import(source.reference, import_paths) if source.reference else sent
     if function is None:
         raise UserError("the model function of this run is gone with the process that gave it: give model= again")
     return build_from_function(function, source.spec.image_size, source.num_classes, source.spec.seed)

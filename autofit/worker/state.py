@@ -1,11 +1,13 @@
 """What a checkpoint holds of a training, and how a training is made from it again.
 
-Weights, optimizer, seeds and metrics go into arrays; where the training stands goes into `Standing`. A frozen backbone's
-variables are not written: they are built again, and must have the same hash.
+Weights, optimizer, seeds and metrics go into arrays; where the training stands goes into `Standing`. A frozen
+backbone's variables are not written: they are built again, and must have the same hash.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,10 +16,10 @@ import numpy as np
 from pydantic import Field
 
 from autofit.checkpoints import Checkpoint
-from autofit.errors import TrainingFailedError
+from autofit.errors import TrainingFailedError, UserError
 from autofit.records import Record
-from autofit.worker.weights import frozen_hash
 from autofit.worker.session import Session
+from autofit.worker.weights import frozen_hash
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -47,6 +49,10 @@ class Standing(Record):
     def moved(self, **changes: Any) -> Standing:
         """A copy with these changes."""
         return self.model_copy(update=changes)
+
+    def is_better(self, value: float) -> bool:
+        """Whether a loss is lower than the lowest so far; any is better than one that is no number."""
+        return self.best_value is None or math.isnan(self.best_value) or value < self.best_value
 
 
 class TrainState:
@@ -97,12 +103,41 @@ class TrainState:
             _write(self._model, self.best)
 
 
+def states_of(callbacks: Sequence[keras.callbacks.Callback]) -> list[Any]:
+    """The states of callbacks that offer `get_state()`, in their order; None for the others.
+
+    Raises:
+        UserError: JSON cannot hold one.
+    """
+    return [_state_of(callback) if hasattr(callback, "get_state") else None for callback in callbacks]
+
+
+def _state_of(callback: Any) -> Any:
+    try:
+        return json.loads(json.dumps(callback.get_state()))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{type(callback).__name__}.get_state() cannot be kept in a checkpoint ({error}): "
+            "return numbers, text, lists and dicts"
+        ) from error
+
+
+def set_states(callbacks: Sequence[keras.callbacks.Callback], states: Sequence[Any]) -> None:
+    """Give each callback that offers `set_state()` its state back, by place."""
+    for callback, state in zip(callbacks, states, strict=False):
+        if state is not None and hasattr(callback, "set_state"):
+            callback.set_state(state)
+
+
 def _names(variables: Sequence[keras.Variable]) -> list[str]:
     return [f"{number:04d}/{variable.path}" for number, variable in enumerate(variables)]
 
 
 def _read(variables: Sequence[keras.Variable]) -> Arrays:
-    return {name: np.array(keras.ops.convert_to_numpy(variable.value)) for name, variable in zip(_names(variables), variables, strict=True)}
+    return {
+        name: np.array(keras.ops.convert_to_numpy(variable.value))
+        for name, variable in zip(_names(variables), variables, strict=True)
+    }
 
 
 def _write(variables: Sequence[keras.Variable], arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -110,6 +145,8 @@ def _write(variables: Sequence[keras.Variable], arrays: Mapping[str, np.ndarray[
     ordered = [arrays[name] for name in sorted(arrays)]
     wanted = [(tuple(v.shape), str(v.dtype)) for v in variables]
     if wanted != [(a.shape, str(a.dtype)) for a in ordered]:
-        raise TrainingFailedError("the checkpoint belongs to another network: resume with the model it was started with")
+        raise TrainingFailedError(
+            "the checkpoint belongs to another network: resume with the model it was started with"
+        )
     for variable, array in zip(variables, ordered, strict=True):
         variable.assign(array)

@@ -1,9 +1,9 @@
 """The compiled steps: gradients over micro-batches without side effects, then one guarded update.
 
-Two functions, so that an out-of-memory can tear nothing. `accumulate` only computes. `commit` first takes and drops as much
-memory as the update's temporaries can need, marks the update as begun, and only then changes the weights, the optimizer, the
-moving statistics, the seeds and the metrics. Keras optimizers offer no stateless update on TensorFlow, or the whole step
-would be one pure function. See docs/decisions/0005.
+Two functions, so that an out-of-memory can tear nothing. `accumulate` only computes. `commit` first takes and drops as
+much memory as the update's temporaries can need, marks the update as begun, and only then changes the weights, the
+optimizer, the moving statistics, the seeds and the metrics. Keras optimizers offer no stateless update on TensorFlow,
+or the whole step would be one pure function. See docs/decisions/0005.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def tensors_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
 class TrainStep:
     """One update from one batch, whatever the micro-batch size.
 
-    `inputs` are uint8 images `(n, height, width, 3)` or float32 features `(n, d)`, as `inputs_spec` says; labels are class
-    numbers `(n,)`, weights float32 `(n,)`.
+    `inputs` are uint8 images `(n, height, width, 3)` or float32 features `(n, d)`, as `inputs_spec` says; labels are
+    class numbers `(n,)`, weights float32 `(n,)`.
     """
 
     def __init__(self, network: Network, objective: Objective, inputs_spec: tf.TensorSpec) -> None:
@@ -125,7 +125,7 @@ class TrainStep:
                 metric.update_state(encoded, probabilities)
         return loss, _current(scope, state), _current(scope, metric_variables)
 
-    def _commit_eagerly(  # noqa: PLR0913 - what accumulate returns, in its order
+    def _commit_eagerly(
         self, loss: tf.Tensor, gradients: Any, state: Any, metrics: Any, count: tf.Tensor, reserve: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         room = tf.fill(tf.reshape(reserve, (1,)), 1.0)  # its size is only known when it runs, so it is really taken
@@ -147,7 +147,7 @@ def _current(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -
 
 
 class EvaluateStep:
-    """Loss and metrics of a slice, added to metric values that are passed in and out: repeating a slice counts it once."""
+    """Loss and metrics of a slice, added to values that are passed in and out: repeating a slice counts it once."""
 
     def __init__(self, model: keras.Model, objective: Objective) -> None:
         self._model = model
@@ -186,6 +186,4 @@ def compile_forward(model: keras.Model) -> Any:
     def forward(images: tf.Tensor) -> tf.Tensor:
         return model(tf.cast(images, tf.float32), training=False)
 
-    return tf.function(
-        forward, input_signature=[tf.TensorSpec((None, height, width, 3), tf.uint8)], autograph=False
-    )
+    return tf.function(forward, input_signature=[tf.TensorSpec((None, height, width, 3), tf.uint8)], autograph=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autofit.probe.records import MemoryModelRecord, ProbeReport, Workload
+from autofit.probe.records import VERIFIED, MemoryModelRecord, ProbeReport, Workload
 from autofit.process.messages import OomEvent, Phase, Trial, Verdict
 from autofit.result import AttemptRecord, ResultRecord
 
@@ -36,15 +36,17 @@ def report() -> ProbeReport:
         ),
         hardware={"cpu": "Some CPU", "cores": 2, "host_bytes": 12_700_000_000, "gpu": None},
         memory_limit_bytes=3_000_000_000,
-        limited_by="memory_limit",
+        allocator_limit_bytes=2_500_000_000,
+        limited_by="--memory-limit",
         largest_feasible_batch=256,
         recommended_batch=32,
         memory_model=MemoryModelRecord(base_bytes=1.2e8, bytes_per_image=1.06e7, max_relative_error=0.021),
         trials=[
-            _trial(256, 2.83, 121),
+            _trial(256, 2.41, 124),
             _trial(32, 0.46, 146),
             _trial(64, 0.8, 149),
-            Trial(batch_size=384, verdict=Verdict.DEVICE_OOM),
+            Trial(batch_size=384, verdict=Verdict.DEVICE_OOM, peak_bytes=1_140_000_000),  # the peak before it failed
+            _trial(256, 2.41, 121).model_copy(update={"cause": VERIFIED}),
         ],
         wall_seconds=41.2,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from autofit.probe.records import ProbeReport
+from autofit.probe.records import MemoryModelRecord, ProbeReport
 from autofit.process.messages import Verdict
 from autofit.report import plots
 
@@ -29,10 +29,17 @@ def test_memory_panel_shows_limit_line_measurements_and_failures(report: ProbeRe
     """The limit, the fit or a failure would be missing, or drawn in bytes."""
     memory, _ = plots.probe_figure(report, "title").axes
     drawn = {line.get_label(): line for line in memory.lines}
-    assert set(drawn) == {"limit, 3.00 GB", "fitted line", "measured", "failed"}
-    assert list(drawn["measured"].get_xdata()) == [32, 64, 256]  # type: ignore[arg-type]
-    assert list(drawn["measured"].get_ydata()) == [0.46, 0.8, 2.83]  # type: ignore[arg-type]
-    assert (list(drawn["failed"].get_xdata()), list(drawn["failed"].get_ydata())) == ([384], [3.0])  # type: ignore[arg-type]
+    assert set(drawn) == {"limit for tensors, 2.50 GB", "fitted line", "measured", "failed"}
+    assert list(drawn["measured"].get_xdata()) == [32, 64, 256, 256]  # type: ignore[arg-type]
+    assert list(drawn["measured"].get_ydata()) == [0.46, 0.8, 2.41, 2.41]  # type: ignore[arg-type]
+    assert (list(drawn["failed"].get_xdata()), list(drawn["failed"].get_ydata())) == ([384], [2.5])  # type: ignore[arg-type]
+
+
+def test_a_line_that_misses_the_trials_is_not_drawn(report: ProbeReport) -> None:
+    """A straight line far from every dot would be shown as what memory costs."""
+    steps = MemoryModelRecord(base_bytes=-4e8, bytes_per_image=1.06e7, max_relative_error=6.56)
+    memory, _ = plots.probe_figure(report.model_copy(update={"memory_model": steps}), "").axes
+    assert "fitted line" not in [line.get_label() for line in memory.lines]
 
 
 def test_the_title_says_backbone_and_size(report: ProbeReport) -> None:
@@ -46,7 +53,9 @@ def test_the_title_says_backbone_and_size(report: ProbeReport) -> None:
 def test_a_probe_in_which_nothing_fits_is_still_plotted(report: ProbeReport, tmp_path: Path, verdict: Verdict) -> None:
     """The picture would fail just where one wants to see why."""
     trials = [trial.model_copy(update={"verdict": verdict}) for trial in report.trials]
-    bare = report.model_copy(update={"trials": trials, "memory_model": None, "memory_limit_bytes": 0})
+    bare = report.model_copy(
+        update={"trials": trials, "memory_model": None, "allocator_limit_bytes": 0, "memory_limit_bytes": 0}
+    )
     plots.probe_plot(bare, tmp_path / "probe.png")
 
 

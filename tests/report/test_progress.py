@@ -6,15 +6,20 @@ import io
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from autofit.process.messages import Phase, Progress
+from autofit.process.job import Event
+from autofit.process.launch import Exit
+from autofit.process.messages import EpochEnd, OomEvent, Phase, Progress, Request
+from autofit.process.watch import Watched
 from autofit.report.progress import LiveView, NotebookView, PlainView, ProgressView, progress_view
 from autofit.report.status import Status, describe, shortened
+from autofit.run_directory import AttemptDirectory
 
 
 class Clock:
@@ -66,6 +71,7 @@ def train(view: ProgressView, clock: Clock | None = None, epochs: int = 2, steps
         view.update(heartbeat(Phase.VALIDATE, epoch, steps, steps, **metrics), epochs=epochs)
         metrics |= {"val_loss": 0.6 - epoch / 10}
         view.update(heartbeat(Phase.SAVE, epoch, steps, steps, **metrics), epochs=epochs)
+        view.epoch_done(EpochEnd(epoch=epoch, metrics=metrics), epochs=epochs)
 
 
 DONE = [
@@ -110,33 +116,6 @@ def test_a_new_epoch_does_not_show_the_last_ones_metrics() -> None:
     assert facts == ("1/60", "148 images/s", "micro-batch 32")
 
 
-@pytest.mark.parametrize(
-    ("every", "first"),
-    [
-        (1, "Epoch 1/4 done · loss 0.500 · accuracy 0.910 · val loss 0.600"),
-        (7, "Epoch 1/4 done · at step 9/10 · loss 0.500 · accuracy 0.910"),
-    ],
-)
-def test_metrics_of_an_epoch_are_its_own_when_lines_go_unseen(every: int, first: str) -> None:
-    """The heartbeat is sampled: an epoch would be told with the next one's figures, or those of a part."""
-    told: list[Progress] = []
-
-    class Recorder(ProgressView):
-        def update(self, progress: Progress, *, epochs: int) -> None:
-            del epochs
-            told.append(progress)
-
-    train(Recorder(io.StringIO()), epochs=4, steps=10)
-    stream = io.StringIO()
-    view = PlainView(stream, Clock())
-    for progress in told[::every]:
-        view.update(progress, epochs=4)
-    done = [line for line in stream.getvalue().splitlines() if "done" in line]
-    assert done[0] == first
-    for line, loss in zip(done, ("loss 0.500", "loss 0.400", "loss 0.300"), strict=True):
-        assert f" {loss} · accuracy" in line
-
-
 def test_narrow_places_drop_the_micro_batch_first() -> None:
     """In a narrow terminal the accuracy would be cut off before what matters less."""
     status = Status("Epoch 2/10", facts=("34/60", "micro-batch 32", "loss 0.420", "accuracy 0.910"))
@@ -157,24 +136,49 @@ def test_plain_lines_are_few() -> None:
     assert 20 <= len(lines) <= 2 + 1 + 120 / 5
 
 
-def test_an_interrupted_epoch_is_not_called_done() -> None:
-    """A run stopped in the middle of an epoch would claim to have finished it."""
+def test_an_epoch_is_told_once_however_often_it_was_begun() -> None:
+    """A worker killed in an epoch and resumed in it would make it look finished, or finished twice."""
     stream = io.StringIO()
     with PlainView(stream, Clock()) as view:
-        view.update(heartbeat(Phase.TRAIN, 0, 5, 60, loss=0.5), epochs=2)
-        view.update(heartbeat(Phase.SAVE, 0, 5, 60), epochs=2)
-    with PlainView(stream, Clock()) as view:
-        view.update(heartbeat(Phase.VALIDATE, 0, 60, 60, loss=0.5), epochs=2)
-    assert "done" not in stream.getvalue()
+        for epoch, step in ((0, 50), (0, 60), (1, 3), (0, 58), (0, 60), (1, 0)):  # the kill was before the checkpoint
+            view.update(heartbeat(Phase.TRAIN, epoch, step, 60, loss=0.4), epochs=3)
+        view.epoch_done(EpochEnd(epoch=0, metrics={"val_loss": 0.5, "loss": 0.4}), epochs=3)
+    assert [line for line in stream.getvalue().splitlines() if "done" in line] == [
+        "Epoch 1/3 done · loss 0.400 · val loss 0.500"
+    ]
 
 
-def test_an_epoch_that_is_repeated_after_a_crash_is_not_called_done_twice() -> None:
-    """A worker resumed in an earlier epoch would make that epoch look finished."""
-    stream = io.StringIO()
-    with PlainView(stream, Clock()) as view:
-        for epoch, step in ((1, 3), (0, 50), (0, 59), (1, 0)):
-            view.update(heartbeat(Phase.TRAIN, epoch, step, 60), epochs=3)
-    assert [line for line in stream.getvalue().splitlines() if "done" in line] == ["Epoch 1/3 done"]
+class EndedWorker:
+    """A worker that has ended by itself."""
+
+    def poll(self) -> Exit:
+        """How it ended."""
+        return Exit(0)
+
+    def send(self, request: Request) -> None:
+        """Nobody is there to hear it."""
+
+    def kill(self) -> None:
+        """Nothing is left to be killed."""
+
+    def close(self) -> None:
+        """Nothing is left to be released."""
+
+
+def test_what_a_worker_writes_down_is_told_in_its_order(tmp_path: Path, make_oom: Callable[..., OomEvent]) -> None:
+    """An out-of-memory that was got over would go untold, or an epoch be called done after the next had begun."""
+    attempt, stream = AttemptDirectory(tmp_path), io.StringIO()
+    end = EpochEnd(epoch=0, metrics={"loss": 0.5})
+    events = [Event(oom=make_oom(2, 64)), Event(epoch_end=end)]
+    attempt.events.write_text("".join(event.model_dump_json(exclude_defaults=True) + "\n" for event in events))
+    attempt.progress.write_text(heartbeat(Phase.TRAIN, 1, 1, 60).model_dump_json() + "\n")
+    clock = Clock()
+    Watched(attempt, EndedWorker(), PlainView(stream, clock), 2, clock, lambda _: None, 0).run()
+    assert stream.getvalue().splitlines() == [
+        "out of memory with 64 images at once: going on with 32",
+        "Epoch 1/2 done · loss 0.500",
+        "Epoch 2/2 · 2/60 · 148 images/s · micro-batch 32",
+    ]
 
 
 def test_plain_messages_stand_on_lines_of_their_own() -> None:
@@ -258,15 +262,6 @@ def test_a_terminal_keeps_messages_and_prints_above_the_bar() -> None:
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is hidden, and shown again
 
 
-def test_closing_twice_says_nothing_twice() -> None:
-    """The last epoch would be told again by whoever closes for safety."""
-    stream = io.StringIO()
-    with PlainView(stream, Clock()) as view:
-        train(view)
-        view.close()
-    assert stream.getvalue().count("Epoch 2/2 done") == 1
-
-
 class Notebook:
     """Stands in for IPython's `display`: what was displayed, and every update of it."""
 
@@ -299,7 +294,7 @@ def test_a_notebook_has_one_display() -> None:
     assert notebook.displays == 1
     assert during <= 4
     assert stream.getvalue() == "printed\n"
-    assert notebook.shown[-1]["text/plain"].splitlines() == [DONE[0], "<b>hot</b>", DONE[1]]
+    assert notebook.shown[-1]["text/plain"].splitlines() == [*DONE, "<b>hot</b>"]
     assert "&lt;b&gt;hot" in notebook.shown[-1]["text/html"]
     assert "<progress" not in notebook.shown[-1]["text/html"]
 

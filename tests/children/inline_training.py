@@ -1,0 +1,127 @@
+"""Trains again and again in this one process, `isolation="inline"`; started by `test_survival.py`.
+
+inline_training.py PHOTOS FOLDER
+
+FOLDER gets a run directory for each of the runs below, and `interrupted`, with what `max_minutes` ended the last with.
+"""
+
+# ruff: noqa: ARG002 - Keras gives callbacks their logs by name
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # as a worker has it, which reads it before TensorFlow is loaded
+
+import keras
+import survivor_network  # type: ignore[import-not-found]  # lies beside this script
+import tensorflow as tf
+
+import autofit
+from autofit.errors import InterruptedRunError
+
+PHOTOS, FOLDER = sys.argv[1], Path(sys.argv[2]).resolve()
+
+
+class FailsOnce(keras.callbacks.Callback):  # type: ignore[misc]
+    """Runs out of memory itself, once, after the fourth step of the second epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch = 0
+        self.failed = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Remember the epoch."""
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """What `model.predict` in a callback may raise."""
+        if (self.epoch, batch) == (1, 3) and not self.failed:
+            self.failed = True
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor of the callback")
+
+
+class StopsAt(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends the training inside an epoch, as `TerminateOnNaN` does, and then, once, runs out of memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch = 0
+        self.failed = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Remember the epoch."""
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """After the third step of the second epoch."""
+        if (self.epoch, batch) == (1, 2):
+            self.model.stop_training = True
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Have the stopped epoch closed by another attempt."""
+        if self.epoch == 1 and not self.failed:
+            self.failed = True
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor of the callback")
+
+
+class Slow(keras.callbacks.Callback):  # type: ignore[misc]
+    """Takes its time over each step."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """A third of a second."""
+        time.sleep(0.3)
+
+
+def train(name: str, **settings: Any) -> autofit.Result:
+    """The request of `test_survival.py`, inline, with some settings changed."""
+    request: dict[str, Any] = {
+        "model": survivor_network.network,
+        "image_size": 32,
+        "epochs": 3,
+        "batch_size": 8,
+        "checkpoint_every": 1,
+        "audit": True,
+        "isolation": "inline",
+    }
+    return autofit.run(PHOTOS, run_dir=FOLDER / name, **{**request, **settings})
+
+
+def fall_and_rise(epoch: int) -> float:
+    """Learning rates that learn for three epochs and then unlearn."""
+    return 0.01 if epoch < 3 else -0.01
+
+
+def interrupt_and_resume() -> None:
+    """Run out of `max_minutes`, then go on, without the slow callback, until it is done."""
+    try:
+        train("max_minutes", max_minutes=0.08, callbacks=[Slow()])
+    except InterruptedRunError as error:
+        status = autofit.Result(FOLDER / "max_minutes").status
+        (FOLDER / "interrupted").write_text(f"{status}\n{error}")
+    for _ in range(20):  # on a busy machine the same five seconds may end it again
+        try:
+            autofit.resume(FOLDER / "max_minutes", model=survivor_network.network)
+        except InterruptedRunError:
+            continue
+        return
+
+
+if __name__ == "__main__":
+    train("undisturbed")
+    train("oom", callbacks=[FailsOnce()])
+    train("replay", replay=FOLDER / "oom")
+    train("stopped", callbacks=[StopsAt()])
+    train(
+        "early",
+        epochs=12,
+        early_stopping=2,
+        class_weight="balanced",
+        callbacks=[keras.callbacks.LearningRateScheduler(fall_and_rise)],
+    )
+    interrupt_and_resume()

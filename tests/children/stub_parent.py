@@ -1,0 +1,93 @@
+"""A run whose worker is `stub_worker.py`: built here for the tests, and supervised here in a process that may be killed.
+
+stub_parent.py RUN_DIR ENDS
+
+Prints a line for each thing that a person would be shown, and last, as JSON, what the supervisor returned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from autofit.options import make_options
+from autofit.plan import DataRecord, RunRecord
+from autofit.process.job import MemoryBudget, TrainingPlan
+from autofit.process.launch import ProcessLauncher
+from autofit.process.messages import EpochEnd, Progress
+from autofit.run_directory import RunDirectory, RunLock
+from autofit.supervisor import Supervisor
+
+STUB_WORKER = Path(__file__).with_name("stub_worker.py")
+IMAGES, BATCH_SIZE, EPOCHS = 24, 4, 2
+
+
+class PrintedView:
+    """Prints what a person would be shown."""
+
+    def update(self, progress: Progress, *, epochs: int) -> None:
+        """A heartbeat."""
+        print(progress.phase, progress.epoch, progress.step, "of", epochs, flush=True)
+
+    def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
+        """The end of an epoch."""
+        print("epoch", end.epoch, "of", epochs, flush=True)
+
+    def message(self, text: str) -> None:
+        """A message."""
+        print(text, flush=True)
+
+    def passthrough(self, text: str) -> None:
+        """What the worker printed."""
+        print(text, end="", flush=True)
+
+
+def run_record() -> RunRecord:
+    """A request of 24 images in two epochs of six updates."""
+    plan = TrainingPlan(
+        epochs=EPOCHS,
+        first_batch_size=BATCH_SIZE,
+        last_batch_size=BATCH_SIZE,
+        micro_batch_size=BATCH_SIZE,
+        seed=0,
+        class_weight="none",
+        early_stopping=None,
+        checkpoint_seconds=None,
+        checkpoint_steps=2,
+        audit=True,
+        replay=None,
+        threads=2,
+    )
+    data = DataRecord(
+        root="/", class_names=["a", "b"], train_count=IMAGES, validation_count=0, skipped_files=0, fingerprint=""
+    )
+    options = make_options(weights="none")
+    return RunRecord(options=options, has_callbacks=False, data=data, plan=plan, started=time.time())
+
+
+def supervisor(files: RunDirectory, ends: str, **given: Any) -> Supervisor:
+    """A supervisor of that run, whose attempts end as chosen (see `stub_worker.py`)."""
+    memory = MemoryBudget(device="cpu", limit_bytes=10**12, is_given=True, buffer_bytes=2**20)
+    launcher = ProcessLauncher([sys.executable, "-P", str(STUB_WORKER), ends])
+    return Supervisor(files, run_record(), memory, launcher, **given)
+
+
+def main(run_dir: str, ends: str) -> None:
+    """Supervise under the lock; Ctrl-C is the supervisor's."""
+    files = RunDirectory(Path(run_dir))
+    error: BaseException | None = None
+    with RunLock(files).acquire(5) as lock:
+        try:
+            error = supervisor(files, ends, view=PrintedView(), lock_fd=lock.fileno()).run()
+        except KeyboardInterrupt as stopped:
+            error = stopped
+    with contextlib.suppress(BrokenPipeError):
+        print(json.dumps([type(error).__name__, str(error)]), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

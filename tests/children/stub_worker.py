@@ -1,0 +1,139 @@
+"""A worker without TensorFlow, whose ends can be chosen; started by `stub_parent.py` through the process launcher.
+
+stub_worker.py ENDS ATTEMPT_DIR
+
+ENDS says how each attempt ends, separated by commas, the last one again and again: `complete`, or `WAY@UPDATES`: in that
+way, after so many updates of the attempt. Its checkpoints, heartbeat, ledger and control pipe are the real ones.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autofit.checkpoints import CheckpointStore
+from autofit.process.job import Event, Job, Outcome, TrainJob
+from autofit.process.launch import CONTROL_FD
+from autofit.process.messages import Phase, Verdict
+from autofit.run_directory import AttemptDirectory, RunDirectory
+from autofit.worker.control import Requests, read_requests
+from autofit.worker.heartbeat import Heartbeat
+from autofit.worker.ledger import Ledger
+
+IMAGES = 24
+
+
+class StubTraining:
+    """Sums up the images of each batch, in an order that belongs to the epoch, and commits every second update."""
+
+    def __init__(self, job: Job, work: TrainJob, attempt: AttemptDirectory, heartbeat: Heartbeat, end: str) -> None:
+        self.job, self.work, self.attempt, self.heartbeat = job, work, attempt, heartbeat
+        self.way, _, at = end.partition("@")
+        self.end_at = int(at or -1)
+        files = RunDirectory(Path(work.run_dir))
+        self.store = CheckpointStore(files.checkpoints)
+        found = self.store.latest()
+        self.state: dict[str, Any] = found.state if found else {"epoch": 0, "position": 0, "ledger_bytes": 0}
+        self.weights = int(found.groups["model"]["w"]) if found else 0
+        self.ledger = Ledger(files.audit, self.state["ledger_bytes"])
+        self.updates = 0
+
+    def run(self, requests: Requests) -> Outcome | None:
+        """Train to the end, or to what was chosen; None where nothing is to be said about it."""
+        heartbeat, plan = self.heartbeat, self.work.plan
+        heartbeat.phase(Phase.TRAIN, micro_batch_size=self.work.micro_batch_size)
+        heartbeat.event(Event(allocator_bytes=10**9))
+        while self.state["epoch"] < plan.epochs:
+            if self.updates == self.end_at:
+                return self.end(requests)
+            if self.is_asked(requests):
+                self.commit()
+                return Outcome(verdict=Verdict.INTERRUPTED, cause="asked to stop")
+            self.update(plan.first_batch_size)
+        self.commit()
+        return Outcome(verdict=Verdict.COMPLETED, weights_sha256=f"{self.weights:064x}")
+
+    def update(self, size: int) -> None:
+        epoch, position = self.state["epoch"], self.state["position"]
+        order = random.Random(epoch).sample(range(IMAGES), IMAGES)
+        samples = order[position : position + size]
+        self.weights = (self.weights * 31 + sum(samples) * position) % 2**31
+        self.updates += 1
+        self.ledger.write(
+            attempt=self.job.attempt,
+            epoch=epoch,
+            step=position // size,
+            micro_batch_size=self.work.micro_batch_size,
+            samples=samples,
+            skipped=[],
+        )
+        ended = position + size >= IMAGES
+        self.state |= {"epoch": epoch + 1, "position": 0} if ended else {"position": position + size}
+        self.heartbeat.beat(epoch=epoch, step=position // size + 1, steps=IMAGES // size)
+        if self.updates % 2 == 0:
+            self.commit()
+
+    def commit(self) -> None:
+        self.state |= {"ledger_bytes": self.ledger.commit(), "micro_batch_size": self.work.micro_batch_size}
+        self.store.save({"model": {"w": np.array(self.weights)}}, self.state)
+
+    def is_asked(self, requests: Requests) -> bool:
+        try:
+            return requests.get(timeout=0.1 if self.way == "slow" else 0) is not None
+        except queue.Empty:
+            return False
+
+    def end(self, requests: Requests) -> Outcome | None:
+        """End in the way that was chosen."""
+        if self.way in signal.Signals.__members__:
+            os.kill(os.getpid(), signal.Signals[self.way])
+        if self.way == "flood":
+            os.write(2, b"std::bad_alloc\n")
+            for _ in range(50):
+                os.write(2, b"E" * 2**20)
+            os.abort()
+        if self.way == "orphan":
+            sleeper = subprocess.Popen(["sleep", "60"])
+            (self.attempt.path / "orphan").write_text(str(sleeper.pid))
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.way == "hang":
+            time.sleep(60)
+        if self.way == "stubborn":
+            requests.get()
+            time.sleep(60)
+        if self.way == "damaged":
+            self.attempt.outcome.write_text('{"schema": "autofit/outcome/1", "verdict": "compl')
+        if self.way == "asked":  # and runs out of memory on its way out
+            requests.get()
+            return Outcome(verdict=Verdict.DEVICE_OOM, cause="no room to save")
+        if self.way == "yielded":
+            self.heartbeat.event(Event(rest_bytes=123_456_789))
+        if self.way in set(Verdict):
+            return Outcome(verdict=Verdict(self.way), cause=f"chosen to be {self.way}")
+        return None
+
+
+def main() -> int:
+    ends, attempt = sys.argv[1].split(","), AttemptDirectory(Path(sys.argv[2]))
+    requests = read_requests(int(os.environ[CONTROL_FD]))
+    job = Job.load(attempt.job)
+    assert isinstance(job.work, TrainJob)
+    with Heartbeat(attempt) as heartbeat:
+        training = StubTraining(job, job.work, attempt, heartbeat, ends[min(job.attempt, len(ends)) - 1])
+        outcome = training.run(requests)
+        if outcome is not None:
+            outcome.save(attempt.outcome)
+    return 0
+
+
+if __name__ == "__main__":
+    os._exit(main())

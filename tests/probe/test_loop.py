@@ -1,0 +1,413 @@
+"""A probe from its first trial to its verified answer, on workers that are simulated: no process, no TensorFlow."""
+
+# ruff: noqa: D102 - the methods of our seams are documented where the seams are
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
+from autofit.hardware import Hardware
+from autofit.options import make_options
+from autofit.plan import model_source, workload
+from autofit.probe.loop import Prober, ProbeRequest
+from autofit.probe.records import VERIFIED, ProbeReport
+from autofit.process.job import Event, Job, MemoryBudget, Outcome
+from autofit.process.launch import Exit, Payload, Worker
+from autofit.process.messages import EpochEnd, Phase, Progress, Request, Trial, Verdict
+from autofit.run_directory import AttemptDirectory
+
+LIMIT_BYTES = 1000 * 10**6
+IMAGE_BYTES = 10 * 10**6
+FASTEST = 32
+
+Answer = Trial | Outcome | Exit | Literal["silence"]
+Device = Callable[[int, int], Answer]
+"""What the n-th worker answers to a trial of a size: a measurement, an end of its own, a sudden end, or nothing."""
+
+
+def speed(size: int) -> float:
+    """Images per second: as fast as any from 32 on."""
+    return min(size, FASTEST) * 10.0
+
+
+def fits(size: int, host_bytes: int = 0) -> Trial:
+    return Trial(
+        batch_size=size,
+        verdict=Verdict.FITS,
+        peak_bytes=size * IMAGE_BYTES,
+        host_bytes=host_bytes,
+        step_seconds=size / speed(size),
+        images_per_second=speed(size),
+    )
+
+
+def runs_out(size: int) -> Trial:
+    return Trial(batch_size=size, verdict=Verdict.DEVICE_OOM, cause="out of memory")
+
+
+def device(largest: int) -> Device:
+    """Any worker on it takes so many images at once."""
+    return lambda _, size: fits(size) if size <= largest else runs_out(size)
+
+
+@dataclass
+class SimulatedWorker:
+    """A worker that does its part of the protocol at once: it writes the files that a real one writes."""
+
+    attempt: AttemptDirectory
+    number: int
+    device: Device
+    asked: list[int] = field(default_factory=list)
+    exit: Exit | None = None
+    closed: bool = False
+
+    def begin(self, outcome: Outcome | None) -> None:
+        if outcome is not None:
+            self.end(outcome)
+        else:
+            self.event(Event(allocator_bytes=LIMIT_BYTES))
+
+    def poll(self) -> Exit | None:
+        return self.exit
+
+    def send(self, request: Request) -> None:
+        if request.trial is None:
+            self.end(Outcome(verdict=Verdict.COMPLETED))
+        elif self.exit is None:
+            self.asked.append(request.trial)
+            self.line(self.attempt.progress, Progress(time=0.0, phase=Phase.PROBE).model_dump_json())
+            self.do(self.device(self.number, request.trial))
+
+    def do(self, answer: Answer) -> None:
+        if isinstance(answer, Trial):
+            self.event(Event(trial=answer))
+            if answer.verdict is not Verdict.FITS:
+                self.end(Outcome(verdict=Verdict.COMPLETED))
+        elif isinstance(answer, Outcome):
+            self.end(answer)
+        elif isinstance(answer, Exit):
+            self.exit = answer
+
+    def kill(self) -> None:
+        self.exit = self.exit or Exit(-9)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def end(self, outcome: Outcome) -> None:
+        outcome.save(self.attempt.outcome)
+        self.exit = Exit(0)
+
+    def event(self, event: Event) -> None:
+        self.line(self.attempt.events, event.model_dump_json(exclude_defaults=True))
+
+    def line(self, path: Path, text: str) -> None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+
+@dataclass
+class SimulatedLauncher:
+    """Starts simulated workers; `at_start` is how the first one ends before it has said anything."""
+
+    device: Device
+    at_start: Outcome | None = None
+    isolated: bool = True
+    workers: list[SimulatedWorker] = field(default_factory=list)
+    payloads: list[Payload | None] = field(default_factory=list)
+
+    def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
+        del lock_fd
+        assert all(worker.closed for worker in self.workers), "two workers at a time would measure each other"
+        assert Job.load(attempt.job).work.kind == "trials"
+        worker = SimulatedWorker(attempt, len(self.workers) + 1, self.device)
+        self.workers.append(worker)
+        self.payloads.append(payload)
+        worker.begin(self.at_start)
+        return worker
+
+    @property
+    def asked(self) -> list[list[int]]:
+        """The sizes that each worker was asked for."""
+        return [worker.asked for worker in self.workers]
+
+
+class Silence:
+    """A view that shows nothing."""
+
+    def update(self, progress: Progress, *, epochs: int) -> None: ...
+
+    def epoch_done(self, end: EpochEnd, *, epochs: int) -> None: ...
+
+    def message(self, text: str) -> None: ...
+
+    def passthrough(self, text: str) -> None: ...
+
+
+@dataclass
+class Clock:
+    """A clock that only moves while someone sleeps; `interrupt_at` is when Ctrl-C is pressed."""
+
+    now: float = 0.0
+    interrupt_at: float = float("inf")
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        del seconds
+        self.now += 20.0
+        if self.now >= self.interrupt_at:
+            self.interrupt_at = float("inf")
+            raise KeyboardInterrupt
+
+
+MACHINE = Hardware(
+    device="cpu",
+    device_name="Some CPU",
+    device_memory_bytes=None,
+    device_free_bytes=None,
+    other_gpu_processes=[],
+    driver_version=None,
+    compute_capability=None,
+    cpu_model="Some CPU",
+    cores=2,
+    host_memory_bytes=16 * 10**9,
+    host_limit_bytes=12 * 10**9,
+    host_available_bytes=9 * 10**9,
+    limited_by="the host",
+    tensorflow_version="2.21.0",
+    keras_version="3.15.1",
+    python_version="3.11.9",
+)
+
+
+@dataclass
+class Bench:
+    """A prober on a simulated device."""
+
+    folder: Path
+    max_batch: int = 4096
+    clock: Clock = field(default_factory=Clock)
+    payload: Payload | None = None
+
+    def probe(self, launcher: SimulatedLauncher) -> ProbeReport:
+        options = make_options(image_size=32)
+        request = ProbeRequest(
+            source=model_source(options, 3),
+            workload=workload(options, 3),
+            memory=MemoryBudget(device="cpu", limit_bytes=3 * 10**9, is_given=True),
+            machine=MACHINE,
+            limited_by="--memory-limit",
+            max_batch=self.max_batch,
+            folder=self.folder,
+            payload=self.payload,
+        )
+        try:
+            return Prober(request, launcher, Silence(), clock=self.clock, sleep=self.clock.sleep).run()
+        finally:
+            assert all(worker.closed for worker in launcher.workers), "a worker was left behind"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_the_answer_was_itself_run_in_a_fresh_worker(bench: Bench) -> None:
+    """A fragmented process would vouch for a size that a training cannot have, or nothing would."""
+    launcher = SimulatedLauncher(device(97))
+    report = bench.probe(launcher)
+    assert 93 <= report.largest_feasible_batch <= 97  # within 5 %
+    assert launcher.asked[-1] == [report.largest_feasible_batch]
+    assert report.trials[-1].cause == VERIFIED
+    assert report.trials[-1].verdict is Verdict.FITS
+    assert [trial.cause for trial in report.trials].count(VERIFIED) == 1
+
+
+def test_the_report_says_what_was_probed_and_what_came_out(bench: Bench) -> None:
+    """`probe.json` would lack what its readers rely on, or hold what does not belong to it."""
+    report = bench.probe(SimulatedLauncher(device(97)))
+    assert report.memory_limit_bytes == 3 * 10**9
+    assert report.allocator_limit_bytes == LIMIT_BYTES
+    assert report.limited_by == "--memory-limit"
+    assert report.memory_model is not None
+    assert report.memory_model.bytes_per_image == pytest.approx(IMAGE_BYTES)
+    assert report.hardware["cores"] == 2
+    assert "other_gpu_processes" not in report.hardware
+    assert report.wall_seconds > 0
+    assert ProbeReport.model_validate_json(report.to_json()) == report
+
+
+@pytest.mark.parametrize("largest", [1, 2, 3, 4, 7, 16, 31, 33, 64, 97, 1000])
+def test_the_recommendation_fits_and_is_as_fast_as_any(bench: Bench, largest: int) -> None:
+    """A training would start with a size that was found not to fit, or with a slow one."""
+    report = bench.probe(SimulatedLauncher(device(largest)))
+    assert 0 < report.recommended_batch <= report.largest_feasible_batch <= largest
+    assert speed(report.recommended_batch) >= 0.95 * speed(report.largest_feasible_batch)
+
+
+@pytest.mark.parametrize("max_batch", [1, 2, 3, 5, 8, 80])
+def test_no_size_beyond_the_largest_of_interest_is_tried(bench: Bench, max_batch: int) -> None:
+    """A probe for a set of a hundred images would climb to thousands."""
+    bench.max_batch = max_batch
+    launcher = SimulatedLauncher(device(10**6))
+    assert bench.probe(launcher).largest_feasible_batch == max_batch
+    assert max(size for sizes in launcher.asked for size in sizes) == max_batch
+
+
+def test_after_an_out_of_memory_a_new_worker_measures(bench: Bench) -> None:
+    """A worker whose allocator is in pieces would be asked again, and its answers believed."""
+    launcher = SimulatedLauncher(device(10))
+    report = bench.probe(launcher)
+    assert report.largest_feasible_batch == 10
+    for worker in launcher.workers:
+        assert all(size <= 10 for size in worker.asked[:-1])
+    assert sum(sizes[-1] > 10 for sizes in launcher.asked) >= 1
+
+
+def test_an_answer_that_does_not_hold_in_a_fresh_worker_is_given_up(bench: Bench) -> None:
+    """The probe would return a size that has just failed."""
+
+    def only_once(worker: int, size: int) -> Answer:
+        return fits(size) if size <= (97 if worker == 1 else 60) else runs_out(size)
+
+    launcher = SimulatedLauncher(only_once)
+    report = bench.probe(launcher)
+    assert 0 < report.largest_feasible_batch <= 60
+    assert launcher.asked[-1] == [report.largest_feasible_batch]
+    assert [t.verdict for t in report.trials if t.cause == VERIFIED] == [Verdict.FITS]
+    assert any(t.verdict is Verdict.DEVICE_OOM for t in report.trials)
+
+
+def test_a_fresh_process_over_the_limit_does_not_fit_whatever_its_allocator_says(bench: Bench) -> None:
+    """The kernel or the supervisor would end the training: the limit is on all that is resident."""
+
+    def resident(_: int, size: int) -> Answer:
+        return fits(size, host_bytes=10**9 + size * 40 * 10**6)  # 50 images come to 3 GB
+
+    report = bench.probe(SimulatedLauncher(resident))
+    assert 0 < report.largest_feasible_batch <= 50
+    over = [trial for trial in report.trials if trial.verdict is Verdict.HOST_OOM]
+    assert {trial.cause for trial in over} == {"resident memory over the limit"}
+    assert min(trial.batch_size for trial in over) > report.largest_feasible_batch
+
+
+def test_nothing_fits(bench: Bench) -> None:
+    """A probe on a device that is too small would never end, or return a size."""
+    launcher = SimulatedLauncher(device(0))
+    report = bench.probe(launcher)
+    assert (report.largest_feasible_batch, report.recommended_batch, report.memory_model) == (0, 0, None)
+    assert launcher.asked == [[4], [1]]
+
+
+def test_only_one_image_fits(bench: Bench) -> None:
+    """The probe would give up where a training, slow as it is, is possible."""
+    assert bench.probe(SimulatedLauncher(device(1))).largest_feasible_batch == 1
+
+
+def test_a_worker_that_dies_by_the_kernels_hand_is_a_size_that_does_not_fit(bench: Bench) -> None:
+    """A size that the host could not hold would end the probe instead of being its answer."""
+
+    def killed(_: int, size: int) -> Answer:
+        return fits(size) if size <= 20 else Outcome(verdict=Verdict.HOST_OOM, cause="MemoryError")
+
+    report = bench.probe(SimulatedLauncher(killed))
+    assert 0 < report.largest_feasible_batch <= 20
+    assert Verdict.HOST_OOM in {trial.verdict for trial in report.trials}
+
+
+def test_a_trial_that_hangs_is_stopped_and_counts_as_too_large(bench: Bench) -> None:
+    """The probe would wait for ever on a device that swaps."""
+
+    def stuck(_: int, size: int) -> Answer:
+        return fits(size) if size <= 20 else "silence"
+
+    report = bench.probe(SimulatedLauncher(stuck))
+    assert 0 < report.largest_feasible_batch <= 20
+    assert Verdict.TIMEOUT in {trial.verdict for trial in report.trials}
+    assert bench.clock.now < 3600
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (
+            Outcome(verdict=Verdict.CRASHED, cause="ValueError: bad kernel"),
+            TrainingFailedError,
+            "ValueError: bad kernel",
+        ),
+        (Exit(-11), TrainingFailedError, "SIGSEGV"),
+        (Exit(3), TrainingFailedError, "exit code 3"),
+        (Outcome(verdict=Verdict.COMPLETED), TrainingFailedError, "ended without an answer"),
+        (Outcome(verdict=Verdict.USER_ERROR, cause="model f: no such name"), UserError, "model f: no such name"),
+        (Outcome(verdict=Verdict.STORAGE, cause="No space left on device"), StorageError, "No space left on device"),
+    ],
+    ids=["exception", "signal", "exit code", "silent end", "user", "disk"],
+)
+def test_an_end_that_is_not_memory_is_raised_with_its_cause(
+    bench: Bench, answer: Answer, kind: type[AutofitError], message: str
+) -> None:
+    """The probe would go lower and lower on an error that comes at every size, and hide it."""
+    launcher = SimulatedLauncher(lambda _, size: fits(size) if size <= 4 else answer)
+    with pytest.raises(AutofitError, match=message) as raised:
+        bench.probe(launcher)
+    assert type(raised.value) is kind
+    assert len(launcher.workers) == 1
+
+
+def test_a_worker_that_refuses_at_its_start_is_heard(bench: Bench) -> None:
+    """A limit under what the process needs would come out as a crash."""
+    refusal = Outcome(verdict=Verdict.USER_ERROR, cause="memory_limit 1 GB is under what the bare process needs")
+    with pytest.raises(UserError, match="under what the bare process needs"):
+        bench.probe(SimulatedLauncher(device(100), at_start=refusal))
+
+
+@pytest.mark.parametrize("pressed_at", [20.0, 40.0, 60.0, 100.0])
+def test_ctrl_c_ends_the_probe_whenever_it_is_pressed(bench: Bench, pressed_at: float) -> None:
+    """A Ctrl-C that comes just before an answer would be lost, and the training would start."""
+    bench.clock.interrupt_at = pressed_at
+    launcher = SimulatedLauncher(lambda _, size: fits(size) if size <= 4 else "silence")
+    with pytest.raises(InterruptedRunError, match="the probe was stopped"):
+        bench.probe(launcher)
+
+
+def test_ctrl_c_is_not_lost_where_the_answer_comes_at_the_same_moment(bench: Bench) -> None:
+    """A worker that was asked to leave finishes its trial; that answer would be taken for the probe going on."""
+
+    class Impatient(SimulatedWorker):
+        def poll(self) -> Exit | None:
+            if self.asked and bench.clock.interrupt_at == 0.0:
+                bench.clock.interrupt_at = float("inf")
+                raise KeyboardInterrupt
+            return super().poll()
+
+    class Launcher(SimulatedLauncher):
+        def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
+            del payload, lock_fd
+            worker = Impatient(attempt, len(self.workers) + 1, self.device)
+            self.workers.append(worker)
+            worker.begin(None)
+            return worker
+
+    bench.max_batch = 1
+    launcher = Launcher(device(10))
+    bench.clock.interrupt_at = 0.0
+    with pytest.raises(InterruptedRunError, match="the probe was stopped"):
+        bench.probe(launcher)
+    assert launcher.asked == [[1]]
+
+
+def test_each_worker_gets_the_model_that_was_sent_and_a_folder_of_its_own(bench: Bench) -> None:
+    """The verification would build another model, or read what the first worker wrote."""
+    bench.payload = Payload(model=lambda shape, classes: (shape, classes))
+    launcher = SimulatedLauncher(device(10))
+    bench.probe(launcher)
+    assert len({worker.attempt.path for worker in launcher.workers}) == len(launcher.workers) > 1
+    assert set(map(id, launcher.payloads)) == {id(bench.payload)}

@@ -1,0 +1,122 @@
+"""What becomes of a worker when its parent is killed or interrupted: `children/stub_parent.py` in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+import autofit
+from autofit.checkpoints import CheckpointStore
+from autofit.errors import UserError
+from autofit.run_directory import RunDirectory, RunLock
+
+STUB_PARENT = Path(__file__).parent.parent / "children" / "stub_parent.py"
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(autofit.__file__).parent.parent)}
+LIFE_WITHOUT_A_PARENT_SECONDS = 2.0
+
+
+@dataclass
+class Parent:
+    process: subprocess.Popen[str]
+    worker: psutil.Process
+
+    def said_last(self) -> list[str]:
+        """The kind and the words of the error that the supervisor returned."""
+        assert self.process.stdout
+        kind, words = json.loads(self.process.stdout.read().splitlines()[-1])
+        return [kind, words]
+
+
+@contextlib.contextmanager
+def parent_of(ends: str, files: RunDirectory) -> Iterator[Parent]:
+    """A parent whose worker has made its first steps."""
+    command = [sys.executable, str(STUB_PARENT), str(files.path), ends]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        try:
+            assert process.stdout
+            next(line for line in process.stdout if line.startswith("train") and "0 0" not in line)
+            (worker,) = psutil.Process(process.pid).children()
+            yield Parent(process, worker)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path)
+
+
+def assert_gone(worker: psutil.Process) -> None:
+    deadline = time.monotonic() + LIFE_WITHOUT_A_PARENT_SECONDS
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the worker outlives its parent"
+        time.sleep(0.02)
+
+
+def test_a_worker_does_not_outlive_its_parent(files: RunDirectory) -> None:
+    """A killed notebook would leave a worker behind that holds the memory, and the run directory locked."""
+    with parent_of("hang@2", files) as parent:
+        parent.process.kill()
+        assert_gone(parent.worker)
+    with RunLock(files).acquire(0.5):
+        state = CheckpointStore(files.checkpoints).latest_state()
+    assert state
+    assert state["position"] == 8
+
+
+def test_a_worker_that_still_lives_keeps_other_writers_out(files: RunDirectory) -> None:
+    """A run that is resumed the moment after a kill would write beside a worker that has not noticed yet."""
+    with parent_of("SIGSTOP@2", files) as parent:
+        parent.process.kill()
+        parent.process.wait()
+        with pytest.raises(UserError, match="is in use by another process"):
+            RunLock(files).acquire(0.3)
+        parent.worker.send_signal(signal.SIGCONT)
+        with RunLock(files).acquire(LIFE_WITHOUT_A_PARENT_SECONDS):
+            assert_gone(parent.worker)
+
+
+def test_ctrl_c_in_a_terminal_commits_and_ends_as_interrupted(files: RunDirectory) -> None:
+    """The signal must reach the parent alone, and the worker by its pipe, or a step is torn."""
+    with parent_of("slow", files) as parent:
+        parent.process.send_signal(signal.SIGINT)
+        assert parent.said_last() == ["InterruptedRunError", "asked to stop"]
+        assert parent.process.wait() == 0
+        assert not parent.worker.is_running()
+    state = CheckpointStore(files.checkpoints).latest_state()
+    assert state
+    assert state["ledger_bytes"] == files.audit.stat().st_size > 0
+
+
+def test_a_second_ctrl_c_ends_parent_and_worker_at_once(files: RunDirectory) -> None:
+    """A person who presses again does not want to wait for thirty seconds."""
+    with parent_of("stubborn@2", files) as parent:
+        began = time.monotonic()
+        parent.process.send_signal(signal.SIGINT)
+        assert parent.process.stdout
+        next(line for line in parent.process.stdout if line.startswith("stopping"))
+        parent.process.send_signal(signal.SIGINT)
+        assert parent.said_last() == ["KeyboardInterrupt", ""]
+        assert not parent.worker.is_running()
+        assert time.monotonic() - began < 2
+    with RunLock(files).acquire(0):
+        pass
+
+
+def test_a_killed_worker_is_replaced_under_a_living_parent(files: RunDirectory) -> None:
+    """kill -9 of the worker from outside, as the kernel does it, must leave the parent standing and the run complete."""
+    with parent_of("stubborn@2,complete", files) as parent:
+        parent.worker.kill()
+        assert parent.said_last() == ["NoneType", "None"]
+    assert [attempt.path.name for attempt in files.attempts()] == ["0001", "0002"]

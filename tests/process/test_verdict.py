@@ -1,0 +1,125 @@
+"""What each end of a worker is taken for."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from autofit.process.job import Outcome
+from autofit.process.launch import Exit
+from autofit.process.messages import MemorySample, Verdict
+from autofit.process.verdict import SCRATCH_NOT_ALLOCATED, TRIED_AGAIN, Ending, Evidence, classify
+
+GB = 10**9
+
+
+def evidence(
+    code: int,
+    *,
+    host: int = 0,
+    device: int = 0,
+    kills: int = 0,
+    stderr: str = "",
+    stopped: Verdict | None = None,
+    host_limit: int = 4 * GB,
+    allocator: int = 2 * GB,
+) -> Evidence:
+    return Evidence(
+        exit=Exit(code),
+        memory=MemorySample(device_bytes=device, host_bytes=host),
+        stopped_by_us=stopped,
+        kernel_oom_kills=kills,
+        allocator_bytes=allocator,
+        host_limit_bytes=host_limit,
+        stderr_tail=stderr,
+    )
+
+
+KILLED, SEGV, ABORTED = -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT
+BAD_ALLOC = "terminate called after throwing an instance of 'std::bad_alloc'\n"
+ONEDNN = f"F tensor.cc:{SCRATCH_NOT_ALLOCATED} (1 vs. 4) uint8 expected, got float\n"
+HARMLESS = (
+    "Allocator (cpu_bfc) ran out of memory trying to allocate 1.1GiB. The caller indicates that this is not a failure"
+)
+
+SUDDEN_ENDS = {
+    "killed by nobody knows whom": (evidence(KILLED), Ending(Verdict.CRASHED, "SIGKILL")),
+    "killed by the kernel": (evidence(KILLED, kills=1), Ending(Verdict.HOST_OOM, "SIGKILL: the kernel's OOM killer")),
+    "killed near the limit": (
+        evidence(KILLED, host=int(3.4 * GB)),
+        Ending(Verdict.HOST_OOM, "SIGKILL with the host's memory nearly full"),
+    ),
+    "killed under the limit": (evidence(KILLED, host=int(3.39 * GB)), Ending(Verdict.CRASHED, "SIGKILL")),
+    "killed, no limit known": (evidence(KILLED, host=9 * GB, host_limit=0), Ending(Verdict.CRASHED, "SIGKILL")),
+    "segfault near the limit": (
+        evidence(SEGV, device=int(1.7 * GB)),
+        Ending(Verdict.DEVICE_OOM, "SIGSEGV close to the allocator's limit", ambiguous=True),
+    ),
+    "bus error near the limit": (
+        evidence(-signal.SIGBUS, device=2 * GB),
+        Ending(Verdict.DEVICE_OOM, "SIGBUS close to the allocator's limit", ambiguous=True),
+    ),
+    "segfault far from it": (evidence(SEGV, device=int(1.69 * GB)), Ending(Verdict.CRASHED, "SIGSEGV")),
+    "segfault, no limit known": (evidence(SEGV, device=9 * GB, allocator=0), Ending(Verdict.CRASHED, "SIGSEGV")),
+    "segfault while the kernel killed another": (evidence(SEGV, kills=3), Ending(Verdict.CRASHED, "SIGSEGV")),
+    "segfault with a full host": (evidence(SEGV, host=4 * GB), Ending(Verdict.CRASHED, "SIGSEGV")),
+    "abort, bad_alloc": (
+        evidence(ABORTED, stderr=BAD_ALLOC),
+        Ending(Verdict.HOST_OOM, "SIGABRT: std::bad_alloc, the host's memory ran out"),
+    ),
+    "abort, oneDNN": (
+        evidence(ABORTED, stderr=ONEDNN),
+        Ending(Verdict.DEVICE_OOM, "SIGABRT: oneDNN found no room for its scratch memory", ambiguous=True),
+    ),
+    "abort, another check": (evidence(ABORTED, stderr="Check failed: a == b"), Ending(Verdict.CRASHED, "SIGABRT")),
+    "abort after a harmless retry": (evidence(ABORTED, stderr=HARMLESS), Ending(Verdict.CRASHED, "SIGABRT")),
+    "bad_alloc, but another signal": (evidence(SEGV, stderr=BAD_ALLOC), Ending(Verdict.CRASHED, "SIGSEGV")),
+    "illegal instruction": (evidence(-signal.SIGILL), Ending(Verdict.CRASHED, "SIGILL")),
+    "terminated": (evidence(-signal.SIGTERM, host=4 * GB), Ending(Verdict.CRASHED, "SIGTERM")),
+    "a signal without a name": (evidence(-40), Ending(Verdict.CRASHED, "signal 40")),
+    "no result": (evidence(0), Ending(Verdict.CRASHED, "exit code 0 without a result")),
+    "no result, code 1": (evidence(1, host=4 * GB), Ending(Verdict.CRASHED, "exit code 1 without a result")),
+    "hung": (evidence(KILLED, host=4 * GB, stopped=Verdict.HUNG), Ending(Verdict.HUNG, "its heartbeat stopped")),
+    "too slow": (
+        evidence(KILLED, kills=1, stopped=Verdict.TIMEOUT),
+        Ending(Verdict.TIMEOUT, "it took longer than its deadline"),
+    ),
+    "did not leave": (evidence(KILLED, stopped=Verdict.INTERRUPTED), Ending(Verdict.INTERRUPTED, "asked to stop")),
+}
+
+
+@pytest.mark.parametrize(("seen", "expected"), SUDDEN_ENDS.values(), ids=SUDDEN_ENDS)
+def test_an_end_without_an_outcome_is_told_by_its_evidence(seen: Evidence, expected: Ending) -> None:
+    """A crash taken for memory shrinks a batch for nothing; memory taken for a crash is retried as large as it was."""
+    assert classify(None, seen) == expected
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_the_outcome_decides(verdict: Verdict) -> None:
+    """Evidence that argues with the worker's own words would turn a finished attempt into a failed one."""
+    outcome = Outcome(verdict=verdict, cause="in its own words")
+    against = evidence(KILLED, kills=1, host=4 * GB, device=2 * GB, stderr=BAD_ALLOC)
+    assert classify(outcome, against) == Ending(verdict, "in its own words")
+
+
+@pytest.mark.parametrize("verdict", set(Verdict) - TRIED_AGAIN)
+def test_an_outcome_decides_also_when_asked_to_stop(verdict: Verdict) -> None:
+    """A worker that was just done when Ctrl-C came would be reported as interrupted."""
+    outcome = Outcome(verdict=verdict, cause="in its own words")
+    assert classify(outcome, evidence(0, stopped=Verdict.INTERRUPTED)) == Ending(verdict, "in its own words")
+
+
+@pytest.mark.parametrize("verdict", TRIED_AGAIN)
+def test_nobody_tries_again_after_ctrl_c(verdict: Verdict) -> None:
+    """A worker that runs out of memory on its way out would be started anew, though a person has said stop."""
+    ending = classify(Outcome(verdict=verdict, cause="no room"), evidence(1, stopped=Verdict.INTERRUPTED))
+    assert ending == Ending(Verdict.INTERRUPTED, "asked to stop")
+
+
+@pytest.mark.parametrize("stopped", [Verdict.HUNG, Verdict.TIMEOUT])
+def test_a_thread_that_was_too_slow_was_not_interrupted_by_anybody(stopped: Verdict) -> None:
+    """Inline, where nothing can be killed, a hung worker is asked to leave: its run would end as if by Ctrl-C."""
+    outcome = Outcome(verdict=Verdict.INTERRUPTED, cause="asked to stop")
+    assert classify(outcome, evidence(1, stopped=stopped)).verdict is stopped
+    assert classify(Outcome(verdict=Verdict.COMPLETED), evidence(0, stopped=stopped)).verdict is Verdict.COMPLETED

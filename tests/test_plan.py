@@ -1,0 +1,255 @@
+"""The plan: from a request, a machine and a probe to sizes, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autofit import plan
+from autofit.errors import UserError
+from autofit.hardware import Hardware
+from autofit.options import make_options
+from autofit.plan import memory_budget, model_source, training_plan, workload
+from autofit.probe.records import ProbeReport
+from autofit.process.job import TrainingPlan
+
+CPU = Hardware(
+    device="cpu",
+    device_name="Some CPU",
+    device_memory_bytes=None,
+    device_free_bytes=None,
+    other_gpu_processes=[],
+    driver_version=None,
+    compute_capability=None,
+    cpu_model="Some CPU",
+    cores=4,
+    host_memory_bytes=16 * 10**9,
+    host_limit_bytes=12 * 10**9,
+    host_available_bytes=9 * 10**9,
+    limited_by="a cgroup",
+    tensorflow_version="2.21.0",
+    keras_version="3.15.1",
+    python_version="3.11.9",
+)
+GPU = CPU.model_copy(
+    update={"device": "gpu", "device_memory_bytes": 80 * 10**9, "device_free_bytes": 70 * 10**9, "limited_by": "GPU"}
+)
+
+
+def report(recommended: int, largest: int = 4096) -> ProbeReport:
+    return ProbeReport(
+        workload=workload(make_options(), 3),
+        hardware={},
+        memory_limit_bytes=10**9,
+        limited_by="a test",
+        largest_feasible_batch=largest,
+        recommended_batch=recommended,
+        memory_model=None,
+        trials=[],
+        wall_seconds=1.0,
+    )
+
+
+def planned(images: int, probe: ProbeReport | None, **given: Any) -> TrainingPlan:
+    return training_plan(make_options(**given), images, probe, CPU)
+
+
+@pytest.mark.parametrize(
+    ("images", "recommended", "expected"),
+    [
+        (10_000, 64, 64),
+        (10_000, 100, 64),  # the power of two below
+        (1_000, 64, 32),  # at most a twentieth: 50
+        (640, 64, 32),  # a twentieth exactly
+        (639, 64, 16),
+        (60, 64, 8),  # 8 at least
+        (10_000, 1, 8),  # also where the device takes fewer at once
+        (10**6, 4096, 4096),
+    ],
+)
+def test_an_automatic_batch_is_a_power_of_two_within_a_twentieth_of_the_images(
+    images: int, recommended: int, expected: int
+) -> None:
+    """An epoch would have too few updates to learn from, or a batch larger than is fast."""
+    made = planned(images, report(recommended))
+    assert (made.first_batch_size, made.last_batch_size) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "probe", "expected"),
+    [
+        ({}, report(64), 32),  # the batch itself: a twentieth of 1,000 images
+        ({}, report(4), 4),
+        ({"batch_size": 128}, None, 128),  # no probe: begin with the whole batch
+        ({"batch_size": 128}, report(64), 64),
+        ({"batch_size": 128, "micro_batch_size": 16}, None, 16),
+        ({"batch_size": 8, "micro_batch_size": 16}, None, 8),  # never more than the batch
+        ({"batch_schedule": "32:64"}, None, 64),
+        ({"batch_schedule": "64:32"}, None, 64),
+        ({"batch_schedule": "32:64", "epochs": 1}, None, 32),  # the ramp never gets to 64
+        ({"batch_schedule": "32:64", "micro_batch_size": 48}, None, 48),
+    ],
+    ids=str,
+)
+def test_the_micro_batch_is_what_was_asked_for_or_what_the_probe_found(
+    given: dict[str, Any], probe: ProbeReport | None, expected: int
+) -> None:
+    """The first step would run out of memory although the probe knew better, or a request would go unheard."""
+    assert planned(1_000, probe, **given).micro_batch_size == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "largest", "expected"),
+    [
+        ({"weights": None}, 40, 30),
+        ({"weights": None}, 1, 1),  # one image at a time is the least there is
+        ({"weights": None}, 1000, 32),  # no headroom is needed below what is fast
+        ({"weights": "imagenet", "trainable": "all"}, 40, 32),  # frozen BatchNormalization: it may shrink
+        ({}, 40, 32),
+        ({"model": "json:loads"}, 40, 30),  # it may hold BatchNormalization that trains
+    ],
+    ids=str,
+)
+def test_from_scratch_a_quarter_of_what_fits_is_left_free(given: dict[str, Any], largest: int, expected: int) -> None:
+    """BatchNormalization would see other micro-batches after a shrink, and the result would be changed."""
+    assert planned(10_000, report(min(32, largest), largest), batch_size=128, **given).micro_batch_size == expected
+
+
+def test_a_ramp_keeps_both_ends_and_the_settings_that_were_asked_for() -> None:
+    """A resumed run would train with other settings than the request's."""
+    made = planned(
+        500,
+        None,
+        batch_schedule="32:16",
+        epochs=3,
+        seed=7,
+        class_weight="balanced",
+        early_stopping=2,
+        checkpoint_every=50,
+        audit=True,
+    )
+    assert made == TrainingPlan(
+        epochs=3,
+        first_batch_size=32,
+        last_batch_size=16,
+        micro_batch_size=32,
+        seed=7,
+        class_weight="balanced",
+        early_stopping=2,
+        checkpoint_seconds=None,
+        checkpoint_steps=50,
+        audit=True,
+        replay=None,
+        threads=4,
+    )
+
+
+def test_one_core_still_decodes_and_trains_at_once() -> None:
+    """The device would wait for each image to be decoded."""
+    one_core = CPU.model_copy(update={"cores": 1})
+    assert training_plan(make_options(batch_size=8), 100, None, one_core).threads == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, True),
+        ({"micro_batch_size": 8}, True),
+        ({"batch_size": 32}, False),
+        ({"batch_schedule": "32:16"}, False),
+    ],
+    ids=str,
+)
+def test_a_probe_is_made_only_where_a_size_is_left_open(given: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
+    """A minute would be spent on an answer that nobody asked for, or none would be there."""
+    assert plan.needs_probe(make_options(**given)) is expected
+
+
+@pytest.mark.parametrize(
+    ("given", "images", "expected"),
+    [({}, 1_000, 32), ({}, 10**9, 4096), ({}, 10, 8), ({"micro_batch_size": 6}, 10**9, 6)],
+    ids=str,
+)
+def test_a_probe_looks_no_further_than_a_training_could_use(given: dict[str, Any], images: int, expected: int) -> None:
+    """On a large GPU it would climb to thousands of images for a set of a hundred."""
+    assert plan.largest_useful_batch(make_options(**given), images) == expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "limit", "expected"),
+    [
+        (CPU, None, (9 * 10**9, False)),
+        (CPU, "3GB", (3 * 10**9, True)),
+        (CPU, "700MB", (700 * 10**6, True)),
+        (GPU, None, (70 * 10**9, False)),
+        (GPU, "200MB", (200 * 10**6, True)),
+        (GPU.model_copy(update={"device_free_bytes": None}), None, (80 * 10**9, False)),
+    ],
+    ids=["cpu", "cpu limit", "cpu least", "gpu", "gpu limit", "gpu that does not say what is free"],
+)
+def test_the_budget_is_the_limit_that_was_given_or_what_is_free(
+    machine: Hardware, limit: str | None, expected: tuple[int, bool]
+) -> None:
+    """The worker would take the memory of others, or keep a limit that nobody set."""
+    budget = memory_budget(make_options(memory_limit=limit), machine, largest_batch=1)
+    assert (budget.limit_bytes, budget.is_given) == expected
+    assert budget.device == machine.device
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "expected"),
+    [
+        (224, 1, 32 * 2**20),  # never under 32 MiB
+        (224, 128, 3 * 128 * 224 * 224 * 3),
+        ("100x1000", 512, 3 * 512 * 100 * 1000 * 3),
+    ],
+)
+def test_the_loader_may_hold_three_of_the_largest_batches(size: int | str, batch: int, expected: int) -> None:
+    """The device would wait for a loader that may not work ahead, or images would fill the host's memory."""
+    assert memory_budget(make_options(image_size=size), CPU, batch).buffer_bytes == expected
+
+
+@pytest.mark.parametrize("limit", ["699999999", "200MB", "1B"])
+def test_a_limit_under_what_the_bare_process_needs_is_refused_with_the_figure(limit: str) -> None:
+    """The worker would be started only to be killed, and nobody would know how much is enough."""
+    with pytest.raises(UserError, match=r"^memory_limit .* is under what the bare process needs .*700 MB.*give 1GB"):
+        memory_budget(make_options(memory_limit=limit), CPU, largest_batch=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: make_options(memory_limit="3GB"), "--memory-limit"),
+        (make_options, "a cgroup"),
+    ],
+    ids=["given", "machine"],
+)
+def test_the_limit_that_counts_has_a_name(make: Callable[[], Any], expected: str) -> None:
+    """A user could not tell what to raise."""
+    assert plan.limited_by(make(), CPU) == expected
+
+
+def test_a_models_source_says_where_its_function_is() -> None:
+    """The worker would look for a function by a name that is none, or build a backbone instead."""
+
+    def network() -> None: ...
+
+    by_name, by_hand = (
+        model_source(make_options(model="json:loads"), 3),
+        model_source(make_options(model=network), 3),
+    )
+    assert (by_name.reference, by_name.sent) == ("json:loads", False)
+    assert (by_hand.reference, by_hand.sent) == (None, True)
+    backbone = model_source(make_options(hidden_units=64, seed=5, optimizer="sgd", learning_rate=0.1), 3)
+    assert (backbone.reference, backbone.sent, backbone.num_classes) == (None, False, 3)
+    assert (backbone.optimizer, backbone.learning_rate) == ("sgd", 0.1)
+    assert (backbone.spec.hidden_units, backbone.spec.dropout, backbone.spec.seed) == (64, 0.2, 5)
+
+
+def test_a_probes_workload_names_what_was_probed() -> None:
+    """A profile would be taken for another network's."""
+    found = workload(make_options(model="json:loads", image_size=32, optimizer="sgd"), 7)
+    assert (found.backbone, found.image_size, found.num_classes) == ("json:loads", (32, 32), 7)
+    assert (found.trainable, found.weights, found.optimizer) == ("all", "none", "sgd")
