@@ -156,6 +156,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     with ExitStack() as open_things:
         shown = view or open_things.enter_context(progress_view())
         index = dataset.scan(data, labels, validation=options.validation, seed=options.seed, on_progress=shown.scanning)
+        _require_utf8(run_dir, index.root, *index.class_names)
         files = _directory_for(run_dir, options)
         return _run(files, options, index, _payload(model, callbacks), shown)
 
@@ -252,6 +253,19 @@ def report(run_dir: str | Path) -> Result:
 def _absolute(path: str | Path) -> Path:
     """A worker starts in another folder than ours."""
     return Path(path).expanduser().absolute()
+
+
+def _require_utf8(*names: str | Path | None) -> None:
+    """Records are UTF-8; the names of single images go into `samples.csv`, which is not so strict.
+
+    Raises:
+        UserError: a name on the disk is bytes of another encoding.
+    """
+    for name in names:
+        try:
+            str(name or "").encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{str(name)!a} is a name that is not UTF-8: rename it") from None
 
 
 def _directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:

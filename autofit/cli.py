@@ -246,13 +246,19 @@ def run_command_line(arguments: Sequence[str]) -> int:
     rest = [argument for argument in arguments if argument != "--debug"]
     try:
         refuse_windows()
-        return int(app(args=rest, prog_name="autofit", standalone_mode=False) or 0)
+        _run_command(rest)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last door
         if debug:
             traceback.print_exception(error)
         code, text = _code_and_text(error)
-    print(f"autofit: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201
-    return code
+        print(f"autofit: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201
+        return code
+    return 0
+
+
+def _run_command(arguments: Sequence[str]) -> None:
+    if app(args=list(arguments), prog_name="autofit", standalone_mode=False) == INTERRUPTED:
+        raise KeyboardInterrupt  # which some Typers return as an exit code, and others raise as Abort
 
 
 def _code_and_text(error: BaseException) -> tuple[int, str]:

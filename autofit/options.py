@@ -226,9 +226,11 @@ def _choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
 def _path(name: str, value: Any) -> Path:
     """An absolute path: it must mean the same wherever a run is resumed."""
     try:
-        return Path(value).expanduser().absolute()
+        path = Path(value).expanduser().absolute()
+        str(path).encode()  # what is not UTF-8 could not be kept in run.json
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"{name} {value!r} is no path ({error}): give another") from None
+        raise UserError(f"{name} {value!r} cannot be used as a path ({error}): give another") from None
+    return path
 
 
 def _is_file(path: Path) -> bool:

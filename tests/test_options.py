@@ -268,7 +268,7 @@ def test_a_link_to_weights_keeps_the_name_that_keras_reads_it_by(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["weights", "replay"])
 @pytest.mark.parametrize(
-    "value", ["~nobody-has-this-name/x", "x" * 5000, "a\0b", 3], ids=["home", "long", "nul", "int"]
+    "value", ["~nobody-has-this-name/x", "x" * 5000, "a\0b", "\udcff", 3], ids=["home", "long", "nul", "latin", "int"]
 )
 def test_a_path_that_cannot_be_one_is_refused_in_one_line(name: str, value: Any) -> None:
     """The operating system's own error would come through as a defect of autofit."""

@@ -20,6 +20,8 @@ from autofit.records import MAX_RECORD_BYTES, Record, fsync_folder, write_atomic
 
 
 class Note(Record):
+    """A record of the tests' own."""
+
     schema_: Literal["autofit/note/1"] = Field("autofit/note/1", alias="schema")
     text: str = Field(max_length=10)
     numbers: list[int] = Field(default_factory=list)
@@ -66,7 +68,7 @@ def test_what_is_no_such_record_is_refused_in_one_line(tmp_path: Path, content: 
     """Half a file that is taken for a record, or twenty lines of a validator's words on a user's terminal."""
     path = tmp_path / "note.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ValueError, match="note.json is not a valid Note") as caught:
+    with pytest.raises(ValueError, match=r"note\.json is not a valid Note") as caught:
         Note.load(path)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)

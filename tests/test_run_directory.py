@@ -20,10 +20,16 @@ class Clock:
         self.now = 100.0
 
     def __call__(self) -> float:
+        """What a clock says."""
         return self.now
 
     def sleep(self, seconds: float) -> None:
+        """Let time pass."""
         self.now += seconds
+
+
+def count_of_open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_no_two_files_of_a_run_share_a_name(tmp_path: Path) -> None:
@@ -68,11 +74,11 @@ def test_a_second_writer_is_refused_when_its_patience_ends(tmp_path: Path) -> No
     """Two writers in one run directory destroy each other's checkpoints."""
     clock = Clock()
     with RunLock(RunDirectory(tmp_path)).acquire(5, clock, clock.sleep):
-        before = len(os.listdir("/proc/self/fd"))
+        before = count_of_open_files()
         with pytest.raises(UserError, match=f"run directory {tmp_path} is in use by another process: wait for it or"):
             RunLock(RunDirectory(tmp_path)).acquire(5, clock, clock.sleep)
         assert clock.now == pytest.approx(105, abs=0.2)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert count_of_open_files() == before
     with RunLock(RunDirectory(tmp_path)).acquire(0, clock, clock.sleep):
         pass
 
@@ -98,10 +104,10 @@ def test_ctrl_c_while_waiting_leaves_no_open_file(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with RunLock(RunDirectory(tmp_path)).acquire(0):
-        before = len(os.listdir("/proc/self/fd"))
+        before = count_of_open_files()
         with pytest.raises(KeyboardInterrupt):
             RunLock(RunDirectory(tmp_path)).acquire(5, Clock(), interrupted)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert count_of_open_files() == before
 
 
 def test_the_lock_is_not_inherited_by_chance(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import pytest
 
 import autofit
 from autofit.checkpoints import CheckpointStore
+from autofit.errors import UserError
 from autofit.process.messages import Progress
 from autofit.process.watch import Tail
 from autofit.run_directory import RunDirectory
@@ -132,8 +133,9 @@ def kill_both(arguments: Sequence[str], moment: Condition) -> None:
         wait_for(lambda: bool(workers_of(process)), process)
         wait_for(moment, process)
         workers = workers_of(process)
-        for victim in (process, *workers):
-            victim.kill()
+        process.kill()
+        for worker in workers:
+            worker.kill()
         psutil.wait_procs(workers, timeout=30)
 
 
@@ -281,6 +283,16 @@ def test_max_minutes_interrupts_a_run_that_ends_with_the_same_weights(undisturbe
     assert result_of(run_dir)["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
 
 
+def test_a_run_stopped_while_it_validates_keeps_the_whole_epoch(inline: Path) -> None:
+    """What was trained is committed, with the epoch's own metrics: not those that the validation had begun to count."""
+    result, expected = result_of(inline / "validation"), result_of(inline / "undisturbed")
+
+    assert [attempt["verdict"] for attempt in result["attempts"]] == ["interrupted", "completed"]
+    assert {line["attempt"] for line in updates(inline / "validation", 0)} == {1}
+    assert result["history"] == expected["history"]
+    assert result["weights_sha256"] == expected["weights_sha256"]
+
+
 # Without a process of its own ----------------------------------------------------------------------------------------
 
 
@@ -332,6 +344,26 @@ def test_early_stopping_keeps_the_best_epoch(photos: Path, inline: Path) -> None
     assert loss == pytest.approx(losses[best], abs=1e-5)
     assert json.loads((run_dir / "labels.json").read_text())["labels"] == ["blue", "green", "red"]
     assert result_of(run_dir)["history"]["val_accuracy"][best] > 0.9
+
+
+def test_a_first_epoch_without_a_number_is_not_the_best_for_ever() -> None:
+    """No loss is lower than NaN: a run that recovers would never have a best epoch, and stop early."""
+    from autofit.worker.state import Standing  # noqa: PLC0415 - loads Keras
+
+    assert Standing(best_value=math.nan).is_better(5.0)
+    assert not Standing(best_value=5.0).is_better(math.nan)
+
+
+def test_a_callback_whose_state_cannot_be_kept_is_named() -> None:
+    """An error out of the depths of a save would not say whose state it was."""
+    from autofit.worker.state import states_of  # noqa: PLC0415 - loads Keras
+
+    class Unkeepable:
+        def get_state(self) -> object:
+            return {"model": object()}
+
+    with pytest.raises(UserError, match=r"Unkeepable\.get_state\(\) cannot be kept"):
+        states_of([Unkeepable()])
 
 
 # Images that cannot be decoded ---------------------------------------------------------------------------------------

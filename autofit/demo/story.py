@@ -14,7 +14,7 @@ from autofit.report.progress import ProgressView
 from autofit.sizes import format_size
 
 NETWORK: Final = "autofit.demo.network:digit_network"
-BATCH_SIZE: Final = 128
+BATCH_SIZE: Final = 64
 EPOCHS: Final = 12
 PLENTY_BYTES: Final = 4 * 10**9
 SHARE_OF_THE_BATCH: Final = 0.6

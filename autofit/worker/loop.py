@@ -284,6 +284,9 @@ class TrainingLoop:
         self._heartbeat.beat(images_per_second=self._images_per_second, **state)
 
     def _note_speed(self, images: int, seconds: float) -> None:
+        """A moving average; the first step, which traces, tells nothing of speed."""
+        if not self._seen_first_step:
+            return
         now = images / max(seconds, 1e-9)
         self._images_per_second = 0.8 * self._images_per_second + 0.2 * now if self._images_per_second else now
 

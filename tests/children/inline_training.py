@@ -9,7 +9,9 @@ FOLDER gets a run directory for each of the runs below, and `interrupted`, with 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -70,6 +72,18 @@ class StopsAt(keras.callbacks.Callback):  # type: ignore[misc]
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor of the callback")
 
 
+class InterruptsValidation(keras.callbacks.Callback):  # type: ignore[misc]
+    """Presses Ctrl-C when the first validation begins, and slows it down so that it is stopped before its end."""
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """The validation begins."""
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Longer than the parent looks away."""
+        time.sleep(0.5)
+
+
 class Slow(keras.callbacks.Callback):  # type: ignore[misc]
     """Takes its time over each step."""
 
@@ -97,7 +111,14 @@ def fall_and_rise(epoch: int) -> float:
     return 0.01 if epoch < 3 else -0.01
 
 
-def interrupt_and_resume() -> None:
+def interrupt_validation() -> None:
+    """Stop with a whole epoch not yet committed, then go on."""
+    with contextlib.suppress(InterruptedRunError):
+        train("validation", checkpoint_every=1000, callbacks=[InterruptsValidation()])
+    autofit.resume(FOLDER / "validation", model=survivor_network.network)
+
+
+def run_out_of_minutes() -> None:
     """Run out of `max_minutes`, then go on, without the slow callback, until it is done."""
     try:
         train("max_minutes", max_minutes=0.08, callbacks=[Slow()])
@@ -124,4 +145,5 @@ if __name__ == "__main__":
         class_weight="balanced",
         callbacks=[keras.callbacks.LearningRateScheduler(fall_and_rise)],
     )
-    interrupt_and_resume()
+    interrupt_validation()
+    run_out_of_minutes()

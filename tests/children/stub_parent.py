@@ -1,4 +1,4 @@
-"""A run whose worker is `stub_worker.py`: built here for the tests, and supervised here in a process that may be killed.
+"""A run whose worker is `stub_worker.py`: built here for tests, and supervised here in a process that may be killed.
 
 stub_parent.py RUN_DIR ENDS
 

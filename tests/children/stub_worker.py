@@ -2,8 +2,8 @@
 
 stub_worker.py ENDS ATTEMPT_DIR
 
-ENDS says how each attempt ends, separated by commas, the last one again and again: `complete`, or `WAY@UPDATES`: in that
-way, after so many updates of the attempt. Its checkpoints, heartbeat, ledger and control pipe are the real ones.
+ENDS says how each attempt ends, separated by commas, the last one again and again: `complete`, or `WAY@UPDATES`: in
+that way, after so many updates of the attempt. Its checkpoints, heartbeat, ledger and control pipe are the real ones.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class StubTraining:
         return Outcome(verdict=Verdict.COMPLETED, weights_sha256=f"{self.weights:064x}")
 
     def update(self, size: int) -> None:
+        """Take the next batch of the epoch."""
         epoch, position = self.state["epoch"], self.state["position"]
         order = random.Random(epoch).sample(range(IMAGES), IMAGES)
         samples = order[position : position + size]
@@ -83,46 +84,54 @@ class StubTraining:
             self.commit()
 
     def commit(self) -> None:
+        """Write the next checkpoint."""
         self.state |= {"ledger_bytes": self.ledger.commit(), "micro_batch_size": self.work.micro_batch_size}
         self.store.save({"model": {"w": np.array(self.weights)}}, self.state)
 
     def is_asked(self, requests: Requests) -> bool:
+        """Whether the parent wants something, which is to leave; `slow` takes its time to look."""
         try:
             return requests.get(timeout=0.1 if self.way == "slow" else 0) is not None
         except queue.Empty:
             return False
 
     def end(self, requests: Requests) -> Outcome | None:
-        """End in the way that was chosen."""
+        """End in the way that was chosen: by a signal, with a verdict, or in one of those below."""
         if self.way in signal.Signals.__members__:
             os.kill(os.getpid(), signal.Signals[self.way])
+        if self.way == "yielded":
+            self.heartbeat.event(Event(rest_bytes=123_456_789))
+        if self.way == "device_oom":  # a line that a kill has cut off
+            with self.attempt.events.open("a") as events:
+                events.write('{"message": "cut o')
+        if self.way in set(Verdict):
+            return Outcome(verdict=Verdict(self.way), cause=f"chosen to be {self.way}")
+        if self.way in {"stubborn", "asked"}:
+            requests.get()
+        if self.way == "asked":  # and runs out of memory on its way out
+            return Outcome(verdict=Verdict.DEVICE_OOM, cause="no room to save")
+        self.end_without_a_word()
+        return None
+
+    def end_without_a_word(self) -> None:
+        """The ways that leave no outcome to believe; `silent` does nothing at all."""
         if self.way == "flood":
             os.write(2, b"std::bad_alloc\n")
             for _ in range(50):
                 os.write(2, b"E" * 2**20)
             os.abort()
         if self.way == "orphan":
-            sleeper = subprocess.Popen(["sleep", "60"])
+            sleeper = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
             (self.attempt.path / "orphan").write_text(str(sleeper.pid))
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.way == "hang":
-            time.sleep(60)
-        if self.way == "stubborn":
-            requests.get()
+        if self.way in {"hang", "stubborn"}:
             time.sleep(60)
         if self.way == "damaged":
             self.attempt.outcome.write_text('{"schema": "autofit/outcome/1", "verdict": "compl')
-        if self.way == "asked":  # and runs out of memory on its way out
-            requests.get()
-            return Outcome(verdict=Verdict.DEVICE_OOM, cause="no room to save")
-        if self.way == "yielded":
-            self.heartbeat.event(Event(rest_bytes=123_456_789))
-        if self.way in set(Verdict):
-            return Outcome(verdict=Verdict(self.way), cause=f"chosen to be {self.way}")
-        return None
 
 
 def main() -> int:
+    """Train as the attempt's job says, and end as the arguments say."""
     ends, attempt = sys.argv[1].split(","), AttemptDirectory(Path(sys.argv[2]))
     requests = read_requests(int(os.environ[CONTROL_FD]))
     job = Job.load(attempt.job)

@@ -1,4 +1,4 @@
-"""What becomes of a worker when its parent is killed or interrupted: `children/stub_parent.py` in a process of its own."""
+"""What becomes of a worker when its parent is killed or interrupted: `children/stub_parent.py`, a process."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ LIFE_WITHOUT_A_PARENT_SECONDS = 2.0
 
 @dataclass
 class Parent:
+    """A parent that supervises, and the worker that it has started."""
+
     process: subprocess.Popen[str]
     worker: psutil.Process
 
@@ -115,7 +117,7 @@ def test_a_second_ctrl_c_ends_parent_and_worker_at_once(files: RunDirectory) -> 
 
 
 def test_a_killed_worker_is_replaced_under_a_living_parent(files: RunDirectory) -> None:
-    """kill -9 of the worker from outside, as the kernel does it, must leave the parent standing and the run complete."""
+    """A worker killed from outside, as the kernel kills it, would take its parent along, or the rest of the run."""
     with parent_of("stubborn@2,complete", files) as parent:
         parent.worker.kill()
         assert parent.said_last() == ["NoneType", "None"]

@@ -1,4 +1,4 @@
-"""Runs of the supervisor over real processes: `children/stub_worker.py`, which ends as it is told, without TensorFlow."""
+"""Runs of the supervisor over real processes: `children/stub_worker.py`, which ends as told, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -125,14 +125,26 @@ CERTAIN_END = {
         "3 attempts ended without progress, the last one: exit code 0 without a result",
         [("crashed", "exit code 0 without a result", 4)] * 3,
     ),
-    "an exception": ("crashed@1", TrainingFailedError, "chosen to be crashed", [("crashed", "chosen to be crashed", 4)]),
-    "user error": ("user_error@1", UserError, "chosen to be user_error", [("user_error", "chosen to be user_error", 4)]),
+    "an exception": (
+        "crashed@1",
+        TrainingFailedError,
+        "chosen to be crashed",
+        [("crashed", "chosen to be crashed", 4)],
+    ),
+    "user error": (
+        "user_error@1",
+        UserError,
+        "chosen to be user_error",
+        [("user_error", "chosen to be user_error", 4)],
+    ),
     "storage": ("storage@1", StorageError, "chosen to be storage", [("storage", "chosen to be storage", 4)]),
     "does not fit": (
         "device_oom@0",
         DoesNotFitError,
-        "not even one image at a time fits (chosen to be device_oom): "
-        "take a smaller image size, a smaller backbone or more memory",
+        (
+            "not even one image at a time fits (chosen to be device_oom): "
+            "take a smaller image size, a smaller backbone or more memory"
+        ),
         [("device_oom", "chosen to be device_oom", size) for size in (4, 2, 1, 1)],
     ),
 }
@@ -167,7 +179,9 @@ def test_running_out_is_got_over_and_written_down(
     assert sizes == [(1, Phase.TRAIN, 4, 2), (2, Phase.TRAIN, 2, 1)]
     assert_every_image_once_an_epoch(files)
     shown = capsys.readouterr().out
-    words = "attempt 1 ended (device_oom: chosen to be device_oom); going on from the last checkpoint with 2 images at once"
+    words = (
+        "attempt 1 ended (device_oom: chosen to be device_oom); going on from the last checkpoint with 2 images at once"
+    )
     assert words in shown
 
 
@@ -225,12 +239,14 @@ class InterruptingPerson:
         self.messages: list[str] = []
 
     def sleep(self, seconds: float) -> None:
+        """Press, or let the time pass."""
         if self.steps_seen and self.times:
             self.times -= 1
             raise KeyboardInterrupt
         time.sleep(seconds)
 
     def update(self, progress: Progress, *, epochs: int) -> None:
+        """See the training move."""
         del epochs
         self.steps_seen = max(self.steps_seen, progress.step)
 
@@ -238,6 +254,7 @@ class InterruptingPerson:
         """Not of interest."""
 
     def message(self, text: str) -> None:
+        """Read what is said."""
         self.messages.append(text)
 
     def passthrough(self, text: str) -> None:
@@ -285,7 +302,9 @@ def test_a_disk_that_fills_under_the_parent_is_a_storage_error(
     files: RunDirectory, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a full disk the worker cannot write its outcome: its end would be called a crash, and tried again."""
-    monkeypatch.setattr("autofit.result.AttemptRecord.save", lambda *_: (_ for _ in ()).throw(OSError(28, os.strerror(28))))
+    monkeypatch.setattr(
+        "autofit.result.AttemptRecord.save", lambda *_: (_ for _ in ()).throw(OSError(28, os.strerror(28)))
+    )
     error = run("silent@0")
     assert type(error) is StorageError
     assert str(error) == f"{files.path} cannot be written (No space left on device): make room, or mend the disk"

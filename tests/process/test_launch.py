@@ -1,0 +1,183 @@
+"""Starting a worker in a process of its own, and what it inherits."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from autofit.errors import TrainingFailedError, UserError
+from autofit.process.launch import WORKER, Exit, Payload, ProcessLauncher, Worker, import_paths_for
+from autofit.process.messages import Request
+from autofit.run_directory import AttemptDirectory
+
+
+def small_worker(code: str) -> ProcessLauncher:
+    return ProcessLauncher([sys.executable, "-S", "-c", code])
+
+
+def wait(worker: Worker) -> Exit:
+    deadline = time.monotonic() + 10
+    while (ended := worker.poll()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return ended
+
+
+def descriptors() -> list[str]:
+    return sorted(str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> AttemptDirectory:
+    return AttemptDirectory(tmp_path)
+
+
+def printed(attempt: AttemptDirectory, code: str, payload: Payload | None = None) -> str:
+    """What a worker of this code prints, told nothing."""
+    worker = small_worker(code).launch(attempt, payload, None)
+    try:
+        assert wait(worker) == Exit(0), attempt.stderr.read_text()
+    finally:
+        worker.close()
+    return attempt.stdout.read_text()
+
+
+def test_the_worker_is_a_module_and_imports_nothing_from_where_it_starts() -> None:
+    """A `numpy.py` in a run directory, which may come from a stranger, would be run."""
+    expected = (sys.executable, "-P", "-m", "autofit.worker")
+    assert expected == WORKER
+
+
+def test_a_worker_stands_alone(attempt: AttemptDirectory) -> None:
+    """A Ctrl-C in the terminal would reach it in the middle of a step, and a read from stdin would wait for ever."""
+    session, group, folder, given = printed(
+        attempt,
+        "import os, sys; print(os.getsid(0) == os.getpid(), os.getpgrp() == os.getpid(), os.getcwd(), sys.argv[1])",
+    ).split()
+    assert (session, group) == ("True", "True")
+    assert Path(folder) == Path(given) == attempt.path
+    assert printed(attempt, "import sys; assert sys.stdin.read() == ''")
+
+
+def test_a_worker_finds_what_the_parent_finds(attempt: AttemptDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative PYTHONPATH means another folder where the worker starts: autofit itself would not be found."""
+    monkeypatch.chdir(attempt.path.parent)
+    code = "import os; print(os.environ.get('PYTHONPATH'), os.environ['KERAS_BACKEND'], end=' ')"
+    for given, expected in ((".", str(attempt.path.parent)), ("x:/y", f"{attempt.path.parent}/x:/y"), ("", "")):
+        attempt.stdout.unlink(missing_ok=True)
+        monkeypatch.setenv("PYTHONPATH", given)
+        assert printed(attempt, code) == f"{expected} tensorflow "
+
+
+def test_nothing_is_inherited_by_chance(attempt: AttemptDirectory, tmp_path: Path) -> None:
+    """A worker that holds the parent's own end of the pipe never sees that the parent is gone."""
+    open_ones = "[fd for fd in range(3, 256) if os.path.lexists(f'/proc/self/fd/{fd}')]"
+    code = f"import os; print({open_ones}, os.environ['AUTOFIT_CONTROL_FD'])"
+    with (tmp_path / "open").open("w") as other:
+        os.set_inheritable(other.fileno(), True)
+        inherited, _, control = printed(attempt, code).rpartition(" ")
+    assert inherited == f"[{control.strip()}]"
+
+
+def test_requests_arrive_in_their_order_and_the_end_is_seen(attempt: AttemptDirectory) -> None:
+    """A worker that misses the end of its pipe outlives its parent."""
+    worker = small_worker(
+        "import os; print(*os.fdopen(int(os.environ['AUTOFIT_CONTROL_FD'])), sep='', end='END')"
+    ).launch(attempt, None, None)
+    requests = [Request(trial=8), Request(trial=16), Request(leave="interrupted")]
+    for request in requests:
+        worker.send(request)
+    os.close(worker._control)  # type: ignore[attr-defined]  # what the kernel does when the parent dies
+    wait(worker)
+    worker._control = -1  # type: ignore[attr-defined]
+    lines = attempt.stdout.read_text().splitlines()
+    assert [Request.model_validate_json(line) for line in lines[:-1]] == requests
+    assert lines[-1] == "END"
+
+
+def test_a_request_to_a_worker_that_is_gone_is_ignored(attempt: AttemptDirectory) -> None:
+    """A worker that ends at the moment it is asked for something would end its parent."""
+    worker = small_worker("").launch(attempt, None, None)
+    wait(worker)
+    worker.send(Request(trial=1))
+    worker.kill()
+    worker.close()
+    worker.send(Request(trial=1))
+    worker.kill()
+    worker.close()
+    assert worker.poll() == Exit(0)
+
+
+def test_a_killed_worker_is_dead_when_kill_returns(attempt: AttemptDirectory) -> None:
+    """The next attempt would start while the last one still holds its memory."""
+    worker = small_worker("import time; time.sleep(60)").launch(attempt, None, None)
+    assert worker.poll() is None
+    worker.kill()
+    ended = worker.poll()
+    assert ended
+    assert ended.signal_name == "SIGKILL"
+    worker.close()
+
+
+@pytest.mark.parametrize("command", [("/nowhere/python",), (__file__,), ("",)])
+def test_a_worker_that_cannot_be_started_is_one_line(attempt: AttemptDirectory, command: tuple[str, ...]) -> None:
+    """A Python that was removed under a running notebook would end in a traceback, with two open files left."""
+    before = descriptors()
+    with pytest.raises(
+        TrainingFailedError, match=r"^the worker cannot be started \(.*: .+\): start Python anew"
+    ) as caught:
+        ProcessLauncher(command).launch(attempt, Payload(len), None)
+    assert "\n" not in str(caught.value)
+    assert descriptors() == before
+
+
+class Unpicklable:
+    """Refuses to be sent, in two lines."""
+
+    def __reduce__(self) -> NoReturn:
+        raise RuntimeError("two\nlines")
+
+
+@pytest.mark.parametrize("thing", [Unpicklable(), threading.Lock(), sys.stdout])
+def test_what_cannot_leave_the_process_is_refused_in_one_line(attempt: AttemptDirectory, thing: object) -> None:
+    """A callback that holds a lock or a file would end in a traceback of cloudpickle's own."""
+    before = descriptors()
+    with pytest.raises(
+        UserError, match=r"^model or callbacks cannot be sent to the worker \(.*use isolation='inline'$"
+    ):
+        small_worker("").launch(attempt, Payload(callbacks=(thing,)), None)
+    assert descriptors() == before
+    assert not attempt.stdout.exists()
+
+
+def test_a_payload_crosses_by_value_and_leaves_no_file(attempt: AttemptDirectory) -> None:
+    """A function from a notebook cell has no module to import it from; and its pickle must not outlive the parent."""
+    code = "import os, shutil; shutil.copyfileobj(open(int(os.environ['AUTOFIT_PAYLOAD_FD']), 'rb'), open(1, 'wb'))"
+    worker = small_worker(code).launch(attempt, Payload(lambda shape, classes: (shape, classes)), None)
+    wait(worker)
+    worker.close()
+    payload = pickle.loads(attempt.stdout.read_bytes())  # noqa: S301 - our own
+    assert payload.model(1, 2) == (1, 2)
+    assert sorted(path.name for path in attempt.path.iterdir()) == ["stderr.log", "stdout.log"]
+
+
+def test_a_signal_has_a_name() -> None:
+    """An exit code of -9 says nothing to a person."""
+    assert [Exit(code).signal_name for code in (0, 1, -9, -11, -64)] == [None, None, "SIGKILL", "SIGSEGV", "SIGRTMAX"]
+    assert Exit(-50).signal_name == "signal 50"
+
+
+def test_the_users_own_modules_are_looked_for_last_and_only_where_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run without a function of the user's own has no business in the user's folder."""
+    monkeypatch.setattr(sys, "path", ["", "/a", str(tmp_path), "/a"])
+    assert import_paths_for(function_given=False, working_folder=tmp_path) == []
+    assert import_paths_for(function_given=True, working_folder=tmp_path) == [str(tmp_path), "/a"]

@@ -1,0 +1,99 @@
+"""What `import autofit` offers: held against a literal list, so that a change is a decision."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import autofit
+from autofit import errors
+
+PUBLIC = [
+    "AutofitError",
+    "DoesNotFitError",
+    "ImageSequence",
+    "InterruptedRunError",
+    "Result",
+    "StorageError",
+    "TrainingFailedError",
+    "UserError",
+    "probe",
+    "resume",
+    "run",
+]
+LOADS_KERAS = {"ImageSequence"}
+
+
+def test_the_public_names_are_these_and_no_others() -> None:
+    """A name would appear that must then be kept for ever, or vanish from under its users."""
+    assert autofit.__all__ == PUBLIC
+    assert dir(autofit) == sorted([*PUBLIC, "__version__"])
+
+
+@pytest.mark.parametrize("name", sorted(set(PUBLIC) - LOADS_KERAS))
+def test_each_name_is_there_and_is_itself(name: str) -> None:
+    """A lazy name would lead nowhere, or to another object than its home has."""
+    value = getattr(autofit, name)
+    assert getattr(importlib.import_module(value.__module__), name) is value
+    assert value.__doc__
+
+
+@pytest.mark.parametrize("room", ["autofit.api", "autofit.plan", "autofit.probe", "autofit.probe.loop"])
+def test_probe_stays_a_function_whatever_was_imported(room: str) -> None:
+    """There is a room of the same name: its import would leave a module in the function's place, not callable."""
+    check = f"import {room}; import autofit; import {room}; autofit.Result; print(autofit.probe.__module__)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "autofit.api\n", done.stderr
+
+
+@pytest.mark.slow
+def test_the_sequence_is_there_and_is_a_keras_sequence() -> None:
+    """The one public name that needs Keras would fail where nobody looks."""
+    check = "import autofit, keras; print(issubclass(autofit.ImageSequence, keras.utils.Sequence))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
+
+
+@pytest.mark.parametrize("name", ["Run", "train", "_nothing", "api2"])
+def test_a_name_that_is_not_there_is_an_attribute_error(name: str) -> None:
+    """`hasattr` would raise, or an import of something private succeed by chance."""
+    assert not hasattr(autofit, name)
+    with pytest.raises(AttributeError, match=f"module 'autofit' has no attribute '{name}'"):
+        getattr(autofit, name)
+
+
+def test_the_version_is_the_one_that_is_published() -> None:
+    """A bug report would name another version than the one that was installed."""
+    project = tomllib.loads((Path(autofit.__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert autofit.__version__ == project["project"]["version"]
+
+
+@pytest.mark.parametrize("name", ["run", "Result", "ImageSequence"])
+def test_on_windows_what_cannot_work_is_refused_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ImportError of `fcntl` would be shown; or not even the error could be caught by its name."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(autofit.UserError, match="on Windows use WSL 2"):
+        getattr(autofit, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "code"),
+    [
+        ("AutofitError", Exception, 4),
+        ("UserError", errors.AutofitError, 2),
+        ("DoesNotFitError", errors.AutofitError, 3),
+        ("TrainingFailedError", errors.AutofitError, 4),
+        ("StorageError", errors.TrainingFailedError, 4),
+        ("InterruptedRunError", errors.AutofitError, 130),
+    ],
+)
+def test_the_tree_of_errors_is_the_one_that_is_drawn(name: str, base: type[Exception], code: int) -> None:
+    """An `except` of a user would stop catching, or a script read another exit code than the documented one."""
+    error = getattr(autofit, name)
+    assert error.__bases__ == (base,)
+    assert error.exit_code == code

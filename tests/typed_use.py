@@ -1,0 +1,82 @@
+"""The public interface as a user calls it: never run, only type-checked, so that no annotation goes wrong unnoticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, assert_type
+
+import numpy as np
+
+import autofit
+
+
+def network(input_shape: tuple[int, int, int], num_classes: int) -> Any:
+    """A model function as a user writes it."""
+    return input_shape, num_classes
+
+
+def train() -> None:
+    """Every form that an option may have."""
+    result = autofit.run("photos/", backbone="ResNet50", epochs=10)
+    assert_type(result, autofit.Result)
+    autofit.run(Path("photos"), image_size=160, batch_size=32, micro_batch_size="auto", memory_limit="3GB")
+    autofit.run("photos.csv", image_size=(160, 224), batch_schedule="32:16", weights=None, validation=Path("held-out"))
+    autofit.run(["a.jpg", "b.jpg"], ["cat", "dog"], image_size="160x224", batch_schedule=(32, 16), validation=0.3)
+    autofit.run([Path("a.jpg"), Path("b.jpg")], labels=[0, 1], model=network, callbacks=[object()], isolation="inline")
+    autofit.run(
+        "photos",
+        model="nets:build",
+        trainable="all",
+        optimizer="sgd",
+        learning_rate=0.1,
+        class_weight="balanced",
+        early_stopping=3,
+        seed=7,
+        checkpoint_every="2m",
+        max_minutes=60,
+        memory_limit=3_000_000_000,
+        run_dir=Path("runs/a"),
+        audit=True,
+        replay="runs/b",
+    )
+
+
+def go_on() -> None:
+    """What can be asked of a run and of a machine."""
+    assert_type(autofit.resume("runs/a"), autofit.Result)
+    autofit.resume(Path("runs/a"), model=network, callbacks=[object()])
+    report = autofit.probe(backbone="VGG16", num_classes=5, max_batch=512, memory_limit="3GB")
+    assert_type(report.largest_feasible_batch, int)
+    assert_type(report.recommended_batch, int)
+
+
+def look(result: autofit.Result) -> None:
+    """What a result offers."""
+    assert_type(result.history, dict[str, list[float]])
+    assert_type(result.summary(), str)
+    assert_type(result.labels, list[str])
+    assert_type(result.model_path, Path)
+    assert_type(result.predict("a.jpg"), np.ndarray)
+    assert_type(result.predict([Path("a.jpg"), "b.jpg"]), np.ndarray)
+    assert_type(result.evaluate(["a.jpg"], ["cat"]), dict[str, float])
+    assert_type(result.evaluate(Path("a.jpg"), [0]), dict[str, float])
+    assert_type(result.weights_sha256, str | None)
+    assert_type(result.status, str)
+
+
+def by_hand() -> None:
+    """The sequence, for whoever calls `model.fit` themselves."""
+    autofit.ImageSequence(["a.jpg", "b.jpg"], [0, 1], 32, (160, 160))
+
+
+def errors() -> int:
+    """All errors have one base and an exit code."""
+    try:
+        train()
+    except autofit.InterruptedRunError as interrupted:
+        return interrupted.exit_code
+    except (autofit.UserError, autofit.DoesNotFitError, autofit.StorageError, autofit.TrainingFailedError) as error:
+        return error.exit_code
+    except autofit.AutofitError:
+        raise
+    return 0
