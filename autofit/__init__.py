@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from autofit.errors import (
@@ -61,17 +60,6 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
-
-
-class _Package(ModuleType):
-    """`autofit.probe` is a function to users and a room to us; the import of the room must not take the name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name != "probe":
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def refuse_windows() -> None:

@@ -21,8 +21,8 @@ from autofit.finished_run import Result, from_here
 from autofit.hardware import Hardware
 from autofit.options import GIVEN_FUNCTION, Options, check_for_training, difference, make_options, whole_number
 from autofit.plan import RunRecord
-from autofit.probe.loop import Prober, ProbeRequest
-from autofit.probe.records import ProbeReport
+from autofit.probing.loop import Prober, ProbeRequest
+from autofit.probing.records import ProbeReport
 from autofit.process.inline import WHAT_INLINE_CANNOT, InlineLauncher, refuse_memory_limit
 from autofit.process.launch import Launcher, Payload, ProcessLauncher, import_paths_for
 from autofit.process.watch import View
@@ -438,10 +438,9 @@ def _probe_first(
         report.save(files.probe)
     if report.largest_feasible_batch == 0:
         raise does_not_fit(report)
-    view.message(
-        f"probe: up to {report.largest_feasible_batch} images at once fit, "
-        f"{report.recommended_batch} are as fast as any ({report.wall_seconds:.0f} s)"
-    )
+    largest = report.largest_feasible_batch
+    fits = f"up to {largest} images at once fit" if largest < max_batch else f"{largest} images at once fit with ease"
+    view.message(f"probe: {fits}, {report.recommended_batch} are as fast as any ({report.wall_seconds:.0f} s)")
     return report
 
 

@@ -20,7 +20,7 @@ from autofit.errors import AutofitError, StorageError, UserError
 
 if TYPE_CHECKING:
     from autofit.finished_run import Result
-    from autofit.probe.records import ProbeReport
+    from autofit.probing.records import ProbeReport
     from autofit.report.progress import ProgressView
 
 INTERRUPTED = 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -11,7 +12,7 @@ from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.hardware import Hardware
 from autofit.options import GIVEN_FUNCTION, Options
-from autofit.probe.records import ProbeReport, Workload
+from autofit.probing.records import ProbeReport, Workload
 from autofit.process.job import MemoryBudget, ModelSource, TrainingPlan
 from autofit.records import Record
 from autofit.schedule import BatchSchedule, auto_batch_size, auto_micro_batch_size
@@ -131,8 +132,17 @@ def needs_probe(options: Options) -> bool:
 
 
 def largest_useful_batch(options: Options, train_count: int) -> int:
-    """The largest size at once that a training of so many images could use: there is no use in probing beyond it."""
-    return options.micro_batch_size or auto_batch_size(MOST_PROBED_BATCH, train_count)
+    """The largest size at once that a training of so many images could use: there is no use in probing beyond it.
+
+    Where BatchNormalization trains, so much more that the whole batch is still within the share it may take.
+    """
+    useful = options.micro_batch_size or auto_batch_size(MOST_PROBED_BATCH, train_count)
+    return math.ceil(useful / SHARE_FOR_BATCH_NORMALIZATION) if _trains_batch_normalization(options) else useful
+
+
+def _trains_batch_normalization(options: Options) -> bool:
+    """Whether BatchNormalization may train, so that the micro-batch is part of the result."""
+    return options.trainable == "all" and options.weights == "none"
 
 
 def training_plan(options: Options, train_count: int, probe: ProbeReport | None, machine: Hardware) -> TrainingPlan:
@@ -170,6 +180,6 @@ def _micro_batch_size(options: Options, batch_size: int, probe: ProbeReport | No
     if probe is None:
         return batch_size
     bound = probe.recommended_batch
-    if options.trainable == "all" and options.weights == "none":
+    if _trains_batch_normalization(options):
         bound = min(bound, int(SHARE_FOR_BATCH_NORMALIZATION * probe.largest_feasible_batch))
     return auto_micro_batch_size(batch_size, bound)

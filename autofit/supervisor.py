@@ -67,7 +67,7 @@ def next_sizes(past: Sequence[Attempted]) -> Sizes:
     last = past[-1]
     _raise_if_final(last.ending.verdict, last.ending.cause, reported=last.reported)
     stalled = _stalled(past)
-    _raise_if_ambiguous_again(stalled)
+    _raise_if_ambiguous_to_the_last(stalled)
     _raise_if_nothing_fits(stalled)
     _raise_if_stuck(stalled)
     return _smaller(last.sizes, last.ending.verdict)
@@ -89,11 +89,11 @@ def _stalled(past: Sequence[Attempted]) -> list[Attempted]:
     return list(takewhile(lambda attempted: not attempted.progressed, reversed(past)))
 
 
-def _raise_if_ambiguous_again(stalled: Sequence[Attempted]) -> None:
-    """What looked like memory and comes again with a smaller micro-batch was something else."""
-    if len(stalled) > 1 and stalled[0].ending.ambiguous and stalled[1].ending.ambiguous:
+def _raise_if_ambiguous_to_the_last(stalled: Sequence[Attempted]) -> None:
+    """What looked like memory and comes with a single image as well was something else."""
+    if len(stalled) > 1 and stalled[0].ending.ambiguous and stalled[0].sizes.micro_batch_size <= 1:
         cause = stalled[0].ending.cause
-        raise TrainingFailedError(f"the worker crashed again with a smaller micro-batch ({cause}): this is not memory")
+        raise TrainingFailedError(f"the worker crashed with a single image as well ({cause}): this is not memory")
 
 
 def _raise_if_nothing_fits(stalled: Sequence[Attempted]) -> None:

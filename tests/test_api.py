@@ -25,8 +25,8 @@ from autofit.errors import (
 from autofit.finished_run import Result
 from autofit.options import make_options
 from autofit.plan import RunRecord
-from autofit.probe.loop import ProbeRequest
-from autofit.probe.records import ProbeReport
+from autofit.probing.loop import ProbeRequest
+from autofit.probing.records import ProbeReport
 from autofit.process.inline import InlineLauncher
 from autofit.process.job import MemoryBudget
 from autofit.process.launch import Launcher, Payload, ProcessLauncher
@@ -149,7 +149,7 @@ def test_a_request_becomes_a_probe_a_plan_and_a_run(stages: Stages, photos: Path
     assert run["lock_fd"] > 2
     assert (result.status, result.labels) == ("completed", ["cat", "dog"])
     assert view.told[0] == "160 images of 2 classes to train on, 40 to validate"
-    assert view.told[1].startswith("probe: up to 64 images at once fit, 16 are as fast as any")
+    assert view.told[1].startswith("probe: 64 images at once fit with ease, 16 are as fast as any")
 
 
 def test_a_run_leaves_its_files(stages: Stages, photos: Path) -> None:

@@ -27,7 +27,7 @@ from autofit.errors import (
 )
 from autofit.options import make_options
 from autofit.plan import workload
-from autofit.probe.records import ProbeReport
+from autofit.probing.records import ProbeReport
 from autofit.process.messages import Trial, Verdict
 from autofit.report.progress import ProgressView
 

@@ -12,7 +12,7 @@ from autofit.errors import UserError
 from autofit.hardware import Hardware
 from autofit.options import make_options
 from autofit.plan import memory_budget, model_source, training_plan, workload
-from autofit.probe.records import ProbeReport
+from autofit.probing.records import ProbeReport
 from autofit.process.job import TrainingPlan
 
 CPU = Hardware(
@@ -169,7 +169,13 @@ def test_a_probe_is_made_only_where_a_size_is_left_open(given: dict[str, Any], e
 
 @pytest.mark.parametrize(
     ("given", "images", "expected"),
-    [({}, 1_000, 32), ({}, 10**9, 4096), ({}, 10, 8), ({"micro_batch_size": 6}, 10**9, 6)],
+    [
+        ({}, 1_000, 32),
+        ({}, 10**9, 4096),
+        ({}, 10, 8),
+        ({"micro_batch_size": 6}, 10**9, 6),
+        ({"weights": "none"}, 10, 11),  # three quarters of 11 hold the whole batch of 8
+    ],
     ids=str,
 )
 def test_a_probe_looks_no_further_than_a_training_could_use(given: dict[str, Any], images: int, expected: int) -> None:

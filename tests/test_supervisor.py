@@ -97,15 +97,10 @@ ENDS_WITH = {
     ),
     "yielded three times": ([YIELD] * 3, DoesNotFitError, "grew, 3 times: give a higher memory_limit"),
     "yielded and crashed": ([YIELD, YIELD, CRASH], TrainingFailedError, "3 attempts ended"),
-    "likely memory, twice": (
-        [LIKELY, LIKELY],
+    "likely memory down to one image": (
+        [LIKELY, replace(LIKELY, sizes=with_micro(1))],
         TrainingFailedError,
         r"SIGSEGV close to the limit\): this is not memory",
-    ),
-    "likely memory with one image, twice": (
-        [replace(LIKELY, sizes=with_micro(1))] * 2,
-        TrainingFailedError,
-        "this is not memory",
     ),
     "one image, twice": ([DEVICE_1] * 2, DoesNotFitError, r"not even one image at a time fits \(because\): take a"),
     "one image, host": ([HOST_1] * 2, DoesNotFitError, "not even one image at a time fits"),
@@ -128,6 +123,7 @@ def test_an_end_that_comes_again_ends_the_run(
 GOES_ON = {
     "progress resets the count": [CRASH, CRASH, replace(CRASH, progressed=True), CRASH, CRASH],
     "every attempt gets on": [replace(CRASH, progressed=True)] * 50,
+    "likely memory, twice": [LIKELY, LIKELY],
     "likely memory, with progress between": [LIKELY, replace(LIKELY, progressed=True)],
     "likely memory, then certain": [LIKELY, attempted(Verdict.DEVICE_OOM)],
     "likely memory, then a crash, then likely": [LIKELY, CRASH, LIKELY],

@@ -9,7 +9,7 @@ from autofit.api import probe, run
 from autofit.demo.data import PHOTO_PIXELS, write_photos
 from autofit.errors import TrainingFailedError
 from autofit.finished_run import Result
-from autofit.probe.records import ProbeReport
+from autofit.probing.records import ProbeReport
 from autofit.report.progress import ProgressView
 from autofit.sizes import format_size
 

@@ -18,7 +18,8 @@ from autofit.process.messages import Request
 from autofit.run_directory import AttemptDirectory
 
 WHAT_INLINE_CANNOT = (
-    "isolation='inline': training runs inside this process, so kill -9 or a host out-of-memory ends this process too"
+    "isolation='inline': training runs inside this process, so kill -9 or a host out-of-memory ends this process too, "
+    "and where TensorFlow is loaded already it keeps the settings that it was loaded with"
 )
 
 

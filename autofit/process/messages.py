@@ -7,9 +7,9 @@ parent sends it lines over the control pipe (`Request`); the end of that pipe me
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from autofit.records import Record
 
@@ -85,10 +85,15 @@ def describe_oom(event: OomEvent) -> str:
     return f"out of memory with {before} images at once: going on with {after}"
 
 
+def _writable(name: str) -> str:
+    """A file name as text that every file can hold: bytes that are no UTF-8 are written out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 class QuarantinedImage(Record):
     """An image that could not be decoded, and why."""
 
-    path: str
+    path: Annotated[str, BeforeValidator(_writable)]
     reason: str
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NewType
 
-from autofit.probe.records import ProbeReport
+from autofit.probing.records import ProbeReport
 from autofit.process.messages import Verdict
 from autofit.report import plots
 from autofit.report.history import best_epoch, best_figures, finished_epochs

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from autofit.probe.records import ProbeReport
+from autofit.probing.records import ProbeReport
 from autofit.process.messages import Trial, Verdict
 from autofit.records import write_atomically
 from autofit.report.history import History, accuracy_name, best_epoch, finished_epochs

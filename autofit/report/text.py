@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from autofit.probe.records import VERIFIED, MemoryModelRecord, ProbeReport, Workload
+from autofit.probing.records import VERIFIED, MemoryModelRecord, ProbeReport, Workload
 from autofit.process.messages import OomEvent, QuarantinedImage, Trial, Verdict
 from autofit.report.history import best_epoch, best_figures, finished_epochs
 from autofit.report.words import (

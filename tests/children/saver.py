@@ -40,9 +40,9 @@ def fork_savers(folder: Path) -> None:
         child = os.fork()
         if child == 0:
             save_for_ever(folder)
-        print(child, flush=True)  # noqa: T201
+        print(child, flush=True)
         os.waitpid(child, 0)
-        print("ended", flush=True)  # noqa: T201
+        print("ended", flush=True)
 
 
 def overflow(folder: Path, limit_bytes: int) -> None:
@@ -61,7 +61,7 @@ def overflow(folder: Path, limit_bytes: int) -> None:
         "state": latest and latest.state,
         "names": sorted(path.name for path in folder.iterdir()),
     }
-    print(json.dumps(report))  # noqa: T201
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from autofit.demo import story
 from autofit.errors import TrainingFailedError
 from autofit.options import make_options
 from autofit.plan import workload
-from autofit.probe.records import MemoryModelRecord, ProbeReport
+from autofit.probing.records import MemoryModelRecord, ProbeReport
 from autofit.report.progress import ProgressView
 
 BASE_BYTES, IMAGE_BYTES = 20e6, 2e6

@@ -66,6 +66,13 @@ def assert_gone(worker: psutil.Process) -> None:
         time.sleep(0.02)
 
 
+def wait_until_stopped(worker: psutil.Process) -> None:
+    deadline = time.monotonic() + 10
+    while worker.status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline, "the worker does not stop itself"
+        time.sleep(0.02)
+
+
 def test_a_worker_does_not_outlive_its_parent(files: RunDirectory) -> None:
     """A killed notebook would leave a worker behind that holds the memory, and the run directory locked."""
     with parent_of("hang@2", files) as parent:
@@ -80,6 +87,7 @@ def test_a_worker_does_not_outlive_its_parent(files: RunDirectory) -> None:
 def test_a_worker_that_still_lives_keeps_other_writers_out(files: RunDirectory) -> None:
     """A run that is resumed the moment after a kill would write beside a worker that has not noticed yet."""
     with parent_of("SIGSTOP@2", files) as parent:
+        wait_until_stopped(parent.worker)
         parent.process.kill()
         parent.process.wait()
         with pytest.raises(UserError, match="is in use by another process"):

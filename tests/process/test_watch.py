@@ -229,6 +229,29 @@ def test_what_a_worker_says_is_shown_in_its_order(tmp_path: Path) -> None:
     assert ended.wall_seconds == 2
 
 
+class LastWords(ScriptedWorker):
+    """Speaks at the very moment at which it ends: between two looks of the parent."""
+
+    def poll(self) -> Exit | None:
+        """Ended, with an event, a heartbeat, a print and an outcome that were not there a moment ago."""
+        self.attempt.events.write_bytes(EVENT)
+        self.attempt.progress.write_text(line(Phase.SAVE, step=9).model_dump_json() + "\n")
+        self.attempt.stdout.write_text("bye")
+        Outcome(verdict=Verdict.COMPLETED).save(self.attempt.outcome)
+        return Exit(0)
+
+
+def test_words_said_at_the_moment_of_the_end_are_heard(tmp_path: Path) -> None:
+    """A parent that reads first and then asks for the end loses what came between the two."""
+    attempt, view = AttemptDirectory(tmp_path), RecordingView()
+    with watched(job(), attempt, LastWords(attempt, []), view=view) as watching:
+        ended = watching.run()
+    assert [event.message for event in ended.events] == ["m"]
+    assert ended.last == line(Phase.SAVE, step=9)
+    assert view.printed == "bye"
+    assert ended.ending.verdict is Verdict.COMPLETED
+
+
 def test_a_character_that_comes_in_two_parts_is_shown_whole(tmp_path: Path) -> None:
     """What the user's own code prints would come out with holes, wherever a read ends within a character."""
     text = "größe 画像 \N{GRINNING FACE}\n".encode()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autofit.probe.records import VERIFIED, MemoryModelRecord, ProbeReport, Workload
+from autofit.probing.records import VERIFIED, MemoryModelRecord, ProbeReport, Workload
 from autofit.process.messages import OomEvent, Phase, Trial, Verdict
 from autofit.result import AttemptRecord, ResultRecord
 

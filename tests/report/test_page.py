@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autofit.probe.records import ProbeReport
+from autofit.probing.records import ProbeReport
 from autofit.process.messages import OomEvent, QuarantinedImage, Verdict
 from autofit.report import page
 from autofit.report.page import probe_page, run_page

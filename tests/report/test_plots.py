@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from autofit.probe.records import MemoryModelRecord, ProbeReport
+from autofit.probing.records import MemoryModelRecord, ProbeReport
 from autofit.process.messages import Verdict
 from autofit.report import plots
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from autofit.probe.records import MemoryModelRecord, ProbeReport
+from autofit.probing.records import MemoryModelRecord, ProbeReport
 from autofit.process.messages import OomEvent, Phase, QuarantinedImage, Verdict
 from autofit.report.history import best_epoch, best_figures
 from autofit.report.text import noted_trial, probe_table, probe_text, run_summary

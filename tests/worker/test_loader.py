@@ -203,6 +203,7 @@ def test_closing_the_loader_first_does_not_hang(decoder: FakeDecoder) -> None:
     wait_until(lambda: len(decoder.begun) == 2)
     closer = threading.Thread(target=loader.close)
     closer.start()
+    wait_until(lambda: loader._pool._shutdown)  # what is queued is cancelled in the same moment
     time.sleep(0.02)
     decoder.gate.set()
     for thread in (taker, closer):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autofit.probe.recommend import recommended_batch, sizes_to_time
+from autofit.probing.recommend import recommended_batch, sizes_to_time
 from autofit.process.messages import Trial, Verdict
 
 

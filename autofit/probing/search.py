@@ -11,15 +11,16 @@ line through the measured peaks says how far away it is, and the answer is only 
 peaks have steps and dips (cuDNN's workspaces), so neither the line nor a larger size that fits proves anything about
 another.
 
-The constants were chosen by simulation. Of the thousand devices in `tests/probe/test_search.py`, 98 % end within 5 % or
-one image of their true maximum; the median is 3 trials (4 for those that hold 16 images or more) and no out-of-memory.
+The constants were chosen by simulation. Of the thousand devices in `tests/probing/test_search.py`, 98 % end within 5 %
+or one image of their true maximum; the median is 3 trials (4 for those that hold 16 images or more) and no
+out-of-memory.
 """
 
 from __future__ import annotations
 
 import math
 
-from autofit.probe.memory_model import MemoryModel, fit
+from autofit.probing.memory_model import MemoryModel, fit
 from autofit.process.messages import Trial, Verdict
 
 FAILURES = frozenset({Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.TIMEOUT})

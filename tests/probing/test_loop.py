@@ -15,8 +15,8 @@ from autofit.errors import AutofitError, InterruptedRunError, StorageError, Trai
 from autofit.hardware import Hardware
 from autofit.options import make_options
 from autofit.plan import model_source, workload
-from autofit.probe.loop import Prober, ProbeRequest
-from autofit.probe.records import VERIFIED, ProbeReport
+from autofit.probing.loop import Prober, ProbeRequest
+from autofit.probing.records import VERIFIED, ProbeReport
 from autofit.process.job import Event, Job, MemoryBudget, Outcome
 from autofit.process.launch import Exit, Payload, Worker
 from autofit.process.messages import EpochEnd, Phase, Progress, Request, Trial, Verdict

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.hardware import Hardware
-from autofit.probe.recommend import recommended_batch, sizes_to_time
-from autofit.probe.records import VERIFIED, MemoryModelRecord, ProbeReport, Workload
-from autofit.probe.search import FAILURES, BatchSearch
+from autofit.probing.recommend import recommended_batch, sizes_to_time
+from autofit.probing.records import VERIFIED, MemoryModelRecord, ProbeReport, Workload
+from autofit.probing.search import FAILURES, BatchSearch
 from autofit.process.job import Event, Job, MemoryBudget, ModelSource, TrialsJob
 from autofit.process.launch import Launcher, Payload
 from autofit.process.messages import Request, Trial, Verdict

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autofit.probe.search import BatchSearch, first_sizes
+from autofit.probing.search import BatchSearch, first_sizes
 from autofit.process.messages import Trial, Verdict
 
 SHAPES = ("linear", "steps", "dips", "sub-linear")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autofit.probe.memory_model import UNBOUNDED_BATCH, MemoryModel, fit
+from autofit.probing.memory_model import UNBOUNDED_BATCH, MemoryModel, fit
 
 MIB = 2**20
 POINTS = st.lists(st.tuples(st.integers(1, 4096), st.integers(1, 10**12)), min_size=1, max_size=8)
