@@ -14,7 +14,7 @@ WORKER = """
 import sys, time
 from autofit.worker.control import read_requests
 requests = read_requests(0)
-print(requests.get().trial, requests.get().leave, flush=True)
+print(requests.get(timeout=10).trial, requests.get(timeout=10).leave, flush=True)
 time.sleep(60)
 """
 
@@ -27,11 +27,14 @@ def test_requests_come_in_order_and_the_end_of_the_pipe_ends_the_worker() -> Non
     environment = os.environ | {"PYTHONPATH": str(Path(autofit.__file__).parent.parent)}
     command = [sys.executable, "-c", WORKER]
     with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, env=environment) as worker:
-        assert worker.stdin
-        assert worker.stdout
-        worker.stdin.write(b'{"trial": 8}\n\n\xff\n{"trial": \n{"unknown": 1}\n{"leave": "yielded"}\n')
-        worker.stdin.flush()
-        assert worker.stdout.readline() == b"8 yielded\n"
-        assert worker.poll() is None
-        assert worker.communicate(b'{"tri', timeout=10) == (b"", b"")
+        try:
+            assert worker.stdin
+            assert worker.stdout
+            worker.stdin.write(b'{"trial": 8}\n\n\xff\n{"trial": \n{"unknown": 1}\n{"leave": "yielded"}\n')
+            worker.stdin.flush()
+            assert worker.stdout.readline() == b"8 yielded\n"
+            assert worker.poll() is None
+            assert worker.communicate(b'{"tri', timeout=10) == (b"", b"")
+        finally:
+            worker.kill()
     assert worker.returncode == PARENT_GONE_EXIT_CODE

