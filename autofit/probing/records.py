@@ -41,7 +41,7 @@ class ProbeReport(Record):
     `allocator_limit_bytes` is what of the limit is left for tensors; the trials' peaks run against that.
     """
 
-    schema_: Literal["autofit/probing/1"] = Field("autofit/probing/1", alias="schema")
+    schema_: Literal["autofit/probe/1"] = Field("autofit/probe/1", alias="schema")
     workload: Workload
     hardware: dict[str, str | int | float | None]
     memory_limit_bytes: int

@@ -111,6 +111,7 @@ def _limit_gpu(tf: object, memory: MemoryBudget) -> int:
         raise UserError(
             "NVML shows a GPU but TensorFlow finds none: install tensorflow[and-cuda], or CUDA_VISIBLE_DEVICES=-1"
         )
+    tf.config.set_visible_devices(gpus[:1], "GPU")  # type: ignore[attr-defined]  # the others would need the same setting
     if memory.is_given:
         megabytes = memory.limit_bytes // 2**20
         device = tf.config.LogicalDeviceConfiguration(memory_limit=megabytes)  # type: ignore[attr-defined]

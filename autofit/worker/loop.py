@@ -63,6 +63,8 @@ class TrainingLoop:
         self._ledger = Ledger(self._files.audit if work.plan.audit else None, self._standing.ledger_bytes)
         self._micro = MicroBatcher(self._standing.micro_batch_size, self._note_training_shrink)
         self._validation_micro = MicroBatcher(self._standing.validation_micro_batch_size, self._note_shrink)
+        if work.micro_batch_size < work.plan.micro_batch_size and not self._replay:
+            self._note_another_result()
         self._callbacks = keras.callbacks.CallbackList(
             list(payload.callbacks) if payload else [],
             add_history=True,
@@ -294,11 +296,8 @@ class TrainingLoop:
         """Save first: so close to the limit, native code may end the process instead of raising on the next try."""
         phase = self._heartbeat.current_phase
         self._note_shrink(shrink)
-        if self._session.micro_decides and not self._standing.result_changed:
-            self._standing = self._standing.moved(result_changed=True)
-            self._heartbeat.event(
-                Event(result_changed=True, message=f"the result changes: {self._session.micro_decides}")
-            )
+        self._say(micro_batch_size=shrink.after)
+        self._note_another_result()
         self.commit_if_whole()
         self._say(phase=phase)
 
@@ -316,7 +315,14 @@ class TrainingLoop:
                 )
             )
         )
-        self._say(micro_batch_size=shrink.after)
+
+    def _note_another_result(self) -> None:
+        """Say so where a smaller micro-batch than the plan's is part of the mathematics."""
+        if self._session.micro_decides and not self._standing.result_changed:
+            self._standing = self._standing.moved(result_changed=True)
+            self._heartbeat.event(
+                Event(result_changed=True, message=f"the result changes: {self._session.micro_decides}")
+            )
 
     def _quarantine(self, batch: LoadedBatch) -> None:
         for sample, reason in batch.skipped:

@@ -105,7 +105,6 @@ def slices_decide(model: keras.Model, network: Network) -> str | None:
     for layer in layers:
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
             return "BatchNormalization trains on each micro-batch"
-        rate = getattr(layer, "rate", 0)
-        if isinstance(layer, keras.layers.Dropout) and rate and layer is not own_dropout:
+        if getattr(layer, "_seed_generators", None) and layer is not own_dropout:
             return f"{layer.name} draws random numbers in each micro-batch"
     return None

@@ -13,8 +13,6 @@ import tensorflow as tf
 from autofit.errors import UserError
 from autofit.process.job import ModelSource
 
-LOSSES_OF_CLASS_NUMBERS = ("sparse_categorical_crossentropy", "sparsecategoricalcrossentropy")
-
 
 @dataclass(frozen=True, slots=True)
 class Objective:
@@ -76,9 +74,9 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
 
 def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
     """Take what `compile` was given. Its metrics exist only once they have seen data, so they are shown two samples."""
-    loss_function = model.loss if isinstance(model.loss, keras.losses.Loss) else _loss_by_name(model.loss)
-    name = getattr(loss_function, "name", "") or ""
-    one_hot = 0 if name.replace("_", "").startswith("sparse") else num_classes
+    loss_function = _single_loss(model.loss)
+    sparse = isinstance(loss_function, keras.losses.SparseCategoricalCrossentropy)
+    one_hot = 0 if sparse or loss_function.name.replace("_", "").startswith("sparse") else num_classes
     labels = np.zeros(2, np.int64)
     shown = keras.ops.one_hot(labels, num_classes) if one_hot else keras.ops.convert_to_tensor(labels)
     model.compute_metrics(None, shown, keras.ops.zeros((2, num_classes)) + 1.0 / num_classes)
@@ -93,13 +91,29 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
     return _built(objective, model)
 
 
-def _loss_by_name(loss: Any) -> keras.losses.Loss:
-    found = keras.losses.get(loss)
+class _MeanOf(keras.losses.Loss):
+    """The mean over the samples of a loss that was given as a function."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(name=getattr(function, "__name__", "loss"))
+        self._function = function
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """The loss of each sample, `(n,)`."""
+        return self._function(y_true, y_pred)
+
+
+def _single_loss(given: Any) -> keras.losses.Loss:
+    """What `compile(loss=...)` was given, as one loss: an object, a name, a function, or a list of one of them."""
+    listed = list(given.values()) if isinstance(given, dict) else given
+    if isinstance(listed, list | tuple) and len(listed) == 1:
+        listed = listed[0]
+    found = listed if isinstance(listed, keras.losses.Loss) or callable(listed) else keras.losses.get(listed)
     if isinstance(found, keras.losses.Loss):
         return found
     if callable(found):
-        return keras.losses.LossFunctionWrapper(found, name=getattr(found, "__name__", "loss"))
-    raise UserError(f"model is compiled with the loss {loss!r}, which is no single loss: give one loss for one output")
+        return _MeanOf(found)
+    raise UserError(f"model is compiled with the loss {given!r}, which is no single loss: give one loss for one output")
 
 
 def _built(objective: Objective, model: keras.Model) -> Objective:

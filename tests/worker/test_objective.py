@@ -1,0 +1,47 @@
+"""A compiled model keeps its own loss, optimizer and metrics, in whatever form `compile` was given them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from autofit.backbones import ModelSpec
+from autofit.process.job import ModelSource
+from autofit.worker.objective import make_objective
+
+pytestmark = pytest.mark.slow
+
+SPEC = ModelSpec(backbone=None, weights="none", image_size=(4, 4), trainable="all")
+SOURCE = ModelSource(spec=SPEC, num_classes=3, optimizer="adam", learning_rate=1e-3)
+LABELS = np.array([0, 2])
+PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]], np.float32)
+CROSS_ENTROPY = float(-np.log([0.7, 0.4]).mean())
+
+
+@pytest.mark.parametrize(
+    ("loss", "one_hot"),
+    [
+        ("sparse_categorical_crossentropy", False),
+        (keras.losses.SparseCategoricalCrossentropy(name="mine"), False),
+        (keras.losses.sparse_categorical_crossentropy, False),
+        (["sparse_categorical_crossentropy"], False),
+        ("categorical_crossentropy", True),
+        (keras.losses.CategoricalCrossentropy(), True),
+    ],
+    ids=str,
+)
+def test_a_compiled_loss_is_kept(loss: Any, *, one_hot: bool) -> None:
+    """A loss given by name, as a function or under another name would crash, or see labels in the wrong form."""
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", loss, metrics=["accuracy"])
+
+    objective = make_objective(model, SOURCE, compiled=True)
+    value = objective.loss_function(objective.encode(LABELS), PROBABILITIES)
+
+    assert bool(objective.one_hot_classes) == one_hot
+    assert float(value) == pytest.approx(CROSS_ENTROPY, rel=1e-5)
+    assert objective.optimizer is model.optimizer
+    assert list(objective.results()) == ["accuracy", "loss"]
