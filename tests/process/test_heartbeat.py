@@ -39,9 +39,10 @@ def test_thousands_of_beats_are_at_most_four_lines_a_second(attempt: AttemptDire
         while time.monotonic() - began < 1.2:
             beats += 1
             heartbeat.beat(step=beats)
+            time.sleep(0.0002)  # as a real step does, let other threads have the interpreter
     seconds = time.monotonic() - began
     written = lines(attempt)
-    assert beats > 2000
+    assert beats > 1000
     assert 3 <= len(written) <= 4 * seconds + 2  # the first comes at once, and the last when it ends
     assert written[-1].step == heartbeat.step == beats
     assert (written[-1].epoch, written[-1].phase) == (2, Phase.TRAIN)
