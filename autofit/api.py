@@ -6,7 +6,6 @@ report. No step reads back up.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -19,14 +18,17 @@ from autofit.dataset import ImageIndex
 from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
 from autofit.finished_run import Result, from_here
 from autofit.hardware import Hardware
+from autofit.measure import Measurer
 from autofit.options import GIVEN_FUNCTION, Options, check_for_training, difference, make_options, whole_number
 from autofit.plan import RunRecord
-from autofit.probing.loop import Prober, ProbeRequest
-from autofit.probing.records import ProbeReport
+from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
+from autofit.probing.sweep import sweep_order
 from autofit.process.inline import WHAT_INLINE_CANNOT, InlineLauncher, refuse_memory_limit
 from autofit.process.launch import Launcher, Payload, ProcessLauncher, import_paths_for
 from autofit.process.watch import View
+from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
 from autofit.report.page import run_page
+from autofit.report.probe_text import workload_words
 from autofit.report.progress import ProgressView, progress_view
 from autofit.report.text import resume_command
 from autofit.run_directory import RunDirectory, RunLock, writing_in
@@ -203,12 +205,15 @@ def probe(  # noqa: PLR0913 - the options are the interface
     num_classes: int = 10,
     memory_limit: str | int | None = None,
     max_batch: int = plan.MOST_PROBED_BATCH,
+    profile: bool = True,
     isolation: str = "process",
     view: ProgressView | None = None,
 ) -> ProbeReport:
     """Find the largest batch that this machine can train, and the fastest, without any images.
 
-    Args: as in `run`; `num_classes` is the width of the head, `max_batch` the largest size of interest.
+    Args: as in `run`; `num_classes` is the width of the head, `max_batch` the largest size of interest. With `profile`
+        it starts from what was measured on such a machine before, and saves what it finds; what it answers was run now
+        in any case.
 
     Raises:
         UserError: something given cannot be used.
@@ -230,14 +235,77 @@ def probe(  # noqa: PLR0913 - the options are the interface
     )
     with ExitStack() as open_things:
         shown = view or open_things.enter_context(progress_view())
-        return _probe(options, classes, most, hardware.detect(), _payload(model, ()), shown)
+        measurer = _measurer(options, hardware.detect(), _payload(model, ()), shown, profile=profile)
+        return measurer.measure(options, classes, most)
+
+
+def sweep(  # noqa: PLR0913 - the options are the interface
+    backbones: Sequence[str],
+    image_sizes: Sequence[int | tuple[int, int] | str | None] = (),
+    *,
+    weights: str | Path | None = "imagenet",
+    trainable: str | None = None,
+    hidden_units: int = 0,
+    dropout: float = 0.2,
+    optimizer: str = "adam",
+    num_classes: int = 10,
+    memory_limit: str | int | None = None,
+    max_batch: int = plan.MOST_PROBED_BATCH,
+    profile: bool = True,
+    isolation: str = "process",
+    view: ProgressView | None = None,
+) -> SweepReport:
+    """Probe several backbones at several image sizes, one after another, the fastest first in the report.
+
+    Args: as in `probe`. Without `image_sizes` each backbone is probed at its own. All is checked before the first
+        trial; a network that fails for a reason that is not memory is told of in the report, and does not end it.
+
+    Raises:
+        UserError: something given cannot be used.
+        InterruptedRunError: stopped by Ctrl-C.
+    """
+    classes, most = whole_number("num_classes", num_classes, 1), whole_number("max_batch", max_batch, 1)
+    requests = [
+        make_options(
+            backbone=backbone,
+            weights=weights,
+            image_size=image_size,
+            trainable=trainable,
+            hidden_units=hidden_units,
+            dropout=dropout,
+            optimizer=optimizer,
+            memory_limit=memory_limit,
+            isolation=isolation,
+        )
+        for backbone in backbones
+        for image_size in (image_sizes or [None])
+    ]
+    with ExitStack() as open_things:
+        shown = view or open_things.enter_context(progress_view())
+        return _sweep(requests, classes, most, shown, profile=profile)
+
+
+def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: View, *, profile: bool) -> SweepReport:
+    began = time.monotonic()
+    probes: list[ProbeReport] = []
+    failures: list[SweepFailure] = []
+    for number, options in enumerate(requests, 1):
+        workload = plan.workload(options, num_classes)
+        view.message(f"{number} of {len(requests)}: {workload_words(workload)}")
+        measurer = _measurer(options, hardware.detect(), None, view, profile=profile)
+        try:
+            probes.append(measurer.measure(options, num_classes, max_batch))
+        except TrainingFailedError as error:
+            failures.append(SweepFailure(workload=workload, cause=str(error)))
+            view.message(str(error))
+    return SweepReport(probes=sweep_order(probes), failures=failures, wall_seconds=time.monotonic() - began)
 
 
 def does_not_fit(report: ProbeReport) -> DoesNotFitError:
     """What a probe that found nothing means, and what would help."""
     return DoesNotFitError(
-        f"not even one image at a time fits (limited by {report.limited_by}): "
-        "take a smaller image size, a smaller backbone or more memory"
+        f"not even one image at a time fits (limited by {report.limited_by}): take a smaller image size, "
+        f"a smaller backbone{', mixed precision' if report.hardware.get('device') == 'gpu' else ''} or more memory"
     )
 
 
@@ -430,7 +498,7 @@ def _probe_first(
 ) -> ProbeReport:
     """The probe of a run, kept in its directory."""
     try:
-        report = _probe(options, num_classes, max_batch, machine, payload, view)
+        report = _measurer(options, machine, payload, view).measure(options, num_classes, max_batch)
     except InterruptedRunError as error:
         again = f"nothing is trained yet; run the same again with run_dir {from_here(files.path)}"
         raise InterruptedRunError(f"{error}: {again}") from error
@@ -444,22 +512,17 @@ def _probe_first(
     return report
 
 
-def _probe(
-    options: Options, num_classes: int, max_batch: int, machine: Hardware, payload: Payload | None, view: View
-) -> ProbeReport:
-    with tempfile.TemporaryDirectory(prefix="autofit-probe-") as folder:
-        request = ProbeRequest(
-            source=plan.model_source(options, num_classes),
-            workload=plan.workload(options, num_classes),
-            memory=plan.memory_budget(options, machine, 1),
-            machine=machine,
-            limited_by=plan.limited_by(options, machine),
-            max_batch=max_batch,
-            folder=Path(folder),
-            payload=Payload(payload.model) if payload and payload.model else None,
-            import_paths=_import_paths(options, payload),
-        )
-        return Prober(request, _launcher(options, machine), view).run()
+def _measurer(
+    options: Options, machine: Hardware, payload: Payload | None, view: View, *, profile: bool = True
+) -> Measurer:
+    return Measurer(
+        machine=machine,
+        launcher=_launcher(options, machine),
+        view=view,
+        store=ProfileStore(default_folder(), shipped_folder(), view.message) if profile else None,
+        payload=Payload(payload.model) if payload and payload.model else None,
+        import_paths=_import_paths(options, payload),
+    )
 
 
 def _supervise(
@@ -474,10 +537,11 @@ def _supervise(
     if record.has_callbacks and not (payload and payload.callbacks):
         view.message("this run was started with callbacks; going on without them")
     began, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
+    memory = plan.memory_budget(record.options, machine, record.plan.schedule.largest)
     supervisor = Supervisor(
         files,
         record,
-        plan.memory_budget(record.options, machine, record.plan.schedule.largest),
+        memory.model_copy(update={"rest_bytes": _probed_rest_bytes(files)}),
         _launcher(record.options, machine),
         view=view,
         payload=payload,
@@ -493,6 +557,14 @@ def _supervise(
     if error is not None:
         raise _with_directions(error, files, record)
     return result
+
+
+def _probed_rest_bytes(files: RunDirectory) -> int | None:
+    """What the run's probe measured outside the allocator; None where there is none, and a worker has to estimate."""
+    try:
+        return ProbeReport.load(files.probe).rest_bytes or None
+    except (OSError, ValueError):  # the sizes were given, or the file is damaged: it only makes the estimate better
+        return None
 
 
 def _attempts(supervisor: Supervisor) -> AutofitError | None:

@@ -1,6 +1,6 @@
 """Every error that autofit raises on purpose.
 
-Each is one line: what happened, which value, what to do. `cli.py` alone turns them into exit codes.
+Each is one line: what happened, which value, what to do. `cli/` alone turns them into exit codes.
 
     AutofitError
     ├── UserError            exit 2   bad input or usage; nothing was started, nothing is lost

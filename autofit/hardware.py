@@ -29,6 +29,9 @@ from autofit.records import Record
 PROC = Path("/proc")
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 
+SHARE_OF_MACHINE = 0.9
+"""Where no limit is given: the share of the available host memory that a worker may take."""
+
 T = TypeVar("T")
 
 
@@ -114,6 +117,11 @@ def fingerprint(hardware: Hardware) -> str:
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
 
+def usable_bytes(available_bytes: int) -> int:
+    """What a worker may take of the memory that is available, where no limit is given."""
+    return int(SHARE_OF_MACHINE * available_bytes)
+
+
 def oom_kills(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> int | None:
     """How often the kernel's OOM killer has struck in this process's cgroup; None where it is not counted.
 
@@ -124,6 +132,19 @@ def oom_kills(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> int | No
         if count is not None:
             return count
     return None
+
+
+def gpu_processes(*, nvml: ModuleType | None = None) -> list[GpuProcess]:
+    """All processes on the GPU that counts, this one too; none where there is no GPU or the driver does not tell."""
+    visible = _visible()
+    if visible is None:
+        return []
+    return list((_with_nvml(nvml, lambda nvml: _processes(nvml, _handle(nvml, visible))) or {}).values())
+
+
+def gpu_count(*, nvml: ModuleType | None = None) -> int | None:
+    """How many GPUs the driver knows, hidden ones too; None where NVML cannot be used."""
+    return _with_nvml(nvml, lambda nvml: int(nvml.nvmlDeviceGetCount()))
 
 
 # the software
@@ -284,15 +305,24 @@ class _Gpu:
 
 def _gpu(nvml: ModuleType | None) -> _Gpu | None:
     """The first GPU that CUDA would show this process. Whatever goes wrong on the way means that there is none."""
+    visible = _visible()
+    return None if visible is None else _with_nvml(nvml, lambda nvml: _describe(nvml, _handle(nvml, visible)))
+
+
+def _visible() -> str | None:
+    """The first device that `CUDA_VISIBLE_DEVICES` names; None where it hides all."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
-    if visible in {"", "-1"}:
-        return None
+    return None if visible in {"", "-1"} else visible
+
+
+def _with_nvml(nvml: ModuleType | None, ask: Callable[[ModuleType], T]) -> T | None:
+    """What NVML answers, started for this and shut down again; None where it is missing or fails."""
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the deprecated package of the same name warns when imported
         nvml = nvml or importlib.import_module("pynvml")
         nvml.nvmlInit()
         try:
-            return _describe(nvml, _handle(nvml, visible))
+            return ask(nvml)
         finally:
             nvml.nvmlShutdown()
     return None

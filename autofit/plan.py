@@ -10,12 +10,13 @@ from pydantic import Field
 from autofit.backbones import ModelSpec
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
-from autofit.hardware import Hardware
+from autofit.hardware import Hardware, usable_bytes
 from autofit.options import GIVEN_FUNCTION, Options
 from autofit.probing.records import ProbeReport, Workload
-from autofit.process.job import MemoryBudget, ModelSource, TrainingPlan
+from autofit.process.job import ModelSource, TrainingPlan
+from autofit.process.messages import MemoryBudget
 from autofit.records import Record
-from autofit.schedule import BatchSchedule, auto_batch_size, auto_micro_batch_size
+from autofit.schedule import BatchSchedule, auto_batch_size, auto_micro_batch_size, image_buffer_bytes
 from autofit.sizes import format_size
 
 LEAST_PROCESS_BYTES = 700 * 10**6
@@ -24,8 +25,6 @@ LEAST_PROCESS_BYTES = 700 * 10**6
 SHARE_FOR_BATCH_NORMALIZATION = 0.75
 """Where the micro-batch is part of the result it must not shrink: it takes at most this share of what was feasible."""
 
-LEAST_BUFFER_BYTES = 32 * 2**20
-BATCHES_IN_FLIGHT = 3
 MOST_PROBED_BATCH = 4096
 
 
@@ -111,13 +110,12 @@ def memory_budget(options: Options, machine: Hardware, largest_batch: int) -> Me
             f"(TensorFlow alone takes about {format_size(LEAST_PROCESS_BYTES)}): give 1GB or more"
         )
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
-    has = free if machine.device == "gpu" else machine.host_available_bytes
-    height, width = options.image_size
+    has = free if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
     return MemoryBudget(
         device=machine.device,
         limit_bytes=given or has,
         is_given=given is not None,
-        buffer_bytes=max(LEAST_BUFFER_BYTES, BATCHES_IN_FLIGHT * largest_batch * height * width * 3),
+        buffer_bytes=image_buffer_bytes(largest_batch, options.image_size),
     )
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from autofit import hardware
 from autofit.errors import DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
-from autofit.process.job import Job, MemoryBudget, PredictJob
+from autofit.process.job import Job, PredictJob
 from autofit.process.launch import Launcher
-from autofit.process.messages import QuarantinedImage, Verdict
+from autofit.process.messages import MemoryBudget, QuarantinedImage, Verdict
 from autofit.process.watch import View, watched
 from autofit.run_directory import AttemptDirectory
 

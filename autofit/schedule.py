@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from autofit.errors import UserError
 
+BATCHES_IN_MEMORY = 3  # the one that trains, and two that are decoded meanwhile
+LEAST_BUFFER_BYTES = 32 * 2**20  # small batches are decoded further ahead
 SMALLEST_AUTO_BATCH = 8
 LEAST_AUTO_STEPS = 20  # updates in an epoch that a chosen batch size leaves, where the set is large enough
 
@@ -102,6 +104,12 @@ def auto_batch_size(recommended: int, training_images: int) -> int:
 def auto_micro_batch_size(batch_size: int, recommended: int) -> int:
     """The micro-batch size where none was asked for: the batch size or the recommendation if smaller, 1 at least."""
     return max(1, min(batch_size, recommended))
+
+
+def image_buffer_bytes(batch_size: int, image_size: tuple[int, int]) -> int:
+    """Host memory for the uint8 images `(batch, height, width, 3)` that a training holds at once, in bytes."""
+    height, width = image_size
+    return max(LEAST_BUFFER_BYTES, BATCHES_IN_MEMORY * batch_size * height * width * 3)
 
 
 def _power_of_two_within(bound: int) -> int:

@@ -21,9 +21,9 @@ from autofit.errors import (
     UserError,
 )
 from autofit.plan import RunRecord, model_source
-from autofit.process.job import Event, Job, MemoryBudget, TrainJob
+from autofit.process.job import Event, Job, TrainJob
 from autofit.process.launch import Launcher, Payload
-from autofit.process.messages import OomEvent, Phase, Verdict
+from autofit.process.messages import MemoryBudget, OomEvent, Phase, Verdict
 from autofit.process.verdict import Ending
 from autofit.process.watch import PATIENCE, Ended, Patience, View, watched
 from autofit.result import AttemptRecord

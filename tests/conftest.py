@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from PIL import Image
 
 # Keras in a test's own process computes as the worker does: autofit/worker/environment.py says why it is switched off.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+# Nor do tests read or write the profiles of whoever runs them; the workers that they start inherit this.
+os.environ["AUTOFIT_PROFILES"] = tempfile.mkdtemp(prefix="autofit-test-profiles-")
 
 PHOTOS_A_CLASS = {"blue": 50, "green": 60, "red": 71}
 

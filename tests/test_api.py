@@ -28,8 +28,8 @@ from autofit.plan import RunRecord
 from autofit.probing.loop import ProbeRequest
 from autofit.probing.records import ProbeReport
 from autofit.process.inline import InlineLauncher
-from autofit.process.job import MemoryBudget
 from autofit.process.launch import Launcher, Payload, ProcessLauncher
+from autofit.process.messages import MemoryBudget
 from autofit.report.progress import ProgressView
 from autofit.run_directory import RunDirectory, RunLock
 
@@ -75,6 +75,7 @@ class Stages:
         return ProbeReport(
             workload=request.workload,
             hardware={},
+            rest_bytes=400 * 10**6,
             memory_limit_bytes=request.memory.limit_bytes,
             limited_by=request.limited_by,
             largest_feasible_batch=self.largest,
@@ -100,7 +101,7 @@ class _Stage:
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     replaced = Stages()
-    monkeypatch.setattr(api, "Prober", replaced.prober)
+    monkeypatch.setattr("autofit.measure.Prober", replaced.prober)
     monkeypatch.setattr(api, "Supervisor", replaced.supervisor)
     return replaced
 
@@ -577,6 +578,35 @@ def test_a_probe_alone_needs_no_images(stages: Stages, tmp_path: Path, monkeypat
     assert report.largest_feasible_batch == 64
     assert not request.folder.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_takes_from_its_probe_what_the_process_needs(stages: Stages, photos: Path) -> None:
+    """The worker would estimate what was measured, and the size that was verified not fit."""
+    api.run(photos, run_dir="a", view=Messages())
+    train(photos, run_dir="b")
+    assert [run["memory"].rest_bytes for run in stages.runs] == [400 * 10**6, None]
+
+
+def test_a_sweep_probes_each_network_at_each_size_and_goes_on_after_a_failure(
+    stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One network that crashes would cost the night's comparison of twenty."""
+    monkeypatch.chdir(tmp_path)
+    stages.probe_ends = [TrainingFailedError("SIGSEGV")]
+    view = Messages()
+    swept = api.sweep(["VGG16", "MobileNetV2"], [96, "64x128"], weights=None, trainable="head", view=view)
+    asked = [(request.workload.backbone, request.workload.image_size) for request, _ in stages.probes]
+    assert asked == [(name, size) for name in ("VGG16", "MobileNetV2") for size in ((96, 96), (64, 128))]
+    assert [failure.cause for failure in swept.failures] == ["SIGSEGV"]
+    assert len(swept.probes) == 3
+    assert "1 of 4: VGG16 at 96 x 96, head trainable, random weights" in view.told
+
+
+def test_a_sweep_is_checked_before_its_first_trial(stages: Stages) -> None:
+    """A typing error in the last name would be told of after an hour."""
+    with pytest.raises(UserError, match="MobileNetV9"):
+        api.sweep(["VGG16", "MobileNetV9"], view=Messages())
+    assert stages.probes == []
 
 
 @pytest.mark.parametrize("given", [{"max_batch": 0}, {"max_batch": "many"}, {"num_classes": 0}, {"num_classes": 2.5}])

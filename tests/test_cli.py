@@ -27,7 +27,7 @@ from autofit.errors import (
 )
 from autofit.options import make_options
 from autofit.plan import workload
-from autofit.probing.records import ProbeReport
+from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
 from autofit.process.messages import Trial, Verdict
 from autofit.report.progress import ProgressView
 
@@ -69,6 +69,7 @@ class Calls:
 
     end: BaseException | None = None
     report: ProbeReport = field(default_factory=found)
+    swept: SweepReport = field(default_factory=lambda: SweepReport(probes=[found()], wall_seconds=2.0))
     made: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
 
     def function(self, name: str) -> Callable[..., Any]:
@@ -81,7 +82,7 @@ class Calls:
                     view.message("looking around")
             if self.end is not None:
                 raise self.end
-            return self.report if name == "probe" else Ended()
+            return {"probe": self.report, "sweep": self.swept}.get(name, Ended())
 
         return call
 
@@ -89,7 +90,7 @@ class Calls:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     replaced = Calls()
-    for name in ("run", "resume", "probe", "report"):
+    for name in ("run", "resume", "probe", "sweep", "report"):
         monkeypatch.setattr(api, name, replaced.function(name))
     monkeypatch.setattr("autofit.demo.story.tell", replaced.function("tell"))
     return replaced
@@ -182,10 +183,56 @@ def test_every_option_of_run_has_a_flag_that_arrives(calls: Calls, capsys: pytes
 
 def test_every_option_of_probe_has_a_flag_that_arrives(calls: Calls) -> None:
     """As for `train`."""
-    names = set(inspect.signature(api_probe).parameters) - {"view"}
+    names = set(inspect.signature(api_probe).parameters) - {"view", "profile"}
     flags = [word for name in names for word in (flag(name), EVERY_FLAG[name][0])]
-    assert run_command_line(["probe", *flags]) == 0
-    assert calls.made == [("probe", (), {name: EVERY_FLAG[name][1] for name in names})]
+    assert run_command_line(["probe", *flags, "--no-profile"]) == 0
+    assert calls.made == [("probe", (), {name: EVERY_FLAG[name][1] for name in names} | {"profile": False})]
+
+
+def test_lists_of_networks_and_sizes_make_a_sweep(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twenty probes would take twenty commands, or all but the first name be dropped."""
+    assert run_command_line(["probe", "--backbone", "VGG16, ResNet50", "--image-size", "160,224x96"]) == 0
+    assert run_command_line(["probe", "--image-size", "96,128", "--memory-limit", "3GB"]) == 0
+    first, second = calls.made
+    assert first[:2] == ("sweep", (["VGG16", "ResNet50"], ["160", "224x96"]))
+    assert second[:2] == ("sweep", (["MobileNetV2"], ["96", "128"]))
+    assert second[2]["memory_limit"] == "3GB"
+    assert "64" in capsys.readouterr().out
+
+
+def test_a_sweep_is_written_in_each_form(calls: Calls, tmp_path: Path) -> None:
+    """As for a probe."""
+    files = {name: tmp_path / f"sweep.{name}" for name in ("json", "png", "html")}
+    arguments = ["--json", files["json"], "--plot", files["png"], "--report", files["html"]]
+    assert run_command_line(["probe", "--backbone", "VGG16,ResNet50", *map(str, arguments)]) == 0
+    assert SweepReport.load(files["json"]) == calls.swept
+    assert files["png"].read_bytes().startswith(b"\x89PNG")
+    assert "<html" in files["html"].read_text(encoding="utf-8")
+
+
+def test_a_model_of_ones_own_is_not_swept_over(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be probed once for each backbone's name, which means nothing to it."""
+    assert run_command_line(["probe", "--model", "nets:build", "--image-size", "96,128"]) == 2
+    assert "--model is one network" in capsys.readouterr().err
+    assert calls.made == []
+
+
+@pytest.mark.parametrize(
+    ("largest", "failures", "code", "words"),
+    [
+        (64, [], 0, ""),
+        (0, [], 3, "not even one image at a time fits"),
+        (64, ["SIGSEGV"], 4, "1 of the networks failed: SIGSEGV"),
+    ],
+)
+def test_a_sweeps_exit_code_says_whether_anything_fits_and_all_was_measured(
+    calls: Calls, capsys: pytest.CaptureFixture[str], *, largest: int, failures: list[str], code: int, words: str
+) -> None:
+    """A script would go on with a comparison that has holes."""
+    failed = [SweepFailure(workload=found().workload, cause=cause) for cause in failures]
+    calls.swept = SweepReport(probes=[found(largest)], failures=failed, wall_seconds=2.0)
+    assert run_command_line(["probe", "--image-size", "96,128"]) == code
+    assert words in capsys.readouterr().err
 
 
 def test_a_flag_that_is_left_out_means_what_python_means(calls: Calls) -> None:

@@ -10,8 +10,8 @@ import pytest
 from autofit.backbones import ModelSpec
 from autofit.checkpoints import CheckpointStore
 from autofit.collect import collect_result
-from autofit.process.job import Event, Job, MemoryBudget, ModelSource, Outcome, TrainingPlan, TrainJob
-from autofit.process.messages import OomEvent, Phase, Progress, QuarantinedImage, Verdict
+from autofit.process.job import Event, Job, ModelSource, Outcome, TrainingPlan, TrainJob
+from autofit.process.messages import MemoryBudget, OomEvent, Phase, Progress, QuarantinedImage, Verdict
 from autofit.result import AttemptRecord
 from autofit.run_directory import AttemptDirectory, RunDirectory
 

@@ -186,7 +186,7 @@ def test_a_probe_looks_no_further_than_a_training_could_use(given: dict[str, Any
 @pytest.mark.parametrize(
     ("machine", "limit", "expected"),
     [
-        (CPU, None, (9 * 10**9, False)),
+        (CPU, None, (8_100_000_000, False)),  # nine tenths
         (CPU, "3GB", (3 * 10**9, True)),
         (CPU, "700MB", (700 * 10**6, True)),
         (GPU, None, (70 * 10**9, False)),

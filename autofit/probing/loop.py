@@ -1,4 +1,4 @@
-"""Driving the trials of a probe: a search asks, a worker measures, and the answer is run again in a fresh process."""
+"""Driving the trials of a probe: a search asks, workers measure, and the answer is one that ran in a fresh process."""
 
 from __future__ import annotations
 
@@ -12,26 +12,52 @@ from typing import TypeVar
 
 from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.hardware import Hardware
-from autofit.probing.recommend import recommended_batch, sizes_to_time
-from autofit.probing.records import VERIFIED, MemoryModelRecord, ProbeReport, Workload
-from autofit.probing.search import FAILURES, BatchSearch
-from autofit.process.job import Event, Job, MemoryBudget, ModelSource, TrialsJob
+from autofit.probing.evidence import FAILURES
+from autofit.probing.recommend import recommended_batch
+from autofit.probing.records import Hint, MemoryModelRecord, ProbeReport, Workload
+from autofit.probing.search import Ask, BatchSearch
+from autofit.process.job import Event, Job, ModelSource, TrialsJob
 from autofit.process.launch import Launcher, Payload
-from autofit.process.messages import Request, Trial, Verdict
+from autofit.process.messages import MemoryBudget, Request, Trial, Verdict
 from autofit.process.watch import Ended, View, Watched, watched
 from autofit.run_directory import AttemptDirectory
+from autofit.schedule import image_buffer_bytes
+from autofit.sizes import format_size
 
 FIRST_DEADLINE_SECONDS = 900.0
 LEAST_DEADLINE_SECONDS = 120.0
 SLOWER_THAN_PREDICTED = 60
 """A trial runs some ten steps, a validation and a save; so many times a predicted step, and it is taken for stuck."""
 
+LARGEST_SCOUT = 64
+"""The size whose image buffers the first worker leaves room for; larger scouts are far from the limit."""
+
+LEAST_ALLOCATOR_BYTES = 32 * 2**20
+"""With less for tensors no worker starts."""
+
+STEPS = 2
+STEPS_OF_A_KNOWN_SIZE = 1
+"""Whole steps in a trial, at least: a size that a profile knows from this very machine was timed when it was found."""
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """What is probed, and with what. `max_batch` bounds the search; `folder` takes the workers' files."""
+    """What is probed, and with what.
+
+    Attributes:
+        source: the network.
+        workload: the same in words, for the report.
+        memory: the limit; a trial's own budget follows from it.
+        machine: where it runs, for the report.
+        limited_by: which limit it is, in a few words.
+        max_batch: the largest size of interest.
+        folder: takes the workers' files.
+        hint: what a saved profile says.
+        payload: a model function, where the network is one.
+        import_paths: where a worker may look for a user's own module.
+    """
 
     source: ModelSource
     workload: Workload
@@ -40,21 +66,24 @@ class ProbeRequest:
     limited_by: str
     max_batch: int
     folder: Path
+    hint: Hint | None = None
     payload: Payload | None = None
     import_paths: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Measuring:
-    """The worker that is measuring now, and what it says, each thing once."""
+@dataclass(slots=True)
+class _Started:
+    """A worker, what it says, each thing once, and how many sizes it was asked for."""
 
     worker: Watched
     events: Iterator[Event]
+    close: Callable[[], None]
+    asked: int = 0
 
 
 @dataclass
 class Prober:
-    """One probe: its search, the worker that is measuring now, and the trials so far."""
+    """One probe: its search, the worker that is measuring now, one that is ready to, and the trials so far."""
 
     request: ProbeRequest
     launcher: Launcher
@@ -62,10 +91,10 @@ class Prober:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     _workers: int = 0
-    _measuring: _Measuring | None = None
+    _measuring: _Started | None = None
+    _reserve: _Started | None = None
     _allocator_bytes: int = 0
     _trials: list[Trial] = field(default_factory=list)
-    _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def run(self) -> ProbeReport:
         """Find the largest feasible batch and the recommended one.
@@ -76,63 +105,96 @@ class Prober:
             InterruptedRunError: Ctrl-C.
         """
         began = self.clock()
+        hint = self.request.hint
+        search = BatchSearch(
+            self.request.memory.limit_bytes,
+            self.request.max_batch,
+            saved=hint.trials if hint else (),
+            guess=hint.answer if hint else 0,
+        )
         try:
-            search = BatchSearch(self._limit_bytes(), self.request.max_batch)
-            self._search_and_verify(search)
+            self._search(search)
         finally:
-            self._stop_worker()
+            self._stop(self._measuring)
+            self._stop(self._reserve)
         return self._report(search, self.clock() - began)
 
-    def _report(self, search: BatchSearch, wall_seconds: float) -> ProbeReport:
-        model = search.model
-        return ProbeReport(
-            workload=self.request.workload,
-            hardware=self.request.machine.model_dump(mode="json", exclude={"other_gpu_processes"}),
-            memory_limit_bytes=self.request.memory.limit_bytes,
-            allocator_limit_bytes=self._allocator_bytes,
-            limited_by=self.request.limited_by,
-            largest_feasible_batch=search.answer,
-            recommended_batch=recommended_batch([t for t in self._trials if t.batch_size <= search.answer]),
-            memory_model=MemoryModelRecord(**dataclasses.asdict(model)) if model else None,
-            trials=self._trials,
-            wall_seconds=wall_seconds,
-        )
+    def _search(self, search: BatchSearch) -> None:
+        self._measuring = self._start_worker()
+        if self.launcher.isolated and self.request.hint is None and self.request.max_batch > LARGEST_SCOUT // 2:
+            self._reserve = self._start_worker()  # imports while the first one measures
+        while (ask := search.ask()) is not None:
+            held = not search.hint_failed
+            search.tell(self._trial(ask))
+            if held and search.hint_failed:
+                self.view.message("the saved profile does not hold on this machine now: measuring anew")
 
-    def _search_and_verify(self, search: BatchSearch) -> None:
-        verified = 0
-        while search.answer == 0 or search.answer != verified:
-            while (size := search.ask()) is not None:
-                search.tell(self._trial(size))
-            if search.answer == 0:
-                return
-            for size in sizes_to_time(search.answer, [trial.batch_size for trial in self._trials]):
-                search.tell(self._trial(size))
-            answer = search.answer
-            self._stop_worker()
-            trial = self._trial(answer, cause=VERIFIED)
-            search.tell(trial)
-            verified = answer if trial.verdict is Verdict.FITS else 0
-
-    def _trial(self, size: int, cause: str = "") -> Trial:
-        """Measure one size, in the worker there is or in a new one; one that has run out is not used again."""
-        measuring = self._measuring or self._start_worker()
-        measuring.worker.trial_deadline_seconds = self._deadline_seconds(size)
-        measuring.worker.send(Request(trial=size))
-        trial = _heard(measuring, lambda event: event.trial) or _trial_of_an_end(size, measuring.worker.ended)
-        if cause and trial.verdict is Verdict.FITS:
-            trial = self._within_the_limit(trial.model_copy(update={"cause": cause}))
+    def _trial(self, ask: Ask) -> Trial:
+        """Measure one size, in the worker there is or in a fresh one; one that has run out is not used again."""
+        budget = self._budget(ask)
+        if _tensors_bytes(budget) < LEAST_ALLOCATOR_BYTES:
+            trial = Trial(batch_size=ask.size, verdict=Verdict.HOST_OOM, cause="the images alone leave no room")
+        else:
+            trial = self._within_the_limit(self._ask_worker(ask, budget), ask)
         if trial.verdict is not Verdict.FITS:
-            self._stop_worker()
+            self._stop(self._measuring)
+            self._measuring = None
         self._trials.append(trial)
         return trial
 
-    def _within_the_limit(self, trial: Trial) -> Trial:
-        """On a CPU the limit is on resident memory: a size that grew over it does not fit, whatever the allocator says.
+    def _ask_worker(self, ask: Ask, budget: MemoryBudget) -> Trial:
+        measuring = self._worker(fresh=ask.fresh)
+        measuring.worker.trial_deadline_seconds = self._deadline_seconds(ask.size)
+        measuring.worker.send(Request(trial=ask.size, steps=self._steps(ask.size), memory=budget))
+        measuring.asked += 1
+        trial = _heard(measuring, lambda event: event.trial) or _trial_of_an_end(ask.size, measuring.worker.ended)
+        self._allocator_bytes = max((event.allocator_bytes or 0 for event in measuring.worker.seen), default=0)
+        return trial
 
-        Only a fresh process shows it: one that has run larger trials still holds what they touched.
+    def _steps(self, size: int) -> int:
+        known = self.request.hint is not None and self.request.hint.answer == size
+        return STEPS_OF_A_KNOWN_SIZE if known else STEPS
+
+    def _worker(self, *, fresh: bool) -> _Started:
+        """The worker to ask next; the one in reserve before a new one."""
+        if self._measuring is not None and fresh and self._measuring.asked:
+            self._stop(self._measuring)
+            self._measuring = None
+        if self._measuring is None:
+            self._measuring, self._reserve = self._reserve or self._start_worker(), None
+        return self._measuring
+
+    def _budget(self, ask: Ask) -> MemoryBudget:
+        """What a process may use that has this size to run: on a CPU the images' share depends on it.
+
+        What lies outside the allocator is what was measured, or what a profile says, or for the worker to estimate.
         """
         memory = self.request.memory
-        if memory.device == "cpu" and memory.is_given and trial.host_bytes > memory.limit_bytes:
+        if memory.device == "gpu":
+            return memory
+        size = ask.size if ask.fresh else max(ask.size, LARGEST_SCOUT)
+        buffer_bytes = image_buffer_bytes(size, self.request.source.spec.image_size)
+        return memory.model_copy(update={"rest_bytes": self._rest_bytes() or None, "buffer_bytes": buffer_bytes})
+
+    def _rest_bytes(self) -> int:
+        """What a worker may have resident outside the allocator and the image buffers; 0 where none has said.
+
+        The most that was measured, and as much more as that differed from trial to trial.
+        """
+        size = self.request.source.spec.image_size
+        measured = [t.rest_bytes - image_buffer_bytes(t.batch_size, size) for t in self._trials if t.rest_bytes]
+        if not measured:
+            return self.request.hint.rest_bytes if self.request.hint else 0
+        return max(0, 2 * max(measured) - min(measured))
+
+    def _within_the_limit(self, trial: Trial, ask: Ask) -> Trial:
+        """On a CPU the limit is on resident memory: a size that grew over it does not fit, whatever the allocator says.
+
+        Only a fresh process shows it: one that has run other trials still holds what they touched.
+        """
+        memory = self.request.memory
+        counts = memory.device == "cpu" and memory.is_given and ask.fresh and trial.verdict is Verdict.FITS
+        if counts and trial.host_bytes > memory.limit_bytes:
             return trial.model_copy(update={"verdict": Verdict.HOST_OOM, "cause": "resident memory over the limit"})
         return trial
 
@@ -142,20 +204,12 @@ class Prober:
             return FIRST_DEADLINE_SECONDS
         return LEAST_DEADLINE_SECONDS + SLOWER_THAN_PREDICTED * slowest * size
 
-    def _limit_bytes(self) -> int:
-        """The allocator's limit, which the first worker says before its first trial."""
-        measuring = self._start_worker()
-        limit_bytes = _heard(measuring, lambda event: event.allocator_bytes)
-        if limit_bytes is None:
-            raise _error_of_an_end(measuring.worker.ended)
-        self._allocator_bytes = limit_bytes
-        return limit_bytes
-
-    def _start_worker(self) -> _Measuring:
+    def _start_worker(self) -> _Started:
         self._workers += 1
         folder = self.request.folder / f"{self._workers:04d}"
         folder.mkdir(parents=True)
-        worker = self._open.enter_context(
+        life = contextlib.ExitStack()
+        worker = life.enter_context(
             watched(
                 self._job(),
                 AttemptDirectory(folder),
@@ -166,8 +220,7 @@ class Prober:
                 sleep=self.sleep,
             )
         )
-        self._measuring = _Measuring(worker, worker.events())
-        return self._measuring
+        return _Started(worker, worker.events(), life.close)
 
     def _job(self) -> Job:
         request = self.request
@@ -180,12 +233,56 @@ class Prober:
             work=TrialsJob(),
         )
 
-    def _stop_worker(self) -> None:
-        self._open.close()
-        self._measuring = None
+    def _stop(self, started: _Started | None) -> None:
+        if started is not None:
+            started.close()
+
+    # The report -----------------------------------------------------------------------------------------------------
+
+    def _report(self, search: BatchSearch, wall_seconds: float) -> ProbeReport:
+        holds = self.request.hint if self.request.hint and not search.hint_failed else None
+        trials = [*(holds.trials if holds else ()), *self._trials]
+        return ProbeReport(
+            workload=self.request.workload,
+            hardware=self.request.machine.model_dump(mode="json", exclude={"other_gpu_processes"}),
+            memory_limit_bytes=self.request.memory.limit_bytes,
+            allocator_limit_bytes=self._allocator_bytes if search.answer else 0,
+            limited_by=self.request.limited_by,
+            other_gpu_processes=_held_by_others(self.request.machine),
+            max_batch=self.request.max_batch,
+            largest_feasible_batch=search.answer,
+            recommended_batch=recommended_batch([t for t in trials if t.batch_size <= search.answer]),
+            rest_bytes=self._rest_bytes(),
+            memory_model=_memory_model(search),
+            trials=trials,
+            source="profile" if holds else "measured",
+            wall_seconds=wall_seconds,
+        )
 
 
-def _heard(measuring: _Measuring, what: Callable[[Event], T | None]) -> T | None:
+def _memory_model(search: BatchSearch) -> MemoryModelRecord | None:
+    model = search.model
+    if model is None:
+        return None
+    return MemoryModelRecord(
+        **dataclasses.asdict(model),
+        headroom_bytes=search.headroom_bytes(search.answer),
+        fragmentation=search.fragmentation,
+    )
+
+
+def _held_by_others(machine: Hardware) -> list[str]:
+    """Who else has memory of the GPU, in words."""
+    sizes = ((p, f", {format_size(p.bytes)}" if p.bytes else "") for p in machine.other_gpu_processes)
+    return [f"{process.name} (pid {process.pid}{size})" for process, size in sizes]
+
+
+def _tensors_bytes(budget: MemoryBudget) -> int:
+    """What a budget leaves for tensors, as far as it says."""
+    return budget.limit_bytes - (budget.rest_bytes or 0) - (budget.buffer_bytes if budget.device == "cpu" else 0)
+
+
+def _heard(measuring: _Started, what: Callable[[Event], T | None]) -> T | None:
     """The next thing of a kind that a worker says; None where it has ended without.
 
     Raises:

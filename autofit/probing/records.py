@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
 from autofit.process.messages import Trial
 from autofit.records import Record
-
-VERIFIED = "verified in a fresh process"
-"""The cause that a trial carries which ran the search's answer once more."""
 
 
 class Workload(Record):
@@ -28,17 +26,35 @@ class Workload(Record):
 
 
 class MemoryModelRecord(Record):
-    """Allocator bytes as a line over the batch: `base_bytes + bytes_per_image * batch`."""
+    """What a batch takes of the memory limit, as a line: `base_bytes + bytes_per_image * batch`.
+
+    On a CPU that is resident memory: tensors, image buffers and all else of the process, each measured. On a GPU it is
+    device memory. `max_relative_error` is the largest over the measured sizes, `headroom_bytes` what the search left
+    free below the limit at the answer, from how far its own predictions and repeated steps were off. `fragmentation` is
+    what the gaps in the allocator make of the tensors: 1.08 for 8 % more; the line has it in.
+    """
 
     base_bytes: float
     bytes_per_image: float
     max_relative_error: float
+    headroom_bytes: float = 0.0
+    fragmentation: float = 1.0
 
 
 class ProbeReport(Record):
     """The content of `probe.json`. `largest_feasible_batch` is 0 where not even one image fits.
 
-    `allocator_limit_bytes` is what of the limit is left for tensors; the trials' peaks run against that.
+    Attributes:
+        memory_limit_bytes: what `Trial.memory_bytes` runs against: on a CPU resident memory, on a GPU device memory.
+        allocator_limit_bytes: what of it was left for tensors in the process that verified the answer; 0 if none did.
+        limited_by: which limit that is, in a few words.
+        other_gpu_processes: who else held memory of the GPU, as `name (pid 7, 1.2 GB)`.
+        max_batch: the largest size of interest.
+        rest_bytes: on a CPU, what a process is given outside the allocator and the image buffers: the most that was
+            measured, and its spread; 0 where nothing was.
+        recommended_batch: the smallest within 5 % of the best images/s.
+        trials: in the order in which they were run; those of a saved profile first.
+        source: whether the answer was measured from nothing or predicted by a saved profile, and then verified.
     """
 
     schema_: Literal["autofit/probe/1"] = Field("autofit/probe/1", alias="schema")
@@ -47,14 +63,46 @@ class ProbeReport(Record):
     memory_limit_bytes: int
     allocator_limit_bytes: int = 0
     limited_by: str
+    other_gpu_processes: list[str] = Field(default_factory=list)
+    max_batch: int = 0
     largest_feasible_batch: int
     recommended_batch: int
+    rest_bytes: int = 0
     memory_model: MemoryModelRecord | None
     trials: list[Trial]
     source: Literal["measured", "profile"] = "measured"
     wall_seconds: float
 
-    @property
-    def tensors_limit_bytes(self) -> int:
-        """What the trials' peaks run against: the allocator's limit, or where it is not known, the whole."""
-        return self.allocator_limit_bytes or self.memory_limit_bytes
+
+class SweepFailure(Record):
+    """A workload of a sweep that could not be probed, and why: an error that is not memory."""
+
+    workload: Workload
+    cause: str
+
+
+class SweepReport(Record):
+    """Several probes on one machine, the fastest first; those of which not one image fits stand last."""
+
+    schema_: Literal["autofit/sweep/1"] = Field("autofit/sweep/1", alias="schema")
+    probes: list[ProbeReport]
+    failures: list[SweepFailure] = Field(default_factory=list)
+    wall_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a saved profile tells a probe before it begins: never an answer, only where to look for it.
+
+    Attributes:
+        trials: what was measured then, each with `saved` set; they carry the memory line and the speeds.
+        answer: the size to verify first, where the profile is of just this machine, workload and limit; else 0, and
+            the line through the trials says which.
+        rest_bytes: on a CPU, what a process took outside the allocator and the image buffers; 0 where not measured.
+        origin: where it comes from, in a few words, for the person who reads the report.
+    """
+
+    trials: tuple[Trial, ...]
+    answer: int
+    rest_bytes: int
+    origin: str

@@ -7,24 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from autofit.backbones import ModelSpec
-from autofit.process.messages import EpochEnd, OomEvent, QuarantinedImage, Trial, Verdict
+from autofit.process.messages import EpochEnd, MemoryBudget, OomEvent, QuarantinedImage, Trial, Verdict
 from autofit.records import Record
 from autofit.schedule import BatchSchedule
-
-
-class MemoryBudget(Record):
-    """What a worker may use.
-
-    On a CPU `limit_bytes` bounds the resident size of the worker and its children, and the allocator gets what
-    `rest_bytes` (everything outside the allocator, where it was measured before) leaves. On a GPU it bounds device
-    memory. `is_given` is false where the limit is only what the machine has.
-    """
-
-    device: Literal["cpu", "gpu"]
-    limit_bytes: int
-    is_given: bool
-    rest_bytes: int | None = None
-    buffer_bytes: int = 256 * 2**20
 
 
 class ModelSource(Record):

@@ -104,20 +104,67 @@ class EpochEnd(Record):
     metrics: dict[str, float]
 
 
+class MemoryBudget(Record):
+    """What a worker may use.
+
+    On a CPU `limit_bytes` bounds the resident size of the worker and its children, and the allocator gets what
+    `rest_bytes` (everything outside the allocator but the image buffers, where it was measured before) and the buffers
+    leave. On a GPU it bounds device memory. `is_given` is false where the limit is only what the machine has.
+    """
+
+    device: Literal["cpu", "gpu"]
+    limit_bytes: int
+    is_given: bool
+    rest_bytes: int | None = None
+    buffer_bytes: int = 256 * 2**20
+
+
 class Trial(Record):
-    """One measured size. `peak_bytes` is the allocator's peak, `host_bytes` the process's resident size at the end."""
+    """One measured size.
+
+    Attributes:
+        batch_size: images on the device at once.
+        verdict: how it ended.
+        peak_bytes: the allocator's peak.
+        extent_bytes: on a CPU, what of the allocator's region was in use after the first step: the peak, and what
+            fragmentation adds to it. 0 where it is not known, as on a GPU.
+        spread_bytes: how far the peaks of its steps lay apart.
+        rest_bytes: on a CPU, resident memory outside the allocator, with the image buffers. 0 on a GPU.
+        host_bytes: the process's resident size at the end, and its children's.
+        step_seconds: median time of a training step.
+        images_per_second: what that makes.
+        fresh: it was the first in its process, so nothing before it can have helped or hindered.
+        saved: it was not run now: it comes from a saved profile.
+        cause: why it did not fit.
+    """
 
     batch_size: int = Field(ge=1)
     verdict: Verdict
     peak_bytes: int = Field(default=0, ge=0)
+    extent_bytes: int = Field(default=0, ge=0)
+    spread_bytes: int = Field(default=0, ge=0)
+    rest_bytes: int = Field(default=0, ge=0)
     host_bytes: int = Field(default=0, ge=0)
     step_seconds: float = Field(default=0.0, ge=0)
     images_per_second: float = Field(default=0.0, ge=0)
+    fresh: bool = False
+    saved: bool = False
     cause: str = ""
+
+    @property
+    def memory_bytes(self) -> int:
+        """What this size takes of the memory limit: of the device's memory, on a CPU of resident memory; 0: unknown."""
+        return max(self.peak_bytes, self.extent_bytes) + self.rest_bytes if self.peak_bytes else 0
 
 
 class Request(Record):
-    """One line from the parent to its worker: run a trial of this size, or commit and leave for this reason."""
+    """One line from the parent to its worker: run a trial, or commit and leave for this reason.
+
+    `steps` is the least number of whole steps in the trial. The first trial's `memory` is the process's budget, which
+    can be set only once.
+    """
 
     trial: int | None = None
+    steps: int = 2
+    memory: MemoryBudget | None = None
     leave: Literal["interrupted", "yielded"] | None = None

@@ -1,60 +1,34 @@
-"""Plots of a probe and of a history, as PNG for files and as SVG for a page.
+"""Plots of a probe, a sweep and a history: what is drawn; how it looks stands in `drawing`.
 
-matplotlib is imported inside functions (it takes a second) and used through `Figure`, never through pyplot: a notebook
-keeps its own figures, backend and style.
+matplotlib is imported inside functions: it takes a second.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from autofit.probing.records import ProbeReport
+from autofit.probing.records import ProbeReport, SweepReport
 from autofit.process.messages import Trial, Verdict
 from autofit.records import write_atomically
+from autofit.report.drawing import BLUE, INK, ORANGE, RED, canvas, png
 from autofit.report.history import History, accuracy_name, best_epoch, finished_epochs
-from autofit.report.text import is_linear, ordered_trials, workload_words
-from autofit.report.words import OUT_OF_MEMORY
+from autofit.report.probe_text import is_linear, limit_name, ordered_trials, workload_words
+from autofit.report.sweep_plot import sweep_figure
+from autofit.report.sweep_text import sweep_title
+from autofit.report.words import OUT_OF_MEMORY, bytes_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#24292f"
-BLUE, ORANGE, RED = "#3a7fc1", "#d5822a", "#d1483f"  # told apart on white and on black
-DOTS_PER_INCH = 150
+__all__ = ["history_figure", "history_plot", "probe_figure", "probe_plot", "sweep_figure", "sweep_plot"]
+
 GIGABYTE = 1e9
 LINE_BEYOND_LIMIT = 1.05  # the fitted line ends just above the limit, below the legend
-
-STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones as str
-    "font.family": "DejaVu Sans",  # comes with matplotlib
-    "font.size": 10,
-    "text.usetex": False,
-    "text.parse_math": False,  # a name with two dollar signs is no formula
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": INK,
-    "grid.alpha": 0.12,
-    "grid.linestyle": "-",
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5,
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "autofit",  # the same figure gives the same page
-}
+MOST_TICKS = 7
 
 
 def probe_plot(report: ProbeReport, path: Path) -> None:
@@ -63,7 +37,16 @@ def probe_plot(report: ProbeReport, path: Path) -> None:
     Raises:
         OSError: it cannot be written there.
     """
-    write_atomically(path, _png(probe_figure(report, workload_words(report.workload))))
+    write_atomically(path, png(probe_figure(report, workload_words(report.workload))))
+
+
+def sweep_plot(report: SweepReport, path: Path) -> None:
+    """Write a PNG of what each network of a sweep can do, in place of what was there.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    write_atomically(path, png(sweep_figure(report, sweep_title(report))))
 
 
 def history_plot(history: History, target: Path | BinaryIO) -> None:
@@ -72,7 +55,7 @@ def history_plot(history: History, target: Path | BinaryIO) -> None:
     Raises:
         OSError: it cannot be written there.
     """
-    image = _png(history_figure(history))
+    image = png(history_figure(history))
     if isinstance(target, Path):
         write_atomically(target, image)
     else:
@@ -81,7 +64,7 @@ def history_plot(history: History, target: Path | BinaryIO) -> None:
 
 def probe_figure(report: ProbeReport, title: str) -> Figure:
     """Two panels: memory with the limit, the fitted line and what failed; images a second."""
-    with _figure(title, panels=2) as (figure, (memory, speed)):
+    with canvas(title, panels=2) as (figure, (memory, speed)):
         _draw_memory(memory, report)
         _draw_speed(speed, report)
     return figure
@@ -90,68 +73,60 @@ def probe_figure(report: ProbeReport, title: str) -> Figure:
 def history_figure(history: History) -> Figure:
     """Loss and, where there is one, accuracy over the epochs, counted from one."""
     names = [name for name in ("loss", accuracy_name(history)) if name]
-    with _figure("", panels=len(names)) as (figure, panels):
+    with canvas("", panels=len(names)) as (figure, panels):
         for axes, name in zip(panels, names, strict=True):
             _draw_metric(axes, name, history)
     return figure
 
 
-def svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element for a page: see-through, its ink the colour of the text around it."""
-    buffer = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with _style():
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    text = buffer.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor")
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    with _style():
-        figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white")
-    return buffer.getvalue()
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Our style, whatever style the user has set, and theirs again afterwards."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(STYLE):
-        yield
-
-
-@contextmanager
-def _figure(title: str, panels: int) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure with panels side by side; drawn on in our style, since artists take it when they are made."""
-    from matplotlib.figure import Figure
-
-    with _style():
-        figure = Figure(figsize=(4.8 * panels, 3.6), layout="constrained")
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)
-        yield figure, list(figure.subplots(1, panels, squeeze=False)[0])
-
-
 def _draw_memory(axes: Axes, report: ProbeReport) -> None:
-    """Measured peaks, the line through them and the limit; a size that failed is a cross at the limit it ran into.
-
-    Peaks are of tensors, so the limit is what is left for tensors.
-    """
-    limit = report.tensors_limit_bytes / GIGABYTE
+    """What each size took, the line through it and the limit; a size that ran out is a cross at the limit."""
+    limit = report.memory_limit_bytes / GIGABYTE
     fits, failed = _trials(report)
-    axes.set(title="Peak memory", xlabel="Images at once", ylabel="GB")
-    axes.axhline(limit, color=RED, linewidth=1.2, linestyle=(0, (5, 3)), label=f"limit for tensors, {limit:.2f} GB")
+    known = [trial for trial in fits if trial.memory_bytes]
+    axes.set(title=f"Memory, limited by {limit_name(report)}", xlabel="Images at once", ylabel="GB")
+    axes.axhline(
+        limit, color=RED, linewidth=1.2, linestyle=(0, (5, 3)), label=f"limit, {bytes_words(limit * GIGABYTE)}"
+    )
+    _draw_headroom(axes, report)
     _draw_fitted_line(axes, report)
-    sizes, peaks = [t.batch_size for t in fits], [t.peak_bytes / GIGABYTE for t in fits]
-    axes.plot(sizes, peaks, "o", color=BLUE, label="measured")
+    _draw_points(axes, known, [trial.memory_bytes / GIGABYTE for trial in known])
     if failed:
-        heights = [limit if t.verdict in OUT_OF_MEMORY else t.peak_bytes / GIGABYTE for t in failed]
+        heights = [_failed_height(trial, report) / GIGABYTE for trial in failed]
         axes.plot([t.batch_size for t in failed], heights, "x", color=RED, markersize=8, mew=2, label="failed")
-    axes.set_xlim(left=0)
-    axes.set_ylim(0, 1.35 * max([limit, *peaks]) or 1.0)  # room for the legend above the limit
+    axes.set_xlim(0, 1.05 * max((t.batch_size for t in report.trials), default=1))
+    rows = math.ceil(len(axes.get_legend_handles_labels()[0]) / 2)
+    highest = max([limit, *(trial.memory_bytes / GIGABYTE for trial in known)])
+    axes.set_ylim(0, (1.17 + 0.09 * rows) * highest or 1.0)  # room for the legend above the limit
     axes.legend(loc="upper left", ncols=2)
+    axes.grid(visible=False, axis="x")
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1.02 * highest])  # no line behind the legend
+    _count_in_whole_images(axes)
+
+
+def _failed_height(trial: Trial, report: ProbeReport) -> float:
+    """Where a failed size stands: at the limit that it ran into, else where it was, or would be by the fitted line."""
+    model = report.memory_model
+    if trial.verdict in OUT_OF_MEMORY:
+        return float(report.memory_limit_bytes)
+    predicted = model.base_bytes + model.bytes_per_image * trial.batch_size if model and is_linear(model) else 0.0
+    return trial.memory_bytes or predicted
+
+
+def _draw_points(axes: Axes, trials: Sequence[Trial], heights: Sequence[float]) -> None:
+    """A dot for each size; a ring where it comes from a saved profile."""
+    for label, saved, face in (("measured", False, BLUE), ("saved", True, "none")):
+        points = [(t.batch_size, height) for t, height in zip(trials, heights, strict=True) if t.saved is saved]
+        if points:
+            axes.plot(*zip(*points, strict=True), "o", color=BLUE, markerfacecolor=face, mew=1.3, label=label)
+
+
+def _draw_headroom(axes: Axes, report: ProbeReport) -> None:
+    headroom = report.memory_model.headroom_bytes if report.memory_model else 0.0
+    if headroom:
+        limit = report.memory_limit_bytes
+        band = (limit - headroom) / GIGABYTE, limit / GIGABYTE
+        axes.axhspan(*band, color=RED, alpha=0.18, linewidth=0, label=f"headroom, {bytes_words(headroom)}")
 
 
 def _draw_fitted_line(axes: Axes, report: ProbeReport) -> None:
@@ -159,27 +134,59 @@ def _draw_fitted_line(axes: Axes, report: ProbeReport) -> None:
     if model is None or not report.trials or not is_linear(model):
         return
     largest = max(trial.batch_size for trial in report.trials)
-    room_bytes = LINE_BEYOND_LIMIT * report.tensors_limit_bytes - model.base_bytes
+    room_bytes = LINE_BEYOND_LIMIT * report.memory_limit_bytes - model.base_bytes
     ends = [0.0, min(largest, max(room_bytes, 0.0) / max(model.bytes_per_image, 1.0))]
     fitted = [(model.base_bytes + model.bytes_per_image * size) / GIGABYTE for size in ends]
-    axes.plot(ends, fitted, color=BLUE, alpha=0.5, linewidth=1.2, label="fitted line")
+    axes.plot(ends, fitted, color=BLUE, alpha=0.6, linewidth=1.2, label="fitted line")
+
+
+def _count_in_whole_images(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=MOST_TICKS, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
 
 
 def _draw_speed(axes: Axes, report: ProbeReport) -> None:
     """Images a second over a scale that doubles: sizes are tried by doubling."""
+    axes.set(title="Speed", xlabel="Images at once", ylabel="images/s")
+    timed = [trial for trial in _trials(report)[0] if trial.images_per_second > 0]
+    if not timed:
+        axes.text(0.5, 0.5, "no size fits: nothing was timed", ha="center", transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
+        return
+    best = {trial.batch_size: trial.images_per_second for trial in sorted(timed, key=lambda t: t.images_per_second)}
+    sizes = sorted(best)
+    _scale_by_doubling(axes, sizes)
+    axes.plot(sizes, [best[size] for size in sizes], color=BLUE, alpha=0.6, linewidth=1.2)
+    if speed := best.get(report.recommended_batch):
+        label = f"recommended, {report.recommended_batch:,}"
+        axes.plot(
+            report.recommended_batch,
+            speed,
+            "o",
+            color=ORANGE,
+            markersize=11,
+            markerfacecolor="none",
+            mew=2.2,
+            label=label,
+        )
+    _draw_points(axes, timed, [trial.images_per_second for trial in timed])
+    axes.set_ylim(0, 1.1 * max(best.values()))
+    axes.legend(loc="lower right")
+
+
+def _scale_by_doubling(axes: Axes, sizes: Sequence[int]) -> None:
+    """Ticks at powers of two, at most so many that they do not run into each other, with one on either side."""
     from matplotlib.ticker import NullLocator
 
-    timed = [trial for trial in _trials(report)[0] if trial.images_per_second > 0]
-    axes.set(title="Speed", xlabel="Images at once", ylabel="images/s")
+    low, high = math.floor(math.log2(min(sizes))), max(math.ceil(math.log2(max(sizes))), 1)
+    apart = math.ceil((high - low + 1) / MOST_TICKS)
     axes.set_xscale("log", base=2)
-    axes.plot([t.batch_size for t in timed], [t.images_per_second for t in timed], "o-", color=BLUE)
-    recommended = [trial for trial in timed if trial.batch_size == report.recommended_batch]
-    for trial in recommended[:1]:  # the second is its verification
-        axes.plot(trial.batch_size, trial.images_per_second, "o", color=ORANGE, markersize=10, label="recommended")
-        axes.legend(loc="lower right")
-    axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
+    axes.set_xlim(2 ** (low - 0.3), 2 ** (high + 0.3))
+    axes.set_xticks([2**power for power in range(low, high + 1, apart)])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(0, 1.1 * max((t.images_per_second for t in timed), default=1.0))
+    axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
 
 
 def _trials(report: ProbeReport) -> tuple[list[Trial], list[Trial]]:

@@ -241,7 +241,7 @@ def progress_view(stream: TextIO | None = None, *, quiet: bool = False) -> Progr
         return ProgressView(target)
     if display:
         return NotebookView(target, display)
-    return LiveView(target, Console(file=target)) if _can_redraw(target) else PlainView(target)
+    return LiveView(target, Console(file=target)) if can_redraw(target) else PlainView(target)
 
 
 def notebook_display() -> Callable[..., Any] | None:
@@ -257,7 +257,7 @@ def notebook_display() -> Callable[..., Any] | None:
     return display
 
 
-def _can_redraw(stream: TextIO) -> bool:
+def can_redraw(stream: TextIO) -> bool:
     """Whether it is a terminal that can move its cursor and show a bar's characters."""
     utf8 = (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
     return utf8 and stream.isatty() and not Console(file=stream).is_dumb_terminal

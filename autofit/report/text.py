@@ -1,4 +1,4 @@
-"""From records to words: what a person reads in a terminal, a log or a page. Pure."""
+"""From a run's record to words: what a person reads in a terminal, a log or a page. Pure."""
 
 from __future__ import annotations
 
@@ -7,24 +7,16 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
-from autofit.probing.records import VERIFIED, MemoryModelRecord, ProbeReport, Workload
-from autofit.process.messages import OomEvent, QuarantinedImage, Trial, Verdict
+from autofit.process.messages import OomEvent, QuarantinedImage, Verdict
 from autofit.report.history import best_epoch, best_figures, finished_epochs
 from autofit.report.words import (
     OUT_OF_MEMORY,
     attempt_words,
-    bar,
-    bytes_words,
     count_of,
     duration_words,
     metric_words,
     place,
     printable,
-    trial_words,
 )
 from autofit.result import ResultRecord
 
@@ -179,135 +171,3 @@ def before_resuming(result: ResultRecord) -> str:
     if verdict is Verdict.STORAGE:
         return "Make room on the disk first. "
     return "Put right what is named above first. " if verdict else ""
-
-
-def workload_words(workload: Workload) -> str:
-    """What was probed, as `MobileNetV2 at 160 x 160, head trainable, imagenet weights`."""
-    height, width = workload.image_size
-    part = "all layers" if workload.trainable == "all" else "head"
-    weights = "random" if workload.weights == "none" else workload.weights
-    return printable(f"{workload.backbone} at {height} x {width}, {part} trainable, {weights} weights")
-
-
-def fastest_trial(report: ProbeReport) -> Trial | None:
-    """The feasible trial with the most images a second; None where none was timed."""
-    timed = [trial for trial in report.trials if trial.verdict is Verdict.FITS and trial.images_per_second > 0]
-    return max(timed, key=lambda trial: trial.images_per_second, default=None)
-
-
-def ordered_trials(report: ProbeReport) -> list[Trial]:
-    """The trials by size; those of one size in the order they ran."""
-    return sorted(report.trials, key=lambda trial: trial.batch_size)
-
-
-def probe_lines(report: ProbeReport) -> list[tuple[str, str]]:
-    """What a probe found: a name and what there is to say, each."""
-    largest = report.largest_feasible_batch
-    found = [("Largest that fits", f"{largest:,}"), ("Recommended", _why_recommended(report))]
-    nothing = [("Result", "not even one image fits: take a smaller image size or a smaller backbone")]
-    return [
-        *(found if largest else nothing),
-        ("Limited by", _limit_words(report)),
-        *_memory_line(report),
-        ("Time", _probe_time(report)),
-    ]
-
-
-def _limit_words(report: ProbeReport) -> str:
-    """The limit as it was given or found, and what of it is left for tensors."""
-    limit, tensors = report.memory_limit_bytes, report.tensors_limit_bytes
-    left = f"; {bytes_words(tensors)} of it left for tensors" if tensors < limit else ""
-    return f"{printable(report.limited_by.replace('_', ' '))}, {bytes_words(limit)}{left}"
-
-
-def _why_recommended(report: ProbeReport) -> str:
-    fastest = fastest_trial(report)
-    if fastest is None:
-        return f"{report.recommended_batch:,}"
-    if fastest.batch_size == report.recommended_batch:
-        return f"{report.recommended_batch:,}, the fastest ({fastest.images_per_second:,.0f} images/s)"
-    best = f"{fastest.images_per_second:,.0f} images/s at {fastest.batch_size:,}"
-    return f"{report.recommended_batch:,}, the smallest within 5 % of the fastest ({best})"
-
-
-def _memory_line(report: ProbeReport) -> list[tuple[str, str]]:
-    model = report.memory_model
-    if model is None:
-        return []
-    image = f"{bytes_words(model.bytes_per_image)} an image"
-    if not is_linear(model):
-        return [("Memory", f"not linear in the batch here; about {image} at the largest sizes")]
-    base = bytes_words(abs(model.base_bytes))
-    line = f"{base} + {image}" if model.base_bytes >= 0 else f"{image}, less {base}"
-    return [("Memory", f"{line}; off by {100 * model.max_relative_error:.1f} % at most")]
-
-
-def is_linear(model: MemoryModelRecord) -> bool:
-    """Whether the fitted line says anything of the sizes tried; one that misses a peak by all of it does not."""
-    return model.max_relative_error <= 1.0
-
-
-def _probe_time(report: ProbeReport) -> str:
-    how = "known from a saved profile" if report.source == "profile" else count_of(len(report.trials), "trial")
-    return f"{duration_words(report.wall_seconds)}, {how}"
-
-
-def noted_trial(trial: Trial, report: ProbeReport) -> str:
-    """A trial's verdict, and what it is to the report: `fits, verified, largest`.
-
-    A size may have run twice, to be measured and to be verified: the first is marked recommended, the last largest.
-    """
-    if trial.verdict is not Verdict.FITS:
-        return trial_words(trial)
-    runs = [t for t in report.trials if t.verdict is Verdict.FITS and t.batch_size == trial.batch_size]
-    notes = {
-        "verified": trial.cause == VERIFIED,
-        "largest": trial.batch_size == report.largest_feasible_batch and trial is runs[-1],
-        "recommended": trial.batch_size == report.recommended_batch and trial is runs[0],
-    }
-    return ", ".join([trial_words(trial), *(note for note, holds in notes.items() if holds)])
-
-
-def shown_memory(trial: Trial) -> str:
-    """A trial's peak, where it is what the size needs: one that ran out of memory had only come so far."""
-    return bytes_words(trial.peak_bytes) if trial.peak_bytes and trial.verdict not in OUT_OF_MEMORY else ""
-
-
-def probe_table(report: ProbeReport) -> Table:
-    """The trials as a table for a terminal 80 columns wide; `probe_lines` say what was found."""
-    title = Text(workload_words(report.workload), style="bold not italic")
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Batch", justify="right", no_wrap=True)
-    for header in ("Verdict", f"Memory of {bytes_words(report.tensors_limit_bytes)}", "Images/s"):
-        table.add_column(header, no_wrap=True)
-    for trial in ordered_trials(report):
-        table.add_row(*_table_row(trial, report))
-    return table
-
-
-def _table_row(trial: Trial, report: ProbeReport) -> list[Text]:
-    fits = trial.verdict is Verdict.FITS
-    top = fastest_trial(report)
-    filled, speed = trial.peak_bytes / max(report.tensors_limit_bytes, 1), trial.images_per_second
-    return [
-        Text(f"{trial.batch_size:,}", style="bold"),
-        Text(noted_trial(trial, report), style="green" if fits else "red"),
-        Text(f"{bar(filled)} {shown_memory(trial):>8}" if shown_memory(trial) else ""),
-        Text(f"{bar(speed / top.images_per_second)} {speed:>6,.0f}" if fits and speed and top else ""),
-    ]
-
-
-def probe_text(report: ProbeReport) -> str:
-    """A probe as plain lines, ASCII but for names, for a log or a pipe."""
-    rows = [
-        ("batch", "verdict", "memory", "images/s"),
-        *(_plain_row(trial, report) for trial in ordered_trials(report)),
-    ]
-    table = [f"{batch:>6}  {verdict:<26}  {memory:>8}  {speed:>8}".rstrip() for batch, verdict, memory, speed in rows]
-    facts = [f"{name + ':':<18} {value}" for name, value in probe_lines(report)]
-    return "\n".join([workload_words(report.workload), "", *([*table, ""] if report.trials else []), *facts])
-
-
-def _plain_row(trial: Trial, report: ProbeReport) -> tuple[str, str, str, str]:
-    speed = f"{trial.images_per_second:,.0f}" if trial.images_per_second else ""
-    return f"{trial.batch_size:,}", noted_trial(trial, report), shown_memory(trial), speed

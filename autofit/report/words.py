@@ -5,10 +5,17 @@ Records count epochs, steps and the like from zero; people read them from one.
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable
+
 from autofit.process.messages import OomEvent, Phase, Trial, Verdict
 from autofit.result import AttemptRecord
 
+COLUMNS = 80
+TABLE_COLUMNS = COLUMNS - 2  # the edges of a table in a terminal take two
+NAME_CELLS = 18
 BAR_CELLS = 12
+BLOCKS, ASCII_MARKS = "█░", "#."
 OUT_OF_MEMORY = {Verdict.DEVICE_OOM, Verdict.HOST_OOM}
 
 TRIAL_WORDS = {
@@ -51,8 +58,15 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
 
 
 def bytes_words(size_bytes: float) -> str:
-    """Bytes as `1.41 GB` or `85 MB`; GB is 10^9 bytes."""
-    return f"{size_bytes / 1e9:.2f} GB" if abs(size_bytes) >= 1e8 else f"{size_bytes / 1e6:.3g} MB"  # noqa: PLR2004
+    """Bytes as `1.41 GB`, `141.2 GB` or `85 MB`, eight columns at most below a terabyte; GB is 10^9 bytes."""
+    if abs(size_bytes) >= 1e8:  # noqa: PLR2004
+        return f"{size_bytes / 1e9:.{1 if abs(size_bytes) >= 99.995e9 else 2}f} GB"  # noqa: PLR2004
+    return f"{size_bytes / 1e6:.3g} MB"
+
+
+def speed_words(images_per_second: float) -> str:
+    """Images a second, to a tenth where they are few: a large network on a CPU runs five."""
+    return f"{images_per_second:,.{1 if images_per_second < 9.95 else 0}f}"  # noqa: PLR2004
 
 
 def duration_words(seconds: float) -> str:
@@ -72,10 +86,27 @@ def metric_words(value: float) -> str:
     return f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:.3f}"  # noqa: PLR2004
 
 
-def bar(share: float, cells: int = BAR_CELLS) -> str:
-    """A bar filled by a share from 0 to 1; told from its rest without colour."""
-    filled = round(min(max(share, 0.0), 1.0) * cells)
-    return "█" * filled + "░" * (cells - filled)
+def bar(share: float, cells: int = BAR_CELLS, marks: str = BLOCKS) -> str:
+    """A bar filled by a share from 0 to 1; told from its rest without colour, and never empty for more than 0.
+
+    `marks` are one for full and one for empty.
+    """
+    filled = max(round(min(max(share, 0.0), 1.0) * cells), 1 if share > 0 else 0)
+    return marks[0] * filled + marks[1] * (cells - filled)
+
+
+def fact_lines(facts: Iterable[tuple[str, str]], columns: int = COLUMNS) -> list[str]:
+    """Names, and what there is to say of each, as lines; what is too long for one goes on below itself."""
+    return [
+        line
+        for name, value in facts
+        for line in textwrap.wrap(
+            f"{name + ':':<{NAME_CELLS}} {value}",
+            max(columns, 2 * NAME_CELLS),
+            subsequent_indent=" " * (NAME_CELLS + 1),
+            break_on_hyphens=False,
+        )
+    ]
 
 
 def place(event: OomEvent) -> str:

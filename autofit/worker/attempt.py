@@ -67,27 +67,50 @@ def _work(
     job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
 ) -> str | None:
     environment.before_import(job.memory.device)
-    trains = job.source.spec.trainable if job.source else "head"
-    allocator_bytes = environment.limit_allocator(job.memory, trains)
-    heartbeat.event(Event(allocator_bytes=allocator_bytes))
-
+    environment.import_keras(isolated=job.isolated)
+    if isinstance(job.work, TrialsJob):
+        _try_sizes(job, heartbeat, requests, load_payload)
+        return None
+    _limit_allocator(job, heartbeat)
     if isinstance(job.work, PredictJob):
         from autofit.worker.predict import predict  # noqa: PLC0415 - Keras only after the environment is set
 
         predict(job, job.work, attempt, heartbeat)
         return None
-    from autofit.worker.session import open_session  # noqa: PLC0415 - as above
+    session, payload = _open_session(job, heartbeat, load_payload)
+    return _train(job, job.work, session, heartbeat, requests, payload)
+
+
+def _limit_allocator(job: Job, heartbeat: Heartbeat) -> None:
+    trains = job.source.spec.trainable if job.source else "head"
+    heartbeat.event(Event(allocator_bytes=environment.limit_allocator(job.memory, trains)))
+
+
+def _open_session(job: Job, heartbeat: Heartbeat, load_payload: LoadPayload) -> tuple[Session, Payload | None]:
+    from autofit.worker.session import open_session  # noqa: PLC0415 - Keras only after the environment is set
 
     sys.path.extend(path for path in job.import_paths if path not in sys.path)  # a payload may name modules there
     payload = load_payload()
     session = open_session(job, payload, heartbeat)
     heartbeat.phase(Phase.TRACE)
-    if isinstance(job.work, TrialsJob):
-        from autofit.worker.trial import run_trials  # noqa: PLC0415 - as above
+    return session, payload
 
-        run_trials(job, session, heartbeat, requests)
-        return None
-    return _train(job, job.work, session, heartbeat, requests, payload)
+
+def _try_sizes(job: Job, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload) -> None:
+    """Import what is needed, wait for the first size and its budget, and run the trials.
+
+    The budget of a trial depends on its size, and a process has only one: so a worker may be started ahead of time, and
+    needs the device only when it is asked for something.
+    """
+    from autofit.worker.trial import run_trials  # noqa: PLC0415 - as above
+
+    first = requests.get()
+    if first is None or first.trial is None:
+        return
+    job = job.model_copy(update={"memory": first.memory or job.memory})
+    _limit_allocator(job, heartbeat)
+    session, _ = _open_session(job, heartbeat, load_payload)
+    run_trials(job, session, heartbeat, requests, first)
 
 
 def _train(

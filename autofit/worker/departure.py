@@ -6,11 +6,12 @@ import queue
 import time
 from typing import Literal
 
-from autofit.process.job import Event, MemoryBudget
+from autofit.process.job import Event
+from autofit.process.messages import MemoryBudget
 from autofit.worker.control import Requests
 from autofit.worker.endings import LeaveError
-from autofit.worker.heartbeat import Heartbeat, resident_bytes
-from autofit.worker.session import peak_bytes
+from autofit.worker.heartbeat import Heartbeat
+from autofit.worker.memory import extent_bytes, peak_bytes, resident_bytes
 
 Why = tuple[Literal["interrupted", "yielded"], str]
 
@@ -43,8 +44,11 @@ class Departure:
         raise LeaveError(*(self._why or ("interrupted", "asked to stop")))
 
     def measure_rest(self) -> int:
-        """Measure and note what this process needs outside the allocator, in bytes: the next attempt's budget."""
-        rest = resident_bytes() - peak_bytes(self._device)
+        """Measure and note what this process needs outside the allocator, in bytes: the next attempt's budget.
+
+        With the images that are loaded just now: what is too much by them is room to grow.
+        """
+        rest = resident_bytes() - (extent_bytes() or peak_bytes(self._device))
         self._heartbeat.event(Event(rest_bytes=max(rest, 1)))
         return rest
 

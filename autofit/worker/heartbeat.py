@@ -15,25 +15,12 @@ import psutil
 from autofit.process.job import Event
 from autofit.process.messages import MemorySample, Phase, Progress
 from autofit.run_directory import AttemptDirectory
+from autofit.worker.memory import children_bytes
 
 LINE_EVERY_SECONDS = 0.25
 SAMPLE_BYTES = 96
 CHILDREN_EVERY_SAMPLES = 20
 """To find children, all processes of the machine are looked at: too much for every sample."""
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process and its children, in bytes."""
-    me = psutil.Process()
-    return int(me.memory_info().rss) + _children_bytes(me)
-
-
-def _children_bytes(me: psutil.Process) -> int:
-    total = 0
-    for child in me.children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # it has just ended
-            total += int(child.memory_info().rss)
-    return total
 
 
 class Heartbeat:
@@ -118,7 +105,7 @@ class Heartbeat:
 
     def _take_sample(self) -> None:
         if self._samples % CHILDREN_EVERY_SAMPLES == 0:
-            self._children_bytes = _children_bytes(self._me)
+            self._children_bytes = children_bytes(self._me)
         self._samples += 1
         self.host_bytes = int(self._me.memory_info().rss) + self._children_bytes
         self._sample = MemorySample(device_bytes=self.device_bytes(), host_bytes=self.host_bytes)

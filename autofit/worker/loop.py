@@ -7,6 +7,7 @@ one, and repeat a batch that ran out of memory. Callbacks see one `on_train_begi
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,9 +84,11 @@ class TrainingLoop:
 
     def run(self) -> str:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
-        threads, buffer_bytes = self._plan.threads, self._job.memory.buffer_bytes
         size = self._job.source.spec.image_size if self._job.source else (0, 0)
-        with BatchLoader(self._index.path, size, threads=threads, buffer_bytes=buffer_bytes) as loader:
+        ahead_bytes = self._job.memory.buffer_bytes - self._plan.schedule.largest * math.prod(size) * 3
+        with BatchLoader(
+            self._index.path, size, threads=self._plan.threads, buffer_bytes=max(1, ahead_bytes)
+        ) as loader:
             self._callbacks.on_train_begin()
             self._take_up()
             while self._goes_on():

@@ -16,8 +16,9 @@ from autofit.schedule import batch_bounds
 from autofit.worker.environment import device_name
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.loader import BatchLoader
+from autofit.worker.memory import device_bytes_reader
 from autofit.worker.microbatch import MicroBatcher, Shrink
-from autofit.worker.session import aligned, device_bytes_reader
+from autofit.worker.session import aligned
 from autofit.worker.steps import compile_forward
 
 Forward = Callable[[np.ndarray], Any]

@@ -21,6 +21,7 @@ from autofit.process.launch import Payload
 from autofit.process.messages import Phase
 from autofit.worker.environment import device_name
 from autofit.worker.heartbeat import Heartbeat
+from autofit.worker.memory import device_bytes_reader
 from autofit.worker.microbatch import MicroBatcher
 from autofit.worker.model import BuiltModel, build, build_from_function
 from autofit.worker.networks import Network, SplitNetwork, WholeNetwork, slices_decide
@@ -84,7 +85,9 @@ class Session:
 
         def one_slice(start: int, stop: int) -> None:
             nonlocal values
-            values = self.evaluate_step(aligned(images[start:stop]), labels[start:stop], values)
+            part = aligned(images[start:stop])
+            inputs = part if self.extract is None else self.extract(part)
+            values = self.evaluate_step(inputs, labels[start:stop], values)
 
         micro.slices(len(images), one_slice)
         return values
@@ -123,14 +126,16 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
     heartbeat.phase(Phase.BUILD)
     built = _build(source, job.import_paths, payload, heartbeat)
     network, spec = _network(built, source.spec.image_size)
+    extracts = built.frozen and built.features is not None
     objective = make_objective(built.model, source, compiled=built.compiled)
     return Session(
         built=built,
         objective=objective,
         network=network,
         train_step=TrainStep(network, objective, spec),
-        evaluate_step=EvaluateStep(built.model, objective),
-        extract=compile_forward(built.features) if built.frozen and built.features is not None else None,
+        # a frozen backbone is traced once, for training and for validation
+        evaluate_step=EvaluateStep(built.head if extracts else built.model, objective, spec),
+        extract=compile_forward(built.features) if extracts else None,
         micro_decides=None if built.frozen else slices_decide(built.model, network),
     )
 
@@ -162,34 +167,6 @@ def _network(built: BuiltModel, image_size: tuple[int, int]) -> tuple[Network, t
         width = int(built.head.input_shape[-1])
         return SplitNetwork(None, built.head, built.head_layers), tf.TensorSpec((None, width), tf.float32)
     return SplitNetwork(built.features, built.head, built.head_layers), images
-
-
-def device_bytes_reader(device: str) -> Callable[[], int]:
-    """A function that reads the allocator's current bytes; 0 where TensorFlow keeps no statistics."""
-
-    def read() -> int:
-        try:
-            return int(tf.config.experimental.get_memory_info(device)["current"])
-        except (ValueError, tf.errors.OpError):
-            return 0
-
-    return read
-
-
-def peak_bytes(device: str) -> int:
-    """The allocator's peak since the last reset; 0 where TensorFlow keeps no statistics."""
-    try:
-        return int(tf.config.experimental.get_memory_info(device)["peak"])
-    except (ValueError, tf.errors.OpError):
-        return 0
-
-
-def reset_peak(device: str) -> None:
-    """Start the allocator's peak from what is in use now."""
-    try:
-        tf.config.experimental.reset_memory_stats(device)
-    except (ValueError, tf.errors.OpError):
-        return
 
 
 def forget() -> None:

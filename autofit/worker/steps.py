@@ -147,28 +147,30 @@ def _current(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -
 
 
 class EvaluateStep:
-    """Loss and metrics of a slice, added to values that are passed in and out: repeating a slice counts it once."""
+    """Loss and metrics of a slice, added to values that are passed in and out: repeating a slice counts it once.
 
-    def __init__(self, model: keras.Model, objective: Objective) -> None:
+    `inputs` are what `model` takes, as `inputs_spec` says: uint8 images `(n, height, width, 3)`, or features `(n, d)`.
+    """
+
+    def __init__(self, model: keras.Model, objective: Objective, inputs_spec: tf.TensorSpec) -> None:
         self._model = model
         self._objective = objective
-        height, width = model.input_shape[1:3]
         self.variables = [*objective.loss.variables, *objective.metric_variables]
         signature = [
-            tf.TensorSpec((None, height, width, 3), tf.uint8),
+            inputs_spec,
             tf.TensorSpec((None,), tf.int64),
             [tf.TensorSpec(v.shape, v.dtype) for v in self.variables],
         ]
         self._run = tf.function(self._run_eagerly, input_signature=signature, autograph=False)
 
-    def __call__(self, images: np.ndarray, labels: np.ndarray, values: list[tf.Tensor]) -> list[tf.Tensor]:
-        """The metric values after this slice of uint8 images `(n, height, width, 3)`."""
-        return self._run(images, labels, values)
+    def __call__(self, inputs: Any, labels: np.ndarray, values: list[tf.Tensor]) -> list[tf.Tensor]:
+        """The metric values after this slice."""
+        return self._run(inputs, labels, values)
 
-    def _run_eagerly(self, images: tf.Tensor, labels: tf.Tensor, values: list[tf.Tensor]) -> list[tf.Tensor]:
+    def _run_eagerly(self, inputs: tf.Tensor, labels: tf.Tensor, values: list[tf.Tensor]) -> list[tf.Tensor]:
         objective = self._objective
         with keras.StatelessScope(state_mapping=list(zip(self.variables, values, strict=True))) as scope:
-            probabilities = self._model(tf.cast(images, tf.float32), training=False)
+            probabilities = self._model(tf.cast(inputs, tf.float32), training=False)
             encoded = objective.encode(labels)
             loss = objective.loss_function(encoded, probabilities)
             if self._model.losses:

@@ -16,9 +16,9 @@ from typing import Any
 
 from autofit.options import make_options
 from autofit.plan import DataRecord, RunRecord
-from autofit.process.job import MemoryBudget, TrainingPlan
+from autofit.process.job import TrainingPlan
 from autofit.process.launch import ProcessLauncher
-from autofit.process.messages import EpochEnd, Progress
+from autofit.process.messages import EpochEnd, MemoryBudget, Progress
 from autofit.run_directory import RunDirectory, RunLock
 from autofit.supervisor import Supervisor
 

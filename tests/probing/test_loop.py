@@ -16,10 +16,10 @@ from autofit.hardware import Hardware
 from autofit.options import make_options
 from autofit.plan import model_source, workload
 from autofit.probing.loop import Prober, ProbeRequest
-from autofit.probing.records import VERIFIED, ProbeReport
-from autofit.process.job import Event, Job, MemoryBudget, Outcome
+from autofit.probing.records import Hint, ProbeReport
+from autofit.process.job import Event, Job, Outcome
 from autofit.process.launch import Exit, Payload, Worker
-from autofit.process.messages import EpochEnd, Phase, Progress, Request, Trial, Verdict
+from autofit.process.messages import EpochEnd, MemoryBudget, Phase, Progress, Request, Trial, Verdict
 from autofit.run_directory import AttemptDirectory
 
 LIMIT_BYTES = 1000 * 10**6
@@ -64,14 +64,13 @@ class SimulatedWorker:
     number: int
     device: Device
     asked: list[int] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     exit: Exit | None = None
     closed: bool = False
 
     def begin(self, outcome: Outcome | None) -> None:
         if outcome is not None:
             self.end(outcome)
-        else:
-            self.event(Event(allocator_bytes=LIMIT_BYTES))
 
     def poll(self) -> Exit | None:
         return self.exit
@@ -80,13 +79,16 @@ class SimulatedWorker:
         if request.trial is None:
             self.end(Outcome(verdict=Verdict.COMPLETED))
         elif self.exit is None:
+            if not self.asked:
+                self.event(Event(allocator_bytes=LIMIT_BYTES))
             self.asked.append(request.trial)
+            self.requests.append(request)
             self.line(self.attempt.progress, Progress(time=0.0, phase=Phase.PROBE).model_dump_json())
             self.do(self.device(self.number, request.trial))
 
     def do(self, answer: Answer) -> None:
         if isinstance(answer, Trial):
-            self.event(Event(trial=answer))
+            self.event(Event(trial=answer.model_copy(update={"fresh": len(self.asked) == 1})))
             if answer.verdict is not Verdict.FITS:
                 self.end(Outcome(verdict=Verdict.COMPLETED))
         elif isinstance(answer, Outcome):
@@ -124,7 +126,8 @@ class SimulatedLauncher:
 
     def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
         del lock_fd
-        assert all(worker.closed for worker in self.workers), "two workers at a time would measure each other"
+        assert sum(not worker.closed for worker in self.workers) < 2, "one measures, one is in reserve"
+        assert all(worker.closed for worker in self.workers if worker.asked), "two at a time would measure each other"
         assert Job.load(attempt.job).work.kind == "trials"
         worker = SimulatedWorker(attempt, len(self.workers) + 1, self.device)
         self.workers.append(worker)
@@ -134,8 +137,8 @@ class SimulatedLauncher:
 
     @property
     def asked(self) -> list[list[int]]:
-        """The sizes that each worker was asked for."""
-        return [worker.asked for worker in self.workers]
+        """The sizes that each worker was asked for, of those that were asked at all."""
+        return [worker.asked for worker in self.workers if worker.asked]
 
 
 class Silence:
@@ -188,6 +191,9 @@ MACHINE = Hardware(
 )
 
 
+MEMORY = MemoryBudget(device="cpu", limit_bytes=LIMIT_BYTES, is_given=True)
+
+
 @dataclass
 class Bench:
     """A prober on a simulated device."""
@@ -196,17 +202,20 @@ class Bench:
     max_batch: int = 4096
     clock: Clock = field(default_factory=Clock)
     payload: Payload | None = None
+    hint: Hint | None = None
+    memory: MemoryBudget = field(default_factory=lambda: MEMORY)
 
     def probe(self, launcher: SimulatedLauncher) -> ProbeReport:
         options = make_options(image_size=32)
         request = ProbeRequest(
             source=model_source(options, 3),
             workload=workload(options, 3),
-            memory=MemoryBudget(device="cpu", limit_bytes=3 * 10**9, is_given=True),
+            memory=self.memory,
             machine=MACHINE,
             limited_by="--memory-limit",
             max_batch=self.max_batch,
             folder=self.folder,
+            hint=self.hint,
             payload=self.payload,
         )
         try:
@@ -225,16 +234,15 @@ def test_the_answer_was_itself_run_in_a_fresh_worker(bench: Bench) -> None:
     launcher = SimulatedLauncher(device(97))
     report = bench.probe(launcher)
     assert 93 <= report.largest_feasible_batch <= 97  # within 5 %
-    assert launcher.asked[-1] == [report.largest_feasible_batch]
-    assert report.trials[-1].cause == VERIFIED
-    assert report.trials[-1].verdict is Verdict.FITS
-    assert [trial.cause for trial in report.trials].count(VERIFIED) == 1
+    assert [report.largest_feasible_batch] in launcher.asked
+    verified = [t for t in report.trials if t.batch_size == report.largest_feasible_batch]
+    assert [(trial.verdict, trial.fresh) for trial in verified] == [(Verdict.FITS, True)]
 
 
 def test_the_report_says_what_was_probed_and_what_came_out(bench: Bench) -> None:
     """`probe.json` would lack what its readers rely on, or hold what does not belong to it."""
     report = bench.probe(SimulatedLauncher(device(97)))
-    assert report.memory_limit_bytes == 3 * 10**9
+    assert report.memory_limit_bytes == LIMIT_BYTES
     assert report.allocator_limit_bytes == LIMIT_BYTES
     assert report.limited_by == "--memory-limit"
     assert report.memory_model is not None
@@ -281,8 +289,7 @@ def test_an_answer_that_does_not_hold_in_a_fresh_worker_is_given_up(bench: Bench
     launcher = SimulatedLauncher(only_once)
     report = bench.probe(launcher)
     assert 0 < report.largest_feasible_batch <= 60
-    assert launcher.asked[-1] == [report.largest_feasible_batch]
-    assert [t.verdict for t in report.trials if t.cause == VERIFIED] == [Verdict.FITS]
+    assert [report.largest_feasible_batch] in launcher.asked
     assert any(t.verdict is Verdict.DEVICE_OOM for t in report.trials)
 
 
@@ -359,7 +366,7 @@ def test_an_end_that_is_not_memory_is_raised_with_its_cause(
     with pytest.raises(AutofitError, match=message) as raised:
         bench.probe(launcher)
     assert type(raised.value) is kind
-    assert len(launcher.workers) == 1
+    assert launcher.asked == [[4, 16]]
 
 
 def test_a_worker_that_refuses_at_its_start_is_heard(bench: Bench) -> None:
@@ -411,3 +418,110 @@ def test_each_worker_gets_the_model_that_was_sent_and_a_folder_of_its_own(bench:
     bench.probe(launcher)
     assert len({worker.attempt.path for worker in launcher.workers}) == len(launcher.workers) > 1
     assert set(map(id, launcher.payloads)) == {id(bench.payload)}
+
+
+# The processes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_worker_is_ready_when_the_first_has_measured_and_goes_where_it_is_not_needed(bench: Bench) -> None:
+    """The verification would wait for an import; or an idle TensorFlow would be left behind by a probe of 8 images."""
+    launcher = SimulatedLauncher(device(10**6))
+    bench.probe(launcher)
+    assert launcher.asked == [[4, 16, 32, 64], [97]]
+    assert len(launcher.workers) == 2
+
+    bench.max_batch, bench.folder = 8, bench.folder / "small"
+    small = SimulatedLauncher(device(10**6))
+    bench.probe(small)
+    assert len(small.workers) == 2
+    assert small.asked == [[4], [8]]
+
+
+def test_inline_has_no_second_worker(bench: Bench) -> None:
+    """Two workers in one process would measure each other."""
+    launcher = SimulatedLauncher(device(97), isolated=False)
+    bench.probe(launcher)
+    assert all(worker.asked for worker in launcher.workers)
+
+
+def with_rest(size: int) -> Trial:
+    """A process of 300 MB, of which the image buffers are 32 MiB."""
+    return fits(size).model_copy(update={"rest_bytes": 300 * 10**6 + 32 * 2**20})
+
+
+def test_what_lies_outside_the_allocator_is_measured_and_taken_off(bench: Bench) -> None:
+    """The allocator would get what TensorFlow itself needs, and the process grow over its limit."""
+    launcher = SimulatedLauncher(lambda _, size: with_rest(size) if size <= 66 else runs_out(size))
+    report = bench.probe(launcher)
+    first, verifying = launcher.workers[0].requests[0].memory, launcher.workers[1].requests[0].memory
+    assert first is not None
+    assert first.rest_bytes is None  # for the worker to estimate
+    assert verifying is not None
+    assert verifying.rest_bytes == 300 * 10**6
+    assert verifying.buffer_bytes == 32 * 2**20
+    assert report.rest_bytes == 300 * 10**6
+    assert 63 <= report.largest_feasible_batch <= 66  # (1000 - 300 - 34) / 10
+
+
+def test_a_gpu_gets_its_memory_whole(bench: Bench) -> None:
+    """The host's image buffers would be taken off the device's memory."""
+    bench.memory = MEMORY.model_copy(update={"device": "gpu"})
+    launcher = SimulatedLauncher(device(10**6))
+    bench.probe(launcher)
+    assert {request.memory for worker in launcher.workers for request in worker.requests} == {bench.memory}
+
+
+def test_images_that_leave_no_room_for_tensors_do_not_fit_and_start_no_worker(bench: Bench) -> None:
+    """A worker would refuse the limit as bad input, and end a probe that had only asked for too much."""
+    bench.hint = Hint(trials=(saved(4), saved(200_000)), answer=200_000, rest_bytes=0, origin="a stranger's profile")
+    bench.max_batch = 10**6
+    launcher = SimulatedLauncher(device(97))
+    report = bench.probe(launcher)
+    assert report.trials[0] == Trial(
+        batch_size=200_000, verdict=Verdict.HOST_OOM, cause="the images alone leave no room"
+    )
+    assert 93 <= report.largest_feasible_batch <= 97
+
+
+# Saved profiles -------------------------------------------------------------------------------------------------------
+
+
+def saved(size: int) -> Trial:
+    return fits(size).model_copy(update={"saved": True})
+
+
+KNOWN = Hint(trials=tuple(map(saved, (4, 16, 32, 64, 98))), answer=98, rest_bytes=0, origin="your profile")
+
+
+def test_a_known_size_is_verified_and_nothing_else(bench: Bench) -> None:
+    """A saved profile would save nothing."""
+    bench.hint = KNOWN
+    launcher = SimulatedLauncher(device(100))
+    report = bench.probe(launcher)
+    assert launcher.asked == [[98]]
+    assert len(launcher.workers) == 1
+    assert launcher.workers[0].requests[0].steps == 1
+    assert report.source == "profile"
+    assert report.largest_feasible_batch == 98
+    assert report.recommended_batch == 32  # from the speeds that were measured then
+    assert [trial.saved for trial in report.trials] == [True] * 5 + [False]
+
+
+def test_a_profile_that_does_not_hold_is_dropped_with_a_word(bench: Bench) -> None:
+    """The report would mix another machine's figures with this one's."""
+    bench.hint = KNOWN
+    report = bench.probe(SimulatedLauncher(device(60)))
+    assert report.source == "measured"
+    assert not any(trial.saved for trial in report.trials)
+    assert 57 <= report.largest_feasible_batch <= 60
+
+
+def test_another_limit_starts_from_the_known_line(bench: Bench) -> None:
+    """A near match would be as slow as none."""
+    bench.hint = Hint(trials=tuple(map(saved, (4, 16, 32, 64, 300))), answer=0, rest_bytes=0, origin="your profile")
+    launcher = SimulatedLauncher(device(100))
+    report = bench.probe(launcher)
+    assert all(len(sizes) == 1 for sizes in launcher.asked)
+    assert len(launcher.asked) <= 2
+    assert report.source == "profile"
+    assert 95 <= report.largest_feasible_batch <= 100

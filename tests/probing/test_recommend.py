@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autofit.probing.recommend import recommended_batch, sizes_to_time
+from autofit.probing.recommend import recommended_batch
 from autofit.process.messages import Trial, Verdict
 
 
@@ -46,25 +46,3 @@ def test_recommendation_is_a_fitting_trial_and_the_first_fast_one(trials: list[T
     fast = {size for size, speed in speeds if speed >= 0.95 * max(speed for _, speed in speeds)}
 
     assert batch == (min(fast) if fast else 0)
-
-
-def test_sizes_to_time_fill_the_small_end() -> None:
-    """Without the small sizes the curve would start where the search stopped, beyond the fastest batch."""
-    assert sizes_to_time(300, {4, 16, 287, 300}) == [8, 32, 64]
-    assert sizes_to_time(16, {4, 13}) == [8, 16]
-
-
-def test_small_answers_need_no_more_timing() -> None:
-    """A probe of a tiny device would otherwise run sizes that are too large for it."""
-    assert sizes_to_time(7, {4, 7}) == []
-    assert sizes_to_time(0, set()) == []
-
-
-@given(answer=st.integers(0, 4096), tried=st.sets(st.integers(1, 4096)))
-def test_sizes_to_time_are_new_and_within_the_answer(answer: int, tried: set[int]) -> None:
-    """A size above the answer could run out of memory; one already tried would be paid for twice."""
-    sizes = sizes_to_time(answer, tried)
-
-    assert sizes == sorted(sizes)
-    assert len(sizes) <= 3
-    assert all(8 <= size <= answer and size not in tried for size in sizes)

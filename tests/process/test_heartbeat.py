@@ -12,7 +12,8 @@ from autofit.process.job import Event
 from autofit.process.messages import MemorySample, Phase, Progress
 from autofit.process.watch import Tail
 from autofit.run_directory import AttemptDirectory
-from autofit.worker.heartbeat import Heartbeat, resident_bytes
+from autofit.worker.heartbeat import Heartbeat
+from autofit.worker.memory import resident_bytes
 
 
 @pytest.fixture

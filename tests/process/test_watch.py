@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from autofit.errors import StorageError
-from autofit.process.job import Event, Job, MemoryBudget, Outcome, TrialsJob
+from autofit.process.job import Event, Job, Outcome, TrialsJob
 from autofit.process.launch import Exit, Payload, ProcessLauncher
-from autofit.process.messages import EpochEnd, MemorySample, OomEvent, Phase, Progress, Request, Verdict
+from autofit.process.messages import EpochEnd, MemoryBudget, MemorySample, OomEvent, Phase, Progress, Request, Verdict
 from autofit.process.watch import DEADLINE_SECONDS, Ended, Patience, Tail, watched
 from autofit.run_directory import AttemptDirectory
 

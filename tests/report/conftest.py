@@ -7,16 +7,19 @@ from typing import Any
 
 import pytest
 
-from autofit.probing.records import VERIFIED, MemoryModelRecord, ProbeReport, Workload
+from autofit.probing.records import MemoryModelRecord, ProbeReport, SweepFailure, SweepReport, Workload
 from autofit.process.messages import OomEvent, Phase, Trial, Verdict
 from autofit.result import AttemptRecord, ResultRecord
+
+REST_BYTES = 300_000_000
 
 
 def _trial(batch_size: int, gigabytes: float, images_per_second: float) -> Trial:
     return Trial(
         batch_size=batch_size,
         verdict=Verdict.FITS,
-        peak_bytes=round(gigabytes * 1e9),
+        peak_bytes=round(gigabytes * 1e9) - REST_BYTES,
+        rest_bytes=REST_BYTES,
         images_per_second=images_per_second,
     )
 
@@ -46,9 +49,53 @@ def report() -> ProbeReport:
             _trial(32, 0.46, 146),
             _trial(64, 0.8, 149),
             Trial(batch_size=384, verdict=Verdict.DEVICE_OOM, peak_bytes=1_140_000_000),  # the peak before it failed
-            _trial(256, 2.41, 121).model_copy(update={"cause": VERIFIED}),
+            _trial(256, 2.41, 121).model_copy(update={"fresh": True}),
         ],
         wall_seconds=41.2,
+    )
+
+
+@pytest.fixture
+def known(report: ProbeReport) -> ProbeReport:
+    """The same from a saved profile: all sizes known, the largest verified."""
+    saved = [t.model_copy(update={"saved": True, "fresh": False}) for t in report.trials[:4]]
+    return report.model_copy(
+        update={"trials": [*saved, report.trials[4]], "source": "profile", "wall_seconds": 6.21, "rest_bytes": 0}
+    )
+
+
+@pytest.fixture
+def sweep(report: ProbeReport) -> SweepReport:
+    """A fast network, a slow one, one that does not fit at one of its sizes, and one that cannot be probed."""
+
+    def workload(backbone: str, size: int) -> Workload:
+        return report.workload.model_copy(update={"backbone": backbone, "image_size": (size, size)})
+
+    def slower(backbone: str, times: float) -> ProbeReport:
+        slow = [
+            t.model_copy(update={"batch_size": t.batch_size // 4, "images_per_second": t.images_per_second / times})
+            for t in report.trials
+        ]
+        sizes = {"largest_feasible_batch": 64, "recommended_batch": 8}
+        return report.model_copy(
+            update={"workload": workload(backbone, 224), "trials": slow, "wall_seconds": 123.0} | sizes
+        )
+
+    nothing = {
+        "largest_feasible_batch": 0,
+        "recommended_batch": 0,
+        "memory_model": None,
+        "trials": [Trial(batch_size=1, verdict=Verdict.DEVICE_OOM)],
+    }
+    return SweepReport(
+        probes=[
+            report,
+            slower("ResNet50", 30.0),
+            report.model_copy(update={"workload": workload("ResNet50", 1024)} | nothing),
+            report.model_copy(update={"workload": workload("NASNetLarge", 512)} | nothing),
+        ],
+        failures=[SweepFailure(workload=workload("VGG16", 16), cause="images of 32 x 32 or more, not 16 x 16")],
+        wall_seconds=204.0,
     )
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from autofit.probing.records import ProbeReport
+from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
 from autofit.process.messages import OomEvent, QuarantinedImage, Verdict
-from autofit.report import page
-from autofit.report.page import probe_page, run_page
+from autofit.report import markup
+from autofit.report.page import probe_page, run_page, sweep_page
 from autofit.result import AttemptRecord, ResultRecord
 
 HOSTILE = "<script>alert('1')</script><img src=x onerror=\"alert(2)\">&amp;"
@@ -63,7 +63,9 @@ def hostile_pages(
 ) -> dict[str, str]:
     workload = report.workload.model_copy(update={"backbone": HOSTILE, "weights": HOSTILE})
     machine: dict[str, str | int | float | None] = {HOSTILE: HOSTILE}
-    probe = report.model_copy(update={"workload": workload, "hardware": machine, "limited_by": HOSTILE})
+    strange = {"workload": workload, "hardware": machine, "limited_by": HOSTILE, "other_gpu_processes": [HOSTILE]}
+    probe = report.model_copy(update=strange)
+    failure = SweepFailure(workload=workload, cause=HOSTILE)
     fields = {
         "cause": HOSTILE,
         "history": {"loss": [0.5], HOSTILE + "accuracy": [0.5]},
@@ -74,12 +76,13 @@ def hostile_pages(
     folder = Path(HOSTILE.replace("/", "")) / "model.keras"
     return {
         "probe": probe_page(probe),
+        "sweep": sweep_page(SweepReport(probes=[probe, probe], failures=[failure], wall_seconds=2.0)),
         "run": run_page(make_result(**fields), labels=[HOSTILE], model_path=folder),
         "failed": run_page(make_result(**fields, status="failed"), labels=[HOSTILE], model_path=folder),
     }
 
 
-@pytest.mark.parametrize("name", ["probe", "run", "failed"])
+@pytest.mark.parametrize("name", ["probe", "sweep", "run", "failed"])
 def test_hostile_names_are_shown_and_do_nothing(hostile_pages: dict[str, str], name: str) -> None:
     """Opening a report on a stranger's photos would run the stranger's script."""
     seen = Page(hostile_pages[name])
@@ -89,7 +92,7 @@ def test_hostile_names_are_shown_and_do_nothing(hostile_pages: dict[str, str], n
     assert HOSTILE in seen.text
 
 
-@pytest.mark.parametrize("name", ["probe", "run", "failed"])
+@pytest.mark.parametrize("name", ["probe", "sweep", "run", "failed"])
 def test_a_page_asks_nobody_for_anything(hostile_pages: dict[str, str], name: str) -> None:
     """A page opened offline would be broken, and one opened online would tell others that it was."""
     seen = Page(hostile_pages[name])
@@ -100,10 +103,14 @@ def test_a_page_asks_nobody_for_anything(hostile_pages: dict[str, str], name: st
     assert "default-src 'none'" in hostile_pages[name]
 
 
-def test_a_page_has_one_of_each_id(report: ProbeReport) -> None:
+@pytest.mark.parametrize("pages", [1, 4])
+def test_a_page_has_one_of_each_id(report: ProbeReport, sweep: SweepReport, pages: int) -> None:
     """A figure would be clipped by another one's frame."""
-    ids = re.findall(r'<clipPath id="([^"]+)"', probe_page(report))
+    source = probe_page(report) if pages == 1 else sweep_page(sweep)
+    ids = [value for key, value in Page(source).attributes if key == "id"]
     assert len(ids) == len(set(ids)) > 0
+    referred = re.findall(r'(?:href="|url\()#([^")]+)', source)
+    assert set(referred) <= set(ids)
 
 
 def test_the_probe_page_says_what_was_found(report: ProbeReport) -> None:
@@ -118,6 +125,34 @@ def test_the_probe_page_says_what_was_found(report: ProbeReport) -> None:
         "2.50 GB of it left for tensors",
     ):
         assert expected in text
+
+
+def test_what_comes_from_a_saved_profile_is_muted(known: ProbeReport) -> None:
+    """A figure from a saved profile would be taken for one measured now."""
+    source = probe_page(known)
+    assert '<span class="soft"><span class="">fits, saved</span></span>' in source.replace("<span>", '<span class="">')
+    assert "6.2 s, 1 trial, 4 known from a saved profile" in Page(source).text
+
+
+def test_the_sweep_page_has_the_table_and_each_probe(sweep: SweepReport) -> None:
+    """One page for all would leave out a network, or why it has no figures."""
+    text = Page(sweep_page(sweep)).text
+    for expected in (
+        "MobileNetV2 at 160 x 192, head trainable",
+        "ResNet50 at 224 x 224, head trainable",
+        "does not fit: not even one image; at 224 it fits",
+        "does not fit: not even one image: take a smaller image size or a smaller backbone",
+        "failed: images of 32 x 32 or more, not 16 x 16",
+        "fits, recommended",
+        "3 min 24 s, 5 probes",
+    ):
+        assert expected in text
+    assert text.count("12.70 GB") == 1
+
+
+def test_a_sweep_page_without_any_probe(sweep: SweepReport) -> None:
+    """A sweep in which all failed would end in an error about its own report."""
+    assert "failed: images of 32" in Page(sweep_page(sweep.model_copy(update={"probes": []}))).text
 
 
 def test_the_run_page_says_how_it_ended(make_result: Callable[..., ResultRecord]) -> None:
@@ -145,4 +180,4 @@ def test_ten_thousand_broken_images_make_a_page_that_opens(make_result: Callable
     bad = [QuarantinedImage(path=f"{n}.jpg", reason="broken") for n in range(10_000)]
     text = Page(run_page(make_result(quarantined=bad), labels=[], model_path=MODEL)).text
     assert "Images left out: 10,000" in text
-    assert f"and {10_000 - page.MAX_ROWS:,} more." in text
+    assert f"and {10_000 - markup.MAX_ROWS:,} more." in text

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from autofit.probing.records import MemoryModelRecord, ProbeReport
-from autofit.process.messages import Verdict
+from autofit.probing.records import MemoryModelRecord, ProbeReport, SweepReport
+from autofit.process.messages import Trial, Verdict
 from autofit.report import plots
+from autofit.report.drawing import INK, svg
 
 
 def test_a_probe_is_plotted_as_png(report: ProbeReport, tmp_path: Path) -> None:
@@ -29,10 +30,72 @@ def test_memory_panel_shows_limit_line_measurements_and_failures(report: ProbeRe
     """The limit, the fit or a failure would be missing, or drawn in bytes."""
     memory, _ = plots.probe_figure(report, "title").axes
     drawn = {line.get_label(): line for line in memory.lines}
-    assert set(drawn) == {"limit for tensors, 2.50 GB", "fitted line", "measured", "failed"}
+    assert set(drawn) == {"limit, 3.00 GB", "fitted line", "measured", "failed"}
     assert list(drawn["measured"].get_xdata()) == [32, 64, 256, 256]  # type: ignore[arg-type]
     assert list(drawn["measured"].get_ydata()) == [0.46, 0.8, 2.41, 2.41]  # type: ignore[arg-type]
-    assert (list(drawn["failed"].get_xdata()), list(drawn["failed"].get_ydata())) == ([384], [2.5])  # type: ignore[arg-type]
+    assert (list(drawn["failed"].get_xdata()), list(drawn["failed"].get_ydata())) == ([384], [3.0])  # type: ignore[arg-type]
+
+
+def test_the_memory_panel_says_what_limits_and_what_is_left_free(report: ProbeReport) -> None:
+    """The picture would not say which limit bound, or why the largest size stands below it."""
+    model = MemoryModelRecord(base_bytes=1.2e8, bytes_per_image=1.06e7, max_relative_error=0.02, headroom_bytes=9e7)
+    memory, _ = plots.probe_figure(report.model_copy(update={"memory_model": model}), "").axes
+    assert memory.get_title("left") == "Memory, limited by --memory-limit"
+    assert "headroom, 90 MB" in memory.get_legend_handles_labels()[1]
+
+
+def test_saved_sizes_are_rings(known: ProbeReport) -> None:
+    """What a saved profile told would look as if it had been measured now."""
+    for axes in plots.probe_figure(known, "").axes:
+        drawn = {line.get_label(): line for line in axes.lines}
+        assert list(drawn["saved"].get_xdata()) == [32, 64, 256]  # type: ignore[arg-type]
+        assert drawn["saved"].get_markerfacecolor() == "none"
+        assert list(drawn["measured"].get_xdata()) == [256]  # type: ignore[arg-type]
+
+
+def test_the_recommended_size_is_marked(report: ProbeReport) -> None:
+    """One would have to look up the recommendation in the table."""
+    _, speed = plots.probe_figure(report, "").axes
+    drawn = {line.get_label(): line for line in speed.lines}
+    assert list(drawn["recommended, 32"].get_xydata()[0]) == [32, 146]  # type: ignore[index, arg-type]
+
+
+def test_a_size_that_was_too_slow_stands_on_the_fitted_line(report: ProbeReport) -> None:
+    """A size that was stopped for its time would be drawn as one that took no memory, or all of it."""
+    slow = Trial(batch_size=100, verdict=Verdict.TIMEOUT)
+    memory, _ = plots.probe_figure(report.model_copy(update={"trials": [*report.trials[:3], slow]}), "").axes
+    failed = next(line for line in memory.lines if line.get_label() == "failed")
+    assert list(failed.get_ydata()) == [pytest.approx(1.18)]  # type: ignore[arg-type]
+
+
+def test_a_sweep_is_plotted_as_png(sweep: SweepReport, tmp_path: Path) -> None:
+    """`--plot` of a sweep would leave no picture, or one whose rows are cut off."""
+    plots.sweep_plot(sweep, tmp_path / "sweep.png")
+    with Image.open(tmp_path / "sweep.png") as image:
+        assert (image.format, image.width) == ("PNG", 1440)
+        assert image.height > 400
+
+
+def test_a_sweep_shows_every_network_in_the_tables_order(sweep: SweepReport) -> None:
+    """A network that does not fit would be missing, or its bar would stand beside another's name."""
+    speed, sizes = plots.sweep_figure(sweep, "").axes
+    names = [label.get_text() for label in speed.get_yticklabels()]
+    assert names == [
+        "MobileNetV2 at 160 x 192",
+        "ResNet50 at 224",
+        "ResNet50 at 1024",
+        "NASNetLarge at 512",
+        "VGG16 at 16",
+    ]
+    assert [text.get_text() for text in speed.texts] == ["146", "4.9", "does not fit", "does not fit", "failed"]
+    assert [text.get_text() for text in sizes.texts] == ["256", "32", "64", "8"]
+    assert speed.yaxis_inverted()
+
+
+def test_a_sweep_in_which_all_failed_is_still_plotted(sweep: SweepReport, tmp_path: Path) -> None:
+    """The picture would fail just where one wants to see why."""
+    plots.sweep_plot(sweep.model_copy(update={"probes": sweep.probes[2:]}), tmp_path / "unfit.png")
+    plots.sweep_plot(sweep.model_copy(update={"probes": []}), tmp_path / "failed.png")
 
 
 def test_a_line_that_misses_the_trials_is_not_drawn(report: ProbeReport) -> None:
@@ -46,7 +109,7 @@ def test_the_title_says_backbone_and_size(report: ProbeReport) -> None:
     """A picture passed on would not say what was probed."""
     figure = plots.probe_figure(report, "MobileNetV2 at 160 x 192 costs $2 to $3")
     assert figure.get_suptitle() == "MobileNetV2 at 160 x 192 costs $2 to $3"
-    plots.svg(figure)  # and dollar signs are no formula
+    svg(figure)  # and dollar signs are no formula
 
 
 @pytest.mark.parametrize("verdict", [Verdict.DEVICE_OOM, Verdict.TIMEOUT])
@@ -85,11 +148,11 @@ def test_a_diverged_history_is_still_plotted(history: dict[str, list[float]]) ->
 
 def test_the_same_records_give_the_same_svg(report: ProbeReport) -> None:
     """A page made again would differ from the first for no reason, or would call elsewhere."""
-    first, second = (plots.svg(plots.probe_figure(report, "")) for _ in range(2))
+    first, second = (svg(plots.probe_figure(report, "")) for _ in range(2))
     assert first == second
     assert first.startswith("<svg")
     assert "currentColor" in first
-    assert plots.INK not in first
+    assert INK not in first
 
 
 def test_the_users_matplotlib_stays_as_it_was(report: ProbeReport) -> None:
@@ -97,14 +160,15 @@ def test_the_users_matplotlib_stays_as_it_was(report: ProbeReport) -> None:
     import matplotlib as mpl
 
     before = dict(mpl.rcParams)
-    plots.svg(plots.probe_figure(report, ""))
+    svg(plots.probe_figure(report, ""))
     assert dict(mpl.rcParams) == before
 
 
 def test_the_room_is_entered_without_heavy_imports() -> None:
     """A summary or a progress bar would cost a second for matplotlib, or TensorFlow in the parent."""
     code = (
-        "import sys; import autofit.report.text, autofit.report.progress, autofit.report.page, autofit.report.plots; "
+        "import sys; import autofit.report.text, autofit.report.sweep_text; "
+        "import autofit.report.progress, autofit.report.page, autofit.report.plots; "
         "print({'matplotlib', 'numpy', 'tensorflow', 'keras', 'IPython'} & set(sys.modules))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

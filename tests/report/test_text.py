@@ -1,18 +1,15 @@
-"""What is said of a run and a probe, word for word."""
+"""What is said of a run, word for word."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from autofit.probing.records import MemoryModelRecord, ProbeReport
 from autofit.process.messages import OomEvent, Phase, QuarantinedImage, Verdict
 from autofit.report.history import best_epoch, best_figures
-from autofit.report.text import noted_trial, probe_table, probe_text, run_summary
+from autofit.report.text import run_summary
 from autofit.result import AttemptRecord, ResultRecord
 
 MODEL = Path("runs/my flowers/model.keras")
@@ -140,75 +137,3 @@ def test_losses_that_are_no_numbers_come_with_advice(make_result: MakeResult) ->
     """A diverged training would be reported as if all were well."""
     text = run_summary(make_result(history={"loss": [float("nan")]}), labels=[], model_path=MODEL)
     assert "No epoch had a finite loss: try a lower learning rate." in text
-
-
-def test_a_probe_as_plain_text(report: ProbeReport) -> None:
-    """A log would miss a trial or the reason for the recommendation."""
-    expected = """\
-MobileNetV2 at 160 x 192, head trainable, imagenet weights
-
- batch  verdict                       memory  images/s
-    32  fits, recommended            0.46 GB       146
-    64  fits                         0.80 GB       149
-   256  fits                         2.41 GB       124
-   256  fits, verified, largest      2.41 GB       121
-   384  out of memory
-
-Largest that fits: 256
-Recommended:       32, the smallest within 5 % of the fastest (149 images/s at 64)
-Limited by:        --memory-limit, 3.00 GB; 2.50 GB of it left for tensors
-Memory:            0.12 GB + 10.6 MB an image; off by 2.1 % at most
-Time:              41 s, 5 trials"""
-    assert probe_text(report) == expected
-    assert expected.isascii()
-
-
-def test_a_probe_table_fits_eighty_columns(report: ProbeReport) -> None:
-    """In an ordinary terminal the figures would be cut off."""
-    stream = io.StringIO()
-    Console(file=stream, width=80).print(probe_table(report))
-    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
-    assert "    32   fits, recommended         ██░░░░░░░░░░  0.46 GB   ████████████    146" in lines
-    assert "   384   out of memory" in lines
-    assert "…" not in stream.getvalue()
-    assert max(map(len, lines)) <= 80
-
-
-def test_a_probe_in_which_nothing_fits_says_what_to_do(report: ProbeReport) -> None:
-    """A batch of 0 would be recommended."""
-    nothing = report.model_copy(update={"largest_feasible_batch": 0, "recommended_batch": 0, "trials": []})
-    text = probe_text(nothing)
-    assert "not even one image fits: take a smaller image size or a smaller backbone" in text
-    assert "Recommended" not in text
-
-
-def test_a_known_machine_is_told(report: ProbeReport) -> None:
-    """A figure from a saved profile would be taken for one measured now."""
-    known = report.model_copy(update={"source": "profile", "wall_seconds": 0.21})
-    assert probe_text(known).endswith("Time:              0.2 s, known from a saved profile")
-
-
-def test_one_row_is_the_largest_and_one_is_recommended(report: ProbeReport) -> None:
-    """A size that was measured and then verified would be marked twice, or its verification would look like a slip."""
-    same = report.model_copy(update={"recommended_batch": 256})
-    notes = [noted_trial(trial, same) for trial in report.trials if trial.batch_size == 256]
-    assert notes == ["fits, recommended", "fits, verified, largest"]
-    once = same.model_copy(update={"trials": [t for t in report.trials if not t.cause]})
-    assert "fits, largest, recommended" in [noted_trial(trial, once) for trial in once.trials]
-
-
-def test_a_line_that_misses_the_trials_is_not_praised(report: ProbeReport) -> None:
-    """Memory that is not linear in the batch would be described by a line that is "within 656 %" of it."""
-    steps = MemoryModelRecord(base_bytes=-4e8, bytes_per_image=1.06e7, max_relative_error=6.56)
-    text = probe_text(report.model_copy(update={"memory_model": steps}))
-    assert "Memory:            not linear in the batch here; about 10.6 MB an image at the largest sizes\n" in text
-    assert "at most" not in text
-    below = steps.model_copy(update={"max_relative_error": 0.5})
-    text = probe_text(report.model_copy(update={"memory_model": below}))
-    assert "Memory:            10.6 MB an image, less 0.40 GB; off by 50.0 % at most\n" in text
-
-
-def test_a_limit_that_is_all_for_tensors_is_told_once(report: ProbeReport) -> None:
-    """A GPU's limit would be told twice, as if something were taken off it."""
-    whole = report.model_copy(update={"allocator_limit_bytes": report.memory_limit_bytes})
-    assert "--memory-limit, 3.00 GB\n" in probe_text(whole)

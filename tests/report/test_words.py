@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from autofit.report.words import bar, bytes_words, count_of, duration_words, metric_words, printable
+from autofit.report.words import (
+    ASCII_MARKS,
+    bar,
+    bytes_words,
+    count_of,
+    duration_words,
+    fact_lines,
+    metric_words,
+    printable,
+    speed_words,
+)
 
 
 def test_nothing_a_terminal_acts_on_is_printed() -> None:
@@ -30,7 +40,14 @@ def test_durations(seconds: float, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("size_bytes", "expected"),
-    [(0, "0 MB"), (10_600_000, "10.6 MB"), (100_000_000, "0.10 GB"), (2_969_000_000, "2.97 GB"), (-4e8, "-0.40 GB")],
+    [
+        (0, "0 MB"),
+        (10_600_000, "10.6 MB"),
+        (100_000_000, "0.10 GB"),
+        (2_969_000_000, "2.97 GB"),
+        (-4e8, "-0.40 GB"),
+        (141.2e9, "141.2 GB"),
+    ],
 )
 def test_sizes(size_bytes: float, expected: str) -> None:
     """A size would be shown in GiB under the name of GB."""
@@ -59,3 +76,23 @@ def test_small_metrics_are_not_shown_as_nothing() -> None:
 def test_a_bar_stays_within_its_cells() -> None:
     """A peak above the limit would push the table out of shape."""
     assert [bar(0.0, 4), bar(0.5, 4), bar(7.0, 4)] == ["░░░░", "██░░", "████"]
+
+
+def test_a_bar_of_little_is_not_empty() -> None:
+    """A slow network would look as if it had not run at all."""
+    assert [bar(0.01, 4), bar(0.01, 4, ASCII_MARKS)] == ["█░░░", "#..."]
+
+
+@pytest.mark.parametrize(("speed", "expected"), [(5.34, "5.3"), (9.96, "10"), (1234.5, "1,234")])
+def test_speeds(speed: float, expected: str) -> None:
+    """Two slow networks would look equally fast, or a fast one would be shown with digits that say nothing."""
+    assert speed_words(speed) == expected
+
+
+def test_a_long_fact_goes_on_below_itself() -> None:
+    """A terminal would break the line at its edge, in the middle of a word and below the name."""
+    assert fact_lines([("Failed", "an image-size " * 3), ("Time", "2 s")], columns=48) == [
+        "Failed:            an image-size an image-size",
+        "                   an image-size",
+        "Time:              2 s",
+    ]

@@ -1,0 +1,64 @@
+"""Where a command's words go: progress on stderr, the result on stdout, or into the files that were asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autofit.errors import StorageError, UserError
+
+if TYPE_CHECKING:
+    from autofit.report.progress import ProgressView
+
+
+def progress() -> ProgressView:
+    """Bars or lines on standard error, so that standard output stays free for the result."""
+    from autofit.report.progress import progress_view  # noqa: PLC0415 - `--help` loads none of it
+
+    return progress_view(sys.stderr)
+
+
+def require_writable(file: str | Path | None) -> None:
+    """Make sure that what takes minutes to make will have a place to go to; None and `-` always do.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    if file is None or file == "-":
+        return
+    path = Path(file).absolute()
+    if not path.parent.is_dir():
+        raise UserError(f"{file} cannot be written, its folder does not exist: make {path.parent} first")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UserError(f"{file} cannot be written: give a file that can")
+
+
+def write_text(text: str, file: str | Path) -> None:
+    """Write a file that was asked for.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{file} cannot be written ({error.strerror}): give another file") from error
+
+
+def say(text: str) -> None:
+    """A result, on standard output."""
+    from autofit.report.progress import write  # noqa: PLC0415
+
+    write(sys.stdout, text + "\n")
+
+
+def write_json(text: str, target: str | None) -> None:
+    """A record's JSON to a file, to standard output (`-`), or nowhere."""
+    if target == "-":
+        import json  # noqa: PLC0415 - only where JSON was asked for
+
+        say(json.dumps(json.loads(text), indent=2))  # in ASCII, which every stream can hold
+    elif target is not None:
+        write_text(text + "\n", target)

@@ -1,0 +1,114 @@
+"""`autofit profiles`: what is known of this machine and others, and how it gets from one to another."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autofit.cli.flags import Json
+from autofit.cli.output import require_writable, say, write_json
+
+if TYPE_CHECKING:
+    from autofit.profiles.exchange import Found
+    from autofit.profiles.store import ProfileStore
+
+app = typer.Typer(
+    name="profiles", invoke_without_command=True, help="What was measured before, so that probes are short."
+)
+
+Machine = Annotated[
+    str | None, typer.Option("--machine", metavar="DIGITS", help="Another machine, as the list names it; this one.")
+]
+
+
+@app.callback()
+def everywhere(context: typer.Context) -> None:
+    """What was measured before, so that probes are short."""
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+
+
+@app.command("list")
+def list_profiles(*, json: Json = None) -> None:
+    """List the machines of which there are profiles."""
+    require_writable(json)
+    from autofit.profiles.exchange import listing_of  # noqa: PLC0415 - `--help` loads none of it
+    from autofit.report.profile_text import profiles_text  # noqa: PLC0415
+
+    store = _store()
+    listing = listing_of(store.load(), store.folder)
+    write_json(listing.to_json().rstrip(), json)
+    if json != "-":
+        say(profiles_text(listing))
+
+
+@app.command()
+def show(
+    machine: Annotated[
+        str | None, typer.Argument(metavar="[MACHINE]", help="A machine, as the list names it; this one.")
+    ] = None,
+    *,
+    json: Json = None,
+) -> None:
+    """Show what is known of a machine."""
+    require_writable(json)
+    from autofit.report.profile_text import profile_text  # noqa: PLC0415
+
+    profile, origin = _find(machine)
+    write_json(profile.to_json().rstrip(), json)
+    if json != "-":
+        say(profile_text(profile, origin))
+
+
+@app.command("export")
+def export_to(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What to write.")], *, machine: Machine = None
+) -> None:
+    """Write a machine's profile to a file, for another machine or another user."""
+    require_writable(file)
+    from autofit.profiles.exchange import export_profile  # noqa: PLC0415
+    from autofit.report.words import count_of, printable  # noqa: PLC0415
+
+    profile, _ = _find(machine)
+    export_profile(profile, file)
+    say(f"{printable(str(file))}: {count_of(len(profile.entries), 'probe')} of the machine {profile.fingerprint}.")
+
+
+@app.command("import")
+def import_from(file: Annotated[Path, typer.Argument(metavar="FILE", help="What an export wrote.")]) -> None:
+    """Add what a file from another machine says. It is only a hint: a probe runs it before it is believed."""
+    from autofit.profiles.exchange import import_profile  # noqa: PLC0415
+    from autofit.report.profile_text import imported_words  # noqa: PLC0415
+
+    imported = import_profile(_store(), file)
+    say(imported_words(imported.fingerprint, imported.added, imported.others))
+
+
+@app.command("path")
+def folder_path() -> None:
+    """Say where your profiles are kept; AUTOFIT_PROFILES says where else."""
+    from autofit.profiles.store import default_folder  # noqa: PLC0415
+
+    say(str(default_folder()))
+
+
+def _store() -> ProfileStore:
+    from autofit.profiles.store import ProfileStore, default_folder, shipped_folder  # noqa: PLC0415
+
+    return ProfileStore(default_folder(), shipped_folder(), _warn)
+
+
+def _find(machine: str | None) -> Found:
+    """The profile of the machine that is named, or of this one."""
+    from autofit import hardware  # noqa: PLC0415
+    from autofit.profiles.exchange import find_profile  # noqa: PLC0415
+
+    wanted = hardware.fingerprint(hardware.detect()) if machine is None else machine
+    return find_profile(_store().load(), wanted)
+
+
+def _warn(text: str) -> None:
+    print(f"autofit: {text}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,99 @@
+"""Findings about what surrounds the process: environment variables, the platform, folders and disks. Pure."""
+
+from __future__ import annotations
+
+from autofit.doctor.records import Facts, Finding, Folder, Severity
+from autofit.sizes import format_size
+
+LITTLE_DISK_BYTES = 2 * 10**9
+
+
+def legacy_keras(facts: Facts) -> list[Finding]:
+    """Keras 2 was asked for, which the worker refuses."""
+    value = facts.environment.get("TF_USE_LEGACY_KERAS", "")
+    if value.lower() not in {"1", "true"}:
+        return []
+    return [
+        Finding(
+            severity=Severity.PROBLEM,
+            topic="environment",
+            text=f"TF_USE_LEGACY_KERAS={value} asks for Keras 2, and autofit needs Keras 3: it will refuse to train",
+            advice="unset it",
+            command="unset TF_USE_LEGACY_KERAS",
+        )
+    ]
+
+
+def keras_backend(facts: Facts) -> list[Finding]:
+    """Another backend than TensorFlow, which a notebook's own Keras will use."""
+    backend = facts.environment.get("KERAS_BACKEND", "")
+    if backend in {"", "tensorflow"}:
+        return []
+    return [
+        Finding(
+            severity=Severity.NOTE,
+            topic="environment",
+            text=f"KERAS_BACKEND={backend}: autofit trains with tensorflow all the same, but keras.models.load_model "
+            f"in your own program will use {backend}",
+            advice="set it to tensorflow before keras is imported there",
+            command="export KERAS_BACKEND=tensorflow",
+        )
+    ]
+
+
+def onednn(facts: Facts) -> list[Finding]:
+    """On a CPU, oneDNN's kernels end the process where others raise: see `autofit/worker/environment.py`."""
+    value = facts.environment.get("TF_ENABLE_ONEDNN_OPTS", "")
+    if facts.hardware.device != "cpu" or value.lower() not in {"1", "true"}:
+        return []
+    return [
+        Finding(
+            severity=Severity.NOTE,
+            topic="environment",
+            text=f"TF_ENABLE_ONEDNN_OPTS={value}: where memory runs out, oneDNN ends the process instead of raising, "
+            "so that an out-of-memory costs a restart",
+            advice="unset it, and autofit switches oneDNN off on a CPU",
+            command="unset TF_ENABLE_ONEDNN_OPTS",
+        )
+    ]
+
+
+def platform(facts: Facts) -> list[Finding]:
+    """Apple's macOS, on which autofit is not tested."""
+    if facts.platform != "darwin":
+        return []
+    text = "on macOS support is best effort: autofit is tested on Linux"
+    return [Finding(severity=Severity.NOTE, topic="platform", text=text)]
+
+
+def profiles_folder(facts: Facts) -> list[Finding]:
+    """The folder for profiles that the user has named cannot be written."""
+    if facts.profiles is None or facts.profiles_writable:
+        return []
+    return [
+        Finding(
+            severity=Severity.WARNING,
+            topic="environment",
+            text=f"AUTOFIT_PROFILES={facts.profiles} cannot be written: what a probe measures will not be kept",
+            advice="name a folder that can, or unset it",
+            command="unset AUTOFIT_PROFILES",
+        )
+    ]
+
+
+def little_disk(facts: Facts) -> list[Finding]:
+    """Folders with hardly room for checkpoints."""
+    return [_disk(folder) for folder in facts.folders if (folder.free_bytes or 0) < LITTLE_DISK_BYTES]
+
+
+def _disk(folder: Folder) -> Finding:
+    free = folder.free_bytes
+    state = "cannot be used" if free is None else f"has only {format_size(free)} free"
+    advice = (
+        "make room there, or set TMPDIR to another folder"
+        if folder.role == "temporary"
+        else ("make room there, or keep runs elsewhere with --run-dir")
+    )
+    return Finding(
+        severity=Severity.WARNING, topic="disk", text=f"the {folder.role} folder {folder.path} {state}", advice=advice
+    )

@@ -1,0 +1,40 @@
+"""From facts to findings: every check, and the order in which a reader gets them. Pure."""
+
+from __future__ import annotations
+
+from autofit.doctor import environment, gpu, holders, memory, software
+from autofit.doctor.records import Facts, Finding, Severity
+
+CHECKS = (
+    memory.limit,
+    memory.little_memory,
+    memory.cgroup_below_host,
+    memory.oom_kills,
+    gpu.unusable_nvml,
+    gpu.hidden,
+    gpu.too_old,
+    gpu.several,
+    gpu.cpu_build,
+    gpu.cuda_packages,
+    holders.relatives,
+    holders.others,
+    holders.unseen,
+    software.python,
+    software.tensorflow,
+    software.keras,
+    software.pillow,
+    software.two_nvml_packages,
+    environment.legacy_keras,
+    environment.keras_backend,
+    environment.onednn,
+    environment.platform,
+    environment.profiles_folder,
+    environment.little_disk,
+)
+_ORDER = list(Severity)
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """Everything there is to say, the gravest first."""
+    found = [finding for check in CHECKS for finding in check(facts)]
+    return sorted(found, key=lambda finding: _ORDER.index(finding.severity))

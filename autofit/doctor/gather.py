@@ -1,0 +1,180 @@
+"""Look at the machine: every effect of the doctor is here, and none of them starts TensorFlow or CUDA."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+
+from autofit import hardware
+from autofit.doctor.records import Facts, Folder, Relative
+
+DISTRIBUTIONS = (
+    "autofit-keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "tensorflow-intel",
+    "keras",
+    "numpy",
+    "pillow",
+    "nvidia-ml-py",
+    "pynvml",
+)
+VARIABLES = (
+    "CUDA_VISIBLE_DEVICES",
+    "KERAS_BACKEND",
+    "TF_USE_LEGACY_KERAS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_FORCE_GPU_ALLOW_GROWTH",
+)
+"""The only environment variables whose values are looked at: others may hold secrets."""
+
+PROFILES_VARIABLE = "AUTOFIT_PROFILES"
+KERNELS = re.compile(r"ipykernel|colab_kernel")
+LIBRARY_FOLDERS = (
+    Path(sys.prefix) / "lib",  # conda
+    Path("/usr/lib/x86_64-linux-gnu"),
+    Path("/usr/lib/aarch64-linux-gnu"),
+    Path("/usr/lib64"),
+    Path("/usr/local/cuda/lib64"),
+)
+
+
+def gather(
+    *,
+    proc: Path = hardware.PROC,
+    cgroup_root: Path = hardware.CGROUP_ROOT,
+    dev: Path = Path("/dev"),
+    nvml: ModuleType | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Facts:
+    """Look at this machine, as seen from this process.
+
+    Args:
+        proc: where the process file system is mounted.
+        cgroup_root: where the cgroup file systems are mounted.
+        dev: where the device files are.
+        nvml: what stands in for the module `pynvml`.
+        environ: the environment variables.
+    """
+    profiles = environ.get(PROFILES_VARIABLE) or None
+    return Facts(
+        hardware=hardware.detect(proc=proc, cgroup_root=cgroup_root, nvml=nvml),
+        platform=sys.platform,
+        versions=_versions(),
+        environment=_environment(environ),
+        gpu_count=hardware.gpu_count(nvml=nvml),
+        gpu_processes=hardware.gpu_processes(nvml=nvml),
+        nvidia_files=_nvidia_files(proc, dev),
+        cuda_missing=_cuda_missing(),
+        cudnn_found=_cudnn_found(environ),
+        family=_family(proc),
+        oom_kills=hardware.oom_kills(proc=proc, cgroup_root=cgroup_root),
+        folders=[_folder("temporary", tempfile.gettempdir), _folder("current", os.getcwd)],
+        profiles=profiles,
+        profiles_writable=profiles is not None and _writable(profiles),
+    )
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    known = {name: environ[name] for name in VARIABLES if name in environ}
+    return known | ({"LD_LIBRARY_PATH": "set"} if environ.get("LD_LIBRARY_PATH") else {})
+
+
+# software
+
+
+def _versions() -> dict[str, str]:
+    found = {name: _version(name) for name in DISTRIBUTIONS}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cuda_missing() -> list[str]:
+    """The libraries of TensorFlow's extra `and-cuda` that are not installed; its compiler (nvcc) is not needed."""
+    try:
+        requirements = metadata.requires("tensorflow") or []
+    except metadata.PackageNotFoundError:
+        return []
+    extra = re.compile(r"""extra\s*==\s*['"]and-cuda['"]""")
+    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in requirements if extra.search(line)]
+    return [name for name in names if "nvcc" not in name and _version(name) is None]
+
+
+def _cudnn_found(environ: Mapping[str, str]) -> bool:
+    given = [Path(folder) for folder in environ.get("LD_LIBRARY_PATH", "").split(":") if folder]
+    return any(True for folder in (*given, *LIBRARY_FOLDERS) for _ in folder.glob("libcudnn.so*"))
+
+
+# the GPU, and who is on it
+
+
+def _nvidia_files(proc: Path, dev: Path) -> list[str]:
+    driver = [proc / "driver" / "nvidia"]
+    return [str(path) for path in [*sorted(dev.glob("nvidia[0-9]"))[:1], *driver] if path.exists()]
+
+
+def _family(proc: Path) -> list[Relative]:
+    """This process, its parent, and so on up."""
+    own = psutil.Process()
+    return [_relative(process, proc) for process in [own, *own.parents()]]
+
+
+def _relative(process: psutil.Process, proc: Path) -> Relative:
+    try:
+        name, command = process.name(), process.cmdline()
+    except psutil.Error:  # gone, or another user's
+        name, command = "unknown", []
+    notebook = any(KERNELS.search(word) for word in command)
+    return Relative(pid=process.pid, name=name, notebook=notebook, uses_cuda=_uses_cuda(process.pid, proc))
+
+
+def _uses_cuda(pid: int, proc: Path) -> bool:
+    """Whether the process has open the device of CUDA's memory; NVML's own devices are others."""
+    try:
+        return any(_target(file) == "/dev/nvidia-uvm" for file in (proc / str(pid) / "fd").iterdir())
+    except OSError:  # another user's, or there is no such file system
+        return False
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:  # closed meanwhile
+        return ""
+
+
+# folders
+
+
+def _folder(role: str, find: Callable[[], str]) -> Folder:
+    path = ""
+    try:
+        path = find()
+        return Folder(role, path, shutil.disk_usage(path).free)
+    except OSError:
+        return Folder(role, path, None)
+
+
+def _writable(name: str) -> bool:
+    """Whether the folder can be written, or made."""
+    try:
+        folder = Path(name).expanduser()
+    except RuntimeError:  # the home of a user that there is not
+        return False
+    nearest = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)

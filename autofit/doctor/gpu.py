@@ -1,0 +1,136 @@
+"""Findings about the GPU and whether TensorFlow can use it. Pure."""
+
+from __future__ import annotations
+
+from autofit.doctor.records import Facts, Finding, Severity
+from autofit.doctor.software import release
+
+LEAST_CAPABILITY = (6, 0)
+"""The oldest that TensorFlow's published packages hold code for: sm_60, sm_70, sm_80, sm_89, compute_90.
+
+https://github.com/tensorflow/tensorflow/blob/master/.bazelrc, `HERMETIC_CUDA_COMPUTE_CAPABILITIES`, and
+`tensorflow/python/platform/build_info.py` of the package itself (2.21).
+"""
+
+CPU_BUILDS = ("tensorflow-cpu", "tensorflow-intel")
+_LOOK = "see what nvidia-smi says: "
+
+
+def unusable_nvml(facts: Facts) -> list[Finding]:
+    """The kernel shows an NVIDIA driver or device, and NVML does not answer or finds nothing."""
+    if facts.gpu_count or not facts.nvidia_files:
+        return []
+    device = any(file.startswith("/dev/") for file in facts.nvidia_files)
+    seen = " and ".join(facts.nvidia_files)
+    what = "cannot be used" if facts.gpu_count is None else "finds no GPU"
+    missing = "nvidia-ml-py" not in facts.versions
+    advice = (
+        "install its Python package"
+        if missing
+        else (
+            f"{_LOOK}a driver and a library of different versions (restart the machine), or a container that was "
+            "started without its GPU (docker run --gpus all)"
+        )
+    )
+    return [
+        Finding(
+            # a container without a GPU sees the driver of its host
+            severity=Severity.PROBLEM if device else Severity.WARNING,
+            topic="gpu",
+            text=f"{seen} shows an NVIDIA driver, but its library NVML {what}: autofit will use the CPU",
+            advice=advice,
+            command="pip install nvidia-ml-py" if missing else "nvidia-smi",
+        )
+    ]
+
+
+def hidden(facts: Facts) -> list[Finding]:
+    """There is a GPU, and a run would not see it."""
+    if not facts.gpu_count or facts.hardware.device == "gpu" or _is_cpu_build(facts):
+        return []
+    visible = facts.environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        text, advice, command = "NVML lists a GPU and cannot describe it", f"{_LOOK}it names the fault", "nvidia-smi"
+        return [Finding(severity=Severity.PROBLEM, topic="gpu", text=text, advice=advice, command=command)]
+    return [
+        Finding(
+            severity=Severity.WARNING,
+            topic="gpu",
+            text=f"CUDA_VISIBLE_DEVICES={visible} hides the GPU: autofit will use the CPU",
+            advice="unset it, or give it the number of a GPU that nvidia-smi lists",
+            command="unset CUDA_VISIBLE_DEVICES",
+        )
+    ]
+
+
+def too_old(facts: Facts) -> list[Finding]:
+    """The GPU is older than TensorFlow's packages."""
+    capability = facts.hardware.compute_capability
+    if capability is None or release(capability) >= LEAST_CAPABILITY:
+        return []
+    return [
+        Finding(
+            severity=Severity.PROBLEM,
+            topic="gpu",
+            text=f"{facts.hardware.device_name} has compute capability {capability}; TensorFlow's packages need 6.0",
+            advice="use another GPU, or train on the CPU",
+            command="export CUDA_VISIBLE_DEVICES=-1",
+        )
+    ]
+
+
+def several(facts: Facts) -> list[Finding]:
+    """More than one GPU, of which autofit uses one."""
+    visible = facts.environment.get("CUDA_VISIBLE_DEVICES")
+    chosen = visible is not None and "," not in visible
+    if facts.hardware.device != "gpu" or (facts.gpu_count or 0) < 2 or chosen:  # noqa: PLR2004 - several
+        return []
+    return [
+        Finding(
+            severity=Severity.NOTE,
+            topic="gpu",
+            text=f"there are {facts.gpu_count} GPUs; autofit uses the first, {facts.hardware.device_name}",
+            advice="to choose another, name it in CUDA_VISIBLE_DEVICES",
+            command="export CUDA_VISIBLE_DEVICES=1",
+        )
+    ]
+
+
+def cpu_build(facts: Facts) -> list[Finding]:
+    """A TensorFlow that knows no GPU, on a machine that has one."""
+    builds = [name for name in CPU_BUILDS if name in facts.versions]
+    if not facts.gpu_count or not builds:
+        return []
+    alone = "tensorflow" not in facts.versions
+    name = "the package " + " and ".join(builds)
+    beside = f"{name} is installed beside tensorflow, in the same folder: the later one has overwritten the other"
+    return [
+        Finding(
+            severity=Severity.PROBLEM if alone else Severity.WARNING,
+            topic="software",
+            text=f"{name} knows no GPU, and there is one: autofit will use the CPU" if alone else beside,
+            advice="remove it, then install the build that knows GPUs",
+            command=f"pip uninstall -y {' '.join(builds)} tensorflow && pip install 'tensorflow[and-cuda]'",
+        )
+    ]
+
+
+def _is_cpu_build(facts: Facts) -> bool:
+    return "tensorflow" not in facts.versions and any(name in facts.versions for name in CPU_BUILDS)
+
+
+def cuda_packages(facts: Facts) -> list[Finding]:
+    """A GPU, and neither TensorFlow's CUDA packages nor a cuDNN of the system."""
+    version = facts.versions.get("tensorflow")
+    if facts.hardware.device != "gpu" or version is None or not facts.cuda_missing or facts.cudnn_found:
+        return []
+    return [
+        Finding(
+            severity=Severity.WARNING,
+            topic="software",
+            text=f"TensorFlow's CUDA packages are missing ({', '.join(facts.cuda_missing)}), and no cuDNN was found "
+            "elsewhere: it would train on the CPU",
+            advice="install them",
+            command=f"pip install 'tensorflow[and-cuda]=={version}'",
+        )
+    ]

@@ -1,0 +1,121 @@
+"""What the doctor knows (`Facts`), what it says of it (`Finding`), and all of that for a reader (`Diagnosis`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from autofit.hardware import GpuProcess, Hardware
+from autofit.records import Record
+
+
+class Severity(StrEnum):
+    """How much a finding matters, the gravest first.
+
+    PROBLEM: autofit cannot run here, or cannot use a device that is here. WARNING: it runs, but slower, smaller or less
+    safely than it could. NOTE: good to know. OK: looked at, and as it should be.
+    """
+
+    PROBLEM = "problem"
+    WARNING = "warning"
+    NOTE = "note"
+    OK = "ok"
+
+
+class Finding(Record):
+    """One thing that the doctor found. `text` and `advice` may hold names from strangers: print them escaped.
+
+    Attributes:
+        severity: how much it matters.
+        topic: one word for what it is about: memory, gpu, notebook, software, environment, disk or platform.
+        text: what was found, and which value.
+        advice: what to do; empty where there is nothing to do.
+        command: a command that does it, to be copied; empty where there is none.
+    """
+
+    severity: Severity
+    topic: str
+    text: str
+    advice: str = ""
+    command: str = ""
+
+
+class Diagnosis(Record):
+    """What `autofit doctor` reports.
+
+    Attributes:
+        hardware: the machine, as a run would see it.
+        versions: the installed distributions that matter, by name.
+        environment: the environment variables that matter and are set; of `LD_LIBRARY_PATH` only that it is.
+        findings: the gravest first.
+    """
+
+    schema_: Literal["autofit/doctor/1"] = Field("autofit/doctor/1", alias="schema")
+    hardware: Hardware
+    versions: dict[str, str]
+    environment: dict[str, str]
+    findings: list[Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """This process, or one that it descends from.
+
+    Attributes:
+        notebook: whether it is a notebook's kernel.
+        uses_cuda: whether it has CUDA's device open; a container often hides that from NVML's list of processes.
+    """
+
+    pid: int
+    name: str
+    notebook: bool
+    uses_cuda: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that autofit writes into, and what is free there; None where it cannot be looked at."""
+
+    role: str
+    path: str
+    free_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the findings are made from.
+
+    Attributes:
+        hardware: what a run would see.
+        platform: as in `sys.platform`.
+        versions: installed distributions that matter, by name.
+        environment: as in `Diagnosis`.
+        gpu_count: GPUs that the driver knows, hidden ones too; None where NVML cannot be used.
+        gpu_processes: all processes on the GPU that counts.
+        nvidia_files: the files by which the kernel shows that there is an NVIDIA driver or device.
+        cuda_missing: CUDA packages that the installed TensorFlow names in its extra `and-cuda` and that are missing.
+        cudnn_found: whether cuDNN lies where a system keeps its libraries.
+        family: this process first, then its parent and so on up.
+        oom_kills: strikes of the kernel's OOM killer in this cgroup; None where they are not counted.
+        folders: the folders that autofit writes into.
+        profiles: the folder that `AUTOFIT_PROFILES` names; None where it is not set.
+        profiles_writable: whether that folder can be written, or made.
+    """
+
+    hardware: Hardware
+    platform: str
+    versions: dict[str, str]
+    environment: dict[str, str]
+    gpu_count: int | None
+    gpu_processes: list[GpuProcess]
+    nvidia_files: list[str]
+    cuda_missing: list[str]
+    cudnn_found: bool
+    family: list[Relative]
+    oom_kills: int | None
+    folders: list[Folder]
+    profiles: str | None
+    profiles_writable: bool

@@ -1,0 +1,106 @@
+"""Findings about installed versions: missing, too old, or known to be unsafe. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from autofit.doctor.records import Facts, Finding, Severity
+
+PYTHONS = ((3, 11), (3, 14))
+"""The first that autofit runs on, and the first that it does not."""
+
+LEAST = {"TensorFlow": (2, 20), "Keras": (3, 13), "Pillow": (11, 3)}
+
+SAFE_PILLOW = (13, 0)
+"""JPEG decoder buffer overflow, critical: CVE-2026-112403 and CVE-2026-112398.
+
+https://pillow.readthedocs.io/en/stable/releasenotes/13.0.0.html
+"""
+
+SAFE_KERAS = (3, 14, 1)
+"""Reading other HDF5 files from a crafted model file: CVE-2026-12480, fixed in 3.14.1 (and 3.12.2)."""
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers a version begins with: `2.20.0rc1` as `(2, 20, 0)`."""
+    return tuple(int(number) for number in re.match(r"[0-9.]*", version.strip())[0].split(".") if number)  # type: ignore[index]
+
+
+def python(facts: Facts) -> list[Finding]:
+    """A Python that autofit is not made for."""
+    version = facts.hardware.python_version
+    if PYTHONS[0] <= release(version) < PYTHONS[1]:
+        return []
+    text = f"Python {version} is not one that autofit runs on: 3.11, 3.12 and 3.13"
+    advice = "make an environment with one of these"
+    return [Finding(severity=Severity.PROBLEM, topic="software", text=text, advice=advice)]
+
+
+def tensorflow(facts: Facts) -> list[Finding]:
+    """TensorFlow, missing or too old."""
+    return _too_old("TensorFlow", facts.hardware.tensorflow_version)
+
+
+def keras(facts: Facts) -> list[Finding]:
+    """Keras, missing, too old, or with a known hole in reading model files."""
+    version = facts.hardware.keras_version
+    found = _too_old("Keras", version)
+    if found or version is None or release(version) >= SAFE_KERAS:
+        return found
+    return [
+        Finding(
+            severity=Severity.NOTE,
+            topic="software",
+            text=f"Keras {version}: a crafted model file can read other files when it is loaded (CVE-2026-12480)",
+            advice="load no model files from strangers, or upgrade; autofit loads none",
+            command="pip install --upgrade keras",
+        )
+    ]
+
+
+def pillow(facts: Facts) -> list[Finding]:
+    """Pillow, missing, too old, or with the overflow in its JPEG decoder."""
+    version = facts.versions.get("pillow")
+    found = _too_old("Pillow", version)
+    if found or version is None or release(version) >= SAFE_PILLOW:
+        return found
+    return [
+        Finding(
+            severity=Severity.WARNING,
+            topic="software",
+            text=f"Pillow {version}: crafted JPEGs overflow its decoder (critical, CVE-2026-112403); 13.0 fixes it",
+            advice="upgrade before you train on images from strangers; autofit goes on meanwhile",
+            command="pip install --upgrade pillow",
+        )
+    ]
+
+
+def _too_old(name: str, version: str | None) -> list[Finding]:
+    least = LEAST[name]
+    if version is not None and release(version) >= least:
+        return []
+    needed = ".".join(map(str, least))
+    return [
+        Finding(
+            severity=Severity.PROBLEM,
+            topic="software",
+            text=f"{name} is not installed" if version is None else f"{name} {version} is too old",
+            advice=f"autofit needs {needed} or newer",
+            command=f"pip install --upgrade {name.lower()}",
+        )
+    ]
+
+
+def two_nvml_packages(facts: Facts) -> list[Finding]:
+    """Two packages of one module: `pynvml` warns when imported, and before 12.0 overwrote that of nvidia-ml-py."""
+    if not {"pynvml", "nvidia-ml-py"} <= facts.versions.keys():
+        return []
+    return [
+        Finding(
+            severity=Severity.NOTE,
+            topic="software",
+            text=f"the package pynvml {facts.versions['pynvml']} is deprecated; nvidia-ml-py has a module of its name",
+            advice="remove it, and install nvidia-ml-py anew, whose file it may have taken along",
+            command="pip uninstall -y pynvml && pip install --force-reinstall nvidia-ml-py",
+        )
+    ]

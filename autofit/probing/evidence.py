@@ -1,0 +1,180 @@
+"""What the trials of a search say, and what a saved profile said before them: pure, and anew after each trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from autofit.probing.memory_model import MemoryModel, fit
+from autofit.process.messages import Trial, Verdict
+
+FAILURES = frozenset({Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.TIMEOUT})
+
+POINTS_OF_A_LINE = 2
+FAILURES_OF_A_PROFILE = 2  # its first size may be a hair too much for today; a second failure is no accident
+SAVED_MAY_BE_OFF = 0.15  # a profile's line, before it is taken for another machine's
+STILL_FASTER = 1.1  # images a second of one size over all smaller ones: more than two timings differ by
+SHORTEST_JUMP = 0.1  # doublings: what a line missed over a shorter one says nothing of a longer
+
+Point = tuple[int, int]
+"""A batch, and what it takes of the limit, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The trials so far, in their order.
+
+    Attributes:
+        limit_bytes: what a size may take.
+        max_batch: the largest size of interest.
+        saved: trials of a saved profile; believed until they prove wrong.
+        trials: those of this search.
+    """
+
+    limit_bytes: int
+    max_batch: int
+    saved: tuple[Trial, ...]
+    trials: tuple[Trial, ...]
+
+    # Sizes ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def ceiling(self) -> int:
+        """The largest size not yet ruled out."""
+        return min([self.max_batch, *(t.batch_size - 1 for t in self.trials if t.verdict in FAILURES)])
+
+    @property
+    def failed(self) -> list[int]:
+        """The sizes that this search has tried in vain; not those that a profile led to which is dropped since."""
+        led = self._failures_at_first() if self.saved and not self.believes_saved else 0
+        return [trial.batch_size for trial in self.trials[led:] if trial.verdict in FAILURES]
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether a size took too long."""
+        return any(trial.verdict is Verdict.TIMEOUT for trial in self.trials)
+
+    @property
+    def fitting(self) -> list[Trial]:
+        """What fits, below every size that failed."""
+        ceiling = self.ceiling
+        return [t for t in self.trials if t.verdict is Verdict.FITS and t.batch_size <= ceiling]
+
+    @property
+    def fits(self) -> int:
+        """The largest size that fits, in whatever process; 0 where there is none."""
+        return max((trial.batch_size for trial in self.fitting), default=0)
+
+    @property
+    def answer(self) -> int:
+        """The largest size that fits in a process of its own; 0 where there is none."""
+        return max((trial.batch_size for trial in self.fitting if trial.fresh), default=0)
+
+    # The profile --------------------------------------------------------------------------------------------------
+
+    @property
+    def believes_saved(self) -> bool:
+        """Whether there is a profile that has not failed twice at first, nor measured otherwise than its line says."""
+        if not self.saved or self._failures_at_first() >= FAILURES_OF_A_PROFILE:
+            return False
+        fitting = self.fitting
+        return not fitting or self._agrees_with_saved(fitting[0])
+
+    def _failures_at_first(self) -> int:
+        verdicts = [trial.verdict for trial in self.trials[:FAILURES_OF_A_PROFILE]]
+        return next((n for n, verdict in enumerate(verdicts) if verdict is Verdict.FITS), len(verdicts))
+
+    def _agrees_with_saved(self, trial: Trial) -> bool:
+        gaps = self._gaps(self.saved)
+        points = _points(self.saved, gaps)
+        if len(points) < POINTS_OF_A_LINE or not trial.peak_bytes:
+            return False
+        measured = _bytes_of(trial, gaps)
+        return abs(fit(points).predict(trial.batch_size) - measured) <= SAVED_MAY_BE_OFF * measured
+
+    # The line -----------------------------------------------------------------------------------------------------
+
+    @property
+    def points(self) -> list[Point]:
+        """`(batch, bytes)` of what fits and was measured, by size; of a size that was run twice, the later."""
+        trials = self._telling()
+        return _points(trials, self._gaps(trials))
+
+    @property
+    def model(self) -> MemoryModel | None:
+        """The line through the points; None while there is none."""
+        points = self.points
+        return fit(points) if points else None
+
+    @property
+    def line(self) -> MemoryModel | None:
+        """The model, where it has two sizes to stand on."""
+        points = self.points
+        return fit(points) if len(points) >= POINTS_OF_A_LINE else None
+
+    @property
+    def reach(self) -> int:
+        """The largest size that the line allows, with no headroom at all."""
+        line = self.line
+        return min(line.largest_batch(self.limit_bytes), self.ceiling) if line else self.ceiling
+
+    @property
+    def gaps(self) -> float:
+        """By how much the gaps in the allocator make a peak larger, as a factor, 1 or more."""
+        return self._gaps(self._telling())
+
+    @property
+    def miss(self) -> float | None:
+        """How far the line was off when it last predicted: a share of the bytes, for each doubling of the size."""
+        *before, last = self.points or [(0, 0)]
+        if len(before) < POINTS_OF_A_LINE:
+            return None
+        size, measured = last
+        return (
+            abs(fit(before).predict(size) - measured) / measured / max(_doublings(before[-1][0], size), SHORTEST_JUMP)
+        )
+
+    @property
+    def spread(self) -> float:
+        """How far apart the peaks of equal steps lay, as a share of what they took."""
+        return max((t.spread_bytes / t.memory_bytes for t in self._telling() if t.memory_bytes), default=0.0)
+
+    @property
+    def gets_faster(self) -> bool:
+        """Whether the largest size that was timed is clearly the fastest."""
+        by_size = {t.batch_size: t.images_per_second for t in self.fitting if t.images_per_second > 0}
+        speeds = [by_size[size] for size in sorted(by_size)]
+        return len(speeds) > 1 and speeds[-1] > STILL_FASTER * max(speeds[:-1])
+
+    def doublings_to(self, size: int) -> float:
+        """How far this size lies beyond what was measured, in doublings; 0 within it."""
+        points = self.points
+        return _doublings(points[-1][0], size) if points and size > points[-1][0] else 0.0
+
+    def _telling(self) -> list[Trial]:
+        """The trials that the line goes through."""
+        return [*(self.saved if self.believes_saved else ()), *self.fitting]
+
+    def _gaps(self, trials: Iterable[Trial]) -> float:
+        """Of the two largest sizes that leave the allocator room, so that gaps show, the lesser factor.
+
+        Where a network's large tensors cannot be packed, that shows at every size; what shows at one only is chance.
+        """
+        roomy = [t for t in trials if t.extent_bytes and t.peak_bytes and 2 * t.memory_bytes < self.limit_bytes]
+        factors = {t.batch_size: t.extent_bytes / t.peak_bytes for t in roomy}
+        return max(1.0, min((factors[size] for size in sorted(factors)[-2:]), default=1.0))
+
+
+def _points(trials: Iterable[Trial], gaps: float) -> list[Point]:
+    measured = {t.batch_size: t for t in trials if t.verdict is Verdict.FITS and t.peak_bytes > 0}
+    return sorted((size, _bytes_of(trial, gaps)) for size, trial in measured.items())
+
+
+def _bytes_of(trial: Trial, gaps: float) -> int:
+    """What a size takes of the limit, with the gaps that its tensors leave in the allocator."""
+    return trial.rest_bytes + round(gaps * trial.peak_bytes)
+
+
+def _doublings(smaller: int, larger: int) -> float:
+    return math.log2(larger / smaller)

@@ -1,0 +1,100 @@
+"""From one machine to another, through a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autofit.errors import StorageError, UserError
+from autofit.profiles.keeping import to_bytes
+from autofit.profiles.reading import NewerProfileError, RefusedProfileError, read_profile
+from autofit.profiles.records import MachineProfile, Origin, ProfileList, ProfileSummary
+from autofit.profiles.store import ProfileStore
+from autofit.report.words import printable
+
+Found = tuple[MachineProfile, Origin]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What came of an import. `others` were known already, or are of networks that this autofit does not know."""
+
+    fingerprint: str
+    added: int
+    others: int
+
+
+def listing_of(profiles: Sequence[Found], folder: Path) -> ProfileList:
+    """What there is, a line a profile. `folder` is where the user's own are kept."""
+    lines = [
+        ProfileSummary(
+            fingerprint=profile.fingerprint,
+            device_name=profile.hardware.device_name,
+            entries=len(profile.entries),
+            newest=max((entry.measured_at for entry in profile.entries), default=None),
+            origin=origin,
+        )
+        for profile, origin in profiles
+    ]
+    return ProfileList(folder=str(folder), profiles=lines)
+
+
+def find_profile(profiles: Sequence[Found], machine: str) -> Found:
+    """The profile of a machine, by its fingerprint or the first digits of it; the user's own before a shipped one.
+
+    Raises:
+        UserError: there is none, or the digits are those of several machines.
+    """
+    found = [pair for pair in profiles if pair[0].fingerprint.startswith(machine.lower())]
+    if not machine or not found:
+        raise UserError(
+            f"there is no profile of the machine {machine!r}: autofit profiles list shows those there are, and "
+            "autofit probe makes one of this machine"
+        )
+    if len({profile.fingerprint for profile, _ in found}) > 1:
+        raise UserError(f"{machine!r} begins the names of several machines: give more of its digits")
+    return min(found, key=lambda pair: pair[1] is not Origin.OWN)
+
+
+def export_profile(profile: MachineProfile, file: Path) -> None:
+    """Write a profile to a file that `import_profile` reads on another machine.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        file.write_bytes(to_bytes(profile))
+    except OSError as error:
+        raise StorageError(f"{file} cannot be written ({error.strerror}): give another file") from error
+
+
+def import_profile(store: ProfileStore, file: Path) -> Imported:
+    """Add what a file from another machine says to the store. Its name is never made of anything in the file but hex.
+
+    Raises:
+        UserError: the file cannot be read, or is no profile.
+        StorageError: the store cannot be written.
+    """
+    profile = _read(file)
+    try:
+        added = store.add(profile)
+    except OSError as error:
+        raise StorageError(
+            f"profiles in {store.folder} cannot be written ({error.strerror or error}): make room, or set "
+            "AUTOFIT_PROFILES to another folder"
+        ) from error
+    return Imported(profile.fingerprint, added, len(profile.entries) - added)
+
+
+def _read(file: Path) -> MachineProfile:
+    shown = printable(str(file))
+    try:
+        return read_profile(file.resolve())  # who names a link on the command line means what it leads to
+    except NewerProfileError as error:
+        raise UserError(f"{shown} is {error}: update autofit") from None
+    except RefusedProfileError as error:
+        raise UserError(f"{shown} is no profile ({error}): give a file that autofit profiles export wrote") from None
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UserError(f"{shown} cannot be read ({reason}): give a file that autofit profiles export wrote") from None

@@ -1,0 +1,56 @@
+"""Which entries a machine's file keeps. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from autofit.profiles.match import Case, case_of, is_known, limit_of
+from autofit.profiles.reading import MAX_PROFILE_BYTES
+from autofit.profiles.records import MAX_ENTRIES, MachineProfile, ProfileEntry
+
+
+def with_measured(profile: MachineProfile, entry: ProfileEntry) -> MachineProfile:
+    """The profile with what was just measured, in the place of what it is better than."""
+    others = [old for old in profile.entries if case_of(old) != case_of(entry) or not _supersedes(entry, old)]
+    return _with_entries(profile, [entry, *_newest_first(others)])
+
+
+def with_imported(profile: MachineProfile, entries: Sequence[ProfileEntry]) -> MachineProfile:
+    """The profile with entries from elsewhere. What it has itself stays: no stranger's clock makes theirs newer."""
+    kept = _newest_first(profile.entries)
+    cases: defaultdict[Case, list[ProfileEntry]] = defaultdict(list)
+    for entry in kept:
+        cases[case_of(entry)].append(entry)
+    for entry in _newest_first(entries):
+        case = cases[case_of(entry)]
+        if is_known(entry.workload) and not any(_supersedes(other, entry) for other in case):
+            case.append(entry)
+            kept.append(entry)
+    return _with_entries(profile, kept)
+
+
+def to_bytes(profile: MachineProfile) -> bytes:
+    """The content of the profile's file, without the last entries where all would make it larger than one may be."""
+    data = profile.to_json().encode()
+    while len(data) > MAX_PROFILE_BYTES:
+        profile = _with_entries(profile, profile.entries[: len(profile.entries) * 9 // 10])
+        data = profile.to_json().encode()
+    return data
+
+
+def _supersedes(new: ProfileEntry, old: ProfileEntry) -> bool:
+    """Whether the new entry says all that the old one of the same case did.
+
+    A probe that asked for at most 32 images and found that 32 fit says nothing of an older answer of 500.
+    """
+    found_the_limit = new.largest_feasible_batch < new.max_batch
+    return limit_of(new).is_alike(limit_of(old)) and (found_the_limit or old.max_batch <= new.max_batch)
+
+
+def _newest_first(entries: Sequence[ProfileEntry]) -> list[ProfileEntry]:
+    return sorted(entries, key=lambda entry: entry.measured_at, reverse=True)
+
+
+def _with_entries(profile: MachineProfile, entries: list[ProfileEntry]) -> MachineProfile:
+    return profile.model_copy(update={"entries": entries[:MAX_ENTRIES]})

@@ -1,0 +1,251 @@
+"""What is kept of a probe: the content of `<fingerprint>.json`. Every number, string and list in it is bounded.
+
+A profile may come from a stranger. The records of a probe carry what a probe of our own measured, and need no bounds;
+these here are strict copies of what of it is worth keeping. Causes and paths stay behind: they name people's files.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib import metadata
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from autofit import hardware
+from autofit.hardware import Hardware
+from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
+from autofit.process.messages import Trial, Verdict
+from autofit.records import Record
+
+SCHEMA: Literal["autofit/profile/1"] = "autofit/profile/1"
+MAX_BATCH = 2**24
+MAX_BYTES = 2**50
+MAX_PIXELS = 2**14
+MAX_COUNT = 2**24
+MAX_TRIALS = 64
+MAX_ENTRIES = 1000
+LAST_SECOND = 2**37  # in the year 6325, which every calendar still knows
+
+Batch = Annotated[int, Field(ge=0, le=MAX_BATCH)]
+Bytes = Annotated[int, Field(ge=0, le=MAX_BYTES)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Pixels = Annotated[int, Field(ge=1, le=MAX_PIXELS)]
+Name = Annotated[str, Field(max_length=200)]
+Version = Annotated[str, Field(max_length=64)]
+Fingerprint = Annotated[str, Field(pattern=r"\A[0-9a-f]{16}\z")]
+
+KEPT_VERDICTS: dict[Verdict, Literal["fits", "device_oom", "host_oom"]] = {
+    Verdict.FITS: "fits",
+    Verdict.DEVICE_OOM: "device_oom",
+    Verdict.HOST_OOM: "host_oom",
+}
+
+
+class Origin(StrEnum):
+    """Where a profile was found: in the user's own folder, or among those that come with autofit."""
+
+    OWN = "own"
+    SHIPPED = "shipped"
+
+
+class _Bounded(Record):
+    """A record that takes nothing for what it is not: no `"12"` for a number, no NaN, no infinity."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class SavedWorkload(_Bounded):
+    """A workload, but for whose weights: a file of weights is a path, and costs the memory that any other does."""
+
+    backbone: Name
+    image_size: tuple[Pixels, Pixels]
+    num_classes: Count
+    trainable: Literal["head", "all"]
+    weights: Literal["imagenet", "none", "file"]
+    hidden_units: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    optimizer: Name
+    precision: Name
+
+
+class SavedTrial(_Bounded):
+    """One measured size that says something of memory; the fields are those of `Trial`."""
+
+    batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH)]
+    verdict: Literal["fits", "device_oom", "host_oom"]
+    peak_bytes: Bytes = 0
+    extent_bytes: Bytes = 0
+    spread_bytes: Bytes = 0
+    rest_bytes: Bytes = 0
+    host_bytes: Bytes = 0
+    step_seconds: Annotated[float, Field(ge=0, le=1e7)] = 0.0
+    images_per_second: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    fresh: bool = False
+
+    def as_trial(self) -> Trial:
+        """The trial again, marked as one that was not run now."""
+        return Trial(**self.model_dump(exclude={"verdict"}), verdict=Verdict(self.verdict), saved=True)
+
+
+class SavedMemoryModel(_Bounded):
+    """The line through the trials, for people: a probe fits its own."""
+
+    base_bytes: Annotated[float, Field(ge=-MAX_BYTES, le=MAX_BYTES)]
+    bytes_per_image: Annotated[float, Field(ge=0, le=MAX_BYTES)]
+    max_relative_error: Annotated[float, Field(ge=0, le=1e6)]
+    headroom_bytes: Annotated[float, Field(ge=0, le=MAX_BYTES)] = 0.0
+    fragmentation: Annotated[float, Field(ge=0, le=1e3)] = 1.0
+
+
+class ProfileEntry(_Bounded):
+    """One finished probe.
+
+    Attributes:
+        limit_is_given: the limit was asked for; else it is what the machine had free just then.
+        max_batch: the largest size of interest then: an answer of as much may not be the most that fits.
+        largest_feasible_batch: 0 where not even one image fits.
+        measured_at: seconds since 1970, UTC.
+    """
+
+    workload: SavedWorkload
+    memory_limit_bytes: Annotated[int, Field(ge=1, le=MAX_BYTES)]
+    limit_is_given: bool
+    max_batch: Batch
+    largest_feasible_batch: Batch
+    recommended_batch: Batch
+    rest_bytes: Bytes
+    memory_model: SavedMemoryModel | None
+    trials: Annotated[list[SavedTrial], Field(max_length=MAX_TRIALS)]
+    measured_at: Annotated[float, Field(ge=0, le=LAST_SECOND)]
+    autofit_version: Version
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.recommended_batch <= self.largest_feasible_batch <= self.max_batch:
+            raise ValueError("recommended_batch, largest_feasible_batch and max_batch do not rise in this order")
+        return self
+
+
+class HardwareFacts(_Bounded):
+    """The machine: all that its fingerprint is made of, and the rest for people."""
+
+    device: Literal["cpu", "gpu"]
+    device_name: Name
+    device_memory_bytes: Bytes | None
+    compute_capability: Version | None
+    driver_version: Version | None
+    cpu_model: Name
+    cores: Annotated[int, Field(ge=1, le=2**16)]
+    host_memory_bytes: Bytes
+    host_limit_bytes: Bytes
+    tensorflow_version: Version | None
+    keras_version: Version | None
+    python_version: Version
+
+    def fingerprint(self) -> str:
+        """The fingerprint of every machine of which these facts are true."""
+        return hardware.fingerprint(Hardware.model_construct(**self.model_dump()))
+
+
+class MachineProfile(_Bounded):
+    """All that is known of one machine: the content of its file.
+
+    The fingerprint is checked against the facts, so that no file speaks for a machine that it does not describe. A
+    change of `hardware.fingerprint` is therefore a change of this schema.
+    """
+
+    schema_: Literal["autofit/profile/1"] = Field(alias="schema")
+    fingerprint: Fingerprint
+    hardware: HardwareFacts
+    entries: Annotated[list[ProfileEntry], Field(max_length=MAX_ENTRIES)]
+
+    @model_validator(mode="after")
+    def _of_this_machine(self) -> Self:
+        if self.fingerprint != self.hardware.fingerprint():
+            raise ValueError("the fingerprint is not that of the hardware")
+        return self
+
+
+class ProfileSummary(Record):
+    """One line of `autofit profiles list`."""
+
+    fingerprint: str
+    device_name: str
+    entries: int
+    newest: float | None
+    origin: Origin
+
+
+class ProfileList(Record):
+    """What `autofit profiles list --json` writes."""
+
+    schema_: Literal["autofit/profiles/1"] = Field("autofit/profiles/1", alias="schema")
+    folder: str
+    profiles: list[ProfileSummary]
+
+
+def machine_profile(machine: Hardware, entries: list[ProfileEntry]) -> MachineProfile:
+    """The content of this machine's file.
+
+    Raises:
+        ValueError: something about the machine is out of bounds.
+    """
+    facts = HardwareFacts(**machine.model_dump(include=set(HardwareFacts.model_fields)))
+    return MachineProfile(schema_=SCHEMA, fingerprint=facts.fingerprint(), hardware=facts, entries=entries)
+
+
+def entry_of(report: ProbeReport, measured_at: float, *, limit_is_given: bool) -> ProfileEntry:
+    """What is kept of a finished probe.
+
+    Raises:
+        ValueError: something that it measured is out of bounds.
+    """
+    return ProfileEntry(
+        workload=saved_workload(report.workload),
+        memory_limit_bytes=report.memory_limit_bytes,
+        limit_is_given=limit_is_given,
+        max_batch=max(report.max_batch, report.largest_feasible_batch),
+        largest_feasible_batch=report.largest_feasible_batch,
+        recommended_batch=report.recommended_batch,
+        rest_bytes=report.rest_bytes,
+        memory_model=_saved_model(report.memory_model),
+        trials=_kept_trials(report.trials),
+        measured_at=measured_at,
+        autofit_version=_autofit_version(),
+    )
+
+
+def saved_workload(workload: Workload) -> SavedWorkload:
+    """The workload without the path of a file of weights."""
+    weights = workload.weights if workload.weights in {"imagenet", "none"} else "file"
+    return SavedWorkload(**{**workload.model_dump(), "weights": weights})
+
+
+def _autofit_version() -> str:
+    """The version that measured; empty where autofit runs from a folder and is not installed."""
+    try:
+        return metadata.version("autofit")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _saved_model(model: MemoryModelRecord | None) -> SavedMemoryModel | None:
+    return None if model is None else SavedMemoryModel(**model.model_dump(include=set(SavedMemoryModel.model_fields)))
+
+
+def _kept_trials(trials: list[Trial]) -> list[SavedTrial]:
+    """The trials that say something of memory. Of a size that was run again, what a profile had said is forgotten."""
+    telling = [trial for trial in trials if _tells_of_memory(trial)]
+    run_now = {trial.batch_size for trial in trials if not trial.saved}
+    kept = [trial for trial in telling if not trial.saved or trial.batch_size not in run_now]
+    return [_saved_trial(trial) for trial in kept[-MAX_TRIALS:]]
+
+
+def _tells_of_memory(trial: Trial) -> bool:
+    return trial.memory_bytes > 0 if trial.verdict is Verdict.FITS else trial.verdict in KEPT_VERDICTS
+
+
+def _saved_trial(trial: Trial) -> SavedTrial:
+    facts = trial.model_dump(include=set(SavedTrial.model_fields) - {"verdict"})
+    return SavedTrial(**facts, verdict=KEPT_VERDICTS[trial.verdict])

@@ -1,0 +1,96 @@
+"""How our plots look, and how a figure becomes a PNG for a file or an SVG for a page.
+
+matplotlib is imported inside functions (it takes a second) and used through `Figure`, never through pyplot: a notebook
+keeps its own figures, backend and style.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#24292f"
+BLUE, ORANGE, RED = "#3a7fc1", "#d5822a", "#d1483f"  # told apart on white and on black
+DOTS_PER_INCH = 150
+PANEL_INCHES = (4.8, 3.6)
+
+STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones as str
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.size": 10,
+    "text.usetex": False,
+    "text.parse_math": False,  # a name with two dollar signs is no formula
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": INK,
+    "grid.alpha": 0.12,
+    "grid.linestyle": "-",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "autofit",  # the same figure gives the same page
+}
+
+
+def svg(figure: Figure, prefix: str = "") -> str:
+    """The figure as an `<svg>` element for a page: see-through, its ink the colour of the text around it.
+
+    `prefix` begins its ids, each of which may stand only once in a page.
+    """
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with _style():
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue()
+    return _prefixed(text[text.index("<svg") :].replace(INK, "currentColor"), prefix)
+
+
+def _prefixed(text: str, prefix: str) -> str:
+    """The figure with other ids, and what refers to them."""
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", text)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a file, on white."""
+    buffer = io.BytesIO()
+    with _style():
+        figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+    return buffer.getvalue()
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Our style, whatever style the user has set, and theirs again afterwards."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        yield
+
+
+@contextmanager
+def canvas(title: str, panels: int, height: float = PANEL_INCHES[1]) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure with panels side by side; drawn on in our style, since artists take it when they are made."""
+    from matplotlib.figure import Figure
+
+    with _style():
+        figure = Figure(figsize=(PANEL_INCHES[0] * panels, height), layout="constrained")
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)
+        yield figure, list(figure.subplots(1, panels, squeeze=False)[0])

@@ -1,0 +1,228 @@
+"""From a probe's record to words: what a person reads in a terminal, a log or a page. Pure."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
+from autofit.process.messages import Trial, Verdict
+from autofit.report.terminal_table import titled_table
+from autofit.report.words import (
+    ASCII_MARKS,
+    BAR_CELLS,
+    BLOCKS,
+    COLUMNS,
+    OUT_OF_MEMORY,
+    TABLE_COLUMNS,
+    bar,
+    bytes_words,
+    count_of,
+    duration_words,
+    fact_lines,
+    printable,
+    speed_words,
+    trial_words,
+)
+
+BATCH_CELLS, BYTES_CELLS, SPEED_CELLS = 6, 8, 6
+GAP_CELLS = 2
+LEAST_BAR_CELLS = 4
+EXACT, SHOWN_ERROR = 1e-9, 0.0005
+NOTHING_FITS = "take a smaller image size or a smaller backbone"
+
+
+def workload_words(workload: Workload) -> str:
+    """What was probed, as `MobileNetV2 at 160 x 160, head trainable, imagenet weights`."""
+    height, width = workload.image_size
+    part = "all layers" if workload.trainable == "all" else "head"
+    weights = "random" if workload.weights == "none" else workload.weights
+    return printable(f"{workload.backbone} at {height} x {width}, {part} trainable, {weights} weights")
+
+
+def fastest_trial(report: ProbeReport) -> Trial | None:
+    """The feasible trial with the most images a second; None where none was timed."""
+    timed = [trial for trial in report.trials if trial.verdict is Verdict.FITS and trial.images_per_second > 0]
+    return max(timed, key=lambda trial: trial.images_per_second, default=None)
+
+
+def ordered_trials(report: ProbeReport) -> list[Trial]:
+    """The trials by size; those of one size in the order they ran."""
+    return sorted(report.trials, key=lambda trial: trial.batch_size)
+
+
+def memory_share(trial: Trial, report: ProbeReport) -> float:
+    """What a trial takes of the limit, from 0 to 1; above 1 where it went over."""
+    return trial.memory_bytes / max(report.memory_limit_bytes, 1)
+
+
+def probe_lines(report: ProbeReport) -> list[tuple[str, str]]:
+    """What a probe found: a name and what there is to say, each."""
+    found = [("Largest that fits", _largest_words(report)), ("Recommended", _why_recommended(report))]
+    nothing = [("Result", f"not even one image fits: {NOTHING_FITS}")]
+    return [
+        *(found if report.largest_feasible_batch else nothing),
+        ("Limited by", limit_words(report)),
+        *_others_line(report),
+        *_memory_lines(report),
+        ("Time", _probe_time(report)),
+    ]
+
+
+def _largest_words(report: ProbeReport) -> str:
+    """The answer; where it is the largest size of interest, the limit did not make it."""
+    largest = report.largest_feasible_batch
+    return f"{largest:,}, and no larger size was asked for" if largest == report.max_batch else f"{largest:,}"
+
+
+def limit_words(report: ProbeReport) -> str:
+    """The limit as it was given or found, and on a CPU what of it was left for tensors in the end."""
+    limit, tensors = report.memory_limit_bytes, report.allocator_limit_bytes
+    left = f"; {bytes_words(tensors)} of it left for tensors" if 0 < tensors < limit else ""
+    return f"{limit_name(report)}, {bytes_words(limit)}{left}"
+
+
+def limit_name(report: ProbeReport) -> str:
+    """What limits, without the figure."""
+    return printable(report.limited_by.replace("_", " "))
+
+
+def _others_line(report: ProbeReport) -> list[tuple[str, str]]:
+    others = ", ".join(printable(process) for process in report.other_gpu_processes)
+    return [("Also on the GPU", others)] if others else []
+
+
+def _why_recommended(report: ProbeReport) -> str:
+    fastest = fastest_trial(report)
+    if fastest is None:
+        return f"{report.recommended_batch:,}"
+    if fastest.batch_size == report.recommended_batch:
+        return f"{report.recommended_batch:,}, the fastest ({speed_words(fastest.images_per_second)} images/s)"
+    best = f"{speed_words(fastest.images_per_second)} images/s at {fastest.batch_size:,}"
+    return f"{report.recommended_batch:,}, the smallest within 5 % of the best ({best})"
+
+
+def _memory_lines(report: ProbeReport) -> list[tuple[str, str]]:
+    """What one more image costs, what of it is no tensor at all, and what is left free."""
+    model, rest = report.memory_model, report.rest_bytes
+    headroom = model.headroom_bytes if model else 0
+    free = f"{bytes_words(headroom)} kept free below the limit, from the measured spread"
+    return [
+        *([("Memory", _line_words(model))] if model else []),
+        *([("Bare process", f"{bytes_words(rest)}, measured outside tensors and image buffers")] if rest else []),
+        *([("Headroom", free)] if headroom else []),
+    ]
+
+
+def _line_words(model: MemoryModelRecord) -> str:
+    image = f"{bytes_words(model.bytes_per_image)} an image"
+    if not is_linear(model):
+        return f"not linear in the batch here; about {image} at the largest sizes"
+    base = bytes_words(abs(model.base_bytes))
+    line = f"{base} + {image}" if model.base_bytes >= 0 else f"{image}, less {base}"
+    return f"{line}{_error_words(model.max_relative_error)}"
+
+
+def _error_words(relative: float) -> str:
+    """How far the line is off; nothing where it met each size, as two sizes always are."""
+    if relative < EXACT:
+        return ""
+    return f", off by {100 * relative:.1f} % at most" if relative >= SHOWN_ERROR else ", off by under 0.1 %"
+
+
+def is_linear(model: MemoryModelRecord) -> bool:
+    """Whether the fitted line says anything of the sizes tried; one that misses a peak by all of it does not."""
+    return model.max_relative_error <= 1.0
+
+
+def _probe_time(report: ProbeReport) -> str:
+    saved = sum(trial.saved for trial in report.trials)
+    known = f", {saved:,} known from a saved profile" if saved else ""
+    return f"{duration_words(report.wall_seconds)}, {count_of(len(report.trials) - saved, 'trial')}{known}"
+
+
+def noted_trial(trial: Trial, report: ProbeReport) -> str:
+    """A trial's verdict, and what it is to the report: `fits, verified, largest`.
+
+    A size may have run twice, to be measured and to be verified: the first is marked recommended, the last largest.
+    """
+    saved = ["saved"] if trial.saved else []
+    if trial.verdict is not Verdict.FITS:
+        return ", ".join([trial_words(trial), *saved])
+    runs = [t for t in report.trials if t.verdict is Verdict.FITS and t.batch_size == trial.batch_size]
+    largest = trial.batch_size == report.largest_feasible_batch
+    notes = {
+        "verified": largest and trial.fresh and not trial.saved,
+        "largest": largest and trial is runs[-1],
+        "recommended": trial.batch_size == report.recommended_batch and trial is runs[0],
+    }
+    return ", ".join([trial_words(trial), *saved, *(note for note, holds in notes.items() if holds)])
+
+
+def shown_memory(trial: Trial) -> str:
+    """What a trial took, where it is what the size needs: one that ran out of memory had only come so far."""
+    return bytes_words(trial.memory_bytes) if trial.memory_bytes and trial.verdict not in OUT_OF_MEMORY else ""
+
+
+def probe_table(report: ProbeReport) -> Table:
+    """The trials as a table for a terminal 80 columns wide; `probe_lines` say what was found."""
+    table = titled_table(workload_words(report.workload))
+    table.add_column("Batch", justify="right", no_wrap=True, min_width=BATCH_CELLS)
+    for header in ("Verdict", _memory_header(report), "Images/s"):
+        table.add_column(header, no_wrap=True)
+    for trial in ordered_trials(report):
+        batch, verdict, memory, speed = _cells(trial, report, BLOCKS)
+        style = "dim" if trial.saved else ""
+        known = "green" if trial.verdict is Verdict.FITS else "red"
+        table.add_row(Text(batch, style="bold"), Text(verdict, style=known), Text(memory), Text(speed), style=style)
+    return table
+
+
+def probe_text(report: ProbeReport) -> str:
+    """A probe as plain lines, ASCII but for names, for a log or a pipe."""
+    cells = [_cells(trial, report, ASCII_MARKS) for trial in ordered_trials(report)]
+    rows = [("batch", "verdict", _memory_header(report).replace("M", "m", 1), "images/s"), *cells]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    gap = " " * GAP_CELLS
+    table = [
+        gap.join([row[0].rjust(BATCH_CELLS), *map(str.ljust, row[1:], widths[1:])]).rstrip()  # the batch is a figure
+        for row in rows
+    ]
+    return "\n".join([workload_words(report.workload), "", *([*table, ""] if cells else []), *probe_facts(report)])
+
+
+def probe_facts(report: ProbeReport, columns: int = COLUMNS) -> list[str]:
+    """`probe_lines` as lines for a terminal or a log that is so wide."""
+    return fact_lines(probe_lines(report), columns)
+
+
+def _cells(trial: Trial, report: ProbeReport, marks: str) -> tuple[str, str, str, str]:
+    """One trial's row: its size, its verdict, a bar and a figure for memory and the same for speed."""
+    top, speed, memory = fastest_trial(report), trial.images_per_second, shown_memory(trial)
+    cells = _bar_cells(report)
+    timed = trial.verdict is Verdict.FITS and speed and top
+    return (
+        f"{trial.batch_size:,}",
+        noted_trial(trial, report),
+        f"{bar(memory_share(trial, report), cells, marks)} {memory:>{BYTES_CELLS}}" if memory else "",
+        f"{bar(speed / top.images_per_second, cells, marks)} {speed_words(speed):>{SPEED_CELLS}}"
+        if timed and top
+        else "",
+    )
+
+
+def _bar_cells(report: ProbeReport) -> int:
+    """How long the two bars may be beside the longest verdict, so that a row stays within 80 columns."""
+    verdict = max((len(noted_trial(trial, report)) for trial in report.trials), default=0)
+    header = len(_memory_header(report))
+
+    def row_width(cells: int) -> int:
+        memory, speed = max(cells + 1 + BYTES_CELLS, header), cells + 1 + SPEED_CELLS
+        return BATCH_CELLS + verdict + memory + speed + 3 * GAP_CELLS
+
+    lengths = range(BAR_CELLS, LEAST_BAR_CELLS, -1)
+    return next((cells for cells in lengths if row_width(cells) <= TABLE_COLUMNS), LEAST_BAR_CELLS)
+
+
+def _memory_header(report: ProbeReport) -> str:
+    return f"Memory of {bytes_words(report.memory_limit_bytes)}"

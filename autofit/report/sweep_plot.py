@@ -1,0 +1,90 @@
+"""A sweep as a picture: a row for each network, how fast it is and how many images it holds at once."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from autofit.probing.records import ProbeReport, SweepReport
+from autofit.probing.sweep import recommended_speed
+from autofit.report.drawing import BLUE, INK, ORANGE, RED, canvas
+from autofit.report.sweep_text import DOES_NOT_FIT, FAILED, probe_name, trains_differ
+from autofit.report.words import speed_words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INCHES_AROUND, INCHES_A_ROW = 1.6, 0.3
+MOST_TICKS = 7
+
+
+def sweep_figure(report: SweepReport, title: str) -> Figure:
+    """Two panels with a row for each network, in the table's order: images a second; recommended and largest batch."""
+    names = _names(report)
+    height = INCHES_AROUND + INCHES_A_ROW * max(len(names), 2)
+    with canvas(title, panels=2, height=height) as (figure, (speed, sizes)):
+        _draw_speeds(speed, report)
+        _draw_sizes(sizes, report)
+        for axes in (speed, sizes):
+            axes.set_ylim(len(names) - 0.4, -0.6)  # the first at the top
+            axes.grid(visible=False, axis="y")
+        speed.set_yticks(range(len(names)), names)
+        sizes.set_yticks([])
+        if handles := sizes.get_legend_handles_labels()[0]:
+            figure.legend(handles=handles, loc="outside lower right", ncols=2)
+    return figure
+
+
+def _names(report: SweepReport) -> list[str]:
+    workloads = [*(probe.workload for probe in report.probes), *(failure.workload for failure in report.failures)]
+    differ = trains_differ(report)
+    return [f"{probe_name(workload)}{f', {workload.trainable}' if differ else ''}" for workload in workloads]
+
+
+def _fitting(report: SweepReport) -> list[tuple[int, ProbeReport]]:
+    """The probes in which something fits, each with its row."""
+    return [(row, probe) for row, probe in enumerate(report.probes) if probe.largest_feasible_batch]
+
+
+def _draw_speeds(axes: Axes, report: SweepReport) -> None:
+    """A bar each, with its figure; in words where there is none."""
+    axes.set(title="Speed at the recommended batch", xlabel="images/s")
+    speeds = [(row, recommended_speed(probe)) for row, probe in _fitting(report)]
+    best = max((speed for _, speed in speeds), default=0.0) or 1.0
+    axes.barh([row for row, _ in speeds], [speed for _, speed in speeds], height=0.6, color=BLUE)
+    for row, speed in speeds:
+        axes.text(speed + 0.015 * best, row, speed_words(speed), va="center")
+    unfit = [(row, DOES_NOT_FIT) for row, probe in enumerate(report.probes) if not probe.largest_feasible_batch]
+    failed = [(len(report.probes) + row, FAILED) for row in range(len(report.failures))]
+    for row, words in [*unfit, *failed]:
+        axes.text(0.015 * best, row, words, va="center", color=RED)
+    axes.set_xlim(0, 1.15 * best)
+
+
+def _draw_sizes(axes: Axes, report: SweepReport) -> None:
+    """From the recommended batch to the largest, on a scale that doubles."""
+    from matplotlib.ticker import NullLocator
+
+    axes.set(title="Batch", xlabel="Images at once")
+    found = _fitting(report)
+    if not found:
+        axes.set_xticks([])
+        return
+    rows = [row for row, _ in found]
+    recommended = [max(probe.recommended_batch, 1) for _, probe in found]
+    largest = [probe.largest_feasible_batch for _, probe in found]
+    axes.set_xscale("log", base=2)
+    axes.hlines(rows, recommended, largest, color=INK, alpha=0.3, linewidth=1.2)
+    axes.plot(largest, rows, "o", color=BLUE, markersize=7, label="largest that fits")
+    axes.plot(recommended, rows, "o", color=ORANGE, markersize=5, label="recommended")
+    for row, first, last in zip(rows, recommended, largest, strict=True):
+        axes.annotate(f"{last:,}", (last, row), (8, 0), textcoords="offset points", va="center")
+        if first < last:
+            axes.annotate(f"{first:,}", (first, row), (-8, 0), textcoords="offset points", va="center", ha="right")
+    low, high = math.floor(math.log2(min(recommended))), max(math.ceil(math.log2(max(largest))), 1)
+    margin = 0.4 + 0.1 * (high - low)  # room for the figures
+    axes.set_xlim(2 ** (low - margin), 2 ** (high + margin))
+    axes.set_xticks([2**power for power in range(low, high + 1, math.ceil((high - low + 1) / MOST_TICKS))])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")

@@ -1,0 +1,222 @@
+"""From a sweep's record to words: one table over all networks and image sizes, and what does not fit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from rich.table import Table
+from rich.text import Text
+
+from autofit.probing.records import ProbeReport, SweepFailure, SweepReport, Workload
+from autofit.probing.sweep import recommended_speed
+from autofit.report.probe_text import NOTHING_FITS, is_linear, limit_name
+from autofit.report.terminal_table import titled_table
+from autofit.report.words import (
+    ASCII_MARKS,
+    BAR_CELLS,
+    BLOCKS,
+    COLUMNS,
+    TABLE_COLUMNS,
+    bar,
+    bytes_words,
+    count_of,
+    duration_words,
+    fact_lines,
+    printable,
+    speed_words,
+)
+
+DOES_NOT_FIT, FAILED = "does not fit", "failed"
+SPEED_CELLS = 6
+GAP_CELLS = 2
+LEAST_BAR_CELLS = 4
+TRAINS = {"head": "head", "all": "all layers"}
+FIGURES = ("recommended", "largest", "an image", "time")
+
+
+def sweep_text(report: SweepReport) -> str:
+    """A sweep as plain lines, ASCII but for names, for a log or a pipe."""
+    rows = [_headers(report), *_rows(report, ASCII_MARKS)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    figures = len(rows[0]) - len(FIGURES)  # from here on right-aligned
+    table = [
+        (" " * GAP_CELLS).join(
+            cell.rjust(width) if place >= figures else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return "\n".join([sweep_title(report), "", *(line.rstrip() for line in table), "", *sweep_facts(report)])
+
+
+def sweep_table(report: SweepReport) -> Table:
+    """A sweep as a table for a terminal 80 columns wide; `sweep_lines` say what else there is to say."""
+    table = titled_table(sweep_title(report))
+    headers = _headers(report)
+    for header in headers:
+        justify: Literal["left", "right"] = "right" if header in FIGURES else "left"
+        table.add_column(header.capitalize(), no_wrap=header != "network", overflow="fold", justify=justify)
+    speed = headers.index("images/s")
+    for row in _rows(report, BLOCKS):
+        style = "red" if row[speed] in {DOES_NOT_FIT, FAILED} else ""
+        table.add_row(Text(row[0], style="bold"), *(Text(cell) for cell in row[1:]), style=style)
+    return table
+
+
+def sweep_lines(report: SweepReport, *, reasons: bool = True) -> list[tuple[str, str]]:
+    """What a sweep found beside its table: a name and what there is to say, each; with why a row has no figures."""
+    return [
+        *_fastest_line(report),
+        *_limit_line(report),
+        *_others_line(report),
+        *(_reason_lines(report) if reasons else []),
+        ("Time", f"{duration_words(report.wall_seconds)}, {count_of(len(_workloads(report)), 'probe')}"),
+    ]
+
+
+def _reason_lines(report: SweepReport) -> list[tuple[str, str]]:
+    """What would help where nothing fits, and the cause where a probe failed."""
+    unfit = [(probe_name(probe.workload), fit_advice(probe, report)) for probe in report.probes if not _fits(probe)]
+    failed = [(probe_name(failure.workload), printable(failure.cause)) for failure in report.failures]
+    return [
+        *(("Does not fit", f"{name}: {advice}") for name, advice in unfit),
+        *(("Failed", f"{name}: {cause}") for name, cause in failed),
+    ]
+
+
+def sweep_facts(report: SweepReport, columns: int = COLUMNS) -> list[str]:
+    """`sweep_lines` as lines for a terminal or a log that is so wide."""
+    return fact_lines(sweep_lines(report), columns)
+
+
+def probe_name(workload: Workload) -> str:
+    """A row's name where there are no columns, as `ResNet50 at 224`."""
+    return printable(f"{workload.backbone} at {size_words(workload)}")
+
+
+def size_words(workload: Workload) -> str:
+    """The image size: one figure for a square, else `160 x 192`."""
+    height, width = workload.image_size
+    return f"{height}" if height == width else f"{height} x {width}"
+
+
+def fit_advice(probe: ProbeReport, report: SweepReport) -> str:
+    """What would help where not even one image fits: the largest size of this network that did, if there was one."""
+    smaller = [
+        other.workload
+        for other in report.probes
+        if _fits(other)
+        and other.workload.model_copy(update={"image_size": probe.workload.image_size}) == probe.workload
+    ]
+    if not smaller:
+        return f"not even one image: {NOTHING_FITS}"
+    largest = max(smaller, key=lambda workload: workload.image_size)
+    return f"not even one image; at {size_words(largest)} it fits"
+
+
+def sweep_title(report: SweepReport) -> str:
+    """What all rows share: what trains, unless it differs, and the weights."""
+    workloads = _workloads(report)
+    parts = {TRAINS[workload.trainable] for workload in workloads}
+    weights = {"random" if workload.weights == "none" else workload.weights for workload in workloads}
+    shared = [f"{kind} {word}" for kinds, word in ((parts, "trainable"), (weights, "weights")) for kind in _only(kinds)]
+    return printable("; ".join(["Sweep, the fastest first", *([", ".join(shared)] if shared else [])]))
+
+
+def _only(kinds: set[str]) -> list[str]:
+    return list(kinds) if len(kinds) == 1 else []
+
+
+def _workloads(report: SweepReport) -> list[Workload]:
+    return [*(probe.workload for probe in report.probes), *(failure.workload for failure in report.failures)]
+
+
+def _fits(probe: ProbeReport) -> bool:
+    return probe.largest_feasible_batch > 0
+
+
+def _fastest_line(report: SweepReport) -> list[tuple[str, str]]:
+    fitting = [probe for probe in report.probes if _fits(probe)]
+    if not fitting:
+        return []
+    best = max(fitting, key=recommended_speed)
+    pace = f"{speed_words(recommended_speed(best))} images/s with {count_of(best.recommended_batch, 'image')} at once"
+    return [("Fastest", f"{probe_name(best.workload)}, {pace}")]
+
+
+def _limit_line(report: SweepReport) -> list[tuple[str, str]]:
+    """What limits; free memory may have changed a little from probe to probe."""
+    limits = sorted({probe.memory_limit_bytes for probe in report.probes})
+    names = list(dict.fromkeys(limit_name(probe) for probe in report.probes))
+    if not limits:
+        return []
+    shown = list(dict.fromkeys([bytes_words(limits[0]), bytes_words(limits[-1])]))
+    return [("Limited by", f"{' or '.join(names)}, {' to '.join(shown)}")]
+
+
+def _others_line(report: SweepReport) -> list[tuple[str, str]]:
+    others = dict.fromkeys(printable(process) for probe in report.probes for process in probe.other_gpu_processes)
+    return [("Also on the GPU", ", ".join(others))] if others else []
+
+
+def trains_differ(report: SweepReport) -> bool:
+    """Whether what trains is not the same in every row."""
+    return len({workload.trainable for workload in _workloads(report)}) > 1
+
+
+def _headers(report: SweepReport) -> list[str]:
+    return ["network", "size", *(["trains"] if trains_differ(report) else []), "images/s", *FIGURES]
+
+
+def _rows(report: SweepReport, marks: str) -> list[list[str]]:
+    """The rows in the table's order: what fits, what does not, what failed."""
+    names = [*(_name_cells(workload, report) for workload in _workloads(report))]
+    probes = [_figure_cells(probe) for probe in report.probes]
+    failures = [_failed_cells(failure) for failure in report.failures]
+    rows = [[*name, *figures] for name, figures in zip(names, [*probes, *failures], strict=True)]
+    cells = _bar_cells(rows, report)
+    best = max((recommended_speed(probe) for probe in report.probes), default=0.0)
+    for row, probe in zip(rows, report.probes, strict=False):
+        if _fits(probe) and best and cells:
+            speed = len(row) - len(FIGURES) - 1
+            row[speed] = f"{bar(recommended_speed(probe) / best, cells, marks)} {row[speed]}"
+    return rows
+
+
+def _name_cells(workload: Workload, report: SweepReport) -> list[str]:
+    trains = [workload.trainable] if trains_differ(report) else []
+    return [printable(workload.backbone), size_words(workload), *trains]
+
+
+def _figure_cells(probe: ProbeReport) -> list[str]:
+    """Images/s, without its bar, and the other figures of a probe."""
+    time = short_duration(probe.wall_seconds)
+    if not _fits(probe):
+        return [DOES_NOT_FIT, "", "", "", time]
+    speed = f"{speed_words(recommended_speed(probe)) if recommended_speed(probe) else '':>{SPEED_CELLS}}"
+    return [speed, f"{probe.recommended_batch:,}", f"{probe.largest_feasible_batch:,}", image_words(probe), time]
+
+
+def short_duration(seconds: float) -> str:
+    """A duration in a column: `41 s`, `12 min`."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"  # noqa: PLR2004
+
+
+def _failed_cells(_: SweepFailure) -> list[str]:
+    return [FAILED, "", "", "", ""]
+
+
+def image_words(probe: ProbeReport) -> str:
+    """What one more image takes, where that is a figure: memory may not be linear in the batch."""
+    model = probe.memory_model
+    return bytes_words(model.bytes_per_image) if model and is_linear(model) else ""
+
+
+def _bar_cells(rows: Sequence[Sequence[str]], report: SweepReport) -> int:
+    """How long the bar may be beside everything else, so that a row stays within 80 columns; 0 where it has no room."""
+    widths = [max(map(len, column)) for column in zip(_headers(report), *rows, strict=True)]
+    speed = len(widths) - len(FIGURES) - 1
+    others = sum(widths) - widths[speed] + GAP_CELLS * (len(widths) - 1)
+    room = TABLE_COLUMNS - others - SPEED_CELLS - 1
+    return min(BAR_CELLS, room) if room >= LEAST_BAR_CELLS else 0

@@ -1,0 +1,154 @@
+"""How near to the true maximum the probe comes, and that it never goes over: MobileNetV2, EfficientNetB0, ResNet50.
+
+The true maximum is found without any prediction: the largest batch that trains 20 steps with validation in a fresh
+process under the same limit on resident memory. Sizes are tried by bisection, with 3 steps each; what they come to has
+to hold for 20 steps, and where it does not, the next smaller size has to.
+
+    python benchmarks/true_maximum.py --json true_maximum.json     # goes on where it was stopped
+
+The worker, its allocator and its limit are those that training uses. What is run in it, and when it fits, is decided
+here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from bisection import largest_that_fits
+from machine import GIGABYTE, machine, today, versions
+
+from autofit import hardware, plan
+from autofit.options import make_options
+from autofit.process.job import Job, TrialsJob
+from autofit.process.launch import ProcessLauncher
+from autofit.process.messages import Request, Trial, Verdict
+from autofit.process.watch import watched
+from autofit.report.progress import ProgressView
+from autofit.run_directory import AttemptDirectory
+from autofit.schedule import image_buffer_bytes
+
+QUICK_STEPS, WHOLE_STEPS = 3, 20
+CASES = [
+    (backbone, trainable, gigabytes)
+    for gigabytes in (3, 6)
+    for trainable in ("head", "all")
+    for backbone in ("MobileNetV2", "EfficientNetB0", "ResNet50")
+]
+IMAGE_SIZE = 160
+
+
+def true_maximum(
+    backbone: str, image_size: int, trainable: str, limit_bytes: int, *, near: int, rest_bytes: int
+) -> int:
+    """The largest batch that trains 20 steps and validates in a fresh process under the limit.
+
+    Args:
+        backbone: a network of `keras.applications`, with random weights.
+        image_size: height and width in pixels.
+        trainable: "head" or "all".
+        limit_bytes: of resident memory.
+        near: where to begin.
+        rest_bytes: what the process is given outside the allocator and the image buffers.
+    """
+
+    def fits(size: int, steps: int) -> bool:
+        trial = run_alone(backbone, image_size, trainable, limit_bytes, rest_bytes, size, steps)
+        holds = trial.verdict is Verdict.FITS and trial.host_bytes <= limit_bytes
+        print(f"    {size} images, {steps} steps: {trial.verdict}, {trial.host_bytes / GIGABYTE:.2f} GB", flush=True)
+        return holds
+
+    largest = largest_that_fits(lambda size: fits(size, QUICK_STEPS), near)
+    while largest and not fits(largest, WHOLE_STEPS):
+        largest -= max(1, largest // 200)
+    return largest
+
+
+def run_alone(
+    backbone: str, image_size: int, trainable: str, limit_bytes: int, rest_bytes: int, size: int, steps: int
+) -> Trial:
+    """One size in a process of its own."""
+    options = make_options(
+        backbone=backbone, image_size=image_size, weights="none", trainable=trainable, memory_limit=limit_bytes
+    )
+    memory = plan.memory_budget(options, hardware.detect(), size).model_copy(
+        update={"rest_bytes": rest_bytes, "buffer_bytes": image_buffer_bytes(size, options.image_size)}
+    )
+    job = Job(attempt=1, source=plan.model_source(options, 10), memory=memory, work=TrialsJob())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        watched(job, AttemptDirectory(Path(folder)), ProcessLauncher(), view=ProgressView(sys.stderr)) as worker,
+    ):
+        worker.send(Request(trial=size, steps=steps, memory=memory))
+        told = next((event.trial for event in worker.events() if event.trial), None)
+    return told or Trial(batch_size=size, verdict=Verdict.CRASHED)
+
+
+def probe(backbone: str, trainable: str, gigabytes: int) -> dict[str, object]:
+    """What `autofit probe` says of a case, as a whole process that has no profile to start from."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "probe.json"
+        given = ["--backbone", backbone, "--image-size", str(IMAGE_SIZE), "--weights", "none", "--trainable", trainable]
+        limits = ["--memory-limit", f"{gigabytes}GB", "--no-profile", "--json", str(file)]
+        command = [sys.executable, "-m", "autofit", "probe", *given, *limits]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return json.loads(file.read_text(encoding="utf-8"))
+
+
+def measure(case: tuple[str, str, int], found: dict[str, object]) -> dict[str, object]:
+    """One row: the probe's answer, and the true maximum under the same limit."""
+    backbone, trainable, gigabytes = case
+    answer, rest_bytes = int(found["largest_feasible_batch"]), int(found["rest_bytes"])
+    limit_bytes = gigabytes * 10**9
+    largest = true_maximum(backbone, IMAGE_SIZE, trainable, limit_bytes, near=answer, rest_bytes=rest_bytes)
+    trials = found["trials"]
+    return {
+        "backbone": backbone,
+        "trainable": trainable,
+        "gigabytes": gigabytes,
+        "answer": answer,
+        "true_maximum": largest,
+        "seconds": found["wall_seconds"],
+        "trials": len(trials),
+        "ooms": sum(trial["verdict"] != "fits" for trial in trials),
+    }
+
+
+def table(rows: Iterable[dict[str, object]]) -> str:
+    """The rows in Markdown."""
+    lines = [
+        "| network | trains | limit | answer | true maximum | share | trials | out of memory | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['backbone']} | {row['trainable']} | {row['gigabytes']} GB | {row['answer']} | {row['true_maximum']} "
+        f"| {row['answer'] / row['true_maximum']:.1%} | {row['trials']} | {row['ooms']} | {row['seconds']:.0f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure what the file does not hold yet, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, default=Path("true_maximum.json"), help="keeps what is measured")
+    parser.add_argument("--gigabytes", type=int, action="append", help="only these limits")
+    asked = parser.parse_args()
+    rows = json.loads(asked.json.read_text(encoding="utf-8")) if asked.json.exists() else []
+    done = {(row["backbone"], row["trainable"], row["gigabytes"]) for row in rows}
+    for case in CASES:
+        if case in done or (asked.gigabytes and case[2] not in asked.gigabytes):
+            continue
+        print(*case, flush=True)
+        rows.append(measure(case, probe(*case)))
+        asked.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    print(f"\n{machine()}; {versions(sys.executable, ['tensorflow', 'keras'])}; {today()}\n\n{table(rows)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,350 @@
+"""What the doctor says of made-up machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autofit.doctor import Facts, Finding, Severity, findings
+from autofit.doctor.records import Folder, Relative
+from autofit.hardware import GpuProcess
+
+GB = 10**9
+OWN, KERNEL = 40, 30
+MakeFacts = Callable[..., Facts]
+MakeFamily = Callable[..., list[Relative]]
+
+
+def grave(facts: Facts) -> list[Finding]:
+    """All but what is as it should be."""
+    return [finding for finding in findings(facts) if finding.severity is not Severity.OK]
+
+
+def only(facts: Facts) -> Finding:
+    """The one thing that is wrong."""
+    found = grave(facts)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def holding(*processes: tuple[int, int | None]) -> list[GpuProcess]:
+    return [GpuProcess(pid=pid, name=f"process-{pid}", bytes=size) for pid, size in processes]
+
+
+def test_nothing_is_found_where_nothing_is_wrong(facts: MakeFacts, gpu_facts: MakeFacts) -> None:
+    """People would mend what is not broken, and no longer read what the doctor says."""
+    assert [grave(facts()), grave(gpu_facts())] == [[], []]
+
+
+def test_the_gravest_comes_first(facts: MakeFacts) -> None:
+    """What keeps autofit from running would stand below what is merely good to know."""
+    found = findings(facts(platform="darwin", oom_kills=1, keras_version=None))
+    assert [finding.severity for finding in found] == ["problem", "warning", "note", "ok"]
+
+
+# memory
+
+
+def test_the_limit_that_counts(facts: MakeFacts, gpu_facts: MakeFacts) -> None:
+    """The doctor would not say what a batch has to fit into."""
+    texts = [findings(one)[-1].text for one in (facts(), gpu_facts(), facts(limited_by="cgroup limit /job"))]
+    assert texts == [
+        "host memory counts: 12 GB of 16 GB are free",
+        "GPU memory counts: 15 GB of 16 GB are free",
+        "cgroup limit /job counts: 12 GB of 16 GB are free",
+    ]
+
+
+@pytest.mark.parametrize(("free", "wrong"), [(2 * GB, False), (2 * GB - 1, True)])
+def test_little_host_memory(facts: MakeFacts, free: int, *, wrong: bool) -> None:
+    """A run would be killed on a machine of which everyone could have said so."""
+    found = grave(facts(host_available_bytes=free))
+    assert [(one.severity, one.topic) for one in found] == [("warning", "memory")] * wrong
+
+
+def test_little_gpu_memory(gpu_facts: MakeFacts) -> None:
+    """A GPU that is full would be reported as well."""
+    found = grave(gpu_facts(device_free_bytes=GB, gpu_processes=holding((7, 14 * GB))))
+    assert "only 1 GB of GPU memory are free" in [one.text for one in found]
+
+
+def test_a_cgroup_below_the_host(facts: MakeFacts) -> None:
+    """People would plan with what `free` shows them, which is the host's memory."""
+    found = only(facts(host_limit_bytes=13 * GB, limited_by="cgroup limit /job"))
+    assert (found.severity, found.topic) == ("note", "memory")
+    assert "13 GB of the host's 16 GB" in found.text
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "once"), (1200, "1,200 times")])
+def test_kills_by_the_kernel(facts: MakeFacts, count: int, words: str) -> None:
+    """A run that died without a word would stay unexplained."""
+    found = only(facts(oom_kills=count))
+    assert found.severity is Severity.WARNING
+    assert words in found.text
+    assert "--memory-limit" in found.advice
+
+
+def test_kills_on_a_machine_with_a_gpu(gpu_facts: MakeFacts) -> None:
+    """The user would be sent to a flag that limits the GPU's memory, not the host's."""
+    assert "--memory-limit" not in only(gpu_facts(oom_kills=3)).advice
+
+
+def test_kills_that_are_not_counted(facts: MakeFacts) -> None:
+    """A kernel that does not count would be taken for one that has killed."""
+    assert grave(facts(oom_kills=None)) == []
+
+
+# who holds the GPU
+
+
+def test_other_processes_are_named(gpu_facts: MakeFacts) -> None:
+    """Nobody could free the memory that a forgotten notebook holds."""
+    found = only(gpu_facts(device_free_bytes=10 * GB, gpu_processes=holding((7, GB), (8, 4 * GB))))
+    assert (found.severity, found.topic) == ("warning", "gpu")
+    assert found.text.endswith("process-8 (pid 8, 4 GB), process-7 (pid 7, 1 GB)")
+    assert "kill" in found.advice
+
+
+def test_many_processes_are_counted(gpu_facts: MakeFacts) -> None:
+    """The list of a shared machine would push all else off the screen."""
+    found = only(gpu_facts(gpu_processes=holding(*((pid, GB) for pid in range(50, 59)))))
+    assert found.text.endswith("and 5 more")
+
+
+def test_the_windows_of_a_desktop_are_no_warning(gpu_facts: MakeFacts) -> None:
+    """Every laptop would be warned of its own screen."""
+    assert only(gpu_facts(gpu_processes=holding((7, 300_000_000)))).severity is Severity.NOTE
+
+
+def test_an_unknown_amount_may_be_large(gpu_facts: MakeFacts) -> None:
+    """A process whose memory the driver does not tell would be taken for one that holds none."""
+    found = only(gpu_facts(gpu_processes=holding((7, None))))
+    assert found.severity is Severity.WARNING
+    assert "amount unknown" in found.text
+
+
+@pytest.mark.parametrize(("free", "severity"), [(GB, Severity.PROBLEM), (9 * GB, Severity.WARNING)])
+def test_the_notebook_holds_the_gpu(gpu_facts: MakeFacts, family: MakeFamily, free: int, severity: Severity) -> None:
+    """The commonest fault of all would be told as somebody else's process, or as an out-of-memory."""
+    held = holding((KERNEL, 15 * GB - free))
+    found = grave(gpu_facts(device_free_bytes=free, gpu_processes=held, family=family(notebook=True)))[0]
+    assert (found.severity, found.topic) == (severity, "notebook")
+    assert "the notebook itself" in found.text
+    assert "Restart" in found.advice
+
+
+def test_a_notebook_in_a_container_holds_the_gpu(gpu_facts: MakeFacts, family: MakeFamily) -> None:
+    """On Colab, where the driver names no process, the doctor would not know that it is the notebook."""
+    found = only(gpu_facts(device_free_bytes=5 * GB, family=family(notebook=True, uses_cuda=True)))
+    assert found.topic == "notebook"
+    assert "up to 11 GB" in found.text
+
+
+def test_a_notebook_that_has_merely_looked_at_the_gpu(gpu_facts: MakeFacts, family: MakeFamily) -> None:
+    """A notebook that holds next to nothing would be restarted in vain."""
+    assert grave(gpu_facts(family=family(notebook=True, uses_cuda=True))) == []
+
+
+def test_this_program_holds_the_gpu(gpu_facts: MakeFacts) -> None:
+    """Memory of this process counts as free in `Hardware`, but the process that trains cannot have it."""
+    made = gpu_facts(device_free_bytes=15 * GB, gpu_processes=holding((OWN, 14 * GB)))
+    found = grave(made)
+    assert [(one.severity, one.topic) for one in found] == [("problem", "gpu"), ("warning", "memory")]
+    assert "this program itself" in found[0].text
+    assert "1 GB of 16 GB are free" in findings(made)[-1].text
+
+
+def test_a_program_that_started_this_holds_the_gpu(gpu_facts: MakeFacts) -> None:
+    """A script would be told to restart a notebook that it has not."""
+    found = only(gpu_facts(device_free_bytes=9 * GB, gpu_processes=holding((KERNEL, None))))
+    assert "python3, pid 30) holds an unknown amount" in found.text
+    assert "Restart" not in found.advice
+
+
+def test_memory_that_nobody_is_seen_to_hold(gpu_facts: MakeFacts) -> None:
+    """In a container a full GPU would be reported without a cause."""
+    found = only(gpu_facts(device_free_bytes=5 * GB))
+    assert found.severity is Severity.WARNING
+    assert found.text.startswith("11 GB of the GPU's memory are in use")
+
+
+def test_processes_on_a_gpu_that_is_not_used(facts: MakeFacts) -> None:
+    """A run on the CPU would be told to free a GPU."""
+    assert grave(facts(gpu_processes=holding((7, 9 * GB)))) == []
+
+
+# the GPU itself
+
+
+@pytest.mark.parametrize(
+    ("files", "count", "severity"),
+    [
+        (["/dev/nvidia0", "/proc/driver/nvidia"], None, "problem"),
+        (["/dev/nvidia0"], 0, "problem"),
+        (["/proc/driver/nvidia"], None, "warning"),
+    ],
+)
+def test_nvml_cannot_be_used(facts: MakeFacts, files: list[str], count: int | None, severity: str) -> None:
+    """A machine with a GPU would silently train on its CPU."""
+    found = only(facts(nvidia_files=files, gpu_count=count))
+    assert (found.severity, found.topic, found.command) == (severity, "gpu", "nvidia-smi")
+    assert files[0] in found.text
+
+
+def test_nvml_has_no_python_package(facts: MakeFacts) -> None:
+    """The driver would be blamed for a missing Python package."""
+    found = only(facts(nvidia_files=["/dev/nvidia0"], versions={"pillow": "13.0.0", "tensorflow": "2.21.0"}))
+    assert found.command == "pip install nvidia-ml-py"
+
+
+@pytest.mark.parametrize("visible", ["", "-1", "7"])
+def test_a_hidden_gpu(facts: MakeFacts, visible: str) -> None:
+    """A variable set long ago would cost the GPU, and nobody would know why."""
+    found = only(facts(gpu_count=1, environment={"CUDA_VISIBLE_DEVICES": visible}))
+    assert (found.severity, found.topic) == ("warning", "gpu")
+    assert f"CUDA_VISIBLE_DEVICES={visible} hides" in found.text
+
+
+def test_a_gpu_that_cannot_be_described(facts: MakeFacts) -> None:
+    """A GPU that has fallen off the bus would not be missed."""
+    assert only(facts(gpu_count=1)).severity is Severity.PROBLEM
+
+
+@pytest.mark.parametrize(("capability", "wrong"), [("5.2", True), ("6.0", False), ("12.0", False), (None, False)])
+def test_an_old_gpu(gpu_facts: MakeFacts, capability: str | None, *, wrong: bool) -> None:
+    """TensorFlow would ignore the GPU, and autofit would plan with it."""
+    found = grave(gpu_facts(compute_capability=capability))
+    assert [(one.severity, one.topic) for one in found] == [("problem", "gpu")] * wrong
+
+
+@pytest.mark.parametrize(("visible", "told"), [(None, True), ("0,1", True), ("1", False)])
+def test_several_gpus(gpu_facts: MakeFacts, visible: str | None, *, told: bool) -> None:
+    """People would wait for the other GPUs to be used, or be told what they have chosen themselves."""
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    found = grave(gpu_facts(gpu_count=4, environment=environment))
+    assert [one.severity for one in found] == ["note"] * told
+
+
+@pytest.mark.parametrize("build", ["tensorflow-cpu", "tensorflow-intel"])
+def test_a_tensorflow_without_gpus(facts: MakeFacts, build: str) -> None:
+    """The wrong package would cost the GPU."""
+    found = only(facts(gpu_count=1, versions={build: "2.21.0", "pillow": "13.0.0"}))
+    assert (found.severity, found.topic) == ("problem", "software")
+    assert f"pip uninstall -y {build}" in found.command
+
+
+def test_two_tensorflows(gpu_facts: MakeFacts) -> None:
+    """Two packages that overwrite each other's files would pass for a sound installation."""
+    versions = {"tensorflow": "2.21.0", "tensorflow-cpu": "2.20.0", "pillow": "13.0.0"}
+    found = only(gpu_facts(versions=versions))
+    assert found.severity is Severity.WARNING
+    assert "beside tensorflow" in found.text
+
+
+@pytest.mark.parametrize(("system", "wrong"), [(False, True), (True, False)])
+def test_cuda_packages(gpu_facts: MakeFacts, *, system: bool, wrong: bool) -> None:
+    """TensorFlow would train on the CPU beside an idle GPU; or Colab, with a cuDNN of its own, be called broken."""
+    found = grave(gpu_facts(cuda_missing=["nvidia-cudnn-cu12"], cudnn_found=system))
+    expected = [("warning", "pip install 'tensorflow[and-cuda]==2.21.0'")] * wrong
+    assert [(one.severity, one.command) for one in found] == expected
+
+
+def test_a_cpu_needs_no_cuda_packages(facts: MakeFacts) -> None:
+    """A machine without a GPU would be told to download gigabytes."""
+    assert grave(facts(cuda_missing=["nvidia-cudnn-cu12"])) == []
+
+
+# versions
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"python_version": "3.10.9"}, [("problem", "")]),
+        ({"python_version": "3.11.0"}, []),
+        ({"python_version": "3.13.9"}, []),
+        ({"python_version": "3.14.0rc1"}, [("problem", "")]),
+        ({"tensorflow_version": None}, [("problem", "pip install --upgrade tensorflow")]),
+        ({"tensorflow_version": "2.19.1"}, [("problem", "pip install --upgrade tensorflow")]),
+        ({"tensorflow_version": "2.20.0"}, []),
+        ({"keras_version": None}, [("problem", "pip install --upgrade keras")]),
+        ({"keras_version": "3.9.2"}, [("problem", "pip install --upgrade keras")]),
+        ({"keras_version": "3.13.2"}, [("note", "pip install --upgrade keras")]),
+        ({"keras_version": "3.14.1"}, []),
+        ({"versions": {}}, [("problem", "pip install --upgrade pillow")]),
+        ({"versions": {"pillow": "11.2.1"}}, [("problem", "pip install --upgrade pillow")]),
+        ({"versions": {"pillow": "11.3.0"}}, [("warning", "pip install --upgrade pillow")]),
+        ({"versions": {"pillow": "12.3.0"}}, [("warning", "pip install --upgrade pillow")]),
+        ({"versions": {"pillow": "13.0.0"}}, []),
+    ],
+)
+def test_versions(facts: MakeFacts, changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    """A version that is too old or unsafe would be passed, or a sound one be called wrong."""
+    assert [(found.severity, found.command) for found in grave(facts(**changes))] == expected
+
+
+def test_two_packages_for_nvml(facts: MakeFacts) -> None:
+    """The deprecated package would go on hiding the module of the one that is needed."""
+    versions = {"pillow": "13.0.0", "pynvml": "11.5.3"}
+    assert grave(facts(versions=versions)) == []
+    found = only(facts(versions=versions | {"nvidia-ml-py": "13.0"}))
+    assert (found.severity, found.topic) == ("note", "software")
+
+
+# the surroundings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "severity"),
+    [
+        ("TF_USE_LEGACY_KERAS", "1", "problem"),
+        ("TF_USE_LEGACY_KERAS", "True", "problem"),
+        ("TF_USE_LEGACY_KERAS", "0", None),
+        ("KERAS_BACKEND", "jax", "note"),
+        ("KERAS_BACKEND", "tensorflow", None),
+        ("KERAS_BACKEND", "", None),
+        ("TF_ENABLE_ONEDNN_OPTS", "1", "note"),
+        ("TF_ENABLE_ONEDNN_OPTS", "0", None),
+        ("TF_FORCE_GPU_ALLOW_GROWTH", "true", None),
+        ("LD_LIBRARY_PATH", "set", None),
+    ],
+)
+def test_variables(facts: MakeFacts, name: str, value: str, severity: str | None) -> None:
+    """A variable that changes what is trained with, or that autofit refuses, would be found out by failing."""
+    found = grave(facts(environment={name: value}))
+    assert [(one.severity, one.topic) for one in found] == ([(severity, "environment")] if severity else [])
+
+
+def test_onednn_matters_on_a_cpu_only(gpu_facts: MakeFacts) -> None:
+    """Users of a GPU would be told of something that never happens to them."""
+    assert grave(gpu_facts(environment={"TF_ENABLE_ONEDNN_OPTS": "1"})) == []
+
+
+def test_macos(facts: MakeFacts) -> None:
+    """Users of a platform that is not tested would not know."""
+    assert (only(facts(platform="darwin")).severity, only(facts(platform="darwin")).topic) == ("note", "platform")
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_the_folder_of_profiles(facts: MakeFacts, *, writable: bool) -> None:
+    """Every probe would be measured anew, without a word."""
+    found = grave(facts(profiles="/nowhere", profiles_writable=writable))
+    assert [one.severity for one in found] == ["warning"] * (not writable)
+
+
+@pytest.mark.parametrize(
+    ("role", "free", "words"),
+    [
+        ("temporary", GB, "has only 1 GB free"),
+        ("current", GB, "has only 1 GB free"),
+        ("current", None, "cannot be used"),
+        ("current", 2 * GB, None),
+    ],
+)
+def test_little_room_on_a_disk(facts: MakeFacts, role: str, free: int | None, words: str | None) -> None:
+    """A run would train for an hour and fail to save."""
+    found = grave(facts(folders=[Folder(role, "/here", free)]))
+    assert [(one.severity, one.topic) for one in found] == [("warning", "disk")] * (words is not None)
+    assert all(f"the {role} folder /here {words}" in one.text for one in found)

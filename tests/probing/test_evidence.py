@@ -1,0 +1,90 @@
+"""What trials say together: ceilings, the line and its misses, gaps, and how long a profile is believed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autofit.probing.evidence import Evidence
+from autofit.process.messages import Trial, Verdict
+
+MB = 10**6
+LIMIT_BYTES = 1000 * MB
+
+
+def fits(size: int, peak: int | None = None, **more: Any) -> Trial:
+    """10 MB, and 1 MB an image."""
+    return Trial(batch_size=size, verdict=Verdict.FITS, peak_bytes=(10 + size) * MB if peak is None else peak, **more)
+
+
+def seen(*trials: Trial, saved: tuple[Trial, ...] = ()) -> Evidence:
+    return Evidence(LIMIT_BYTES, 4096, saved, trials)
+
+
+OOM = Trial(batch_size=100, verdict=Verdict.DEVICE_OOM)
+
+
+def test_what_failed_rules_out_all_above_it() -> None:
+    """A size would be tried, or be an answer, above one that has failed."""
+    evidence = seen(fits(50, fresh=True), fits(120, fresh=True), OOM)
+    assert (evidence.ceiling, evidence.fits, evidence.answer) == (99, 50, 50)
+
+
+def test_only_a_fresh_size_is_an_answer() -> None:
+    """The promise is that the answer ran in a process of its own."""
+    assert (seen(fits(50)).fits, seen(fits(50)).answer) == (50, 0)
+
+
+def test_a_line_takes_two_sizes_and_a_miss_three() -> None:
+    """A line through one point, or the error of a line through two, would be made up."""
+    assert seen(fits(4)).line is None
+    assert seen(fits(4), fits(16)).line is not None
+    assert seen(fits(4), fits(16)).miss is None
+    assert seen(fits(4), fits(16), fits(32)).miss == pytest.approx(0)
+    assert seen(fits(4), fits(16), fits(32, 84 * MB)).miss == pytest.approx(0.5)
+
+
+def test_the_process_outside_the_allocator_counts() -> None:
+    """On a CPU the limit is on all that is resident."""
+    evidence = seen(fits(4, rest_bytes=490 * MB), fits(16, rest_bytes=490 * MB))
+    assert evidence.reach == 500
+
+
+def test_gaps_are_believed_where_two_sizes_show_them() -> None:
+    """One odd size would halve the answer; real gaps that are overlooked would make every answer fail."""
+
+    def gaps(*factors: float) -> float:
+        sizes = (4, 16, 32, 64)
+        return seen(*(fits(n, extent_bytes=int((10 + n) * MB * f)) for n, f in zip(sizes, factors, strict=False))).gaps
+
+    assert gaps(1.5, 1.2, 1.25, 1.2) == pytest.approx(1.2)
+    assert gaps(1.0, 1.0, 1.8) == 1.0
+    assert gaps() == 1.0
+
+
+def test_gaps_of_a_full_allocator_do_not_count() -> None:
+    """Near the limit the allocator has no room to leave gaps: its factor would say there were none."""
+    roomy = (fits(16, extent_bytes=39 * MB), fits(64, extent_bytes=111 * MB))
+    assert seen(*roomy, fits(650, extent_bytes=660 * MB)).gaps == pytest.approx(1.5, rel=0.01)
+
+
+SAVED = tuple(fits(size, saved=True) for size in (4, 16, 64))
+
+
+def test_a_profile_is_believed_until_it_proves_wrong() -> None:
+    """One failure may be today's noise; two, or another memory line, are another machine."""
+    assert seen(saved=SAVED).believes_saved
+    assert seen(OOM, saved=SAVED).believes_saved
+    assert seen(fits(60), saved=SAVED).believes_saved
+    assert not seen(OOM, OOM, saved=SAVED).believes_saved
+    assert not seen(fits(60, 140 * MB), saved=SAVED).believes_saved
+    assert not seen().believes_saved
+
+
+def test_a_dropped_profile_leaves_only_the_ceiling() -> None:
+    """Its failures would shrink a search that has not begun, or its points bend the line."""
+    evidence = seen(OOM, OOM.model_copy(update={"batch_size": 95}), fits(4, 30 * MB), saved=SAVED)
+    assert evidence.failed == []
+    assert evidence.ceiling == 94
+    assert evidence.points == [(4, 30 * MB)]

@@ -1,0 +1,144 @@
+"""A machine, and probes on it, small enough to be known by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autofit.hardware import Hardware
+from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
+from autofit.process.messages import Trial, Verdict
+from autofit.profiles.records import MachineProfile, ProfileEntry, entry_of, machine_profile
+from autofit.profiles.store import ProfileStore
+
+WORKLOAD = Workload(
+    backbone="MobileNetV2",
+    image_size=(160, 160),
+    num_classes=5,
+    trainable="head",
+    weights="imagenet",
+    hidden_units=0,
+    dropout=0.2,
+    optimizer="adam",
+)
+CPU = Hardware(
+    device="cpu",
+    device_name="Some CPU @ 2.20GHz",
+    device_memory_bytes=None,
+    device_free_bytes=None,
+    other_gpu_processes=[],
+    driver_version=None,
+    compute_capability=None,
+    cpu_model="Some CPU @ 2.20GHz",
+    cores=2,
+    host_memory_bytes=13 * 2**30,
+    host_limit_bytes=12 * 2**30,
+    host_available_bytes=11 * 2**30,
+    limited_by="cgroup limit /",
+    tensorflow_version="2.20.0",
+    keras_version="3.13.2",
+    python_version="3.13.1",
+)
+GPU = CPU.model_copy(
+    update={
+        "device": "gpu",
+        "device_name": "Tesla T4",
+        "device_memory_bytes": 15 * 2**30,
+        "device_free_bytes": 14 * 2**30,
+        "driver_version": "550.54.15",
+        "compute_capability": "7.5",
+    }
+)
+DAY = 24 * 3600
+MEASURED_AT = 1_795_478_400.0  # 24 November 2026
+
+
+def trial(batch_size: int, verdict: Verdict = Verdict.FITS, **changes: Any) -> Trial:
+    """A trial on a machine where an image takes 10 MB, tensors 100 MB besides, and all else 700 MB."""
+    facts: dict[str, Any] = {
+        "batch_size": batch_size,
+        "verdict": verdict,
+        "peak_bytes": 10**8 + 10**7 * batch_size,
+        "rest_bytes": 7 * 10**8,
+        "step_seconds": batch_size / 140,
+        "images_per_second": 140.0,
+    }
+    return Trial(**facts | changes)
+
+
+def _report(**changes: Any) -> ProbeReport:
+    workload = {name: changes.pop(name) for name in list(changes) if name in Workload.model_fields}
+    facts: dict[str, Any] = {
+        "workload": WORKLOAD.model_copy(update=workload),
+        "hardware": {},
+        "memory_limit_bytes": 3 * 10**9,
+        "limited_by": "--memory-limit",
+        "max_batch": 4096,
+        "largest_feasible_batch": 200,
+        "recommended_batch": 32,
+        "rest_bytes": 6 * 10**8,
+        "memory_model": MemoryModelRecord(base_bytes=8e8, bytes_per_image=1e7, max_relative_error=0.01),
+        "trials": [trial(32), trial(128), trial(256, Verdict.DEVICE_OOM), trial(200, fresh=True)],
+        "wall_seconds": 40.0,
+    }
+    return ProbeReport(**facts | changes)
+
+
+def _entry(*, measured_at: float = MEASURED_AT, limit_is_given: bool = True, **changes: Any) -> ProfileEntry:
+    return entry_of(_report(**changes), measured_at, limit_is_given=limit_is_given)
+
+
+def _profile(*entries: ProfileEntry, machine: Hardware = CPU, **changes: Any) -> MachineProfile:
+    return machine_profile(machine.model_copy(update=changes), list(entries))
+
+
+@pytest.fixture
+def cpu() -> Hardware:
+    return CPU
+
+
+@pytest.fixture
+def gpu() -> Hardware:
+    return GPU
+
+
+@pytest.fixture
+def workload() -> Workload:
+    return WORKLOAD
+
+
+@pytest.fixture
+def make_trial() -> Callable[..., Trial]:
+    return trial
+
+
+@pytest.fixture
+def make_report() -> Callable[..., ProbeReport]:
+    """Make a report; fields of the workload may be given beside its own."""
+    return _report
+
+
+@pytest.fixture
+def make_entry() -> Callable[..., ProfileEntry]:
+    """Make an entry of a report; takes what `make_report` does as well."""
+    return _entry
+
+
+@pytest.fixture
+def make_profile() -> Callable[..., MachineProfile]:
+    """Make a profile of entries, of the CPU machine or of another, or of one changed in some fields."""
+    return _profile
+
+
+@pytest.fixture
+def warnings() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def store(tmp_path: Path, warnings: list[str]) -> ProfileStore:
+    """A store with nothing in it; what it warns of is in `warnings`."""
+    return ProfileStore(tmp_path / "profiles", None, warnings.append, lock_patience_seconds=5.0)

@@ -1,0 +1,238 @@
+"""Which saved entry speaks of a probe that is about to begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autofit.hardware import Hardware
+from autofit.probing.records import Hint, ProbeReport, Workload
+from autofit.process.messages import Trial, Verdict
+from autofit.profiles.match import find_hint
+from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
+
+MakeEntry = Callable[..., ProfileEntry]
+MakeProfile = Callable[..., MachineProfile]
+MakeTrial = Callable[..., Trial]
+Profiles = list[tuple[MachineProfile, Origin]]
+Ask = Callable[..., Hint | None]
+GB = 10**9
+DAY = 24 * 3600.0
+
+
+@pytest.fixture
+def ask(cpu: Hardware, workload: Workload) -> Ask:
+    """Ask for a hint as for the probe that `make_report` reports, but for what is given."""
+
+    def _ask(profiles: Profiles | MachineProfile, machine: Hardware = cpu, **changes: Any) -> Hint | None:
+        found = [(profiles, Origin.OWN)] if isinstance(profiles, MachineProfile) else profiles
+        limit_bytes = changes.pop("limit_bytes", 3 * GB)
+        limit_is_given = changes.pop("limit_is_given", True)
+        max_batch = changes.pop("max_batch", 4096)
+        asked = workload.model_copy(update=changes)
+        return find_hint(found, machine, asked, limit_bytes, limit_is_given=limit_is_given, max_batch=max_batch)
+
+    return _ask
+
+
+def test_an_exact_match_names_the_answer(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """A known machine would be probed from nothing."""
+    hint = ask(make_profile(make_entry()))
+    assert hint is not None
+    assert hint.answer == 200
+    assert hint.rest_bytes == 6 * 10**8
+    assert hint.origin == "your profile of 24 November 2026"
+    assert [(trial.batch_size, trial.verdict) for trial in hint.trials] == [
+        (32, Verdict.FITS),
+        (128, Verdict.FITS),
+        (256, Verdict.DEVICE_OOM),
+        (200, Verdict.FITS),
+    ]
+    assert all(trial.saved for trial in hint.trials)
+
+
+def test_a_near_match_gives_points_and_no_answer(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """Under another limit the old answer is wrong, and what failed then may fit now."""
+    hint = ask(make_profile(make_entry()), limit_bytes=4 * GB)
+    assert hint is not None
+    assert hint.answer == 0
+    assert [trial.batch_size for trial in hint.trials] == [32, 128, 200]
+    assert {trial.verdict for trial in hint.trials} == {Verdict.FITS}
+
+
+EXACT, NEAR, NONE = "exact", "near", "none"
+
+
+def kind_of(hint: Hint | None) -> str:
+    """What a hint is worth."""
+    if hint is None:
+        return NONE
+    return EXACT if hint.answer else NEAR
+
+
+ASKED = [
+    ({"limit_bytes": round(3.02 * GB)}, EXACT),
+    ({"limit_bytes": round(2.98 * GB)}, EXACT),
+    ({"limit_bytes": round(3.1 * GB)}, NEAR),
+    ({"weights": "/data/weights.h5"}, EXACT),
+    ({"dropout": 0.5}, EXACT),
+    ({"num_classes": 6}, NEAR),
+    ({"dropout": 0.0}, NONE),
+    ({"backbone": "ResNet50"}, NONE),
+    ({"image_size": (160, 161)}, NONE),
+    ({"trainable": "all"}, NONE),
+    ({"hidden_units": 1}, NONE),
+    ({"optimizer": "sgd"}, NONE),
+    ({"precision": "mixed_float16"}, NONE),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), ASKED, ids=str)
+def test_what_is_the_same_workload_and_limit(
+    ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile, changes: dict[str, Any], expected: str
+) -> None:
+    """The memory line of one network would be used for another, or a known one not be recognised."""
+    assert kind_of(ask(make_profile(make_entry()), **changes)) == expected
+
+
+def test_training_batch_normalization_is_another_workload(
+    ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile
+) -> None:
+    """From scratch every BatchNormalization keeps more for the way back than with frozen statistics."""
+    fine_tuned = make_profile(make_entry(trainable="all", weights="imagenet"))
+    assert kind_of(ask(fine_tuned, trainable="all", weights="/data/w.h5")) == EXACT
+    assert kind_of(ask(fine_tuned, trainable="all", weights="none")) == NONE
+
+
+MACHINES = [
+    ("cpu", {}, EXACT),
+    ("cpu", {"python_version": "3.12.0", "host_available_bytes": 1}, EXACT),
+    ("cpu", {"tensorflow_version": "2.21.0"}, NEAR),
+    ("cpu", {"host_limit_bytes": 24 * 2**30}, NEAR),
+    ("cpu", {"cores": 4}, NONE),
+    ("cpu", {"cpu_model": "Another CPU"}, NONE),
+    ("gpu", {}, EXACT),
+    ("gpu", {"device_memory_bytes": 15 * 2**30 - 2**20}, EXACT),
+    ("gpu", {"driver_version": "999.0"}, NEAR),
+    ("gpu", {"cpu_model": "Another CPU", "cores": 96}, NEAR),
+    ("gpu", {"device_memory_bytes": 16 * 2**30}, NONE),
+    ("gpu", {"device_name": "Tesla V100"}, NONE),
+    ("gpu", {"compute_capability": "8.0"}, NONE),
+]
+
+
+@pytest.mark.parametrize(("device", "changes", "expected"), MACHINES, ids=str)
+def test_what_is_the_same_machine(
+    ask: Ask,
+    make_entry: MakeEntry,
+    make_profile: MakeProfile,
+    request: pytest.FixtureRequest,
+    device: str,
+    changes: dict[str, Any],
+    expected: str,
+) -> None:
+    """A new driver would cost a whole probe, or another GPU's memory be taken for this one's."""
+    machine: Hardware = request.getfixturevalue(device)
+    profile = make_profile(make_entry(), machine=machine)
+    assert kind_of(ask(profile, machine.model_copy(update=changes))) == expected
+
+
+def test_a_cpu_says_nothing_of_a_gpu_beside_it(
+    ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile, gpu: Hardware
+) -> None:
+    """Resident memory would be taken for device memory."""
+    assert ask(make_profile(make_entry()), gpu) is None
+
+
+@pytest.mark.parametrize(
+    ("saved_is_given", "asked_is_given", "expected"),
+    [(False, False, EXACT), (True, False, NEAR), (False, True, NEAR), (True, True, NEAR)],
+)
+def test_free_memory_may_differ_more(
+    *,
+    ask: Ask,
+    make_entry: MakeEntry,
+    make_profile: MakeProfile,
+    saved_is_given: bool,
+    asked_is_given: bool,
+    expected: str,
+) -> None:
+    """What a machine has free is never twice the same, so that no profile without a limit would ever match."""
+    profile = make_profile(make_entry(limit_is_given=saved_is_given))
+    assert kind_of(ask(profile, limit_bytes=round(3.12 * GB), limit_is_given=asked_is_given)) == expected
+
+
+def test_an_answer_holds_only_as_far_as_was_asked(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """A training on few images would cap the batch of every later one."""
+    capped = make_profile(make_entry(max_batch=200))
+    assert kind_of(ask(capped, max_batch=200)) == EXACT
+    assert kind_of(ask(capped, max_batch=201)) == NEAR
+    assert kind_of(ask(make_profile(make_entry(max_batch=201)), max_batch=4096)) == EXACT
+
+
+def test_no_more_is_verified_than_is_asked(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """A size would be run that the training has no use for."""
+    hint = ask(make_profile(make_entry()), max_batch=64)
+    assert hint is not None
+    assert hint.answer == 64
+
+
+def test_a_users_own_network_is_never_matched(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """`my.module:network` is another network after every edit."""
+    assert ask(make_profile(make_entry(backbone="my.module:network")), backbone="my.module:network") is None
+
+
+def test_nothing_fits_is_no_hint(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """A machine that was full once would be given up for ever."""
+    nothing = make_entry(largest_feasible_batch=0, recommended_batch=0)
+    assert ask(make_profile(nothing)) is None
+    assert ask(make_profile(nothing), limit_bytes=8 * GB) is None
+
+
+def test_one_size_is_no_line(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile, make_trial: MakeTrial) -> None:
+    """A line through one point says nothing of another size, yet the answer of an exact match can be verified."""
+    profile = make_profile(make_entry(trials=[make_trial(200), make_trial(200, fresh=True)]))
+    assert kind_of(ask(profile)) == EXACT
+    assert ask(profile, limit_bytes=4 * GB) is None
+
+
+def test_the_best_of_several(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """A stranger's or an old figure would be verified although a better one is there."""
+    shipped = (make_profile(make_entry(largest_feasible_batch=201)), Origin.SHIPPED)
+    near = make_profile(make_entry(largest_feasible_batch=202, memory_limit_bytes=4 * GB))
+    old = make_profile(make_entry(largest_feasible_batch=203))
+    new = make_profile(make_entry(largest_feasible_batch=204, measured_at=1_795_478_400.0 + DAY))
+    off = make_profile(make_entry(memory_limit_bytes=3 * GB + GB // 100, measured_at=1_795_478_400.0 + 2 * DAY))
+
+    def answer(*profiles: MachineProfile) -> int:
+        hint = ask([*((profile, Origin.OWN) for profile in profiles), shipped])
+        return hint.answer if hint else 0
+
+    assert answer(near) == 201
+    assert answer(near, old) == 203
+    assert answer(near, old, new) == 204
+    assert answer(off, old) == 203
+
+
+def test_near_matches_are_ranked_too(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """The points nearest to the limit make the best line; those of the user's own machine come before a stranger's."""
+    far = make_profile(make_entry(memory_limit_bytes=2 * GB, rest_bytes=2))
+    near = make_profile(make_entry(memory_limit_bytes=5 * GB, rest_bytes=5))
+    shipped = (make_profile(make_entry(memory_limit_bytes=6 * GB, rest_bytes=6)), Origin.SHIPPED)
+    hint = ask([(far, Origin.OWN), (near, Origin.OWN), shipped], limit_bytes=6 * GB, num_classes=7)
+    assert hint is not None
+    assert hint.rest_bytes == 5
+    hint = ask([shipped], limit_bytes=6 * GB)
+    assert hint is not None
+    assert hint.origin == "a profile that comes with autofit"
+
+
+def test_strange_workloads_are_no_error(
+    ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile, make_report: Callable[..., ProbeReport]
+) -> None:
+    """A workload that could not be saved would end a probe before it began."""
+    assert make_report(optimizer="x" * 999).workload.optimizer == "x" * 999
+    assert ask(make_profile(make_entry()), optimizer="x" * 999) is None
+    assert ask([]) is None

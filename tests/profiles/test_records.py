@@ -1,0 +1,166 @@
+"""What is kept of a probe, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autofit.hardware import Hardware, fingerprint
+from autofit.probing.records import ProbeReport, Workload
+from autofit.process.messages import Trial, Verdict
+from autofit.profiles.reading import MAX_PROFILE_BYTES, RefusedProfileError, parse_profile
+from autofit.profiles.records import MAX_BATCH, MAX_BYTES, MachineProfile, ProfileEntry, entry_of
+
+MakeReport = Callable[..., ProbeReport]
+MakeEntry = Callable[..., ProfileEntry]
+MakeProfile = Callable[..., MachineProfile]
+MakeTrial = Callable[..., Trial]
+
+
+def test_a_profile_comes_back_as_it_was_saved(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """What a strict reader refuses of its own writer would be set aside at the next probe."""
+    nothing_fits = make_entry(largest_feasible_batch=0, recommended_batch=0, trials=[], memory_model=None)
+    profile = make_profile(make_entry(), nothing_fits)
+    assert parse_profile(profile.to_json().encode()) == profile
+
+
+def test_a_gpu_comes_back_too(make_profile: MakeProfile, gpu: Hardware) -> None:
+    """The fingerprint of a GPU's facts would differ from the machine's, so that no profile of it could be read."""
+    profile = make_profile(machine=gpu)
+    assert profile.fingerprint == fingerprint(gpu)
+    assert parse_profile(profile.to_json().encode()) == profile
+
+
+def test_a_saved_trial_says_what_was_measured(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
+    """A size would be taken for one that was run now, or its memory for another's."""
+    measured = make_trial(64, extent_bytes=9 * 10**8, spread_bytes=3, host_bytes=2 * 10**9, fresh=True)
+    (saved,) = make_entry(trials=[measured]).trials
+    assert saved.as_trial() == measured.model_copy(update={"saved": True})
+    assert saved.as_trial().memory_bytes == measured.memory_bytes > 0
+
+
+def test_only_trials_that_say_something_of_memory_are_kept(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
+    """A trial that was too slow, or whose memory nobody saw, would bend the line."""
+    trials = [
+        make_trial(4),
+        make_trial(8, peak_bytes=0, rest_bytes=0),
+        make_trial(512, Verdict.TIMEOUT),
+        make_trial(256, Verdict.DEVICE_OOM),
+        make_trial(128, Verdict.HOST_OOM, peak_bytes=0),
+    ]
+    assert [trial.batch_size for trial in make_entry(trials=trials).trials] == [4, 256, 128]
+
+
+def test_what_was_run_now_replaces_what_a_profile_said(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
+    """A size that no longer fits would go on as one that does, and each verified probe would lengthen the list."""
+    trials = [
+        make_trial(32, saved=True),
+        make_trial(200, saved=True),
+        make_trial(200, Verdict.DEVICE_OOM),
+        make_trial(180, Verdict.TIMEOUT),
+        make_trial(180, saved=True),
+    ]
+    kept = make_entry(trials=trials).trials
+    assert [(trial.batch_size, trial.verdict) for trial in kept] == [(32, "fits"), (200, "device_oom")]
+
+
+def test_no_more_than_64_trials_are_kept(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
+    """A profile that grows with every probe could at last not be read any more."""
+    kept = make_entry(trials=[make_trial(size) for size in range(1, 101)]).trials
+    assert [trial.batch_size for trial in kept] == list(range(37, 101))
+
+
+def test_nothing_of_the_users_files_is_kept(make_report: MakeReport, make_trial: MakeTrial) -> None:
+    """An exported profile would tell strangers the names of folders."""
+    trials = [make_trial(8, Verdict.DEVICE_OOM, cause="in /home/ada/secret.py")]
+    report = make_report(weights="/home/ada/weights.h5", trials=trials, limited_by="/home/ada")
+    entry = entry_of(report, 1.0, limit_is_given=False)
+    assert "/home" not in entry.to_json()
+    assert entry.workload.weights == "file"
+
+
+def test_a_report_that_does_not_say_how_far_it_looked(make_entry: MakeEntry) -> None:
+    """An answer would be taken for the most that fits, though nothing larger was asked for."""
+    assert make_entry(max_batch=0).max_batch == 200
+
+
+def test_the_saved_workload_has_every_field(make_entry: MakeEntry, workload: Workload) -> None:
+    """A field that a workload gets one day would be forgotten, and another workload taken for the same."""
+    assert make_entry().workload.model_dump() == workload.model_dump()
+
+
+def changed(profile: MachineProfile, path: str, value: Any) -> bytes:
+    """The profile's JSON with another value at a path such as `entries.0.max_batch`."""
+    content: Any = json.loads(profile.to_json())
+    *way, last = path.split(".")
+    place = content
+    for step in way:
+        place = place[int(step)] if step.isdigit() else place[step]
+    place[last] = value
+    return json.dumps(content).encode()
+
+
+OUT_OF_BOUNDS = {
+    "fingerprint": "../../../../etc",
+    "hardware.cores": 0,
+    "hardware.cpu_model": "x" * 201,
+    "hardware.host_memory_bytes": MAX_BYTES + 1,
+    "hardware.device": "tpu",
+    "entries.0.max_batch": MAX_BATCH + 1,
+    "entries.0.largest_feasible_batch": -1,
+    "entries.0.memory_limit_bytes": 0,
+    "entries.0.limit_is_given": 1,
+    "entries.0.rest_bytes": 1.5,
+    "entries.0.recommended_batch": "32",
+    "entries.0.measured_at": math.nan,
+    "entries.0.autofit_version": "9" * 65,
+    "entries.0.workload.image_size": [160, 2**15],
+    "entries.0.workload.dropout": 1.0,
+    "entries.0.workload.weights": "/etc/passwd",
+    "entries.0.workload.backbone": None,
+    "entries.0.memory_model.bytes_per_image": math.inf,
+    "entries.0.memory_model.base_bytes": -1e300,
+    "entries.0.trials.0.batch_size": 0,
+    "entries.0.trials.0.verdict": "completed",
+    "entries.0.trials.0.images_per_second": 1e300,
+    "entries.0.trials.0.peak_bytes": True,
+    "entries.0.trials.0.cause": "rm -rf",
+    "entries.0.trials": [{"batch_size": 1, "verdict": "fits"}] * 65,
+    "entries": {},
+}
+
+
+@pytest.mark.parametrize(("path", "value"), OUT_OF_BOUNDS.items(), ids=OUT_OF_BOUNDS)
+def test_what_is_out_of_bounds_is_refused(
+    make_entry: MakeEntry, make_profile: MakeProfile, path: str, value: Any
+) -> None:
+    """A stranger's figure would reach the arithmetic of the search, or a stranger's text a path."""
+    with pytest.raises(RefusedProfileError) as caught:
+        parse_profile(changed(make_profile(make_entry()), path, value))
+    assert path.rpartition(".")[2] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_profile_speaks_only_for_the_machine_it_describes(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """A file could claim to be of any machine whose fingerprint is known."""
+    with pytest.raises(RefusedProfileError, match="the fingerprint is not that of the hardware"):
+        parse_profile(changed(make_profile(make_entry()), "hardware.cores", 96))
+
+
+def test_an_answer_beyond_what_was_asked_is_refused(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """An answer that contradicts itself would be verified at a size nobody asked for."""
+    with pytest.raises(RefusedProfileError, match="do not rise in this order"):
+        parse_profile(changed(make_profile(make_entry()), "entries.0.largest_feasible_batch", 5000))
+
+
+def test_a_reason_is_short_and_shows_nothing_raw(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """A field name of a megabyte, with escapes in it, would flood or command the terminal it is reported on."""
+    profile = changed(make_profile(make_entry()), "entries.0.\x1b[2J" + "a" * (MAX_PROFILE_BYTES // 4), 1)
+    with pytest.raises(RefusedProfileError) as caught:
+        parse_profile(profile)
+    assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()

@@ -1,0 +1,161 @@
+"""What is said of a probe, word for word."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from autofit.probing.records import MemoryModelRecord, ProbeReport
+from autofit.process.messages import Trial, Verdict
+from autofit.report.probe_text import noted_trial, probe_facts, probe_table, probe_text
+
+
+def test_a_probe_as_plain_text(report: ProbeReport) -> None:
+    """A log would miss a trial or the reason for the recommendation."""
+    expected = """\
+MobileNetV2 at 160 x 192, head trainable, imagenet weights
+
+ batch  verdict                  memory of 3.00 GB      images/s
+    32  fits, recommended        ##..........  0.46 GB  ############    146
+    64  fits                     ###.........  0.80 GB  ############    149
+   256  fits                     ##########..  2.41 GB  ##########..    124
+   256  fits, verified, largest  ##########..  2.41 GB  ##########..    121
+   384  out of memory
+
+Largest that fits: 256
+Recommended:       32, the smallest within 5 % of the best (149 images/s at 64)
+Limited by:        --memory-limit, 3.00 GB; 2.50 GB of it left for tensors
+Memory:            0.12 GB + 10.6 MB an image, off by 2.1 % at most
+Time:              41 s, 5 trials"""
+    assert probe_text(report) == expected
+    assert expected.isascii()
+
+
+def _printed(report: ProbeReport) -> list[str]:
+    """The table's lines in a terminal of 80 columns."""
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(probe_table(report))
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_a_probe_table_fits_eighty_columns(report: ProbeReport) -> None:
+    """In an ordinary terminal the figures would be cut off."""
+    lines = _printed(report)
+    assert "     32  fits, recommended        ██░░░░░░░░░░  0.46 GB  ████████████    146" in lines
+    assert "    384  out of memory" in lines
+    assert "…" not in "".join(lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_longest_verdict_leaves_room_for_the_figures(report: ProbeReport) -> None:
+    """A probe that found its answer at once would have its last column cut off."""
+    only = report.trials[0].model_copy(update={"batch_size": 16_384, "fresh": True, "images_per_second": 12_345.0})
+    answer = {"trials": [only], "largest_feasible_batch": 16_384, "recommended_batch": 16_384}
+    found = report.model_copy(update=answer | {"memory_limit_bytes": 120_000_000_000})
+    lines = _printed(found)
+    assert any(line.endswith(" 12,345") and "fits, verified, largest, recommended" in line for line in lines)
+    assert max(map(len, [*lines, *probe_text(found).splitlines()])) <= 80
+
+
+def test_a_probe_in_which_nothing_fits_says_what_to_do(report: ProbeReport) -> None:
+    """A batch of 0 would be recommended."""
+    nothing = report.model_copy(update={"largest_feasible_batch": 0, "recommended_batch": 0, "trials": []})
+    text = probe_text(nothing)
+    assert "not even one image fits: take a smaller image size or a\n                   smaller backbone" in text
+    assert "Recommended" not in text
+
+
+def test_what_a_saved_profile_told_is_not_called_a_trial(known: ProbeReport) -> None:
+    """A figure from a saved profile would be taken for one measured now."""
+    assert probe_text(known).endswith("Time:              6.2 s, 1 trial, 4 known from a saved profile")
+    notes = [noted_trial(trial, known) for trial in known.trials]
+    assert notes == [
+        "fits, saved",
+        "fits, saved, recommended",
+        "fits, saved",
+        "out of memory, saved",
+        "fits, verified, largest",
+    ]
+
+
+def test_one_row_is_the_largest_and_one_is_recommended(report: ProbeReport) -> None:
+    """A size that was measured and then verified would be marked twice, or its verification would look like a slip."""
+    same = report.model_copy(update={"recommended_batch": 256})
+    notes = [noted_trial(trial, same) for trial in report.trials if trial.batch_size == 256]
+    assert notes == ["fits, recommended", "fits, verified, largest"]
+    once = same.model_copy(update={"trials": [t for t in report.trials if not t.fresh]})
+    assert "fits, largest, recommended" in [noted_trial(trial, once) for trial in once.trials]
+
+
+def test_only_the_answer_is_verified(report: ProbeReport) -> None:
+    """The first size of every process would be called verified, and the word would mean nothing."""
+    first = report.trials[1].model_copy(update={"fresh": True})
+    assert noted_trial(first, report.model_copy(update={"trials": [first]})) == "fits, recommended"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(0.0, "an image\n"), (0.0001, "an image, off by under 0.1 %\n"), (0.006, "an image, off by 0.6 % at most\n")],
+)
+def test_an_error_is_shown_where_it_says_something(report: ProbeReport, error: float, expected: str) -> None:
+    """A line through two sizes, which meets both, would be praised as exact."""
+    model = MemoryModelRecord(base_bytes=9.4e8, bytes_per_image=5.71e6, max_relative_error=error)
+    text = probe_text(report.model_copy(update={"memory_model": model}))
+    assert f"Memory:            0.94 GB + 5.71 MB {expected}" in text
+
+
+def test_a_line_that_misses_the_trials_is_not_praised(report: ProbeReport) -> None:
+    """Memory that is not linear in the batch would be described by a line that is "within 656 %" of it."""
+    steps = MemoryModelRecord(base_bytes=-4e8, bytes_per_image=1.06e7, max_relative_error=6.56)
+    text = probe_text(report.model_copy(update={"memory_model": steps}))
+    assert "Memory:            not linear in the batch here; about 10.6 MB an image at the\n" in text
+    assert "at most" not in text
+    below = steps.model_copy(update={"max_relative_error": 0.5})
+    text = probe_text(report.model_copy(update={"memory_model": below}))
+    assert "Memory:            10.6 MB an image, less 0.40 GB, off by 50.0 % at most\n" in text
+
+
+def test_headroom_and_the_bare_process_are_told_where_they_were_measured(report: ProbeReport) -> None:
+    """One would wonder why the largest size is not at the limit, and what takes memory before the first image."""
+    model = MemoryModelRecord(base_bytes=9.4e8, bytes_per_image=5.71e6, max_relative_error=0.006, headroom_bytes=48e6)
+    text = probe_text(report.model_copy(update={"memory_model": model, "rest_bytes": 480_000_000}))
+    assert "\nHeadroom:          48 MB kept free below the limit, from the measured spread\n" in text
+    assert "\nBare process:      0.48 GB, measured outside tensors and image buffers\n" in text
+    assert not {"Headroom", "Bare process"} & {line.split(":")[0] for line in probe_facts(report)}
+
+
+def test_a_limit_that_is_all_for_tensors_is_told_once(report: ProbeReport) -> None:
+    """A GPU's limit would be told twice, as if something were taken off it."""
+    whole = report.model_copy(update={"allocator_limit_bytes": report.memory_limit_bytes})
+    assert "--memory-limit, 3.00 GB\n" in probe_text(whole)
+    unknown = report.model_copy(update={"allocator_limit_bytes": 0})
+    assert "--memory-limit, 3.00 GB\n" in probe_text(unknown)
+
+
+def test_others_on_the_gpu_are_named(report: ProbeReport) -> None:
+    """One would not know whom to ask for the memory that is missing; a process's name could command the terminal."""
+    shared = report.model_copy(update={"other_gpu_processes": ["python3 (pid 4711, 2.1 GB)", "x\x1b[2J (pid 9)"]})
+    assert "Also on the GPU:   python3 (pid 4711, 2.1 GB), x\\x1b[2J (pid 9)\n" in probe_text(shared)
+
+
+def test_an_answer_that_the_limit_did_not_make_says_so(report: ProbeReport) -> None:
+    """The largest size of interest would be taken for all that the memory holds."""
+    bounded = report.model_copy(update={"max_batch": 256})
+    assert "Largest that fits: 256, and no larger size was asked for\n" in probe_text(bounded)
+
+
+def test_a_few_images_a_second_keep_a_decimal(report: ProbeReport) -> None:
+    """On a CPU 5.3 and 4.7 images/s would both be 5."""
+    slow = report.trials[1].model_copy(update={"images_per_second": 5.34})
+    text = probe_text(report.model_copy(update={"trials": [slow]}))
+    assert "############    5.3\n" in text
+    assert "32, the fastest (5.3 images/s)" in text
+
+
+def test_a_size_whose_memory_is_not_known_has_no_bar(report: ProbeReport) -> None:
+    """A size of unknown memory would be shown as free of cost."""
+    unknown = Trial(batch_size=8, verdict=Verdict.FITS, rest_bytes=300_000_000, images_per_second=50.0)
+    rows = probe_text(report.model_copy(update={"trials": [unknown]})).splitlines()
+    assert [line.split() for line in rows if line.startswith("     8")] == [["8", "fits", "############", "50"]]
