@@ -189,7 +189,7 @@ def resume(
     with ExitStack() as open_things:
         shown = view or open_things.enter_context(progress_view())
         lock = open_things.enter_context(RunLock(files).acquire(LOCK_PATIENCE_SECONDS))
-        return _supervise(files, record, hardware.detect(), _payload(model, callbacks), lock, shown)
+        return _supervise(files, record, _machine(record.options), _payload(model, callbacks), lock, shown)
 
 
 def probe(  # noqa: PLR0913 - the options are the interface
@@ -235,7 +235,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     )
     with ExitStack() as open_things:
         shown = view or open_things.enter_context(progress_view())
-        measurer = _measurer(options, hardware.detect(), _payload(model, ()), shown, profile=profile)
+        measurer = _measurer(options, _machine(options), _payload(model, ()), shown, profile=profile)
         return measurer.measure(options, classes, most)
 
 
@@ -292,7 +292,7 @@ def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: 
     for number, options in enumerate(requests, 1):
         workload = plan.workload(options, num_classes)
         view.message(f"{number} of {len(requests)}: {workload_words(workload)}")
-        measurer = _measurer(options, hardware.detect(), None, view, profile=profile)
+        measurer = _measurer(options, _machine(options), None, view, profile=profile)
         try:
             probes.append(measurer.measure(options, num_classes, max_batch))
         except TrainingFailedError as error:
@@ -304,8 +304,8 @@ def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: 
 def does_not_fit(report: ProbeReport) -> DoesNotFitError:
     """What a probe that found nothing means, and what would help."""
     return DoesNotFitError(
-        f"not even one image at a time fits (limited by {report.limited_by}): take a smaller image size, "
-        f"a smaller backbone{', mixed precision' if report.hardware.get('device') == 'gpu' else ''} or more memory"
+        f"not even one image at a time fits (limited by {report.limited_by}): "
+        "take a smaller image size, a smaller backbone or more memory"
     )
 
 
@@ -388,7 +388,7 @@ def _run(
         record = _same_request(files, options, index)
         if record is not None and _is_finished(files):
             return Result(files.path)
-        machine = hardware.detect()
+        machine = _machine(options)
         _announce(options, index, view)
         if record is None:
             record = _new_run(files, options, index, machine, payload, view)
@@ -474,6 +474,10 @@ def _new_run(
 
 
 # The two stages ------------------------------------------------------------------------------------------------------
+
+
+def _machine(options: Options) -> Hardware:
+    return hardware.detect(inline=options.isolation == "inline")
 
 
 def _launcher(options: Options, machine: Hardware) -> Launcher:

@@ -64,16 +64,20 @@ class Hardware(Record):
     python_version: str
 
 
-def detect(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT, nvml: ModuleType | None = None) -> Hardware:
+def detect(
+    *, inline: bool = False, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT, nvml: ModuleType | None = None
+) -> Hardware:
     """Look at this machine.
 
     Args:
+        inline: the worker will run in this very process, so what that holds of the GPU is the worker's to use. Else it
+            is one of the others.
         proc: where the process file system is mounted.
         cgroup_root: where the cgroup file systems are mounted.
         nvml: what stands in for the module `pynvml`, which is else imported if a GPU may be used.
     """
     tensorflow, cpu_only = _tensorflow()
-    gpu = None if cpu_only else _gpu(nvml)
+    gpu = None if cpu_only else _gpu(nvml, inline=inline)
     cpu_model = _cpu_model(proc)
     host = _host(proc, cgroup_root)
     return Hardware(
@@ -303,10 +307,10 @@ class _Gpu:
     compute_capability: str | None
 
 
-def _gpu(nvml: ModuleType | None) -> _Gpu | None:
+def _gpu(nvml: ModuleType | None, *, inline: bool) -> _Gpu | None:
     """The first GPU that CUDA would show this process. Whatever goes wrong on the way means that there is none."""
     visible = _visible()
-    return None if visible is None else _with_nvml(nvml, lambda nvml: _describe(nvml, _handle(nvml, visible)))
+    return None if visible is None else _with_nvml(nvml, lambda nvml: _describe(nvml, _handle(nvml, visible), inline=inline))
 
 
 def _visible() -> str | None:
@@ -338,10 +342,10 @@ def _handle(nvml: ModuleType, visible: str) -> object:
     return next(handle for handle in handles if nvml.nvmlDeviceGetUUID(handle).startswith(visible))
 
 
-def _describe(nvml: ModuleType, handle: object) -> _Gpu:
+def _describe(nvml: ModuleType, handle: object, *, inline: bool) -> _Gpu:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     processes = _processes(nvml, handle)
-    own = processes.pop(os.getpid(), None)
+    own = processes.pop(os.getpid(), None) if inline else None
     capability = _or_none(partial(nvml.nvmlDeviceGetCudaComputeCapability, handle))
     return _Gpu(
         name=nvml.nvmlDeviceGetName(handle),

@@ -293,13 +293,17 @@ def test_gpu(tree: Tree) -> None:
 
 
 @pytest.mark.usefixtures("gpus")
-def test_own_memory_on_the_gpu_is_free(tree: Tree) -> None:
-    """Else a notebook that has used its GPU once would find it full of itself."""
+@pytest.mark.parametrize(("inline", "free"), [(True, 13_000 * MB), (False, 12_000 * MB)])
+def test_own_memory_on_the_gpu_is_free_to_a_worker_in_this_process_only(
+    tree: Tree, *, inline: bool, free: int
+) -> None:
+    """Inline a notebook would find the GPU full of itself; else its worker would plan with what the notebook holds."""
     processes = [process(os.getpid(), 1_000 * MB), process(8, None)]
     nvml = fake_nvml(DeviceGetComputeRunningProcesses=lambda _: processes, SystemGetProcessName=fails)
-    found = tree.detect(nvml)
-    assert found.device_free_bytes == 13_000 * MB
-    assert found.other_gpu_processes == [GpuProcess(pid=8, name="unknown", bytes=None)]
+    found = detect(inline=inline, proc=tree.proc, cgroup_root=tree.cgroup_root, nvml=nvml)
+    assert found.device_free_bytes == free
+    own = [] if inline else [GpuProcess(pid=os.getpid(), name="unknown", bytes=1_000 * MB)]
+    assert found.other_gpu_processes == [*own, GpuProcess(pid=8, name="unknown", bytes=None)]
 
 
 @pytest.mark.parametrize(

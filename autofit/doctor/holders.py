@@ -16,10 +16,8 @@ SHOWN = 4
 
 
 def free_for_worker(facts: Facts) -> int:
-    """The GPU memory that a worker could get now: autofit trains in a process of its own, so ours is not free to it."""
-    own = facts.family[0].pid if facts.family else None
-    held = sum(process.bytes or 0 for process in facts.gpu_processes if process.pid == own)
-    return max((facts.hardware.device_free_bytes or 0) - held, 0)
+    """The GPU memory that a worker could get now; what this process holds is not free to it."""
+    return facts.hardware.device_free_bytes or 0
 
 
 def _unseen_bytes(facts: Facts) -> int:

@@ -32,11 +32,11 @@ LEAST_GROWTH = 1.5  # the second size even where one peak sees no room
 SAFE_SHARE = 0.75  # a scout goes no further than this share of the predicted limit
 SPEED_IS_KNOWN_AT = 64  # scouts up to here, as long as they are safe: a small batch is often the fastest
 FARTHEST_JUMP = 64  # times the largest size that fits: beyond that a line through small sizes is a guess
-LEAST_HEADROOM = 0.03  # of the images' bytes: a line that was never off has been lucky
+LEAST_HEADROOM = 0.03  # of the images' bytes
 WIDEST_MISS = 0.05  # of the limit: a candidate is not risked on a prediction that may be further off than this
 SHRINKS = (0.955, 0.89, 0.77, 0.6, 0.4)  # after failed candidates, what to try of the first that failed
-STOP_SHARE = 0.65  # of the tolerance, where the limit is only predicted and may be the other part away
-STOP_SHARE_BELOW_A_FAILURE = 0.92  # of it, where a failure says where the limit is, to within noise
+STOP_SHARE = .65  # of the tolerance, where the limit is only predicted and may be the other part away
+STOP_SHARE_OF_A_FIXED_LINE = 0.92  # where the answer has not moved the line, and so will not move it again
 CLOSING_SHARE = 0.7  # of the way from a size that fits to one that does not, which the line places no better
 
 
@@ -134,11 +134,14 @@ class BatchSearch:
         return bool(self._seen.saved) and not self._seen.believes_saved
 
     def headroom_bytes(self, size: int) -> float:
-        """What the prediction for this size may be off by: the last miss by the distance, and the spread of steps."""
+        """What the prediction for this size may be off by: the last miss by the distance, and the spread of steps.
+
+        At least 3 % of what the images take: so much of a nearly full allocator is now enough and now not.
+        """
         seen, line = self._seen, self._seen.model
         images_bytes = max(seen.limit_bytes - line.base_bytes, 0.0) if line else 0.0
         miss = (seen.miss or 0.0) * seen.doublings_to(size)
-        return miss * seen.limit_bytes + (seen.spread + LEAST_HEADROOM) * images_bytes
+        return max(LEAST_HEADROOM * images_bytes, miss * seen.limit_bytes + seen.spread * images_bytes)
 
     @property
     def _settled(self) -> int:
@@ -195,9 +198,9 @@ class BatchSearch:
         return Ask(max(self._seen.answer + 1, size), fresh=True)
 
     def _may_be_left(self) -> float:
-        """The share of the answer that is not worth another trial: less where the limit is only predicted."""
-        is_bounded = bool(self._seen.failed) and self._seen.reach == self._seen.ceiling
-        return (STOP_SHARE_BELOW_A_FAILURE if is_bounded else STOP_SHARE) * self._tolerance
+        """The share of the answer that is not worth another trial: less where one more may still move the line."""
+        told_nothing = self._settled not in dict(self._seen.points)
+        return (STOP_SHARE_OF_A_FIXED_LINE if told_nothing else STOP_SHARE) * self._tolerance
 
     def _aim(self) -> int:
         """Where the line says that the limit is, less the headroom for so far a jump."""

@@ -148,8 +148,8 @@ def test_a_notebook_that_has_merely_looked_at_the_gpu(gpu_facts: MakeFacts, fami
 
 
 def test_this_program_holds_the_gpu(gpu_facts: MakeFacts) -> None:
-    """Memory of this process counts as free in `Hardware`, but the process that trains cannot have it."""
-    made = gpu_facts(device_free_bytes=15 * GB, gpu_processes=holding((OWN, 14 * GB)))
+    """What this process holds, the process that trains cannot have."""
+    made = gpu_facts(device_free_bytes=1 * GB, gpu_processes=holding((OWN, 14 * GB)))
     found = grave(made)
     assert [(one.severity, one.topic) for one in found] == [("problem", "gpu"), ("warning", "memory")]
     assert "this program itself" in found[0].text

@@ -69,6 +69,18 @@ def test_gaps_of_a_full_allocator_do_not_count() -> None:
     assert seen(*roomy, fits(650, extent_bytes=660 * MB)).gaps == pytest.approx(1.5, rel=0.01)
 
 
+def test_one_size_with_gaps_is_chance() -> None:
+    """ResNet50's first trial alone leaves 20 %, its others none: the answer would be a fifth too small."""
+    assert seen(fits(16, extent_bytes=40 * MB), fits(600, extent_bytes=700 * MB)).gaps == 1.0
+
+
+def test_what_the_process_takes_leaves_less_room() -> None:
+    """Of a limit that the bare process half fills, an allocator is full long before half of the limit."""
+    sizes = [fits(n, extent_bytes=int(1.2 * (10 + n) * MB), rest_bytes=700 * MB) for n in (16, 64, 200)]
+    assert seen(*sizes).gaps == pytest.approx(1.2)
+    assert [size for size, _ in seen(*sizes, fits(4, extent_bytes=17 * MB, rest_bytes=700 * MB)).points] == [4, 16, 64]
+
+
 SAVED = tuple(fits(size, saved=True) for size in (4, 16, 64))
 
 
