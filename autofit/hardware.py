@@ -310,7 +310,11 @@ class _Gpu:
 def _gpu(nvml: ModuleType | None, *, inline: bool) -> _Gpu | None:
     """The first GPU that CUDA would show this process. Whatever goes wrong on the way means that there is none."""
     visible = _visible()
-    return None if visible is None else _with_nvml(nvml, lambda nvml: _describe(nvml, _handle(nvml, visible), inline=inline))
+    return (
+        None
+        if visible is None
+        else _with_nvml(nvml, lambda nvml: _describe(nvml, _handle(nvml, visible), inline=inline))
+    )
 
 
 def _visible() -> str | None:

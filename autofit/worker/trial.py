@@ -169,9 +169,10 @@ class Trials:
             return self._told
 
     def _trial(self, batch_size: int, measured: _Measured, verdict: Verdict, cause: str) -> Trial:
-        timed = measured.step_seconds[1:] or measured.step_seconds
-        fits = verdict is Verdict.FITS
-        step_seconds = float(np.median(timed)) if fits else 0.0
+        fits, fresh = verdict is Verdict.FITS, self._count == 1
+        took = measured.step_seconds
+        step_seconds = float(np.median(took[1:] or took)) if fits else 0.0
+        is_timed = fits and (len(took) > 1 or not fresh)  # the first step of a process finds no memory touched yet
         return Trial(
             batch_size=batch_size,
             verdict=verdict,
@@ -181,8 +182,8 @@ class Trials:
             rest_bytes=measured.rest_bytes,
             host_bytes=resident_bytes(),
             step_seconds=step_seconds,
-            images_per_second=batch_size / step_seconds if step_seconds else 0.0,
-            fresh=self._count == 1,
+            images_per_second=batch_size / step_seconds if is_timed else 0.0,
+            fresh=fresh,
             cause=cause,
         )
 
