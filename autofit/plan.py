@@ -27,6 +27,9 @@ SHARE_FOR_BATCH_NORMALIZATION = 0.75
 
 MOST_PROBED_BATCH = 4096
 
+GIVEN_LIMIT = "--memory-limit"
+"""What limits where a limit was asked for, in the words of a report."""
+
 
 class DataRecord(Record):
     """What was found of the images; they are listed in `samples.csv`."""
@@ -121,7 +124,7 @@ def memory_budget(options: Options, machine: Hardware, largest_batch: int) -> Me
 
 def limited_by(options: Options, machine: Hardware) -> str:
     """In a few words, which limit counts."""
-    return "--memory-limit" if options.memory_limit_bytes else machine.limited_by
+    return GIVEN_LIMIT if options.memory_limit_bytes else machine.limited_by
 
 
 def needs_probe(options: Options) -> bool:

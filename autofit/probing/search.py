@@ -35,7 +35,7 @@ FARTHEST_JUMP = 64  # times the largest size that fits: beyond that a line throu
 LEAST_HEADROOM = 0.03  # of the images' bytes
 WIDEST_MISS = 0.05  # of the limit: a candidate is not risked on a prediction that may be further off than this
 SHRINKS = (0.955, 0.89, 0.77, 0.6, 0.4)  # after failed candidates, what to try of the first that failed
-STOP_SHARE = .65  # of the tolerance, where the limit is only predicted and may be the other part away
+STOP_SHARE = 0.65  # of the tolerance, where the limit is only predicted and may be the other part away
 STOP_SHARE_OF_A_FIXED_LINE = 0.92  # where the answer has not moved the line, and so will not move it again
 CLOSING_SHARE = 0.7  # of the way from a size that fits to one that does not, which the line places no better
 

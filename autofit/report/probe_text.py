@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
+from autofit.hardware import SHARE_OF_MACHINE
+from autofit.plan import GIVEN_LIMIT
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
 from autofit.process.messages import Trial, Verdict
 from autofit.report.terminal_table import titled_table
@@ -79,7 +81,9 @@ def limit_words(report: ProbeReport) -> str:
     """The limit as it was given or found, and on a CPU what of it was left for tensors in the end."""
     limit, tensors = report.memory_limit_bytes, report.allocator_limit_bytes
     left = f"; {bytes_words(tensors)} of it left for tensors" if 0 < tensors < limit else ""
-    return f"{limit_name(report)}, {bytes_words(limit)}{left}"
+    is_found = report.limited_by != GIVEN_LIMIT and report.hardware.get("device") == "cpu"
+    share = f" ({SHARE_OF_MACHINE:.0%} of what is free)" if is_found else ""
+    return f"{limit_name(report)}, {bytes_words(limit)}{share}{left}"
 
 
 def limit_name(report: ProbeReport) -> str:
@@ -120,7 +124,13 @@ def _line_words(model: MemoryModelRecord) -> str:
         return f"not linear in the batch here; about {image} at the largest sizes"
     base = bytes_words(abs(model.base_bytes))
     line = f"{base} + {image}" if model.base_bytes >= 0 else f"{image}, less {base}"
-    return f"{line}{_error_words(model.max_relative_error)}"
+    return f"{line}{_error_words(model.max_relative_error)}{_gap_words(model.fragmentation)}"
+
+
+def _gap_words(fragmentation: float) -> str:
+    """What of the tensors' share is room that their gaps in the allocator take."""
+    share = f"{100 * (fragmentation - 1):.0f}"
+    return f"; tensors with {share} % for the gaps between them" if share != "0" else ""
 
 
 def _error_words(relative: float) -> str:

@@ -159,3 +159,18 @@ def test_a_size_whose_memory_is_not_known_has_no_bar(report: ProbeReport) -> Non
     unknown = Trial(batch_size=8, verdict=Verdict.FITS, rest_bytes=300_000_000, images_per_second=50.0)
     rows = probe_text(report.model_copy(update={"trials": [unknown]})).splitlines()
     assert [line.split() for line in rows if line.startswith("     8")] == [["8", "fits", "############", "50"]]
+
+
+def test_a_limit_that_was_only_found_says_what_share_it_is(report: ProbeReport) -> None:
+    """A person would look for the missing tenth of the machine's memory."""
+    found = report.model_copy(update={"limited_by": "host memory", "hardware": {"device": "cpu"}})
+    assert "host memory, 3.00 GB (90% of what is free)" in probe_text(found).replace("\n" + " " * 19, " ")
+    assert "of what is free" not in probe_text(report)
+
+
+def test_gaps_in_the_allocator_are_told(report: ProbeReport) -> None:
+    """ResNet50 needs a fifth more than its tensors: the line would look wrong beside their sum."""
+    assert report.memory_model is not None
+    model = report.memory_model.model_copy(update={"fragmentation": 1.09})
+    text = probe_text(report.model_copy(update={"memory_model": model})).replace("\n" + " " * 19, " ")
+    assert "tensors with 9 % for the gaps between them" in text
