@@ -32,12 +32,12 @@ LEAST_GROWTH = 1.5  # the second size even where one peak sees no room
 SAFE_SHARE = 0.75  # a scout goes no further than this share of the predicted limit
 SPEED_IS_KNOWN_AT = 64  # scouts up to here, as long as they are safe: a small batch is often the fastest
 FARTHEST_JUMP = 64  # times the largest size that fits: beyond that a line through small sizes is a guess
-LEAST_HEADROOM = 0.03  # of the images' bytes
+LEAST_HEADROOM = 0.025  # of the images' bytes
 WIDEST_MISS = 0.05  # of the limit: a candidate is not risked on a prediction that may be further off than this
 SHRINKS = (0.955, 0.89, 0.77, 0.6, 0.4)  # after failed candidates, what to try of the first that failed
 STOP_SHARE = 0.65  # of the tolerance, where the limit is only predicted and may be the other part away
 STOP_SHARE_OF_A_FIXED_LINE = 0.92  # where the answer has not moved the line, and so will not move it again
-CLOSING_SHARE = 0.7  # of the way from a size that fits to one that does not, which the line places no better
+CLOSING_SHARE = 0.6  # of the way from a size that fits to one that does not, which the line places no better
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class BatchSearch:
     def headroom_bytes(self, size: int) -> float:
         """What the prediction for this size may be off by: the last miss by the distance, and the spread of steps.
 
-        At least 3 % of what the images take: so much of a nearly full allocator is now enough and now not.
+        At least 2.5 % of what the images take: so much of a nearly full allocator is now enough and now not.
         """
         seen, line = self._seen, self._seen.model
         images_bytes = max(seen.limit_bytes - line.base_bytes, 0.0) if line else 0.0

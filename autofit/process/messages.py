@@ -128,6 +128,7 @@ class Trial(Record):
         peak_bytes: the allocator's peak.
         extent_bytes: on a CPU, what of the allocator's region was in use after the first step: the peak, and what
             fragmentation adds to it. 0 where it is not known, as on a GPU.
+        allocator_bytes: on a CPU, the allocator's limit in its process. 0 on a GPU.
         spread_bytes: how far the peaks of its steps lay apart.
         rest_bytes: on a CPU, resident memory outside the allocator, with the image buffers. 0 on a GPU.
         host_bytes: the process's resident size at the end, and its children's.
@@ -142,6 +143,7 @@ class Trial(Record):
     verdict: Verdict
     peak_bytes: int = Field(default=0, ge=0)
     extent_bytes: int = Field(default=0, ge=0)
+    allocator_bytes: int = Field(default=0, ge=0)
     spread_bytes: int = Field(default=0, ge=0)
     rest_bytes: int = Field(default=0, ge=0)
     host_bytes: int = Field(default=0, ge=0)

@@ -108,6 +108,11 @@ def extent_bytes() -> int:
     return _region.resident_bytes() if _region else 0
 
 
+def allocator_bytes() -> int:
+    """The size of the allocator's region, in bytes; 0 where there is none."""
+    return _region.size_bytes if _region else 0
+
+
 def device_bytes_reader(device: str) -> Callable[[], int]:
     """A function that reads the allocator's current bytes; 0 where TensorFlow keeps no statistics."""
     return lambda: _statistic(device, "current")

@@ -21,7 +21,7 @@ from autofit.worker.endings import OutOfDeviceMemoryError
 from autofit.worker.environment import device_name
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.loader import aligned_empty
-from autofit.worker.memory import CPU, extent_bytes, peak_bytes, reset_peak, resident_bytes
+from autofit.worker.memory import CPU, allocator_bytes, extent_bytes, peak_bytes, reset_peak, resident_bytes
 from autofit.worker.microbatch import Blame, MicroBatcher, Shrink, blame
 from autofit.worker.session import Session
 from autofit.worker.stall import stall_watch
@@ -178,6 +178,7 @@ class Trials:
             verdict=verdict,
             peak_bytes=measured.peak_bytes,
             extent_bytes=measured.extent_bytes,
+            allocator_bytes=allocator_bytes() if self._device == CPU else 0,
             spread_bytes=measured.spread_bytes,
             rest_bytes=measured.rest_bytes,
             host_bytes=resident_bytes(),
