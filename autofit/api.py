@@ -212,8 +212,8 @@ def probe(  # noqa: PLR0913 - the options are the interface
     """Find the largest batch that this machine can train, and the fastest, without any images.
 
     Args: as in `run`; `num_classes` is the width of the head, `max_batch` the largest size of interest. With `profile`
-        it starts from what was measured on such a machine before, and saves what it finds; what it answers was run now
-        in any case.
+        it starts from what was measured on such a machine before, and saves what it finds; the largest size that it
+        answers was run now in any case, the recommended one may have been timed then.
 
     Raises:
         UserError: something given cannot be used.
@@ -295,7 +295,7 @@ def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: 
         measurer = _measurer(options, _machine(options), None, view, profile=profile)
         try:
             probes.append(measurer.measure(options, num_classes, max_batch))
-        except TrainingFailedError as error:
+        except (TrainingFailedError, UserError) as error:  # what could be checked beforehand has been
             failures.append(SweepFailure(workload=workload, cause=str(error)))
             view.message(str(error))
     return SweepReport(probes=sweep_order(probes), failures=failures, wall_seconds=time.monotonic() - began)

@@ -29,6 +29,9 @@ from autofit.records import Record
 PROC = Path("/proc")
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 
+MEMORY_STEP_BYTES = 2**28
+"""So far apart may the memories of equal machines be: what the firmware and the kernel keep differs a little."""
+
 SHARE_OF_MACHINE = 0.9
 """Where no limit is given: the share of the available host memory that a worker may take."""
 
@@ -105,7 +108,7 @@ def fingerprint(hardware: Hardware) -> str:
 
     Memory counts in steps of 256 MiB: what the firmware and the kernel keep differs a little between equal machines.
     """
-    step = 2**28
+    step = MEMORY_STEP_BYTES
     decisive = [
         hardware.device,
         hardware.device_name,
@@ -124,6 +127,15 @@ def fingerprint(hardware: Hardware) -> str:
 def usable_bytes(available_bytes: int) -> int:
     """What a worker may take of the memory that is available, where no limit is given."""
     return int(SHARE_OF_MACHINE * available_bytes)
+
+
+def usable_gpu_bytes(free_bytes: int) -> int:
+    """What TensorFlow's allocator can get of the memory that is free on a GPU, where no limit is given; an estimate.
+
+    It leaves the CUDA context, and up to 1.5 GiB to the system by the GPU's generation (`MinSystemMemory` in
+    TensorFlow's gpu_device.cc).
+    """
+    return free_bytes - min(2 * 10**9, free_bytes * 12 // 100)
 
 
 def oom_kills(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> int | None:

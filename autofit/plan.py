@@ -10,7 +10,7 @@ from pydantic import Field
 from autofit.backbones import ModelSpec
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
-from autofit.hardware import Hardware, usable_bytes
+from autofit.hardware import Hardware, usable_bytes, usable_gpu_bytes
 from autofit.options import GIVEN_FUNCTION, Options
 from autofit.probing.records import ProbeReport, Workload
 from autofit.process.job import ModelSource, TrainingPlan
@@ -113,7 +113,7 @@ def memory_budget(options: Options, machine: Hardware, largest_batch: int) -> Me
             f"(TensorFlow alone takes about {format_size(LEAST_PROCESS_BYTES)}): give 1GB or more"
         )
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
-    has = free if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
+    has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
     return MemoryBudget(
         device=machine.device,
         limit_bytes=given or has,

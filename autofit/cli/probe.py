@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from autofit.probing.records import ProbeReport, SweepReport
 
-DEFAULT_BACKBONE = "MobileNetV2"
-
 
 def probe(  # noqa: PLR0913 - the options are the interface
     *,
@@ -61,6 +59,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     for file in (plot, report, json):
         require_writable(file)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
+    from autofit.options import DEFAULT_BACKBONE  # noqa: PLC0415
 
     backbones, image_sizes = _listed(backbone), _listed(image_size)
     is_sweep = len(backbones) > 1 or len(image_sizes) > 1

@@ -42,11 +42,14 @@ class Evidence:
     @property
     def ceiling(self) -> int:
         """The largest size not yet ruled out."""
-        return min([self.max_batch, *(t.batch_size - 1 for t in self.trials if t.verdict in FAILURES)])
+        return min([self.max_batch, *(size - 1 for size in self.failed)])
 
     @property
     def failed(self) -> list[int]:
-        """The sizes that this search has tried in vain; not those that a profile led to which is dropped since."""
+        """The sizes that were tried in vain; not those that a profile led to which is dropped since.
+
+        They ran with what that profile said of the process.
+        """
         led = self._failures_at_first() if self.saved and not self.believes_saved else 0
         return [trial.batch_size for trial in self.trials[led:] if trial.verdict in FAILURES]
 
@@ -78,8 +81,8 @@ class Evidence:
         """Whether there is a profile that has not failed twice at first, nor measured otherwise than its line says."""
         if not self.saved or self._failures_at_first() >= FAILURES_OF_A_PROFILE:
             return False
-        fitting = self.fitting
-        return not fitting or self._agrees_with_saved(fitting[0])
+        first = next((trial for trial in self.trials if trial.verdict is Verdict.FITS), None)
+        return first is None or self._agrees_with_saved(first)
 
     def _failures_at_first(self) -> int:
         verdicts = [trial.verdict for trial in self.trials[:FAILURES_OF_A_PROFILE]]
@@ -88,7 +91,7 @@ class Evidence:
     def _agrees_with_saved(self, trial: Trial) -> bool:
         gaps, points = self._gaps(self.saved), self._points(self.saved)
         if len(points) < POINTS_OF_A_LINE or not trial.peak_bytes:
-            return False
+            return trial.batch_size >= self.max_batch  # it holds as far as anybody asks
         measured = _bytes_of(trial, gaps)
         return abs(fit(points).predict(trial.batch_size) - measured) <= SAVED_MAY_BE_OFF * measured
 

@@ -18,7 +18,7 @@ from autofit.probing.records import Hint, MemoryModelRecord, ProbeReport, Worklo
 from autofit.probing.search import Ask, BatchSearch
 from autofit.process.job import Event, Job, ModelSource, TrialsJob
 from autofit.process.launch import Launcher, Payload
-from autofit.process.messages import MemoryBudget, Request, Trial, Verdict
+from autofit.process.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Request, Trial, Verdict
 from autofit.process.watch import Ended, View, Watched, watched
 from autofit.run_directory import AttemptDirectory
 from autofit.schedule import image_buffer_bytes
@@ -29,11 +29,14 @@ LEAST_DEADLINE_SECONDS = 120.0
 SLOWER_THAN_PREDICTED = 60
 """A trial runs some ten steps, a validation and a save; so many times a predicted step, and it is taken for stuck."""
 
-LARGEST_SCOUT = 64
-"""The size whose image buffers the first worker leaves room for; larger scouts are far from the limit."""
+SCOUTS_BUFFERED = 16
+"""The images at once whose buffers the first worker leaves room for: larger scouts are well below the limit anyway."""
 
-LEAST_ALLOCATOR_BYTES = 32 * 2**20
-"""With less for tensors no worker starts."""
+SMALL_SEARCH = 32
+"""Up to this `max_batch` a search is over before a second worker has started."""
+
+BARE_PROCESS_BYTES = 700 * 10**6
+"""What an idle worker takes of the host's memory: TensorFlow 2.21 has 660 MB resident after its import."""
 
 STEPS = 2
 STEPS_OF_A_KNOWN_SIZE = 1
@@ -93,7 +96,6 @@ class Prober:
     _workers: int = 0
     _measuring: _Started | None = None
     _reserve: _Started | None = None
-    _allocator_bytes: int = 0
     _trials: list[Trial] = field(default_factory=list)
 
     def run(self) -> ProbeReport:
@@ -115,24 +117,34 @@ class Prober:
         try:
             self._search(search)
         finally:
-            self._stop(self._measuring)
-            self._stop(self._reserve)
+            with contextlib.ExitStack() as ends:  # an interrupt while one ends must not keep the other alive
+                ends.callback(self._stop, self._measuring)
+                ends.callback(self._stop, self._reserve)
         return self._report(search, self.clock() - began)
 
     def _search(self, search: BatchSearch) -> None:
         self._measuring = self._start_worker()
-        if self.launcher.isolated and self.request.hint is None and self.request.max_batch > LARGEST_SCOUT // 2:
+        if self._has_use_for_two():
             self._reserve = self._start_worker()  # imports while the first one measures
         while (ask := search.ask()) is not None:
             held = not search.hint_failed
-            search.tell(self._trial(ask))
+            search.tell(self._trial(ask, hinted=held))
             if held and search.hint_failed:
                 self.view.message("the saved profile does not hold on this machine now: measuring anew")
 
-    def _trial(self, ask: Ask) -> Trial:
+    def _has_use_for_two(self) -> bool:
+        """Whether a second process will be needed, and the host has room for it beside one that is full."""
+        request = self.request
+        free_bytes = request.machine.host_available_bytes
+        if request.memory.device == "cpu":
+            free_bytes -= request.memory.limit_bytes
+        is_needed = self.launcher.isolated and request.hint is None and request.max_batch > SMALL_SEARCH
+        return is_needed and free_bytes > 2 * BARE_PROCESS_BYTES
+
+    def _trial(self, ask: Ask, *, hinted: bool) -> Trial:
         """Measure one size, in the worker there is or in a fresh one; one that has run out is not used again."""
-        budget = self._budget(ask)
-        if _tensors_bytes(budget) < LEAST_ALLOCATOR_BYTES:
+        budget = self._budget(ask, hinted=hinted)
+        if budget.tensors_bytes < LEAST_ALLOCATOR_BYTES:
             trial = Trial(batch_size=ask.size, verdict=Verdict.HOST_OOM, cause="the images alone leave no room")
         else:
             trial = self._within_the_limit(self._ask_worker(ask, budget), ask)
@@ -147,13 +159,12 @@ class Prober:
         measuring.worker.trial_deadline_seconds = self._deadline_seconds(ask.size)
         measuring.worker.send(Request(trial=ask.size, steps=self._steps(ask.size), memory=budget))
         measuring.asked += 1
-        trial = _heard(measuring, lambda event: event.trial) or _trial_of_an_end(ask.size, measuring.worker.ended)
-        self._allocator_bytes = max((event.allocator_bytes or 0 for event in measuring.worker.seen), default=0)
-        return trial
+        return _heard(measuring, lambda event: event.trial) or _trial_of_an_end(ask.size, measuring.worker.ended)
 
     def _steps(self, size: int) -> int:
-        known = self.request.hint is not None and self.request.hint.answer == size
-        return STEPS_OF_A_KNOWN_SIZE if known else STEPS
+        saved = self.request.hint.trials if self.request.hint and self.request.hint.answer == size else ()
+        is_timed = any(trial.batch_size == size and trial.images_per_second > 0 for trial in saved)
+        return STEPS_OF_A_KNOWN_SIZE if is_timed else STEPS
 
     def _worker(self, *, fresh: bool) -> _Started:
         """The worker to ask next; the one in reserve before a new one."""
@@ -164,7 +175,7 @@ class Prober:
             self._measuring, self._reserve = self._reserve or self._start_worker(), None
         return self._measuring
 
-    def _budget(self, ask: Ask) -> MemoryBudget:
+    def _budget(self, ask: Ask, *, hinted: bool) -> MemoryBudget:
         """What a process may use that has this size to run: on a CPU the images' share depends on it.
 
         What lies outside the allocator is what was measured, or what a profile says, or for the worker to estimate.
@@ -172,11 +183,12 @@ class Prober:
         memory = self.request.memory
         if memory.device == "gpu":
             return memory
-        size = ask.size if ask.fresh else max(ask.size, LARGEST_SCOUT)
+        size = ask.size if ask.fresh else max(ask.size, min(SCOUTS_BUFFERED, self.request.max_batch))
         buffer_bytes = image_buffer_bytes(size, self.request.source.spec.image_size)
-        return memory.model_copy(update={"rest_bytes": self._rest_bytes() or None, "buffer_bytes": buffer_bytes})
+        rest_bytes = self._rest_bytes(hinted=hinted) or None
+        return memory.model_copy(update={"rest_bytes": rest_bytes, "buffer_bytes": buffer_bytes})
 
-    def _rest_bytes(self) -> int:
+    def _rest_bytes(self, *, hinted: bool) -> int:
         """What a worker may have resident outside the allocator and the image buffers; 0 where none has said.
 
         The most that was measured, and as much more as that differed from trial to trial.
@@ -184,7 +196,8 @@ class Prober:
         size = self.request.source.spec.image_size
         measured = [t.rest_bytes - image_buffer_bytes(t.batch_size, size) for t in self._trials if t.rest_bytes]
         if not measured:
-            return self.request.hint.rest_bytes if self.request.hint else 0
+            saved = self.request.hint.rest_bytes if self.request.hint and hinted else 0
+            return saved if saved < self.request.memory.limit_bytes - LEAST_ALLOCATOR_BYTES else 0  # nonsense
         return max(0, 2 * max(measured) - min(measured))
 
     def _within_the_limit(self, trial: Trial, ask: Ask) -> Trial:
@@ -242,17 +255,18 @@ class Prober:
     def _report(self, search: BatchSearch, wall_seconds: float) -> ProbeReport:
         holds = self.request.hint if self.request.hint and not search.hint_failed else None
         trials = [*(holds.trials if holds else ()), *self._trials]
+        verified = [t for t in self._trials if t.fresh and t.batch_size == search.answer]
         return ProbeReport(
             workload=self.request.workload,
             hardware=self.request.machine.model_dump(mode="json", exclude={"other_gpu_processes"}),
             memory_limit_bytes=self.request.memory.limit_bytes,
-            allocator_limit_bytes=self._allocator_bytes if search.answer else 0,
+            allocator_limit_bytes=max((trial.allocator_bytes for trial in verified), default=0),
             limited_by=self.request.limited_by,
             other_gpu_processes=_held_by_others(self.request.machine),
             max_batch=self.request.max_batch,
             largest_feasible_batch=search.answer,
             recommended_batch=recommended_batch([t for t in trials if t.batch_size <= search.answer]),
-            rest_bytes=self._rest_bytes(),
+            rest_bytes=self._rest_bytes(hinted=holds is not None),
             memory_model=_memory_model(search),
             trials=trials,
             source="profile" if holds else "measured",
@@ -275,11 +289,6 @@ def _held_by_others(machine: Hardware) -> list[str]:
     """Who else has memory of the GPU, in words."""
     sizes = ((p, f", {format_size(p.bytes)}" if p.bytes else "") for p in machine.other_gpu_processes)
     return [f"{process.name} (pid {process.pid}{size})" for process, size in sizes]
-
-
-def _tensors_bytes(budget: MemoryBudget) -> int:
-    """What a budget leaves for tensors, as far as it says."""
-    return budget.limit_bytes - (budget.rest_bytes or 0) - (budget.buffer_bytes if budget.device == "cpu" else 0)
 
 
 def _heard(measuring: _Started, what: Callable[[Event], T | None]) -> T | None:

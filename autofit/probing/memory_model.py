@@ -17,7 +17,7 @@ ROUNDING_IMAGES = 1e-6  # sums of floats leave an exact line a hair short of its
 
 @dataclass(frozen=True, slots=True)
 class MemoryModel:
-    """Allocator bytes as a line over the batch; the same fields as the record in `probe.json`.
+    """What a batch takes of the limit, as a line; see the record in `probe.json`.
 
     Attributes:
         base_bytes: what a batch of no images would take. Negative where the peak grows faster than the batch.

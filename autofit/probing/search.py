@@ -177,8 +177,8 @@ class BatchSearch:
         """Four times the first, or less where one peak, all laid on its images, says that less may fit."""
         fits = self._seen.fits
         known = [trial for trial in self._seen.fitting if trial.peak_bytes]
-        if not known:
-            return fits * GROWTH
+        if not known:  # with nothing measured, nothing says how far the limit is
+            return fits * 2
         likely = (self._seen.limit_bytes - known[-1].rest_bytes) * fits // known[-1].peak_bytes
         return max(fits + 1, min(fits * GROWTH, max(likely, math.floor(fits * LEAST_GROWTH))))
 

@@ -104,12 +104,17 @@ class EpochEnd(Record):
     metrics: dict[str, float]
 
 
+LEAST_ALLOCATOR_BYTES = 32 * 2**20
+"""With less for tensors not even a small network's weights fit."""
+
+
 class MemoryBudget(Record):
     """What a worker may use.
 
     On a CPU `limit_bytes` bounds the resident size of the worker and its children, and the allocator gets what
-    `rest_bytes` (everything outside the allocator but the image buffers, where it was measured before) and the buffers
-    leave. On a GPU it bounds device memory. `is_given` is false where the limit is only what the machine has.
+    `rest_bytes` and `buffer_bytes` leave: all that is outside the allocator but the image buffers, where it was
+    measured (a training measures it with the images that were loaded then), and the buffers. On a GPU it bounds device
+    memory. `is_given` is false where the limit is only what the machine has.
     """
 
     device: Literal["cpu", "gpu"]
@@ -117,6 +122,13 @@ class MemoryBudget(Record):
     is_given: bool
     rest_bytes: int | None = None
     buffer_bytes: int = 256 * 2**20
+
+    @property
+    def tensors_bytes(self) -> int:
+        """What it leaves for tensors, as far as it says."""
+        if self.device == "gpu":
+            return self.limit_bytes
+        return self.limit_bytes - (self.rest_bytes or 0) - self.buffer_bytes
 
 
 class Trial(Record):
@@ -128,13 +140,14 @@ class Trial(Record):
         peak_bytes: the allocator's peak.
         extent_bytes: on a CPU, what of the allocator's region was in use after the first step: the peak, and what
             fragmentation adds to it. 0 where it is not known, as on a GPU.
-        allocator_bytes: on a CPU, the allocator's limit in its process. 0 on a GPU.
+        allocator_bytes: on a CPU, the size of the allocator's region. 0 on a GPU.
         spread_bytes: how far the peaks of its steps lay apart.
         rest_bytes: on a CPU, resident memory outside the allocator, with the image buffers. 0 on a GPU.
         host_bytes: the process's resident size at the end, and its children's.
         step_seconds: median time of a training step.
         images_per_second: what that makes.
-        fresh: it was the first in its process, so nothing before it can have helped or hindered.
+        fresh: it was its worker's first, so nothing before it can have helped or hindered. Inline all workers are in
+            one process, and it is no more than that.
         saved: it was not run now: it comes from a saved profile.
         cause: why it did not fit.
     """

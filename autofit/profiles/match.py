@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from autofit.backbones import BACKBONES
-from autofit.hardware import Hardware, fingerprint
+from autofit.hardware import MEMORY_STEP_BYTES, Hardware, fingerprint
 from autofit.probing.records import Hint, Workload
 from autofit.process.messages import Trial, Verdict
 from autofit.profiles.records import HardwareFacts, MachineProfile, Origin, ProfileEntry, SavedWorkload
 
-MEMORY_STEP_BYTES = 2**28  # as in `hardware.fingerprint`: equal machines differ a little
 GIVEN_LIMIT_TOLERANCE = 0.01
 FREE_MEMORY_TOLERANCE = 0.05  # what is free is another figure at every look
 POINTS_OF_A_LINE = 2
@@ -145,7 +144,7 @@ def _candidate(asked: _Asked, profile: MachineProfile, origin: Origin, entry: Pr
     """The entry as a candidate, where it speaks of this workload and has something to say."""
     if not is_known(entry.workload) or _key(entry.workload) != _key(asked.workload):
         return None
-    exact = _is_exact(asked, profile, entry)
+    exact = _is_exact(asked, profile, entry) and bool(_fitting(entry))
     if entry.largest_feasible_batch == 0 or not (exact or _gives_a_line(entry)):
         return None
     return _Candidate(entry, origin, exact, abs(entry.memory_limit_bytes - asked.limit.bytes))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from autofit.errors import StorageError, UserError
 from autofit.process.job import Event, Job, Outcome, PredictJob, TrainJob, TrialsJob
 from autofit.process.launch import Payload
-from autofit.process.messages import Phase, Verdict
+from autofit.process.messages import Phase, Trial, Verdict
 from autofit.run_directory import AttemptDirectory
 from autofit.worker import environment
 from autofit.worker.control import Requests
@@ -69,7 +69,7 @@ def _work(
     environment.before_import(job.memory.device)
     environment.import_keras(isolated=job.isolated)
     if isinstance(job.work, TrialsJob):
-        _try_sizes(job, heartbeat, requests, load_payload)
+        _try_sizes(job, attempt, heartbeat, requests, load_payload)
         return None
     _limit_allocator(job, heartbeat)
     if isinstance(job.work, PredictJob):
@@ -96,7 +96,9 @@ def _open_session(job: Job, heartbeat: Heartbeat, load_payload: LoadPayload) -> 
     return session, payload
 
 
-def _try_sizes(job: Job, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload) -> None:
+def _try_sizes(
+    job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
+) -> None:
     """Import what is needed, wait for the first size and its budget, and run the trials.
 
     The budget of a trial depends on its size, and a process has only one: so a worker may be started ahead of time, and
@@ -108,9 +110,15 @@ def _try_sizes(job: Job, heartbeat: Heartbeat, requests: Requests, load_payload:
     if first is None or first.trial is None:
         return
     job = job.model_copy(update={"memory": first.memory or job.memory})
-    _limit_allocator(job, heartbeat)
+    try:
+        _limit_allocator(job, heartbeat)
+    except UserError as error:
+        if job.memory.rest_bytes is None:  # nothing was ever measured: then it is the user's limit that is too small
+            raise
+        heartbeat.event(Event(trial=Trial(batch_size=first.trial, verdict=Verdict.HOST_OOM, cause=str(error))))
+        return
     session, _ = _open_session(job, heartbeat, load_payload)
-    run_trials(job, session, heartbeat, requests, first)
+    run_trials(job, session, heartbeat, requests, first, attempt.path)
 
 
 def _train(

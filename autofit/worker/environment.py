@@ -8,12 +8,9 @@ import sys
 
 from autofit import hardware
 from autofit.errors import UserError
-from autofit.process.messages import MemoryBudget
+from autofit.process.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget
 from autofit.sizes import format_size
 from autofit.worker.memory import CPU, GPU, make_one_region, resident_bytes
-
-LEAST_ALLOCATOR_BYTES = 32 * 2**20
-"""Under this not even a small network's weights fit."""
 
 AFTER_IMPORT_BYTES = {"head": 250 * 10**6, "all": 450 * 10**6}
 """Resident memory that building, tracing and a first step add outside the allocator, where it was not measured yet.
@@ -93,7 +90,7 @@ def limit_allocator(memory: MemoryBudget, trains: str) -> int:
 
 def _limit_cpu(memory: MemoryBudget, trains: str) -> int:
     now = resident_bytes()
-    rest = memory.rest_bytes or now + AFTER_IMPORT_BYTES[trains]
+    rest = max(memory.rest_bytes, now) if memory.rest_bytes else now + AFTER_IMPORT_BYTES[trains]
     limit = memory.limit_bytes
     if not memory.is_given:  # what the machine had when it was looked at may be gone by now
         limit = min(limit, now + hardware.usable_bytes(hardware.detect().host_available_bytes))

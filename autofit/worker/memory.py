@@ -59,7 +59,7 @@ class Region:
         library = ctypes.CDLL(None)
         if library.mincore(ctypes.c_void_p(start), ctypes.c_size_t(pages * page), flags) != 0:
             return 0
-        return page * sum(bytes(flags).translate(LOWEST_BIT))
+        return page * bytes(flags).translate(LOWEST_BIT).count(1)
 
     def ask_for_huge_pages(self) -> None:
         """Let the kernel back it with pages of 2 MiB where it does so on request: the first touch costs half as much.
@@ -95,10 +95,11 @@ def make_one_region(megabytes: int) -> None:
     try:
         tensor = tf.raw_ops.Empty(shape=[megabytes, 2**20], dtype=tf.uint8, init=False)
         view = np.frombuffer(memoryview(tensor), np.uint8)  # without a copy, which would touch it all
-        _region = Region(view.ctypes.data, view.nbytes)
-        _region.ask_for_huge_pages()
+        region = Region(view.ctypes.data, view.nbytes)
+        region.ask_for_huge_pages()
         del view, tensor
-        tf.config.experimental.reset_memory_stats(CPU)
+        tf.config.experimental.reset_memory_stats(CPU)  # refused where TensorFlow ran before, with another allocator
+        _region = region
     except (tf.errors.ResourceExhaustedError, ValueError):  # the context was made before, or the kernel reserves less
         return
 

@@ -33,13 +33,15 @@ PARTIAL_SHARE = 16
 """The last batch of an epoch is of any size below a whole one: a small one stands for them, and costs least."""
 
 
-def run_trials(job: Job, session: Session, heartbeat: Heartbeat, requests: Requests, first: Request) -> None:
+def run_trials(
+    job: Job, session: Session, heartbeat: Heartbeat, requests: Requests, first: Request, folder: Path
+) -> None:
     """Run each trial that is asked for, until nothing more is or one runs out of memory.
 
     After an out-of-memory this process is of no more use: the allocator is in pieces, and the next trial would measure
-    that.
+    that. `folder` takes the checkpoints; whatever ends this process, its parent removes it.
     """
-    trials = Trials(job, session, heartbeat)
+    trials = Trials(job, session, heartbeat, folder)
     request: Request | None = first
     while request is not None and request.trial is not None:
         heartbeat.phase(Phase.PROBE, step=request.trial, micro_batch_size=request.trial)
@@ -71,12 +73,18 @@ class Trials:
     """The trials of one process, in the order in which they are asked for."""
 
     def __init__(
-        self, job: Job, session: Session, heartbeat: Heartbeat, clock: Callable[[], float] = time.perf_counter
+        self,
+        job: Job,
+        session: Session,
+        heartbeat: Heartbeat,
+        folder: Path,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if job.source is None:
             raise ValueError("a trial needs a model")
         self._session = session
         self._heartbeat = heartbeat
+        self._folder = folder
         self._clock = clock
         self._device = device_name(job.memory)
         self._size = job.source.spec.image_size
@@ -113,7 +121,7 @@ class Trials:
         with self._peak_into(measured.other_peaks):
             values = self._session.fresh_metric_values()
             self._session.evaluate_batch(images, labels, values, _fixed(batch_size))
-        with self._peak_into(measured.other_peaks), tempfile.TemporaryDirectory() as folder:
+        with self._peak_into(measured.other_peaks), tempfile.TemporaryDirectory(dir=self._folder) as folder:
             CheckpointStore(Path(folder)).save(self._state.groups(), {})
         del buffers
 

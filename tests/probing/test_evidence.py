@@ -94,9 +94,9 @@ def test_a_profile_is_believed_until_it_proves_wrong() -> None:
     assert not seen().believes_saved
 
 
-def test_a_dropped_profile_leaves_only_the_ceiling() -> None:
-    """Its failures would shrink a search that has not begun, or its points bend the line."""
+def test_a_dropped_profile_leaves_nothing() -> None:
+    """What failed with its figures would rule out sizes that fit, or its points bend the line."""
     evidence = seen(OOM, OOM.model_copy(update={"batch_size": 95}), fits(4, 30 * MB), saved=SAVED)
     assert evidence.failed == []
-    assert evidence.ceiling == 94
+    assert evidence.ceiling == 4096
     assert evidence.points == [(4, 30 * MB)]

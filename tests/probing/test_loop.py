@@ -88,7 +88,8 @@ class SimulatedWorker:
 
     def do(self, answer: Answer) -> None:
         if isinstance(answer, Trial):
-            self.event(Event(trial=answer.model_copy(update={"fresh": len(self.asked) == 1})))
+            told = {"fresh": len(self.asked) == 1, "allocator_bytes": LIMIT_BYTES}
+            self.event(Event(trial=answer.model_copy(update=told)))
             if answer.verdict is not Verdict.FITS:
                 self.end(Outcome(verdict=Verdict.COMPLETED))
         elif isinstance(answer, Outcome):
@@ -204,6 +205,7 @@ class Bench:
     payload: Payload | None = None
     hint: Hint | None = None
     memory: MemoryBudget = field(default_factory=lambda: MEMORY)
+    machine: Hardware = field(default_factory=lambda: MACHINE)
 
     def probe(self, launcher: SimulatedLauncher) -> ProbeReport:
         options = make_options(image_size=32)
@@ -211,7 +213,7 @@ class Bench:
             source=model_source(options, 3),
             workload=workload(options, 3),
             memory=self.memory,
-            machine=MACHINE,
+            machine=self.machine,
             limited_by="--memory-limit",
             max_batch=self.max_batch,
             folder=self.folder,
@@ -525,3 +527,46 @@ def test_another_limit_starts_from_the_known_line(bench: Bench) -> None:
     assert len(launcher.asked) <= 2
     assert report.source == "profile"
     assert 95 <= report.largest_feasible_batch <= 100
+
+
+def test_a_host_without_room_for_a_second_process_has_one_at_a_time(bench: Bench) -> None:
+    """The kernel would end one of the two, and a size that fits be taken for one that does not."""
+    bench.machine = MACHINE.model_copy(update={"host_available_bytes": LIMIT_BYTES + 10**9})
+    launcher = SimulatedLauncher(device(97))
+    bench.probe(launcher)
+    assert all(worker.asked for worker in launcher.workers)
+
+
+def test_a_first_worker_leaves_room_for_no_more_images_than_are_of_interest(bench: Bench) -> None:
+    """Buffers for 16 large images would be taken off a limit that a probe of 4 keeps easily."""
+    bench.max_batch = 4
+    launcher = SimulatedLauncher(device(97))
+    bench.probe(launcher)
+    memory = launcher.workers[0].requests[0].memory
+    assert memory is not None
+    assert memory.buffer_bytes == 32 * 2**20
+
+
+def test_nonsense_about_the_process_in_a_profile_is_passed_over(bench: Bench) -> None:
+    """A stranger's file could make a probe say that nothing fits, and the training end."""
+    bench.hint = Hint(trials=tuple(map(saved, (4, 16))), answer=64, rest_bytes=2**50, origin="a stranger's profile")
+    report = bench.probe(SimulatedLauncher(device(97)))
+    assert 92 <= report.largest_feasible_batch <= 97
+    assert report.rest_bytes == 0
+
+
+def test_a_profile_of_one_small_size_holds(bench: Bench) -> None:
+    """A probe of at most 4 images would say each time that its own profile does not hold."""
+    bench.hint = Hint(trials=(saved(4),), answer=4, rest_bytes=0, origin="your profile")
+    bench.max_batch = 4
+    report = bench.probe(SimulatedLauncher(device(97)))
+    assert (report.source, report.largest_feasible_batch) == ("profile", 4)
+
+
+def test_a_size_that_was_never_timed_is_timed_now(bench: Bench) -> None:
+    """A smaller `max_batch` than the profile's makes an answer of a size that never ran: it would have no speed."""
+    bench.hint = Hint(trials=KNOWN.trials, answer=50, rest_bytes=0, origin="your profile")
+    bench.max_batch = 50
+    launcher = SimulatedLauncher(device(97))
+    bench.probe(launcher)
+    assert [request.steps for request in launcher.workers[0].requests] == [2]
