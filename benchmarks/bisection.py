@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+QUICK_STEPS, WHOLE_STEPS = 3, 20
+RESOLUTION = 100
+
 
 def largest_that_fits(fits: Callable[[int], bool], near: int) -> int:
     """The largest size for which `fits` is true, 0 if there is none; `near` is where to begin.
@@ -27,4 +30,23 @@ def largest_that_fits(fits: Callable[[int], bool], near: int) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def largest_that_holds(fits: Callable[[int, int], bool], near: int) -> int:
+    """The largest size that holds for 20 steps, 0 if there is none; `fits` takes a size and a number of steps.
+
+    Sizes are tried with 3 steps each. What that comes to has to hold for 20; where it does not, bisection goes on with
+    20 steps between `near`, or what below it holds, and there: down to a hundredth, since so near the limit it is
+    partly chance whether a size holds.
+    """
+    most = largest_that_fits(lambda size: fits(size, QUICK_STEPS), near)
+    if not most or fits(most, WHOLE_STEPS):
+        return most
+    low = min(near, most - 1)
+    while low and not fits(low, WHOLE_STEPS):
+        most, low = low, low - max(1, low // RESOLUTION)
+    while most - low > max(1, low // RESOLUTION):
+        middle = (low + most) // 2
+        low, most = (middle, most) if fits(middle, WHOLE_STEPS) else (low, middle)
     return low

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bisection import largest_that_fits
+from bisection import largest_that_holds
 from find_batch_table import Run, summary, table
 from machine import machine, today, versions
 from whole_process import Finished, run_whole
@@ -30,7 +30,6 @@ AUTOFIT = [
 PEERS = Path(__file__).resolve().parent / "peers"
 PEER_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """PyTorch is much faster so: glibc maps every large tensor anew, and huge pages make that cheap."""
-QUICK_STEPS, WHOLE_STEPS = 3, 20
 PEER_PROGRAMS = {
     "Lightning, power": ["lightning_tuner.py", "--mode", "power"],
     "Lightning, binsearch": ["lightning_tuner.py", "--mode", "binsearch"],
@@ -134,11 +133,8 @@ def told(run: Run, number: int) -> Run:
 
 
 def peer_true_maximum(bench: Bench, framework: str, near: int) -> int:
-    """By bisection with few steps; what that comes to has to hold for many, or else the next smaller size has to."""
-    size = largest_that_fits(lambda batch: bench.fits(framework, batch, QUICK_STEPS), near)
-    while size and not bench.fits(framework, size, WHOLE_STEPS):
-        size -= 1
-    return size
+    """By bisection, each size in a process of its own."""
+    return largest_that_holds(lambda batch, steps: bench.fits(framework, batch, steps), near)
 
 
 def true_maxima(bench: Bench, answer: Callable[[str], int], rest_bytes: int) -> dict[str, int]:

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from bisection import largest_that_fits
+from bisection import largest_that_holds
 from machine import GIGABYTE, machine, today, versions
 
 from autofit import hardware, plan
@@ -33,8 +33,6 @@ from autofit.report.progress import ProgressView
 from autofit.run_directory import AttemptDirectory
 from autofit.schedule import image_buffer_bytes
 
-QUICK_STEPS, WHOLE_STEPS = 3, 20
-RESOLUTION = 100  # a hundredth of the size: near the limit, whether a size holds for 20 steps is partly chance
 CASES = [
     (backbone, trainable, gigabytes)
     for gigabytes in (3, 6)
@@ -64,16 +62,7 @@ def true_maximum(
         print(f"    {size} images, {steps} steps: {trial.verdict}, {trial.host_bytes / GIGABYTE:.2f} GB", flush=True)
         return holds
 
-    most = largest_that_fits(lambda size: fits(size, QUICK_STEPS), near)
-    if not most or fits(most, WHOLE_STEPS):
-        return most
-    low = min(near, most - 1)
-    while low and not fits(low, WHOLE_STEPS):  # the probe's answer itself does not hold: then it is over the maximum
-        low -= max(1, low // RESOLUTION)
-    while most - low > max(1, low // RESOLUTION):
-        middle = (low + most) // 2
-        low, most = (middle, most) if fits(middle, WHOLE_STEPS) else (low, middle)
-    return low
+    return largest_that_holds(fits, near)
 
 
 def run_alone(
