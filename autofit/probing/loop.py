@@ -97,6 +97,7 @@ class Prober:
     _measuring: _Started | None = None
     _reserve: _Started | None = None
     _trials: list[Trial] = field(default_factory=list)
+    _rest_given: dict[int, int] = field(default_factory=dict)
 
     def run(self) -> ProbeReport:
         """Find the largest feasible batch and the recommended one.
@@ -156,6 +157,8 @@ class Prober:
 
     def _ask_worker(self, ask: Ask, budget: MemoryBudget) -> Trial:
         measuring = self._worker(fresh=ask.fresh)
+        if not measuring.asked and budget.rest_bytes is not None:  # a process has one budget, that of its first size
+            self._rest_given[ask.size] = budget.rest_bytes
         measuring.worker.trial_deadline_seconds = self._deadline_seconds(ask.size)
         measuring.worker.send(Request(trial=ask.size, steps=self._steps(ask.size), memory=budget))
         measuring.asked += 1
@@ -266,7 +269,7 @@ class Prober:
             max_batch=self.request.max_batch,
             largest_feasible_batch=search.answer,
             recommended_batch=recommended_batch([t for t in trials if t.batch_size <= search.answer]),
-            rest_bytes=self._rest_bytes(hinted=holds is not None),
+            rest_bytes=self._rest_given.get(search.answer) or self._rest_bytes(hinted=holds is not None),
             memory_model=_memory_model(search),
             trials=trials,
             source="profile" if holds else "measured",

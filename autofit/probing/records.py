@@ -50,8 +50,9 @@ class ProbeReport(Record):
         limited_by: which limit that is, in a few words.
         other_gpu_processes: who else held memory of the GPU, as `name (pid 7, 1.2 GB)`.
         max_batch: the largest size of interest.
-        rest_bytes: on a CPU, what a process is given outside the allocator and the image buffers: the most that was
-            measured, and its spread; 0 where nothing was.
+        rest_bytes: on a CPU, what the process that verified the answer was given outside the allocator and the image
+            buffers: the most that was measured before, and its spread; 0 where nothing was. A training is given the
+            same.
         recommended_batch: the smallest within 5 % of the best images/s.
         trials: in the order in which they were run; those of a saved profile first.
         source: whether the answer was measured from nothing or predicted by a saved profile, and then verified.

@@ -168,8 +168,11 @@ class Trial(Record):
 
     @property
     def memory_bytes(self) -> int:
-        """What this size takes of the memory limit: of the device's memory, on a CPU of resident memory; 0: unknown."""
-        return max(self.peak_bytes, self.extent_bytes) + self.rest_bytes if self.peak_bytes else 0
+        """What this size takes of the memory limit: of the device's memory, on a CPU of resident memory; 0: unknown.
+
+        On a CPU the extent counts and not the peak: an allocator that is nearly full hands out more than is touched.
+        """
+        return (self.extent_bytes or self.peak_bytes) + self.rest_bytes if self.peak_bytes else 0
 
 
 class Request(Record):
