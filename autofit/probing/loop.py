@@ -210,7 +210,7 @@ class Prober:
         """
         memory = self.request.memory
         counts = memory.device == "cpu" and memory.is_given and ask.fresh and trial.verdict is Verdict.FITS
-        if counts and trial.host_bytes > memory.limit_bytes:
+        if counts and max(trial.host_bytes, trial.memory_bytes) > memory.limit_bytes:
             return trial.model_copy(update={"verdict": Verdict.HOST_OOM, "cause": "resident memory over the limit"})
         return trial
 

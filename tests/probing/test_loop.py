@@ -308,6 +308,17 @@ def test_a_fresh_process_over_the_limit_does_not_fit_whatever_its_allocator_says
     assert min(trial.batch_size for trial in over) > report.largest_feasible_batch
 
 
+def test_a_process_that_was_over_the_limit_for_a_while_does_not_fit_either(bench: Bench) -> None:
+    """What it had resident at its end would hide what it had resident in a step."""
+
+    def touched(_: int, size: int) -> Answer:
+        trial = fits(size, host_bytes=size)
+        return trial.model_copy(update={"extent_bytes": size * IMAGE_BYTES * 2, "rest_bytes": 40 * 10**6})
+
+    report = bench.probe(SimulatedLauncher(touched))
+    assert 0 < report.largest_feasible_batch <= 48
+
+
 def test_nothing_fits(bench: Bench) -> None:
     """A probe on a device that is too small would never end, or return a size."""
     launcher = SimulatedLauncher(device(0))
