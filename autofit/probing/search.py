@@ -93,7 +93,7 @@ class BatchSearch:
         """
         seen = self._seen
         left = self._max_trials - len(seen.trials)
-        if left <= 0 or seen.answer >= seen.ceiling:
+        if left <= 0 or seen.answer >= seen.ceiling or self._known_size_holds():
             return None
         if seen.fits == 0:
             return self._begin()
@@ -148,6 +148,10 @@ class BatchSearch:
         """The largest size that fits, if it is a candidate's and not only a scout's; else 0."""
         answer = self._seen.answer
         return answer if answer == self._seen.fits and answer > self._first else 0
+
+    def _known_size_holds(self) -> bool:
+        """Whether the size that a profile found for just this case was run and fits: that search was made before."""
+        return self._guess > 0 and self._seen.believes_saved and self._seen.answer >= self._guess
 
     def _begin(self) -> Ask:
         """The profile's size; without one the first, and where that fails 1, which tells whether anything fits."""

@@ -560,7 +560,7 @@ def test_a_first_worker_leaves_room_for_no_more_images_than_are_of_interest(benc
 
 def test_nonsense_about_the_process_in_a_profile_is_passed_over(bench: Bench) -> None:
     """A stranger's file could make a probe say that nothing fits, and the training end."""
-    bench.hint = Hint(trials=tuple(map(saved, (4, 16))), answer=64, rest_bytes=2**50, origin="a stranger's profile")
+    bench.hint = Hint(trials=tuple(map(saved, (4, 16))), answer=0, rest_bytes=2**50, origin="a stranger's profile")
     report = bench.probe(SimulatedLauncher(device(97)))
     assert 92 <= report.largest_feasible_batch <= 97
     assert report.rest_bytes == 0

@@ -359,6 +359,13 @@ def test_known_size_costs_one_trial() -> None:
     assert not search.hint_failed
 
 
+def test_known_size_that_holds_is_not_searched_beyond() -> None:
+    """The profile's own search had stopped there for a reason: each probe would run out of memory once more."""
+    search = BatchSearch(1010 * 10**6, 4096, saved=saved(4, 16, 32, 64, 900), guess=900)
+
+    assert [t.batch_size for t in run_search(search, fits_up_to(1000))] == [900]
+
+
 def test_known_line_predicts_for_another_limit() -> None:
     """A near match: the points of 3 GB tell of 6 GB."""
     search = BatchSearch(510 * 10**6, 4096, saved=saved(4, 16, 32, 64, 985))
