@@ -36,7 +36,7 @@ LEAST_HEADROOM = 0.025  # of the images' bytes
 WIDEST_MISS = 0.05  # of the limit: a candidate is not risked on a prediction that may be further off than this
 SHRINKS = (0.955, 0.89, 0.77, 0.6, 0.4)  # after failed candidates, what to try of the first that failed
 STOP_SHARE = 0.65  # of the tolerance, where the limit is only predicted and may be the other part away
-STOP_SHARE_OF_A_FIXED_LINE = 0.92  # where the answer has not moved the line, and so will not move it again
+STOP_SHARE_OF_WHAT_IS_FREE = 1.6  # where a full allocator says it: half of what it left free is gaps
 CLOSING_SHARE = 0.6  # of the way from a size that fits to one that does not, which the line places no better
 
 
@@ -204,7 +204,7 @@ class BatchSearch:
     def _may_be_left(self) -> float:
         """The share of the answer that is not worth another trial: less where one more may still move the line."""
         told_nothing = self._settled not in dict(self._seen.points)
-        return (STOP_SHARE_OF_A_FIXED_LINE if told_nothing else STOP_SHARE) * self._tolerance
+        return (STOP_SHARE_OF_WHAT_IS_FREE if told_nothing else STOP_SHARE) * self._tolerance
 
     def _aim(self) -> int:
         """Where the line says that the limit is, less the headroom for so far a jump."""
