@@ -126,6 +126,12 @@ class Evidence:
             return self.ceiling
         return min(max(line.largest_batch(self.limit_bytes), self._left_free(line)), self.ceiling)
 
+    @property
+    def has_filled(self) -> bool:
+        """Whether the largest size that fits is known to have nearly filled its allocator."""
+        best = max(self.fitting, key=lambda trial: trial.batch_size, default=None)
+        return best is not None and best.extent_bytes > 0 and not self._is_roomy(best)
+
     def _left_free(self, line: MemoryModel) -> int:
         """How far the allocator's untouched rest would reach, in the process of the largest size that fits.
 

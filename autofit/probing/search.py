@@ -203,8 +203,7 @@ class BatchSearch:
 
     def _may_be_left(self) -> float:
         """The share of the answer that is not worth another trial: less where one more may still move the line."""
-        told_nothing = self._settled not in dict(self._seen.points)
-        return (STOP_SHARE_OF_WHAT_IS_FREE if told_nothing else STOP_SHARE) * self._tolerance
+        return (STOP_SHARE_OF_WHAT_IS_FREE if self._seen.has_filled else STOP_SHARE) * self._tolerance
 
     def _aim(self) -> int:
         """Where the line says that the limit is, less the headroom for so far a jump."""
