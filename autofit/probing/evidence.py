@@ -127,9 +127,14 @@ class Evidence:
         return min(max(line.largest_batch(self.limit_bytes), self._left_free(line)), self.ceiling)
 
     @property
+    def _best(self) -> Trial | None:
+        """The trial of the largest size that fits."""
+        return max(self.fitting, key=lambda trial: trial.batch_size, default=None)
+
+    @property
     def has_filled(self) -> bool:
         """Whether the largest size that fits is known to have nearly filled its allocator."""
-        best = max(self.fitting, key=lambda trial: trial.batch_size, default=None)
+        best = self._best
         return best is not None and best.extent_bytes > 0 and not self._is_roomy(best)
 
     def _left_free(self, line: MemoryModel) -> int:
@@ -137,7 +142,7 @@ class Evidence:
 
         A line through small sizes may be off by a few percent where it ends; this was measured there.
         """
-        best = max(self.fitting, key=lambda trial: trial.batch_size, default=None)
+        best = self._best
         if best is None or not best.fresh or not best.extent_bytes or self._is_roomy(best):
             return 0
         free_bytes = max(best.allocator_bytes - best.extent_bytes, 0)

@@ -150,8 +150,7 @@ class Prober:
         else:
             trial = self._within_the_limit(self._ask_worker(ask, budget), ask)
         if trial.verdict is not Verdict.FITS:
-            self._stop(self._measuring)
-            self._measuring = None
+            self._done_measuring()
         self._trials.append(trial)
         return trial
 
@@ -172,8 +171,7 @@ class Prober:
     def _worker(self, *, fresh: bool) -> _Started:
         """The worker to ask next; the one in reserve before a new one."""
         if self._measuring is not None and fresh and self._measuring.asked:
-            self._stop(self._measuring)
-            self._measuring = None
+            self._done_measuring()
         if self._measuring is None:
             self._measuring, self._reserve = self._reserve or self._start_worker(), None
         return self._measuring
@@ -248,6 +246,11 @@ class Prober:
             isolated=self.launcher.isolated,
             work=TrialsJob(),
         )
+
+    def _done_measuring(self) -> None:
+        """End the worker that is measuring: the next size gets another."""
+        self._stop(self._measuring)
+        self._measuring = None
 
     def _stop(self, started: _Started | None) -> None:
         if started is not None:
