@@ -11,8 +11,9 @@ from pathlib import Path
 from autofit import plan
 from autofit.hardware import Hardware
 from autofit.options import Options
+from autofit.probing.hint import Hint
 from autofit.probing.loop import Prober, ProbeRequest
-from autofit.probing.records import Hint, ProbeReport
+from autofit.probing.records import ProbeReport
 from autofit.process.launch import Launcher, Payload
 from autofit.process.messages import MemoryBudget
 from autofit.process.watch import View

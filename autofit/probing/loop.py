@@ -13,8 +13,9 @@ from typing import TypeVar
 from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.hardware import Hardware
 from autofit.probing.evidence import FAILURES
-from autofit.probing.recommend import recommended_batch
-from autofit.probing.records import Hint, MemoryModelRecord, ProbeReport, Workload
+from autofit.probing.hint import Hint, in_process_of
+from autofit.probing.recommend import recommended_batch, speaks_for
+from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
 from autofit.probing.search import Ask, BatchSearch
 from autofit.process.job import Event, Job, ModelSource, TrialsJob
 from autofit.process.launch import Launcher, Payload
@@ -98,6 +99,8 @@ class Prober:
     _reserve: _Started | None = None
     _trials: list[Trial] = field(default_factory=list)
     _rest_given: dict[int, int] = field(default_factory=dict)
+    _hint: Hint | None = None
+    _bare_bytes: int = 0
 
     def run(self) -> ProbeReport:
         """Find the largest feasible batch and the recommended one.
@@ -108,30 +111,37 @@ class Prober:
             InterruptedRunError: Ctrl-C.
         """
         began = self.clock()
-        hint = self.request.hint
-        search = BatchSearch(
-            self.request.memory.limit_bytes,
-            self.request.max_batch,
-            saved=hint.trials if hint else (),
-            guess=hint.answer if hint else 0,
-        )
         try:
-            self._search(search)
+            self._start()
+            search = self._search()
         finally:
             with contextlib.ExitStack() as ends:  # an interrupt while one ends must not keep the other alive
                 ends.callback(self._stop, self._measuring)
                 ends.callback(self._stop, self._reserve)
         return self._report(search, self.clock() - began)
 
-    def _search(self, search: BatchSearch) -> None:
+    def _start(self) -> None:
+        """Start what will measure, and read the profile as it is meant in such a process."""
         self._measuring = self._start_worker()
         if self._has_use_for_two():
             self._reserve = self._start_worker()  # imports while the first one measures
+        self._bare_bytes = _heard(self._measuring, lambda event: event.bare_bytes) or 0
+        if hint := self.request.hint:
+            self._hint = in_process_of(hint, self._bare_bytes, self.request.memory.limit_bytes)
+
+    def _search(self) -> BatchSearch:
+        search = BatchSearch(
+            self.request.memory.limit_bytes,
+            self.request.max_batch,
+            saved=self._hint.trials if self._hint else (),
+            guess=min(self._hint.answer, self.request.max_batch) if self._hint else 0,
+        )
         while (ask := search.ask()) is not None:
             held = not search.hint_failed
             search.tell(self._trial(ask, hinted=held))
             if held and search.hint_failed:
                 self.view.message("the saved profile does not hold on this machine now: measuring anew")
+        return search
 
     def _has_use_for_two(self) -> bool:
         """Whether a second process will be needed, and the host has room for it beside one that is full."""
@@ -164,8 +174,8 @@ class Prober:
         return _heard(measuring, lambda event: event.trial) or _trial_of_an_end(ask.size, measuring.worker.ended)
 
     def _steps(self, size: int) -> int:
-        saved = self.request.hint.trials if self.request.hint and self.request.hint.answer == size else ()
-        is_timed = any(trial.batch_size == size and trial.images_per_second > 0 for trial in saved)
+        saved = self._hint.trials if self._hint and self._hint.answer == size else ()
+        is_timed = any(speaks_for(trial, size) and trial.images_per_second > 0 for trial in saved)
         return STEPS_OF_A_KNOWN_SIZE if is_timed else STEPS
 
     def _worker(self, *, fresh: bool) -> _Started:
@@ -197,7 +207,7 @@ class Prober:
         size = self.request.source.spec.image_size
         measured = [t.rest_bytes - image_buffer_bytes(t.batch_size, size) for t in self._trials if t.rest_bytes]
         if not measured:
-            saved = self.request.hint.rest_bytes if self.request.hint and hinted else 0
+            saved = self._hint.rest_bytes if self._hint and hinted else 0
             return saved if saved < self.request.memory.limit_bytes - LEAST_ALLOCATOR_BYTES else 0  # nonsense
         return max(0, 2 * max(measured) - min(measured))
 
@@ -259,7 +269,7 @@ class Prober:
     # The report -----------------------------------------------------------------------------------------------------
 
     def _report(self, search: BatchSearch, wall_seconds: float) -> ProbeReport:
-        holds = self.request.hint if self.request.hint and not search.hint_failed else None
+        holds = None if search.hint_failed else self._hint
         trials = [*(holds.trials if holds else ()), *self._trials]
         verified = [t for t in self._trials if t.fresh and t.batch_size == search.answer]
         return ProbeReport(
@@ -271,8 +281,9 @@ class Prober:
             other_gpu_processes=_held_by_others(self.request.machine),
             max_batch=self.request.max_batch,
             largest_feasible_batch=search.answer,
-            recommended_batch=recommended_batch([t for t in trials if t.batch_size <= search.answer]),
+            recommended_batch=recommended_batch(trials, search.answer),
             rest_bytes=self._rest_given.get(search.answer) or self._rest_bytes(hinted=holds is not None),
+            bare_bytes=self._bare_bytes,
             memory_model=_memory_model(search),
             trials=trials,
             source="profile" if holds else "measured",

@@ -10,11 +10,22 @@ from collections.abc import Sequence
 from autofit.process.messages import Trial, Verdict
 
 AS_FAST_AS_THE_BEST = 0.95  # closer than two timings of one size; the smaller batch leaves more memory free
+AS_FAST_AS_THE_NEXT = 1.15  # a size that is larger by no more runs as many images/s, also where it no longer fits
 
 
-def recommended_batch(trials: Sequence[Trial]) -> int:
-    """The smallest batch within 5 % of the best images/s among the trials that fit; 0 where none fits."""
-    fitting = [trial for trial in trials if trial.verdict is Verdict.FITS]
+def recommended_batch(trials: Sequence[Trial], largest: int) -> int:
+    """The smallest batch within 5 % of the best images/s; 0 where none fits.
+
+    Args:
+        trials: those that fit are considered.
+        largest: the answer of the probe. A slightly larger size that was timed, as a profile's may be, speaks for it.
+    """
+    fitting = [t for t in trials if t.verdict is Verdict.FITS and speaks_for(t, min(t.batch_size, largest))]
     best = max((trial.images_per_second for trial in fitting), default=0.0)
     fast = [t.batch_size for t in fitting if t.images_per_second >= AS_FAST_AS_THE_BEST * best]
-    return min(fast, default=0)
+    return min(largest, *fast) if fast else 0
+
+
+def speaks_for(trial: Trial, size: int) -> bool:
+    """Whether a trial of the same or a slightly larger size tells how fast this one is."""
+    return size <= trial.batch_size <= AS_FAST_AS_THE_NEXT * size

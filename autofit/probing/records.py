@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
@@ -53,6 +52,8 @@ class ProbeReport(Record):
         rest_bytes: on a CPU, what the process that verified the answer was given outside the allocator and the image
             buffers: the most that was measured before, and its spread; 0 where nothing was. A training is given the
             same.
+        bare_bytes: what a worker had resident when it had imported TensorFlow and done nothing else; 0 if it did not
+            say.
         recommended_batch: the smallest within 5 % of the best images/s.
         trials: in the order in which they were run; those of a saved profile first.
         source: whether the answer was measured from nothing or predicted by a saved profile, and then verified.
@@ -69,6 +70,7 @@ class ProbeReport(Record):
     largest_feasible_batch: int
     recommended_batch: int
     rest_bytes: int = 0
+    bare_bytes: int = 0
     memory_model: MemoryModelRecord | None
     trials: list[Trial]
     source: Literal["measured", "profile"] = "measured"
@@ -89,21 +91,3 @@ class SweepReport(Record):
     probes: list[ProbeReport]
     failures: list[SweepFailure] = Field(default_factory=list)
     wall_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """What a saved profile tells a probe before it begins: never an answer, only where to look for it.
-
-    Attributes:
-        trials: what was measured then, each with `saved` set; they carry the memory line and the speeds.
-        answer: the size to verify first, where the profile is of just this machine, workload and limit; else 0, and
-            the line through the trials says which.
-        rest_bytes: on a CPU, what a process took outside the allocator and the image buffers; 0 where not measured.
-        origin: where it comes from, in a few words, for the person who reads the report.
-    """
-
-    trials: tuple[Trial, ...]
-    answer: int
-    rest_bytes: int
-    origin: str

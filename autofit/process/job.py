@@ -112,6 +112,7 @@ class Event(Record):
     trial: Trial | None = None
     message: str | None = None
     result_changed: bool = False
+    bare_bytes: int | None = None
     rest_bytes: int | None = None
     allocator_bytes: int | None = None
     seconds_to_first_step: float | None = None

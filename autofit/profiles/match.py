@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 from autofit.backbones import BACKBONES
 from autofit.hardware import MEMORY_STEP_BYTES, Hardware, fingerprint
-from autofit.probing.records import Hint, Workload
+from autofit.probing.hint import Hint
+from autofit.probing.records import Workload
 from autofit.process.messages import Trial, Verdict
 from autofit.profiles.records import HardwareFacts, MachineProfile, Origin, ProfileEntry, SavedWorkload
 
@@ -181,5 +182,6 @@ def _hint(candidate: _Candidate, max_batch: int) -> Hint:
         trials=tuple(trials),
         answer=min(entry.largest_feasible_batch, max_batch) if candidate.exact else 0,
         rest_bytes=entry.rest_bytes,
+        bare_bytes=entry.bare_bytes,
         origin=origin_words(entry, candidate.origin),
     )

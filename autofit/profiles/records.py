@@ -115,6 +115,7 @@ class ProfileEntry(_Bounded):
     largest_feasible_batch: Batch
     recommended_batch: Batch
     rest_bytes: Bytes
+    bare_bytes: Bytes = 0
     memory_model: SavedMemoryModel | None
     trials: Annotated[list[SavedTrial], Field(max_length=MAX_TRIALS)]
     measured_at: Annotated[float, Field(ge=0, le=LAST_SECOND)]
@@ -209,6 +210,7 @@ def entry_of(report: ProbeReport, measured_at: float, *, limit_is_given: bool) -
         largest_feasible_batch=report.largest_feasible_batch,
         recommended_batch=report.recommended_batch,
         rest_bytes=report.rest_bytes,
+        bare_bytes=report.bare_bytes,
         memory_model=_saved_model(report.memory_model),
         trials=_kept_trials(report.trials),
         measured_at=measured_at,

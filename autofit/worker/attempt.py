@@ -19,6 +19,7 @@ from autofit.worker import environment
 from autofit.worker.control import Requests
 from autofit.worker.endings import LeaveError, OutOfDeviceMemoryError, TornUpdateError
 from autofit.worker.heartbeat import Heartbeat
+from autofit.worker.memory import resident_bytes
 
 if TYPE_CHECKING:
     from autofit.worker.session import Session
@@ -106,6 +107,7 @@ def _try_sizes(
     """
     from autofit.worker.trial import run_trials  # noqa: PLC0415 - as above
 
+    heartbeat.event(Event(bare_bytes=resident_bytes()))
     first = requests.get()
     if first is None or first.trial is None:
         return

@@ -61,14 +61,26 @@ class Session:
         if self.extract is None:
             on_phase(Phase.TRAIN)
             computed = micro.repeat(count, lambda size: self.train_step.accumulate(images, labels, weights, size))
-        else:
-            on_phase(Phase.EXTRACT)
-            features = micro.repeat(count, lambda size: self._features(images, size))
-            on_phase(Phase.TRAIN)
-            computed = self.train_step.accumulate(features, labels, weights, count)
-        return self.train_step.commit(computed, count)
+            return self.train_step.commit(computed, count)
+        on_phase(Phase.EXTRACT)
+        features = self.features_of(images, micro)
+        on_phase(Phase.TRAIN)
+        return self.train_on_features(features, labels, weights)
 
-    def _features(self, images: np.ndarray, size: int) -> tf.Tensor:
+    def features_of(self, images: np.ndarray, micro: MicroBatcher) -> tf.Tensor:
+        """What a frozen backbone makes of uint8 images `(n, height, width, 3)`: pooled features `(n, d)`.
+
+        Raises:
+            OutOfDeviceMemoryError: not even a single image fits.
+        """
+        return micro.repeat(len(images), lambda size: self._extracted(images, size))
+
+    def train_on_features(self, features: tf.Tensor, labels: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+        """One update of the head from one batch of features; returns the epoch's metrics so far."""
+        count = len(labels)
+        return self.train_step.commit(self.train_step.accumulate(features, labels, weights, count), count)
+
+    def _extracted(self, images: np.ndarray, size: int) -> tf.Tensor:
         assert self.extract is not None  # noqa: S101 - told apart by the caller
         slices = [self.extract(aligned(images[at : at + size])) for at in range(0, len(images), size)]
         return slices[0] if len(slices) == 1 else tf.concat(slices, axis=0)

@@ -15,8 +15,9 @@ from autofit.errors import AutofitError, InterruptedRunError, StorageError, Trai
 from autofit.hardware import Hardware
 from autofit.options import make_options
 from autofit.plan import model_source, workload
+from autofit.probing.hint import Hint
 from autofit.probing.loop import Prober, ProbeRequest
-from autofit.probing.records import Hint, ProbeReport
+from autofit.probing.records import ProbeReport
 from autofit.process.job import Event, Job, Outcome
 from autofit.process.launch import Exit, Payload, Worker
 from autofit.process.messages import EpochEnd, MemoryBudget, Phase, Progress, Request, Trial, Verdict
@@ -24,6 +25,7 @@ from autofit.run_directory import AttemptDirectory
 
 LIMIT_BYTES = 1000 * 10**6
 IMAGE_BYTES = 10 * 10**6
+BARE_BYTES = 200 * 10**6
 FASTEST = 32
 
 Answer = Trial | Outcome | Exit | Literal["silence"]
@@ -71,6 +73,8 @@ class SimulatedWorker:
     def begin(self, outcome: Outcome | None) -> None:
         if outcome is not None:
             self.end(outcome)
+        else:
+            self.event(Event(bare_bytes=BARE_BYTES))
 
     def poll(self) -> Exit | None:
         return self.exit
@@ -516,8 +520,29 @@ def test_a_known_size_is_verified_and_nothing_else(bench: Bench) -> None:
     assert launcher.workers[0].requests[0].steps == 1
     assert report.source == "profile"
     assert report.largest_feasible_batch == 98
+    assert report.bare_bytes == BARE_BYTES
     assert report.recommended_batch == 32  # from the speeds that were measured then
     assert [trial.saved for trial in report.trials] == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize(("larger_bytes", "answer"), [(100 * 10**6, 56), (-50 * 10**6, 71), (4 * 10**6, 66)])
+def test_a_process_that_is_larger_than_the_profiles_asks_for_fewer_images(
+    bench: Bench, larger_bytes: int, answer: int
+) -> None:
+    """Another installation of the same libraries has 0.1 GB more resident, and the profile would fail its one trial."""
+    rest_bytes = 300 * 10**6
+    known = tuple(with_rest(size).model_copy(update={"saved": True}) for size in (4, 64, 66))
+    bench.hint = Hint(known, answer=66, rest_bytes=rest_bytes, origin="", bare_bytes=BARE_BYTES - larger_bytes)
+    launcher = SimulatedLauncher(
+        lambda _, size: with_rest(size).model_copy(update={"rest_bytes": with_rest(size).rest_bytes + larger_bytes})
+    )
+    report = bench.probe(launcher)
+    assert launcher.asked == [[answer]]
+    assert report.source == "profile"
+    given = launcher.workers[0].requests[0]
+    assert given.steps == (2 if answer > 66 else 1)  # no speed is known of a size beyond those that were timed
+    assert given.memory is not None
+    assert given.memory.rest_bytes == report.rest_bytes == rest_bytes + larger_bytes
 
 
 def test_a_profile_that_does_not_hold_is_dropped_with_a_word(bench: Bench) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from autofit.hardware import Hardware
-from autofit.probing.records import Hint, ProbeReport, Workload
+from autofit.probing.hint import Hint
+from autofit.probing.records import ProbeReport, Workload
 from autofit.process.messages import Trial, Verdict
 from autofit.profiles.match import find_hint
 from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
