@@ -31,14 +31,19 @@ TRIED_AGAIN = {Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.YIELDED}
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known about an end besides the outcome file; byte counts are 0 where unknown."""
+    """What is known about an end besides the outcome file; byte counts are 0 where unknown.
+
+    `kernel_oom_kills` is how often the kernel's OOM killer struck meanwhile, None where that is not counted.
+    `limit_is_given` says that `host_limit_bytes` is a user's, at which nobody kills.
+    """
 
     exit: Exit
     memory: MemorySample
     stopped_by_us: Verdict | None
-    kernel_oom_kills: int
+    kernel_oom_kills: int | None
     allocator_bytes: int
     host_limit_bytes: int
+    limit_is_given: bool
     stderr_tail: str
 
 
@@ -89,10 +94,15 @@ def _out_of_memory(signal_name: str, evidence: Evidence) -> Ending | None:
 
 
 def _killed(evidence: Evidence) -> Ending | None:
-    """SIGKILL alone is no proof: the kernel's count of OOM kills is, or a resident size near the limit just before."""
-    if evidence.kernel_oom_kills > 0:
+    """SIGKILL alone is no proof: the kernel's count of OOM kills is, or a resident size near the limit just before.
+
+    A training is always near the limit that it was given. So there the count decides, where there is one; near the
+    machine's own memory the hand may also have been another's than the kernel's (earlyoom, a notebook service).
+    """
+    if evidence.kernel_oom_kills:
         return Ending(Verdict.HOST_OOM, "SIGKILL: the kernel's OOM killer")
-    if _is_near(evidence.memory.host_bytes, evidence.host_limit_bytes):
+    not_the_kernel = evidence.kernel_oom_kills == 0 and evidence.limit_is_given
+    if not not_the_kernel and _is_near(evidence.memory.host_bytes, evidence.host_limit_bytes):
         return Ending(Verdict.HOST_OOM, "SIGKILL with the host's memory nearly full")
     return None
 

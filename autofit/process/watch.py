@@ -117,6 +117,7 @@ class Watched:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     host_limit_bytes: int
+    limit_is_given: bool = False
     patience: Patience = PATIENCE
     started: float = field(init=False)
     last: Progress | None = None
@@ -131,7 +132,7 @@ class Watched:
             Tail(self.attempt.stdout),
         )
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two parts
-        self._kills_before = hardware.oom_kills() or 0
+        self._kills_before = hardware.oom_kills()
         self._stopped_by_us: Verdict | None = None
         self._leave_by: float | None = None
         self.trial_deadline_seconds: float | None = None
@@ -220,9 +221,10 @@ class Watched:
             exit=finished,
             memory=_last_sample(self.attempt.memory),
             stopped_by_us=self._stopped_by_us,
-            kernel_oom_kills=(hardware.oom_kills() or 0) - self._kills_before,
+            kernel_oom_kills=_more(self._kills_before, hardware.oom_kills()),
             allocator_bytes=max((event.allocator_bytes or 0 for event in self.seen), default=0),
             host_limit_bytes=self.host_limit_bytes,
+            limit_is_given=self.limit_is_given,
             stderr_tail=_tail_of(self.attempt.stderr),
         )
         self.ended = Ended(
@@ -259,9 +261,14 @@ def watched(  # noqa: PLR0913 - what it takes to start a worker, and the seams t
     host_limit_bytes = job.memory.limit_bytes if job.memory.device == "cpu" else 0
     worker = launcher.launch(attempt, payload, lock_fd)
     try:
-        yield Watched(attempt, worker, view, epochs, clock, sleep, host_limit_bytes, patience)
+        yield Watched(attempt, worker, view, epochs, clock, sleep, host_limit_bytes, job.memory.is_given, patience)
     finally:
         worker.close()
+
+
+def _more(before: int | None, now: int | None) -> int | None:
+    """By how much a count has grown; None where nobody counts."""
+    return None if now is None else now - (before or 0)
 
 
 def _read_outcome(path: Path) -> Outcome | None:

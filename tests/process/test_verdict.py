@@ -14,12 +14,13 @@ from autofit.process.verdict import SCRATCH_NOT_ALLOCATED, TRIED_AGAIN, Ending, 
 GB = 10**9
 
 
-def evidence(
+def evidence(  # noqa: PLR0913 - every kind of evidence there is
     code: int,
     *,
     host: int = 0,
     device: int = 0,
-    kills: int = 0,
+    kills: int | None = 0,
+    given: bool = False,
     stderr: str = "",
     stopped: Verdict | None = None,
     host_limit: int = 4 * GB,
@@ -32,6 +33,7 @@ def evidence(
         kernel_oom_kills=kills,
         allocator_bytes=allocator,
         host_limit_bytes=host_limit,
+        limit_is_given=given,
         stderr_tail=stderr,
     )
 
@@ -48,6 +50,18 @@ SUDDEN_ENDS = {
     "killed by the kernel": (evidence(KILLED, kills=1), Ending(Verdict.HOST_OOM, "SIGKILL: the kernel's OOM killer")),
     "killed near the limit": (
         evidence(KILLED, host=int(3.4 * GB)),
+        Ending(Verdict.HOST_OOM, "SIGKILL with the host's memory nearly full"),
+    ),
+    "killed near a given limit, and not by the kernel": (
+        evidence(KILLED, host=4 * GB, given=True),
+        Ending(Verdict.CRASHED, "SIGKILL"),
+    ),
+    "killed by the kernel near a given limit": (
+        evidence(KILLED, host=4 * GB, given=True, kills=2),
+        Ending(Verdict.HOST_OOM, "SIGKILL: the kernel's OOM killer"),
+    ),
+    "killed near a given limit where the kernel does not count": (
+        evidence(KILLED, host=4 * GB, given=True, kills=None),
         Ending(Verdict.HOST_OOM, "SIGKILL with the host's memory nearly full"),
     ),
     "killed under the limit": (evidence(KILLED, host=int(3.39 * GB)), Ending(Verdict.CRASHED, "SIGKILL")),

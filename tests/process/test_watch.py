@@ -101,8 +101,8 @@ class ScriptedWorker:
         self.calls.append("close")
 
 
-def job(device: str = "cpu", limit_bytes: int = 10**9) -> Job:
-    memory = MemoryBudget.model_validate({"device": device, "limit_bytes": limit_bytes, "is_given": True})
+def job(device: str = "cpu", limit_bytes: int = 10**9, *, is_given: bool = True) -> Job:
+    memory = MemoryBudget.model_validate({"device": device, "limit_bytes": limit_bytes, "is_given": is_given})
     return Job(attempt=1, source=None, memory=memory, work=TrialsJob())
 
 
@@ -266,9 +266,25 @@ def test_the_limit_of_a_gpu_says_nothing_about_the_host(tmp_path: Path) -> None:
         attempt = AttemptDirectory(tmp_path)
         worker = ScriptedWorker(attempt, [])
         worker.exit = Exit(-9)
-        with watched(job(device, 8 * 10**9), attempt, worker, view=RecordingView()) as watching:
+        with watched(job(device, 8 * 10**9, is_given=False), attempt, worker, view=RecordingView()) as watching:
             verdicts.append(watching.run().ending.verdict)
     assert verdicts == [Verdict.HOST_OOM, Verdict.CRASHED]
+
+
+def test_a_kill_near_a_given_limit_that_the_kernel_does_not_own_up_to_is_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training is always near the limit that it was given: each `kill -9` would halve its micro-batch."""
+    AttemptDirectory(tmp_path).memory.write_text(MemorySample(host_bytes=8 * 10**9).model_dump_json())
+    verdicts = []
+    for counts in ([3, 3], [3, 4], [None, None]):
+        monkeypatch.setattr("autofit.hardware.oom_kills", iter(counts).__next__)
+        attempt = AttemptDirectory(tmp_path)
+        worker = ScriptedWorker(attempt, [])
+        worker.exit = Exit(-9)
+        with watched(job(limit_bytes=8 * 10**9), attempt, worker, view=RecordingView()) as watching:
+            verdicts.append(watching.run().ending.verdict)
+    assert verdicts == [Verdict.CRASHED, Verdict.HOST_OOM, Verdict.HOST_OOM]
 
 
 def test_a_folder_that_cannot_be_written_starts_no_worker(tmp_path: Path) -> None:
