@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 QUICK_STEPS, WHOLE_STEPS = 3, 20
 RESOLUTION = 100
+ENOUGH_SHARE = 0.95
 
 
 def largest_that_fits(fits: Callable[[int], bool], near: int) -> int:
@@ -50,3 +52,20 @@ def largest_that_holds(fits: Callable[[int, int], bool], near: int) -> int:
         middle = (low + most) // 2
         low, most = (middle, most) if fits(middle, WHOLE_STEPS) else (low, middle)
     return low
+
+
+def bounds_of_largest(fits: Callable[[int, int], bool], near: int) -> tuple[int, int]:
+    """Between which sizes the largest one lies that holds for 20 steps, both ends included; (0, 0) if `near` does not.
+
+    It takes one try of 20 steps, of `near`. What fails with 3 steps, from where `near` is 95 % of it, is the end above;
+    the gap is then halved to a fiftieth, each time with 3 steps.
+    """
+    if not fits(near, WHOLE_STEPS):
+        return 0, 0
+    low, high = near, math.floor(near / ENOUGH_SHARE) + 1
+    while fits(high, QUICK_STEPS):
+        low, high = high, high + max(1, high // 50)
+    while high - low > max(1, low // 50):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle, QUICK_STEPS) else (low, middle)
+    return near, high - 1

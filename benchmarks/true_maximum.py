@@ -6,6 +6,9 @@ to hold for 20 steps; where it does not, bisection goes on with 20 steps down to
 
     python benchmarks/true_maximum.py --json true_maximum.json     # goes on where it was stopped
 
+`--bounds` tries less: whether the answer holds for 20 steps, and what above it fails within 3. The true maximum lies
+between the two.
+
 The worker, its allocator and its limit are those that training uses. What is run in it, and when it fits, is decided
 here.
 """
@@ -20,7 +23,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from bisection import largest_that_holds
+from bisection import bounds_of_largest, largest_that_holds
 from machine import GIGABYTE, machine, today, versions
 
 from autofit import hardware, plan
@@ -43,9 +46,9 @@ IMAGE_SIZE = 160
 
 
 def true_maximum(
-    backbone: str, image_size: int, trainable: str, limit_bytes: int, *, near: int, rest_bytes: int
-) -> int:
-    """The largest batch that trains 20 steps and validates in a fresh process under the limit.
+    backbone: str, image_size: int, trainable: str, limit_bytes: int, *, near: int, rest_bytes: int, only_bounds: bool
+) -> tuple[int, int]:
+    """The largest batch that trains 20 steps and validates in a fresh process under the limit: from what, and up to.
 
     Args:
         backbone: a network of `keras.applications`, with random weights.
@@ -54,6 +57,7 @@ def true_maximum(
         limit_bytes: of resident memory.
         near: where to begin.
         rest_bytes: what the process is given outside the allocator and the image buffers.
+        only_bounds: leave it at two sizes between which it lies; else both are the same.
     """
 
     def fits(size: int, steps: int) -> bool:
@@ -62,7 +66,10 @@ def true_maximum(
         print(f"    {size} images, {steps} steps: {trial.verdict}, {trial.host_bytes / GIGABYTE:.2f} GB", flush=True)
         return holds
 
-    return largest_that_holds(fits, near)
+    if only_bounds:
+        return bounds_of_largest(fits, near)
+    largest = largest_that_holds(fits, near)
+    return largest, largest
 
 
 def run_alone(
@@ -96,19 +103,22 @@ def probe(backbone: str, trainable: str, gigabytes: int) -> dict[str, object]:
         return json.loads(file.read_text(encoding="utf-8"))
 
 
-def measure(case: tuple[str, str, int], found: dict[str, object]) -> dict[str, object]:
+def measure(case: tuple[str, str, int], found: dict[str, object], *, only_bounds: bool) -> dict[str, object]:
     """One row: the probe's answer, and the true maximum under the same limit."""
     backbone, trainable, gigabytes = case
     answer, rest_bytes = int(found["largest_feasible_batch"]), int(found["rest_bytes"])
     limit_bytes = gigabytes * 10**9
-    largest = true_maximum(backbone, IMAGE_SIZE, trainable, limit_bytes, near=answer, rest_bytes=rest_bytes)
+    least, most = true_maximum(
+        backbone, IMAGE_SIZE, trainable, limit_bytes, near=answer, rest_bytes=rest_bytes, only_bounds=only_bounds
+    )
     trials = found["trials"]
     return {
         "backbone": backbone,
         "trainable": trainable,
         "gigabytes": gigabytes,
         "answer": answer,
-        "true_maximum": largest,
+        "true_maximum": most,
+        "true_maximum_at_least": least,
         "trials": len(trials),
         "ooms": sum(trial["verdict"] != "fits" for trial in trials),
     }
@@ -121,11 +131,20 @@ def table(rows: Iterable[dict[str, object]]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['backbone']} | {row['trainable']} | {row['gigabytes']} GB | {row['answer']} | {row['true_maximum']} "
-        f"| {row['answer'] / row['true_maximum']:.1%} | {row['trials']} | {row['ooms']} |"
+        f"| {row['backbone']} | {row['trainable']} | {row['gigabytes']} GB | {row['answer']} | {_maximum(row)} "
+        f"| {row['answer'] / row['true_maximum']:.1%}{'' if _is_exact(row) else ' or more'} | {row['trials']} "
+        f"| {row['ooms']} |"
         for row in rows
     ]
     return "\n".join(lines)
+
+
+def _maximum(row: dict[str, object]) -> str:
+    return str(row["true_maximum"]) if _is_exact(row) else f"{row['true_maximum_at_least']} to {row['true_maximum']}"
+
+
+def _is_exact(row: dict[str, object]) -> bool:
+    return row["true_maximum"] == row.get("true_maximum_at_least", row["true_maximum"])
 
 
 def main() -> None:
@@ -133,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=Path("true_maximum.json"), help="keeps what is measured")
     parser.add_argument("--gigabytes", type=int, action="append", help="only these limits")
+    parser.add_argument("--bounds", action="store_true", help="try less, and say between which sizes it lies")
     asked = parser.parse_args()
     rows = json.loads(asked.json.read_text(encoding="utf-8")) if asked.json.exists() else []
     done = {(row["backbone"], row["trainable"], row["gigabytes"]) for row in rows}
@@ -140,7 +160,7 @@ def main() -> None:
         if case in done or (asked.gigabytes and case[2] not in asked.gigabytes):
             continue
         print(*case, flush=True)
-        rows.append(measure(case, probe(*case)))
+        rows.append(measure(case, probe(*case), only_bounds=asked.bounds))
         asked.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(f"\n{machine()}; {versions(sys.executable, ['tensorflow', 'keras'])}; {today()}\n\n{table(rows)}")
 

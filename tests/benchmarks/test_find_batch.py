@@ -72,6 +72,15 @@ def test_the_table_compares_times_and_true_maxima() -> None:
     assert lines[3] == "| peer | 45.0 (45.0 to 45.0) | 4.50 | 5 | 1 | 200 | 400 | 50% | 2.90 |"
 
 
+def test_the_bounds_hold_the_largest_and_are_narrow() -> None:
+    """The table would name a range that the true maximum is not in, or one that proves nothing."""
+    for maximum in range(1, 400):
+        for near in {1, max(1, maximum // 2), max(1, maximum * 9 // 10), maximum}:
+            low, high = bisection.bounds_of_largest(lambda size, _, largest=maximum: size <= largest, near)
+            assert near == low <= maximum <= high <= maximum + max(1, maximum // 40)
+    assert bisection.bounds_of_largest(lambda size, _: size <= 9, 10) == (0, 0)  # over it
+
+
 @pytest.mark.parametrize("maximum", [0, 1, 2, 7, 186, 400, 1000])
 @pytest.mark.parametrize("near", [0, 1, 128, 400, 410])
 def test_the_bisection_finds_the_largest_that_fits(maximum: int, near: int) -> None:
