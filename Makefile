@@ -15,15 +15,16 @@ CANDIDATES := python3.13 python3.12 python3.11 python3
 PYTHON ?= $(shell for name in $(CANDIDATES); do \
 	$$name -I -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$name && break; done)
 
-.PHONY: help demo test test-fast check format clean
+.PHONY: help demo test test-fast test-faults check format clean
 
 help:
-	@echo 'make demo       train on 1,797 handwritten digits, running out of memory on purpose'
-	@echo 'make test       all tests, but those that need a GPU'
-	@echo 'make test-fast  the tests without real training: under a minute'
-	@echo 'make check      ruff, mypy and the import contracts'
-	@echo 'make format     let ruff format the code and mend what it can'
-	@echo 'make clean      remove .venv and all caches'
+	@echo 'make demo         train on 1,797 handwritten digits, running out of memory on purpose'
+	@echo 'make test         all tests, but those that need a GPU'
+	@echo 'make test-fast    the tests without real training: under a minute'
+	@echo 'make test-faults  kills, full disks and damage by the hundred: under an hour, ends with a table'
+	@echo 'make check        ruff, mypy and the import contracts'
+	@echo 'make format       let ruff format the code and mend what it can'
+	@echo 'make clean        remove .venv and all caches'
 
 demo: $(READY)
 	@$(VENV)/bin/autofit demo
@@ -33,6 +34,10 @@ test: $(READY)
 
 test-fast: $(READY)
 	$(PYTEST) -m 'not gpu and not slow'
+
+# Every case of what `make test` tries a share of; one test may take many minutes.
+test-faults: $(READY)
+	$(PYTEST) -m 'not gpu' --timeout 1800 --whole tests/faults
 
 # Without its cache: that keeps a module that an unchanged file imported before it existed as an import of `autofit`.
 check: $(READY)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,8 @@ from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, T
 from autofit.finished_run import Result, from_here
 from autofit.hardware import Hardware
 from autofit.measure import Measurer
-from autofit.options import GIVEN_FUNCTION, Options, check_for_training, difference, make_options, whole_number
+from autofit.mirror.mirror import Mirror, refuse_overlap
+from autofit.options import GIVEN_FUNCTION, Options, check_for_training, difference, make_options, share, whole_number
 from autofit.plan import RunRecord
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
 from autofit.probing.sweep import sweep_order
@@ -66,6 +67,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     seed: int = 0,
     checkpoint_every: str | float = "60s",
     max_minutes: float | None = None,
+    max_bad_images: float = 0.1,
     run_dir: str | Path | None = None,
     mirror_dir: str | Path | None = None,
     isolation: str = "process",
@@ -105,9 +107,13 @@ def run(  # noqa: PLR0913 - the options are the interface
         seed: for the split, the order, the initial weights and dropout.
         checkpoint_every: `"60s"`, or a number of steps.
         max_minutes: commit and stop after so long; the run can be resumed.
+        max_bad_images: end the run as soon as more than this share of all images, for training and for validation,
+            cannot be read; 1 never does. Two bad images end a run only if it is 0. It may change when a run is resumed.
         run_dir: where everything is kept; `runs/<time>-<backbone>` by default. One that holds the same request,
-            unfinished, is resumed; finished, its result is returned at once.
-        mirror_dir: not in this version.
+            unfinished, is resumed; finished, its result is returned at once. With a `mirror_dir`, `runs/<its name>`.
+        mirror_dir: a folder on a mounted drive that is kept a copy of the run directory, itself a run directory. Where
+            it holds the same request, and is further than `run_dir` or alone, the run is taken up from there. What the
+            drive does never stops the training.
         isolation: `"process"`, or `"inline"` to train in this process.
         audit: write the ledger of all updates.
         replay: a run directory whose recorded micro-batch sizes are followed step by step.
@@ -149,6 +155,7 @@ def run(  # noqa: PLR0913 - the options are the interface
         seed=seed,
         checkpoint_every=checkpoint_every,
         max_minutes=max_minutes,
+        max_bad_images=max_bad_images,
         mirror_dir=mirror_dir,
         isolation=isolation,
         audit=audit,
@@ -168,28 +175,40 @@ def resume(
     *,
     model: ModelFunction | None = None,
     callbacks: Sequence[Any] = (),
+    max_bad_images: float | None = None,
     view: ProgressView | None = None,
 ) -> Result:
     """Go on with a run that was interrupted, killed or failed, at the exact sample where its last checkpoint stands.
 
     Args:
-        run_dir: its run directory.
+        run_dir: its run directory, or the mirror of one. Where it was given a mirror that is further, the run is taken
+            up from there; and it is kept up as before.
         model: the model function again, where the run was started with one that was given as an object.
         callbacks: the callbacks again; without them the run goes on without callbacks.
+        max_bad_images: as in `run`, from now on; as it was by default.
         view: as in `run`.
 
     Raises:
         AutofitError: as in `run`.
     """
+    allowed = None if max_bad_images is None else share("max_bad_images", max_bad_images)
     files = RunDirectory(_absolute(run_dir))
     record = _read_run(files)
-    if _is_finished(files):
+    if _is_finished(files) and not record.options.mirror_dir:
         return Result(files.path)
-    _check_model_again(files, record, model)
     with ExitStack() as open_things:
         shown = view or open_things.enter_context(progress_view())
         lock = open_things.enter_context(RunLock(files).acquire(LOCK_PATIENCE_SECONDS))
-        return _supervise(files, record, _machine(record.options), _payload(model, callbacks), lock, shown)
+        mirror = open_things.enter_context(_mirror_again(files, record, shown))
+        if mirror and mirror.take_up(lambda _: None):
+            record = _read_run(files)
+        if _is_finished(files):
+            return _finished(files, mirror)
+        _check_model_again(files, record, model)
+        _tell_of_import(files, record, shown)
+        if allowed is not None:
+            record = _kept(files, record, _allowing(record, allowed))
+        return _supervise(files, record, _machine(record.options), _payload(model, callbacks), lock, shown, mirror)
 
 
 def probe(  # noqa: PLR0913 - the options are the interface
@@ -340,11 +359,19 @@ def _directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory
     """The run directory that was asked for, or a new one, made.
 
     Raises:
-        UserError: it cannot be made there.
+        UserError: it cannot be made there, or overlaps with its mirror.
     """
-    files = RunDirectory(_absolute(run_dir or _new_default(options)))
+    mirror = Path(options.mirror_dir) if options.mirror_dir else None
+    files = RunDirectory(_absolute(run_dir or (_beside(mirror) if mirror else _new_default(options))))
+    if mirror:
+        refuse_overlap(files.path, mirror)
     files.create()
     return files
+
+
+def _beside(mirror: Path) -> Path:
+    """The same folder for each run with this mirror, so that the same call goes on with what is there."""
+    return Path("runs") / mirror.name
 
 
 def _new_default(options: Options) -> Path:
@@ -383,34 +410,81 @@ def _announce(options: Options, index: ImageIndex, view: View) -> None:
 def _run(
     files: RunDirectory, options: Options, index: ImageIndex, payload: Payload | None, view: ProgressView
 ) -> Result:
-    """Start the run, or go on with it where its directory holds it already."""
-    with RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock:
+    """Start the run, or go on with it where its directory or its mirror holds it already."""
+    with RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock, _mirror(files, options.mirror_dir, view) as mirror:
+        if mirror:
+            _take_up(mirror, files, options, index)
         record = _same_request(files, options, index)
         if record is not None and _is_finished(files):
-            return Result(files.path)
+            return _finished(files, mirror)
         machine = _machine(options)
         _announce(options, index, view)
         if record is None:
             record = _new_run(files, options, index, machine, payload, view)
-        return _supervise(files, record, machine, payload, lock, view)
+        return _supervise(files, record, machine, payload, lock, view, mirror)
+
+
+# The mirror ----------------------------------------------------------------------------------------------------------
+
+
+def _mirror(
+    files: RunDirectory, folder: str | None, view: View, *, must_hold_it: bool = False
+) -> AbstractContextManager[Mirror | None]:
+    return Mirror(files, Path(folder), view.message, must_hold_it=must_hold_it) if folder else nullcontext()
+
+
+def _mirror_again(files: RunDirectory, record: RunRecord, view: View) -> AbstractContextManager[Mirror | None]:
+    """The mirror that a run was started with, unless it is the mirror itself that is resumed, or they were moved.
+
+    Only where it holds this run: nobody here has named it, and `run.json` may be a stranger's.
+    """
+    folder = record.options.mirror_dir
+    try:
+        if folder:
+            refuse_overlap(files.path, Path(folder))
+    except UserError:
+        view.message(f"going on in {files.path} itself, without a mirror")
+        folder = None
+    return _mirror(files, folder, view, must_hold_it=True)
+
+
+def _take_up(mirror: Mirror, files: RunDirectory, options: Options, index: ImageIndex) -> None:
+    """Go on from the mirror, where that is further than the run directory, with the images as they were found here."""
+    if mirror.take_up(lambda record: _require_same(record, options, index, "mirror_dir", mirror.folder)):
+        with writing_in(files.path):
+            index.write_csv(files.samples)
+
+
+def _finished(files: RunDirectory, mirror: Mirror | None) -> Result:
+    """A run that is finished; what its mirror still lacks is copied on the way out."""
+    if mirror:
+        mirror.start()
+    return Result(files.path)
 
 
 # run.json ------------------------------------------------------------------------------------------------------------
 
 
 def _read_run(files: RunDirectory) -> RunRecord:
+    """The run in a directory that may be a stranger's.
+
+    Raises:
+        UserError: it holds none, or leads out of itself.
+    """
     try:
-        return RunRecord.load(files.run)
+        record = RunRecord.load(files.run)
     except FileNotFoundError:
         raise UserError(f"{files.path} holds no run: give the run directory of one") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{files.run} cannot be read ({error}): give the run directory of another run") from None
+    files.refuse_links_out()
+    return record
 
 
 def _same_request(files: RunDirectory, options: Options, index: ImageIndex) -> RunRecord | None:
     """The run that a directory holds already; None where it holds none.
 
-    Images that have moved since are read from where they are now.
+    Images that have moved since are read from where they are now, and what may change is as it was given now.
 
     Raises:
         UserError: it holds another request.
@@ -418,16 +492,38 @@ def _same_request(files: RunDirectory, options: Options, index: ImageIndex) -> R
     if not files.run.exists():
         return None
     record = _read_run(files)
+    _require_same(record, options, index, "run_dir", files.path)
+    here = record.model_copy(update={"options": options, "data": record.data.model_copy(update={"root": index.root})})
+    return _kept(files, record, _allowing(here, options.max_bad_images))
+
+
+def _allowing(record: RunRecord, max_bad_images: float) -> RunRecord:
+    """The same run, which may have more images that cannot be read, or fewer."""
+    now = {"max_bad_images": max_bad_images}
+    update = {"options": record.options.model_copy(update=now), "plan": record.plan.model_copy(update=now)}
+    return record.model_copy(update=update)
+
+
+def _kept(files: RunDirectory, before: RunRecord, now: RunRecord) -> RunRecord:
+    """Write `run.json` anew where it has changed."""
+    if now != before:
+        with writing_in(files.path):
+            now.save(files.run)
+    return now
+
+
+def _require_same(record: RunRecord, options: Options, index: ImageIndex, option: str, folder: Path) -> None:
+    """Refuse a folder, given for this option, that holds another request.
+
+    Raises:
+        UserError: it does.
+    """
     what = difference(record.options, options)
     if what is None and record.data.fingerprint != index.fingerprint():
         what = "other images"
     if what is not None:
-        raise UserError(f"run directory {files.path} holds another request ({what}): give another run_dir")
-    if record.data.root != index.root:
-        record = record.model_copy(update={"data": record.data.model_copy(update={"root": index.root})})
-        with writing_in(files.path):
-            record.save(files.run)
-    return record
+        where = option if option == "mirror_dir" else "run directory"
+        raise UserError(f"{where} {folder} holds another request ({what}): give another {option}")
 
 
 def _check_model_again(files: RunDirectory, record: RunRecord, model: Any) -> None:
@@ -444,6 +540,23 @@ def _check_model_again(files: RunDirectory, record: RunRecord, model: Any) -> No
     if model is not None and not had_one:
         network = record.options.model or record.options.backbone
         raise UserError(f"{files.path} was started with {network}, not with a model function: leave model out")
+
+
+def _tell_of_import(files: RunDirectory, record: RunRecord, view: View) -> None:
+    """Say whose code is about to run: `run.json` names the module, which is looked for in the working folder as well.
+
+    Raises:
+        UserError: that is the run directory itself, which may be a stranger's.
+    """
+    reference = record.options.model
+    if reference is None or reference == GIVEN_FUNCTION:
+        return
+    if Path.cwd().resolve().is_relative_to(files.path.resolve()):
+        raise UserError(
+            f"the model {reference} would be imported out of the run directory {files.path}: "
+            "resume from the folder of your own module"
+        )
+    view.message(f"this run imports its model: {reference}")
 
 
 def _is_finished(files: RunDirectory) -> bool:
@@ -536,6 +649,7 @@ def _supervise(
     payload: Payload | None,
     lock: RunLock,
     view: View,
+    mirror: Mirror | None = None,
 ) -> Result:
     """Attempt until the run has ended, write down how, and return the run or raise the reason."""
     if record.has_callbacks and not (payload and payload.callbacks):
@@ -551,8 +665,11 @@ def _supervise(
         payload=payload,
         lock_fd=lock.fileno(),
         import_paths=_import_paths(record.options, payload),
+        sleep=mirror.sleep if mirror else time.sleep,
     )
-    error = _attempts(supervisor)
+    if mirror:
+        mirror.start()
+    error = _attempts(supervisor, mirror)
     wall_seconds = time.monotonic() - began + sum(attempt.wall_seconds for attempt in earlier)
     with writing_in(files.path):
         collect_result(files, _status(error), str(error or ""), wall_seconds).save(files.result)
@@ -571,11 +688,13 @@ def _probed_rest_bytes(files: RunDirectory) -> int | None:
         return None
 
 
-def _attempts(supervisor: Supervisor) -> AutofitError | None:
+def _attempts(supervisor: Supervisor, mirror: Mirror | None) -> AutofitError | None:
     """Run to the end; also the second Ctrl-C, which stops at once, is an end to be written down."""
     try:
         return supervisor.run()
     except KeyboardInterrupt:
+        if mirror:
+            mirror.leave_at_once()
         return InterruptedRunError("stopped at once")
 
 

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from autofit.errors import StorageError
-from autofit.records import Record, fsync_folder
+from autofit.records import MAX_RECORD_BYTES, Record, fsync_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,6 +108,8 @@ class CheckpointStore:
             ValueError, TypeError: a group, an array or the state is of a kind that could not be read back.
         """
         text = json.dumps(dict(state)).encode()
+        if len(text) > MAX_RECORD_BYTES:
+            raise ValueError(f"the state has {len(text)} bytes, more than the {MAX_RECORD_BYTES} that are read back")
         try:
             self._make_ready()
             generation = 1 + max(self._numbers_taken(), default=0)
@@ -153,6 +155,27 @@ class CheckpointStore:
                     return _read_state(folder, _read_manifest(folder, generation))
             if seen == self._generations():  # else the writer has removed them meanwhile and there are newer ones
                 return None
+
+    def manifests(self) -> list[tuple[Path, Manifest]]:
+        """Folder and manifest of each generation, the newest first; one whose manifest is damaged is left out.
+
+        Raises:
+            StorageError: the folder or a manifest in it may not be read.
+        """
+        found: list[tuple[Path, Manifest]] = []
+        for generation, folder in self._generations():
+            with suppress(_DamagedError):
+                found.append((folder, _read_manifest(folder, generation)))
+        return found
+
+    def set_aside(self) -> set[int]:
+        """The numbers of the generations that were damaged and renamed out of the way.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        names = [entry.name for entry in self.folder.iterdir()] if self.folder.exists() else []
+        return {int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match and match[2]}
 
     def _make_ready(self) -> None:
         """Make the folder, and room in it: what killed saves left may be what fills the disk."""
@@ -314,6 +337,8 @@ def _array_files(manifest: Manifest) -> list[str]:
 
 
 def _read_state(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    if manifest.files[STATE].bytes > MAX_RECORD_BYTES:  # what a stranger's manifest says, the parent would read
+        raise _DamagedError
     data = _read_verified(folder / STATE, manifest.files[STATE])
     try:
         state = json.loads(data)

@@ -1,15 +1,57 @@
-"""From a run directory to the content of `result.json`: all attempts, also those of processes that were killed."""
+"""From a run directory to the content of `result.json`: all attempts, also those of processes that were killed.
+
+The directory may be a stranger's: what is read is bounded, and a record or nothing.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import contextlib
+import os
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autofit.checkpoints import CheckpointStore
+from autofit.errors import UserError
 from autofit.process.job import Event, Job, Outcome, TrainJob
 from autofit.process.messages import Phase, Progress, Verdict
-from autofit.process.watch import Tail
+from autofit.records import MAX_RECORD_BYTES, first_problem, open_plain
 from autofit.result import AttemptRecord, ResultRecord
 from autofit.run_directory import AttemptDirectory, RunDirectory
+
+LAST_LINES_BYTES = 2**16
+"""Where the last lines of a heartbeat are looked for; one has some hundred bytes."""
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class Committed(BaseModel):
+    """What the parent reads of a checkpoint's state; the rest is the worker's. The cursor is `epoch` and `position`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    epoch: int = Field(0, ge=0)
+    position: int = Field(0, ge=0)
+    micro_batch_size: int = Field(0, ge=0)
+    history: dict[str, list[float]] = Field(default_factory=dict)
+    result_changed: bool = False
+
+
+def committed(store: CheckpointStore) -> Committed | None:
+    """What the newest good checkpoint says; None where there is none.
+
+    Raises:
+        UserError: its checksums are good but it is no checkpoint of autofit's.
+        StorageError: it may not be read.
+    """
+    state = store.latest_state()
+    try:
+        return None if state is None else Committed.model_validate(state)
+    except ValidationError as error:
+        raise UserError(
+            f"the newest checkpoint in {store.folder} cannot be used ({first_problem(error)}): remove it, then resume"
+        ) from None
 
 
 def collect_result(
@@ -17,18 +59,18 @@ def collect_result(
 ) -> ResultRecord:
     """Read everything that a run has written down about itself."""
     attempts = files.attempts()
-    events = [event for attempt in attempts for event in Tail(attempt.events).records(Event)]
-    state = CheckpointStore(files.checkpoints).latest_state() or {}
+    events = [event for attempt in attempts for event in _records(_head(attempt.events, MAX_RECORD_BYTES), Event)]
+    state = committed(CheckpointStore(files.checkpoints)) or Committed()
     quarantined = {event.quarantined.path: event.quarantined for event in events if event.quarantined}
     firsts = [event.seconds_to_first_step for event in events if event.seconds_to_first_step is not None]
     return ResultRecord(
         status=status,
         cause=cause,
-        history=state.get("history", {}),
+        history=state.history,
         attempts=[_attempt_record(attempt) for attempt in attempts],
         oom_events=[event.oom for event in events if event.oom],
         quarantined=list(quarantined.values()),
-        result_changed=bool(state.get("result_changed")) or any(event.result_changed for event in events),
+        result_changed=state.result_changed or any(event.result_changed for event in events),
         weights_sha256=_weights_sha256(attempts[-1]) if status == "completed" and attempts else None,
         seconds_to_first_step=firsts[0] if firsts else None,
         wall_seconds=wall_seconds,
@@ -45,7 +87,7 @@ def _attempt_record(attempt: AttemptDirectory) -> AttemptRecord:
 def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
     """What can be said of an attempt whose supervisor was killed: its own words, or its last heartbeat."""
     outcome = _outcome(attempt)
-    lines = Tail(attempt.progress).records(Progress)
+    lines = _first_and_last(attempt.progress)
     last = lines[-1] if lines else Progress(time=0.0, phase=Phase.START)
     unsaid = "the supervising process ended as well" if lines else "it ended before its first heartbeat"
     return AttemptRecord(
@@ -77,3 +119,37 @@ def _outcome(attempt: AttemptDirectory) -> Outcome | None:
         return Outcome.load(attempt.outcome)
     except (OSError, ValueError):
         return None
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+def _first_and_last(path: Path) -> list[Progress]:
+    """Some of the first and some of the last lines of a heartbeat, which grows with a run's days."""
+    return _records(_head(path, LAST_LINES_BYTES), Progress) + _records(_end(path, LAST_LINES_BYTES), Progress)
+
+
+def _records(text: bytes, kind: type[R]) -> list[R]:
+    """The records in whole lines; a damaged line is passed over."""
+    found: list[R] = []
+    for line in text.split(b"\n")[:-1]:
+        with contextlib.suppress(ValidationError):
+            found.append(kind.model_validate_json(line))
+    return found
+
+
+def _head(path: Path, most_bytes: int) -> bytes:
+    try:
+        with open_plain(path) as stream:
+            return stream.read(most_bytes)
+    except OSError:  # none, or none that is a file
+        return b""
+
+
+def _end(path: Path, most_bytes: int) -> bytes:
+    try:
+        with open_plain(path) as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - most_bytes))
+            return stream.read(most_bytes)
+    except OSError:
+        return b""

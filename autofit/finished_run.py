@@ -49,7 +49,7 @@ class Result:
             self._run = RunRecord.load(self._files.run)
         except FileNotFoundError:
             raise UserError(f"{self.run_dir} holds no run that has ended: autofit resume {self.run_dir}") from None
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{self.run_dir} cannot be read: {error}") from None
 
     @property

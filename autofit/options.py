@@ -65,6 +65,8 @@ class Options(Record):
     isolation: Literal["process", "inline"]
     audit: bool
     replay: str | None
+    mirror_dir: str | None = None
+    max_bad_images: float = 0.1
 
 
 def make_options(  # noqa: PLR0913 - the one place that takes them all, as a user gives them
@@ -93,6 +95,7 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
     seed: int = 0,
     checkpoint_every: str | float = "60s",
     max_minutes: float | None = None,
+    max_bad_images: float = 0.1,
     mirror_dir: str | Path | None = None,
     isolation: str = "process",
     audit: bool = False,
@@ -108,7 +111,6 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
         augment=(augment or "none", "none"),
         feature_cache=("auto" if feature_cache == "off" else feature_cache or "auto", "auto"),
         precision=(precision, "float32"),
-        mirror_dir=(mirror_dir, None),
     )
     if model is not None:
         _refuse_beside_a_model(backbone, weights, trainable, hidden_units, dropout)
@@ -144,6 +146,8 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
         isolation=_choice("isolation", isolation, ("process", "inline")),
         audit=_flag("audit", audit),
         replay=_replay(replay),
+        mirror_dir=None if mirror_dir is None else str(_path("mirror_dir", mirror_dir)),
+        max_bad_images=share("max_bad_images", max_bad_images),
     )
 
 
@@ -205,6 +209,21 @@ def _number(name: str, value: Any, least: float, *, below: float = float("inf"),
     if isinstance(value, bool) or not inside:
         limit = f" and under {below:g}" if below != float("inf") else " and finite"
         raise UserError(f"{name} must be {'over' if exclusive else 'at least'} {least:g}{limit}, not {value!r}")
+    return number
+
+
+def share(name: str, value: Any) -> float:
+    """A number from 0 to 1, both included.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if not 0 <= number <= 1:
+        raise UserError(f"{name} must be a number from 0 to 1, not {value!r}")
     return number
 
 
@@ -359,10 +378,14 @@ GIVEN_AS = {
 }
 """The names that users know, where a field has another."""
 
+NOT_OF_THE_REQUEST = {"mirror_dir", "max_bad_images"}
+"""What may change from one session to the next: where a copy is kept, and when to give up, do not change what is
+trained."""
+
 
 def difference(there: Options, here: Options) -> str | None:
     """The first option in which two requests differ, with both values; None where they are the same."""
-    for name in Options.model_fields:
+    for name in [name for name in Options.model_fields if name not in NOT_OF_THE_REQUEST]:
         if (was := getattr(there, name)) != (is_now := getattr(here, name)):
             return f"{GIVEN_AS.get(name, name)} {was!r} there, {is_now!r} here"
     return None

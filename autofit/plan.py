@@ -13,7 +13,7 @@ from autofit.errors import UserError
 from autofit.hardware import Hardware, usable_bytes, usable_gpu_bytes
 from autofit.options import GIVEN_FUNCTION, Options
 from autofit.probing.records import ProbeReport, Workload
-from autofit.process.job import ModelSource, TrainingPlan
+from autofit.process.job import MOST_THREADS, ModelSource, TrainingPlan
 from autofit.process.messages import MemoryBudget
 from autofit.records import Record
 from autofit.schedule import BatchSchedule, auto_batch_size, auto_micro_batch_size, image_buffer_bytes
@@ -162,7 +162,8 @@ def training_plan(options: Options, train_count: int, probe: ProbeReport | None,
         checkpoint_steps=options.checkpoint_steps,
         audit=options.audit,
         replay=options.replay,
-        threads=max(2, machine.cores),
+        threads=min(max(2, machine.cores), MOST_THREADS),
+        max_bad_images=options.max_bad_images,
     )
 
 

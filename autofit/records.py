@@ -5,15 +5,21 @@ A record is frozen, refuses unknown fields, and is read from disk only under a s
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import re
+import stat
 import tempfile
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 MAX_RECORD_BYTES = 64 * 2**20
+
+_UNFINISHED = re.compile(r"\.[\w.-]+\.(json|csv)\.[a-z0-9_]{8}")
+"""What `write_atomically` calls a file until it is whole."""
 
 
 class Record(BaseModel):
@@ -37,11 +43,13 @@ class Record(BaseModel):
             OSError: the file cannot be read.
             ValueError: it is too large, no JSON, of another schema, or breaks a field's bounds; one line.
         """
-        size = path.stat().st_size
-        if size > MAX_RECORD_BYTES:
-            raise ValueError(f"{path.name} has {size} bytes, more than the {MAX_RECORD_BYTES} a record may have")
+        with open_plain(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > MAX_RECORD_BYTES:
+                raise ValueError(f"{path.name} has {size} bytes, more than the {MAX_RECORD_BYTES} a record may have")
+            data = stream.read(MAX_RECORD_BYTES)
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(data)
         except ValidationError as error:
             raise ValueError(f"{path.name} is not a valid {cls.__name__}: {first_problem(error)}") from None
 
@@ -52,6 +60,23 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     message = " ".join(str(problem["msg"]).split())
     return f"{where}: {message}" if where else message
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open an ordinary file to read: a named pipe would wait for ever, and a device never end.
+
+    Raises:
+        OSError: it cannot be opened, or is none.
+    """
+    stream = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "no ordinary file", str(path))
+    return stream
+
+
+def _open_without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -69,6 +94,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed writers have left in a folder to which nobody writes just now."""
+    with contextlib.suppress(OSError):  # on a disk that takes no changes they stay: nobody reads them
+        for entry in folder.iterdir():
+            if _UNFINISHED.fullmatch(entry.name):
+                entry.unlink()
 
 
 def fsync_folder(folder: Path) -> None:

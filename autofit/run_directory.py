@@ -121,7 +121,7 @@ class RunDirectory:
     def attempts(self) -> list[AttemptDirectory]:
         """The attempts so far, oldest first."""
         folder = self.path / "attempts"
-        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        names = [entry.name for entry in folder.iterdir() if not entry.is_symlink()] if folder.is_dir() else []
         numbered = [name for name in names if name.isascii() and name.isdigit()]
         return [AttemptDirectory(folder / name) for name in sorted(numbered, key=int)]
 
@@ -137,6 +137,21 @@ class RunDirectory:
             path = self.path / "attempts" / f"{number:04d}"
             path.mkdir(parents=True)
         return number, AttemptDirectory(path)
+
+    def refuse_links_out(self) -> None:
+        """Refuse a directory, perhaps a stranger's, in which a link leads what is written or cut somewhere else.
+
+        Raises:
+            UserError: there is such a link, or the directory cannot be read.
+        """
+        try:
+            links = [entry for entry in sorted(self.path.iterdir()) if entry.is_symlink()]
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be read ({error.strerror}): give the run directory of a run") from None
+        home = os.path.realpath(self.path)
+        for link in links:
+            if not Path(os.path.realpath(link)).is_relative_to(home):
+                raise UserError(f"{link} is a link that leads out of the run directory: put the file itself there")
 
     def create(self) -> None:
         """Make the directory itself.
@@ -192,7 +207,7 @@ class RunLock:
             StorageError: the directory cannot be written.
         """
         with writing_in(self._path.parent):
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             self._wait(clock() + patience_seconds, clock, sleep)
         except BaseException:

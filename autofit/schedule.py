@@ -106,10 +106,15 @@ def auto_micro_batch_size(batch_size: int, recommended: int) -> int:
     return max(1, min(batch_size, recommended))
 
 
-def image_buffer_bytes(batch_size: int, image_size: tuple[int, int]) -> int:
-    """Host memory for the uint8 images `(batch, height, width, 3)` that a training holds at once, in bytes."""
+def batch_image_bytes(batch_size: int, image_size: tuple[int, int]) -> int:
+    """Host memory for the uint8 images `(batch, height, width, 3)` of one batch, in bytes."""
     height, width = image_size
-    return max(LEAST_BUFFER_BYTES, BATCHES_IN_MEMORY * batch_size * height * width * 3)
+    return batch_size * height * width * 3
+
+
+def image_buffer_bytes(batch_size: int, image_size: tuple[int, int]) -> int:
+    """Host memory for the images that a training holds at once, in bytes."""
+    return max(LEAST_BUFFER_BYTES, BATCHES_IN_MEMORY * batch_image_bytes(batch_size, image_size))
 
 
 def _power_of_two_within(bound: int) -> int:

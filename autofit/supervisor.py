@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from autofit.checkpoints import CheckpointStore
+from autofit.collect import committed
 from autofit.errors import (
     AutofitError,
     DoesNotFitError,
@@ -26,9 +27,10 @@ from autofit.process.launch import Launcher, Payload
 from autofit.process.messages import MemoryBudget, OomEvent, Phase, Verdict
 from autofit.process.verdict import Ending
 from autofit.process.watch import PATIENCE, Ended, Patience, View, watched
+from autofit.records import remove_unfinished
 from autofit.result import AttemptRecord
 from autofit.run_directory import AttemptDirectory, RunDirectory, writing_in
-from autofit.schedule import shrink
+from autofit.schedule import batch_image_bytes, shrink
 
 MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
 """Those that ran out of memory do not count: each is followed by a smaller one, down to one image at a time."""
@@ -49,17 +51,23 @@ class Sizes:
 class Attempted:
     """One attempt as the policy sees it: how it ended, at which size, and whether a checkpoint moved on.
 
-    `reported` says that the worker itself named the end: an exception in Python, which would come again.
+    `reported` says that the worker itself named the end: an exception in Python, which would come again. `early` says
+    that it had not yet trained for as long as its start had taken.
     """
 
     ending: Ending
     sizes: Sizes
     progressed: bool
     reported: bool
+    early: bool
 
 
-def next_sizes(past: Sequence[Attempted]) -> Sizes:
+def next_sizes(past: Sequence[Attempted], batch_bytes: int) -> Sizes:
     """The sizes of the next attempt.
+
+    Args:
+        past: the attempts so far, of which one at least was made.
+        batch_bytes: what the images of a batch take in host memory.
 
     Raises:
         AutofitError: there is no use in another attempt; the class and the message say why.
@@ -70,7 +78,8 @@ def next_sizes(past: Sequence[Attempted]) -> Sizes:
     _raise_if_ambiguous_to_the_last(stalled)
     _raise_if_nothing_fits(stalled)
     _raise_if_stuck(stalled)
-    return _smaller(last.sizes, last.ending.verdict)
+    _raise_if_always_short(past, batch_bytes)
+    return _smaller(last, batch_bytes, again=len(stalled) > 1)
 
 
 def _raise_if_final(verdict: Verdict, cause: str, *, reported: bool) -> None:
@@ -107,24 +116,59 @@ def _raise_if_nothing_fits(stalled: Sequence[Attempted]) -> None:
 
 
 def _raise_if_stuck(stalled: Sequence[Attempted]) -> None:
-    """The same sizes, again and again, without getting anywhere."""
+    """The same end, again and again, without getting anywhere."""
     unchanged = [one.ending for one in stalled if one.ending.verdict not in OUT_OF_MEMORY]
     if len(unchanged) < MOST_ATTEMPTS_WITHOUT_PROGRESS:
         return
     if all(ending.verdict is Verdict.YIELDED for ending in unchanged):
-        raise DoesNotFitError(f"{unchanged[0].cause}, {len(unchanged)} times: give a higher memory_limit")
+        raise _never_enough(unchanged[0].cause, len(unchanged))
     raise TrainingFailedError(f"{len(unchanged)} attempts ended without progress, the last one: {unchanged[0].cause}")
 
 
-def _smaller(sizes: Sizes, verdict: Verdict) -> Sizes:
+def _raise_if_always_short(past: Sequence[Attempted], batch_bytes: int) -> None:
+    """Step by step, a start for each: with the smallest sizes as well, memory is short as soon as one is made."""
+    short = list(takewhile(lambda attempted: _is_short_at_once(attempted, batch_bytes), reversed(past)))
+    if len(short) >= MOST_ATTEMPTS_WITHOUT_PROGRESS:
+        raise _never_enough(short[0].ending.cause, len(short))
+
+
+def _is_short_at_once(attempted: Attempted, batch_bytes: int) -> bool:
+    sizes = attempted.sizes
+    is_smallest = sizes.micro_batch_size <= 1 and sizes.buffer_bytes <= batch_bytes
+    return attempted.ending.verdict is Verdict.YIELDED and attempted.early and is_smallest
+
+
+def _never_enough(cause: str, times: int) -> DoesNotFitError:
+    return DoesNotFitError(
+        f"{cause}, {times} times: free memory and resume, or start anew with smaller images or a higher memory_limit"
+    )
+
+
+def _smaller(last: Attempted, batch_bytes: int, *, again: bool) -> Sizes:
     """Device memory shrinks the micro-batch, host memory the buffers as well; what is not memory shrinks nothing."""
-    if verdict is Verdict.DEVICE_OOM:
+    sizes = last.sizes
+    if last.ending.verdict is Verdict.DEVICE_OOM:
         return replace(sizes, micro_batch_size=shrink(sizes.micro_batch_size))
-    if verdict is Verdict.HOST_OOM:
+    if last.ending.verdict is Verdict.HOST_OOM:
         return replace(
             sizes, micro_batch_size=shrink(sizes.micro_batch_size), buffer_bytes=max(1, sizes.buffer_bytes // 2)
         )
-    return sizes
+    return _after_yielding(last, batch_bytes, again=again) if last.ending.verdict is Verdict.YIELDED else sizes
+
+
+def _after_yielding(last: Attempted, batch_bytes: int, *, again: bool) -> Sizes:
+    """Images that are decoded ahead are given up first, down to one batch: that costs least.
+
+    The micro-batch shrinks where there are none left to give up, or where this is not the first attempt in a row that
+    got nowhere. Not after one that has trained for longer than its start took: then something grows, and to start anew
+    cures that.
+    """
+    sizes = last.sizes
+    buffer_bytes = min(sizes.buffer_bytes, max(batch_bytes, sizes.buffer_bytes // 2))
+    none_left = buffer_bytes == sizes.buffer_bytes
+    shrinks = again or (none_left and last.early)
+    micro = shrink(sizes.micro_batch_size) if shrinks else sizes.micro_batch_size
+    return replace(sizes, micro_batch_size=micro, buffer_bytes=buffer_bytes)
 
 
 class Supervisor:
@@ -151,6 +195,7 @@ class Supervisor:
         self._patience, self._clock, self._sleep = patience, clock, sleep
         self._store = CheckpointStore(files.checkpoints)
         self._past: list[Attempted] = []
+        self._batch_bytes = batch_image_bytes(record.plan.schedule.largest, record.options.image_size)
         minutes = record.options.max_minutes
         self._stop_at = None if minutes is None else time.time() + minutes * 60
 
@@ -160,6 +205,7 @@ class Supervisor:
         Raises:
             KeyboardInterrupt: the second Ctrl-C; the worker is gone.
         """
+        self._remove_unfinished(self._files.attempts())
         try:
             sizes: Sizes | None = self._first_sizes()
             while sizes is not None:
@@ -182,11 +228,12 @@ class Supervisor:
             sizes=_sizes_at_the_end(sizes, ended),
             progressed=self._cursor() > before,
             reported=ended.outcome is not None,
+            early=_is_early(ended),
         )
         self._past.append(attempted)
         if attempted.ending.verdict is Verdict.COMPLETED:
             return None
-        following = next_sizes(self._past)
+        following = next_sizes(self._past, self._batch_bytes)
         if attempted.ending.verdict in OUT_OF_MEMORY:
             _note_oom(number, directory, ended, attempted.sizes, following)
         self._view.message(self._going_on(attempted, following))
@@ -194,8 +241,8 @@ class Supervisor:
 
     def _first_sizes(self) -> Sizes:
         """The plan's sizes, or where an earlier attempt had to make them smaller, those."""
-        state = self._store.latest_state() or {}
-        micro = int(state.get("micro_batch_size") or self._record.plan.micro_batch_size)
+        state = committed(self._store)
+        micro = (state and state.micro_batch_size) or self._record.plan.micro_batch_size
         return Sizes(micro_batch_size=micro, buffer_bytes=self._memory.buffer_bytes, rest_bytes=self._memory.rest_bytes)
 
     def _attempt(self, number: int, directory: AttemptDirectory, sizes: Sizes) -> Ended:
@@ -212,9 +259,15 @@ class Supervisor:
             sleep=self._sleep,
         ) as worker:
             ended = worker.run()
+        self._remove_unfinished([directory])
         with writing_in(self._files.path):  # on a full disk the worker could not even say so itself
             self._record_of(ended, sizes).save(directory.record)
         return ended
+
+    def _remove_unfinished(self, attempts: Sequence[AttemptDirectory]) -> None:
+        """What workers that were killed while they wrote have left; none is alive now."""
+        for folder in [self._files.path, *(attempt.path for attempt in attempts)]:
+            remove_unfinished(folder)
 
     def _job(self, number: int, sizes: Sizes) -> Job:
         record = self._record
@@ -237,8 +290,8 @@ class Supervisor:
 
     def _cursor(self) -> tuple[int, int]:
         """The committed (epoch, position), before which nothing can be lost."""
-        state = self._store.latest_state() or {}
-        return int(state.get("epoch", 0)), int(state.get("position", -1 if not state else 0))
+        state = committed(self._store)
+        return (state.epoch, state.position) if state else (0, -1)
 
     def _record_of(self, ended: Ended, sizes: Sizes) -> AttemptRecord:
         last = ended.last
@@ -255,9 +308,10 @@ class Supervisor:
 
     def _going_on(self, attempted: Attempted, sizes: Sizes) -> str:
         cause = attempted.ending.cause or attempted.ending.verdict.value
+        fewer = " and fewer decoded ahead" if sizes.buffer_bytes < attempted.sizes.buffer_bytes else ""
         return (
             f"attempt {len(self._past)} ended ({attempted.ending.verdict.value}: {cause}); "
-            f"going on from the last checkpoint with {sizes.micro_batch_size} images at once"
+            f"going on from the last checkpoint with {sizes.micro_batch_size} images at once{fewer}"
         )
 
 
@@ -266,6 +320,12 @@ def _sizes_at_the_end(sizes: Sizes, ended: Ended) -> Sizes:
     micro = ended.last.micro_batch_size if ended.last and ended.last.micro_batch_size else sizes.micro_batch_size
     rest = max((event.rest_bytes or 0 for event in ended.events), default=0)
     return replace(sizes, micro_batch_size=min(micro, sizes.micro_batch_size), rest_bytes=rest or sizes.rest_bytes)
+
+
+def _is_early(ended: Ended) -> bool:
+    """Whether an attempt had not yet trained for as long as its start had taken, up to the end of its first step."""
+    start_seconds = next((e.seconds_to_first_step for e in ended.events if e.seconds_to_first_step is not None), None)
+    return start_seconds is None or ended.wall_seconds < 2 * start_seconds
 
 
 def _note_oom(number: int, directory: AttemptDirectory, ended: Ended, before: Sizes, after: Sizes) -> None:

@@ -279,8 +279,10 @@ UNUSUAL = {
     "seed": 7,
     "checkpoint_every": 8,
     "max_minutes": 9.0,
+    "max_bad_images": 0.5,
     "isolation": "inline",
     "audit": True,
+    "mirror_dir": "drive/b",
 }
 
 
@@ -500,6 +502,38 @@ def interrupted(stages: Stages, photos: Path, **given: Any) -> str:
     with pytest.raises(InterruptedRunError) as raised:
         train(photos, **given)
     return str(raised.value)
+
+
+def test_more_bad_images_may_be_allowed_where_a_run_goes_on(stages: Stages, photos: Path) -> None:
+    """A run that ended because of them could only be started anew, or its worker would go on with the old share."""
+    interrupted(stages, photos)
+    train(photos, max_bad_images=0.5)
+    interrupted(stages, photos, run_dir="b")
+    api.resume("b", max_bad_images=0, view=Messages())
+    interrupted(stages, photos, run_dir="c", max_bad_images=0.3)
+    api.resume("c", view=Messages())
+    records = [run["record"] for run in stages.runs]
+    assert [record.plan.max_bad_images for record in records] == [0.1, 0.5, 0.1, 0, 0.3, 0.3]
+    assert [record.options.max_bad_images for record in records] == [0.1, 0.5, 0.1, 0, 0.3, 0.3]
+    assert RunRecord.load(Path("b/run.json")) == records[3]
+
+
+def test_a_run_from_before_the_share_was_kept_goes_on(stages: Stages, photos: Path) -> None:
+    """After an update of autofit, runs that were begun before it could not be resumed."""
+    interrupted(stages, photos)
+    content = json.loads(Path("a/run.json").read_text(encoding="utf-8"))
+    del content["options"]["max_bad_images"], content["plan"]["max_bad_images"]
+    Path("a/run.json").write_text(json.dumps(content), encoding="utf-8")
+    api.resume("a", view=Messages())
+    assert stages.runs[1]["record"] == stages.runs[0]["record"]
+
+
+def test_a_share_of_bad_images_that_is_none_ends_no_run(stages: Stages, photos: Path) -> None:
+    """The nonsense would be kept in run.json, and the run be lost."""
+    interrupted(stages, photos)
+    with pytest.raises(UserError, match="max_bad_images must be a number from 0 to 1, not 2"):
+        api.resume("a", max_bad_images=2, view=Messages())
+    assert RunRecord.load(Path("a/run.json")) == stages.runs[0]["record"]
 
 
 def test_resume_goes_on_with_the_same_request(stages: Stages, photos: Path) -> None:

@@ -158,6 +158,7 @@ EVERY_FLAG = {
     "seed": ("7", 7),
     "checkpoint_every": ("50", "50"),
     "max_minutes": ("1.5", 1.5),
+    "max_bad_images": ("0.5", 0.5),
     "run_dir": ("runs/a", Path("runs/a")),
     "mirror_dir": ("/mnt/drive", Path("/mnt/drive")),
     "isolation": ("inline", "inline"),
@@ -253,6 +254,13 @@ def test_the_other_commands_reach_their_functions(calls: Calls) -> None:
     assert names_and_first == [("resume", Path("runs/a")), ("report", Path("runs/a")), ("tell", Path("x"))]
 
 
+def test_resume_is_told_how_many_bad_images_there_may_be(calls: Calls) -> None:
+    """The way out that the error names would be a flag that is accepted and not heard."""
+    assert run_command_line(["resume", "runs/a", "--max-bad-images", "0.5"]) == 0
+    assert run_command_line(["resume", "runs/a"]) == 0
+    assert [named["max_bad_images"] for _, _, named in calls.made] == [0.5, None]
+
+
 # Errors ---------------------------------------------------------------------------------------------------------------
 
 
@@ -339,7 +347,7 @@ def test_each_command_has_help_without_what_does_not_work_yet(command: str, caps
     assert run_command_line([command, "--help"]) == 0
     out = capsys.readouterr().out
     assert "Usage: autofit" in out
-    for later in ("--fine-tune-epochs", "--precision", "--mirror-dir", "--feature-cache", "--augment"):
+    for later in ("--fine-tune-epochs", "--precision", "--feature-cache", "--augment"):
         assert later not in out
 
 

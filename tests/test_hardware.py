@@ -14,7 +14,17 @@ from typing import Any
 import psutil
 import pytest
 
-from autofit.hardware import GpuProcess, Hardware, detect, fingerprint, oom_kills
+from autofit.hardware import (
+    GpuProcess,
+    Hardware,
+    MemoryLeft,
+    bytes_to_leave_at,
+    detect,
+    fingerprint,
+    memory_left_reader,
+    oom_kills,
+    usable_bytes,
+)
 
 MB = 10**6
 UNLIMITED_V1 = 9223372036854771712
@@ -56,6 +66,10 @@ class Tree:
         """Detect what this tree says."""
         return detect(proc=self.proc, cgroup_root=self.cgroup_root, nvml=nvml)
 
+    def memory_left(self) -> MemoryLeft:
+        """Read what this tree says is left."""
+        return memory_left_reader(proc=self.proc, cgroup_root=self.cgroup_root)()
+
     def oom_kills(self) -> int | None:
         """Count what this tree says."""
         return oom_kills(proc=self.proc, cgroup_root=self.cgroup_root)
@@ -81,18 +95,21 @@ def test_without_cgroups_the_host_counts(tree: Tree) -> None:
 def test_cgroup_v2(tree: Tree) -> None:
     """Else a container's limit would be missed, or file cache that the kernel drops be taken for used memory."""
     tree.belongs("0::/job")
-    stat = f"anon 1\ninactive_file {20 * MB}\nactive_file 5"
+    stat = f"anon 1\nfile_mapped {3 * MB}\ninactive_file {13 * MB}\nactive_file {10 * MB}"
     tree.group("job", memory_max=100 * MB, memory_current=50 * MB, memory_high=MB, memory_stat=stat)
     assert limits(tree.detect()) == (100 * MB, 70 * MB, "cgroup limit /job")
+    assert tree.memory_left() == MemoryLeft(70 * MB, "cgroup limit /job")
 
 
 def test_cgroup_v1(tree: Tree) -> None:
     """Else older hosts and their containers would count as having the whole host's memory."""
     tree.belongs("9:name=systemd:/x", "4:memory,hugetlb:/docker/1", "3:cpuset:/")
-    stat = f"inactive_file 1\ntotal_inactive_file {20 * MB}"
+    below = f"total_mapped_file {3 * MB}\ntotal_inactive_file {13 * MB}\ntotal_active_file {10 * MB}"
+    stat = f"inactive_file 1\nactive_file 1\nmapped_file 0\n{below}"
     files = {"memory_limit_in_bytes": 100 * MB, "memory_usage_in_bytes": 50 * MB, "memory_stat": stat}
     tree.group("memory/docker/1", **files)
     assert limits(tree.detect()) == (100 * MB, 70 * MB, "cgroup limit /docker/1")
+    assert tree.memory_left() == MemoryLeft(70 * MB, "cgroup limit /docker/1")
 
 
 def test_hybrid(tree: Tree) -> None:
@@ -140,6 +157,62 @@ def test_more_used_than_allowed_leaves_nothing(tree: Tree) -> None:
     tree.belongs("0::/job")
     tree.group("job", memory_max=100 * MB, memory_current=150 * MB)
     assert limits(tree.detect()) == (100 * MB, 0, "cgroup limit /job")
+    assert tree.memory_left() == MemoryLeft(0, "cgroup limit /job")
+
+
+def test_mapped_files_beyond_the_cache_are_no_debt(tree: Tree) -> None:
+    """Mapped shared memory is in no file cache: taken off it all the same, more would seem used than is."""
+    tree.belongs("0::/job")
+    stat = f"file_mapped {30 * MB}\ninactive_file {10 * MB}\nactive_file 0"
+    tree.group("job", memory_max=100 * MB, memory_current=50 * MB, memory_stat=stat)
+    assert tree.memory_left() == MemoryLeft(50 * MB, "cgroup limit /job")
+
+
+# what is left
+
+
+def test_the_host_has_what_is_left_without_cgroups(tree: Tree) -> None:
+    """Else the guard would have nothing to look at on a plain machine, or see no end of memory there."""
+    left = tree.memory_left()
+    assert left.of == "host memory"
+    assert left.bytes == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+
+
+def test_the_least_that_is_left_counts_and_not_the_smallest_limit(tree: Tree) -> None:
+    """Else a full slice around a small job that is half empty would be the kernel's to find."""
+    tree.belongs("4:memory:/slice/job", "0::/")
+    tree.group("memory", memory_limit_in_bytes=UNLIMITED_V1, memory_usage_in_bytes=TOTAL)
+    tree.group("memory/slice", memory_limit_in_bytes=900 * MB, memory_usage_in_bytes=880 * MB)
+    tree.group("memory/slice/job", memory_limit_in_bytes=100 * MB, memory_usage_in_bytes=50 * MB)
+    assert tree.memory_left() == MemoryLeft(20 * MB, "cgroup limit /slice")
+    assert limits(tree.detect()) == (100 * MB, 20 * MB, "cgroup limit /slice/job")
+
+
+def test_a_reader_sees_what_has_changed(tree: Tree) -> None:
+    """Else a limit that is lowered under a running training would be hit without a warning."""
+    tree.belongs("0::/job")
+    tree.group("job", memory_max="max", memory_current=50 * MB)
+    read = memory_left_reader(proc=tree.proc, cgroup_root=tree.cgroup_root)
+    assert read().of == "host memory"
+    tree.group("job", memory_max=100 * MB)
+    assert read() == MemoryLeft(50 * MB, "cgroup limit /job")
+    tree.group("job", memory_current=90 * MB)
+    assert read() == MemoryLeft(10 * MB, "cgroup limit /job")
+
+
+@pytest.mark.parametrize(
+    ("available", "expected"),
+    [(0, 64 * 2**20), (10**9, 64 * 2**20), (4 * 10**9, 2 * 10**8), (12 * 10**9, 6 * 10**8), (10**12, 10**9)],
+)
+def test_when_to_leave(available: int, expected: int) -> None:
+    """Too early makes a run slow for nothing, too late leaves no room for the commit."""
+    assert bytes_to_leave_at(available) == expected
+
+
+def test_a_worker_that_takes_all_it_may_is_not_asked_to_leave() -> None:
+    """Else a training that was planned to fill the machine would leave after every step. TensorFlow needs 660 MB."""
+    for available in (700 * 10**6, 10**9, 2 * 10**9, 10**10, 10**12):
+        assert bytes_to_leave_at(available) < available - usable_bytes(available)
 
 
 @pytest.mark.parametrize("path", ["/docker/0123/sub", "/../outside", "/", "/../job/gone"])
@@ -362,6 +435,14 @@ def test_what_a_driver_does_not_tell_is_left_out(tree: Tree, function: str) -> N
     """Else a virtual GPU that does not list its processes would not be used at all."""
     found = tree.detect(fake_nvml(**{function: fails}))
     assert (found.device, found.device_free_bytes) == ("gpu", 12_000 * MB)
+
+
+@pytest.mark.usefixtures("gpus")
+@pytest.mark.parametrize("called_with", ["", " --type=gpu-process --token=1", " -m train --key 2"])
+def test_what_another_process_was_called_with_is_left_out(tree: Tree, called_with: str) -> None:
+    """Else a report would tell the command lines of other people's processes, which some drivers give with the name."""
+    nvml = fake_nvml(SystemGetProcessName=lambda _: f"/opt/some program{called_with}")
+    assert [process.name for process in tree.detect(nvml).other_gpu_processes] == ["/opt/some program"]
 
 
 @pytest.mark.usefixtures("gpus")

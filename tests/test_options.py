@@ -43,6 +43,8 @@ DEFAULTS = {
     "isolation": "process",
     "audit": False,
     "replay": None,
+    "mirror_dir": None,
+    "max_bad_images": 0.1,
 }
 
 
@@ -102,6 +104,8 @@ def test_nothing_given_is_the_request_that_the_design_promises() -> None:
         ({"checkpoint_every": 50.0}, {"checkpoint_steps": 50}),
         ({"checkpoint_every": np.int64(7)}, {"checkpoint_steps": 7}),
         ({"max_minutes": 0.5}, {"max_minutes": 0.5}),
+        ({"max_bad_images": 0}, {"max_bad_images": 0.0}),
+        ({"max_bad_images": "1"}, {"max_bad_images": 1.0}),
         ({"isolation": "inline", "audit": True}, {"isolation": "inline", "audit": True}),
         ({"model": network}, {"backbone": None, "model": GIVEN_FUNCTION, "weights": "none", "trainable": "all"}),
         ({"model": "json:loads", "image_size": 32}, {"model": "json:loads", "image_size": (32, 32)}),
@@ -192,7 +196,7 @@ def test_the_largest_seed_fits_into_the_models_spec() -> None:
         ModelSpec.model_validate(spec.model_dump() | {"seed": door.MAX_SEED + 1})
 
 
-@pytest.mark.parametrize("name", ["dropout", "learning_rate", "max_minutes", "validation"])
+@pytest.mark.parametrize("name", ["dropout", "learning_rate", "max_minutes", "validation", "max_bad_images"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), -0.1, True, [], 10**400], ids=str)
 def test_what_is_no_usable_number_is_refused(name: str, value: Any) -> None:
     """A NaN would compare false with every bound and reach the optimizer."""
@@ -200,7 +204,8 @@ def test_what_is_no_usable_number_is_refused(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("learning_rate", 0), ("max_minutes", 0), ("dropout", "some"), ("validation", 1)]
+    ("name", "value"),
+    [("learning_rate", 0), ("max_minutes", 0), ("dropout", "some"), ("validation", 1), ("max_bad_images", 1.01)],
 )
 def test_a_number_on_the_wrong_side_of_its_bound_is_refused(name: str, value: Any) -> None:
     """A bound would include what it must exclude: no learning, no time, no training images."""
@@ -230,14 +235,13 @@ def test_a_memory_limit_that_is_no_size_is_refused(value: Any) -> None:
     [
         {"fine_tune_epochs": 1},
         {"precision": "mixed_float16"},
-        {"mirror_dir": "/mnt/drive"},
         {"feature_cache": "on"},
         {"augment": "light"},
     ],
     ids=str,
 )
 def test_an_option_of_a_later_version_is_refused_and_not_ignored(given: dict[str, Any]) -> None:
-    """A user would believe that the run was mirrored, or augmented, and find out at the end."""
+    """A user would believe that the images were augmented, and find out at the end."""
     assert refusal(**given).endswith("does not work in this version: leave it out")
 
 
@@ -247,6 +251,14 @@ def test_an_option_of_a_later_version_is_refused_and_not_ignored(given: dict[str
 def test_what_a_model_function_could_not_hear_is_refused(given: dict[str, Any]) -> None:
     """An option about the backbone would be swallowed without a word."""
     assert "model function" in refusal(model=network, **given)
+
+
+def test_a_mirror_is_kept_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is resumed from another folder would begin another mirror there."""
+    monkeypatch.chdir(tmp_path)
+    assert make_options(mirror_dir="drive/m").mirror_dir == str(tmp_path / "drive" / "m")
+    assert make_options().mirror_dir is None
+    assert refusal(mirror_dir=7).startswith("mirror_dir 7 cannot be used as a path")
 
 
 def test_a_weights_file_is_kept_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,6 +339,7 @@ def test_a_random_backbone_kept_frozen_is_refused_for_training_but_not_for_a_pro
         ({}, {"memory_limit": "3GB"}, "memory_limit None there, 3000000000 here"),
         ({}, {"checkpoint_every": "30s"}, "checkpoint_every 60.0 there, 30.0 here"),
         ({"batch_schedule": "32:16"}, {"batch_schedule": "16:32"}, "batch_schedule (32, 16) there, (16, 32) here"),
+        ({"mirror_dir": "/mnt/a"}, {"mirror_dir": "/mnt/b"}, None),
     ],
     ids=str,
 )
@@ -335,6 +348,16 @@ def test_two_requests_differ_by_the_option_that_the_user_knows(
 ) -> None:
     """The user would be told of a field that no option is called by."""
     assert difference(make_options(**there), make_options(**here)) == said
+
+
+def test_what_a_run_may_go_on_with_is_no_other_request() -> None:
+    """A run that met too many bad images could not go on with more of them allowed."""
+    assert difference(make_options(), make_options(max_bad_images=0.5)) is None
+
+
+def test_a_share_is_refused_in_the_words_of_its_option() -> None:
+    """The user would not know which of two bounds was meant, or take 10 for ten percent."""
+    assert refusal(max_bad_images=10) == "max_bad_images must be a number from 0 to 1, not 10"
 
 
 def test_a_request_survives_the_file_it_is_kept_in(tmp_path: Path) -> None:

@@ -68,10 +68,15 @@ def train(  # noqa: PLR0913 - the options are the interface
     max_minutes: Annotated[
         float | None, typer.Option("--max-minutes", help="Save and stop after so long; resumable.")
     ] = None,
+    max_bad_images: Annotated[
+        float, typer.Option("--max-bad-images", metavar="SHARE", help="End if more of the images cannot be read.")
+    ] = 0.1,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", help="Where everything is kept; runs/<time>-<backbone>.")
     ] = None,
-    mirror_dir: Annotated[Path | None, typer.Option("--mirror-dir", hidden=True)] = None,
+    mirror_dir: Annotated[
+        Path | None, typer.Option("--mirror-dir", help="A folder on a mounted drive: a copy to resume from.")
+    ] = None,
     isolation: Isolation = "process",
     audit: Annotated[bool, typer.Option("--audit", help="Write the ledger of all updates.")] = False,
     replay: Annotated[
@@ -110,6 +115,7 @@ def train(  # noqa: PLR0913 - the options are the interface
             seed=seed,
             checkpoint_every=checkpoint_every,
             max_minutes=max_minutes,
+            max_bad_images=max_bad_images,
             run_dir=run_dir,
             mirror_dir=mirror_dir,
             isolation=isolation,
@@ -120,13 +126,20 @@ def train(  # noqa: PLR0913 - the options are the interface
     _show(result, json)
 
 
-def resume(run_dir: RunDir, *, json: Json = None) -> None:
+def resume(
+    run_dir: RunDir,
+    *,
+    max_bad_images: Annotated[
+        float | None, typer.Option("--max-bad-images", metavar="SHARE", help="From now on; as it was, by default.")
+    ] = None,
+    json: Json = None,
+) -> None:
     """Go on with a run that was interrupted, killed or failed."""
     require_writable(json)
     from autofit import api  # noqa: PLC0415
 
     with progress() as view:
-        result = api.resume(run_dir, view=view)
+        result = api.resume(run_dir, max_bad_images=max_bad_images, view=view)
     _show(result, json)
 
 

@@ -23,13 +23,17 @@ class ModelSource(Record):
     learning_rate: float
 
 
+MOST_THREADS = 1024
+"""More cores than any machine's; what a stranger's `run.json` says is held against it."""
+
+
 class TrainingPlan(Record):
     """The sizes and settings that a run was started with: the same wherever it is resumed."""
 
-    epochs: int
-    first_batch_size: int
-    last_batch_size: int
-    micro_batch_size: int
+    epochs: int = Field(ge=1)
+    first_batch_size: int = Field(ge=1)
+    last_batch_size: int = Field(ge=1)
+    micro_batch_size: int = Field(ge=1)
     seed: int
     class_weight: Literal["none", "balanced"]
     early_stopping: int | None
@@ -37,7 +41,8 @@ class TrainingPlan(Record):
     checkpoint_steps: int | None
     audit: bool
     replay: str | None
-    threads: int
+    threads: int = Field(ge=1, le=MOST_THREADS)
+    max_bad_images: float = 0.1
 
     @property
     def schedule(self) -> BatchSchedule:

@@ -17,7 +17,7 @@ from autofit.process.messages import Phase, Trial, Verdict
 from autofit.run_directory import AttemptDirectory
 from autofit.worker import environment
 from autofit.worker.control import Requests
-from autofit.worker.endings import LeaveError, OutOfDeviceMemoryError, TornUpdateError
+from autofit.worker.endings import LeaveError, OutOfDeviceMemoryError, ShortOfMemoryError, TornUpdateError
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.memory import resident_bytes
 
@@ -72,12 +72,16 @@ def _work(
     if isinstance(job.work, TrialsJob):
         _try_sizes(job, attempt, heartbeat, requests, load_payload)
         return None
-    _limit_allocator(job, heartbeat)
     if isinstance(job.work, PredictJob):
+        _limit_allocator(job, heartbeat)
         from autofit.worker.predict import predict  # noqa: PLC0415 - Keras only after the environment is set
 
         predict(job, job.work, attempt, heartbeat)
         return None
+    try:
+        _limit_allocator(job, heartbeat)
+    except ShortOfMemoryError as error:  # the next attempt asks for less, or finds more
+        raise LeaveError("yielded", error.cause) from error
     session, payload = _open_session(job, heartbeat, load_payload)
     return _train(job, job.work, session, heartbeat, requests, payload)
 

@@ -6,8 +6,10 @@ import queue
 import time
 from typing import Literal
 
+from autofit.hardware import MemoryLeft
 from autofit.process.job import Event
 from autofit.process.messages import MemoryBudget
+from autofit.sizes import format_size
 from autofit.worker.control import Requests
 from autofit.worker.endings import LeaveError
 from autofit.worker.heartbeat import Heartbeat
@@ -17,7 +19,7 @@ Why = tuple[Literal["interrupted", "yielded"], str]
 
 
 class Departure:
-    """Knows whether to leave: asked to, out of time, or over the memory limit outside the allocator."""
+    """Knows whether to leave: asked to, out of time, over the memory limit, or before the host's memory runs out."""
 
     def __init__(
         self, requests: Requests, heartbeat: Heartbeat, memory: MemoryBudget, device: str, stop_at: float | None
@@ -28,11 +30,13 @@ class Departure:
         self._device = device
         self._stop_at = stop_at
         self._why: Why | None = None
+        self._last_left: MemoryLeft | None = None
+        self._taken = (0, 0)
 
     def is_asked(self) -> bool:
         """Whether there is a reason to leave now."""
         if self._why is None:
-            self._why = self._asked() or self._out_of_time() or self._over_the_limit()
+            self._why = self._asked() or self._out_of_time() or self._over_the_limit() or self._running_short()
         return self._why is not None
 
     def leave(self) -> None:
@@ -71,3 +75,18 @@ class Departure:
             return None
         self.measure_rest()
         return "yielded", "the process grew over memory_limit outside the allocator"
+
+    def _running_short(self) -> Why | None:
+        """Before the kernel kills what was not committed. The rest is not measured: what has grown is gone with us."""
+        left = self._heartbeat.memory_left()
+        if left is None or left.bytes - self._growth_bytes(left) >= self._heartbeat.leave_at_bytes:
+            return None
+        return "yielded", f"the machine has {format_size(left.bytes)} of memory left ({left.of})"
+
+    def _growth_bytes(self, left: MemoryLeft) -> int:
+        """What the next step will take, as far as each of the last two did: one alone may have been a first time."""
+        if left is not self._last_left:  # a new look
+            taken = self._last_left.bytes - left.bytes if self._last_left else 0
+            self._taken = (self._taken[1], max(taken, 0))
+            self._last_left = left
+        return min(self._taken)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from autofit.errors import UserError
+
 
 class LeaveError(Exception):
     """The attempt ends here on purpose: everything applied is committed."""
@@ -19,3 +21,11 @@ class OutOfDeviceMemoryError(Exception):
 
 class TornUpdateError(Exception):
     """Memory ran out inside the update itself: the weights in this process can no longer be trusted."""
+
+
+class ShortOfMemoryError(UserError):
+    """The host has too little left for a worker to begin. `cause` says so without what to do."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"{cause}: free memory")
+        self.cause = cause

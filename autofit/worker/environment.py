@@ -10,6 +10,7 @@ from autofit import hardware
 from autofit.errors import UserError
 from autofit.process.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget
 from autofit.sizes import format_size
+from autofit.worker.endings import ShortOfMemoryError
 from autofit.worker.memory import CPU, GPU, make_one_region, resident_bytes
 
 AFTER_IMPORT_BYTES = {"head": 250 * 10**6, "all": 450 * 10**6}
@@ -75,6 +76,7 @@ def limit_allocator(memory: MemoryBudget, trains: str) -> int:
 
     Raises:
         UserError: the limit is under what the process itself needs.
+        ShortOfMemoryError: where no limit was given, what the host has left is.
     """
     import keras  # noqa: PLC0415 - imported here, so that its size is part of what is measured
     import tensorflow as tf  # noqa: PLC0415
@@ -91,21 +93,33 @@ def limit_allocator(memory: MemoryBudget, trains: str) -> int:
 def _limit_cpu(memory: MemoryBudget, trains: str) -> int:
     now = resident_bytes()
     rest = max(memory.rest_bytes, now) if memory.rest_bytes else now + AFTER_IMPORT_BYTES[trains]
-    limit = memory.limit_bytes
-    if not memory.is_given:  # what the machine had when it was looked at may be gone by now
-        limit = min(limit, now + hardware.usable_bytes(hardware.detect().host_available_bytes))
-    allocator = limit - rest - memory.buffer_bytes
-    if allocator < LEAST_ALLOCATOR_BYTES:
-        least = format_size(rest + memory.buffer_bytes + LEAST_ALLOCATOR_BYTES)
+    least = rest + memory.buffer_bytes + LEAST_ALLOCATOR_BYTES
+    limit = memory.limit_bytes if memory.is_given else _host_limit(memory.limit_bytes, now, least)
+    if limit < least:
         raise UserError(
-            f"memory_limit {format_size(limit)} is under what the bare process needs "
-            f"({format_size(rest)} for TensorFlow, {format_size(memory.buffer_bytes)} for images): give over {least}"
+            f"memory_limit {format_size(limit)} is under what the bare process needs ({format_size(rest)} for "
+            f"TensorFlow, {format_size(memory.buffer_bytes)} for images): give over {format_size(least)}"
         )
+    allocator = limit - rest - memory.buffer_bytes
     os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "true"
     megabytes = allocator // 2**20
     os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"] = str(megabytes)
     make_one_region(megabytes - REGION_OF_THE_CONTEXT_MB)
     return allocator
+
+
+def _host_limit(planned: int, now: int, least: int) -> int:
+    """The limit where none was given, in bytes: what the host had when it was looked at may be gone by now.
+
+    Raises:
+        ShortOfMemoryError: it is less than the least.
+    """
+    left = hardware.memory_left_reader()()
+    limit = min(planned, now + hardware.usable_bytes(left.bytes))
+    if limit < least:
+        has, needs = format_size(max(limit - now, 0)), format_size(least - now)
+        raise ShortOfMemoryError(f"the machine has {has} of memory left ({left.of}) for a worker that needs {needs}")
+    return limit
 
 
 def _limit_gpu(tf: object, memory: MemoryBudget) -> int:

@@ -12,12 +12,14 @@ from typing import Any, Self
 
 import psutil
 
+from autofit.hardware import MemoryLeft, bytes_to_leave_at, memory_left_reader
 from autofit.process.job import Event
 from autofit.process.messages import MemorySample, Phase, Progress
 from autofit.run_directory import AttemptDirectory
 from autofit.worker.memory import children_bytes
 
 LINE_EVERY_SECONDS = 0.25
+FRESH_SECONDS = 0.1
 SAMPLE_BYTES = 96
 CHILDREN_EVERY_SAMPLES = 20
 """To find children, all processes of the machine are looked at: too much for every sample."""
@@ -29,9 +31,13 @@ class Heartbeat:
     The work only sets the latest state. A line is written when there is news: a worker that hangs writes none. The
     sample of memory in use is overwritten all the time: a worker that dies suddenly, while it waits in the allocator,
     leaves it behind. Nothing stops the beats, not even a full disk: silence would be taken for a hang.
+
+    Attributes:
+        host_bytes: resident memory of this process and its children.
+        leave_at_bytes: with how little left it is time to leave, as it follows from what there was at the start.
     """
 
-    def __init__(self, attempt: AttemptDirectory) -> None:
+    def __init__(self, attempt: AttemptDirectory, read_memory_left: Callable[[], MemoryLeft] | None = None) -> None:
         self._progress = attempt.progress.open("ab")
         self._events = attempt.events.open("ab")
         self._state: dict[str, Any] = {"phase": Phase.START}
@@ -44,6 +50,9 @@ class Heartbeat:
         self._closing = threading.Event()
         self.device_bytes: Callable[[], int] = lambda: 0
         self.host_bytes = 0
+        self._read_memory_left = read_memory_left or memory_left_reader()
+        at_start = self._look_at_memory_left()
+        self.leave_at_bytes = bytes_to_leave_at(at_start.bytes if at_start else 0)
         self._news.set()
         self._thread = threading.Thread(target=self._write_lines, name="autofit-heartbeat", daemon=True)
         self._thread.start()
@@ -77,6 +86,14 @@ class Heartbeat:
         """The micro-batch size last said."""
         return int(self._state.get("micro_batch_size", 0))
 
+    def memory_left(self) -> MemoryLeft | None:
+        """What the host has left, and where: as the heartbeat saw it a moment ago, or as it is. None: that is not told.
+
+        A look takes 0.1 to 0.4 ms. After a long step, an older one would not show what that step has taken.
+        """
+        is_fresh = time.monotonic() - self._looked_at < FRESH_SECONDS
+        return self._memory_left if is_fresh else self._look_at_memory_left()
+
     def event(self, event: Event) -> None:
         """Write down what must not be lost, at once.
 
@@ -90,6 +107,7 @@ class Heartbeat:
         closing = False
         while not closing:
             closing = self._closing.is_set()
+            self._look_at_memory_left()
             with contextlib.suppress(Exception):  # a full disk, or a device that gives no figure just now
                 self._take_sample()
             if self._news.is_set():
@@ -102,6 +120,13 @@ class Heartbeat:
         with contextlib.suppress(OSError):
             self._progress.write(line.model_dump_json().encode() + b"\n")
             self._progress.flush()
+
+    def _look_at_memory_left(self) -> MemoryLeft | None:
+        left = None
+        with contextlib.suppress(Exception):  # whatever a system without these figures raises: then nobody guards
+            left = self._read_memory_left()
+        self._memory_left, self._looked_at = left, time.monotonic()
+        return left
 
     def _take_sample(self) -> None:
         if self._samples % CHILDREN_EVERY_SAMPLES == 0:

@@ -11,13 +11,14 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 
 from autofit.checkpoints import Checkpoint, CheckpointStore
 from autofit.dataset import ImageIndex
+from autofit.errors import UserError
 from autofit.process.job import Event, Job, TrainJob
 from autofit.process.launch import Payload
 from autofit.process.messages import EpochEnd, OomEvent, Phase, QuarantinedImage
@@ -29,6 +30,7 @@ from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.ledger import Ledger, read_micro_batch_sizes
 from autofit.worker.loader import BatchLoader, LoadedBatch, epoch_order
 from autofit.worker.microbatch import MicroBatcher, Shrink
+from autofit.worker.quarantine import Quarantine
 from autofit.worker.session import Session
 from autofit.worker.state import Standing, TrainState, set_states, states_of
 from autofit.worker.steps import tensors_of
@@ -79,7 +81,7 @@ class TrainingLoop:
         self._seen_first_step = False
         self._last_commit = time.monotonic()
         self._steps_since_commit = 0
-        self._quarantined: set[int] = set()
+        self._quarantine = Quarantine(len(self._index.paths), work.plan.max_bad_images)
         self._images_per_second = 0.0
 
     def run(self) -> str:
@@ -137,7 +139,7 @@ class TrainingLoop:
         batches = loader.batches(order[start:stop] for start, stop in bounds)
         try:
             for (_, stop), batch in zip(bounds, batches, strict=True):
-                self._quarantine(batch)
+                self._set_aside(batch)
                 if len(batch.samples):
                     logs = self._train_batch(batch, steps)
                 self._standing = self._standing.moved(
@@ -145,11 +147,13 @@ class TrainingLoop:
                     step=self._standing.step + bool(len(batch.samples)),
                     stopped=bool(self._session.built.model.stop_training),
                 )
-                self._between_steps()
+                self._between_steps(trained=len(batch.samples) > 0)
                 if self._standing.stopped:
                     break
         finally:
             batches.close()
+        if self._standing.step == 0 and not self._standing.stopped:
+            self._give_up(self._quarantine.nothing_left("training"))
         return logs
 
     def _train_batch(self, batch: LoadedBatch, steps: int) -> dict[str, float]:
@@ -186,8 +190,10 @@ class TrainingLoop:
         trained = tensors_of(self._session.evaluate_step.variables)
         values = self._session.fresh_metric_values()
         self._session.results_of(trained)  # a checkpoint from inside the validation holds the training's metrics
+        seen = 0
         for step, batch in enumerate(self._validation_batches(loader)):
-            self._quarantine(batch)
+            self._set_aside(batch)
+            seen += len(batch.samples)
             if len(batch.samples):
                 self._callbacks.on_test_batch_begin(step)
                 labels = self._labels[batch.samples]
@@ -195,6 +201,8 @@ class TrainingLoop:
                 self._callbacks.on_test_batch_end(step)
             self._say()
             self._depart_if_asked()
+        if not seen:  # a loss of nothing is 0, and no epoch would ever be better
+            self._give_up(self._quarantine.nothing_left("validation"))
         results = self._session.results_of(values)
         self._callbacks.on_test_end(results)
         return results
@@ -230,9 +238,10 @@ class TrainingLoop:
 
     # Between steps ------------------------------------------------------------------------------------------------
 
-    def _between_steps(self) -> None:
+    def _between_steps(self, *, trained: bool) -> None:
         self._steps_since_commit += 1
-        if not self._seen_first_step:
+        self._say()  # also of a batch in which nothing was readable: silence would be taken for a hang
+        if trained and not self._seen_first_step:
             self._seen_first_step = True
             self._heartbeat.event(Event(seconds_to_first_step=time.time() - self._work.launched_at))
             self._departure.measure_rest()
@@ -327,12 +336,25 @@ class TrainingLoop:
                 Event(result_changed=True, message=f"the result changes: {self._session.micro_decides}")
             )
 
-    def _quarantine(self, batch: LoadedBatch) -> None:
+    def _set_aside(self, batch: LoadedBatch) -> None:
+        """Name what could not be read.
+
+        Raises:
+            UserError: it is more than the run may have; what was trained is committed.
+        """
         for sample, reason in batch.skipped:
-            if sample not in self._quarantined:
-                self._quarantined.add(sample)
+            if self._quarantine.add(sample, self._index.paths[sample], reason):
                 entry = QuarantinedImage(path=self._index.path(sample), reason=reason)
                 self._heartbeat.event(Event(quarantined=entry))
+        if batch.skipped and self._quarantine.is_too_full():
+            self._give_up(self._quarantine.complaint())
+
+    def _give_up(self, why: str) -> NoReturn:
+        """End here for a reason that the user can put right: an epoch that has trained nothing begins anew then."""
+        if self._standing.step == 0 and not self._standing.stopped:
+            self._standing = self._standing.moved(position=0)
+        self._commit()
+        raise UserError(why)
 
     # The end ------------------------------------------------------------------------------------------------------
 

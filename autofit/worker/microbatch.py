@@ -5,6 +5,8 @@ Nothing in here touches weights. What is repeated must be free of side effects u
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +29,12 @@ class Blame(StrEnum):
     OTHER = "other"
 
 
+# Errors of the class of an out-of-memory that are about something else: TensorFlow turns these system errors into it as
+# well (tsl, errors.cc, `ErrnoToCode`), and puts their words at the end of what it says of a file.
+NO_MEMORY = tuple(
+    f"; {os.strerror(code)}"
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EMLINK, errno.ENOBUFS, errno.ENODATA)
+)
 # Errors of other classes that mean that the device's memory ran out, with where they come from.
 CERTAIN = (
     "CUDA_ERROR_OUT_OF_MEMORY",  # CUDA driver: cuMemAlloc and cuModuleLoad
@@ -47,11 +55,11 @@ AMBIGUOUS = (
 
 def blame(error: BaseException) -> Blame:
     """Tell an out-of-memory on the device from other errors: by class, by message only among TensorFlow's own."""
-    if isinstance(error, tf.errors.ResourceExhaustedError):
-        return Blame.MEMORY
     if not isinstance(error, tf.errors.OpError):
         return Blame.OTHER
     text = str(error)
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return Blame.OTHER if any(words in text for words in NO_MEMORY) else Blame.MEMORY
     if any(words in text for words in CERTAIN):
         return Blame.MEMORY
     return Blame.PERHAPS if any(words in text for words in AMBIGUOUS) else Blame.OTHER

@@ -1,7 +1,9 @@
-"""Saves checkpoints until it is killed or the disk is full; started by `test_checkpoints.py`.
+"""Saves checkpoints until it is killed or the disk is full; started by `faults/test_checkpoints.py`.
 
 saver.py forks FOLDER           for each line on stdin: fork a process that saves in a loop, print its process id,
                                 wait for its end, print "ended"
+saver.py once FOLDER CURSOR     save once, and say "saved" or what the error says. The save begins after the only call
+                                of chdir, and this process says it by one of writev: no fault is injected into these
 saver.py overflow FOLDER LIMIT  save a small checkpoint, then one that does not fit; print what came of it as JSON.
                                 LIMIT is the largest file in bytes that may be written; 0 leaves that to the disk
 """
@@ -13,6 +15,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +25,14 @@ from autofit.errors import StorageError
 
 
 def contents(cursor: int) -> dict[str, dict[str, np.ndarray]]:
-    """Arrays that all say which save they belong to."""
-    return {group: {"a": np.full(4000, cursor), "b/c": np.array(cursor)} for group in ("model", "optimizer")}
+    """Arrays that all say which save they belong to, but for a group that never changes."""
+    groups = {group: {"a": np.full(4000, cursor), "b/c": np.array(cursor)} for group in ("model", "optimizer")}
+    return groups | {"best": {"a": np.arange(4000)}}
+
+
+def save(store: CheckpointStore, cursor: int) -> None:
+    """Save what belongs to a cursor."""
+    store.save(contents(cursor), {"cursor": cursor}, unchanged=["best"])
 
 
 def save_for_ever(folder: Path) -> None:
@@ -32,7 +41,20 @@ def save_for_ever(folder: Path) -> None:
     cursor = int((store.latest_state() or {"cursor": 0})["cursor"])
     while True:
         cursor += 1
-        store.save(contents(cursor), {"cursor": cursor})
+        save(store, cursor)
+
+
+def save_once(folder: Path, cursor: int) -> None:
+    with tempfile.TemporaryDirectory() as elsewhere:  # what is imported late is imported here
+        save(CheckpointStore(Path(elsewhere)), cursor)
+    os.chdir("/")
+    try:
+        save(CheckpointStore(folder), cursor)
+        said = "saved"
+    except StorageError as error:
+        said = str(error)
+    os.writev(1, [said.encode()])
+    os._exit(0)
 
 
 def fork_savers(folder: Path) -> None:
@@ -47,7 +69,7 @@ def fork_savers(folder: Path) -> None:
 
 def overflow(folder: Path, limit_bytes: int) -> None:
     store = CheckpointStore(folder)
-    store.save(contents(1), {"cursor": 1})
+    save(store, 1)
     if limit_bytes:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
@@ -67,5 +89,7 @@ def overflow(folder: Path, limit_bytes: int) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "forks":
         fork_savers(Path(sys.argv[2]))
+    elif sys.argv[1] == "once":
+        save_once(Path(sys.argv[2]), int(sys.argv[3]))
     else:
         overflow(Path(sys.argv[2]), int(sys.argv[3]))

@@ -1,6 +1,8 @@
 """A run whose worker is `stub_worker.py`: built here for tests, and supervised here in a process that may be killed.
 
-stub_parent.py RUN_DIR ENDS
+stub_parent.py RUN_DIR ENDS [DATA_ROOT PLAN]
+
+DATA_ROOT may hold the images that the worker loads, and PLAN says in JSON what differs from `run_record`'s plan.
 
 Prints a line for each thing that a person would be shown, and last, as JSON, what the supervisor returned.
 """
@@ -17,7 +19,7 @@ from typing import Any
 from autofit.options import make_options
 from autofit.plan import DataRecord, RunRecord
 from autofit.process.job import TrainingPlan
-from autofit.process.launch import ProcessLauncher
+from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.process.messages import EpochEnd, MemoryBudget, Progress
 from autofit.run_directory import RunDirectory, RunLock
 from autofit.supervisor import Supervisor
@@ -46,9 +48,9 @@ class PrintedView:
         print(text, end="", flush=True)
 
 
-def run_record() -> RunRecord:
-    """A request of 24 images in two epochs of six updates."""
-    plan = TrainingPlan(
+def run_record(data_root: str = "/", **changes: Any) -> RunRecord:
+    """A request of 24 images in two epochs of six updates, or a plan that differs from that."""
+    usual = TrainingPlan(
         epochs=EPOCHS,
         first_batch_size=BATCH_SIZE,
         last_batch_size=BATCH_SIZE,
@@ -62,27 +64,34 @@ def run_record() -> RunRecord:
         replay=None,
         threads=2,
     )
+    plan = usual.model_copy(update=changes)
     data = DataRecord(
-        root="/", class_names=["a", "b"], train_count=IMAGES, validation_count=0, skipped_files=0, fingerprint=""
+        root=data_root, class_names=["a", "b"], train_count=IMAGES, validation_count=0, skipped_files=0, fingerprint=""
     )
     options = make_options(weights="none")
     return RunRecord(options=options, has_callbacks=False, data=data, plan=plan, started=time.time())
 
 
-def supervisor(files: RunDirectory, ends: str, **given: Any) -> Supervisor:
-    """A supervisor of that run, whose attempts end as chosen (see `stub_worker.py`)."""
+def worker_command(ends: str) -> list[str]:
+    """What starts a worker whose attempts end as chosen (see `stub_worker.py`)."""
+    return [sys.executable, "-P", str(STUB_WORKER), ends]
+
+
+def supervisor(
+    files: RunDirectory, ends: str, *, record: RunRecord | None = None, launcher: Launcher | None = None, **given: Any
+) -> Supervisor:
+    """A supervisor of that run, or of another."""
     memory = MemoryBudget(device="cpu", limit_bytes=10**12, is_given=True, buffer_bytes=2**20)
-    launcher = ProcessLauncher([sys.executable, "-P", str(STUB_WORKER), ends])
-    return Supervisor(files, run_record(), memory, launcher, **given)
+    return Supervisor(files, record or run_record(), memory, launcher or ProcessLauncher(worker_command(ends)), **given)
 
 
-def main(run_dir: str, ends: str) -> None:
+def main(run_dir: str, ends: str, data_root: str = "/", plan: str = "{}") -> None:
     """Supervise under the lock; Ctrl-C is the supervisor's."""
-    files = RunDirectory(Path(run_dir))
+    files, record = RunDirectory(Path(run_dir)), run_record(data_root, **json.loads(plan))
     error: BaseException | None = None
     with RunLock(files).acquire(5) as lock:
         try:
-            error = supervisor(files, ends, view=PrintedView(), lock_fd=lock.fileno()).run()
+            error = supervisor(files, ends, record=record, view=PrintedView(), lock_fd=lock.fileno()).run()
         except KeyboardInterrupt as stopped:
             error = stopped
     with contextlib.suppress(BrokenPipeError):

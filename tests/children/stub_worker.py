@@ -3,18 +3,19 @@
 stub_worker.py ENDS ATTEMPT_DIR
 
 ENDS says how each attempt ends, separated by commas, the last one again and again: `complete`, or `WAY@UPDATES`: in
-that way, after so many updates of the attempt. Its checkpoints, heartbeat, ledger and control pipe are the real ones.
+that way, after so many updates of the attempt. Its checkpoints, heartbeat, ledger and control pipe are the real ones,
+and so are its order, its batches and, where there are images `0.png` to `23.png`, its loader.
 """
 
 from __future__ import annotations
 
 import os
 import queue
-import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,18 @@ from autofit.process.job import Event, Job, Outcome, TrainJob
 from autofit.process.launch import CONTROL_FD
 from autofit.process.messages import Phase, Verdict
 from autofit.run_directory import AttemptDirectory, RunDirectory
+from autofit.schedule import batch_bounds
 from autofit.worker.control import Requests, read_requests
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.ledger import Ledger
+from autofit.worker.loader import BatchLoader, LoadedBatch, epoch_order
 
 IMAGES = 24
+ALLOCATOR_BYTES, NEARLY_FULL_BYTES = 10**9, 900_000_001
 
 
 class StubTraining:
-    """Sums up the images of each batch, in an order that belongs to the epoch, and commits every second update."""
+    """Makes a number of all the images so far, in an order that belongs to the epoch, and commits as the plan says."""
 
     def __init__(self, job: Job, work: TrainJob, attempt: AttemptDirectory, heartbeat: Heartbeat, end: str) -> None:
         self.job, self.work, self.attempt, self.heartbeat = job, work, attempt, heartbeat
@@ -46,41 +50,55 @@ class StubTraining:
         self.weights = int(found.groups["model"]["w"]) if found else 0
         self.ledger = Ledger(files.audit, self.state["ledger_bytes"])
         self.updates = 0
+        self.ahead: Iterator[LoadedBatch] | None = None
 
     def run(self, requests: Requests) -> Outcome | None:
         """Train to the end, or to what was chosen; None where nothing is to be said about it."""
         heartbeat, plan = self.heartbeat, self.work.plan
         heartbeat.phase(Phase.TRAIN, micro_batch_size=self.work.micro_batch_size)
-        heartbeat.event(Event(allocator_bytes=10**9))
+        heartbeat.event(Event(allocator_bytes=ALLOCATOR_BYTES))
         while self.state["epoch"] < plan.epochs:
             if self.updates == self.end_at:
                 return self.end(requests)
             if self.is_asked(requests):
                 self.commit()
                 return Outcome(verdict=Verdict.INTERRUPTED, cause="asked to stop")
-            self.update(plan.first_batch_size)
+            self.update(plan.schedule.batch_size(self.state["epoch"]))
         self.commit()
         return Outcome(verdict=Verdict.COMPLETED, weights_sha256=f"{self.weights:064x}")
+
+    def batches(self, size: int) -> Iterator[LoadedBatch]:
+        """The batches that the epoch still has."""
+        order = epoch_order(IMAGES, self.work.plan.seed, self.state["epoch"])
+        groups = [order[start:stop] for start, stop in batch_bounds(IMAGES, size, self.state["position"])]
+        root = Path(self.work.data_root)
+        if not (root / "0.png").exists():
+            return (LoadedBatch(group.astype(np.uint8), group, ()) for group in groups)
+        paths = [str(root / f"{number}.png") for number in range(IMAGES)]
+        buffer_bytes = self.job.memory.buffer_bytes
+        return BatchLoader(paths, (8, 8), threads=self.work.plan.threads, buffer_bytes=buffer_bytes).batches(groups)
 
     def update(self, size: int) -> None:
         """Take the next batch of the epoch."""
         epoch, position = self.state["epoch"], self.state["position"]
-        order = random.Random(epoch).sample(range(IMAGES), IMAGES)
-        samples = order[position : position + size]
-        self.weights = (self.weights * 31 + sum(samples) * position) % 2**31
+        self.ahead = self.ahead or self.batches(size)
+        batch = next(self.ahead)
+        seen = batch.images.sum(axis=tuple(range(1, batch.images.ndim)), dtype=np.int64)  # a number an image
+        self.weights = (self.weights * 31 + int(seen @ np.arange(1, len(seen) + 1)) * (position + 1)) % 2**31
         self.updates += 1
         self.ledger.write(
             attempt=self.job.attempt,
             epoch=epoch,
             step=position // size,
             micro_batch_size=self.work.micro_batch_size,
-            samples=samples,
-            skipped=[],
+            samples=batch.samples.tolist(),
+            skipped=[sample for sample, _ in batch.skipped],
         )
         ended = position + size >= IMAGES
+        self.ahead = None if ended else self.ahead
         self.state |= {"epoch": epoch + 1, "position": 0} if ended else {"position": position + size}
         self.heartbeat.beat(epoch=epoch, step=position // size + 1, steps=IMAGES // size)
-        if self.updates % 2 == 0:
+        if self.updates % (self.work.plan.checkpoint_steps or 2) == 0:
             self.commit()
 
     def commit(self) -> None:
@@ -126,6 +144,17 @@ class StubTraining:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.way in {"hang", "stubborn"}:
             time.sleep(60)
+        if self.way == "bad_alloc":
+            os.write(2, b"terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\n")
+            os.abort()
+        if self.way == "full":  # past its limit, TensorFlow's allocator may end in a segmentation fault
+            self.heartbeat.device_bytes = lambda: NEARLY_FULL_BYTES
+            while str(NEARLY_FULL_BYTES) not in self.attempt.memory.read_text():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if self.way == "cut_off":
+            self.attempt.outcome.with_name(".outcome.json.abc_de12").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.way == "damaged":
             self.attempt.outcome.write_text('{"schema": "autofit/outcome/1", "verdict": "compl')
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from autofit.hardware import MemoryLeft
 from autofit.process.job import Event
 from autofit.process.messages import MemorySample, Phase, Progress
 from autofit.process.watch import Tail
 from autofit.run_directory import AttemptDirectory
-from autofit.worker.heartbeat import Heartbeat
+from autofit.worker.heartbeat import FRESH_SECONDS, Heartbeat
 from autofit.worker.memory import resident_bytes
 
 
@@ -113,3 +114,25 @@ def test_what_was_said_can_be_asked(attempt: AttemptDirectory) -> None:
         heartbeat.phase(Phase.SAVE, epoch=1, step=2, micro_batch_size=3)
         assert (heartbeat.epoch, heartbeat.step, heartbeat.micro_batch_size) == (1, 2, 3)
         assert [*phases, heartbeat.current_phase] == [Phase.START, Phase.SAVE]
+
+
+def test_what_is_left_is_never_old(attempt: AttemptDirectory) -> None:
+    """What a step has just taken would not be seen, and after the next one it is too late."""
+    looks: list[MemoryLeft] = []
+
+    def look() -> MemoryLeft:
+        looks.append(MemoryLeft(len(looks), "host memory"))
+        return looks[-1]
+
+    with Heartbeat(attempt, look) as heartbeat:
+        time.sleep(1.5 * FRESH_SECONDS)
+        seen = len(looks)
+        assert heartbeat.memory_left() in looks[seen:]
+        assert heartbeat.memory_left() is heartbeat.memory_left()  # not looked at for every step
+
+
+def test_what_is_left_at_the_start_says_when_to_leave(attempt: AttemptDirectory) -> None:
+    """Measured once TensorFlow is there, it would follow from what the worker itself has taken."""
+    for available, expected in ((0, 64 * 2**20), (4 * 10**9, 2 * 10**8)):
+        with Heartbeat(attempt, lambda left=available: MemoryLeft(left, "")) as heartbeat:  # type: ignore[misc]
+            assert heartbeat.leave_at_bytes == expected

@@ -147,6 +147,12 @@ CERTAIN_END = {
         ),
         [("device_oom", "chosen to be device_oom", size) for size in (4, 2, 1, 1)],
     ),
+    "looks like memory, down to one image": (
+        "full@0",
+        TrainingFailedError,
+        ("the worker crashed with a single image as well (SIGSEGV close to the allocator's limit): this is not memory"),
+        [("device_oom", "SIGSEGV close to the allocator's limit", size) for size in (4, 2, 1)],
+    ),
 }
 
 
@@ -183,6 +189,20 @@ def test_running_out_is_got_over_and_written_down(
         "attempt 1 ended (device_oom: chosen to be device_oom); going on from the last checkpoint with 2 images at once"
     )
     assert words in shown
+
+
+def test_memory_that_ends_the_process_is_told_from_other_crashes(files: RunDirectory, run: Run) -> None:
+    """Native code does not say what it died of: a crash would shrink the batch, or memory be tried again as it was."""
+    assert run("bad_alloc@3,full@3,SIGABRT@3,SIGSEGV@3,complete") is None
+    assert ended(files) == [
+        ("host_oom", "SIGABRT: std::bad_alloc, the host's memory ran out", 4),
+        ("device_oom", "SIGSEGV close to the allocator's limit", 2),
+        ("crashed", "SIGABRT", 1),
+        ("crashed", "SIGSEGV", 1),
+        ("completed", "", 1),
+    ]
+    assert [job.memory.buffer_bytes for job in jobs(files)] == [2**20, *[2**19] * 4]
+    assert_every_image_once_an_epoch(files)
 
 
 def test_a_resumed_run_keeps_the_size_it_had_come_down_to(files: RunDirectory, run: Run) -> None:
@@ -319,6 +339,18 @@ def test_no_attempt_leaves_a_temporary_file_or_an_open_one(files: RunDirectory, 
     assert [path.name for path in files.path.rglob(".*")] == []
     with pytest.raises(ChildProcessError):  # no child, and so no zombie
         os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize("ends", ["complete", "cut_off@3,complete"])
+def test_what_killed_writers_have_left_is_removed(files: RunDirectory, run: Run, ends: str) -> None:
+    """A worker killed while it writes its outcome, or a parent its record, would leave a file for good."""
+    (files.path / "attempts/0001").mkdir(parents=True)
+    ours = {".history.csv.0a1b2c_3", "attempts/0001/.outcome.json.abcdefgh", "attempts/0001/.attempt.json.abcdefgh"}
+    others = {".lock", ".model.part.keras", ".notes.json.md", "attempts/0001/.outcome.json"}
+    for name in ours | others:
+        (files.path / name).touch()
+    assert run(ends) is None
+    assert {str(path.relative_to(files.path)) for path in files.path.rglob(".*")} == others
 
 
 def open_files() -> list[str]:

@@ -18,7 +18,13 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from autofit.worker import decode
-from autofit.worker.decode import MAX_PIXELS, UnreadableImageError, decode_image, decode_into
+from autofit.worker.decode import (
+    MAX_PIXELS,
+    MAX_SCANNED_PIXELS,
+    UnreadableImageError,
+    decode_image,
+    decode_into,
+)
 
 WHITE = (255, 255, 255)
 HALF_RED = (255, 127, 127)  # red of alpha 128 over white
@@ -289,6 +295,87 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path, data: byt
     """A file of a few bytes would take gigabytes, and the run would end for lack of memory."""
     with pytest.raises(UnreadableImageError, match="pixels"):
         decoded(tmp_path, data, (4, 4))
+
+
+def icon(picture: bytes, bits: int = 32) -> bytes:
+    """An ICO of one picture, of 256 x 256 pixels as its directory says."""
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, bits, len(picture), 22) + picture
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [png((13_000, 13_000, 1, 0), bytes(13_000 * 1626)), bomb_bmp()[14:]],  # the first is under what Pillow refuses
+    ids=["PNG", "bitmap"],
+)
+def test_an_icon_is_refused_before_pillow_opens_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: bytes
+) -> None:
+    """Pillow decodes an icon while it opens it: half a gigabyte would be taken before its size is looked at."""
+    monkeypatch.setattr(Image, "open", raising(AssertionError("opened")))
+    with pytest.raises(UnreadableImageError, match="pixels; at most"):
+        decoded(tmp_path, icon(picture), (4, 4))
+
+
+def test_an_icon_of_any_picture_is_read(tmp_path: Path) -> None:
+    """The look at an icon's headers would refuse good ones, or leave Pillow in the middle of the file."""
+    icons = [
+        encoded(Image.new("RGBA", (32, 32), (1, 2, 3, 255)), "ICO", **options)
+        for options in ({}, {"bitmap_format": "bmp"}, {"sizes": [(16, 16), (32, 32)]})
+    ]
+    of_os2 = struct.pack("<IHHHH", 12, 32, 64, 1, 24) + bytes((3, 2, 1)) * 1024 + bytes(128)
+    for data in [*icons, icon(of_os2, bits=24)]:
+        assert decoded(tmp_path, data, (4, 6))[0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("data", [b"\0\0\1\0", b"\0\0\1\0\xff", icon(b"")[:20], icon(b""), icon(b"\x89PNG\r\n\x1a\n")])
+def test_a_damaged_icon_has_a_reason(tmp_path: Path, data: bytes) -> None:
+    """A few bytes that begin like an icon would end the run where their headers are looked for."""
+    with pytest.raises(UnreadableImageError, match="not an image of a known format"):
+        decoded(tmp_path, data, (4, 4))
+
+
+def of_many_scans(side: int, scans: int) -> bytes:
+    """A progressive JPEG of side x side pixels whose last scan comes again and again."""
+    data = encoded(Image.new("L", (side, side), 99), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * (scans - data.count(b"\xff\xda")) + data[-2:]
+
+
+def test_a_jpeg_that_would_take_minutes_is_refused(tmp_path: Path) -> None:
+    """A file of some kilobytes would hold up a thread of the loader, and with it the training."""
+    pixels_read = 2000 * 2000
+    scans = MAX_SCANNED_PIXELS // pixels_read
+    data = of_many_scans(2000, scans + 1)
+    assert len(data) < 10**6
+    with pytest.raises(UnreadableImageError, match=f"2000 x 2000 pixels in {scans + 1} scans: no photo has so many"):
+        decoded(tmp_path, data, (4, 4))
+
+
+def test_a_jpeg_of_many_scans_is_read(tmp_path: Path) -> None:
+    """Progressive photos would be refused."""
+    assert (np.abs(decoded(tmp_path, of_many_scans(200, 500), (4, 4)).astype(int) - 99) <= 2).all()
+
+
+def test_a_part_said_to_be_endless_is_no_lack_of_memory(tmp_path: Path) -> None:
+    """One flipped bit in a photo would end the run as if the machine's memory had run out."""
+    data = encoded(plain("RGB", (1, 2, 3)), "JPEG2000")
+    place = data.index(b"jp2h") - 4
+    lying = data[:place] + struct.pack(">I4sQ", 1, b"jp2h", 2**60) + data[place + 8 :]
+    with pytest.raises(UnreadableImageError, match="Expected to read"):
+        decoded(tmp_path, lying, (4, 4))
+
+
+@pytest.mark.parametrize("mode", ["I", "F", "I;16"])
+def test_numbers_are_converted_strip_by_strip_as_they_are_at_once(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """Each strip would have a range of its own, or one be lost: bands in every large image."""
+    steps = np.arange(35 * 9).reshape(35, 9) * 97
+    image = Image.fromarray(steps.astype({"I": np.int32, "F": np.float32, "I;16": np.uint16}[mode]))
+    assert image.mode == mode
+    at_once = decode._as_rgb(image)
+    monkeypatch.setattr(decode, "_STRIP_PIXELS", 40)  # four rows; the last strip has three
+    assert decode._as_rgb(image).tobytes() == at_once.tobytes()
+    darkest, brightest = at_once.convert("L").getextrema()
+    assert (darkest, brightest) in {(0, 118), (0, 119)}  # the high byte, or rounded
 
 
 def test_the_limit_is_the_files_not_pillows(tmp_path: Path) -> None:

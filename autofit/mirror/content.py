@@ -1,0 +1,291 @@
+"""What of a run is in its mirror, and bringing that up to date. There is no thread here, and no clock."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO
+
+from autofit.checkpoints import CheckpointStore, Manifest
+from autofit.mirror.copying import (
+    Beat,
+    Copy,
+    DamagedError,
+    UnreadableError,
+    VanishedError,
+    copy_file,
+    ledger_bytes_of,
+    make_folder,
+    open_if_there,
+    open_plain,
+    place_generation,
+    read_plain,
+    remove_generation,
+    replace_file,
+    require_folder,
+    sha256_of,
+    stage_generation,
+    sweep,
+)
+from autofit.mirror.taking_up import is_finished, read_run
+from autofit.records import MAX_RECORD_BYTES
+from autofit.run_directory import AttemptDirectory, RunDirectory
+
+KEEP = 2
+FULL = {errno.ENOSPC, errno.EDQUOT}
+PROGRESS_TAIL_BYTES = 2**16
+
+Stamp = tuple[int, int, int]
+
+
+class NotOursError(OSError):
+    """What lies in the mirror is not of this run: nothing is written there."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(errno.EEXIST, what)
+
+
+class MirrorContent:
+    """What of a run is in its mirror.
+
+    Args:
+        files: the run.
+        mirror: its mirror, whose folder exists.
+        beat: called as the work gets on.
+        copy: copies one file; see `copy_file`.
+    """
+
+    def __init__(self, files: RunDirectory, mirror: RunDirectory, beat: Beat, copy: Copy = copy_file) -> None:
+        self._files, self._mirror, self._beat, self._copy = files, mirror, beat, copy
+        self._here, self._there = CheckpointStore(files.checkpoints), CheckpointStore(mirror.checkpoints)
+        self._ours: dict[int, Manifest] | None = None
+        self._damaged: list[Manifest] = []
+        self._stamps: dict[Path, Stamp] = {}
+        self._seen: object = None
+
+    def bring_up_to_date(self, *, everything: bool = False) -> None:
+        """Copy what has changed since the last time, if there is a new checkpoint or `everything` is asked for.
+
+        Raises:
+            NotOursError: there is another run in the mirror, or something else.
+            OSError, StorageError: something cannot be read or written; the next call takes up what is missing.
+        """
+        news = self._news()
+        if (news == self._seen and not everything) or (self._seen is None and self._is_sealed()):
+            return
+        try:
+            self._require_ours()
+            with ExitStack() as open_files:
+                result = open_if_there(self._files.result)
+                if result:
+                    open_files.enter_context(result)
+                self._bring(result)
+        except OSError as error:
+            if error.errno in FULL:
+                self._make_room()
+            raise
+        self._seen = news
+
+    def _news(self) -> object:
+        """What is another after each commit, and where the request is written anew."""
+        newest = self._here.manifests()[:1]
+        return [manifest for _, manifest in newest], _stamp(self._files.run.stat())
+
+    def _is_sealed(self) -> bool:
+        """Whether a finished run is there to the last file, which is the result."""
+        try:
+            ours, theirs = (read_plain(one.result, MAX_RECORD_BYTES) for one in (self._files, self._mirror))
+        except OSError:
+            return False
+        return ours == theirs and is_finished(self._files)
+
+    def _require_ours(self) -> None:
+        if read_run(self._mirror) is not None:
+            require_held(self._files, self._mirror)
+        else:
+            require_empty(self._mirror)
+            self._stamps, self._ours = {}, None  # also where all that was there has been deleted
+
+    def _bring(self, result: IO[bytes] | None) -> None:
+        """The request first, then what a checkpoint needs, then checkpoints, and last the result as it was before.
+
+        A result that is written meanwhile belongs to a checkpoint that may not have been there.
+        """
+        if self._seen is None:
+            self._sweep_parts()
+        for path in (self._files.run, self._files.samples, self._files.probe):
+            self._file(path, self._mirror.path / path.name)
+        self._checkpoint()
+        for attempt in self._files.attempts():
+            self._attempt(attempt)
+        for path in (self._files.history, self._files.model, self._files.labels, self._files.report):
+            self._file(path, self._mirror.path / path.name)
+        if result:
+            self._copy_changed(result, result, self._mirror.result)
+
+    def _sweep_parts(self) -> None:
+        """Remove the halves of single files that killed copies have left."""
+        for folder in (self._mirror.path, *(attempt.path for attempt in self._mirror.attempts())):
+            for path in () if folder.is_symlink() else folder.glob(".*.part"):
+                path.unlink()
+
+    # Single files ------------------------------------------------------------------------------------------------
+
+    def _file(self, source: Path, target: Path) -> None:
+        """Copy a file that is there and has changed."""
+        if stream := open_if_there(source):
+            with stream:
+                self._copy_changed(stream, stream, target)
+
+    def _copy_changed(self, source: IO[bytes], content: IO[bytes], target: Path) -> None:
+        stamp = _stamp(os.fstat(source.fileno()))
+        if self._stamps.get(target) != stamp:
+            size_bytes = content.seek(0, io.SEEK_END)
+            content.seek(0)
+            replace_file(content, target, size_bytes, self._copy, self._beat)
+            self._stamps[target] = stamp
+
+    def _attempt(self, attempt: AttemptDirectory) -> None:
+        """What a result says of an attempt. Of its heartbeat the first line and the last: when it began and ended."""
+        there = AttemptDirectory(self._mirror.path / "attempts" / attempt.path.name)
+        make_folder(there.path.parent)
+        make_folder(there.path)
+        for path in (attempt.job, attempt.record, attempt.events, attempt.outcome):
+            self._file(path, there.path / path.name)
+        if stream := open_if_there(attempt.progress):
+            with stream:
+                self._copy_changed(stream, io.BytesIO(_first_and_last_line(stream)), there.progress)
+
+    # Checkpoints -------------------------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> None:
+        """Copy the newest good generation; an older one that is removed meanwhile is no loss, there is a newer one."""
+        make_folder(self._mirror.checkpoints)
+        while True:
+            sweep(self._mirror.checkpoints)
+            with suppress(VanishedError):
+                if self._newest_is_there():
+                    self._remove_others()
+                return
+            self._beat()
+
+    def _newest_is_there(self) -> bool:
+        """Whether there is a good generation, which is then in the mirror too."""
+        here = self._here.manifests()
+        if self._ours is None:
+            known = [manifest for _, manifest in here]
+            self._ours = {one.generation: one for _, one in self._there.manifests() if one in known}
+        for folder, manifest in here:
+            if self._ours.get(manifest.generation) == manifest:
+                return True
+            if manifest not in self._damaged:
+                with suppress(DamagedError, UnreadableError):
+                    self._generation(folder, manifest)
+                    self._ours[manifest.generation] = manifest
+                    return True
+                self._damaged.append(manifest)
+        return False
+
+    def _generation(self, folder: Path, manifest: Manifest) -> None:
+        """Copy one generation, and the ledger as long as it belongs to it, before it gets its name."""
+        staged = stage_generation(folder, manifest, self._mirror.checkpoints, self._copy, self._beat)
+        if size_bytes := ledger_bytes_of(staged):
+            self._ledger(size_bytes, manifest.generation)
+        place_generation(staged, manifest.generation)
+
+    def _ledger(self, size_bytes: int, generation: int) -> None:
+        """Copy the ledger as far as it belongs to a generation.
+
+        A worker that went back to an older one writes it anew from there on. Then it may be of two stories where it was
+        copied meanwhile, and generations of the old story do not belong to the new one.
+        """
+
+        def copy_unchanged(source: IO[bytes], target: Path, size_bytes: int, beat: Beat) -> str:
+            copied = self._copy(source, target, size_bytes, beat)
+            if copied != sha256_of(self._files.audit, size_bytes, beat):
+                raise VanishedError
+            self._remove_other_stories(generation)
+            return copied
+
+        with open_plain(self._files.audit) as stream:
+            replace_file(stream, self._mirror.audit, size_bytes, copy_unchanged, self._beat)
+
+    def _remove_other_stories(self, generation: int) -> None:
+        here = {manifest.generation: manifest for _, manifest in self._here.manifests()}
+        set_aside = self._here.set_aside()
+        for folder, manifest in self._there.manifests():
+            number = manifest.generation
+            if number >= generation or number in set_aside or here.get(number, manifest) != manifest:
+                remove_generation(folder)
+
+    def _remove_others(self) -> None:
+        """Keep the newest of ours; what an earlier life of this run has left there goes once a newer one is safe."""
+        ours = self._ours or {}
+        kept = sorted(ours.keys() - self._here.set_aside(), reverse=True)[:KEEP]
+        self._ours = {generation: ours[generation] for generation in kept}
+        for folder, manifest in self._there.manifests():
+            if manifest.generation not in self._ours:
+                remove_generation(folder)
+
+    def _make_room(self) -> None:
+        """On a full drive one generation has to do, so that there is room for the next."""
+        with suppress(OSError):
+            sweep(self._mirror.checkpoints)
+            for folder, _ in self._there.manifests()[1:]:
+                remove_generation(folder)
+
+
+def require_held(files: RunDirectory, mirror: RunDirectory) -> None:
+    """Refuse a mirror that does not hold this run.
+
+    Raises:
+        NotOursError: it holds none, or another.
+        OSError, ValueError: it cannot be read.
+    """
+    ours, theirs = read_run(files), read_run(mirror)
+    if theirs is None:
+        raise NotOursError("it does not hold this run")
+    if ours is None or ours.started != theirs.started:
+        raise NotOursError("it holds another run")
+
+
+def require_empty(mirror: RunDirectory) -> None:
+    """Refuse a folder without a run in which there are files of names that a run would write over.
+
+    Raises:
+        NotOursError: there is one.
+    """
+    if _is_there(mirror.checkpoints):
+        require_folder(mirror.checkpoints)
+    ours = (mirror.samples, mirror.probe, mirror.audit, mirror.history, mirror.model, mirror.labels, mirror.report)
+    found = [path for path in (*ours, mirror.result) if _is_there(path)]
+    found += [folder for folder, _ in CheckpointStore(mirror.checkpoints).manifests()]
+    found += [attempt.path for attempt in mirror.attempts()]
+    if found:
+        raise NotOursError(f"it holds {found[0].name} of something else")
+
+
+def _is_there(path: Path) -> bool:
+    """As `os.path.lexists`, which takes a drive that fails for one that is empty."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _stamp(about: os.stat_result) -> Stamp:
+    return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+def _first_and_last_line(stream: IO[bytes]) -> bytes:
+    """The first and the last whole line of a file that grows."""
+    first = stream.readline()
+    size_bytes = stream.seek(0, io.SEEK_END)
+    stream.seek(max(len(first), size_bytes - PROGRESS_TAIL_BYTES))
+    *whole, _ = stream.read().split(b"\n")
+    last = [whole[-1] + b"\n"] if whole else []
+    return first + b"".join(last) if first.endswith(b"\n") else b""

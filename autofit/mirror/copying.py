@@ -1,0 +1,299 @@
+"""Copying files and checkpoint generations between a run directory and its mirror: whole and verified, or not at all.
+
+Either side may be a slow drive, or a folder that a stranger has made: a link is never followed, neither to read nor to
+write, and only files of known names are touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO
+
+from autofit.checkpoints import MANIFEST, STATE, Manifest
+from autofit.records import MAX_RECORD_BYTES, fsync_folder
+
+CHUNK_BYTES = 2**18
+SYNC_EVERY_BYTES = 2**24
+"""A drive is given no more to do at once: one sync of a whole gigabyte would look like a drive that hangs."""
+
+CANNOT_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
+SAVING, REMOVED = ".saving-", ".removed-"
+"""As in `checkpoints.py`, whose next save sweeps what is left behind here."""
+
+Beat = Callable[[], None]
+Copy = Callable[[IO[bytes], Path, int, Beat], str]
+"""As `copy_file`, which tests replace by slow and failing ones."""
+
+
+class UnreadableError(OSError):
+    """It is the source that failed."""
+
+
+class VanishedError(Exception):
+    """The source was removed, or was written anew, while it was copied."""
+
+
+class DamagedError(Exception):
+    """The source is not what its manifest says."""
+
+
+def open_plain(path: Path) -> IO[bytes]:
+    """Open a regular file to read it; neither a link nor a pipe, which would lead out or wait for ever.
+
+    Raises:
+        OSError: it is none, or cannot be read.
+    """
+    stream = open(path, "rb", opener=_without_links)  # noqa: SIM115 - the caller closes it; Path has no opener
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, f"{path.name} is no regular file")
+    return stream
+
+
+def open_if_there(path: Path) -> IO[bytes] | None:
+    """As `open_plain`; None where there is no such file."""
+    try:
+        return open_plain(path)
+    except FileNotFoundError:
+        return None
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+
+
+def read_plain(path: Path, limit_bytes: int) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: it is none, cannot be read, or is larger.
+    """
+    with open_plain(path) as stream:
+        data = stream.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise OSError(errno.EFBIG, f"{path.name} has more than {limit_bytes} bytes")
+    return data
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder where there is none.
+
+    Raises:
+        OSError: it cannot be made, or a link or a file stands there.
+    """
+    with suppress(FileExistsError):
+        path.mkdir()
+    require_folder(path)
+
+
+def require_folder(path: Path) -> None:
+    """Refuse a link, which would lead out.
+
+    Raises:
+        OSError: there is no folder, or something else stands there.
+    """
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        raise OSError(errno.ENOTDIR, f"{path.name} is no folder")
+
+
+def copy_file(source: IO[bytes], target: Path, size_bytes: int, beat: Beat) -> str:
+    """Copy the next bytes of a stream into a new file, make it durable, and read it back; returns its SHA-256.
+
+    Raises:
+        UnreadableError: the source cannot be read, or ends before.
+        OSError: the target cannot be written, or does not read back as it was written.
+    """
+    digest, left_bytes, unsynced_bytes = hashlib.sha256(), size_bytes, 0
+    with open(target, "xb", opener=_without_links) as stream:
+        while left_bytes:
+            chunk = _read(source, min(CHUNK_BYTES, left_bytes))
+            stream.write(chunk)
+            digest.update(chunk)
+            left_bytes -= len(chunk)
+            unsynced_bytes += len(chunk)
+            if unsynced_bytes >= SYNC_EVERY_BYTES or not left_bytes:
+                _sync(stream)
+                unsynced_bytes = 0
+            beat()
+    if sha256_of(target, size_bytes, beat) != digest.hexdigest():
+        raise OSError(errno.EIO, "what was written reads back differently")
+    return digest.hexdigest()
+
+
+def _read(source: IO[bytes], most_bytes: int) -> bytes:
+    try:
+        chunk = source.read(most_bytes)
+    except OSError as error:
+        raise UnreadableError(error.errno, error.strerror) from error
+    if not chunk:
+        raise UnreadableError(errno.EIO, "a file ends too early")
+    return chunk
+
+
+def _sync(stream: IO[bytes]) -> None:
+    stream.flush()
+    try:
+        os.fsync(stream.fileno())
+    except OSError as error:  # some mounted drives cannot
+        if error.errno not in CANNOT_SYNC:
+            raise
+
+
+def sha256_of(path: Path, size_bytes: int, beat: Beat) -> str:
+    """SHA-256 of a file's first bytes; fewer where it is shorter.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open_plain(path) as stream:
+        while chunk := stream.read(min(CHUNK_BYTES, size_bytes)):
+            digest.update(chunk)
+            size_bytes -= len(chunk)
+            beat()
+    return digest.hexdigest()
+
+
+def replace_file(source: IO[bytes], target: Path, size_bytes: int, copy: Copy, beat: Beat) -> str:
+    """Copy so that a reader of `target` sees the old file or the new one; a link there is replaced, not followed.
+
+    Returns:
+        SHA-256 of what was copied.
+
+    Raises:
+        OSError: it could not be copied; the old file is untouched.
+    """
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        sha256 = copy(source, part, size_bytes, beat)
+        part.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+    fsync_folder(target.parent)
+    return sha256
+
+
+def stage_generation(source: Path, manifest: Manifest, folder: Path, copy: Copy, beat: Beat) -> Path:
+    """Copy a checkpoint generation under a hidden name into `folder`: data first, the manifest last.
+
+    All its files are opened before the first is copied, so that a writer may remove the generation meanwhile.
+
+    Raises:
+        VanishedError: it was removed before that.
+        DamagedError: it is not what its manifest says.
+        OSError: it cannot be copied.
+    """
+    with ExitStack() as open_files:
+        streams = {name: open_files.enter_context(_open_listed(source / name)) for name in manifest.files}
+        staged = Path(tempfile.mkdtemp(prefix=SAVING, dir=folder))
+        try:
+            staged.chmod(0o755)  # mkdtemp makes 0700; a run directory is read by others too
+            for name, entry in manifest.files.items():
+                _copy_listed(streams[name], staged / name, entry.bytes, entry.sha256, copy, beat)
+            listed = manifest.to_json().encode()
+            copy(io.BytesIO(listed), staged / MANIFEST, len(listed), beat)
+            fsync_folder(staged)
+        except BaseException:
+            with suppress(OSError):
+                remove_folder(staged)
+            raise
+    return staged
+
+
+def _open_listed(path: Path) -> IO[bytes]:
+    try:
+        return open_plain(path)
+    except FileNotFoundError as error:
+        if not path.parent.exists():
+            raise VanishedError from error
+        raise DamagedError from error
+
+
+def _copy_listed(stream: IO[bytes], target: Path, size_bytes: int, sha256: str, copy: Copy, beat: Beat) -> None:
+    """Copy what a manifest lists; what it does not list was damaged before it came here."""
+    if os.fstat(stream.fileno()).st_size != size_bytes or copy(stream, target, size_bytes, beat) != sha256:
+        raise DamagedError
+
+
+def place_generation(staged: Path, generation: int) -> None:
+    """Give a staged generation its name; another of that name is removed.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    target = staged.with_name(f"{generation:08d}")
+    if os.path.lexists(target):
+        remove_generation(target)
+    staged.rename(target)
+    fsync_folder(target.parent)
+
+
+def remove_generation(folder: Path) -> None:
+    """Remove a generation: renamed first, so that a half-deleted one is never taken for good.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    hidden = folder.with_name(REMOVED + folder.name)
+    if os.path.lexists(hidden):
+        remove_folder(hidden)
+    folder.rename(hidden)
+    remove_folder(hidden)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder; its files are emptied first.
+
+    Google Drive keeps what is deleted for 30 days, and counts it: https://support.google.com/drive/answer/2375102
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    for path in folder.iterdir() if not folder.is_symlink() else ():
+        with suppress(OSError):
+            about = path.lstat()
+            if stat.S_ISREG(about.st_mode) and about.st_nlink == 1:  # others may be the same file in a good generation
+                os.close(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed copies have left in a folder of generations.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    for path in folder.iterdir():
+        if path.name.startswith((SAVING, REMOVED)):
+            remove_folder(path)
+
+
+def ledger_bytes_of(generation: Path) -> int:
+    """How much of the ledger belongs to a generation whose state is good.
+
+    Raises:
+        DamagedError: it does not say.
+    """
+    try:
+        size_bytes = json.loads(read_plain(generation / STATE, MAX_RECORD_BYTES)).get("ledger_bytes", 0)
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise DamagedError from error
+    if type(size_bytes) is not int or size_bytes < 0:
+        raise DamagedError
+    return size_bytes

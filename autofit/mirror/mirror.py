@@ -1,0 +1,369 @@
+"""The mirror's thread: what it claims, how it retries, what a person is told of it, and the last wait for it.
+
+Only this thread, and those of `attended`, touch the drive. The supervising thread looks at what they have noted down.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from autofit.errors import InterruptedRunError, StorageError, UserError
+from autofit.mirror.attended import AbandonedError, Pulse, attended
+from autofit.mirror.content import MirrorContent, require_empty, require_held
+from autofit.mirror.copying import Copy, copy_file
+from autofit.mirror.taking_up import STAGED, Held, discard, held_by, put_in_place, stage
+from autofit.plan import RunRecord
+from autofit.run_directory import RunDirectory, RunLock
+
+COLAB_DRIVE = Path("/content/drive")
+"""Where Colab's own instructions mount Google Drive. Once anything is written there, it can be mounted no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorPatience:
+    """How long for what, in seconds.
+
+    Attributes:
+        look: between two looks for a new checkpoint; after a copy that took longer, as long as that took.
+        retry: the longest pause after a copy that failed; the first is `look`, each the double of the one before.
+        answer: for a drive that does not move, where somebody waits for it.
+        silence: for a drive that does not move before it is told, while nobody waits.
+        lock: for another run to let go of the mirror.
+        last: for the last copy of a run that has ended by itself.
+        leave: for the last copy after Ctrl-C or `max_minutes`.
+        quiet: of the last copy before it is told what is waited for.
+    """
+
+    look: float = 5.0
+    retry: float = 60.0
+    answer: float = 30.0
+    silence: float = 60.0
+    lock: float = 10.0
+    last: float = 600.0
+    leave: float = 15.0
+    quiet: float = 5.0
+
+
+PATIENCE = MirrorPatience()
+REPEAT_SECONDS = 600.0
+"""The same cause is told again only after so long: a drive may come and go all night."""
+
+
+class Mirror:
+    """One run's mirror, from its claim to the last copy; a context manager, left with the run.
+
+    Args:
+        files: the run, whose lock is held.
+        folder: the mirror's.
+        tell: shows a line; called in the thread that the other methods are called in.
+        must_hold_it: write only where this very run is already: a `run.json` that names its mirror may be a stranger's,
+            and nobody at this machine has named that folder.
+        copy: copies one file; see `copy_file`.
+
+    Raises:
+        UserError: on entering; another run has this mirror.
+    """
+
+    def __init__(
+        self,
+        files: RunDirectory,
+        folder: Path,
+        tell: Callable[[str], None],
+        *,
+        must_hold_it: bool = False,
+        patience: MirrorPatience = PATIENCE,
+        copy: Copy = copy_file,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder, self._must_hold_it = folder, must_hold_it
+        self._files, self._mirror, self._tell = files, RunDirectory(folder), tell
+        self._patience, self._copy, self._clock = patience, copy, clock
+        self._lock: RunLock | None = None
+        self._device: int | None = None
+        self._pulse = Pulse(clock)
+        self._content = MirrorContent(files, self._mirror, self._pulse, copy)
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._busy = False
+        self._trouble: str | None = None
+        self._is_complete = False
+        self._leave_seconds = patience.leave
+        self._told: dict[str, float] = {}
+        self._is_outage_told = False
+
+    def __enter__(self) -> Self:
+        try:
+            attended(lambda pulse: self._claim(pulse, self._patience.lock), self._patience.answer, self._clock)
+        except (OSError, StorageError, ValueError) as error:
+            self._trouble = words_of(error)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        in_a_hurry = kind is not None and issubclass(kind, (InterruptedRunError, KeyboardInterrupt))
+        self.close(in_a_hurry=in_a_hurry)
+
+    # Before the run ------------------------------------------------------------------------------------------------
+
+    def take_up(self, check: Callable[[RunRecord], None]) -> bool:
+        """Bring the mirror's run into the run directory, where it is further than what is there; whether it was.
+
+        Args:
+            check: raises a `UserError` where the run in the mirror is not the one that was asked for.
+
+        Raises:
+            UserError: the mirror holds another run; or nothing is in the run directory, and the mirror cannot be used.
+            StorageError: the run cannot be copied.
+        """
+        here = self._held_here()
+        there = self._held_there(is_needed=here is None)
+        if there is None:
+            return False
+        check(there.record)
+        if here is not None and here.record.started != there.record.started:
+            if self._must_hold_it:
+                return False
+            raise UserError(
+                f"mirror_dir {self.folder} holds another run of this request than {self._files.path}: "
+                "give another mirror_dir, or another run_dir to take up the one in the mirror"
+            )
+        if here is not None and here.progress >= there.progress:
+            return False
+        return self._taken_up(here)
+
+    def _held_here(self) -> Held | None:
+        try:
+            return held_by(self._files)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self._files.path} cannot be read ({error}): give another run_dir") from None
+
+    def _held_there(self, *, is_needed: bool) -> Held | None:
+        """What the mirror holds. Where the run directory has it all, a drive that cannot be read is no reason to stop.
+
+        Raises:
+            UserError: it is needed, and cannot be read or written.
+        """
+        try:
+            there = attended(lambda _: self._look(), self._patience.answer, self._clock)
+            trouble = self._trouble if there is None else None
+        except (OSError, StorageError, UserError, ValueError) as error:
+            there, trouble = None, words_of(error)
+        if is_needed and trouble:
+            raise UserError(
+                f"mirror_dir {self.folder} cannot be used ({trouble}): mend that, give another, or leave mirror_dir out"
+            )
+        return there
+
+    def _look(self) -> Held | None:
+        there = held_by(self._mirror)
+        if there is None:
+            require_empty(self._mirror)
+        return there
+
+    def _taken_up(self, here: Held | None) -> bool:
+        self._tell(f"taking up the run in {self.folder}")
+        try:
+            damaged = attended(
+                lambda pulse: stage(self._mirror, self._files, pulse, self._copy), self._patience.answer, self._clock
+            )
+            for name in damaged:
+                self._tell(f"checkpoint {name} in {self.folder} is damaged and was left out")
+            staged = held_by(RunDirectory(self._files.path / STAGED))
+            is_further = here is None or (staged is not None and staged.progress > here.progress)
+            (put_in_place if is_further else discard)(self._files)
+        except (OSError, StorageError, ValueError) as error:
+            raise StorageError(
+                f"the run in {self.folder} cannot be taken up in {self._files.path} ({words_of(error)}): "
+                "mend the drive or make room, and run the same again"
+            ) from error
+        return is_further
+
+    # Beside the run ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to copy, beside the run."""
+        if self._device is not None and self._device == self._files.path.stat().st_dev:
+            self._tell(
+                f"the mirror {self.folder} is on the same disk as the run and is lost with it: is the drive mounted?"
+            )
+        self._thread = threading.Thread(target=self._keep, name="autofit-mirror", daemon=True)
+        self._thread.start()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep in the supervising thread, and tell what there is to tell: views are called from one thread."""
+        self._report()
+        time.sleep(seconds)
+
+    def _keep(self) -> None:
+        """The thread: copy, wait, and copy once more when the run has ended."""
+        failures, is_last = 0, False
+        while not is_last:
+            is_last = self._closing.is_set()
+            began = self._clock()
+            try:
+                self._copy_once(everything=is_last)
+                failures, self._trouble, self._is_complete = 0, None, is_last
+            except AbandonedError:
+                break
+            except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on
+                failures, self._trouble = failures + 1, words_of(error)
+            finally:
+                self._busy = False
+            pause = self._patience.look * 2 ** min(failures - 1, 30) if failures else self._clock() - began
+            self._closing.wait(min(self._patience.retry, max(self._patience.look, pause)))
+        self._release()
+
+    def _copy_once(self, *, everything: bool) -> None:
+        self._pulse()
+        self._busy = True
+        self._require_drive()
+        self._claim(self._pulse, 0.0)
+        if not self._must_hold_it:
+            self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
+        self._content.bring_up_to_date(everything=everything)
+
+    def _require_drive(self) -> None:
+        """Write nothing into the empty folder that an unmounted drive leaves behind; find a lock on a new mount.
+
+        Raises:
+            OSError: the drive is not there.
+        """
+        if self._device is None or self._device == _device_of(self.folder):
+            return
+        if not os.path.lexists(self._mirror.run):
+            raise OSError(errno.ENODEV, "the drive is no longer mounted")
+        self._release()
+
+    def _claim(self, pulse: Pulse, patience_seconds: float) -> None:
+        """Make the folder and take its lock, as far as the drive has locks.
+
+        Raises:
+            UserError: another run has it.
+            OSError, StorageError: it cannot be made or written.
+        """
+        if self._lock is not None:
+            return
+        if self._must_hold_it:
+            require_held(self._files, self._mirror)
+        if self.folder.is_relative_to(COLAB_DRIVE) and not COLAB_DRIVE.is_mount():
+            raise OSError(errno.ENODEV, f"Google Drive is not mounted: drive.mount('{COLAB_DRIVE}')")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = RunLock(self._mirror).acquire(patience_seconds)
+        except UserError:
+            raise UserError(
+                f"mirror_dir {self.folder} is in use by another run: wait for it, or give another"
+            ) from None
+        try:
+            pulse()
+            self._device = _device_of(self.folder)
+        except BaseException:
+            lock.release()
+            raise
+        self._lock = lock
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    # What is told --------------------------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        """Tell of trouble, once a cause, and of its end."""
+        trouble = self._current_trouble()
+        if trouble and self._clock() - self._told.get(trouble, -REPEAT_SECONDS) >= REPEAT_SECONDS:
+            self._told[trouble] = self._clock()
+            self._is_outage_told = True
+            self._tell(
+                f"the mirror {self.folder} cannot be written ({trouble}): trying again every "
+                f"{self._patience.retry:g} s; the run goes on"
+            )
+        if not trouble and self._is_outage_told:
+            self._is_outage_told = False
+            self._tell(f"the mirror {self.folder} works again")
+
+    def _current_trouble(self) -> str | None:
+        if self._busy and self._pulse.silence_seconds > self._patience.silence:
+            return f"it has not answered for {self._patience.silence:g} s"
+        return self._trouble
+
+    # The end -------------------------------------------------------------------------------------------------------
+
+    def leave_at_once(self) -> None:
+        """Hardly wait for the last copy."""
+        self._leave_seconds = min(1.0, self._leave_seconds)
+
+    def close(self, *, in_a_hurry: bool = False) -> None:
+        """Copy what is missing, wait for that a while, and say so where the mirror stays behind."""
+        if self._thread is None:
+            self._release()
+            return
+        self._closing.set()
+        with suppress(KeyboardInterrupt):
+            self._wait(self._thread, self._leave_seconds if in_a_hurry else self._patience.last)
+        self._pulse.abandon()
+        if self._is_complete:
+            self._report()
+            return
+        cause = self._trouble or ("it does not answer" if self._is_silent() else "there was no time to copy the rest")
+        there = shlex.quote(str(self.folder))
+        self._tell(
+            f"the mirror {self.folder} is behind ({cause}); {self._files.path} has everything: once the mirror can be "
+            f"written, cp -r {shlex.quote(str(self._files.path))}/. {there}"
+        )
+
+    def _wait(self, thread: threading.Thread, most_seconds: float) -> None:
+        ends = self._clock() + most_seconds
+        told_at = self._clock() + self._patience.quiet
+        while thread.is_alive() and self._clock() < ends and not self._is_silent():
+            thread.join(0.05)
+            if self._clock() >= told_at:
+                told_at = ends
+                self._tell(f"copying the rest to the mirror {self.folder} (Ctrl-C leaves it behind)")
+
+    def _is_silent(self) -> bool:
+        return self._busy and self._pulse.silence_seconds > self._patience.answer
+
+
+def refuse_overlap(run_dir: Path, folder: Path) -> None:
+    """Refuse a mirror that is the run directory, lies in it, or holds it.
+
+    Raises:
+        UserError: one of these.
+    """
+    run, mirror = run_dir, folder
+    with suppress(OSError):
+        run, mirror = attended(lambda _: (run_dir.resolve(), folder.resolve()), PATIENCE.answer)
+    if run == mirror:
+        raise UserError(f"mirror_dir {folder} is the run directory itself: give another")
+    if mirror.is_relative_to(run) or run.is_relative_to(mirror):
+        raise UserError(f"mirror_dir {folder} and run directory {run_dir} lie one in the other: give another")
+
+
+def words_of(error: BaseException) -> str:
+    """Why something failed, in a few words without a path, so that the same cause has the same words."""
+    if isinstance(error, StorageError) and isinstance(error.__cause__, OSError):
+        error = error.__cause__
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    kind = "" if isinstance(error, (OSError, ValueError, StorageError, UserError)) else f"{type(error).__name__}: "
+    return kind + " ".join(str(error).split())
+
+
+def _device_of(folder: Path) -> int:
+    """The device of a folder, or of the nearest one above it that is there."""
+    while not folder.exists():
+        folder = folder.parent
+    return folder.stat().st_dev

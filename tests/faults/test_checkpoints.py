@@ -1,0 +1,412 @@
+"""Checkpoints under real faults: `children/saver.py`, killed and failed by the kernel, and files that were damaged."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from autofit.checkpoints import CheckpointStore
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
+
+SAVER = Path(__file__).parents[1] / "children" / "saver.py"
+CALLS = "/^((mkdir|open|rename|link|unlink|f?chmod)(at|at2|2)?|write|fsync|close|rmdir|chdir)$"
+"""What a save asks of the disk, by its names on several architectures; `chdir` marks where the save begins."""
+
+Count = Callable[..., None]
+Mutation = Callable[[bytes, bytes, random.Random], bytes]
+
+
+@pytest.fixture(scope="module")
+def saver(load: Callable[[str], ModuleType]) -> ModuleType:
+    return load("saver")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def store_with(saver: ModuleType, folder: Path, generations: int) -> CheckpointStore:
+    """A store in which that many saves were made, and the save after the last one killed."""
+    store = CheckpointStore(folder)
+    for cursor in range(1, generations + 1):
+        saver.save(store, cursor)
+    if generations:
+        shutil.copytree(folder / f"{generations:08d}", folder / ".saving-killed")
+    return store
+
+
+def cursor_of(saver: ModuleType, store: CheckpointStore) -> int:
+    """The cursor of the latest checkpoint, which is of one save throughout and needed no other set aside; 0: none."""
+    state, latest = store.latest_state(), store.latest()
+    if latest is None:
+        assert state is None
+        return 0
+    assert latest.state == state
+    assert latest.set_aside == ()
+    cursor = int(latest.state["cursor"])
+    assert_holds(saver, latest.groups, cursor)
+    return cursor
+
+
+def assert_holds(saver: ModuleType, groups: dict[str, dict[str, Any]], cursor: int) -> None:
+    expected = saver.contents(cursor)
+    assert groups.keys() == expected.keys()
+    for group, arrays in expected.items():
+        assert groups[group].keys() == arrays.keys()
+        for name, array in arrays.items():
+            loaded = groups[group][name]
+            assert (loaded.dtype, loaded.shape) == (array.dtype, array.shape)
+            assert loaded.tobytes() == array.tobytes()
+
+
+def assert_goes_on(saver: ModuleType, store: CheckpointStore, cursor: int) -> None:
+    """The next save succeeds, and sweeps what the fault has left."""
+    saver.save(store, cursor)
+    assert cursor_of(saver, store) == cursor
+    assert all(name.isdecimal() for name in names(store.folder))
+    assert len(names(store.folder)) <= store.keep
+
+
+# every system call of a save ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A system call of a save: its name, which of that name it is in its process, and its line in the trace."""
+
+    name: str
+    number: int
+    line: str
+
+
+class TracedSaver:
+    """Saves once, in a process of its own whose system calls are traced and may be made to fail."""
+
+    def __init__(self, strace: str, log: Path) -> None:
+        self._strace, self._log = strace, log
+
+    def save(self, folder: Path, cursor: int, faults: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        """Save under these faults, given as `strace --inject` takes them."""
+        options = ["-qq", "-y", "-o", str(self._log), "-e", f"trace={CALLS}"]
+        injected = [part for fault in faults for part in ("-e", f"inject={fault}")]
+        program = [sys.executable, "-B", str(SAVER), "once", str(folder), str(cursor)]
+        command = [self._strace, *options, *injected, *program]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    def calls(self) -> list[Call]:
+        """The calls of the last save, without those before it."""
+        found = [
+            Call(name, 0, line)
+            for line in self._log.read_text(errors="replace").splitlines()
+            if (name := line.partition("(")[0]).isidentifier()
+        ]
+        numbers = Counter[str]()
+        for place, call in enumerate(found):
+            numbers[call.name] += 1
+            found[place] = Call(call.name, numbers[call.name], call.line)
+        begin = next(place for place, call in enumerate(found) if call.name == "chdir")
+        return found[begin + 1 :]
+
+
+@pytest.fixture
+def traced(strace: str, tmp_path: Path) -> TracedSaver:
+    return TracedSaver(strace, tmp_path / "trace")
+
+
+def calls_of_a_save(traced: TracedSaver, saver: ModuleType, folder: Path, generations: int) -> list[Call]:
+    store_with(saver, folder, generations)
+    assert traced.save(folder, generations + 1).stdout == "saved"
+    calls = traced.calls()
+    assert Counter(call.name for call in calls)["fsync"] >= 6, "the trace shows no save"
+    return calls
+
+
+@pytest.mark.parametrize("generations", [0, 2])
+def test_a_kill_at_every_system_call_leaves_the_last_checkpoint_or_the_new_one(
+    traced: TracedSaver, saver: ModuleType, tmp_path: Path, count: Count, *, whole: bool, generations: int
+) -> None:
+    """A SIGKILL between two writes would leave a checkpoint that is neither, or none at all."""
+    calls = calls_of_a_save(traced, saver, tmp_path / "undisturbed", generations)
+    found = set()
+    for place, call in list(enumerate(calls))[:: -1 if whole else -13]:  # the last one is after the renaming
+        count(promise=2)
+        store = store_with(saver, tmp_path / str(place), generations)
+        ended = traced.save(store.folder, generations + 1, [f"{call.name}:signal=KILL:when={call.number}"])
+        assert ended.returncode == -signal.SIGKILL, call
+        assert len(traced.calls()) == place + 1, call
+        found.add(cursor_of(saver, store))
+        assert_goes_on(saver, store, generations + 2)
+        shutil.rmtree(store.folder)
+    assert found == {generations, generations + 1}
+
+
+def broken_once(error: str, calls: Sequence[Call], place: int) -> list[str]:
+    """That call fails, and all others succeed."""
+    return [f"{calls[place].name}:error={error}:when={calls[place].number}"]
+
+
+def broken_for_good(error: str, calls: Sequence[Call], place: int) -> list[str]:
+    """From that call on none succeeds, nor does any that cleans up after it."""
+    first = {call.name: call.number + 1 for call in calls[:place]}
+    later = {call.name: call.number for call in reversed(calls)}
+    return [f"{name}:error={error}:when={first.get(name, number)}+" for name, number in later.items()]
+
+
+BREAKS = {
+    "once": (broken_once, ["ENOSPC", "EIO", "EROFS"]),
+    "for good": (broken_for_good, ["EIO", "EROFS"]),
+}
+
+
+@pytest.mark.parametrize(("break_at", "errors"), BREAKS.values(), ids=BREAKS)
+@pytest.mark.parametrize("generations", [0, 2])
+def test_an_error_of_every_system_call_keeps_the_last_checkpoint(
+    traced: TracedSaver,
+    saver: ModuleType,
+    tmp_path: Path,
+    count: Count,
+    *,
+    whole: bool,
+    generations: int,
+    break_at: Callable[[str, Sequence[Call], int], list[str]],
+    errors: Sequence[str],
+) -> None:
+    """A full or failing disk would take the former checkpoint along, or end the run with a traceback."""
+    calls = calls_of_a_save(traced, saver, tmp_path / "undisturbed", generations)
+    cases = [(error, place) for place in range(len(calls)) for error in errors]
+    for error, place in cases[:: -1 if whole else -31]:
+        count(promise=6)
+        store = store_with(saver, tmp_path / f"{error}-{place}", generations)
+        ended = traced.save(store.folder, generations + 1, break_at(error, calls, place))
+        words = os.strerror(getattr(errno, error))
+        assert "(INJECTED)" in traced.calls()[place].line
+        assert (ended.returncode, ended.stderr) == (0, ""), (error, calls[place])
+        found = cursor_of(saver, store)
+        if ended.stdout == "saved":
+            assert found == generations + 1, (error, calls[place])
+        else:
+            assert found in {generations, generations + 1}, (error, calls[place])
+            clear = rf"cannot (write a checkpoint in|read) {store.folder}: {words}; [^\n]+, then resume"
+            assert re.fullmatch(clear, ended.stdout), (error, calls[place])
+        assert_goes_on(saver, store, generations + 2)
+        shutil.rmtree(store.folder)
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(
+    traced: TracedSaver, saver: ModuleType, tmp_path: Path, count: Count
+) -> None:
+    """After a power cut a checkpoint would have its name and not its bytes, and the one before be gone."""
+    count(promise=2)
+    lines = [call.line for call in calls_of_a_save(traced, saver, tmp_path / "store", 2)]
+
+    def first(pattern: str) -> int:
+        return next(place for place, line in enumerate(lines) if re.match(pattern, line))
+
+    named = first(r"rename.*/\.saving-\w+\".*/00000003\"")
+    written = {match[1] for line in lines[:named] if (match := re.match(r"write\(\d+<(.+?)>", line))}
+    assert {Path(path).name for path in written} == {
+        "model.safetensors",
+        "optimizer.safetensors",
+        "state.json",
+        "manifest.json",
+    }
+    synced = [first(rf"fsync\(\d+<{re.escape(path)}>") for path in written]
+    folder_synced = first(r"fsync\(\d+<[^>]*/\.saving-\w+>\)")
+    store_synced = first(rf"fsync\(\d+<{re.escape(str(tmp_path / 'store'))}>\)")
+    removed = first(r"rename.*/00000001\"")
+    assert max(synced) < folder_synced < named < store_synced < removed
+
+
+# kills at any moment, and disks that are really full ----------------------------------------------------------------
+
+
+def test_a_kill_at_any_moment_leaves_the_last_checkpoint(
+    saver: ModuleType, tmp_path: Path, count: Count, *, whole: bool
+) -> None:
+    """Else a SIGKILL during a save could cost the run (promise 2); and what it left must not fill the disk."""
+    store = CheckpointStore(tmp_path)
+    chance = random.Random(0)
+    cursor = leftovers = 0
+    command = [sys.executable, str(SAVER), "forks", str(tmp_path)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as savers:
+        assert savers.stdin
+        assert savers.stdout
+        for _ in range(500 if whole else 30):
+            count(promise=2)
+            savers.stdin.write("\n")
+            savers.stdin.flush()
+            child = int(savers.stdout.readline())
+            time.sleep(chance.uniform(0.002, 0.06))
+            os.kill(child, signal.SIGKILL)
+            assert savers.stdout.readline() == "ended\n"
+            leftovers += any(name.startswith(".") for name in names(tmp_path))
+            found = cursor_of(saver, store)
+            assert found >= cursor
+            cursor = found
+        savers.stdin.close()
+    assert cursor > 0, "nothing was ever saved"
+    assert leftovers > 0, "no save was ever hit"
+    assert_goes_on(saver, store, cursor + 1)
+
+
+def overflow(folder: Path, limit_bytes: int, *prefix: str) -> subprocess.CompletedProcess[str]:
+    command = [*prefix, sys.executable, str(SAVER), "overflow", str(folder), str(limit_bytes)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def assert_kept(ended: subprocess.CompletedProcess[str], folder: Path, reason: str) -> None:
+    assert ended.stderr == ""
+    assert json.loads(ended.stdout) == {
+        "message": f"cannot write a checkpoint in {folder}: {reason}; the last checkpoint is kept: "
+        "make room or mend the disk, then resume",
+        "state": {"cursor": 1},
+        "names": ["00000001"],
+    }
+
+
+def test_a_file_size_limit_keeps_the_last_checkpoint(tmp_path: Path, count: Count) -> None:
+    """Else a write that is cut short would be taken for a checkpoint, or leave its part behind (promise 6)."""
+    count(promise=6)
+    assert_kept(overflow(tmp_path, 2**18), tmp_path, "File too large")
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, count: Count) -> None:
+    """Else a full disk would cost the run, or end it with a traceback (promise 6)."""
+    in_tiny_disk = 'mount -t tmpfs -o size=1m tmpfs "$0" || exit 77; exec "$@"'
+    prefix = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", in_tiny_disk, str(tmp_path)]
+    if not shutil.which("unshare") or overflow(tmp_path, 0, *prefix[:4], "true").returncode:
+        pytest.skip("no user namespaces here")
+    ended = overflow(tmp_path, 0, *prefix)
+    if ended.returncode == 77:
+        pytest.skip("no small filesystem can be mounted here")
+    count(promise=6)
+    assert_kept(ended, tmp_path, "No space left on device")
+
+
+# damaged files ------------------------------------------------------------------------------------------------------
+
+
+def flip(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    del other
+    at = chance.randrange(len(data))
+    return data[:at] + bytes([data[at] ^ chance.randrange(1, 256)]) + data[at + 1 :]
+
+
+def truncate(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    del other
+    return data[: chance.randrange(len(data))]
+
+
+def zero(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    """As a file system leaves a block that was allocated and never written."""
+    del other
+    at = chance.randrange(len(data))
+    end = chance.randrange(at, len(data)) + 1
+    return data[:at] + bytes(end - at) + data[end:]
+
+
+def extend(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    del other
+    return data + chance.randbytes(chance.randrange(1, 20))
+
+
+def rotate(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    del other
+    at = chance.randrange(len(data))
+    return data[at:] + data[:at]
+
+
+def swap(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    del data, chance
+    return other
+
+
+def splice(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    """The start of one file and the rest of another, at the same place: blocks of a disk that were mixed up."""
+    at = chance.randrange(len(data))
+    return data[:at] + other[at:]
+
+
+MUTATIONS = [flip, truncate, zero, extend, rotate, swap, splice]
+
+
+def is_harmless(path: Path, good: bytes, bad: bytes) -> bool:
+    """Whether a manifest says the same as before, to a reader of JSON."""
+    try:
+        return path.name == "manifest.json" and bool(json.loads(bad) == json.loads(good))
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("mutate", MUTATIONS)
+def test_any_damage_falls_back(
+    saver: ModuleType, tmp_path: Path, count: Count, *, whole: bool, mutate: Mutation
+) -> None:
+    """Else a flipped bit on the disk would go on as weights, or end the run with a traceback (promise 5)."""
+    chance = random.Random(mutate.__name__)
+    store = CheckpointStore(tmp_path)
+    for cursor in (1, 2):
+        saver.save(store, cursor)
+    newest, aside = tmp_path / "00000002", tmp_path / "00000002.damaged"
+    others = [path.read_bytes() for path in sorted(tmp_path.rglob("*.*"))]
+    for turn in range(1000 if whole else 50):
+        count(promise=5)
+        path = sorted(newest.iterdir())[turn % 5]
+        good = path.read_bytes()
+        bad = mutate(good, chance.choice(others), chance)
+        path.unlink()  # a file that does not change is the same one in both generations
+        path.write_bytes(bad)
+        latest = store.latest()
+        assert latest is not None
+        assert latest.generation == (2 if bad == good or is_harmless(path, good, bad) else 1)
+        assert latest.state == {"cursor": latest.generation}
+        assert_holds(saver, latest.groups, latest.generation)
+        if aside.exists():
+            aside.rename(newest)
+        path.write_bytes(good)
+    assert cursor_of(saver, store) == 2
+
+
+def test_damage_all_over_never_loads_what_was_not_saved(
+    saver: ModuleType, tmp_path: Path, count: Count, *, whole: bool
+) -> None:
+    """Else two damaged generations would add up to one that passes for good, or one damaged would hide a good one."""
+    chance = random.Random(0)
+    store = CheckpointStore(tmp_path / "store", keep=3)
+    for cursor in (1, 2, 3):
+        saver.save(store, cursor)
+    good = tmp_path / "good"
+    store.folder.rename(good)
+    for _ in range(1000 if whole else 50):
+        count(promise=5)
+        shutil.copytree(good, store.folder)
+        files = sorted(store.folder.rglob("*.*"))
+        damaged = set()
+        for path in chance.sample(files, chance.randrange(2, 7)):
+            before = path.read_bytes()
+            bad = chance.choice(MUTATIONS)(before, chance.choice(files).read_bytes(), chance)
+            path.write_bytes(bad)
+            if bad != before and not is_harmless(path, before, bad):
+                damaged.add(int(path.parent.name))
+        latest = store.latest()
+        assert (latest.generation if latest else 0) == max({0, 1, 2, 3} - damaged)
+        if latest:
+            assert_holds(saver, latest.groups, latest.generation)
+        shutil.rmtree(store.folder)

@@ -1,0 +1,307 @@
+"""The host's memory runs out, really: parent and worker share a memory cgroup, and its limit is the kernel's.
+
+Only a stand-in for TensorFlow takes the memory, but for the last tests, which train a small network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+import autofit
+from autofit.collect import collect_result
+from autofit.process.job import Job, TrainJob
+from autofit.result import ResultRecord
+from autofit.run_directory import RunDirectory
+
+CHILDREN = Path(__file__).parents[1] / "children"
+CGROUPS = Path("/sys/fs/cgroup")
+MEMORY_AND_SWAP = "memory.memsw.limit_in_bytes"
+PROMISE = 7
+MB = 10**6
+IMAGES, UPDATES = 24, 12
+"""Of `stub_parent.py`: in two epochs of six updates."""
+
+STUB_BYTES = 400 * MB
+"""Parent and worker take 110 MB without a leak; a worker that starts with less than 1.3 GB left leaves at 67 MB."""
+TENSORFLOW_BYTES = 1_600 * MB
+PATIENCE_SECONDS = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryGroup:
+    """A memory cgroup of our own."""
+
+    folder: Path
+    v2: bool
+
+    def limit(self, limit_bytes: int) -> None:
+        """Allow so much, and no swap beyond it: a kernel without swap has no such file."""
+        name, of_swap = ("memory.max", "memory.swap.max") if self.v2 else ("memory.limit_in_bytes", MEMORY_AND_SWAP)
+        with contextlib.suppress(OSError):  # in version 1 it may not be less than the other
+            (self.folder / of_swap).write_text("0" if self.v2 else "-1")
+        (self.folder / name).write_text(str(limit_bytes))
+        with contextlib.suppress(OSError):
+            (self.folder / of_swap).write_text("0" if self.v2 else str(limit_bytes))
+
+    def used_bytes(self) -> int:
+        """What is charged to it, with file cache."""
+        return int((self.folder / ("memory.current" if self.v2 else "memory.usage_in_bytes")).read_text())
+
+    def kills(self) -> int:
+        """How often the kernel has killed in it."""
+        lines = (self.folder / ("memory.events" if self.v2 else "memory.oom_control")).read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+    def run(self, *command: object) -> subprocess.CompletedProcess[str]:
+        """Run a command in it to its end."""
+        inside = [sys.executable, CHILDREN / "in_memory_group.py", self.folder, *command]
+        environment = {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])}
+        return subprocess.run(
+            [str(part) for part in inside],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
+        )
+
+    def remove(self) -> None:
+        """Remove it, as soon as the last process in it is gone."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self.folder.rmdir()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+
+def places() -> Iterator[tuple[Path, bool]]:
+    """Where a group of our own may be made: under ours, or beside it where a group with processes takes no others."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        parts = PurePosixPath(path.lstrip("/"))
+        if controllers == "memory":
+            yield CGROUPS / "memory" / parts, False
+        if not controllers:
+            for root in (CGROUPS, CGROUPS / "unified"):
+                yield root / parts, True
+                yield root / parts.parent, True
+
+
+def made_group() -> MemoryGroup | None:
+    """The first group that can be made and limited."""
+    for place, v2 in places():
+        made = MemoryGroup(place / f"autofit-test-{os.getpid()}-{time.monotonic_ns()}", v2)
+        try:
+            made.folder.mkdir()
+        except OSError:
+            continue
+        with contextlib.suppress(OSError):
+            made.limit(TENSORFLOW_BYTES)
+            return made
+        made.remove()
+    return None
+
+
+@pytest.fixture
+def group() -> Iterator[MemoryGroup]:
+    """A memory cgroup of our own."""
+    made = made_group() if Path("/proc/self/cgroup").is_file() else None
+    if made is None:
+        pytest.skip("no memory cgroup can be made here: that takes root, or a delegated cgroup (systemd-run --user)")
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def stub(group: MemoryGroup, tmp_path: Path) -> Callable[..., tuple[RunDirectory, list[str]]]:
+    """Run `leaking_parent.py` in a small group; gives its run directory and what its supervisor returned."""
+
+    def run(ends: str, name: str = "run", parent_holds: int = 0) -> tuple[RunDirectory, list[str]]:
+        group.limit(STUB_BYTES)
+        files = RunDirectory(tmp_path / name)
+        files.path.mkdir(exist_ok=True)
+        done = group.run(sys.executable, "-P", CHILDREN / "leaking_parent.py", files.path, ends, parent_holds)
+        assert done.returncode == 0, done.stderr[-2000:]
+        returned: list[str] = json.loads(done.stdout.splitlines()[-1])
+        return files, returned
+
+    return run
+
+
+def ended(files: RunDirectory) -> list[tuple[str, str]]:
+    return [(one.verdict.value, one.cause) for one in collect_result(files, "completed", "", 0.0).attempts]
+
+
+def sizes(files: RunDirectory) -> list[tuple[int, int]]:
+    """Micro-batch size and bytes of image buffers of each attempt."""
+    jobs = [Job.load(attempt.job) for attempt in files.attempts()]
+    return [(job.work.micro_batch_size, job.memory.buffer_bytes) for job in jobs if isinstance(job.work, TrainJob)]
+
+
+def updates(files: RunDirectory) -> list[dict[str, Any]]:
+    """The ledger."""
+    return [json.loads(line) for line in files.audit.read_text().splitlines()]
+
+
+def assert_exact(files: RunDirectory) -> None:
+    """Each image once an epoch."""
+    for epoch in range(2):
+        samples = [sample for line in updates(files) if line["epoch"] == epoch for sample in line["samples"]]
+        assert sorted(samples) == list(range(IMAGES))
+
+
+def test_the_kernel_kills_the_worker_and_nothing_else(
+    group: MemoryGroup,
+    stub: Callable[..., tuple[RunDirectory, list[str]]],
+    count: Callable[..., None],
+    whole: bool,  # noqa: FBT001 - a fixture
+) -> None:
+    """The notebook, which holds most of the memory, dies for its worker; or the next one runs out in the same way."""
+    for at in range(UPDATES) if whole else (0, 5, UPDATES - 1):
+        count(promise=PROMISE)
+        kills = group.kills()
+        files, returned = stub(f"burst@{at},complete", f"at-{at}", parent_holds=220 * MB)
+        assert returned == ["NoneType", "None"]
+        assert group.kills() == kills + 1
+        assert ended(files) == [("host_oom", "SIGKILL: the kernel's OOM killer"), ("completed", "")]
+        assert sizes(files) == [(4, 2**20), (2, 2**19)]
+        assert [line["attempt"] for line in updates(files)] == [1] * (at - at % 2) + [2] * (UPDATES - at + at % 2)
+        assert_exact(files)
+
+
+def test_the_guard_acts_before_the_kernel(
+    group: MemoryGroup, stub: Callable[..., tuple[RunDirectory, list[str]]], count: Callable[..., None]
+) -> None:
+    """A slow leak would be ended by a kill, and all that was trained since the last checkpoint be lost."""
+    count(promise=PROMISE)
+    files, returned = stub("drip")
+    assert returned == ["NoneType", "None"]
+    assert group.kills() == 0
+    attempts = ended(files)
+    assert [verdict for verdict, _ in attempts] == ["yielded"] * (len(attempts) - 1) + ["completed"]
+    assert len(attempts) > 1
+    for _, cause in attempts[:-1]:
+        assert cause.startswith("the machine has ")
+        assert cause.endswith(f" MB of memory left (cgroup limit {name_of(group)})")
+    assert sizes(files)[:2] == [(4, 2**20), (4, 4 * 224 * 224 * 3)]
+    assert [line["epoch"] * 6 + line["step"] for line in updates(files)] == list(range(UPDATES))
+    assert_exact(files)
+
+
+def name_of(group: MemoryGroup) -> str:
+    """Its path as /proc tells it to those in it."""
+    seen = group.run(sys.executable, "-c", "print(open('/proc/self/cgroup').read())").stdout
+    return next(path for line in seen.splitlines() if (path := line.split(":")[-1]).endswith(group.folder.name))
+
+
+def test_a_machine_that_is_always_short_ends_the_run_and_loses_nothing(
+    group: MemoryGroup, stub: Callable[..., tuple[RunDirectory, list[str]]], count: Callable[..., None]
+) -> None:
+    """The run would start again and again, a step at a time; or what it could do be lost to the next who tries."""
+    count(promise=PROMISE)
+    files, (kind, words) = stub("short")
+    assert kind == "DoesNotFitError"
+    assert words.endswith(
+        ", 3 times: free memory and resume, or start anew with smaller images or a higher memory_limit"
+    )
+    assert "\n" not in words
+    assert {verdict for verdict, _ in ended(files)} == {"yielded"}
+    assert [micro for micro, _ in sizes(files)] == [4, 4, 2, 1, 1, 1]
+    assert len(updates(files)) == len(files.attempts())
+    assert group.kills() == 0
+    assert stub("complete")[1] == ["NoneType", "None"]
+    assert_exact(files)
+
+
+def test_file_cache_is_no_pressure(
+    group: MemoryGroup, stub: Callable[..., tuple[RunDirectory, list[str]]], count: Callable[..., None]
+) -> None:
+    """Images that are read again in every epoch fill any container: each training would leave for nothing."""
+    count(promise=PROMISE)
+    files, returned = stub("cache")
+    assert returned == ["NoneType", "None"]
+    assert ended(files) == [("completed", "")]
+    if on_disk(files.path):
+        assert group.used_bytes() > 200 * MB  # what is left of it, now that all processes are gone
+
+
+def on_disk(path: Path) -> bool:
+    """Whether files there are cached, and not memory themselves."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    return kind.strip() not in {"tmpfs", "ramfs"}
+
+
+# A real training ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def train(group: MemoryGroup, photos: Path, tmp_path: Path) -> Callable[[str], RunDirectory]:
+    """Run `leaking_training.py` in a group that has room for TensorFlow and some hundred megabytes more."""
+
+    def train(how: str) -> RunDirectory:
+        group.limit(TENSORFLOW_BYTES)
+        done = group.run(sys.executable, "-P", CHILDREN / "leaking_training.py", photos, tmp_path / how, how)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return RunDirectory(tmp_path / how)
+
+    return train
+
+
+def assert_trained(files: RunDirectory) -> ResultRecord:
+    """To the end, each of the 145 training images once an epoch."""
+    result = ResultRecord.load(files.result)
+    assert result.status == "completed"
+    assert len(result.history["loss"]) == 2
+    for epoch in range(2):
+        samples = [sample for line in updates(files) if line["epoch"] == epoch for sample in line["samples"]]
+        assert sorted(samples) == list(range(145))
+    return result
+
+
+@pytest.mark.slow
+def test_a_training_that_leaks_leaves_in_time_and_ends_as_one_that_does_not(
+    group: MemoryGroup, train: Callable[[str], RunDirectory], count: Callable[..., None]
+) -> None:
+    """A leaking callback would cost all since the last checkpoint, again and again; or the guard would cost it."""
+    count(promise=PROMISE, cases=2)
+    calm, leaking = train("calm"), train("drip")
+    assert group.kills() == 0
+    assert ended(calm) == [("completed", "")]
+    verdicts = [verdict for verdict, _ in ended(leaking)]
+    assert verdicts == ["yielded"] * (len(verdicts) - 1) + ["completed"]
+    assert len(verdicts) > 1
+    assert {micro for micro, _ in sizes(leaking)} == {16}
+    assert len({buffer_bytes for _, buffer_bytes in sizes(leaking)}) == len(verdicts)
+    results = [assert_trained(files) for files in (calm, leaking)]
+    assert results[0].weights_sha256 == results[1].weights_sha256
+    assert [result.result_changed for result in results] == [False, False]
+
+
+@pytest.mark.slow
+def test_a_training_that_the_kernel_kills_goes_on_smaller(
+    group: MemoryGroup, train: Callable[[str], RunDirectory], count: Callable[..., None]
+) -> None:
+    """The program that called autofit would be gone with the training, or hide that it was made with other sizes."""
+    count(promise=PROMISE)
+    files = train("burst")
+    assert group.kills() == 1
+    result = assert_trained(files)
+    assert ended(files) == [("host_oom", "SIGKILL: the kernel's OOM killer"), ("completed", "")]
+    assert [one.micro_batch_size for one in result.attempts] == [16, 8]
+    assert result.result_changed

@@ -1,0 +1,91 @@
+"""What a hundred attempts leave behind, after every way in which one can end: nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from autofit.run_directory import RunDirectory
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
+
+STUB_PARENT = Path(__file__).parents[1] / "children" / "stub_parent.py"
+WAYS = [
+    "SIGKILL",
+    "SIGSEGV",
+    "SIGABRT",
+    "device_oom",
+    "host_oom",
+    "yielded",
+    "silent",
+    "damaged",
+    "orphan",
+    "bad_alloc",
+]
+GROWTH_BYTES = 20 * 2**20
+DESCRIPTORS_OF_AN_ATTEMPT = 6
+"""So many at most are open at once to start a worker and to write a file; a leak would add one with every attempt."""
+FILES = {".lock", "audit.jsonl", "memory", "orphan"} | {
+    *("job.json", "outcome.json", "attempt.json", "state.json", "manifest.json", "model.safetensors"),
+    *("progress.jsonl", "events.jsonl", "stdout.log", "stderr.log"),
+}
+
+
+def processes_with(mark: str) -> list[str]:
+    """The processes that have this mark in their environment, by their commands; a zombie shows none."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("AUTOFIT_TEST_MARK") == mark:
+                found.append(" ".join(process.cmdline()))
+    return found
+
+
+def orphans_with(mark: str) -> list[str]:
+    """Those that are still there after a while: what was killed just now takes a moment to end."""
+    deadline = time.monotonic() + 5
+    while processes_with(mark) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return processes_with(mark)
+
+
+def test_attempts_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: Callable[..., None], *, whole: bool
+) -> None:
+    """A notebook that trains for a week would be out of memory, descriptors, process numbers or disk."""
+    attempts = 100 if whole else 11
+    files, temporary = RunDirectory(tmp_path / "run"), tmp_path / "temporary"
+    files.create()
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("AUTOFIT_TEST_MARK", str(tmp_path))
+    ends = ",".join([*(f"{WAYS[number % len(WAYS)]}@3" for number in range(attempts - 1)), "complete"])
+    plan = json.dumps({"epochs": attempts, "micro_batch_size": 1})
+    command = [sys.executable, str(STUB_PARENT), str(files.path), ends, "/", plan]
+    resident_bytes, descriptors, zombies = list[int](), list[int](), 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        process = psutil.Process(parent.pid)
+        for line in parent.stdout:
+            if line.startswith("attempt "):
+                count(promise=10)
+                resident_bytes.append(process.memory_info().rss)
+                descriptors.append(process.num_fds())
+                zombies += sum(child.status() == psutil.STATUS_ZOMBIE for child in process.children())
+    assert line == '["NoneType", "None"]\n'
+    assert len(files.attempts()) == attempts
+    assert max(resident_bytes) - resident_bytes[0] < GROWTH_BYTES
+    assert max(descriptors) - min(descriptors) <= DESCRIPTORS_OF_AN_ATTEMPT
+    assert zombies == 0
+    assert orphans_with(str(tmp_path)) == []
+    assert list(temporary.iterdir()) == []
+    assert {path.name for path in files.path.rglob("*") if path.is_file()} <= FILES
+    assert len(list(files.checkpoints.iterdir())) == 2

@@ -1,0 +1,90 @@
+"""Machines that are lost at any instant, with their disk or without it, and runs that go on from the mirror alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from autofit.checkpoints import CheckpointStore
+from autofit.finished_run import Result
+
+MIRRORED_RUN = Path(__file__).parents[1] / "children" / "mirrored_run.py"
+IMAGES, EPOCHS, KILLS = 24, 2, 3
+
+pytestmark = pytest.mark.usefixtures("autofit_is_found")
+
+
+def start(worker: str, photos: Path, run_dir: Path, mirror: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, str(MIRRORED_RUN), worker, str(photos), str(run_dir), str(mirror)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def kill_all(process: subprocess.Popen[str]) -> None:
+    """`kill -9` for the parent and its worker."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
+        for one in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(family[1:], timeout=30)
+    process.communicate()
+
+
+def lose(chance: random.Random, photos: Path, run_dir: Path, mirror: Path) -> None:
+    """Let it run for a while, kill everything, and lose the disk, or nothing, or a generation's bytes on the drive."""
+    process = start("slow", photos, run_dir, mirror)
+    while process.poll() is None and not (mirror / "run.json").exists():
+        time.sleep(0.01)
+    time.sleep(chance.uniform(0.0, 1.0))
+    kill_all(process)
+    if chance.random() < 0.7:
+        shutil.rmtree(run_dir, ignore_errors=True)
+    generations = CheckpointStore(mirror / "checkpoints").manifests()
+    if len(generations) > 1 and chance.random() < 0.3:
+        arrays = generations[0][0] / "model.safetensors"
+        arrays.write_bytes(arrays.read_bytes()[:-1] + b"x")
+
+
+def finished(photos: Path, run_dir: Path, mirror: Path) -> str | None:
+    """The weights at the end of a run, which must be a good one, with every image once an epoch."""
+    process = start("complete", photos, run_dir, mirror)
+    told = process.communicate(timeout=300)[0].splitlines()
+    assert json.loads(told[-1])[0] == "completed", told
+    lines = [json.loads(line) for line in (run_dir / "audit.jsonl").read_text().splitlines()]
+    for epoch in range(EPOCHS):
+        samples = [sample for line in lines if line["epoch"] == epoch for sample in line["samples"]]
+        assert sorted(samples) == list(range(IMAGES)), lines
+    assert (mirror / "audit.jsonl").read_bytes() == (run_dir / "audit.jsonl").read_bytes()
+    return Result(mirror).weights_sha256
+
+
+def test_a_run_goes_on_from_its_mirror_after_any_loss(
+    count: Callable[..., None], tmp_path: Path, *, whole: bool
+) -> None:
+    """Some instant would leave a mirror that cannot be resumed, or repeats or misses an image, or ends differently."""
+    for label in ("cat", "dog"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(IMAGES // 2):
+            (tmp_path / "photos" / label / f"{number}.jpg").touch()
+    photos = tmp_path / "photos"
+    expected = finished(photos, tmp_path / "undisturbed", tmp_path / "undisturbed-mirror")
+    for case in range(60 if whole else 2):
+        chance = random.Random(case)
+        run_dir, mirror = tmp_path / f"run-{case}", tmp_path / f"mirror-{case}"
+        for _ in range(KILLS):
+            count(promise=2)
+            lose(chance, photos, run_dir, mirror)
+        count(promise=3)
+        assert finished(photos, run_dir, mirror) == expected is not None, f"case {case}"
+        for folder in (run_dir, mirror):
+            shutil.rmtree(folder)

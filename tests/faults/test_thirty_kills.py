@@ -1,0 +1,229 @@
+"""Killed thirty times and out of memory besides, a run ends as its replay that is left alone and has no limit.
+
+A real MobileNetV2, all of it trained, on three hundred drawn photos, from the command line. `make test-faults` kills it
+thirty times, `make test` three times.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+import autofit
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+
+CHILDREN = Path(__file__).parents[1] / "children"
+PHOTOS_A_CLASS = 100
+TRAIN_COUNT = 240
+BATCH = 64
+EPOCHS = {3: 3, 30: 24}
+ALLOCATOR_BYTES = 330 * 10**6
+"""Too little for MobileNetV2 at 96 px with 64 images at once, enough with 16."""
+START_SECONDS = 6.0
+SOME_STEPS_SECONDS = 2.0
+PATIENCE_SECONDS = 900.0
+PLENTY_BYTES = 4 * 10**9
+
+
+@pytest.fixture(scope="module")
+def three_hundred(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn photos of three classes, told apart by their colour."""
+    folder, numbers = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for channel, name in enumerate(("red", "green", "blue")):
+        (folder / name).mkdir()
+        for photo in range(PHOTOS_A_CLASS):
+            pixels = numbers.integers(0, 150, (96, 96, 3))
+            pixels[..., channel] += 40
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{photo:03d}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights whose BatchNormalization has seen images: with random ones a frozen one gives constants."""
+    weights = tmp_path_factory.mktemp("weights") / "calibrated.weights.h5"
+    subprocess.run([sys.executable, CHILDREN / "calibrate.py", weights], check=True, capture_output=True)
+    return weights
+
+
+@pytest.fixture(scope="module")
+def too_little() -> int:
+    """A memory limit under which a batch at once does not fit, on this machine and these versions."""
+    report = autofit.probe(
+        model="autofit.demo.network:digit_network", image_size=32, memory_limit=PLENTY_BYTES, max_batch=1
+    )
+    return report.memory_limit_bytes - report.allocator_limit_bytes + ALLOCATOR_BYTES
+
+
+def command(*arguments: object) -> list[str]:
+    """A command line of autofit's."""
+    return [sys.executable, "-m", "autofit", *map(str, arguments)]
+
+
+@contextmanager
+def started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A running command; it does not outlive its test."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])}
+    with log.open("ab") as output:
+        process = subprocess.Popen(arguments, env=environment, stdout=output, stderr=output)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether it came true in time, and before the command ended."""
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The living worker of a running command."""
+    try:
+        children = psutil.Process(process.pid).children()
+        return [child for child in children if "autofit.worker" in child.cmdline()]
+    except psutil.Error:
+        return []
+
+
+class Killer:
+    """Runs a command again and again, and kills it at random moments, until it has killed often enough."""
+
+    def __init__(self, run_dir: Path, log: Path, times: int, chance: random.Random) -> None:
+        self.run_dir, self.log, self.left, self.chance = run_dir, log, times, chance
+        self.kills: Counter[str] = Counter()
+
+    def drive(self, first: list[str]) -> None:
+        """To the end of the run. Where it gives up, since it was killed again and again at its start, resume it."""
+        arguments = first
+        while True:
+            with started(arguments, self.log) as process:
+                while self.left and self._kill_one(process):
+                    pass
+                if not self.left or process.poll() is not None:
+                    code = process.wait(PATIENCE_SECONDS)
+                    if code == 0:
+                        return
+                    assert code in {4, -9}, self.log.read_text()[-3000:]
+            arguments = command("resume", self.run_dir)
+
+    def _kill_one(self, process: subprocess.Popen[bytes]) -> bool:
+        """Kill its worker, or both; whether the command lives on."""
+        if not wait_until(lambda: bool(workers_of(process)), process, PATIENCE_SECONDS):
+            return False
+        workers = workers_of(process)
+        if not self._moment_comes(process, workers):
+            return process.poll() is None
+        both = self.chance.random() < 0.3
+        if both:
+            process.kill()
+        for worker in workers:
+            worker.kill()
+        psutil.wait_procs(workers, timeout=30)
+        self.left -= 1
+        self.kills["both" if both else "worker"] += 1
+        return not both
+
+    def _moment_comes(self, process: subprocess.Popen[bytes], workers: list[psutil.Process]) -> bool:
+        """Wait for a moment: in the start, or within some steps; False where the worker ended before it."""
+        if self.chance.random() < 0.6:
+            seen = self._updates()
+            wait_until(lambda: self._updates() > seen or not is_alive(workers), process, PATIENCE_SECONDS)
+            time.sleep(self.chance.uniform(0, SOME_STEPS_SECONDS))
+        else:
+            time.sleep(self.chance.uniform(0, START_SECONDS))
+        return is_alive(workers)
+
+    def _updates(self) -> int:
+        try:
+            return (self.run_dir / "audit.jsonl").read_bytes().count(b"\n")
+        except FileNotFoundError:
+            return 0
+
+
+def is_alive(workers: list[psutil.Process]) -> bool:
+    """Whether one of them is there and no zombie."""
+    return any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+
+
+def ledger(run_dir: Path) -> list[tuple[int, int, int, tuple[int, ...]]]:
+    """(epoch, step, micro-batch size, samples) of each update."""
+    lines = [json.loads(line) for line in (run_dir / "audit.jsonl").read_text().splitlines()]
+    return [(line["epoch"], line["step"], line["micro_batch_size"], tuple(line["samples"])) for line in lines]
+
+
+def result_of(run_dir: Path) -> dict[str, Any]:
+    """The content of `result.json`."""
+    content: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
+    return content
+
+
+def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
+    three_hundred: Path,
+    calibrated: Path,
+    too_little: int,
+    tmp_path: Path,
+    whole: bool,  # noqa: FBT001 - a fixture
+    count: Callable[..., None],
+) -> None:
+    """A step that is lost, repeated or torn by any of the kills or shrinks gives other weights."""
+    times = 30 if whole else 3
+    for promise in (1, 2, 3, 4):
+        count(promise=promise, cases=times)
+    network = ["--backbone", "MobileNetV2", "--weights", calibrated, "--trainable", "all", "--image-size", 96]
+    sizes = ["--batch-size", BATCH, "--micro-batch-size", BATCH, "--epochs", EPOCHS[times]]
+    request = ["train", three_hundred, *network, *sizes, "--checkpoint-every", 1, "--audit"]
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    killer = Killer(killed, tmp_path / "killed.log", times, random.Random(30))
+
+    killer.drive(command(*request, "--memory-limit", too_little, "--run-dir", killed))
+    with started(command(*request, "--replay", killed, "--run-dir", alone), tmp_path / "alone.log") as process:
+        assert process.wait(PATIENCE_SECONDS) == 0, (tmp_path / "alone.log").read_text()[-3000:]
+
+    assert killer.kills.total() == times
+    ended, replayed = result_of(killed), result_of(alone)
+    assert ended["oom_events"]
+    assert not replayed["oom_events"]
+    assert ended["weights_sha256"] == replayed["weights_sha256"]
+    assert ledger(killed) == ledger(alone)
+    for epoch in range(EPOCHS[times]):
+        samples = [sample for at, _, _, batch in ledger(killed) if at == epoch for sample in batch]
+        assert sorted(samples) == list(range(TRAIN_COUNT))
+    assert_same_history(ended["history"], replayed["history"])
+    assert_same_predictions(killed, alone, sorted(three_hundred.rglob("*.jpg"))[::10])
+
+
+def assert_same_history(one: dict[str, list[float]], other: dict[str, list[float]]) -> None:
+    """Bit for bit in training; a validation in smaller parts is summed in another order."""
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        if name.startswith("val_"):
+            np.testing.assert_allclose(values, other[name], rtol=1e-5, err_msg=name)
+        else:
+            assert values == other[name], name
+
+
+def assert_same_predictions(one: Path, other: Path, photos: list[Path]) -> None:
+    """The models that were saved say the same, bit for bit."""
+    np.testing.assert_array_equal(autofit.Result(one).predict(photos), autofit.Result(other).predict(photos))

@@ -1,0 +1,90 @@
+"""A real training whose machine is lost, twice, and which goes on from its mirror alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import autofit
+from autofit.checkpoints import CheckpointStore
+
+pytestmark = pytest.mark.slow
+
+CHILDREN = Path(__file__).parents[1] / "children"
+TRAIN_COUNT, EPOCHS = 145, 2
+PATIENCE_SECONDS = 120.0
+
+
+@contextlib.contextmanager
+def started(photos: Path, run_dir: Path, mirror: Path) -> Iterator[subprocess.Popen[str]]:
+    """`autofit.run` with a mirror in a process of its own; it and its worker do not outlive the test."""
+    command = [sys.executable, str(CHILDREN / "mirrored_run.py"), "keras", str(photos), str(run_dir), str(mirror)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])}
+    with subprocess.Popen(command, cwd=CHILDREN, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
+                for one in family:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        one.kill()
+                psutil.wait_procs(family[1:], timeout=30)
+
+
+def lose_machine(photos: Path, run_dir: Path, mirror: Path, moment: tuple[int, int]) -> None:
+    """`kill -9` of everything once the mirror has come so far, and of the local disk nothing is left."""
+    with started(photos, run_dir, mirror) as process:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while cursor(mirror) < moment:
+            assert process.poll() is None, "the run ended before its moment came"
+            assert time.monotonic() < deadline, "the moment never came"
+            time.sleep(0.01)
+    shutil.rmtree(run_dir)
+
+
+def cursor(run_dir: Path) -> tuple[int, int]:
+    """The committed (epoch, position)."""
+    state = CheckpointStore(run_dir / "checkpoints").latest_state() or {"epoch": 0, "position": 0}
+    return state["epoch"], state["position"]
+
+
+def finish(photos: Path, run_dir: Path, mirror: Path) -> tuple[list[str], dict[str, Any]]:
+    """Run to the end; returns what was told, and the content of `result.json`."""
+    with started(photos, run_dir, mirror) as process:
+        told = process.communicate(timeout=240)[0].splitlines()
+    assert json.loads(told[-1])[0] == "completed", told
+    return told, json.loads((run_dir / "result.json").read_text())
+
+
+def test_a_training_whose_machine_is_lost_ends_with_the_same_weights(photos: Path, tmp_path: Path) -> None:
+    """A notebook that is disconnected, with its disk, would lose the run, or end it with other weights."""
+    _, expected = finish(photos, tmp_path / "undisturbed", tmp_path / "undisturbed-mirror")
+    mirror = tmp_path / "drive" / "flowers"
+    lose_machine(photos, tmp_path / "first", mirror, (0, 40))
+    lose_machine(photos, tmp_path / "second", mirror, (1, 40))
+
+    told, result = finish(photos, tmp_path / "last", mirror)
+
+    assert f"taking up the run in {mirror}" in told
+    assert [attempt["verdict"] for attempt in result["attempts"]] == ["crashed", "crashed", "completed"]
+    assert result["weights_sha256"] == expected["weights_sha256"] is not None
+    assert result["history"] == expected["history"]
+    lines = [json.loads(line) for line in (tmp_path / "last" / "audit.jsonl").read_text().splitlines()]
+    for epoch in range(EPOCHS):
+        samples = [sample for line in lines if line["epoch"] == epoch for sample in line["samples"]]
+        assert sorted(samples) == list(range(TRAIN_COUNT))
+    assert {line["epoch"] for line in lines} == set(range(EPOCHS))
+    for name in ("model.keras", "result.json", "audit.jsonl", "labels.json", "report.html"):
+        assert (mirror / name).read_bytes() == (tmp_path / "last" / name).read_bytes()
