@@ -99,7 +99,8 @@ def test_a_second_probe_is_one_trial_and_another_limit_starts_from_the_line() ->
     second = probe(view)
     assert second.source == "profile"
     assert [trial.saved for trial in second.trials] == [True] * len(first.trials) + [False]
-    assert second.largest_feasible_batch == first.largest_feasible_batch
+    # it moves by what the process has resident before it begins: some megabytes more or less from start to start
+    assert second.largest_feasible_batch == pytest.approx(first.largest_feasible_batch, rel=0.05)
     assert view.told[0].startswith("starting from your profile of ")
     other = probe(memory_limit=LIMIT_BYTES - 200_000_000)
     assert other.source == "profile"

@@ -33,6 +33,7 @@ from autofit.worker.ledger import Ledger
 from autofit.worker.loader import BatchLoader, LoadedBatch, epoch_order
 
 IMAGES = 24
+SECONDS_AN_UPDATE = float(os.environ.get("STUB_SECONDS_AN_UPDATE", "0"))
 ALLOCATOR_BYTES, NEARLY_FULL_BYTES = 10**9, 900_000_001
 
 
@@ -80,6 +81,7 @@ class StubTraining:
 
     def update(self, size: int) -> None:
         """Take the next batch of the epoch."""
+        time.sleep(SECONDS_AN_UPDATE)
         epoch, position = self.state["epoch"], self.state["position"]
         self.ahead = self.ahead or self.batches(size)
         batch = next(self.ahead)
