@@ -9,6 +9,8 @@ from autofit.process.messages import Trial, Verdict
 
 BOUND_BY_MEMORY = 0.95  # of the limit: an answer that takes less was bound by `max_batch`, and is no nearer to it now
 
+NOT_WORTH_MOVING = 0.01  # of the limit: a size that was run has its time too, and a new one must be timed anew
+
 
 @dataclass(frozen=True, slots=True)
 class Hint:
@@ -56,7 +58,9 @@ def _with_more(trial: Trial, bytes_: int) -> Trial:
 
 
 def _moved(hint: Hint, more_bytes: int, limit_bytes: int) -> int:
-    """The answer, less the images that take `more_bytes`; as it is where memory did not bind it."""
+    """The answer, less the images that take `more_bytes`; as it is where they are few, or memory did not bind it."""
+    if abs(more_bytes) < NOT_WORTH_MOVING * limit_bytes:
+        return hint.answer
     points = [(t.batch_size, t.memory_bytes) for t in hint.trials if t.verdict is Verdict.FITS and t.memory_bytes]
     if not hint.answer or not points:
         return hint.answer

@@ -101,15 +101,17 @@ def autofit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def strace() -> str:
-    """The program that injects faults into system calls."""
+def strace() -> list[str]:
+    """The start of a command that injects faults into system calls."""
     path = shutil.which("strace")
     if path is None:
         pytest.skip("strace is not installed")
-    tried = subprocess.run([path, "-o", "/dev/null", "-e", "inject=write:error=EIO", "true"], check=False)
+    command = [path, "-f", "-qq"]
+    options = ["--seccomp-bpf", "-o", "/dev/null", "-e", "trace=write", "-e", "inject=write:error=EIO"]
+    tried = subprocess.run([*command, *options, "true"], capture_output=True, text=True, check=False)
     if tried.returncode:
-        pytest.skip("strace may not trace here (ptrace is not permitted)")
-    return path
+        pytest.skip(f"strace cannot trace here: {tried.stderr.strip()}")
+    return command
 
 
 @pytest.hookimpl(wrapper=True)

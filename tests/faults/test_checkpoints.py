@@ -42,6 +42,11 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def generations_in(folder: Path) -> int:
+    """How many there are to fall back to."""
+    return sum(name.isdecimal() for name in names(folder)) if folder.exists() else 0
+
+
 def store_with(saver: ModuleType, folder: Path, generations: int) -> CheckpointStore:
     """A store in which that many saves were made, and the save after the last one killed."""
     store = CheckpointStore(folder)
@@ -99,34 +104,30 @@ class Call:
 class TracedSaver:
     """Saves once, in a process of its own whose system calls are traced and may be made to fail."""
 
-    def __init__(self, strace: str, log: Path) -> None:
+    def __init__(self, strace: list[str], log: Path) -> None:
         self._strace, self._log = strace, log
 
     def save(self, folder: Path, cursor: int, faults: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         """Save under these faults, given as `strace --inject` takes them."""
-        options = ["-qq", "-y", "-o", str(self._log), "-e", f"trace={CALLS}"]
+        sooner = [] if any("signal=" in fault for fault in faults) else ["--seccomp-bpf"]  # it sends no signals
+        options = [*sooner, "-y", "-o", str(self._log), "-e", f"trace={CALLS}"]
         injected = [part for fault in faults for part in ("-e", f"inject={fault}")]
         program = [sys.executable, "-B", str(SAVER), "once", str(folder), str(cursor)]
-        command = [self._strace, *options, *injected, *program]
+        command = [*self._strace, *options, *injected, *program]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
     def calls(self) -> list[Call]:
         """The calls of the last save, without those before it."""
-        found = [
-            Call(name, 0, line)
-            for line in self._log.read_text(errors="replace").splitlines()
-            if (name := line.partition("(")[0]).isidentifier()
-        ]
         numbers = Counter[str]()
-        for place, call in enumerate(found):
-            numbers[call.name] += 1
-            found[place] = Call(call.name, numbers[call.name], call.line)
-        begin = next(place for place, call in enumerate(found) if call.name == "chdir")
-        return found[begin + 1 :]
+        calls: list[Call] = []
+        for name, rest in re.findall(r"^\d+ +(\w+)(\(.*)$", self._log.read_text(errors="replace"), re.MULTILINE):
+            numbers[name] += 1
+            calls.append(Call(name, numbers[name], name + rest))
+        return calls[1 + [call.name for call in calls].index("chdir") :]
 
 
 @pytest.fixture
-def traced(strace: str, tmp_path: Path) -> TracedSaver:
+def traced(strace: list[str], tmp_path: Path) -> TracedSaver:
     return TracedSaver(strace, tmp_path / "trace")
 
 
@@ -145,12 +146,13 @@ def test_a_kill_at_every_system_call_leaves_the_last_checkpoint_or_the_new_one(
     """A SIGKILL between two writes would leave a checkpoint that is neither, or none at all."""
     calls = calls_of_a_save(traced, saver, tmp_path / "undisturbed", generations)
     found = set()
-    for place, call in list(enumerate(calls))[:: -1 if whole else -13]:  # the last one is after the renaming
+    for place, call in list(enumerate(calls))[:: -1 if whole else -19]:  # the last one is after the renaming
         count(promise=2)
         store = store_with(saver, tmp_path / str(place), generations)
         ended = traced.save(store.folder, generations + 1, [f"{call.name}:signal=KILL:when={call.number}"])
         assert ended.returncode == -signal.SIGKILL, call
         assert len(traced.calls()) == place + 1, call
+        assert generations_in(store.folder) >= generations, call
         found.add(cursor_of(saver, store))
         assert_goes_on(saver, store, generations + 2)
         shutil.rmtree(store.folder)
@@ -191,13 +193,14 @@ def test_an_error_of_every_system_call_keeps_the_last_checkpoint(
     """A full or failing disk would take the former checkpoint along, or end the run with a traceback."""
     calls = calls_of_a_save(traced, saver, tmp_path / "undisturbed", generations)
     cases = [(error, place) for place in range(len(calls)) for error in errors]
-    for error, place in cases[:: -1 if whole else -31]:
+    for error, place in cases[:: -1 if whole else -41]:
         count(promise=6)
         store = store_with(saver, tmp_path / f"{error}-{place}", generations)
         ended = traced.save(store.folder, generations + 1, break_at(error, calls, place))
         words = os.strerror(getattr(errno, error))
         assert "(INJECTED)" in traced.calls()[place].line
         assert (ended.returncode, ended.stderr) == (0, ""), (error, calls[place])
+        assert generations_in(store.folder) >= generations, (error, calls[place])
         found = cursor_of(saver, store)
         if ended.stdout == "saved":
             assert found == generations + 1, (error, calls[place])

@@ -31,8 +31,6 @@ WAYS = [
     "bad_alloc",
 ]
 GROWTH_BYTES = 20 * 2**20
-DESCRIPTORS_OF_AN_ATTEMPT = 6
-"""So many at most are open at once to start a worker and to write a file; a leak would add one with every attempt."""
 FILES = {".lock", "audit.jsonl", "memory", "orphan"} | {
     *("job.json", "outcome.json", "attempt.json", "state.json", "manifest.json", "model.safetensors"),
     *("progress.jsonl", "events.jsonl", "stdout.log", "stderr.log"),
@@ -83,7 +81,7 @@ def test_attempts_leave_nothing_behind(
     assert line == '["NoneType", "None"]\n'
     assert len(files.attempts()) == attempts
     assert max(resident_bytes) - resident_bytes[0] < GROWTH_BYTES
-    assert max(descriptors) - min(descriptors) <= DESCRIPTORS_OF_AN_ATTEMPT
+    assert min(descriptors[-5:]) == min(descriptors[:5])  # the next attempt may be opening some just then
     assert zombies == 0
     assert orphans_with(str(tmp_path)) == []
     assert list(temporary.iterdir()) == []

@@ -32,6 +32,12 @@ def test_the_answer_moves_by_the_images_that_the_difference_takes(bare_bytes: in
     assert [t.rest_bytes - bare_bytes for t in hint.trials] == [100 * MB] * 3
 
 
+@pytest.mark.parametrize("bare_bytes", [291 * MB, 309 * MB])
+def test_a_small_difference_keeps_the_size_that_was_run(bare_bytes: int) -> None:
+    """A size that nobody has run has to be timed as well: half as long again for two images more or less."""
+    assert in_process_of(HINT, bare_bytes, LIMIT_BYTES).answer == HINT.answer
+
+
 @pytest.mark.parametrize(("then", "now"), [(0, 350 * MB), (300 * MB, 0), (300 * MB, 300 * MB)])
 def test_a_size_that_is_not_known_moves_nothing(then: int, now: int) -> None:
     """A profile that does not say how large its process was would be taken for one of a process of nothing."""
