@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import random
@@ -28,6 +29,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
 SAVER = Path(__file__).parents[1] / "children" / "saver.py"
 CALLS = "/^((mkdir|open|rename|link|unlink|f?chmod)(at|at2|2)?|write|fsync|close|rmdir|chdir)$"
 """What a save asks of the disk, by its names on several architectures; `chdir` marks where the save begins."""
+
+MOST_TRIES = 5
 
 Count = Callable[..., None]
 Mutation = Callable[[bytes, bytes, random.Random], bytes]
@@ -116,6 +119,24 @@ class TracedSaver:
         command = [*self._strace, *options, *injected, *program]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
+    def save_hit_at(
+        self, make_store: Callable[[], CheckpointStore], cursor: int, faults: Sequence[str], place: int
+    ) -> tuple[CheckpointStore, subprocess.CompletedProcess[str]]:
+        """Save in a new store until the first fault strikes the call at this place.
+
+        Faults count calls from the start of the process, and while Python imports it makes one more or less now and
+        then: such a save was hit elsewhere, and tells nothing of this place.
+        """
+        for _ in range(MOST_TRIES):
+            store = make_store()
+            ended = self.save(store.folder, cursor, faults)
+            lines = [call.line for call in self.calls()]
+            struck = [number for number, line in enumerate(lines) if "(INJECTED)" in line or line.endswith("= ?")]
+            if struck[:1] == [place]:
+                return store, ended
+            shutil.rmtree(store.folder, ignore_errors=True)
+        pytest.fail(f"no fault struck at {place} in {MOST_TRIES} saves")
+
     def calls(self) -> list[Call]:
         """The calls of the last save, without those before it."""
         numbers = Counter[str]()
@@ -123,7 +144,8 @@ class TracedSaver:
         for name, rest in re.findall(r"^\d+ +(\w+)(\(.*)$", self._log.read_text(errors="replace"), re.MULTILINE):
             numbers[name] += 1
             calls.append(Call(name, numbers[name], name + rest))
-        return calls[1 + [call.name for call in calls].index("chdir") :]
+        begin = [call.name for call in calls].index("chdir") if any(call.name == "chdir" for call in calls) else -1
+        return calls[1 + begin :]
 
 
 @pytest.fixture
@@ -148,10 +170,13 @@ def test_a_kill_at_every_system_call_leaves_the_last_checkpoint_or_the_new_one(
     found = set()
     for place, call in list(enumerate(calls))[:: -1 if whole else -19]:  # the last one is after the renaming
         count(promise=2)
-        store = store_with(saver, tmp_path / str(place), generations)
-        ended = traced.save(store.folder, generations + 1, [f"{call.name}:signal=KILL:when={call.number}"])
+        store, ended = traced.save_hit_at(
+            functools.partial(store_with, saver, tmp_path / str(place), generations),
+            generations + 1,
+            [f"{call.name}:signal=KILL:when={call.number}"],
+            place,
+        )
         assert ended.returncode == -signal.SIGKILL, call
-        assert len(traced.calls()) == place + 1, call
         assert generations_in(store.folder) >= generations, call
         found.add(cursor_of(saver, store))
         assert_goes_on(saver, store, generations + 2)
@@ -195,10 +220,13 @@ def test_an_error_of_every_system_call_keeps_the_last_checkpoint(
     cases = [(error, place) for place in range(len(calls)) for error in errors]
     for error, place in cases[:: -1 if whole else -41]:
         count(promise=6)
-        store = store_with(saver, tmp_path / f"{error}-{place}", generations)
-        ended = traced.save(store.folder, generations + 1, break_at(error, calls, place))
+        store, ended = traced.save_hit_at(
+            functools.partial(store_with, saver, tmp_path / f"{error}-{place}", generations),
+            generations + 1,
+            break_at(error, calls, place),
+            place,
+        )
         words = os.strerror(getattr(errno, error))
-        assert "(INJECTED)" in traced.calls()[place].line
         assert (ended.returncode, ended.stderr) == (0, ""), (error, calls[place])
         assert generations_in(store.folder) >= generations, (error, calls[place])
         found = cursor_of(saver, store)
