@@ -9,7 +9,11 @@ import subprocess
 import sys
 import tracemalloc
 from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +24,9 @@ from autofit.dataset.folder import IMAGE_SUFFIXES
 from autofit.dataset.found import PROGRESS_EVERY_FILES
 from autofit.dataset.split import in_order, stratified_split
 from autofit.errors import UserError
+from autofit.records import remove_unfinished
+
+T = TypeVar("T")
 
 quick = settings(max_examples=30, deadline=None)  # no deadline: other work on the machine is no failure
 
@@ -749,6 +756,38 @@ def test_a_csv_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeyp
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("samples.csv", before)]
 
 
+def test_a_csv_that_breaks_off_half_way_leaves_the_old_one(tmp_path: Path) -> None:
+    """What was written up to an error would be taken for the whole list."""
+    path = tmp_path / "samples.csv"
+    ImageIndex("/r", ["a.jpg", "b.jpg"], array("i", [1, 0]), ("cat", "dog"), 1).write_csv(path)
+    before = path.read_bytes()
+    with pytest.raises(IndexError):
+        ImageIndex("/r", images(20_000), array("i", [0] * 19_999 + [7]), ("cat", "dog"), 1).write_csv(path)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("samples.csv", before)]
+
+
+def test_what_a_killed_writer_leaves_is_known_as_unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kill would leave another half list in the run directory, for ever."""
+    counts: list[int] = []
+
+    def killed(_: int) -> None:
+        counts.append(len(list(tmp_path.iterdir())))
+        remove_unfinished(tmp_path)
+        counts.append(len(list(tmp_path.iterdir())))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", killed)
+    with pytest.raises(OSError, match="No space left"):
+        ImageIndex("/r", ["c.jpg"], array("i", [0]), ("cat", "dog"), 1).write_csv(tmp_path / "samples.csv")
+    assert counts == [1, 0]
+
+
+def test_the_csv_may_be_read_by_others(tmp_path: Path) -> None:
+    """A colleague could read all of a run directory but this."""
+    ImageIndex("/r", ["c.jpg"], array("i", [0]), ("cat", "dog"), 1).write_csv(tmp_path / "samples.csv")
+    assert (tmp_path / "samples.csv").stat().st_mode & 0o777 == 0o644
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -805,6 +844,107 @@ def test_finding_a_million_images_stays_under_300_mb(tmp_path: Path, monkeypatch
     finally:
         tracemalloc.stop()
     assert peak_bytes / 20_000 * 1_000_000 < 300e6
+
+
+def camera_roll(root: Path, *, classes: int = 100, each: int = 200) -> Path:
+    """Make a folder of so many images, all of them names of one file: quickly made, and read like any others."""
+    first = root / "class_000" / "IMG_20240000.JPG"
+    touch(root, "class_000/IMG_20240000.JPG")
+    for number in range(classes):
+        folder = root / f"class_{number:03}"
+        folder.mkdir(exist_ok=True)
+        for image in range(number == 0, each):
+            (folder / f"IMG_{20240000 + image}.JPG").hardlink_to(first)
+    return root
+
+
+def traced(work: Callable[[], T]) -> tuple[T, int, int]:
+    """What it returns, and the bytes of Python's objects: how many more are held after it, and at most during it."""
+    tracemalloc.start()
+    try:
+        before_bytes, _ = tracemalloc.get_traced_memory()
+        result = work()
+        held_bytes, peak_bytes = tracemalloc.get_traced_memory()
+        return result, held_bytes - before_bytes, peak_bytes - before_bytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_image_of_a_folder_takes_few_bytes_from_the_scan_to_the_worker(tmp_path: Path) -> None:
+    """A million images would take the parent, or the worker beside its training, more than 300 MB."""
+    folder, samples = camera_roll(tmp_path / "roll"), tmp_path / "samples.csv"
+    scan(folder)  # what is loaded only now is no image's
+    index, held_bytes, peak_bytes = traced(lambda: scan(folder))
+    assert len(index.paths) == 20_000
+    assert held_bytes / 20_000 < 110
+    assert peak_bytes / 20_000 < 150
+    _, _, peak_bytes = traced(index.fingerprint)
+    assert peak_bytes / 20_000 < 20
+    _, _, peak_bytes = traced(lambda: index.write_csv(samples))
+    assert peak_bytes / 20_000 < 20  # some buffers; the text of a line has 50
+    again, _, peak_bytes = traced(lambda: ImageIndex.read_csv(samples, index.root, index.class_names))
+    assert peak_bytes / 20_000 < 110
+    assert again == index
+
+
+@pytest.mark.parametrize("layout", ["class{class_number:05}/{number:05}.jpg", "{number:05}/class{class_number:05}.jpg"])
+def test_ordering_takes_few_bytes_an_image_however_many_classes(layout: str) -> None:
+    """A hundred thousand classes, as of faces or landmarks, would take as much again as their images."""
+    classes = [[layout.format(class_number=i, number=number) for number in range(2)] for i in range(10_000)]
+    (paths, _), _, peak_bytes = traced(lambda: in_order(classes))
+    assert len(paths) == 20_000
+    assert peak_bytes / 20_000 < 150
+
+
+class Entry:
+    """An entry of `os.scandir` that cannot be stat'ed. What it tells by itself, the listing has told it."""
+
+    def __init__(self, entry: os.DirEntry[str]) -> None:
+        self.name, self.path = entry.name, entry.path
+        self.is_dir, self.is_file, self.is_symlink = entry.is_dir, entry.is_file, entry.is_symlink
+
+
+@contextmanager
+def listed_without_stat(folder: str) -> Iterator[Iterator[Entry]]:
+    with SCANDIR(folder) as entries:
+        yield map(Entry, entries)
+
+
+SCANDIR = os.scandir
+
+
+def test_no_image_of_a_folder_is_opened_or_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a network drive a million images would take hours to find."""
+    folder = camera_roll(tmp_path / "roll", classes=10, each=100)
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            calls[name] += 1
+            return function(*given, **named)
+
+        return call
+
+    for name in ("os.stat", "os.lstat", "os.open", "os.access", "builtins.open", "io.open"):
+        room, _, function = name.rpartition(".")
+        monkeypatch.setattr(name, counted(name, getattr(sys.modules[room], function)))
+    monkeypatch.setattr("os.scandir", listed_without_stat)
+    assert len(scan(folder).paths) == 1000
+    monkeypatch.undo()
+    assert calls.total() < 100, calls
+
+
+def test_the_text_of_listed_paths_is_shared_with_the_caller(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook that holds a million paths would hold them twice."""
+    monkeypatch.chdir(pets)
+    paths = [f"{name}/{file}" for name in ("cat", "dog") for file in images(5)]
+    held = {id(path) for path in paths}
+    assert all(id(path) in held for path in scan(paths, [0, 1] * 5).paths)
+
+    class Name(str):
+        __slots__ = ()
+
+    assert {type(path) for path in scan(map(Name, paths), [0, 1] * 5).paths} == {str}
 
 
 def test_the_room_loads_no_numpy_no_pandas_and_no_tensorflow(pets: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 from array import array
@@ -14,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from autofit.dataset.table import damaged, read_rows
-from autofit.records import write_atomically
+from autofit.dataset.table import damaged, read_rows, write_rows
 
 COLUMNS = ("index", "path", "label", "split")
 
@@ -72,13 +69,7 @@ class ImageIndex:
         Raises:
             OSError: it cannot be written.
         """
-        data = io.BytesIO()
-        with io.TextIOWrapper(data, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            stream.write(",".join(COLUMNS) + "\n")
-            # QUOTE_MINIMAL leaves a carriage return bare before Python 3.13, and a reader would end the line there
-            csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n").writerows(self._rows())
-            stream.flush()
-            write_atomically(path, data.getvalue())
+        write_rows(path, COLUMNS, self._rows())
 
     @classmethod
     def read_csv(cls, path: Path, root: str, class_names: Sequence[str]) -> Self:

@@ -93,6 +93,8 @@ def _labels_by_path(listed: Iterable[Listed], root: str, progress: Progress) -> 
     for place, path, label in listed:
         absolute = os.path.normpath(os.path.join(root, os.path.expanduser(path)))
         stored = below(root, absolute)
+        if stored == path and type(path) is str:
+            stored = path  # the user's own object: a second one of each of a million paths would take 100 MB
         if stored not in label_of:
             label_of[stored] = one_each.setdefault(label, label)
             progress.one_more()

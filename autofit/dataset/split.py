@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
 from array import array
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import pairwise, repeat
 
 Classes = Sequence[list[str]]
 """Paths by class number."""
@@ -38,14 +37,17 @@ def stratified_split(classes: Classes, share: float, seed: int) -> tuple[Classes
 
 def in_order(classes: Classes) -> tuple[list[str], array[int]]:
     """All paths sorted, with the class number of each."""
+    parts = sorted((sorted(each), number) for number, each in enumerate(classes) if each)  # by their first paths
     paths: list[str] = []
     labels = array("i")
-    # merging sorted classes takes no memory for a million (path, label) pairs at once
-    streams = [zip(sorted(each), repeat(number)) for number, each in enumerate(classes)]
-    for path, number in heapq.merge(*streams):
-        paths.append(path)
-        labels.append(number)
-    return paths, labels
+    for part, number in parts:
+        paths += part
+        labels.extend(repeat(number, len(part)))
+    if all(earlier[-1] < later[0] for (earlier, _), (later, _) in pairwise(parts)):  # each class has its own folder
+        return paths, labels
+    del parts
+    order = sorted(range(len(paths)), key=paths.__getitem__)  # pairs of path and label would take twice the memory
+    return [paths[place] for place in order], array("i", map(labels.__getitem__, order))
 
 
 def _held_out_count(count: int, share: float) -> int:
