@@ -67,6 +67,8 @@ class Options(Record):
     replay: str | None
     mirror_dir: str | None = None
     max_bad_images: float = 0.1
+    feature_cache: Literal["auto", "on", "off"] = "auto"
+    cache_by: Literal["stat", "content"] = "stat"
 
 
 def make_options(  # noqa: PLR0913 - the one place that takes them all, as a user gives them
@@ -90,6 +92,7 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
     validation: float | str | Path = 0.2,
     augment: str | None = "none",
     feature_cache: str | None = "auto",
+    cache_by: str = "stat",
     precision: str = "float32",
     memory_limit: str | int | None = None,
     seed: int = 0,
@@ -109,7 +112,6 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
     _refuse_later_options(
         fine_tune_epochs=(fine_tune_epochs, 0),
         augment=(augment or "none", "none"),
-        feature_cache=("auto" if feature_cache == "off" else feature_cache or "auto", "auto"),
         precision=(precision, "float32"),
     )
     if model is not None:
@@ -148,6 +150,8 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
         replay=_replay(replay),
         mirror_dir=None if mirror_dir is None else str(_path("mirror_dir", mirror_dir)),
         max_bad_images=share("max_bad_images", max_bad_images),
+        feature_cache=_choice("feature_cache", feature_cache or "off", ("auto", "on", "off")),
+        cache_by=_choice("cache_by", cache_by, ("stat", "content")),
     )
 
 
@@ -378,9 +382,9 @@ GIVEN_AS = {
 }
 """The names that users know, where a field has another."""
 
-NOT_OF_THE_REQUEST = {"mirror_dir", "max_bad_images"}
-"""What may change from one session to the next: where a copy is kept, and when to give up, do not change what is
-trained."""
+NOT_OF_THE_REQUEST = {"mirror_dir", "max_bad_images", "cache_by"}
+"""What may change from one session to the next: where a copy is kept, when to give up, and how an image is known again
+do not change what is trained."""
 
 
 def difference(there: Options, here: Options) -> str | None:
@@ -392,7 +396,7 @@ def difference(there: Options, here: Options) -> str | None:
 
 
 def check_for_training(options: Options) -> None:
-    """What a probe may measure but a training would waste its time on.
+    """What a probe may measure but a training would waste its time on, and what only a training can be asked for.
 
     A frozen backbone with random weights and inference BatchNormalization gives constant features.
 
@@ -404,3 +408,10 @@ def check_for_training(options: Options) -> None:
             "trainable 'head' with weights 'none' would train on a random backbone and learn nothing: "
             "give weights, or leave trainable out to train everything"
         )
+    if options.feature_cache == "on" and not has_constant_features(options):
+        raise UserError("feature_cache 'on' needs a frozen backbone: give trainable 'head', or leave it at 'auto'")
+
+
+def has_constant_features(options: Options) -> bool:
+    """Whether what the backbone makes of an image is the same in every epoch."""
+    return options.model is None and options.trainable == "head"

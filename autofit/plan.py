@@ -11,12 +11,19 @@ from autofit.backbones import ModelSpec
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.hardware import Hardware, usable_bytes, usable_gpu_bytes
-from autofit.options import GIVEN_FUNCTION, Options
+from autofit.options import GIVEN_FUNCTION, Options, has_constant_features
 from autofit.probing.records import ProbeReport, Workload
 from autofit.process.job import MOST_THREADS, ModelSource, TrainingPlan
 from autofit.process.messages import MemoryBudget
 from autofit.records import Record
-from autofit.schedule import BatchSchedule, auto_batch_size, auto_micro_batch_size, image_buffer_bytes
+from autofit.schedule import (
+    EXTRACTION_BLOCK,
+    USUAL_BATCH,
+    BatchSchedule,
+    auto_batch_size,
+    auto_micro_batch_size,
+    image_buffer_bytes,
+)
 from autofit.sizes import format_size
 
 LEAST_PROCESS_BYTES = 700 * 10**6
@@ -43,7 +50,10 @@ class DataRecord(Record):
 
 
 class RunRecord(Record):
-    """The content of `run.json`: the request, validated, and the plan."""
+    """The content of `run.json`: the request, validated, and the plan.
+
+    `seal` tells the user who started the run from a stranger, where it imports a model by name.
+    """
 
     schema_: Literal["autofit/run/1"] = Field("autofit/run/1", alias="schema")
     options: Options
@@ -51,6 +61,7 @@ class RunRecord(Record):
     data: DataRecord
     plan: TrainingPlan
     started: float
+    seal: str = ""
 
 
 def data_record(index: ImageIndex) -> DataRecord:
@@ -103,6 +114,11 @@ def workload(options: Options, num_classes: int) -> Workload:
 def memory_budget(options: Options, machine: Hardware, largest_batch: int) -> MemoryBudget:
     """What a worker may use: the given limit, or what the machine has free.
 
+    Args:
+        options: the request.
+        machine: where.
+        largest_batch: how many decoded images a worker holds at once at the least.
+
     Raises:
         UserError: the limit is under what the bare process needs.
     """
@@ -122,14 +138,26 @@ def memory_budget(options: Options, machine: Hardware, largest_batch: int) -> Me
     )
 
 
+def largest_decoded_batch(plan: TrainingPlan, machine: Hardware) -> int:
+    """How many images are decoded together."""
+    return max(plan.schedule.largest, EXTRACTION_BLOCK[machine.device] if plan.feature_cache else 0)
+
+
 def limited_by(options: Options, machine: Hardware) -> str:
     """In a few words, which limit counts."""
     return GIVEN_LIMIT if options.memory_limit_bytes else machine.limited_by
 
 
+def keeps_features(options: Options) -> bool:
+    """Whether features are to be extracted once and kept: by itself where that is exact and they are used again."""
+    if options.feature_cache == "off":
+        return False
+    return has_constant_features(options) and (options.feature_cache == "on" or options.epochs > 1)
+
+
 def needs_probe(options: Options) -> bool:
-    """Whether a size is left to be found."""
-    return options.batch_size is None and options.batch_schedule is None
+    """Whether a size is left to be found. An extraction finds its own, and a head has room for any."""
+    return options.batch_size is None and options.batch_schedule is None and not keeps_features(options)
 
 
 def largest_useful_batch(options: Options, train_count: int) -> int:
@@ -164,6 +192,7 @@ def training_plan(options: Options, train_count: int, probe: ProbeReport | None,
         replay=options.replay,
         threads=min(max(2, machine.cores), MOST_THREADS),
         max_bad_images=options.max_bad_images,
+        feature_cache=keeps_features(options),
     )
 
 
@@ -172,7 +201,7 @@ def _batch_sizes(options: Options, train_count: int, probe: ProbeReport | None) 
         return options.batch_schedule
     if options.batch_size is not None:
         return options.batch_size, options.batch_size
-    size = auto_batch_size(probe.recommended_batch if probe else 1, train_count)
+    size = auto_batch_size(probe.recommended_batch if probe else USUAL_BATCH, train_count)
     return size, size
 
 

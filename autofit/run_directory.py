@@ -94,6 +94,11 @@ class RunDirectory:
         return self.path / "audit.jsonl"
 
     @property
+    def features(self) -> Path:
+        """Where the features of the images lie in the cache, and how they were made."""
+        return self.path / "features.json"
+
+    @property
     def history(self) -> Path:
         """One row an epoch."""
         return self.path / "history.csv"

@@ -22,7 +22,7 @@ from autofit.errors import (
     UserError,
 )
 from autofit.plan import RunRecord, model_source
-from autofit.process.job import Event, Job, TrainJob
+from autofit.process.job import CacheJob, Event, Job, TrainJob
 from autofit.process.launch import Launcher, Payload
 from autofit.process.messages import MemoryBudget, OomEvent, Phase, Verdict
 from autofit.process.verdict import Ending
@@ -49,7 +49,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """One attempt as the policy sees it: how it ended, at which size, and whether a checkpoint moved on.
+    """One attempt as the policy sees it: how it ended, at which size, and whether a checkpoint or the cache moved on.
 
     `reported` says that the worker itself named the end: an exception in Python, which would come again. `early` says
     that it had not yet trained for as long as its start had taken.
@@ -185,13 +185,14 @@ class Supervisor:
         payload: Payload | None = None,
         lock_fd: int | None = None,
         import_paths: Sequence[str] = (),
+        cache: CacheJob | None = None,
         patience: Patience = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._files, self._record, self._memory, self._launcher = files, record, memory, launcher
         self._view, self._payload, self._lock_fd = view, payload, lock_fd
-        self._import_paths = list(import_paths)
+        self._import_paths, self._cache = list(import_paths), cache
         self._patience, self._clock, self._sleep = patience, clock, sleep
         self._store = CheckpointStore(files.checkpoints)
         self._past: list[Attempted] = []
@@ -226,7 +227,7 @@ class Supervisor:
         attempted = Attempted(
             ending=ended.ending,
             sizes=_sizes_at_the_end(sizes, ended),
-            progressed=self._cursor() > before,
+            progressed=self._cursor() > before or any(event.kept_rows for event in ended.events),
             reported=ended.outcome is not None,
             early=_is_early(ended),
         )
@@ -285,6 +286,7 @@ class Supervisor:
                 micro_batch_size=sizes.micro_batch_size,
                 launched_at=time.time(),
                 stop_at=self._stop_at,
+                cache=self._cache,
             ),
         )
 
@@ -317,9 +319,16 @@ class Supervisor:
 
 def _sizes_at_the_end(sizes: Sizes, ended: Ended) -> Sizes:
     """The sizes that an attempt had come down to, and what it measured."""
-    micro = ended.last.micro_batch_size if ended.last and ended.last.micro_batch_size else sizes.micro_batch_size
+    micro = _micro_batch_size_at_the_end(ended) or sizes.micro_batch_size
     rest = max((event.rest_bytes or 0 for event in ended.events), default=0)
     return replace(sizes, micro_batch_size=min(micro, sizes.micro_batch_size), rest_bytes=rest or sizes.rest_bytes)
+
+
+def _micro_batch_size_at_the_end(ended: Ended) -> int | None:
+    """Of a training, what it last said; an extraction starts small each time: of it, what running out has left."""
+    if ended.last is None or ended.last.counts == "batches":
+        return ended.last.micro_batch_size if ended.last else None
+    return min((event.oom.micro_batch_size_after for event in ended.events if event.oom), default=None)
 
 
 def _is_early(ended: Ended) -> bool:

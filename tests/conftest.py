@@ -13,8 +13,10 @@ from PIL import Image
 # Keras in a test's own process computes as the worker does: autofit/worker/environment.py says why it is switched off.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-# Nor do tests read or write the profiles of whoever runs them; the workers that they start inherit this.
+# Nor do tests read or write the profiles and the cache of whoever runs them; the workers that they start inherit this.
 os.environ["AUTOFIT_PROFILES"] = tempfile.mkdtemp(prefix="autofit-test-profiles-")
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="autofit-test-data-")
+os.environ["AUTOFIT_CACHE"] = tempfile.mkdtemp(prefix="autofit-test-cache-")
 
 PHOTOS_A_CLASS = {"blue": 50, "green": 60, "red": 71}
 

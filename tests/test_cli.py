@@ -153,6 +153,7 @@ EVERY_FLAG = {
     "validation": ("held-out", "held-out"),
     "augment": ("light", "light"),
     "feature_cache": ("on", "on"),
+    "cache_by": ("content", "content"),
     "precision": ("mixed_float16", "mixed_float16"),
     "memory_limit": ("3GB", "3GB"),
     "seed": ("7", 7),
@@ -347,7 +348,7 @@ def test_each_command_has_help_without_what_does_not_work_yet(command: str, caps
     assert run_command_line([command, "--help"]) == 0
     out = capsys.readouterr().out
     assert "Usage: autofit" in out
-    for later in ("--fine-tune-epochs", "--precision", "--feature-cache", "--augment"):
+    for later in ("--fine-tune-epochs", "--precision", "--augment"):
         assert later not in out
 
 
@@ -518,6 +519,9 @@ BAD_INPUT = [
     (["report", "nowhere"], "nowhere holds no run"),
     (["probe", "--max-batch", "0"], "max_batch must be from 1"),
     (["probe", "--memory-limit", "100MB"], "under what the bare process needs"),
+    (["train", "good", "--feature-cache", "on", "--trainable", "all"], "feature_cache 'on' needs a frozen backbone"),
+    (["train", "good", "--feature-cache", "yes"], "feature_cache 'yes' is not known: give one of auto, on, off"),
+    (["train", "good", "--cache-by", "name"], "cache_by 'name' is not known: give one of stat, content"),
 ]
 
 
@@ -565,7 +569,7 @@ def test_a_folder_with_another_request_is_refused_by_the_option(
         def run(self) -> AutofitError:
             return InterruptedRunError("asked to stop")
 
-    monkeypatch.setattr(api, "Supervisor", Supervisor)
+    monkeypatch.setattr("autofit.api.supervision.Supervisor", Supervisor)
     request = ["train", "good", "--batch-size", "8", "--run-dir", "mine"]
     assert run_command_line(request) == 130
     err = capsys.readouterr().err.splitlines()

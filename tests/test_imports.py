@@ -10,7 +10,11 @@ import pytest
 HEAVY = {"tensorflow", "keras", "numpy", "matplotlib", "pandas"}
 
 
-@pytest.mark.parametrize("arguments", [["-c", "import autofit"], ["-m", "autofit", "--help"]], ids=["import", "help"])
+@pytest.mark.parametrize(
+    "arguments",
+    [["-c", "import autofit"], ["-m", "autofit", "--help"], ["-m", "autofit", "cache", "--help"]],
+    ids=["import", "help", "help of a command"],
+)
 def test_starting_autofit_loads_no_numerics(arguments: list[str]) -> None:
     """A look at the help would take seconds, and the parent would hold the memory and the GPU that the worker needs."""
     loaded = top_level_packages_loaded(arguments)

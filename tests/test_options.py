@@ -45,6 +45,8 @@ DEFAULTS = {
     "replay": None,
     "mirror_dir": None,
     "max_bad_images": 0.1,
+    "feature_cache": "auto",
+    "cache_by": "stat",
 }
 
 
@@ -109,7 +111,10 @@ def test_nothing_given_is_the_request_that_the_design_promises() -> None:
         ({"isolation": "inline", "audit": True}, {"isolation": "inline", "audit": True}),
         ({"model": network}, {"backbone": None, "model": GIVEN_FUNCTION, "weights": "none", "trainable": "all"}),
         ({"model": "json:loads", "image_size": 32}, {"model": "json:loads", "image_size": (32, 32)}),
-        ({"feature_cache": "off", "augment": None}, {}),
+        ({"augment": None}, {}),
+        ({"feature_cache": "On"}, {"feature_cache": "on"}),
+        ({"feature_cache": None}, {"feature_cache": "off"}),
+        ({"cache_by": "content"}, {"cache_by": "content"}),
     ],
     ids=str,
 )
@@ -127,6 +132,8 @@ def test_what_can_be_used_is_taken_and_said_in_one_way(given: dict[str, Any], ex
         ({"backbone": 50}, "backbone must be a name such as 'MobileNetV2', not 50"),
         ({"optimizer": "adan"}, "optimizer 'adan' is not known: did you mean adam?"),
         ({"trainable": "none"}, "trainable 'none' is not known: give one of head, all"),
+        ({"feature_cache": True}, "feature_cache True is not known: give one of auto, on, off"),
+        ({"cache_by": "name"}, "cache_by 'name' is not known: give one of stat, content"),
         (
             {"image_size": 16},
             "image size 16x16 is too small for MobileNetV2: choose at least 32x32, or another backbone",
@@ -235,7 +242,6 @@ def test_a_memory_limit_that_is_no_size_is_refused(value: Any) -> None:
     [
         {"fine_tune_epochs": 1},
         {"precision": "mixed_float16"},
-        {"feature_cache": "on"},
         {"augment": "light"},
     ],
     ids=str,
@@ -331,6 +337,18 @@ def test_a_random_backbone_kept_frozen_is_refused_for_training_but_not_for_a_pro
         check_for_training(fine)
 
 
+@pytest.mark.parametrize("given", [{"trainable": "all"}, {"weights": "none"}, {"model": network}], ids=str)
+def test_a_cache_of_features_that_change_is_refused_where_it_is_asked_for(given: dict[str, Any]) -> None:
+    """Whoever insists on the cache would train without it and not be told; or with features of the first epoch."""
+    with pytest.raises(
+        UserError, match=r"^feature_cache 'on' needs a frozen backbone: give trainable 'head', or leave"
+    ):
+        check_for_training(make_options(feature_cache="on", **given))
+    for feature_cache in ("auto", "off"):
+        check_for_training(make_options(feature_cache=feature_cache, **given))
+    check_for_training(make_options(feature_cache="on"))
+
+
 @pytest.mark.parametrize(
     ("there", "here", "said"),
     [
@@ -340,6 +358,8 @@ def test_a_random_backbone_kept_frozen_is_refused_for_training_but_not_for_a_pro
         ({}, {"checkpoint_every": "30s"}, "checkpoint_every 60.0 there, 30.0 here"),
         ({"batch_schedule": "32:16"}, {"batch_schedule": "16:32"}, "batch_schedule (32, 16) there, (16, 32) here"),
         ({"mirror_dir": "/mnt/a"}, {"mirror_dir": "/mnt/b"}, None),
+        ({"cache_by": "stat"}, {"cache_by": "content"}, None),
+        ({}, {"feature_cache": "off"}, "feature_cache 'auto' there, 'off' here"),
     ],
     ids=str,
 )

@@ -143,7 +143,22 @@ def test_a_ramp_keeps_both_ends_and_the_settings_that_were_asked_for() -> None:
         audit=True,
         replay=None,
         threads=4,
+        feature_cache=True,
     )
+
+
+def test_features_are_decoded_in_blocks() -> None:
+    """The memory for the images of an extraction would be missing from the budget."""
+    made = planned(500, None, batch_size=8)
+    assert made.feature_cache
+    assert plan.largest_decoded_batch(made, CPU) == 64
+    assert plan.largest_decoded_batch(planned(500, None, batch_size=8, feature_cache="off"), CPU) == 8
+
+
+@pytest.mark.parametrize(("images", "expected"), [(10, 8), (400, 16), (960, 32), (10**6, 32)])
+def test_a_head_on_kept_features_has_the_usual_batch(images: int, expected: int) -> None:
+    """A batch that fills the device would leave a head hardly any updates to learn from."""
+    assert planned(images, None).first_batch_size == expected
 
 
 def test_one_core_still_decodes_and_trains_at_once() -> None:
@@ -155,10 +170,15 @@ def test_one_core_still_decodes_and_trains_at_once() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, True),
-        ({"micro_batch_size": 8}, True),
-        ({"batch_size": 32}, False),
-        ({"batch_schedule": "32:16"}, False),
+        ({}, False),  # an extraction finds its own size
+        ({"feature_cache": "off"}, True),
+        ({"feature_cache": "off", "micro_batch_size": 8}, True),
+        ({"trainable": "all"}, True),
+        ({"model": "json:loads"}, True),
+        ({"epochs": 1}, True),
+        ({"epochs": 1, "feature_cache": "on"}, False),
+        ({"trainable": "all", "batch_size": 32}, False),
+        ({"trainable": "all", "batch_schedule": "32:16"}, False),
     ],
     ids=str,
 )

@@ -45,7 +45,7 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "profiles"
     folder.mkdir()
     monkeypatch.setenv("AUTOFIT_PROFILES", str(folder))
-    monkeypatch.setattr(api, "shipped_folder", lambda: None)
+    monkeypatch.setattr("autofit.api.workers.shipped_folder", lambda: None)
     return folder
 
 

@@ -266,27 +266,29 @@ def test_a_state_that_could_not_be_read_back_is_not_saved(tmp_path: Path, monkey
     assert store.latest_state() == {"a": "b" * 50}
 
 
-def test_no_module_is_imported_out_of_the_run_directory(files: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever looks into a stranger's run and resumes it there would run the `evil.py` that came with it."""
+def test_no_module_is_imported_because_a_strangers_run_names_it(
+    files: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever unpacks a stranger's run and resumes it would run the `evil.py` that came with it, in it or beside it."""
     options = json.loads(files.run.read_text())["options"]
-    edit(files.run, options=options | {"model": "evil:build", "backbone": None})
-    (files.path / "evil.py").write_text("raise SystemExit\n")
-    (files.path / "deeper").mkdir()
-    for folder in (files.path, files.path / "deeper"):
+    edit(files.run, options=options | {"model": "evil:build", "backbone": None}, seal="0" * 64)
+    monkeypatch.setattr("autofit.api.training.supervise", lambda *_: pytest.fail("a worker would be started"))
+    for folder in (files.path, files.path.parent):
+        (folder / "evil.py").write_text("raise SystemExit\n")
         monkeypatch.chdir(folder)
-        with pytest.raises(UserError, match="the model evil:build would be imported out of the run directory"):
+        with pytest.raises(UserError, match="would import and run evil:build: if that is code of yours"):
             api.resume(files.path)
 
 
 def test_a_name_in_run_json_whose_code_will_run_is_told(
     files: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Code would be imported for a stranger's word without a line about it."""
+    """Code would be imported without a line about it."""
     options = json.loads(files.run.read_text())["options"]
     edit(files.run, options=options | {"model": "theirs:build", "backbone": None})
     monkeypatch.chdir(files.path.parent)
-    monkeypatch.setattr("autofit.api._supervise", lambda *_: None)
-    api.resume(files.path)
+    monkeypatch.setattr("autofit.api.training.supervise", lambda *_: None)
+    api.resume(files.path, model="theirs:build")
     assert "this run imports its model: theirs:build" in "".join(capsys.readouterr())
 
 

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from autofit import refuse_windows
-from autofit.cli import machine, probe, profiles, run
+from autofit.cli import cache, machine, probe, profiles, run
 from autofit.errors import AutofitError, UserError
 
 INTERRUPTED = 130
@@ -46,7 +46,8 @@ def everywhere(
 
 for command in (run.train, probe.probe, run.resume, run.report, machine.doctor, run.demo):
     app.command()(command)
-app.add_typer(profiles.app)
+for group in (profiles.app, cache.app):
+    app.add_typer(group)
 
 
 def run_command_line(arguments: Sequence[str]) -> int:

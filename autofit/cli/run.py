@@ -58,7 +58,15 @@ def train(  # noqa: PLR0913 - the options are the interface
         str, typer.Option("--validation", metavar="SHARE|DIR", help="A share of the images, or a folder.")
     ] = "0.2",
     augment: Annotated[str, typer.Option("--augment", hidden=True)] = "none",
-    feature_cache: Annotated[str, typer.Option("--feature-cache", hidden=True)] = "auto",
+    feature_cache: Annotated[
+        str,
+        typer.Option(
+            "--feature-cache", metavar="auto|on|off", help="Run a frozen backbone once an image, and keep it."
+        ),
+    ] = "auto",
+    cache_by: Annotated[
+        str, typer.Option("--cache-by", metavar="stat|content", help="How an image is known again in the cache.")
+    ] = "stat",
     precision: Annotated[str, typer.Option("--precision", hidden=True)] = "float32",
     memory_limit: MemoryLimit = None,
     seed: Annotated[int, typer.Option("--seed", help="For the split, the order, the weights and dropout.")] = 0,
@@ -110,6 +118,7 @@ def train(  # noqa: PLR0913 - the options are the interface
             validation=validation,
             augment=augment,
             feature_cache=feature_cache,
+            cache_by=cache_by,
             precision=precision,
             memory_limit=memory_limit,
             seed=seed,
@@ -129,6 +138,9 @@ def train(  # noqa: PLR0913 - the options are the interface
 def resume(
     run_dir: RunDir,
     *,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="MODULE:FUNCTION", help="Again, if the run was started elsewhere.")
+    ] = None,
     max_bad_images: Annotated[
         float | None, typer.Option("--max-bad-images", metavar="SHARE", help="From now on; as it was, by default.")
     ] = None,
@@ -139,7 +151,7 @@ def resume(
     from autofit import api  # noqa: PLC0415
 
     with progress() as view:
-        result = api.resume(run_dir, max_bad_images=max_bad_images, view=view)
+        result = api.resume(run_dir, model=model, max_bad_images=max_bad_images, view=view)
     _show(result, json)
 
 

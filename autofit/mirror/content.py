@@ -116,7 +116,7 @@ class MirrorContent:
         """
         if self._seen is None:
             self._sweep_parts()
-        for path in (self._files.run, self._files.samples, self._files.probe):
+        for path in (self._files.run, self._files.samples, self._files.probe, self._files.features):
             self._file(path, self._mirror.path / path.name)
         self._checkpoint()
         for attempt in self._files.attempts():
@@ -260,8 +260,9 @@ def require_empty(mirror: RunDirectory) -> None:
     """
     if _is_there(mirror.checkpoints):
         require_folder(mirror.checkpoints)
-    ours = (mirror.samples, mirror.probe, mirror.audit, mirror.history, mirror.model, mirror.labels, mirror.report)
-    found = [path for path in (*ours, mirror.result) if _is_there(path)]
+    inputs = (mirror.samples, mirror.probe, mirror.features)
+    outputs = (mirror.audit, mirror.history, mirror.model, mirror.labels, mirror.report, mirror.result)
+    found = [path for path in (*inputs, *outputs) if _is_there(path)]
     found += [folder for folder, _ in CheckpointStore(mirror.checkpoints).manifests()]
     found += [attempt.path for attempt in mirror.attempts()]
     if found:

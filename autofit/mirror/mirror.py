@@ -40,7 +40,7 @@ class MirrorPatience:
         silence: for a drive that does not move before it is told, while nobody waits.
         lock: for another run to let go of the mirror.
         last: for the last copy of a run that has ended by itself.
-        leave: for the last copy after Ctrl-C or `max_minutes`.
+        leave: for the last copy after Ctrl-C or `max_minutes`; with `Patience.leave_seconds` under half a minute.
         quiet: of the last copy before it is told what is waited for.
     """
 
@@ -50,7 +50,7 @@ class MirrorPatience:
     silence: float = 60.0
     lock: float = 10.0
     last: float = 600.0
-    leave: float = 15.0
+    leave: float = 8.0
     quiet: float = 5.0
 
 

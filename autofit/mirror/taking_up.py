@@ -137,7 +137,7 @@ def discard(files: RunDirectory) -> None:
 
 def _single_files(files: RunDirectory) -> list[Path]:
     """The request first, the result last."""
-    first = [files.run, files.samples, files.probe, files.audit, files.history]
+    first = [files.run, files.samples, files.probe, files.features, files.audit, files.history]
     return [*first, files.model, files.labels, files.report, files.result]
 
 

@@ -43,6 +43,7 @@ class TrainingPlan(Record):
     replay: str | None
     threads: int = Field(ge=1, le=MOST_THREADS)
     max_bad_images: float = 0.1
+    feature_cache: bool = False
 
     @property
     def schedule(self) -> BatchSchedule:
@@ -50,8 +51,17 @@ class TrainingPlan(Record):
         return BatchSchedule(self.first_batch_size, self.last_batch_size, self.epochs)
 
 
+class CacheJob(Record):
+    """Where features are kept, and how an image is told from another; `fixed_size` extracts so many at once."""
+
+    folder: str
+    limit_bytes: int
+    by: Literal["stat", "content"]
+    fixed_size: int | None = None
+
+
 class TrainJob(Record):
-    """Train from the newest checkpoint, or from the start, to the last epoch."""
+    """Train from the newest checkpoint, or from the start, to the last epoch; with a cache, on features."""
 
     kind: Literal["train"] = "train"
     run_dir: str
@@ -61,6 +71,7 @@ class TrainJob(Record):
     micro_batch_size: int
     launched_at: float
     stop_at: float | None = None
+    cache: CacheJob | None = None
 
 
 class TrialsJob(Record):
@@ -108,6 +119,14 @@ class Outcome(Record):
     weights_sha256: str | None = None
 
 
+class ExtractionSpeed(Record):
+    """What an extraction found: the fastest micro-batch size, and what it made of it."""
+
+    micro_batch_size: int
+    images_per_second: float
+    peak_bytes: int
+
+
 class Event(Record):
     """One line of `events.jsonl`; one of the fields says what happened."""
 
@@ -121,3 +140,5 @@ class Event(Record):
     rest_bytes: int | None = None
     allocator_bytes: int | None = None
     seconds_to_first_step: float | None = None
+    kept_rows: int | None = None
+    extraction: ExtractionSpeed | None = None

@@ -46,10 +46,14 @@ class Phase(StrEnum):
 
 
 class Progress(Record):
-    """One line of `progress.jsonl`, at most four a second. Epochs and steps count from zero."""
+    """One line of `progress.jsonl`, at most four a second. Epochs and steps count from zero.
+
+    `step` and `steps` count batches, or in the pass that extracts features, before the first epoch, images.
+    """
 
     time: float
     phase: Phase
+    counts: Literal["batches", "images"] = "batches"
     epoch: int = 0
     step: int = 0
     steps: int = 0

@@ -39,10 +39,13 @@ DEADLINE_SECONDS = {
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a worker may say nothing new in each phase, and how long it may take to leave, in seconds."""
+    """How long a worker may say nothing new in each phase, and how long it may take to leave, in seconds.
+
+    After Ctrl-C all is over within 30 s: the rest is for the last copy to a mirror (`MirrorPatience.leave`).
+    """
 
     silence_seconds: Mapping[Phase, float] = field(default_factory=lambda: DEADLINE_SECONDS)
-    leave_seconds: float = 30.0
+    leave_seconds: float = 20.0
 
 
 PATIENCE = Patience()

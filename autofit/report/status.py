@@ -54,6 +54,10 @@ def describe(progress: Progress, epochs: int) -> Status:
         return Status(
             _epoch_words(progress.epoch, epochs) + ", validating" if phase is Phase.VALIDATE else DOING[phase]
         )
+    if progress.counts == "images":
+        return Status(
+            DOING[phase], progress.step, steps, (f"{progress.step:,}/{steps:,} images", *_pace_facts(progress))
+        )
     words = DOING[phase] if phase is Phase.PREDICT else _epoch_words(progress.epoch, epochs)
     metrics = metric_facts(progress.metrics) if progress.step else []  # before the first step those of the epoch before
     return Status(words, step, steps, (f"{step:,}/{steps:,}", *_pace_facts(progress), *metrics))

@@ -37,6 +37,9 @@ FORMATS = (
     "TGA",
 )
 
+RECIPE = 1
+"""Changes with every change of what a valid file becomes: what was kept of the pixels before is not used any more."""
+
 MAX_REASON_LENGTH = 160
 
 _ICON_SIGNATURE = b"\0\0\1\0"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +24,9 @@ from autofit.worker.decode import UnreadableImageError, decode_into
 ALIGNMENT_BYTES = 64
 
 Group = Sequence[int] | NDArray[np.int64]  # the samples of one batch
+
+Decode = Callable[[int, NDArray[np.uint8]], None]
+"""Makes a sample into a row, uint8 (height, width, 3), or raises `UnreadableImageError`; called in the threads."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,44 +103,105 @@ class BatchLoader:
         """Drop what is queued, wait for the images being decoded, and end the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def batches(self, groups: Iterable[Group]) -> Generator[LoadedBatch, None, None]:
+    def stream(self) -> BatchStream:
+        """Batches of groups that become known one after another; closed when it is not needed any more."""
+        return BatchStream(self._begin, math.prod(self._image_shape), self._buffer_bytes)
+
+    def batches(self, groups: Iterable[Group], decode: Decode | None = None) -> Generator[LoadedBatch, None, None]:
         """Yield one batch a group of sample indices, in the order of the groups and of the indices.
 
         Of `groups` it takes what it decodes, and one more to see whether that still fits. Closing or dropping the
-        generator cancels what is queued; when it returns, nothing of it is being decoded any more.
+        generator cancels what is queued; when it returns, nothing of it is being decoded any more. `decode` is as in
+        `BatchStream.announce`.
 
         Raises:
             Exception: what decoding or `paths` raised, unless it was an `UnreadableImageError`.
         """
-        ahead: deque[_BegunBatch] = deque()
+        stream = self.stream()
+        stream.announce(groups, decode)
         try:
-            for group in groups:
-                while not self._has_room(ahead, len(group)):
-                    yield _finish_first(ahead)
-                ahead.append(self._begin(group))
-            while ahead:
-                yield _finish_first(ahead)
+            while (batch := stream.take()) is not None:
+                yield batch
         finally:
-            _abandon(ahead)
+            stream.close()
 
-    def _has_room(self, ahead: Sequence[_BegunBatch], count: int) -> bool:
-        """Tell whether `count` more images may be begun. The first batch is no longer ahead: it is handed out next."""
-        begun_bytes = [batch.images.nbytes for batch in islice(ahead, 1, None)]
-        return not begun_bytes or sum(begun_bytes) + count * math.prod(self._image_shape) <= self._buffer_bytes
-
-    def _begin(self, group: Group) -> _BegunBatch:
+    def _begin(self, group: Group, decode: Decode | None) -> _BegunBatch:
         samples = np.array(group, np.int64)
         images = aligned_empty((len(samples), *self._image_shape))
         rows = zip(samples.tolist(), images, strict=True)
-        return _BegunBatch(images, samples, [self._pool.submit(self._decode, sample, row) for sample, row in rows])
+        how = decode or self._decode_whole
+        return _BegunBatch(images, samples, [self._pool.submit(_reason_of, how, sample, row) for sample, row in rows])
 
-    def _decode(self, sample: int, row: NDArray[np.uint8]) -> str | None:
-        """Decode a sample into its row of a batch; return why it cannot be read, or None."""
-        try:
-            decode_into(self._path_of(sample), row)
-        except UnreadableImageError as error:
-            return str(error)
-        return None
+    def _decode_whole(self, sample: int, row: NDArray[np.uint8]) -> None:
+        decode_into(self._path_of(sample), row)
+
+
+def _reason_of(decode: Decode, sample: int, row: NDArray[np.uint8]) -> str | None:
+    """Decode a sample into its row of a batch; return why it cannot be read, or None."""
+    try:
+        decode(sample, row)
+    except UnreadableImageError as error:
+        return str(error)
+    return None
+
+
+class BatchStream:
+    """Batches ahead of the one who takes them; groups may be announced while others are still being decoded.
+
+    Args:
+        begin: begins to decode a group, in the way that was announced with it.
+        image_bytes: of one decoded image.
+        buffer_bytes: as in `BatchLoader`.
+    """
+
+    def __init__(
+        self, begin: Callable[[Group, Decode | None], _BegunBatch], image_bytes: int, buffer_bytes: int
+    ) -> None:
+        self._begin, self._image_bytes, self._buffer_bytes = begin, image_bytes, buffer_bytes
+        self._announced: deque[tuple[Iterator[Group], Decode | None]] = deque()
+        self._next: Group | None = None
+        self._ahead: deque[_BegunBatch] = deque()
+
+    def announce(self, groups: Iterable[Group], decode: Decode | None = None) -> None:
+        """Say what will be wanted after all that was announced before, and how: by default, the whole image."""
+        self._announced.append((iter(groups), decode))
+
+    def take(self) -> LoadedBatch | None:
+        """The next batch; None after the last that was announced.
+
+        Raises:
+            Exception: what decoding or the paths raised, unless it was an `UnreadableImageError`.
+        """
+        while self._next_group() is not None and self._has_room():
+            assert self._next is not None  # noqa: S101 - told just now
+            self._ahead.append(self._begin(self._next, self._announced[0][1]))
+            self._next = None
+        if not self._ahead:
+            return None
+        loaded = self._ahead[0].finish()  # it stays until then, so that its rows are cancelled if one fails
+        self._ahead.popleft()
+        return loaded
+
+    def close(self) -> None:
+        """Cancel what is queued, and wait for what is being decoded."""
+        _abandon(self._ahead)
+        self._ahead.clear()
+        self._announced.clear()
+        self._next = None
+
+    def _next_group(self) -> Group | None:
+        """The next group to be begun, taken from what was announced; None where there is none."""
+        while self._next is None and self._announced:
+            self._next = next(self._announced[0][0], None)
+            if self._next is None:
+                self._announced.popleft()
+        return self._next
+
+    def _has_room(self) -> bool:
+        """Tell whether the next group may be begun. The first batch is no longer ahead: it is handed out next."""
+        count = len(self._next) if self._next is not None else 0
+        begun_bytes = [batch.images.nbytes for batch in islice(self._ahead, 1, None)]
+        return not begun_bytes or sum(begun_bytes) + count * self._image_bytes <= self._buffer_bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,13 +222,6 @@ class _BegunBatch:
         outcomes = zip(self.samples.tolist(), reasons, strict=True)
         skipped = tuple((sample, reason) for sample, reason in outcomes if reason is not None)
         return LoadedBatch(self.images[: len(readable)], self.samples[readable], skipped)
-
-
-def _finish_first(ahead: deque[_BegunBatch]) -> LoadedBatch:
-    """Finish the first batch, which stays in `ahead` until then, so that its rows are cancelled if one fails."""
-    loaded = ahead[0].finish()
-    ahead.popleft()
-    return loaded
 
 
 def _abandon(batches: Iterable[_BegunBatch]) -> None:

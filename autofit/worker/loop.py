@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,14 +25,16 @@ from autofit.process.launch import Payload
 from autofit.process.messages import EpochEnd, OomEvent, Phase, QuarantinedImage
 from autofit.records import write_atomically
 from autofit.run_directory import RunDirectory
-from autofit.schedule import BatchSchedule, batch_bounds, steps_per_epoch
+from autofit.schedule import BatchSchedule, steps_per_epoch
 from autofit.worker.departure import Departure
+from autofit.worker.extraction import ExtractionPass
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.ledger import Ledger, read_micro_batch_sizes
-from autofit.worker.loader import BatchLoader, LoadedBatch, epoch_order
+from autofit.worker.loader import BatchLoader
 from autofit.worker.microbatch import MicroBatcher, Shrink
 from autofit.worker.quarantine import Quarantine
 from autofit.worker.session import Session
+from autofit.worker.sources import KeptFeatures, LiveImages, Samples, Source, Stretch
 from autofit.worker.state import Standing, TrainState, set_states, states_of
 from autofit.worker.steps import tensors_of
 from autofit.worker.weights import weights_sha256
@@ -88,16 +91,38 @@ class TrainingLoop:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
         size = self._job.source.spec.image_size if self._job.source else (0, 0)
         ahead_bytes = self._job.memory.buffer_bytes - self._plan.schedule.largest * math.prod(size) * 3
-        with BatchLoader(
-            self._index.path, size, threads=self._plan.threads, buffer_bytes=max(1, ahead_bytes)
-        ) as loader:
+        loader = BatchLoader(self._index.path, size, threads=self._plan.threads, buffer_bytes=max(1, ahead_bytes))
+        with loader, closing(self._make_source(loader)) as self._source:
             self._callbacks.on_train_begin()
             self._take_up()
             while self._goes_on():
-                self._epoch(loader)
+                self._epoch()
             self._callbacks.on_train_end()
         self._ledger.close()
         return self._finish()
+
+    def _make_source(self, loader: BatchLoader) -> Source[Any]:
+        """Kept features, where the job has a cache and there is room in it; else the images themselves."""
+        cache, frozen_sha256 = self._work.cache, self._state.frozen_sha256
+        if cache and frozen_sha256 and self._goes_on():
+            extraction = ExtractionPass(
+                self._job,
+                self._work,
+                self._session,
+                frozen_sha256,
+                self._index,
+                self._heartbeat,
+                self._departure,
+                set_aside=self._set_aside,
+                note_shrink=self._note_shrink,
+            )
+            rows = extraction.run(cache, loader)
+            if rows is not None:
+                return KeptFeatures(self._session, rows, extraction.unreadable, self._say_phase)
+        return LiveImages(self._session, loader, self._micro, self._validation_micro, self._say_phase)
+
+    def _say_phase(self, phase: Phase) -> None:
+        self._say(phase=phase)
 
     def _goes_on(self) -> bool:
         """Whether there is an epoch to finish or to begin."""
@@ -116,7 +141,7 @@ class TrainingLoop:
 
     # An epoch ------------------------------------------------------------------------------------------------------
 
-    def _epoch(self, loader: BatchLoader) -> None:
+    def _epoch(self) -> None:
         epoch = self._standing.epoch
         if self._standing.position == 0:
             self._session.objective.reset()
@@ -124,48 +149,43 @@ class TrainingLoop:
         if self._standing.position > 0:
             self._take_up()
         self._checkpoint = None
-        logs = self._train_epoch(loader, epoch)
+        logs = self._train_epoch(epoch)
         if self._index.validation_count:
-            logs = {**logs, **{f"val_{name}": value for name, value in self._validate(loader).items()}}
+            logs = {**logs, **{f"val_{name}": value for name, value in self._validate().items()}}
         self._close_epoch(epoch, logs)
 
-    def _train_epoch(self, loader: BatchLoader, epoch: int) -> dict[str, float]:
-        count, batch_size = self._index.train_count, self._schedule.batch_size(epoch)
-        order = epoch_order(count, self._plan.seed, epoch)
-        left = 0 if self._standing.stopped else count
-        bounds = list(batch_bounds(left, batch_size, self._standing.position))
-        steps = self._standing.step + len(bounds)
+    def _train_epoch(self, epoch: int) -> dict[str, float]:
         logs = {name: float(value) for name, value in self._session.objective.results().items()}
-        batches = loader.batches(order[start:stop] for start, stop in bounds)
-        try:
-            for (_, stop), batch in zip(bounds, batches, strict=True):
-                self._set_aside(batch)
-                if len(batch.samples):
-                    logs = self._train_batch(batch, steps)
-                self._standing = self._standing.moved(
-                    position=stop,
-                    step=self._standing.step + bool(len(batch.samples)),
-                    stopped=bool(self._session.built.model.stop_training),
-                )
-                self._between_steps(trained=len(batch.samples) > 0)
-                if self._standing.stopped:
-                    break
-        finally:
-            batches.close()
+        if self._standing.stopped:
+            return logs
+        stretch = self._epoch_stretch(epoch, self._standing.position)
+        bounds = stretch.bounds()
+        steps = self._standing.step + len(bounds)
+        batches = self._source.batches(stretch, self._after_epoch(epoch))
+        for (_, stop), batch in zip(bounds, batches, strict=True):
+            self._set_aside(batch)
+            if len(batch.samples):
+                logs = self._train_batch(batch, steps)
+            self._standing = self._standing.moved(
+                position=stop,
+                step=self._standing.step + bool(len(batch.samples)),
+                stopped=bool(self._session.built.model.stop_training),
+            )
+            self._between_steps(trained=len(batch.samples) > 0)
+            if self._standing.stopped:
+                break
         if self._standing.step == 0 and not self._standing.stopped:
             self._give_up(self._quarantine.nothing_left("training"))
         return logs
 
-    def _train_batch(self, batch: LoadedBatch, steps: int) -> dict[str, float]:
+    def _train_batch(self, batch: Samples, steps: int) -> dict[str, float]:
         epoch, step = self._standing.epoch, self._standing.step
         self._micro.size = self._replay.get((epoch, step), self._micro.size)
         self._say(epoch=epoch, step=step, steps=steps, micro_batch_size=self._micro.size)
         self._callbacks.on_train_batch_begin(step)
         began = time.monotonic()
         labels = self._labels[batch.samples]
-        logs = self._session.train_batch(
-            batch.images, labels, self._weights_of(labels), self._micro, lambda phase: self._say(phase=phase)
-        )
+        logs = self._source.train(batch, labels, self._weights_of(labels))
         self._ledger.write(
             attempt=self._job.attempt,
             epoch=epoch,
@@ -184,20 +204,22 @@ class TrainingLoop:
             return np.ones(len(labels), np.float32)
         return self._class_weights[labels]
 
-    def _validate(self, loader: BatchLoader) -> dict[str, float]:
+    def _validate(self) -> dict[str, float]:
         self._say(phase=Phase.VALIDATE)
         self._callbacks.on_test_begin()
         trained = tensors_of(self._session.evaluate_step.variables)
         values = self._session.fresh_metric_values()
         self._session.results_of(trained)  # a checkpoint from inside the validation holds the training's metrics
         seen = 0
-        for step, batch in enumerate(self._validation_batches(loader)):
+        epoch = self._standing.epoch
+        for step, batch in enumerate(
+            self._source.batches(self._validation_stretch(epoch), self._after_validation(epoch))
+        ):
             self._set_aside(batch)
             seen += len(batch.samples)
             if len(batch.samples):
                 self._callbacks.on_test_batch_begin(step)
-                labels = self._labels[batch.samples]
-                values = self._session.evaluate_batch(batch.images, labels, values, self._validation_micro)
+                values = self._source.evaluate(batch, self._labels[batch.samples], values)
                 self._callbacks.on_test_batch_end(step)
             self._say()
             self._depart_if_asked()
@@ -207,14 +229,18 @@ class TrainingLoop:
         self._callbacks.on_test_end(results)
         return results
 
-    def _validation_batches(self, loader: BatchLoader) -> Iterator[LoadedBatch]:
-        first, count = self._index.train_count, self._index.validation_count
-        size = self._schedule.batch_size(self._standing.epoch)
-        batches = loader.batches(range(first + start, first + stop) for start, stop in batch_bounds(count, size, 0))
-        try:
-            yield from batches
-        finally:
-            batches.close()
+    def _epoch_stretch(self, epoch: int, position: int) -> Stretch:
+        size, order = self._schedule.batch_size(epoch), (self._plan.seed, epoch)
+        return Stretch(0, self._index.train_count, size, order, position)
+
+    def _validation_stretch(self, epoch: int) -> Stretch:
+        return Stretch(self._index.train_count, self._index.validation_count, self._schedule.batch_size(epoch))
+
+    def _after_epoch(self, epoch: int) -> Stretch | None:
+        return self._validation_stretch(epoch) if self._index.validation_count else self._after_validation(epoch)
+
+    def _after_validation(self, epoch: int) -> Stretch | None:
+        return self._epoch_stretch(epoch + 1, 0) if epoch + 1 < self._plan.epochs else None
 
     def _close_epoch(self, epoch: int, logs: dict[str, float]) -> None:
         history = {name: [*self._standing.history.get(name, []), value] for name, value in logs.items()}
@@ -336,7 +362,7 @@ class TrainingLoop:
                 Event(result_changed=True, message=f"the result changes: {self._session.micro_decides}")
             )
 
-    def _set_aside(self, batch: LoadedBatch) -> None:
+    def _set_aside(self, batch: Samples) -> None:
         """Name what could not be read.
 
         Raises:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from autofit import api
+from autofit.api import mirroring, workers
 from autofit.errors import AutofitError
 from autofit.mirror.mirror import PATIENCE, Mirror
 from autofit.process.launch import ProcessLauncher
@@ -43,10 +44,10 @@ class Told(ProgressView):
 
 def main(worker: str, photos: str, run_dir: str, mirror_dir: str) -> None:
     """Run to the end, or to an error."""
-    vars(api)["Mirror"] = functools.partial(Mirror, patience=replace(PATIENCE, look=0.02))
+    vars(mirroring)["Mirror"] = functools.partial(Mirror, patience=replace(PATIENCE, look=0.02))
     if worker != "keras":
         command = [sys.executable, "-P", str(STUB_WORKER), worker]
-        vars(api)["ProcessLauncher"] = functools.partial(ProcessLauncher, command)
+        vars(workers)["ProcessLauncher"] = functools.partial(ProcessLauncher, command)
     asked, view = KERAS if worker == "keras" else STUB, Told(sys.stdout)
     try:
         if photos == "-":

@@ -21,6 +21,7 @@ from autofit.mirror.attended import AbandonedError, Pulse, attended
 from autofit.mirror.copying import Beat, copy_file
 from autofit.mirror.mirror import Mirror, MirrorPatience, refuse_overlap
 from autofit.mirror.taking_up import held_by
+from autofit.process import watch
 from autofit.run_directory import RunDirectory, RunLock
 
 FAST = MirrorPatience(look=0.01, retry=0.02, answer=0.3, silence=5.0, lock=0.0, last=5.0, leave=0.5)
@@ -477,3 +478,8 @@ def test_work_that_gets_on_is_waited_for_and_work_that_does_not_is_left() -> Non
     while not ends:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_worker_and_a_mirror_that_both_hang_are_left_within_half_a_minute() -> None:
+    """Ctrl-C would take longer than was promised, where both take all the time that they may."""
+    assert watch.PATIENCE.leave_seconds + module.PATIENCE.leave <= 28

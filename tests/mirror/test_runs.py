@@ -72,8 +72,8 @@ def run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     def run(ends: str, view: ProgressView | None = None, copy: Any = None, **given: Any) -> Result:
         broken = {"copy": copy} if copy else {}
         worker = [sys.executable, "-P", str(CHILDREN / "stub_worker.py"), ends]
-        monkeypatch.setattr(api, "Mirror", functools.partial(Mirror, patience=FAST, **broken))
-        monkeypatch.setattr(api, "ProcessLauncher", functools.partial(ProcessLauncher, worker))
+        monkeypatch.setattr("autofit.api.mirroring.Mirror", functools.partial(Mirror, patience=FAST, **broken))
+        monkeypatch.setattr("autofit.api.workers.ProcessLauncher", functools.partial(ProcessLauncher, worker))
         shown = view or Messages()
         if "resume" in given:
             return api.resume(given["resume"], view=shown)

@@ -77,15 +77,27 @@ def wait_until_stopped(worker: psutil.Process) -> None:
         time.sleep(0.02)
 
 
+def position_committed(files: RunDirectory) -> int:
+    state = CheckpointStore(files.checkpoints).latest_state()
+    return state["position"] if state else 0
+
+
+def wait_until_committed(files: RunDirectory, position: int) -> None:
+    """A worker tells of a step before it commits it, so its heartbeat does not say that the checkpoint is there."""
+    deadline = time.monotonic() + 10
+    while position_committed(files) < position:
+        assert time.monotonic() < deadline, "the worker does not commit"
+        time.sleep(0.02)
+
+
 def test_a_worker_does_not_outlive_its_parent(files: RunDirectory) -> None:
     """A killed notebook would leave a worker behind that holds the memory, and the run directory locked."""
     with parent_of("hang@2", files) as parent:
+        wait_until_committed(files, position=8)
         parent.process.kill()
         assert_gone(parent.worker)
     with RunLock(files).acquire(0.5):
-        state = CheckpointStore(files.checkpoints).latest_state()
-    assert state
-    assert state["position"] == 8
+        assert position_committed(files) == 8
 
 
 def test_a_worker_that_still_lives_keeps_other_writers_out(files: RunDirectory) -> None:

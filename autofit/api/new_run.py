@@ -1,0 +1,96 @@
+"""A run that begins: what is said of it, its probe where it needs one, its plan, and both written down."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from autofit import plan
+from autofit.api.probes import does_not_fit
+from autofit.api.seal import seal_of
+from autofit.api.workers import measurer_for
+from autofit.dataset import ImageIndex
+from autofit.errors import InterruptedRunError, UserError
+from autofit.finished_run import from_here
+from autofit.hardware import Hardware
+from autofit.measure import Measurer
+from autofit.options import GIVEN_FUNCTION, Options, has_constant_features
+from autofit.plan import RunRecord
+from autofit.probing.records import ProbeReport
+from autofit.process.inline import WHAT_INLINE_CANNOT
+from autofit.process.job import TrainingPlan
+from autofit.process.launch import Payload
+from autofit.process.watch import View
+from autofit.run_directory import RunDirectory, writing_in
+
+
+def announce(options: Options, index: ImageIndex, view: View) -> None:
+    """Say what is trained on, and what is unusual about it."""
+    skipped = f"; {index.skipped_files} other files skipped" if index.skipped_files else ""
+    view.message(
+        f"{index.train_count} images of {len(index.class_names)} classes to train on, "
+        f"{index.validation_count} to validate{skipped}"
+    )
+    if options.model is None and options.weights == "none":
+        view.message("weights 'none': training the whole network, because a random backbone kept frozen learns nothing")
+    if options.isolation == "inline":
+        view.message(WHAT_INLINE_CANNOT)
+
+
+def new_run(
+    files: RunDirectory, options: Options, index: ImageIndex, machine: Hardware, payload: Payload | None, view: View
+) -> RunRecord:
+    """Probe where a size is not given, plan, and write down the images, the request and the plan.
+
+    Raises:
+        UserError: the model or the memory limit cannot be used.
+        DoesNotFitError: not even one image at a time fits.
+        TrainingFailedError: a trial failed for a reason that is not memory.
+        InterruptedRunError: the probe was stopped.
+    """
+    report = None
+    if plan.needs_probe(options):
+        report = _probe_first(files, options, index, measurer_for(options, machine, payload, view))
+    record = RunRecord(
+        options=options,
+        has_callbacks=bool(payload and payload.callbacks),
+        data=plan.data_record(index),
+        plan=_following(options, plan.training_plan(options, index.train_count, report, machine)),
+        started=time.time(),
+        seal=seal_of(options.model) if options.model not in {None, GIVEN_FUNCTION} else "",
+    )
+    with writing_in(files.path):
+        index.write_csv(files.samples)
+        record.save(files.run)
+    return record
+
+
+def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
+    """A replay keeps features exactly if the run did that it follows: else some bits would differ."""
+    if options.replay is None or options.feature_cache != "auto":
+        return planned
+    try:
+        followed = RunRecord.load(RunDirectory(Path(options.replay)).run).plan
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"replay {options.replay!r}: its run.json cannot be read ({error}): follow another run"
+        ) from None
+    return planned.model_copy(update={"feature_cache": followed.feature_cache and has_constant_features(options)})
+
+
+def _probe_first(files: RunDirectory, options: Options, index: ImageIndex, measurer: Measurer) -> ProbeReport:
+    """The probe of a run, kept in its directory."""
+    most = plan.largest_useful_batch(options, index.train_count)
+    try:
+        report = measurer.measure(options, len(index.class_names), most)
+    except InterruptedRunError as error:
+        again = f"nothing is trained yet; run the same again with run_dir {from_here(files.path)}"
+        raise InterruptedRunError(f"{error}: {again}") from error
+    with writing_in(files.path):
+        report.save(files.probe)
+    largest = report.largest_feasible_batch
+    if largest == 0:
+        raise does_not_fit(report)
+    fits = f"up to {largest} images at once fit" if largest < most else f"{largest} images at once fit with ease"
+    measurer.view.message(f"probe: {fits}, {report.recommended_batch} are as fast as any ({report.wall_seconds:.0f} s)")
+    return report

@@ -1,0 +1,101 @@
+"""The attempts of a run, from the first to its result, or to the reason why there is none and how to go on."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from autofit import plan
+from autofit.api.page import write_page
+from autofit.api.resuming import how_to_resume
+from autofit.api.workers import cache_for, import_paths, launcher_for
+from autofit.collect import collect_result
+from autofit.errors import AutofitError, InterruptedRunError, TrainingFailedError
+from autofit.finished_run import Result, from_here
+from autofit.hardware import Hardware
+from autofit.mirror.mirror import Mirror
+from autofit.plan import RunRecord
+from autofit.probing.records import ProbeReport
+from autofit.process.launch import Payload
+from autofit.process.messages import MemoryBudget
+from autofit.process.watch import View
+from autofit.run_directory import RunDirectory, RunLock, writing_in
+from autofit.supervisor import Supervisor
+
+
+def supervise(
+    files: RunDirectory,
+    record: RunRecord,
+    machine: Hardware,
+    payload: Payload | None,
+    lock: RunLock,
+    view: View,
+    mirror: Mirror | None,
+) -> Result:
+    """Attempt until the run has ended, write down how, and return the run or raise the reason."""
+    if record.has_callbacks and not (payload and payload.callbacks):
+        view.message("this run was started with callbacks; going on without them")
+    began, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
+    supervisor = Supervisor(
+        files,
+        record,
+        _memory(files, record, machine),
+        launcher_for(record.options, machine),
+        view=view,
+        payload=payload,
+        lock_fd=lock.fileno(),
+        import_paths=import_paths(record.options, payload),
+        cache=cache_for(record),
+        sleep=mirror.sleep if mirror else time.sleep,
+    )
+    if mirror:
+        mirror.start()
+    error = _attempts(supervisor, mirror)
+    wall_seconds = time.monotonic() - began + sum(attempt.wall_seconds for attempt in earlier)
+    with writing_in(files.path):
+        collect_result(files, _status(error), str(error or ""), wall_seconds).save(files.result)
+    result = Result(files.path)
+    write_page(files, result)
+    if error is not None:
+        raise _with_directions(error, files, record)
+    return result
+
+
+def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> MemoryBudget:
+    budget = plan.memory_budget(record.options, machine, plan.largest_decoded_batch(record.plan, machine))
+    return budget.model_copy(update={"rest_bytes": _probed_rest_bytes(files)})
+
+
+def _probed_rest_bytes(files: RunDirectory) -> int | None:
+    """What the run's probe measured outside the allocator; None where there is none, and a worker has to estimate."""
+    try:
+        return ProbeReport.load(files.probe).rest_bytes or None
+    except (OSError, ValueError):  # the sizes were given, or the file is damaged: it only makes the estimate better
+        return None
+
+
+def _attempts(supervisor: Supervisor, mirror: Mirror | None) -> AutofitError | None:
+    """Run to the end; also the second Ctrl-C, which stops at once, is an end to be written down."""
+    try:
+        return supervisor.run()
+    except KeyboardInterrupt:
+        if mirror:
+            mirror.leave_at_once()
+        return InterruptedRunError("stopped at once")
+
+
+def _status(error: AutofitError | None) -> Literal["completed", "failed", "interrupted"]:
+    if error is None:
+        return "completed"
+    return "interrupted" if isinstance(error, InterruptedRunError) else "failed"
+
+
+def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord) -> AutofitError:
+    """The same error, with where to look or how to go on."""
+    if isinstance(error, InterruptedRunError):
+        return InterruptedRunError(f"{error}: the last checkpoint is kept; go on with: {how_to_resume(files, record)}")
+    if isinstance(error, TrainingFailedError):
+        attempts = files.attempts()
+        log = attempts[-1].path if attempts else files.path
+        return type(error)(f"{error} (logs in {from_here(log)}; the last checkpoint is kept)")
+    return error

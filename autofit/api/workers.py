@@ -1,0 +1,79 @@
+"""What starting a worker takes: the machine, a launcher, what is sent along, and where a user's module may lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from autofit import hardware
+from autofit.cache import shelf
+from autofit.hardware import Hardware
+from autofit.measure import Measurer
+from autofit.options import Options
+from autofit.plan import RunRecord
+from autofit.process.inline import InlineLauncher, refuse_memory_limit
+from autofit.process.job import CacheJob
+from autofit.process.launch import Launcher, Payload, ProcessLauncher, import_paths_for
+from autofit.process.watch import View
+from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
+
+ModelFunction = Callable[[tuple[int, int, int], int], Any]
+
+
+def machine_for(options: Options) -> Hardware:
+    """The machine as a worker will find it."""
+    return hardware.detect(inline=options.isolation == "inline")
+
+
+def launcher_for(options: Options, machine: Hardware) -> Launcher:
+    """What starts the workers.
+
+    Raises:
+        UserError: a memory limit was given that cannot be kept in this process.
+    """
+    if options.isolation == "process":
+        return ProcessLauncher()
+    refuse_memory_limit(device=machine.device, limit_is_given=options.memory_limit_bytes is not None)
+    return InlineLauncher()
+
+
+def payload_of(model: Any, callbacks: Sequence[Any]) -> Payload | None:
+    """The objects that are sent to a worker; None where there are none, as a model's name goes with the request."""
+    function = model if callable(model) else None
+    return Payload(function, tuple(callbacks)) if function or callbacks else None
+
+
+def import_paths(options: Options, payload: Payload | None) -> list[str]:
+    """Where a worker may look for a user's own module; nowhere if nothing of the user's is run."""
+    return import_paths_for(function_given=options.model is not None or payload is not None, working_folder=Path.cwd())
+
+
+def cache_for(record: RunRecord) -> CacheJob | None:
+    """Where the features of a run are kept; None where they are not.
+
+    Raises:
+        UserError: AUTOFIT_CACHE_LIMIT is no size.
+    """
+    if not record.plan.feature_cache:
+        return None
+    return CacheJob(
+        folder=str(shelf.default_folder()),
+        limit_bytes=shelf.default_limit_bytes(),
+        by=record.options.cache_by,
+        fixed_size=record.options.micro_batch_size,
+    )
+
+
+def measurer_for(
+    options: Options, machine: Hardware, payload: Payload | None, view: View, *, profile: bool = True
+) -> Measurer:
+    """What probes this machine; `profile` as in `probe`. Trials see no callbacks."""
+    return Measurer(
+        machine=machine,
+        launcher=launcher_for(options, machine),
+        view=view,
+        store=ProfileStore(default_folder(), shipped_folder(), view.message) if profile else None,
+        payload=Payload(payload.model) if payload and payload.model else None,
+        import_paths=import_paths(options, payload),
+    )

@@ -1,0 +1,321 @@
+"""One entry of the cache: rows of one shape in one file, and an index that says which image each row is of.
+
+    entry.json    what the rows are; its time of change is when the entry was last used
+    rows.bin      the rows, one after another
+    index.bin     for each row: the image's identity, its slice, a CRC-32, and how many rows of its block follow
+
+Rows are appended in blocks, and are there when their index is: a worker that is killed leaves whole blocks, and what
+lies behind them is cut off. A row is believed only if the sum in the index is that of the entry's key, the image, the
+slice and the row: neither damage nor files that were mixed up make it the row of another image, or of another network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import math
+import os
+import stat
+import zlib
+from collections.abc import Iterable
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from autofit.cache.identity import Identities
+from autofit.records import Record
+
+HEAD = np.dtype([("image", "<u8", (2,)), ("slice", "<u4")])
+INDEX = np.dtype([*HEAD.descr, ("crc", "<u4"), ("follow", "<u4")])
+
+MAX_ROWS = 2**24
+"""So many have an index of half a gigabyte, which is read into memory."""
+
+MAX_ROW_VALUES = 2**31
+MAX_SIDES = 4
+
+Rows = NDArray[np.generic]
+Numbers = NDArray[np.int64]
+
+
+class EntryRecord(Record):
+    """The content of `entry.json`.
+
+    Attributes:
+        kind: what a row is.
+        key: SHA-256 (hex) of all that the rows depend on besides their images.
+        about: the same for people.
+        dtype: of a value.
+        row_shape: of a row.
+        created: seconds since 1970, UTC.
+    """
+
+    schema_: Literal["autofit/cache-entry/1"] = Field("autofit/cache-entry/1", alias="schema")
+    kind: Literal["features", "pixels"]
+    key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    about: dict[str, str] = Field(max_length=32)
+    dtype: Literal["float32", "uint8"]
+    row_shape: tuple[int, ...] = Field(min_length=1, max_length=MAX_SIDES)
+    created: float
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of a row."""
+        return math.prod(self.row_shape) * np.dtype(self.dtype).itemsize
+
+    def has_rows_like(self, other: EntryRecord) -> bool:
+        """Whether the rows of both have the same shape and type."""
+        return (self.row_shape, self.dtype) == (other.row_shape, other.dtype)
+
+    def is_sane(self) -> bool:
+        """Whether a row is of a size that can be."""
+        return min(self.row_shape) > 0 and math.prod(self.row_shape) <= MAX_ROW_VALUES
+
+
+class EntryInUseError(Exception):
+    """Another process is writing this entry, or removing it."""
+
+
+def open_own(path: Path, mode: Literal["rb", "ab", "a+b"]) -> FileIO:
+    """Open a file of an entry. A link that somebody put in its place is not followed, and a pipe not waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is no ordinary file.
+    """
+    file = open(path, mode, buffering=0, opener=_open_without_waiting)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no ordinary file", str(path))
+    return file
+
+
+def _open_without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
+def lock(file: FileIO, *, exclusive: bool) -> None:
+    """Lock an entry by its index, until the file is closed. Where a drive has no locks, there is none.
+
+    Raises:
+        EntryInUseError: another process holds it.
+    """
+    how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    try:
+        fcntl.flock(file.fileno(), how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise EntryInUseError from None
+    except OSError:  # some mounted drives: ENOLCK, EOPNOTSUPP
+        return
+
+
+def read_index(file: FileIO) -> NDArray[np.void]:
+    """The index without the block that was being written when its writer was killed.
+
+    Raises:
+        OSError: it cannot be read, or is larger than one can be.
+    """
+    if os.fstat(file.fileno()).st_size > MAX_ROWS * INDEX.itemsize:
+        raise OSError(errno.EFBIG, "larger than an index can be", str(file.name))
+    file.seek(0)
+    data = file.readall()
+    return whole_blocks(np.frombuffer(data[: len(data) // INDEX.itemsize * INDEX.itemsize], INDEX))
+
+
+def whole_blocks(index: NDArray[np.void]) -> NDArray[np.void]:
+    """The lines up to the last that ends a block."""
+    ends = np.flatnonzero(index["follow"] == 0)
+    return index[: ends[-1] + 1] if len(ends) else index[:0]
+
+
+def lines_with_rows(index: NDArray[np.void], rows: FileIO, record: EntryRecord) -> NDArray[np.void]:
+    """The blocks whose rows are all there: where the power went, the index may have reached the disk first.
+
+    A reader goes by it as the next writer does, which cuts off the rest: what was found once is not lost later.
+    """
+    return whole_blocks(index[: os.fstat(rows.fileno()).st_size // record.row_bytes])
+
+
+def sums(record: EntryRecord, index: NDArray[np.void], rows: Iterable[Rows]) -> list[int]:
+    """The CRC-32 of each row, begun with what all rows are, and with the head of its line in the index."""
+    heads = index.view(np.uint8).reshape(len(index), INDEX.itemsize)[:, : HEAD.itemsize]
+    of_all = zlib.crc32(f"{record.key} {record.dtype} {record.row_shape}".encode())
+    return [
+        zlib.crc32(row.tobytes(), zlib.crc32(head.tobytes(), of_all)) for head, row in zip(heads, rows, strict=True)
+    ]
+
+
+class Entry:
+    """An entry to read, which is not removed meanwhile.
+
+    Raises:
+        OSError, ValueError: it is damaged.
+        EntryInUseError: it is being written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if (folder / "entry.json").is_symlink():
+            raise OSError(errno.ELOOP, "a link, and no file of ours", str(folder / "entry.json"))
+        self.record = EntryRecord.load(folder / "entry.json")
+        if not self.record.is_sane():
+            raise ValueError(f"{folder} has rows of an impossible size")
+        self._lock_file = open_own(folder / "index.bin", "rb")
+        try:
+            lock(self._lock_file, exclusive=False)
+            self._index = read_index(self._lock_file)
+            self._rows = self._map(folder / "rows.bin")
+        except BaseException:
+            self._lock_file.close()
+            raise
+        self._order = np.argsort(self._index["image"][:, 0], kind="stable")
+        self._sorted = self._index["image"][self._order, 0]
+
+    def _map(self, path: Path) -> Rows:
+        with open_own(path, "rb") as file:
+            self._index = lines_with_rows(self._index, file, self.record)
+            shape = (len(self._index), *self.record.row_shape)
+            if not len(self._index):
+                return np.empty(shape, self.record.dtype)
+            return np.asarray(np.memmap(file, self.record.dtype, mode="r", shape=shape))
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def find(self, images: Identities) -> Numbers:
+        """The row of each image, int64 (n,); -1 where there is none, or only damaged ones."""
+        rows = np.full(len(images), -1, np.int64)
+        places = np.searchsorted(self._sorted, images[:, 0])
+        asked = np.flatnonzero(images.any(axis=1))
+        while len(asked := asked[self._begin_alike(places[asked], images[asked])]):
+            candidates = self._order[places[asked]]
+            good = self._are_good(candidates, images[asked])
+            rows[asked[good]] = candidates[good]
+            asked = asked[~good]
+            places[asked] += 1  # a row that was damaged is made again, behind it
+        return rows
+
+    def _begin_alike(self, places: Numbers, images: Identities) -> NDArray[np.bool_]:
+        """Whether the image at each place, if there is one, has the first half of an identity."""
+        inside = places < len(self)
+        inside[inside] = self._sorted[places[inside]] == images[inside, 0]
+        return inside
+
+    def _are_good(self, rows: Numbers, images: Identities) -> NDArray[np.bool_]:
+        """Whether these rows are of these images, and undamaged."""
+        good = np.asarray((self._index["image"][rows] == images).all(axis=1))
+        lines = self._index[rows[good]]
+        good[good] = lines["crc"] == sums(self.record, lines, (self._rows[row] for row in rows[good]))
+        return good
+
+    def rows(self, numbers: Numbers) -> Rows:
+        """A copy of these rows, `(n, *row_shape)`."""
+        return self._rows[numbers]
+
+    def slices(self, numbers: Numbers) -> Numbers:
+        """Which of these rows were computed together: the same number for those that were, int64 (n,)."""
+        return self._index["slice"][numbers].astype(np.int64)
+
+    def used(self) -> None:
+        """Note that it was used now."""
+        try:
+            os.utime(self.folder / "entry.json")
+        except OSError:  # on a drive that takes no changes nothing is removed either
+            return
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._lock_file.close()
+
+
+class EntryWriter:
+    """Appends to an entry, new or one that was interrupted; nobody else does meanwhile.
+
+    Raises:
+        OSError: it cannot be written.
+        EntryInUseError: another process writes it.
+    """
+
+    def __init__(self, folder: Path, record: EntryRecord) -> None:
+        self.folder, self.record = folder, record
+        index = folder / "index.bin"
+        if not (folder / "entry.json").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            record.save(folder / "entry.json")
+        with contextlib.ExitStack() as if_it_fails:
+            self._index = if_it_fails.enter_context(open_own(index, "a+b"))
+            lock(self._index, exclusive=True)
+            if not index.exists():
+                raise FileNotFoundError(errno.ENOENT, "removed just now", str(index))
+            self._rows = if_it_fails.enter_context(open_own(folder / "rows.bin", "ab"))
+            self._count = self._cut()
+            if_it_fails.pop_all()
+
+    def _cut(self) -> int:
+        """Cut off what is not whole, and return how many rows are left."""
+        index = lines_with_rows(read_index(self._index), self._rows, self.record)
+        self._index.truncate(index.nbytes)
+        self._rows.truncate(len(index) * self.record.row_bytes)
+        return len(index)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(self, images: Identities, rows: Rows, slices: Numbers) -> None:
+        """Append a block.
+
+        Args:
+            images: whose rows these are, uint64 (n, 2).
+            rows: `(n, *row_shape)`.
+            slices: int64 (n,), rising from 0: which of them were computed together.
+
+        Raises:
+            OSError: there is no room, or the disk fails; the entry is as before.
+        """
+        if not len(rows):
+            return
+        if self._count + len(rows) > MAX_ROWS:
+            raise OSError(errno.EFBIG, "more rows than an entry can have", str(self.folder))
+        data = np.ascontiguousarray(rows, self.record.dtype)
+        index = np.zeros(len(data), INDEX)
+        index["image"] = images
+        index["slice"] = self._count + slices
+        index["crc"] = sums(self.record, index, data)
+        index["follow"] = np.arange(len(data))[::-1]
+        try:
+            _write_all(self._rows, data.tobytes())
+            _write_all(self._index, index.tobytes())
+        except OSError:
+            self._count = self._cut()
+            raise
+        self._count += len(data)
+
+    def sync(self) -> None:
+        """Bring it to the disk, rows first.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        os.fsync(self._rows.fileno())
+        os.fsync(self._index.fileno())
+
+    def close(self) -> None:
+        """Close the files and let go of the lock."""
+        self._rows.close()
+        self._index.close()
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]

@@ -1,0 +1,61 @@
+"""`autofit cache`: what was computed of images and is kept, how much room it takes, and how that is had back."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from autofit.cli.flags import Json
+from autofit.cli.output import require_writable, say, write_json
+
+if TYPE_CHECKING:
+    from autofit.cache.shelf import Shelf
+
+app = typer.Typer(name="cache", invoke_without_command=True, help="Features of images, kept for the next run.")
+
+
+@app.callback()
+def everywhere(context: typer.Context) -> None:
+    """Features of images, kept for the next run."""
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+
+
+@app.command("list")
+def list_entries(*, json: Json = None) -> None:
+    """List what is kept, the last used first."""
+    require_writable(json)
+    from autofit.report.cache_text import cache_text  # noqa: PLC0415 - `--help` loads none of it
+
+    listing = _shelf().listing()
+    write_json(listing.to_json().rstrip(), json)
+    if json != "-":
+        say(cache_text(listing))
+
+
+@app.command()
+def clear() -> None:
+    """Remove all that no run uses just now. What it was computed of stays: the next run computes it again."""
+    from autofit.report.cache_text import cleared_words  # noqa: PLC0415
+
+    shelf = _shelf()
+    count, size_bytes = shelf.clear()
+    say(cleared_words(count, size_bytes, shelf.listing().entries))
+
+
+@app.command("path")
+def folder_path() -> None:
+    """Say where it is kept. AUTOFIT_CACHE says where else, AUTOFIT_CACHE_LIMIT how much it may take."""
+    from autofit.report.cache_text import otherwise_words  # noqa: PLC0415
+
+    shelf = _shelf()
+    say(str(shelf.folder))
+    print(f"autofit: {otherwise_words(shelf.limit_bytes)}", file=sys.stderr)  # noqa: T201 - stdout is for the path alone
+
+
+def _shelf() -> Shelf:
+    from autofit.cache.shelf import Shelf, default_folder, default_limit_bytes  # noqa: PLC0415
+
+    return Shelf(default_folder(), default_limit_bytes())

@@ -1,0 +1,321 @@
+"""What a frozen backbone makes of each image, computed once and kept: the pass before the first epoch.
+
+While nothing random happens before it, a frozen backbone's output is a constant of each image. What the cache lacks is
+extracted in blocks, in the order of the index, with a micro-batch that grows while that makes it faster; each block is
+appended to the cache at once, so that a pass that is killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import PIL
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from autofit.cache.entry import EntryRecord, EntryWriter
+from autofit.cache.identity import Identities, identities_of
+from autofit.cache.shelf import NoRoomError, Shelf
+from autofit.dataset import ImageIndex
+from autofit.process.job import CacheJob, Event, ExtractionSpeed, Job, TrainJob
+from autofit.process.messages import Phase
+from autofit.run_directory import RunDirectory
+from autofit.schedule import EXTRACTION_BLOCK, batch_bounds
+from autofit.worker.decode import RECIPE
+from autofit.worker.departure import Departure
+from autofit.worker.environment import device_name
+from autofit.worker.growth import Growth
+from autofit.worker.heartbeat import Heartbeat
+from autofit.worker.kept import FeatureCache, Features, KeptRows, Numbers, Piece, cache_key, is_believable
+from autofit.worker.loader import BatchLoader, LoadedBatch, epoch_order
+from autofit.worker.memory import allocator_bytes, peak_bytes, reset_peak
+from autofit.worker.microbatch import MicroBatcher, Shrink
+from autofit.worker.session import Session, aligned
+from autofit.worker.sources import Samples
+
+FIRST_SIZE = 8
+LIVE_BATCHES, MOST_COMPARED = 2, 64
+"""So many batches, of so many images at most, are compared before what was kept is believed."""
+
+SYNC_EVERY_SECONDS = 5.0
+
+
+class Extractor:
+    """Extracts features in micro-batches that grow, and shrink where memory runs out.
+
+    Args:
+        forward: uint8 images `(n, height, width, 3)` to features `(n, d)`.
+        micro: its size; `growth` moves it between blocks.
+        growth: how it grows.
+        peak_bytes: the allocator's peak since the last call.
+        clock: in seconds.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[[NDArray[np.uint8]], object],
+        micro: MicroBatcher,
+        growth: Growth,
+        peak_bytes: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._forward, self._micro, self._growth = forward, micro, growth
+        self._peak_bytes, self._clock = peak_bytes, clock
+
+    def features_of(self, images: NDArray[np.uint8], at_once: int | None) -> tuple[Features, Numbers]:
+        """Features `(n, d)` of n images, and for each the first of those that it was computed with, int64 (n,).
+
+        Raises:
+            OutOfDeviceMemoryError: not even a single image fits.
+        """
+        self._micro.size = at_once or self._growth.size
+        starts: list[int] = []
+        seconds: list[float] = []
+
+        def one_slice(start: int, stop: int) -> Features:
+            began = self._clock()
+            features = np.asarray(self._forward(aligned(images[start:stop])), np.float32)
+            if stop - start == self._growth.size:
+                seconds.append(self._clock() - began)
+            starts.extend([start] * (stop - start))
+            return features
+
+        parts = self._micro.slices(len(images), one_slice)
+        if at_once is None:
+            if self._micro.size < self._growth.size:
+                self._growth.shrunk(self._micro.size)
+            self._growth.note(seconds, self._peak_bytes())
+        return np.concatenate(parts), np.asarray(starts, np.int64)
+
+
+def extract_missing(
+    loader: BatchLoader,
+    pieces: Sequence[Piece],
+    writer: EntryWriter,
+    images: Identities,
+    extractor: Extractor,
+    on_block: Callable[[LoadedBatch, int], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Extract what is missing into an entry.
+
+    Args:
+        loader: decodes it.
+        pieces: what.
+        writer: where to.
+        images: the identities of all samples.
+        extractor: how.
+        on_block: hears of each block, with what could not be read, and of how many rows were kept before it; it may
+            raise to leave.
+        clock: in seconds.
+
+    Raises:
+        OSError: there is no room for it.
+        OutOfDeviceMemoryError: not even a single image fits.
+    """
+    kept, synced = 0, clock()
+    batches = loader.batches(piece.samples for piece in pieces)
+    try:
+        for piece, batch in zip(pieces, batches, strict=True):
+            on_block(batch, kept)
+            if len(batch.samples):
+                features, slices = extractor.features_of(batch.images, piece.at_once)
+                writer.append(images[batch.samples], features, slices)
+                kept += len(batch.samples)
+            if clock() - synced >= SYNC_EVERY_SECONDS:
+                writer.sync()
+                synced = clock()
+    finally:
+        batches.close()
+    writer.sync()
+
+
+class ExtractionPass:
+    """Sees to it that there is a row of features for each image that can be read, and tells where.
+
+    Args:
+        job: of the attempt.
+        work: the same.
+        session: a network with a frozen backbone.
+        backbone_sha256: the hash of its weights.
+        index: the images.
+        heartbeat: told of all that goes on.
+        departure: asked after each block whether to leave.
+        set_aside: called with each batch of which something could not be read; it may raise.
+        note_shrink: called when memory ran out.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a loop has, for its first part
+        self,
+        job: Job,
+        work: TrainJob,
+        session: Session,
+        backbone_sha256: str,
+        index: ImageIndex,
+        heartbeat: Heartbeat,
+        departure: Departure,
+        *,
+        set_aside: Callable[[Samples], None],
+        note_shrink: Callable[[Shrink], None],
+    ) -> None:
+        self._job, self._work, self._session, self._index = job, work, session, index
+        self._backbone_sha256 = backbone_sha256
+        self._heartbeat, self._departure = heartbeat, departure
+        self._set_aside, self._note_shrink = set_aside, note_shrink
+        self.unreadable: dict[int, str] = {}
+
+    def run(self, cache: CacheJob, loader: BatchLoader) -> KeptRows | None:
+        """The rows; None where they cannot be kept or not be believed, which a message says.
+
+        Raises:
+            LeaveError: asked to; what was extracted is kept.
+            OutOfDeviceMemoryError: not even a single image fits.
+        """
+        self._heartbeat.phase(Phase.EXTRACT, counts="images", step=0, steps=0)
+        images = identities_of(map(self._index.path, range(len(self._index.paths))), cache.by, self._heartbeat.beat)
+        kept = self._feature_cache(cache, images)
+        rows = kept.find()
+        try:
+            made = self._make(kept, rows, cache, loader, images)
+            rows = kept.find() if made else rows
+            if made and not self._is_believable(rows, loader):
+                self._say_without("they differ from what the network makes of the same images now")
+                return None
+            kept.note(rows)
+            self._say_what_is_there(rows, made)
+        except (NoRoomError, OSError) as error:
+            rows.close()
+            self._say_without(str(error))
+            return None
+        self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)
+        return rows
+
+    def _feature_cache(self, cache: CacheJob, images: Identities) -> FeatureCache:
+        files = RunDirectory(Path(self._work.run_dir))
+        replayed = RunDirectory(Path(self._work.plan.replay)).features if self._work.plan.replay else None
+        shelf = Shelf(Path(cache.folder), cache.limit_bytes)
+        return FeatureCache(shelf, self._entry_record(), files.features, replayed, images)
+
+    def _entry_record(self) -> EntryRecord:
+        assert self._job.source is not None  # noqa: S101 - a training has a model
+        spec = self._job.source.spec
+        recipe = {
+            "backbone": spec.backbone,
+            "weights": self._backbone_sha256,
+            "image_size": list(spec.image_size),
+            "decode": RECIPE,
+            "precision": "float32",
+            "device": self._job.memory.device,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "pillow": PIL.__version__,
+        }
+        about = {
+            "backbone": spec.backbone or "",
+            "image_size": "x".join(map(str, spec.image_size)),
+            "weights": spec.weights if spec.weights in {"imagenet", "none"} else Path(spec.weights).name,
+        }
+        built = self._session.built
+        assert built.head is not None  # noqa: S101 - the backbone is frozen, so there is one
+        width = int(built.head.input_shape[-1])
+        return EntryRecord(
+            kind="features",
+            key=cache_key(recipe),
+            about=about,
+            dtype="float32",
+            row_shape=(width,),
+            created=time.time(),
+        )
+
+    def _make(
+        self, kept: FeatureCache, rows: KeptRows, cache: CacheJob, loader: BatchLoader, images: Identities
+    ) -> int:
+        """Extract what is missing; returns how many of these images could be read."""
+        block, growth = self._sizes(cache)
+        pieces = kept.pieces(rows, block)
+        if not pieces:
+            return 0
+        count = sum(len(piece.samples) for piece in pieces)
+        extractor = self._extractor(growth)
+        done = written = 0
+        began = time.monotonic()
+
+        def on_block(batch: LoadedBatch, kept_rows: int) -> None:
+            nonlocal done, written
+            if kept_rows > written:
+                self._heartbeat.event(Event(kept_rows=kept_rows - written))
+                written = kept_rows
+            self.unreadable.update(batch.skipped)
+            self._set_aside(batch)
+            seconds = time.monotonic() - began
+            self._heartbeat.beat(
+                step=done,
+                steps=count,
+                micro_batch_size=growth.size,
+                images_per_second=done / seconds if seconds and done else 0.0,
+            )
+            done += len(batch.samples) + len(batch.skipped)
+            if self._departure.is_asked():
+                self._departure.leave()
+
+        rows.close()  # or our own entry could not be written
+        with kept.writer(count) as writer:
+            extract_missing(loader, pieces, writer, images, extractor, on_block)
+        self._tell_speed(growth)
+        return done - len(self.unreadable)
+
+    def _sizes(self, cache: CacheJob) -> tuple[int, Growth]:
+        """How many images are decoded together, and how many go through the backbone at once."""
+        most = EXTRACTION_BLOCK[self._job.memory.device]
+        if cache.fixed_size:
+            size = min(cache.fixed_size, self._work.micro_batch_size)
+            return size * -(-most // size), Growth(size, size, 0)
+        limit = allocator_bytes() or self._job.memory.tensors_bytes
+        return most, Growth(FIRST_SIZE, most, limit)
+
+    def _extractor(self, growth: Growth) -> Extractor:
+        device = device_name(self._job.memory)
+
+        def peak() -> int:
+            taken = peak_bytes(device)
+            reset_peak(device)
+            return taken
+
+        assert self._session.extract is not None  # noqa: S101 - the backbone is frozen
+        return Extractor(self._session.extract, MicroBatcher(growth.size, self._note_shrink), growth, peak)
+
+    def _tell_speed(self, growth: Growth) -> None:
+        if growth.rate:
+            speed = ExtractionSpeed(
+                micro_batch_size=growth.size, images_per_second=growth.rate, peak_bytes=growth.peak_bytes
+            )
+            self._heartbeat.event(Event(extraction=speed))
+
+    def _is_believable(self, rows: KeptRows, loader: BatchLoader) -> bool:
+        """Compare with the first batches of the first epoch, as a training without the cache would compute them."""
+        plan = self._work.plan
+        order = epoch_order(self._index.train_count, plan.seed, 0)
+        known = rows.known()
+        bounds = list(batch_bounds(len(order), min(plan.first_batch_size, MOST_COMPARED), 0))[:LIVE_BATCHES]
+        groups = [order[start:stop][known[order[start:stop]]] for start, stop in bounds]
+        micro = MicroBatcher(self._work.micro_batch_size, self._note_shrink)
+        live = loader.batches(group for group in groups if len(group))
+        try:
+            return is_believable(
+                rows, ((batch.samples, np.asarray(self._session.features_of(batch.images, micro))) for batch in live)
+            )
+        finally:
+            live.close()
+
+    def _say_what_is_there(self, rows: KeptRows, made: int) -> None:
+        known = int(rows.known().sum())
+        how = f"extracted {made:,} now" if made else "all extracted before"
+        self._heartbeat.event(Event(message=f"features of {known:,} images: {how}; each epoch trains the head on them"))
+
+    def _say_without(self, why: str) -> None:
+        self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)
+        self._heartbeat.event(Event(message=f"features are not kept ({why}): training without the feature cache"))

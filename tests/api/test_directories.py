@@ -1,0 +1,70 @@
+"""Where a run is kept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autofit import api
+from autofit.errors import UserError
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Messages, Network, Stages, Train
+
+
+def test_a_run_without_a_name_gets_one_of_its_own(
+    stages: Stages, photos: Path, view: Messages, network: Network
+) -> None:
+    """Two runs that start in the same second would write into one folder."""
+    results = [api.run(photos, batch_size=8, view=view) for _ in range(3)]
+    results.append(api.run(photos, batch_size=8, model=network, view=view))
+    names = [str(result.run_dir.relative_to(Path.cwd())) for result in results]
+    assert len(set(names)) == 4
+    assert all(re.fullmatch(r"runs/\d{8}-\d{6}-MobileNetV2(-\d)?", name) for name in names[:3])
+    assert re.fullmatch(r"runs/\d{8}-\d{6}-model", names[3])
+    assert len(stages.runs) == 4
+
+
+def test_two_runs_in_one_second_are_numbered(
+    stages: Stages, photos: Path, view: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second would be taken for the first, and refused or resumed."""
+    monkeypatch.setattr("time.strftime", lambda _: "20260801-120000")
+    names = [api.run(photos, batch_size=8, seed=seed, view=view).run_dir.name for seed in range(3)]
+    assert names == [f"20260801-120000-MobileNetV2{end}" for end in ("", "-2", "-3")]
+    assert len(stages.runs) == 3
+
+
+def test_a_relative_run_directory_is_where_the_call_was_made(
+    stages: Stages, photos: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker, in another folder, would look for it elsewhere."""
+    home = photos.parent / "home"
+    monkeypatch.setenv("HOME", str(home))
+    assert train(photos, "x/a").run_dir == photos.parent / "x" / "a"
+    assert train(photos, "~/a").run_dir == home / "a"
+    assert all(run["files"].path.is_absolute() for run in stages.runs)
+
+
+@pytest.mark.usefixtures("stages")
+def test_a_run_directory_that_cannot_be_made_is_refused(photos: Path, train: Train, view: Messages) -> None:
+    """A FileExistsError would be shown for a file that stands where the folder should."""
+    Path("a").touch()
+    Path("runs").touch()
+    with pytest.raises(UserError, match=r"run directory .*a cannot be made"):
+        train(photos, "a")
+    with pytest.raises(UserError, match=r"run directory .*runs/.* cannot be made"):
+        api.run(photos, batch_size=8, view=view)
+
+
+def test_a_class_whose_name_is_no_utf8_is_refused(stages: Stages, photos: Path, train: Train) -> None:
+    """The run would be probed, and then fail when its request is written down."""
+    (photos / "cat").rename(photos / "c\udcfft")
+    with pytest.raises(UserError, match=r"'c.udcfft' is a name that is not UTF-8: rename it"):
+        train(photos)
+    with pytest.raises(UserError, match="is a name that is not UTF-8"):
+        train(photos, "\udcff")
+    assert stages.runs == []

@@ -1,0 +1,114 @@
+"""What a run directory holds already: the same request or another, and what may change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autofit import api
+from autofit.errors import InterruptedRunError, UserError
+from autofit.plan import RunRecord
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Interrupted, Messages, Stages, Train
+
+
+def network(input_shape: tuple[int, int, int], num_classes: int) -> None:
+    """A model function; it is never called here."""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"epochs": 12}, "epochs 10 there, 12 here"),
+        ({"memory_limit": "4GB"}, "memory_limit None there, 4000000000 here"),
+        ({"backbone": "VGG16"}, "backbone 'MobileNetV2' there, 'VGG16' here"),
+        ({"model": network}, "backbone 'MobileNetV2' there, None here"),
+        ({"seed": 1}, "seed 0 there, 1 here"),
+    ],
+    ids=str,
+)
+def test_another_request_is_refused_by_the_option_that_differs(
+    stages: Stages, photos: Path, train: Train, given: dict[str, Any], said: str
+) -> None:
+    """A result would be returned that is not what was asked for."""
+    first = train(photos)
+    with pytest.raises(UserError) as refused:
+        train(photos, **given)
+    expected = f"run directory {first.run_dir} holds another request ({said}): give another run_dir"
+    assert str(refused.value) == expected
+    assert len(stages.runs) == 1
+
+
+def test_other_images_are_another_request(stages: Stages, photos: Path, train: Train) -> None:
+    """Half of a run would be trained on one set of images, and half on another."""
+    stages.ends = [InterruptedRunError("asked to stop")]
+    with pytest.raises(InterruptedRunError):
+        train(photos)
+    (photos / "cat" / "new.jpg").touch()
+    with pytest.raises(UserError, match=r"holds another request \(other images\)"):
+        train(photos)
+
+
+def test_images_that_have_moved_are_read_from_where_they_are(stages: Stages, photos: Path, train: Train) -> None:
+    """A worker would look for each image at its old place, and leave them all out."""
+    stages.ends = [InterruptedRunError("asked to stop")]
+    with pytest.raises(InterruptedRunError):
+        train(photos)
+    moved = photos.rename(photos.with_name("moved"))
+    train(moved)
+    assert [run["record"].data.root for run in stages.runs] == [str(photos), str(moved)]
+    assert RunRecord.load(Path("a/run.json")).data.root == str(moved)
+
+
+def test_more_bad_images_may_be_allowed_where_a_run_goes_on(
+    stages: Stages, photos: Path, train: Train, interrupted: Interrupted, view: Messages
+) -> None:
+    """A run that ended because of them could only be started anew, or its worker would go on with the old share."""
+    interrupted(photos)
+    train(photos, max_bad_images=0.5)
+    interrupted(photos, run_dir="b")
+    api.resume("b", max_bad_images=0, view=view)
+    interrupted(photos, run_dir="c", max_bad_images=0.3)
+    api.resume("c", view=view)
+    records = [run["record"] for run in stages.runs]
+    assert [record.plan.max_bad_images for record in records] == [0.1, 0.5, 0.1, 0, 0.3, 0.3]
+    assert [record.options.max_bad_images for record in records] == [0.1, 0.5, 0.1, 0, 0.3, 0.3]
+    assert RunRecord.load(Path("b/run.json")) == records[3]
+
+
+def test_a_run_from_before_the_share_was_kept_goes_on(
+    stages: Stages, photos: Path, interrupted: Interrupted, view: Messages
+) -> None:
+    """After an update of autofit, runs that were begun before it could not be resumed."""
+    interrupted(photos)
+    content = json.loads(Path("a/run.json").read_text(encoding="utf-8"))
+    del content["options"]["max_bad_images"], content["plan"]["max_bad_images"]
+    Path("a/run.json").write_text(json.dumps(content), encoding="utf-8")
+    api.resume("a", view=view)
+    assert stages.runs[1]["record"] == stages.runs[0]["record"]
+
+
+def test_a_share_of_bad_images_that_is_none_ends_no_run(
+    stages: Stages, photos: Path, interrupted: Interrupted, view: Messages
+) -> None:
+    """The nonsense would be kept in run.json, and the run be lost."""
+    interrupted(photos)
+    with pytest.raises(UserError, match="max_bad_images must be a number from 0 to 1, not 2"):
+        api.resume("a", max_bad_images=2, view=view)
+    assert RunRecord.load(Path("a/run.json")) == stages.runs[0]["record"]
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"schema": "autofit/run/2"}'], ids=["none", "cut off", "newer"])
+def test_resuming_what_is_no_run_is_refused(photos: Path, view: Messages, content: str | None) -> None:
+    """A page of validation errors would be shown for a mistyped folder."""
+    Path("a").mkdir()
+    if content is not None:
+        Path("a/run.json").write_text(content, encoding="ascii")
+    with pytest.raises(UserError, match=r"holds no run|cannot be read") as refused:
+        api.resume("a", view=view)
+    assert "\n" not in str(refused.value)
+    assert photos.exists()

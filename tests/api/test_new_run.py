@@ -1,0 +1,87 @@
+"""What a run that begins is told, and its probe."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autofit import api
+from autofit.errors import DoesNotFitError, InterruptedRunError, UserError
+from autofit.process.inline import InlineLauncher
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Messages, Stages, Train
+
+
+@pytest.mark.parametrize("given", [{"batch_size": 8}, {"batch_size": "auto", "batch_schedule": "8:16"}], ids=str)
+def test_a_size_that_was_given_needs_no_probe(
+    stages: Stages, photos: Path, train: Train, given: dict[str, Any]
+) -> None:
+    """A minute would go by for an answer that is not used."""
+    train(photos, **given)
+    assert stages.probes == []
+    assert stages.runs[0]["record"].plan.first_batch_size == 8
+
+
+def test_an_extraction_needs_no_probe(stages: Stages, photos: Path, train: Train) -> None:
+    """The size for a head that trains on kept features would be measured, and it has room for any."""
+    train(photos, batch_size="auto")
+    assert stages.probes == []
+    assert stages.runs[0]["record"].plan.first_batch_size == 8  # a twentieth of the images
+    assert stages.runs[0]["cache"].fixed_size is None
+
+
+@pytest.mark.parametrize("kept", ["auto", "off"])
+def test_a_replay_keeps_features_if_the_run_did_that_it_follows(
+    stages: Stages, photos: Path, train: Train, kept: str
+) -> None:
+    """Some bits of the replay would differ from what it is to prove."""
+    train(photos, "a", feature_cache=kept)
+    Path("a/audit.jsonl").touch()
+    train(photos, "b", replay="a")
+    assert stages.runs[1]["record"].plan.feature_cache is (kept == "auto")
+
+
+def test_a_replay_of_a_run_without_its_request_is_refused(stages: Stages, photos: Path, train: Train) -> None:
+    """It would follow another way of training than that run's."""
+    train(photos, "a")
+    Path("a/audit.jsonl").touch()
+    Path("a/run.json").unlink()
+    with pytest.raises(UserError, match=r"its run.json cannot be read .*: follow another run"):
+        train(photos, "b", replay="a")
+    assert len(stages.runs) == 1
+
+
+def test_what_is_unusual_is_said(stages: Stages, photos: Path, train: Train, view: Messages) -> None:
+    """A user would not learn why the whole network trains, or what `inline` cannot do."""
+    (photos / "notes.txt").touch()
+    (photos / "cat" / "notes.txt").touch()
+    train(photos, weights=None, isolation="inline", view=view)
+    assert re.search(r"40 to validate; \d other files skipped", view.told[0])
+    assert view.told[1].startswith("weights 'none': training the whole network")
+    assert view.told[2].startswith("isolation='inline'")
+    assert isinstance(stages.runs[0]["launcher"], InlineLauncher)
+
+
+def test_a_probe_that_was_interrupted_can_be_begun_again(stages: Stages, photos: Path, view: Messages) -> None:
+    """A run directory without a run would be refused, or taken for one."""
+    stages.probe_ends = [InterruptedRunError("the probe was stopped")]
+    with pytest.raises(InterruptedRunError, match=r"nothing is trained yet; run the same again with run_dir a$"):
+        api.run(photos, run_dir="a", feature_cache="off", view=view)
+    assert not Path("a/run.json").exists()
+    with pytest.raises(UserError, match="holds no run"):
+        api.resume("a", view=view)
+    assert api.run(photos, run_dir="a", feature_cache="off", view=view).status == "completed"
+    assert len(stages.probes) == 2
+
+
+def test_a_probe_that_found_nothing_ends_the_run(stages: Stages, photos: Path, view: Messages) -> None:
+    """A training would be started that cannot hold one image."""
+    stages.largest = 0
+    with pytest.raises(DoesNotFitError, match=r"not even one image at a time fits \(limited by --memory-limit\)"):
+        api.run(photos, run_dir="a", feature_cache="off", memory_limit="1GB", view=view)
+    assert stages.runs == []
+    assert Path("a/probe.json").exists()

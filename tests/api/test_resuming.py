@@ -1,0 +1,84 @@
+"""What going on with a run takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autofit import api
+from autofit.errors import UserError
+from autofit.process.launch import Payload
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Interrupted, Messages, Network, Stages
+
+
+@pytest.mark.parametrize("model", [None, "json:loads"], ids=["nothing", "a name"])
+def test_a_model_function_is_asked_for_again(
+    stages: Stages, photos: Path, interrupted: Interrupted, view: Messages, network: Network, model: Any
+) -> None:
+    """The worker would be started to find that the function went with the process that gave it."""
+    said = interrupted(photos, model=network)
+    assert said.endswith("go on with: autofit.resume('a', model=...)")
+    with pytest.raises(UserError, match=r"give it again, autofit\.resume\('a', model=\.\.\.\)"):
+        api.resume("a", model=model, view=view)
+    assert len(stages.runs) == 1
+    api.resume("a", model=network, view=view)
+    assert stages.runs[1]["payload"] == Payload(network)
+
+
+@pytest.mark.parametrize("given", [{}, {"model": "json:loads"}], ids=str)
+def test_a_model_function_for_a_run_that_had_none_is_refused(
+    photos: Path, interrupted: Interrupted, view: Messages, network: Network, given: dict[str, Any]
+) -> None:
+    """It would be ignored, and its user believe that it was trained."""
+    interrupted(photos, **given)
+    with pytest.raises(UserError, match=r"was started with (MobileNetV2|json:loads), not with another model"):
+        api.resume("a", model=network, view=view)
+
+
+def test_a_run_of_ones_own_goes_on_without_a_word(stages: Stages, photos: Path, interrupted: Interrupted) -> None:
+    """Whoever resumes their own run would have to look up what it was started with."""
+    interrupted(photos, model="json:loads")
+    api.resume("a")
+    assert len(stages.runs) == 2
+
+
+@pytest.mark.parametrize("change", ["folder", "key", "reference"])
+def test_a_run_from_elsewhere_is_told_whose_code_to_run(
+    stages: Stages, photos: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: str
+) -> None:
+    """Resuming a stranger's run would import the module that lies beside it."""
+    interrupted(photos, model="json:loads")
+    run_dir = Path("a").absolute()
+    if change == "folder":
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+    if change == "key":
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "another user"))
+    if change == "reference":
+        text = (run_dir / "run.json").read_text(encoding="utf-8")
+        (run_dir / "run.json").write_text(text.replace("json:loads", "evil:build"), encoding="utf-8")
+    name = "evil:build" if change == "reference" else "json:loads"
+    with pytest.raises(UserError, match=rf"would import and run {name}: if that is code of yours, give it again"):
+        api.resume(run_dir)
+    with pytest.raises(UserError, match="not with another model"):
+        api.resume(run_dir, model="pickle:loads")
+    assert len(stages.runs) == 1
+    api.resume(run_dir, model=name)
+    assert len(stages.runs) == 2
+
+
+def test_where_no_key_can_be_kept_the_model_is_asked_for(
+    stages: Stages, photos: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A home that cannot be written would end in a traceback, or an empty seal be as good as any."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    interrupted(photos, model="json:loads")
+    with pytest.raises(UserError, match="give it again"):
+        api.resume("a")
+    api.resume("a", model="json:loads")
+    assert len(stages.runs) == 2

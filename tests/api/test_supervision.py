@@ -1,0 +1,113 @@
+"""What the attempts are started with, and how each end is written down and told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autofit import api
+from autofit.errors import (
+    AutofitError,
+    DoesNotFitError,
+    InterruptedRunError,
+    StorageError,
+    TrainingFailedError,
+    UserError,
+)
+from autofit.finished_run import Result
+from autofit.process.launch import Payload
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Interrupted, Messages, Stages, Train
+
+
+def test_a_run_takes_from_its_probe_what_the_process_needs(
+    stages: Stages, photos: Path, train: Train, view: Messages
+) -> None:
+    """The worker would estimate what was measured, and the size that was verified not fit."""
+    api.run(photos, run_dir="a", feature_cache="off", view=view)
+    train(photos, run_dir="b", feature_cache="off")
+    assert [run["memory"].rest_bytes for run in stages.runs] == [400 * 10**6, None]
+
+
+def test_a_run_that_keeps_features_is_told_where(
+    stages: Stages, photos: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker, in another folder, would look for the cache elsewhere, or not know how an image is known again."""
+    monkeypatch.setenv("AUTOFIT_CACHE", "here")
+    monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", "3GB")
+    train(photos, run_dir="a", cache_by="content", micro_batch_size=4)
+    train(photos, run_dir="b", feature_cache="off")
+    told, nothing = [run["cache"] for run in stages.runs]
+    assert (told.folder, told.limit_bytes) == (str(Path("here").absolute()), 3 * 10**9)
+    assert (told.by, told.fixed_size) == ("content", 4)
+    assert nothing is None
+
+
+def test_callbacks_that_are_missing_are_missed(
+    stages: Stages, photos: Path, train: Train, interrupted: Interrupted, view: Messages
+) -> None:
+    """The rest of a run would go without its callbacks, and nobody know; or the message come where it is untrue."""
+    warning = "this run was started with callbacks; going on without them"
+    interrupted(photos, callbacks=["a callback"])
+    stages.ends = [InterruptedRunError("asked to stop")] * 2
+    with pytest.raises(InterruptedRunError):
+        api.resume("a", view=view)
+    assert view.told.count(warning) == 1
+    with pytest.raises(InterruptedRunError):
+        train(photos, view=view)
+    assert view.told.count(warning) == 2
+    api.resume("a", callbacks=["a callback"], view=view)
+    assert view.told.count(warning) == 2
+    assert stages.runs[3]["payload"] == Payload(None, ("a callback",))
+
+
+@pytest.mark.parametrize(
+    ("end", "kind", "status", "message"),
+    [
+        (InterruptedRunError("asked to stop"), InterruptedRunError, "interrupted", "autofit resume 'x y'$"),
+        (KeyboardInterrupt(), InterruptedRunError, "interrupted", "^stopped at once: .* autofit resume 'x y'$"),
+        (DoesNotFitError("not even one"), DoesNotFitError, "failed", "^not even one$"),
+        (TrainingFailedError("SIGSEGV"), TrainingFailedError, "failed", r"^SIGSEGV \(logs in x y; the last checkpoint"),
+        (StorageError("disk full"), StorageError, "failed", "^disk full "),
+        (UserError("model f: no such name"), UserError, "failed", "^model f: no such name$"),
+    ],
+    ids=["interrupted", "second Ctrl-C", "does not fit", "crashed", "disk", "user"],
+)
+def test_a_run_that_does_not_end_well_is_written_down_and_raised(
+    stages: Stages, photos: Path, train: Train, end: BaseException, kind: type[AutofitError], status: str, message: str
+) -> None:
+    """A failed run would leave no trace, or its error not say how to go on."""
+    stages.ends = [end]
+    with pytest.raises(AutofitError, match=message) as raised:
+        train(photos, "x y")
+    assert type(raised.value) is kind
+    result = Result("x y")
+    assert result.status == status
+    assert result.record.cause == (str(end) or "stopped at once")
+    assert (result.run_dir / "report.html").exists()
+
+
+def test_the_logs_of_the_last_attempt_are_named(stages: Stages, photos: Path, train: Train) -> None:
+    """A user would have to search for what the worker said."""
+    Path("a/attempts/0001").mkdir(parents=True)
+    Path("a/attempts/0002").mkdir()
+    stages.ends = [TrainingFailedError("SIGSEGV")]
+    with pytest.raises(TrainingFailedError, match=r"logs in a/attempts/0002"):
+        train(photos)
+
+
+def test_a_disk_that_is_full_at_the_end_is_said_in_one_line(
+    stages: Stages, photos: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An OSError would pass for a defect of autofit."""
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("autofit.result.ResultRecord.save", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        train(photos)
+    assert len(stages.runs) == 1

@@ -1,0 +1,44 @@
+"""What a worker is started with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autofit import api
+from autofit.errors import UserError
+from autofit.process.launch import Payload
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Messages, Network, Stages, Train
+
+
+def test_a_probe_keeps_no_callbacks_and_the_run_does(
+    stages: Stages, photos: Path, view: Messages, network: Network
+) -> None:
+    """A user's callback would be sent to trials that it must not see, or be lost on the way to the training."""
+    api.run(photos, model=network, callbacks=["a callback"], run_dir="a", view=view)
+    assert stages.probes[0][0].payload == Payload(network)
+    assert stages.runs[0]["payload"] == Payload(network, ("a callback",))
+    assert stages.runs[0]["record"].has_callbacks
+    assert (stages.probes[0][0].source.sent, stages.probes[0][0].source.reference) == (True, None)
+
+
+def test_without_a_function_no_folder_of_the_users_is_imported_from(stages: Stages, photos: Path, train: Train) -> None:
+    """A `numpy.py` beside the photos would run in the worker."""
+    train(photos)
+    train(photos, "b", model="json:loads", image_size=32)
+    assert stages.runs[0]["import_paths"] == []
+    assert stages.runs[1]["import_paths"][0] == str(Path.cwd())
+
+
+def test_a_limit_that_inline_cannot_keep_is_refused(
+    stages: Stages, photos: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow, loaded already, would go over the limit without a word."""
+    monkeypatch.setitem(__import__("sys").modules, "tensorflow", object())
+    with pytest.raises(UserError, match="memory_limit cannot be kept with isolation='inline'"):
+        train(photos, isolation="inline", memory_limit="3GB")
+    assert stages.runs == []
