@@ -22,6 +22,9 @@ OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "sgd", "rmsprop", "adagrad", "
 
 DEFAULT_BACKBONE = "MobileNetV2"
 DEFAULT_DROPOUT = 0.2
+DEFAULT_VIEWS, MOST_VIEWS = 4, 64
+"""Of a training image, where features of augmented ones are kept."""
+
 MAX_COUNT = 2**31 - 1
 MAX_SEED = 2**32 - 1
 """NumPy's legacy generator, which `keras.utils.set_random_seed` seeds as well, takes no larger one."""
@@ -69,6 +72,9 @@ class Options(Record):
     max_bad_images: float = 0.1
     feature_cache: Literal["auto", "on", "off"] = "auto"
     cache_by: Literal["stat", "content"] = "stat"
+    augment: Literal["none", "light"] = "none"
+    feature_views: int = DEFAULT_VIEWS
+    pixel_cache: Literal["auto", "off"] = "auto"
 
 
 def make_options(  # noqa: PLR0913 - the one place that takes them all, as a user gives them
@@ -92,6 +98,8 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
     validation: float | str | Path = 0.2,
     augment: str | None = "none",
     feature_cache: str | None = "auto",
+    feature_views: int = DEFAULT_VIEWS,
+    pixel_cache: str | None = "auto",
     cache_by: str = "stat",
     precision: str = "float32",
     memory_limit: str | int | None = None,
@@ -111,7 +119,6 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
     """
     _refuse_later_options(
         fine_tune_epochs=(fine_tune_epochs, 0),
-        augment=(augment or "none", "none"),
         precision=(precision, "float32"),
     )
     if model is not None:
@@ -152,6 +159,9 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
         max_bad_images=share("max_bad_images", max_bad_images),
         feature_cache=_choice("feature_cache", feature_cache or "off", ("auto", "on", "off")),
         cache_by=_choice("cache_by", cache_by, ("stat", "content")),
+        augment=_choice("augment", augment or "none", ("none", "light")),
+        feature_views=whole_number("feature_views", feature_views, 1, MOST_VIEWS),
+        pixel_cache=_choice("pixel_cache", pixel_cache or "off", ("auto", "off")),
     )
 
 
@@ -382,9 +392,9 @@ GIVEN_AS = {
 }
 """The names that users know, where a field has another."""
 
-NOT_OF_THE_REQUEST = {"mirror_dir", "max_bad_images", "cache_by"}
-"""What may change from one session to the next: where a copy is kept, when to give up, and how an image is known again
-do not change what is trained."""
+NOT_OF_THE_REQUEST = {"mirror_dir", "max_bad_images", "cache_by", "pixel_cache"}
+"""What may change from one session to the next: where a copy is kept, when to give up, what is kept of the images and
+how they are known again do not change what is trained."""
 
 
 def difference(there: Options, here: Options) -> str | None:
@@ -408,10 +418,15 @@ def check_for_training(options: Options) -> None:
             "trainable 'head' with weights 'none' would train on a random backbone and learn nothing: "
             "give weights, or leave trainable out to train everything"
         )
-    if options.feature_cache == "on" and not has_constant_features(options):
+    if options.feature_cache == "on" and not freezes_backbone(options):
         raise UserError("feature_cache 'on' needs a frozen backbone: give trainable 'head', or leave it at 'auto'")
+
+
+def freezes_backbone(options: Options) -> bool:
+    """Whether the backbone is a constant function of its input."""
+    return options.model is None and options.trainable == "head"
 
 
 def has_constant_features(options: Options) -> bool:
     """Whether what the backbone makes of an image is the same in every epoch."""
-    return options.model is None and options.trainable == "head"
+    return freezes_backbone(options) and options.augment == "none"

@@ -11,7 +11,7 @@ from autofit.backbones import ModelSpec
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.hardware import Hardware, usable_bytes, usable_gpu_bytes
-from autofit.options import GIVEN_FUNCTION, Options, has_constant_features
+from autofit.options import GIVEN_FUNCTION, Options, freezes_backbone, has_constant_features
 from autofit.probing.records import ProbeReport, Workload
 from autofit.process.job import MOST_THREADS, ModelSource, TrainingPlan
 from autofit.process.messages import MemoryBudget
@@ -150,9 +150,20 @@ def limited_by(options: Options, machine: Hardware) -> str:
 
 def keeps_features(options: Options) -> bool:
     """Whether features are to be extracted once and kept: by itself where that is exact and they are used again."""
-    if options.feature_cache == "off":
-        return False
-    return has_constant_features(options) and (options.feature_cache == "on" or options.epochs > 1)
+    if options.feature_cache == "auto":
+        return has_constant_features(options) and options.epochs > 1
+    return options.feature_cache == "on" and freezes_backbone(options)
+
+
+def views_kept(options: Options) -> int:
+    """Of how many views of a training image features are kept, where they are: an epoch more needs no view more."""
+    return min(options.feature_views, options.epochs) if options.augment != "none" else 1
+
+
+def keeps_pixels(options: Options) -> bool:
+    """Whether decoded images are to be kept: where they are needed more than once."""
+    times = views_kept(options) if keeps_features(options) else options.epochs
+    return options.pixel_cache == "auto" and times > 1
 
 
 def needs_probe(options: Options) -> bool:
@@ -193,6 +204,9 @@ def training_plan(options: Options, train_count: int, probe: ProbeReport | None,
         threads=min(max(2, machine.cores), MOST_THREADS),
         max_bad_images=options.max_bad_images,
         feature_cache=keeps_features(options),
+        feature_views=views_kept(options),
+        augment=options.augment,
+        pixel_cache=keeps_pixels(options),
     )
 
 

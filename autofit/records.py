@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 MAX_RECORD_BYTES = 64 * 2**20
 
 _UNFINISHED = re.compile(r"\.[\w.-]+\.(json|csv)\.[a-z0-9_]{8}")
-"""What `write_atomically` calls a file until it is whole."""
+"""What `whole_file` calls a file until it is whole."""
 
 
 class Record(BaseModel):
@@ -80,12 +81,22 @@ def _open_without_waiting(name: str, flags: int) -> int:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write to a temporary name in the same folder, fsync, rename, fsync the folder."""
+    """Write a file of this content so that a reader sees the old file or the new one; durable when it returns."""
+    with whole_file(path) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that is written under a temporary name in the same folder, and is there once it is whole.
+
+    At the end of the block: fsync, rename, fsync the folder. An error in it leaves what was there before.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(0o644)  # mkstemp makes 0600; a run directory is read by others too

@@ -286,9 +286,15 @@ class Supervisor:
                 micro_batch_size=sizes.micro_batch_size,
                 launched_at=time.time(),
                 stop_at=self._stop_at,
-                cache=self._cache,
+                cache=self._cache_job(),
             ),
         )
+
+    def _cache_job(self) -> CacheJob | None:
+        """After an attempt that did not get through an extraction starts small: the size may be what ended it."""
+        if self._cache is None or not self._past:
+            return self._cache
+        return self._cache.model_copy(update={"first_size": None, "first_peak_bytes": 0})
 
     def _cursor(self) -> tuple[int, int]:
         """The committed (epoch, position), before which nothing can be lost."""

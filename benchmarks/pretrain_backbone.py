@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 DRAWN = (320, 240)
-PIXELS = 128
+PIXELS = 96
 BATCH = 32
 MOMENTUM = 0.9
 LEARNING_RATE = 1e-3
@@ -28,7 +28,7 @@ Samples = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 def pictures(numbers: range) -> Samples:
-    """Photos of these numbers, of every kind: uint8 (n, 128, 128, 3), and their classes."""
+    """Photos of these numbers, of every kind: uint8 (n, 96, 96, 3), and their classes."""
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         images = list(pool.map(_picture, _wanted(numbers), chunksize=16))
     return np.stack(images), np.array([label for label, _ in _wanted(numbers)])

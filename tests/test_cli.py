@@ -153,6 +153,8 @@ EVERY_FLAG = {
     "validation": ("held-out", "held-out"),
     "augment": ("light", "light"),
     "feature_cache": ("on", "on"),
+    "feature_views": ("2", 2),
+    "pixel_cache": ("off", "off"),
     "cache_by": ("content", "content"),
     "precision": ("mixed_float16", "mixed_float16"),
     "memory_limit": ("3GB", "3GB"),
@@ -348,7 +350,7 @@ def test_each_command_has_help_without_what_does_not_work_yet(command: str, caps
     assert run_command_line([command, "--help"]) == 0
     out = capsys.readouterr().out
     assert "Usage: autofit" in out
-    for later in ("--fine-tune-epochs", "--precision", "--augment"):
+    for later in ("--fine-tune-epochs", "--precision"):
         assert later not in out
 
 

@@ -14,7 +14,7 @@ from autofit.errors import InterruptedRunError, UserError
 from autofit.finished_run import from_here
 from autofit.hardware import Hardware
 from autofit.measure import Measurer
-from autofit.options import GIVEN_FUNCTION, Options, has_constant_features
+from autofit.options import GIVEN_FUNCTION, Options, freezes_backbone
 from autofit.plan import RunRecord
 from autofit.probing.records import ProbeReport
 from autofit.process.inline import WHAT_INLINE_CANNOT
@@ -75,7 +75,8 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
         raise UserError(
             f"replay {options.replay!r}: its run.json cannot be read ({error}): follow another run"
         ) from None
-    return planned.model_copy(update={"feature_cache": followed.feature_cache and has_constant_features(options)})
+    keeps = followed.feature_cache and freezes_backbone(options)
+    return planned.model_copy(update={"feature_cache": keeps, "feature_views": followed.feature_views})
 
 
 def _probe_first(files: RunDirectory, options: Options, index: ImageIndex, measurer: Measurer) -> ProbeReport:

@@ -6,9 +6,10 @@ import time
 from typing import Literal
 
 from autofit import plan
+from autofit.api.extractions import keep_extraction
 from autofit.api.page import write_page
 from autofit.api.resuming import how_to_resume
-from autofit.api.workers import cache_for, import_paths, launcher_for
+from autofit.api.workers import cache_for, import_paths, launcher_for, profile_store
 from autofit.collect import collect_result
 from autofit.errors import AutofitError, InterruptedRunError, TrainingFailedError
 from autofit.finished_run import Result, from_here
@@ -36,6 +37,7 @@ def supervise(
     if record.has_callbacks and not (payload and payload.callbacks):
         view.message("this run was started with callbacks; going on without them")
     began, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
+    store, before = profile_store(view), len(files.attempts())
     supervisor = Supervisor(
         files,
         record,
@@ -45,12 +47,13 @@ def supervise(
         payload=payload,
         lock_fd=lock.fileno(),
         import_paths=import_paths(record.options, payload),
-        cache=cache_for(record),
+        cache=cache_for(record, machine, store),
         sleep=mirror.sleep if mirror else time.sleep,
     )
     if mirror:
         mirror.start()
     error = _attempts(supervisor, mirror)
+    keep_extraction(record, machine, store, files, before)
     wall_seconds = time.monotonic() - began + sum(attempt.wall_seconds for attempt in earlier)
     with writing_in(files.path):
         collect_result(files, _status(error), str(error or ""), wall_seconds).save(files.result)

@@ -48,6 +48,8 @@ def run(  # noqa: PLR0913 - the options are the interface
     validation: float | str | Path = 0.2,
     augment: str | None = "none",
     feature_cache: str | None = "auto",
+    feature_views: int = 4,
+    pixel_cache: str | None = "auto",
     cache_by: str = "stat",
     precision: str = "float32",
     memory_limit: str | int | None = None,
@@ -87,10 +89,15 @@ def run(  # noqa: PLR0913 - the options are the interface
         class_weight: `"balanced"` makes all classes count alike.
         early_stopping: end after so many epochs without a better validation loss.
         validation: a share of the images, or a folder.
-        augment: not in this version.
+        augment: `"light"` shows each training image mirrored half of the time and mildly cropped, anew in each epoch.
+            What an epoch sees depends on nothing but seed, epoch and image.
         feature_cache: `"on"` computes what a frozen backbone makes of each image once, keeps it on the disk for this
             run and the next ones, and trains the head on it: the same training, many times faster. `"auto"` does so
-            where the backbone is frozen and there is more than one epoch. `"off"` runs the backbone in every epoch.
+            where the backbone is frozen, nothing is augmented, and there is more than one epoch. `"off"` runs the
+            backbone in every epoch. `"on"` with `augment` is an approximation: a few fixed views of each image.
+        feature_views: how many views that are.
+        pixel_cache: `"auto"` keeps decoded images on the disk, where they are needed in more than one epoch: the same
+            pixels, decoded once. `"off"` decodes them each time.
         cache_by: how an image is known again: `"stat"` by path, size and time of change, `"content"` by what is in it.
         precision: `"float32"`.
         memory_limit: such as `"3GB"`. On a CPU: resident memory of the worker; on a GPU: device memory.
@@ -140,6 +147,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         validation=validation,
         augment=augment,
         feature_cache=feature_cache,
+        feature_views=feature_views,
+        pixel_cache=pixel_cache,
         cache_by=cache_by,
         precision=precision,
         memory_limit=memory_limit,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autofit import hardware
+from autofit.api.extractions import known_extraction
 from autofit.cache import shelf
 from autofit.hardware import Hardware
 from autofit.measure import Measurer
@@ -49,20 +50,33 @@ def import_paths(options: Options, payload: Payload | None) -> list[str]:
     return import_paths_for(function_given=options.model is not None or payload is not None, working_folder=Path.cwd())
 
 
-def cache_for(record: RunRecord) -> CacheJob | None:
-    """Where the features of a run are kept; None where they are not.
+def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> CacheJob | None:
+    """Where the features of a run, or its decoded images, are kept; None where they are not.
+
+    Args:
+        record: the run.
+        machine: where it runs.
+        store: may know with how many images at once an extraction is the fastest there.
 
     Raises:
         UserError: AUTOFIT_CACHE_LIMIT is no size.
     """
-    if not record.plan.feature_cache:
+    if not (record.plan.feature_cache or record.plan.pixel_cache):
         return None
+    known = known_extraction(record, machine, store)
     return CacheJob(
         folder=str(shelf.default_folder()),
         limit_bytes=shelf.default_limit_bytes(),
         by=record.options.cache_by,
         fixed_size=record.options.micro_batch_size,
+        first_size=known.micro_batch_size if known else None,
+        first_peak_bytes=known.peak_bytes if known else 0,
     )
+
+
+def profile_store(view: View) -> ProfileStore:
+    """The profiles of this user and those that come with autofit."""
+    return ProfileStore(default_folder(), shipped_folder(), view.message)
 
 
 def measurer_for(
@@ -73,7 +87,7 @@ def measurer_for(
         machine=machine,
         launcher=launcher_for(options, machine),
         view=view,
-        store=ProfileStore(default_folder(), shipped_folder(), view.message) if profile else None,
+        store=profile_store(view) if profile else None,
         payload=Payload(payload.model) if payload and payload.model else None,
         import_paths=import_paths(options, payload),
     )

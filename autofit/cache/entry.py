@@ -187,16 +187,19 @@ class Entry:
     def __len__(self) -> int:
         return len(self._index)
 
-    def find(self, images: Identities) -> Numbers:
-        """The row of each image, int64 (n,); -1 where there is none, or only damaged ones."""
+    def find(self, images: Identities, *, verified: bool = True) -> Numbers:
+        """The row of each image, int64 (n,); -1 where there is none, or only damaged ones.
+
+        Not `verified`, no row is read: of several, the last is taken, and whoever reads it has to look at its sum.
+        """
         rows = np.full(len(images), -1, np.int64)
         places = np.searchsorted(self._sorted, images[:, 0])
         asked = np.flatnonzero(images.any(axis=1))
         while len(asked := asked[self._begin_alike(places[asked], images[asked])]):
             candidates = self._order[places[asked]]
-            good = self._are_good(candidates, images[asked])
+            good = self._are_good(candidates, images[asked]) if verified else self._are_of(candidates, images[asked])
             rows[asked[good]] = candidates[good]
-            asked = asked[~good]
+            asked = asked[~good] if verified else asked
             places[asked] += 1  # a row that was damaged is made again, behind it
         return rows
 
@@ -206,12 +209,19 @@ class Entry:
         inside[inside] = self._sorted[places[inside]] == images[inside, 0]
         return inside
 
+    def _are_of(self, rows: Numbers, images: Identities) -> NDArray[np.bool_]:
+        return np.asarray((self._index["image"][rows] == images).all(axis=1))
+
     def _are_good(self, rows: Numbers, images: Identities) -> NDArray[np.bool_]:
         """Whether these rows are of these images, and undamaged."""
-        good = np.asarray((self._index["image"][rows] == images).all(axis=1))
+        good = self._are_of(rows, images)
         lines = self._index[rows[good]]
         good[good] = lines["crc"] == sums(self.record, lines, (self._rows[row] for row in rows[good]))
         return good
+
+    def lines(self) -> NDArray[np.void]:
+        """The index."""
+        return self._index
 
     def rows(self, numbers: Numbers) -> Rows:
         """A copy of these rows, `(n, *row_shape)`."""
@@ -231,6 +241,38 @@ class Entry:
     def close(self) -> None:
         """Let go of it."""
         self._lock_file.close()
+
+
+class RowReader:
+    """Rows of an entry, one at a time, straight to where they are wanted; in any number of threads at once.
+
+    What is read in this way does not count as memory of this process, as a mapped file does.
+
+    Raises:
+        OSError: the entry's rows cannot be opened.
+    """
+
+    def __init__(self, folder: Path, record: EntryRecord) -> None:
+        self._record = record
+        self._file = open_own(folder / "rows.bin", "rb")
+
+    def read_into(self, row: int, line: NDArray[np.void], out: Rows) -> bool:
+        """Read a row into `out`, C-contiguous, and tell whether it is undamaged.
+
+        Args:
+            row: its number.
+            line: its line of the index, (1,).
+            out: `row_shape`; what it holds is meaningless where the row is damaged.
+        """
+        try:
+            count = os.preadv(self._file.fileno(), [out.data.cast("B")], row * self._record.row_bytes)
+        except OSError:
+            return False
+        return count == self._record.row_bytes and sums(self._record, line, [out]) == [int(line["crc"][0])]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 class EntryWriter:
@@ -256,6 +298,11 @@ class EntryWriter:
             self._count = self._cut()
             if_it_fails.pop_all()
 
+    @property
+    def count(self) -> int:
+        """How many rows are there."""
+        return self._count
+
     def _cut(self) -> int:
         """Cut off what is not whole, and return how many rows are left."""
         index = lines_with_rows(read_index(self._index), self._rows, self.record)
@@ -271,8 +318,8 @@ class EntryWriter:
     ) -> None:
         self.close()
 
-    def append(self, images: Identities, rows: Rows, slices: Numbers) -> None:
-        """Append a block.
+    def append(self, images: Identities, rows: Rows, slices: Numbers) -> NDArray[np.void]:
+        """Append a block; returns its lines of the index.
 
         Args:
             images: whose rows these are, uint64 (n, 2).
@@ -283,7 +330,7 @@ class EntryWriter:
             OSError: there is no room, or the disk fails; the entry is as before.
         """
         if not len(rows):
-            return
+            return np.empty(0, INDEX)
         if self._count + len(rows) > MAX_ROWS:
             raise OSError(errno.EFBIG, "more rows than an entry can have", str(self.folder))
         data = np.ascontiguousarray(rows, self.record.dtype)
@@ -299,6 +346,7 @@ class EntryWriter:
             self._count = self._cut()
             raise
         self._count += len(data)
+        return index
 
     def sync(self) -> None:
         """Bring it to the disk, rows first.

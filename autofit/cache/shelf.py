@@ -172,6 +172,15 @@ class Shelf:
     def _has_room(self, expected_bytes: int, taken: int) -> bool:
         return taken + expected_bytes <= self.limit_bytes and self._free_bytes() >= expected_bytes + LEAST_FREE_BYTES
 
+    def most_bytes(self) -> int:
+        """What a new entry may take at most, if all the others went."""
+        try:
+            free = self._free_bytes()
+        except OSError:  # the folder is made when something is first kept
+            free = shutil.disk_usage(_existing(self.folder)).free
+        taken = sum(place.size_bytes for place in self._places())
+        return max(0, min(self.limit_bytes, free + taken - LEAST_FREE_BYTES))
+
     def _require_room(self, expected_bytes: int, taken: int) -> None:
         if taken + expected_bytes > self.limit_bytes:
             limit, in_use = format_size(self.limit_bytes), f" with {format_size(taken)} in use" if taken else ""
@@ -205,6 +214,10 @@ class Shelf:
                     if _is_ours(path):
                         places.append(_Place(path, _size_bytes(path), _last_used(path)))
         return places
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in [folder, *folder.parents] if path.exists())
 
 
 def _new_name(key: str) -> str:

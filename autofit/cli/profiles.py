@@ -70,11 +70,13 @@ def export_to(
     """Write a machine's profile to a file, for another machine or another user."""
     require_writable(file)
     from autofit.profiles.exchange import export_profile  # noqa: PLC0415
-    from autofit.report.words import count_of, printable  # noqa: PLC0415
+    from autofit.report.profile_text import measured_words  # noqa: PLC0415
+    from autofit.report.words import printable  # noqa: PLC0415
 
     profile, _ = _find(machine)
     export_profile(profile, file)
-    say(f"{printable(str(file))}: {count_of(len(profile.entries), 'probe')} of the machine {profile.fingerprint}.")
+    measured = measured_words(len(profile.entries), len(profile.extractions))
+    say(f"{printable(str(file))}: {measured} of the machine {profile.fingerprint}.")
 
 
 @app.command("import")
@@ -84,7 +86,7 @@ def import_from(file: Annotated[Path, typer.Argument(metavar="FILE", help="What 
     from autofit.report.profile_text import imported_words  # noqa: PLC0415
 
     imported = import_profile(_store(), file)
-    say(imported_words(imported.fingerprint, imported.added, imported.others))
+    say(imported_words(imported.fingerprint, imported.added, imported.others, imported.extractions))
 
 
 @app.command("path")

@@ -57,12 +57,21 @@ def train(  # noqa: PLR0913 - the options are the interface
     validation: Annotated[
         str, typer.Option("--validation", metavar="SHARE|DIR", help="A share of the images, or a folder.")
     ] = "0.2",
-    augment: Annotated[str, typer.Option("--augment", hidden=True)] = "none",
+    augment: Annotated[
+        str,
+        typer.Option("--augment", metavar="none|light", help="Mirror images and mild crops, other ones each epoch."),
+    ] = "none",
     feature_cache: Annotated[
         str,
         typer.Option(
             "--feature-cache", metavar="auto|on|off", help="Run a frozen backbone once an image, and keep it."
         ),
+    ] = "auto",
+    feature_views: Annotated[
+        int, typer.Option("--feature-views", help="With --feature-cache on and --augment: fixed views of an image.")
+    ] = 4,
+    pixel_cache: Annotated[
+        str, typer.Option("--pixel-cache", metavar="auto|off", help="Decode an image once, and keep its pixels.")
     ] = "auto",
     cache_by: Annotated[
         str, typer.Option("--cache-by", metavar="stat|content", help="How an image is known again in the cache.")
@@ -118,6 +127,8 @@ def train(  # noqa: PLR0913 - the options are the interface
             validation=validation,
             augment=augment,
             feature_cache=feature_cache,
+            feature_views=feature_views,
+            pixel_cache=pixel_cache,
             cache_by=cache_by,
             precision=precision,
             memory_limit=memory_limit,

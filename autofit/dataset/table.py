@@ -6,16 +6,14 @@ Both go line by line: the text of a million lines is never in memory.
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
+import io
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from autofit.dataset.found import shown
 from autofit.errors import UserError
-from autofit.records import fsync_folder
+from autofit.records import whole_file
 
 SHOWN_HEADER_CHARACTERS = 80
 
@@ -43,33 +41,17 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str |
     Raises:
         OSError: it cannot be written.
     """
-    with _whole_file(path) as stream:
+    with whole_file(path) as file:
+        stream = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
         stream.write(",".join(columns) + "\n")
         # QUOTE_MINIMAL leaves a carriage return bare before Python 3.13, and a reader would end the line there
         csv.writer(stream, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n").writerows(rows)
+        stream.detach()
 
 
 def damaged(path: Path, line: int, problem: str) -> UserError:
     """The error that names a damaged line."""
     return UserError(f"{shown(path)}, line {line}: {problem}; correct this line")
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[TextIO]:
-    """As `records.write_atomically`, under the same temporary name, for text that is not in memory at once."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)  # mkstemp makes 0600; a run directory is read by others too
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync_folder(path.parent)
 
 
 def _rows_of(stream: TextIO, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:

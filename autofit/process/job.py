@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from autofit.backbones import ModelSpec
+from autofit.options import MOST_VIEWS
 from autofit.process.messages import EpochEnd, MemoryBudget, OomEvent, QuarantinedImage, Trial, Verdict
 from autofit.records import Record
 from autofit.schedule import BatchSchedule
@@ -44,6 +45,9 @@ class TrainingPlan(Record):
     threads: int = Field(ge=1, le=MOST_THREADS)
     max_bad_images: float = 0.1
     feature_cache: bool = False
+    feature_views: int = Field(1, ge=1, le=MOST_VIEWS)
+    augment: Literal["none", "light"] = "none"
+    pixel_cache: bool = False
 
     @property
     def schedule(self) -> BatchSchedule:
@@ -52,16 +56,22 @@ class TrainingPlan(Record):
 
 
 class CacheJob(Record):
-    """Where features are kept, and how an image is told from another; `fixed_size` extracts so many at once."""
+    """Where features and decoded images are kept, and how an image is told from another.
+
+    `fixed_size` extracts so many at once; else an extraction starts with `first_size`, where one was the fastest on
+    this machine before. Its allocator took `first_peak_bytes` with it then; 0 where nobody knows.
+    """
 
     folder: str
     limit_bytes: int
     by: Literal["stat", "content"]
     fixed_size: int | None = None
+    first_size: int | None = None
+    first_peak_bytes: int = 0
 
 
 class TrainJob(Record):
-    """Train from the newest checkpoint, or from the start, to the last epoch; with a cache, on features."""
+    """Train from the newest checkpoint, or from the start, to the last epoch; with a cache, where the plan uses it."""
 
     kind: Literal["train"] = "train"
     run_dir: str
@@ -120,7 +130,10 @@ class Outcome(Record):
 
 
 class ExtractionSpeed(Record):
-    """What an extraction found: the fastest micro-batch size, and what it made of it."""
+    """What an extraction found: the fastest micro-batch size, what it made, and what the allocator took with it.
+
+    `peak_bytes` is 0 where the allocator keeps no statistics.
+    """
 
     micro_batch_size: int
     images_per_second: float

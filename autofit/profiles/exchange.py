@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,15 @@ Found = tuple[MachineProfile, Origin]
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came of an import. `others` were known already, or are of networks that this autofit does not know."""
+    """What came of an import: probes and extractions that are new.
+
+    `others` of both were known already, or are of networks that this autofit does not know.
+    """
 
     fingerprint: str
     added: int
     others: int
+    extractions: int = 0
 
 
 def listing_of(profiles: Sequence[Found], folder: Path) -> ProfileList:
@@ -32,12 +36,18 @@ def listing_of(profiles: Sequence[Found], folder: Path) -> ProfileList:
             fingerprint=profile.fingerprint,
             device_name=profile.hardware.device_name,
             entries=len(profile.entries),
-            newest=max((entry.measured_at for entry in profile.entries), default=None),
+            extractions=len(profile.extractions),
+            newest=max(_times(profile), default=None),
             origin=origin,
         )
         for profile, origin in profiles
     ]
     return ProfileList(folder=str(folder), profiles=lines)
+
+
+def _times(profile: MachineProfile) -> Iterator[float]:
+    yield from (entry.measured_at for entry in profile.entries)
+    yield from (extraction.measured_at for extraction in profile.extractions)
 
 
 def find_profile(profiles: Sequence[Found], machine: str) -> Found:
@@ -78,13 +88,14 @@ def import_profile(store: ProfileStore, file: Path) -> Imported:
     """
     profile = _read(file)
     try:
-        added = store.add(profile)
+        added, extractions = store.add(profile)
     except OSError as error:
         raise StorageError(
             f"profiles in {store.folder} cannot be written ({error.strerror or error}): make room, or set "
             "AUTOFIT_PROFILES to another folder"
         ) from error
-    return Imported(profile.fingerprint, added, len(profile.entries) - added)
+    others = len(profile.entries) - added + len(profile.extractions) - extractions
+    return Imported(profile.fingerprint, added, others, extractions)
 
 
 def _read(file: Path) -> MachineProfile:

@@ -1,13 +1,16 @@
-"""Which entries a machine's file keeps. Pure."""
+"""Which entries and extractions a machine's file keeps. Pure."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeVar
 
-from autofit.profiles.match import Case, case_of, is_known, limit_of
+from autofit.profiles.match import Case, case_of, extraction_case, is_known, limit_of
 from autofit.profiles.reading import MAX_PROFILE_BYTES
-from autofit.profiles.records import MAX_ENTRIES, MachineProfile, ProfileEntry
+from autofit.profiles.records import MAX_ENTRIES, MAX_EXTRACTIONS, MachineProfile, ProfileEntry, SavedExtraction
+
+M = TypeVar("M", ProfileEntry, SavedExtraction)
 
 
 def with_measured(profile: MachineProfile, entry: ProfileEntry) -> MachineProfile:
@@ -30,6 +33,21 @@ def with_imported(profile: MachineProfile, entries: Sequence[ProfileEntry]) -> M
     return _with_entries(profile, kept)
 
 
+def with_extracted(profile: MachineProfile, extraction: SavedExtraction) -> MachineProfile:
+    """The profile with what an extraction has just measured, in the place of what the one before it did."""
+    others = [old for old in profile.extractions if extraction_case(old) != extraction_case(extraction)]
+    return _with_extractions(profile, [extraction, *_newest_first(others)])
+
+
+def with_imported_extractions(profile: MachineProfile, extractions: Sequence[SavedExtraction]) -> MachineProfile:
+    """The profile with extractions from elsewhere, but for those of which it has its own."""
+    kept = {extraction_case(own): own for own in _newest_first(profile.extractions)}
+    for theirs in _newest_first(extractions):
+        if is_known(theirs):
+            kept.setdefault(extraction_case(theirs), theirs)
+    return _with_extractions(profile, list(kept.values()))
+
+
 def to_bytes(profile: MachineProfile) -> bytes:
     """The content of the profile's file, without the last entries where all would make it larger than one may be."""
     data = profile.to_json().encode()
@@ -48,9 +66,13 @@ def _supersedes(new: ProfileEntry, old: ProfileEntry) -> bool:
     return limit_of(new).is_alike(limit_of(old)) and (found_the_limit or old.max_batch <= new.max_batch)
 
 
-def _newest_first(entries: Sequence[ProfileEntry]) -> list[ProfileEntry]:
-    return sorted(entries, key=lambda entry: entry.measured_at, reverse=True)
+def _newest_first(measured: Sequence[M]) -> list[M]:
+    return sorted(measured, key=lambda one: one.measured_at, reverse=True)
 
 
 def _with_entries(profile: MachineProfile, entries: list[ProfileEntry]) -> MachineProfile:
     return profile.model_copy(update={"entries": entries[:MAX_ENTRIES]})
+
+
+def _with_extractions(profile: MachineProfile, extractions: list[SavedExtraction]) -> MachineProfile:
+    return profile.model_copy(update={"extractions": extractions[:MAX_EXTRACTIONS]})

@@ -1,7 +1,8 @@
-"""Which saved entry speaks of this machine, workload and limit, and what it is worth as a hint. Pure.
+"""What of all that is saved speaks of this machine and workload, and what it is worth as a hint. Pure.
 
 An exact match names the answer, which then takes one trial to verify. A near match gives points for the memory line:
 what a batch takes of memory hangs on the device and the workload, hardly on the limit, the driver or the versions.
+So does the size with which an extraction is the fastest.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from autofit.hardware import MEMORY_STEP_BYTES, Hardware, fingerprint
 from autofit.probing.hint import Hint
 from autofit.probing.records import Workload
 from autofit.process.messages import Trial, Verdict
-from autofit.profiles.records import HardwareFacts, MachineProfile, Origin, ProfileEntry, SavedWorkload
+from autofit.profiles.records import (
+    HardwareFacts,
+    MachineProfile,
+    Origin,
+    ProfileEntry,
+    SavedExtraction,
+    SavedWorkload,
+)
 
 GIVEN_LIMIT_TOLERANCE = 0.01
 FREE_MEMORY_TOLERANCE = 0.05  # what is free is another figure at every look
@@ -96,7 +104,35 @@ def find_hint(
     return None if best is None else _hint(best, max_batch)
 
 
-def is_known(workload: Workload | SavedWorkload) -> bool:
+def find_extraction(
+    profiles: Sequence[tuple[MachineProfile, Origin]], machine: Hardware, workload: Workload
+) -> SavedExtraction | None:
+    """The best of what is saved about such an extraction; None where nothing is.
+
+    Args:
+        profiles: as `ProfileStore.load` returns them.
+        machine: where the extraction is to run.
+        workload: of its training; only what an extraction depends on counts.
+    """
+    if not is_known(workload):
+        return None
+    exact = fingerprint(machine)
+    candidates = [
+        ((profile.fingerprint != exact, origin is not Origin.OWN, -extraction.measured_at), extraction)
+        for profile, origin in profiles
+        if _device(profile.hardware) == _device(machine)
+        for extraction in profile.extractions
+        if extraction_case(extraction) == extraction_case(workload)
+    ]
+    return min(candidates, key=lambda candidate: candidate[0], default=(None, None))[1]
+
+
+def extraction_case(extraction: SavedExtraction | Workload) -> Key:
+    """What an extraction depends on besides the machine."""
+    return extraction.backbone, extraction.image_size, extraction.precision
+
+
+def is_known(workload: Workload | SavedWorkload | SavedExtraction) -> bool:
     """Whether the network's name says what it is; the name of a user's own function says nothing of its code."""
     return workload.backbone in BACKBONES
 

@@ -1,4 +1,4 @@
-"""What is kept of a probe: the content of `<fingerprint>.json`. Every number, string and list in it is bounded.
+"""What is kept of probes and extractions: the content of `<fingerprint>.json`. All in it is bounded.
 
 A profile may come from a stranger. The records of a probe carry what a probe of our own measured, and need no bounds;
 these here are strict copies of what of it is worth keeping. Causes and paths stay behind: they name people's files.
@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, model_validator
 from autofit import hardware
 from autofit.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
+from autofit.process.job import ExtractionSpeed
 from autofit.process.messages import Trial, Verdict
 from autofit.records import Record
 
@@ -25,6 +26,7 @@ MAX_PIXELS = 2**14
 MAX_COUNT = 2**24
 MAX_TRIALS = 64
 MAX_ENTRIES = 1000
+MAX_EXTRACTIONS = 200
 LAST_SECOND = 2**37  # in the year 6325, which every calendar still knows
 
 Batch = Annotated[int, Field(ge=0, le=MAX_BATCH)]
@@ -128,6 +130,27 @@ class ProfileEntry(_Bounded):
         return self
 
 
+class SavedExtraction(_Bounded):
+    """What the newest extraction of a frozen backbone found: with how many images at once it was the fastest.
+
+    Neither the weights nor the head nor the optimizer change that; the device is the machine's.
+
+    Attributes:
+        micro_batch_size: images that went through the backbone at once.
+        peak_bytes: what the allocator took with so many; 0 where it keeps no statistics.
+        measured_at: seconds since 1970, UTC.
+    """
+
+    backbone: Name
+    image_size: tuple[Pixels, Pixels]
+    precision: Name
+    micro_batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH)]
+    images_per_second: Annotated[float, Field(gt=0, le=1e9)]
+    peak_bytes: Bytes = 0
+    measured_at: Annotated[float, Field(ge=0, le=LAST_SECOND)]
+    autofit_version: Version
+
+
 class HardwareFacts(_Bounded):
     """The machine: all that its fingerprint is made of, and the rest for people."""
 
@@ -154,12 +177,16 @@ class MachineProfile(_Bounded):
 
     The fingerprint is checked against the facts, so that no file speaks for a machine that it does not describe. A
     change of `hardware.fingerprint` is therefore a change of this schema.
+
+    `extractions` came later, without a change of the number: files without them are read as before, and no version was
+    released that refuses files with them. The next field is a change of the number.
     """
 
     schema_: Literal["autofit/profile/1"] = Field(alias="schema")
     fingerprint: Fingerprint
     hardware: HardwareFacts
     entries: Annotated[list[ProfileEntry], Field(max_length=MAX_ENTRIES)]
+    extractions: Annotated[list[SavedExtraction], Field(max_length=MAX_EXTRACTIONS)] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _of_this_machine(self) -> Self:
@@ -169,11 +196,12 @@ class MachineProfile(_Bounded):
 
 
 class ProfileSummary(Record):
-    """One line of `autofit profiles list`."""
+    """One line of `autofit profiles list`. `entries` are probes; `newest` is of these and of the extractions."""
 
     fingerprint: str
     device_name: str
     entries: int
+    extractions: int = 0
     newest: float | None
     origin: Origin
 
@@ -213,6 +241,22 @@ def entry_of(report: ProbeReport, measured_at: float, *, limit_is_given: bool) -
         bare_bytes=report.bare_bytes,
         memory_model=_saved_model(report.memory_model),
         trials=_kept_trials(report.trials),
+        measured_at=measured_at,
+        autofit_version=_autofit_version(),
+    )
+
+
+def extraction_of(speed: ExtractionSpeed, workload: Workload, measured_at: float) -> SavedExtraction:
+    """What is kept of a finished extraction.
+
+    Raises:
+        ValueError: something that it measured is out of bounds.
+    """
+    return SavedExtraction(
+        backbone=workload.backbone,
+        image_size=workload.image_size,
+        precision=workload.precision,
+        **speed.model_dump(),
         measured_at=measured_at,
         autofit_version=_autofit_version(),
     )

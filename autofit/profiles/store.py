@@ -17,11 +17,18 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from autofit.hardware import Hardware
-from autofit.probing.records import ProbeReport
-from autofit.profiles.keeping import to_bytes, with_imported, with_measured
+from autofit.probing.records import ProbeReport, Workload
+from autofit.process.job import ExtractionSpeed
+from autofit.profiles.keeping import (
+    to_bytes,
+    with_extracted,
+    with_imported,
+    with_imported_extractions,
+    with_measured,
+)
 from autofit.profiles.match import is_known
 from autofit.profiles.reading import RefusedProfileError, in_brief, read_profile
-from autofit.profiles.records import MachineProfile, Origin, entry_of, machine_profile
+from autofit.profiles.records import MachineProfile, Origin, entry_of, extraction_of, machine_profile
 from autofit.records import first_problem, write_atomically
 from autofit.report.words import printable
 from autofit.run_directory import NO_LOCKS_HERE
@@ -94,14 +101,40 @@ class ProfileStore:
         except (OSError, ValueError) as error:
             self._warn(f"this probe is not saved for the next time ({_reason(error)}); its answer stands")
 
-    def add(self, profile: MachineProfile) -> int:
-        """Add the entries of a profile from elsewhere to those of its machine; return how many are new.
+    def save_extraction(
+        self, speed: ExtractionSpeed, workload: Workload, machine: Hardware, measured_at: float
+    ) -> None:
+        """Keep what an extraction measured; where that is not possible, a warning says why.
+
+        Args:
+            speed: what it found.
+            workload: of its training.
+            machine: where.
+            measured_at: when, in seconds since 1970.
+        """
+        if not is_known(workload):
+            return
+        try:
+            extraction = extraction_of(speed, workload, measured_at)
+            self._update(machine_profile(machine, []), lambda kept: with_extracted(kept, extraction))
+        except (OSError, ValueError) as error:
+            self._warn(f"the speed of this extraction is not saved for the next time ({_reason(error)})")
+
+    def add(self, profile: MachineProfile) -> tuple[int, int]:
+        """Add what a profile from elsewhere says to that of its machine.
+
+        Returns:
+            How many of its probes, and how many of its extractions, are new.
 
         Raises:
             OSError: the folder cannot be written.
         """
-        before, after = self._update(profile, lambda kept: with_imported(kept, profile.entries))
-        return len(after.entries) - len(before.entries)
+
+        def change(kept: MachineProfile) -> MachineProfile:
+            return with_imported_extractions(with_imported(kept, profile.entries), profile.extractions)
+
+        before, after = self._update(profile, change)
+        return len(after.entries) - len(before.entries), len(after.extractions) - len(before.extractions)
 
     def _update(
         self, like: MachineProfile, change: Callable[[MachineProfile], MachineProfile]
@@ -109,7 +142,7 @@ class ProfileStore:
         """Read, change and write the file of the machine that `like` describes; return it before and after."""
         with self._locked():
             path = self.folder / f"{like.fingerprint}.json"
-            before = self._good_or_set_aside(path) or like.model_copy(update={"entries": []})
+            before = self._good_or_set_aside(path) or like.model_copy(update={"entries": [], "extractions": []})
             after = change(before)
             write_atomically(path, to_bytes(after))
         return before, after

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from autofit.profiles.records import HardwareFacts, MachineProfile, Origin, ProfileEntry, ProfileList, ProfileSummary
-from autofit.report.words import bytes_words, count_of, printable
+from autofit.profiles.records import (
+    HardwareFacts,
+    MachineProfile,
+    Origin,
+    ProfileEntry,
+    ProfileList,
+    ProfileSummary,
+    SavedExtraction,
+)
+from autofit.report.words import COLUMNS, bytes_words, count_of, printable, speed_words
 from autofit.sizes import format_size
 
 ORIGIN_WORDS = {Origin.OWN: "yours", Origin.SHIPPED: "comes with autofit"}
@@ -29,18 +37,44 @@ def profile_text(profile: MachineProfile, origin: Origin) -> str:
     """One machine's profile: what the machine is, and what was found there."""
     facts = [f"{name + ':':<10} {_cut(value, VALUE_WIDTH)}" for name, value in _machine_lines(profile.hardware)]
     head = [f"Machine {profile.fingerprint} ({ORIGIN_WORDS[origin]})", *facts]
+    return "\n".join([*head, "", *_probe_lines(profile), *_extraction_lines(profile)])
+
+
+def measured_words(probes: int, extractions: int) -> str:
+    """So much as was measured, such as `2 probes and 1 extraction`."""
+    if not extractions:
+        return count_of(probes, "probe")
+    also = count_of(extractions, "extraction")
+    return f"{count_of(probes, 'probe')} and {also}" if probes else also
+
+
+def imported_words(fingerprint: str, added: int, others: int, extractions: int = 0) -> str:
+    """What came of an import, in a sentence. `added` are probes; `others`, of both kinds, are not new."""
+    left = f"; {count_of(others, 'other')} known already, or of no use here" if others else ""
+    return f"{measured_words(added, extractions)} of the machine {fingerprint} added{left}."
+
+
+def _probe_lines(profile: MachineProfile) -> list[str]:
     if not profile.entries:
-        return "\n".join([*head, "", "No probe is kept of it yet."])
+        return ["No probe is kept of it yet."]
     header = ("network", "size", "trains", "limit", "largest", "recommended", "measured")
     newest_first = sorted(profile.entries, key=lambda entry: entry.measured_at, reverse=True)
-    rows = [_row(cells, ENTRY_WIDTHS, numbers=(3, 4, 5)) for cells in (header, *map(_entry_cells, newest_first))]
-    return "\n".join([*head, "", *rows])
+    return [_row(cells, ENTRY_WIDTHS, numbers=(3, 4, 5)) for cells in (header, *map(_entry_cells, newest_first))]
 
 
-def imported_words(fingerprint: str, added: int, others: int) -> str:
-    """What came of an import, in a sentence."""
-    left = f"; {count_of(others, 'other')} known already, or of no use here" if others else ""
-    return f"{count_of(added, 'probe')} of the machine {fingerprint} added{left}."
+def _extraction_lines(profile: MachineProfile) -> list[str]:
+    """A line for each, the newest first, below an empty one."""
+    newest_first = sorted(profile.extractions, key=lambda one: one.measured_at, reverse=True)
+    lines = [_cut(_extraction_words(extraction), COLUMNS) for extraction in newest_first]
+    return ["", *lines] if lines else []
+
+
+def _extraction_words(extraction: SavedExtraction) -> str:
+    height, width = extraction.image_size
+    size = str(height) if height == width else f"{height}x{width}"
+    at_once = f"{count_of(extraction.micro_batch_size, 'image')} at once"
+    speed = f"{speed_words(extraction.images_per_second)} images/s"
+    return f"extraction: {extraction.backbone} at {size}: {at_once}, {speed}"
 
 
 def _machine_lines(facts: HardwareFacts) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ appended to the cache at once, so that a pass that is killed goes on where it wa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import keras
@@ -18,24 +18,24 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from autofit.cache.entry import EntryRecord, EntryWriter
-from autofit.cache.identity import Identities, identities_of
+from autofit.cache.identity import Identities
 from autofit.cache.shelf import NoRoomError, Shelf
-from autofit.dataset import ImageIndex
 from autofit.process.job import CacheJob, Event, ExtractionSpeed, Job, TrainJob
 from autofit.process.messages import Phase
 from autofit.run_directory import RunDirectory
 from autofit.schedule import EXTRACTION_BLOCK, batch_bounds
+from autofit.worker import augment
 from autofit.worker.decode import RECIPE
 from autofit.worker.departure import Departure
 from autofit.worker.environment import device_name
-from autofit.worker.growth import Growth
+from autofit.worker.growth import Growth, starting_size
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.kept import FeatureCache, Features, KeptRows, Numbers, Piece, cache_key, is_believable
-from autofit.worker.loader import BatchLoader, LoadedBatch, epoch_order
+from autofit.worker.loader import BatchLoader, Decode, LoadedBatch, epoch_order
 from autofit.worker.memory import allocator_bytes, peak_bytes, reset_peak
 from autofit.worker.microbatch import MicroBatcher, Shrink
 from autofit.worker.session import Session, aligned
-from autofit.worker.sources import Samples
+from autofit.worker.slots import Slots
 
 FIRST_SIZE = 8
 LIVE_BATCHES, MOST_COMPARED = 2, 64
@@ -93,7 +93,7 @@ class Extractor:
 
 
 def extract_missing(
-    loader: BatchLoader,
+    batches: Generator[LoadedBatch, None, None],
     pieces: Sequence[Piece],
     writer: EntryWriter,
     images: Identities,
@@ -104,10 +104,10 @@ def extract_missing(
     """Extract what is missing into an entry.
 
     Args:
-        loader: decodes it.
-        pieces: what.
+        batches: what is missing, decoded, a batch for each of the pieces; closed at the end.
+        pieces: how it belongs together.
         writer: where to.
-        images: the identities of all samples.
+        images: the identities of all slots.
         extractor: how.
         on_block: hears of each block, with what could not be read, and of how many rows were kept before it; it may
             raise to leave.
@@ -118,7 +118,6 @@ def extract_missing(
         OutOfDeviceMemoryError: not even a single image fits.
     """
     kept, synced = 0, clock()
-    batches = loader.batches(piece.samples for piece in pieces)
     try:
         for piece, batch in zip(pieces, batches, strict=True):
             on_block(batch, kept)
@@ -142,10 +141,12 @@ class ExtractionPass:
         work: the same.
         session: a network with a frozen backbone.
         backbone_sha256: the hash of its weights.
-        index: the images.
         heartbeat: told of all that goes on.
         departure: asked after each block whether to leave.
-        set_aside: called with each batch of which something could not be read; it may raise.
+        slots: of the samples; a row is kept for each.
+        images: the identity of each slot.
+        decode: makes a slot into pixels.
+        set_aside: called with (sample, reason) of each that could not be read, block by block; it may raise.
         note_shrink: called when memory ran out.
     """
 
@@ -155,14 +156,17 @@ class ExtractionPass:
         work: TrainJob,
         session: Session,
         backbone_sha256: str,
-        index: ImageIndex,
         heartbeat: Heartbeat,
         departure: Departure,
         *,
-        set_aside: Callable[[Samples], None],
+        slots: Slots,
+        images: Identities,
+        decode: Decode,
+        set_aside: Callable[[Sequence[tuple[int, str]]], None],
         note_shrink: Callable[[Shrink], None],
     ) -> None:
-        self._job, self._work, self._session, self._index = job, work, session, index
+        self._job, self._work, self._session = job, work, session
+        self._slots, self._images, self._decode = slots, images, decode
         self._backbone_sha256 = backbone_sha256
         self._heartbeat, self._departure = heartbeat, departure
         self._set_aside, self._note_shrink = set_aside, note_shrink
@@ -176,11 +180,10 @@ class ExtractionPass:
             OutOfDeviceMemoryError: not even a single image fits.
         """
         self._heartbeat.phase(Phase.EXTRACT, counts="images", step=0, steps=0)
-        images = identities_of(map(self._index.path, range(len(self._index.paths))), cache.by, self._heartbeat.beat)
-        kept = self._feature_cache(cache, images)
+        kept = self._feature_cache(cache)
         rows = kept.find()
         try:
-            made = self._make(kept, rows, cache, loader, images)
+            made = self._make(kept, rows, cache, loader)
             rows = kept.find() if made else rows
             if made and not self._is_believable(rows, loader):
                 self._say_without("they differ from what the network makes of the same images now")
@@ -194,11 +197,11 @@ class ExtractionPass:
         self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)
         return rows
 
-    def _feature_cache(self, cache: CacheJob, images: Identities) -> FeatureCache:
+    def _feature_cache(self, cache: CacheJob) -> FeatureCache:
         files = RunDirectory(Path(self._work.run_dir))
         replayed = RunDirectory(Path(self._work.plan.replay)).features if self._work.plan.replay else None
         shelf = Shelf(Path(cache.folder), cache.limit_bytes)
-        return FeatureCache(shelf, self._entry_record(), files.features, replayed, images)
+        return FeatureCache(shelf, self._entry_record(), files.features, replayed, self._images)
 
     def _entry_record(self) -> EntryRecord:
         assert self._job.source is not None  # noqa: S101 - a training has a model
@@ -214,10 +217,13 @@ class ExtractionPass:
             "keras": keras.__version__,
             "pillow": PIL.__version__,
         }
+        if self._slots.views > 1:  # what is kept without augmentation is found as ever
+            recipe["augment"] = {"light": augment.RECIPE, "margin": augment.MARGIN}
         about = {
             "backbone": spec.backbone or "",
             "image_size": "x".join(map(str, spec.image_size)),
             "weights": spec.weights if spec.weights in {"imagenet", "none"} else Path(spec.weights).name,
+            "views": str(self._slots.views),
         }
         built = self._session.built
         assert built.head is not None  # noqa: S101 - the backbone is frozen, so there is one
@@ -231,10 +237,8 @@ class ExtractionPass:
             created=time.time(),
         )
 
-    def _make(
-        self, kept: FeatureCache, rows: KeptRows, cache: CacheJob, loader: BatchLoader, images: Identities
-    ) -> int:
-        """Extract what is missing; returns how many of these images could be read."""
+    def _make(self, kept: FeatureCache, rows: KeptRows, cache: CacheJob, loader: BatchLoader) -> int:
+        """Extract what is missing; returns how many rows were made."""
         block, growth = self._sizes(cache)
         pieces = kept.pieces(rows, block)
         if not pieces:
@@ -242,6 +246,7 @@ class ExtractionPass:
         count = sum(len(piece.samples) for piece in pieces)
         extractor = self._extractor(growth)
         done = written = 0
+        unreadable: set[int] = set()
         began = time.monotonic()
 
         def on_block(batch: LoadedBatch, kept_rows: int) -> None:
@@ -249,8 +254,10 @@ class ExtractionPass:
             if kept_rows > written:
                 self._heartbeat.event(Event(kept_rows=kept_rows - written))
                 written = kept_rows
-            self.unreadable.update(batch.skipped)
-            self._set_aside(batch)
+            skipped = self._skipped(batch)
+            unreadable.update(slot for slot, _ in batch.skipped)
+            self.unreadable.update(skipped)
+            self._set_aside(skipped)
             seconds = time.monotonic() - began
             self._heartbeat.beat(
                 step=done,
@@ -264,9 +271,14 @@ class ExtractionPass:
 
         rows.close()  # or our own entry could not be written
         with kept.writer(count) as writer:
-            extract_missing(loader, pieces, writer, images, extractor, on_block)
+            batches = loader.batches((piece.samples for piece in pieces), self._decode)
+            extract_missing(batches, pieces, writer, self._images, extractor, on_block)
         self._tell_speed(growth)
-        return done - len(self.unreadable)
+        return done - len(unreadable)
+
+    def _skipped(self, batch: LoadedBatch) -> tuple[tuple[int, str], ...]:
+        """The samples that could not be read, where the batch is one of slots."""
+        return tuple((int(self._slots.samples(np.asarray(slot))), reason) for slot, reason in batch.skipped)
 
     def _sizes(self, cache: CacheJob) -> tuple[int, Growth]:
         """How many images are decoded together, and how many go through the backbone at once."""
@@ -275,7 +287,8 @@ class ExtractionPass:
             size = min(cache.fixed_size, self._work.micro_batch_size)
             return size * -(-most // size), Growth(size, size, 0)
         limit = allocator_bytes() or self._job.memory.tensors_bytes
-        return most, Growth(FIRST_SIZE, most, limit)
+        first = starting_size(FIRST_SIZE, cache.first_size, cache.first_peak_bytes, most, limit)
+        return most, Growth(first, most, limit, least=FIRST_SIZE)
 
     def _extractor(self, growth: Growth) -> Extractor:
         device = device_name(self._job.memory)
@@ -291,19 +304,19 @@ class ExtractionPass:
     def _tell_speed(self, growth: Growth) -> None:
         if growth.rate:
             speed = ExtractionSpeed(
-                micro_batch_size=growth.size, images_per_second=growth.rate, peak_bytes=growth.peak_bytes
+                micro_batch_size=growth.fastest, images_per_second=growth.rate, peak_bytes=growth.peak_bytes
             )
             self._heartbeat.event(Event(extraction=speed))
 
     def _is_believable(self, rows: KeptRows, loader: BatchLoader) -> bool:
         """Compare with the first batches of the first epoch, as a training without the cache would compute them."""
         plan = self._work.plan
-        order = epoch_order(self._index.train_count, plan.seed, 0)
+        order = self._slots.of(epoch_order(self._slots.train_count, plan.seed, 0), 0)
         known = rows.known()
         bounds = list(batch_bounds(len(order), min(plan.first_batch_size, MOST_COMPARED), 0))[:LIVE_BATCHES]
         groups = [order[start:stop][known[order[start:stop]]] for start, stop in bounds]
         micro = MicroBatcher(self._work.micro_batch_size, self._note_shrink)
-        live = loader.batches(group for group in groups if len(group))
+        live = loader.batches((group for group in groups if len(group)), self._decode)
         try:
             return is_believable(
                 rows, ((batch.samples, np.asarray(self._session.features_of(batch.images, micro))) for batch in live)
@@ -312,9 +325,11 @@ class ExtractionPass:
             live.close()
 
     def _say_what_is_there(self, rows: KeptRows, made: int) -> None:
-        known = int(rows.known().sum())
         how = f"extracted {made:,} now" if made else "all extracted before"
-        self._heartbeat.event(Event(message=f"features of {known:,} images: {how}; each epoch trains the head on them"))
+        views = self._slots.views
+        of = "images" if views == 1 else f"views, {views} of each training image instead of a new one in each epoch"
+        known = int(rows.known().sum())
+        self._heartbeat.event(Event(message=f"features of {known:,} {of}: {how}; each epoch trains the head on them"))
 
     def _say_without(self, why: str) -> None:
         self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)

@@ -17,10 +17,12 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
+from autofit.cache.identity import Identities, identities_of
+from autofit.cache.shelf import Shelf
 from autofit.checkpoints import Checkpoint, CheckpointStore
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
-from autofit.process.job import Event, Job, TrainJob
+from autofit.process.job import CacheJob, Event, Job, TrainJob
 from autofit.process.launch import Payload
 from autofit.process.messages import EpochEnd, OomEvent, Phase, QuarantinedImage
 from autofit.records import write_atomically
@@ -32,12 +34,14 @@ from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.ledger import Ledger, read_micro_batch_sizes
 from autofit.worker.loader import BatchLoader
 from autofit.worker.microbatch import MicroBatcher, Shrink
+from autofit.worker.pictures import Pictures
 from autofit.worker.quarantine import Quarantine
 from autofit.worker.session import Session
+from autofit.worker.slots import Slots
 from autofit.worker.sources import KeptFeatures, LiveImages, Samples, Source, Stretch
 from autofit.worker.state import Standing, TrainState, set_states, states_of
 from autofit.worker.steps import tensors_of
-from autofit.worker.weights import weights_sha256
+from autofit.worker.weights import walking_once, weights_sha256
 
 
 class TrainingLoop:
@@ -92,7 +96,8 @@ class TrainingLoop:
         size = self._job.source.spec.image_size if self._job.source else (0, 0)
         ahead_bytes = self._job.memory.buffer_bytes - self._plan.schedule.largest * math.prod(size) * 3
         loader = BatchLoader(self._index.path, size, threads=self._plan.threads, buffer_bytes=max(1, ahead_bytes))
-        with loader, closing(self._make_source(loader)) as self._source:
+        pictures = Pictures(self._index, size, self._plan.seed, augments=self._plan.augment == "light")
+        with closing(pictures), loader, closing(self._make_source(loader, pictures)) as self._source:
             self._callbacks.on_train_begin()
             self._take_up()
             while self._goes_on():
@@ -101,25 +106,46 @@ class TrainingLoop:
         self._ledger.close()
         return self._finish()
 
-    def _make_source(self, loader: BatchLoader) -> Source[Any]:
+    def _make_source(self, loader: BatchLoader, pictures: Pictures) -> Source[Any]:
         """Kept features, where the job has a cache and there is room in it; else the images themselves."""
-        cache, frozen_sha256 = self._work.cache, self._state.frozen_sha256
-        if cache and frozen_sha256 and self._goes_on():
-            extraction = ExtractionPass(
-                self._job,
-                self._work,
-                self._session,
-                frozen_sha256,
-                self._index,
-                self._heartbeat,
-                self._departure,
-                set_aside=self._set_aside,
-                note_shrink=self._note_shrink,
+        if self._work.cache and self._goes_on():
+            images = identities_of(
+                map(self._index.path, range(len(self._index.paths))), self._work.cache.by, self._heartbeat.beat
             )
-            rows = extraction.run(cache, loader)
-            if rows is not None:
-                return KeptFeatures(self._session, rows, extraction.unreadable, self._say_phase)
-        return LiveImages(self._session, loader, self._micro, self._validation_micro, self._say_phase)
+            if self._plan.pixel_cache:
+                self._keep_pixels(self._work.cache, pictures, images)
+            if self._plan.feature_cache and self._state.frozen_sha256:
+                kept = self._kept_features(self._work.cache, loader, pictures, images, self._state.frozen_sha256)
+                if kept is not None:
+                    return kept
+        return LiveImages(self._session, loader, pictures, self._micro, self._validation_micro, self._say_phase)
+
+    def _keep_pixels(self, cache: CacheJob, pictures: Pictures, images: Identities) -> None:
+        pictures.keep(Shelf(Path(cache.folder), cache.limit_bytes), images)
+        self._heartbeat.event(Event(message=pictures.words()))
+
+    def _kept_features(
+        self, cache: CacheJob, loader: BatchLoader, pictures: Pictures, images: Identities, backbone_sha256: str
+    ) -> KeptFeatures | None:
+        slots = Slots(self._index.train_count, self._index.validation_count, self._plan.feature_views)
+        of_slots = slots.identities(images)
+        extraction = ExtractionPass(
+            self._job,
+            self._work,
+            self._session,
+            backbone_sha256,
+            self._heartbeat,
+            self._departure,
+            slots=slots,
+            images=of_slots,
+            decode=pictures.of_slots(slots, of_slots),
+            set_aside=self._set_aside,
+            note_shrink=self._note_shrink,
+        )
+        rows = extraction.run(cache, loader)
+        if rows is None:
+            return None
+        return KeptFeatures(self._session, rows, slots, extraction.unreadable, self._say_phase)
 
     def _say_phase(self, phase: Phase) -> None:
         self._say(phase=phase)
@@ -163,7 +189,7 @@ class TrainingLoop:
         steps = self._standing.step + len(bounds)
         batches = self._source.batches(stretch, self._after_epoch(epoch))
         for (_, stop), batch in zip(bounds, batches, strict=True):
-            self._set_aside(batch)
+            self._set_aside(batch.skipped)
             if len(batch.samples):
                 logs = self._train_batch(batch, steps)
             self._standing = self._standing.moved(
@@ -215,7 +241,7 @@ class TrainingLoop:
         for step, batch in enumerate(
             self._source.batches(self._validation_stretch(epoch), self._after_validation(epoch))
         ):
-            self._set_aside(batch)
+            self._set_aside(batch.skipped)
             seen += len(batch.samples)
             if len(batch.samples):
                 self._callbacks.on_test_batch_begin(step)
@@ -362,17 +388,17 @@ class TrainingLoop:
                 Event(result_changed=True, message=f"the result changes: {self._session.micro_decides}")
             )
 
-    def _set_aside(self, batch: Samples) -> None:
+    def _set_aside(self, skipped: Sequence[tuple[int, str]]) -> None:
         """Name what could not be read.
 
         Raises:
             UserError: it is more than the run may have; what was trained is committed.
         """
-        for sample, reason in batch.skipped:
+        for sample, reason in skipped:
             if self._quarantine.add(sample, self._index.paths[sample], reason):
                 entry = QuarantinedImage(path=self._index.path(sample), reason=reason)
                 self._heartbeat.event(Event(quarantined=entry))
-        if batch.skipped and self._quarantine.is_too_full():
+        if skipped and self._quarantine.is_too_full():
             self._give_up(self._quarantine.complaint())
 
     def _give_up(self, why: str) -> NoReturn:
@@ -408,7 +434,8 @@ def class_weights(counts: Sequence[int]) -> np.ndarray:
 def save_model(model: keras.Model, path: Path) -> None:
     """Save a model so that a reader sees the old file or the new one."""
     temporary = path.with_name(f".{path.stem}.part.keras")
-    model.save(temporary)
+    with walking_once():
+        model.save(temporary)
     temporary.replace(path)
 
 

@@ -14,7 +14,9 @@ from autofit.schedule import batch_bounds
 from autofit.worker.kept import Features, KeptRows
 from autofit.worker.loader import BatchLoader, Group, LoadedBatch, epoch_order
 from autofit.worker.microbatch import MicroBatcher
+from autofit.worker.pictures import Pictures
 from autofit.worker.session import Session
+from autofit.worker.slots import Slots
 
 Values = list[Any]
 
@@ -40,6 +42,11 @@ class Stretch:
     def bounds(self) -> list[tuple[int, int]]:
         """The `(start, stop)` of each batch in the order."""
         return list(batch_bounds(self.count, self.batch_size, self.position))
+
+    @property
+    def epoch(self) -> int | None:
+        """Of the training; None for the validation."""
+        return self.order[1] if self.order else None
 
     def groups(self) -> Iterator[Group]:
         """The samples of each batch."""
@@ -88,11 +95,12 @@ class LiveImages:
         self,
         session: Session,
         loader: BatchLoader,
+        pictures: Pictures,
         micro: MicroBatcher,
         validation_micro: MicroBatcher,
         on_phase: Callable[[Phase], None],
     ) -> None:
-        self._session, self._stream = session, loader.stream()
+        self._session, self._stream, self._pictures = session, loader.stream(), pictures
         self._coming: Stretch | None = None
         self._micro, self._validation_micro = micro, validation_micro
         self._on_phase = on_phase
@@ -101,15 +109,18 @@ class LiveImages:
         """Decoded batches. Where a stretch was left early, or another comes than was said, it begins anew."""
         if stretch != self._coming:
             self._stream.close()
-            self._stream.announce(stretch.groups())
+            self._announce(stretch)
         self._coming = None
         if then is not None:
-            self._stream.announce(then.groups())
+            self._announce(then)
         for _ in stretch.bounds():
             batch = self._stream.take()
             assert batch is not None  # noqa: S101 - it was announced
             yield batch
         self._coming = then
+
+    def _announce(self, stretch: Stretch) -> None:
+        self._stream.announce(stretch.groups(), self._pictures.of_epoch(stretch.epoch))
 
     def train(self, batch: LoadedBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> dict[str, float]:
         """Forward and backward, or extraction and head."""
@@ -138,15 +149,22 @@ class KeptFeatures:
 
     Args:
         session: the network.
-        rows: of all samples.
+        rows: of all slots.
+        slots: which row stands for a sample in an epoch.
         reasons: why a sample has none.
         on_phase: hears of the phase.
     """
 
     def __init__(
-        self, session: Session, rows: KeptRows, reasons: Mapping[int, str], on_phase: Callable[[Phase], None]
+        self,
+        session: Session,
+        rows: KeptRows,
+        slots: Slots,
+        reasons: Mapping[int, str],
+        on_phase: Callable[[Phase], None],
     ) -> None:
-        self._session, self._rows, self._reasons, self._on_phase = session, rows, reasons, on_phase
+        self._session, self._rows, self._slots, self._reasons = session, rows, slots, reasons
+        self._on_phase = on_phase
         self._known = rows.known()
 
     def batches(self, stretch: Stretch, then: Stretch | None) -> Iterator[KeptBatch]:
@@ -154,9 +172,10 @@ class KeptFeatures:
         del then  # there is nothing to begin early
         for group in stretch.groups():
             asked = np.asarray(group, np.int64)
-            known = self._known[asked]
+            slots = self._slots.of(asked, stretch.epoch or 0)
+            known = self._known[slots]
             skipped = tuple((sample, self._reasons[sample]) for sample in asked[~known].tolist())
-            yield KeptBatch(self._rows.gather(asked[known]), asked[known], skipped)
+            yield KeptBatch(self._rows.gather(slots[known]), asked[known], skipped)
 
     def train(self, batch: KeptBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> dict[str, float]:
         """The head's update from the whole batch."""

@@ -28,7 +28,7 @@ def test_a_run_takes_from_its_probe_what_the_process_needs(
 ) -> None:
     """The worker would estimate what was measured, and the size that was verified not fit."""
     api.run(photos, run_dir="a", feature_cache="off", view=view)
-    train(photos, run_dir="b", feature_cache="off")
+    train(photos, run_dir="b", feature_cache="off", pixel_cache="off")
     assert [run["memory"].rest_bytes for run in stages.runs] == [400 * 10**6, None]
 
 
@@ -39,7 +39,7 @@ def test_a_run_that_keeps_features_is_told_where(
     monkeypatch.setenv("AUTOFIT_CACHE", "here")
     monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", "3GB")
     train(photos, run_dir="a", cache_by="content", micro_batch_size=4)
-    train(photos, run_dir="b", feature_cache="off")
+    train(photos, run_dir="b", feature_cache="off", pixel_cache="off")
     told, nothing = [run["cache"] for run in stages.runs]
     assert (told.folder, told.limit_bytes) == (str(Path("here").absolute()), 3 * 10**9)
     assert (told.by, told.fixed_size) == ("content", 4)

@@ -219,8 +219,7 @@ def test_the_memory_of_children_is_counted(benchmarks: Any) -> None:
     with trees.TreeMemory() as memory:
         ended = running.run_whole([sys.executable, "-c", TWO_PROCESSES], {}, Path.cwd())
     assert ended.exit_code == 0
-    assert ended.peak_bytes < 110_000_000
-    assert memory.peak_bytes > 120_000_000
+    assert memory.peak_bytes > 120_000_000  # one of them alone has some 70 MB
     seen = memory.peak_bytes
     time.sleep(0.5)
     assert memory.peak_bytes == seen

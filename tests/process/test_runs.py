@@ -22,7 +22,7 @@ from autofit.errors import (
     TrainingFailedError,
     UserError,
 )
-from autofit.process.job import Job, TrainJob
+from autofit.process.job import CacheJob, Job, TrainJob
 from autofit.process.messages import Phase, Progress
 from autofit.process.watch import DEADLINE_SECONDS, Patience
 from autofit.run_directory import RunDirectory, RunLock
@@ -89,6 +89,16 @@ def test_a_run_that_nothing_disturbs_takes_one_attempt(files: RunDirectory, run:
     assert run("complete") is None
     assert ended(files) == [("completed", "", 4)]
     assert_every_image_once_an_epoch(files)
+
+
+def test_what_may_have_ended_an_attempt_is_not_begun_with_again(files: RunDirectory, run: Run) -> None:
+    """A saved size that kills the worker would kill each one, until the run is given up as stuck."""
+    cache = CacheJob(folder="/", limit_bytes=1, by="stat", first_size=32, first_peak_bytes=10**8)
+    assert run("SIGKILL@0,SIGKILL@0,complete", cache=cache) is None
+    works = [job.work for job in jobs(files)]
+    told = [work.cache for work in works if isinstance(work, TrainJob)]
+    small = cache.model_copy(update={"first_size": None, "first_peak_bytes": 0})
+    assert told == [cache, small, small]
 
 
 def test_kills_lose_nothing_and_change_nothing(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,16 @@ import pytest
 
 from autofit.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
+from autofit.process.job import ExtractionSpeed
 from autofit.process.messages import Trial, Verdict
-from autofit.profiles.records import MachineProfile, ProfileEntry, entry_of, machine_profile
+from autofit.profiles.records import (
+    MachineProfile,
+    ProfileEntry,
+    SavedExtraction,
+    entry_of,
+    extraction_of,
+    machine_profile,
+)
 from autofit.profiles.store import ProfileStore
 
 WORKLOAD = Workload(
@@ -91,8 +99,21 @@ def _entry(*, measured_at: float = MEASURED_AT, limit_is_given: bool = True, **c
     return entry_of(_report(**changes), measured_at, limit_is_given=limit_is_given)
 
 
-def _profile(*entries: ProfileEntry, machine: Hardware = CPU, **changes: Any) -> MachineProfile:
-    return machine_profile(machine.model_copy(update=changes), list(entries))
+def _speed(micro_batch_size: int = 32, **changes: Any) -> ExtractionSpeed:
+    facts: dict[str, Any] = {"images_per_second": 230.0, "peak_bytes": 4 * 10**8}
+    return ExtractionSpeed(micro_batch_size=micro_batch_size, **facts | changes)
+
+
+def _extraction(micro_batch_size: int = 32, *, measured_at: float = MEASURED_AT, **changes: Any) -> SavedExtraction:
+    workload = {name: changes.pop(name) for name in list(changes) if name in Workload.model_fields}
+    return extraction_of(_speed(micro_batch_size, **changes), WORKLOAD.model_copy(update=workload), measured_at)
+
+
+def _profile(
+    *entries: ProfileEntry, machine: Hardware = CPU, extractions: Sequence[SavedExtraction] = (), **changes: Any
+) -> MachineProfile:
+    profile = machine_profile(machine.model_copy(update=changes), list(entries))
+    return profile.model_copy(update={"extractions": list(extractions)})
 
 
 @pytest.fixture
@@ -125,6 +146,18 @@ def make_report() -> Callable[..., ProbeReport]:
 def make_entry() -> Callable[..., ProfileEntry]:
     """Make an entry of a report; takes what `make_report` does as well."""
     return _entry
+
+
+@pytest.fixture
+def make_speed() -> Callable[..., ExtractionSpeed]:
+    """Make what an extraction found."""
+    return _speed
+
+
+@pytest.fixture
+def make_extraction() -> Callable[..., SavedExtraction]:
+    """Make what is kept of it; fields of the workload may be given beside its own."""
+    return _extraction
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 
 from autofit.cli import run_command_line
 from autofit.hardware import Hardware, detect, fingerprint
-from autofit.probing.records import ProbeReport
+from autofit.probing.records import ProbeReport, Workload
+from autofit.process.job import ExtractionSpeed
 from autofit.profiles import store as store_module
 from autofit.profiles.store import ProfileStore
 
@@ -71,6 +72,29 @@ def test_a_profile_goes_out_and_comes_in(
     assert run_command_line(["profiles", "import", file]) == 0
     assert f"1 probe of the machine {here} added." in capsys.readouterr().out
     assert run_command_line(["profiles", "show", here]) == 0
+
+
+def test_what_a_training_measured_is_shown_and_carried_on(
+    folder: Path,
+    make_speed: Callable[..., ExtractionSpeed],
+    workload: Workload,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nobody could see where the next extraction starts, or an export say that there is nothing in it."""
+    ProfileStore(folder, None, pytest.fail).save_extraction(make_speed(), workload, detect(), 7.0)
+    file = str(tmp_path / "out.json")
+    assert run_command_line(["profiles", "show"]) == 0
+    line = "extraction: MobileNetV2 at 160: 32 images at once, 230 images/s"
+    assert line in capsys.readouterr().out.splitlines()
+    assert run_command_line(["profiles", "export", file]) == 0
+    assert ": 1 extraction of the machine " in capsys.readouterr().out
+    monkeypatch.setenv("AUTOFIT_PROFILES", str(tmp_path / "elsewhere"))
+    assert run_command_line(["profiles", "import", file]) == 0
+    assert capsys.readouterr().out.startswith("1 extraction of the machine ")
+    assert run_command_line(["profiles", "show"]) == 0
+    assert line in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("command", [["show"], ["show", "ffff"], ["export", "x.json"], ["import", "missing.json"]])

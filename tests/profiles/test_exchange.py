@@ -14,13 +14,14 @@ from autofit.hardware import Hardware
 from autofit.probing.records import ProbeReport
 from autofit.profiles import store as store_module
 from autofit.profiles.exchange import Imported, export_profile, find_profile, import_profile, listing_of
-from autofit.profiles.keeping import with_imported
-from autofit.profiles.records import MAX_ENTRIES, MachineProfile, Origin, ProfileEntry
+from autofit.profiles.keeping import with_imported, with_imported_extractions
+from autofit.profiles.records import MAX_ENTRIES, MAX_EXTRACTIONS, MachineProfile, Origin, ProfileEntry, SavedExtraction
 from autofit.profiles.store import ProfileStore
 
 MakeReport = Callable[..., ProbeReport]
 MakeEntry = Callable[..., ProfileEntry]
 MakeProfile = Callable[..., MachineProfile]
+MakeExtraction = Callable[..., SavedExtraction]
 
 
 def test_a_profile_goes_from_one_user_to_another(
@@ -52,6 +53,32 @@ def test_an_import_replaces_nothing(
     ((kept, _),) = store.load()
     facts = {entry.workload.num_classes: entry.largest_feasible_batch for entry in kept.entries}
     assert facts == {5: 200, 6: 200}
+
+
+def test_extractions_go_from_one_user_to_another(
+    store: ProfileStore, tmp_path: Path, make_profile: MakeProfile, make_extraction: MakeExtraction
+) -> None:
+    """What one notebook measured, the next would measure again; or a stranger's size replace what was measured here."""
+    assert store.add(make_profile(extractions=[make_extraction(32, measured_at=7.0)])) == (0, 1)
+    theirs = [
+        make_extraction(64, measured_at=1.3e11),
+        make_extraction(16, image_size=(96, 96)),
+        make_extraction(8, backbone="my.module:network"),
+    ]
+    export_profile(make_profile(extractions=theirs), tmp_path / "theirs.json")
+    imported = import_profile(store, tmp_path / "theirs.json")
+    assert (imported.added, imported.extractions, imported.others) == (0, 1, 2)
+    ((kept, _),) = store.load()
+    assert {one.image_size[0]: one.micro_batch_size for one in kept.extractions} == {160: 32, 96: 16}
+
+
+def test_imported_extractions_push_nothing_out(make_profile: MakeProfile, make_extraction: MakeExtraction) -> None:
+    """A full file from elsewhere would take the place of all that was measured here."""
+    own = make_extraction(measured_at=1.0)
+    theirs = [make_extraction(image_size=(1, 1 + number), measured_at=1e11) for number in range(MAX_EXTRACTIONS)]
+    merged = with_imported_extractions(make_profile(extractions=[own]), theirs).extractions
+    assert len(merged) == MAX_EXTRACTIONS
+    assert merged[0] == own
 
 
 def _machine(profile: MachineProfile) -> Hardware:
@@ -171,7 +198,9 @@ def test_a_machine_is_found_by_its_first_digits(make_entry: MakeEntry, make_prof
         find_profile(twins, "ab")
 
 
-def test_a_listing_says_what_there_is(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+def test_a_listing_says_what_there_is(
+    make_entry: MakeEntry, make_profile: MakeProfile, make_extraction: MakeExtraction
+) -> None:
     """The list would hide where profiles are from, or how old they are."""
     mine = make_profile(make_entry(measured_at=1.0), make_entry(measured_at=2.0))
     listing = listing_of([(mine, Origin.OWN), (make_profile(cores=8), Origin.SHIPPED)], Path("/data"))
@@ -179,3 +208,6 @@ def test_a_listing_says_what_there_is(make_entry: MakeEntry, make_profile: MakeP
     facts = [(line.fingerprint, line.entries, line.newest, line.origin) for line in listing.profiles]
     assert facts[0] == (mine.fingerprint, 2, 2.0, Origin.OWN)
     assert facts[1][1:] == (0, None, Origin.SHIPPED)
+    trained = make_profile(make_entry(measured_at=1.0), extractions=[make_extraction(measured_at=3.0)])
+    (line,) = listing_of([(trained, Origin.OWN)], Path("/data")).profiles
+    assert (line.entries, line.extractions, line.newest) == (1, 1, 3.0)

@@ -107,6 +107,11 @@ HOSTILE: dict[str, tuple[Plant, str]] = {
     "NaN": (entry_edited(measured_at=float("nan")), "entries.0.measured_at"),
     "a negative batch": (entry_edited(recommended_batch=-1), "entries.0.recommended_batch"),
     "too many entries": (edited(entries=[{}] * 100_000), "entries"),
+    "an extraction of no images": (
+        edited(extractions=[{"backbone": "MobileNetV2", "micro_batch_size": 0}]),
+        "extractions.0.",
+    ),
+    "too many extractions": (edited(extractions=[{}] * 100_000), "extractions"),
     "a key twice": (rewritten(lambda good: '{"fingerprint": "", ' + good[1:]), "no JSON: a key stands twice"),
     "half a character": (
         rewritten(lambda good: good.replace('"device_name": "', '"device_name": "\\ud800')),

@@ -11,8 +11,8 @@ from autofit.hardware import Hardware
 from autofit.probing.hint import Hint
 from autofit.probing.records import ProbeReport, Workload
 from autofit.process.messages import Trial, Verdict
-from autofit.profiles.match import find_hint
-from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
+from autofit.profiles.match import find_extraction, find_hint
+from autofit.profiles.records import MachineProfile, Origin, ProfileEntry, SavedExtraction
 
 MakeEntry = Callable[..., ProfileEntry]
 MakeProfile = Callable[..., MachineProfile]
@@ -237,3 +237,78 @@ def test_strange_workloads_are_no_error(
     assert make_report(optimizer="x" * 999).workload.optimizer == "x" * 999
     assert ask(make_profile(make_entry()), optimizer="x" * 999) is None
     assert ask([]) is None
+
+
+# Extractions ----------------------------------------------------------------------------------------------------------
+
+MakeExtraction = Callable[..., SavedExtraction]
+
+SAME_EXTRACTION = [
+    ({}, True),
+    ({"weights": "/data/weights.h5"}, True),
+    ({"num_classes": 9, "hidden_units": 4, "dropout": 0.0, "optimizer": "sgd"}, True),
+    ({"backbone": "ResNet50"}, False),
+    ({"image_size": (160, 161)}, False),
+    ({"precision": "mixed_float16"}, False),
+]
+
+
+@pytest.mark.parametrize(("changes", "found"), SAME_EXTRACTION, ids=str)
+def test_what_is_the_same_extraction(
+    *,
+    make_profile: MakeProfile,
+    make_extraction: MakeExtraction,
+    cpu: Hardware,
+    workload: Workload,
+    changes: dict[str, Any],
+    found: bool,
+) -> None:
+    """A network would start with the size of another, or a known one from nothing because its head is new."""
+    saved = make_extraction()
+    asked = workload.model_copy(update=changes)
+    profiles = [(make_profile(extractions=[saved]), Origin.OWN)]
+    assert find_extraction(profiles, cpu, asked) == (saved if found else None)
+
+
+@pytest.mark.parametrize(("device", "changes", "expected"), MACHINES, ids=str)
+def test_an_extraction_is_known_on_the_same_device(
+    make_profile: MakeProfile,
+    make_extraction: MakeExtraction,
+    workload: Workload,
+    request: pytest.FixtureRequest,
+    device: str,
+    changes: dict[str, Any],
+    expected: str,
+) -> None:
+    """A new driver would make a known machine unknown, or another GPU's size be taken for this one's."""
+    machine: Hardware = request.getfixturevalue(device)
+    profiles = [(make_profile(machine=machine, extractions=[make_extraction()]), Origin.OWN)]
+    found = find_extraction(profiles, machine.model_copy(update=changes), workload)
+    assert (found is not None) == (expected != NONE)
+
+
+def test_the_best_of_several_extractions(
+    make_profile: MakeProfile, make_extraction: MakeExtraction, cpu: Hardware, workload: Workload
+) -> None:
+    """A stranger's size, or that of another version, would be begun with although this machine's own is known."""
+    own = make_profile(extractions=[make_extraction(1, measured_at=5.0), make_extraction(2, measured_at=6.0)])
+    shipped = (make_profile(extractions=[make_extraction(3, measured_at=9.0)]), Origin.SHIPPED)
+    near = make_profile(tensorflow_version="2.21.0", extractions=[make_extraction(4, measured_at=8.0)])
+
+    def size(*profiles: tuple[MachineProfile, Origin]) -> int:
+        found = find_extraction(profiles, cpu, workload)
+        return found.micro_batch_size if found else 0
+
+    assert size((near, Origin.OWN), shipped, (own, Origin.OWN)) == 2
+    assert size((near, Origin.OWN), shipped) == 3
+    assert size((near, Origin.OWN)) == 4
+    assert size((make_profile(), Origin.OWN)) == 0
+
+
+def test_an_extraction_of_a_users_own_network_is_never_matched(
+    make_profile: MakeProfile, make_extraction: MakeExtraction, cpu: Hardware, workload: Workload
+) -> None:
+    """`my.module:network` is another network after every edit."""
+    asked = workload.model_copy(update={"backbone": "my.module:network"})
+    profiles = [(make_profile(extractions=[make_extraction(backbone="my.module:network")]), Origin.OWN)]
+    assert find_extraction(profiles, cpu, asked) is None

@@ -13,19 +13,54 @@ from autofit.hardware import Hardware, fingerprint
 from autofit.probing.records import ProbeReport, Workload
 from autofit.process.messages import Trial, Verdict
 from autofit.profiles.reading import MAX_PROFILE_BYTES, RefusedProfileError, parse_profile
-from autofit.profiles.records import MAX_BATCH, MAX_BYTES, MachineProfile, ProfileEntry, entry_of
+from autofit.profiles.records import (
+    MAX_BATCH,
+    MAX_BYTES,
+    MAX_EXTRACTIONS,
+    MachineProfile,
+    ProfileEntry,
+    SavedExtraction,
+    entry_of,
+    extraction_of,
+)
 
 MakeReport = Callable[..., ProbeReport]
 MakeEntry = Callable[..., ProfileEntry]
 MakeProfile = Callable[..., MachineProfile]
 MakeTrial = Callable[..., Trial]
+MakeExtraction = Callable[..., SavedExtraction]
 
 
-def test_a_profile_comes_back_as_it_was_saved(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+def test_a_profile_comes_back_as_it_was_saved(
+    make_entry: MakeEntry, make_profile: MakeProfile, make_extraction: MakeExtraction
+) -> None:
     """What a strict reader refuses of its own writer would be set aside at the next probe."""
     nothing_fits = make_entry(largest_feasible_batch=0, recommended_batch=0, trials=[], memory_model=None)
-    profile = make_profile(make_entry(), nothing_fits)
+    profile = make_profile(make_entry(), nothing_fits, extractions=[make_extraction(), make_extraction(peak_bytes=0)])
     assert parse_profile(profile.to_json().encode()) == profile
+
+
+def test_a_profile_from_before_there_were_extractions_is_read(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """All that was measured so far would be set aside."""
+    profile = make_profile(make_entry())
+    content = json.loads(profile.to_json())
+    del content["extractions"]
+    assert parse_profile(json.dumps(content).encode()) == profile
+
+
+def test_nothing_but_what_an_extraction_depends_on_is_kept(make_extraction: MakeExtraction, workload: Workload) -> None:
+    """The path of a file of weights would go out with an export, or a new head make the machine unknown."""
+    other = {"weights": "/home/ada/weights.h5", "num_classes": 9, "hidden_units": 7, "optimizer": "sgd", "dropout": 0.0}
+    assert make_extraction(**other) == make_extraction()
+    facts = make_extraction().model_dump(include={"backbone", "image_size", "precision"})
+    assert facts == workload.model_dump(include=set(facts))
+
+
+@pytest.mark.parametrize("rate", [math.nan, math.inf, 0.0, -1.0, 1e300])
+def test_an_absurd_speed_is_not_kept(make_speed: Callable[..., Any], workload: Workload, rate: float) -> None:
+    """A file would be written that the next run sets aside."""
+    with pytest.raises(ValueError, match="images_per_second"):
+        extraction_of(make_speed(images_per_second=rate), workload, 1.0)
 
 
 def test_a_gpu_comes_back_too(make_profile: MakeProfile, gpu: Hardware) -> None:
@@ -131,18 +166,34 @@ OUT_OF_BOUNDS = {
     "entries.0.trials.0.cause": "rm -rf",
     "entries.0.trials": [{"batch_size": 1, "verdict": "fits"}] * 65,
     "entries": {},
+    "extractions": None,
+    "extractions.0.backbone": "x" * 201,
+    "extractions.0.image_size": [0, 160],
+    "extractions.0.precision": ["float32"],
+    "extractions.0.micro_batch_size": 0,
+    "extractions.0.images_per_second": math.inf,
+    "extractions.0.peak_bytes": MAX_BYTES + 1,
+    "extractions.0.measured_at": -1.0,
+    "extractions.0.weights": "/etc/passwd",
 }
 
 
 @pytest.mark.parametrize(("path", "value"), OUT_OF_BOUNDS.items(), ids=OUT_OF_BOUNDS)
 def test_what_is_out_of_bounds_is_refused(
-    make_entry: MakeEntry, make_profile: MakeProfile, path: str, value: Any
+    make_entry: MakeEntry, make_profile: MakeProfile, make_extraction: MakeExtraction, path: str, value: Any
 ) -> None:
     """A stranger's figure would reach the arithmetic of the search, or a stranger's text a path."""
     with pytest.raises(RefusedProfileError) as caught:
-        parse_profile(changed(make_profile(make_entry()), path, value))
+        parse_profile(changed(make_profile(make_entry(), extractions=[make_extraction()]), path, value))
     assert path.rpartition(".")[2] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_too_many_extractions_are_refused(make_profile: MakeProfile, make_extraction: MakeExtraction) -> None:
+    """A file could be full of them."""
+    profile = make_profile(extractions=[make_extraction()] * (MAX_EXTRACTIONS + 1))
+    with pytest.raises(RefusedProfileError, match="extractions: List should have at most"):
+        parse_profile(profile.to_json().encode())
 
 
 def test_a_profile_speaks_only_for_the_machine_it_describes(make_entry: MakeEntry, make_profile: MakeProfile) -> None:

@@ -16,12 +16,13 @@ from filelock import FileLock
 
 import autofit
 from autofit.hardware import Hardware, fingerprint
-from autofit.probing.records import ProbeReport
+from autofit.probing.records import ProbeReport, Workload
+from autofit.process.job import ExtractionSpeed
 from autofit.process.messages import Trial
 from autofit.profiles import store as store_module
-from autofit.profiles.keeping import to_bytes, with_measured
+from autofit.profiles.keeping import to_bytes, with_extracted, with_measured
 from autofit.profiles.reading import MAX_PROFILE_BYTES, parse_profile, read_profile
-from autofit.profiles.records import MAX_ENTRIES, MachineProfile, Origin, ProfileEntry
+from autofit.profiles.records import MAX_ENTRIES, MAX_EXTRACTIONS, MachineProfile, Origin, ProfileEntry, SavedExtraction
 from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
 
 SAVER = Path(__file__).parent.parent / "children" / "profile_saver.py"
@@ -29,6 +30,8 @@ MakeReport = Callable[..., ProbeReport]
 MakeEntry = Callable[..., ProfileEntry]
 MakeProfile = Callable[..., MachineProfile]
 MakeTrial = Callable[..., Trial]
+MakeSpeed = Callable[..., ExtractionSpeed]
+MakeExtraction = Callable[..., SavedExtraction]
 
 
 def names(folder: Path) -> list[str]:
@@ -53,6 +56,95 @@ def test_a_saved_probe_is_found_again(
     assert profile.entries == [make_entry(measured_at=7.0)]
     assert names(store.folder) == [".lock", f"{fingerprint(cpu)}.json"]
     assert warnings == []
+
+
+def extractions(store: ProfileStore) -> list[SavedExtraction]:
+    """Those of the only profile."""
+    ((profile, _),) = store.load()
+    return profile.extractions
+
+
+def test_a_saved_extraction_is_found_again(
+    store: ProfileStore,
+    make_speed: MakeSpeed,
+    make_extraction: MakeExtraction,
+    workload: Workload,
+    cpu: Hardware,
+    warnings: list[str],
+) -> None:
+    """Every extraction would be the first."""
+    store.save_extraction(make_speed(), workload, cpu, 7.0)
+    assert extractions(store) == [make_extraction(measured_at=7.0)]
+    assert names(store.folder) == [".lock", f"{fingerprint(cpu)}.json"]
+    assert warnings == []
+
+
+def test_probes_and_extractions_do_not_push_each_other_out(
+    store: ProfileStore, make_report: MakeReport, make_speed: MakeSpeed, workload: Workload, cpu: Hardware
+) -> None:
+    """A training would make the probe before it forgotten, or the next probe the training."""
+    store.save(make_report(), cpu, 7.0, limit_is_given=True)
+    store.save_extraction(make_speed(), workload, cpu, 8.0)
+    store.save(make_report(num_classes=6), cpu, 9.0, limit_is_given=True)
+    assert classes(store) == [6, 5]
+    assert len(extractions(store)) == 1
+
+
+def test_a_later_extraction_replaces_an_earlier_one(
+    store: ProfileStore, make_speed: MakeSpeed, workload: Workload, cpu: Hardware
+) -> None:
+    """The file would grow with every run, and what was true once be as good as what is."""
+    store.save_extraction(make_speed(32), workload, cpu, 7.0)
+    store.save_extraction(make_speed(64), workload.model_copy(update={"image_size": (96, 96)}), cpu, 8.0)
+    store.save_extraction(make_speed(16), workload.model_copy(update={"num_classes": 99}), cpu, 9.0)
+    assert [(one.image_size[0], one.micro_batch_size) for one in extractions(store)] == [(160, 16), (96, 64)]
+
+
+def test_an_extraction_by_a_users_own_network_is_not_saved(
+    store: ProfileStore, make_speed: MakeSpeed, workload: Workload, cpu: Hardware, warnings: list[str]
+) -> None:
+    """The next version of the function would be taken for this one."""
+    store.save_extraction(make_speed(), workload.model_copy(update={"backbone": "my.module:network"}), cpu, 7.0)
+    assert not store.folder.exists()
+    assert warnings == []
+
+
+def test_an_extraction_that_cannot_be_saved_only_warns(
+    store: ProfileStore,
+    make_speed: MakeSpeed,
+    workload: Workload,
+    cpu: Hardware,
+    warnings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run of a night would end with an error about a file that only saves time."""
+    store.save_extraction(make_speed(images_per_second=float("nan")), workload, cpu, 7.0)
+    store.save_extraction(make_speed(), workload, cpu.model_copy(update={"cpu_model": "x" * 999}), 7.0)
+    monkeypatch.setattr(store_module, "write_atomically", failing(errno.ENOSPC))
+    store.save_extraction(make_speed(), workload, cpu, 7.0)
+    not_saved = "the speed of this extraction is not saved for the next time"
+    assert [warning.partition(" (")[0] for warning in warnings] == [not_saved] * 3
+    assert "No space left on device" in warnings[-1]
+    assert not any("\n" in warning for warning in warnings)
+
+
+def test_the_newest_extractions_are_kept(make_profile: MakeProfile, make_extraction: MakeExtraction) -> None:
+    """The file would grow until it could not be read, or what was just measured not be in it."""
+    old = [make_extraction(image_size=(1, 1 + number), measured_at=9.0 + number) for number in range(MAX_EXTRACTIONS)]
+    new = make_extraction(measured_at=0.0)
+    kept = with_extracted(make_profile(extractions=old), new).extractions
+    assert (len(kept), kept[0], kept[1:]) == (MAX_EXTRACTIONS, new, old[:0:-1])
+
+
+def test_a_file_full_of_extractions_can_be_read(
+    make_profile: MakeProfile, make_entry: MakeEntry, make_extraction: MakeExtraction
+) -> None:
+    """A store that grew past the bound would set its own file aside."""
+    large = make_extraction(precision="\x01" * 200)
+    profile = make_profile(*[make_entry()] * MAX_ENTRIES, extractions=[large] * MAX_EXTRACTIONS)
+    data = to_bytes(profile)
+    assert len(data) <= MAX_PROFILE_BYTES
+    assert len(parse_profile(data).extractions) == MAX_EXTRACTIONS
 
 
 def test_machines_have_a_file_each(store: ProfileStore, make_report: MakeReport, cpu: Hardware, gpu: Hardware) -> None:

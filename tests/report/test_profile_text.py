@@ -12,9 +12,10 @@ from autofit.profiles.records import (
     ProfileEntry,
     ProfileList,
     ProfileSummary,
+    SavedExtraction,
     SavedWorkload,
 )
-from autofit.report.profile_text import imported_words, profile_text, profiles_text
+from autofit.report.profile_text import imported_words, measured_words, profile_text, profiles_text
 
 MEASURED_AT = 1_795_478_400.0  # 24 November 2026
 
@@ -44,6 +45,19 @@ def entry(largest: int = 200, recommended: int = 32, measured_at: float = MEASUR
         measured_at=measured_at,
         autofit_version="0.1.0",
     )
+
+
+def extraction(**changes: Any) -> SavedExtraction:
+    facts: dict[str, Any] = {
+        "backbone": "MobileNetV2",
+        "image_size": (160, 160),
+        "precision": "float32",
+        "micro_batch_size": 32,
+        "images_per_second": 229.6,
+        "measured_at": MEASURED_AT,
+        "autofit_version": "0.1.0",
+    }
+    return SavedExtraction(**facts | changes)
 
 
 def profile(*entries: ProfileEntry, **hardware: Any) -> MachineProfile:
@@ -80,6 +94,21 @@ network            size       trains     limit  largest  recommended  measured
 MobileNetV2        160x192    head        3 GB      200           32  2026-11-25
 ResNet50           160x192    all         3 GB     none            -  2026-11-24"""
     )
+
+
+def test_extractions_stand_below_the_probes() -> None:
+    """One would not know where the next extraction starts, or take it for a probe."""
+    one = extraction(image_size=(96, 128), micro_batch_size=1, images_per_second=2.5, measured_at=MEASURED_AT - 1)
+    shown = profile(entry()).model_copy(update={"extractions": [one, extraction()]})
+    text = profile_text(shown, Origin.OWN)
+    assert text.endswith(
+        """MobileNetV2        160x192    head        3 GB      200           32  2026-11-24
+
+extraction: MobileNetV2 at 160: 32 images at once, 230 images/s
+extraction: MobileNetV2 at 96x128: 1 image at once, 2.5 images/s"""
+    )
+    alone = profile_text(shown.model_copy(update={"entries": []}), Origin.OWN)
+    assert "\n\nNo probe is kept of it yet.\n\nextraction: MobileNetV2 at 160: " in alone
 
 
 def test_a_gpu_is_named_with_what_decides() -> None:
@@ -134,10 +163,18 @@ def test_nothing_a_stranger_wrote_is_wide_or_does_anything() -> None:
     """A name in an imported profile could clear the screen, or push the figures out of sight."""
     evil = "\x1b[2J\u202e" + "x" * 190
     shown = profile(entry(largest=2**24, recommended=2**24, backbone=evil, image_size=(9999, 16384)), cpu_model=evil)
+    strange = extraction(backbone=evil, precision=evil, micro_batch_size=2**24, images_per_second=1e9)
+    shown = shown.model_copy(update={"extractions": [strange]})
     listing = ProfileList(folder="/p", profiles=[summary(device_name=evil, entries=1000)])
     for text in (profile_text(shown, Origin.OWN), profiles_text(listing)):
         assert all(line.isprintable() for line in text.split("\n"))
         assert max(map(len, text.split("\n"))) <= 80
+
+
+def test_so_much_was_measured() -> None:
+    """An export of extractions alone would say that it holds no probes, and look like a failure."""
+    said = [measured_words(probes, extractions) for probes, extractions in ((0, 0), (2, 0), (0, 1), (1, 2))]
+    assert said == ["0 probes", "2 probes", "1 extraction", "1 probe and 2 extractions"]
 
 
 def test_an_import_in_words() -> None:
@@ -146,3 +183,4 @@ def test_an_import_in_words() -> None:
     assert imported_words("0123456789abcdef", 0, 1) == (
         "0 probes of the machine 0123456789abcdef added; 1 other known already, or of no use here."
     )
+    assert imported_words("0123456789abcdef", 0, 0, 2) == "2 extractions of the machine 0123456789abcdef added."

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,9 @@ def source() -> Iterator[LiveImages]:
     """Thirteen images, ten to train on and three to validate."""
     micro = MicroBatcher(4, lambda _: None)
     session: Any = None  # nothing is computed here
+    pictures: Any = SimpleNamespace(of_epoch=lambda _: None)  # as they come
     with BatchLoader(str, SIZE, threads=1, buffer_bytes=PLENTY_BYTES) as loader:
-        images = LiveImages(session, loader, micro, micro, lambda _: None)
+        images = LiveImages(session, loader, pictures, micro, micro, lambda _: None)
         yield images
         images.close()
 

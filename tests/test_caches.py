@@ -1,4 +1,4 @@
-"""Features are extracted once: the same training, whatever happens to the extraction and to the cache. Real runs."""
+"""Features are extracted and photos decoded once: the same training, whatever happens meanwhile. Real runs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 import autofit
+from autofit.process.job import Job, TrainJob
 from autofit.process.messages import Phase, Progress
 from autofit.process.watch import Tail
 from autofit.run_directory import RunDirectory
@@ -139,6 +140,31 @@ def test_a_copy_is_known_by_its_content(calibrated: Path, photos: Path, tmp_path
     assert "all extracted before" in said[1]
 
 
+def test_the_next_extraction_begins_with_the_size_that_was_the_fastest(
+    train: Train, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that is known each extraction would begin with a few images and find its size anew."""
+    monkeypatch.setenv("AUTOFIT_PROFILES", str(tmp_path / "profiles"))
+    first = train("first", epochs=2)
+    found = events(first, "extraction")[-1]
+    shutil.rmtree(cache)
+    second = train("second", epochs=2)
+    told = [begun_with(run) for run in (first, second)]
+    assert told == [(None, 0), (found["micro_batch_size"], found["peak_bytes"])]
+    assert found["peak_bytes"] > 0
+    lines = Tail(RunDirectory(second.run_dir).attempts()[0].progress).records(Progress)
+    began = next(line for line in lines if line.phase is Phase.EXTRACT and line.steps)
+    assert began.micro_batch_size == max(8, found["micro_batch_size"])
+
+
+def begun_with(result: autofit.Result) -> tuple[int | None, int]:
+    """The size that the first worker of a run was told to begin with, and its peak."""
+    work = Job.load(RunDirectory(result.run_dir).attempts()[0].job).work
+    assert isinstance(work, TrainJob)
+    assert work.cache
+    return work.cache.first_size, work.cache.first_peak_bytes
+
+
 def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path) -> None:
     """Promise 1 with the cache: a replay without a limit, out of the same rows or of rows that are made again."""
     limit = bare_bytes() + 80 * 10**6
@@ -168,18 +194,26 @@ def test_kills_while_extracting_and_training_change_nothing(
     """Promises 2, 3 and 4 with the cache: worker and parent are killed, again and again, and the cache may be gone."""
     undisturbed = train("undisturbed", micro_batch_size=AT_ONCE, checkpoint_every=1)
     shutil.rmtree(cache)
-    run_dir = tmp_path / "killed"
-    given = ["--weights", str(calibrated), "--image-size", "96", "--batch-size", "16", "--dropout", "0.3"]
-    given += ["--epochs", str(EPOCHS), "--micro-batch-size", str(AT_ONCE), "--checkpoint-every", "1", "--audit"]
-    command = [sys.executable, "-m", "autofit", "train", str(photos), *given, "--run-dir", str(run_dir)]
+    command = command_of(photos, calibrated, tmp_path / "killed", "--checkpoint-every", "1", "--audit")
     for reached in (extracted(30), extracted(60), trained(2), trained(4)):
-        kill_when(command, run_dir, reached)
+        kill_when(command, tmp_path / "killed", reached)
         if clears:
             shutil.rmtree(cache, ignore_errors=True)
-    result = autofit.resume(run_dir)
+    result = autofit.resume(tmp_path / "killed")
     assert result.weights_sha256 == undisturbed.weights_sha256
     assert result.history == undisturbed.history
-    lines = [json.loads(line) for line in (run_dir / "audit.jsonl").read_text().splitlines()]
+    assert_each_epoch_is_a_permutation(result)
+
+
+def command_of(photos: Path, weights: Path, run_dir: Path, *more: str) -> list[str]:
+    """What `train` of these tests does, as a command."""
+    given = ["--weights", str(weights), "--image-size", "96", "--batch-size", "16", "--dropout", "0.3"]
+    given += ["--epochs", str(EPOCHS), "--micro-batch-size", str(AT_ONCE), "--run-dir", str(run_dir), *more]
+    return [sys.executable, "-m", "autofit", "train", str(photos), *given]
+
+
+def assert_each_epoch_is_a_permutation(result: autofit.Result) -> None:
+    lines = [json.loads(line) for line in (result.run_dir / "audit.jsonl").read_text().splitlines()]
     for epoch in range(EPOCHS):
         samples = [sample for line in lines if line["epoch"] == epoch for sample in line["samples"] + line["skipped"]]
         assert sorted(samples) == list(range(int(0.8 * IMAGES)))
@@ -245,3 +279,69 @@ def test_on_a_folder_that_cannot_be_written_it_trains_without_the_cache(train: T
     result = train("run", epochs=2)
     assert "features are not kept" in " ".join(events(result, "message"))
     assert result.status == "completed"
+
+
+# Decoded images, and augmented ones -----------------------------------------------------------------------------------
+
+KEPT_NOW, KEPT_BEFORE = "the first epoch keeps them", "are there already"
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("augment", ["none", "light"])
+def test_kept_pixels_are_the_same_training(train: Train, augment: str) -> None:
+    """A photo read back from the disk would not be the one that was decoded; promise 4."""
+    given = {"augment": augment, "feature_cache": "off" if augment == "none" else "auto", "micro_batch_size": AT_ONCE}
+    live = train("live", pixel_cache="off", **given)
+    first, second = train("first", **given), train("second", **given)
+    assert "decoded images" not in " ".join(events(live, "message"))
+    assert KEPT_NOW in " ".join(events(first, "message"))
+    assert f"179 {KEPT_BEFORE}" in " ".join(events(second, "message"))
+    for result in (first, second):
+        assert result.weights_sha256 == live.weights_sha256
+        assert result.history == live.history
+        assert [entry.path for entry in result.quarantined] == [entry.path for entry in live.quarantined]
+
+
+@pytest.mark.usefixtures("cache")
+def test_augmentation_is_another_training_and_another_with_another_seed(train: Train) -> None:
+    """The option would be accepted, and nothing done."""
+    whole = train("whole", epochs=2)
+    augmented, other = train("light", epochs=2, augment="light"), train("seed", epochs=2, augment="light", seed=1)
+    losses = [result.history["loss"] for result in (whole, augmented, other)]
+    assert len({tuple(loss) for loss in losses}) == 3
+    assert not events(augmented, "extraction")
+
+
+@pytest.mark.parametrize("more", [(), ("--feature-cache", "on", "--feature-views", "2")], ids=["live", "views"])
+def test_kills_of_an_augmented_run_change_nothing(
+    train: Train, photos: Path, calibrated: Path, cache: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """Promises 2, 3 and 4 with augmentation: what an image looks like in an epoch must not depend on the attempt."""
+    views = {"feature_cache": "on", "feature_views": 2} if more else {}
+    undisturbed = train("undisturbed", augment="light", micro_batch_size=AT_ONCE, checkpoint_every=1, **views)
+    shutil.rmtree(cache)
+    given = ["--augment", "light", "--checkpoint-every", "1", "--audit", *more]
+    command = command_of(photos, calibrated, tmp_path / "killed", *given)
+    for reached in (extracted(200), extracted(30)) if more else (trained(2), trained(5)):
+        kill_when(command, tmp_path / "killed", reached)
+        shutil.rmtree(cache, ignore_errors=True)
+    kill_when(command, tmp_path / "killed", trained(7))
+    result = autofit.resume(tmp_path / "killed")
+    assert result.weights_sha256 == undisturbed.weights_sha256
+    assert result.history == undisturbed.history
+    assert_each_epoch_is_a_permutation(result)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_few_views_are_kept_where_that_is_asked_for(train: Train) -> None:
+    """An approximation that nobody asked for would be made, or one that was asked for not be told of."""
+    first = train("first", augment="light", feature_cache="on", feature_views=2)
+    said = " ".join(events(first, "message"))
+    assert f"features of {2 * 144 + 35} views, 2 of each training image instead of a new one in each epoch" in said
+    assert KEPT_NOW in said  # each photo is decoded once for all its views
+    second = train("second", augment="light", feature_cache="on", feature_views=2)
+    assert "all extracted before" in " ".join(events(second, "message"))
+    assert second.weights_sha256 == first.weights_sha256
+    whole = train("whole")
+    assert whole.history["loss"] != first.history["loss"]
+    np.testing.assert_allclose(whole.history["val_loss"][0], first.history["val_loss"][0], rtol=0.3)

@@ -1,0 +1,142 @@
+"""What an extraction measured is kept, and the next one begins with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autofit import hardware
+from autofit.errors import AutofitError, InterruptedRunError
+from autofit.process.job import CacheJob, Event, ExtractionSpeed
+from autofit.profiles.records import SavedExtraction
+from autofit.profiles.store import ProfileStore
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Messages, Stages, Train
+
+Extracts = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of profiles, which the runs use."""
+    monkeypatch.setenv("AUTOFIT_PROFILES", str(tmp_path / "profiles"))
+    return tmp_path / "profiles"
+
+
+def speed(micro_batch_size: int, images_per_second: float = 230.0) -> ExtractionSpeed:
+    return ExtractionSpeed(micro_batch_size=micro_batch_size, images_per_second=images_per_second, peak_bytes=10**8)
+
+
+@pytest.fixture
+def extracts(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> Extracts:
+    """`extracts(speed, …)`: from now on the attempts of a run, one after another, measure these."""
+
+    def extracts(*speeds: ExtractionSpeed) -> None:
+        def supervisor(files: Any, *given: Any, **named: Any) -> Any:
+            stage = stages.supervisor(files, *given, **named)
+            ends = stage.run
+
+            def run() -> AutofitError | None:
+                for measured in speeds:
+                    _, attempt = files.new_attempt()
+                    lines = [Event(message="first"), Event(extraction=measured), Event(kept_rows=3)]
+                    attempt.events.write_text("".join(line.model_dump_json() + "\n" for line in lines) + '{"half')
+                end: AutofitError | None = ends()
+                return end
+
+            stage.run = run
+            return stage
+
+        monkeypatch.setattr("autofit.api.supervision.Supervisor", supervisor)
+
+    return extracts
+
+
+def saved(folder: Path) -> list[SavedExtraction]:
+    return [one for profile, _ in ProfileStore(folder, None, pytest.fail).load() for one in profile.extractions]
+
+
+def told(stages: Stages) -> list[tuple[int | None, int]]:
+    """The size and the peak that each run was told."""
+    caches: list[CacheJob] = [run["cache"] for run in stages.runs]
+    return [(cache.first_size, cache.first_peak_bytes) for cache in caches]
+
+
+def test_the_next_run_begins_with_what_the_last_measured(
+    stages: Stages, photos: Path, train: Train, extracts: Extracts, folder: Path
+) -> None:
+    """Every extraction would find its size anew, though the machine is known."""
+    extracts(speed(16), speed(32))
+    train(photos, "a")
+    train(photos, "b", optimizer="sgd", weights=_weights(photos))
+    train(photos, "c", image_size=96)
+    assert told(stages) == [(None, 0), (32, 10**8), (None, 0)]
+    sizes = [(one.backbone, one.image_size, one.micro_batch_size) for one in saved(folder)]
+    assert sizes == [("MobileNetV2", (96, 96), 32), ("MobileNetV2", (224, 224), 32)]
+    ((profile, _),) = ProfileStore(folder, None, pytest.fail).load()
+    assert profile.fingerprint == hardware.fingerprint(hardware.detect())
+
+
+def _weights(photos: Path) -> Path:
+    weights = photos.parent / "some.weights.h5"
+    weights.touch()
+    return weights
+
+
+def test_a_given_size_is_the_extractions(stages: Stages, photos: Path, train: Train, extracts: Extracts) -> None:
+    """Two runs with the same `micro_batch_size` would not be equal."""
+    extracts(speed(32))
+    train(photos, "a")
+    train(photos, "b", micro_batch_size=4)
+    train(photos, "c", feature_cache="off")
+    assert told(stages)[1:] == [(None, 0)] * 2
+    assert stages.runs[1]["cache"].fixed_size == 4
+
+
+def test_a_run_that_is_interrupted_keeps_what_it_measured(
+    stages: Stages, photos: Path, train: Train, extracts: Extracts, folder: Path
+) -> None:
+    """Who stops a training because of its result has measured the machine all the same."""
+    extracts(speed(32))
+    for number, end in enumerate((InterruptedRunError("asked to stop"), KeyboardInterrupt())):
+        stages.ends = [end]
+        with pytest.raises(InterruptedRunError):
+            train(photos, str(number), image_size=96 + number)
+    assert [one.image_size[0] for one in saved(folder)] == [97, 96]
+
+
+def test_what_earlier_attempts_measured_is_not_measured_again(
+    stages: Stages, photos: Path, train: Train, extracts: Extracts, folder: Path
+) -> None:
+    """A run that is taken to another machine would lend it the speed of the first."""
+    extracts(speed(32))
+    stages.ends = [InterruptedRunError("asked to stop")]
+    with pytest.raises(InterruptedRunError):
+        train(photos)
+    for path in folder.glob("*.json"):
+        path.unlink()
+    extracts()
+    train(photos)
+    assert saved(folder) == []
+
+
+def test_a_profile_that_cannot_be_used_never_ends_a_run(
+    stages: Stages, photos: Path, train: Train, extracts: Extracts, folder: Path, view: Messages
+) -> None:
+    """A training of a night would be lost with a file that only saves time."""
+    extracts(speed(32, float("nan")))
+    train(photos, "a", view=view)
+    extracts(speed(32))
+    folder.touch()
+    result = train(photos, "b", view=view)
+    assert result.status == "completed"
+    warnings = [line for line in view.told if "profile" in line or "not saved" in line]
+    assert warnings[0].startswith("the speed of this extraction is not saved for the next time (images_per_second: ")
+    assert "Not a directory" in warnings[1]
+    assert warnings[2].startswith("the speed of this extraction is not saved for the next time (")
+    assert len(warnings) == 3
+    assert told(stages) == [(None, 0)] * 2
