@@ -1,4 +1,22 @@
-"""How TensorFlow runs in this process: the allocator and its limit, decided before its first operation."""
+"""How TensorFlow runs in this process: each of its settings is decided here, before its first operation.
+
+Each decision stands on a measurement (`benchmarks/environment.py`, docs/decisions/0021): images a second of processor
+time beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores, TensorFlow 2.21, 2026-11-26, one to three
+rounds on a busy machine. What was not measured, or not well enough, is left as TensorFlow has it.
+
+    setting     on a CPU                   what else there is: extraction at 32, training all at 16
+    allocator   BFC, as one region         malloc: 0.72, 0.85; tuned malloc: 0.91, 1.18, and neither raises at a limit
+    malloc      as the system has it       tuned beside BFC: 0.97, 1.09, less than the rounds differ
+    oneDNN      off: it ends the process   on: 1.00, 1.31 (0004 has more networks)
+                where it finds no memory
+    intra-op    TensorFlow's: the cores    1: 1.17, 1.22, but then the other core does nothing; 2, the same: 1.02, 1.00
+    inter-op    TensorFlow's: the cores    1: 1.02, 1.01; 2, the same: 0.98, 1.12
+    XLA         off                        on: 0.09 (extraction)
+    precision   float32                    bfloat16: 0.51; with oneDNN 0.50 (extraction; a CPU without bfloat16)
+
+On a GPU the allocator is BFC by itself. XLA and mixed precision stay off there because nothing was measured: there was
+no GPU. They are to be switched on by a trial on the machine itself, never by assumption.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +36,12 @@ AFTER_IMPORT_BYTES = {"head": 250 * 10**6, "all": 450 * 10**6}
 
 Measured with TensorFlow 2.21 on 2 cores, 160 px: MobileNetV2 120 MB (head) and 220 to 350 MB (all), ResNet50 320 to
 380 MB (all). After the first step the worker measures its own, and the next attempt uses that.
+"""
+
+HANDLES_SHARE, HANDLES_COUNTED_BYTES = 32, 3 * 10**9
+"""Of its limit the allocator takes one part in so many outside of it, at once: for each 256 bytes a number of 8.
+
+`AFTER_IMPORT_BYTES` was measured under 3 GB and has that much in it; under 20 GB it was 560 MB more, and half a second.
 """
 
 REGION_OF_THE_CONTEXT_MB = 4
@@ -50,7 +74,9 @@ def import_keras(*, isolated: bool) -> None:
 
     pandas and matplotlib, which no training needs, cost a fifth of the import (0.5 of 2.9 s) and 50 MB. Keras does
     without where they are missing; what imports them later finds them. And the collector, which would go through a
-    million new objects again and again in vain, has a rest meanwhile (another 0.4 s).
+    million new objects again and again in vain, has a rest meanwhile (another 0.4 s). In a process of our own it leaves
+    them alone afterwards as well: what was imported stays, and three rounds through it would take 0.9 s more until the
+    model is saved (2026-11-26, 2 cores, TensorFlow 2.21).
     """
     hidden = [name for name in ("pandas", "matplotlib") if isolated and name not in sys.modules]
     was_collecting = gc.isenabled()
@@ -63,6 +89,8 @@ def import_keras(*, isolated: bool) -> None:
     finally:
         for name in hidden:
             del sys.modules[name]
+        if isolated:
+            gc.freeze()
         if was_collecting:
             gc.enable()
 
@@ -92,7 +120,7 @@ def limit_allocator(memory: MemoryBudget, trains: str) -> int:
 
 def _limit_cpu(memory: MemoryBudget, trains: str) -> int:
     now = resident_bytes()
-    rest = max(memory.rest_bytes, now) if memory.rest_bytes else now + AFTER_IMPORT_BYTES[trains]
+    rest = max(memory.rest_bytes, now) if memory.rest_bytes else now + after_import_bytes(trains, memory.limit_bytes)
     least = rest + memory.buffer_bytes + LEAST_ALLOCATOR_BYTES
     limit = memory.limit_bytes if memory.is_given else _host_limit(memory.limit_bytes, now, least)
     if limit < least:
@@ -106,6 +134,11 @@ def _limit_cpu(memory: MemoryBudget, trains: str) -> int:
     os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"] = str(megabytes)
     make_one_region(megabytes - REGION_OF_THE_CONTEXT_MB)
     return allocator
+
+
+def after_import_bytes(trains: str, limit_bytes: int) -> int:
+    """What a worker will take outside its allocator after the import, in bytes, where it was not measured yet."""
+    return AFTER_IMPORT_BYTES[trains] + max(0, limit_bytes - HANDLES_COUNTED_BYTES) // HANDLES_SHARE
 
 
 def _host_limit(planned: int, now: int, least: int) -> int:

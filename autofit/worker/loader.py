@@ -1,16 +1,23 @@
 """The training loader: decodes batches ahead of the training, in threads of its own, in an order that is given.
 
+How many threads, it finds by measuring (`threads.py`): where each file is waited for, many more than there are cores.
+What a batch is, and its pixels, do not depend on that.
+
 Keras's own adapter makes a new pool every epoch and keeps its threads when an epoch is left early; this one does
 neither. Threads, because Pillow releases the interpreter's lock while it decodes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import Self
@@ -19,14 +26,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autofit.worker.decode import UnreadableImageError, decode_into
+from autofit.worker.pool import Pool
+from autofit.worker.threads import ThreadChoice, Window, extra_threads, most_useful_threads, thread_bytes
 
 # What TensorFlow asks of an array that it takes without a copy: EIGEN_MAX_ALIGN_BYTES.
 ALIGNMENT_BYTES = 64
+
+WINDOW_SECONDS = 1.0
+WINDOW_ROUNDS = 4
+"""A window is so long at least, and has so many images a thread: new threads need a while for their first."""
 
 Group = Sequence[int] | NDArray[np.int64]  # the samples of one batch
 
 Decode = Callable[[int, NDArray[np.uint8]], None]
 """Makes a sample into a row, uint8 (height, width, 3), or raises `UnreadableImageError`; called in the threads."""
+
+ResultOf = Callable[[Future["str | None"]], "str | None"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +87,11 @@ class BatchLoader:
     Args:
         paths: The path of each sample, or a function from a sample's index to its path; called in the threads.
         image_size: (height, width) in pixels.
-        threads: How many images are decoded at once.
-        buffer_bytes: How much may be decoded ahead of the batch that was handed out last. One batch always is.
+        threads: How many images are decoded at once, to begin with: as many as there are cores.
+        buffer_bytes: How much may be decoded ahead of the batch that was handed out last. One batch always is. What
+            more threads may hold is taken from it.
+        most_threads: How many threads it may come to; by default, what the cores and the buffer allow.
+        meter: Measures what the threads do.
 
     Use it as a context manager, or `close()` it: its threads serve any number of `batches()`.
     """
@@ -85,11 +103,18 @@ class BatchLoader:
         *,
         threads: int,
         buffer_bytes: int,
+        most_threads: int | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._path_of = paths if callable(paths) else paths.__getitem__
         self._image_shape = (*image_size, 3)
-        self._buffer_bytes = buffer_bytes
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="autofit-decode")
+        self._buffer_bytes, self._first_threads = buffer_bytes, threads
+        self._thread_bytes = thread_bytes(image_size)
+        if most_threads is None:
+            most_threads = min(most_useful_threads(threads), threads + extra_threads(image_size, buffer_bytes))
+        self._choice = ThreadChoice(threads, most_threads)
+        self._meter = meter or Meter()
+        self._pool = Pool(threads, "autofit-decode")
 
     def __enter__(self) -> Self:
         return self
@@ -101,11 +126,16 @@ class BatchLoader:
 
     def close(self) -> None:
         """Drop what is queued, wait for the images being decoded, and end the threads."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.close()
+
+    @property
+    def threads(self) -> int:
+        """How many images are decoded at once just now."""
+        return self._pool.threads
 
     def stream(self) -> BatchStream:
         """Batches of groups that become known one after another; closed when it is not needed any more."""
-        return BatchStream(self._begin, math.prod(self._image_shape), self._buffer_bytes)
+        return BatchStream(self._begin, self._result_of, math.prod(self._image_shape), self._ahead_bytes)
 
     def batches(self, groups: Iterable[Group], decode: Decode | None = None) -> Generator[LoadedBatch, None, None]:
         """Yield one batch a group of sample indices, in the order of the groups and of the indices.
@@ -130,19 +160,84 @@ class BatchLoader:
         images = aligned_empty((len(samples), *self._image_shape))
         rows = zip(samples.tolist(), images, strict=True)
         how = decode or self._decode_whole
-        return _BegunBatch(images, samples, [self._pool.submit(_reason_of, how, sample, row) for sample, row in rows])
+        calls = [partial(self._reason_of, how, sample, row) for sample, row in rows]
+        return _BegunBatch(images, samples, [self._pool.submit(call) for call in calls])
+
+    def _ahead_bytes(self) -> int:
+        """What may be decoded ahead, with the present number of threads."""
+        more = max(0, self._pool.threads - self._first_threads)
+        return self._buffer_bytes - more * self._thread_bytes
+
+    def _result_of(self, row: Future[str | None]) -> str | None:
+        """Wait for a row, and see whether it is time for another number of threads."""
+        with self._meter.waiting():
+            reason = row.result()
+        window = self._meter.window(WINDOW_ROUNDS * self._pool.threads)
+        if window is not None:
+            self._choice.note(window)
+            with contextlib.suppress(RuntimeError):  # no thread can be started: it measures that more are of no use
+                self._pool.resize(self._choice.threads)
+        return reason
+
+    def _reason_of(self, decode: Decode, sample: int, row: NDArray[np.uint8]) -> str | None:
+        """Decode a sample into its row of a batch; return why it cannot be read, or None."""
+        with self._meter.decoding():
+            try:
+                decode(sample, row)
+            except UnreadableImageError as error:
+                return str(error)
+        return None
 
     def _decode_whole(self, sample: int, row: NDArray[np.uint8]) -> None:
         decode_into(self._path_of(sample), row)
 
 
-def _reason_of(decode: Decode, sample: int, row: NDArray[np.uint8]) -> str | None:
-    """Decode a sample into its row of a batch; return why it cannot be read, or None."""
-    try:
-        decode(sample, row)
-    except UnreadableImageError as error:
-        return str(error)
-    return None
+class Meter:
+    """Measures what is decoded, and how long the one who takes the batches waits for them.
+
+    Args:
+        clock: in seconds.
+        cpu_clock: seconds of processor time of the thread that asks.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, cpu_clock: Callable[[], float] = time.thread_time
+    ) -> None:
+        self._clock, self._cpu_clock = clock, cpu_clock
+        self._lock = threading.Lock()
+        self._began: float | None = None  # when somebody first waited
+        self._images, self._cpu_seconds, self._waited_seconds = 0, 0.0, 0.0
+
+    @contextlib.contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Around the decoding of an image, in its thread."""
+        began = self._cpu_clock()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._images += 1
+                self._cpu_seconds += self._cpu_clock() - began
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around the waiting for an image."""
+        began = self._clock()
+        if self._began is None:
+            self._began = began
+        yield
+        self._waited_seconds += self._clock() - began
+
+    def window(self, least_images: int) -> Window | None:
+        """What was measured since the last window, which ends it; None if that is too little."""
+        seconds = self._clock() - self._began if self._began is not None else 0.0
+        if seconds < WINDOW_SECONDS or self._images < least_images:
+            return None
+        with self._lock:
+            window = Window(seconds, self._images, self._waited_seconds, self._cpu_seconds)
+            self._images, self._cpu_seconds = 0, 0.0
+        self._began, self._waited_seconds = self._clock(), 0.0
+        return window
 
 
 class BatchStream:
@@ -150,14 +245,20 @@ class BatchStream:
 
     Args:
         begin: begins to decode a group, in the way that was announced with it.
+        result_of: waits for a row.
         image_bytes: of one decoded image.
-        buffer_bytes: as in `BatchLoader`.
+        ahead_bytes: tells how much may be decoded ahead of the batch that was handed out last.
     """
 
     def __init__(
-        self, begin: Callable[[Group, Decode | None], _BegunBatch], image_bytes: int, buffer_bytes: int
+        self,
+        begin: Callable[[Group, Decode | None], _BegunBatch],
+        result_of: ResultOf,
+        image_bytes: int,
+        ahead_bytes: Callable[[], int],
     ) -> None:
-        self._begin, self._image_bytes, self._buffer_bytes = begin, image_bytes, buffer_bytes
+        self._begin, self._result_of = begin, result_of
+        self._image_bytes, self._ahead_bytes = image_bytes, ahead_bytes
         self._announced: deque[tuple[Iterator[Group], Decode | None]] = deque()
         self._next: Group | None = None
         self._ahead: deque[_BegunBatch] = deque()
@@ -178,7 +279,8 @@ class BatchStream:
             self._next = None
         if not self._ahead:
             return None
-        loaded = self._ahead[0].finish()  # it stays until then, so that its rows are cancelled if one fails
+        first = self._ahead[0]  # it stays until it is whole, so that its rows are cancelled if one fails
+        loaded = first.finish(self._result_of)
         self._ahead.popleft()
         return loaded
 
@@ -201,7 +303,7 @@ class BatchStream:
         """Tell whether the next group may be begun. The first batch is no longer ahead: it is handed out next."""
         count = len(self._next) if self._next is not None else 0
         begun_bytes = [batch.images.nbytes for batch in islice(self._ahead, 1, None)]
-        return not begun_bytes or sum(begun_bytes) + count * self._image_bytes <= self._buffer_bytes
+        return not begun_bytes or sum(begun_bytes) + count * self._image_bytes <= self._ahead_bytes()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,9 +314,9 @@ class _BegunBatch:
     samples: NDArray[np.int64]
     rows: list[Future[str | None]]
 
-    def finish(self) -> LoadedBatch:
+    def finish(self, result_of: ResultOf) -> LoadedBatch:
         """Wait for all rows and close the gaps of those that cannot be read."""
-        reasons = [row.result() for row in self.rows]
+        reasons = [result_of(row) for row in self.rows]
         readable = [row for row, reason in enumerate(reasons) if reason is None]
         for target, row in enumerate(readable):
             if target != row:

@@ -51,6 +51,12 @@ def test_too_little_under_a_limit_that_was_given_is_the_limits(monkeypatch: pyte
         environment._limit_cpu(budget, "head")
 
 
+@pytest.mark.parametrize(("limit", "expected"), [(GB, 250 * MB), (3 * GB, 250 * MB), (19 * GB, 750 * MB)])
+def test_what_the_allocator_takes_for_itself_is_in_the_estimate(limit: int, expected: int) -> None:
+    """Under 20 GB the first attempt would pass its limit by half a gigabyte before it has trained anything."""
+    assert environment.after_import_bytes("head", limit) == expected
+
+
 WORKS = {
     "train": (
         TrainJob(

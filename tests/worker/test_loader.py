@@ -18,7 +18,8 @@ from PIL import Image
 
 from autofit.worker import loader as loader_module
 from autofit.worker.decode import UnreadableImageError
-from autofit.worker.loader import BatchLoader, LoadedBatch, aligned_empty, epoch_order
+from autofit.worker.loader import BatchLoader, LoadedBatch, Meter, aligned_empty, epoch_order
+from autofit.worker.threads import WINDOWS, thread_bytes
 
 SIZE = (4, 6)
 IMAGE_BYTES = 4 * 6 * 3
@@ -203,7 +204,7 @@ def test_closing_the_loader_first_does_not_hang(decoder: FakeDecoder) -> None:
     wait_until(lambda: len(decoder.begun) == 2)
     closer = threading.Thread(target=loader.close)
     closer.start()
-    wait_until(lambda: loader._pool._shutdown)  # what is queued is cancelled in the same moment
+    wait_until(lambda: loader._pool._is_closed)  # what is queued is cancelled in the same moment
     time.sleep(0.02)
     decoder.gate.set()
     for thread in (taker, closer):
@@ -282,3 +283,127 @@ def test_the_loader_loads_no_keras() -> None:
     """Tools that only read images would wait seconds for TensorFlow, and hold its memory."""
     code = "import sys, autofit.worker.loader; sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+BUFFER_BYTES = 20_000
+"""For some hundred of these small images: what is decoded far ahead is decoded with the number that was chosen then."""
+
+
+class SimulatedStorage:
+    """Decodes at once, and moves a clock of its own on by what that would have taken.
+
+    `latency` is waited for in each thread by itself, `cpu_seconds` share one core.
+    """
+
+    def __init__(self, latency: float, cpu_seconds: float) -> None:
+        self.latency, self.cpu_seconds = latency, cpu_seconds
+        self.threads: Callable[[], int] = lambda: 1
+        self.numbers: list[int] = []
+        self.now = 0.0
+        self._own = threading.local()
+        self._lock = threading.Lock()
+
+    def decode(self, sample: int, out: NDArray[np.uint8]) -> None:
+        """See `Decode`."""
+        time.sleep(0.001)  # whoever takes the batches is faster, and waits
+        with self._lock:
+            self.now += max((self.latency + self.cpu_seconds) / self.threads(), self.cpu_seconds)
+            self.numbers.append(self.threads())
+        self._own.seconds = self.cpu_clock() + self.cpu_seconds
+        out[...] = sample
+
+    def clock(self) -> float:
+        """In seconds."""
+        return self.now
+
+    def cpu_clock(self) -> float:
+        """Of a thread."""
+        return getattr(self._own, "seconds", 0.0)
+
+    def loading(self, most_threads: int | None = None) -> BatchLoader:
+        """A loader that begins with one thread."""
+        meter = Meter(self.clock, self.cpu_clock)
+        loader = BatchLoader(str, SIZE, threads=1, buffer_bytes=BUFFER_BYTES, most_threads=most_threads, meter=meter)
+        self.threads = lambda: loader.threads
+        return loader
+
+
+def take_until(loader: BatchLoader, storage: SimulatedStorage, condition: Callable[[], bool]) -> None:
+    """Take batches as fast as they come. Each is looked at: it has to be the one that is next."""
+    deadline = time.monotonic() + 60
+    groups = ([number % 250, (number + 1) % 250] for number in itertools.count())
+    batches = loader.batches(itertools.islice(groups, 10**6), storage.decode)
+    for number, batch in enumerate(batches):
+        assert firsts(batch) == batch.samples.tolist() == [number % 250, (number + 1) % 250]
+        if condition():
+            break
+        assert time.monotonic() < deadline, storage.numbers[-1]
+    batches.close()
+
+
+def test_files_that_are_waited_for_get_more_threads() -> None:
+    """A mounted drive would be read a file at a time; or the batches be others while the number changes."""
+    storage = SimulatedStorage(latency=0.1, cpu_seconds=0.001)
+    with storage.loading(most_threads=8) as loader:
+        take_until(loader, storage, lambda: loader.threads == 8)
+        assert set(storage.numbers) >= {1, 2, 4}
+    assert decode_threads() == []
+
+
+def test_busy_cores_get_no_more_threads() -> None:
+    """A fast disk would have many threads in each other's way."""
+    storage = SimulatedStorage(latency=0, cpu_seconds=0.02)
+    with storage.loading() as loader:
+        take_until(loader, storage, lambda: storage.now > 20 * WINDOWS)
+        assert set(storage.numbers) == {1}
+
+
+def test_threads_that_do_not_help_are_given_back() -> None:
+    """A storage that gives so many files a second and no more would be asked for many at once, for nothing."""
+    storage = SimulatedStorage(latency=0, cpu_seconds=0.02)
+    storage.cpu_clock = lambda: 0.0  # type: ignore[method-assign]  # the seconds are not the cores'
+    with storage.loading() as loader:
+        take_until(loader, storage, lambda: storage.now > 20 * WINDOWS)
+        assert set(storage.numbers) == {1, 2}
+        assert (2, 1) in itertools.pairwise(storage.numbers)
+
+
+def test_a_number_that_is_given_as_the_most_stays() -> None:
+    """A measurement with so many threads would be one of others."""
+    storage = SimulatedStorage(latency=0.1, cpu_seconds=0)
+    with storage.loading(most_threads=1) as loader:
+        take_until(loader, storage, lambda: storage.now > 20 * WINDOWS)
+        assert set(storage.numbers) == {1}
+
+
+def test_what_more_threads_hold_is_not_there_for_batches_ahead() -> None:
+    """The memory that was set aside for images would be used twice."""
+    size = (100, 100)
+    buffer_bytes = 10 * thread_bytes(size)
+    with BatchLoader(str, size, threads=1, buffer_bytes=buffer_bytes) as loader:
+        assert loader._ahead_bytes() == buffer_bytes
+        assert loader._choice._most == 8
+        loader._pool.resize(5)
+        assert loader._ahead_bytes() == buffer_bytes - 4 * thread_bytes(size)
+
+
+def test_one_slow_file_holds_up_no_other() -> None:
+    """A file that a drive does not give would stop the decoding of all that come after it."""
+    gate = threading.Event()
+    begun = []
+
+    def decode(sample: int, out: NDArray[np.uint8]) -> None:
+        begun.append(sample)
+        assert sample or gate.wait(10)
+        out[...] = sample
+
+    with loading(threads=2) as loader:
+        stream = loader.stream()
+        stream.announce([[number, number + 1] for number in range(0, 200, 2)], decode)
+        taker = threading.Thread(target=stream.take)
+        taker.start()
+        wait_until(lambda: len(begun) == 200)
+        gate.set()
+        taker.join(10)
+        assert not taker.is_alive()
+        stream.close()
