@@ -26,6 +26,10 @@ from autofit.schedule import (
 )
 from autofit.sizes import format_size
 
+ENOUGH_TO_EXTRACT_BYTES = 8 * 10**9
+"""On a CPU an extraction is as fast with some 8 to 64 images at once as with more, and where these do not fit it takes
+fewer. TensorFlow's allocator has a 32nd of its limit resident from the start: 0.7 GB where it may have all of 24 GB."""
+
 LEAST_PROCESS_BYTES = 700 * 10**6
 """Under this no worker starts on a CPU: TensorFlow 2.21 alone has 660 MB resident after its import."""
 
@@ -111,13 +115,14 @@ def workload(options: Options, num_classes: int) -> Workload:
     )
 
 
-def memory_budget(options: Options, machine: Hardware, largest_batch: int) -> MemoryBudget:
+def memory_budget(options: Options, machine: Hardware, largest_batch: int, *, extracts: bool = False) -> MemoryBudget:
     """What a worker may use: the given limit, or what the machine has free.
 
     Args:
         options: the request.
         machine: where.
         largest_batch: how many decoded images a worker holds at once at the least.
+        extracts: whether all that the worker does with the backbone is to extract features.
 
     Raises:
         UserError: the limit is under what the bare process needs.
@@ -130,6 +135,8 @@ def memory_budget(options: Options, machine: Hardware, largest_batch: int) -> Me
         )
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
     has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
+    if extracts and machine.device == "cpu":
+        has = min(has, ENOUGH_TO_EXTRACT_BYTES)
     return MemoryBudget(
         device=machine.device,
         limit_bytes=given or has,

@@ -11,7 +11,7 @@ from autofit import plan
 from autofit.errors import UserError
 from autofit.hardware import Hardware
 from autofit.options import make_options
-from autofit.plan import memory_budget, model_source, training_plan, workload
+from autofit.plan import ENOUGH_TO_EXTRACT_BYTES, memory_budget, model_source, training_plan, workload
 from autofit.probing.records import ProbeReport
 from autofit.process.job import TrainingPlan
 
@@ -222,6 +222,18 @@ def test_the_budget_is_the_limit_that_was_given_or_what_is_free(
     budget = memory_budget(make_options(memory_limit=limit), machine, largest_batch=1)
     assert (budget.limit_bytes, budget.is_given) == expected
     assert budget.device == machine.device
+
+
+def test_an_extraction_on_a_cpu_leaves_the_machine_what_it_has_no_use_for() -> None:
+    """TensorFlow's allocator would keep a share of 24 GB resident for the features of a few photos."""
+    large = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})
+    assert memory_budget(make_options(), large, 1, extracts=True).limit_bytes == ENOUGH_TO_EXTRACT_BYTES
+    assert memory_budget(make_options(), large, 1).limit_bytes > ENOUGH_TO_EXTRACT_BYTES
+    given = memory_budget(make_options(memory_limit="12GB"), large, 1, extracts=True)
+    assert (given.limit_bytes, given.is_given) == (12 * 10**9, True)
+    small = CPU.model_copy(update={"host_available_bytes": 4 * 10**9})
+    assert memory_budget(make_options(), small, 1, extracts=True).limit_bytes == 3_600_000_000
+    assert memory_budget(make_options(), GPU, 1, extracts=True).limit_bytes == 68 * 10**9
 
 
 @pytest.mark.parametrize(

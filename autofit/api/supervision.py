@@ -65,7 +65,8 @@ def supervise(
 
 
 def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> MemoryBudget:
-    budget = plan.memory_budget(record.options, machine, plan.largest_decoded_batch(record.plan, machine))
+    largest = plan.largest_decoded_batch(record.plan, machine)
+    budget = plan.memory_budget(record.options, machine, largest, extracts=record.plan.feature_cache)
     return budget.model_copy(update={"rest_bytes": _probed_rest_bytes(files)})
 
 
