@@ -183,7 +183,7 @@ def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path)
 
 def bare_bytes() -> int:
     """What a worker that trains a head is given besides its allocator, on this machine and these versions."""
-    report = autofit.probe(weights="none", trainable="head", image_size=96, memory_limit=4 * 10**9, max_batch=1)
+    report = autofit.probe(weights="none", trainable="head", image_size=96, memory_limit=3 * 10**9, max_batch=1)
     return report.memory_limit_bytes - report.allocator_limit_bytes
 
 

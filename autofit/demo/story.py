@@ -10,13 +10,14 @@ from autofit.demo.data import PHOTO_PIXELS, write_photos
 from autofit.errors import TrainingFailedError
 from autofit.finished_run import Result
 from autofit.probing.records import ProbeReport
+from autofit.process.messages import Verdict
 from autofit.report.progress import ProgressView
 from autofit.sizes import format_size
 
 NETWORK: Final = "autofit.demo.network:digit_network"
 BATCH_SIZE: Final = 64
 EPOCHS: Final = 12
-PLENTY_BYTES: Final = 4 * 10**9
+PLENTY_BYTES: Final = 3 * 10**9
 SHARE_OF_THE_BATCH: Final = 0.6
 """The run gets the memory of this share of its first batch: it must run out once, and has room after one halving."""
 
@@ -55,17 +56,24 @@ def _measure(view: ProgressView) -> ProbeReport:
         num_classes=10,
         memory_limit=PLENTY_BYTES,
         max_batch=BATCH_SIZE,
+        profile=False,  # what a saved line leaves to be measured is too little for this
         view=view,
     )
 
 
 def too_small_a_limit(report: ProbeReport) -> int:
-    """The limit in bytes under which a part of the first batch fits: what the process needs besides, and that part."""
-    model = report.memory_model
-    if model is None:
-        raise TrainingFailedError("the demo could not measure its network: no trial has fitted")
-    besides = report.memory_limit_bytes - report.allocator_limit_bytes
-    return int(besides + model.base_bytes + model.bytes_per_image * BATCH_SIZE * SHARE_OF_THE_BATCH)
+    """The limit in bytes under which a part of the first batch fits: what the process needs besides, and that part.
+
+    A run that is given its batch has no probe: its worker estimates what it needs besides, as that of the first trial.
+    """
+    fitted = [trial for trial in report.trials if trial.verdict is Verdict.FITS and trial.peak_bytes]
+    small = min(fitted, key=lambda trial: trial.batch_size, default=None)
+    large = max(fitted, key=lambda trial: trial.batch_size, default=None)
+    if small is None or large is None or small.batch_size == large.batch_size:
+        raise TrainingFailedError("the demo could not measure its network: too few trials have fitted")
+    image_bytes = (large.peak_bytes - small.peak_bytes) / (large.batch_size - small.batch_size)
+    besides = report.memory_limit_bytes - fitted[0].allocator_bytes
+    return int(besides + small.peak_bytes + image_bytes * (BATCH_SIZE * SHARE_OF_THE_BATCH - small.batch_size))
 
 
 def _next_run_dir(folder: Path) -> Path:

@@ -14,25 +14,35 @@ from autofit.demo import story
 from autofit.errors import TrainingFailedError
 from autofit.options import make_options
 from autofit.plan import workload
-from autofit.probing.records import MemoryModelRecord, ProbeReport
+from autofit.probing.records import ProbeReport
+from autofit.process.messages import Trial, Verdict
 from autofit.report.progress import ProgressView
 
-BASE_BYTES, IMAGE_BYTES = 20e6, 2e6
+BASE_BYTES, IMAGE_BYTES = 20_000_000, 2_000_000
 
 
 def report(*, fitted: bool = True) -> ProbeReport:
-    """A probe of the demo's network under 4 GB, of which 3.2 GB are left for tensors."""
-    line = MemoryModelRecord(base_bytes=BASE_BYTES, bytes_per_image=IMAGE_BYTES, max_relative_error=0.0)
+    """A probe of the demo's network under 3 GB; its first worker left 2.2 GB for tensors, the last one more."""
+    verdict = Verdict.FITS if fitted else Verdict.DEVICE_OOM
+    trials = [
+        Trial(
+            batch_size=size,
+            verdict=verdict,
+            peak_bytes=BASE_BYTES + IMAGE_BYTES * size,
+            allocator_bytes=2_200_000_000 if size < story.BATCH_SIZE else 2_500_000_000,
+        )
+        for size in (4, 16, 32, 64)
+    ]
     return ProbeReport(
         workload=workload(make_options(model=story.NETWORK), 10),
         hardware={},
-        memory_limit_bytes=4_000_000_000,
-        allocator_limit_bytes=3_200_000_000,
+        memory_limit_bytes=3_000_000_000,
+        allocator_limit_bytes=2_500_000_000,
         limited_by="--memory-limit",
-        largest_feasible_batch=128 if fitted else 0,
-        recommended_batch=128 if fitted else 0,
-        memory_model=line if fitted else None,
-        trials=[],
+        largest_feasible_batch=64 if fitted else 0,
+        recommended_batch=64 if fitted else 0,
+        memory_model=None,
+        trials=trials,
         wall_seconds=1.0,
     )
 
@@ -84,3 +94,12 @@ def test_the_request_of_the_demo_passes_the_door(told: list[dict[str, Any]]) -> 
     assert set(inspect.signature(run).parameters) >= told[0].keys()
     given = {name: value for name, value in told[0].items() if name not in {"data", "run_dir", "view"}}
     assert make_options(**given).model == story.NETWORK
+
+
+@pytest.mark.slow
+def test_it_really_runs_out_of_memory_once_and_learns(tmp_path: Path) -> None:
+    """The demo would show a training like any other, and say that it runs out."""
+    result = story.tell(tmp_path, ProgressView(io.StringIO()))
+    sizes = [(event.micro_batch_size_before, event.micro_batch_size_after) for event in result.oom_events]
+    assert sizes == [(64, 32)]
+    assert max(result.history["val_accuracy"]) > 0.9
