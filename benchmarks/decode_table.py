@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markdown_table import markdown_table
+
 REFERENCE = "Pillow"
 UNDISTURBED_SHARE = 0.95
 """Of the time of its cores a decoder should have had so much; else other work was running."""
@@ -60,9 +62,7 @@ class Round:
 def table(rounds: Sequence[Round]) -> str:
     """A Markdown table, a line for each decoder in the order of their turns; ratios are of medians."""
     by_decoder = {name: _of(rounds, name) for name in dict.fromkeys(one.decoder for one in rounds)}
-    lines = [HEADER, ["---"] * len(HEADER)]
-    lines += [_cells(own, by_decoder.get(REFERENCE)) for own in by_decoder.values()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(HEADER, [_cells(own, by_decoder.get(REFERENCE)) for own in by_decoder.values()])
 
 
 def disturbed(rounds: Sequence[Round]) -> list[str]:

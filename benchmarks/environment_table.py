@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markdown_table import markdown_table
+
 REFERENCE = "BFC"
 WORKS = ("extract", "train")
 COLUMNS = ("images/s", "x BFC (min to max)", "x BFC by processor time")
@@ -44,9 +46,8 @@ def ratios(rounds: Sequence[Round], setting: str, work: str, figure: str = "imag
 def table(rounds: Sequence[Round]) -> str:
     """A Markdown table, a line for each setting in the order of their turns: medians over the rounds."""
     settings = dict.fromkeys(one.setting for one in rounds)
-    lines = [HEADER, ["---"] * len(HEADER)]
-    lines += [[name, *[cell for work in WORKS for cell in _cells(rounds, name, work)]] for name in settings]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    lines = [[name, *[cell for work in WORKS for cell in _cells(rounds, name, work)]] for name in settings]
+    return markdown_table(HEADER, lines)
 
 
 def _cells(rounds: Sequence[Round], setting: str, work: str) -> list[str]:

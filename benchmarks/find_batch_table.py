@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markdown_table import markdown_table
+
 GIGABYTE = 1e9
 
 HEADER = [
@@ -71,9 +73,8 @@ def summary(runs: Sequence[Run], tool: str) -> Row:
 
 def table(rows: Sequence[Row], true_maxima: Mapping[str, int], limit_bytes: int) -> str:
     """A Markdown table; ratios are of median times, against the first row. A true maximum of 0 was not measured."""
-    lines = [HEADER, ["---"] * len(HEADER)]
-    lines += [_cells(row, rows[0], true_maxima.get(row.tool, 0), limit_bytes) for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    lines = [_cells(row, rows[0], true_maxima.get(row.tool, 0), limit_bytes) for row in rows]
+    return markdown_table(HEADER, lines)
 
 
 def _cells(row: Row, reference: Row, true_maximum: int, limit_bytes: int) -> list[str]:

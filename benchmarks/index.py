@@ -25,6 +25,7 @@ from statistics import median
 from typing import Any
 
 from machine import machine, today, versions
+from markdown_table import markdown_table
 from whole_process import run_whole
 
 COUNTS = (10_000, 100_000, 1_000_000)
@@ -172,8 +173,7 @@ def peak_bytes() -> int:
 
 def table(rows: Iterable[Row]) -> str:
     """Medians in Markdown; of memory the highest."""
-    lines = [f"| {' | '.join(HEADER)} |", f"|{' --- |' * len(HEADER)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(cells(row))} |" for row in rows)])
+    return markdown_table(HEADER, map(cells, rows))
 
 
 def cells(row: Row) -> tuple[str, ...]:

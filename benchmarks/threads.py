@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from drawn_photos import SMALL_PHOTO
 from machine import machine, today, versions
+from markdown_table import markdown_table
 from numpy.typing import NDArray
 from photo_folders import DEFAULT_WORK, plain_folder
 
@@ -92,7 +93,7 @@ def all_rounds(paths: Sequence[str], rounds: int, seconds: float) -> Iterator[Ro
 
 def table(rounds: Sequence[Round]) -> str:
     """A Markdown table of medians, a line a storage."""
-    lines = [HEADER, ["---"] * len(HEADER)]
+    lines = []
     for storage in dict.fromkeys(one.storage for one in rounds):
         fixed, measuring = ([o for o in rounds if (o.storage, o.is_measuring) == (storage, m)] for m in (False, True))
         before, after = (statistics.median(one.speed for one in own) for own in (fixed, measuring))
@@ -100,7 +101,7 @@ def table(rounds: Sequence[Round]) -> str:
         numbers = sorted({one.threads for one in measuring})
         cells = [f"{before:.1f}", f"{after:.1f}", f"{later:.1f}", ", ".join(map(str, numbers)), f"{after / before:.2f}"]
         lines.append([storage, *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(HEADER, lines)
 
 
 def options() -> argparse.Namespace:

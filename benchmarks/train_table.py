@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from markdown_table import markdown_table
+
 GIGABYTE = 1e9
 AUTOFIT, SECOND, UNCACHED = "autofit", "autofit, second run", "autofit, without the feature cache"
 TUTORIAL, TFDATA = "the tutorial's Sequence", "tf.data, cached"
@@ -109,8 +111,7 @@ def summary(runs: Sequence[Run], contender: str) -> Row:
 def table(rows: Sequence[Row], work: Work) -> str:
     """A Markdown table; ratios are of median times, against autofit's first run if it is there."""
     reference = next((row for row in rows if row.contender == AUTOFIT), None)
-    lines = [HEADER, ["---"] * len(HEADER), *[_cells(row, reference, work) for row in rows]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(HEADER, [_cells(row, reference, work) for row in rows])
 
 
 def ratios(rows: Sequence[Row], work: Work) -> list[str]:

@@ -342,6 +342,9 @@ def test_a_few_views_are_kept_where_that_is_asked_for(train: Train) -> None:
     second = train("second", augment="light", feature_cache="on", feature_views=2)
     assert "all extracted before" in " ".join(events(second, "message"))
     assert second.weights_sha256 == first.weights_sha256
+    single = train("single", augment="light", feature_cache="on", feature_views=1)
     whole = train("whole")
+    assert "all extracted before" in " ".join(events(single, "message"))  # the same views
+    assert "extracted 179 now" in " ".join(events(whole, "message"))  # one view is still a view, and not the image
     assert whole.history["loss"] != first.history["loss"]
     np.testing.assert_allclose(whole.history["val_loss"][0], first.history["val_loss"][0], rtol=0.3)

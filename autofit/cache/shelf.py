@@ -174,12 +174,8 @@ class Shelf:
 
     def most_bytes(self) -> int:
         """What a new entry may take at most, if all the others went."""
-        try:
-            free = self._free_bytes()
-        except OSError:  # the folder is made when something is first kept
-            free = shutil.disk_usage(_existing(self.folder)).free
         taken = sum(place.size_bytes for place in self._places())
-        return max(0, min(self.limit_bytes, free + taken - LEAST_FREE_BYTES))
+        return max(0, min(self.limit_bytes, self._free_bytes() + taken - LEAST_FREE_BYTES))
 
     def _require_room(self, expected_bytes: int, taken: int) -> None:
         if taken + expected_bytes > self.limit_bytes:
@@ -192,7 +188,8 @@ class Shelf:
             raise NoRoomError(f"it would take {format_size(expected_bytes)}, and the disk has {format_size(free)} free")
 
     def _free_bytes(self) -> int:
-        return shutil.disk_usage(self.folder).free
+        there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        return shutil.disk_usage(there).free  # the folder is made when something is first kept
 
     def listing(self) -> CacheList:
         """All entries, the most recently used first."""
@@ -214,10 +211,6 @@ class Shelf:
                     if _is_ours(path):
                         places.append(_Place(path, _size_bytes(path), _last_used(path)))
         return places
-
-
-def _existing(folder: Path) -> Path:
-    return next(path for path in [folder, *folder.parents] if path.exists())
 
 
 def _new_name(key: str) -> str:

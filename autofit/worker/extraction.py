@@ -217,7 +217,7 @@ class ExtractionPass:
             "keras": keras.__version__,
             "pillow": PIL.__version__,
         }
-        if self._slots.views > 1:  # what is kept without augmentation is found as ever
+        if self._work.plan.augment != "none":
             recipe["augment"] = {"light": augment.RECIPE, "margin": augment.MARGIN}
         about = {
             "backbone": spec.backbone or "",
@@ -278,7 +278,7 @@ class ExtractionPass:
 
     def _skipped(self, batch: LoadedBatch) -> tuple[tuple[int, str], ...]:
         """The samples that could not be read, where the batch is one of slots."""
-        return tuple((int(self._slots.samples(np.asarray(slot))), reason) for slot, reason in batch.skipped)
+        return tuple((self._slots.sample(slot), reason) for slot, reason in batch.skipped)
 
     def _sizes(self, cache: CacheJob) -> tuple[int, Growth]:
         """How many images are decoded together, and how many go through the backbone at once."""
@@ -326,8 +326,9 @@ class ExtractionPass:
 
     def _say_what_is_there(self, rows: KeptRows, made: int) -> None:
         how = f"extracted {made:,} now" if made else "all extracted before"
-        views = self._slots.views
-        of = "images" if views == 1 else f"views, {views} of each training image instead of a new one in each epoch"
+        of = "images"
+        if self._work.plan.augment != "none":
+            of = f"views, {self._slots.views} of each training image instead of a new one in each epoch"
         known = int(rows.known().sum())
         self._heartbeat.event(Event(message=f"features of {known:,} {of}: {how}; each epoch trains the head on them"))
 

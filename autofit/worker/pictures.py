@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autofit.cache.identity import Identities
 from autofit.cache.shelf import Shelf
@@ -15,10 +14,8 @@ from autofit.sizes import format_size
 from autofit.worker.augment import Draw, augment_into, with_margin
 from autofit.worker.decode import decode_into
 from autofit.worker.loader import Decode
-from autofit.worker.pixels import PixelCache
+from autofit.worker.pixels import PixelCache, Row
 from autofit.worker.slots import Slots
-
-Row = NDArray[np.uint8]
 
 
 class Pictures:
@@ -77,7 +74,7 @@ class Pictures:
         """
 
         def decode(slot: int, out: Row) -> None:
-            sample, view = int(slots.samples(np.asarray(slot))), slots.view(slot)
+            sample, view = slots.sample(slot), slots.view(slot)
             if view is None or not self._augments:
                 self._whole(sample, out)
             else:

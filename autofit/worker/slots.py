@@ -40,6 +40,10 @@ class Slots:
         """Whose slots these are."""
         return slots - self.train_count * np.minimum(slots // self.train_count, self.views - 1)
 
+    def sample(self, slot: int) -> int:
+        """Whose slot this is."""
+        return int(self.samples(np.asarray(slot)))
+
     def view(self, slot: int) -> int | None:
         """Which view of a training image this is; None for a validation image."""
         view = slot // self.train_count

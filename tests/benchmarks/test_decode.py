@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def _loaded(name: str) -> ModuleType:
-    """A program of the benchmarks, which are no package."""
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{Path(name).stem}", BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-figures = _loaded("decode_table")
-decoders = _loaded("peers/decode_photos")
+figures: Any = import_module("decode_table")
+decoders: Any = import_module("peers.decode_photos")
 
 
 def _round(decoder: str = "Pillow", **values: Any) -> Any:

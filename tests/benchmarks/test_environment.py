@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
+from importlib import import_module
 from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def _loaded(name: str) -> ModuleType:
-    """A program of the benchmarks, which are no package."""
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-figures = _loaded("environment_table")
+figures: Any = import_module("environment_table")
 
 
 def _round(number: int, setting: str, speed: float, work: str = "extract", cpu: float = 10.0) -> Any:

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
+from importlib import import_module
 from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def _loaded(name: str) -> ModuleType:
-    """A program of the benchmarks, which are no package."""
-    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-figures = _loaded("find_batch_table")
-bisection = _loaded("bisection")
+figures: Any = import_module("find_batch_table")
+bisection: Any = import_module("bisection")
 
 
 def _run(tool: str = "autofit", **values: Any) -> Any:

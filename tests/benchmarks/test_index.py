@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,18 +15,10 @@ import pytest
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "index.py"
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> Iterator[ModuleType]:
-    """The program as a module; the benchmarks are no package, and import each other from their own folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(PROGRAM.parent))
-        spec = importlib.util.spec_from_file_location("benchmarks_index", PROGRAM)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        patch.setitem(sys.modules, module.__name__, module)  # dataclasses look their module up
-        spec.loader.exec_module(module)
-        yield module
+@pytest.fixture
+def benchmark() -> ModuleType:
+    """The program as a module."""
+    return import_module("index")
 
 
 def _row(benchmark: ModuleType, images: int, *scan_seconds: float, **values: Any) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import sys
 import time
-from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,24 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Import a program of the benchmarks, which are no package, and forget it afterwards."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    before = set(sys.modules)
-
-    def imported(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    yield imported
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCHMARKS)):
-            del sys.modules[name]
-
 
 # The table ----------------------------------------------------------------------------------------------------------
 
@@ -42,34 +23,34 @@ def _run(figures: ModuleType, contender: str = "autofit", **values: Any) -> Any:
     return figures.Run(contender=contender, **(told | values))
 
 
-def test_a_row_holds_medians_the_spread_and_the_highest_peak(benchmarks: Any) -> None:
+def test_a_row_holds_medians_the_spread_and_the_highest_peak() -> None:
     """One slow round does not move the figure that is published, and a high peak cannot hide behind a median."""
-    figures = benchmarks("train_table")
+    figures: Any = import_module("train_table")
     runs = [_run(figures, seconds=s, peak_bytes=b) for s, b in [(30.0, 10), (90.0, 30), (32.0, 20)]]
     row = figures.summary([*runs, _run(figures, "other", seconds=1.0)], "autofit")
     assert (row.seconds, row.fastest, row.slowest, row.peak_bytes) == (32.0, 30.0, 90.0, 30)
     assert (row.runs, row.failed) == (3, 0)
 
 
-def test_what_only_some_runs_know_is_the_median_of_those(benchmarks: Any) -> None:
+def test_what_only_some_runs_know_is_the_median_of_those() -> None:
     """An epoch too short to be seen in one round would empty the row, or count as nothing."""
-    figures = benchmarks("train_table")
+    figures: Any = import_module("train_table")
     runs = [_run(figures, later_seconds=v) for v in (None, 9.0, 11.0)]
     row = figures.summary(runs, "autofit")
     assert (row.later_seconds, row.first_step_seconds) == (10.0, None)
 
 
-def test_a_failed_run_is_told_and_counts_in_no_median(benchmarks: Any) -> None:
+def test_a_failed_run_is_told_and_counts_in_no_median() -> None:
     """A crash after two seconds would make a contender look fast."""
-    figures = benchmarks("train_table")
+    figures: Any = import_module("train_table")
     row = figures.summary([_run(figures), _run(figures, seconds=2.0, accuracy=0.0, error="killed")], "autofit")
     assert (row.seconds, row.accuracy, row.failed) == (30.0, 0.95, 1)
     assert "| autofit (1 of 2 runs failed) |" in figures.table([row], figures.Work(1200, 10))
 
 
-def test_a_contender_that_always_fails_has_a_row_without_figures(benchmarks: Any) -> None:
+def test_a_contender_that_always_fails_has_a_row_without_figures() -> None:
     """Its seconds would be taken for a training."""
-    figures = benchmarks("train_table")
+    figures: Any = import_module("train_table")
     runs = [_run(figures), _run(figures, figures.TUTORIAL, seconds=2.0, error="killed")]
     rows = [figures.summary(runs, name) for name in ("autofit", figures.TUTORIAL)]
     line = figures.table(rows, figures.Work(1200, 10)).splitlines()[-1]
@@ -77,9 +58,9 @@ def test_a_contender_that_always_fails_has_a_row_without_figures(benchmarks: Any
     assert figures.ratios(rows, figures.Work(1200, 10)) == []
 
 
-def test_the_table_and_the_ratios_compare_with_autofit(benchmarks: Any) -> None:
+def test_the_table_and_the_ratios_compare_with_autofit() -> None:
     """The ratios are what the targets are about: whole runs, and images/s without the feature cache."""
-    figures = benchmarks("train_table")
+    figures: Any = import_module("train_table")
     runs = [
         _run(figures, seconds=30.0, first_step_seconds=4.0),
         _run(figures, figures.UNCACHED, seconds=100.0, later_seconds=54.0),
@@ -104,9 +85,9 @@ def _lines(*lines: tuple[float, str, int]) -> list[dict[str, Any]]:
     return [{"time": at, "phase": phase, "epoch": epoch} for at, phase, epoch in lines]
 
 
-def test_the_epochs_after_the_first_end_where_the_last_was_validated(benchmarks: Any) -> None:
+def test_the_epochs_after_the_first_end_where_the_last_was_validated() -> None:
     """Saving the model at the end would count as training, or the first epoch with its tracing."""
-    reading = benchmarks("autofit_run")
+    reading: Any = import_module("autofit_run")
     lines = _lines(
         *[(100.0, "start", 0), (103.0, "build", 0), (105.0, "train", 0), (110.0, "validate", 0), (111.0, "save", 0)],
         *[(112.0, "train", 1), (115.0, "validate", 1), (116.0, "save", 1), (117.0, "train", 2)],
@@ -116,16 +97,16 @@ def test_the_epochs_after_the_first_end_where_the_last_was_validated(benchmarks:
     assert reading.import_ended(lines) == 103.0
 
 
-def test_a_single_epoch_has_none_after_it(benchmarks: Any) -> None:
+def test_a_single_epoch_has_none_after_it() -> None:
     """It would be divided by nothing."""
-    reading = benchmarks("autofit_run")
+    reading: Any = import_module("autofit_run")
     assert reading.seconds_after_first_epoch(_lines((1.0, "start", 0), (2.0, "train", 0), (3.0, "save", 0))) is None
     assert reading.seconds_after_first_epoch(_lines((1.0, "train", 0), (2.0, "validate", 1))) is None  # one look at it
 
 
-def test_the_first_step_is_counted_from_the_end_of_the_import(benchmarks: Any, tmp_path: Path) -> None:
+def test_the_first_step_is_counted_from_the_end_of_the_import(tmp_path: Path) -> None:
     """An import of four seconds, which no cache can save, would hide what the second run is faster by."""
-    reading = benchmarks("autofit_run")
+    reading: Any = import_module("autofit_run")
     attempt = tmp_path / "attempts" / "0001"
     attempt.mkdir(parents=True)
     (attempt / "job.json").write_text(json.dumps({"work": {"launched_at": 100.0}}))
@@ -140,9 +121,9 @@ def test_the_first_step_is_counted_from_the_end_of_the_import(benchmarks: Any, t
 # The photos -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_photo_is_drawn_the_same_each_time_and_like_no_other(benchmarks: Any) -> None:
+def test_a_photo_is_drawn_the_same_each_time_and_like_no_other() -> None:
     """Two runs of the benchmark would train on other photos, or on one photo many times."""
-    drawing = benchmarks("drawn_photos")
+    drawing: Any = import_module("drawn_photos")
     kind = drawing.TASK_KINDS[0]
     first, again, other = (np.asarray(drawing.draw_photo(kind, number, (160, 120))) for number in (0, 0, 1))
     assert first.shape == (120, 160, 3)
@@ -150,9 +131,9 @@ def test_a_photo_is_drawn_the_same_each_time_and_like_no_other(benchmarks: Any) 
     assert np.abs(first.astype(int) - other).mean() > 5
 
 
-def test_every_kind_can_be_drawn_and_none_is_in_both_sets(benchmarks: Any) -> None:
+def test_every_kind_can_be_drawn_and_none_is_in_both_sets() -> None:
     """A backbone that was pretrained on the task's own classes would make it trivial."""
-    drawing = benchmarks("drawn_photos")
+    drawing: Any = import_module("drawn_photos")
     task, other = drawing.TASK_KINDS, drawing.OTHER_KINDS
     assert not {kind.outline for kind in task} & {kind.outline for kind in other}
     assert not {kind.texture for kind in task} & {kind.texture for kind in other}
@@ -162,18 +143,18 @@ def test_every_kind_can_be_drawn_and_none_is_in_both_sets(benchmarks: Any) -> No
         assert 0.6 < np.hypot(*corners.T).max() < 1.2
 
 
-def test_a_file_is_as_large_as_a_camera_s(benchmarks: Any) -> None:
+def test_a_file_is_as_large_as_a_camera_s() -> None:
     """Files that are too smooth decode faster than photos do."""
-    drawing = benchmarks("drawn_photos")
+    drawing: Any = import_module("drawn_photos")
     sizes = [len(drawing.photo_file(kind, number)) for kind in drawing.TASK_KINDS[::2] for number in range(3)]
     assert 50_000 < np.mean(sizes) < 150_000
     with Image.open(io.BytesIO(drawing.photo_file(drawing.TASK_KINDS[0], 0))) as image:
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (640, 480))
 
 
-def test_the_folders_are_split_and_made_once(benchmarks: Any, tmp_path: Path) -> None:
+def test_the_folders_are_split_and_made_once(tmp_path: Path) -> None:
     """A contender would validate on photos it has trained on, or the photos would change between two runs."""
-    folders, drawing = benchmarks("photo_folders"), benchmarks("drawn_photos")
+    folders, drawing = import_module("photo_folders"), import_module("drawn_photos")
     folder = folders.task_folder(tmp_path, 60, None)
     names = {kind.name for kind in drawing.TASK_KINDS}
     for split, count in (("train", 8), ("val", 2)):
@@ -185,9 +166,9 @@ def test_the_folders_are_split_and_made_once(benchmarks: Any, tmp_path: Path) ->
     assert photo.stat().st_mtime_ns == before
 
 
-def test_crops_come_from_photos_that_are_large_enough(benchmarks: Any, tmp_path: Path) -> None:
+def test_crops_come_from_photos_that_are_large_enough(tmp_path: Path) -> None:
     """A class would be an enlarged thumbnail, or the crops of one photo all the same."""
-    folders = benchmarks("photo_folders")
+    folders: Any = import_module("photo_folders")
     noise = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)
     for name, size in {"a.png": (900, 700), "b.jpg": (900, 700), "c.jpg": (640, 480)}.items():
         Image.fromarray(noise).resize(size).save(tmp_path / name)
@@ -213,9 +194,9 @@ child.wait()
 
 
 @pytest.mark.slow
-def test_the_memory_of_children_is_counted(benchmarks: Any) -> None:
+def test_the_memory_of_children_is_counted() -> None:
     """What autofit's worker takes would not be seen: the supervisor itself is small."""
-    trees, running = benchmarks("process_tree"), benchmarks("whole_process")
+    trees, running = import_module("process_tree"), import_module("whole_process")
     with trees.TreeMemory() as memory:
         ended = running.run_whole([sys.executable, "-c", TWO_PROCESSES], {}, Path.cwd())
     assert ended.exit_code == 0
