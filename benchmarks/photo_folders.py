@@ -24,6 +24,9 @@ DEFAULT_WORK = Path(tempfile.gettempdir()) / "autofit-benchmarks"
 Job = tuple[Path, Callable[[], bytes]]
 """A file, and what makes its content."""
 
+Place = Callable[[Path, str, int], Path]
+"""Where in a folder a photo of a class goes, by the class's name and the photo's number in it."""
+
 
 def task_folder(work: Path, count: int, photos: Path | None) -> Path:
     """A folder with `train/` and `val/`, a subfolder for each of six classes; made if it is not there.
@@ -33,11 +36,20 @@ def task_folder(work: Path, count: int, photos: Path | None) -> Path:
         count: photos in all.
         photos: a folder of larger photos. A class is then a photo, and what is to be told is which one a crop is from.
     """
-    if photos is None:
-        return _made(work / f"{count}-drawn", lambda folder: _drawn_jobs(folder, count))
-    sources = sources_in(photos, len(TASK_KINDS))
-    about = hashlib.sha256("\n".join(str(path.resolve()) for path in sources).encode()).hexdigest()[:8]
-    return _made(work / f"{count}-cut-{about}", lambda folder: _cut_jobs(folder, count, sources))
+    return _classes_folder(work, str(count), photos, range(count), _split_place)
+
+
+def test_folder(work: Path, count: int, after: int, photos: Path | None) -> Path:
+    """A folder with a subfolder for each of the same classes, of photos that no contender is given; made likewise.
+
+    Args:
+        work: where it is kept.
+        count: photos in all.
+        after: how many the task has: these come after them. Crops may overlap with the task's all the same.
+        photos: as for `task_folder`.
+    """
+    numbers = range(after, after + count)
+    return _classes_folder(work, f"{count}-after-{after}", photos, numbers, _plain_place)
 
 
 def plain_folder(work: Path, size: tuple[int, int], count: int) -> Path:
@@ -90,20 +102,33 @@ def _is_large(path: Path) -> bool:
         return image.width > SMALL_PHOTO[0] and image.height > SMALL_PHOTO[1]
 
 
-def _drawn_jobs(folder: Path, count: int) -> Iterator[Job]:
-    for number in range(count):
+def _classes_folder(work: Path, name: str, photos: Path | None, numbers: range, place: Place) -> Path:
+    """Photos of these numbers, of all classes in turn, drawn or cut."""
+    if photos is None:
+        return _made(work / f"{name}-drawn", lambda folder: _drawn_jobs(folder, numbers, place))
+    sources = sources_in(photos, len(TASK_KINDS))
+    about = hashlib.sha256("\n".join(str(path.resolve()) for path in sources).encode()).hexdigest()[:8]
+    return _made(work / f"{name}-cut-{about}", lambda folder: _cut_jobs(folder, numbers, sources, place))
+
+
+def _drawn_jobs(folder: Path, numbers: range, place: Place) -> Iterator[Job]:
+    for number in numbers:
         kind, of_its_kind = TASK_KINDS[number % len(TASK_KINDS)], number // len(TASK_KINDS)
-        yield _place(folder, kind.name, of_its_kind), partial(photo_file, kind, of_its_kind)
+        yield place(folder, kind.name, of_its_kind), partial(photo_file, kind, of_its_kind)
 
 
-def _cut_jobs(folder: Path, count: int, sources: list[Path]) -> Iterator[Job]:
-    for number in range(count):
+def _cut_jobs(folder: Path, numbers: range, sources: list[Path], place: Place) -> Iterator[Job]:
+    for number in numbers:
         source, of_its_kind = number % len(sources), number // len(sources)
-        yield _place(folder, f"photo-{source}", of_its_kind), partial(cut_file, sources[source], of_its_kind)
+        yield place(folder, f"photo-{source}", of_its_kind), partial(cut_file, sources[source], of_its_kind)
 
 
-def _place(folder: Path, name: str, number: int) -> Path:
-    return folder / split_name(number) / name / f"{number:04d}.jpg"
+def _split_place(folder: Path, name: str, number: int) -> Path:
+    return _plain_place(folder / split_name(number), name, number)
+
+
+def _plain_place(folder: Path, name: str, number: int) -> Path:
+    return folder / name / f"{number:04d}.jpg"
 
 
 def _made(folder: Path, jobs: Callable[[Path], Iterable[Job]]) -> Path:

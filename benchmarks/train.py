@@ -1,7 +1,8 @@
 """How long autofit takes to train a classifier, beside a tutorial's script and the usual tf.data pipeline.
 
 All train the same head on the same frozen MobileNetV2, with the same weights, photos, split and epochs, each as whole
-processes, in turn, round after round. Every model is then judged on the validation photos in the same way.
+processes, in turn, round after round. Every model is then judged in the same way, on photos that nobody trained or
+validated with.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from autofit_run import heartbeat_lines, import_to_first_step_seconds, own_accuracy, seconds_after_first_epoch
 from machine import machine, today, versions
-from photo_folders import DEFAULT_WORK, task_folder
+from photo_folders import DEFAULT_WORK, task_folder, test_folder
 from process_tree import TreeMemory
 from train_table import AUTOFIT, SECOND, TFDATA, TUTORIAL, UNCACHED, Run, Work, ratios, summary, table
 from whole_process import Finished, run_whole
@@ -38,9 +39,10 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What everyone is given: `data` has `train/` and `val/`; `folder` takes what a run writes."""
+    """What everyone is given: `data` has `train/` and `val/`; `folder` takes what a run writes; `test` judges it."""
 
     data: Path
+    test: Path
     weights: Path
     epochs: int
     folder: Path
@@ -87,12 +89,12 @@ class Bench:
         return Run(name, ended.seconds, peak_bytes, self.accuracy(model), *own)
 
     def accuracy(self, model: Path) -> float:
-        """Of a saved model on the validation photos, in a process of its own.
+        """Of a saved model on the test photos, in a process of its own.
 
         Raises:
             RuntimeError: it cannot be loaded or does not predict.
         """
-        program = [sys.executable, HERE / "validation_accuracy.py", model, self.data / "val"]
+        program = [sys.executable, HERE / "judge_model.py", model, self.test]
         ended = run_whole([*program, "--image-size", str(IMAGE_SIZE)], QUIET, self.folder)
         if ended.exit_code:
             raise RuntimeError(f"{model}: {ended.last_error}")
@@ -161,6 +163,7 @@ def options() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1200, help="photos in all, a fifth of them for validation")
+    parser.add_argument("--test-images", type=int, default=2400, help="photos that the models are judged by")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3, help="rounds")
     parser.add_argument("--contenders", type=listed, default=CONTENDERS, help=f"of {','.join(CONTENDERS)}")
@@ -187,14 +190,15 @@ def main() -> None:
     asked.work.mkdir(parents=True, exist_ok=True)
     work_folder = asked.work.resolve()
     data = task_folder(work_folder, asked.images, asked.photos)
+    test = test_folder(work_folder, asked.test_images, asked.images, asked.photos)
     weights = pretrained(work_folder, asked.pretraining_images, asked.pretraining_epochs)
     work = Work(warm_up(data), asked.epochs)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(data, weights, asked.epochs, Path(folder))
+        bench = Bench(data, test, weights, asked.epochs, Path(folder))
         runs = list(all_rounds(bench, asked.contenders, asked.repeats, no_feature_cache=asked.no_feature_cache))
     rows = [summary(runs, name) for name in dict.fromkeys(run.contender for run in runs)]
     print(f"\n{BACKBONE}, frozen, {IMAGE_SIZE} px, {work.images} photos of 640x480, a fifth of them for validation,")
-    print(f"{work.epochs} epochs, {asked.repeats} rounds; {machine()};")
+    print(f"{work.epochs} epochs, {asked.repeats} rounds, judged by {asked.test_images} others; {machine()};")
     print(f"{versions(sys.executable, ['autofit-keras', 'tensorflow', 'keras', 'pillow'])}; {today()}\n")
     print(table(rows, work), *ratios(rows, work), sep="\n")
     if asked.json:

@@ -33,8 +33,8 @@ class Run:
         contender: which.
         seconds: of the whole process.
         peak_bytes: the most that it and its children had resident at once.
-        accuracy: of its model on the validation photos, as the benchmark measures it.
-        own_accuracy: as the contender itself tells it.
+        accuracy: of its model on the test photos, as the benchmark measures it.
+        own_accuracy: on the validation photos, as the contender itself tells it.
         later_seconds: all epochs but the first, validation included; None where that is not known.
         first_step_seconds: from the end of the import to the end of the first training step; None likewise.
         error: empty, or what ended the program.

@@ -166,6 +166,15 @@ def test_the_folders_are_split_and_made_once(tmp_path: Path) -> None:
     assert photo.stat().st_mtime_ns == before
 
 
+def test_models_are_judged_by_photos_that_nobody_was_given(tmp_path: Path) -> None:
+    """A model would be judged by what it was trained on, or chosen by."""
+    folders, drawing = import_module("photo_folders"), import_module("drawn_photos")
+    given = folders.task_folder(tmp_path, 12, None).rglob("*.jpg")
+    judging = sorted(folders.test_folder(tmp_path, 18, 12, None).rglob("*.jpg"))
+    assert {path.parent.name for path in judging} == {kind.name for kind in drawing.TASK_KINDS}
+    assert len({path.read_bytes() for path in judging} - {path.read_bytes() for path in given}) == len(judging) == 18
+
+
 def test_crops_come_from_photos_that_are_large_enough(tmp_path: Path) -> None:
     """A class would be an enlarged thumbnail, or the crops of one photo all the same."""
     folders: Any = import_module("photo_folders")
