@@ -13,7 +13,7 @@ from autofit.errors import UserError
 from autofit.hardware import Hardware, usable_bytes, usable_gpu_bytes
 from autofit.options import GIVEN_FUNCTION, Options, freezes_backbone, has_constant_features
 from autofit.probing.records import ProbeReport, Workload
-from autofit.process.job import MOST_THREADS, ModelSource, TrainingPlan
+from autofit.process.job import MOST_THREADS, Kernels, ModelSource, TrainingPlan
 from autofit.process.messages import MemoryBudget
 from autofit.records import Record
 from autofit.schedule import (
@@ -26,9 +26,15 @@ from autofit.schedule import (
 )
 from autofit.sizes import format_size
 
-ENOUGH_TO_EXTRACT_BYTES = 8 * 10**9
-"""On a CPU an extraction is as fast with some 8 to 64 images at once as with more, and where these do not fit it takes
-fewer. TensorFlow's allocator has a 32nd of its limit resident from the start: 0.7 GB where it may have all of 24 GB."""
+FORWARD_BYTES_A_PIXEL = 1000
+"""What a frozen network's forward pass takes at most of an image's pixel: at 160 px on a CPU 180 (ResNet50) to 460
+(Xception) with 32 at once, weights included, and 520 by VGG16's first layers."""
+
+LARGEST_NETWORK_BYTES = 1.5 * 10**9
+"""ConvNeXtXLarge's weights, the most of `keras.applications` without a top, are 1.4 GB."""
+
+SHARE_FOR_ONEDNN = 0.5
+"""Of the memory there is. What is foreseen to take less cannot run out, and oneDNN may compute it."""
 
 LEAST_PROCESS_BYTES = 700 * 10**6
 """Under this no worker starts on a CPU: TensorFlow 2.21 alone has 660 MB resident after its import."""
@@ -136,13 +142,18 @@ def memory_budget(options: Options, machine: Hardware, largest_batch: int, *, ex
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
     has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
     if extracts and machine.device == "cpu":
-        has = min(has, ENOUGH_TO_EXTRACT_BYTES)
+        has = min(has, LEAST_PROCESS_BYTES + _forward_bytes(options, EXTRACTION_BLOCK["cpu"]))
     return MemoryBudget(
         device=machine.device,
         limit_bytes=given or has,
         is_given=given is not None,
         buffer_bytes=image_buffer_bytes(largest_batch, options.image_size),
     )
+
+
+def _forward_bytes(options: Options, images: int) -> int:
+    """What tensors take at most where so many images at once go forward through a frozen backbone, weights included."""
+    return int(LARGEST_NETWORK_BYTES) + images * math.prod(options.image_size) * FORWARD_BYTES_A_PIXEL
 
 
 def largest_decoded_batch(plan: TrainingPlan, machine: Hardware) -> int:
@@ -196,11 +207,12 @@ def training_plan(options: Options, train_count: int, probe: ProbeReport | None,
     """Fix the sizes: what was asked for, and the probe's answers for the rest."""
     first, last = _batch_sizes(options, train_count, probe)
     schedule = BatchSchedule(first, last, options.epochs)
+    micro = _micro_batch_size(options, schedule.largest, probe)
     return TrainingPlan(
         epochs=options.epochs,
         first_batch_size=first,
         last_batch_size=last,
-        micro_batch_size=_micro_batch_size(options, schedule.largest, probe),
+        micro_batch_size=micro,
         seed=options.seed,
         class_weight=options.class_weight,
         early_stopping=options.early_stopping,
@@ -214,7 +226,22 @@ def training_plan(options: Options, train_count: int, probe: ProbeReport | None,
         feature_views=views_kept(options),
         augment=options.augment,
         pixel_cache=keeps_pixels(options),
+        kernels=_kernels(options, micro, probe, machine),
     )
+
+
+def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None, machine: Hardware) -> Kernels:
+    """Those of oneDNN on a CPU where memory cannot run out, so that it is only faster; Eigen's where it might."""
+    if machine.device != "cpu" or options.memory_limit_bytes is not None:
+        return "eigen"
+    if probe is not None:
+        model, limit = probe.memory_model, probe.memory_limit_bytes
+        takes = model.base_bytes + model.bytes_per_image * micro_batch_size if model else math.inf
+    else:
+        limit = usable_bytes(machine.host_available_bytes)
+        at_once = EXTRACTION_BLOCK["cpu"] if keeps_features(options) else micro_batch_size
+        takes = LEAST_PROCESS_BYTES + _forward_bytes(options, at_once) if freezes_backbone(options) else math.inf
+    return "onednn" if takes <= SHARE_FOR_ONEDNN * limit else "eigen"
 
 
 def _batch_sizes(options: Options, train_count: int, probe: ProbeReport | None) -> tuple[int, int]:

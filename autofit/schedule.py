@@ -18,7 +18,7 @@ USUAL_BATCH = 32  # Keras's own default, for a head that trains on kept features
 LEAST_AUTO_STEPS = 20  # updates in an epoch that a chosen batch size leaves, where the set is large enough
 
 EXTRACTION_BLOCK = {"cpu": 64, "gpu": 512}
-"""Images that are decoded together for an extraction, and at most go through the backbone at once.
+"""Images that are decoded together for an extraction; half of them at most go through the backbone at once.
 
 On 2 CPU cores 32 at once were fastest (MobileNetV2 at 160 px).
 """

@@ -47,6 +47,8 @@ SETTINGS = {
     "malloc tuned": Setting({**NO_ONEDNN, **TUNED_MALLOC}),
     REFERENCE: Setting({**NO_ONEDNN, **BFC}),
     "BFC, oneDNN": Setting({**ONEDNN, **BFC}),
+    "BFC, BatchNormalization not folded": Setting({**NO_ONEDNN, **BFC}, ["--plain"], ["extract"]),
+    "BFC, oneDNN, not folded": Setting({**ONEDNN, **BFC}, ["--plain"], ["extract"]),
     "BFC, malloc beside it tuned": Setting({**NO_ONEDNN, **BFC, **TUNED_MALLOC}),
     "BFC, intra-op 1": Setting({**NO_ONEDNN, **BFC}, ["--intra", "1"]),
     "BFC, intra-op 2": Setting({**NO_ONEDNN, **BFC}, ["--intra", "2"]),
@@ -56,7 +58,7 @@ SETTINGS = {
     "BFC, bfloat16": Setting({**NO_ONEDNN, **BFC}, ["--precision", "mixed_bfloat16"]),
     "BFC, bfloat16, oneDNN": Setting({**ONEDNN, **BFC}, ["--precision", "mixed_bfloat16"]),
 }
-"""oneDNN is off where it is not named, as it is in autofit's worker."""
+"""oneDNN is off where it is not named, as it is in autofit's worker where memory may run out."""
 
 
 def one_round(number: int, name: str, work: str, seconds: float) -> Round:

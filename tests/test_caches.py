@@ -187,11 +187,24 @@ def bare_bytes() -> int:
     return report.memory_limit_bytes - report.allocator_limit_bytes
 
 
-@pytest.mark.parametrize("clears", [False, True], ids=["cache kept", "cache cleared"])
+@pytest.mark.parametrize(
+    ("clears", "onednn"),
+    [(False, "0"), (True, "0"), (True, "1")],
+    ids=["cache kept", "cache cleared", "cache cleared, oneDNN"],
+)
 def test_kills_while_extracting_and_training_change_nothing(
-    train: Train, photos: Path, calibrated: Path, cache: Path, tmp_path: Path, *, clears: bool
+    train: Train,
+    photos: Path,
+    calibrated: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    clears: bool,
+    onednn: str,
 ) -> None:
     """Promises 2, 3 and 4 with the cache: worker and parent are killed, again and again, and the cache may be gone."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
     undisturbed = train("undisturbed", micro_batch_size=AT_ONCE, checkpoint_every=1)
     shutil.rmtree(cache)
     command = command_of(photos, calibrated, tmp_path / "killed", "--checkpoint-every", "1", "--audit")

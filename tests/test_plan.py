@@ -11,8 +11,8 @@ from autofit import plan
 from autofit.errors import UserError
 from autofit.hardware import Hardware
 from autofit.options import make_options
-from autofit.plan import ENOUGH_TO_EXTRACT_BYTES, memory_budget, model_source, training_plan, workload
-from autofit.probing.records import ProbeReport
+from autofit.plan import memory_budget, model_source, training_plan, workload
+from autofit.probing.records import MemoryModelRecord, ProbeReport
 from autofit.process.job import TrainingPlan
 
 CPU = Hardware(
@@ -227,13 +227,47 @@ def test_the_budget_is_the_limit_that_was_given_or_what_is_free(
 def test_an_extraction_on_a_cpu_leaves_the_machine_what_it_has_no_use_for() -> None:
     """TensorFlow's allocator would keep a share of 24 GB resident for the features of a few photos."""
     large = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})
-    assert memory_budget(make_options(), large, 1, extracts=True).limit_bytes == ENOUGH_TO_EXTRACT_BYTES
-    assert memory_budget(make_options(), large, 1).limit_bytes > ENOUGH_TO_EXTRACT_BYTES
+    assert memory_budget(make_options(), large, 1).limit_bytes == 21_600_000_000
+    small_photos, large_photos = (make_options(image_size=size) for size in (160, 600))
+    assert memory_budget(small_photos, large, 1, extracts=True).limit_bytes == 2_200_000_000 + 64 * 160 * 160 * 1000
+    assert memory_budget(large_photos, large, 1, extracts=True).limit_bytes == 21_600_000_000
     given = memory_budget(make_options(memory_limit="12GB"), large, 1, extracts=True)
     assert (given.limit_bytes, given.is_given) == (12 * 10**9, True)
     small = CPU.model_copy(update={"host_available_bytes": 4 * 10**9})
     assert memory_budget(make_options(), small, 1, extracts=True).limit_bytes == 3_600_000_000
     assert memory_budget(make_options(), GPU, 1, extracts=True).limit_bytes == 68 * 10**9
+
+
+LARGE = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})
+KERNELS: dict[str, tuple[Hardware, dict[str, Any], float | None, str]] = {
+    "an extraction of small photos": (LARGE, {"image_size": 160}, None, "onednn"),
+    "of large ones, or on a small machine": (CPU, {"image_size": 224}, None, "eigen"),
+    "under a limit": (LARGE, {"image_size": 160, "memory_limit": "12GB"}, None, "eigen"),
+    "on a GPU": (GPU, {"image_size": 160}, None, "eigen"),
+    "what was probed takes half": (LARGE, {"trainable": "all"}, 5e6, "onednn"),  # 1 GB and 32 times as much
+    "what was probed takes more": (LARGE, {"trainable": "all"}, 130e6, "eigen"),
+    "a head with a size that was given": (LARGE, {"batch_size": 64, "feature_cache": "off"}, None, "onednn"),
+    "a head with a large one": (LARGE, {"batch_size": 512, "feature_cache": "off"}, None, "eigen"),
+    "all, and nobody knows": (LARGE, {"batch_size": 8, "trainable": "all"}, None, "eigen"),
+    "a model of one's own": (LARGE, {"batch_size": 8, "model": "json:loads"}, None, "eigen"),
+}
+
+
+@pytest.mark.parametrize(("machine", "given", "probed", "expected"), KERNELS.values(), ids=KERNELS)
+def test_onednn_computes_only_where_memory_cannot_run_out(
+    machine: Hardware, given: dict[str, Any], probed: float | None, expected: str
+) -> None:
+    """It ends the process where it finds no memory: a step would be lost that Eigen's kernels repeat."""
+    probe = None
+    if probed is not None:
+        model = MemoryModelRecord(base_bytes=10**9, bytes_per_image=probed, max_relative_error=0.0)
+        probe = report(32).model_copy(update={"memory_model": model, "memory_limit_bytes": 10 * 10**9})
+    assert training_plan(make_options(**given), 10_000, probe, machine).kernels == expected
+
+
+def test_without_a_line_of_memory_nothing_is_foreseen() -> None:
+    """A probe that measured a single size says nothing of another."""
+    assert training_plan(make_options(), 10_000, report(32), LARGE).kernels == "eigen"
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,8 @@ def new_run(
 
 
 def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
-    """A replay keeps features exactly if the run did that it follows: else some bits would differ."""
-    if options.replay is None or options.feature_cache != "auto":
+    """A replay computes as the run did that it follows, and keeps features just if that did: else bits would differ."""
+    if options.replay is None:
         return planned
     try:
         followed = RunRecord.load(RunDirectory(Path(options.replay)).run).plan
@@ -75,8 +75,11 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
         raise UserError(
             f"replay {options.replay!r}: its run.json cannot be read ({error}): follow another run"
         ) from None
-    keeps = followed.feature_cache and freezes_backbone(options)
-    return planned.model_copy(update={"feature_cache": keeps, "feature_views": followed.feature_views})
+    follows: dict[str, object] = {"kernels": followed.kernels}
+    if options.feature_cache == "auto":
+        keeps = followed.feature_cache and freezes_backbone(options)
+        follows |= {"feature_cache": keeps, "feature_views": followed.feature_views}
+    return planned.model_copy(update=follows)
 
 
 def _probe_first(files: RunDirectory, options: Options, index: ImageIndex, measurer: Measurer) -> ProbeReport:

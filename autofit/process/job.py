@@ -28,6 +28,11 @@ MOST_THREADS = 1024
 """More cores than any machine's; what a stranger's `run.json` says is held against it."""
 
 
+Kernels = Literal["eigen", "onednn"]
+"""Which of TensorFlow's implementations computes on a CPU. oneDNN's is faster, but ends the process where its scratch
+memory finds no room (docs/decisions/0023)."""
+
+
 class TrainingPlan(Record):
     """The sizes and settings that a run was started with: the same wherever it is resumed."""
 
@@ -48,6 +53,7 @@ class TrainingPlan(Record):
     feature_views: int = Field(1, ge=1, le=MOST_VIEWS)
     augment: Literal["none", "light"] = "none"
     pixel_cache: bool = False
+    kernels: Kernels = "eigen"
 
     @property
     def schedule(self) -> BatchSchedule:

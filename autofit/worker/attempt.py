@@ -67,7 +67,7 @@ def _outcome(
 def _work(
     job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
 ) -> str | None:
-    environment.before_import(job.memory.device)
+    environment.before_import(job.memory.device, job.work.plan.kernels if isinstance(job.work, TrainJob) else "eigen")
     environment.import_keras(isolated=job.isolated)
     if isinstance(job.work, TrialsJob):
         _try_sizes(job, attempt, heartbeat, requests, load_payload)

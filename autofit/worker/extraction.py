@@ -24,10 +24,10 @@ from autofit.process.job import CacheJob, Event, ExtractionSpeed, Job, TrainJob
 from autofit.process.messages import Phase
 from autofit.run_directory import RunDirectory
 from autofit.schedule import EXTRACTION_BLOCK, batch_bounds
-from autofit.worker import augment
+from autofit.worker import augment, folding
 from autofit.worker.decode import RECIPE
 from autofit.worker.departure import Departure
-from autofit.worker.environment import device_name
+from autofit.worker.environment import device_name, kernels_in_use
 from autofit.worker.growth import Growth, starting_size
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.kept import FeatureCache, Features, KeptRows, Numbers, Piece, cache_key, is_believable
@@ -211,8 +211,10 @@ class ExtractionPass:
             "weights": self._backbone_sha256,
             "image_size": list(spec.image_size),
             "decode": RECIPE,
+            "forward": folding.RECIPE,
             "precision": "float32",
             "device": self._job.memory.device,
+            "kernels": kernels_in_use(),
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
             "pillow": PIL.__version__,
@@ -282,13 +284,13 @@ class ExtractionPass:
 
     def _sizes(self, cache: CacheJob) -> tuple[int, Growth]:
         """How many images are decoded together, and how many go through the backbone at once."""
-        most = EXTRACTION_BLOCK[self._job.memory.device]
+        block = EXTRACTION_BLOCK[self._job.memory.device]
         if cache.fixed_size:
             size = min(cache.fixed_size, self._work.micro_batch_size)
-            return size * -(-most // size), Growth(size, size, 0)
-        limit = allocator_bytes() or self._job.memory.tensors_bytes
+            return size * -(-block // size), Growth(size, size, 0)
+        limit, most = allocator_bytes() or self._job.memory.tensors_bytes, block // 2  # two pieces: the second is timed
         first = starting_size(FIRST_SIZE, cache.first_size, cache.first_peak_bytes, most, limit)
-        return most, Growth(first, most, limit, least=FIRST_SIZE)
+        return block, Growth(first, most, limit, least=FIRST_SIZE)
 
     def _extractor(self, growth: Growth) -> Extractor:
         device = device_name(self._job.memory)

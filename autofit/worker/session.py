@@ -20,6 +20,7 @@ from autofit.process.job import Job, ModelSource
 from autofit.process.launch import Payload
 from autofit.process.messages import Phase
 from autofit.worker.environment import device_name
+from autofit.worker.folding import folded
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.memory import device_bytes_reader
 from autofit.worker.microbatch import MicroBatcher
@@ -147,7 +148,7 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
         train_step=TrainStep(network, objective, spec),
         # a frozen backbone is traced once, for training and for validation
         evaluate_step=EvaluateStep(built.head if extracts else built.model, objective, spec),
-        extract=compile_forward(built.features) if extracts else None,
+        extract=compile_forward(folded(built.features)) if extracts else None,
         micro_decides=None if built.frozen else slices_decide(built.model, network),
     )
 

@@ -40,17 +40,18 @@ def set_threads(intra: int, inter: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(inter)
 
 
-def extraction(images: np.ndarray, *, xla: bool) -> Step:
+def extraction(images: np.ndarray, *, xla: bool, folds: bool) -> Step:
     """The frozen backbone's forward pass on uint8 images `(n, height, width, 3)`."""
     import tensorflow as tf  # noqa: PLC0415 - as above
 
     from autofit.backbones import ModelSpec  # noqa: PLC0415 - as above
+    from autofit.worker.folding import folded  # noqa: PLC0415 - as above
     from autofit.worker.model import build  # noqa: PLC0415 - as above
     from autofit.worker.steps import compile_forward  # noqa: PLC0415 - as above
 
     spec = ModelSpec(backbone=BACKBONE, weights="none", image_size=IMAGE_SIZE, trainable="head")
     features = build(spec, CLASSES, lambda _: None).features
-    forward = compile_forward(features)
+    forward = compile_forward(folded(features) if folds else features)
     if xla:
         forward = tf.function(forward, jit_compile=True)
     return lambda: np.asarray(forward(images))
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--intra", type=int, default=0, help="threads inside an operation")
     parser.add_argument("--inter", type=int, default=0, help="threads between operations")
+    parser.add_argument("--plain", action="store_true", help="extract without folding BatchNormalization")
     parser.add_argument("--xla", action="store_true", help="compile the extraction with XLA")
     parser.add_argument("--precision", default="float32", help="Keras's dtype policy")
     asked = parser.parse_args()
@@ -119,7 +121,7 @@ def main() -> None:
 
     keras.config.set_dtype_policy(asked.precision)
     images = random_images(BATCH[asked.work])
-    step = extraction(images, xla=asked.xla) if asked.work == "extract" else training(images)
+    step = extraction(images, xla=asked.xla, folds=not asked.plain) if asked.work == "extract" else training(images)
     print(json.dumps(measured(step, len(images), asked.seconds)))
 
 

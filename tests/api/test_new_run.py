@@ -45,6 +45,20 @@ def test_a_replay_keeps_features_if_the_run_did_that_it_follows(
     assert stages.runs[1]["record"].plan.feature_cache is (kept == "auto")
 
 
+@pytest.mark.parametrize("kept", ["auto", "off"])
+def test_a_replay_computes_with_the_kernels_of_the_run_that_it_follows(
+    stages: Stages, photos: Path, train: Train, kept: str
+) -> None:
+    """A run under a limit would be replayed without one by other kernels, which round in another way."""
+    train(photos, "a", memory_limit="2GB")
+    Path("a/audit.jsonl").touch()
+    text = Path("a/run.json").read_text()
+    for kernels in ("eigen", "onednn"):
+        Path("a/run.json").write_text(text.replace('"kernels": "eigen"', f'"kernels": "{kernels}"'))
+        train(photos, kernels, replay="a", feature_cache=kept)
+        assert stages.runs[-1]["record"].plan.kernels == kernels
+
+
 def test_a_replay_of_a_run_without_its_request_is_refused(stages: Stages, photos: Path, train: Train) -> None:
     """It would follow another way of training than that run's."""
     train(photos, "a")

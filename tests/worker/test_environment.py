@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from autofit.backbones import ModelSpec
 from autofit.errors import UserError
 from autofit.hardware import MemoryLeft
-from autofit.process.job import Job, ModelSource, Outcome, PredictJob, TrainingPlan, TrainJob
+from autofit.process.job import Job, Kernels, ModelSource, Outcome, PredictJob, TrainingPlan, TrainJob
 from autofit.process.messages import MemoryBudget, Verdict
 from autofit.run_directory import AttemptDirectory
 from autofit.worker import environment
@@ -57,6 +58,30 @@ def test_what_the_allocator_takes_for_itself_is_in_the_estimate(limit: int, expe
     assert environment.after_import_bytes("head", limit) == expected
 
 
+@pytest.mark.parametrize(
+    ("device", "kernels", "users", "expected"),
+    [
+        ("cpu", "eigen", None, "0"),
+        ("cpu", "onednn", None, "1"),
+        ("cpu", "onednn", "0", "0"),  # what the user has set is the user's
+        ("cpu", "eigen", "1", "1"),
+        ("gpu", "eigen", None, None),
+    ],
+)
+def test_the_kernels_are_those_of_the_plan_unless_the_user_has_set_them(
+    device: str, kernels: Kernels, users: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of oneDNN would compute where memory may run out, and end the process there."""
+    monkeypatch.delenv(environment.ONEDNN, raising=False)
+    for name in ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):  # set beside it: as they were afterwards
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    if users is not None:
+        monkeypatch.setenv(environment.ONEDNN, users)
+    environment.before_import(device, kernels)
+    assert os.environ.get(environment.ONEDNN) == expected
+    assert environment.kernels_in_use() == ("eigen" if expected == "0" else "onednn")
+
+
 WORKS = {
     "train": (
         TrainJob(
@@ -100,7 +125,7 @@ def test_a_training_that_finds_too_little_may_be_tried_again(
     def short(*_: object) -> int:
         raise ShortOfMemoryError(SHORT)
 
-    monkeypatch.setattr(environment, "before_import", lambda _: None)
+    monkeypatch.setattr(environment, "before_import", lambda *_: None)
     monkeypatch.setattr(environment, "import_keras", lambda **_: None)
     monkeypatch.setattr(environment, "limit_allocator", short)
     attempt = AttemptDirectory(tmp_path)

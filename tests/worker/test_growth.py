@@ -64,12 +64,14 @@ def test_a_busy_moment_does_not_count() -> None:
     assert growth.rate == pytest.approx(16 / 1.2)
 
 
-def test_the_first_piece_of_all_tells_nothing() -> None:
-    """It traces and touches its memory for the first time: the size it starts with would look slow."""
+def test_the_first_piece_of_a_size_tells_nothing() -> None:
+    """It traces, or kernels are made for it: the size it starts with would look slow, and so would every larger one."""
     growth = Growth(64, 64, 0, least=8)
     growth.note([60.0], 0)
     assert (growth.size, growth.rate) == (64, 0.0)
     growth.note([1.0], 0)
+    growth.note([0.1], 0)
+    assert (growth.size, growth.rate) == (32, 64.0)
     growth.note([0.6], 0)
     assert (growth.size, growth.rate, growth.done) == (64, 64.0, True)
 
@@ -88,7 +90,7 @@ def test_what_is_told_was_measured() -> None:
     """The size that would have come next, and was never run, would be saved as the fastest."""
     growth = Growth(8, 64, 0)
     growth.note([2.0, 2.0], 10 * MB)
-    growth.note([2.0], 20 * MB)
+    growth.note([3.0, 2.0], 20 * MB)
     assert growth.size == 32
     assert (growth.fastest, growth.rate, growth.peak_bytes) == (16, 8.0, 20 * MB)
 

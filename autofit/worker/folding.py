@@ -1,0 +1,178 @@
+"""A backbone in inference with less to compute: each BatchNormalization is part of the convolution before it.
+
+In inference a BatchNormalization multiplies each channel by a constant and adds another (Ioffe and Szegedy 2015,
+section 3.1: arXiv:1502.03167). Behind a convolution the first goes into its kernel and the second is its bias: two
+passes over all that the convolution gave are saved, and TensorFlow computes bias and activation along with it. Only the
+last bits of a result differ (docs/decisions/0022).
+
+A kernel is multiplied anew in each call, just before it is used. Beside the convolution that takes no time, and there
+is no second copy of the weights, in memory or out of date.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, TypeAlias
+
+import keras
+import tensorflow as tf
+
+RECIPE = 1
+"""Changes with every change of a feature's last bits: what was kept of them before is not used any more."""
+
+Convolution: TypeAlias = keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D
+
+
+def folded(model: keras.Model) -> keras.Model:
+    """The same function of images in inference, on the same weights; where nothing can be folded, the model itself.
+
+    Args:
+        model: a functional model, perhaps with others inside. It stays as it is.
+    """
+    pairs = _pairs_within(model)
+    if not pairs:
+        return model
+    normalizations = set(pairs.values())
+
+    def as_it_runs(layer: keras.Layer) -> keras.Layer:
+        if layer in pairs:
+            return _FoldedConvolution(layer, pairs[layer])
+        return _Passing(name=layer.name, dtype=layer.dtype_policy) if layer in normalizations else layer
+
+    return keras.models.clone_model(model, clone_function=as_it_runs, recursive=True)
+
+
+def _pairs_within(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
+    """Every convolution that can take in the BatchNormalization after it, with that; also of the models inside."""
+    inside = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    if not inside:
+        return _pairs(model)
+    return {first: second for each in inside for first, second in _pairs_within(each).items()}
+
+
+def _pairs(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
+    """Those of a model without others inside, by what its configuration says of who takes what from whom."""
+    if isinstance(model, keras.Sequential):
+        return {}
+    config = model.get_config()
+    sources = {layer["name"]: [_names_in(call) for call in layer["inbound_nodes"]] for layer in config["layers"]}
+    taken = Counter(name for calls in sources.values() for call in calls for name in call)
+    taken.update(_names_of(config["output_layers"]))
+    pairs = {}
+    for second in filter(_is_plain_normalization, model.layers):
+        (first, *others), *calls = sources[second.name]
+        convolution = model.get_layer(first)
+        is_alone = not others and not calls and taken[first] == 1 == len(sources[first])
+        if is_alone and _is_foldable(convolution):
+            pairs[convolution] = second
+    return pairs
+
+
+def _names_in(call: object) -> list[str]:
+    """The layers whose tensors are among the arguments of a call, as a configuration has it."""
+    if isinstance(call, dict):
+        if call.get("class_name") == "__keras_tensor__":
+            return [call["config"]["keras_history"][0]]
+        return [name for value in call.values() for name in _names_in(value)]
+    if isinstance(call, list | tuple):
+        return [name for value in call for name in _names_in(value)]
+    return []
+
+
+def _names_of(outputs: object) -> list[str]:
+    """The layers that outputs come from: each is `[name, call, tensor]`, alone or in lists and dictionaries of them."""
+    if isinstance(outputs, dict):
+        return [name for value in outputs.values() for name in _names_of(value)]
+    if isinstance(outputs, list | tuple):
+        return [outputs[0]] if isinstance(outputs[0], str) else [name for value in outputs for name in _names_of(value)]
+    return []
+
+
+def _is_foldable(layer: keras.Layer) -> bool:
+    """A convolution as Keras has it, not a class of somebody's own made from it, with nothing after its bias."""
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+    if type(layer) not in kinds:
+        return False
+    return layer.activation is keras.activations.linear and layer.data_format == "channels_last"
+
+
+def _is_plain_normalization(layer: keras.Layer) -> bool:
+    if type(layer) is not keras.layers.BatchNormalization or getattr(layer, "renorm", False):
+        return False
+    return layer.axis in (-1, len(layer.input.shape) - 1)
+
+
+class _FoldedConvolution(keras.Layer):
+    """A convolution and the BatchNormalization after it, `(n, height, width, channels)` to the same of other sizes."""
+
+    def __init__(self, convolution: Convolution, normalization: keras.layers.BatchNormalization) -> None:
+        super().__init__(name=convolution.name, dtype=convolution.dtype_policy)
+        self._convolution, self._normalization = convolution, normalization
+
+    def call(self, inputs: tf.Tensor, training: Any = None, mask: Any = None) -> tf.Tensor:
+        """As both in inference. The other two are what Keras gave the convolution."""
+        del training, mask
+        factor, offset = self._factor_and_offset()
+        factor = _once_there(inputs, factor)
+        return tf.nn.bias_add(_convolved(self._convolution, inputs, factor), tf.cast(offset, inputs.dtype))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The convolution's; without this Keras would trace each layer to find out."""
+        return self._convolution.compute_output_shape(input_shape)
+
+    def _factor_and_offset(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """What each channel is multiplied by, and what is added to it then: `(channels,)` each."""
+        layer = self._normalization
+        factor = tf.math.rsqrt(layer.moving_variance.value + layer.epsilon)
+        if layer.gamma is not None:
+            factor *= layer.gamma.value
+        offset = -layer.moving_mean.value * factor
+        if layer.beta is not None:
+            offset += layer.beta.value
+        if self._convolution.use_bias:
+            offset += tf.cast(self._convolution.bias.value, factor.dtype) * factor
+        return factor, offset
+
+
+def _once_there(inputs: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """The factor, which is known when the inputs are: else all kernels are multiplied, and kept, before the first runs.
+
+    As a value, for TensorFlow 2.21 makes a cycle of a control dependency where it fuses a convolution with the addition
+    after it (oneDNN, ResNet50).
+    """
+    return tf.where(tf.shape(inputs)[0] >= 0, factor, tf.zeros_like(factor))
+
+
+def _convolved(layer: Convolution, inputs: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """What the convolution gives without its bias, each channel times its factor."""
+    shared = {
+        "strides": layer.strides,
+        "padding": layer.padding,
+        "data_format": layer.data_format,
+        "dilation_rate": layer.dilation_rate,
+    }
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        depthwise, pointwise = layer.depthwise_kernel.value, _scaled(layer.pointwise_kernel, factor, inputs.dtype)
+        return keras.ops.separable_conv(inputs, tf.cast(depthwise, inputs.dtype), pointwise, **shared)
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        factor = tf.reshape(factor, layer.kernel.shape[2:])  # of a kernel (height, width, channels, times)
+        return keras.ops.depthwise_conv(inputs, _scaled(layer.kernel, factor, inputs.dtype), **shared)
+    return keras.ops.conv(inputs, _scaled(layer.kernel, factor, inputs.dtype), **shared)
+
+
+def _scaled(kernel: keras.Variable, factor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """A kernel times the factor of each channel, computed in the factor's precision and given in that of the images."""
+    return tf.cast(tf.cast(kernel.value, factor.dtype) * factor, dtype)
+
+
+class _Passing(keras.Layer):
+    """In the place of what was folded into the layer before."""
+
+    def call(self, inputs: tf.Tensor, training: Any = None, mask: Any = None) -> tf.Tensor:
+        """The inputs. The other two are what Keras gave the BatchNormalization."""
+        del training, mask
+        return inputs
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The inputs'."""
+        return input_shape
