@@ -7,7 +7,7 @@ from typing import Literal
 
 from autofit import plan
 from autofit.api.extractions import keep_extraction
-from autofit.api.page import write_page
+from autofit.api.page import PageAhead, write_page
 from autofit.api.resuming import how_to_resume
 from autofit.api.workers import cache_for, import_paths, launcher_for, profile_store
 from autofit.collect import collect_result
@@ -43,7 +43,7 @@ def supervise(
         record,
         _memory(files, record, machine),
         launcher_for(record.options, machine),
-        view=view,
+        view=PageAhead(view),
         payload=payload,
         lock_fd=lock.fileno(),
         import_paths=import_paths(record.options, payload),

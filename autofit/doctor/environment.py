@@ -7,6 +7,10 @@ from autofit.sizes import format_size
 
 LITTLE_DISK_BYTES = 2 * 10**9
 
+_ON = "where memory runs out, oneDNN ends the process instead of raising, so that an out-of-memory costs a restart"
+_OFF = "oneDNN stays off also where memory cannot run out, and many processors compute faster with it"
+ONEDNN_MEANS = {"1": _ON, "true": _ON, "0": _OFF, "false": _OFF}
+
 
 def legacy_keras(facts: Facts) -> list[Finding]:
     """Keras 2 was asked for, which the worker refuses."""
@@ -42,17 +46,16 @@ def keras_backend(facts: Facts) -> list[Finding]:
 
 
 def onednn(facts: Facts) -> list[Finding]:
-    """On a CPU, oneDNN's kernels end the process where others raise: see `autofit/worker/environment.py`."""
+    """On a CPU, which kernels compute is for the plan of a run to say: see docs/decisions/0023."""
     value = facts.environment.get("TF_ENABLE_ONEDNN_OPTS", "")
-    if facts.hardware.device != "cpu" or value.lower() not in {"1", "true"}:
+    if facts.hardware.device != "cpu" or value.lower() not in ONEDNN_MEANS:
         return []
     return [
         Finding(
             severity=Severity.NOTE,
             topic="environment",
-            text=f"TF_ENABLE_ONEDNN_OPTS={value}: where memory runs out, oneDNN ends the process instead of raising, "
-            "so that an out-of-memory costs a restart",
-            advice="unset it, and autofit switches oneDNN off on a CPU",
+            text=f"TF_ENABLE_ONEDNN_OPTS={value}: {ONEDNN_MEANS[value.lower()]}",
+            advice="unset it, and autofit uses oneDNN on a CPU just where memory cannot run out",
             command="unset TF_ENABLE_ONEDNN_OPTS",
         )
     ]

