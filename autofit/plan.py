@@ -22,6 +22,7 @@ from autofit.schedule import (
     BatchSchedule,
     auto_batch_size,
     auto_micro_batch_size,
+    batch_image_bytes,
     image_buffer_bytes,
 )
 from autofit.sizes import format_size
@@ -32,6 +33,10 @@ FORWARD_BYTES_A_PIXEL = 1000
 
 LARGEST_NETWORK_BYTES = 1.5 * 10**9
 """ConvNeXtXLarge's weights, the most of `keras.applications` without a top, are 1.4 GB."""
+
+EARLY_BYTES = 96 * 2**20
+"""For images that are decoded while a worker imports TensorFlow: at 160 px 1,300 of them, more than a core decodes in
+the two or three seconds until the worker needs them."""
 
 SHARE_FOR_ONEDNN = 0.5
 """Of the memory there is. What is foreseen to take less cannot run out, and oneDNN may compute it."""
@@ -182,6 +187,17 @@ def keeps_pixels(options: Options) -> bool:
     """Whether decoded images are to be kept: where they are needed more than once."""
     times = views_kept(options) if keeps_features(options) else options.epochs
     return options.pixel_cache == "auto" and times > 1
+
+
+def early_images(options: Options, machine: Hardware) -> int:
+    """How many images may be decoded before a worker can extract features: where no limit is to be kept to.
+
+    None on a single core, which the import needs; and none of augmented views, which are not known so early.
+    """
+    wanted = keeps_features(options) and options.augment == "none" and options.isolation == "process"
+    if not wanted or options.memory_limit_bytes is not None or machine.cores == 1:
+        return 0
+    return EARLY_BYTES // batch_image_bytes(1, options.image_size)
 
 
 def needs_probe(options: Options) -> bool:

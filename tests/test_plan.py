@@ -265,6 +265,26 @@ def test_onednn_computes_only_where_memory_cannot_run_out(
     assert training_plan(make_options(**given), 10_000, probe, machine).kernels == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "cores", "expected"),
+    [
+        ({"image_size": 160}, 2, 1310),  # 96 MiB of 76,800 bytes each
+        ({"image_size": 160}, 1, 0),
+        ({"image_size": 160, "memory_limit": "3GB"}, 2, 0),
+        ({"image_size": 160, "augment": "light", "feature_cache": "on"}, 2, 0),
+        ({"image_size": 160, "feature_cache": "off"}, 2, 0),
+        ({"image_size": 160, "isolation": "inline"}, 2, 0),
+    ],
+    ids=str,
+)
+def test_images_are_decoded_early_where_an_extraction_will_need_them(
+    given: dict[str, Any], cores: int, expected: int
+) -> None:
+    """Memory beyond a limit would be taken, or a core of which there is only one."""
+    machine = CPU.model_copy(update={"cores": cores})
+    assert plan.early_images(make_options(**given), machine) == expected
+
+
 def test_without_a_line_of_memory_nothing_is_foreseen() -> None:
     """A probe that measured a single size says nothing of another."""
     assert training_plan(make_options(), 10_000, report(32), LARGE).kernels == "eigen"

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from autofit import hardware
+from autofit import hardware, plan
 from autofit.api.extractions import known_extraction
 from autofit.cache import shelf
+from autofit.cache.shelf import Shelf
 from autofit.hardware import Hardware
 from autofit.measure import Measurer
 from autofit.options import Options
@@ -64,14 +65,23 @@ def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> Cach
     if not (record.plan.feature_cache or record.plan.pixel_cache):
         return None
     known = known_extraction(record, machine, store)
+    kept = Shelf(shelf.default_folder(), shelf.default_limit_bytes())
     return CacheJob(
-        folder=str(shelf.default_folder()),
-        limit_bytes=shelf.default_limit_bytes(),
+        folder=str(kept.folder),
+        limit_bytes=kept.limit_bytes,
         by=record.options.cache_by,
         fixed_size=record.options.micro_batch_size,
         first_size=known.micro_batch_size if known else None,
         first_peak_bytes=known.peak_bytes if known else 0,
+        early_images=0 if _may_know(kept, record.options) else plan.early_images(record.options, machine),
     )
+
+
+def _may_know(kept: Shelf, options: Options) -> bool:
+    """Whether there are features of such a network already: then the images may not be needed at all."""
+    size = "x".join(map(str, options.image_size))
+    about = [entry.about for entry in kept.listing().entries if entry.kind == "features"]
+    return any((one.get("backbone"), one.get("image_size")) == (options.backbone, size) for one in about)
 
 
 def profile_store(view: View) -> ProfileStore:

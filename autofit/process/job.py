@@ -65,7 +65,8 @@ class CacheJob(Record):
     """Where features and decoded images are kept, and how an image is told from another.
 
     `fixed_size` extracts so many at once; else an extraction starts with `first_size`, where one was the fastest on
-    this machine before. Its allocator took `first_peak_bytes` with it then; 0 where nobody knows.
+    this machine before. Its allocator took `first_peak_bytes` with it then; 0 where nobody knows. So many as
+    `early_images` may be decoded while the worker is still importing.
     """
 
     folder: str
@@ -74,6 +75,7 @@ class CacheJob(Record):
     fixed_size: int | None = None
     first_size: int | None = None
     first_peak_bytes: int = 0
+    early_images: int = Field(0, ge=0)
 
 
 class TrainJob(Record):

@@ -17,6 +17,7 @@ from autofit.process.messages import Phase, Trial, Verdict
 from autofit.run_directory import AttemptDirectory
 from autofit.worker import environment
 from autofit.worker.control import Requests
+from autofit.worker.early import EarlyImages, begin_early
 from autofit.worker.endings import LeaveError, OutOfDeviceMemoryError, ShortOfMemoryError, TornUpdateError
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.memory import resident_bytes
@@ -68,6 +69,7 @@ def _work(
     job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
 ) -> str | None:
     environment.before_import(job.memory.device, job.work.plan.kernels if isinstance(job.work, TrainJob) else "eigen")
+    early = begin_early(job, job.work) if isinstance(job.work, TrainJob) else None
     environment.import_keras(isolated=job.isolated)
     if isinstance(job.work, TrialsJob):
         _try_sizes(job, attempt, heartbeat, requests, load_payload)
@@ -83,7 +85,7 @@ def _work(
     except ShortOfMemoryError as error:  # the next attempt asks for less, or finds more
         raise LeaveError("yielded", error.cause) from error
     session, payload = _open_session(job, heartbeat, load_payload)
-    return _train(job, job.work, session, heartbeat, requests, payload)
+    return _train(job, job.work, session, heartbeat, requests, payload, early)
 
 
 def _limit_allocator(job: Job, heartbeat: Heartbeat) -> None:
@@ -128,13 +130,19 @@ def _try_sizes(
 
 
 def _train(
-    job: Job, work: TrainJob, session: Session, heartbeat: Heartbeat, requests: Requests, payload: Payload | None
+    job: Job,
+    work: TrainJob,
+    session: Session,
+    heartbeat: Heartbeat,
+    requests: Requests,
+    payload: Payload | None,
+    early: EarlyImages | None,
 ) -> str:
     from autofit.worker.departure import Departure  # noqa: PLC0415 - as above
     from autofit.worker.loop import TrainingLoop  # noqa: PLC0415 - Keras only after the environment is set
 
     departure = Departure(requests, heartbeat, job.memory, environment.device_name(job.memory), work.stop_at)
-    loop = TrainingLoop(job, work, session, heartbeat, departure, payload)
+    loop = TrainingLoop(job, work, session, heartbeat, departure, payload, early)
     try:
         return loop.run()
     except OutOfDeviceMemoryError:

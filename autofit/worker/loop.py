@@ -29,6 +29,7 @@ from autofit.records import write_atomically
 from autofit.run_directory import RunDirectory
 from autofit.schedule import BatchSchedule, steps_per_epoch
 from autofit.worker.departure import Departure
+from autofit.worker.early import EarlyImages
 from autofit.worker.extraction import ExtractionPass
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.ledger import Ledger, read_micro_batch_sizes
@@ -55,7 +56,9 @@ class TrainingLoop:
         heartbeat: Heartbeat,
         departure: Departure,
         payload: Payload | None,
+        early: EarlyImages | None = None,
     ) -> None:
+        self._early = early
         self._job, self._work, self._plan = job, work, work.plan
         self._session, self._heartbeat, self._departure = session, heartbeat, departure
         self._files = RunDirectory(Path(work.run_dir))
@@ -96,7 +99,8 @@ class TrainingLoop:
         size = self._job.source.spec.image_size if self._job.source else (0, 0)
         ahead_bytes = self._job.memory.buffer_bytes - self._plan.schedule.largest * math.prod(size) * 3
         loader = BatchLoader(self._index.path, size, threads=self._plan.threads, buffer_bytes=max(1, ahead_bytes))
-        pictures = Pictures(self._index, size, self._plan.seed, augments=self._plan.augment == "light")
+        augments = self._plan.augment == "light"
+        pictures = Pictures(self._index, size, self._plan.seed, augments=augments, early=self._early)
         with closing(pictures), loader, closing(self._make_source(loader, pictures)) as self._source:
             self._callbacks.on_train_begin()
             self._take_up()
@@ -143,6 +147,7 @@ class TrainingLoop:
             note_shrink=self._note_shrink,
         )
         rows = extraction.run(cache, loader)
+        pictures.drop_early()
         if rows is None:
             return None
         return KeptFeatures(self._session, rows, slots, extraction.unreadable, self._say_phase)

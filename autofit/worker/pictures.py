@@ -13,6 +13,7 @@ from autofit.dataset import ImageIndex
 from autofit.sizes import format_size
 from autofit.worker.augment import Draw, augment_into, with_margin
 from autofit.worker.decode import decode_into
+from autofit.worker.early import EarlyImages
 from autofit.worker.loader import Decode
 from autofit.worker.pixels import PixelCache, Row
 from autofit.worker.slots import Slots
@@ -26,14 +27,30 @@ class Pictures:
         size: (height, width) in pixels.
         seed: of the augmentation.
         augments: whether training images are augmented. They are then decoded with a margin, to be cropped.
+        early: whole images of the size that are there already; no more are made from now on.
     """
 
-    def __init__(self, index: ImageIndex, size: tuple[int, int], seed: int, *, augments: bool) -> None:
+    def __init__(
+        self,
+        index: ImageIndex,
+        size: tuple[int, int],
+        seed: int,
+        *,
+        augments: bool,
+        early: EarlyImages | None = None,
+    ) -> None:
         self._index, self._seed, self._augments = index, seed, augments
         self._size, self._train_size = size, with_margin(size) if augments else size
         self._whole = self._with_margin = self._from_file
         self._open = ExitStack()
         self._caches: list[PixelCache] = []
+        self._early = early
+        if early:
+            early.stop()
+
+    def drop_early(self) -> None:
+        """Give back the memory of what was decoded early."""
+        self._early = None
 
     def keep(self, shelf: Shelf, images: Identities) -> None:
         """Keep what is decoded, from now on until `close`.
@@ -88,7 +105,9 @@ class Pictures:
         return cache
 
     def _from_file(self, sample: int, out: Row) -> None:
-        decode_into(self._index.path(sample), out)
+        path, early = self._index.path(sample), self._early
+        if early is None or not early.read_into(sample, path, out):
+            decode_into(path, out)
 
     def _drawn(self, epoch: int, sample: int, out: Row) -> None:
         self._view(sample, Draw.of(self._seed, epoch, sample), out)

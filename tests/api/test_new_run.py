@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autofit import api
+from autofit.cache.shelf import CacheList, EntrySummary
 from autofit.errors import DoesNotFitError, InterruptedRunError, UserError
 from autofit.process.inline import InlineLauncher
 
@@ -32,6 +33,31 @@ def test_an_extraction_needs_no_probe(stages: Stages, photos: Path, train: Train
     assert stages.probes == []
     assert stages.runs[0]["record"].plan.first_batch_size == 8  # a twentieth of the images
     assert stages.runs[0]["cache"].fixed_size is None
+
+
+@pytest.mark.parametrize(
+    ("about", "is_early"),
+    [
+        ({}, True),
+        ({"kind": "pixels"}, True),
+        ({"backbone": "ResNet50"}, True),
+        ({"image_size": "96x96"}, True),
+        (None, False),  # as it will be
+    ],
+    ids=str,
+)
+def test_images_are_decoded_early_unless_their_features_may_be_there(
+    stages: Stages, photos: Path, train: Train, monkeypatch: pytest.MonkeyPatch, about: Any, *, is_early: bool
+) -> None:
+    """A second run, which needs no image, would be slowed down by decoding them."""
+    told = {"kind": "features", "backbone": "MobileNetV2", "image_size": "224x224", **(about or {})}
+    entry = EntrySummary(name="one", kind=told.pop("kind"), about=told, images=1, size_bytes=1, last_used=0.0)
+    entries = [] if about == {} else [entry]
+    listing = CacheList(folder="", limit_bytes=1, entries=entries)
+    monkeypatch.setattr("autofit.cache.shelf.Shelf.listing", lambda _: listing)
+    monkeypatch.setattr("autofit.plan.early_images", lambda *_: 7)
+    train(photos)
+    assert stages.runs[0]["cache"].early_images == (7 if is_early else 0)
 
 
 @pytest.mark.parametrize("kept", ["auto", "off"])

@@ -1,0 +1,179 @@
+"""Images that another process decodes: the same pixels or none, and nothing left of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from autofit.backbones import ModelSpec
+from autofit.dataset import ImageIndex
+from autofit.process.job import CacheJob, Job, ModelSource, TrainingPlan, TrainJob
+from autofit.process.messages import MemoryBudget
+from autofit.run_directory import RunDirectory
+from autofit.worker.decode import decode_image
+from autofit.worker.early import EarlyImages, begin_early
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory are Linux's")
+
+SIZE = (20, 30)
+BAD = 3
+COUNT = 8
+PATIENCE_SECONDS = 30.0
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A run of eight photos, of which one is none; a name of one is no UTF-8, as Linux allows."""
+    names = [f"{number}.png" for number in range(COUNT - 1)] + [os.fsdecode(b"\xff.png")]
+    random = np.random.default_rng(0)
+    for number, name in enumerate(names):
+        Image.fromarray(random.integers(0, 256, (50, 40, 3), np.uint8)).save(tmp_path / "a.png")
+        (tmp_path / "a.png").rename(tmp_path / name)
+        if number == BAD:
+            (tmp_path / name).write_bytes(b"no photo")
+    index = ImageIndex(str(tmp_path), names, array("i", [0] * COUNT), ("one",), COUNT)
+    (tmp_path / "run").mkdir()
+    index.write_csv(RunDirectory(tmp_path / "run").samples)
+    return tmp_path / "run"
+
+
+def paths(run_dir: Path) -> list[str]:
+    return [str(run_dir.parent / name) for name in ImageIndex.read_csv(run_dir / "samples.csv", "", ["one"]).paths]
+
+
+@pytest.fixture
+def begin(run_dir: Path) -> Iterator[Callable[[int], EarlyImages]]:
+    begun: list[EarlyImages] = []
+
+    def begin(count: int) -> EarlyImages:
+        begun.append(EarlyImages(run_dir, str(run_dir.parent), SIZE, count=count, threads=2))
+        return begun[-1]
+
+    yield begin
+    for early in begun:
+        early.stop()
+
+
+def finished(early: EarlyImages) -> EarlyImages:
+    """It has done all that it was asked for, and is stopped."""
+    early._process.wait(PATIENCE_SECONDS)
+    early.stop()
+    return early
+
+
+def test_the_pixels_are_those_of_the_decoder(begin: Callable[[int], EarlyImages], run_dir: Path) -> None:
+    """Features would be of other pixels than without it, and a file that cannot be read would be an image."""
+    early = finished(begin(COUNT + 5))
+    for sample, path in enumerate(paths(run_dir)):
+        out = np.zeros((*SIZE, 3), np.uint8)
+        assert early.read_into(sample, path, out) is (sample != BAD)
+        expected = np.zeros((*SIZE, 3), np.uint8) if sample == BAD else decode_image(path, SIZE)
+        np.testing.assert_array_equal(out, expected)
+
+
+def test_there_are_as_many_as_were_asked_for(begin: Callable[[int], EarlyImages], run_dir: Path) -> None:
+    """It would write past its memory, or take more than its share."""
+    early, out = finished(begin(2)), np.empty((*SIZE, 3), np.uint8)
+    assert [early.read_into(sample, path, out) for sample, path in enumerate(paths(run_dir))] == [True] * 2 + [
+        False
+    ] * (COUNT - 2)
+
+
+@pytest.mark.parametrize("change", [lambda path: path.unlink(), os.utime, lambda path: path.write_bytes(b"other")])
+def test_a_file_that_has_changed_since_is_decoded_again(
+    begin: Callable[[int], EarlyImages], run_dir: Path, change: Callable[[Path], object]
+) -> None:
+    """The features of a photo that is gone would be kept for the one in its place, for all later runs."""
+    early, first = finished(begin(COUNT)), paths(run_dir)[0]
+    change(Path(first))
+    assert not early.read_into(0, first, np.empty((*SIZE, 3), np.uint8))
+
+
+def test_stopped_at_once_it_has_done_nothing_or_something(begin: Callable[[int], EarlyImages], run_dir: Path) -> None:
+    """A worker would wait for an image that nobody decodes, or take a half of one."""
+    early, out = begin(COUNT), np.empty((*SIZE, 3), np.uint8)
+    early.stop()
+    assert early._process.returncode is not None
+    for sample, path in enumerate(paths(run_dir)):
+        if early.read_into(sample, path, out):
+            np.testing.assert_array_equal(out, decode_image(path, SIZE))
+
+
+def test_it_ends_with_the_worker_whatever_ends_that(run_dir: Path) -> None:
+    """Promise 10: a worker that was killed would leave a process behind that goes on decoding."""
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8))
+    for path in paths(run_dir):
+        photo.save(path, "PNG", compress_level=0)
+    program = (
+        "import sys, time; from pathlib import Path; from autofit.worker.early import EarlyImages;"
+        f"early = EarlyImages(Path({str(run_dir)!r}), {str(run_dir.parent)!r}, {SIZE}, count=8, threads=1);"
+        "print(early._process.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        decoder = psutil.Process(int(worker.stdout.readline()))
+        worker.kill()
+    until = time.monotonic() + PATIENCE_SECONDS
+    while decoder.is_running() and decoder.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def job(run_dir: Path, **changes: object) -> Job:
+    plan = TrainingPlan(
+        epochs=2,
+        first_batch_size=8,
+        last_batch_size=8,
+        micro_batch_size=8,
+        seed=0,
+        class_weight="none",
+        early_stopping=None,
+        checkpoint_seconds=None,
+        checkpoint_steps=1,
+        audit=False,
+        replay=None,
+        threads=2,
+        feature_cache=True,
+    )
+    cache = CacheJob(folder=str(run_dir / "cache"), limit_bytes=10**9, by="stat", early_images=4)
+    work = TrainJob(
+        run_dir=str(run_dir),
+        data_root=str(run_dir.parent),
+        class_names=["one"],
+        plan=plan,
+        micro_batch_size=8,
+        launched_at=0.0,
+        cache=cache.model_copy(update={"early_images": changes.get("early_images", 4)}),
+    )
+    spec = ModelSpec(backbone="MobileNetV2", weights="none", image_size=SIZE, trainable="head", seed=0)
+    source = ModelSource(spec=spec, num_classes=1, optimizer="adam", learning_rate=0.001)
+    budget = MemoryBudget(device="cpu", limit_bytes=10**9, is_given=False)
+    return Job(attempt=1, source=source, memory=budget, work=work, isolated=bool(changes.get("isolated", True)))
+
+
+def test_it_begins_where_the_job_says_so(run_dir: Path) -> None:
+    """No run would be the faster for it, or one with features would decode what it does not need."""
+
+    def begun(**changes: object) -> bool:
+        told = job(run_dir, **changes)
+        assert isinstance(told.work, TrainJob)
+        early = begin_early(told, told.work)
+        if early:
+            early.stop()
+        return early is not None
+
+    assert begun()
+    assert not begun(early_images=0)
+    assert not begun(isolated=False)
+    RunDirectory(run_dir).features.touch()
+    assert not begun()
