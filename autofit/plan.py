@@ -255,7 +255,7 @@ def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None,
         takes = model.base_bytes + model.bytes_per_image * micro_batch_size if model else math.inf
     else:
         limit = usable_bytes(machine.host_available_bytes)
-        at_once = EXTRACTION_BLOCK["cpu"] if keeps_features(options) else micro_batch_size
+        at_once = EXTRACTION_BLOCK["cpu"] // 2 if keeps_features(options) else micro_batch_size
         takes = LEAST_PROCESS_BYTES + _forward_bytes(options, at_once) if freezes_backbone(options) else math.inf
     return "onednn" if takes <= SHARE_FOR_ONEDNN * limit else "eigen"
 

@@ -1,18 +1,18 @@
 """How TensorFlow runs in this process: each of its settings is decided here, before its first operation.
 
-Each decision stands on a measurement (`benchmarks/environment.py`, docs/decisions/0021): images a second of processor
-time beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores, TensorFlow 2.21, 2026-11-26, one to three
-rounds on a busy machine. What was not measured, or not well enough, is left as TensorFlow has it.
+Each decision stands on a measurement (`benchmarks/environment.py`, docs/decisions/0021): images a second by the clock
+beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores of an AMD EPYC with AVX-512, TensorFlow 2.21,
+2026-11-27, three rounds on a quiet machine. What was not measured, or not well enough, is left as TensorFlow has it.
 
     setting     on a CPU                   what else there is: extraction at 32, training all at 16
-    allocator   BFC, as one region         malloc: 0.72, 0.85; tuned malloc: 0.91, 1.18, and neither raises at a limit
-    malloc      as the system has it       tuned beside BFC: 0.97, 1.09, less than the rounds differ
-    oneDNN      off: it ends the process   on: 1.00, 1.31 (0004 has more networks)
-                where it finds no memory
-    intra-op    TensorFlow's: the cores    1: 1.17, 1.22, but then the other core does nothing; 2, the same: 1.02, 1.00
-    inter-op    TensorFlow's: the cores    1: 1.02, 1.01; 2, the same: 0.98, 1.12
-    XLA         off                        on: 0.09 (extraction)
-    precision   float32                    bfloat16: 0.51; with oneDNN 0.50 (extraction; a CPU without bfloat16)
+    allocator   BFC, as one region         malloc: 0.61, 0.67; tuned malloc: 0.99, 0.93, and neither raises at a limit
+    malloc      as the system has it       tuned beside BFC: 0.98, 1.01
+    oneDNN      on where memory cannot     on: 1.40, 1.24; it ends the process where it finds no memory (0004, 0023)
+                run out, else off
+    intra-op    TensorFlow's: the cores    1: 0.63, 0.82; 2, the same: 0.98, 0.97
+    inter-op    TensorFlow's: the cores    1: 1.01, 0.90; 2, the same: 1.01, 0.95
+    XLA         off                        on: 0.07 (extraction)
+    precision   float32                    bfloat16: 0.35, 0.19; with oneDNN 2.16, 0.88: it changes the result
 
 On a GPU the allocator is BFC by itself. XLA and mixed precision stay off there because nothing was measured: there was
 no GPU. They are to be switched on by a trial on the machine itself, never by assumption.

@@ -20,6 +20,7 @@ class Seen:
 
     def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
         """Note it."""
+        del epochs
         self.epochs.append(end.epoch)
 
     def message(self, text: str) -> None:
