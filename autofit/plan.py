@@ -34,6 +34,10 @@ FORWARD_BYTES_A_PIXEL = 1000
 LARGEST_NETWORK_BYTES = 1.5 * 10**9
 """ConvNeXtXLarge's weights, the most of `keras.applications` without a top, are 1.4 GB."""
 
+THREADS_BYTES, ROOM_FOR_THREADS_BYTES = 64 * 2**20, 4 * 10**9
+"""For loader threads that wait for a file each, as on a mounted drive, where a machine has so much memory and no limit
+was given: 26 at 224 px."""
+
 EARLY_BYTES = 96 * 2**20
 """For images that are decoded while a worker imports TensorFlow: at 160 px 1,300 of them, more than a core decodes in
 the two or three seconds until the worker needs them."""
@@ -153,6 +157,7 @@ def memory_budget(options: Options, machine: Hardware, largest_batch: int, *, ex
         limit_bytes=given or has,
         is_given=given is not None,
         buffer_bytes=image_buffer_bytes(largest_batch, options.image_size),
+        threads_bytes=THREADS_BYTES if given is None and machine.host_available_bytes >= ROOM_FOR_THREADS_BYTES else 0,
     )
 
 

@@ -275,7 +275,7 @@ class Supervisor:
         return Job(
             attempt=number,
             source=model_source(record.options, len(record.data.class_names)),
-            memory=self._memory.model_copy(update={"rest_bytes": sizes.rest_bytes, "buffer_bytes": sizes.buffer_bytes}),
+            memory=self._budget(sizes),
             import_paths=self._import_paths,
             isolated=self._launcher.isolated,
             work=TrainJob(
@@ -290,11 +290,22 @@ class Supervisor:
             ),
         )
 
+    def _budget(self, sizes: Sizes) -> MemoryBudget:
+        """What an attempt may use; where less is decoded ahead than was planned, nothing is for more threads."""
+        is_short = sizes.buffer_bytes < self._memory.buffer_bytes
+        return self._memory.model_copy(
+            update={
+                "rest_bytes": sizes.rest_bytes,
+                "buffer_bytes": sizes.buffer_bytes,
+                "threads_bytes": 0 if is_short else self._memory.threads_bytes,
+            }
+        )
+
     def _cache_job(self) -> CacheJob | None:
         """After an attempt that did not get through an extraction starts small: the size may be what ended it."""
         if self._cache is None or not self._past:
             return self._cache
-        return self._cache.model_copy(update={"first_size": None, "first_peak_bytes": 0})
+        return self._cache.model_copy(update={"first_size": None, "first_peak_bytes": 0, "early_images": 0})
 
     def _cursor(self) -> tuple[int, int]:
         """The committed (epoch, position), before which nothing can be lost."""

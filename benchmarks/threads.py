@@ -24,13 +24,15 @@ from markdown_table import markdown_table
 from numpy.typing import NDArray
 from photo_folders import DEFAULT_WORK, plain_folder
 
+from autofit.plan import THREADS_BYTES
+from autofit.schedule import EXTRACTION_BLOCK, image_buffer_bytes
 from autofit.worker.decode import decode_into
 from autofit.worker.loader import BatchLoader
 
 PHOTOS = 96
 PIXELS = 224
 BATCH = 32
-BUFFER_BYTES = 110 * 2**20
+BUFFER_BYTES = image_buffer_bytes(EXTRACTION_BLOCK["cpu"], (PIXELS, PIXELS))
 CORES = len(os.sched_getaffinity(0))
 LATENCIES = {"local files": 0.0, "20 ms a file": 0.02, "100 ms a file": 0.1}
 HEADER = [
@@ -70,7 +72,8 @@ def one_round(paths: Sequence[str], storage: str, seconds: float, *, is_measurin
     groups = (np.arange(start, start + BATCH) % len(paths) for start in itertools.count(0, BATCH))
     most = None if is_measuring else CORES
     images, half_images, half_seconds = 0, 0, 0.0
-    with BatchLoader(paths, (PIXELS, PIXELS), threads=CORES, buffer_bytes=BUFFER_BYTES, most_threads=most) as loader:
+    given = {"buffer_bytes": BUFFER_BYTES, "threads_bytes": THREADS_BYTES, "most_threads": most}
+    with BatchLoader(paths, (PIXELS, PIXELS), threads=CORES, **given) as loader:
         began = time.monotonic()
         for batch in loader.batches(groups, delayed(paths, LATENCIES[storage])):
             images += len(batch.samples)

@@ -144,6 +144,7 @@ def test_a_ramp_keeps_both_ends_and_the_settings_that_were_asked_for() -> None:
         replay=None,
         threads=4,
         feature_cache=True,
+        kernels="onednn",
     )
 
 
@@ -302,6 +303,23 @@ def test_without_a_line_of_memory_nothing_is_foreseen() -> None:
 def test_the_loader_may_hold_three_of_the_largest_batches(size: int | str, batch: int, expected: int) -> None:
     """The device would wait for a loader that may not work ahead, or images would fill the host's memory."""
     assert memory_budget(make_options(image_size=size), CPU, batch).buffer_bytes == expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "limit", "expected"),
+    [
+        (CPU, None, 64 * 2**20),
+        (GPU, None, 64 * 2**20),
+        (CPU, "3GB", 0),
+        (CPU.model_copy(update={"host_available_bytes": 3 * 10**9}), None, 0),
+    ],
+    ids=["plenty", "gpu", "a limit", "little"],
+)
+def test_threads_that_wait_for_files_have_memory_where_there_is_plenty(
+    machine: Hardware, limit: str | None, expected: int
+) -> None:
+    """From a mounted drive a file would come at a time, or a limit be passed by threads."""
+    assert memory_budget(make_options(memory_limit=limit), machine, 1).threads_bytes == expected
 
 
 @pytest.mark.parametrize("limit", ["699999999", "200MB", "1B"])

@@ -118,7 +118,8 @@ class MemoryBudget(Record):
     On a CPU `limit_bytes` bounds the resident size of the worker and its children, and the allocator gets what
     `rest_bytes` and `buffer_bytes` leave: all that is outside the allocator but the image buffers, where it was
     measured (a training measures it with the images that were loaded then), and the buffers. On a GPU it bounds device
-    memory. `is_given` is false where the limit is only what the machine has.
+    memory. `is_given` is false where the limit is only what the machine has; then `threads_bytes` are beside it all,
+    for threads of the loader that wait for a file.
     """
 
     device: Literal["cpu", "gpu"]
@@ -126,6 +127,7 @@ class MemoryBudget(Record):
     is_given: bool
     rest_bytes: int | None = None
     buffer_bytes: int = 256 * 2**20
+    threads_bytes: int = 0
 
     @property
     def tensors_bytes(self) -> int:

@@ -90,6 +90,7 @@ class BatchLoader:
         threads: How many images are decoded at once, to begin with: as many as there are cores.
         buffer_bytes: How much may be decoded ahead of the batch that was handed out last. One batch always is. What
             more threads may hold is taken from it.
+        threads_bytes: What more threads may hold before that.
         most_threads: How many threads it may come to; by default, what the cores and the buffer allow.
         meter: Measures what the threads do.
 
@@ -103,15 +104,17 @@ class BatchLoader:
         *,
         threads: int,
         buffer_bytes: int,
+        threads_bytes: int = 0,
         most_threads: int | None = None,
         meter: Meter | None = None,
     ) -> None:
         self._path_of = paths if callable(paths) else paths.__getitem__
         self._image_shape = (*image_size, 3)
-        self._buffer_bytes, self._first_threads = buffer_bytes, threads
+        self._buffer_bytes, self._threads_bytes, self._first_threads = buffer_bytes, threads_bytes, threads
         self._thread_bytes = thread_bytes(image_size)
         if most_threads is None:
-            most_threads = min(most_useful_threads(threads), threads + extra_threads(image_size, buffer_bytes))
+            extra = extra_threads(image_size, buffer_bytes, threads_bytes)
+            most_threads = min(most_useful_threads(threads), threads + extra)
         self._choice = ThreadChoice(threads, most_threads)
         self._meter = meter or Meter()
         self._pool = Pool(threads, "autofit-decode")
@@ -166,7 +169,7 @@ class BatchLoader:
     def _ahead_bytes(self) -> int:
         """What may be decoded ahead, with the present number of threads."""
         more = max(0, self._pool.threads - self._first_threads)
-        return self._buffer_bytes - more * self._thread_bytes
+        return self._buffer_bytes - max(0, more * self._thread_bytes - self._threads_bytes)
 
     def _result_of(self, row: Future[str | None]) -> str | None:
         """Wait for a row, and see whether it is time for another number of threads."""

@@ -97,8 +97,14 @@ class TrainingLoop:
     def run(self) -> str:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
         size = self._job.source.spec.image_size if self._job.source else (0, 0)
-        ahead_bytes = self._job.memory.buffer_bytes - self._plan.schedule.largest * math.prod(size) * 3
-        loader = BatchLoader(self._index.path, size, threads=self._plan.threads, buffer_bytes=max(1, ahead_bytes))
+        memory = self._job.memory
+        loader = BatchLoader(
+            self._index.path,
+            size,
+            threads=self._plan.threads,
+            buffer_bytes=max(1, memory.buffer_bytes - self._plan.schedule.largest * math.prod(size) * 3),
+            threads_bytes=memory.threads_bytes,
+        )
         augments = self._plan.augment == "light"
         pictures = Pictures(self._index, size, self._plan.seed, augments=augments, early=self._early)
         with closing(pictures), loader, closing(self._make_source(loader, pictures)) as self._source:

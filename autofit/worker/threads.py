@@ -56,9 +56,9 @@ def thread_bytes(image_size: tuple[int, int]) -> int:
     return (4 * side) * (6 * side) * 4 // 2
 
 
-def extra_threads(image_size: tuple[int, int], buffer_bytes: int) -> int:
-    """How many threads more than the first a buffer pays for."""
-    return int(SHARE_FOR_THREADS * buffer_bytes) // thread_bytes(image_size)
+def extra_threads(image_size: tuple[int, int], buffer_bytes: int, beside_bytes: int = 0) -> int:
+    """How many threads more than the first a buffer pays for, and what there is beside it for nothing else."""
+    return (int(SHARE_FOR_THREADS * buffer_bytes) + beside_bytes) // thread_bytes(image_size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def supervisor(
     files: RunDirectory, ends: str, *, record: RunRecord | None = None, launcher: Launcher | None = None, **given: Any
 ) -> Supervisor:
     """A supervisor of that run, or of another."""
-    memory = MemoryBudget(device="cpu", limit_bytes=10**12, is_given=True, buffer_bytes=2**20)
+    memory = MemoryBudget(device="cpu", limit_bytes=10**12, is_given=True, buffer_bytes=2**20, threads_bytes=2**16)
     return Supervisor(files, record or run_record(), memory, launcher or ProcessLauncher(worker_command(ends)), **given)
 
 

@@ -93,11 +93,11 @@ def test_a_run_that_nothing_disturbs_takes_one_attempt(files: RunDirectory, run:
 
 def test_what_may_have_ended_an_attempt_is_not_begun_with_again(files: RunDirectory, run: Run) -> None:
     """A saved size that kills the worker would kill each one, until the run is given up as stuck."""
-    cache = CacheJob(folder="/", limit_bytes=1, by="stat", first_size=32, first_peak_bytes=10**8)
+    cache = CacheJob(folder="/", limit_bytes=1, by="stat", first_size=32, first_peak_bytes=10**8, early_images=7)
     assert run("SIGKILL@0,SIGKILL@0,complete", cache=cache) is None
     works = [job.work for job in jobs(files)]
     told = [work.cache for work in works if isinstance(work, TrainJob)]
-    small = cache.model_copy(update={"first_size": None, "first_peak_bytes": 0})
+    small = cache.model_copy(update={"first_size": None, "first_peak_bytes": 0, "early_images": 0})
     assert told == [cache, small, small]
 
 
@@ -189,6 +189,7 @@ def test_running_out_is_got_over_and_written_down(
     assert run("device_oom@3,host_oom@3,yielded@3,complete") is None
     assert [size for _, _, size in ended(files)] == [4, 2, 1, 1]
     assert [job.memory.buffer_bytes for job in jobs(files)] == [2**20, 2**20, 2**19, 2**19]
+    assert [job.memory.threads_bytes for job in jobs(files)] == [2**16, 2**16, 0, 0]
     assert [job.memory.rest_bytes for job in jobs(files)] == [None, None, None, 123_456_789]
     events = collect_result(files, "completed", "", 0.0).oom_events
     sizes = [(one.attempt, one.phase, one.micro_batch_size_before, one.micro_batch_size_after) for one in events]

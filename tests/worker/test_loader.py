@@ -387,6 +387,18 @@ def test_what_more_threads_hold_is_not_there_for_batches_ahead() -> None:
         assert loader._ahead_bytes() == buffer_bytes - 4 * thread_bytes(size)
 
 
+def test_what_is_there_for_threads_is_used_before_the_buffer() -> None:
+    """On a mounted drive the batches ahead would give way to threads for which there is memory."""
+    size = (100, 100)
+    buffer_bytes, threads_bytes = 10 * thread_bytes(size), 3 * thread_bytes(size)
+    with BatchLoader(str, size, threads=1, buffer_bytes=buffer_bytes, threads_bytes=threads_bytes) as loader:
+        assert loader._choice._most == 11
+        loader._pool.resize(4)
+        assert loader._ahead_bytes() == buffer_bytes
+        loader._pool.resize(5)
+        assert loader._ahead_bytes() == buffer_bytes - thread_bytes(size)
+
+
 def test_one_slow_file_holds_up_no_other() -> None:
     """A file that a drive does not give would stop the decoding of all that come after it."""
     gate = threading.Event()
