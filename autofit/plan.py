@@ -18,6 +18,7 @@ from autofit.process.messages import MemoryBudget
 from autofit.records import Record
 from autofit.schedule import (
     EXTRACTION_BLOCK,
+    LARGEST_EXTRACTION,
     USUAL_BATCH,
     BatchSchedule,
     auto_batch_size,
@@ -28,15 +29,21 @@ from autofit.schedule import (
 from autofit.sizes import format_size
 
 FORWARD_BYTES_A_PIXEL = 1000
-"""What a frozen network's forward pass takes at most of an image's pixel: at 160 px on a CPU 180 (ResNet50) to 460
-(Xception) with 32 at once, weights included, and 520 by VGG16's first layers."""
+"""What a frozen network's forward pass takes of an image's pixel, and more: at 160 px on a CPU it was 180 (ResNet50) to
+460 (Xception) with 32 at once, weights included, and 520 by VGG16's first layers. Others were not measured."""
 
-LARGEST_NETWORK_BYTES = 1.5 * 10**9
+LARGEST_NETWORK_BYTES = 1_500_000_000
 """ConvNeXtXLarge's weights, the most of `keras.applications` without a top, are 1.4 GB."""
 
-THREADS_BYTES, ROOM_FOR_THREADS_BYTES = 64 * 2**20, 4 * 10**9
-"""For loader threads that wait for a file each, as on a mounted drive, where a machine has so much memory and no limit
-was given: 26 at 224 px."""
+LEAST_TO_EXTRACT_BYTES = 4 * 10**9
+"""More than that an extraction on a CPU is only given for large images. Of its limit the allocator has a 32nd resident
+from the start: 0.7 GB where it may have all of 24 GB."""
+
+ROOM_BYTES = 4 * 10**9
+"""A machine that has so much left can spare what only makes a run faster, unless a limit was given."""
+
+THREADS_BYTES = 64 * 2**20
+"""For loader threads that wait for a file each, as on a mounted drive: 27 at 224 px."""
 
 EARLY_BYTES = 96 * 2**20
 """For images that are decoded while a worker imports TensorFlow: at 160 px 1,300 of them, more than a core decodes in
@@ -151,19 +158,24 @@ def memory_budget(options: Options, machine: Hardware, largest_batch: int, *, ex
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
     has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
     if extracts and machine.device == "cpu":
-        has = min(has, LEAST_PROCESS_BYTES + _forward_bytes(options, EXTRACTION_BLOCK["cpu"]))
+        has = min(has, max(LEAST_TO_EXTRACT_BYTES, LEAST_PROCESS_BYTES + _forward_bytes(options, largest_batch)))
     return MemoryBudget(
         device=machine.device,
         limit_bytes=given or has,
         is_given=given is not None,
         buffer_bytes=image_buffer_bytes(largest_batch, options.image_size),
-        threads_bytes=THREADS_BYTES if given is None and machine.host_available_bytes >= ROOM_FOR_THREADS_BYTES else 0,
+        threads_bytes=THREADS_BYTES if _can_spare(options, machine) else 0,
     )
+
+
+def _can_spare(options: Options, machine: Hardware) -> bool:
+    """Whether there is memory for what only makes a run faster."""
+    return options.memory_limit_bytes is None and machine.host_available_bytes >= ROOM_BYTES
 
 
 def _forward_bytes(options: Options, images: int) -> int:
     """What tensors take at most where so many images at once go forward through a frozen backbone, weights included."""
-    return int(LARGEST_NETWORK_BYTES) + images * math.prod(options.image_size) * FORWARD_BYTES_A_PIXEL
+    return LARGEST_NETWORK_BYTES + images * math.prod(options.image_size) * FORWARD_BYTES_A_PIXEL
 
 
 def largest_decoded_batch(plan: TrainingPlan, machine: Hardware) -> int:
@@ -195,12 +207,12 @@ def keeps_pixels(options: Options) -> bool:
 
 
 def early_images(options: Options, machine: Hardware) -> int:
-    """How many images may be decoded before a worker can extract features: where no limit is to be kept to.
+    """How many images may be decoded before a worker can extract features: where there is memory to spare.
 
     None on a single core, which the import needs; and none of augmented views, which are not known so early.
     """
     wanted = keeps_features(options) and options.augment == "none" and options.isolation == "process"
-    if not wanted or options.memory_limit_bytes is not None or machine.cores == 1:
+    if not wanted or machine.cores == 1 or not _can_spare(options, machine):
         return 0
     return EARLY_BYTES // batch_image_bytes(1, options.image_size)
 
@@ -224,8 +236,14 @@ def _trains_batch_normalization(options: Options) -> bool:
     return options.trainable == "all" and options.weights == "none"
 
 
-def training_plan(options: Options, train_count: int, probe: ProbeReport | None, machine: Hardware) -> TrainingPlan:
-    """Fix the sizes: what was asked for, and the probe's answers for the rest."""
+def training_plan(
+    options: Options,
+    train_count: int,
+    probe: ProbeReport | None,
+    machine: Hardware,
+    asked: Kernels | None = None,
+) -> TrainingPlan:
+    """Fix the sizes: what was asked for, and the probe's answers for the rest. The kernels are those `asked` for."""
     first, last = _batch_sizes(options, train_count, probe)
     schedule = BatchSchedule(first, last, options.epochs)
     micro = _micro_batch_size(options, schedule.largest, probe)
@@ -247,20 +265,20 @@ def training_plan(options: Options, train_count: int, probe: ProbeReport | None,
         feature_views=views_kept(options),
         augment=options.augment,
         pixel_cache=keeps_pixels(options),
-        kernels=_kernels(options, micro, probe, machine),
+        kernels=asked or _kernels(options, micro, probe, machine),
     )
 
 
 def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None, machine: Hardware) -> Kernels:
     """Those of oneDNN on a CPU where memory cannot run out, so that it is only faster; Eigen's where it might."""
-    if machine.device != "cpu" or options.memory_limit_bytes is not None:
+    if machine.device != "cpu" or options.memory_limit_bytes is not None or options.isolation == "inline":
         return "eigen"
     if probe is not None:
         model, limit = probe.memory_model, probe.memory_limit_bytes
         takes = model.base_bytes + model.bytes_per_image * micro_batch_size if model else math.inf
     else:
         limit = usable_bytes(machine.host_available_bytes)
-        at_once = EXTRACTION_BLOCK["cpu"] // 2 if keeps_features(options) else micro_batch_size
+        at_once = max(LARGEST_EXTRACTION["cpu"] if keeps_features(options) else 1, micro_batch_size)
         takes = LEAST_PROCESS_BYTES + _forward_bytes(options, at_once) if freezes_backbone(options) else math.inf
     return "onednn" if takes <= SHARE_FOR_ONEDNN * limit else "eigen"
 

@@ -18,10 +18,11 @@ USUAL_BATCH = 32  # Keras's own default, for a head that trains on kept features
 LEAST_AUTO_STEPS = 20  # updates in an epoch that a chosen batch size leaves, where the set is large enough
 
 EXTRACTION_BLOCK = {"cpu": 64, "gpu": 512}
-"""Images that are decoded together for an extraction; half of them at most go through the backbone at once.
+"""Images that are decoded together for an extraction."""
 
-On 2 CPU cores 32 at once were fastest (MobileNetV2 at 160 px).
-"""
+LARGEST_EXTRACTION = {"cpu": 32, "gpu": 512}
+"""Images that at most go through the backbone at once, where no size was given. On 2 CPU cores 32 were the fastest
+(MobileNetV2 at 160 px)."""
 
 
 def shrink(micro_batch_size: int) -> int:

@@ -13,7 +13,7 @@ from autofit.hardware import Hardware
 from autofit.options import make_options
 from autofit.plan import memory_budget, model_source, training_plan, workload
 from autofit.probing.records import MemoryModelRecord, ProbeReport
-from autofit.process.job import TrainingPlan
+from autofit.process.job import Kernels, TrainingPlan, kernels_asked
 
 CPU = Hardware(
     device="cpu",
@@ -230,8 +230,9 @@ def test_an_extraction_on_a_cpu_leaves_the_machine_what_it_has_no_use_for() -> N
     large = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})
     assert memory_budget(make_options(), large, 1).limit_bytes == 21_600_000_000
     small_photos, large_photos = (make_options(image_size=size) for size in (160, 600))
-    assert memory_budget(small_photos, large, 1, extracts=True).limit_bytes == 2_200_000_000 + 64 * 160 * 160 * 1000
-    assert memory_budget(large_photos, large, 1, extracts=True).limit_bytes == 21_600_000_000
+    assert memory_budget(small_photos, large, 64, extracts=True).limit_bytes == 4 * 10**9
+    assert memory_budget(small_photos, large, 256, extracts=True).limit_bytes == 2_200_000_000 + 256 * 160 * 160 * 1000
+    assert memory_budget(large_photos, large, 64, extracts=True).limit_bytes == 21_600_000_000
     given = memory_budget(make_options(memory_limit="12GB"), large, 1, extracts=True)
     assert (given.limit_bytes, given.is_given) == (12 * 10**9, True)
     small = CPU.model_copy(update={"host_available_bytes": 4 * 10**9})
@@ -242,6 +243,8 @@ def test_an_extraction_on_a_cpu_leaves_the_machine_what_it_has_no_use_for() -> N
 LARGE = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})
 KERNELS: dict[str, tuple[Hardware, dict[str, Any], float | None, str]] = {
     "an extraction of small photos": (LARGE, {"image_size": 160}, None, "onednn"),
+    "in larger pieces": (LARGE, {"image_size": 160, "batch_size": 512, "micro_batch_size": 512}, None, "eigen"),
+    "in a process that is not our own": (LARGE, {"image_size": 160, "isolation": "inline"}, None, "eigen"),
     "on a small machine": (CPU, {"image_size": 224}, None, "onednn"),
     "of larger ones there": (CPU, {"image_size": 300}, None, "eigen"),
     "under a limit": (LARGE, {"image_size": 160, "memory_limit": "12GB"}, None, "eigen"),
@@ -272,6 +275,7 @@ def test_onednn_computes_only_where_memory_cannot_run_out(
     [
         ({"image_size": 160}, 2, 1310),  # 96 MiB of 76,800 bytes each
         ({"image_size": 160}, 1, 0),
+        ({"image_size": 224, "batch_size": 8}, 2, 668),
         ({"image_size": 160, "memory_limit": "3GB"}, 2, 0),
         ({"image_size": 160, "augment": "light", "feature_cache": "on"}, 2, 0),
         ({"image_size": 160, "feature_cache": "off"}, 2, 0),
@@ -285,6 +289,22 @@ def test_images_are_decoded_early_where_an_extraction_will_need_them(
     """Memory beyond a limit would be taken, or a core of which there is only one."""
     machine = CPU.model_copy(update={"cores": cores})
     assert plan.early_images(make_options(**given), machine) == expected
+
+
+@pytest.mark.parametrize("asked", ["eigen", "onednn"])
+def test_the_kernels_that_a_user_asks_for_are_those_of_the_whole_run(asked: Kernels) -> None:
+    """Resumed from another shell, the run would compute with others."""
+    assert training_plan(make_options(memory_limit="3GB"), 100, None, CPU, asked).kernels == asked
+    assert training_plan(make_options(image_size=160), 100, None, LARGE, asked).kernels == asked
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", "onednn"), ("True", "onednn"), ("0", "eigen"), ("false", "eigen"), ("", None)]
+)
+def test_what_a_user_asks_for_is_read_as_tensorflow_reads_it(value: str, expected: str | None) -> None:
+    """Who switched oneDNN off would get it, or the other way round."""
+    assert kernels_asked({"TF_ENABLE_ONEDNN_OPTS": value}) == expected
+    assert kernels_asked({}) is None
 
 
 def test_without_a_line_of_memory_nothing_is_foreseen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from autofit.options import GIVEN_FUNCTION, Options, freezes_backbone
 from autofit.plan import RunRecord
 from autofit.probing.records import ProbeReport
 from autofit.process.inline import WHAT_INLINE_CANNOT
-from autofit.process.job import TrainingPlan
+from autofit.process.job import TrainingPlan, kernels_asked
 from autofit.process.launch import Payload
 from autofit.process.watch import View
 from autofit.run_directory import RunDirectory, writing_in
@@ -55,7 +56,9 @@ def new_run(
         options=options,
         has_callbacks=bool(payload and payload.callbacks),
         data=plan.data_record(index),
-        plan=_following(options, plan.training_plan(options, index.train_count, report, machine)),
+        plan=_following(
+            options, plan.training_plan(options, index.train_count, report, machine, kernels_asked(os.environ))
+        ),
         started=time.time(),
         seal=seal_of(options.model) if options.model not in {None, GIVEN_FUNCTION} else "",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -31,6 +32,15 @@ MOST_THREADS = 1024
 Kernels = Literal["eigen", "onednn"]
 """Which of TensorFlow's implementations computes on a CPU. oneDNN's is faster, but ends the process where its scratch
 memory finds no room (docs/decisions/0023)."""
+
+
+ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+
+
+def kernels_asked(environment: Mapping[str, str]) -> Kernels | None:
+    """Those that a user has asked TensorFlow for; None where it is left to us."""
+    value = environment.get(ONEDNN_VARIABLE, "").lower()
+    return "onednn" if value in {"1", "true"} else "eigen" if value in {"0", "false"} else None
 
 
 class TrainingPlan(Record):

@@ -6,12 +6,12 @@ keeps its own figures, backend and style.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,10 +53,15 @@ STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones
 
 def import_ahead() -> threading.Thread:
     """Import matplotlib in a thread, while something else is waited for: a page takes half as long then."""
-    names = ("matplotlib.figure", "matplotlib.backends.backend_svg")
-    thread = threading.Thread(target=lambda: [importlib.import_module(name) for name in names], daemon=True)
+    thread = threading.Thread(target=_import_matplotlib, daemon=True)
     thread.start()
     return thread
+
+
+def _import_matplotlib() -> None:
+    with contextlib.suppress(Exception):  # whoever needs it will find out
+        for name in ("matplotlib.figure", "matplotlib.backends.backend_svg"):
+            importlib.import_module(name)
 
 
 def svg(figure: Figure, prefix: str = "") -> str:
@@ -85,7 +90,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _style() -> Iterator[None]:
     """Our style, whatever style the user has set, and theirs again afterwards."""
     import matplotlib as mpl
@@ -94,7 +99,7 @@ def _style() -> Iterator[None]:
         yield
 
 
-@contextmanager
+@contextlib.contextmanager
 def canvas(title: str, panels: int, height: float = PANEL_INCHES[1]) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure with panels side by side; drawn on in our style, since artists take it when they are made."""
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ from autofit.process.messages import Phase, Trial, Verdict
 from autofit.run_directory import AttemptDirectory
 from autofit.worker import environment
 from autofit.worker.control import Requests
-from autofit.worker.early import EarlyImages, begin_early
+from autofit.worker.early import EarlyImages, early_images
 from autofit.worker.endings import LeaveError, OutOfDeviceMemoryError, ShortOfMemoryError, TornUpdateError
 from autofit.worker.heartbeat import Heartbeat
 from autofit.worker.memory import resident_bytes
@@ -68,9 +68,21 @@ def _outcome(
 def _work(
     job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
 ) -> str | None:
-    environment.before_import(job.memory.device, job.work.plan.kernels if isinstance(job.work, TrainJob) else "eigen")
-    early = begin_early(job, job.work) if isinstance(job.work, TrainJob) else None
-    environment.import_keras(isolated=job.isolated)
+    planned = job.work.plan.kernels if isinstance(job.work, TrainJob) and job.isolated else None
+    environment.before_import(job.memory.device, planned)
+    with early_images(job) as early:
+        environment.import_keras(isolated=job.isolated)
+        return _work_with_keras(job, attempt, heartbeat, requests, load_payload, early)
+
+
+def _work_with_keras(
+    job: Job,
+    attempt: AttemptDirectory,
+    heartbeat: Heartbeat,
+    requests: Requests,
+    load_payload: LoadPayload,
+    early: EarlyImages | None,
+) -> str | None:
     if isinstance(job.work, TrialsJob):
         _try_sizes(job, attempt, heartbeat, requests, load_payload)
         return None

@@ -13,6 +13,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from autofit.process.job import Job, TrainJob
 from autofit.run_directory import RunDirectory
 
 END_SECONDS = 5.0
+MOST_THREADS = 4
+"""Each holds an image, and the import will not take longer for a machine with many cores."""
 
 Row = NDArray[np.uint8]
 
@@ -70,7 +73,7 @@ class EarlyImages:
         file = os.memfd_create("autofit-early-images")
         try:
             os.truncate(file, EarlyTable.size_bytes(count, image_size))
-            self._table = EarlyTable(file, count, image_size)
+            self._table: EarlyTable | None = EarlyTable(file, count, image_size)
             numbers = map(str, (file, count, *image_size, threads))
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "autofit.worker.early_decoder", str(samples), data_root, *numbers],
@@ -87,11 +90,22 @@ class EarlyImages:
         assert self._process.stdin is not None  # noqa: S101 - it was started with one
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+        if not self._has_ended():
+            self._process.kill()
+            if not self._has_ended():  # it waits for a disk that does not answer
+                self._table = None
+
+    def _has_ended(self) -> bool:
         try:
             self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            return False
+        return True
+
+    def drop(self) -> None:
+        """End the process and give the memory back: from now on, nothing is there."""
+        self.stop()
+        self._table = None
 
     def read_into(self, sample: int, path: str, out: Row) -> bool:
         """Give the image of a sample in `out`, uint8 (height, width, 3); after `stop`, in any thread.
@@ -99,16 +113,27 @@ class EarlyImages:
         Returns:
             Whether it is there, made of the file at `path` as it is now.
         """
-        if sample >= self._count or not self._table.files[sample, 0]:
+        table = self._table
+        if table is None or sample >= self._count or not table.files[sample, 0]:
             return False
-        if file_state(path) != tuple(self._table.files[sample].tolist()):
+        if file_state(path) != tuple(table.files[sample].tolist()):
             return False
-        out[...] = self._table.rows[sample]
+        out[...] = table.rows[sample]
         return True
 
 
-def begin_early(job: Job, work: TrainJob) -> EarlyImages | None:
-    """Begin to decode early, where the job says so and no attempt before has extracted all features."""
+@contextlib.contextmanager
+def early_images(job: Job) -> Iterator[EarlyImages | None]:
+    """Decode early, where the job says so and no attempt before has extracted all features; nothing of it stays."""
+    early = _begin(job, job.work) if isinstance(job.work, TrainJob) else None
+    try:
+        yield early
+    finally:
+        if early:
+            early.drop()
+
+
+def _begin(job: Job, work: TrainJob) -> EarlyImages | None:
     if work.cache is None or not work.cache.early_images or job.source is None or not job.isolated:
         return None
     if not hasattr(os, "memfd_create") or RunDirectory(Path(work.run_dir)).features.exists():
@@ -119,7 +144,7 @@ def begin_early(job: Job, work: TrainJob) -> EarlyImages | None:
             work.data_root,
             job.source.spec.image_size,
             count=work.cache.early_images,
-            threads=max(1, work.plan.threads - 1),
+            threads=min(max(1, work.plan.threads - 1), MOST_THREADS),
         )
     return None
 

@@ -39,14 +39,14 @@ def main(samples: str, root: str, *numbers: str) -> None:
             if before is not None and file_state(path) == before:
                 table.files[sample] = before
 
-    paths = (os.path.join(root, path) for _, (_, path, *_) in islice(read_rows(Path(samples), COLUMNS), count))  # noqa: PTH118 - text, as in the index
     with ThreadPoolExecutor(threads) as pool:
-        pool.map(decode, *zip(*enumerate(paths), strict=True))
+        for sample, (_, (_, path, *_)) in enumerate(islice(read_rows(Path(samples), COLUMNS), count)):
+            pool.submit(decode, sample, os.path.join(root, path))  # noqa: PTH118 - text, as in the index
 
 
 def _exit_with_stdin() -> None:
-    """A thread of its own: a hostile image may take seconds."""
-    sys.stdin.buffer.read()
+    """A thread of its own: a hostile image may take seconds. Unbuffered, or Python could not end while it reads."""
+    os.read(0, 1)
     os._exit(0)
 
 

@@ -26,7 +26,7 @@ import sys
 
 from autofit import hardware
 from autofit.errors import UserError
-from autofit.process.job import Kernels
+from autofit.process.job import ONEDNN_VARIABLE, Kernels, kernels_asked
 from autofit.process.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget
 from autofit.sizes import format_size
 from autofit.worker.endings import ShortOfMemoryError
@@ -38,8 +38,6 @@ AFTER_IMPORT_BYTES = {"head": 250 * 10**6, "all": 450 * 10**6}
 Measured with TensorFlow 2.21 on 2 cores, 160 px: MobileNetV2 120 MB (head) and 220 to 350 MB (all), ResNet50 320 to
 380 MB (all). After the first step the worker measures its own, and the next attempt uses that.
 """
-
-ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 HANDLES_SHARE, HANDLES_COUNTED_BYTES = 32, 3 * 10**9
 """Of its limit the allocator takes one part in so many outside of it, at once: for each 256 bytes a number of 8.
@@ -53,17 +51,18 @@ REGION_OF_THE_CONTEXT_MB = 4
 _given_here: int | None = None
 
 
-def before_import(device: str, kernels: Kernels = "eigen") -> None:
+def before_import(device: str, planned: Kernels | None = None) -> None:
     """Settings that TensorFlow and Keras read while they are imported.
 
-    On a CPU oneDNN is switched off where memory may run out, unless the user has set it. Its kernels do not check their
+    On a CPU oneDNN is switched off where memory may run out. Its kernels do not check their
     scratch memory: where it finds no room they end the process (SIGSEGV or SIGABRT) instead of raising. With those of
     Eigen every out-of-memory that was provoked raised (MobileNetV2, EfficientNetB0 and ResNet50, forward and backward,
     TensorFlow 2.21).
 
     Args:
         device: "cpu" or "gpu".
-        kernels: what the plan of a training says (`plan.py`); all else is computed with Eigen's.
+        planned: the kernels that the plan of a training says (`plan.py`). All else is computed with Eigen's, unless the
+            user has asked for others.
 
     Raises:
         UserError: a setting of the user's that autofit cannot work with.
@@ -72,13 +71,15 @@ def before_import(device: str, kernels: Kernels = "eigen") -> None:
         raise UserError("TF_USE_LEGACY_KERAS is set, and autofit needs Keras 3: unset it")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     if device == "cpu":
-        os.environ.setdefault(ONEDNN, "1" if kernels == "onednn" else "0")
+        if planned is not None:  # from the run's first attempt to its last, whatever the shell says
+            os.environ[ONEDNN_VARIABLE] = "1" if planned == "onednn" else "0"
+        os.environ.setdefault(ONEDNN_VARIABLE, "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what native code says goes to stderr.log
 
 
 def kernels_in_use() -> Kernels:
     """What computes on a CPU in this process. Where nobody has set it, TensorFlow 2.21 uses oneDNN."""
-    return "eigen" if os.environ.get(ONEDNN, "1").lower() in {"0", "false"} else "onednn"
+    return kernels_asked(os.environ) or "onednn"
 
 
 def import_keras(*, isolated: bool) -> None:

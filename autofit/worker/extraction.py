@@ -23,7 +23,7 @@ from autofit.cache.shelf import NoRoomError, Shelf
 from autofit.process.job import CacheJob, Event, ExtractionSpeed, Job, TrainJob
 from autofit.process.messages import Phase
 from autofit.run_directory import RunDirectory
-from autofit.schedule import EXTRACTION_BLOCK, batch_bounds
+from autofit.schedule import EXTRACTION_BLOCK, LARGEST_EXTRACTION, batch_bounds
 from autofit.worker import augment, folding
 from autofit.worker.decode import RECIPE
 from autofit.worker.departure import Departure
@@ -288,7 +288,9 @@ class ExtractionPass:
         if cache.fixed_size:
             size = min(cache.fixed_size, self._work.micro_batch_size)
             return size * -(-block // size), Growth(size, size, 0)
-        limit, most = allocator_bytes() or self._job.memory.tensors_bytes, block // 2  # two pieces: the second is timed
+        limit, most = allocator_bytes() or self._job.memory.tensors_bytes, LARGEST_EXTRACTION[self._job.memory.device]
+        if self._work.micro_batch_size < self._work.plan.micro_batch_size:  # memory ran out before
+            most = min(most, self._work.micro_batch_size)
         first = starting_size(FIRST_SIZE, cache.first_size, cache.first_peak_bytes, most, limit)
         return block, Growth(first, most, limit, least=FIRST_SIZE)
 

@@ -58,12 +58,13 @@ def _pairs(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
     sources = {layer["name"]: [_names_in(call) for call in layer["inbound_nodes"]] for layer in config["layers"]}
     taken = Counter(name for calls in sources.values() for call in calls for name in call)
     taken.update(_names_of(config["output_layers"]))
+    layers = {layer.name: layer for layer in model.layers}
     pairs = {}
     for second in filter(_is_plain_normalization, model.layers):
         (first, *others), *calls = sources[second.name]
-        convolution = model.get_layer(first)
+        convolution = layers.get(first)  # None where it is no layer but an operation
         is_alone = not others and not calls and taken[first] == 1 == len(sources[first])
-        if is_alone and _is_foldable(convolution):
+        if is_alone and convolution is not None and _is_foldable(convolution):
             pairs[convolution] = second
     return pairs
 

@@ -50,6 +50,7 @@ AMBIGUOUS = (
     "failed to create cublas handle",
     "No algorithm worked",
     "Failed to get convolution algorithm",
+    "Operation received an exception:Status",  # oneDNN's, as TensorFlow's mkl_conv_ops.cc passes them on
 )
 
 

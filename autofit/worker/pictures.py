@@ -50,7 +50,8 @@ class Pictures:
 
     def drop_early(self) -> None:
         """Give back the memory of what was decoded early."""
-        self._early = None
+        if self._early:
+            self._early.drop()
 
     def keep(self, shelf: Shelf, images: Identities) -> None:
         """Keep what is decoded, from now on until `close`.

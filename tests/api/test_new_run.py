@@ -42,6 +42,7 @@ def test_an_extraction_needs_no_probe(stages: Stages, photos: Path, train: Train
         ({"kind": "pixels"}, True),
         ({"backbone": "ResNet50"}, True),
         ({"image_size": "96x96"}, True),
+        ({"weights": "other.weights.h5"}, True),
         (None, False),  # as it will be
     ],
     ids=str,
@@ -50,7 +51,8 @@ def test_images_are_decoded_early_unless_their_features_may_be_there(
     stages: Stages, photos: Path, train: Train, monkeypatch: pytest.MonkeyPatch, about: Any, *, is_early: bool
 ) -> None:
     """A second run, which needs no image, would be slowed down by decoding them."""
-    told = {"kind": "features", "backbone": "MobileNetV2", "image_size": "224x224", **(about or {})}
+    told = {"kind": "features", "backbone": "MobileNetV2", "image_size": "224x224", "weights": "imagenet"}
+    told |= about or {}
     entry = EntrySummary(name="one", kind=told.pop("kind"), about=told, images=1, size_bytes=1, last_used=0.0)
     entries = [] if about == {} else [entry]
     listing = CacheList(folder="", limit_bytes=1, entries=entries)

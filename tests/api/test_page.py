@@ -1,12 +1,33 @@
-"""When what draws a run's page is imported."""
+"""The page of a run: written anew, and when what draws it is imported."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 
-from autofit.api import page
+from autofit import api
+from autofit.api import page as api_page
 from autofit.api.page import PageAhead
+from autofit.errors import UserError
 from autofit.process.messages import EpochEnd, Progress
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Interrupted, Stages, Train
+
+
+def test_a_report_is_written_anew(stages: Stages, photos: Path, train: Train, interrupted: Interrupted) -> None:
+    """A page that was deleted, or that an older version wrote, could not be had again."""
+    page = train(photos).run_dir / "report.html"
+    page.unlink()
+    assert api.report("a").status == "completed"
+    assert page.exists()
+    assert len(stages.runs) == 1
+    interrupted(photos, run_dir="b")
+    Path("b/result.json").unlink()
+    with pytest.raises(UserError, match="holds no run that has ended"):
+        api.report("b")
 
 
 class Seen:
@@ -38,7 +59,7 @@ def test_it_is_imported_once_while_the_last_epoch_is_trained(
     begun: list[int] = []
     seen = Seen()
     ahead = PageAhead(seen)
-    monkeypatch.setattr(page, "import_ahead", lambda: begun.append(seen.epochs[-1]))
+    monkeypatch.setattr(api_page, "import_ahead", lambda: begun.append(seen.epochs[-1]))
     for epoch in range(epochs):
         ahead.epoch_done(EpochEnd(epoch=epoch, metrics={}), epochs=epochs)
     assert seen.epochs == list(range(epochs))

@@ -20,8 +20,10 @@ from autofit.dataset import ImageIndex
 from autofit.process.job import CacheJob, Job, ModelSource, TrainingPlan, TrainJob
 from autofit.process.messages import MemoryBudget
 from autofit.run_directory import RunDirectory
-from autofit.worker.decode import decode_image
-from autofit.worker.early import EarlyImages, begin_early
+from autofit.worker.decode import UnreadableImageError, decode_image
+from autofit.worker.early import EarlyImages, early_images
+from autofit.worker.pictures import Pictures
+from autofit.worker.slots import Slots
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory are Linux's")
 
@@ -66,7 +68,7 @@ def begin(run_dir: Path) -> Iterator[Callable[[int], EarlyImages]]:
 
 def finished(early: EarlyImages) -> EarlyImages:
     """It has done all that it was asked for, and is stopped."""
-    early._process.wait(PATIENCE_SECONDS)
+    assert early._process.wait(PATIENCE_SECONDS) == 0
     early.stop()
     return early
 
@@ -107,6 +109,43 @@ def test_stopped_at_once_it_has_done_nothing_or_something(begin: Callable[[int],
     for sample, path in enumerate(paths(run_dir)):
         if early.read_into(sample, path, out):
             np.testing.assert_array_equal(out, decode_image(path, SIZE))
+
+
+def in_memory() -> int:
+    """How often such a file is mapped by this process."""
+    return Path("/proc/self/maps").read_text().count("autofit-early-images")
+
+
+def test_dropped_it_takes_no_memory(begin: Callable[[int], EarlyImages], run_dir: Path) -> None:
+    """A hundred megabytes would stay for as long as the training, and count as what a worker needs."""
+    early, first, out = finished(begin(COUNT)), paths(run_dir)[0], np.empty((*SIZE, 3), np.uint8)
+    assert early.read_into(0, first, out)
+    assert in_memory()
+    early.drop()
+    assert not early.read_into(0, first, out)
+    assert not in_memory()
+
+
+def test_pictures_take_what_is_there(begin: Callable[[int], EarlyImages], run_dir: Path) -> None:
+    """All would be decoded twice, or an image be taken for another."""
+    early, index = (
+        finished(begin(COUNT - 2)),
+        ImageIndex.read_csv(run_dir / "samples.csv", str(run_dir.parent), ["one"]),
+    )
+    assert early._table is not None
+    early._table.rows[1] = 7  # to be told from the decoder's
+    pictures, out = Pictures(index, SIZE, 0, augments=False, early=early), np.empty((*SIZE, 3), np.uint8)
+    decode = pictures.of_slots(Slots(COUNT, 0), np.zeros((COUNT, 2), np.uint64))
+    for sample, path in enumerate(index.paths):
+        if sample != BAD:
+            decode(sample, out)
+            expected = np.full_like(out, 7) if sample == 1 else decode_image(run_dir.parent / path, SIZE)
+            np.testing.assert_array_equal(out, expected)
+    with pytest.raises(UnreadableImageError):
+        decode(BAD, out)
+    pictures.drop_early()
+    decode(1, out)
+    assert (out != 7).any()
 
 
 def test_it_ends_with_the_worker_whatever_ends_that(run_dir: Path) -> None:
@@ -166,10 +205,9 @@ def test_it_begins_where_the_job_says_so(run_dir: Path) -> None:
 
     def begun(**changes: object) -> bool:
         told = job(run_dir, **changes)
-        assert isinstance(told.work, TrainJob)
-        early = begin_early(told, told.work)
-        if early:
-            early.stop()
+        with early_images(told) as early:
+            pass
+        assert early is None or early._process.returncode is not None
         return early is not None
 
     assert begun()

@@ -11,7 +11,7 @@ import pytest
 from autofit.backbones import ModelSpec
 from autofit.errors import UserError
 from autofit.hardware import MemoryLeft
-from autofit.process.job import Job, Kernels, ModelSource, Outcome, PredictJob, TrainingPlan, TrainJob
+from autofit.process.job import ONEDNN_VARIABLE, Job, Kernels, ModelSource, Outcome, PredictJob, TrainingPlan, TrainJob
 from autofit.process.messages import MemoryBudget, Verdict
 from autofit.run_directory import AttemptDirectory
 from autofit.worker import environment
@@ -59,26 +59,28 @@ def test_what_the_allocator_takes_for_itself_is_in_the_estimate(limit: int, expe
 
 
 @pytest.mark.parametrize(
-    ("device", "kernels", "users", "expected"),
+    ("device", "planned", "users", "expected"),
     [
         ("cpu", "eigen", None, "0"),
         ("cpu", "onednn", None, "1"),
-        ("cpu", "onednn", "0", "0"),  # what the user has set is the user's
-        ("cpu", "eigen", "1", "1"),
+        ("cpu", "onednn", "0", "1"),  # what the user had set when the run began is in its plan
+        ("cpu", "eigen", "1", "0"),
+        ("cpu", None, None, "0"),  # a probe, or a process that is not our own
+        ("cpu", None, "1", "1"),
         ("gpu", "eigen", None, None),
     ],
 )
-def test_the_kernels_are_those_of_the_plan_unless_the_user_has_set_them(
-    device: str, kernels: Kernels, users: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
+def test_the_kernels_are_those_of_the_plan(
+    device: str, planned: Kernels | None, users: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of oneDNN would compute where memory may run out, and end the process there."""
-    monkeypatch.delenv(environment.ONEDNN, raising=False)
+    """A run that goes on from another shell would round in another way, or end where memory runs out."""
+    monkeypatch.delenv(ONEDNN_VARIABLE, raising=False)
     for name in ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):  # set beside it: as they were afterwards
         monkeypatch.setenv(name, os.environ.get(name, ""))
     if users is not None:
-        monkeypatch.setenv(environment.ONEDNN, users)
-    environment.before_import(device, kernels)
-    assert os.environ.get(environment.ONEDNN) == expected
+        monkeypatch.setenv(ONEDNN_VARIABLE, users)
+    environment.before_import(device, planned)
+    assert os.environ.get(ONEDNN_VARIABLE) == expected
     assert environment.kernels_in_use() == ("eigen" if expected == "0" else "onednn")
 
 

@@ -64,6 +64,7 @@ CONVOLUTIONS: dict[str, Callable[[], keras.Layer]] = {
     "plain": lambda: layers.Conv2D(5, 3, use_bias=False),
     "with a bias": lambda: layers.Conv2D(5, 3),
     "strides and padding": lambda: layers.Conv2D(5, 3, strides=(2, 1), padding="same"),
+    "in groups": lambda: layers.Conv2D(6, 3, groups=3),
     "dilated": lambda: layers.Conv2D(5, 3, dilation_rate=2),
     "depthwise": lambda: layers.DepthwiseConv2D(3, use_bias=False, strides=2, padding="same"),
     "depthwise, several a channel": lambda: layers.DepthwiseConv2D(3, depth_multiplier=2),
@@ -105,12 +106,18 @@ class OwnConvolution(layers.Conv2D):  # type: ignore[misc]  # Keras is not typed
     """Somebody's own: what it computes, nobody knows."""
 
 
+def behind_an_operation(flow: keras.KerasTensor) -> keras.KerasTensor:
+    """A BatchNormalization behind what is no layer."""
+    return layers.BatchNormalization()(keras.ops.add(flow, flow))
+
+
 LEFT_ALONE: dict[str, Callable[[], keras.Model]] = {
     "the convolution has an activation": lambda: network(layers.Conv2D(4, 3, activation="relu"), bn()),
     "nothing before it": lambda: network(bn()),
     "something between": lambda: network(layers.Conv2D(4, 3), layers.ReLU(), bn()),
     "of another axis": lambda: network(layers.Conv2D(4, 3), layers.BatchNormalization(axis=1)),
     "used twice": lambda: network(after=twice_used),
+    "behind an operation": lambda: network(after=behind_an_operation),
     "shared layers": lambda: network(after=shared),
     "a class of one's own": lambda: network(OwnConvolution(4, 3), bn()),
     "no normalization": lambda: network(layers.Conv2D(4, 3)),
