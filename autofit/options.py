@@ -17,6 +17,7 @@ from autofit.records import Record
 from autofit.schedule import BatchSchedule
 from autofit.sizes import parse_size
 
+DEFAULT_OPTIMIZER, DEFAULT_LEARNING_RATE = "adam", 1e-3
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "sgd", "rmsprop", "adagrad", "adadelta", "adafactor", "ftrl", "lion")
 """What Keras 3.13 and all later ones have."""
 
@@ -91,8 +92,8 @@ def make_options(  # noqa: PLR0913 - the one place that takes them all, as a use
     batch_size: int | str | None = "auto",
     micro_batch_size: int | str | None = "auto",
     batch_schedule: str | tuple[int, int] | None = None,
-    optimizer: str = "adam",
-    learning_rate: float = 1e-3,
+    optimizer: str = DEFAULT_OPTIMIZER,
+    learning_rate: float = DEFAULT_LEARNING_RATE,
     class_weight: str | None = "none",
     early_stopping: int | None = None,
     validation: float | str | Path = 0.2,

@@ -88,6 +88,7 @@ def build_from_function(
     _check_training(model)
     if model.compiled:
         _check_loss(model)
+        _check_optimizer(model)
     else:
         _check_probabilities(model, shape)
     return BuiltModel(model, None, None, (), frozen=False, compiled=model.compiled)
@@ -224,6 +225,18 @@ def _check_loss(model: keras.Model) -> None:
     reduction = getattr(losses[0], "reduction", _MEAN_REDUCTIONS[0])  # names and functions become a mean in Keras
     if reduction not in _MEAN_REDUCTIONS:
         raise UserError(f'the loss has reduction={reduction!r}: use "sum_over_batch_size", a mean over the samples')
+
+
+def _check_optimizer(model: keras.Model) -> None:
+    """Refuse what needs more of the loop around it: without that the weights would be others, and nobody would know."""
+    optimizer = model.optimizer
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        raise UserError(
+            "the model is compiled with a LossScaleOptimizer, as Keras does for mixed_float16, and its scale is not "
+            "kept here: compile it with auto_scale_loss=False, or in float32"
+        )
+    if getattr(optimizer, "use_ema", False):
+        raise UserError("the optimizer has use_ema=True, and its averages are not kept here: compile without it")
 
 
 def _check_probabilities(model: keras.Model, shape: tuple[int, int, int]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from autofit.errors import UserError
+from autofit.options import DEFAULT_LEARNING_RATE, DEFAULT_OPTIMIZER
 from autofit.process.job import ModelSource
 
 
@@ -53,8 +54,13 @@ class Objective:
 
 
 def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -> Objective:
-    """The objective of a model: its own if it is compiled, else cross-entropy, accuracy and the named optimizer."""
+    """The objective of a model: its own if it is compiled, else cross-entropy, accuracy and the named optimizer.
+
+    Raises:
+        UserError: the model is compiled with what cannot be kept, or an optimizer was asked for beside its own.
+    """
     if compiled:
+        _refuse_beside_a_compiled_model(source)
         return _objective_of_compiled(model, source.num_classes)
     optimizer = keras.optimizers.get(
         {"class_name": source.optimizer, "config": {"learning_rate": source.learning_rate}}
@@ -70,6 +76,16 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
         ),
         model,
     )
+
+
+def _refuse_beside_a_compiled_model(source: ModelSource) -> None:
+    """What was asked for would do nothing."""
+    for name, given, usual in (
+        ("optimizer", source.optimizer, DEFAULT_OPTIMIZER),
+        ("learning_rate", source.learning_rate, DEFAULT_LEARNING_RATE),
+    ):
+        if given != usual:
+            raise UserError(f"{name} {given!r} beside a compiled model: set it in compile(), or leave it uncompiled")
 
 
 def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:

@@ -368,9 +368,9 @@ def softmax_model(shape: tuple[int | None, ...], outputs: int = CLASSES, activat
     return keras.Model(inputs, tiny(inputs, outputs, activation))
 
 
-def compiled(loss: Any, activation: str | None = "softmax") -> Any:
+def compiled(loss: Any, activation: str | None = "softmax", optimizer: Any = "adam") -> Any:
     model = softmax_model((*SIZE, 3), activation=activation)
-    model.compile("adam", loss)
+    model.compile(optimizer, loss)
     return model
 
 
@@ -440,6 +440,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "summed loss": (lambda: compiled(SUM), "reduction='sum'"),
     "summed loss in a list": (lambda: compiled([SUM]), "reduction='sum'"),
     "two losses": (lambda: compiled(["mse", "mae"]), "2 losses"),
+    "a scaled loss": (
+        lambda: compiled("mse", optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())),
+        "LossScaleOptimizer",
+    ),
+    "averaged weights": (lambda: compiled("mse", optimizer=keras.optimizers.Adam(use_ema=True)), "use_ema=True"),
     "no loss": (lambda: compiled(None), "without a loss"),
     "logits": (lambda: softmax_model((*SIZE, 3), activation=None), "no probabilities"),
     "sigmoid": (saturating_sigmoids, "no probabilities"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from autofit.backbones import ModelSpec
+from autofit.errors import UserError
 from autofit.process.job import ModelSource
 from autofit.worker.objective import make_objective
 
@@ -45,3 +46,14 @@ def test_a_compiled_loss_is_kept(loss: Any, *, one_hot: bool) -> None:
     assert float(value) == pytest.approx(CROSS_ENTROPY, rel=1e-5)
     assert objective.optimizer is model.optimizer
     assert list(objective.results()) == ["accuracy", "loss"]
+
+
+@pytest.mark.parametrize(("name", "given"), [("optimizer", "sgd"), ("learning_rate", 0.5)])
+def test_an_optimizer_beside_a_compiled_model_is_refused(name: str, given: Any) -> None:
+    """It would do nothing, and nobody would know."""
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    source = SOURCE.model_copy(update={name: given})
+    with pytest.raises(UserError, match=f"^{name} {given!r} beside a compiled model: set it in compile"):
+        make_objective(model, source, compiled=True)
+    assert make_objective(model, source, compiled=False).optimizer is not model.optimizer
