@@ -35,9 +35,10 @@ FORWARD_BYTES_A_PIXEL = 1000
 LARGEST_NETWORK_BYTES = 1_500_000_000
 """ConvNeXtXLarge's weights, the most of `keras.applications` without a top, are 1.4 GB."""
 
-LEAST_TO_EXTRACT_BYTES = 4 * 10**9
-"""More than that an extraction on a CPU is only given for large images. Of its limit the allocator has a 32nd resident
-from the start: 0.7 GB where it may have all of 24 GB."""
+LEAST_USE_BYTES, TIMES_FORESEEN = 4 * 10**9, 3
+"""On a CPU a worker is given more than that only where it may have a use for it: to extract from large images, or where
+three times what was foreseen is more. The allocator has a 32nd of its limit resident from the start: 0.7 GB where that
+is all of 24 GB."""
 
 ROOM_BYTES = 4 * 10**9
 """A machine that has so much left can spare what only makes a run faster, unless a limit was given."""
@@ -137,14 +138,22 @@ def workload(options: Options, num_classes: int) -> Workload:
     )
 
 
-def memory_budget(options: Options, machine: Hardware, largest_batch: int, *, extracts: bool = False) -> MemoryBudget:
-    """What a worker may use: the given limit, or what the machine has free.
+def memory_budget(
+    options: Options,
+    machine: Hardware,
+    largest_batch: int,
+    *,
+    extracts: bool = False,
+    foreseen_bytes: float = math.inf,
+) -> MemoryBudget:
+    """What a worker may use: the given limit, or what the machine has free, as far as it has a use for it.
 
     Args:
         options: the request.
         machine: where.
         largest_batch: how many decoded images a worker holds at once at the least.
         extracts: whether all that the worker does with the backbone is to extract features.
+        foreseen_bytes: what the worker is foreseen to take, where that is known.
 
     Raises:
         UserError: the limit is under what the bare process needs.
@@ -157,8 +166,13 @@ def memory_budget(options: Options, machine: Hardware, largest_batch: int, *, ex
         )
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
     has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
-    if extracts and machine.device == "cpu":
-        has = min(has, max(LEAST_TO_EXTRACT_BYTES, LEAST_PROCESS_BYTES + _forward_bytes(options, largest_batch)))
+    if machine.device == "cpu":
+        use = (
+            LEAST_PROCESS_BYTES + _forward_bytes(options, largest_batch)
+            if extracts
+            else TIMES_FORESEEN * foreseen_bytes
+        )
+        has = int(min(has, max(LEAST_USE_BYTES, use)))
     return MemoryBudget(
         device=machine.device,
         limit_bytes=given or has,
@@ -269,13 +283,18 @@ def training_plan(
     )
 
 
+def foreseen_bytes(probe: ProbeReport, micro_batch_size: int) -> float:
+    """What a worker takes with so many images at once, by the probe's line; infinity where it has none."""
+    line = probe.memory_model
+    return line.base_bytes + line.bytes_per_image * micro_batch_size if line else math.inf
+
+
 def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None, machine: Hardware) -> Kernels:
     """Those of oneDNN on a CPU where memory cannot run out, so that it is only faster; Eigen's where it might."""
     if machine.device != "cpu" or options.memory_limit_bytes is not None or options.isolation == "inline":
         return "eigen"
     if probe is not None:
-        model, limit = probe.memory_model, probe.memory_limit_bytes
-        takes = model.base_bytes + model.bytes_per_image * micro_batch_size if model else math.inf
+        limit, takes = probe.memory_limit_bytes, foreseen_bytes(probe, micro_batch_size)
     else:
         limit = usable_bytes(machine.host_available_bytes)
         at_once = max(LARGEST_EXTRACTION["cpu"] if keeps_features(options) else 1, micro_batch_size)

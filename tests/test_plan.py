@@ -240,6 +240,25 @@ def test_an_extraction_on_a_cpu_leaves_the_machine_what_it_has_no_use_for() -> N
     assert memory_budget(make_options(), GPU, 1, extracts=True).limit_bytes == 68 * 10**9
 
 
+@pytest.mark.parametrize(
+    ("machine", "given", "foreseen", "expected"),
+    [
+        ("large", {}, 1.2e9, 4 * 10**9),
+        ("large", {}, 2e9, 6 * 10**9),
+        ("large", {}, 20e9, 21_600_000_000),
+        ("large", {}, float("inf"), 21_600_000_000),
+        ("large", {"memory_limit": "12GB"}, 1.2e9, 12 * 10**9),
+        ("gpu", {}, 1.2e9, 68 * 10**9),
+    ],
+)
+def test_a_training_whose_size_is_foreseen_leaves_the_rest_to_others(
+    machine: str, given: dict[str, Any], foreseen: float, expected: int
+) -> None:
+    """The allocator would have a share of all memory resident, for what it never uses."""
+    of = {"large": CPU.model_copy(update={"host_available_bytes": 24 * 10**9}), "gpu": GPU}[machine]
+    assert memory_budget(make_options(**given), of, 1, foreseen_bytes=foreseen).limit_bytes == expected
+
+
 LARGE = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})
 KERNELS: dict[str, tuple[Hardware, dict[str, Any], float | None, str]] = {
     "an extraction of small photos": (LARGE, {"image_size": 160}, None, "onednn"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Literal
 
@@ -65,16 +66,23 @@ def supervise(
 
 
 def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> MemoryBudget:
-    largest = plan.largest_decoded_batch(record.plan, machine)
-    budget = plan.memory_budget(record.options, machine, largest, extracts=record.plan.feature_cache)
-    return budget.model_copy(update={"rest_bytes": _probed_rest_bytes(files)})
+    """What its workers may use; what they take outside the allocator is known where the run's probe has measured it."""
+    probe = _probe(files)
+    budget = plan.memory_budget(
+        record.options,
+        machine,
+        plan.largest_decoded_batch(record.plan, machine),
+        extracts=record.plan.feature_cache,
+        foreseen_bytes=plan.foreseen_bytes(probe, record.plan.micro_batch_size) if probe else math.inf,
+    )
+    return budget.model_copy(update={"rest_bytes": probe.rest_bytes or None if probe else None})
 
 
-def _probed_rest_bytes(files: RunDirectory) -> int | None:
-    """What the run's probe measured outside the allocator; None where there is none, and a worker has to estimate."""
+def _probe(files: RunDirectory) -> ProbeReport | None:
+    """The run's probe; None where there is none."""
     try:
-        return ProbeReport.load(files.probe).rest_bytes or None
-    except (OSError, ValueError):  # the sizes were given, or the file is damaged: it only makes the estimate better
+        return ProbeReport.load(files.probe)
+    except (OSError, ValueError):  # the sizes were given, or the file is damaged: it only makes estimates better
         return None
 
 
