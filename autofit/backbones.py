@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, PositiveInt
@@ -79,6 +80,15 @@ class ModelSpec(Record):
     hidden_units: Annotated[int, Field(ge=0)] = 0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What kept features are told by, for people: the backbone, the size of its images, and its weights."""
+        return {
+            "backbone": self.backbone or "",
+            "image_size": "x".join(map(str, self.image_size)),
+            "weights": self.weights if self.weights in {"imagenet", "none"} else Path(self.weights).name,
+        }
 
 
 def find(name: str) -> Backbone:

@@ -167,11 +167,7 @@ def memory_budget(
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
     has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
     if machine.device == "cpu":
-        use = (
-            LEAST_PROCESS_BYTES + _forward_bytes(options, largest_batch)
-            if extracts
-            else TIMES_FORESEEN * foreseen_bytes
-        )
+        use = _most_to_extract_bytes(options, largest_batch) if extracts else TIMES_FORESEEN * foreseen_bytes
         has = int(min(has, max(LEAST_USE_BYTES, use)))
     return MemoryBudget(
         device=machine.device,
@@ -187,9 +183,10 @@ def _can_spare(options: Options, machine: Hardware) -> bool:
     return options.memory_limit_bytes is None and machine.host_available_bytes >= ROOM_BYTES
 
 
-def _forward_bytes(options: Options, images: int) -> int:
-    """What tensors take at most where so many images at once go forward through a frozen backbone, weights included."""
-    return LARGEST_NETWORK_BYTES + images * math.prod(options.image_size) * FORWARD_BYTES_A_PIXEL
+def _most_to_extract_bytes(options: Options, images: int) -> int:
+    """What a worker takes at most where so many images at once go forward through a frozen backbone."""
+    tensors = LARGEST_NETWORK_BYTES + images * math.prod(options.image_size) * FORWARD_BYTES_A_PIXEL
+    return LEAST_PROCESS_BYTES + tensors
 
 
 def largest_decoded_batch(plan: TrainingPlan, machine: Hardware) -> int:
@@ -220,12 +217,12 @@ def keeps_pixels(options: Options) -> bool:
     return options.pixel_cache == "auto" and times > 1
 
 
-def early_images(options: Options, machine: Hardware) -> int:
+def early_images(planned: TrainingPlan, options: Options, machine: Hardware) -> int:
     """How many images may be decoded before a worker can extract features: where there is memory to spare.
 
     None on a single core, which the import needs; and none of augmented views, which are not known so early.
     """
-    wanted = keeps_features(options) and options.augment == "none" and options.isolation == "process"
+    wanted = planned.feature_cache and planned.augment == "none" and options.isolation == "process"
     if not wanted or machine.cores == 1 or not _can_spare(options, machine):
         return 0
     return EARLY_BYTES // batch_image_bytes(1, options.image_size)
@@ -298,7 +295,7 @@ def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None,
     else:
         limit = usable_bytes(machine.host_available_bytes)
         at_once = max(LARGEST_EXTRACTION["cpu"] if keeps_features(options) else 1, micro_batch_size)
-        takes = LEAST_PROCESS_BYTES + _forward_bytes(options, at_once) if freezes_backbone(options) else math.inf
+        takes = _most_to_extract_bytes(options, at_once) if freezes_backbone(options) else math.inf
     return "onednn" if takes <= SHARE_FOR_ONEDNN * limit else "eigen"
 
 

@@ -73,19 +73,18 @@ def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> Cach
         fixed_size=record.options.micro_batch_size,
         first_size=known.micro_batch_size if known else None,
         first_peak_bytes=known.peak_bytes if known else 0,
-        early_images=_early_images(kept, record.options, machine),
+        early_images=_early_images(kept, record, machine),
     )
 
 
-def _early_images(kept: Shelf, options: Options, machine: Hardware) -> int:
+def _early_images(kept: Shelf, record: RunRecord, machine: Hardware) -> int:
     """As planned; none where there are features of such a network: then the images may not be needed at all."""
-    wanted = plan.early_images(options, machine)
+    wanted = plan.early_images(record.plan, record.options, machine)
     if not wanted:
         return 0
-    named = options.weights if options.weights in {"imagenet", "none"} else Path(options.weights).name
-    such = {"backbone": options.backbone, "image_size": "x".join(map(str, options.image_size)), "weights": named}
+    such = plan.model_source(record.options, len(record.data.class_names)).spec.about.items()
     known = [entry.about for entry in kept.listing().entries if entry.kind == "features"]
-    return 0 if any(such.items() <= about.items() for about in known) else wanted
+    return 0 if any(such <= about.items() for about in known) else wanted
 
 
 def profile_store(view: View) -> ProfileStore:

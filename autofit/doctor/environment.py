@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from autofit.doctor.records import Facts, Finding, Folder, Severity
+from autofit.process.job import ONEDNN_VARIABLE, kernels_asked
 from autofit.sizes import format_size
 
 LITTLE_DISK_BYTES = 2 * 10**9
 
-_ON = "where memory runs out, oneDNN ends the process instead of raising, so that an out-of-memory costs a restart"
-_OFF = "oneDNN stays off also where memory cannot run out, and many processors compute faster with it"
-ONEDNN_MEANS = {"1": _ON, "true": _ON, "0": _OFF, "false": _OFF}
+ONEDNN_MEANS = {
+    "onednn": "where memory runs out, oneDNN ends the process instead of raising, so that an out-of-memory costs a "
+    "restart",
+    "eigen": "oneDNN stays off also where memory cannot run out, and many processors compute faster with it",
+}
 
 
 def legacy_keras(facts: Facts) -> list[Finding]:
@@ -47,16 +50,16 @@ def keras_backend(facts: Facts) -> list[Finding]:
 
 def onednn(facts: Facts) -> list[Finding]:
     """On a CPU, which kernels compute is for the plan of a run to say: see docs/decisions/0023."""
-    value = facts.environment.get("TF_ENABLE_ONEDNN_OPTS", "")
-    if facts.hardware.device != "cpu" or value.lower() not in ONEDNN_MEANS:
+    asked = kernels_asked(facts.environment)
+    if facts.hardware.device != "cpu" or asked is None:
         return []
     return [
         Finding(
             severity=Severity.NOTE,
             topic="environment",
-            text=f"TF_ENABLE_ONEDNN_OPTS={value}: {ONEDNN_MEANS[value.lower()]}",
+            text=f"{ONEDNN_VARIABLE}={facts.environment[ONEDNN_VARIABLE]}: {ONEDNN_MEANS[asked]}",
             advice="unset it, and autofit uses oneDNN on a CPU just where memory cannot run out",
-            command="unset TF_ENABLE_ONEDNN_OPTS",
+            command=f"unset {ONEDNN_VARIABLE}",
         )
     ]
 

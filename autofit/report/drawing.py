@@ -6,12 +6,11 @@ keeps its own figures, backend and style.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import io
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,17 +50,15 @@ STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones
 }
 
 
-def import_ahead() -> threading.Thread:
+def import_ahead() -> None:
     """Import matplotlib in a thread, while something else is waited for: a page takes half as long then."""
-    thread = threading.Thread(target=_import_matplotlib, daemon=True)
-    thread.start()
-    return thread
+    threading.Thread(target=_import_matplotlib, daemon=True).start()
 
 
 def _import_matplotlib() -> None:
-    with contextlib.suppress(Exception):  # whoever needs it will find out
-        for name in ("matplotlib.figure", "matplotlib.backends.backend_svg"):
-            importlib.import_module(name)
+    with suppress(Exception):  # whoever needs it will find out
+        import matplotlib.backends.backend_svg
+        import matplotlib.figure  # noqa: F401
 
 
 def svg(figure: Figure, prefix: str = "") -> str:
@@ -90,7 +87,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-@contextlib.contextmanager
+@contextmanager
 def _style() -> Iterator[None]:
     """Our style, whatever style the user has set, and theirs again afterwards."""
     import matplotlib as mpl
@@ -99,7 +96,7 @@ def _style() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
+@contextmanager
 def canvas(title: str, panels: int, height: float = PANEL_INCHES[1]) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure with panels side by side; drawn on in our style, since artists take it when they are made."""
     from matplotlib.figure import Figure

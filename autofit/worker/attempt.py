@@ -72,32 +72,21 @@ def _work(
     environment.before_import(job.memory.device, planned)
     with early_images(job) as early:
         environment.import_keras(isolated=job.isolated)
-        return _work_with_keras(job, attempt, heartbeat, requests, load_payload, early)
+        if isinstance(job.work, TrialsJob):
+            _try_sizes(job, attempt, heartbeat, requests, load_payload)
+            return None
+        if isinstance(job.work, PredictJob):
+            _limit_allocator(job, heartbeat)
+            from autofit.worker.predict import predict  # noqa: PLC0415 - Keras only after the environment is set
 
-
-def _work_with_keras(
-    job: Job,
-    attempt: AttemptDirectory,
-    heartbeat: Heartbeat,
-    requests: Requests,
-    load_payload: LoadPayload,
-    early: EarlyImages | None,
-) -> str | None:
-    if isinstance(job.work, TrialsJob):
-        _try_sizes(job, attempt, heartbeat, requests, load_payload)
-        return None
-    if isinstance(job.work, PredictJob):
-        _limit_allocator(job, heartbeat)
-        from autofit.worker.predict import predict  # noqa: PLC0415 - Keras only after the environment is set
-
-        predict(job, job.work, attempt, heartbeat)
-        return None
-    try:
-        _limit_allocator(job, heartbeat)
-    except ShortOfMemoryError as error:  # the next attempt asks for less, or finds more
-        raise LeaveError("yielded", error.cause) from error
-    session, payload = _open_session(job, heartbeat, load_payload)
-    return _train(job, job.work, session, heartbeat, requests, payload, early)
+            predict(job, job.work, attempt, heartbeat)
+            return None
+        try:
+            _limit_allocator(job, heartbeat)
+        except ShortOfMemoryError as error:  # the next attempt asks for less, or finds more
+            raise LeaveError("yielded", error.cause) from error
+        session, payload = _open_session(job, heartbeat, load_payload)
+        return _train(job, job.work, session, heartbeat, requests, payload, early)
 
 
 def _limit_allocator(job: Job, heartbeat: Heartbeat) -> None:

@@ -68,7 +68,6 @@ class EarlyImages:
     """
 
     def __init__(self, run_dir: Path, data_root: str, image_size: tuple[int, int], *, count: int, threads: int) -> None:
-        self._count = count
         samples = RunDirectory(run_dir).samples
         file = os.memfd_create("autofit-early-images")
         try:
@@ -114,7 +113,7 @@ class EarlyImages:
             Whether it is there, made of the file at `path` as it is now.
         """
         table = self._table
-        if table is None or sample >= self._count or not table.files[sample, 0]:
+        if table is None or sample >= len(table.files) or not table.files[sample, 0]:
             return False
         if file_state(path) != tuple(table.files[sample].tolist()):
             return False

@@ -54,10 +54,9 @@ _given_here: int | None = None
 def before_import(device: str, planned: Kernels | None = None) -> None:
     """Settings that TensorFlow and Keras read while they are imported.
 
-    On a CPU oneDNN is switched off where memory may run out. Its kernels do not check their
-    scratch memory: where it finds no room they end the process (SIGSEGV or SIGABRT) instead of raising. With those of
-    Eigen every out-of-memory that was provoked raised (MobileNetV2, EfficientNetB0 and ResNet50, forward and backward,
-    TensorFlow 2.21).
+    On a CPU oneDNN is switched off where memory may run out. Its kernels do not check their scratch memory: where it
+    finds no room they end the process (SIGSEGV or SIGABRT) instead of raising. With those of Eigen every out-of-memory
+    that was provoked raised (MobileNetV2, EfficientNetB0 and ResNet50, forward and backward, TensorFlow 2.21).
 
     Args:
         device: "cpu" or "gpu".
@@ -71,9 +70,10 @@ def before_import(device: str, planned: Kernels | None = None) -> None:
         raise UserError("TF_USE_LEGACY_KERAS is set, and autofit needs Keras 3: unset it")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     if device == "cpu":
-        if planned is not None:  # from the run's first attempt to its last, whatever the shell says
+        if planned is None:
+            os.environ.setdefault(ONEDNN_VARIABLE, "0")
+        else:  # from the run's first attempt to its last, whatever the shell says
             os.environ[ONEDNN_VARIABLE] = "1" if planned == "onednn" else "0"
-        os.environ.setdefault(ONEDNN_VARIABLE, "0")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what native code says goes to stderr.log
 
 

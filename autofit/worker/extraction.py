@@ -221,12 +221,7 @@ class ExtractionPass:
         }
         if self._work.plan.augment != "none":
             recipe["augment"] = {"light": augment.RECIPE, "margin": augment.MARGIN}
-        about = {
-            "backbone": spec.backbone or "",
-            "image_size": "x".join(map(str, spec.image_size)),
-            "weights": spec.weights if spec.weights in {"imagenet", "none"} else Path(spec.weights).name,
-            "views": str(self._slots.views),
-        }
+        about = {**spec.about, "views": str(self._slots.views)}
         built = self._session.built
         assert built.head is not None  # noqa: S101 - the backbone is frozen, so there is one
         width = int(built.head.input_shape[-1])
@@ -288,7 +283,8 @@ class ExtractionPass:
         if cache.fixed_size:
             size = min(cache.fixed_size, self._work.micro_batch_size)
             return size * -(-block // size), Growth(size, size, 0)
-        limit, most = allocator_bytes() or self._job.memory.tensors_bytes, LARGEST_EXTRACTION[self._job.memory.device]
+        limit = allocator_bytes() or self._job.memory.tensors_bytes
+        most = LARGEST_EXTRACTION[self._job.memory.device]
         if self._work.micro_batch_size < self._work.plan.micro_batch_size:  # memory ran out before
             most = min(most, self._work.micro_batch_size)
         first = starting_size(FIRST_SIZE, cache.first_size, cache.first_peak_bytes, most, limit)

@@ -55,28 +55,27 @@ def _pairs(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
     if isinstance(model, keras.Sequential):
         return {}
     config = model.get_config()
-    sources = {layer["name"]: [_names_in(call) for call in layer["inbound_nodes"]] for layer in config["layers"]}
-    taken = Counter(name for calls in sources.values() for call in calls for name in call)
+    sources = {layer["name"]: _names_in(layer["inbound_nodes"]) for layer in config["layers"]}
+    taken = Counter(name for names in sources.values() for name in names)
     taken.update(_names_of(config["output_layers"]))
     layers = {layer.name: layer for layer in model.layers}
     pairs = {}
     for second in filter(_is_plain_normalization, model.layers):
-        (first, *others), *calls = sources[second.name]
-        convolution = layers.get(first)  # None where it is no layer but an operation
-        is_alone = not others and not calls and taken[first] == 1 == len(sources[first])
-        if is_alone and convolution is not None and _is_foldable(convolution):
-            pairs[convolution] = second
+        first = sources[second.name][0]
+        are_used_once = len(sources[second.name]) == len(sources[first]) == taken[first] == 1
+        if are_used_once and first in layers and _is_foldable(layers[first]):  # it may be an operation and no layer
+            pairs[layers[first]] = second
     return pairs
 
 
-def _names_in(call: object) -> list[str]:
-    """The layers whose tensors are among the arguments of a call, as a configuration has it."""
-    if isinstance(call, dict):
-        if call.get("class_name") == "__keras_tensor__":
-            return [call["config"]["keras_history"][0]]
-        return [name for value in call.values() for name in _names_in(value)]
-    if isinstance(call, list | tuple):
-        return [name for value in call for name in _names_in(value)]
+def _names_in(calls: object) -> list[str]:
+    """The layers whose tensors are among the arguments of calls, as a configuration has them."""
+    if isinstance(calls, dict):
+        if calls.get("class_name") == "__keras_tensor__":
+            return [calls["config"]["keras_history"][0]]
+        return [name for value in calls.values() for name in _names_in(value)]
+    if isinstance(calls, list | tuple):
+        return [name for value in calls for name in _names_in(value)]
     return []
 
 

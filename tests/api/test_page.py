@@ -55,7 +55,7 @@ class Seen:
 def test_it_is_imported_once_while_the_last_epoch_is_trained(
     epochs: int, begins_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run of a week would hold 35 MB for its page all along, or its end would wait for the import."""
+    """A run of a week would hold 31 MB for its page all along, or its end would wait for the import."""
     begun: list[int] = []
     seen = Seen()
     ahead = PageAhead(seen)

@@ -15,9 +15,11 @@ import psutil
 import pytest
 from PIL import Image
 
-from autofit.backbones import ModelSpec
+from autofit import hardware
 from autofit.dataset import ImageIndex
-from autofit.process.job import CacheJob, Job, ModelSource, TrainingPlan, TrainJob
+from autofit.options import make_options
+from autofit.plan import model_source, training_plan
+from autofit.process.job import CacheJob, Job, TrainJob
 from autofit.process.messages import MemoryBudget
 from autofit.run_directory import RunDirectory
 from autofit.worker.decode import UnreadableImageError, decode_image
@@ -168,50 +170,32 @@ def test_it_ends_with_the_worker_whatever_ends_that(run_dir: Path) -> None:
         time.sleep(0.01)
 
 
-def job(run_dir: Path, **changes: object) -> Job:
-    plan = TrainingPlan(
-        epochs=2,
-        first_batch_size=8,
-        last_batch_size=8,
-        micro_batch_size=8,
-        seed=0,
-        class_weight="none",
-        early_stopping=None,
-        checkpoint_seconds=None,
-        checkpoint_steps=1,
-        audit=False,
-        replay=None,
-        threads=2,
-        feature_cache=True,
-    )
-    cache = CacheJob(folder=str(run_dir / "cache"), limit_bytes=10**9, by="stat", early_images=4)
+def job(run_dir: Path, *, images: int = 4, isolated: bool = True) -> Job:
+    options = make_options(image_size="32x48")
     work = TrainJob(
         run_dir=str(run_dir),
         data_root=str(run_dir.parent),
         class_names=["one"],
-        plan=plan,
+        plan=training_plan(options, COUNT, None, hardware.detect(inline=False)),
         micro_batch_size=8,
         launched_at=0.0,
-        cache=cache.model_copy(update={"early_images": changes.get("early_images", 4)}),
+        cache=CacheJob(folder=str(run_dir / "cache"), limit_bytes=10**9, by="stat", early_images=images),
     )
-    spec = ModelSpec(backbone="MobileNetV2", weights="none", image_size=SIZE, trainable="head", seed=0)
-    source = ModelSource(spec=spec, num_classes=1, optimizer="adam", learning_rate=0.001)
     budget = MemoryBudget(device="cpu", limit_bytes=10**9, is_given=False)
-    return Job(attempt=1, source=source, memory=budget, work=work, isolated=bool(changes.get("isolated", True)))
+    return Job(attempt=1, source=model_source(options, 1), memory=budget, work=work, isolated=isolated)
 
 
 def test_it_begins_where_the_job_says_so(run_dir: Path) -> None:
     """No run would be the faster for it, or one with features would decode what it does not need."""
 
-    def begun(**changes: object) -> bool:
-        told = job(run_dir, **changes)
+    def begun(told: Job) -> bool:
         with early_images(told) as early:
             pass
         assert early is None or early._process.returncode is not None
         return early is not None
 
-    assert begun()
-    assert not begun(early_images=0)
-    assert not begun(isolated=False)
+    assert begun(job(run_dir))
+    assert not begun(job(run_dir, images=0))
+    assert not begun(job(run_dir, isolated=False))
     RunDirectory(run_dir).features.touch()
-    assert not begun()
+    assert not begun(job(run_dir))
