@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from made_there import MadeThere  # type: ignore[import-not-found]  # lies beside this script
 
 import autofit
 
@@ -50,17 +51,6 @@ def leak(how: str, marker: Path) -> Any:
                     self.held.append(b"x" * MB)
 
     return Leak()
-
-
-class MadeThere:
-    """Becomes what a function returns, in the process that unpickles it."""
-
-    def __init__(self, function: Callable[..., Any], *given: Any) -> None:
-        self.made_by = function, given
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """How it is pickled."""
-        return self.made_by
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ PATIENCE_SECONDS = 120.0
 
 
 @contextlib.contextmanager
-def started(photos: Path, run_dir: Path, mirror: Path) -> Iterator[subprocess.Popen[str]]:
+def started(worker: str, photos: Path, run_dir: Path, mirror: Path) -> Iterator[subprocess.Popen[str]]:
     """`autofit.run` with a mirror in a process of its own; it and its worker do not outlive the test."""
-    command = [sys.executable, str(CHILDREN / "mirrored_run.py"), "keras", str(photos), str(run_dir), str(mirror)]
+    command = [sys.executable, str(CHILDREN / "mirrored_run.py"), worker, str(photos), str(run_dir), str(mirror)]
     environment = {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])}
     with subprocess.Popen(command, cwd=CHILDREN, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -43,11 +43,14 @@ def started(photos: Path, run_dir: Path, mirror: Path) -> Iterator[subprocess.Po
                 psutil.wait_procs(family[1:], timeout=30)
 
 
-def lose_machine(photos: Path, run_dir: Path, mirror: Path, moment: tuple[int, int]) -> None:
-    """`kill -9` of everything once the mirror has come so far, and of the local disk nothing is left."""
-    with started(photos, run_dir, mirror) as process:
+def lose_machine(photos: Path, run_dir: Path, mirror: Path, epoch: int) -> None:
+    """`kill -9` of everything once the mirror has come into that epoch, and of the local disk nothing is left.
+
+    The training goes no further than the epoch's middle, however late the mirror is.
+    """
+    with started(f"keras@{epoch}:10", photos, run_dir, mirror) as process:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while cursor(mirror) < moment:
+        while cursor(mirror) < (epoch, 40):
             assert process.poll() is None, "the run ended before its moment came"
             assert time.monotonic() < deadline, "the moment never came"
             time.sleep(0.01)
@@ -62,7 +65,7 @@ def cursor(run_dir: Path) -> tuple[int, int]:
 
 def finish(photos: Path, run_dir: Path, mirror: Path) -> tuple[list[str], dict[str, Any]]:
     """Run to the end; returns what was told, and the content of `result.json`."""
-    with started(photos, run_dir, mirror) as process:
+    with started("keras", photos, run_dir, mirror) as process:
         told = process.communicate(timeout=240)[0].splitlines()
     assert json.loads(told[-1])[0] == "completed", told
     return told, json.loads((run_dir / "result.json").read_text())
@@ -72,8 +75,8 @@ def test_a_training_whose_machine_is_lost_ends_with_the_same_weights(photos: Pat
     """A notebook that is disconnected, with its disk, would lose the run, or end it with other weights."""
     _, expected = finish(photos, tmp_path / "undisturbed", tmp_path / "undisturbed-mirror")
     mirror = tmp_path / "drive" / "flowers"
-    lose_machine(photos, tmp_path / "first", mirror, (0, 40))
-    lose_machine(photos, tmp_path / "second", mirror, (1, 40))
+    lose_machine(photos, tmp_path / "first", mirror, epoch=0)
+    lose_machine(photos, tmp_path / "second", mirror, epoch=1)
 
     told, result = finish(photos, tmp_path / "last", mirror)
 
