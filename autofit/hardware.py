@@ -103,7 +103,7 @@ def detect(
         host_available_bytes=host.available_bytes,
         limited_by="GPU memory" if gpu else host.limited_by,
         tensorflow_version=tensorflow,
-        keras_version=_version("keras"),
+        keras_version=installed_version("keras"),
         python_version=platform.python_version(),
     )
 
@@ -204,7 +204,8 @@ def gpu_count(*, nvml: ModuleType | None = None) -> int | None:
 # the software
 
 
-def _version(distribution: str) -> str | None:
+def installed_version(distribution: str) -> str | None:
+    """The version of a distribution, by its name on PyPI; None where it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -213,8 +214,8 @@ def _version(distribution: str) -> str | None:
 
 def _tensorflow() -> tuple[str | None, bool]:
     """TensorFlow's version, and whether it is the build that knows no GPU."""
-    version = _version("tensorflow")
-    cpu_version = None if version else _version("tensorflow-cpu")
+    version = installed_version("tensorflow")
+    cpu_version = None if version else installed_version("tensorflow-cpu")
     return version or cpu_version, cpu_version is not None
 
 

@@ -8,7 +8,6 @@ validated with.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import shutil
@@ -17,14 +16,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from autofit_run import heartbeat_lines, import_to_first_step_seconds, own_accuracy, seconds_after_first_epoch
 from machine import machine, today, versions
 from photo_folders import DEFAULT_WORK, task_folder, test_folder
 from process_tree import TreeMemory
-from train_table import AUTOFIT, SECOND, TFDATA, TUTORIAL, UNCACHED, Run, Work, ratios, summary, table
+from train_table import AUTOFIT, SECOND, TFDATA, TUTORIAL, UNCACHED, Limits, Run, Work, rates, ratios, summary, table
 from whole_process import Finished, run_whole
 
 HERE = Path(__file__).resolve().parent
@@ -34,6 +33,7 @@ PEERS = {
     "tfdata": (TFDATA, HERE / "peers" / "tfdata_pipeline.py"),
 }
 CONTENDERS = ["autofit", *PEERS]
+LIMITS = HERE / "peers" / "machine_limits.py"
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
@@ -99,6 +99,18 @@ class Bench:
         if ended.exit_code:
             raise RuntimeError(f"{model}: {ended.last_error}")
         return float(json.loads(ended.output.splitlines()[-1])["accuracy"])
+
+    def limits(self) -> Limits:
+        """What the machine can do at best at this work.
+
+        Raises:
+            RuntimeError: it cannot be measured.
+        """
+        program = [sys.executable, LIMITS, self.data, "--backbone", BACKBONE, "--size", str(IMAGE_SIZE)]
+        ended = run_whole(program, QUIET, self.folder)
+        if ended.exit_code:
+            raise RuntimeError(f"{LIMITS.name}: {ended.last_error}")
+        return Limits(**json.loads(ended.output.splitlines()[-1]))
 
     def _fresh(self, name: str) -> Path:
         """A folder that is not there."""
@@ -195,14 +207,15 @@ def main() -> None:
     work = Work(warm_up(data), asked.epochs)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(data, test, weights, asked.epochs, Path(folder))
+        limits = bench.limits()
         runs = list(all_rounds(bench, asked.contenders, asked.repeats, no_feature_cache=asked.no_feature_cache))
     rows = [summary(runs, name) for name in dict.fromkeys(run.contender for run in runs)]
     print(f"\n{BACKBONE}, frozen, {IMAGE_SIZE} px, {work.images} photos of 640x480, a fifth of them for validation,")
     print(f"{work.epochs} epochs, {asked.repeats} rounds, judged by {asked.test_images} others; {machine()};")
     print(f"{versions(sys.executable, ['autofit-keras', 'tensorflow', 'keras', 'pillow'])}; {today()}\n")
-    print(table(rows, work), *ratios(rows, work), sep="\n")
+    print(table(rows, work, limits), "", rates(limits), *ratios(rows, work), sep="\n")
     if asked.json:
-        raw = {"runs": [dataclasses.asdict(run) for run in runs], "work": dataclasses.asdict(work)}
+        raw = {"runs": list(map(asdict, runs)), "work": asdict(work), "limits": asdict(limits)}
         asked.json.write_text(json.dumps(raw, indent=1), encoding="utf-8")
 
 

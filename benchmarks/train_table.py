@@ -73,6 +73,41 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What the machine can do at best, whatever the program; rates are of all cores together.
+
+    Attributes:
+        cores: how many.
+        import_seconds: of Keras and TensorFlow, on one core.
+        flops_per_second: of a product of float32 matrices.
+        flops_per_image: of the frozen network, forward.
+        decodes_per_second: photos, by the JPEG library alone.
+    """
+
+    cores: int
+    import_seconds: float
+    flops_per_second: float
+    flops_per_image: int
+    decodes_per_second: float
+
+    @property
+    def forward_seconds(self) -> float:
+        """Of an image through the network."""
+        return self.flops_per_image / self.flops_per_second
+
+    @property
+    def forward_and_decoding_seconds(self) -> float:
+        """Of an image from its file through the network."""
+        return self.forward_seconds + 1 / self.decodes_per_second
+
+    def first_run_seconds(self, images: int) -> float:
+        """Of the import, and of each image once: decoded on the cores that the import leaves free, or after it."""
+        decoding = images / self.decodes_per_second
+        meanwhile = self.import_seconds * (self.cores - 1) / self.cores
+        return self.import_seconds + max(0.0, decoding - meanwhile) + images * self.forward_seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What each of them does: `images` are passed through the network in an epoch, to train or to validate."""
 
@@ -108,10 +143,19 @@ def summary(runs: Sequence[Run], contender: str) -> Row:
     )
 
 
-def table(rows: Sequence[Row], work: Work) -> str:
-    """A Markdown table; ratios are of median times, against autofit's first run if it is there."""
-    reference = next((row for row in rows if row.contender == AUTOFIT), None)
-    return markdown_table(HEADER, [_cells(row, reference, work) for row in rows])
+def table(rows: Sequence[Row], work: Work, limits: Limits) -> str:
+    """A Markdown table, the limits last; ratios are of median times, against autofit's first run if it is there."""
+    reference = next((row for row in rows if row.contender == AUTOFIT and not row.has_failed), None)
+    return markdown_table(HEADER, [*(_cells(row, reference, work) for row in rows), *_limits(limits, reference, work)])
+
+
+def rates(limits: Limits) -> str:
+    """What the limits are made of, in a sentence."""
+    return (
+        f"Limits: {limits.flops_per_second / 1e9:.0f} GFLOP/s in a product of float32 matrices, "
+        f"{limits.flops_per_image / 1e9:.3f} GFLOP an image; {limits.decodes_per_second:.0f} images/s decoded by "
+        f"libjpeg alone; {limits.import_seconds:.1f} s for the import of Keras and TensorFlow."
+    )
 
 
 def ratios(rows: Sequence[Row], work: Work) -> list[str]:
@@ -134,6 +178,22 @@ def _median(values: Iterable[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
+def _limits(limits: Limits, reference: Row | None, work: Work) -> Iterable[list[str]]:
+    seconds = limits.first_run_seconds(work.images)
+    ratio = f"{seconds / reference.seconds:.2f}" if reference else ""
+    speed = f"{work.images * work.epochs / seconds:.0f}"
+    once = ["limit: the import, and each photo once", f"{seconds:.1f}", ratio, speed]
+    forward = ["limit: the network in each epoch", "", "", "", f"{1 / limits.forward_seconds:.0f}"]
+    both = [
+        "limit: the file and the network in each epoch",
+        "",
+        "",
+        "",
+        f"{1 / limits.forward_and_decoding_seconds:.0f}",
+    ]
+    return [line + [""] * (len(HEADER) - len(line)) for line in (once, forward, both)]
+
+
 def _cells(row: Row, reference: Row | None, work: Work) -> list[str]:
     name = row.contender + (f" ({row.failed} of {row.runs} runs failed)" if row.failed else "")
     seconds = f"{row.seconds:.1f} ({row.fastest:.1f} to {row.slowest:.1f})"
@@ -143,7 +203,7 @@ def _cells(row: Row, reference: Row | None, work: Work) -> list[str]:
     return [
         name,
         seconds,
-        f"{row.seconds / reference.seconds:.2f}" if reference and not reference.has_failed else "",
+        f"{row.seconds / reference.seconds:.2f}" if reference else "",
         f"{work.images_per_second(row):.0f}",
         _told(work.later_images_per_second(row), "{:.0f}".format),
         _told(row.first_step_seconds, "{:.1f}".format),

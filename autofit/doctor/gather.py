@@ -93,15 +93,8 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _versions() -> dict[str, str]:
-    found = {name: _version(name) for name in DISTRIBUTIONS}
+    found = {name: hardware.installed_version(name) for name in DISTRIBUTIONS}
     return {name: version for name, version in found.items() if version is not None}
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _cuda_missing() -> list[str]:
@@ -112,7 +105,7 @@ def _cuda_missing() -> list[str]:
         return []
     extra = re.compile(r"""extra\s*==\s*['"]and-cuda['"]""")
     names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in requirements if extra.search(line)]
-    return [name for name in names if "nvcc" not in name and _version(name) is None]
+    return [name for name in names if "nvcc" not in name and hardware.installed_version(name) is None]
 
 
 def _cudnn_found(environ: Mapping[str, str]) -> bool:

@@ -7,7 +7,6 @@ these here are strict copies of what of it is worth keeping. Causes and paths st
 from __future__ import annotations
 
 from enum import StrEnum
-from importlib import metadata
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -270,10 +269,7 @@ def saved_workload(workload: Workload) -> SavedWorkload:
 
 def _autofit_version() -> str:
     """The version that measured; empty where autofit runs from a folder and is not installed."""
-    try:
-        return metadata.version("autofit")
-    except metadata.PackageNotFoundError:
-        return ""
+    return hardware.installed_version("autofit-keras") or ""
 
 
 def _saved_model(model: MemoryModelRecord | None) -> SavedMemoryModel | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -18,7 +19,7 @@ from autofit.report.words import COLUMNS, bytes_words, count_of, printable, spee
 from autofit.sizes import format_size
 
 ORIGIN_WORDS = {Origin.OWN: "yours", Origin.SHIPPED: "comes with autofit"}
-LIST_WIDTHS = (16, 32, 6, 10, 7)
+LIST_WIDTHS = (16, 20, 6, 11, 10, 7)
 ENTRY_WIDTHS = (17, 9, 6, 8, 7, 11, 10)
 VALUE_WIDTH = 66
 
@@ -28,8 +29,8 @@ def profiles_text(listing: ProfileList) -> str:
     where = f"Your own are kept in {printable(listing.folder)}"
     if not listing.profiles:
         return f"There are no profiles yet: autofit probe makes the first.\n{where}"
-    header = ("machine", "device", "probes", "newest", "from")
-    rows = [_row(cells, LIST_WIDTHS, numbers=(2,)) for cells in (header, *map(_summary_cells, listing.profiles))]
+    header = ("machine", "device", "probes", "extractions", "newest", "from")
+    rows = [_row(cells, LIST_WIDTHS, numbers=(2, 3)) for cells in (header, *map(_summary_cells, listing.profiles))]
     return "\n".join([*rows, "", where])
 
 
@@ -101,7 +102,8 @@ def _machine_lines(facts: HardwareFacts) -> list[tuple[str, str]]:
 def _summary_cells(summary: ProfileSummary) -> Sequence[str]:
     newest = "" if summary.newest is None else _day(summary.newest)
     origin = "yours" if summary.origin is Origin.OWN else "autofit"
-    return summary.fingerprint, summary.device_name, f"{summary.entries:,}", newest, origin
+    device = re.sub(r"\((R|TM)\)", "", summary.device_name)
+    return summary.fingerprint, device, f"{summary.entries:,}", f"{summary.extractions:,}", newest, origin
 
 
 def _entry_cells(entry: ProfileEntry) -> Sequence[str]:

@@ -15,6 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+LIMITS = {
+    "cores": 2,
+    "import_seconds": 2.0,
+    "flops_per_second": 4e11,
+    "flops_per_image": 10**9,
+    "decodes_per_second": 600,
+}
+
 # The table ----------------------------------------------------------------------------------------------------------
 
 
@@ -45,7 +53,7 @@ def test_a_failed_run_is_told_and_counts_in_no_median() -> None:
     figures: Any = import_module("train_table")
     row = figures.summary([_run(figures), _run(figures, seconds=2.0, accuracy=0.0, error="killed")], "autofit")
     assert (row.seconds, row.accuracy, row.failed) == (30.0, 0.95, 1)
-    assert "| autofit (1 of 2 runs failed) |" in figures.table([row], figures.Work(1200, 10))
+    assert "| autofit (1 of 2 runs failed) |" in figures.table([row], figures.Work(1200, 10), figures.Limits(**LIMITS))
 
 
 def test_a_contender_that_always_fails_has_a_row_without_figures() -> None:
@@ -53,8 +61,8 @@ def test_a_contender_that_always_fails_has_a_row_without_figures() -> None:
     figures: Any = import_module("train_table")
     runs = [_run(figures), _run(figures, figures.TUTORIAL, seconds=2.0, error="killed")]
     rows = [figures.summary(runs, name) for name in ("autofit", figures.TUTORIAL)]
-    line = figures.table(rows, figures.Work(1200, 10)).splitlines()[-1]
-    assert line == "| the tutorial's Sequence (1 of 1 runs failed) | 2.0 (2.0 to 2.0) |  |  |  |  | 1.50 |  |  |"
+    lines = figures.table(rows, figures.Work(1200, 10), figures.Limits(**LIMITS)).splitlines()
+    assert lines[3] == "| the tutorial's Sequence (1 of 1 runs failed) | 2.0 (2.0 to 2.0) |  |  |  |  | 1.50 |  |  |"
     assert figures.ratios(rows, figures.Work(1200, 10)) == []
 
 
@@ -68,14 +76,46 @@ def test_the_table_and_the_ratios_compare_with_autofit() -> None:
     ]
     rows = [figures.summary(runs, run.contender) for run in runs]
     work = figures.Work(images=1200, epochs=10)
-    lines = figures.table(rows, work).splitlines()
-    assert [line.count("|") for line in lines] == [len(figures.HEADER) + 1] * 5
+    lines = figures.table(rows, work, figures.Limits(**LIMITS)).splitlines()
+    assert [line.count("|") for line in lines] == [len(figures.HEADER) + 1] * 8
     assert lines[2] == "| autofit | 30.0 (30.0 to 30.0) | 1.00 | 400 |  | 4.0 | 1.50 | 0.950 | 0.960 |"
     assert lines[4] == "| tf.data, cached | 240.0 (240.0 to 240.0) | 8.00 | 50 | 100 |  | 1.50 | 0.950 | 0.960 |"
     assert figures.ratios(rows, work) == [
         "whole run: tf.data, cached takes 8.00 x as long as autofit",
         "images/s after the first epoch: autofit, without the feature cache has 2.00 x those of tf.data, cached",
     ]
+
+
+def test_the_limits_are_of_work_that_nobody_can_leave_out() -> None:
+    """A reader would take for possible what is not, or think that nothing is left to gain."""
+    figures: Any = import_module("train_table")
+    limits, work = figures.Limits(**LIMITS), figures.Work(1200, 10)
+    assert limits.first_run_seconds(1200) == pytest.approx(2 + (2 - 1) + 3)  # a core decodes while the other imports
+    assert limits.first_run_seconds(60) == pytest.approx(2 + 0.15)  # all is decoded by then
+    assert figures.Limits(**LIMITS | {"cores": 1}).first_run_seconds(1200) == pytest.approx(2 + 2 + 3)
+    rows = [figures.summary([_run(figures, seconds=12.0)], "autofit")]
+    assert figures.table(rows, work, limits).splitlines()[-3:] == [
+        "| limit: the import, and each photo once | 6.0 | 0.50 | 2000 |  |  |  |  |  |",
+        "| limit: the network in each epoch |  |  |  | 400 |  |  |  |  |",
+        "| limit: the file and the network in each epoch |  |  |  | 240 |  |  |  |  |",
+    ]
+    assert "400 GFLOP/s" in figures.rates(limits)
+
+
+@pytest.mark.slow
+def test_what_the_machine_can_do_is_measured(tmp_path: Path) -> None:
+    """A limit that is zero, or of another network, would pass unseen in a table."""
+    drawing, running, training = (import_module(name) for name in ("drawn_photos", "whole_process", "train"))
+    for number in range(64):
+        (tmp_path / f"{number}.jpg").write_bytes(drawing.photo_file(drawing.TASK_KINDS[0], number % 4))
+    program = [sys.executable, training.LIMITS, tmp_path, "--backbone", "MobileNetV2", "--size", "160"]
+    ended = running.run_whole([*program, "--seconds", "0.1"], training.QUIET, tmp_path)
+    assert ended.exit_code == 0, ended.errors
+    limits = training.Limits(**json.loads(ended.output.splitlines()[-1]))
+    assert limits.flops_per_image == pytest.approx(2 * 0.153e9, rel=0.05)  # 0.300 G at 224 px in the paper, by area
+    assert limits.flops_per_second > 10**9
+    assert limits.decodes_per_second > 10
+    assert limits.import_seconds > 0.2
 
 
 # What a run directory says of speed -----------------------------------------------------------------------------------

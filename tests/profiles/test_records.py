@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import autofit
 from autofit.hardware import Hardware, fingerprint
 from autofit.probing.records import ProbeReport, Workload
 from autofit.process.messages import Trial, Verdict
@@ -116,6 +117,11 @@ def test_nothing_of_the_users_files_is_kept(make_report: MakeReport, make_trial:
     entry = entry_of(report, 1.0, limit_is_given=False)
     assert "/home" not in entry.to_json()
     assert entry.workload.weights == "file"
+
+
+def test_it_says_which_autofit_measured(make_entry: MakeEntry, make_extraction: MakeExtraction) -> None:
+    """Measurements of a version that turns out to measure wrongly could not be told from those of another."""
+    assert make_entry().autofit_version == make_extraction(32).autofit_version == autofit.__version__
 
 
 def test_a_report_that_does_not_say_how_far_it_looked(make_entry: MakeEntry) -> None:

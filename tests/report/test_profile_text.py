@@ -139,15 +139,15 @@ def summary(**changes: Any) -> ProfileSummary:
 
 
 def test_the_list_in_full() -> None:
-    """One could not tell one's own machines from those that come with autofit, or not find the files."""
-    shipped = summary(device_name="Some CPU", entries=0, newest=None, origin=Origin.SHIPPED)
+    """One could not tell one's own machines from those that come with autofit, or take one for empty that is not."""
+    shipped = summary(device_name="Some(R) Fine(TM) CPU", entries=0, extractions=2, newest=None, origin=Origin.SHIPPED)
     listing = ProfileList(folder="/home/ada/profiles", profiles=[summary(), shipped])
     assert (
         profiles_text(listing)
         == """\
-machine           device                            probes  newest      from
-0123456789abcdef  Tesla T4                               3  2026-11-24  yours
-0123456789abcdef  Some CPU                               0              autofit
+machine           device                probes  extractions  newest      from
+0123456789abcdef  Tesla T4                   3            0  2026-11-24  yours
+0123456789abcdef  Some Fine CPU              0            2              autofit
 
 Your own are kept in /home/ada/profiles"""
     )
