@@ -256,7 +256,7 @@ def train(group: MemoryGroup, photos: Path, tmp_path: Path) -> Callable[[str], R
 
     def train(how: str) -> RunDirectory:
         group.limit(TENSORFLOW_BYTES)
-        done = group.run(sys.executable, "-P", CHILDREN / "leaking_training.py", photos, tmp_path / how, how)
+        done = group.run(sys.executable, CHILDREN / "leaking_training.py", photos, tmp_path / how, how)
         assert done.returncode == 0, done.stderr[-2000:]
         return RunDirectory(tmp_path / how)
 
