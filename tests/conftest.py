@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 # Keras in a test's own process computes as the worker does: autofit/worker/environment.py says why it is switched off.
@@ -17,6 +18,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ["AUTOFIT_PROFILES"] = tempfile.mkdtemp(prefix="autofit-test-profiles-")
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="autofit-test-data-")
 os.environ["AUTOFIT_CACHE"] = tempfile.mkdtemp(prefix="autofit-test-cache-")
+
+# An example that takes long on a busy machine says nothing.
+settings.register_profile("autofit", deadline=None)
+settings.load_profile("autofit")
 
 PHOTOS_A_CLASS = {"blue": 50, "green": 60, "red": 71}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def probe(view: Messages | None = None, **more: Any) -> ProbeReport:
     return api.probe(view=view or Messages(), **(NETWORK | {"memory_limit": LIMIT_BYTES} | more))
 
 
-def run_alone(folder: Path, size: int, steps: int, rest_bytes: int | None) -> tuple[Trial, float]:
+def run_alone(folder: Path, size: int, steps: int, rest_bytes: int | None) -> Trial:
     """One size in a worker of its own; and how long its answer took, in seconds."""
     options = make_options(**NETWORK, memory_limit=LIMIT_BYTES)
     memory = MemoryBudget(
@@ -67,9 +66,7 @@ def run_alone(folder: Path, size: int, steps: int, rest_bytes: int | None) -> tu
     folder.mkdir()
     with watched(job, AttemptDirectory(folder), ProcessLauncher(), view=Messages()) as worker:
         worker.send(Request(trial=size, steps=steps, memory=memory))
-        began = time.monotonic()
-        trial = next(event.trial for event in worker.events() if event.trial)
-        return trial, time.monotonic() - began
+        return next(event.trial for event in worker.events() if event.trial)
 
 
 @pytest.mark.usefixtures("profiles")
@@ -83,12 +80,11 @@ def test_the_answer_trains_on_within_the_limit_and_little_more_would_not(tmp_pat
     assert report.source == "measured"
     assert report.memory_model is not None
     assert report.memory_model.headroom_bytes > 0
-    held, _ = run_alone(tmp_path / "a", answer, 20, report.rest_bytes)
+    held = run_alone(tmp_path / "a", answer, 20, report.rest_bytes)
     assert (held.verdict, held.host_bytes <= LIMIT_BYTES) == (Verdict.FITS, True)
-    more, seconds = run_alone(tmp_path / "b", answer * 100 // 90, 3, report.rest_bytes)
+    more = run_alone(tmp_path / "b", answer * 100 // 90, 3, report.rest_bytes)
     assert more.verdict is Verdict.DEVICE_OOM
-    assert more.cause == "the allocator waits for memory that nothing will free"
-    assert seconds < 10 + 8  # the allocator alone would have waited 10 s after the start
+    assert more.cause == "the allocator waits for memory that nothing will free"  # and not what it says after 10 s
 
 
 @pytest.mark.usefixtures("profiles")

@@ -54,6 +54,13 @@ def train_command(photos: Path, run_dir: Path, *more: str) -> list[str]:
     return command("train", photos, *named, *sizes, "--checkpoint-every", "1", "--audit", "--run-dir", run_dir, *more)
 
 
+def halting(moment: str, photos: Path | str, run_dir: Path, **more: Any) -> list[str]:
+    """The same request, or with `-` for photos its resumption, by a script that waits at EPOCH:BATCH to be killed."""
+    request = {"model": "survivor_network:network", "image_size": 32, "epochs": EPOCHS, "checkpoint_every": 1}
+    options = json.dumps({**request, "audit": True, **more})
+    return [sys.executable, str(CHILDREN / "halting_run.py"), moment, str(photos), str(run_dir), options]
+
+
 def finish(arguments: Sequence[str], **more: str) -> None:
     """Run a command to its end, which must be a good one."""
     done = subprocess.run(
@@ -200,8 +207,8 @@ def test_worker_and_parent_killed_together_resume_to_the_same_weights(
     checkpoints = run_dir / "checkpoints"
 
     def imports() -> bool:
-        time.sleep(1.0)  # the worker was there before; TensorFlow takes three seconds
-        return True
+        told = run_dir / "attempts" / "0001" / "progress.jsonl"  # begun before TensorFlow is loaded
+        return told.exists() and told.stat().st_size > 0
 
     def saves() -> bool:
         return cursor(run_dir) >= (0, 80) and any(path.name.startswith(".saving-") for path in checkpoints.iterdir())
@@ -209,7 +216,7 @@ def test_worker_and_parent_killed_together_resume_to_the_same_weights(
     kill_both(train_command(photos, run_dir), imports)
     kill_both(resume, saves)
     kill_both(resume, lambda: cursor(run_dir) >= (1, 48))
-    kill_both(resume, lambda: cursor(run_dir) >= (2, 96))
+    kill_both(halting("2:15", "-", run_dir), lambda: cursor(run_dir) >= (2, 96))
     finish(resume)
 
     result = result_of(run_dir)
@@ -222,9 +229,7 @@ def test_a_ramp_killed_inside_its_second_epoch_has_the_steps_of_arithmetic(photo
     """A loop that goes on with another epoch's batch size after a kill drops or repeats images: 5, 7 and 10 steps."""
     run_dir = tmp_path / "run"
 
-    kill_both(
-        train_command(photos, run_dir, "--batch-schedule", "32:16"), lambda: (1, 0) < cursor(run_dir) < (1, TRAIN_COUNT)
-    )
+    kill_both(halting("1:3", photos, run_dir, batch_schedule="32:16"), lambda: cursor(run_dir) > (1, 0))
     finish(command("resume", run_dir))
 
     assert_permutations(run_dir, [32, 24, 16])

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from made_there import MadeThere  # type: ignore[import-not-found]  # lies beside this script
+from payloads import MadeThere  # type: ignore[import-not-found]  # lies beside this script
 
 import autofit
 

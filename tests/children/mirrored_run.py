@@ -3,9 +3,9 @@
 mirrored_run.py WORKER PHOTOS RUN_DIR MIRROR
 
 WORKER says how each attempt of `stub_worker.py` ends, or `keras`: the real worker with `survivor_network`, which with
-`keras@EPOCH:BATCH` goes no further than that batch and waits there to be killed. Without PHOTOS (`-`) it resumes
-RUN_DIR. The mirror is looked after more often than for a person. Prints each message, and last, as JSON, the status of
-the run, or the kind and the words of the error.
+`keras@EPOCH:BATCH` waits at that batch to be killed. Without PHOTOS (`-`) it resumes RUN_DIR. The mirror is looked
+after more often than for a person. Prints each message, and last, as JSON, the status of the run, or the kind and the
+words of the error.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from __future__ import annotations
 import functools
 import json
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from made_there import MadeThere  # type: ignore[import-not-found]  # lies beside this script
+from payloads import halting_at  # type: ignore[import-not-found]  # lies beside this script
 
 from autofit import api
 from autofit.api import mirroring, workers
@@ -38,29 +37,6 @@ KERAS: dict[str, Any] = {
 }
 
 
-def halting(moment: tuple[int, int]) -> Any:
-    """A callback that lets nothing come after that batch of that epoch, which is never committed."""
-    import keras  # noqa: PLC0415 - in the worker alone
-
-    class Halting(keras.callbacks.Callback):  # type: ignore[misc]
-        """Halts the training."""
-
-        epoch = 0
-
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            """Keep which one it is."""
-            del logs
-            self.epoch = epoch
-
-        def on_train_batch_end(self, number: int, logs: Any = None) -> None:
-            """Wait where it was asked for."""
-            del logs
-            while (self.epoch, number) == moment:
-                time.sleep(1)
-
-    return Halting()
-
-
 class Told(ProgressView):
     """Prints messages alone."""
 
@@ -74,8 +50,8 @@ def main(worker: str, photos: str, run_dir: str, mirror_dir: str) -> None:
     vars(mirroring)["Mirror"] = functools.partial(Mirror, patience=replace(PATIENCE, look=0.02))
     view = Told(sys.stdout)
     if worker.startswith("keras"):
-        epoch, batch = worker.removeprefix("keras@").split(":") if "@" in worker else (-1, -1)
-        asked = {**KERAS, "callbacks": [MadeThere(halting, (int(epoch), int(batch)))]}
+        _, _, moment = worker.partition("@")
+        asked = {**KERAS, "callbacks": [halting_at(moment)] if moment else []}
     else:
         command = [sys.executable, "-P", str(STUB_WORKER), worker]
         vars(workers)["ProcessLauncher"] = functools.partial(ProcessLauncher, command)

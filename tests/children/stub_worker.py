@@ -126,8 +126,11 @@ class StubTraining:
                 events.write('{"message": "cut o')
         if self.way in set(Verdict):
             return Outcome(verdict=Verdict(self.way), cause=f"chosen to be {self.way}")
-        if self.way in {"stubborn", "asked"}:
+        if self.way in {"stubborn", "asked", "waits"}:
             requests.get()
+        if self.way == "waits":
+            self.commit()
+            return Outcome(verdict=Verdict.INTERRUPTED, cause="asked to stop")
         if self.way == "asked":  # and runs out of memory on its way out
             return Outcome(verdict=Verdict.DEVICE_OOM, cause="no room to save")
         self.end_without_a_word()

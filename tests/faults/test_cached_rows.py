@@ -86,7 +86,9 @@ def test_a_kill_at_any_moment_leaves_whole_blocks(
     with subprocess.Popen([sys.executable, str(WRITER), "forks"], stdin=-1, stdout=-1, text=True) as writers:
         assert writers.stdin
         assert writers.stdout
-        for turn in range(300 if whole else 30):
+        for turn in range(300):
+            if turn >= 30 and hits and not whole:  # seldom are thirty not enough to hit one
+                break
             count(promise=2)
             writers.stdin.write(f"{shelf.folder}\n")
             writers.stdin.flush()

@@ -279,7 +279,9 @@ def test_a_kill_at_any_moment_leaves_the_last_checkpoint(
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as savers:
         assert savers.stdin
         assert savers.stdout
-        for _ in range(500 if whole else 30):
+        for turn in range(500):
+            if turn >= 30 and cursor and leftovers and not whole:  # seldom are thirty not enough to hit one
+                break
             count(promise=2)
             savers.stdin.write("\n")
             savers.stdin.flush()

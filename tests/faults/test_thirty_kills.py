@@ -35,7 +35,6 @@ EPOCHS = {3: 3, 30: 24}
 ALLOCATOR_BYTES = 330 * 10**6
 """Too little for MobileNetV2 at 96 px with 64 images at once, enough with 16."""
 START_SECONDS = 6.0
-SOME_STEPS_SECONDS = 2.0
 PATIENCE_SECONDS = 900.0
 PLENTY_BYTES = 3 * 10**9
 
@@ -146,13 +145,19 @@ class Killer:
         return not both
 
     def _moment_comes(self, process: subprocess.Popen[bytes], workers: list[psutil.Process]) -> bool:
-        """Wait for a moment: in the start, or within some steps; False where the worker ended before it."""
+        """Wait for a moment in the start or in the third step; False where the worker ended before it."""
+        seen = self._updates()
+
+        def makes(updates: int, seconds: float) -> None:
+            wait_until(lambda: self._updates() >= seen + updates or not is_alive(workers), process, seconds)
+
         if self.chance.random() < 0.6:
-            seen = self._updates()
-            wait_until(lambda: self._updates() > seen or not is_alive(workers), process, PATIENCE_SECONDS)
-            time.sleep(self.chance.uniform(0, SOME_STEPS_SECONDS))
+            makes(1, PATIENCE_SECONDS)
+            began = time.monotonic()
+            makes(2, PATIENCE_SECONDS)
+            time.sleep(self.chance.uniform(0, time.monotonic() - began))
         else:
-            time.sleep(self.chance.uniform(0, START_SECONDS))
+            makes(1, self.chance.uniform(0, START_SECONDS))
         return is_alive(workers)
 
     def _updates(self) -> int:
@@ -164,7 +169,14 @@ class Killer:
 
 def is_alive(workers: list[psutil.Process]) -> bool:
     """Whether one of them is there and no zombie."""
-    return any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+
+    def lives(worker: psutil.Process) -> bool:
+        try:
+            return bool(worker.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+    return any(map(lives, workers))
 
 
 def ledger(run_dir: Path) -> list[tuple[int, int, int, tuple[int, ...]]]:

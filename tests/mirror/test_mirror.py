@@ -24,7 +24,10 @@ from autofit.mirror.taking_up import held_by
 from autofit.process import watch
 from autofit.run_directory import RunDirectory, RunLock
 
-FAST = MirrorPatience(look=0.01, retry=0.02, answer=0.3, silence=5.0, lock=0.0, last=5.0, leave=0.5)
+FAST = MirrorPatience(look=0.01, retry=0.02, answer=10.0, silence=5.0, lock=0.0, last=5.0, leave=0.5)
+IMPATIENT = replace(FAST, answer=0.3)
+"""For drives that hang and not for busy machines."""
+
 SAME_DISK = "is on the same disk as the run and is lost with it: is the drive mounted?"
 
 
@@ -228,7 +231,7 @@ def test_at_the_end_a_hanging_drive_is_left_behind(
     training: Any, mirror: RunDirectory, kept: Callable[..., Mirror], drive: Drive, watcher: Watcher, error: Any
 ) -> None:
     """Ctrl-C would not end the run; or a finished run never return, or leave its user in the belief of a whole copy."""
-    with suppress(KeyboardInterrupt, InterruptedRunError), kept() as one:
+    with suppress(KeyboardInterrupt, InterruptedRunError), kept(IMPATIENT) as one:
         one.start()
         drive.hang()
         training.commit()
@@ -260,12 +263,12 @@ def test_a_drive_that_hangs_at_the_start_is_no_reason_to_stop(
         return is_awake.wait(10) if files.path == mirror.path else held_by(files)
 
     monkeypatch.setattr(module, "held_by", asleep)
-    with kept() as one:
+    with kept(IMPATIENT) as one:
         assert not one.take_up(lambda _: None)
     shutil.rmtree(training.files.path)
     training.files.path.mkdir()
     said = r"cannot be used \(it has not answered for 0.3 s\): mend that"
-    with pytest.raises(UserError, match=said), kept() as one:
+    with pytest.raises(UserError, match=said), kept(IMPATIENT) as one:
         one.take_up(lambda _: None)
     is_awake.set()
     assert watcher.told == []
@@ -455,11 +458,11 @@ def test_work_that_gets_on_is_waited_for_and_work_that_does_not_is_left() -> Non
 
     def slow(pulse: Pulse) -> str:
         for _ in range(10):
-            time.sleep(0.05)
+            time.sleep(0.15)
             pulse()
         return "done"
 
-    assert attended(slow, 0.3) == "done"
+    assert attended(slow, 1.0) == "done"
     ends: list[str] = []
     is_free = threading.Event()
 

@@ -28,6 +28,7 @@ from autofit.finished_run import Result
 from autofit.mirror.mirror import Mirror, MirrorPatience
 from autofit.process.launch import ProcessLauncher
 from autofit.report.progress import ProgressView
+from autofit.run_directory import AttemptDirectory, RunDirectory
 
 CHILDREN = Path(__file__).parents[1] / "children"
 IMAGES, EPOCHS = 24, 2
@@ -129,14 +130,24 @@ def end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def lose_machine(run_dir: Path, mirror: Path, photos: Path, moment: tuple[int, int]) -> None:
-    """Kill everything once the mirror has come so far, and delete the local disk."""
-    with started("slow", photos, run_dir, mirror) as process:
-        deadline = time.monotonic() + 240
-        while cursor(mirror) < moment:
-            assert process.poll() is None, "the run ended before its moment came"
-            assert time.monotonic() < deadline, "the moment never came"
-            time.sleep(0.005)
+def wait_for(moment: tuple[int, int], mirror: Path, run_dir: Path, process: subprocess.Popen[str]) -> None:
+    """Until the mirror has come so far, and knows of the attempt."""
+    deadline = time.monotonic() + 240
+    while cursor(mirror) < moment or not is_known(RunDirectory(run_dir).attempts()[-1], mirror):
+        assert process.poll() is None, "the run ended before its moment came"
+        assert time.monotonic() < deadline, "the moment never came"
+        time.sleep(0.005)
+
+
+def is_known(attempt: AttemptDirectory, mirror: Path) -> bool:
+    """Checkpoints are copied first."""
+    return (mirror / "attempts" / attempt.path.name / attempt.job.name).exists()
+
+
+def lose_machine(run_dir: Path, mirror: Path, photos: Path, updates: int, moment: tuple[int, int]) -> None:
+    """Kill everything once the mirror has come so far, where the attempt hangs, and delete the local disk."""
+    with started(f"hang@{updates}", photos, run_dir, mirror) as process:
+        wait_for(moment, mirror, run_dir, process)
         end(process)
     shutil.rmtree(run_dir)
 
@@ -159,9 +170,9 @@ def expected(photos: Path, tmp_path: Path) -> str | None:
 def test_a_run_whose_machine_is_lost_goes_on_from_its_mirror(photos: Path, tmp_path: Path, expected: str) -> None:
     """A disconnected notebook would begin anew, or repeat or miss images, or end with other weights."""
     mirror = tmp_path / "drive" / "mirror"
-    lose_machine(tmp_path / "first", mirror, photos, (0, 8))
-    lose_machine(tmp_path / "second", mirror, photos, (1, 8))
-    lose_machine(tmp_path / "third", mirror, photos, (1, 16))
+    lose_machine(tmp_path / "first", mirror, photos, 2, (0, 8))
+    lose_machine(tmp_path / "second", mirror, photos, 6, (1, 8))
+    lose_machine(tmp_path / "third", mirror, photos, 2, (1, 16))
 
     told = finish("complete", photos, tmp_path / "last", mirror)
 
@@ -177,7 +188,7 @@ def test_a_run_whose_machine_is_lost_goes_on_from_its_mirror(photos: Path, tmp_p
 def test_a_mirror_itself_can_be_resumed(photos: Path, tmp_path: Path, expected: str) -> None:
     """Who has nothing but the drive, and no photos named again, could not go on."""
     mirror = tmp_path / "mirror"
-    lose_machine(tmp_path / "first", mirror, photos, (0, 8))
+    lose_machine(tmp_path / "first", mirror, photos, 2, (0, 8))
     told = finish("complete", "-", mirror, "-")
     assert told == [f"going on in {mirror} itself, without a mirror"]
     assert_every_image_once_an_epoch(mirror)
@@ -186,14 +197,13 @@ def test_a_mirror_itself_can_be_resumed(photos: Path, tmp_path: Path, expected: 
 
 def test_ctrl_c_leaves_all_that_was_trained_on_the_drive(photos: Path, tmp_path: Path) -> None:
     """The last minute would be missing where a person stops a run and closes the notebook."""
-    with started("slow", photos, tmp_path / "a", tmp_path / "mirror") as process:
-        while cursor(tmp_path / "mirror") < (0, 8):
-            time.sleep(0.005)
+    with started("waits@3", photos, tmp_path / "a", tmp_path / "mirror") as process:
+        wait_for((0, 8), tmp_path / "mirror", tmp_path / "a", process)
         process.send_signal(signal.SIGINT)
         kind, words = json.loads(process.communicate(timeout=240)[0].splitlines()[-1])
     assert kind == "InterruptedRunError"
     assert "autofit resume" in words
-    assert cursor(tmp_path / "mirror") == cursor(tmp_path / "a") >= (0, 8)
+    assert cursor(tmp_path / "mirror") == cursor(tmp_path / "a") == (0, 12)
     assert everything_in(tmp_path / "mirror") == everything_in(tmp_path / "a")
 
 

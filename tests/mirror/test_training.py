@@ -46,11 +46,11 @@ def started(worker: str, photos: Path, run_dir: Path, mirror: Path) -> Iterator[
 def lose_machine(photos: Path, run_dir: Path, mirror: Path, epoch: int) -> None:
     """`kill -9` of everything once the mirror has come into that epoch, and of the local disk nothing is left.
 
-    The training goes no further than the epoch's middle, however late the mirror is.
+    The training goes no further than the epoch's middle, however late the mirror is, to which attempts come last.
     """
     with started(f"keras@{epoch}:10", photos, run_dir, mirror) as process:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while cursor(mirror) < (epoch, 40):
+        while cursor(mirror) < (epoch, 40) or not (mirror / "attempts" / f"{epoch + 1:04d}" / "job.json").exists():
             assert process.poll() is None, "the run ended before its moment came"
             assert time.monotonic() < deadline, "the moment never came"
             time.sleep(0.01)

@@ -44,7 +44,7 @@ def test_thousands_of_beats_are_at_most_four_lines_a_second(attempt: AttemptDire
             time.sleep(0.0002)  # as a real step does, let other threads have the interpreter
     seconds = time.monotonic() - began
     written = lines(attempt)
-    assert beats > 1000
+    assert beats > 10 * len(written)
     assert 3 <= len(written) <= 4 * seconds + 2  # the first comes at once, and the last when it ends
     assert written[-1].step == heartbeat.step == beats
     assert (written[-1].epoch, written[-1].phase) == (2, Phase.TRAIN)
