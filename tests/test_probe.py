@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from autofit.options import make_options
 from autofit.probing.records import ProbeReport
 from autofit.process.job import Job, TrialsJob
 from autofit.process.launch import ProcessLauncher
-from autofit.process.messages import MemoryBudget, Request, Trial, Verdict
-from autofit.process.watch import watched
+from autofit.process.messages import MemoryBudget, Phase, Progress, Request, Trial, Verdict
+from autofit.process.watch import Tail, watched
 from autofit.report.progress import ProgressView
 from autofit.run_directory import AttemptDirectory
 from autofit.schedule import image_buffer_bytes
@@ -52,8 +53,8 @@ def probe(view: Messages | None = None, **more: Any) -> ProbeReport:
     return api.probe(view=view or Messages(), **(NETWORK | {"memory_limit": LIMIT_BYTES} | more))
 
 
-def run_alone(folder: Path, size: int, steps: int, rest_bytes: int | None) -> Trial:
-    """One size in a worker of its own; and how long its answer took, in seconds."""
+def run_alone(folder: Path, size: int, steps: int, rest_bytes: int | None) -> tuple[Trial, float]:
+    """One size in a worker of its own; and how long its answer took, in seconds, without the worker's start."""
     options = make_options(**NETWORK, memory_limit=LIMIT_BYTES)
     memory = MemoryBudget(
         device="cpu",
@@ -64,9 +65,12 @@ def run_alone(folder: Path, size: int, steps: int, rest_bytes: int | None) -> Tr
     )
     job = Job(attempt=1, source=plan.model_source(options, 10), memory=memory, work=TrialsJob())
     folder.mkdir()
-    with watched(job, AttemptDirectory(folder), ProcessLauncher(), view=Messages()) as worker:
+    attempt = AttemptDirectory(folder)
+    with watched(job, attempt, ProcessLauncher(), view=Messages()) as worker:
         worker.send(Request(trial=size, steps=steps, memory=memory))
-        return next(event.trial for event in worker.events() if event.trial)
+        trial = next(event.trial for event in worker.events() if event.trial)
+        lines = Tail(attempt.progress).records(Progress)
+        return trial, time.time() - next(line.time for line in lines if line.phase is Phase.PROBE)
 
 
 @pytest.mark.usefixtures("profiles")
@@ -80,11 +84,12 @@ def test_the_answer_trains_on_within_the_limit_and_little_more_would_not(tmp_pat
     assert report.source == "measured"
     assert report.memory_model is not None
     assert report.memory_model.headroom_bytes > 0
-    held = run_alone(tmp_path / "a", answer, 20, report.rest_bytes)
+    held, _ = run_alone(tmp_path / "a", answer, 20, report.rest_bytes)
     assert (held.verdict, held.host_bytes <= LIMIT_BYTES) == (Verdict.FITS, True)
-    more = run_alone(tmp_path / "b", answer * 100 // 90, 3, report.rest_bytes)
+    more, seconds = run_alone(tmp_path / "b", answer * 100 // 90, 3, report.rest_bytes)
     assert more.verdict is Verdict.DEVICE_OOM
-    assert more.cause == "the allocator waits for memory that nothing will free"  # and not what it says after 10 s
+    assert more.cause == "the allocator waits for memory that nothing will free"
+    assert seconds < 10 + 8  # the allocator alone would have waited 10 s after building and tracing
 
 
 @pytest.mark.usefixtures("profiles")

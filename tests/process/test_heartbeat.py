@@ -38,13 +38,13 @@ def test_thousands_of_beats_are_at_most_four_lines_a_second(attempt: AttemptDire
     beats, began = 0, time.monotonic()
     with Heartbeat(attempt) as heartbeat:
         heartbeat.phase(Phase.TRAIN, epoch=2)
-        while time.monotonic() - began < 1.2:
+        while time.monotonic() - began < 1.2 or beats <= 1000:
             beats += 1
             heartbeat.beat(step=beats)
             time.sleep(0.0002)  # as a real step does, let other threads have the interpreter
     seconds = time.monotonic() - began
     written = lines(attempt)
-    assert beats > 10 * len(written)
+    assert beats > 1000
     assert 3 <= len(written) <= 4 * seconds + 2  # the first comes at once, and the last when it ends
     assert written[-1].step == heartbeat.step == beats
     assert (written[-1].epoch, written[-1].phase) == (2, Phase.TRAIN)
