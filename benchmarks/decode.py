@@ -47,9 +47,7 @@ def one_round(name: str, photos: Path, seconds: float) -> Round:
     given = ["--decoder", decoder, "--size", str(PIXELS), "--seconds", str(seconds), "--cores", str(cores)]
     with tempfile.TemporaryDirectory() as folder:
         ended = run_whole([sys.executable, PROGRAM, photos, *given], {"TF_CPP_MIN_LOG_LEVEL": "2"}, Path(folder))
-    if ended.exit_code:
-        raise RuntimeError(f"{name}: {ended.last_error or ended.exit_code}")
-    return Round(name, **json.loads(ended.output.splitlines()[-1]))
+    return Round(name, **ended.answer(name))
 
 
 def all_rounds(photos: Path, rounds: int, seconds: float) -> Iterator[Round]:

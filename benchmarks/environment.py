@@ -70,7 +70,7 @@ def one_round(number: int, name: str, work: str, seconds: float) -> Round:
     if ended.exit_code:
         print(f"{name}, {work}: failed ({ended.last_error or ended.exit_code})", file=sys.stderr)
         return Round(number, name, work, ended.peak_bytes)
-    return Round(number, name, work, ended.peak_bytes, **json.loads(ended.output.splitlines()[-1]))
+    return Round(number, name, work, ended.peak_bytes, **ended.answer(name))
 
 
 def all_rounds(names: Sequence[str], rounds: int, seconds: float) -> Iterator[Round]:

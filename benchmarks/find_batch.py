@@ -73,7 +73,7 @@ class Bench:
         ended = self._run_peer(*PEER_PROGRAMS[tool])
         if ended.exit_code:
             return failed(tool, ended)
-        found = json.loads(ended.output.splitlines()[-1])
+        found = ended.answer(tool)
         return Run(tool, ended.seconds, found["trials"], found["ooms"], found["answer"], ended.peak_bytes)
 
     def fits(self, framework: str, batch: int, steps: int) -> bool:
@@ -86,7 +86,7 @@ class Bench:
         ended = self._run_peer("train_steps.py", "--framework", framework, *size)
         if ended.exit_code > 0:
             raise RuntimeError(f"{framework} at {batch}: {ended.last_error}")
-        trained = ended.exit_code == 0 and json.loads(ended.output.splitlines()[-1])["fits"]
+        trained = ended.exit_code == 0 and ended.answer(framework)["fits"]
         answer = trained and ended.peak_bytes <= self.limit_bytes
         said = "fits" if answer else "does not fit"
         print(f"{framework}, {batch}, {steps} steps: {said}, {ended.seconds:.1f} s", flush=True)

@@ -84,7 +84,7 @@ class Bench:
         ended, peak_bytes = measured([sys.executable, program, self.data, *given, "--model", model], QUIET, self.folder)
         if ended.exit_code:
             return failed(name, ended, peak_bytes)
-        told = json.loads(ended.output.splitlines()[-1])
+        told = ended.answer(name)
         own = told["accuracy"], told["later_seconds"], told["first_step_seconds"]
         return Run(name, ended.seconds, peak_bytes, self.accuracy(model), *own)
 
@@ -96,9 +96,7 @@ class Bench:
         """
         program = [sys.executable, HERE / "judge_model.py", model, self.test]
         ended = run_whole([*program, "--image-size", str(IMAGE_SIZE)], QUIET, self.folder)
-        if ended.exit_code:
-            raise RuntimeError(f"{model}: {ended.last_error}")
-        return float(json.loads(ended.output.splitlines()[-1])["accuracy"])
+        return float(ended.answer(str(model))["accuracy"])
 
     def limits(self) -> Limits:
         """What the machine can do at best at this work.
@@ -107,10 +105,7 @@ class Bench:
             RuntimeError: it cannot be measured.
         """
         program = [sys.executable, LIMITS, self.data, "--backbone", BACKBONE, "--size", str(IMAGE_SIZE)]
-        ended = run_whole(program, QUIET, self.folder)
-        if ended.exit_code:
-            raise RuntimeError(f"{LIMITS.name}: {ended.last_error}")
-        return Limits(**json.loads(ended.output.splitlines()[-1]))
+        return Limits(**run_whole(program, QUIET, self.folder).answer(LIMITS.name))
 
     def _fresh(self, name: str) -> Path:
         """A folder that is not there."""

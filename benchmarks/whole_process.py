@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -9,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 KIBIBYTE = 1024
 
@@ -27,6 +29,16 @@ class Finished:
     def last_error(self) -> str:
         """The last line of standard error, which names the exception."""
         return (self.errors.strip().splitlines() or [""])[-1]
+
+    def answer(self, name: str) -> Any:
+        """The last line of its output, which is JSON.
+
+        Raises:
+            RuntimeError: it failed; `name` says which program that is.
+        """
+        if self.exit_code:
+            raise RuntimeError(f"{name}: {self.last_error or self.exit_code}")
+        return json.loads(self.output.splitlines()[-1])
 
 
 def run_whole(command: Sequence[str | Path], environment: Mapping[str, str], folder: Path) -> Finished:

@@ -111,7 +111,7 @@ def test_what_the_machine_can_do_is_measured(tmp_path: Path) -> None:
     program = [sys.executable, training.LIMITS, tmp_path, "--backbone", "MobileNetV2", "--size", "160"]
     ended = running.run_whole([*program, "--seconds", "0.1"], training.QUIET, tmp_path)
     assert ended.exit_code == 0, ended.errors
-    limits = training.Limits(**json.loads(ended.output.splitlines()[-1]))
+    limits = training.Limits(**ended.answer("limits"))
     assert limits.flops_per_image == pytest.approx(2 * 0.153e9, rel=0.05)  # 0.300 G at 224 px in the paper, by area
     assert limits.flops_per_second > 10**9
     assert limits.decodes_per_second > 10
