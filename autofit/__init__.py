@@ -23,8 +23,8 @@ from autofit.errors import (
 
 if TYPE_CHECKING:
     from autofit.api import probe, resume, run
-    from autofit.finished_run import Result
-    from autofit.worker.images import ImageSequence
+    from autofit.api.result import Result
+    from autofit.worker.image_sequence import ImageSequence
 
 __all__ = [
     "AutofitError",
@@ -42,8 +42,8 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ImageSequence": "autofit.worker.images",
-    "Result": "autofit.finished_run",
+    "ImageSequence": "autofit.worker.image_sequence",
+    "Result": "autofit.api.result",
     "probe": "autofit.api",
     "resume": "autofit.api",
     "run": "autofit.api",

@@ -85,7 +85,7 @@ OTHER_KINDS = (
 
 
 def draw_photo(kind: Kind, number: int, size: tuple[int, int] = SMALL_PHOTO) -> Image.Image:
-    """Draw photo `number` of a kind, RGB, `size` = (width, height) in pixels."""
+    """CropParameters photo `number` of a kind, RGB, `size` = (width, height) in pixels."""
     random = np.random.default_rng([zlib.crc32(kind.name.encode()), number])
     canvas = _background(random, size)
     for _ in range(random.integers(2, 5)):

@@ -1,7 +1,7 @@
 """How fast the same network runs under each setting of TensorFlow on a CPU: allocator, oneDNN, threads, XLA, precision.
 
 Each setting is a process of its own, in turn, round after round; what counts is the ratio within a round. The decisions
-that follow from it are in `autofit/worker/environment.py`.
+that follow from it are in `autofit/worker/runtime/tf_settings.py`.
 """
 
 from __future__ import annotations

@@ -66,7 +66,9 @@ class Bench:
         found = json.loads(report.read_text(encoding="utf-8"))
         ooms = sum(trial["verdict"] in {"device_oom", "host_oom"} for trial in found["trials"])
         trials, answer = len(found["trials"]), found["largest_feasible_batch"]
-        return Run("autofit", ended.seconds, trials, ooms, answer, ended.peak_bytes), found.get("rest_bytes", 0)
+        return Run("autofit", ended.seconds, trials, ooms, answer, ended.peak_bytes), found.get(
+            "non_allocator_bytes", 0
+        )
 
     def peer(self, tool: str) -> Run:
         """One search by one of the peers."""
@@ -107,22 +109,24 @@ def failed(tool: str, ended: Finished) -> Run:
     return Run(tool, ended.seconds, 0, 0, 0, ended.peak_bytes, error)
 
 
-def autofit_true_maximum(bench: Bench, near: int, rest_bytes: int) -> int:
+def autofit_true_maximum(bench: Bench, near: int, non_allocator_bytes: int) -> int:
     """The largest batch that autofit's own training code trains under the limit."""
     from true_maximum import true_maximum  # noqa: PLC0415  # needed only here, and by a benchmark of its own
 
-    return true_maximum(BACKBONE, bench.image_size, "head", bench.limit_bytes, near=near, rest_bytes=rest_bytes)
+    return true_maximum(
+        BACKBONE, bench.image_size, "head", bench.limit_bytes, near=near, non_allocator_bytes=non_allocator_bytes
+    )
 
 
 def all_rounds(bench: Bench, rounds: int) -> tuple[list[Run], int]:
     """Every tool in turn, `rounds` times; and what autofit measured last of the memory outside its allocator."""
     runs: list[Run] = []
-    rest_bytes = 0
+    non_allocator_bytes = 0
     for number in range(1, rounds + 1):
-        run, rest_bytes = bench.autofit()
+        run, non_allocator_bytes = bench.autofit()
         runs.append(told(run, number))
         runs += [told(bench.peer(tool), number) for tool in PEER_PROGRAMS]
-    return runs, rest_bytes
+    return runs, non_allocator_bytes
 
 
 def told(run: Run, number: int) -> Run:
@@ -137,9 +141,9 @@ def peer_true_maximum(bench: Bench, framework: str, near: int) -> int:
     return largest_that_holds(lambda batch, steps: bench.fits(framework, batch, steps), near)
 
 
-def true_maxima(bench: Bench, answer: Callable[[str], int], rest_bytes: int) -> dict[str, int]:
+def true_maxima(bench: Bench, answer: Callable[[str], int], non_allocator_bytes: int) -> dict[str, int]:
     """The true maximum of every tool: that of its framework, looked for from the best answer found with it."""
-    maxima = {"autofit": autofit_true_maximum(bench, answer("autofit"), rest_bytes)}
+    maxima = {"autofit": autofit_true_maximum(bench, answer("autofit"), non_allocator_bytes)}
     for framework, tools in FRAMEWORKS.items():
         maxima |= dict.fromkeys(tools, peer_true_maximum(bench, framework, max(map(answer, tools))))
     return maxima
@@ -163,10 +167,10 @@ def main() -> None:
     asked = options()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(asked.peers_python, asked.image_size, asked.limit_bytes, asked.plain_peers, Path(folder))
-        runs, rest_bytes = all_rounds(bench, asked.rounds)
+        runs, non_allocator_bytes = all_rounds(bench, asked.rounds)
         rows = [summary(runs, tool) for tool in ["autofit", *PEER_PROGRAMS]]
         answers = {row.tool: row.answer for row in rows}
-        maxima = {} if asked.no_true_maximum else true_maxima(bench, answers.__getitem__, rest_bytes)
+        maxima = {} if asked.no_true_maximum else true_maxima(bench, answers.__getitem__, non_allocator_bytes)
     print(f"\n{BACKBONE}, frozen, {bench.image_size} px, at most {bench.limit_bytes / 1e9:g} GB resident; {machine()};")
     print(f"{versions(sys.executable, ['autofit-keras', 'tensorflow', 'keras'])};")
     print(f"{versions(bench.peers_python, ['torch', 'lightning', 'accelerate'])}; {today()}\n")

@@ -68,7 +68,7 @@ def pretrain(train: Samples, validation: Samples, epochs: int, weights: Path) ->
 
 
 def main() -> None:
-    """Draw, train, save."""
+    """CropParameters, train, save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", type=Path, help="the .weights.h5 file to write")
     parser.add_argument("--images", type=int, required=True, help="photos of each of the other classes")

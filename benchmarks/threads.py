@@ -24,10 +24,10 @@ from markdown_table import markdown_table
 from numpy.typing import NDArray
 from photo_folders import DEFAULT_WORK, plain_folder
 
-from autofit.plan import THREADS_BYTES
-from autofit.schedule import EXTRACTION_BLOCK, image_buffer_bytes
-from autofit.worker.decode import decode_into
-from autofit.worker.loader import BatchLoader
+from autofit.config.batch_schedule import EXTRACTION_BLOCK, image_buffer_bytes
+from autofit.input.batch_loader import BatchLoader
+from autofit.input.decode import decode_into
+from autofit.runs.plan import THREADS_BYTES
 
 PHOTOS = 96
 PIXELS = 224

@@ -26,15 +26,16 @@ from pathlib import Path
 from bisection import bounds_of_largest, largest_that_holds
 from machine import GIGABYTE, machine, today, versions
 
-from autofit import hardware, plan
-from autofit.options import make_options
-from autofit.process.job import Job, TrialsJob
+from autofit.config.batch_schedule import image_buffer_bytes
+from autofit.config.options import make_options
+from autofit.machine import hardware
 from autofit.process.launch import ProcessLauncher
-from autofit.process.messages import Request, Trial, Verdict
-from autofit.process.watch import watched
+from autofit.process.monitor import watched
+from autofit.protocol.job import Job, TrialsJob
+from autofit.protocol.messages import Request, Trial, Verdict
 from autofit.report.progress import ProgressView
-from autofit.run_directory import AttemptDirectory
-from autofit.schedule import image_buffer_bytes
+from autofit.runs import plan
+from autofit.storage.run_directory import AttemptDirectory
 
 CASES = [
     (backbone, trainable, gigabytes)
@@ -46,7 +47,14 @@ IMAGE_SIZE = 160
 
 
 def true_maximum(
-    backbone: str, image_size: int, trainable: str, limit_bytes: int, *, near: int, rest_bytes: int, only_bounds: bool
+    backbone: str,
+    image_size: int,
+    trainable: str,
+    limit_bytes: int,
+    *,
+    near: int,
+    non_allocator_bytes: int,
+    only_bounds: bool,
 ) -> tuple[int, int]:
     """The largest batch that trains 20 steps and validates in a fresh process under the limit: from what, and up to.
 
@@ -56,12 +64,12 @@ def true_maximum(
         trainable: "head" or "all".
         limit_bytes: of resident memory.
         near: where to begin.
-        rest_bytes: what the process is given outside the allocator and the image buffers.
+        non_allocator_bytes: what the process is given outside the allocator and the image buffers.
         only_bounds: leave it at two sizes between which it lies; else both are the same.
     """
 
     def fits(size: int, steps: int) -> bool:
-        trial = run_alone(backbone, image_size, trainable, limit_bytes, rest_bytes, size, steps)
+        trial = run_alone(backbone, image_size, trainable, limit_bytes, non_allocator_bytes, size, steps)
         holds = trial.verdict is Verdict.FITS and trial.host_bytes <= limit_bytes
         print(f"    {size} images, {steps} steps: {trial.verdict}, {trial.host_bytes / GIGABYTE:.2f} GB", flush=True)
         return holds
@@ -73,14 +81,17 @@ def true_maximum(
 
 
 def run_alone(
-    backbone: str, image_size: int, trainable: str, limit_bytes: int, rest_bytes: int, size: int, steps: int
+    backbone: str, image_size: int, trainable: str, limit_bytes: int, non_allocator_bytes: int, size: int, steps: int
 ) -> Trial:
     """One size in a process of its own."""
     options = make_options(
         backbone=backbone, image_size=image_size, weights="none", trainable=trainable, memory_limit=limit_bytes
     )
     memory = plan.memory_budget(options, hardware.detect(), size).model_copy(
-        update={"rest_bytes": rest_bytes, "buffer_bytes": image_buffer_bytes(size, options.image_size)}
+        update={
+            "non_allocator_bytes": non_allocator_bytes,
+            "buffer_bytes": image_buffer_bytes(size, options.image_size),
+        }
     )
     job = Job(attempt=1, source=plan.model_source(options, 10), memory=memory, work=TrialsJob())
     with (
@@ -106,10 +117,16 @@ def probe(backbone: str, trainable: str, gigabytes: int) -> dict[str, object]:
 def measure(case: tuple[str, str, int], found: dict[str, object], *, only_bounds: bool) -> dict[str, object]:
     """One row: the probe's answer, and the true maximum under the same limit."""
     backbone, trainable, gigabytes = case
-    answer, rest_bytes = int(found["largest_feasible_batch"]), int(found["rest_bytes"])
+    answer, non_allocator_bytes = int(found["largest_feasible_batch"]), int(found["non_allocator_bytes"])
     limit_bytes = gigabytes * 10**9
     least, most = true_maximum(
-        backbone, IMAGE_SIZE, trainable, limit_bytes, near=answer, rest_bytes=rest_bytes, only_bounds=only_bounds
+        backbone,
+        IMAGE_SIZE,
+        trainable,
+        limit_bytes,
+        near=answer,
+        non_allocator_bytes=non_allocator_bytes,
+        only_bounds=only_bounds,
     )
     trials = found["trials"]
     return {

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-# Keras in a test's own process computes as the worker does: autofit/worker/environment.py says why it is switched off.
+# Keras in a test's own process computes as the worker does: worker/runtime/tf_settings.py says why oneDNN is off.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 # Nor do tests read or write the profiles and the cache of whoever runs them; the workers that they start inherit this.

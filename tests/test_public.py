@@ -43,7 +43,7 @@ def test_each_name_is_there_and_is_itself(name: str) -> None:
     assert value.__doc__
 
 
-@pytest.mark.parametrize("room", ["autofit.api", "autofit.plan", "autofit.probing", "autofit.probing.loop"])
+@pytest.mark.parametrize("room", ["autofit.api", "autofit.runs.plan", "autofit.probing", "autofit.probing.loop"])
 def test_probe_stays_a_function_whatever_was_imported(room: str) -> None:
     """There is a room of the same name: its import would leave a module in the function's place, not callable."""
     check = f"import {room}; import autofit; import {room}; autofit.Result; print(autofit.probe.__module__)"

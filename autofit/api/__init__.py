@@ -18,8 +18,8 @@ report. No step reads back up.
 
 from __future__ import annotations
 
-from autofit.api.page import report
 from autofit.api.probes import does_not_fit, probe, sweep
+from autofit.api.supervision import report
 from autofit.api.training import resume, run
 
 __all__ = ["does_not_fit", "probe", "report", "resume", "run", "sweep"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from autofit.config.options import Options
 from autofit.errors import UserError
 from autofit.mirror.mirror import refuse_overlap
-from autofit.options import Options
-from autofit.run_directory import RunDirectory
+from autofit.storage.run_directory import RunDirectory
 
 
 def absolute(path: str | Path) -> Path:

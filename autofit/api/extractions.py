@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import time
 
-from autofit import plan
-from autofit.hardware import Hardware
-from autofit.plan import RunRecord
+from autofit.machine.hardware import Hardware
 from autofit.probing.records import Workload
-from autofit.process.job import Event
-from autofit.process.watch import Tail
+from autofit.process.monitor import Tail
 from autofit.profiles.match import find_extraction
 from autofit.profiles.records import SavedExtraction
 from autofit.profiles.store import ProfileStore
-from autofit.run_directory import RunDirectory
+from autofit.protocol.job import Event
+from autofit.runs import plan
+from autofit.runs.plan import RunRecord
+from autofit.storage.run_directory import RunDirectory
 
 
 def known_extraction(record: RunRecord, machine: Hardware, store: ProfileStore) -> SavedExtraction | None:

@@ -6,14 +6,14 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from autofit.api.existing_run import require_same
+from autofit.api.result import Result
+from autofit.config.options import Options
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
-from autofit.finished_run import Result
 from autofit.mirror.mirror import Mirror, refuse_overlap
-from autofit.options import Options
-from autofit.plan import RunRecord
-from autofit.process.watch import View
-from autofit.run_directory import RunDirectory, writing_in
+from autofit.process.monitor import View
+from autofit.runs.plan import RunRecord
+from autofit.storage.run_directory import RunDirectory, writing_in
 
 
 def mirror_for(

@@ -6,23 +6,23 @@ import os
 import time
 from pathlib import Path
 
-from autofit import plan
+from autofit.api.measure import Measurer
 from autofit.api.probes import does_not_fit
+from autofit.api.result import from_here
 from autofit.api.seal import seal_of
 from autofit.api.workers import measurer_for
+from autofit.config.options import GIVEN_FUNCTION, Options, freezes_backbone
 from autofit.dataset import ImageIndex
 from autofit.errors import InterruptedRunError, UserError
-from autofit.finished_run import from_here
-from autofit.hardware import Hardware
-from autofit.measure import Measurer
-from autofit.options import GIVEN_FUNCTION, Options, freezes_backbone
-from autofit.plan import RunRecord
+from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
-from autofit.process.inline import WHAT_INLINE_CANNOT
-from autofit.process.job import TrainingPlan, kernels_asked
-from autofit.process.launch import Payload
-from autofit.process.watch import View
-from autofit.run_directory import RunDirectory, writing_in
+from autofit.process.monitor import View
+from autofit.protocol.job import TrainingPlan, kernels_asked
+from autofit.protocol.payload import Payload
+from autofit.runs import plan
+from autofit.runs.plan import RunRecord
+from autofit.storage.run_directory import RunDirectory, writing_in
+from autofit.worker.inline_launcher import WHAT_INLINE_CANNOT
 
 
 def announce(options: Options, index: ImageIndex, view: View) -> None:

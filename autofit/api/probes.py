@@ -6,16 +6,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from autofit import plan
-from autofit.api.view import showing
 from autofit.api.workers import ModelFunction, machine_for, measurer_for, payload_of
+from autofit.config.options import Options, make_options
+from autofit.config.validators import whole_number
 from autofit.errors import DoesNotFitError, TrainingFailedError, UserError
-from autofit.options import Options, make_options, whole_number
+from autofit.probing.recommend import sweep_order
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
-from autofit.probing.sweep import sweep_order
-from autofit.process.watch import View
+from autofit.process.monitor import View
 from autofit.report.probe_text import workload_words
-from autofit.report.progress import ProgressView
+from autofit.report.progress import ProgressView, showing
+from autofit.runs import plan
 
 
 def probe(  # noqa: PLR0913 - the options are the interface

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
-from autofit.records import open_plain
+from autofit.storage.records import open_plain
 
 KEY_BYTES = 32
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from typing import Literal
 
-from autofit import plan
+from autofit.api.directories import absolute
+from autofit.api.existing_run import how_to_resume, read_run
 from autofit.api.extractions import keep_extraction
-from autofit.api.page import PageAhead, write_page
-from autofit.api.resuming import how_to_resume
+from autofit.api.result import Result, from_here
 from autofit.api.workers import cache_for, import_paths, launcher_for, profile_store
-from autofit.collect import collect_result
 from autofit.errors import AutofitError, InterruptedRunError, TrainingFailedError
-from autofit.finished_run import Result, from_here
-from autofit.hardware import Hardware
+from autofit.machine.hardware import Hardware
 from autofit.mirror.mirror import Mirror
-from autofit.plan import RunRecord
 from autofit.probing.records import ProbeReport
-from autofit.process.launch import Payload
-from autofit.process.messages import MemoryBudget
-from autofit.process.watch import View
-from autofit.run_directory import RunDirectory, RunLock, writing_in
-from autofit.supervisor import Supervisor
+from autofit.process.monitor import View
+from autofit.protocol.messages import EpochEnd, MemoryBudget
+from autofit.protocol.payload import Payload
+from autofit.report.drawing import import_ahead
+from autofit.report.page import run_page
+from autofit.runs import plan
+from autofit.runs.collect_result import collect_result
+from autofit.runs.plan import RunRecord
+from autofit.runs.supervisor import Supervisor
+from autofit.storage.run_directory import RunDirectory, RunLock, writing_in
 
 
 def supervise(
@@ -75,7 +78,7 @@ def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> Memory
         extracts=record.plan.feature_cache,
         foreseen_bytes=plan.foreseen_bytes(probe, record.plan.micro_batch_size) if probe else math.inf,
     )
-    return budget.model_copy(update={"rest_bytes": probe.rest_bytes or None if probe else None})
+    return budget.model_copy(update={"non_allocator_bytes": probe.non_allocator_bytes or None if probe else None})
 
 
 def _probe(files: RunDirectory) -> ProbeReport | None:
@@ -111,3 +114,42 @@ def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord
         log = attempts[-1].path if attempts else files.path
         return type(error)(f"{error} (logs in {from_here(log)}; the last checkpoint is kept)")
     return error
+
+
+class PageAhead:
+    """A run's view that sees to it that its page can be drawn at once: what draws it is imported in the last epoch.
+
+    Not earlier: it would take 31 MB of a machine that trains.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._has_begun = False
+        self.update, self.message, self.passthrough = view.update, view.message, view.passthrough
+
+    def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
+        """Show the figures of a finished epoch; after the last but one, begin."""
+        self._view.epoch_done(end, epochs=epochs)
+        if not self._has_begun and end.epoch >= epochs - 2:
+            self._has_begun = True
+            import_ahead()
+
+
+def report(run_dir: str | Path) -> Result:
+    """Write a run's `report.html` anew and return the run."""
+    files = RunDirectory(absolute(run_dir))
+    read_run(files)
+    result = Result(files.path)
+    write_page(files, result)
+    return result
+
+
+def write_page(files: RunDirectory, result: Result) -> None:
+    """Write the page of a run that has ended.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    page = run_page(result.record, labels=result.labels, model_path=files.model)
+    with writing_in(files.path):
+        files.report.write_text(page, encoding="utf-8")

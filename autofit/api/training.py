@@ -8,19 +8,26 @@ from typing import Any
 
 from autofit import dataset
 from autofit.api.directories import absolute, directory_for, require_utf8
-from autofit.api.existing_run import allowing, is_finished, kept, read_run, same_request
+from autofit.api.existing_run import (
+    allowing,
+    check_model_again,
+    is_finished,
+    kept,
+    read_run,
+    same_request,
+    tell_of_import,
+)
 from autofit.api.mirroring import finished, mirror_again, mirror_for, take_up
 from autofit.api.new_run import announce, new_run
-from autofit.api.resuming import check_model_again, tell_of_import
+from autofit.api.result import Result
 from autofit.api.supervision import supervise
-from autofit.api.view import showing
 from autofit.api.workers import ModelFunction, machine_for, payload_of
+from autofit.config.options import Options, check_for_training, make_options
+from autofit.config.validators import share
 from autofit.dataset import ImageIndex
-from autofit.finished_run import Result
-from autofit.options import Options, check_for_training, make_options, share
-from autofit.process.launch import Payload
-from autofit.report.progress import ProgressView
-from autofit.run_directory import RunDirectory, RunLock
+from autofit.protocol.payload import Payload
+from autofit.report.progress import ProgressView, showing
+from autofit.storage.run_directory import RunDirectory, RunLock
 
 LOCK_PATIENCE_SECONDS = 10.0
 

@@ -6,19 +6,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from autofit import hardware, plan
 from autofit.api.extractions import known_extraction
-from autofit.cache import shelf
-from autofit.cache.shelf import Shelf
-from autofit.hardware import Hardware
-from autofit.measure import Measurer
-from autofit.options import Options
-from autofit.plan import RunRecord
-from autofit.process.inline import InlineLauncher, refuse_memory_limit
-from autofit.process.job import CacheJob
-from autofit.process.launch import Launcher, Payload, ProcessLauncher, import_paths_for
-from autofit.process.watch import View
+from autofit.api.measure import Measurer
+from autofit.cache import store as cache_store
+from autofit.cache.store import CacheStore
+from autofit.config.options import Options
+from autofit.machine import hardware
+from autofit.machine.hardware import Hardware
+from autofit.process.launch import Launcher, ProcessLauncher, import_paths_for
+from autofit.process.monitor import View
 from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
+from autofit.protocol.job import CacheJob
+from autofit.protocol.payload import Payload
+from autofit.runs import plan
+from autofit.runs.plan import RunRecord
+from autofit.worker.inline_launcher import InlineLauncher, refuse_memory_limit
 
 ModelFunction = Callable[[tuple[int, int, int], int], Any]
 
@@ -65,7 +67,7 @@ def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> Cach
     if not (record.plan.feature_cache or record.plan.pixel_cache):
         return None
     known = known_extraction(record, machine, store)
-    kept = Shelf(shelf.default_folder(), shelf.default_limit_bytes())
+    kept = CacheStore(cache_store.default_folder(), cache_store.default_limit_bytes())
     return CacheJob(
         folder=str(kept.folder),
         limit_bytes=kept.limit_bytes,
@@ -77,7 +79,7 @@ def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> Cach
     )
 
 
-def _early_images(kept: Shelf, record: RunRecord, machine: Hardware) -> int:
+def _early_images(kept: CacheStore, record: RunRecord, machine: Hardware) -> int:
     """As planned; none where there are features of such a network: then the images may not be needed at all."""
     wanted = plan.early_images(record.plan, record.options, machine)
     if not wanted:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from autofit.cache.identity import Identities
-from autofit.records import Record
+from autofit.storage.records import Record
 
 HEAD = np.dtype([("image", "<u8", (2,)), ("slice", "<u4")])
 INDEX = np.dtype([*HEAD.descr, ("crc", "<u4"), ("follow", "<u4")])

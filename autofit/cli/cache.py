@@ -11,7 +11,7 @@ from autofit.cli.flags import Json
 from autofit.cli.output import require_writable, say, write_json
 
 if TYPE_CHECKING:
-    from autofit.cache.shelf import Shelf
+    from autofit.cache.store import CacheStore
 
 app = typer.Typer(name="cache", invoke_without_command=True, help="Features of images, kept for the next run.")
 
@@ -29,7 +29,7 @@ def list_entries(*, json: Json = None) -> None:
     require_writable(json)
     from autofit.report.cache_text import cache_text  # noqa: PLC0415 - `--help` loads none of it
 
-    listing = _shelf().listing()
+    listing = _store().listing()
     write_json(listing.to_json().rstrip(), json)
     if json != "-":
         say(cache_text(listing))
@@ -40,9 +40,9 @@ def clear() -> None:
     """Remove all that no run uses just now. What it was computed of stays: the next run computes it again."""
     from autofit.report.cache_text import cleared_words  # noqa: PLC0415
 
-    shelf = _shelf()
-    count, size_bytes = shelf.clear()
-    say(cleared_words(count, size_bytes, shelf.listing().entries))
+    store = _store()
+    count, size_bytes = store.clear()
+    say(cleared_words(count, size_bytes, store.listing().entries))
 
 
 @app.command("path")
@@ -50,12 +50,12 @@ def folder_path() -> None:
     """Say where it is kept. AUTOFIT_CACHE says where else, AUTOFIT_CACHE_LIMIT how much it may take."""
     from autofit.report.cache_text import otherwise_words  # noqa: PLC0415
 
-    shelf = _shelf()
-    say(str(shelf.folder))
-    print(f"autofit: {otherwise_words(shelf.limit_bytes)}", file=sys.stderr)  # noqa: T201 - stdout is for the path alone
+    store = _store()
+    say(str(store.folder))
+    print(f"autofit: {otherwise_words(store.limit_bytes)}", file=sys.stderr)  # noqa: T201 - stdout is for the path alone
 
 
-def _shelf() -> Shelf:
-    from autofit.cache.shelf import Shelf, default_folder, default_limit_bytes  # noqa: PLC0415
+def _store() -> CacheStore:
+    from autofit.cache.store import CacheStore, default_folder, default_limit_bytes  # noqa: PLC0415
 
-    return Shelf(default_folder(), default_limit_bytes())
+    return CacheStore(default_folder(), default_limit_bytes())

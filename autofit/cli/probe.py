@@ -52,14 +52,16 @@ def probe(  # noqa: PLR0913 - the options are the interface
     ] = True,
     isolation: Isolation = "process",
     json: Json = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw memory and speed.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE.png", help="CropParameters memory and speed.")
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page.")] = None,
 ) -> None:
     """Find the largest batch that fits, and the fastest."""
     for file in (plot, report, json):
         require_writable(file)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
-    from autofit.options import DEFAULT_BACKBONE  # noqa: PLC0415
+    from autofit.config.options import DEFAULT_BACKBONE  # noqa: PLC0415
 
     backbones, image_sizes = _listed(backbone), _listed(image_size)
     is_sweep = len(backbones) > 1 or len(image_sizes) > 1

@@ -69,9 +69,9 @@ def export_to(
 ) -> None:
     """Write a machine's profile to a file, for another machine or another user."""
     require_writable(file)
+    from autofit.printable import printable  # noqa: PLC0415
     from autofit.profiles.exchange import export_profile  # noqa: PLC0415
     from autofit.report.profile_text import measured_words  # noqa: PLC0415
-    from autofit.report.words import printable  # noqa: PLC0415
 
     profile, _ = _find(machine)
     export_profile(profile, file)
@@ -105,7 +105,7 @@ def _store() -> ProfileStore:
 
 def _find(machine: str | None) -> Found:
     """The profile of the machine that is named, or of this one."""
-    from autofit import hardware  # noqa: PLC0415
+    from autofit.machine import hardware  # noqa: PLC0415
     from autofit.profiles.exchange import find_profile  # noqa: PLC0415
 
     wanted = hardware.fingerprint(hardware.detect()) if machine is None else machine

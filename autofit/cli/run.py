@@ -24,7 +24,7 @@ from autofit.cli.flags import (
 from autofit.cli.output import progress, require_writable, say, write_json
 
 if TYPE_CHECKING:
-    from autofit.finished_run import Result
+    from autofit.api.result import Result
 
 
 def train(  # noqa: PLR0913 - the options are the interface

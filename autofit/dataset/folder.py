@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from autofit.dataset.found import Found, Progress, below, shown
 from autofit.errors import UserError
 
 # what cameras, scanners and the web give, and Pillow reads with no other program's help
@@ -139,3 +139,49 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
     if not dot or suffix.lower() not in IMAGE_SUFFIXES:
         return False
     return entry.is_file(follow_symlinks=False) or os.path.isfile(entry.path)
+
+
+PROGRESS_EVERY_FILES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Images by class.
+
+    Args:
+        classes: class name -> paths as an ImageIndex stores them. In class order; none is empty, no path comes twice.
+        empty_classes: names of class folders without an image.
+        skipped_files: files that are no images.
+    """
+
+    classes: dict[str, list[str]]
+    empty_classes: tuple[str, ...] = ()
+    skipped_files: int = 0
+
+
+class Progress:
+    """Counts images and calls `report(count)` every few thousand of them."""
+
+    __slots__ = ("count", "report")
+
+    def __init__(self, report: Callable[[int], None] | None = None) -> None:
+        self.count = 0
+        self.report = report
+
+    def one_more(self) -> None:
+        """Count one image."""
+        self.count += 1
+        if self.report and self.count % PROGRESS_EVERY_FILES == 0:
+            self.report(self.count)
+
+
+def below(root: str, path: str) -> str:
+    """An absolute `path` as an index stores it: relative to `root` where it lies under it, as it is otherwise."""
+    prefix = root if root.endswith("/") else root + "/"
+    return path.removeprefix(prefix)
+
+
+def shown(path: object) -> str:
+    """A path as it may stand in a one-line message: control characters and undecodable bytes escaped."""
+    text = str(path)
+    return text if text.isprintable() else repr(text)

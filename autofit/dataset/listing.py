@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from autofit.dataset.found import Found, Progress, below, shown
+from autofit.dataset.folder import Found, Progress, below, shown
 from autofit.dataset.table import read_rows
 from autofit.errors import UserError
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from autofit.dataset.folder import find_images, training_and_validation
-from autofit.dataset.found import Found, Progress, shown
+from autofit.dataset.folder import Found, Progress, find_images, shown, training_and_validation
 from autofit.dataset.index import ImageIndex
 from autofit.dataset.listing import Frame, Listed, from_csv, from_frame, from_lists, gather
 from autofit.dataset.split import Classes, in_order, stratified_split

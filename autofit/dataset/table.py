@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from autofit.dataset.found import shown
+from autofit.dataset.folder import shown
 from autofit.errors import UserError
-from autofit.records import whole_file
+from autofit.storage.records import whole_file
 
 SHOWN_HEADER_CHARACTERS = 80
 

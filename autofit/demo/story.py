@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from autofit.api import probe, run
+from autofit.api.result import Result
+from autofit.config.byte_size import format_size
 from autofit.demo.data import PHOTO_PIXELS, write_photos
 from autofit.errors import TrainingFailedError
-from autofit.finished_run import Result
 from autofit.probing.records import ProbeReport
-from autofit.process.messages import Verdict
+from autofit.protocol.messages import Verdict
 from autofit.report.progress import ProgressView
-from autofit.sizes import format_size
 
 NETWORK: Final = "autofit.demo.network:digit_network"
 BATCH_SIZE: Final = 64

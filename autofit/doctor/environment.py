@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from autofit.config.byte_size import format_size
 from autofit.doctor.records import Facts, Finding, Folder, Severity
-from autofit.process.job import ONEDNN_VARIABLE, kernels_asked
-from autofit.sizes import format_size
+from autofit.protocol.job import ONEDNN_VARIABLE, kernels_asked
 
 LITTLE_DISK_BYTES = 2 * 10**9
 

@@ -14,8 +14,9 @@ from types import ModuleType
 
 import psutil
 
-from autofit import hardware
 from autofit.doctor.records import Facts, Folder, Relative
+from autofit.machine import cgroups, hardware
+from autofit.machine import nvml as gpu_driver
 
 DISTRIBUTIONS = (
     "autofit-keras",
@@ -50,8 +51,8 @@ LIBRARY_FOLDERS = (
 
 def gather(
     *,
-    proc: Path = hardware.PROC,
-    cgroup_root: Path = hardware.CGROUP_ROOT,
+    proc: Path = cgroups.PROC,
+    cgroup_root: Path = cgroups.CGROUP_ROOT,
     dev: Path = Path("/dev"),
     nvml: ModuleType | None = None,
     environ: Mapping[str, str] = os.environ,
@@ -71,13 +72,13 @@ def gather(
         platform=sys.platform,
         versions=_versions(),
         environment=_environment(environ),
-        gpu_count=hardware.gpu_count(nvml=nvml),
-        gpu_processes=hardware.gpu_processes(nvml=nvml),
+        gpu_count=gpu_driver.gpu_count(nvml=nvml),
+        gpu_processes=gpu_driver.gpu_processes(nvml=nvml),
         nvidia_files=_nvidia_files(proc, dev),
         cuda_missing=_cuda_missing(),
         cudnn_found=_cudnn_found(environ),
         family=_family(proc),
-        oom_kills=hardware.oom_kills(proc=proc, cgroup_root=cgroup_root),
+        oom_kills=cgroups.oom_kills(proc=proc, cgroup_root=cgroup_root),
         folders=[_folder("temporary", tempfile.gettempdir), _folder("current", os.getcwd)],
         profiles=profiles,
         profiles_writable=profiles is not None and _writable(profiles),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from autofit.config.byte_size import format_size
 from autofit.doctor.records import Facts, Finding, Relative, Severity
-from autofit.hardware import GpuProcess
-from autofit.sizes import format_size
+from autofit.machine.nvml import GpuProcess
 
 SMALL_BYTES = 500 * 10**6
 """A desktop's windows hold a few hundred megabytes; what holds more is worth a warning."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from autofit.config.byte_size import format_size
 from autofit.doctor.holders import LITTLE_BYTES, free_for_worker
 from autofit.doctor.records import Facts, Finding, Severity
-from autofit.sizes import format_size
 
 
 def limit(facts: Facts) -> list[Finding]:

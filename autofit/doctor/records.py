@@ -8,8 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from autofit.hardware import GpuProcess, Hardware
-from autofit.records import Record
+from autofit.machine.hardware import Hardware
+from autofit.machine.nvml import GpuProcess
+from autofit.storage.records import Record
 
 
 class Severity(StrEnum):

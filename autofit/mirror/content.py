@@ -9,7 +9,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
-from autofit.checkpoints import CheckpointStore, Manifest
 from autofit.mirror.copying import (
     Beat,
     Copy,
@@ -30,9 +29,10 @@ from autofit.mirror.copying import (
     stage_generation,
     sweep,
 )
-from autofit.mirror.taking_up import is_finished, read_run
-from autofit.records import MAX_RECORD_BYTES
-from autofit.run_directory import AttemptDirectory, RunDirectory
+from autofit.mirror.restore import is_finished, read_run
+from autofit.storage.checkpoints import CheckpointStore, Manifest
+from autofit.storage.records import MAX_RECORD_BYTES
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 
 KEEP = 2
 FULL = {errno.ENOSPC, errno.EDQUOT}

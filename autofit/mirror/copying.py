@@ -19,8 +19,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
-from autofit.checkpoints import MANIFEST, STATE, Manifest
-from autofit.records import MAX_RECORD_BYTES, fsync_folder
+from autofit.storage.checkpoints import MANIFEST, STATE, Manifest
+from autofit.storage.records import MAX_RECORD_BYTES, fsync_folder
 
 CHUNK_BYTES = 2**18
 SYNC_EVERY_BYTES = 2**24

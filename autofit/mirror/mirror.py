@@ -1,6 +1,7 @@
 """The mirror's thread: what it claims, how it retries, what a person is told of it, and the last wait for it.
 
-Only this thread, and those of `attended`, touch the drive. The supervising thread looks at what they have noted down.
+Only this thread, and those of `run_with_watchdog`, touch the drive. The supervising thread reads what they have noted
+down.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from types import TracebackType
 from typing import Self
 
 from autofit.errors import InterruptedRunError, StorageError, UserError
-from autofit.mirror.attended import AbandonedError, Pulse, attended
 from autofit.mirror.content import MirrorContent, require_empty, require_held
 from autofit.mirror.copying import Copy, copy_file
-from autofit.mirror.taking_up import STAGED, Held, discard, held_by, put_in_place, stage
-from autofit.plan import RunRecord
-from autofit.run_directory import RunDirectory, RunLock
+from autofit.mirror.restore import STAGED, Held, discard, held_by, put_in_place, stage
+from autofit.mirror.watchdog import AbandonedError, Pulse, run_with_watchdog
+from autofit.runs.plan import RunRecord
+from autofit.storage.run_directory import RunDirectory, RunLock
 
 COLAB_DRIVE = Path("/content/drive")
 """Where Colab's own instructions mount Google Drive. Once anything is written there, it can be mounted no more."""
@@ -103,7 +104,7 @@ class Mirror:
 
     def __enter__(self) -> Self:
         try:
-            attended(lambda pulse: self._claim(pulse, self._patience.lock), self._patience.answer, self._clock)
+            run_with_watchdog(lambda pulse: self._claim(pulse, self._patience.lock), self._patience.answer, self._clock)
         except (OSError, StorageError, ValueError) as error:
             self._trouble = words_of(error)
         return self
@@ -155,7 +156,7 @@ class Mirror:
             UserError: it is needed, and cannot be read or written.
         """
         try:
-            there = attended(lambda _: self._look(), self._patience.answer, self._clock)
+            there = run_with_watchdog(lambda _: self._look(), self._patience.answer, self._clock)
             trouble = self._trouble if there is None else None
         except (OSError, StorageError, UserError, ValueError) as error:
             there, trouble = None, words_of(error)
@@ -174,7 +175,7 @@ class Mirror:
     def _taken_up(self, here: Held | None) -> bool:
         self._tell(f"taking up the run in {self.folder}")
         try:
-            damaged = attended(
+            damaged = run_with_watchdog(
                 lambda pulse: stage(self._mirror, self._files, pulse, self._copy), self._patience.answer, self._clock
             )
             for name in damaged:
@@ -345,7 +346,7 @@ def refuse_overlap(run_dir: Path, folder: Path) -> None:
     """
     run, mirror = run_dir, folder
     with suppress(OSError):
-        run, mirror = attended(lambda _: (run_dir.resolve(), folder.resolve()), PATIENCE.answer)
+        run, mirror = run_with_watchdog(lambda _: (run_dir.resolve(), folder.resolve()), PATIENCE.answer)
     if run == mirror:
         raise UserError(f"mirror_dir {folder} is the run directory itself: give another")
     if mirror.is_relative_to(run) or run.is_relative_to(mirror):

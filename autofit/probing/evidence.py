@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autofit.probing.memory_model import MemoryModel, fit
-from autofit.process.messages import Trial, Verdict
+from autofit.protocol.messages import Trial, Verdict
 
 FAILURES = frozenset({Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.TIMEOUT})
 
@@ -135,7 +135,7 @@ class Evidence:
     def has_filled(self) -> bool:
         """Whether the largest size that fits is known to have nearly filled its allocator."""
         best = self._best
-        return best is not None and best.extent_bytes > 0 and not self._is_roomy(best)
+        return best is not None and best.arena_resident_bytes > 0 and not self._is_roomy(best)
 
     def _left_free(self, line: MemoryModel) -> int:
         """How far the allocator's untouched rest would reach, in the process of the largest size that fits.
@@ -143,9 +143,9 @@ class Evidence:
         A line through small sizes may be off by a few percent where it ends; this was measured there.
         """
         best = self._best
-        if best is None or not best.fresh or not best.extent_bytes or self._is_roomy(best):
+        if best is None or not best.fresh or not best.arena_resident_bytes or self._is_roomy(best):
             return 0
-        free_bytes = max(best.allocator_bytes - best.extent_bytes, 0)
+        free_bytes = max(best.allocator_bytes - best.arena_resident_bytes, 0)
         return best.batch_size + int(free_bytes / max(line.bytes_per_image, 1.0))
 
     @property
@@ -199,18 +199,20 @@ class Evidence:
 
         Where a network's large tensors cannot be packed, that shows at every size; what shows at one only is chance.
         """
-        factors = {t.batch_size: t.extent_bytes / t.peak_bytes for t in trials if t.peak_bytes and self._is_roomy(t)}
+        factors = {
+            t.batch_size: t.arena_resident_bytes / t.peak_bytes for t in trials if t.peak_bytes and self._is_roomy(t)
+        }
         largest = sorted(factors)[-2:]
         return max(1.0, min(factors[size] for size in largest)) if len(largest) > 1 else 1.0
 
     def _is_roomy(self, trial: Trial) -> bool:
         """Whether the allocator had as much room again as it used, as far as that is known."""
-        return 0 < 2 * trial.extent_bytes < self.limit_bytes - trial.rest_bytes
+        return 0 < 2 * trial.arena_resident_bytes < self.limit_bytes - trial.non_allocator_bytes
 
 
 def _bytes_of(trial: Trial, gaps: float) -> int:
     """What a size takes of the limit, with the gaps that its tensors leave in the allocator."""
-    return trial.rest_bytes + round(gaps * trial.peak_bytes)
+    return trial.non_allocator_bytes + round(gaps * trial.peak_bytes)
 
 
 def _doublings(smaller: int, larger: int) -> float:

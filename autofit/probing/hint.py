@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from autofit.probing.memory_model import fit
-from autofit.process.messages import Trial, Verdict
+from autofit.protocol.messages import Trial, Verdict
 
 BOUND_BY_MEMORY = 0.95  # of the limit: an answer that takes less was bound by `max_batch`, and is no nearer to it now
 
@@ -20,40 +20,41 @@ class Hint:
         trials: what was measured then, each with `saved` set; they carry the memory line and the speeds.
         answer: the size to verify first, where the profile is of just this machine, workload and limit; else 0, and
             the line through the trials says which.
-        rest_bytes: on a CPU, what a process took outside the allocator and the image buffers; 0 where not measured.
+        non_allocator_bytes: on a CPU, what a process took outside the allocator and the image buffers; 0 where it was
+            not measured.
         origin: where it comes from, in a few words, for the person who reads the report.
-        bare_bytes: what of `rest_bytes` was resident when TensorFlow was imported and nothing else done; 0 where not
-            measured.
+        baseline_rss_bytes: the resident size of the process after it had imported TensorFlow and before it did
+            anything else, a part of `non_allocator_bytes`; 0 where it was not measured.
     """
 
     trials: tuple[Trial, ...]
     answer: int
-    rest_bytes: int
+    non_allocator_bytes: int
     origin: str
-    bare_bytes: int = 0
+    baseline_rss_bytes: int = 0
 
 
-def in_process_of(hint: Hint, bare_bytes: int, limit_bytes: int) -> Hint:
+def in_process_of(hint: Hint, baseline_rss_bytes: int, limit_bytes: int) -> Hint:
     """The hint as it reads where a process has so many bytes resident once TensorFlow is imported.
 
     How many pages of its libraries are resident differs by 0.1 GB between two installations of the same versions, and
     by the kernel's mood; what a training adds to them does not. So all that was resident beside the tensors moves by
     the difference, and the answer by the images which that makes.
     """
-    more_bytes = bare_bytes - hint.bare_bytes
-    if not (bare_bytes and hint.bare_bytes and hint.rest_bytes and more_bytes):
+    more_bytes = baseline_rss_bytes - hint.baseline_rss_bytes
+    if not (baseline_rss_bytes and hint.baseline_rss_bytes and hint.non_allocator_bytes and more_bytes):
         return hint
     return replace(
         hint,
         trials=tuple(_with_more(trial, more_bytes) for trial in hint.trials),
         answer=_moved(hint, more_bytes, limit_bytes),
-        rest_bytes=max(0, hint.rest_bytes + more_bytes),
-        bare_bytes=bare_bytes,
+        non_allocator_bytes=max(0, hint.non_allocator_bytes + more_bytes),
+        baseline_rss_bytes=baseline_rss_bytes,
     )
 
 
 def _with_more(trial: Trial, bytes_: int) -> Trial:
-    moved = {"rest_bytes": trial.rest_bytes, "host_bytes": trial.host_bytes}
+    moved = {"non_allocator_bytes": trial.non_allocator_bytes, "host_bytes": trial.host_bytes}
     return trial.model_copy(update={name: max(0, was + bytes_) for name, was in moved.items() if was})
 
 

@@ -10,20 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from autofit.config.batch_schedule import image_buffer_bytes
+from autofit.config.byte_size import format_size
 from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
-from autofit.hardware import Hardware
+from autofit.machine.hardware import Hardware
 from autofit.probing.evidence import FAILURES
 from autofit.probing.hint import Hint, in_process_of
 from autofit.probing.recommend import recommended_batch, speaks_for
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
 from autofit.probing.search import Ask, BatchSearch
-from autofit.process.job import Event, Job, ModelSource, TrialsJob
-from autofit.process.launch import Launcher, Payload
-from autofit.process.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Request, Trial, Verdict
-from autofit.process.watch import Ended, View, Watched, watched
-from autofit.run_directory import AttemptDirectory
-from autofit.schedule import image_buffer_bytes
-from autofit.sizes import format_size
+from autofit.process.launch import Launcher
+from autofit.process.monitor import View, Watched, WorkerExit, watched
+from autofit.protocol.job import Event, Job, ModelSource, TrialsJob
+from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Request, Trial, Verdict
+from autofit.protocol.payload import Payload
+from autofit.storage.run_directory import AttemptDirectory
 
 FIRST_DEADLINE_SECONDS = 900.0
 LEAST_DEADLINE_SECONDS = 120.0
@@ -125,7 +126,7 @@ class Prober:
         self._measuring = self._start_worker()
         if self._has_use_for_two():
             self._reserve = self._start_worker()  # imports while the first one measures
-        self._bare_bytes = _heard(self._measuring, lambda event: event.bare_bytes) or 0
+        self._bare_bytes = _heard(self._measuring, lambda event: event.baseline_rss_bytes) or 0
         if hint := self.request.hint:
             self._hint = in_process_of(hint, self._bare_bytes, self.request.memory.limit_bytes)
 
@@ -166,8 +167,10 @@ class Prober:
 
     def _ask_worker(self, ask: Ask, budget: MemoryBudget) -> Trial:
         measuring = self._worker(fresh=ask.fresh)
-        if not measuring.asked and budget.rest_bytes is not None:  # a process has one budget, that of its first size
-            self._rest_given[ask.size] = budget.rest_bytes
+        if (
+            not measuring.asked and budget.non_allocator_bytes is not None
+        ):  # a process has one budget, that of its first size
+            self._rest_given[ask.size] = budget.non_allocator_bytes
         measuring.worker.trial_deadline_seconds = self._deadline_seconds(ask.size)
         measuring.worker.send(Request(trial=ask.size, steps=self._steps(ask.size), memory=budget))
         measuring.asked += 1
@@ -196,8 +199,8 @@ class Prober:
             return memory
         size = ask.size if ask.fresh else max(ask.size, min(SCOUTS_BUFFERED, self.request.max_batch))
         buffer_bytes = image_buffer_bytes(size, self.request.source.spec.image_size)
-        rest_bytes = self._rest_bytes(hinted=hinted) or None
-        return memory.model_copy(update={"rest_bytes": rest_bytes, "buffer_bytes": buffer_bytes})
+        non_allocator_bytes = self._rest_bytes(hinted=hinted) or None
+        return memory.model_copy(update={"non_allocator_bytes": non_allocator_bytes, "buffer_bytes": buffer_bytes})
 
     def _rest_bytes(self, *, hinted: bool) -> int:
         """What a worker may have resident outside the allocator and the image buffers; 0 where none has said.
@@ -205,9 +208,13 @@ class Prober:
         The most that was measured, and as much more as that differed from trial to trial.
         """
         size = self.request.source.spec.image_size
-        measured = [t.rest_bytes - image_buffer_bytes(t.batch_size, size) for t in self._trials if t.rest_bytes]
+        measured = [
+            t.non_allocator_bytes - image_buffer_bytes(t.batch_size, size)
+            for t in self._trials
+            if t.non_allocator_bytes
+        ]
         if not measured:
-            saved = self._hint.rest_bytes if self._hint and hinted else 0
+            saved = self._hint.non_allocator_bytes if self._hint and hinted else 0
             return saved if saved < self.request.memory.limit_bytes - LEAST_ALLOCATOR_BYTES else 0  # nonsense
         return max(0, 2 * max(measured) - min(measured))
 
@@ -282,8 +289,8 @@ class Prober:
             max_batch=self.request.max_batch,
             largest_feasible_batch=search.answer,
             recommended_batch=recommended_batch(trials, search.answer),
-            rest_bytes=self._rest_given.get(search.answer) or self._rest_bytes(hinted=holds is not None),
-            bare_bytes=self._bare_bytes,
+            non_allocator_bytes=self._rest_given.get(search.answer) or self._rest_bytes(hinted=holds is not None),
+            baseline_rss_bytes=self._bare_bytes,
             memory_model=_memory_model(search),
             trials=trials,
             source="profile" if holds else "measured",
@@ -320,14 +327,14 @@ def _heard(measuring: _Started, what: Callable[[Event], T | None]) -> T | None:
     return found
 
 
-def _trial_of_an_end(size: int, ended: Ended | None) -> Trial:
+def _trial_of_an_end(size: int, ended: WorkerExit | None) -> Trial:
     """A worker that ended instead of answering has given its verdict by the way it ended."""
     if ended is not None and ended.ending.verdict in FAILURES:
         return Trial(batch_size=size, verdict=ended.ending.verdict, cause=ended.ending.cause)
     raise _error_of_an_end(ended)
 
 
-def _error_of_an_end(ended: Ended | None) -> AutofitError:
+def _error_of_an_end(ended: WorkerExit | None) -> AutofitError:
     verdict = ended.ending.verdict if ended else Verdict.CRASHED
     cause = (ended.ending.cause if ended else "") or "the worker ended without an answer"
     if verdict is Verdict.USER_ERROR:

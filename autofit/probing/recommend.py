@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autofit.process.messages import Trial, Verdict
+from autofit.probing.records import ProbeReport
+from autofit.protocol.messages import Trial, Verdict
 
 AS_FAST_AS_THE_BEST = 0.95  # closer than two timings of one size; the smaller batch leaves more memory free
 AS_FAST_AS_THE_NEXT = 1.15  # a size that is larger by no more runs as many images/s, also where it no longer fits
@@ -29,3 +30,20 @@ def recommended_batch(trials: Sequence[Trial], largest: int) -> int:
 def speaks_for(trial: Trial, size: int) -> bool:
     """Whether a trial of the same or a slightly larger size tells how fast this one is."""
     return size <= trial.batch_size <= AS_FAST_AS_THE_NEXT * size
+
+
+def sweep_order(probes: Sequence[ProbeReport]) -> list[ProbeReport]:
+    """The fastest at its recommended batch first; those of which not one image fits last, in the order they came."""
+    fitting = [probe for probe in probes if probe.largest_feasible_batch]
+    nothing = [probe for probe in probes if not probe.largest_feasible_batch]
+    return [*sorted(fitting, key=recommended_speed, reverse=True), *nothing]
+
+
+def recommended_speed(probe: ProbeReport) -> float:
+    """Images a second at the recommended batch, the best where it ran more than once; 0.0 where it was not timed."""
+    speeds = [
+        trial.images_per_second
+        for trial in probe.trials
+        if trial.verdict is Verdict.FITS and trial.batch_size == probe.recommended_batch
+    ]
+    return max(speeds, default=0.0)

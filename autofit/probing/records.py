@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from autofit.process.messages import Trial
-from autofit.records import Record
+from autofit.protocol.messages import Trial
+from autofit.storage.records import Record
 
 
 class Workload(Record):
@@ -49,17 +49,17 @@ class ProbeReport(Record):
         limited_by: which limit that is, in a few words.
         other_gpu_processes: who else held memory of the GPU, as `name (pid 7, 1.2 GB)`.
         max_batch: the largest size of interest.
-        rest_bytes: on a CPU, what the process that verified the answer was given outside the allocator and the image
-            buffers: the most that was measured before, and its spread; 0 where nothing was. A training is given the
-            same.
-        bare_bytes: what a worker had resident when it had imported TensorFlow and done nothing else; 0 if it did not
-            say.
+        non_allocator_bytes: on a CPU, what the process that verified the answer was given outside the allocator and the
+            image buffers: the most that was measured before, and its spread; 0 where nothing was measured. A training
+            is given the same.
+        baseline_rss_bytes: the resident size of a worker after it had imported TensorFlow and before it did anything
+            else; 0 where it was not measured.
         recommended_batch: the smallest within 5 % of the best images/s.
         trials: in the order in which they were run; those of a saved profile first.
         source: whether the answer was measured from nothing or predicted by a saved profile, and then verified.
     """
 
-    schema_: Literal["autofit/probe/1"] = Field("autofit/probe/1", alias="schema")
+    schema_: Literal["autofit/probe/2"] = Field("autofit/probe/2", alias="schema")
     workload: Workload
     hardware: dict[str, str | int | float | None]
     memory_limit_bytes: int
@@ -69,8 +69,8 @@ class ProbeReport(Record):
     max_batch: int = 0
     largest_feasible_batch: int
     recommended_batch: int
-    rest_bytes: int = 0
-    bare_bytes: int = 0
+    non_allocator_bytes: int = 0
+    baseline_rss_bytes: int = 0
     memory_model: MemoryModelRecord | None
     trials: list[Trial]
     source: Literal["measured", "profile"] = "measured"
@@ -87,7 +87,7 @@ class SweepFailure(Record):
 class SweepReport(Record):
     """Several probes on one machine, the fastest first; those of which not one image fits stand last."""
 
-    schema_: Literal["autofit/sweep/1"] = Field("autofit/sweep/1", alias="schema")
+    schema_: Literal["autofit/sweep/2"] = Field("autofit/sweep/2", alias="schema")
     probes: list[ProbeReport]
     failures: list[SweepFailure] = Field(default_factory=list)
     wall_seconds: float

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 
 from autofit.probing.evidence import FAILURES, Evidence
 from autofit.probing.memory_model import MemoryModel
-from autofit.process.messages import Trial, Verdict
+from autofit.protocol.messages import Trial, Verdict
 
 GROWTH = 4  # second size over the first: far enough apart for a slope, near enough to be safe
 LEAST_GROWTH = 1.5  # the second size even where one peak sees no room
@@ -183,7 +183,7 @@ class BatchSearch:
         known = [trial for trial in self._seen.fitting if trial.peak_bytes]
         if not known:  # with nothing measured, nothing says how far the limit is
             return fits * 2
-        likely = (self._seen.limit_bytes - known[-1].rest_bytes) * fits // known[-1].peak_bytes
+        likely = (self._seen.limit_bytes - known[-1].non_allocator_bytes) * fits // known[-1].peak_bytes
         return max(fits + 1, min(fits * GROWTH, max(likely, math.floor(fits * LEAST_GROWTH))))
 
     def _is_guessing(self) -> bool:

@@ -8,25 +8,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from autofit.errors import TrainingFailedError, UserError
-from autofit.process.messages import Request
-from autofit.run_directory import AttemptDirectory, writing_in
+from autofit.protocol.messages import Request
+from autofit.protocol.payload import Payload
+from autofit.storage.run_directory import AttemptDirectory, writing_in
 
 CONTROL_FD = "AUTOFIT_CONTROL_FD"
 PAYLOAD_FD = "AUTOFIT_PAYLOAD_FD"
-
-
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """What crosses as Python objects, for as long as the parent lives: a model function and Keras callbacks."""
-
-    model: Callable[..., Any] | None = None
-    callbacks: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, slots=True)

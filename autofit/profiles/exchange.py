@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autofit.errors import StorageError, UserError
-from autofit.profiles.keeping import to_bytes
+from autofit.printable import printable
+from autofit.profiles.merge import to_bytes
 from autofit.profiles.reading import NewerProfileError, RefusedProfileError, read_profile
 from autofit.profiles.records import MachineProfile, Origin, ProfileList, ProfileSummary
 from autofit.profiles.store import ProfileStore
-from autofit.report.words import printable
 
 Found = tuple[MachineProfile, Origin]
 

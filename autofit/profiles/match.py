@@ -11,19 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from autofit.backbones import BACKBONES
-from autofit.hardware import MEMORY_STEP_BYTES, Hardware, fingerprint
+from autofit.config.backbones import BACKBONES
+from autofit.machine.hardware import MEMORY_STEP_BYTES, Hardware, fingerprint
 from autofit.probing.hint import Hint
 from autofit.probing.records import Workload
-from autofit.process.messages import Trial, Verdict
-from autofit.profiles.records import (
-    HardwareFacts,
-    MachineProfile,
-    Origin,
-    ProfileEntry,
-    SavedExtraction,
-    SavedWorkload,
-)
+from autofit.profiles.records import HardwareFacts, MachineProfile, Origin, ProfileEntry, SavedExtraction, SavedWorkload
+from autofit.protocol.messages import Trial, Verdict
 
 GIVEN_LIMIT_TOLERANCE = 0.01
 FREE_MEMORY_TOLERANCE = 0.05  # what is free is another figure at every look
@@ -217,7 +210,7 @@ def _hint(candidate: _Candidate, max_batch: int) -> Hint:
     return Hint(
         trials=tuple(trials),
         answer=min(entry.largest_feasible_batch, max_batch) if candidate.exact else 0,
-        rest_bytes=entry.rest_bytes,
-        bare_bytes=entry.bare_bytes,
+        non_allocator_bytes=entry.non_allocator_bytes,
+        baseline_rss_bytes=entry.baseline_rss_bytes,
         origin=origin_words(entry, candidate.origin),
     )

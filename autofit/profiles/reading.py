@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from autofit.printable import printable
 from autofit.profiles.records import SCHEMA, MachineProfile
-from autofit.records import first_problem
-from autofit.report.words import printable
+from autofit.storage.records import first_problem
 
 MAX_PROFILE_BYTES = 4 * 2**20
 SHOWN_CHARACTERS = 160

@@ -11,14 +11,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from autofit import hardware
-from autofit.hardware import Hardware
+from autofit.machine import hardware
+from autofit.machine.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
-from autofit.process.job import ExtractionSpeed
-from autofit.process.messages import Trial, Verdict
-from autofit.records import Record
+from autofit.protocol.job import ExtractionSpeed
+from autofit.protocol.messages import Trial, Verdict
+from autofit.storage.records import Record
 
-SCHEMA: Literal["autofit/profile/1"] = "autofit/profile/1"
+SCHEMA: Literal["autofit/profile/2"] = "autofit/profile/2"
 MAX_BATCH = 2**24
 MAX_BYTES = 2**50
 MAX_PIXELS = 2**14
@@ -76,9 +76,9 @@ class SavedTrial(_Bounded):
     batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH)]
     verdict: Literal["fits", "device_oom", "host_oom"]
     peak_bytes: Bytes = 0
-    extent_bytes: Bytes = 0
+    arena_resident_bytes: Bytes = 0
     spread_bytes: Bytes = 0
-    rest_bytes: Bytes = 0
+    non_allocator_bytes: Bytes = 0
     host_bytes: Bytes = 0
     step_seconds: Annotated[float, Field(ge=0, le=1e7)] = 0.0
     images_per_second: Annotated[float, Field(ge=0, le=1e9)] = 0.0
@@ -115,8 +115,8 @@ class ProfileEntry(_Bounded):
     max_batch: Batch
     largest_feasible_batch: Batch
     recommended_batch: Batch
-    rest_bytes: Bytes
-    bare_bytes: Bytes = 0
+    non_allocator_bytes: Bytes
+    baseline_rss_bytes: Bytes = 0
     memory_model: SavedMemoryModel | None
     trials: Annotated[list[SavedTrial], Field(max_length=MAX_TRIALS)]
     measured_at: Annotated[float, Field(ge=0, le=LAST_SECOND)]
@@ -181,7 +181,7 @@ class MachineProfile(_Bounded):
     released that refuses files with them. The next field is a change of the number.
     """
 
-    schema_: Literal["autofit/profile/1"] = Field(alias="schema")
+    schema_: Literal["autofit/profile/2"] = Field(alias="schema")
     fingerprint: Fingerprint
     hardware: HardwareFacts
     entries: Annotated[list[ProfileEntry], Field(max_length=MAX_ENTRIES)]
@@ -236,8 +236,8 @@ def entry_of(report: ProbeReport, measured_at: float, *, limit_is_given: bool) -
         max_batch=max(report.max_batch, report.largest_feasible_batch),
         largest_feasible_batch=report.largest_feasible_batch,
         recommended_batch=report.recommended_batch,
-        rest_bytes=report.rest_bytes,
-        bare_bytes=report.bare_bytes,
+        non_allocator_bytes=report.non_allocator_bytes,
+        baseline_rss_bytes=report.baseline_rss_bytes,
         memory_model=_saved_model(report.memory_model),
         trials=_kept_trials(report.trials),
         measured_at=measured_at,

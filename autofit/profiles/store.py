@@ -16,22 +16,16 @@ import platformdirs
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from autofit.hardware import Hardware
+from autofit.machine.hardware import Hardware
+from autofit.printable import printable
 from autofit.probing.records import ProbeReport, Workload
-from autofit.process.job import ExtractionSpeed
-from autofit.profiles.keeping import (
-    to_bytes,
-    with_extracted,
-    with_imported,
-    with_imported_extractions,
-    with_measured,
-)
 from autofit.profiles.match import is_known
+from autofit.profiles.merge import to_bytes, with_extracted, with_imported, with_imported_extractions, with_measured
 from autofit.profiles.reading import RefusedProfileError, in_brief, read_profile
 from autofit.profiles.records import MachineProfile, Origin, entry_of, extraction_of, machine_profile
-from autofit.records import first_problem, write_atomically
-from autofit.report.words import printable
-from autofit.run_directory import NO_LOCKS_HERE
+from autofit.protocol.job import ExtractionSpeed
+from autofit.storage.records import first_problem, write_atomically
+from autofit.storage.run_directory import NO_LOCKS_HERE
 
 PACKAGE = Path(__file__).parent.parent
 FOLDER_VARIABLE = "AUTOFIT_PROFILES"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from autofit.cache.shelf import FOLDER_VARIABLE, LIMIT_VARIABLE, CacheList, EntrySummary
-from autofit.report.words import count_of, printable
-from autofit.sizes import format_size
+from autofit.cache.store import FOLDER_VARIABLE, LIMIT_VARIABLE, CacheList, EntrySummary
+from autofit.config.byte_size import format_size
+from autofit.printable import printable
+from autofit.report.words import count_of
 
 HEADER = ("what", "backbone", "size", "images", "bytes", "last used")
 WIDTHS = (8, 20, 11, 11, 9, 10)

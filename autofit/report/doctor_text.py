@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from autofit.config.byte_size import format_size
 from autofit.doctor import Diagnosis, Finding, Severity
-from autofit.hardware import Hardware
-from autofit.report.words import count_of, printable
-from autofit.sizes import format_size
+from autofit.machine.hardware import Hardware
+from autofit.printable import printable
+from autofit.report.words import count_of
 
 WIDTH = 80
 LABEL_CELLS = 11

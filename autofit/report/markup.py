@@ -10,7 +10,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import NewType
 
-from autofit.report.words import printable
+from autofit.printable import printable
 
 Html = NewType("Html", str)
 

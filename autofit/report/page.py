@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepReport, Workload
-from autofit.probing.sweep import recommended_speed
-from autofit.process.messages import Trial, Verdict
+from autofit.protocol.messages import Trial, Verdict
 from autofit.report import plots
 from autofit.report.drawing import svg
 from autofit.report.history import best_epoch, best_figures, finished_epochs
@@ -31,16 +31,9 @@ from autofit.report.sweep_text import (
     sweep_title,
     trains_differ,
 )
-from autofit.report.text import (
-    before_resuming,
-    happenings,
-    headline,
-    resume_command,
-    usage_code,
-    usage_words,
-)
+from autofit.report.text import before_resuming, happenings, headline, resume_command, usage_code, usage_words
 from autofit.report.words import attempt_words, bytes_words, count_of, duration_words, metric_words, speed_words
-from autofit.result import ResultRecord
+from autofit.runs.result_record import ResultRecord
 
 
 def probe_page(report: ProbeReport) -> str:
@@ -217,7 +210,7 @@ def _attempts(result: ResultRecord) -> Html:
         ]
         for number, attempt in enumerate(result.attempts, 1)
     ]
-    return table(("Attempt", "Ended", "Batch", "At once", "Time"), rows, numbers=3)
+    return table(("Attempt", "WorkerExit", "Batch", "At once", "Time"), rows, numbers=3)
 
 
 def _oom_events(result: ResultRecord) -> Html:

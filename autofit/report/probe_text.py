@@ -5,11 +5,10 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from autofit.hardware import SHARE_OF_MACHINE
-from autofit.plan import GIVEN_LIMIT
+from autofit.machine.memory_policy import SHARE_OF_MACHINE
+from autofit.printable import printable
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
-from autofit.process.messages import Trial, Verdict
-from autofit.report.terminal_table import titled_table
+from autofit.protocol.messages import Trial, Verdict
 from autofit.report.words import (
     ASCII_MARKS,
     BAR_CELLS,
@@ -22,10 +21,11 @@ from autofit.report.words import (
     count_of,
     duration_words,
     fact_lines,
-    printable,
     speed_words,
+    titled_table,
     trial_words,
 )
+from autofit.runs.plan import GIVEN_LIMIT
 
 BATCH_CELLS, BYTES_CELLS, SPEED_CELLS = 6, 8, 6
 GAP_CELLS = 2
@@ -108,7 +108,7 @@ def _why_recommended(report: ProbeReport) -> str:
 
 def _memory_lines(report: ProbeReport) -> list[tuple[str, str]]:
     """What one more image costs, what of it is no tensor at all, and what is left free."""
-    model, rest = report.memory_model, report.rest_bytes
+    model, rest = report.memory_model, report.non_allocator_bytes
     headroom = model.headroom_bytes if model else 0
     free = f"{bytes_words(headroom)} kept free below the limit, from the measured spread"
     return [

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from autofit.config.byte_size import format_size
+from autofit.printable import printable
 from autofit.profiles.records import (
     HardwareFacts,
     MachineProfile,
@@ -15,8 +17,7 @@ from autofit.profiles.records import (
     ProfileSummary,
     SavedExtraction,
 )
-from autofit.report.words import COLUMNS, bytes_words, count_of, printable, speed_words
-from autofit.sizes import format_size
+from autofit.report.words import COLUMNS, bytes_words, count_of, speed_words
 
 ORIGIN_WORDS = {Origin.OWN: "yours", Origin.SHIPPED: "comes with autofit"}
 LIST_WIDTHS = (16, 20, 6, 11, 10, 7)

@@ -11,6 +11,7 @@ import importlib
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self, TextIO
 
 from rich.console import Console
@@ -20,9 +21,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from autofit.process.messages import EpochEnd, Phase, Progress
+from autofit.printable import printable
+from autofit.protocol.messages import EpochEnd, Phase, Progress
 from autofit.report.status import DOING, Status, describe, describe_epoch, shortened
-from autofit.report.words import printable
 
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_DISPLAYS = 0.5
@@ -261,3 +262,8 @@ def can_redraw(stream: TextIO) -> bool:
     """Whether it is a terminal that can move its cursor and show a bar's characters."""
     utf8 = (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
     return utf8 and stream.isatty() and not Console(file=stream).is_dumb_terminal
+
+
+def showing(view: ProgressView | None) -> AbstractContextManager[ProgressView]:
+    """The view that was given, which stays open, or the one that suits where we are, closed in the end."""
+    return nullcontext(view) if view else progress_view()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from autofit.process.messages import EpochEnd, Phase, Progress
-from autofit.report.words import count_of, metric_words, printable
+from autofit.printable import printable
+from autofit.protocol.messages import EpochEnd, Phase, Progress
+from autofit.report.words import count_of, metric_words
 
 MICRO_BATCH = "micro-batch"
 IN_STEPS = {Phase.TRAIN, Phase.EXTRACT, Phase.PREDICT}  # extraction and training alternate within a step: shown as one

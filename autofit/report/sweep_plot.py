@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepReport
-from autofit.probing.sweep import recommended_speed
 from autofit.report.drawing import BLUE, INK, ORANGE, RED, canvas
 from autofit.report.sweep_text import DOES_NOT_FIT, FAILED, probe_name, trains_differ
 from autofit.report.words import speed_words

@@ -8,10 +8,10 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
+from autofit.printable import printable
+from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport, Workload
-from autofit.probing.sweep import recommended_speed
 from autofit.report.probe_text import NOTHING_FITS, is_linear, limit_name
-from autofit.report.terminal_table import titled_table
 from autofit.report.words import (
     ASCII_MARKS,
     BAR_CELLS,
@@ -23,8 +23,8 @@ from autofit.report.words import (
     count_of,
     duration_words,
     fact_lines,
-    printable,
     speed_words,
+    titled_table,
 )
 
 DOES_NOT_FIT, FAILED = "does not fit", "failed"

@@ -7,18 +7,11 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from autofit.process.messages import OomEvent, QuarantinedImage, Verdict
+from autofit.printable import printable
+from autofit.protocol.messages import BadImage, OomEvent, Verdict
 from autofit.report.history import best_epoch, best_figures, finished_epochs
-from autofit.report.words import (
-    OUT_OF_MEMORY,
-    attempt_words,
-    count_of,
-    duration_words,
-    metric_words,
-    place,
-    printable,
-)
-from autofit.result import ResultRecord
+from autofit.report.words import OUT_OF_MEMORY, attempt_words, count_of, duration_words, metric_words, place
+from autofit.runs.result_record import ResultRecord
 
 SHOWN_EVENTS = 3
 SHOWN_LABELS = 6
@@ -121,7 +114,7 @@ def attempt_lines(result: ResultRecord) -> list[str]:
     return lines + _more(len(bad), "attempt", "ended early; result.json has them all")
 
 
-def quarantine_lines(images: Sequence[QuarantinedImage]) -> list[str]:
+def quarantine_lines(images: Sequence[BadImage]) -> list[str]:
     """How many images could not be read, and the first few of them."""
     if not images:
         return []

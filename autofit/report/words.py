@@ -8,8 +8,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 
-from autofit.process.messages import OomEvent, Phase, Trial, Verdict
-from autofit.result import AttemptRecord
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from autofit.printable import printable
+from autofit.protocol.messages import OomEvent, Phase, Trial, Verdict
+from autofit.runs.result_record import AttemptRecord
 
 COLUMNS = 80
 TABLE_COLUMNS = COLUMNS - 2  # the edges of a table in a terminal take two
@@ -42,14 +47,6 @@ PHASE_WORDS = {  # of the phases that are not steps of an epoch
     Phase.SAVE: "while saving",
     Phase.PREDICT: "while predicting",
 }
-
-
-def printable(text: str) -> str:
-    """The text on one line, with everything a terminal would act on (escapes, line ends, direction marks) written out.
-
-    Names of files come from strangers: one could clear the screen or make a line read as another.
-    """
-    return "".join(mark if mark.isprintable() else ascii(mark)[1:-1] for mark in text)
 
 
 def count_of(number: int, noun: str, plural: str = "") -> str:
@@ -130,3 +127,15 @@ def attempt_words(attempt: AttemptRecord) -> str:
 def trial_words(trial: Trial) -> str:
     """A trial's verdict in a word or two."""
     return TRIAL_WORDS.get(trial.verdict, trial.verdict.replace("_", " "))
+
+
+def titled_table(title: str) -> Table:
+    """An empty table, two columns between its cells, wide enough for its title."""
+    return Table(
+        title=Text(title, style="bold not italic"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        min_width=len(title),
+    )

@@ -1,7 +1,7 @@
 """The worker process: `python -P -m autofit.worker ATTEMPT_DIR`.
 
 The protocol, whole:
-  in    ATTEMPT_DIR/job.json           what to do (autofit/process/job.py)
+  in    ATTEMPT_DIR/job.json           what to do (autofit/protocol/job.py)
         a pipe, AUTOFIT_CONTROL_FD     requests, a line of JSON each; its end means that the parent is gone: exit
         a file, AUTOFIT_PAYLOAD_FD     optional: a cloudpickle of a model function and callbacks, from the living parent
         an open, locked file           held, never read: no second writer comes to the run directory while we live
@@ -19,7 +19,8 @@ import os
 import sys
 from pathlib import Path
 
-from autofit.process.launch import CONTROL_FD, PAYLOAD_FD, Payload
+from autofit.process.launch import CONTROL_FD, PAYLOAD_FD
+from autofit.protocol.payload import Payload
 
 
 def main() -> int:
@@ -30,8 +31,8 @@ def main() -> int:
     _be_the_first_to_go()
     control = int(os.environ.pop(CONTROL_FD))
 
-    from autofit.worker.attempt import run_attempt  # noqa: PLC0415 - the streams are set first
-    from autofit.worker.control import read_requests  # noqa: PLC0415
+    from autofit.worker.jobs.attempt import run_attempt  # noqa: PLC0415 - the streams are set first
+    from autofit.worker.runtime.control_pipe import read_requests  # noqa: PLC0415
 
     return run_attempt(Path(sys.argv[1]), read_requests(control), _payload)
 

@@ -56,7 +56,7 @@ def libjpeg(size: int, _: str) -> Decode:
 
 def autofit_function(size: int, _: str) -> Decode:
     """What autofit decodes with, by itself."""
-    from autofit.worker.decode import decode_into  # noqa: PLC0415  # each process imports only what it measures
+    from autofit.input.decode import decode_into  # noqa: PLC0415  # each process imports only what it measures
 
     out = np.empty((size, size, 3), np.uint8)
     return one_by_one(lambda path: decode_into(path, out))
@@ -64,7 +64,7 @@ def autofit_function(size: int, _: str) -> Decode:
 
 def autofit_loader(size: int, _: str) -> Decode:
     """The loader of autofit, with a thread for each core: whole batches, decoded ahead."""
-    from autofit.worker.loader import BatchLoader  # noqa: PLC0415  # as above
+    from autofit.input.batch_loader import BatchLoader  # noqa: PLC0415  # as above
 
     def decode(paths: list[str]) -> None:
         batches = [range(start, min(start + BATCH, len(paths))) for start in range(0, len(paths), BATCH)]

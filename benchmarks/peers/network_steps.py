@@ -26,8 +26,8 @@ Step = Callable[[], Any]
 def take_allocator() -> None:
     """Where BFC is asked for, as the worker does: the whole limit is one region."""
     if os.environ.get("TF_CPU_ALLOCATOR_USE_BFC") == "true":
-        from autofit.worker.environment import REGION_OF_THE_CONTEXT_MB  # noqa: PLC0415 - after the threads are set
-        from autofit.worker.memory import make_one_region  # noqa: PLC0415 - as above
+        from autofit.worker.runtime.memory import make_one_region  # noqa: PLC0415 - as above
+        from autofit.worker.runtime.tf_settings import REGION_OF_THE_CONTEXT_MB  # noqa: PLC0415 - after the threads are set
 
         make_one_region(int(os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"]) - REGION_OF_THE_CONTEXT_MB)
 
@@ -44,10 +44,10 @@ def extraction(images: np.ndarray, *, xla: bool, folds: bool) -> Step:
     """The frozen backbone's forward pass on uint8 images `(n, height, width, 3)`."""
     import tensorflow as tf  # noqa: PLC0415 - as above
 
-    from autofit.backbones import ModelSpec  # noqa: PLC0415 - as above
-    from autofit.worker.folding import folded  # noqa: PLC0415 - as above
-    from autofit.worker.model import build  # noqa: PLC0415 - as above
-    from autofit.worker.steps import compile_forward  # noqa: PLC0415 - as above
+    from autofit.config.backbones import ModelSpec  # noqa: PLC0415 - as above
+    from autofit.worker.execution.steps import compile_forward  # noqa: PLC0415 - as above
+    from autofit.worker.model.bn_folding import folded  # noqa: PLC0415 - as above
+    from autofit.worker.model.builder import build  # noqa: PLC0415 - as above
 
     spec = ModelSpec(backbone=BACKBONE, weights="none", image_size=IMAGE_SIZE, trainable="head")
     features = build(spec, CLASSES, lambda _: None).features
@@ -61,12 +61,12 @@ def training(images: np.ndarray) -> Step:
     """One update of all weights, BatchNormalization training."""
     import tensorflow as tf  # noqa: PLC0415 - as above
 
-    from autofit.backbones import ModelSpec  # noqa: PLC0415 - as above
-    from autofit.process.job import ModelSource  # noqa: PLC0415 - as above
-    from autofit.worker.model import build  # noqa: PLC0415 - as above
-    from autofit.worker.networks import SplitNetwork  # noqa: PLC0415 - as above
-    from autofit.worker.objective import make_objective  # noqa: PLC0415 - as above
-    from autofit.worker.steps import TrainStep  # noqa: PLC0415 - as above
+    from autofit.config.backbones import ModelSpec  # noqa: PLC0415 - as above
+    from autofit.protocol.job import ModelSource  # noqa: PLC0415 - as above
+    from autofit.worker.execution.sliced_model import SplitNetwork  # noqa: PLC0415 - as above
+    from autofit.worker.execution.steps import TrainStep  # noqa: PLC0415 - as above
+    from autofit.worker.model.builder import build  # noqa: PLC0415 - as above
+    from autofit.worker.model.objective import make_objective  # noqa: PLC0415 - as above
 
     spec = ModelSpec(backbone=BACKBONE, weights="none", image_size=IMAGE_SIZE, trainable="all")
     source = ModelSource(spec=spec, num_classes=CLASSES, optimizer="adam", learning_rate=1e-4)
@@ -99,7 +99,7 @@ def measured(step: Step, images: int, seconds: float) -> dict[str, float]:
 
 def random_images(count: int) -> np.ndarray:
     """uint8 images `(count, height, width, 3)`, aligned, so that TensorFlow takes them without a copy."""
-    from autofit.worker.session import aligned  # noqa: PLC0415 - as above
+    from autofit.input.aligned_array import aligned  # noqa: PLC0415 - as above
 
     return aligned(np.random.default_rng(0).integers(0, 256, (count, *IMAGE_SIZE, 3), np.uint8))
 

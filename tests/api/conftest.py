@@ -14,15 +14,15 @@ from typing import Any, Protocol
 import pytest
 
 from autofit import api
+from autofit.api.result import Result
 from autofit.errors import AutofitError, InterruptedRunError
-from autofit.finished_run import Result
-from autofit.plan import RunRecord
 from autofit.probing.loop import ProbeRequest
 from autofit.probing.records import ProbeReport
 from autofit.process.launch import Launcher
-from autofit.process.messages import MemoryBudget
+from autofit.protocol.messages import MemoryBudget
 from autofit.report.progress import ProgressView
-from autofit.run_directory import RunDirectory
+from autofit.runs.plan import RunRecord
+from autofit.storage.run_directory import RunDirectory
 
 
 class Messages(ProgressView):
@@ -66,7 +66,7 @@ class Stages:
         return ProbeReport(
             workload=request.workload,
             hardware={},
-            rest_bytes=400 * 10**6,
+            non_allocator_bytes=400 * 10**6,
             memory_limit_bytes=request.memory.limit_bytes,
             limited_by=request.limited_by,
             largest_feasible_batch=self.largest,
@@ -92,7 +92,7 @@ class _Stage:
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     replaced = Stages()
-    monkeypatch.setattr("autofit.measure.Prober", replaced.prober)
+    monkeypatch.setattr("autofit.api.measure.Prober", replaced.prober)
     monkeypatch.setattr("autofit.api.supervision.Supervisor", replaced.supervisor)
     return replaced
 

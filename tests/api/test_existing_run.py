@@ -10,7 +10,8 @@ import pytest
 
 from autofit import api
 from autofit.errors import InterruptedRunError, UserError
-from autofit.plan import RunRecord
+from autofit.runs.plan import RunRecord
+from tests.support.ids import steady
 
 if TYPE_CHECKING:
     from tests.api.conftest import Interrupted, Messages, Stages, Train
@@ -29,7 +30,7 @@ def network(input_shape: tuple[int, int, int], num_classes: int) -> None:
         ({"model": network}, "backbone 'MobileNetV2' there, None here"),
         ({"seed": 1}, "seed 0 there, 1 here"),
     ],
-    ids=str,
+    ids=steady,
 )
 def test_another_request_is_refused_by_the_option_that_differs(
     stages: Stages, photos: Path, train: Train, given: dict[str, Any], said: str

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autofit import hardware
 from autofit.errors import AutofitError, InterruptedRunError
-from autofit.process.job import CacheJob, Event, ExtractionSpeed
+from autofit.machine import hardware
 from autofit.profiles.records import SavedExtraction
 from autofit.profiles.store import ProfileStore
+from autofit.protocol.job import CacheJob, Event, ExtractionSpeed
 
 if TYPE_CHECKING:
     from tests.api.conftest import Messages, Stages, Train

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autofit import api
-from autofit.cache.shelf import CacheList, EntrySummary
+from autofit.cache.store import CacheList, EntrySummary
 from autofit.errors import DoesNotFitError, InterruptedRunError, UserError
-from autofit.process.inline import InlineLauncher
+from autofit.worker.inline_launcher import InlineLauncher
 
 if TYPE_CHECKING:
     from tests.api.conftest import Messages, Stages, Train
@@ -56,8 +56,8 @@ def test_images_are_decoded_early_unless_their_features_may_be_there(
     entry = EntrySummary(name="one", kind=told.pop("kind"), about=told, images=1, size_bytes=1, last_used=0.0)
     entries = [] if about == {} else [entry]
     listing = CacheList(folder="", limit_bytes=1, entries=entries)
-    monkeypatch.setattr("autofit.cache.shelf.Shelf.listing", lambda _: listing)
-    monkeypatch.setattr("autofit.plan.early_images", lambda *_: 7)
+    monkeypatch.setattr("autofit.cache.store.CacheStore.listing", lambda _: listing)
+    monkeypatch.setattr("autofit.runs.plan.early_images", lambda *_: 7)
     train(photos)
     assert stages.runs[0]["cache"].early_images == (7 if is_early else 0)
 

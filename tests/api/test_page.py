@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autofit import api
-from autofit.api import page as api_page
-from autofit.api.page import PageAhead
+from autofit.api import supervision as api_page
+from autofit.api.supervision import PageAhead
 from autofit.errors import UserError
-from autofit.process.messages import EpochEnd, Progress
+from autofit.protocol.messages import EpochEnd, Progress
 
 if TYPE_CHECKING:
     from tests.api.conftest import Interrupted, Stages, Train

@@ -9,7 +9,7 @@ import pytest
 
 from autofit import api
 from autofit.errors import UserError
-from autofit.process.launch import Payload
+from autofit.protocol.payload import Payload
 
 if TYPE_CHECKING:
     from tests.api.conftest import Interrupted, Messages, Network, Stages

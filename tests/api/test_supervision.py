@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autofit import api
+from autofit.api.result import Result
 from autofit.errors import (
     AutofitError,
     DoesNotFitError,
@@ -16,8 +17,7 @@ from autofit.errors import (
     TrainingFailedError,
     UserError,
 )
-from autofit.finished_run import Result
-from autofit.process.launch import Payload
+from autofit.protocol.payload import Payload
 
 if TYPE_CHECKING:
     from tests.api.conftest import Interrupted, Messages, Stages, Train
@@ -29,7 +29,7 @@ def test_a_run_takes_from_its_probe_what_the_process_needs(
     """The worker would estimate what was measured, and the size that was verified not fit."""
     api.run(photos, run_dir="a", feature_cache="off", view=view)
     train(photos, run_dir="b", feature_cache="off", pixel_cache="off")
-    assert [run["memory"].rest_bytes for run in stages.runs] == [400 * 10**6, None]
+    assert [run["memory"].non_allocator_bytes for run in stages.runs] == [400 * 10**6, None]
 
 
 def test_a_run_that_keeps_features_is_told_where(
@@ -107,7 +107,7 @@ def test_a_disk_that_is_full_at_the_end_is_said_in_one_line(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("autofit.result.ResultRecord.save", full)
+    monkeypatch.setattr("autofit.runs.result_record.ResultRecord.save", full)
     with pytest.raises(StorageError, match="No space left on device"):
         train(photos)
     assert len(stages.runs) == 1

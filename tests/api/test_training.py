@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autofit import api
+from autofit.config.options import make_options
 from autofit.errors import InterruptedRunError, TrainingFailedError, UserError
-from autofit.options import make_options
-from autofit.plan import RunRecord
 from autofit.process.launch import ProcessLauncher
-from autofit.run_directory import RunDirectory, RunLock
+from autofit.runs.plan import RunRecord
+from autofit.storage.run_directory import RunDirectory, RunLock
 
 if TYPE_CHECKING:
     from tests.api.conftest import Interrupted, Messages, Network, Stages, Train

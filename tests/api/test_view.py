@@ -19,7 +19,7 @@ def test_a_view_is_made_where_none_is_given(
     """A notebook would show nothing, or a bar stay on the screen for ever."""
     closed: list[bool] = []
     monkeypatch.setattr(view, "close", lambda: closed.append(True))
-    monkeypatch.setattr("autofit.api.view.progress_view", lambda: view)
+    monkeypatch.setattr("autofit.report.progress.progress_view", lambda: view)
     stages.ends = [TrainingFailedError("SIGSEGV")]
     with pytest.raises(TrainingFailedError):
         train(photos, view=None)

@@ -15,8 +15,9 @@ import pytest
 
 import autofit
 from autofit.cache.entry import Entry, EntryRecord, EntryWriter
+from tests.support.paths import CHILDREN
 
-WRITER = Path(__file__).parents[1] / "children" / "row_writer.py"
+WRITER = CHILDREN / "row_writer.py"
 WIDTH = 3
 
 MakeEntry = Callable[..., Path]

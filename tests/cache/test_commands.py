@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from autofit.cache.entry import Entry
-from autofit.cache.shelf import CacheList, Shelf
+from autofit.cache.store import CacheList, CacheStore
 from autofit.cli import run_command_line
 
 Keep = Callable[..., Path]
@@ -30,7 +30,7 @@ def keep(folder: Path, known: ModuleType) -> Keep:
 
     def keep(backbone: str, count: int = 8) -> Path:
         record = known.record().model_copy(update={"about": {"backbone": backbone, "image_size": "160x160"}})
-        with Shelf(folder, 10**9).writer(record, None, 0) as writer:
+        with CacheStore(folder, 10**9).writer(record, None, 0) as writer:
             known.append(writer, range(count))
         return writer.folder
 
@@ -66,7 +66,7 @@ def test_it_is_there_as_json(keep: Keep, folder: Path, tmp_path: Path, capsys: p
     assert (listed["schema"], listed["folder"], listed["limit_bytes"]) == ("autofit/cache/1", str(folder), 3 * 10**9)
     assert [(entry["name"], entry["images"]) for entry in listed["entries"]] == [(kept.name, 8)]
     assert run_command_line(["cache", "list", "--json", str(tmp_path / "list.json")]) == 0
-    assert CacheList.load(tmp_path / "list.json") == Shelf(folder, 3 * 10**9).listing()
+    assert CacheList.load(tmp_path / "list.json") == CacheStore(folder, 3 * 10**9).listing()
     assert "ResNet50" in capsys.readouterr().out
 
 

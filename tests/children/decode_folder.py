@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from autofit.worker.decode import UnreadableImageError, decode_image
+from autofit.input.decode import UnreadableImageError, decode_image
 
 IMAGE_SIZE = (24, 32)
 

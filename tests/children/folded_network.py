@@ -12,8 +12,8 @@ import sys
 import keras
 import numpy as np
 
-from autofit.worker.folding import folded
-from autofit.worker.steps import compile_forward
+from autofit.worker.execution.steps import compile_forward
+from autofit.worker.model.bn_folding import folded
 
 SIDE = 96
 

@@ -19,16 +19,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from stub_worker import StubTraining  # type: ignore[import-not-found]  # lies beside this script
 
-from autofit.hardware import memory_left_reader
-from autofit.process.job import Event, Job, Outcome, TrainJob
+from autofit.machine.cgroups import memory_left_reader
 from autofit.process.launch import CONTROL_FD
-from autofit.process.messages import Phase, Verdict
-from autofit.run_directory import AttemptDirectory
+from autofit.protocol.job import Event, Job, Outcome, TrainJob
+from autofit.protocol.messages import Phase, Verdict
+from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.__main__ import _be_the_first_to_go
-from autofit.worker.control import Requests, read_requests
-from autofit.worker.departure import Departure
-from autofit.worker.endings import LeaveError
-from autofit.worker.heartbeat import LINE_EVERY_SECONDS, Heartbeat
+from autofit.worker.runtime.control_pipe import Requests, read_requests
+from autofit.worker.runtime.exceptions import StopRequested
+from autofit.worker.runtime.heartbeat import LINE_EVERY_SECONDS, Heartbeat
+from autofit.worker.runtime.stop_conditions import StopConditions
 
 MB = 10**6
 DRIP_BYTES = 30 * MB
@@ -43,7 +43,7 @@ class LeakingTraining(StubTraining):  # type: ignore[misc]
 
     def train(self, requests: Requests) -> Outcome:
         """Train to the end, or until there is a reason to leave."""
-        departure = Departure(requests, self.heartbeat, self.job.memory, "CPU:0", None)
+        departure = StopConditions(requests, self.heartbeat, self.job.memory, "CPU:0", None)
         self.heartbeat.phase(Phase.TRAIN, micro_batch_size=self.work.micro_batch_size)
         self.held = [b"x" * max(0, memory_left_reader()().bytes - SHORT_OF_BYTES)] if self.way == "short" else []
         while self.state["epoch"] < self.work.plan.epochs:
@@ -77,12 +77,12 @@ class LeakingTraining(StubTraining):  # type: ignore[misc]
             while stream.read(MB):
                 pass
 
-    def leave(self, departure: Departure) -> Outcome:
+    def leave(self, departure: StopConditions) -> Outcome:
         """Commit and say why."""
         self.commit()
         try:
             departure.leave()
-        except LeaveError as left:
+        except StopRequested as left:
             reason, cause = left.reason, str(left)
         return Outcome(verdict=Verdict(reason), cause=cause)
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from autofit.checkpoints import CheckpointStore
 from autofit.mirror.content import MirrorContent
-from autofit.run_directory import RunDirectory
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import RunDirectory
 
 
 def main(run_dir: str, mirror_dir: str, limit: str) -> None:

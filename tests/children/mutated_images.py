@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autofit.worker import loader
-from autofit.worker.decode import decode_into
-from autofit.worker.loader import BatchLoader
+from autofit.input import batch_loader
+from autofit.input.batch_loader import BatchLoader
+from autofit.input.decode import decode_into
 
 IMAGE_SIZE = (24, 32)
 BATCH_SIZE = 32
@@ -185,7 +185,7 @@ class Decoding:
     def __init__(self, seeds: Sequence[Path], folder: Path, log: int) -> None:
         self._seeds, self._folder, self._log = seeds, folder, log
         self._decode_into = decode_into
-        vars(loader)["decode_into"] = self.decode_into
+        vars(batch_loader)["decode_into"] = self.decode_into
 
     def note(self, **line: Any) -> None:
         """One line of the log, whole, whichever thread writes it."""

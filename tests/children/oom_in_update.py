@@ -16,12 +16,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from autofit.backbones import ModelSpec
-from autofit.process.job import ModelSource
-from autofit.worker.endings import OutOfDeviceMemoryError
-from autofit.worker.networks import WholeNetwork
-from autofit.worker.objective import make_objective
-from autofit.worker.steps import TrainStep
+from autofit.config.backbones import ModelSpec
+from autofit.protocol.job import ModelSource
+from autofit.worker.execution.sliced_model import WholeNetwork
+from autofit.worker.execution.steps import TrainStep
+from autofit.worker.model.objective import make_objective
+from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 
 tf.raw_ops.Empty(shape=[1196, 2**20], dtype=tf.uint8, init=False)  # one region, as the worker has it
 model = keras.Sequential(

@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from autofit.hardware import Hardware
+from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
 from autofit.profiles.store import ProfileStore
 

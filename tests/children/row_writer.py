@@ -1,6 +1,6 @@
 """Puts rows into the cache until it is killed or the disk is full; started by `cache/` and `faults/`.
 
-row_writer.py forks                    for each line on stdin, a shelf: fork a process that appends blocks to its entry
+row_writer.py forks                    for each line on stdin, a store: fork a process that appends blocks to its entry
                                        without end, print its process id, wait for its end, print "ended"
 row_writer.py entry SHELF FIRST COUNT  keep the rows of these images in an entry of their own, in blocks
 row_writer.py hold ENTRY               print "holds", and hold an entry that is to be written until stdin ends
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from autofit.cache.entry import Entry, EntryRecord, EntryWriter
 from autofit.cache.identity import Identities
-from autofit.cache.shelf import Shelf
+from autofit.cache.store import CacheStore
 
 KEY = "ab" * 32
 WIDTH = 256
@@ -60,10 +60,10 @@ def append(writer: EntryWriter, numbers: range) -> None:
     writer.append(images(numbers), rows(numbers, writer.record.row_shape[0]), places - places % 3)
 
 
-def newest(shelf: Shelf) -> tuple[str | None, int]:
+def newest(store: CacheStore) -> tuple[str | None, int]:
     """The name of the last entry that can be read, and how many rows it has."""
     name, count = None, 0
-    for entry in shelf.open_entries(KEY):
+    for entry in store.open_entries(KEY):
         name, count = entry.folder.name, len(entry)
         entry.close()
     return name, count
@@ -71,9 +71,9 @@ def newest(shelf: Shelf) -> tuple[str | None, int]:
 
 def append_for_ever(folder: Path) -> None:
     signal.alarm(30)  # should the test itself be killed
-    shelf = Shelf(folder, PLENTY_BYTES)
-    name, count = newest(shelf)
-    with shelf.writer(record(), name, 0) as writer:
+    store = CacheStore(folder, PLENTY_BYTES)
+    name, count = newest(store)
+    with store.writer(record(), name, 0) as writer:
         while True:
             block = block_from(count)
             append(writer, block)
@@ -91,7 +91,7 @@ def fork_writers() -> None:
 
 
 def keep(folder: Path, first: int, count: int) -> None:
-    with Shelf(folder, PLENTY_BYTES).writer(record(), None, 0) as writer:
+    with CacheStore(folder, PLENTY_BYTES).writer(record(), None, 0) as writer:
         for start in range(first, first + count, 7):
             append(writer, range(start, min(start + 7, first + count)))
 

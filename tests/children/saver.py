@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autofit.checkpoints import CheckpointStore
 from autofit.errors import StorageError
+from autofit.storage.checkpoints import CheckpointStore
 
 
 def contents(cursor: int) -> dict[str, dict[str, np.ndarray]]:

@@ -16,13 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from autofit.options import make_options
-from autofit.plan import DataRecord, RunRecord
-from autofit.process.job import TrainingPlan
+from autofit.config.options import make_options
 from autofit.process.launch import Launcher, ProcessLauncher
-from autofit.process.messages import EpochEnd, MemoryBudget, Progress
-from autofit.run_directory import RunDirectory, RunLock
-from autofit.supervisor import Supervisor
+from autofit.protocol.job import TrainingPlan
+from autofit.protocol.messages import EpochEnd, MemoryBudget, Progress
+from autofit.runs.plan import DataRecord, RunRecord
+from autofit.runs.supervisor import Supervisor
+from autofit.storage.run_directory import RunDirectory, RunLock
 
 STUB_WORKER = Path(__file__).with_name("stub_worker.py")
 IMAGES, BATCH_SIZE, EPOCHS = 24, 4, 2

@@ -21,16 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from autofit.checkpoints import CheckpointStore
-from autofit.process.job import Event, Job, Outcome, TrainJob
+from autofit.config.batch_schedule import batch_bounds
+from autofit.input.batch_loader import BatchLoader, LoadedBatch
+from autofit.input.epoch_order import epoch_order
 from autofit.process.launch import CONTROL_FD
-from autofit.process.messages import Phase, Verdict
-from autofit.run_directory import AttemptDirectory, RunDirectory
-from autofit.schedule import batch_bounds
-from autofit.worker.control import Requests, read_requests
-from autofit.worker.heartbeat import Heartbeat
-from autofit.worker.ledger import Ledger
-from autofit.worker.loader import BatchLoader, LoadedBatch, epoch_order
+from autofit.protocol.job import Event, Job, Outcome, TrainJob
+from autofit.protocol.messages import Phase, Verdict
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+from autofit.worker.runtime.control_pipe import Requests, read_requests
+from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.training.audit_log import AuditLog
 
 IMAGES = 24
 SECONDS_AN_UPDATE = float(os.environ.get("STUB_SECONDS_AN_UPDATE", "0"))
@@ -49,7 +50,7 @@ class StubTraining:
         found = self.store.latest()
         self.state: dict[str, Any] = found.state if found else {"epoch": 0, "position": 0, "ledger_bytes": 0}
         self.weights = int(found.groups["model"]["w"]) if found else 0
-        self.ledger = Ledger(files.audit, self.state["ledger_bytes"])
+        self.ledger = AuditLog(files.audit, self.state["ledger_bytes"])
         self.updates = 0
         self.ahead: Iterator[LoadedBatch] | None = None
 
@@ -120,7 +121,7 @@ class StubTraining:
         if self.way in signal.Signals.__members__:
             os.kill(os.getpid(), signal.Signals[self.way])
         if self.way == "yielded":
-            self.heartbeat.event(Event(rest_bytes=123_456_789))
+            self.heartbeat.event(Event(non_allocator_bytes=123_456_789))
         if self.way == "device_oom":  # a line that a kill has cut off
             with self.attempt.events.open("a") as events:
                 events.write('{"message": "cut o')

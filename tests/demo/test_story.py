@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from autofit.api import run
+from autofit.config.options import make_options
 from autofit.demo import story
 from autofit.errors import TrainingFailedError
-from autofit.options import make_options
-from autofit.plan import workload
 from autofit.probing.records import ProbeReport
-from autofit.process.messages import Trial, Verdict
+from autofit.protocol.messages import Trial, Verdict
 from autofit.report.progress import ProgressView
+from autofit.runs.plan import workload
 
 BASE_BYTES, IMAGE_BYTES = 20_000_000, 2_000_000
 

@@ -10,7 +10,7 @@ import pytest
 
 from autofit.doctor import Facts
 from autofit.doctor.records import Folder, Relative
-from autofit.hardware import Hardware
+from autofit.machine.hardware import Hardware
 
 GB = 10**9
 NVIDIA = ["/dev/nvidia0", "/proc/driver/nvidia"]

@@ -9,7 +9,7 @@ import pytest
 
 from autofit.doctor import Facts, Finding, Severity, findings
 from autofit.doctor.records import Folder, Relative
-from autofit.hardware import GpuProcess
+from autofit.machine.nvml import GpuProcess
 
 GB = 10**9
 OWN, KERNEL = 40, 30

@@ -22,8 +22,7 @@ from types import ModuleType
 import pytest
 
 import autofit
-
-CHILDREN = Path(__file__).parents[1] / "children"
+from tests.support.paths import CHILDREN
 
 PROMISES = {
     1: "an out-of-memory costs no step and tears nothing",

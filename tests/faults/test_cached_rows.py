@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 from autofit.cache.entry import INDEX
-from autofit.cache.shelf import Shelf
+from autofit.cache.store import CacheStore
+from tests.support.paths import CHILDREN
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
 
-WRITER = Path(__file__).parents[1] / "children" / "row_writer.py"
+WRITER = CHILDREN / "row_writer.py"
 OTHER_KEY = "cd" * 32
 PLENTY_BYTES = 10**9
 ENOUGH_ROWS = 2000
@@ -37,11 +38,11 @@ def known(load: Callable[[str], ModuleType]) -> ModuleType:
     return load("row_writer")
 
 
-def found_on(shelf: Shelf, known: ModuleType, count: int, width: int = WIDTH) -> set[int]:
-    """Which of the first images have a row on the shelf; each that has must have its own."""
+def found_on(store: CacheStore, known: ModuleType, count: int, width: int = WIDTH) -> set[int]:
+    """Which of the first images have a row on the store; each that has must have its own."""
     found: set[int] = set()
     record = known.record(width=width)
-    for entry in shelf.open_entries(record.key, record):
+    for entry in store.open_entries(record.key, record):
         places = entry.find(known.images(range(count)))
         has = np.flatnonzero(places >= 0)
         assert np.array_equal(entry.rows(places[has]), known.rows(has, width))
@@ -50,9 +51,9 @@ def found_on(shelf: Shelf, known: ModuleType, count: int, width: int = WIDTH) ->
     return found
 
 
-def go_on(shelf: Shelf, known: ModuleType, name: str | None, missing: set[int], width: int = WIDTH) -> None:
+def go_on(store: CacheStore, known: ModuleType, name: str | None, missing: set[int], width: int = WIDTH) -> None:
     """What the next run does: go on with its entry, where it can, and keep what is missing."""
-    with shelf.writer(known.record(width=width), name, 10_000) as writer:
+    with store.writer(known.record(width=width), name, 10_000) as writer:
         for number in sorted(missing):
             known.append(writer, range(number, number + 1))
 
@@ -81,7 +82,7 @@ def test_a_kill_at_any_moment_leaves_whole_blocks(
 ) -> None:
     """Else a killed extraction would leave rows of other images, or begin anew each time (promise 2)."""
     chance = random.Random(0)
-    shelf = Shelf(tmp_path / "0", PLENTY_BYTES)
+    store = CacheStore(tmp_path / "0", PLENTY_BYTES)
     rows = hits = 0
     with subprocess.Popen([sys.executable, str(WRITER), "forks"], stdin=-1, stdout=-1, text=True) as writers:
         assert writers.stdin
@@ -90,32 +91,32 @@ def test_a_kill_at_any_moment_leaves_whole_blocks(
             if turn >= 30 and hits and not whole:  # seldom are thirty not enough to hit one
                 break
             count(promise=2)
-            writers.stdin.write(f"{shelf.folder}\n")
+            writers.stdin.write(f"{store.folder}\n")
             writers.stdin.flush()
             child = int(writers.stdout.readline())
             time.sleep(chance.uniform(0.0, 0.01))
             os.kill(child, signal.SIGKILL)
             assert writers.stdout.readline() == "ended\n"
-            hits += shelf.folder.exists() and not all(map(is_whole, shelf.folder.iterdir()))
-            name, has = known.newest(shelf)
+            hits += store.folder.exists() and not all(map(is_whole, store.folder.iterdir()))
+            name, has = known.newest(store)
             assert has >= rows
             assert has in bounds_of_blocks(known, has)
-            assert found_on(shelf, known, has + 20, 256) == set(range(has))
+            assert found_on(store, known, has + 20, 256) == set(range(has))
             rows = has
             if rows > ENOUGH_ROWS or turn % 10 == 9:
-                assert_gone_on_with(shelf, known, name, rows)
-                shelf, rows = Shelf(tmp_path / f"{turn + 1}", PLENTY_BYTES), 0
+                assert_gone_on_with(store, known, name, rows)
+                store, rows = CacheStore(tmp_path / f"{turn + 1}", PLENTY_BYTES), 0
         writers.stdin.close()
     assert hits > 0, "no block was ever hit"
 
 
-def assert_gone_on_with(shelf: Shelf, known: ModuleType, name: str | None, rows: int) -> None:
+def assert_gone_on_with(store: CacheStore, known: ModuleType, name: str | None, rows: int) -> None:
     """The next writer goes on in the same entry, and what the kills left beside it goes with the next clearing."""
-    go_on(shelf, known, name, {rows, rows + 1}, 256)
-    assert found_on(shelf, known, rows + 20, 256) == set(range(rows + 2))
-    assert name is None or known.newest(shelf) == (name, rows + 2)
-    shelf.clear()
-    assert list(shelf.folder.iterdir()) == []
+    go_on(store, known, name, {rows, rows + 1}, 256)
+    assert found_on(store, known, rows + 20, 256) == set(range(rows + 2))
+    assert name is None or known.newest(store) == (name, rows + 2)
+    store.clear()
+    assert list(store.folder.iterdir()) == []
 
 
 # Damage ---------------------------------------------------------------------------------------------------------------
@@ -169,7 +170,7 @@ class Damaged:
 
     def __init__(self, known: ModuleType, folder: Path) -> None:
         self._known = known
-        self.shelf = Shelf(folder / "cache", PLENTY_BYTES)
+        self.store = CacheStore(folder / "cache", PLENTY_BYTES)
         self._good = self._made(folder / "good", known.KEY, 0)
         self._others = [self._made(folder / "images", known.KEY, ROWS), self._made(folder / "network", OTHER_KEY, 0)]
         self.name = self._good.name
@@ -178,7 +179,7 @@ class Damaged:
         numbers = self._known.images(range(first, first + ROWS))
         rows = self._known.rows(range(first, first + ROWS), WIDTH) + (0.5 if key == OTHER_KEY else 0.0)
         record = self._known.record(key, WIDTH)
-        with Shelf(folder, PLENTY_BYTES).writer(record, None, 10_000) as writer:
+        with CacheStore(folder, PLENTY_BYTES).writer(record, None, 10_000) as writer:
             for at in range(0, ROWS, 7):
                 places = np.arange(len(rows[at : at + 7]))
                 writer.append(numbers[at : at + 7], rows[at : at + 7], places)
@@ -186,8 +187,8 @@ class Damaged:
 
     def case(self, names: list[str], mutation: Mutation, chance: random.Random) -> None:
         """Damage these files of a new copy, and see what becomes of it."""
-        shutil.rmtree(self.shelf.folder, ignore_errors=True)
-        entry = Path(shutil.copytree(self._good, self.shelf.folder / self.name))
+        shutil.rmtree(self.store.folder, ignore_errors=True)
+        entry = Path(shutil.copytree(self._good, self.store.folder / self.name))
         donor = chance.choice(self._others)
         changed = False
         for name in names:
@@ -197,11 +198,11 @@ class Damaged:
             (entry / name).write_bytes(bad)
             changed |= bad != good
         upto = 2 * ROWS
-        found = found_on(self.shelf, self._known, upto)
+        found = found_on(self.store, self._known, upto)
         assert changed or found == set(range(ROWS))
         missing = set(range(ROWS)) - found
-        go_on(self.shelf, self._known, self.name, missing)
-        assert found_on(self.shelf, self._known, upto) >= set(range(ROWS))
+        go_on(self.store, self._known, self.name, missing)
+        assert found_on(self.store, self._known, upto) >= set(range(ROWS))
 
 
 @pytest.fixture(scope="module")

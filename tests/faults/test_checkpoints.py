@@ -22,11 +22,12 @@ from typing import Any
 
 import pytest
 
-from autofit.checkpoints import CheckpointStore
+from autofit.storage.checkpoints import CheckpointStore
+from tests.support.paths import CHILDREN
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
 
-SAVER = Path(__file__).parents[1] / "children" / "saver.py"
+SAVER = CHILDREN / "saver.py"
 CALLS = "/^((mkdir|open|rename|link|unlink|f?chmod)(at|at2|2)?|write|fsync|close|rmdir|chdir)$"
 """What a save asks of the disk, by its names on several architectures; `chdir` marks where the save begins."""
 

@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 import autofit
-from autofit.collect import collect_result
-from autofit.process.job import Job, TrainJob
-from autofit.result import ResultRecord
-from autofit.run_directory import RunDirectory
+from autofit.protocol.job import Job, TrainJob
+from autofit.runs.collect_result import collect_result
+from autofit.runs.result_record import ResultRecord
+from autofit.storage.run_directory import RunDirectory
+from tests.support.paths import CHILDREN
 
-CHILDREN = Path(__file__).parents[1] / "children"
 CGROUPS = Path("/sys/fs/cgroup")
 MEMORY_AND_SWAP = "memory.memsw.limit_in_bytes"
 PROMISE = 7

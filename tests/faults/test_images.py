@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 
 import autofit
-from autofit.worker.decode import MAX_REASON_LENGTH
-from autofit.worker.loader import BatchLoader
+from autofit.input.batch_loader import BatchLoader
+from autofit.input.decode import MAX_REASON_LENGTH
+from tests.support.paths import CHILDREN
 
-CHILDREN = Path(__file__).parents[1] / "children"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])}
 
 THREADS = 2

@@ -13,11 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autofit.run_directory import RunDirectory
+from autofit.storage.run_directory import RunDirectory
+from tests.support.paths import CHILDREN
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
 
-STUB_PARENT = Path(__file__).parents[1] / "children" / "stub_parent.py"
+STUB_PARENT = CHILDREN / "stub_parent.py"
 WAYS = [
     "SIGKILL",
     "SIGSEGV",

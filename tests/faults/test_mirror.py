@@ -15,10 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autofit.checkpoints import CheckpointStore
-from autofit.finished_run import Result
+from autofit.api.result import Result
+from autofit.storage.checkpoints import CheckpointStore
+from tests.support.paths import CHILDREN
 
-MIRRORED_RUN = Path(__file__).parents[1] / "children" / "mirrored_run.py"
+MIRRORED_RUN = CHILDREN / "mirrored_run.py"
 IMAGES, EPOCHS, KILLS = 24, 2, 3
 
 pytestmark = pytest.mark.usefixtures("autofit_is_found")

@@ -21,13 +21,14 @@ import psutil
 import pytest
 from PIL import Image
 
-from autofit.collect import collect_result
 from autofit.errors import AutofitError, DoesNotFitError, TrainingFailedError
-from autofit.plan import RunRecord
-from autofit.process.launch import Payload, ProcessLauncher, Worker
-from autofit.process.messages import Verdict
-from autofit.result import ResultRecord
-from autofit.run_directory import AttemptDirectory, RunDirectory
+from autofit.process.launch import ProcessLauncher, Worker
+from autofit.protocol.messages import Verdict
+from autofit.protocol.payload import Payload
+from autofit.runs.collect_result import collect_result
+from autofit.runs.plan import RunRecord
+from autofit.runs.result_record import ResultRecord
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
 
@@ -266,7 +267,7 @@ class TracingLauncher(ProcessLauncher):
 def test_a_kill_at_the_system_calls_of_an_attempt_loses_nothing(
     stub: Stub, strace: list[str], tmp_path: Path, count: Count, *, whole: bool
 ) -> None:
-    """Ledger, checkpoint, heartbeat and outcome would tell different stories after a kill between two of them."""
+    """AuditLog, checkpoint, heartbeat and outcome would tell different stories after a kill between two of them."""
     plan = draw_plan(random.Random(0)) | {"threads": 2}
     log = tmp_path / "trace"
     tracing = [*strace, "-e", f"trace={CALLS}", "-o", str(log)]

@@ -24,10 +24,10 @@ import pytest
 from PIL import Image
 
 import autofit
+from tests.support.paths import CHILDREN
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
-CHILDREN = Path(__file__).parents[1] / "children"
 PHOTOS_A_CLASS = 100
 TRAIN_COUNT = 240
 BATCH = 64

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from autofit.process.messages import Verdict
+from autofit.protocol.messages import Verdict
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +97,7 @@ def made(tf: ModuleType, kind: str, words: str) -> Exception:
 
 def repeated(error: Exception, raised_times: int) -> tuple[list[int], Exception | None]:
     """The micro-batch sizes, from 8 on, at which work is tried that raises this error so often, and what came of it."""
-    from autofit.worker.microbatch import MicroBatcher  # noqa: PLC0415 - it imports TensorFlow
+    from autofit.worker.execution.microbatch import MicroBatcher  # noqa: PLC0415 - it imports TensorFlow
 
     tried: list[int] = []
 
@@ -115,7 +115,7 @@ def repeated(error: Exception, raised_times: int) -> tuple[list[int], Exception 
 
 def verdict_on(error: Exception) -> Verdict:
     """What the worker reports where this error ends its attempt."""
-    from autofit.worker.attempt import _verdict_of  # noqa: PLC0415 - beside TensorFlow alone
+    from autofit.worker.jobs.attempt import _verdict_of  # noqa: PLC0415 - beside TensorFlow alone
 
     return _verdict_of(error)[0]
 

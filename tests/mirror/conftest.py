@@ -12,12 +12,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from autofit.checkpoints import Checkpoint, CheckpointStore
-from autofit.plan import RunRecord
-from autofit.result import AttemptRecord, ResultRecord
-from autofit.run_directory import RunDirectory
+from autofit.runs.plan import RunRecord
+from autofit.runs.result_record import AttemptRecord, ResultRecord
+from autofit.storage.checkpoints import Checkpoint, CheckpointStore
+from autofit.storage.run_directory import RunDirectory
+from tests.support.paths import CHILDREN
 
-CHILDREN = Path(__file__).parents[1] / "children"
 LEDGER_LINE_BYTES = 32
 
 

@@ -15,13 +15,14 @@ from typing import IO, Any
 import pytest
 
 import autofit
-from autofit.checkpoints import CheckpointStore
 from autofit.mirror.content import MirrorContent, NotOursError
 from autofit.mirror.copying import Beat, copy_file
-from autofit.mirror.taking_up import held_by
-from autofit.run_directory import RunDirectory
+from autofit.mirror.restore import held_by
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import RunDirectory
+from tests.support.paths import CHILDREN
 
-WRITER = Path(__file__).parents[1] / "children" / "mirror_writer.py"
+WRITER = CHILDREN / "mirror_writer.py"
 
 Resumable = Callable[[Path], int | None]
 

@@ -17,12 +17,12 @@ import pytest
 
 from autofit.errors import InterruptedRunError, UserError
 from autofit.mirror import mirror as module
-from autofit.mirror.attended import AbandonedError, Pulse, attended
 from autofit.mirror.copying import Beat, copy_file
 from autofit.mirror.mirror import Mirror, MirrorPatience, refuse_overlap
-from autofit.mirror.taking_up import held_by
-from autofit.process import watch
-from autofit.run_directory import RunDirectory, RunLock
+from autofit.mirror.restore import held_by
+from autofit.mirror.watchdog import AbandonedError, Pulse, run_with_watchdog
+from autofit.process import monitor
+from autofit.storage.run_directory import RunDirectory, RunLock
 
 FAST = MirrorPatience(look=0.01, retry=0.02, answer=10.0, silence=5.0, lock=0.0, last=5.0, leave=0.5)
 IMPATIENT = replace(FAST, answer=0.3)
@@ -446,11 +446,11 @@ def test_a_mirror_that_overlaps_with_its_run_is_refused(tmp_path: Path, run_dir:
 
 def test_what_is_attended_returns_or_raises_as_it_would() -> None:
     """An answer, or a failure, would be lost on its way between two threads."""
-    assert attended(lambda _: 7, 5.0) == 7
+    assert run_with_watchdog(lambda _: 7, 5.0) == 7
     with pytest.raises(ZeroDivisionError):
-        attended(lambda _: 1 // 0, 5.0)
+        run_with_watchdog(lambda _: 1 // 0, 5.0)
     with pytest.raises(TimeoutError, match="the drive's own"):
-        attended(lambda _: (_ for _ in ()).throw(TimeoutError("the drive's own")), 5.0)
+        run_with_watchdog(lambda _: (_ for _ in ()).throw(TimeoutError("the drive's own")), 5.0)
 
 
 def test_work_that_gets_on_is_waited_for_and_work_that_does_not_is_left() -> None:
@@ -462,7 +462,7 @@ def test_work_that_gets_on_is_waited_for_and_work_that_does_not_is_left() -> Non
             pulse()
         return "done"
 
-    assert attended(slow, 1.0) == "done"
+    assert run_with_watchdog(slow, 1.0) == "done"
     ends: list[str] = []
     is_free = threading.Event()
 
@@ -475,7 +475,7 @@ def test_work_that_gets_on_is_waited_for_and_work_that_does_not_is_left() -> Non
             raise
 
     with pytest.raises(TimeoutError, match=r"it has not answered for 0.2 s"):
-        attended(stuck, 0.2)
+        run_with_watchdog(stuck, 0.2)
     is_free.set()
     deadline = time.monotonic() + 5
     while not ends:
@@ -485,4 +485,4 @@ def test_work_that_gets_on_is_waited_for_and_work_that_does_not_is_left() -> Non
 
 def test_a_worker_and_a_mirror_that_both_hang_are_left_within_half_a_minute() -> None:
     """Ctrl-C would take longer than was promised, where both take all the time that they may."""
-    assert watch.PATIENCE.leave_seconds + module.PATIENCE.leave <= 28
+    assert monitor.PATIENCE.leave_seconds + module.PATIENCE.leave <= 28

@@ -22,15 +22,15 @@ import pytest
 
 import autofit
 from autofit import api
-from autofit.checkpoints import CheckpointStore
+from autofit.api.result import Result
 from autofit.errors import AutofitError, UserError
-from autofit.finished_run import Result
 from autofit.mirror.mirror import Mirror, MirrorPatience
 from autofit.process.launch import ProcessLauncher
 from autofit.report.progress import ProgressView
-from autofit.run_directory import AttemptDirectory, RunDirectory
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+from tests.support.paths import CHILDREN
 
-CHILDREN = Path(__file__).parents[1] / "children"
 IMAGES, EPOCHS = 24, 2
 FAST = MirrorPatience(look=0.02, retry=0.02, lock=0.2)
 REQUEST: dict[str, Any] = {"weights": None, "epochs": EPOCHS, "batch_size": 4, "checkpoint_every": 2, "validation": 0}

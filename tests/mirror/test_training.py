@@ -17,11 +17,11 @@ import psutil
 import pytest
 
 import autofit
-from autofit.checkpoints import CheckpointStore
+from autofit.storage.checkpoints import CheckpointStore
+from tests.support.paths import CHILDREN
 
 pytestmark = pytest.mark.slow
 
-CHILDREN = Path(__file__).parents[1] / "children"
 TRAIN_COUNT, EPOCHS = 145, 2
 PATIENCE_SECONDS = 120.0
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autofit.probing.evidence import Evidence
-from autofit.process.messages import Trial, Verdict
+from autofit.protocol.messages import Trial, Verdict
 
 MB = 10**6
 LIMIT_BYTES = 1000 * MB
@@ -47,7 +47,7 @@ def test_a_line_takes_two_sizes_and_a_miss_three() -> None:
 
 def test_the_process_outside_the_allocator_counts() -> None:
     """On a CPU the limit is on all that is resident."""
-    evidence = seen(fits(4, rest_bytes=490 * MB), fits(16, rest_bytes=490 * MB))
+    evidence = seen(fits(4, non_allocator_bytes=490 * MB), fits(16, non_allocator_bytes=490 * MB))
     assert evidence.reach == 500
 
 
@@ -56,7 +56,9 @@ def test_gaps_are_believed_where_two_sizes_show_them() -> None:
 
     def gaps(*factors: float) -> float:
         sizes = (4, 16, 32, 64)
-        return seen(*(fits(n, extent_bytes=int((10 + n) * MB * f)) for n, f in zip(sizes, factors, strict=False))).gaps
+        return seen(
+            *(fits(n, arena_resident_bytes=int((10 + n) * MB * f)) for n, f in zip(sizes, factors, strict=False))
+        ).gaps
 
     assert gaps(1.5, 1.2, 1.25, 1.2) == pytest.approx(1.2)
     assert gaps(1.0, 1.0, 1.8) == 1.0
@@ -65,20 +67,24 @@ def test_gaps_are_believed_where_two_sizes_show_them() -> None:
 
 def test_gaps_of_a_full_allocator_do_not_count() -> None:
     """Near the limit the allocator has no room to leave gaps: its factor would say there were none."""
-    roomy = (fits(16, extent_bytes=39 * MB), fits(64, extent_bytes=111 * MB))
-    assert seen(*roomy, fits(650, extent_bytes=660 * MB)).gaps == pytest.approx(1.5, rel=0.01)
+    roomy = (fits(16, arena_resident_bytes=39 * MB), fits(64, arena_resident_bytes=111 * MB))
+    assert seen(*roomy, fits(650, arena_resident_bytes=660 * MB)).gaps == pytest.approx(1.5, rel=0.01)
 
 
 def test_one_size_with_gaps_is_chance() -> None:
     """ResNet50's first trial alone leaves 20 %, its others none: the answer would be a fifth too small."""
-    assert seen(fits(16, extent_bytes=40 * MB), fits(600, extent_bytes=700 * MB)).gaps == 1.0
+    assert seen(fits(16, arena_resident_bytes=40 * MB), fits(600, arena_resident_bytes=700 * MB)).gaps == 1.0
 
 
 def test_what_the_process_takes_leaves_less_room() -> None:
     """Of a limit that the bare process half fills, an allocator is full long before half of the limit."""
-    sizes = [fits(n, extent_bytes=int(1.2 * (10 + n) * MB), rest_bytes=700 * MB) for n in (16, 64, 200)]
+    sizes = [
+        fits(n, arena_resident_bytes=int(1.2 * (10 + n) * MB), non_allocator_bytes=700 * MB) for n in (16, 64, 200)
+    ]
     assert seen(*sizes).gaps == pytest.approx(1.2)
-    assert [size for size, _ in seen(*sizes, fits(4, extent_bytes=17 * MB, rest_bytes=700 * MB)).points] == [4, 16, 64]
+    assert [
+        size for size, _ in seen(*sizes, fits(4, arena_resident_bytes=17 * MB, non_allocator_bytes=700 * MB)).points
+    ] == [4, 16, 64]
 
 
 SAVED = tuple(fits(size, saved=True) for size in (4, 16, 64))

@@ -11,17 +11,18 @@ from typing import Literal
 
 import pytest
 
+from autofit.config.options import make_options
 from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
-from autofit.hardware import Hardware
-from autofit.options import make_options
-from autofit.plan import model_source, workload
+from autofit.machine.hardware import Hardware
 from autofit.probing.hint import Hint
 from autofit.probing.loop import Prober, ProbeRequest
 from autofit.probing.records import ProbeReport
-from autofit.process.job import Event, Job, Outcome
-from autofit.process.launch import Exit, Payload, Worker
-from autofit.process.messages import EpochEnd, MemoryBudget, Phase, Progress, Request, Trial, Verdict
-from autofit.run_directory import AttemptDirectory
+from autofit.process.launch import Exit, Worker
+from autofit.protocol.job import Event, Job, Outcome
+from autofit.protocol.messages import EpochEnd, MemoryBudget, Phase, Progress, Request, Trial, Verdict
+from autofit.protocol.payload import Payload
+from autofit.runs.plan import model_source, workload
+from autofit.storage.run_directory import AttemptDirectory
 
 LIMIT_BYTES = 1000 * 10**6
 IMAGE_BYTES = 10 * 10**6
@@ -74,7 +75,7 @@ class SimulatedWorker:
         if outcome is not None:
             self.end(outcome)
         else:
-            self.event(Event(bare_bytes=BARE_BYTES))
+            self.event(Event(baseline_rss_bytes=BARE_BYTES))
 
     def poll(self) -> Exit | None:
         return self.exit
@@ -317,7 +318,9 @@ def test_a_process_that_was_over_the_limit_for_a_while_does_not_fit_either(bench
 
     def touched(_: int, size: int) -> Answer:
         trial = fits(size, host_bytes=size)
-        return trial.model_copy(update={"extent_bytes": size * IMAGE_BYTES * 2, "rest_bytes": 40 * 10**6})
+        return trial.model_copy(
+            update={"arena_resident_bytes": size * IMAGE_BYTES * 2, "non_allocator_bytes": 40 * 10**6}
+        )
 
     report = bench.probe(SimulatedLauncher(touched))
     assert 0 < report.largest_feasible_batch <= 48
@@ -463,7 +466,7 @@ def test_inline_has_no_second_worker(bench: Bench) -> None:
 
 def with_rest(size: int) -> Trial:
     """A process of 300 MB, of which the image buffers are 32 MiB."""
-    return fits(size).model_copy(update={"rest_bytes": 300 * 10**6 + 32 * 2**20})
+    return fits(size).model_copy(update={"non_allocator_bytes": 300 * 10**6 + 32 * 2**20})
 
 
 def test_what_lies_outside_the_allocator_is_measured_and_taken_off(bench: Bench) -> None:
@@ -472,11 +475,11 @@ def test_what_lies_outside_the_allocator_is_measured_and_taken_off(bench: Bench)
     report = bench.probe(launcher)
     first, verifying = launcher.workers[0].requests[0].memory, launcher.workers[1].requests[0].memory
     assert first is not None
-    assert first.rest_bytes is None  # for the worker to estimate
+    assert first.non_allocator_bytes is None  # for the worker to estimate
     assert verifying is not None
-    assert verifying.rest_bytes == 300 * 10**6
+    assert verifying.non_allocator_bytes == 300 * 10**6
     assert verifying.buffer_bytes == 32 * 2**20
-    assert report.rest_bytes == 300 * 10**6
+    assert report.non_allocator_bytes == 300 * 10**6
     assert 63 <= report.largest_feasible_batch <= 66  # (1000 - 300 - 34) / 10
 
 
@@ -490,7 +493,9 @@ def test_a_gpu_gets_its_memory_whole(bench: Bench) -> None:
 
 def test_images_that_leave_no_room_for_tensors_do_not_fit_and_start_no_worker(bench: Bench) -> None:
     """A worker would refuse the limit as bad input, and end a probe that had only asked for too much."""
-    bench.hint = Hint(trials=(saved(4), saved(200_000)), answer=200_000, rest_bytes=0, origin="a stranger's profile")
+    bench.hint = Hint(
+        trials=(saved(4), saved(200_000)), answer=200_000, non_allocator_bytes=0, origin="a stranger's profile"
+    )
     bench.max_batch = 10**6
     launcher = SimulatedLauncher(device(97))
     report = bench.probe(launcher)
@@ -507,7 +512,7 @@ def saved(size: int) -> Trial:
     return fits(size).model_copy(update={"saved": True})
 
 
-KNOWN = Hint(trials=tuple(map(saved, (4, 16, 32, 64, 98))), answer=98, rest_bytes=0, origin="your profile")
+KNOWN = Hint(trials=tuple(map(saved, (4, 16, 32, 64, 98))), answer=98, non_allocator_bytes=0, origin="your profile")
 
 
 def test_a_known_size_is_verified_and_nothing_else(bench: Bench) -> None:
@@ -520,7 +525,7 @@ def test_a_known_size_is_verified_and_nothing_else(bench: Bench) -> None:
     assert launcher.workers[0].requests[0].steps == 1
     assert report.source == "profile"
     assert report.largest_feasible_batch == 98
-    assert report.bare_bytes == BARE_BYTES
+    assert report.baseline_rss_bytes == BARE_BYTES
     assert report.recommended_batch == 32  # from the speeds that were measured then
     assert [trial.saved for trial in report.trials] == [True] * 5 + [False]
 
@@ -530,11 +535,19 @@ def test_a_process_that_is_larger_than_the_profiles_asks_for_fewer_images(
     bench: Bench, larger_bytes: int, answer: int
 ) -> None:
     """Another installation of the same libraries has 0.1 GB more resident, and the profile would fail its one trial."""
-    rest_bytes = 300 * 10**6
+    non_allocator_bytes = 300 * 10**6
     known = tuple(with_rest(size).model_copy(update={"saved": True}) for size in (4, 64, 66))
-    bench.hint = Hint(known, answer=66, rest_bytes=rest_bytes, origin="", bare_bytes=BARE_BYTES - larger_bytes)
+    bench.hint = Hint(
+        known,
+        answer=66,
+        non_allocator_bytes=non_allocator_bytes,
+        origin="",
+        baseline_rss_bytes=BARE_BYTES - larger_bytes,
+    )
     launcher = SimulatedLauncher(
-        lambda _, size: with_rest(size).model_copy(update={"rest_bytes": with_rest(size).rest_bytes + larger_bytes})
+        lambda _, size: with_rest(size).model_copy(
+            update={"non_allocator_bytes": with_rest(size).non_allocator_bytes + larger_bytes}
+        )
     )
     report = bench.probe(launcher)
     assert launcher.asked == [[answer]]
@@ -542,7 +555,7 @@ def test_a_process_that_is_larger_than_the_profiles_asks_for_fewer_images(
     given = launcher.workers[0].requests[0]
     assert given.steps == (2 if answer > 66 else 1)  # no speed is known of a size beyond those that were timed
     assert given.memory is not None
-    assert given.memory.rest_bytes == report.rest_bytes == rest_bytes + larger_bytes
+    assert given.memory.non_allocator_bytes == report.non_allocator_bytes == non_allocator_bytes + larger_bytes
 
 
 def test_a_profile_that_does_not_hold_is_dropped_with_a_word(bench: Bench) -> None:
@@ -556,7 +569,9 @@ def test_a_profile_that_does_not_hold_is_dropped_with_a_word(bench: Bench) -> No
 
 def test_another_limit_starts_from_the_known_line(bench: Bench) -> None:
     """A near match would be as slow as none."""
-    bench.hint = Hint(trials=tuple(map(saved, (4, 16, 32, 64, 300))), answer=0, rest_bytes=0, origin="your profile")
+    bench.hint = Hint(
+        trials=tuple(map(saved, (4, 16, 32, 64, 300))), answer=0, non_allocator_bytes=0, origin="your profile"
+    )
     launcher = SimulatedLauncher(device(100))
     report = bench.probe(launcher)
     assert all(len(sizes) == 1 for sizes in launcher.asked)
@@ -585,15 +600,17 @@ def test_a_first_worker_leaves_room_for_no_more_images_than_are_of_interest(benc
 
 def test_nonsense_about_the_process_in_a_profile_is_passed_over(bench: Bench) -> None:
     """A stranger's file could make a probe say that nothing fits, and the training end."""
-    bench.hint = Hint(trials=tuple(map(saved, (4, 16))), answer=0, rest_bytes=2**50, origin="a stranger's profile")
+    bench.hint = Hint(
+        trials=tuple(map(saved, (4, 16))), answer=0, non_allocator_bytes=2**50, origin="a stranger's profile"
+    )
     report = bench.probe(SimulatedLauncher(device(97)))
     assert 92 <= report.largest_feasible_batch <= 97
-    assert report.rest_bytes == 0
+    assert report.non_allocator_bytes == 0
 
 
 def test_a_profile_of_one_small_size_holds(bench: Bench) -> None:
     """A probe of at most 4 images would say each time that its own profile does not hold."""
-    bench.hint = Hint(trials=(saved(4),), answer=4, rest_bytes=0, origin="your profile")
+    bench.hint = Hint(trials=(saved(4),), answer=4, non_allocator_bytes=0, origin="your profile")
     bench.max_batch = 4
     report = bench.probe(SimulatedLauncher(device(97)))
     assert (report.source, report.largest_feasible_batch) == ("profile", 4)
@@ -601,7 +618,7 @@ def test_a_profile_of_one_small_size_holds(bench: Bench) -> None:
 
 def test_a_size_that_was_never_timed_is_timed_now(bench: Bench) -> None:
     """A smaller `max_batch` than the profile's makes an answer of a size that never ran: it would have no speed."""
-    bench.hint = Hint(trials=KNOWN.trials, answer=50, rest_bytes=0, origin="your profile")
+    bench.hint = Hint(trials=KNOWN.trials, answer=50, non_allocator_bytes=0, origin="your profile")
     bench.max_batch = 50
     launcher = SimulatedLauncher(device(97))
     bench.probe(launcher)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autofit.probing.recommend import recommended_batch
-from autofit.process.messages import Trial, Verdict
+from autofit.protocol.messages import Trial, Verdict
 
 
 def trial(batch_size: int, images_per_second: float, verdict: Verdict = Verdict.FITS) -> Trial:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autofit.probing.search import Ask, BatchSearch
-from autofit.process.messages import Trial, Verdict
+from autofit.protocol.messages import Trial, Verdict
 
 SHAPES = ("linear", "steps", "dips", "sub-linear")
 MAX_TRIALS = 10
@@ -333,7 +333,7 @@ def test_gaps_in_the_allocator_count_where_they_show_at_every_size() -> None:
     def answer(extents: dict[int, float]) -> int:
         def run(size: int) -> Trial:
             trial = fits_up_to(800)(size)
-            return trial.model_copy(update={"extent_bytes": int(trial.peak_bytes * extents.get(size, 1.25))})
+            return trial.model_copy(update={"arena_resident_bytes": int(trial.peak_bytes * extents.get(size, 1.25))})
 
         search = search_for(1000)
         run_search(search, run)

@@ -13,9 +13,10 @@ from typing import NoReturn
 import pytest
 
 from autofit.errors import TrainingFailedError, UserError
-from autofit.process.launch import WORKER, Exit, Payload, ProcessLauncher, Worker, import_paths_for
-from autofit.process.messages import Request
-from autofit.run_directory import AttemptDirectory
+from autofit.process.launch import WORKER, Exit, ProcessLauncher, Worker, import_paths_for
+from autofit.protocol.messages import Request
+from autofit.protocol.payload import Payload
+from autofit.storage.run_directory import AttemptDirectory
 
 
 def small_worker(code: str) -> ProcessLauncher:

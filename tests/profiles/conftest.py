@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from autofit.hardware import Hardware
+from autofit.machine.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
-from autofit.process.job import ExtractionSpeed
-from autofit.process.messages import Trial, Verdict
 from autofit.profiles.records import (
     MachineProfile,
     ProfileEntry,
@@ -21,6 +19,8 @@ from autofit.profiles.records import (
     machine_profile,
 )
 from autofit.profiles.store import ProfileStore
+from autofit.protocol.job import ExtractionSpeed
+from autofit.protocol.messages import Trial, Verdict
 
 WORKLOAD = Workload(
     backbone="MobileNetV2",
@@ -70,7 +70,7 @@ def trial(batch_size: int, verdict: Verdict = Verdict.FITS, **changes: Any) -> T
         "batch_size": batch_size,
         "verdict": verdict,
         "peak_bytes": 10**8 + 10**7 * batch_size,
-        "rest_bytes": 7 * 10**8,
+        "non_allocator_bytes": 7 * 10**8,
         "step_seconds": batch_size / 140,
         "images_per_second": 140.0,
     }
@@ -87,7 +87,7 @@ def _report(**changes: Any) -> ProbeReport:
         "max_batch": 4096,
         "largest_feasible_batch": 200,
         "recommended_batch": 32,
-        "rest_bytes": 6 * 10**8,
+        "non_allocator_bytes": 6 * 10**8,
         "memory_model": MemoryModelRecord(base_bytes=8e8, bytes_per_image=1e7, max_relative_error=0.01),
         "trials": [trial(32), trial(128), trial(256, Verdict.DEVICE_OOM), trial(200, fresh=True)],
         "wall_seconds": 40.0,

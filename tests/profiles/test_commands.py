@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from autofit.cli import run_command_line
-from autofit.hardware import Hardware, detect, fingerprint
+from autofit.machine.hardware import Hardware, detect, fingerprint
 from autofit.probing.records import ProbeReport, Workload
-from autofit.process.job import ExtractionSpeed
 from autofit.profiles import store as store_module
 from autofit.profiles.store import ProfileStore
+from autofit.protocol.job import ExtractionSpeed
 
 MakeReport = Callable[..., ProbeReport]
 
@@ -59,7 +59,7 @@ def test_both_are_there_as_json(here: str, capsys: pytest.CaptureFixture[str]) -
     assert [profile["fingerprint"] for profile in listed["profiles"]] == [here]
     assert run_command_line(["profiles", "show", "--json", "-"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["schema"], shown["fingerprint"]) == ("autofit/profile/1", here)
+    assert (shown["schema"], shown["fingerprint"]) == ("autofit/profile/2", here)
 
 
 def test_a_profile_goes_out_and_comes_in(

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from autofit.errors import StorageError, UserError
-from autofit.hardware import Hardware
+from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
 from autofit.profiles import store as store_module
 from autofit.profiles.exchange import Imported, export_profile, find_profile, import_profile, listing_of
-from autofit.profiles.keeping import with_imported, with_imported_extractions
+from autofit.profiles.merge import with_imported, with_imported_extractions
 from autofit.profiles.records import MAX_ENTRIES, MAX_EXTRACTIONS, MachineProfile, Origin, ProfileEntry, SavedExtraction
 from autofit.profiles.store import ProfileStore
 
@@ -110,8 +110,8 @@ def test_an_import_pushes_nothing_out(make_entry: MakeEntry, make_profile: MakeP
 
 BAD = {
     "no JSON": ("hello", "is no profile (no JSON"),
-    "another record": ('{"schema": "autofit/probe/1"}', 'is no profile (its "schema" is not "autofit/profile/1")'),
-    "newer": ('{"schema": "autofit/profile/2"}', "is written by a newer autofit, as autofit/profile/2: update autofit"),
+    "another record": ('{"schema": "autofit/probe/1"}', 'is no profile (its "schema" is not "autofit/profile/2")'),
+    "newer": ('{"schema": "autofit/profile/3"}', "is written by a newer autofit, as autofit/profile/3: update autofit"),
 }
 
 

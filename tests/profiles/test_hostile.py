@@ -57,7 +57,7 @@ def rewritten(change: Callable[[str], str | bytes]) -> Plant:
 
 def enormous(path: Path, _: dict[str, Any]) -> None:
     with path.open("wb") as file:
-        file.write(b'{"schema": "autofit/profile/1", "fingerprint": "')
+        file.write(b'{"schema": "autofit/profile/2", "fingerprint": "')
         file.truncate(100 * 10**6)
 
 
@@ -88,7 +88,7 @@ HOSTILE: dict[str, tuple[Plant, str]] = {
     "a list": (text("[]"), '"schema" is not'),
     "no schema": (text("{}"), '"schema" is not'),
     "another schema": (edited(schema="autofit/probe/1"), '"schema" is not'),
-    "a schema that is a list": (edited(schema=["autofit/profile/1"]), '"schema" is not'),
+    "a schema that is a list": (edited(schema=["autofit/profile/2"]), '"schema" is not'),
     "wrong types": (edited(hardware=[], entries="all"), "hardware: Input should be"),
     "unknown fields": (edited(command="rm -rf /"), "command: Extra inputs are not permitted"),
     "a path for a name": (edited(fingerprint="../../etc/cron.d/x"), "fingerprint: String should match pattern"),
@@ -166,7 +166,7 @@ def test_one_warning_and_the_rest_is_used(
     assert len(warnings) == 1
 
 
-@pytest.mark.parametrize("schema", ["autofit/profile/2", "autofit/profile/999999999"])
+@pytest.mark.parametrize("schema", ["autofit/profile/3", "autofit/profile/999999999"])
 def test_a_newer_autofits_file_is_set_aside_as_such(
     store: ProfileStore, good: dict[str, Any], warnings: list[str], schema: str
 ) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from autofit.hardware import Hardware
+from autofit.machine.hardware import Hardware
 from autofit.probing.hint import Hint
 from autofit.probing.records import ProbeReport, Workload
-from autofit.process.messages import Trial, Verdict
 from autofit.profiles.match import find_extraction, find_hint
 from autofit.profiles.records import MachineProfile, Origin, ProfileEntry, SavedExtraction
+from autofit.protocol.messages import Trial, Verdict
 
 MakeEntry = Callable[..., ProfileEntry]
 MakeProfile = Callable[..., MachineProfile]
@@ -43,7 +43,7 @@ def test_an_exact_match_names_the_answer(ask: Ask, make_entry: MakeEntry, make_p
     hint = ask(make_profile(make_entry()))
     assert hint is not None
     assert hint.answer == 200
-    assert hint.rest_bytes == 6 * 10**8
+    assert hint.non_allocator_bytes == 6 * 10**8
     assert hint.origin == "your profile of 24 November 2026"
     assert [(trial.batch_size, trial.verdict) for trial in hint.trials] == [
         (32, Verdict.FITS),
@@ -219,12 +219,12 @@ def test_the_best_of_several(ask: Ask, make_entry: MakeEntry, make_profile: Make
 
 def test_near_matches_are_ranked_too(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
     """The points nearest to the limit make the best line; those of the user's own machine come before a stranger's."""
-    far = make_profile(make_entry(memory_limit_bytes=2 * GB, rest_bytes=2))
-    near = make_profile(make_entry(memory_limit_bytes=5 * GB, rest_bytes=5))
-    shipped = (make_profile(make_entry(memory_limit_bytes=6 * GB, rest_bytes=6)), Origin.SHIPPED)
+    far = make_profile(make_entry(memory_limit_bytes=2 * GB, non_allocator_bytes=2))
+    near = make_profile(make_entry(memory_limit_bytes=5 * GB, non_allocator_bytes=5))
+    shipped = (make_profile(make_entry(memory_limit_bytes=6 * GB, non_allocator_bytes=6)), Origin.SHIPPED)
     hint = ask([(far, Origin.OWN), (near, Origin.OWN), shipped], limit_bytes=6 * GB, num_classes=7)
     assert hint is not None
-    assert hint.rest_bytes == 5
+    assert hint.non_allocator_bytes == 5
     hint = ask([shipped], limit_bytes=6 * GB)
     assert hint is not None
     assert hint.origin == "a profile that comes with autofit"

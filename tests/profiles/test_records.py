@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 import autofit
-from autofit.hardware import Hardware, fingerprint
+from autofit.machine.hardware import Hardware, fingerprint
 from autofit.probing.records import ProbeReport, Workload
-from autofit.process.messages import Trial, Verdict
 from autofit.profiles.reading import MAX_PROFILE_BYTES, RefusedProfileError, parse_profile
 from autofit.profiles.records import (
     MAX_BATCH,
@@ -24,6 +23,7 @@ from autofit.profiles.records import (
     entry_of,
     extraction_of,
 )
+from autofit.protocol.messages import Trial, Verdict
 
 MakeReport = Callable[..., ProbeReport]
 MakeEntry = Callable[..., ProfileEntry]
@@ -73,7 +73,7 @@ def test_a_gpu_comes_back_too(make_profile: MakeProfile, gpu: Hardware) -> None:
 
 def test_a_saved_trial_says_what_was_measured(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
     """A size would be taken for one that was run now, or its memory for another's."""
-    measured = make_trial(64, extent_bytes=9 * 10**8, spread_bytes=3, host_bytes=2 * 10**9, fresh=True)
+    measured = make_trial(64, arena_resident_bytes=9 * 10**8, spread_bytes=3, host_bytes=2 * 10**9, fresh=True)
     (saved,) = make_entry(trials=[measured]).trials
     assert saved.as_trial() == measured.model_copy(update={"saved": True})
     assert saved.as_trial().memory_bytes == measured.memory_bytes > 0
@@ -83,7 +83,7 @@ def test_only_trials_that_say_something_of_memory_are_kept(make_entry: MakeEntry
     """A trial that was too slow, or whose memory nobody saw, would bend the line."""
     trials = [
         make_trial(4),
-        make_trial(8, peak_bytes=0, rest_bytes=0),
+        make_trial(8, peak_bytes=0, non_allocator_bytes=0),
         make_trial(512, Verdict.TIMEOUT),
         make_trial(256, Verdict.DEVICE_OOM),
         make_trial(128, Verdict.HOST_OOM, peak_bytes=0),
@@ -155,7 +155,7 @@ OUT_OF_BOUNDS = {
     "entries.0.largest_feasible_batch": -1,
     "entries.0.memory_limit_bytes": 0,
     "entries.0.limit_is_given": 1,
-    "entries.0.rest_bytes": 1.5,
+    "entries.0.non_allocator_bytes": 1.5,
     "entries.0.recommended_batch": "32",
     "entries.0.measured_at": math.nan,
     "entries.0.autofit_version": "9" * 65,

@@ -15,17 +15,18 @@ import pytest
 from filelock import FileLock
 
 import autofit
-from autofit.hardware import Hardware, fingerprint
+from autofit.machine.hardware import Hardware, fingerprint
 from autofit.probing.records import ProbeReport, Workload
-from autofit.process.job import ExtractionSpeed
-from autofit.process.messages import Trial
 from autofit.profiles import store as store_module
-from autofit.profiles.keeping import to_bytes, with_extracted, with_measured
+from autofit.profiles.merge import to_bytes, with_extracted, with_measured
 from autofit.profiles.reading import MAX_PROFILE_BYTES, parse_profile, read_profile
 from autofit.profiles.records import MAX_ENTRIES, MAX_EXTRACTIONS, MachineProfile, Origin, ProfileEntry, SavedExtraction
 from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
+from autofit.protocol.job import ExtractionSpeed
+from autofit.protocol.messages import Trial
+from tests.support.paths import CHILDREN
 
-SAVER = Path(__file__).parent.parent / "children" / "profile_saver.py"
+SAVER = CHILDREN / "profile_saver.py"
 MakeReport = Callable[..., ProbeReport]
 MakeEntry = Callable[..., ProfileEntry]
 MakeProfile = Callable[..., MachineProfile]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from autofit.probing.records import MemoryModelRecord, ProbeReport, SweepFailure, SweepReport, Workload
-from autofit.process.messages import OomEvent, Phase, Trial, Verdict
-from autofit.result import AttemptRecord, ResultRecord
+from autofit.protocol.messages import OomEvent, Phase, Trial, Verdict
+from autofit.runs.result_record import AttemptRecord, ResultRecord
 
 REST_BYTES = 300_000_000
 
@@ -19,7 +19,7 @@ def _trial(batch_size: int, gigabytes: float, images_per_second: float) -> Trial
         batch_size=batch_size,
         verdict=Verdict.FITS,
         peak_bytes=round(gigabytes * 1e9) - REST_BYTES,
-        rest_bytes=REST_BYTES,
+        non_allocator_bytes=REST_BYTES,
         images_per_second=images_per_second,
     )
 
@@ -60,7 +60,12 @@ def known(report: ProbeReport) -> ProbeReport:
     """The same from a saved profile: all sizes known, the largest verified."""
     saved = [t.model_copy(update={"saved": True, "fresh": False}) for t in report.trials[:4]]
     return report.model_copy(
-        update={"trials": [*saved, report.trials[4]], "source": "profile", "wall_seconds": 6.21, "rest_bytes": 0}
+        update={
+            "trials": [*saved, report.trials[4]],
+            "source": "profile",
+            "wall_seconds": 6.21,
+            "non_allocator_bytes": 0,
+        }
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autofit.cache.shelf import CacheList, EntrySummary
+from autofit.cache.store import CacheList, EntrySummary
 from autofit.report.cache_text import cache_text, cleared_words, otherwise_words
 
 USED_AT = 1_795_478_400.0  # 24 November 2026

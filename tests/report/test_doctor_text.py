@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from autofit.doctor import Diagnosis, Finding, Severity
-from autofit.hardware import Hardware
+from autofit.machine.hardware import Hardware
 from autofit.report.doctor_text import doctor_styled, doctor_text
 
 LIMIT = Finding(severity=Severity.OK, topic="memory", text="host memory counts: 12 GB of 16 GB are free")

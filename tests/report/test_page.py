@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
-from autofit.process.messages import OomEvent, QuarantinedImage, Verdict
+from autofit.protocol.messages import BadImage, OomEvent, Verdict
 from autofit.report import markup
 from autofit.report.page import probe_page, run_page, sweep_page
-from autofit.result import AttemptRecord, ResultRecord
+from autofit.runs.result_record import AttemptRecord, ResultRecord
 
 HOSTILE = "<script>alert('1')</script><img src=x onerror=\"alert(2)\">&amp;"
 VOID = {"meta"}
@@ -71,7 +71,7 @@ def hostile_pages(
         "history": {"loss": [0.5], HOSTILE + "accuracy": [0.5]},
         "attempts": [make_attempt(Verdict.CRASHED, HOSTILE)],
         "oom_events": [make_oom(2, 64)],
-        "quarantined": [QuarantinedImage(path=HOSTILE, reason=HOSTILE)],
+        "quarantined": [BadImage(path=HOSTILE, reason=HOSTILE)],
     }
     folder = Path(HOSTILE.replace("/", "")) / "model.keras"
     return {
@@ -177,7 +177,7 @@ def test_a_page_without_any_epoch(make_result: Callable[..., ResultRecord]) -> N
 
 def test_ten_thousand_broken_images_make_a_page_that_opens(make_result: Callable[..., ResultRecord]) -> None:
     """A page on a folder of broken files would be too large for a browser."""
-    bad = [QuarantinedImage(path=f"{n}.jpg", reason="broken") for n in range(10_000)]
+    bad = [BadImage(path=f"{n}.jpg", reason="broken") for n in range(10_000)]
     text = Page(run_page(make_result(quarantined=bad), labels=[], model_path=MODEL)).text
     assert "Images left out: 10,000" in text
     assert f"and {10_000 - markup.MAX_ROWS:,} more." in text

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from autofit.probing.records import MemoryModelRecord, ProbeReport, SweepReport
-from autofit.process.messages import Trial, Verdict
+from autofit.protocol.messages import Trial, Verdict
 from autofit.report import plots
 from autofit.report.drawing import INK, svg
 

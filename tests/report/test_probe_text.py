@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from autofit.probing.records import MemoryModelRecord, ProbeReport
-from autofit.process.messages import Trial, Verdict
+from autofit.protocol.messages import Trial, Verdict
 from autofit.report.probe_text import noted_trial, probe_facts, probe_table, probe_text
 
 
@@ -120,7 +120,7 @@ def test_a_line_that_misses_the_trials_is_not_praised(report: ProbeReport) -> No
 def test_headroom_and_the_bare_process_are_told_where_they_were_measured(report: ProbeReport) -> None:
     """One would wonder why the largest size is not at the limit, and what takes memory before the first image."""
     model = MemoryModelRecord(base_bytes=9.4e8, bytes_per_image=5.71e6, max_relative_error=0.006, headroom_bytes=48e6)
-    text = probe_text(report.model_copy(update={"memory_model": model, "rest_bytes": 480_000_000}))
+    text = probe_text(report.model_copy(update={"memory_model": model, "non_allocator_bytes": 480_000_000}))
     assert "\nHeadroom:          48 MB kept free below the limit, from the measured spread\n" in text
     assert "\nBare process:      0.48 GB, measured outside tensors and image buffers\n" in text
     assert not {"Headroom", "Bare process"} & {line.split(":")[0] for line in probe_facts(report)}
@@ -156,7 +156,7 @@ def test_a_few_images_a_second_keep_a_decimal(report: ProbeReport) -> None:
 
 def test_a_size_whose_memory_is_not_known_has_no_bar(report: ProbeReport) -> None:
     """A size of unknown memory would be shown as free of cost."""
-    unknown = Trial(batch_size=8, verdict=Verdict.FITS, rest_bytes=300_000_000, images_per_second=50.0)
+    unknown = Trial(batch_size=8, verdict=Verdict.FITS, non_allocator_bytes=300_000_000, images_per_second=50.0)
     rows = probe_text(report.model_copy(update={"trials": [unknown]})).splitlines()
     assert [line.split() for line in rows if line.startswith("     8")] == [["8", "fits", "############", "50"]]
 

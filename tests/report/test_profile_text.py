@@ -39,7 +39,7 @@ def entry(largest: int = 200, recommended: int = 32, measured_at: float = MEASUR
         max_batch=2**24,
         largest_feasible_batch=largest,
         recommended_batch=recommended,
-        rest_bytes=0,
+        non_allocator_bytes=0,
         memory_model=None,
         trials=[],
         measured_at=measured_at,

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from autofit.process.job import Event
 from autofit.process.launch import Exit
-from autofit.process.messages import EpochEnd, OomEvent, Phase, Progress, Request
-from autofit.process.watch import Watched
+from autofit.process.monitor import Watched
+from autofit.protocol.job import Event
+from autofit.protocol.messages import EpochEnd, OomEvent, Phase, Progress, Request
 from autofit.report.progress import LiveView, NotebookView, PlainView, ProgressView, progress_view
 from autofit.report.status import Status, describe, shortened
-from autofit.run_directory import AttemptDirectory
+from autofit.storage.run_directory import AttemptDirectory
 
 
 class Clock:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from autofit.process.messages import OomEvent, Phase, QuarantinedImage, Verdict
+from autofit.protocol.messages import BadImage, OomEvent, Phase, Verdict
 from autofit.report.history import best_epoch, best_figures
 from autofit.report.text import run_summary
-from autofit.result import AttemptRecord, ResultRecord
+from autofit.runs.result_record import AttemptRecord, ResultRecord
 
 MODEL = Path("runs/my flowers/model.keras")
 MakeResult = Callable[..., ResultRecord]
@@ -79,7 +79,7 @@ def test_bad_attempts_and_their_causes(make_result: MakeResult, make_attempt: Ma
 
 def test_images_left_out_are_counted_and_named(make_result: MakeResult) -> None:
     """Broken images would be unnamed, or their names would fill the screen or command the terminal."""
-    bad = [QuarantinedImage(path=f"p\x1b[2J/{n}.jpg", reason="truncated") for n in range(5)]
+    bad = [BadImage(path=f"p\x1b[2J/{n}.jpg", reason="truncated") for n in range(5)]
     text = run_summary(make_result(quarantined=bad), labels=[], model_path=MODEL)
     assert (
         "5 images could not be read and were left out:\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from autofit.printable import printable
 from autofit.report.words import (
     ASCII_MARKS,
     bar,
@@ -12,7 +13,6 @@ from autofit.report.words import (
     duration_words,
     fact_lines,
     metric_words,
-    printable,
     speed_words,
 )
 

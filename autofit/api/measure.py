@@ -1,0 +1,92 @@
+"""One probe with its profiles around it: what is known of such a machine, the trials, and what is kept of them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autofit.config.options import Options
+from autofit.machine.hardware import Hardware
+from autofit.probing.hint import Hint
+from autofit.probing.loop import Prober, ProbeRequest
+from autofit.probing.records import ProbeReport
+from autofit.process.launch import Launcher
+from autofit.process.monitor import View
+from autofit.profiles.match import find_hint
+from autofit.profiles.store import ProfileStore
+from autofit.protocol.messages import MemoryBudget
+from autofit.protocol.payload import Payload
+from autofit.runs import plan
+
+
+@dataclass(frozen=True, slots=True)
+class Measurer:
+    """Measures what one machine can train.
+
+    Attributes:
+        machine: as it was when it was looked at.
+        launcher: starts the workers.
+        view: shows how far it is.
+        store: the saved profiles; None to begin from nothing and to keep nothing.
+        payload: a model function, where the network is one.
+        import_paths: where a worker may look for a user's own module.
+    """
+
+    machine: Hardware
+    launcher: Launcher
+    view: View
+    store: ProfileStore | None
+    payload: Payload | None = None
+    import_paths: Sequence[str] = ()
+
+    def measure(self, options: Options, num_classes: int, max_batch: int) -> ProbeReport:
+        """Probe what was asked for: from a saved profile where one speaks of it, else from nothing.
+
+        Raises:
+            UserError: the model or the memory limit cannot be used.
+            TrainingFailedError: a trial failed for a reason that is not memory.
+            InterruptedRunError: Ctrl-C.
+        """
+        workload = plan.workload(options, num_classes)
+        memory = plan.memory_budget(options, self.machine, 1)
+        hint = self._hint(options, num_classes, memory, max_batch)
+        with tempfile.TemporaryDirectory(prefix="autofit-probe-") as folder:
+            request = ProbeRequest(
+                source=plan.model_source(options, num_classes),
+                workload=workload,
+                memory=memory,
+                machine=self.machine,
+                limited_by=plan.limited_by(options, self.machine),
+                max_batch=max_batch,
+                folder=Path(folder),
+                hint=hint,
+                payload=self.payload,
+                import_paths=self.import_paths,
+            )
+            report = Prober(request, self.launcher, self.view).run()
+        self._keep(report, hint, limit_is_given=memory.is_given)
+        return report
+
+    def _hint(self, options: Options, num_classes: int, memory: MemoryBudget, max_batch: int) -> Hint | None:
+        if self.store is None:
+            return None
+        hint = find_hint(
+            self.store.load(),
+            self.machine,
+            plan.workload(options, num_classes),
+            memory.limit_bytes,
+            limit_is_given=memory.is_given,
+            max_batch=max_batch,
+        )
+        if hint is not None:
+            self.view.message(f"starting from {hint.origin}")
+        return hint
+
+    def _keep(self, report: ProbeReport, hint: Hint | None, *, limit_is_given: bool) -> None:
+        """Save what is new: an answer that a profile gave and that held is in it already."""
+        known = hint is not None and report.source == "profile" and report.largest_feasible_batch == hint.answer
+        if self.store is not None and not known:
+            self.store.save(report, self.machine, time.time(), limit_is_given=limit_is_given)

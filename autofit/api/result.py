@@ -1,0 +1,207 @@
+"""A run that has ended, to work with: its history, what happened, its model, and predictions."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autofit.errors import UserError
+from autofit.process.launch import Launcher, ProcessLauncher
+from autofit.protocol.messages import BadImage, OomEvent
+from autofit.report.progress import progress_view
+from autofit.report.text import run_summary
+from autofit.runs.plan import RunRecord
+from autofit.runs.prediction import predict_paths
+from autofit.runs.result_record import AttemptRecord, ResultRecord
+from autofit.storage.run_directory import RunDirectory
+from autofit.worker.inline_launcher import InlineLauncher
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LEAST_PROBABILITY = 1e-7
+"""Keras's epsilon: probabilities are kept this far from 0 in the loss."""
+
+SHOWN_CLASSES = 10
+
+
+class Result:
+    """What `autofit.run()` returns.
+
+    Attributes:
+        run_dir: the run directory.
+        record: the content of `result.json`.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        """Open a run directory.
+
+        Raises:
+            UserError: it holds no run that has ended.
+        """
+        self._files = RunDirectory(Path(run_dir).expanduser().absolute())
+        self.run_dir = self._files.path
+        try:
+            self.record = ResultRecord.load(self._files.result)
+            self._run = RunRecord.load(self._files.run)
+        except FileNotFoundError:
+            raise UserError(f"{self.run_dir} holds no run that has ended: autofit resume {self.run_dir}") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.run_dir} cannot be read: {error}") from None
+
+    @property
+    def status(self) -> str:
+        """`completed`, `failed` or `interrupted`."""
+        return self.record.status
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Each metric's value at the end of each epoch, as `keras.callbacks.History.history` has it."""
+        return self.record.history
+
+    @property
+    def attempts(self) -> list[AttemptRecord]:
+        """The lives of the training worker, in their order."""
+        return self.record.attempts
+
+    @property
+    def oom_events(self) -> list[OomEvent]:
+        """The out-of-memory errors that were caught and got over."""
+        return self.record.oom_events
+
+    @property
+    def quarantined(self) -> list[BadImage]:
+        """The images that could not be decoded, and why."""
+        return self.record.quarantined
+
+    @property
+    def result_changed(self) -> bool:
+        """Whether running out of memory had a part in the result."""
+        return self.record.result_changed
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 of all weights at the end of the last epoch, in model order."""
+        return self.record.weights_sha256
+
+    @property
+    def labels(self) -> list[str]:
+        """The class names, in the order of the model's outputs."""
+        return list(self._run.data.class_names)
+
+    @property
+    def model_path(self) -> Path:
+        """Where the best epoch's model lies; it opens with plain `keras.models.load_model`."""
+        return self._files.model
+
+    @cached_property
+    def model(self) -> Any:
+        """The best epoch's model, a `keras.Model` that takes raw 0..255 images; loads Keras into this process."""
+        from autofit.worker.model.saved_model import load_saved_model  # noqa: PLC0415 - the bridge to Keras, crossed on request
+
+        return load_saved_model(self.model_path)
+
+    def summary(self) -> str:
+        """What happened, in words."""
+        return run_summary(self.record, labels=self.labels, model_path=from_here(self.model_path))
+
+    def predict(self, paths: str | Path | Iterable[str | Path]) -> np.ndarray:
+        """Predict images in a worker process, decoded by the recipe of training.
+
+        Args:
+            paths: one file or several.
+
+        Returns:
+            Probabilities, float32 `(n, classes)`; a row of NaN for an image that cannot be read.
+
+        Raises:
+            AutofitError: it could not be done; the message says why.
+        """
+        return self._predict(_listed(paths))
+
+    def evaluate(self, paths: str | Path | Iterable[str | Path], labels: Iterable[str | int]) -> dict[str, float]:
+        """Loss (cross-entropy) and accuracy on images with known labels; unreadable images are left out.
+
+        Args:
+            paths: files.
+            labels: for each a class by name, or by its place in `labels`. Where classes are named by numbers, as those
+                that were given as numbers are, a number is a name.
+
+        Raises:
+            UserError: lengths differ, a label is unknown, or no image can be read.
+        """
+        import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+        files, numbers = _listed(paths), self._class_numbers(labels)
+        if len(files) != len(numbers):
+            raise UserError(f"there are {len(files)} paths and {len(numbers)} labels: give one label for each path")
+        rows, truth = self._predict(files), np.asarray(numbers)
+        readable = ~np.isnan(rows).any(axis=1)
+        rows, truth = rows[readable], truth[readable]
+        if not len(rows):
+            raise UserError(f"none of these {len(files)} images can be read: give others")
+        likelihood = np.clip(rows[np.arange(len(rows)), truth], LEAST_PROBABILITY, 1.0)
+        return {
+            "accuracy": float((rows.argmax(axis=1) == truth).mean()),
+            "loss": float(-np.log(likelihood).mean()),
+        }
+
+    def _predict(self, paths: Sequence[str | Path]) -> np.ndarray:
+        inline = self._run.options.isolation == "inline"
+        launcher: Launcher = InlineLauncher() if inline else ProcessLauncher()
+        with progress_view() as view:
+            rows, unreadable = predict_paths(
+                self.model_path,
+                self._run.options.image_size,
+                [str(path) for path in paths],
+                launcher=launcher,
+                view=view,
+            )
+            for image in unreadable:
+                view.message(f"cannot be read and was left out: {image.path} ({image.reason})")
+        return rows
+
+    def _class_numbers(self, labels: Iterable[str | int]) -> list[int]:
+        names = self.labels
+        number_of: dict[str | int, int] = {name: number for number, name in enumerate(names)}
+        if not any(name.lstrip("-").isdecimal() for name in names):
+            number_of |= {number: number for number in range(len(names))}
+        return [_class_number(label, number_of, names) for label in labels]
+
+    def to_json(self) -> str:
+        """The content of `result.json`."""
+        return self.record.to_json().rstrip()
+
+    def __repr__(self) -> str:
+        return f"<autofit.Result {self.status}, {len(self.history.get('loss', []))} epochs, {self.run_dir}>"
+
+
+def from_here(path: Path) -> Path:
+    """A path as a person would write it: relative where it lies in the working folder."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _listed(paths: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    return [paths] if isinstance(paths, (str, Path)) else list(paths)
+
+
+def _class_number(label: str | int, number_of: dict[str | int, int], names: Sequence[str]) -> int:
+    for key in _meanings(label):
+        if key in number_of:
+            return number_of[key]
+    raise UserError(f"label {label!r} is not one of this model's classes: {', '.join(names[:SHOWN_CLASSES])}")
+
+
+def _meanings(label: str | int) -> tuple[str | int, ...]:
+    """What a label may stand for: text for a name, a whole number for a name like it or for a place."""
+    if isinstance(label, str):
+        return (label,)
+    try:
+        number = operator.index(label)
+    except TypeError:
+        return ()
+    return (str(number), number)

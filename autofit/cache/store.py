@@ -1,0 +1,267 @@
+"""The folder of all entries: which there are for a key, room for a new one, and what goes when it is full."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field
+
+from autofit.cache.entry import INDEX, Entry, EntryInUseError, EntryRecord, EntryWriter, lock, open_own
+from autofit.config.byte_size import format_size, parse_size
+from autofit.errors import UserError
+from autofit.storage.records import Record
+
+FOLDER_VARIABLE = "AUTOFIT_CACHE"
+LIMIT_VARIABLE = "AUTOFIT_CACHE_LIMIT"
+DEFAULT_LIMIT_BYTES = 20 * 10**9
+LEAST_FREE_BYTES = 10**9
+"""So much stays free on the disk: checkpoints and the model have to go somewhere."""
+
+KEY_DIGITS = 16
+NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{1,16}-[0-9a-f]{8}")
+"""Of an entry's folder: the first digits of its key, when it was made, and chance."""
+
+FILE_NAME = re.compile(r"entry\.json|rows\.bin|index\.bin|\.entry\.json\.\w+")
+REMOVING = ".removing-"
+
+
+def default_folder() -> Path:
+    """The user's cache: what `AUTOFIT_CACHE` says, else a place among the user's caches.
+
+    Raises:
+        UserError: it says what cannot be a path, or one that could not be kept in JSON.
+    """
+    given = os.environ.get(FOLDER_VARIABLE, "").strip()
+    if not given:
+        return platformdirs.user_cache_path("autofit")
+    try:
+        folder = Path(given).expanduser().absolute()
+        str(folder).encode()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"{FOLDER_VARIABLE} {given!r} cannot be used as a path ({error}): give another") from None
+    return folder
+
+
+def default_limit_bytes() -> int:
+    """What all entries may take: what `AUTOFIT_CACHE_LIMIT` says, else 20 GB.
+
+    Raises:
+        UserError: it says no size.
+    """
+    given = os.environ.get(LIMIT_VARIABLE, "").strip()
+    try:
+        return parse_size(given) if given else DEFAULT_LIMIT_BYTES
+    except UserError as error:
+        raise UserError(f"{LIMIT_VARIABLE}: {error}") from None
+
+
+class EntrySummary(Record):
+    """One line of `autofit cache list`."""
+
+    name: str
+    kind: str
+    about: dict[str, str]
+    images: int
+    size_bytes: int
+    last_used: float
+
+
+class CacheList(Record):
+    """What `autofit cache list --json` writes."""
+
+    schema_: Literal["autofit/cache/1"] = Field("autofit/cache/1", alias="schema")
+    folder: str
+    limit_bytes: int
+    entries: list[EntrySummary]
+
+
+class NoRoomError(Exception):
+    """There is no room for a new entry; the message says why, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A folder on the store, whatever is in it."""
+
+    path: Path
+    size_bytes: int
+    last_used: float
+
+
+class CacheStore:
+    """The entries in a folder.
+
+    Args:
+        folder: made when something is first kept.
+        limit_bytes: what all entries may take; the least recently used go first.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+
+    def open_entries(self, key: str, like: EntryRecord | None = None) -> list[Entry]:
+        """Those for a key that can be read, oldest first, opened; where it is told what rows are like, only such."""
+        entries = []
+        for path in sorted(self.folder.glob(f"{key[:KEY_DIGITS]}-*")):
+            if path.is_symlink():  # what lies elsewhere is none of ours
+                continue
+            with contextlib.suppress(OSError, ValueError, EntryInUseError):
+                entry = Entry(path)
+                if entry.record.key == key and (like is None or entry.record.has_rows_like(like)):
+                    entries.append(entry)
+                else:
+                    entry.close()
+        return entries
+
+    def writer(self, record: EntryRecord, name: str | None, expected_bytes: int) -> EntryWriter:
+        """An entry to write: the one of this name, if it is still there and its rows are such ones, else a new one.
+
+        Raises:
+            NoRoomError: there is no room for as much as is expected, or the folder cannot be written.
+        """
+        with contextlib.ExitStack() as if_there_is_none:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                writer = self._reopened(record, name)
+                if writer:
+                    if_there_is_none.callback(writer.close)
+                self._make_room(expected_bytes, writer.folder if writer else None)
+                writer = writer or EntryWriter(self.folder / _new_name(record.key), record)
+            except OSError as error:
+                raise NoRoomError(f"{self.folder} cannot be written: {error.strerror or error}") from error
+            except EntryInUseError as error:
+                raise NoRoomError("another process was just clearing the cache") from error
+            if_there_is_none.pop_all()
+            return writer
+
+    def _reopened(self, record: EntryRecord, name: str | None) -> EntryWriter | None:
+        if not name or not NAME.fullmatch(name) or (self.folder / name).is_symlink():
+            return None
+        path = self.folder / name
+        with contextlib.suppress(OSError, ValueError, EntryInUseError):
+            there = EntryRecord.load(path / "entry.json")
+            if there.key == record.key and there.has_rows_like(record):
+                return EntryWriter(path, there)
+        return None
+
+    def _make_room(self, expected_bytes: int, reopened: Path | None) -> None:
+        """Remove what was not used for the longest time, until there is room; nothing where that would not help."""
+        places = sorted(self._places(), key=lambda place: place.last_used)
+        taken = sum(place.size_bytes for place in places)
+        removable = [place for place in places if place.path != reopened]  # which a drive without locks would remove
+        self._require_room(expected_bytes, taken - sum(place.size_bytes for place in removable))
+        self._require_room_on_disk(expected_bytes, sum(place.size_bytes for place in removable))
+        for place in removable:
+            if self._has_room(expected_bytes, taken):
+                break
+            taken -= place.size_bytes if _remove(place.path) else 0
+        self._require_room(expected_bytes, taken)
+        self._require_room_on_disk(expected_bytes, 0)
+
+    def _has_room(self, expected_bytes: int, taken: int) -> bool:
+        return taken + expected_bytes <= self.limit_bytes and self._free_bytes() >= expected_bytes + LEAST_FREE_BYTES
+
+    def most_bytes(self) -> int:
+        """What a new entry may take at most, if all the others went."""
+        taken = sum(place.size_bytes for place in self._places())
+        return max(0, min(self.limit_bytes, self._free_bytes() + taken - LEAST_FREE_BYTES))
+
+    def _require_room(self, expected_bytes: int, taken: int) -> None:
+        if taken + expected_bytes > self.limit_bytes:
+            limit, in_use = format_size(self.limit_bytes), f" with {format_size(taken)} in use" if taken else ""
+            raise NoRoomError(f"it would take {format_size(expected_bytes)}, and the cache may have {limit}{in_use}")
+
+    def _require_room_on_disk(self, expected_bytes: int, removable_bytes: int) -> None:
+        free = self._free_bytes()
+        if free + removable_bytes < expected_bytes + LEAST_FREE_BYTES:
+            raise NoRoomError(f"it would take {format_size(expected_bytes)}, and the disk has {format_size(free)} free")
+
+    def _free_bytes(self) -> int:
+        there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        return shutil.disk_usage(there).free  # the folder is made when something is first kept
+
+    def listing(self) -> CacheList:
+        """All entries, the most recently used first."""
+        entries = [summary for place in self._places() if (summary := _summary(place)) is not None]
+        entries.sort(key=lambda entry: -entry.last_used)
+        return CacheList(folder=str(self.folder), limit_bytes=self.limit_bytes, entries=entries)
+
+    def clear(self) -> tuple[int, int]:
+        """Remove what nobody uses just now; returns how many entries and bytes went."""
+        removed = [place.size_bytes for place in self._places() if _remove(place.path)]
+        return len(removed), sum(removed)
+
+    def _places(self) -> list[_Place]:
+        """The folders on the store that are ours: entries, and what is left of some."""
+        places = []
+        with contextlib.suppress(OSError):
+            for path in self.folder.iterdir():
+                with contextlib.suppress(OSError):  # another process may just remove it
+                    if _is_ours(path):
+                        places.append(_Place(path, _size_bytes(path), _last_used(path)))
+        return places
+
+
+def _new_name(key: str) -> str:
+    return f"{key[:KEY_DIGITS]}-{time.time_ns():x}-{secrets.token_hex(4)}"
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a folder has a name that we give, and nothing is in it but what we write: the store may be the user's."""
+    is_named = NAME.fullmatch(path.name.removeprefix(REMOVING))
+    return is_named is not None and stat.S_ISDIR(path.lstat().st_mode) and all(map(_is_our_file, path.iterdir()))
+
+
+def _is_our_file(path: Path) -> bool:
+    return FILE_NAME.fullmatch(path.name) is not None and stat.S_ISREG(path.lstat().st_mode)
+
+
+def _size_bytes(path: Path) -> int:
+    return sum(child.lstat().st_size for child in path.iterdir())
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return (path / "entry.json").lstat().st_mtime
+    except FileNotFoundError:
+        return path.lstat().st_mtime
+
+
+def _summary(place: _Place) -> EntrySummary | None:
+    with contextlib.suppress(OSError, ValueError):
+        record = EntryRecord.load(place.path / "entry.json")
+        images = (place.path / "index.bin").stat().st_size // INDEX.itemsize
+        return EntrySummary(
+            name=place.path.name,
+            kind=record.kind,
+            about=record.about,
+            images=images,
+            size_bytes=place.size_bytes,
+            last_used=place.last_used,
+        )
+    return None
+
+
+def _remove(path: Path) -> bool:
+    """Remove an entry unless somebody uses it; returns whether it went."""
+    with contextlib.ExitStack() as open_files, contextlib.suppress(OSError, EntryInUseError):
+        index = open_files.enter_context(open_own(path / "index.bin", "a+b"))  # made, where a writer is about to
+        lock(index, exclusive=True)
+        if not path.name.startswith(REMOVING):
+            hidden = path.with_name(f"{REMOVING}{path.name}")
+            path.rename(hidden)  # nobody opens half an entry
+            path = hidden
+        shutil.rmtree(path)
+        return True
+    return False

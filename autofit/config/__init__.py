@@ -1,0 +1,1 @@
+"""What a user may choose: options, backbones, batch schedules and byte sizes."""

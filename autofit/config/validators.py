@@ -1,0 +1,127 @@
+"""Checks of single values, each of which returns the value or raises one line that says what to give instead."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import operator
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from autofit.errors import UserError
+
+MAX_COUNT = 2**31 - 1
+
+
+def whole_number(name: str, value: Any, least: int, most: int = MAX_COUNT) -> int:
+    """A whole number of Python's, NumPy's or anyone's.
+
+    Raises:
+        UserError: it is none, or out of bounds.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise UserError(f"{name} must be a whole number, not {value!r}") from None
+    if isinstance(value, bool):
+        raise UserError(f"{name} must be a whole number, not {value!r}")
+    if not least <= number <= most:
+        raise UserError(f"{name} must be from {least} to {most}, not {number}")
+    return number
+
+
+def auto_or_whole_number(name: str, value: Any) -> int | None:
+    """A whole number of at least 1; None for `"auto"` and None.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if value is None or (isinstance(value, str) and value.lower() == "auto"):
+        return None
+    if isinstance(value, str):
+        if not re.fullmatch("-?[0-9]{1,18}", value):
+            raise UserError(f"{name} must be 'auto' or a whole number, not {value!r}")
+        value = int(value)
+    return whole_number(name, value, 1)
+
+
+def real_number(name: str, value: Any, least: float, *, below: float = float("inf"), exclusive: bool = False) -> float:
+    """A finite number from `least`, or above it if `exclusive`, to `below`, which is excluded.
+
+    Raises:
+        UserError: it is none, or out of bounds.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{name} must be a number, not {value!r}") from None
+    inside = least < number < below if exclusive else least <= number < below
+    if isinstance(value, bool) or not inside:
+        limit = f" and under {below:g}" if below != float("inf") else " and finite"
+        raise UserError(f"{name} must be {'over' if exclusive else 'at least'} {least:g}{limit}, not {value!r}")
+    return number
+
+
+def share(name: str, value: Any) -> float:
+    """A number from 0 to 1, both included.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if not 0 <= number <= 1:
+        raise UserError(f"{name} must be a number from 0 to 1, not {value!r}")
+    return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise UserError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
+    """One of the allowed words, in lower case.
+
+    Raises:
+        UserError: it is none of them; the message names the nearest, or all.
+    """
+    text = str(value).lower()
+    if text in allowed:
+        return text
+    near = difflib.get_close_matches(text, allowed, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"give one of {', '.join(allowed)}"
+    raise UserError(f"{name} {value!r} is not known: {hint}")
+
+
+def absolute_path(name: str, value: Any) -> Path:
+    """An absolute path: it must mean the same wherever a run is resumed."""
+    try:
+        path = Path(value).expanduser().absolute()
+        str(path).encode()  # what is not UTF-8 could not be kept in run.json
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"{name} {value!r} cannot be used as a path ({error}): give another") from None
+    return path
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; False too where no file could have such a name."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises where a name is too long
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be found, without importing it."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # ValueError: a module that was made by hand has no spec
+        return False

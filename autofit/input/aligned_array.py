@@ -1,0 +1,37 @@
+"""Arrays of images at addresses that TensorFlow reads without copying them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What TensorFlow asks of an array that it takes without a copy: EIGEN_MAX_ALIGN_BYTES.
+ALIGNMENT_BYTES = 64
+
+
+def aligned(images: np.ndarray) -> np.ndarray:
+    """The images themselves where TensorFlow takes them without a copy, else a copy in aligned host memory.
+
+    TensorFlow's own copy of an unaligned array past the allocator's limit ends the process with a segmentation fault
+    (docs/decisions/0004).
+    """
+    if images.ctypes.data % ALIGNMENT_BYTES == 0:
+        return images
+
+    copy = aligned_empty(images.shape)
+    copy[...] = images
+    return copy
+
+
+def aligned_empty(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Give an uninitialised uint8 array that starts at a multiple of 64 bytes.
+
+    A compiled TensorFlow function takes such an array without a copy; past the allocator's limit that copy is a
+    segmentation fault instead of an error.
+    """
+    size_bytes = math.prod(shape)
+    memory = np.empty(size_bytes + ALIGNMENT_BYTES - 1, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT_BYTES
+    return memory[start : start + size_bytes].reshape(shape)

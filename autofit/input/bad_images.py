@@ -1,0 +1,64 @@
+"""The images of one attempt that cannot be read, and whether they are too many to go on."""
+
+from __future__ import annotations
+
+TOLERATED_IMAGES = 2
+"""So many end no run: a few odd files of a small data set are a large share of it, and no sign of a wrong folder."""
+
+SHOWN_CHARACTERS = 120
+"""So much is shown of a name, of its end, that the line still says what to do."""
+
+
+def too_many_bad(bad: int, total: int, share: float) -> bool:
+    """Whether `bad` of `total` images that cannot be read are more than a share from 0 to 1.
+
+    A share of 0 allows none, one of 1 any number; with any share but 0, `TOLERATED_IMAGES` are allowed.
+    """
+    if share == 0:
+        return bad > 0
+    return bad > TOLERATED_IMAGES and bad / total > share
+
+
+class BadImages:
+    """The images that cannot be read, as one attempt meets them.
+
+    Each attempt counts anew: an epoch meets every image, and one that was mended meanwhile is not held against the run.
+
+    Args:
+        total: images of the run, for training and for validation.
+        share: how many of them may be bad, from 0 to 1.
+    """
+
+    def __init__(self, total: int, share: float) -> None:
+        self._total, self._share = total, share
+        self._samples: set[int] = set()
+        self._first = ""
+
+    def add(self, sample: int, path: str, reason: str) -> bool:
+        """Take one in; returns whether it is new."""
+        if sample in self._samples:
+            return False
+        self._samples.add(sample)
+        self._first = self._first or f"{_shown(path)}: {reason}"
+        return True
+
+    def is_too_full(self) -> bool:
+        """Whether the run should end."""
+        return too_many_bad(len(self._samples), self._total, self._share)
+
+    def complaint(self) -> str:
+        """In one line, why the run should end, and what to do."""
+        return (
+            f"{len(self._samples):,} of {self._total:,} images cannot be read (the first: {self._first}): "
+            "mend them and resume, or allow more with max_bad_images"
+        )
+
+    def nothing_left(self, what: str) -> str:
+        """In one line, that no image of a part of the data set, such as `training`, could be read."""
+        return f"no image for {what} can be read (the first: {self._first}): mend them and resume"
+
+
+def _shown(path: str) -> str:
+    """The end of a path as one printable line."""
+    line = "".join(character if character.isprintable() else "?" for character in path)
+    return line if len(line) <= SHOWN_CHARACTERS else f"…{line[1 - SHOWN_CHARACTERS :]}"

@@ -1,0 +1,346 @@
+"""From an image file to pixels: one recipe for training, validation and prediction.
+
+A file of any mode, depth and orientation becomes 8-bit RGB, upright, its transparent parts white, stretched to the
+size that is asked for as `keras.utils.image_dataset_from_directory` does by default. What cannot be read is an
+`UnreadableImageError` with a reason, whatever Pillow raised. Everything here may run in many threads at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+# 512 MiB once decoded, as Pillow takes 4 bytes a pixel: above any camera's photo of 100 million pixels, and below the
+# 178,956,970 at which Pillow itself refuses by default.
+MAX_PIXELS = 2**27
+
+# Each scan of a progressive JPEG goes over all its pixels again, and takes some 200 bytes where it changes none: a file
+# of 4 MB can hold up a thread for 20 minutes. What cameras and editors write has about ten. So many pixels take 6 s.
+MAX_SCANNED_PIXELS = 64 * MAX_PIXELS
+
+# Named, so that no photo makes Pillow start Ghostscript (EPS) or another program. TGA has no signature: tried last.
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "PCX", "QOI"),
+    "TGA",
+)
+
+RECIPE = 1
+"""Changes with every change of what a valid file becomes: what was kept of the pixels before is not used any more."""
+
+MAX_REASON_LENGTH = 160
+
+_ICON_SIGNATURE = b"\0\0\1\0"
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIDES_END = 24  # in a PNG; in a bitmap they come before
+_BITMAP_HEADER_BYTES = 40  # of Windows's own, BITMAPINFOHEADER, and all later ones
+_START_OF_SCAN = b"\xff\xda"  # ITU-T T.81, table B.1; inside a scan a 0xff is followed by 0 or a restart marker
+
+_STRIP_PIXELS = 2**20
+"""Of numbers, so much is converted at once: a whole image's would take five times the memory of its pixels."""
+
+_STRAIGHT_ALPHA = {"La": "LA", "RGBa": "RGBA"}  # the only way that Pillow converts premultiplied alpha
+
+# EXIF 2.32, tag 0x0112, as in PIL.ImageOps.exif_transpose
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+
+# The largest values that numbers without a declared range are taken to reach, when they do not go beyond.
+_USUAL_MAXIMA = {"I": (255.0, 65535.0), "F": (1.0, 255.0, 65535.0)}
+
+# What the machine lacks is no fault of the file: swallowed, it would drop good images from an epoch.
+_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+class UnreadableImageError(Exception):
+    """An image file that cannot be read; `str()` is a short reason in one line, without the path."""
+
+
+def decode_image(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Decode one image.
+
+    Args:
+        path: The image file.
+        size: (height, width) in pixels, at least 1 each.
+
+    Returns:
+        uint8 (height, width, 3), RGB, 0..255.
+
+    Raises:
+        UnreadableImageError: the file is missing, damaged, too large, or no image.
+        MemoryError: there is no memory for it.
+        OSError: the machine is out of file handles or memory; every other one is the file's.
+    """
+    out = np.empty((*size, 3), np.uint8)
+    decode_into(path, out)
+    return out
+
+
+def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8]) -> None:
+    """Decode one image into `out`, uint8 (height, width, 3), which stays untouched if that fails.
+
+    Raises:
+        UnreadableImageError, MemoryError, OSError: as `decode_image`.
+    """
+    height, width, _ = out.shape
+    try:
+        with _quiet_pillow():
+            pixels = _pixels(path, (width, height))
+    except (UnreadableImageError, MemoryError):
+        raise
+    except Exception as error:  # on damaged files Pillow raises whatever its parsers run into
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            raise
+        raise UnreadableImageError(_reason(error)) from error
+    out[...] = pixels
+
+
+def _pixels(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """uint8 (height, width, 3) for `size` = (width, height), the order that Pillow counts in."""
+    _require_content(path)
+    # A stream, not a path: for a path Pillow maps plain bitmaps, and a file cut short meanwhile would be a SIGBUS.
+    with _Content(path) as stream:
+        _refuse_icon_bomb(stream)
+        return _pixels_of(stream, size)
+
+
+def _pixels_of(stream: BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8]:
+    with Image.open(stream, formats=FORMATS) as image:
+        _refuse_bomb(image.width, image.height)
+        _refuse_endless_scans(image, stream)
+        # Square, for the photo may lie on its side, which PNG tells only after loading; None unless it is a JPEG.
+        draft = image.draft("RGB", (2 * max(size), 2 * max(size)))
+        image.load()
+        turn = _turn(image)
+        stretched = _as_rgb(image).resize(
+            size[::-1] if turn in _SIDEWAYS else size,
+            Image.Resampling.BILINEAR,
+            box=draft and draft[1],
+            reducing_gap=2.0,
+        )
+    return np.asarray(stretched if turn is None else stretched.transpose(turn))
+
+
+def _require_content(path: str | os.PathLike[str]) -> None:
+    """Refuse, before opening, what is no file with something in it: to open a named pipe would wait for ever."""
+    status = Path(path).stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableImageError("it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableImageError("it is not a regular file")
+    if status.st_size == 0:
+        raise UnreadableImageError("the file is empty")
+
+
+class _Content(io.BufferedReader):
+    """A file of which no more is asked for than it holds.
+
+    A damaged header may call a part of it 2**63 bytes long. Python would make room for them first, and that lack of
+    memory would be taken for the machine's.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(io.FileIO(path))
+        self._size_bytes = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read `size` bytes, or what there is."""
+        return super().read(size if size is None else min(size, self._size_bytes))
+
+
+def _refuse_bomb(width: int, height: int) -> None:
+    """Refuse, from its header alone, an image too large to be decoded."""
+    if width * height > MAX_PIXELS:
+        raise UnreadableImageError(f"{width} x {height} pixels; at most {MAX_PIXELS} are read")
+
+
+def _refuse_icon_bomb(stream: BinaryIO) -> None:
+    """Refuse an icon by the headers of its pictures: Pillow decodes one of them while it opens the file."""
+    if stream.read(len(_ICON_SIGNATURE)) == _ICON_SIGNATURE:
+        directory = stream.read(16 * int.from_bytes(stream.read(2), "little"))
+        for entry in range(0, len(directory) - 15, 16):
+            stream.seek(int.from_bytes(directory[entry + 12 : entry + 16], "little"))
+            _refuse_bomb(*_sides_in_icon(stream.read(_SIDES_END)))
+    stream.seek(0)
+
+
+def _sides_in_icon(header: bytes) -> tuple[int, int]:
+    """(width, height) of one picture of an icon, a PNG or a bitmap, whose height counts the mask as well."""
+    if len(header) == _SIDES_END and header.startswith(_PNG_SIGNATURE):
+        width, height = struct.unpack(">II", header[16:24])
+        return width, height
+    if len(header) == _SIDES_END and int.from_bytes(header[:4], "little") >= _BITMAP_HEADER_BYTES:
+        width, height = struct.unpack("<ii", header[4:12])
+        return abs(width), abs(height) // 2
+    return 0, 0  # damaged, or of OS/2, whose bitmaps are small
+
+
+def _refuse_endless_scans(image: Image.Image, stream: BinaryIO) -> None:
+    """Refuse a JPEG that goes over its pixels again and again."""
+    if not image.info.get("progressive"):
+        return
+    place = stream.tell()
+    stream.seek(0)
+    scans = stream.read().count(_START_OF_SCAN)
+    stream.seek(place)
+    if scans * image.width * image.height > MAX_SCANNED_PIXELS:
+        raise UnreadableImageError(f"{image.width} x {image.height} pixels in {scans} scans: no photo has so many")
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes a loaded photo upright.
+
+    Not `ImageOps.exif_transpose`: it turns the photo before it is small, and writes its EXIF block anew, which fails
+    on some that cameras write. A photo with a damaged EXIF block is still a photo.
+    """
+    try:
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - a damaged block raises whatever its parser runs into
+        return None
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Give the image in mode RGB, alpha over white."""
+    if image.mode in _USUAL_MAXIMA:
+        return _from_numbers(image, _USUAL_MAXIMA[image.mode]).convert("RGB")
+    if image.mode.startswith("I;16"):
+        return _from_16_bits(image).convert("RGB")
+    if image.mode in _STRAIGHT_ALPHA:
+        image = image.convert(_STRAIGHT_ALPHA[image.mode])
+    if image.has_transparency_data:
+        return _over_white(image if image.mode == "RGBA" else image.convert("RGBA"))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Lay an image of mode RGBA over white."""
+    canvas = Image.new("RGB", image.size, "white")
+    canvas.paste(image, mask=image)
+    return canvas
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    """Keep the high byte of a 16-bit grey image, as PNG's own scaling does; a transparent grey becomes white."""
+    transparent = image.info.get("transparency")
+
+    def high_byte(values: NDArray[Any]) -> NDArray[np.uint8]:
+        grey = (values >> 8).astype(np.uint8)
+        if transparent is not None:
+            grey[values == transparent] = 255
+        return grey
+
+    return _as_grey(image, high_byte)
+
+
+def _from_numbers(image: Image.Image, usual_maxima: tuple[float, ...]) -> Image.Image:
+    """Scale numbers to 0..255, nothing clipped but infinities; not-a-number becomes 0."""
+    low, high = _value_range(image, usual_maxima)
+
+    def scaled(values: NDArray[Any]) -> NDArray[np.uint8]:
+        with np.errstate(all="ignore"):
+            levels = (values.astype(np.float32) - low) * (255 / (high - low))
+            grey: NDArray[np.uint8] = (
+                np.clip(np.nan_to_num(levels, posinf=255, neginf=0), 0, 255).round().astype(np.uint8)
+            )
+        return grey
+
+    return _as_grey(image, scaled)
+
+
+def _as_grey(image: Image.Image, levels_of: Callable[[NDArray[Any]], NDArray[np.uint8]]) -> Image.Image:
+    """Give the image in mode L; `levels_of` makes levels 0..255 of numbers (height, width)."""
+    grey = Image.new("L", image.size)
+    for top, values in _strips(image):
+        grey.paste(Image.fromarray(levels_of(values)), (0, top))
+    return grey
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[Any]]]:
+    """The image from the top down: where each strip begins, and its numbers (height, width)."""
+    height = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, height):
+        yield top, np.asarray(image.crop((0, top, image.width, min(top + height, image.height))))
+
+
+def _value_range(image: Image.Image, usual_maxima: tuple[float, ...]) -> tuple[float, float]:
+    """From 0 to the first usual maximum that holds all finite values, or from their own minimum to their maximum.
+
+    A usual range first, so that a dark image of a data set stays darker than a bright one.
+    """
+    finite = (values[np.isfinite(values)] for _, values in _strips(image))
+    extremes = [(float(values.min()), float(values.max())) for values in finite if values.size]
+    if not extremes:
+        return 0.0, 1.0
+    low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
+    fitting = [maximum for maximum in usual_maxima if low >= 0 and high <= maximum]
+    if fitting:
+        return 0.0, fitting[0]
+    return low, high if high > low else low + 1
+
+
+def _reason(error: Exception) -> str:
+    """One short printable line for whatever Pillow or the system raised."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    if isinstance(error, OSError | SyntaxError | Image.DecompressionBombError):
+        text = getattr(error, "strerror", None) or str(error)
+    else:
+        text = f"damaged file ({type(error).__name__}: {error})"
+    line = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+    return line[:MAX_REASON_LENGTH] or type(error).__name__
+
+
+class _ThisThread(threading.local):
+    decodes = False
+
+
+_this_thread = _ThisThread()
+
+
+class _WhileDecoding(type):
+    """Makes every warning a subclass for `issubclass`, in a thread that decodes; in others, none."""
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return _this_thread.decodes
+
+
+class _AnyWarningWhileDecoding(Warning, metaclass=_WhileDecoding):
+    pass
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Ignore what is warned of in this thread: large sizes, odd metadata.
+
+    `warnings.catch_warnings` swaps the filters of all threads and restores them in the wrong order. So one filter
+    stays, put in front again where others were added, that matches only between here and the end of the block.
+    """
+    if not any(entry[2] is _AnyWarningWhileDecoding for entry in warnings.filters[:1]):
+        warnings.simplefilter("ignore", _AnyWarningWhileDecoding)
+    _this_thread.decodes = True
+    try:
+        yield
+    finally:
+        _this_thread.decodes = False

@@ -1,0 +1,162 @@
+"""Images that are decoded before this process can: while it imports TensorFlow, another one decodes the first of them.
+
+For seconds the import keeps one core busy and leaves the others idle. Threads would not do: the import holds the
+interpreter's lock, and with two threads that decode it took 1.6 s instead of 1.1. So it is a process, which knows no
+TensorFlow, `python -P -m autofit.input.predecode_process` (which describes the protocol). It is ended before the first
+image is asked for, and whatever it has not done, or done from a file that has changed since, is decoded as usual.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autofit.protocol.job import Job, TrainJob
+from autofit.storage.run_directory import RunDirectory
+
+END_SECONDS = 5.0
+MOST_THREADS = 4
+"""Each holds an image, and the import will not take longer for a machine with many cores."""
+
+Row = NDArray[np.uint8]
+
+
+class EarlyTable:
+    """The images, in a file in memory that both processes have mapped.
+
+    Args:
+        file: its descriptor.
+        count: how many there is room for.
+        image_size: (height, width) in pixels.
+
+    Attributes:
+        rows: uint8 (count, height, width, 3).
+        files: int64 (count, 2), the size in bytes and the time of change in nanoseconds of the file that a row was
+            made of; a size of 0 where there is no row.
+    """
+
+    def __init__(self, file: int, count: int, image_size: tuple[int, int]) -> None:
+        self.files: NDArray[np.int64] = np.memmap(_opened(file), np.int64, "r+", shape=(count, 2))
+        self.rows: Row = np.memmap(_opened(file), np.uint8, "r+", self.files.nbytes, (count, *image_size, 3))
+
+    @staticmethod
+    def size_bytes(count: int, image_size: tuple[int, int]) -> int:
+        """Of the file."""
+        return count * (2 * np.dtype(np.int64).itemsize + 3 * math.prod(image_size))
+
+
+class PredecodedImages:
+    """What was decoded early of the first samples of a run.
+
+    Args:
+        run_dir: has the `samples.csv`.
+        data_root: where the images lie.
+        image_size: (height, width) in pixels.
+        count: of how many samples at most.
+        threads: how many are decoded at once.
+
+    Raises:
+        OSError: there is no memory for it, or no process can be started.
+    """
+
+    def __init__(self, run_dir: Path, data_root: str, image_size: tuple[int, int], *, count: int, threads: int) -> None:
+        samples = RunDirectory(run_dir).samples
+        file = os.memfd_create("autofit-early-images")
+        try:
+            os.truncate(file, EarlyTable.size_bytes(count, image_size))
+            self._table: EarlyTable | None = EarlyTable(file, count, image_size)
+            numbers = map(str, (file, count, *image_size, threads))
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "autofit.input.predecode_process", str(samples), data_root, *numbers],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[file],
+            )
+        finally:
+            os.close(file)
+
+    def stop(self) -> None:
+        """End the process: from now on, what is there can be read."""
+        assert self._process.stdin is not None  # noqa: S101 - it was started with one
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        if not self._has_ended():
+            self._process.kill()
+            if not self._has_ended():  # it waits for a disk that does not answer
+                self._table = None
+
+    def _has_ended(self) -> bool:
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def drop(self) -> None:
+        """End the process and give the memory back: from now on, nothing is there."""
+        self.stop()
+        self._table = None
+
+    def read_into(self, sample: int, path: str, out: Row) -> bool:
+        """Give the image of a sample in `out`, uint8 (height, width, 3); after `stop`, in any thread.
+
+        Returns:
+            Whether it is there, made of the file at `path` as it is now.
+        """
+        table = self._table
+        if table is None or sample >= len(table.files) or not table.files[sample, 0]:
+            return False
+        if file_state(path) != tuple(table.files[sample].tolist()):
+            return False
+        out[...] = table.rows[sample]
+        return True
+
+
+@contextlib.contextmanager
+def early_images(job: Job) -> Iterator[PredecodedImages | None]:
+    """Decode early, where the job says so and no attempt before has extracted all features; nothing of it stays."""
+    early = _begin(job, job.work) if isinstance(job.work, TrainJob) else None
+    try:
+        yield early
+    finally:
+        if early:
+            early.drop()
+
+
+def _begin(job: Job, work: TrainJob) -> PredecodedImages | None:
+    if work.cache is None or not work.cache.early_images or job.source is None or not job.isolated:
+        return None
+    if not hasattr(os, "memfd_create") or RunDirectory(Path(work.run_dir)).features.exists():
+        return None
+    with contextlib.suppress(OSError):  # it would only have been faster
+        return PredecodedImages(
+            Path(work.run_dir),
+            work.data_root,
+            job.source.spec.image_size,
+            count=work.cache.early_images,
+            threads=min(max(1, work.plan.threads - 1), MOST_THREADS),
+        )
+    return None
+
+
+def file_state(path: str) -> tuple[int, int] | None:
+    """The size and the time of change of a file, as `EarlyTable.files` has them; None where there is none."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _opened(file: int) -> str:
+    """The name under which Linux opens a descriptor's file once more."""
+    return f"/proc/self/fd/{file}"

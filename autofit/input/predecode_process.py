@@ -1,0 +1,54 @@
+"""The process that decodes early: `python -P -m autofit.input.predecode_process SAMPLES ROOT FD COUNT HEIGHT WIDTH N`.
+
+The protocol, whole:
+  in    SAMPLES, ROOT                  the run's samples.csv, and the folder that its paths are relative to
+        FD, COUNT, HEIGHT, WIDTH       an inherited file in memory, and what it holds (`early.EarlyTable`)
+        N                              how many are decoded at once
+        stdin                          nothing; its end means that no more is wanted, or that nobody is left: exit
+  out   FD                             the images of the first COUNT samples, each with what its file was
+
+An image that cannot be decoded is left out: whoever needs it will find out why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from autofit.dataset.index import COLUMNS
+from autofit.dataset.table import read_rows
+from autofit.input.decode import UnreadableImageError, decode_into
+from autofit.input.predecode import EarlyTable, file_state
+
+
+def main(samples: str, root: str, *numbers: str) -> None:
+    """Decode until all is done, or until nobody wants it any more."""
+    file, count, height, width, threads = map(int, numbers)
+    threading.Thread(target=_exit_with_stdin, daemon=True).start()
+    table = EarlyTable(file, count, (height, width))
+
+    def decode(sample: int, path: str) -> None:
+        before = file_state(path)
+        with contextlib.suppress(UnreadableImageError, MemoryError, OSError):
+            decode_into(path, table.rows[sample])
+            if before is not None and file_state(path) == before:
+                table.files[sample] = before
+
+    with ThreadPoolExecutor(threads) as pool:
+        for sample, (_, (_, path, *_)) in enumerate(islice(read_rows(Path(samples), COLUMNS), count)):
+            pool.submit(decode, sample, os.path.join(root, path))  # noqa: PTH118 - text, as in the index
+
+
+def _exit_with_stdin() -> None:
+    """A thread of its own: a hostile image may take seconds. Unbuffered, or Python could not end while it reads."""
+    os.read(0, 1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

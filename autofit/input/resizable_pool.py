@@ -1,0 +1,135 @@
+"""Threads whose number can change while they work: nothing that waits for a thread is lost, or loses its place."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+Answer = str | None
+Item = tuple[Future[Answer], Callable[[], Answer]]
+
+
+class ResizablePool:
+    """Makes calls in threads, in the order in which they were asked for.
+
+    A `ThreadPoolExecutor` cannot change its number. So the queue is here, and the threads of an executor take from it
+    until it is empty, or until another executor has come in its place.
+
+    Args:
+        threads: how many, at least 1.
+        name: what the threads' names begin with.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._queue: deque[Item] = deque()
+        self._crew = _Crew(threads, name)
+        self._retired: list[_Crew] = []
+        self._is_closed = False
+
+    @property
+    def threads(self) -> int:
+        """How many calls are made at once. After a change, those that were begun before it are made beside them."""
+        return self._crew.threads
+
+    def submit(self, call: Callable[[], Answer]) -> Future[Answer]:
+        """Ask for a call.
+
+        Raises:
+            RuntimeError: the pool is closed, or no thread can be started.
+        """
+        future: Future[Answer] = Future()
+        with self._lock:
+            self._require_open()
+            self._queue.append((future, call))
+            if self._crew.taking < self._crew.threads:
+                self._crew.start_one(self._take)
+        return future
+
+    def resize(self, threads: int) -> None:
+        """Change the number. Nobody waits for the calls that were begun.
+
+        Raises:
+            RuntimeError: the pool is closed, or no thread can be started; then the number stays.
+        """
+        with self._lock:
+            self._require_open()
+            if threads == self._crew.threads:
+                return
+            crew = _Crew(threads, self._name)
+            for _ in range(min(threads, len(self._queue))):
+                crew.start_one(self._take)
+            self._crew.executor.shutdown(wait=False)
+            self._retired = [*_still_taking(self._retired), self._crew]
+            self._crew = crew
+
+    def close(self) -> None:
+        """Cancel what is queued, wait for the calls that were begun, and end the threads."""
+        with self._lock:
+            self._is_closed = True
+            while self._queue:
+                self._queue.popleft()[0].cancel()
+        for crew in (*self._retired, self._crew):
+            crew.executor.shutdown(wait=True)
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("the threads have ended")
+
+    def _take(self, crew: _Crew) -> None:
+        """Make calls until none is queued, or until this thread's crew has been replaced."""
+        while (item := self._next(crew)) is not None:
+            future, call = item
+            if future.set_running_or_notify_cancel():
+                _complete(future, call)
+            del item, future, call  # they hold a batch, and the next may be long in coming
+
+    def _next(self, crew: _Crew) -> Item | None:
+        with self._lock:
+            if crew is self._crew and self._queue:
+                return self._queue.popleft()
+            crew.taking -= 1
+            return None
+
+
+class _Crew:
+    """Threads of one number. `taking` of them take from the queue, or are about to."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        self.threads, self.taking = threads, 0
+        self.executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    def start_one(self, take: Callable[[_Crew], None]) -> None:
+        """Let one thread more take from the queue.
+
+        Raises:
+            RuntimeError: the system has no thread left, and this crew has none.
+        """
+        self.taking += 1
+        try:
+            self.executor.submit(partial(take, self))
+        except RuntimeError:  # the executor keeps the call for the threads that it has
+            if self.taking == 1:
+                self.taking = 0
+                raise
+
+
+def _still_taking(retired: list[_Crew]) -> list[_Crew]:
+    """Those with a call that is not over; the others' threads are waited for, which are on their last lines."""
+    for crew in retired:
+        if not crew.taking:
+            crew.executor.shutdown(wait=True)
+    return [crew for crew in retired if crew.taking]
+
+
+def _complete(future: Future[Answer], call: Callable[[], Answer]) -> None:
+    try:
+        answer = call()
+    except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the one who asked
+        future.set_exception(error)
+    else:
+        future.set_result(answer)

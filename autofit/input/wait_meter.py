@@ -1,0 +1,60 @@
+"""How long the training waits for images, and how much processor time decoding them takes."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from autofit.input.thread_autotune import Window
+
+WINDOW_SECONDS = 1.0
+
+
+class WaitMeter:
+    """Measures what is decoded, and how long the one who takes the batches waits for them.
+
+    Args:
+        clock: in seconds.
+        cpu_clock: seconds of processor time of the thread that asks.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, cpu_clock: Callable[[], float] = time.thread_time
+    ) -> None:
+        self._clock, self._cpu_clock = clock, cpu_clock
+        self._lock = threading.Lock()
+        self._began: float | None = None  # when somebody first waited
+        self._images, self._cpu_seconds, self._waited_seconds = 0, 0.0, 0.0
+
+    @contextlib.contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Around the decoding of an image, in its thread."""
+        began = self._cpu_clock()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._images += 1
+                self._cpu_seconds += self._cpu_clock() - began
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around the waiting for an image."""
+        began = self._clock()
+        if self._began is None:
+            self._began = began
+        yield
+        self._waited_seconds += self._clock() - began
+
+    def window(self, least_images: int) -> Window | None:
+        """What was measured since the last window, which ends it; None if that is too little."""
+        seconds = self._clock() - self._began if self._began is not None else 0.0
+        if seconds < WINDOW_SECONDS or self._images < least_images:
+            return None
+        with self._lock:
+            window = Window(seconds, self._images, self._waited_seconds, self._cpu_seconds)
+            self._images, self._cpu_seconds = 0, 0.0
+        self._began, self._waited_seconds = self._clock(), 0.0
+        return window

@@ -1,0 +1,154 @@
+"""The memory and processor limits of the cgroups that this process is in, versions 1 and 2.
+
+psutil reports the whole host. In a container, a batch job or a notebook service, the limit at which the kernel kills
+is the smallest one along the process's own cgroup path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import psutil
+
+PROC = Path("/proc")
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLeft:
+    """The memory that this process can still get before the kernel kills, and in a few words, whose it is."""
+
+    bytes: int
+    of: str
+
+
+def memory_left_reader(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> Callable[[], MemoryLeft]:
+    """A function that reads what host memory is left: the least of the machine's and of each cgroup's on our path.
+
+    It is called several times a second, so the path is looked up once; limits are read anew, since they may be lowered.
+    A call takes 0.1 ms where no cgroup has a limit, and 0.1 ms more for each that has one. Swap does not count: a
+    training that swaps is slower than a smaller one.
+    """
+    cgroups = list(cgroups_of_process(proc, cgroup_root, "memory"))
+
+    def read() -> MemoryLeft:
+        bounds = min(memory_bounds(cgroups), key=lambda bounds: bounds.left_bytes)
+        return MemoryLeft(max(bounds.left_bytes, 0), bounds.whose)
+
+    return read
+
+
+def oom_kills(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> int | None:
+    """How often the kernel's OOM killer has struck in this process's cgroup; None where it is not counted.
+
+    The kernel counts in the victim's own cgroup whichever limit was hit, and in version 2 in those above it as well.
+    """
+    for cgroup in cgroups_of_process(proc, cgroup_root, "memory"):
+        count = _fields(cgroup.folder / ("memory.events" if cgroup.v2 else "memory.oom_control")).get("oom_kill")
+        if count is not None:
+            return count
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """One cgroup on the way from the process's own up to the root. `name` is its path below the root."""
+
+    folder: Path
+    name: str
+    v2: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBounds:
+    """A memory limit, what is left below it, and whose it is."""
+
+    limit_bytes: int
+    left_bytes: int
+    whose: str
+
+
+def memory_bounds(cgroups: Iterable[Cgroup]) -> Iterator[MemoryBounds]:
+    """The machine's own memory first, then each cgroup that has a limit below it."""
+    memory = psutil.virtual_memory()
+    yield MemoryBounds(memory.total, memory.available, "host memory")
+    for cgroup in cgroups:
+        limit = _number(cgroup.folder / ("memory.max" if cgroup.v2 else "memory.limit_in_bytes"))
+        if limit is not None and limit < memory.total:
+            yield MemoryBounds(limit, limit - _used_bytes(cgroup), f"cgroup limit {cgroup.name}")
+
+
+def _used_bytes(cgroup: Cgroup) -> int:
+    """What a cgroup has in use, in bytes, less the file cache that the kernel drops before it kills.
+
+    That is all of it but what is mapped, such as the code of libraries: to drop this and read it again, over and over,
+    is how a machine stands still. `memory.high` only slows a process down. "No limit" is `max` in version 2 and a
+    number beyond any machine's memory in version 1.
+    https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
+    """
+    if cgroup.v2:
+        usage, prefix, mapped = "memory.current", "", "file_mapped"
+    else:
+        usage, prefix, mapped = "memory.usage_in_bytes", "total_", "total_mapped_file"
+    stat = _fields(cgroup.folder / "memory.stat")
+    cache = stat.get(f"{prefix}inactive_file", 0) + stat.get(f"{prefix}active_file", 0) - stat.get(mapped, 0)
+    return max((_number(cgroup.folder / usage) or 0) - max(cache, 0), 0)
+
+
+def cpu_quota(cgroup: Cgroup) -> float | None:
+    """The cores a cgroup may use on average; None where it has no quota: `max` in version 2, -1 in version 1."""
+    if cgroup.v2:
+        quota, _, period = read_text(cgroup.folder / "cpu.max").partition(" ")
+    else:
+        quota, period = (read_text(cgroup.folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    with suppress(ValueError, ZeroDivisionError):
+        return int(quota) / int(period) if int(quota) > 0 else None
+    return None
+
+
+# cgroups
+
+
+def cgroups_of_process(proc: Path, cgroup_root: Path, controller: str) -> Iterator[Cgroup]:
+    """The cgroups that bind this process, its own first, in every hierarchy that has the controller or may have it.
+
+    In a container the path can be the host's, of which nothing is mounted, or lead above the root (`/../..`): what
+    exists counts, and nothing outside the root is looked at.
+    """
+    for line in read_text(proc / "self" / "cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            bases = [cgroup_root / "unified", cgroup_root]  # hybrid, and version 2 alone
+        elif controller in controllers.split(","):
+            bases = [cgroup_root / controllers, cgroup_root / controller]
+        else:
+            continue
+        base = next((base for base in bases if base.is_dir()), cgroup_root)
+        parts = [part for part in PurePosixPath(path).parts if part not in {"/", ".."}]
+        for length in range(len(parts), -1, -1):
+            folder = base.joinpath(*parts[:length])
+            if folder.is_dir():
+                yield Cgroup(folder, "/" + "/".join(parts[:length]), v2=not controllers)
+
+
+def read_text(path: Path) -> str:
+    """A small file's text; empty where there is none."""
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> int | None:
+    text = read_text(path)
+    return int(text) if text.isdecimal() else None
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """The numbers in a file of lines `key number`."""
+    pairs = (line.split(" ", 1) for line in read_text(path).splitlines() if " " in line)
+    return {name: int(value) for name, value in pairs if value.isdecimal()}

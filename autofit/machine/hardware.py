@@ -1,0 +1,156 @@
+"""What this machine is, and which memory limit counts: NVML for the GPU, cgroups and psutil for the host.
+
+psutil reports the whole host. In a container, a batch job or a notebook service the limit that kills is a cgroup's:
+the smallest along the process's own path, in version 1, 2 or both. Nothing here imports TensorFlow or starts CUDA.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+from autofit.machine.cgroups import CGROUP_ROOT, PROC, cgroups_of_process, cpu_quota, memory_bounds, read_text
+from autofit.machine.nvml import GpuProcess, first_visible_gpu
+from autofit.storage.records import Record
+
+MEMORY_STEP_BYTES = 2**28
+"""So far apart may the memories of equal machines be: what the firmware and the kernel keep differs a little."""
+
+
+class Hardware(Record):
+    """One machine as one process sees it. `device_…` is the GPU that counts, or the CPU with no memory of its own."""
+
+    device: Literal["cpu", "gpu"]
+    device_name: str
+    device_memory_bytes: int | None
+    device_free_bytes: int | None
+    other_gpu_processes: list[GpuProcess]
+    driver_version: str | None
+    compute_capability: str | None
+    cpu_model: str
+    cores: int
+    host_memory_bytes: int
+    host_limit_bytes: int
+    host_available_bytes: int
+    limited_by: str
+    tensorflow_version: str | None
+    keras_version: str | None
+    python_version: str
+
+
+def detect(
+    *, inline: bool = False, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT, nvml: ModuleType | None = None
+) -> Hardware:
+    """Look at this machine.
+
+    Args:
+        inline: the worker will run in this very process, so what that holds of the GPU is the worker's to use. Else it
+            is one of the others.
+        proc: where the process file system is mounted.
+        cgroup_root: where the cgroup file systems are mounted.
+        nvml: what stands in for the module `pynvml`, which is else imported if a GPU may be used.
+    """
+    tensorflow, cpu_only = _tensorflow()
+    gpu = None if cpu_only else first_visible_gpu(nvml, inline=inline)
+    cpu_model = _cpu_model(proc)
+    host = _host(proc, cgroup_root)
+    return Hardware(
+        device="gpu" if gpu else "cpu",
+        device_name=gpu.name if gpu else cpu_model,
+        device_memory_bytes=gpu.memory_bytes if gpu else None,
+        device_free_bytes=gpu.free_bytes if gpu else None,
+        other_gpu_processes=gpu.others if gpu else [],
+        driver_version=gpu.driver if gpu else None,
+        compute_capability=gpu.compute_capability if gpu else None,
+        cpu_model=cpu_model,
+        cores=_cores(proc, cgroup_root),
+        host_memory_bytes=host.memory_bytes,
+        host_limit_bytes=host.limit_bytes,
+        host_available_bytes=host.available_bytes,
+        limited_by="GPU memory" if gpu else host.limited_by,
+        tensorflow_version=tensorflow,
+        keras_version=installed_version("keras"),
+        python_version=platform.python_version(),
+    )
+
+
+def fingerprint(hardware: Hardware) -> str:
+    """Sixteen hexadecimal digits that two machines share if they are alike in speed and memory.
+
+    Memory counts in steps of 256 MiB: what the firmware and the kernel keep differs a little between equal machines.
+    """
+    step = MEMORY_STEP_BYTES
+    decisive = [
+        hardware.device,
+        hardware.device_name,
+        round((hardware.device_memory_bytes or 0) / step),
+        hardware.compute_capability,
+        hardware.driver_version,
+        hardware.cpu_model,
+        hardware.cores,
+        round(hardware.host_limit_bytes / step),
+        hardware.tensorflow_version,
+        hardware.keras_version,
+    ]
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+
+# the software
+
+
+def installed_version(distribution: str) -> str | None:
+    """The version of a distribution, by its name on PyPI; None where it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _tensorflow() -> tuple[str | None, bool]:
+    """TensorFlow's version, and whether it is the build that knows no GPU."""
+    version = installed_version("tensorflow")
+    cpu_version = None if version else installed_version("tensorflow-cpu")
+    return version or cpu_version, cpu_version is not None
+
+
+# the host
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    memory_bytes: int
+    limit_bytes: int
+    available_bytes: int
+    limited_by: str
+
+
+def _host(proc: Path, cgroup_root: Path) -> _Host:
+    every = list(memory_bounds(cgroups_of_process(proc, cgroup_root, "memory")))
+    smallest = min(every, key=lambda bounds: bounds.limit_bytes)
+    available = min(bounds.left_bytes for bounds in every)
+    return _Host(every[0].limit_bytes, smallest.limit_bytes, max(available, 0), smallest.whose)
+
+
+def _cores(proc: Path, cgroup_root: Path) -> int:
+    """The cores this process may use. A quota of 1.5 counts as 2, as in OpenJDK and Go: it is there to be used."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [
+        math.ceil(quota) for cgroup in cgroups_of_process(proc, cgroup_root, "cpu") if (quota := cpu_quota(cgroup))
+    ]
+    return max(1, min([cores, *quotas]))
+
+
+def _cpu_model(proc: Path) -> str:
+    for line in read_text(proc / "cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in {"model name", "Model", "cpu model"}:  # x86 · some ARM boards · MIPS
+            return value.strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,128 @@
+"""What NVIDIA's driver says of the GPU: its name, its memory, and who else uses it. CUDA is not started."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import TypeVar
+
+from autofit.storage.records import Record
+
+T = TypeVar("T")
+
+
+class GpuProcess(Record):
+    """Another process on the GPU. `bytes` is None where the driver does not say, as in many containers."""
+
+    pid: int
+    name: str
+    bytes: int | None
+
+
+def gpu_processes(*, nvml: ModuleType | None = None) -> list[GpuProcess]:
+    """All processes on the GPU that counts, this one too; none where there is no GPU or the driver does not tell."""
+    visible = _visible()
+    if visible is None:
+        return []
+    return list((_with_nvml(nvml, lambda nvml: _processes(nvml, _handle(nvml, visible))) or {}).values())
+
+
+def gpu_count(*, nvml: ModuleType | None = None) -> int | None:
+    """How many GPUs the driver knows, hidden ones too; None where NVML cannot be used."""
+    return _with_nvml(nvml, lambda nvml: int(nvml.nvmlDeviceGetCount()))
+
+
+# the GPU
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """The GPU that a worker would use."""
+
+    name: str
+    memory_bytes: int
+    free_bytes: int
+    others: list[GpuProcess]
+    driver: str | None
+    compute_capability: str | None
+
+
+def first_visible_gpu(nvml: ModuleType | None, *, inline: bool) -> Gpu | None:
+    """The first GPU that CUDA would show this process. Whatever goes wrong on the way means that there is none."""
+    visible = _visible()
+    return (
+        None
+        if visible is None
+        else _with_nvml(nvml, lambda nvml: _describe(nvml, _handle(nvml, visible), inline=inline))
+    )
+
+
+def _visible() -> str | None:
+    """The first device that `CUDA_VISIBLE_DEVICES` names; None where it hides all."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    return None if visible in {"", "-1"} else visible
+
+
+def _with_nvml(nvml: ModuleType | None, ask: Callable[[ModuleType], T]) -> T | None:
+    """What NVML answers, started for this and shut down again; None where it is missing or fails."""
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the deprecated package of the same name warns when imported
+        nvml = nvml or importlib.import_module("pynvml")
+        nvml.nvmlInit()
+        try:
+            return ask(nvml)
+        finally:
+            nvml.nvmlShutdown()
+    return None
+
+
+def _handle(nvml: ModuleType, visible: str) -> object:
+    """NVML counts in PCI order; CUDA does with `CUDA_DEVICE_ORDER=PCI_BUS_ID`, and takes a UUID's first digits too."""
+    if visible.isdecimal():
+        return nvml.nvmlDeviceGetHandleByIndex(int(visible))
+    if visible.startswith("MIG-"):
+        return nvml.nvmlDeviceGetHandleByUUID(visible)
+    handles: list[object] = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
+    return next(handle for handle in handles if nvml.nvmlDeviceGetUUID(handle).startswith(visible))
+
+
+def _describe(nvml: ModuleType, handle: object, *, inline: bool) -> Gpu:
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    processes = _processes(nvml, handle)
+    own = processes.pop(os.getpid(), None) if inline else None
+    capability = _or_none(partial(nvml.nvmlDeviceGetCudaComputeCapability, handle))
+    return Gpu(
+        name=nvml.nvmlDeviceGetName(handle),
+        memory_bytes=memory.total,
+        # not total less the others': a container does not see them, and the driver keeps some for itself
+        free_bytes=min(memory.free + ((own and own.bytes) or 0), memory.total),
+        others=list(processes.values()),
+        driver=_or_none(nvml.nvmlSystemGetDriverVersion),
+        compute_capability=capability and "{}.{}".format(*capability),
+    )
+
+
+def _processes(nvml: ModuleType, handle: object) -> dict[int, GpuProcess]:
+    """All processes on the GPU, by process id; none where the driver does not tell."""
+    found: dict[int, GpuProcess] = {}
+    for kind in ("Graphics", "Compute"):  # one that does both is in both lists, with the same total
+        listing = getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses")
+        for process in _or_none(partial(listing, handle)) or []:
+            name = _or_none(partial(nvml.nvmlSystemGetProcessName, process.pid)) or "unknown"
+            program = name.partition(" -")[0]  # some drivers add what it was called with, which is nobody's business
+            found[process.pid] = GpuProcess(pid=process.pid, name=program, bytes=process.usedGpuMemory)
+    return found
+
+
+def _or_none(call: Callable[[], T]) -> T | None:
+    """What the call returns, or None: drivers and virtual GPUs each support another part of NVML."""
+    try:
+        return call()
+    except Exception:  # noqa: BLE001 — NVML's errors, and a missing function of an old driver's library
+        return None

@@ -1,0 +1,200 @@
+"""How far the run in a folder is, and taking a run over from its mirror into its run directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from autofit.mirror.copying import (
+    Beat,
+    Copy,
+    DamagedError,
+    UnreadableError,
+    VanishedError,
+    copy_file,
+    ledger_bytes_of,
+    make_folder,
+    open_if_there,
+    place_generation,
+    read_plain,
+    replace_file,
+    require_folder,
+    stage_generation,
+    sweep,
+)
+from autofit.runs.collect_result import committed
+from autofit.runs.plan import RunRecord
+from autofit.runs.result_record import ResultRecord
+from autofit.storage.checkpoints import CheckpointStore, Manifest
+from autofit.storage.records import MAX_RECORD_BYTES, first_problem, fsync_folder
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+
+STAGED = ".taking-up"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The run in a folder, and how far it is: finished or not, and the committed epoch and position."""
+
+    record: RunRecord
+    progress: tuple[bool, int, int]
+
+
+def held_by(files: RunDirectory) -> Held | None:
+    """The run in a folder; None where there is none.
+
+    Raises:
+        OSError, StorageError: it cannot be read.
+        UserError, ValueError: it is damaged.
+    """
+    record = read_run(files)
+    if record is None:
+        return None
+    if os.path.lexists(files.checkpoints):
+        require_folder(files.checkpoints)
+    state = committed(CheckpointStore(files.checkpoints))
+    cursor = (state.epoch, state.position) if state else (0, -1)
+    return Held(record, (is_finished(files), *cursor))
+
+
+def read_run(files: RunDirectory) -> RunRecord | None:
+    """The content of `run.json`; None where there is none.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged; one line.
+    """
+    try:
+        return RunRecord.model_validate_json(read_plain(files.run, MAX_RECORD_BYTES))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise ValueError(f"its {files.run.name} is damaged: {first_problem(error)}") from None
+
+
+def is_finished(files: RunDirectory) -> bool:
+    """Whether there is a result, and it says so."""
+    try:
+        return ResultRecord.model_validate_json(read_plain(files.result, MAX_RECORD_BYTES)).status == "completed"
+    except (OSError, ValueError):
+        return False
+
+
+def stage(mirror: RunDirectory, files: RunDirectory, beat: Beat, copy: Copy = copy_file) -> list[str]:
+    """Copy the run in a mirror beside what is in the run directory, and return the names of damaged checkpoints.
+
+    Raises:
+        OSError, StorageError: it cannot be read or written; what is in the run directory is untouched.
+    """
+    staged = RunDirectory(files.path / STAGED)
+    discard(files)
+    staged.path.mkdir()
+    for there, here in zip(_single_files(mirror), _single_files(staged), strict=True):
+        _copy_if_there(there, here, copy, beat)
+    make_folder(staged.path / "attempts")
+    for attempt in _attempts(mirror):
+        _stage_attempt(attempt, staged.path / "attempts" / attempt.path.name, copy, beat)
+    return _stage_checkpoints(mirror, staged, copy, beat)
+
+
+def put_in_place(files: RunDirectory) -> None:
+    """Give what was staged its place, the checkpoints last.
+
+    Until then the run directory has none and is behind the mirror: killed here, it is taken up once more.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    staged = RunDirectory(files.path / STAGED)
+    if os.path.lexists(files.checkpoints):
+        files.checkpoints.rename(staged.path / "replaced")
+    for path in _single_files(files):
+        path.unlink(missing_ok=True)
+    for attempt in staged.attempts():
+        folder = files.path / "attempts" / attempt.path.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in attempt.path.iterdir():
+            path.replace(folder / path.name)
+    for path in _single_files(staged):
+        with suppress(FileNotFoundError):
+            path.replace(files.path / path.name)
+    fsync_folder(files.path)
+    staged.checkpoints.rename(files.checkpoints)
+    fsync_folder(files.path)
+    discard(files)
+
+
+def discard(files: RunDirectory) -> None:
+    """Remove what was staged, or what a killed take-over has left."""
+    if os.path.lexists(files.path / STAGED):
+        shutil.rmtree(files.path / STAGED)
+
+
+def _single_files(files: RunDirectory) -> list[Path]:
+    """The request first, the result last."""
+    first = [files.run, files.samples, files.probe, files.features, files.audit, files.history]
+    return [*first, files.model, files.labels, files.report, files.result]
+
+
+def _attempts(mirror: RunDirectory) -> list[AttemptDirectory]:
+    if not os.path.lexists(mirror.path / "attempts"):
+        return []
+    require_folder(mirror.path / "attempts")
+    return mirror.attempts()
+
+
+def _stage_attempt(attempt: AttemptDirectory, folder: Path, copy: Copy, beat: Beat) -> None:
+    require_folder(attempt.path)
+    make_folder(folder)
+    for path in (attempt.job, attempt.record, attempt.events, attempt.outcome, attempt.progress):
+        _copy_if_there(path, folder / path.name, copy, beat)
+
+
+def _copy_if_there(source: Path, target: Path, copy: Copy, beat: Beat) -> None:
+    if stream := open_if_there(source):
+        with stream:
+            replace_file(stream, target, os.fstat(stream.fileno()).st_size, copy, beat)
+
+
+def _stage_checkpoints(mirror: RunDirectory, staged: RunDirectory, copy: Copy, beat: Beat) -> list[str]:
+    """Copy the good generations; a run whose checkpoints cannot be read just now must not begin anew."""
+    make_folder(staged.checkpoints)
+    damaged: list[str] = []
+    unreadable: UnreadableError | None = None
+    good = 0
+    for folder, manifest in CheckpointStore(mirror.checkpoints).manifests():
+        try:
+            _stage_checkpoint(folder, manifest, staged, copy, beat)
+            good += 1
+        except UnreadableError as error:
+            unreadable = error
+        except (DamagedError, VanishedError):
+            damaged.append(folder.name)
+    sweep(staged.checkpoints)
+    if unreadable and not good:
+        raise unreadable
+    return damaged
+
+
+def _stage_checkpoint(folder: Path, manifest: Manifest, staged: RunDirectory, copy: Copy, beat: Beat) -> None:
+    generation = stage_generation(folder, manifest, staged.checkpoints, copy, beat)
+    if not _ends_with_a_line(staged.audit, ledger_bytes_of(generation)):
+        raise DamagedError
+    place_generation(generation, manifest.generation)
+
+
+def _ends_with_a_line(ledger: Path, size_bytes: int) -> bool:
+    """Whether a ledger is as long as a checkpoint says, and a line ends there."""
+    if size_bytes == 0:
+        return True
+    stream = open_if_there(ledger)
+    if stream is None:
+        return False
+    with stream:
+        stream.seek(size_bytes - 1)
+        return stream.read(1) == b"\n"

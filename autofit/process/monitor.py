@@ -1,0 +1,298 @@
+"""Watching one worker from its launch to its end: its heartbeat, its events, what it prints, and its deadlines."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from autofit.machine import cgroups
+from autofit.process.exit_classifier import Evidence, ExitDiagnosis, classify
+from autofit.process.launch import Exit, Launcher, Worker
+from autofit.protocol.job import Event, Job, Outcome
+from autofit.protocol.messages import EpochEnd, MemorySample, Phase, Progress, Request, Verdict, describe_oom
+from autofit.protocol.payload import Payload
+from autofit.storage.run_directory import AttemptDirectory, writing_in
+
+POLL_SECONDS = 0.05
+STDERR_TAIL_BYTES = 2**16
+
+DEADLINE_SECONDS = {
+    Phase.START: 300.0,  # the import of TensorFlow from a cold disk
+    Phase.WEIGHTS: 3600.0,  # a download
+    Phase.BUILD: 600.0,
+    Phase.TRACE: 1800.0,  # also an XLA compilation
+    Phase.PROBE: 900.0,
+    Phase.EXTRACT: 900.0,  # one call; an out-of-memory costs 10 s in TensorFlow's allocator on top
+    Phase.TRAIN: 1800.0,  # one call; the first one traces
+    Phase.VALIDATE: 1800.0,
+    Phase.SAVE: 900.0,  # a slow mounted drive
+    Phase.PREDICT: 900.0,
+}
+"""How long a worker may say nothing new in each phase before it is taken for hung."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a worker may say nothing new in each phase, and how long it may take to leave, in seconds.
+
+    After Ctrl-C all is over within 30 s: the rest is for the last copy to a mirror (`MirrorPatience.leave`).
+    """
+
+    silence_seconds: Mapping[Phase, float] = field(default_factory=lambda: DEADLINE_SECONDS)
+    leave_seconds: float = 20.0
+
+
+PATIENCE = Patience()
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class View(Protocol):
+    """What a person sees while a worker works."""
+
+    def update(self, progress: Progress, *, epochs: int) -> None:
+        """Show where it stands."""
+
+    def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
+        """Show the figures of a finished epoch."""
+
+    def message(self, text: str) -> None:
+        """Show a line above the bars."""
+
+    def passthrough(self, text: str) -> None:
+        """Show what the worker's Python code printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExit:
+    """A worker's end: the verdict, what it last said, and how long it lived, in seconds."""
+
+    ending: ExitDiagnosis
+    outcome: Outcome | None
+    last: Progress | None
+    events: tuple[Event, ...]
+    wall_seconds: float
+
+
+@dataclass(slots=True)
+class Tail:
+    """The lines of a growing file, as they come; a line is only taken when it is whole."""
+
+    path: Path
+    _offset: int = 0
+    _rest: bytes = b""
+
+    def read(self) -> bytes:
+        """What has come since the last call."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                new = file.read()
+        except OSError:  # not there yet, or on a mounted drive that does not answer just now
+            return b""
+        self._offset += len(new)
+        return new
+
+    def records(self, kind: type[R]) -> list[R]:
+        """The records in the whole lines since the last call; a damaged line is passed over."""
+        *lines, self._rest = (self._rest + self.read()).split(b"\n")
+        found: list[R] = []
+        for line in lines:
+            with contextlib.suppress(ValidationError):
+                found.append(kind.model_validate_json(line))
+        return found
+
+
+@dataclass
+class Watched:
+    """A running worker, and everything that is known about it."""
+
+    attempt: AttemptDirectory
+    worker: Worker
+    view: View
+    epochs: int
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    host_limit_bytes: int
+    limit_is_given: bool = False
+    patience: Patience = PATIENCE
+    started: float = field(init=False)
+    last: Progress | None = None
+    seen: list[Event] = field(default_factory=list)
+    ended: WorkerExit | None = None
+
+    def __post_init__(self) -> None:
+        self.started = self._heard = self.clock()
+        self._progress, self._events, self._stdout = (
+            Tail(self.attempt.progress),
+            Tail(self.attempt.events),
+            Tail(self.attempt.stdout),
+        )
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two parts
+        self._kills_before = cgroups.oom_kills()
+        self._stopped_by_us: Verdict | None = None
+        self._leave_by: float | None = None
+        self.trial_deadline_seconds: float | None = None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the worker was asked to leave."""
+        return self._leave_by is not None
+
+    def send(self, request: Request) -> None:
+        """Ask the worker for something."""
+        self._heard = self.clock()
+        self.worker.send(request)
+
+    def leave(self) -> None:
+        """Ask the worker to commit and leave, and kill it if it has not while our patience lasts."""
+        self._leave_by = self.clock() + self.patience.leave_seconds
+        self._stopped_by_us = Verdict.INTERRUPTED
+        self.worker.send(Request(leave="interrupted"))
+
+    def events(self) -> Iterator[Event]:
+        """The worker's events as they come, until it has ended; then `ended` is set.
+
+        The first Ctrl-C asks the worker to leave; the second ends it at once and is raised.
+        """
+        while self.ended is None:
+            try:
+                finished = self.worker.poll()
+                yield from self._news()
+                if finished is not None:
+                    self._end(finished)
+                elif self._is_overdue():
+                    self.worker.kill()
+                else:
+                    self.sleep(POLL_SECONDS)
+            except KeyboardInterrupt:
+                if self._leave_by is not None:
+                    raise
+                self.view.message("stopping: saving what was trained (press Ctrl-C again to stop at once)")
+                self.leave()
+
+    def run(self) -> WorkerExit:
+        """Watch to the end."""
+        for _ in self.events():
+            pass
+        assert self.ended is not None  # noqa: S101 - events() ends only then
+        return self.ended
+
+    def _news(self) -> Iterator[Event]:
+        if text := self._decoder.decode(self._stdout.read()):
+            self.view.passthrough(text)
+        lines = self._progress.records(Progress)  # before the events: none is then missing that a line follows from
+        events = self._events.records(Event)
+        self.seen += events
+        if lines:
+            self._heard, self.last = self.clock(), lines[-1]
+        for event in events:
+            self._show(event)
+        for line in lines:
+            self.view.update(line, epochs=self.epochs)
+        yield from events
+
+    def _show(self, event: Event) -> None:
+        if event.message:
+            self.view.message(event.message)
+        if event.oom:  # one that ended its attempt is told by the supervisor
+            self.view.message(describe_oom(event.oom))
+        if event.epoch_end:
+            self.view.epoch_done(event.epoch_end, epochs=self.epochs)
+
+    def _is_overdue(self) -> bool:
+        now = self.clock()
+        if self._leave_by is not None:
+            return now > self._leave_by
+        phase = self.last.phase if self.last else Phase.START
+        if phase is Phase.PROBE and self.trial_deadline_seconds is not None:
+            if now - self._heard > self.trial_deadline_seconds:
+                self._stopped_by_us = Verdict.TIMEOUT
+        elif now - self._heard > self.patience.silence_seconds[phase]:
+            self._stopped_by_us = Verdict.HUNG
+        return self._stopped_by_us is not None
+
+    def _end(self, finished: Exit) -> None:
+        outcome = _read_outcome(self.attempt.outcome)
+        evidence = Evidence(
+            exit=finished,
+            memory=_last_sample(self.attempt.memory),
+            stopped_by_us=self._stopped_by_us,
+            kernel_oom_kills=_more(self._kills_before, cgroups.oom_kills()),
+            allocator_bytes=max((event.allocator_bytes or 0 for event in self.seen), default=0),
+            host_limit_bytes=self.host_limit_bytes,
+            limit_is_given=self.limit_is_given,
+            stderr_tail=_tail_of(self.attempt.stderr),
+        )
+        self.ended = WorkerExit(
+            ending=classify(outcome, evidence),
+            outcome=outcome,
+            last=self.last,
+            events=tuple(self.seen),
+            wall_seconds=self.clock() - self.started,
+        )
+
+
+@contextlib.contextmanager
+def watched(  # noqa: PLR0913 - what it takes to start a worker, and the seams that tests replace
+    job: Job,
+    attempt: AttemptDirectory,
+    launcher: Launcher,
+    *,
+    view: View,
+    payload: Payload | None = None,
+    lock_fd: int | None = None,
+    epochs: int = 1,
+    patience: Patience = PATIENCE,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Watched]:
+    """Start a worker on a job and watch it; whatever happens, it is gone afterwards.
+
+    Raises:
+        StorageError: the attempt's folder cannot be written.
+        UserError, TrainingFailedError: the launcher cannot start it.
+    """
+    with writing_in(attempt.path):
+        job.save(attempt.job)
+    host_limit_bytes = job.memory.limit_bytes if job.memory.device == "cpu" else 0
+    worker = launcher.launch(attempt, payload, lock_fd)
+    try:
+        yield Watched(attempt, worker, view, epochs, clock, sleep, host_limit_bytes, job.memory.is_given, patience)
+    finally:
+        worker.close()
+
+
+def _more(before: int | None, now: int | None) -> int | None:
+    """By how much a count has grown; None where nobody counts."""
+    return None if now is None else now - (before or 0)
+
+
+def _read_outcome(path: Path) -> Outcome | None:
+    try:
+        return Outcome.load(path)
+    except (OSError, ValueError):  # none, or one that was cut off: then the end is classified without it
+        return None
+
+
+def _last_sample(path: Path) -> MemorySample:
+    try:
+        return MemorySample.load(path)
+    except (OSError, ValueError):  # it died before the first sample
+        return MemorySample()
+
+
+def _tail_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - STDERR_TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""The records that cross the process boundary between the parent and its worker."""

@@ -1,0 +1,175 @@
+"""`job.json`, what a worker is to do, and `outcome.json`, how that ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from autofit.config.backbones import ModelSpec
+from autofit.config.batch_schedule import BatchSchedule
+from autofit.config.options import MOST_VIEWS
+from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, Trial, Verdict
+from autofit.storage.records import Record
+
+
+class ModelSource(Record):
+    """Where the network comes from: autofit's own builder, an importable function, or one sent along with the job."""
+
+    spec: ModelSpec
+    reference: str | None = None
+    sent: bool = False
+    num_classes: int
+    optimizer: str
+    learning_rate: float
+
+
+MOST_THREADS = 1024
+"""More cores than any machine's; what a stranger's `run.json` says is held against it."""
+
+
+Kernels = Literal["eigen", "onednn"]
+"""Which of TensorFlow's implementations computes on a CPU. oneDNN's is faster, but ends the process where its scratch
+memory finds no room (docs/decisions/0023)."""
+
+
+ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+
+
+def kernels_asked(environment: Mapping[str, str]) -> Kernels | None:
+    """Those that a user has asked TensorFlow for; None where it is left to us."""
+    value = environment.get(ONEDNN_VARIABLE, "").lower()
+    return "onednn" if value in {"1", "true"} else "eigen" if value in {"0", "false"} else None
+
+
+class TrainingPlan(Record):
+    """The sizes and settings that a run was started with: the same wherever it is resumed."""
+
+    epochs: int = Field(ge=1)
+    first_batch_size: int = Field(ge=1)
+    last_batch_size: int = Field(ge=1)
+    micro_batch_size: int = Field(ge=1)
+    seed: int
+    class_weight: Literal["none", "balanced"]
+    early_stopping: int | None
+    checkpoint_seconds: float | None
+    checkpoint_steps: int | None
+    audit: bool
+    replay: str | None
+    threads: int = Field(ge=1, le=MOST_THREADS)
+    max_bad_images: float = 0.1
+    feature_cache: bool = False
+    feature_views: int = Field(1, ge=1, le=MOST_VIEWS)
+    augment: Literal["none", "light"] = "none"
+    pixel_cache: bool = False
+    kernels: Kernels = "eigen"
+
+    @property
+    def schedule(self) -> BatchSchedule:
+        """The batch sizes over the epochs."""
+        return BatchSchedule(self.first_batch_size, self.last_batch_size, self.epochs)
+
+
+class CacheJob(Record):
+    """Where features and decoded images are kept, and how an image is told from another.
+
+    `fixed_size` extracts so many at once; else an extraction starts with `first_size`, where one was the fastest on
+    this machine before. Its allocator took `first_peak_bytes` with it then; 0 where nobody knows. So many as
+    `early_images` may be decoded while the worker is still importing.
+    """
+
+    folder: str
+    limit_bytes: int
+    by: Literal["stat", "content"]
+    fixed_size: int | None = None
+    first_size: int | None = None
+    first_peak_bytes: int = 0
+    early_images: int = Field(0, ge=0)
+
+
+class TrainJob(Record):
+    """Train from the newest checkpoint, or from the start, to the last epoch; with a cache, where the plan uses it."""
+
+    kind: Literal["train"] = "train"
+    run_dir: str
+    data_root: str
+    class_names: list[str]
+    plan: TrainingPlan
+    micro_batch_size: int
+    launched_at: float
+    stop_at: float | None = None
+    cache: CacheJob | None = None
+
+
+class TrialsJob(Record):
+    """Run the trials that are asked for over the control pipe."""
+
+    kind: Literal["trials"] = "trials"
+
+
+class PredictJob(Record):
+    """Predict images with a saved model; the probabilities go to `predictions.npy` in the attempt's folder."""
+
+    kind: Literal["predict"] = "predict"
+    model_path: str
+    paths_file: str
+    image_size: tuple[int, int]
+    batch_size: int
+    threads: int
+
+
+class Job(Record):
+    """The content of `job.json`."""
+
+    schema_: Literal["autofit/job/1"] = Field("autofit/job/1", alias="schema")
+    attempt: int
+    source: ModelSource | None
+    memory: MemoryBudget
+    import_paths: list[str] = Field(default_factory=list)
+    isolated: bool = True
+    work: TrainJob | TrialsJob | PredictJob = Field(discriminator="kind")
+
+
+class Outcome(Record):
+    """The content of `outcome.json`: the verdict in the worker's own words, which decides where it exists.
+
+    `retry` says whether another attempt could end otherwise. `epoch` and `step` count from zero.
+    """
+
+    schema_: Literal["autofit/outcome/1"] = Field("autofit/outcome/1", alias="schema")
+    verdict: Verdict
+    cause: str = ""
+    traceback: str = ""
+    epoch: int = 0
+    step: int = 0
+    micro_batch_size: int = 0
+    weights_sha256: str | None = None
+
+
+class ExtractionSpeed(Record):
+    """What an extraction found: the fastest micro-batch size, what it made, and what the allocator took with it.
+
+    `peak_bytes` is 0 where the allocator keeps no statistics.
+    """
+
+    micro_batch_size: int
+    images_per_second: float
+    peak_bytes: int
+
+
+class Event(Record):
+    """One line of `events.jsonl`; one of the fields says what happened."""
+
+    oom: OomEvent | None = None
+    epoch_end: EpochEnd | None = None
+    quarantined: BadImage | None = None
+    trial: Trial | None = None
+    message: str | None = None
+    result_changed: bool = False
+    baseline_rss_bytes: int | None = None
+    non_allocator_bytes: int | None = None
+    allocator_bytes: int | None = None
+    seconds_to_first_step: float | None = None
+    kept_rows: int | None = None
+    extraction: ExtractionSpeed | None = None

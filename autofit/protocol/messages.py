@@ -1,0 +1,194 @@
+"""What crosses the boundary between the parent and its worker, each message a frozen record.
+
+The parent writes `job.json`; the worker appends `progress.jsonl` and ends with `outcome.json`. While it lives, the
+parent sends it lines over the control pipe (`Request`); the end of that pipe means that the parent is gone.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from autofit.storage.records import Record
+
+
+class Verdict(StrEnum):
+    """How a trial or an attempt ended."""
+
+    FITS = "fits"
+    COMPLETED = "completed"
+    DEVICE_OOM = "device_oom"
+    HOST_OOM = "host_oom"
+    TIMEOUT = "timeout"
+    HUNG = "hung"
+    CRASHED = "crashed"
+    YIELDED = "yielded"
+    STORAGE = "storage"
+    USER_ERROR = "user_error"
+    INTERRUPTED = "interrupted"
+
+
+class Phase(StrEnum):
+    """What a worker is doing; announced before it begins, each with a deadline of its own."""
+
+    START = "start"
+    WEIGHTS = "weights"
+    BUILD = "build"
+    TRACE = "trace"
+    PROBE = "probe"
+    EXTRACT = "extract"
+    TRAIN = "train"
+    VALIDATE = "validate"
+    SAVE = "save"
+    PREDICT = "predict"
+
+
+class Progress(Record):
+    """One line of `progress.jsonl`, at most four a second. Epochs and steps count from zero.
+
+    `step` and `steps` count batches, or in the pass that extracts features, before the first epoch, images.
+    """
+
+    time: float
+    phase: Phase
+    counts: Literal["batches", "images"] = "batches"
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    images_per_second: float = 0.0
+    micro_batch_size: int = 0
+    device_bytes: int = 0
+    host_bytes: int = 0
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class MemorySample(Record):
+    """Bytes in use just now: by tensors in the allocator, and resident in the worker and its children."""
+
+    device_bytes: int = 0
+    host_bytes: int = 0
+
+
+class OomEvent(Record):
+    """One out-of-memory that a worker caught and got over. Epochs and steps count from zero."""
+
+    attempt: int
+    epoch: int
+    step: int
+    phase: Phase
+    micro_batch_size_before: int
+    micro_batch_size_after: int
+    seconds_lost: float
+
+
+def describe_oom(event: OomEvent) -> str:
+    """What a person is told at once: what happened, and with how many images at once it goes on."""
+    before, after = event.micro_batch_size_before, event.micro_batch_size_after
+    return f"out of memory with {before} images at once: going on with {after}"
+
+
+def _writable(name: str) -> str:
+    """A file name as text that every file can hold: bytes that are no UTF-8 are written out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+class BadImage(Record):
+    """An image that could not be decoded, and why."""
+
+    path: Annotated[str, BeforeValidator(_writable)]
+    reason: str
+
+
+class EpochEnd(Record):
+    """One finished epoch, counted from zero, and its metrics as `model.fit` would log them."""
+
+    epoch: int
+    metrics: dict[str, float]
+
+
+LEAST_ALLOCATOR_BYTES = 32 * 2**20
+"""With less for tensors not even a small network's weights fit."""
+
+
+class MemoryBudget(Record):
+    """What a worker may use.
+
+    On a CPU `limit_bytes` bounds the resident size of the worker and its children, and the allocator gets what
+    `non_allocator_bytes` and `buffer_bytes` leave. `buffer_bytes` is for image buffers; `non_allocator_bytes` is all
+    else outside the allocator, where it was measured (a training measures it together with the images loaded then). On
+    a GPU `limit_bytes` bounds device memory. `is_given` is false where the limit is only what the machine has; then
+    `threads_bytes` may be taken in addition, for threads of the loader that wait for a file.
+    """
+
+    device: Literal["cpu", "gpu"]
+    limit_bytes: int
+    is_given: bool
+    non_allocator_bytes: int | None = None
+    buffer_bytes: int = 256 * 2**20
+    threads_bytes: int = 0
+
+    @property
+    def tensors_bytes(self) -> int:
+        """What it leaves for tensors, as far as it says."""
+        if self.device == "gpu":
+            return self.limit_bytes
+        return self.limit_bytes - (self.non_allocator_bytes or 0) - self.buffer_bytes
+
+
+class Trial(Record):
+    """One measured size.
+
+    Attributes:
+        batch_size: images on the device at once.
+        verdict: how it ended.
+        peak_bytes: the allocator's peak.
+        arena_resident_bytes: on a CPU, how much of the allocator's arena was in use after the first step: the peak, and
+            what fragmentation adds to it. 0 where it is not known, as on a GPU.
+        allocator_bytes: on a CPU, the size of the allocator's arena. 0 on a GPU.
+        spread_bytes: how far the peaks of its steps lay apart.
+        non_allocator_bytes: on a CPU, resident memory outside the allocator, with the image buffers. 0 on a GPU.
+        host_bytes: the process's resident size at the end, and its children's.
+        step_seconds: median time of a training step.
+        images_per_second: what that makes.
+        fresh: it was its worker's first, so nothing before it can have helped or hindered. Inline all workers are in
+            one process, and it is no more than that.
+        saved: it was not run now: it comes from a saved profile.
+        cause: why it did not fit.
+    """
+
+    batch_size: int = Field(ge=1)
+    verdict: Verdict
+    peak_bytes: int = Field(default=0, ge=0)
+    arena_resident_bytes: int = Field(default=0, ge=0)
+    allocator_bytes: int = Field(default=0, ge=0)
+    spread_bytes: int = Field(default=0, ge=0)
+    non_allocator_bytes: int = Field(default=0, ge=0)
+    host_bytes: int = Field(default=0, ge=0)
+    step_seconds: float = Field(default=0.0, ge=0)
+    images_per_second: float = Field(default=0.0, ge=0)
+    fresh: bool = False
+    saved: bool = False
+    cause: str = ""
+
+    @property
+    def memory_bytes(self) -> int:
+        """What this size takes of the memory limit: of the device's memory, on a CPU of resident memory; 0: unknown.
+
+        On a CPU the extent counts and not the peak: an allocator that is nearly full hands out more than is touched.
+        """
+        return (self.arena_resident_bytes or self.peak_bytes) + self.non_allocator_bytes if self.peak_bytes else 0
+
+
+class Request(Record):
+    """One line from the parent to its worker: run a trial, or commit and leave for this reason.
+
+    `steps` is the least number of whole steps in the trial. The first trial's `memory` is the process's budget, which
+    can be set only once.
+    """
+
+    trial: int | None = None
+    steps: int = 2
+    memory: MemoryBudget | None = None
+    leave: Literal["interrupted", "yielded"] | None = None

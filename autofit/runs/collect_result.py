@@ -1,0 +1,155 @@
+"""From a run directory to the content of `result.json`: all attempts, also those of processes that were killed.
+
+The directory may be a stranger's: what is read is bounded, and a record or nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from autofit.errors import UserError
+from autofit.protocol.job import Event, Job, Outcome, TrainJob
+from autofit.protocol.messages import Phase, Progress, Verdict
+from autofit.runs.result_record import AttemptRecord, ResultRecord
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.records import MAX_RECORD_BYTES, first_problem, open_plain
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+
+LAST_LINES_BYTES = 2**16
+"""Where the last lines of a heartbeat are looked for; one has some hundred bytes."""
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class Committed(BaseModel):
+    """What the parent reads of a checkpoint's state; the rest is the worker's. The cursor is `epoch` and `position`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    epoch: int = Field(0, ge=0)
+    position: int = Field(0, ge=0)
+    micro_batch_size: int = Field(0, ge=0)
+    history: dict[str, list[float]] = Field(default_factory=dict)
+    result_changed: bool = False
+
+
+def committed(store: CheckpointStore) -> Committed | None:
+    """What the newest good checkpoint says; None where there is none.
+
+    Raises:
+        UserError: its checksums are good but it is no checkpoint of autofit's.
+        StorageError: it may not be read.
+    """
+    state = store.latest_state()
+    try:
+        return None if state is None else Committed.model_validate(state)
+    except ValidationError as error:
+        raise UserError(
+            f"the newest checkpoint in {store.folder} cannot be used ({first_problem(error)}): remove it, then resume"
+        ) from None
+
+
+def collect_result(
+    files: RunDirectory, status: Literal["completed", "failed", "interrupted"], cause: str, wall_seconds: float
+) -> ResultRecord:
+    """Read everything that a run has written down about itself."""
+    attempts = files.attempts()
+    events = [event for attempt in attempts for event in _records(_head(attempt.events, MAX_RECORD_BYTES), Event)]
+    state = committed(CheckpointStore(files.checkpoints)) or Committed()
+    quarantined = {event.quarantined.path: event.quarantined for event in events if event.quarantined}
+    firsts = [event.seconds_to_first_step for event in events if event.seconds_to_first_step is not None]
+    return ResultRecord(
+        status=status,
+        cause=cause,
+        history=state.history,
+        attempts=[_attempt_record(attempt) for attempt in attempts],
+        oom_events=[event.oom for event in events if event.oom],
+        quarantined=list(quarantined.values()),
+        result_changed=state.result_changed or any(event.result_changed for event in events),
+        weights_sha256=_weights_sha256(attempts[-1]) if status == "completed" and attempts else None,
+        seconds_to_first_step=firsts[0] if firsts else None,
+        wall_seconds=wall_seconds,
+    )
+
+
+def _attempt_record(attempt: AttemptDirectory) -> AttemptRecord:
+    try:
+        return AttemptRecord.load(attempt.record)
+    except (OSError, ValueError):
+        return _reconstructed(attempt)
+
+
+def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
+    """What can be said of an attempt whose supervisor was killed: its own words, or its last heartbeat."""
+    outcome = _outcome(attempt)
+    lines = _first_and_last(attempt.progress)
+    last = lines[-1] if lines else Progress(time=0.0, phase=Phase.START)
+    unsaid = "the supervising process ended as well" if lines else "it ended before its first heartbeat"
+    return AttemptRecord(
+        verdict=outcome.verdict if outcome else Verdict.CRASHED,
+        cause=outcome.cause if outcome else unsaid,
+        batch_size=_batch_size(attempt, last.epoch),
+        micro_batch_size=last.micro_batch_size,
+        epoch=last.epoch,
+        step=last.step,
+        wall_seconds=max(0.0, last.time - lines[0].time) if lines else 0.0,
+    )
+
+
+def _batch_size(attempt: AttemptDirectory, epoch: int) -> int:
+    try:
+        work = Job.load(attempt.job).work
+    except (OSError, ValueError):
+        return 0
+    return work.plan.schedule.batch_size(epoch) if isinstance(work, TrainJob) else 0
+
+
+def _weights_sha256(attempt: AttemptDirectory) -> str | None:
+    outcome = _outcome(attempt)
+    return outcome.weights_sha256 if outcome else None
+
+
+def _outcome(attempt: AttemptDirectory) -> Outcome | None:
+    try:
+        return Outcome.load(attempt.outcome)
+    except (OSError, ValueError):
+        return None
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+def _first_and_last(path: Path) -> list[Progress]:
+    """Some of the first and some of the last lines of a heartbeat, which grows with a run's days."""
+    return _records(_head(path, LAST_LINES_BYTES), Progress) + _records(_end(path, LAST_LINES_BYTES), Progress)
+
+
+def _records(text: bytes, kind: type[R]) -> list[R]:
+    """The records in whole lines; a damaged line is passed over."""
+    found: list[R] = []
+    for line in text.split(b"\n")[:-1]:
+        with contextlib.suppress(ValidationError):
+            found.append(kind.model_validate_json(line))
+    return found
+
+
+def _head(path: Path, most_bytes: int) -> bytes:
+    try:
+        with open_plain(path) as stream:
+            return stream.read(most_bytes)
+    except OSError:  # none, or none that is a file
+        return b""
+
+
+def _end(path: Path, most_bytes: int) -> bytes:
+    try:
+        with open_plain(path) as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - most_bytes))
+            return stream.read(most_bytes)
+    except OSError:
+        return b""

@@ -1,0 +1,92 @@
+"""Predicting images with a saved model, in a worker: the caller's process stays free of TensorFlow and its memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autofit.errors import DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
+from autofit.machine import hardware
+from autofit.process.launch import Launcher
+from autofit.process.monitor import View, watched
+from autofit.protocol.job import Job, PredictJob
+from autofit.protocol.messages import BadImage, MemoryBudget, Verdict
+from autofit.storage.run_directory import AttemptDirectory
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BATCH_SIZE = 32
+
+
+def predict_paths(
+    model_path: Path, image_size: tuple[int, int], paths: Sequence[str], *, launcher: Launcher, view: View
+) -> tuple[np.ndarray, list[BadImage]]:
+    """Predict images.
+
+    Args:
+        model_path: a `model.keras` that autofit wrote.
+        image_size: (height, width) in pixels that the model takes.
+        paths: files, decoded by the recipe of training.
+        launcher: what starts the worker.
+        view: what shows its progress.
+
+    Returns:
+        Probabilities, float32 `(n, classes)` in the order of `paths`, with a row of NaN for an image that could not be
+        read, and those images with their reasons.
+
+    Raises:
+        UserError: no path was given, or the saved model is gone.
+        AutofitError: the worker could not do it; the message says why.
+    """
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    if not paths:
+        raise UserError("there are no images to predict: give at least one path")
+    if not model_path.is_file():
+        raise UserError(f"the model {model_path} is gone: train again, or bring it back")
+    with tempfile.TemporaryDirectory(prefix="autofit-predict-") as folder:
+        attempt = AttemptDirectory(Path(folder))
+        listed = attempt.path / "paths"
+        listed.write_bytes("\0".join(map(_absolute, paths)).encode("utf-8", "surrogateescape"))
+        job = _job(model_path, image_size, listed)
+        with watched(job, attempt, launcher, view=view) as worker:
+            ended = worker.run()
+        if ended.ending.verdict is not Verdict.COMPLETED:
+            raise _error(ended.ending.verdict, ended.ending.cause)
+        rows = np.load(attempt.path / "predictions.npy", allow_pickle=False)
+    return rows, [event.quarantined for event in ended.events if event.quarantined]
+
+
+def _absolute(path: str) -> str:
+    """The worker starts in another folder than ours."""
+    return str(Path(path).expanduser().absolute())
+
+
+def _job(model_path: Path, image_size: tuple[int, int], listed: Path) -> Job:
+    machine = hardware.detect()
+    has = machine.device_free_bytes if machine.device == "gpu" else machine.host_available_bytes
+    return Job(
+        attempt=1,
+        source=None,
+        memory=MemoryBudget(device=machine.device, limit_bytes=has or machine.host_available_bytes, is_given=False),
+        work=PredictJob(
+            model_path=str(model_path.resolve()),
+            paths_file=str(listed),
+            image_size=image_size,
+            batch_size=BATCH_SIZE,
+            threads=max(2, machine.cores),
+        ),
+    )
+
+
+def _error(verdict: Verdict, cause: str) -> Exception:
+    if verdict is Verdict.USER_ERROR:
+        return UserError(cause)
+    if verdict is Verdict.INTERRUPTED:
+        return InterruptedRunError("the prediction was stopped: give the same call again")
+    if verdict in {Verdict.DEVICE_OOM, Verdict.HOST_OOM}:
+        return DoesNotFitError(f"not even one image at a time can be predicted here: {cause}")
+    return TrainingFailedError(f"the prediction failed: {cause}")

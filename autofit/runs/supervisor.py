@@ -1,0 +1,234 @@
+"""The attempt loop: launch, watch, classify, reschedule, resume.
+
+A run is one or more attempts. After each, `next_sizes` decides, from what is known about all of them, whether to go on
+and with which sizes. It is pure: the whole policy can be read, and tested, without a process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from autofit.config.batch_schedule import batch_image_bytes
+from autofit.errors import AutofitError
+from autofit.process.launch import Launcher
+from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, watched
+from autofit.protocol.job import CacheJob, Event, Job, TrainJob
+from autofit.protocol.messages import MemoryBudget, OomEvent, Phase, Verdict
+from autofit.protocol.payload import Payload
+from autofit.runs.collect_result import committed
+from autofit.runs.plan import RunRecord, model_source
+from autofit.runs.result_record import AttemptRecord
+from autofit.runs.retry_policy import OUT_OF_MEMORY, AttemptSummary, Sizes, next_sizes
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.records import remove_unfinished
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in
+
+
+class Supervisor:
+    """Drives the attempts of one run to its end."""
+
+    def __init__(  # noqa: PLR0913 - the run, and the seams that tests replace
+        self,
+        files: RunDirectory,
+        record: RunRecord,
+        memory: MemoryBudget,
+        launcher: Launcher,
+        *,
+        view: View,
+        payload: Payload | None = None,
+        lock_fd: int | None = None,
+        import_paths: Sequence[str] = (),
+        cache: CacheJob | None = None,
+        patience: Patience = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._files, self._record, self._memory, self._launcher = files, record, memory, launcher
+        self._view, self._payload, self._lock_fd = view, payload, lock_fd
+        self._import_paths, self._cache = list(import_paths), cache
+        self._patience, self._clock, self._sleep = patience, clock, sleep
+        self._store = CheckpointStore(files.checkpoints)
+        self._past: list[AttemptSummary] = []
+        self._batch_bytes = batch_image_bytes(record.plan.schedule.largest, record.options.image_size)
+        minutes = record.options.max_minutes
+        self._stop_at = None if minutes is None else time.time() + minutes * 60
+
+    def run(self) -> AutofitError | None:
+        """Attempt until the run is done; returns None then, else the reason why it is not.
+
+        Raises:
+            KeyboardInterrupt: the second Ctrl-C; the worker is gone.
+        """
+        self._remove_unfinished(self._files.attempts())
+        try:
+            sizes: Sizes | None = self._first_sizes()
+            while sizes is not None:
+                sizes = self._next(sizes)
+        except AutofitError as error:
+            return error
+        return None
+
+    def _next(self, sizes: Sizes) -> Sizes | None:
+        """Make one attempt; returns the sizes of the next one, or None where the run is done.
+
+        Raises:
+            AutofitError: there is no use in another.
+        """
+        number, directory = self._files.new_attempt()
+        before = self._cursor()
+        ended = self._attempt(number, directory, sizes)
+        attempted = AttemptSummary(
+            ending=ended.ending,
+            sizes=_sizes_at_the_end(sizes, ended),
+            progressed=self._cursor() > before or any(event.kept_rows for event in ended.events),
+            reported=ended.outcome is not None,
+            early=_is_early(ended),
+        )
+        self._past.append(attempted)
+        if attempted.ending.verdict is Verdict.COMPLETED:
+            return None
+        following = next_sizes(self._past, self._batch_bytes)
+        if attempted.ending.verdict in OUT_OF_MEMORY:
+            _note_oom(number, directory, ended, attempted.sizes, following)
+        self._view.message(self._going_on(attempted, following))
+        return following
+
+    def _first_sizes(self) -> Sizes:
+        """The plan's sizes, or where an earlier attempt had to make them smaller, those."""
+        state = committed(self._store)
+        micro = (state and state.micro_batch_size) or self._record.plan.micro_batch_size
+        return Sizes(
+            micro_batch_size=micro,
+            buffer_bytes=self._memory.buffer_bytes,
+            non_allocator_bytes=self._memory.non_allocator_bytes,
+        )
+
+    def _attempt(self, number: int, directory: AttemptDirectory, sizes: Sizes) -> WorkerExit:
+        with watched(
+            self._job(number, sizes),
+            directory,
+            self._launcher,
+            view=self._view,
+            payload=self._payload,
+            lock_fd=self._lock_fd,
+            epochs=self._record.plan.epochs,
+            patience=self._patience,
+            clock=self._clock,
+            sleep=self._sleep,
+        ) as worker:
+            ended = worker.run()
+        self._remove_unfinished([directory])
+        with writing_in(self._files.path):  # on a full disk the worker could not even say so itself
+            self._record_of(ended, sizes).save(directory.record)
+        return ended
+
+    def _remove_unfinished(self, attempts: Sequence[AttemptDirectory]) -> None:
+        """What workers that were killed while they wrote have left; none is alive now."""
+        for folder in [self._files.path, *(attempt.path for attempt in attempts)]:
+            remove_unfinished(folder)
+
+    def _job(self, number: int, sizes: Sizes) -> Job:
+        record = self._record
+        return Job(
+            attempt=number,
+            source=model_source(record.options, len(record.data.class_names)),
+            memory=self._budget(sizes),
+            import_paths=self._import_paths,
+            isolated=self._launcher.isolated,
+            work=TrainJob(
+                run_dir=str(self._files.path),
+                data_root=record.data.root,
+                class_names=record.data.class_names,
+                plan=record.plan,
+                micro_batch_size=sizes.micro_batch_size,
+                launched_at=time.time(),
+                stop_at=self._stop_at,
+                cache=self._cache_job(),
+            ),
+        )
+
+    def _budget(self, sizes: Sizes) -> MemoryBudget:
+        """What an attempt may use; where less is decoded ahead than was planned, nothing is for more threads."""
+        is_short = sizes.buffer_bytes < self._memory.buffer_bytes
+        return self._memory.model_copy(
+            update={
+                "non_allocator_bytes": sizes.non_allocator_bytes,
+                "buffer_bytes": sizes.buffer_bytes,
+                "threads_bytes": 0 if is_short else self._memory.threads_bytes,
+            }
+        )
+
+    def _cache_job(self) -> CacheJob | None:
+        """After an attempt that did not get through an extraction starts small: the size may be what ended it."""
+        if self._cache is None or not self._past:
+            return self._cache
+        return self._cache.model_copy(update={"first_size": None, "first_peak_bytes": 0, "early_images": 0})
+
+    def _cursor(self) -> tuple[int, int]:
+        """The committed (epoch, position), before which nothing can be lost."""
+        state = committed(self._store)
+        return (state.epoch, state.position) if state else (0, -1)
+
+    def _record_of(self, ended: WorkerExit, sizes: Sizes) -> AttemptRecord:
+        last = ended.last
+        epoch = last.epoch if last else 0
+        return AttemptRecord(
+            verdict=ended.ending.verdict,
+            cause=ended.ending.cause,
+            batch_size=self._record.plan.schedule.batch_size(epoch),
+            micro_batch_size=_sizes_at_the_end(sizes, ended).micro_batch_size,
+            epoch=epoch,
+            step=last.step if last else 0,
+            wall_seconds=ended.wall_seconds,
+        )
+
+    def _going_on(self, attempted: AttemptSummary, sizes: Sizes) -> str:
+        cause = attempted.ending.cause or attempted.ending.verdict.value
+        fewer = " and fewer decoded ahead" if sizes.buffer_bytes < attempted.sizes.buffer_bytes else ""
+        return (
+            f"attempt {len(self._past)} ended ({attempted.ending.verdict.value}: {cause}); "
+            f"going on from the last checkpoint with {sizes.micro_batch_size} images at once{fewer}"
+        )
+
+
+def _sizes_at_the_end(sizes: Sizes, ended: WorkerExit) -> Sizes:
+    """The sizes that an attempt had come down to, and what it measured."""
+    micro = _micro_batch_size_at_the_end(ended) or sizes.micro_batch_size
+    rest = max((event.non_allocator_bytes or 0 for event in ended.events), default=0)
+    return replace(
+        sizes,
+        micro_batch_size=min(micro, sizes.micro_batch_size),
+        non_allocator_bytes=rest or sizes.non_allocator_bytes,
+    )
+
+
+def _micro_batch_size_at_the_end(ended: WorkerExit) -> int | None:
+    """Of a training, what it last said; an extraction starts small each time: of it, what running out has left."""
+    if ended.last is None or ended.last.counts == "batches":
+        return ended.last.micro_batch_size if ended.last else None
+    return min((event.oom.micro_batch_size_after for event in ended.events if event.oom), default=None)
+
+
+def _is_early(ended: WorkerExit) -> bool:
+    """Whether an attempt had not yet trained for as long as its start had taken, up to the end of its first step."""
+    start_seconds = next((e.seconds_to_first_step for e in ended.events if e.seconds_to_first_step is not None), None)
+    return start_seconds is None or ended.wall_seconds < 2 * start_seconds
+
+
+def _note_oom(number: int, directory: AttemptDirectory, ended: WorkerExit, before: Sizes, after: Sizes) -> None:
+    """Write down the out-of-memory that ended an attempt, beside those that the worker got over itself."""
+    last = ended.last
+    event = OomEvent(
+        attempt=number,
+        epoch=last.epoch if last else 0,
+        step=last.step if last else 0,
+        phase=last.phase if last else Phase.START,
+        micro_batch_size_before=before.micro_batch_size,
+        micro_batch_size_after=after.micro_batch_size,
+        seconds_lost=ended.wall_seconds,
+    )
+    with writing_in(directory.path), directory.events.open("a", encoding="utf-8") as events:
+        # the first newline ends a line that a killed worker may have left unfinished
+        events.write("\n" + Event(oom=event).model_dump_json(exclude_defaults=True) + "\n")

@@ -1,0 +1,1 @@
+"""Files that survive: records, the run directory, checkpoints."""

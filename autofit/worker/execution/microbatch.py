@@ -1,0 +1,127 @@
+"""The one answer to running out of memory: halve the micro-batch, repeat the same work, write it down.
+
+Nothing in here touches weights. What is repeated must be free of side effects until it has succeeded.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+import tensorflow as tf
+
+from autofit.config.batch_schedule import shrink
+from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
+
+T = TypeVar("T")
+
+
+class Blame(StrEnum):
+    """Whether an error is about memory."""
+
+    MEMORY = "memory"
+    PERHAPS = "perhaps"
+    OTHER = "other"
+
+
+# Errors of the class of an out-of-memory that are about something else: TensorFlow turns these system errors into it as
+# well (tsl, errors.cc, `ErrnoToCode`), and puts their words at the end of what it says of a file.
+NO_MEMORY = tuple(
+    f"; {os.strerror(code)}"
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EMLINK, errno.ENOBUFS, errno.ENODATA)
+)
+# Errors of other classes that mean that the device's memory ran out, with where they come from.
+CERTAIN = (
+    "CUDA_ERROR_OUT_OF_MEMORY",  # CUDA driver: cuMemAlloc and cuModuleLoad
+    "Dst tensor is not initialized",  # TensorFlow gpu_util.cc: no room for a copy from host to device
+    "Failed copying input tensor",  # TensorFlow eager execute.cc: the same, for a function's input
+)
+# Errors that have other causes too: worth a smaller try, not a verdict.
+AMBIGUOUS = (
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "failed to create cublas handle",
+    "No algorithm worked",
+    "Failed to get convolution algorithm",
+    "Operation received an exception:Status",  # oneDNN's, as TensorFlow's mkl_conv_ops.cc passes them on
+)
+
+
+def blame(error: BaseException) -> Blame:
+    """Tell an out-of-memory on the device from other errors: by class, by message only among TensorFlow's own."""
+    if not isinstance(error, tf.errors.OpError):
+        return Blame.OTHER
+    text = str(error)
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return Blame.OTHER if any(words in text for words in NO_MEMORY) else Blame.MEMORY
+    if any(words in text for words in CERTAIN):
+        return Blame.MEMORY
+    return Blame.PERHAPS if any(words in text for words in AMBIGUOUS) else Blame.OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class Shrink:
+    """One out-of-memory that was got over: micro-batch sizes in images, and the seconds of the failed try."""
+
+    before: int
+    after: int
+    seconds: float
+
+
+class MicroBatcher:
+    """A micro-batch size that only shrinks, and the two ways to work through a batch with it."""
+
+    def __init__(
+        self,
+        size: int,
+        on_shrink: Callable[[Shrink], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.size = size
+        self._on_shrink = on_shrink
+        self._clock = clock
+
+    def repeat(self, count: int, work: Callable[[int], T]) -> T:
+        """Do `work(micro_batch_size)` on `count` images, again from its start with half the size until it fits.
+
+        Raises:
+            OutOfDeviceMemoryError: it did not fit with a single image.
+        """
+        while True:
+            started = self._clock()
+            try:
+                return work(self.size)
+            except Exception as error:  # noqa: BLE001 - sorted by blame, and raised on if not about memory
+                self._shrink_or_raise(error, count, self._clock() - started)
+
+    def slices(self, count: int, work: Callable[[int, int], T]) -> list[T]:
+        """Do `work(start, stop)` on slices of `count` images, repeating only the slice that did not fit."""
+        results: list[T] = []
+        start = 0
+        while start < count:
+            began = self._clock()
+            stop = min(start + self.size, count)
+            try:
+                results.append(work(start, stop))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._shrink_or_raise(error, stop - start, self._clock() - began)
+            else:
+                start = stop
+        return results
+
+    def _shrink_or_raise(self, error: Exception, count: int, seconds: float) -> None:
+        verdict = blame(error)
+        before = min(self.size, count)
+        if verdict is Blame.OTHER or (verdict is Blame.PERHAPS and before == 1):
+            raise error
+        if before == 1:
+            raise OutOfDeviceMemoryError("a single image does not fit into the device's memory") from error
+        self.size = shrink(before)
+        self._on_shrink(Shrink(before, self.size, seconds))

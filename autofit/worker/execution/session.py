@@ -1,0 +1,172 @@
+"""A network made ready to train: built, traced once, with the two ways of training behind one call.
+
+The probe's trials and the training itself use this same code, so that what was measured is what will run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from autofit.errors import UserError
+from autofit.input.aligned_array import aligned
+from autofit.protocol.job import Job, ModelSource
+from autofit.protocol.messages import Phase
+from autofit.protocol.payload import Payload
+from autofit.worker.execution.microbatch import MicroBatcher
+from autofit.worker.execution.sliced_model import Network, SplitNetwork, WholeNetwork, slices_decide
+from autofit.worker.execution.steps import EvaluateStep, TrainStep, compile_forward, tensors_of
+from autofit.worker.model.bn_folding import folded
+from autofit.worker.model.builder import BuiltModel, build, build_from_function
+from autofit.worker.model.objective import Objective, make_objective
+from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.runtime.memory import device_bytes_reader
+from autofit.worker.runtime.tf_settings import device_name
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A network with its objective and its compiled steps."""
+
+    built: BuiltModel
+    objective: Objective
+    network: Network
+    train_step: TrainStep
+    evaluate_step: EvaluateStep
+    extract: Callable[[np.ndarray], tf.Tensor] | None
+    micro_decides: str | None
+
+    def train_batch(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        weights: np.ndarray,
+        micro: MicroBatcher,
+        on_phase: Callable[[Phase], None],
+    ) -> dict[str, float]:
+        """One update from one batch of uint8 images `(n, height, width, 3)`; returns the epoch's metrics so far.
+
+        Raises:
+            OutOfDeviceMemoryError: not even a single image fits; the weights are as before.
+            TornUpdateError: the weights can no longer be trusted.
+        """
+        count = len(images)
+        if self.extract is None:
+            on_phase(Phase.TRAIN)
+            computed = micro.repeat(count, lambda size: self.train_step.accumulate(images, labels, weights, size))
+            return self.train_step.commit(computed, count)
+        on_phase(Phase.EXTRACT)
+        features = self.features_of(images, micro)
+        on_phase(Phase.TRAIN)
+        return self.train_on_features(features, labels, weights)
+
+    def features_of(self, images: np.ndarray, micro: MicroBatcher) -> tf.Tensor:
+        """What a frozen backbone makes of uint8 images `(n, height, width, 3)`: pooled features `(n, d)`.
+
+        Raises:
+            OutOfDeviceMemoryError: not even a single image fits.
+        """
+        return micro.repeat(len(images), lambda size: self._extracted(images, size))
+
+    def train_on_features(self, features: tf.Tensor, labels: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+        """One update of the head from one batch of features; returns the epoch's metrics so far."""
+        count = len(labels)
+        return self.train_step.commit(self.train_step.accumulate(features, labels, weights, count), count)
+
+    def _extracted(self, images: np.ndarray, size: int) -> tf.Tensor:
+        assert self.extract is not None  # noqa: S101 - told apart by the caller
+        slices = [self.extract(aligned(images[at : at + size])) for at in range(0, len(images), size)]
+        return slices[0] if len(slices) == 1 else tf.concat(slices, axis=0)
+
+    def fresh_metric_values(self) -> list[tf.Tensor]:
+        """The metrics' values before any sample."""
+        self.objective.reset()
+        return tensors_of(self.evaluate_step.variables)
+
+    def evaluate_batch(
+        self, images: np.ndarray, labels: np.ndarray, values: list[tf.Tensor], micro: MicroBatcher
+    ) -> list[tf.Tensor]:
+        """The metric values after one batch more."""
+
+        def one_slice(start: int, stop: int) -> None:
+            nonlocal values
+            part = aligned(images[start:stop])
+            inputs = part if self.extract is None else self.extract(part)
+            values = self.evaluate_step(inputs, labels[start:stop], values)
+
+        micro.slices(len(images), one_slice)
+        return values
+
+    def results_of(self, values: list[tf.Tensor]) -> dict[str, float]:
+        """The metrics' results at these values."""
+        for variable, value in zip(self.evaluate_step.variables, values, strict=True):
+            variable.assign(value)
+        return {name: float(value) for name, value in self.objective.results().items()}
+
+
+def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Session:
+    """Build the network of a job and its compiled steps.
+
+    Raises:
+        UserError: the model, its weights or its function cannot be used.
+    """
+    source = job.source
+    if source is None:
+        raise ValueError("this job has no model")
+    heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
+    heartbeat.phase(Phase.BUILD)
+    built = _build(source, job.import_paths, payload, heartbeat)
+    network, spec = _network(built, source.spec.image_size)
+    extracts = built.frozen and built.features is not None
+    objective = make_objective(built.model, source, compiled=built.compiled)
+    return Session(
+        built=built,
+        objective=objective,
+        network=network,
+        train_step=TrainStep(network, objective, spec),
+        # a frozen backbone is traced once, for training and for validation
+        evaluate_step=EvaluateStep(built.head if extracts else built.model, objective, spec),
+        extract=compile_forward(folded(built.features)) if extracts else None,
+        micro_decides=None if built.frozen else slices_decide(built.model, network),
+    )
+
+
+def _build(source: ModelSource, import_paths: list[str], payload: Payload | None, heartbeat: Heartbeat) -> BuiltModel:
+    if source.reference is None and not source.sent:
+        return build(source.spec, source.num_classes, heartbeat.phase)
+    sent = payload.model if payload else None
+    function = _import(source.reference, import_paths) if source.reference else sent
+    if function is None:
+        raise UserError("the model function of this run is gone with the process that gave it: give model= again")
+    return build_from_function(function, source.spec.image_size, source.num_classes, source.spec.seed)
+
+
+def _import(reference: str, import_paths: list[str]) -> Any:
+    sys.path.extend(path for path in import_paths if path not in sys.path)
+    module, name = reference.split(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"model {reference}: {error}") from error
+
+
+def _network(built: BuiltModel, image_size: tuple[int, int]) -> tuple[Network, tf.TensorSpec]:
+    images = tf.TensorSpec((None, *image_size, 3), tf.uint8)
+    if built.features is None or built.head is None:
+        return WholeNetwork(built.model), images
+    if built.frozen:
+        width = int(built.head.input_shape[-1])
+        return SplitNetwork(None, built.head, built.head_layers), tf.TensorSpec((None, width), tf.float32)
+    return SplitNetwork(built.features, built.head, built.head_layers), images
+
+
+def clear_session() -> None:
+    """Clear Keras's global state, for the next attempt in this process."""
+    keras.utils.clear_session()

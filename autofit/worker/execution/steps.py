@@ -1,0 +1,191 @@
+"""The compiled steps: gradients over micro-batches without side effects, then one guarded update.
+
+Two functions, so that an out-of-memory can tear nothing. `accumulate` only computes. `commit` first takes and drops as
+much memory as the update's temporaries can need, marks the update as begun, and only then changes the weights, the
+optimizer, the moving statistics, the seeds and the metrics. Keras optimizers offer no stateless update on TensorFlow,
+or the whole step would be one pure function. See docs/decisions/0005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from autofit.worker.execution.microbatch import Blame, blame
+from autofit.worker.execution.sliced_model import Network
+from autofit.worker.model.objective import Objective
+from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, TornUpdateError
+
+TEMPORARIES = 3
+"""How many copies of all trained variables an optimizer's update may hold at once; Adam holds up to two or three."""
+
+
+def tensors_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+    """The variables' values, as tensors."""
+    return [tf.convert_to_tensor(variable.value) for variable in variables]
+
+
+class TrainStep:
+    """One update from one batch, whatever the micro-batch size.
+
+    `inputs` are uint8 images `(n, height, width, 3)` or float32 features `(n, d)`, as `inputs_spec` says; labels are
+    class numbers `(n,)`, weights float32 `(n,)`.
+    """
+
+    def __init__(self, network: Network, objective: Objective, inputs_spec: tf.TensorSpec) -> None:
+        self._network = network
+        self._objective = objective
+        self._begun = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._applied = 0
+        self._reserve = tf.constant(TEMPORARIES * sum(int(np.prod(v.shape)) for v in network.trainable), tf.int64)
+        signature = [
+            inputs_spec,
+            tf.TensorSpec((None,), tf.int64),
+            tf.TensorSpec((None,), tf.float32),
+            tf.TensorSpec((), tf.int32),
+        ]
+        self._accumulate = tf.function(self._accumulate_eagerly, input_signature=signature, autograph=False)
+        self._commit = tf.function(self._commit_eagerly, autograph=False)
+
+    def accumulate(self, inputs: Any, labels: np.ndarray, weights: np.ndarray, micro: int) -> tuple[Any, ...]:
+        """Loss, gradients, and the state that the update would set; changes nothing.
+
+        Raises:
+            tensorflow.errors.ResourceExhaustedError: a micro-batch did not fit.
+        """
+        return self._accumulate(inputs, labels, weights, tf.constant(micro, tf.int32))
+
+    def commit(self, computed: tuple[Any, ...], count: int) -> dict[str, Any]:
+        """Apply what `accumulate` has computed, and return the metrics so far.
+
+        Raises:
+            OutOfDeviceMemoryError: there is no room for the update; nothing was changed.
+            TornUpdateError: memory ran out while the weights were being changed.
+        """
+        try:
+            logs = self._commit(*computed, tf.constant(count, tf.float32), self._reserve)
+            logs = {name: float(value) for name, value in logs.items()}
+        except tf.errors.OpError as error:
+            if blame(error) is Blame.OTHER:
+                raise
+            if int(self._begun) != self._applied:
+                raise TornUpdateError("the device's memory ran out inside an update") from error
+            raise OutOfDeviceMemoryError("the update does not fit into the device's memory") from error
+        self._applied += 1
+        return logs
+
+    def _accumulate_eagerly(self, inputs: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, micro: tf.Tensor) -> Any:
+        count = tf.shape(labels)[0]
+        trainable = tensors_of(self._network.trainable)
+        drawn, state = self._draw(count, tensors_of(self._network.state))
+
+        def one_slice(start: tf.Tensor, loss: tf.Tensor, sums: Any, state: Any, metrics: Any) -> Any:
+            stop = tf.minimum(start + micro, count)
+            part = slice(start, stop)
+            share = tf.cast(stop - start, tf.float32) / tf.cast(count, tf.float32)
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(trainable)
+                slice_loss, state, metrics = self._forward(
+                    (trainable, state, metrics), (inputs[part], labels[part], weights[part], drawn[part]), share
+                )
+            gradients = tape.gradient(slice_loss, trainable, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            sums = [total + tf.convert_to_tensor(g) for total, g in zip(sums, gradients, strict=True)]
+            return stop, loss + slice_loss, sums, state, metrics
+
+        zeros = [tf.zeros_like(value) for value in trainable]
+        start = (tf.constant(0), tf.constant(0.0), zeros, state, tensors_of(self._objective.metric_variables))
+        done = tf.while_loop(lambda at, *_: at < count, one_slice, start, parallel_iterations=1)
+        return done[1:]
+
+    def _draw(self, count: tf.Tensor, state: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        variables = self._network.state
+        with keras.StatelessScope(state_mapping=list(zip(variables, state, strict=True))) as scope:
+            drawn = self._network.draw(count)
+        return drawn, _current(scope, variables)
+
+    def _forward(self, values: Any, samples: Any, share: tf.Tensor) -> Any:
+        """One slice's part of the batch's mean loss, and the state and metrics after it."""
+        inputs, labels, weights, drawn = samples
+        trainable, state, metric_variables = (
+            self._network.trainable,
+            self._network.state,
+            self._objective.metric_variables,
+        )
+        mapping = list(zip([*trainable, *state, *metric_variables], [x for part in values for x in part], strict=True))
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            probabilities = self._network(inputs, drawn)
+            encoded = self._objective.encode(labels)
+            loss = self._objective.loss_function(encoded, probabilities, sample_weight=weights)
+            loss = (loss + self._network.penalty()) * share
+            for metric in self._objective.metrics:
+                metric.update_state(encoded, probabilities)
+        return loss, _current(scope, state), _current(scope, metric_variables)
+
+    def _commit_eagerly(
+        self, loss: tf.Tensor, gradients: Any, state: Any, metrics: Any, count: tf.Tensor, reserve: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        room = tf.fill(tf.reshape(reserve, (1,)), 1.0)  # its size is only known when it runs, so it is really taken
+        first = tf.cast(tf.gather(room, 0), tf.int64) if self._network.trainable else tf.constant(1, tf.int64)
+        begun = self._begun.assign_add(first)
+        objective = self._objective
+        with tf.control_dependencies([begun]):
+            objective.optimizer.apply([tf.identity(g) for g in gradients], self._network.trainable)
+            for variable, value in zip(self._network.state, state, strict=True):
+                variable.assign(value)
+            for variable, value in zip(objective.metric_variables, metrics, strict=True):
+                variable.assign(value)
+            objective.loss.update_state(loss, sample_weight=count)
+        return objective.results()
+
+
+def _current(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+    return [tf.convert_to_tensor(scope.get_current_value(variable)) for variable in variables]
+
+
+class EvaluateStep:
+    """Loss and metrics of a slice, added to values that are passed in and out: repeating a slice counts it once.
+
+    `inputs` are what `model` takes, as `inputs_spec` says: uint8 images `(n, height, width, 3)`, or features `(n, d)`.
+    """
+
+    def __init__(self, model: keras.Model, objective: Objective, inputs_spec: tf.TensorSpec) -> None:
+        self._model = model
+        self._objective = objective
+        self.variables = [*objective.loss.variables, *objective.metric_variables]
+        signature = [
+            inputs_spec,
+            tf.TensorSpec((None,), tf.int64),
+            [tf.TensorSpec(v.shape, v.dtype) for v in self.variables],
+        ]
+        self._run = tf.function(self._run_eagerly, input_signature=signature, autograph=False)
+
+    def __call__(self, inputs: Any, labels: np.ndarray, values: list[tf.Tensor]) -> list[tf.Tensor]:
+        """The metric values after this slice."""
+        return self._run(inputs, labels, values)
+
+    def _run_eagerly(self, inputs: tf.Tensor, labels: tf.Tensor, values: list[tf.Tensor]) -> list[tf.Tensor]:
+        objective = self._objective
+        with keras.StatelessScope(state_mapping=list(zip(self.variables, values, strict=True))) as scope:
+            probabilities = self._model(tf.cast(inputs, tf.float32), training=False)
+            encoded = objective.encode(labels)
+            loss = objective.loss_function(encoded, probabilities)
+            if self._model.losses:
+                loss += sum(self._model.losses)
+            objective.loss.update_state(loss, sample_weight=tf.cast(tf.shape(labels)[0], tf.float32))
+            for metric in objective.metrics:
+                metric.update_state(encoded, probabilities)
+        return _current(scope, self.variables)
+
+
+def compile_forward(model: keras.Model) -> Any:
+    """A compiled inference of uint8 or float images `(n, height, width, 3)`, one trace for all sizes of a batch."""
+    height, width = model.input_shape[1:3]
+
+    def forward(images: tf.Tensor) -> tf.Tensor:
+        return model(tf.cast(images, tf.float32), training=False)
+
+    return tf.function(forward, input_signature=[tf.TensorSpec((None, height, width, 3), tf.uint8)], autograph=False)

@@ -1,0 +1,154 @@
+"""`ImageSequence`: image files as a Keras dataset, decoded batch by batch; usable without the rest of autofit."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from autofit.errors import UserError
+from autofit.input.decode import UnreadableImageError, decode_image
+from autofit.input.epoch_order import epoch_order
+from autofit.protocol.messages import BadImage
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+class ImageSequence(keras.utils.Sequence):
+    """Batches of images from files, for `model.fit`, `model.evaluate` and `model.predict`.
+
+    Nothing is decoded before its batch is asked for. Photos come upright, in RGB, stretched to the size asked for:
+    exactly as autofit itself trains on them.
+
+    An image that cannot be read is left out, and its batch is one shorter; `quarantined` names it, and it is warned
+    of once. A batch without any readable image gives the next batch that has one in its stead, because an empty batch
+    fails in Keras (batch normalization has no mean of nothing). For prediction, where rows must stay in step with
+    paths, it is an error instead.
+
+    Args:
+        image_paths: The files, n of them.
+        labels: The class number of each file, or None to predict: the items are then images without labels.
+        batch_size: Images a batch; the last batch of an epoch may be smaller.
+        image_size: (height, width) in pixels, or one number for both.
+        shuffle: Whether each epoch has an order of its own, a function of `seed` and the epoch's number alone.
+        seed: At least 0.
+        **kwargs: For `keras.utils.PyDataset`: `workers`, `max_queue_size`, `use_multiprocessing`.
+
+    Raises:
+        UserError: the arguments do not fit together; no image of the data, or of a batch to predict, can be read.
+
+    Example:
+        >>> train = ImageSequence(["a.jpg", "b.png"], [0, 1], batch_size=2, image_size=160, shuffle=True)
+        >>> model.fit(train, epochs=3)
+    """
+
+    def __init__(
+        self,
+        image_paths: Sequence[str | os.PathLike[str]],
+        labels: Sequence[int] | Labels | None,
+        batch_size: int,
+        image_size: int | tuple[int, int],
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._paths = [os.fspath(path) for path in image_paths]
+        self._labels = None if labels is None else _class_numbers(labels, len(self._paths))
+        self._batch_size = _at_least_one("batch_size", batch_size)
+        self._size = _height_and_width(image_size)
+        self._shuffle = shuffle
+        self._seed = seed
+        self._epoch = 0
+        self._order = self._order_of_epoch()
+        self._quarantined: dict[str, BadImage] = {}
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return math.ceil(len(self._paths) / self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Images, Labels] | Images:
+        """Decode a batch.
+
+        Returns:
+            (images, labels), or images alone where there are no labels: uint8 (n, height, width, 3), RGB, 0..255, and
+            int64 (n,).
+        """
+        first = range(len(self))[index]
+        images, samples = self._readable(first)
+        if not len(samples):
+            images, samples = self._stand_in(first)
+        return images if self._labels is None else (images, self._labels[samples])
+
+    def on_epoch_end(self) -> None:
+        """CropParameters the order of the next epoch."""
+        self._epoch += 1
+        self._order = self._order_of_epoch()
+
+    @property
+    def quarantined(self) -> list[BadImage]:
+        """The images that could not be read so far, each once. With `use_multiprocessing` they stay in the workers."""
+        return list(self._quarantined.values())
+
+    def _order_of_epoch(self) -> NDArray[np.int64]:
+        count = len(self._paths)
+        return epoch_order(count, self._seed, self._epoch) if self._shuffle else np.arange(count, dtype=np.int64)
+
+    def _readable(self, batch: int) -> tuple[Images, NDArray[np.int64]]:
+        """The images of a batch that can be read, uint8 (n, height, width, 3), and their indices, int64 (n,)."""
+        samples = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
+        decoded = [(sample, image) for sample in samples if (image := self._decode(sample)) is not None]
+        images = np.array([image for _, image in decoded], np.uint8).reshape(-1, *self._size, 3)
+        return images, np.array([sample for sample, _ in decoded], np.int64)
+
+    def _stand_in(self, batch: int) -> tuple[Images, NDArray[np.int64]]:
+        """The next batch, around the end, with an image that can be read."""
+        if self._labels is None:
+            raise UserError(f"no image of batch {batch} can be read; leave these files out to predict the others")
+        for distance in range(1, len(self)):
+            images, samples = self._readable((batch + distance) % len(self))
+            if len(samples):
+                return images, samples
+        raise UserError(f"none of the {len(self._paths)} images can be read; the first is {self._paths[0]}")
+
+    def _decode(self, sample: int) -> Images | None:
+        path = self._paths[sample]
+        try:
+            return decode_image(path, self._size)
+        except UnreadableImageError as error:
+            self._quarantine(BadImage(path=path, reason=str(error)))
+            return None
+
+    def _quarantine(self, image: BadImage) -> None:
+        # setdefault is atomic: of Keras's worker threads, one only warns of an image
+        if self._quarantined.setdefault(image.path, image) is image:
+            warnings.warn(f"left out {image.path}: {image.reason}", stacklevel=2)
+
+
+def _class_numbers(labels: Sequence[int] | Labels, count: int) -> Labels:
+    """Check the labels of `count` images and give them as int64 (count,)."""
+    numbers = np.asarray(labels)
+    if numbers.size and numbers.dtype.kind not in "biu":
+        raise UserError(f"labels are {numbers.dtype.name}, such as {numbers.flat[0]!r}; give class numbers: 0, 1, 2, …")
+    if numbers.shape != (count,):
+        raise UserError(f"{count} image paths but labels of shape {numbers.shape}; give one class number for each path")
+    return numbers.astype(np.int64)
+
+
+def _height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return _at_least_one("image_size", height), _at_least_one("image_size", width)
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise UserError(f"{name} is {value}; it must be at least 1")
+    return value

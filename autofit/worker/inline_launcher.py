@@ -1,0 +1,82 @@
+"""Running the worker inside this process, for where no other process can be started.
+
+It runs on a thread of its own, so the supervisor watches it as it watches a process. It cannot be killed, and takes
+this process with it where the kernel runs out of memory: promises 2, 7 and 10 do not hold here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+import traceback
+
+from autofit.errors import UserError
+from autofit.process.launch import Exit, Worker
+from autofit.protocol.messages import Request
+from autofit.protocol.payload import Payload
+from autofit.storage.run_directory import AttemptDirectory
+
+WHAT_INLINE_CANNOT = (
+    "isolation='inline': training runs inside this process, so kill -9 or a host out-of-memory ends this process too, "
+    "and where TensorFlow is loaded already it keeps the settings that it was loaded with"
+)
+
+
+def refuse_memory_limit(*, device: str, limit_is_given: bool) -> None:
+    """TensorFlow reads the allocator's limit once; where it is loaded already, a limit would be a promise not kept.
+
+    Raises:
+        UserError: a limit was given on a CPU, inline, with TensorFlow loaded.
+    """
+    if limit_is_given and device == "cpu" and "tensorflow" in sys.modules:
+        raise UserError(
+            "memory_limit cannot be kept with isolation='inline' once TensorFlow is loaded: "
+            "use isolation='process', or restart Python and call autofit first"
+        )
+
+
+class InlineLauncher:
+    """Starts the worker's attempt on a thread."""
+
+    isolated = False
+
+    def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
+        """Start the attempt; the lock is already held by this process."""
+        del lock_fd
+        return _InlineWorker(attempt, payload)
+
+
+class _InlineWorker:
+    def __init__(self, attempt: AttemptDirectory, payload: Payload | None) -> None:
+        self._requests: queue.Queue[Request | None] = queue.Queue()
+        self._exit: Exit | None = None
+        self._thread = threading.Thread(target=self._run, args=(attempt, payload), name="autofit-worker", daemon=True)
+        self._thread.start()
+
+    def _run(self, attempt: AttemptDirectory, payload: Payload | None) -> None:
+        code = 1
+        try:
+            from autofit.worker.jobs.attempt import run_attempt  # noqa: PLC0415 - the bridge to TensorFlow, crossed only here
+
+            code = run_attempt(attempt.path, self._requests, lambda: payload)
+        except BaseException:  # noqa: BLE001 - also SystemExit: it ends the worker and not the process that it runs in
+            with contextlib.suppress(OSError):
+                attempt.stderr.write_text(traceback.format_exc(), encoding="utf-8")
+        finally:
+            self._exit = Exit(code)
+
+    def poll(self) -> Exit | None:
+        return self._exit
+
+    def send(self, request: Request) -> None:
+        self._requests.put(request)
+
+    def kill(self) -> None:
+        """A thread cannot be killed: ask it to leave and wait for the step it is in."""
+        self._requests.put(Request(leave="interrupted"))
+        self._thread.join()
+
+    def close(self) -> None:
+        self.kill()

@@ -1,0 +1,65 @@
+"""Predicting images with a saved model, in micro-batches that shrink until they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from autofit.config.batch_schedule import batch_bounds
+from autofit.input.aligned_array import aligned
+from autofit.input.batch_loader import BatchLoader
+from autofit.protocol.job import Event, Job, PredictJob
+from autofit.protocol.messages import BadImage, OomEvent, Phase
+from autofit.storage.run_directory import AttemptDirectory
+from autofit.worker.execution.microbatch import MicroBatcher, Shrink
+from autofit.worker.execution.steps import compile_forward
+from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.runtime.memory import device_bytes_reader
+from autofit.worker.runtime.tf_settings import device_name
+
+Forward = Callable[[np.ndarray], Any]
+
+
+def predict(job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: Heartbeat) -> None:
+    """Write the probabilities `(n, classes)` of the listed images to `predictions.npy`; NaN for unreadable ones."""
+    heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
+    heartbeat.phase(Phase.BUILD)
+    model = keras.models.load_model(work.model_path, compile=False)
+    forward = compile_forward(model)
+    paths = Path(work.paths_file).read_bytes().decode("utf-8", "surrogateescape").split("\0")
+    rows = np.full((len(paths), int(model.output_shape[-1])), np.nan, np.float32)
+
+    def note(shrink: Shrink) -> None:
+        heartbeat.event(
+            Event(
+                oom=OomEvent(
+                    attempt=job.attempt,
+                    epoch=0,
+                    step=0,
+                    phase=Phase.PREDICT,
+                    micro_batch_size_before=shrink.before,
+                    micro_batch_size_after=shrink.after,
+                    seconds_lost=shrink.seconds,
+                )
+            )
+        )
+
+    micro = MicroBatcher(work.batch_size, note)
+    bounds = list(batch_bounds(len(paths), work.batch_size, 0))
+    with BatchLoader(paths, work.image_size, threads=work.threads, buffer_bytes=job.memory.buffer_bytes) as loader:
+        for step, batch in enumerate(loader.batches(range(start, stop) for start, stop in bounds)):
+            heartbeat.phase(Phase.PREDICT, step=step, steps=len(bounds), micro_batch_size=micro.size)
+            for sample, reason in batch.skipped:
+                heartbeat.event(Event(quarantined=BadImage(path=paths[sample], reason=reason)))
+            if len(batch.samples):
+                rows[batch.samples] = _probabilities(forward, batch.images, micro)
+    np.save(attempt.path / "predictions.npy", rows)
+
+
+def _probabilities(forward: Forward, images: np.ndarray, micro: MicroBatcher) -> np.ndarray:
+    parts = micro.slices(len(images), lambda start, stop: np.asarray(forward(aligned(images[start:stop]))))
+    return np.concatenate(parts)

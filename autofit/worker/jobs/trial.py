@@ -1,0 +1,242 @@
+"""Trials: the real step at one size, with validation, a partial batch and a checkpoint, as training will do it."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from autofit.config.batch_schedule import image_buffer_bytes
+from autofit.input.aligned_array import aligned_empty
+from autofit.protocol.job import Event, Job
+from autofit.protocol.messages import Phase, Request, Trial, Verdict
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.worker.execution.microbatch import Blame, MicroBatcher, Shrink, blame
+from autofit.worker.execution.session import Session
+from autofit.worker.runtime.allocator_stall import stall_watch
+from autofit.worker.runtime.control_pipe import Requests
+from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
+from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.runtime.memory import (
+    CPU,
+    allocator_bytes,
+    arena_resident_bytes,
+    peak_bytes,
+    reset_peak,
+    resident_bytes,
+)
+from autofit.worker.runtime.tf_settings import device_name
+from autofit.worker.training.train_state import TrainState
+
+TIMED_SECONDS = 0.6
+TIMED_STEPS = 8
+PARTIAL_SHARE = 16
+"""The last batch of an epoch is of any size below a whole one: a small one stands for them, and costs least."""
+
+
+def run_trials(
+    job: Job, session: Session, heartbeat: Heartbeat, requests: Requests, first: Request, folder: Path
+) -> None:
+    """Run each trial that is asked for, until nothing more is or one runs out of memory.
+
+    After an out-of-memory this process is of no more use: the allocator is in pieces, and the next trial would measure
+    that. `folder` takes the checkpoints; whatever ends this process, its parent removes it.
+    """
+    trials = Trials(job, session, heartbeat, folder)
+    request: Request | None = first
+    while request is not None and request.trial is not None:
+        heartbeat.phase(Phase.PROBE, step=request.trial, micro_batch_size=request.trial)
+        if trials.run(request.trial, request.steps).verdict is not Verdict.FITS:
+            return
+        request = requests.get()
+
+
+@dataclass
+class _Measured:
+    """What one trial has measured so far: the peak of each whole step, and of everything else that it did."""
+
+    step_peaks: list[int] = field(default_factory=list)
+    other_peaks: list[int] = field(default_factory=list)
+    step_seconds: list[float] = field(default_factory=list)
+    arena_resident_bytes: int = 0
+    non_allocator_bytes: int = 0
+
+    @property
+    def peak_bytes(self) -> int:
+        return max([*self.step_peaks, *self.other_peaks], default=0)
+
+    @property
+    def spread_bytes(self) -> int:
+        return max(self.step_peaks) - min(self.step_peaks) if self.step_peaks else 0
+
+
+class Trials:
+    """The trials of one process, in the order in which they are asked for."""
+
+    def __init__(
+        self,
+        job: Job,
+        session: Session,
+        heartbeat: Heartbeat,
+        folder: Path,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        if job.source is None:
+            raise ValueError("a trial needs a model")
+        self._session = session
+        self._heartbeat = heartbeat
+        self._folder = folder
+        self._clock = clock
+        self._device = device_name(job.memory)
+        self._size = job.source.spec.image_size
+        self._classes = job.source.num_classes
+        self._state = TrainState(session)
+        self._count = 0
+        self._telling = threading.Lock()
+        self._told: Trial | None = None
+
+    def run(self, batch_size: int, steps: int) -> Trial:
+        """Do all that training does with a batch of this size, and tell what came of it; once, whatever happens."""
+        self._count += 1
+        self._told = None
+        measured = _Measured()
+        try:
+            with self._noticing_a_stall(batch_size, measured):
+                self._work(batch_size, steps, measured)
+        except Exception as error:
+            if not isinstance(error, OutOfDeviceMemoryError) and blame(error) is Blame.OTHER:
+                raise
+            return self._tell(batch_size, measured, Verdict.DEVICE_OOM, str(error).splitlines()[0][:200])
+        return self._tell(batch_size, measured, Verdict.FITS)
+
+    def _work(self, batch_size: int, steps: int, measured: _Measured) -> None:
+        """A shorter last batch, whole batches, a validation and a checkpoint, with the loader's buffers filled.
+
+        The shorter batch comes first: in a fresh process it is what traces, and the whole steps can be timed.
+        """
+        images, labels, buffers = self._samples(batch_size)
+        partial = max(1, batch_size // PARTIAL_SHARE)
+        with self._peak_into(measured.other_peaks):
+            self._step(images[:partial], labels[:partial])
+        if steps == 1 and self._session.extract is not None:
+            self._one_pass(images, labels, measured)
+        else:
+            self._whole_steps(images, labels, steps, measured)
+            with self._peak_into(measured.other_peaks):
+                values = self._session.fresh_metric_values()
+                self._session.evaluate_batch(images, labels, values, _fixed(batch_size))
+        with self._peak_into(measured.other_peaks), tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            CheckpointStore(Path(folder)).save(self._state.groups(), {})
+        del buffers
+
+    def _whole_steps(self, images: np.ndarray, labels: np.ndarray, steps: int, measured: _Measured) -> None:
+        """So many steps or more, until the time they take is known; the first of several finds the memory untouched."""
+        took = measured.step_seconds
+        while not _are_enough(took, steps):
+            began = self._clock()
+            with self._peak_into(measured.step_peaks):
+                self._step(images, labels)
+            took.append(self._clock() - began)
+            if len(took) == 1:
+                self._measure_process(measured)
+
+    def _one_pass(self, images: np.ndarray, labels: np.ndarray, measured: _Measured) -> None:
+        """A step and a validation on the features of one pass through a frozen backbone, which is the same in both.
+
+        For a size that a profile knows: when it was found, each had a pass of its own.
+        """
+        began = self._clock()
+        with self._peak_into(measured.step_peaks):
+            features = self._session.features_of(images, _fixed(len(images)))
+            self._session.train_on_features(features, labels, np.ones(len(labels), np.float32))
+        measured.step_seconds.append(self._clock() - began)
+        self._measure_process(measured)
+        with self._peak_into(measured.other_peaks):
+            self._session.evaluate_step(features, labels, self._session.fresh_metric_values())
+
+    def _measure_process(self, measured: _Measured) -> None:
+        """What is resident after a step; on a GPU that says nothing of the limit."""
+        if self._device == CPU:
+            measured.arena_resident_bytes = arena_resident_bytes()
+            measured.non_allocator_bytes = max(0, resident_bytes() - measured.arena_resident_bytes)
+
+    @contextlib.contextmanager
+    def _peak_into(self, peaks: list[int]) -> Iterator[None]:
+        """Add the allocator's peak within the block, also where the block ran out of memory."""
+        reset_peak(self._device)
+        try:
+            yield
+        finally:
+            peaks.append(peak_bytes(self._device))
+
+    def _step(self, images: np.ndarray, labels: np.ndarray) -> None:
+        weights = np.ones(len(labels), np.float32)
+        self._session.train_batch(images, labels, weights, _fixed(len(labels)), lambda _: None)
+
+    def _samples(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Random uint8 images `(count, height, width, 3)`, labels, and the rest of what a loader holds, filled.
+
+        Memory and time do not depend on what is in the pictures.
+        """
+        random = np.random.default_rng(0)
+        images = aligned_empty((count, *self._size, 3))
+        images[...] = random.integers(0, 256, (1, *self._size, 3), dtype=np.uint8)
+        buffers = np.ones(image_buffer_bytes(count, self._size) - images.nbytes, np.uint8)
+        return images, random.integers(0, self._classes, count), buffers
+
+    def _noticing_a_stall(self, batch_size: int, measured: _Measured) -> contextlib.AbstractContextManager[None]:
+        """On a CPU, tell of an out-of-memory as soon as the allocator waits for it in vain."""
+        if self._device != CPU:
+            return contextlib.nullcontext()
+        cause = "the allocator waits for memory that nothing will free"
+        return stall_watch(lambda: self._tell(batch_size, measured, Verdict.DEVICE_OOM, cause))
+
+    def _tell(self, batch_size: int, measured: _Measured, verdict: Verdict, cause: str = "") -> Trial:
+        """Send the trial's event; of two that come at the same moment, the first."""
+        with self._telling:
+            if self._told is None:
+                self._told = self._trial(batch_size, measured, verdict, cause)
+                self._heartbeat.event(Event(trial=self._told))
+            return self._told
+
+    def _trial(self, batch_size: int, measured: _Measured, verdict: Verdict, cause: str) -> Trial:
+        fits, fresh = verdict is Verdict.FITS, self._count == 1
+        took = measured.step_seconds
+        step_seconds = float(np.median(took[1:] or took)) if fits else 0.0
+        is_timed = fits and (len(took) > 1 or not fresh)  # the first step of a process finds no memory touched yet
+        return Trial(
+            batch_size=batch_size,
+            verdict=verdict,
+            peak_bytes=measured.peak_bytes,
+            arena_resident_bytes=measured.arena_resident_bytes,
+            allocator_bytes=allocator_bytes() if self._device == CPU else 0,
+            spread_bytes=measured.spread_bytes,
+            non_allocator_bytes=measured.non_allocator_bytes,
+            host_bytes=resident_bytes(),
+            step_seconds=step_seconds,
+            images_per_second=batch_size / step_seconds if is_timed else 0.0,
+            fresh=fresh,
+            cause=cause,
+        )
+
+
+def _are_enough(took: list[float], steps: int) -> bool:
+    """Whether the steps that took so many seconds are as many as asked for and tell how long one takes."""
+    if len(took) < steps:
+        return False
+    return len(took) >= TIMED_STEPS or sum(took[1:] or took) >= TIMED_SECONDS
+
+
+def _fixed(size: int) -> MicroBatcher:
+    """A size that may not shrink: in a trial, running out is the answer."""
+
+    def refuse(shrink: Shrink) -> None:
+        raise OutOfDeviceMemoryError(f"{shrink.before} images at once do not fit")
+
+    return MicroBatcher(size, refuse)

@@ -1,0 +1,1 @@
+"""Keras models: built, given weights, folded, compiled, saved."""

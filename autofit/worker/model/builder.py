@@ -1,0 +1,252 @@
+"""The network: raw images in, probabilities out.
+
+Everything between the two is layers of Keras's own, so that what is saved opens with plain `keras.models.load_model`.
+The parts share their layers: to train the head is to train the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from autofit.config.backbones import ModelSpec, Preprocessing, find
+from autofit.errors import UserError
+from autofit.protocol.messages import Phase
+from autofit.worker.model.weights import first_sentence, load_backbone
+
+ModelFunction = Callable[[tuple[int, int, int], int], keras.Model]
+
+# `keras.applications.imagenet_utils.preprocess_input`: of RGB in 0..1, and of BGR in 0..255.
+_TORCH_MEAN, _TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CAFFE_MEAN = (103.939, 116.779, 123.68)
+
+# Both divide by the number of samples (`keras.losses`); "mean_with_sample_weight" divides by the weights' sum.
+_MEAN_REDUCTIONS = ("sum_over_batch_size", "mean")
+
+_TOLERANCE = 1e-3  # of a probability and of a row's sum, wide enough for float16
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltModel:
+    """A model and its parts.
+
+    Attributes:
+        model: raw 0..255 images `(n, height, width, 3)` to probabilities `(n, classes)`.
+        features: the same images to pooled features `(n, d)`; None where the model cannot be split.
+        head: features `(n, d)` to probabilities `(n, classes)`; None likewise.
+        head_layers: the head's layers in order: perhaps a hidden Dense, perhaps a Dropout, the Dense with the softmax.
+            A trainer that walks them can draw the dropout's mask once for a whole batch. Empty likewise.
+        frozen: no weight of `features` trains.
+        compiled: the user compiled the model, whose loss, optimizer and metrics are to be kept.
+    """
+
+    model: keras.Model
+    features: keras.Model | None
+    head: keras.Model | None
+    head_layers: tuple[keras.Layer, ...]
+    frozen: bool
+    compiled: bool
+
+
+def build(spec: ModelSpec, num_classes: int, on_phase: Callable[[Phase], None]) -> BuiltModel:
+    """Build what `spec` says; `on_phase` hears of each phase before it begins.
+
+    Raises:
+        UserError: the backbone, the image size or the weights cannot be used.
+    """
+    if spec.backbone is None:
+        raise ValueError("a ModelSpec without a backbone is built by build_from_function")
+    _refuse_channels_first()
+    backbone = find(spec.backbone)
+    backbone.check_image_size(spec.image_size)
+    keras.utils.set_random_seed(spec.seed)
+    on_phase(Phase.BUILD if spec.weights == "none" else Phase.WEIGHTS)
+    network = load_backbone(backbone, spec.image_size, spec.weights)
+    if spec.weights != "none":
+        on_phase(Phase.BUILD)
+    _freeze(network, spec)
+    return _assemble(network, backbone.preprocessing, spec, num_classes)
+
+
+def build_from_function(
+    function: ModelFunction, image_size: tuple[int, int], num_classes: int, seed: int
+) -> BuiltModel:
+    """Build with a user's `(input_shape, num_classes) -> keras.Model`, and refuse what could not be trained faithfully.
+
+    Raises:
+        UserError: the function failed, or its model cannot be trained in micro-batches; says why.
+    """
+    _refuse_channels_first()
+    keras.utils.set_random_seed(seed)
+    shape = (*image_size, 3)
+    model = _call(function, shape, num_classes)
+    _check_shapes(model, shape, num_classes)
+    _check_training(model)
+    if model.compiled:
+        _check_loss(model)
+        _check_optimizer(model)
+    else:
+        _check_probabilities(model, shape)
+    return BuiltModel(model, None, None, (), frozen=False, compiled=model.compiled)
+
+
+def _refuse_channels_first() -> None:
+    if keras.config.image_data_format() != "channels_last":
+        raise UserError('Keras is set to "channels_first": set image_data_format to "channels_last" in its keras.json')
+
+
+def _batch_normalizations(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
+    """Every BatchNormalization in the model, however deeply nested."""
+    layers = model._flatten_layers()  # noqa: SLF001 - `layers` shows one level, and no layer inside a wrapper
+    return (layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization))
+
+
+def _freeze(network: keras.Model, spec: ModelSpec) -> None:
+    """Say what trains in the backbone.
+
+    Pretrained statistics are only kept by `trainable = False` on each BatchNormalization: a call with `training=False`
+    is overridden by an outer `training=True` (Keras 3.13 to 3.15).
+    """
+    if spec.weights != "none":
+        for layer in _batch_normalizations(network):
+            layer.trainable = False
+    if spec.trainable == "head":
+        network.trainable = False
+
+
+def _assemble(network: keras.Model, preprocessing: Preprocessing, spec: ModelSpec, num_classes: int) -> BuiltModel:
+    """Put preprocessing, backbone and head together, as one model and as two."""
+    images = keras.Input((*spec.image_size, 3), dtype="float32", name="images")
+    pooled = network(_preprocess(images, preprocessing))
+    head_layers = _head_layers(spec, num_classes)
+    entrance = keras.Input(pooled.shape[1:], dtype=pooled.dtype, name="pooled")
+    return BuiltModel(
+        model=keras.Model(images, _chain(head_layers, pooled), name="classifier"),
+        features=keras.Model(images, pooled, name="features"),
+        head=keras.Model(entrance, _chain(head_layers, entrance), name="head"),
+        head_layers=head_layers,
+        frozen=spec.trainable == "head",
+        compiled=False,
+    )
+
+
+def _preprocess(images: keras.KerasTensor, preprocessing: Preprocessing) -> keras.KerasTensor:
+    """Images `(n, height, width, 3)` of RGB in 0..255 as the backbone wants them; equals its `preprocess_input`."""
+    if preprocessing == "tf":
+        return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(images)
+    if preprocessing == "torch":
+        mean = [255 * value for value in _TORCH_MEAN]
+        variance = [(255 * value) ** 2 for value in _TORCH_DEVIATION]
+        return keras.layers.Normalization(mean=mean, variance=variance, name="preprocessing")(images)
+    if preprocessing == "caffe":
+        bgr = keras.ops.flip(images, axis=-1)
+        return keras.layers.Rescaling(1.0, offset=[-value for value in _CAFFE_MEAN], name="preprocessing")(bgr)
+    return images
+
+
+def _head_layers(spec: ModelSpec, num_classes: int) -> tuple[keras.Layer, ...]:
+    layers = []
+    if spec.hidden_units:
+        layers.append(keras.layers.Dense(spec.hidden_units, activation="relu", name="hidden"))
+    if spec.dropout:
+        layers.append(keras.layers.Dropout(spec.dropout, name="dropout"))
+    # Probabilities stay float32 in mixed precision too: float16 has no room for small ones.
+    layers.append(keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities"))
+    return tuple(layers)
+
+
+def _chain(layers: tuple[keras.Layer, ...], x: keras.KerasTensor) -> keras.KerasTensor:
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
+def _call(function: ModelFunction, shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """What the user's function returns, which must be a built `keras.Model`."""
+    try:
+        model = function(shape, num_classes)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise  # running out of memory is no fault of the function: it has its own verdict
+    except Exception as error:
+        raise UserError(f"the model function failed with {type(error).__name__}: {first_sentence(error)}") from error
+    if not isinstance(model, keras.Model):
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        raise UserError(f"the model function returned {kind}: return a keras.Model")
+    if not getattr(model, "inputs", None):
+        raise UserError(
+            f"the model function returned {type(model).__name__} without inputs: "
+            f"start a Sequential with keras.Input({shape}), or build a functional model"
+        )
+    return model
+
+
+def _check_shapes(model: keras.Model, shape: tuple[int, int, int], num_classes: int) -> None:
+    """One input that takes `(n, *shape)` and one output of `(n, num_classes)`, for any n."""
+    given = [tuple(tensor.shape) for tensor in model.inputs]
+    if len(given) != 1 or not _accepts(given[0], (None, *shape)):
+        raise UserError(f"the model takes {_listed(given)}: it needs one input of shape {(None, *shape)}")
+    given = [tuple(tensor.shape) for tensor in model.outputs]
+    named = "a dictionary of " if isinstance(model.compute_output_shape((None, *shape)), dict) else ""
+    if named or given != [(None, num_classes)]:
+        raise UserError(f"the model gives {named}{_listed(given)}: it needs one output of shape {(None, num_classes)}")
+
+
+def _accepts(given: tuple[int | None, ...], needed: tuple[int | None, ...]) -> bool:
+    return len(given) == len(needed) and all(have in (None, need) for have, need in zip(given, needed, strict=True))
+
+
+def _listed(shapes: list[tuple[int | None, ...]]) -> str:
+    return " and ".join(map(str, shapes))
+
+
+def _check_training(model: keras.Model) -> None:
+    """Refuse what a step in micro-batches would leave out or change."""
+    # compute_loss too: what it averages over cannot be seen from outside.
+    for method in ("train_step", "test_step", "compute_loss"):
+        if getattr(getattr(model, method), "__func__", None) is not getattr(keras.Model, method):
+            raise UserError(f"the model has a {method} of its own, which micro-batches cannot keep: remove it")
+    for layer in _batch_normalizations(model):
+        if layer.synchronized:
+            raise UserError(f"layer {layer.name!r} has synchronized=True, which micro-batches cannot keep: remove it")
+
+
+def _check_loss(model: keras.Model) -> None:
+    """The one loss of a compiled model must be a mean over the samples."""
+    loss = model.loss
+    losses = list(loss.values()) if isinstance(loss, dict) else loss if isinstance(loss, list | tuple) else [loss]
+    if len(losses) != 1:
+        raise UserError(f"the model is compiled with {len(losses)} losses: compile it with one")
+    if losses[0] is None:
+        raise UserError("the model is compiled without a loss: give compile() a loss, or leave the model uncompiled")
+    reduction = getattr(losses[0], "reduction", _MEAN_REDUCTIONS[0])  # names and functions become a mean in Keras
+    if reduction not in _MEAN_REDUCTIONS:
+        raise UserError(f'the loss has reduction={reduction!r}: use "sum_over_batch_size", a mean over the samples')
+
+
+def _check_optimizer(model: keras.Model) -> None:
+    """Refuse what needs more of the loop around it: without that the weights would be others, and nobody would know."""
+    optimizer = model.optimizer
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        raise UserError(
+            "the model is compiled with a LossScaleOptimizer, as Keras does for mixed_float16, and its scale is not "
+            "kept here: compile it with auto_scale_loss=False, or in float32"
+        )
+    if getattr(optimizer, "use_ema", False):
+        raise UserError("the optimizer has use_ema=True, and its averages are not kept here: compile without it")
+
+
+def _check_probabilities(model: keras.Model, shape: tuple[int, int, int]) -> None:
+    """Run a bright and a dark image: each row must be probabilities. A shape cannot tell a softmax from logits."""
+    images = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
+    images[1] /= 64  # on bright images two sigmoids may saturate to 0 and 1, which sum to 1
+    rows = keras.ops.convert_to_numpy(model(images, training=False)).astype("float32")
+    sums = rows.sum(axis=1)
+    if not (np.all(rows > -_TOLERANCE) and np.all(np.abs(sums - 1) < _TOLERANCE)):
+        raise UserError(
+            f"the model is not compiled and its outputs are no probabilities (two rows sum to {sums[0]:.4g} and "
+            f"{sums[1]:.4g}): end it with a softmax, or compile it with a loss that has from_logits=True"
+        )

@@ -1,0 +1,140 @@
+"""What is optimized and what is measured: loss, metrics and optimizer, ours or a compiled model's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from autofit.config.options import DEFAULT_LEARNING_RATE, DEFAULT_OPTIMIZER
+from autofit.errors import UserError
+from autofit.protocol.job import ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """Loss, metrics and optimizer of one training.
+
+    `loss_function(labels, probabilities, sample_weight=...)` is a mean over the samples. `one_hot_classes` is 0 where
+    labels are class numbers of shape `(n,)`; otherwise they are turned into `(n, one_hot_classes)`.
+    """
+
+    loss_function: keras.losses.Loss
+    loss: keras.metrics.Mean
+    metrics: Sequence[keras.metrics.Metric]
+    optimizer: keras.optimizers.Optimizer
+    one_hot_classes: int
+
+    def encode(self, labels: tf.Tensor) -> tf.Tensor:
+        """Class numbers `(n,)` in the form that the loss takes."""
+        return tf.one_hot(labels, self.one_hot_classes) if self.one_hot_classes else labels
+
+    @property
+    def metric_variables(self) -> list[keras.Variable]:
+        """The metrics' variables, the loss's own excepted."""
+        return [variable for metric in self.metrics for variable in metric.variables]
+
+    def reset(self) -> None:
+        """Start all metrics from nothing."""
+        for metric in (self.loss, *self.metrics):
+            metric.reset_state()
+
+    def results(self) -> dict[str, Any]:
+        """The metrics' values under the names and in the order of `model.fit`'s logs."""
+        named: dict[str, Any] = {}
+        for metric in self.metrics:
+            value = metric.result()
+            named.update(value if isinstance(value, dict) else {metric.name: value})
+        named["loss"] = self.loss.result()
+        return dict(sorted(named.items()))
+
+
+def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -> Objective:
+    """The objective of a model: its own if it is compiled, else cross-entropy, accuracy and the named optimizer.
+
+    Raises:
+        UserError: the model is compiled with what cannot be kept, or an optimizer was asked for beside its own.
+    """
+    if compiled:
+        _refuse_beside_a_compiled_model(source)
+        return _objective_of_compiled(model, source.num_classes)
+    optimizer = keras.optimizers.get(
+        {"class_name": source.optimizer, "config": {"learning_rate": source.learning_rate}}
+    )
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    return _built(
+        Objective(
+            loss_function=keras.losses.SparseCategoricalCrossentropy(),
+            loss=keras.metrics.Mean(name="loss"),
+            metrics=[accuracy],
+            optimizer=optimizer,
+            one_hot_classes=0,
+        ),
+        model,
+    )
+
+
+def _refuse_beside_a_compiled_model(source: ModelSource) -> None:
+    """What was asked for would do nothing."""
+    for name, given, usual in (
+        ("optimizer", source.optimizer, DEFAULT_OPTIMIZER),
+        ("learning_rate", source.learning_rate, DEFAULT_LEARNING_RATE),
+    ):
+        if given != usual:
+            raise UserError(f"{name} {given!r} beside a compiled model: set it in compile(), or leave it uncompiled")
+
+
+def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
+    """Take what `compile` was given. Its metrics exist only once they have seen data, so they are shown two samples."""
+    loss_function = _single_loss(model.loss)
+    sparse = isinstance(loss_function, keras.losses.SparseCategoricalCrossentropy)
+    one_hot = 0 if sparse or loss_function.name.replace("_", "").startswith("sparse") else num_classes
+    labels = np.zeros(2, np.int64)
+    shown = keras.ops.one_hot(labels, num_classes) if one_hot else keras.ops.convert_to_tensor(labels)
+    model.compute_metrics(None, shown, keras.ops.zeros((2, num_classes)) + 1.0 / num_classes)
+    flat = [inner for metric in model.metrics for inner in (getattr(metric, "metrics", None) or [metric])]
+    objective = Objective(
+        loss_function=loss_function,
+        loss=keras.metrics.Mean(name="loss"),
+        metrics=[metric for metric in flat if metric.name != "loss"],
+        optimizer=model.optimizer,
+        one_hot_classes=one_hot,
+    )
+    return _built(objective, model)
+
+
+class _MeanOf(keras.losses.Loss):
+    """The mean over the samples of a loss that was given as a function."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(name=getattr(function, "__name__", "loss"))
+        self._function = function
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """The loss of each sample, `(n,)`."""
+        return self._function(y_true, y_pred)
+
+
+def _single_loss(given: Any) -> keras.losses.Loss:
+    """What `compile(loss=...)` was given, as one loss: an object, a name, a function, or a list of one of them."""
+    listed = list(given.values()) if isinstance(given, dict) else given
+    if isinstance(listed, list | tuple) and len(listed) == 1:
+        listed = listed[0]
+    found = listed if isinstance(listed, keras.losses.Loss) or callable(listed) else keras.losses.get(listed)
+    if isinstance(found, keras.losses.Loss):
+        return found
+    if callable(found):
+        return _MeanOf(found)
+    raise UserError(f"model is compiled with the loss {given!r}, which is no single loss: give one loss for one output")
+
+
+def _built(objective: Objective, model: keras.Model) -> Objective:
+    """Make the optimizer's variables before the first trace: otherwise the step is traced twice."""
+    if not objective.optimizer.built:
+        objective.optimizer.build(model.trainable_variables)
+    objective.reset()
+    return objective

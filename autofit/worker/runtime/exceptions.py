@@ -1,0 +1,31 @@
+"""What ends a worker's job, on purpose or by running out of memory; importable before TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from autofit.errors import UserError
+
+
+class StopRequested(Exception):  # noqa: N818 - no error: the worker was asked to stop
+    """The attempt stops here because it was asked to; all applied updates are committed."""
+
+    def __init__(self, reason: Literal["interrupted", "yielded"], cause: str) -> None:
+        super().__init__(cause)
+        self.reason = reason
+
+
+class OutOfDeviceMemoryError(Exception):
+    """The device's memory ran out and there is nothing left to make smaller; the weights are whole."""
+
+
+class TornUpdateError(Exception):
+    """Memory ran out inside the update itself: the weights in this process can no longer be trusted."""
+
+
+class ShortOfMemoryError(UserError):
+    """The host has too little left for a worker to begin. `cause` says so without what to do."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"{cause}: free memory")
+        self.cause = cause

@@ -1,0 +1,150 @@
+"""The worker's heartbeat (`progress.jsonl`) and what must outlive it (`events.jsonl`)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from autofit.machine.cgroups import MemoryLeft, memory_left_reader
+from autofit.machine.memory_policy import bytes_to_leave_at
+from autofit.protocol.job import Event
+from autofit.protocol.messages import MemorySample, Phase, Progress
+from autofit.storage.run_directory import AttemptDirectory
+from autofit.worker.runtime.memory import children_bytes
+
+LINE_EVERY_SECONDS = 0.25
+FRESH_SECONDS = 0.1
+SAMPLE_BYTES = 96
+CHILDRENEVERY_SAMPLES = 20
+"""To find children, all processes of the machine are looked at: too much for every sample."""
+
+
+class Heartbeat:
+    """Says where the work stands, at most four times a second, from a thread of its own.
+
+    The work only sets the latest state. A line is written when there is news: a worker that hangs writes none. The
+    sample of memory in use is overwritten all the time: a worker that dies suddenly, while it waits in the allocator,
+    leaves it behind. Nothing stops the beats, not even a full disk: silence would be taken for a hang.
+
+    Attributes:
+        host_bytes: resident memory of this process and its children.
+        leave_at_bytes: with how little left it is time to leave, as it follows from what there was at the start.
+    """
+
+    def __init__(self, attempt: AttemptDirectory, read_memory_left: Callable[[], MemoryLeft] | None = None) -> None:
+        self._progress = attempt.progress.open("ab")
+        self._events = attempt.events.open("ab")
+        self._state: dict[str, Any] = {"phase": Phase.START}
+        self._sample = MemorySample()
+        self._sample_file = attempt.memory.open("wb", buffering=0)
+        self._me = psutil.Process()
+        self._children_bytes = 0
+        self._samples = 0
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self.device_bytes: Callable[[], int] = lambda: 0
+        self.host_bytes = 0
+        self._read_memory_left = read_memory_left or memory_left_reader()
+        at_start = self._look_at_memory_left()
+        self.leave_at_bytes = bytes_to_leave_at(at_start.bytes if at_start else 0)
+        self._news.set()
+        self._thread = threading.Thread(target=self._write_lines, name="autofit-heartbeat", daemon=True)
+        self._thread.start()
+
+    def phase(self, phase: Phase, **state: Any) -> None:
+        """Announce what begins now."""
+        self.beat(phase=phase, **state)
+
+    def beat(self, **state: Any) -> None:
+        """Say what has changed: any field of `Progress`."""
+        self._state = {**self._state, **state}
+        self._news.set()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch the work is in, from zero."""
+        return int(self._state.get("epoch", 0))
+
+    @property
+    def step(self) -> int:
+        """The step of the epoch, from zero."""
+        return int(self._state.get("step", 0))
+
+    @property
+    def current_phase(self) -> Phase:
+        """The phase last announced."""
+        return Phase(self._state["phase"])
+
+    @property
+    def micro_batch_size(self) -> int:
+        """The micro-batch size last said."""
+        return int(self._state.get("micro_batch_size", 0))
+
+    def memory_left(self) -> MemoryLeft | None:
+        """What the host has left, and where: as the heartbeat saw it a moment ago, or as it is. None: that is not told.
+
+        A look takes 0.1 to 0.4 ms. After a long step, an older one would not show what that step has taken.
+        """
+        is_fresh = time.monotonic() - self._looked_at < FRESH_SECONDS
+        return self._memory_left if is_fresh else self._look_at_memory_left()
+
+    def event(self, event: Event) -> None:
+        """Write down what must not be lost, at once.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._events.write(event.model_dump_json(exclude_defaults=True).encode() + b"\n")
+        self._events.flush()
+
+    def _write_lines(self) -> None:
+        closing = False
+        while not closing:
+            closing = self._closing.is_set()
+            self._look_at_memory_left()
+            with contextlib.suppress(Exception):  # a full disk, or a device that gives no figure just now
+                self._take_sample()
+            if self._news.is_set():
+                self._news.clear()
+                self._write_line()
+            self._closing.wait(LINE_EVERY_SECONDS)
+
+    def _write_line(self) -> None:
+        line = Progress(time=time.time(), **self._sample.model_dump(), **self._state)
+        with contextlib.suppress(OSError):
+            self._progress.write(line.model_dump_json().encode() + b"\n")
+            self._progress.flush()
+
+    def _look_at_memory_left(self) -> MemoryLeft | None:
+        left = None
+        with contextlib.suppress(Exception):  # whatever a system without these figures raises: then nobody guards
+            left = self._read_memory_left()
+        self._memory_left, self._looked_at = left, time.monotonic()
+        return left
+
+    def _take_sample(self) -> None:
+        if self._samples % CHILDRENEVERY_SAMPLES == 0:
+            self._children_bytes = children_bytes(self._me)
+        self._samples += 1
+        self.host_bytes = int(self._me.memory_info().rss) + self._children_bytes
+        self._sample = MemorySample(device_bytes=self.device_bytes(), host_bytes=self.host_bytes)
+        os.pwrite(self._sample_file.fileno(), self._sample.model_dump_json().encode().ljust(SAMPLE_BYTES), 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        self._thread.join()
+        for file in (self._sample_file, self._progress, self._events):
+            with contextlib.suppress(OSError):  # what a full disk did not take
+                file.close()

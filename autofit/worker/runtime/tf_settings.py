@@ -1,0 +1,193 @@
+"""How TensorFlow runs in this process: each of its settings is decided here, before its first operation.
+
+Each decision stands on a measurement (`benchmarks/environment.py`, docs/decisions/0021): images a second by the clock
+beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores of an AMD EPYC with AVX-512, TensorFlow 2.21,
+2026-11-27, three rounds on a quiet machine. What was not measured, or not well enough, is left as TensorFlow has it.
+
+    setting     on a CPU                   what else there is: extraction at 32, training all at 16
+    allocator   BFC, as one region         malloc: 0.61, 0.67; tuned malloc: 0.99, 0.93, and neither raises at a limit
+    malloc      as the system has it       tuned beside BFC: 0.98, 1.01
+    oneDNN      on where memory cannot     on: 1.40, 1.24; it ends the process where it finds no memory (0004, 0023)
+                run out, else off
+    intra-op    TensorFlow's: the cores    1: 0.63, 0.82; 2, the same: 0.98, 0.97
+    inter-op    TensorFlow's: the cores    1: 1.01, 0.90; 2, the same: 1.01, 0.95
+    XLA         off                        on: 0.07 (extraction)
+    precision   float32                    bfloat16: 0.35, 0.19; with oneDNN 2.16, 0.88: it changes the result
+
+On a GPU the allocator is BFC by itself. XLA and mixed precision stay off there because nothing was measured: there was
+no GPU. They are to be switched on by a trial on the machine itself, never by assumption.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from autofit.config.byte_size import format_size
+from autofit.errors import UserError
+from autofit.machine import cgroups, memory_policy
+from autofit.protocol.job import ONEDNN_VARIABLE, Kernels, kernels_asked
+from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget
+from autofit.worker.runtime.exceptions import ShortOfMemoryError
+from autofit.worker.runtime.memory import CPU, GPU, make_one_region, resident_bytes
+
+AFTER_IMPORT_BYTES = {"head": 250 * 10**6, "all": 450 * 10**6}
+"""Resident memory that building, tracing and a first step add outside the allocator, where it was not measured yet.
+
+Measured with TensorFlow 2.21 on 2 cores, 160 px: MobileNetV2 120 MB (head) and 220 to 350 MB (all), ResNet50 320 to
+380 MB (all). After the first step the worker measures its own, and the next attempt uses that.
+"""
+
+HANDLES_SHARE, HANDLES_COUNTED_BYTES = 32, 3 * 10**9
+"""Of its limit the allocator takes one part in so many outside of it, at once: for each 256 bytes a number of 8.
+
+`AFTER_IMPORT_BYTES` was measured under 3 GB and has that much in it; under 20 GB it was 560 MB more, and half a second.
+"""
+
+REGION_OF_THE_CONTEXT_MB = 4
+"""What TensorFlow's context has taken of the allocator's limit before the first operation, with room to spare."""
+
+_given_here: int | None = None
+
+
+def before_import(device: str, planned: Kernels | None = None) -> None:
+    """Settings that TensorFlow and Keras read while they are imported.
+
+    On a CPU oneDNN is switched off where memory may run out. Its kernels do not check their scratch memory: where it
+    finds no room they end the process (SIGSEGV or SIGABRT) instead of raising. With those of Eigen every out-of-memory
+    that was provoked raised (MobileNetV2, EfficientNetB0 and ResNet50, forward and backward, TensorFlow 2.21).
+
+    Args:
+        device: "cpu" or "gpu".
+        planned: the kernels that the plan of a training says (`plan.py`). All else is computed with Eigen's, unless the
+            user has asked for others.
+
+    Raises:
+        UserError: a setting of the user's that autofit cannot work with.
+    """
+    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in {"1", "true"}:
+        raise UserError("TF_USE_LEGACY_KERAS is set, and autofit needs Keras 3: unset it")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if device == "cpu":
+        if planned is None:
+            os.environ.setdefault(ONEDNN_VARIABLE, "0")
+        else:  # from the run's first attempt to its last, whatever the shell says
+            os.environ[ONEDNN_VARIABLE] = "1" if planned == "onednn" else "0"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what native code says goes to stderr.log
+
+
+def kernels_in_use() -> Kernels:
+    """What computes on a CPU in this process. Where nobody has set it, TensorFlow 2.21 uses oneDNN."""
+    return kernels_asked(os.environ) or "onednn"
+
+
+def import_keras(*, isolated: bool) -> None:
+    """Import TensorFlow and Keras, in a process of our own without what Keras imports only if it is installed.
+
+    pandas and matplotlib, which no training needs, cost a fifth of the import (0.5 of 2.9 s) and 50 MB. Keras does
+    without where they are missing; what imports them later finds them. And the collector, which would go through a
+    million new objects again and again in vain, has a rest meanwhile (another 0.4 s). In a process of our own it leaves
+    them alone afterwards as well: what was imported stays, and three rounds through it would take 0.9 s more until the
+    model is saved (2026-11-26, 2 cores, TensorFlow 2.21).
+    """
+    hidden = [name for name in ("pandas", "matplotlib") if isolated and name not in sys.modules]
+    was_collecting = gc.isenabled()
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # for the import system: not to be found
+    gc.disable()
+    try:
+        import keras  # noqa: F401, PLC0415 - here, so that its size is part of what is measured
+        import tensorflow as tf  # noqa: F401, PLC0415
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+        if isolated:
+            gc.freeze()
+        if was_collecting:
+            gc.enable()
+
+
+def limit_allocator(memory: MemoryBudget, trains: str) -> int:
+    """Set the allocator's limit, once a process, and return it in bytes.
+
+    On a CPU, TensorFlow's BFC allocator (the GPU's) is switched on: it has a hard limit, a real
+    `ResourceExhaustedError` at it, exact statistics, and is faster than malloc. TensorFlow reads these variables when
+    it makes its CPU device, which is before the first operation and after the import.
+
+    Raises:
+        UserError: the limit is under what the process itself needs.
+        ShortOfMemoryError: where no limit was given, what the host has left is.
+    """
+    import keras  # noqa: PLC0415 - imported here, so that its size is part of what is measured
+    import tensorflow as tf  # noqa: PLC0415
+
+    global _given_here  # noqa: PLW0603 - TensorFlow reads it once a process, so it is the process's
+    if keras.config.image_data_format() != "channels_last":
+        raise UserError("Keras is set to channels_first, and autofit needs channels_last: change keras.json")
+    if _given_here is not None:
+        return _given_here
+    _given_here = _limit_gpu(tf, memory) if memory.device == "gpu" else _limit_cpu(memory, trains)
+    return _given_here
+
+
+def _limit_cpu(memory: MemoryBudget, trains: str) -> int:
+    now = resident_bytes()
+    rest = (
+        max(memory.non_allocator_bytes, now)
+        if memory.non_allocator_bytes
+        else now + after_import_bytes(trains, memory.limit_bytes)
+    )
+    least = rest + memory.buffer_bytes + LEAST_ALLOCATOR_BYTES
+    limit = memory.limit_bytes if memory.is_given else _host_limit(memory.limit_bytes, now, least)
+    if limit < least:
+        raise UserError(
+            f"memory_limit {format_size(limit)} is under what the bare process needs ({format_size(rest)} for "
+            f"TensorFlow, {format_size(memory.buffer_bytes)} for images): give over {format_size(least)}"
+        )
+    allocator = limit - rest - memory.buffer_bytes
+    os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "true"
+    megabytes = allocator // 2**20
+    os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"] = str(megabytes)
+    make_one_region(megabytes - REGION_OF_THE_CONTEXT_MB)
+    return allocator
+
+
+def after_import_bytes(trains: str, limit_bytes: int) -> int:
+    """What a worker will take outside its allocator after the import, in bytes, where it was not measured yet."""
+    return AFTER_IMPORT_BYTES[trains] + max(0, limit_bytes - HANDLES_COUNTED_BYTES) // HANDLES_SHARE
+
+
+def _host_limit(planned: int, now: int, least: int) -> int:
+    """The limit where none was given, in bytes: what the host had when it was looked at may be gone by now.
+
+    Raises:
+        ShortOfMemoryError: it is less than the least.
+    """
+    left = cgroups.memory_left_reader()()
+    limit = min(planned, now + memory_policy.usable_bytes(left.bytes))
+    if limit < least:
+        has, needs = format_size(max(limit - now, 0)), format_size(least - now)
+        raise ShortOfMemoryError(f"the machine has {has} of memory left ({left.of}) for a worker that needs {needs}")
+    return limit
+
+
+def _limit_gpu(tf: object, memory: MemoryBudget) -> int:
+    gpus = tf.config.list_physical_devices("GPU")  # type: ignore[attr-defined]
+    if not gpus:
+        raise UserError(
+            "NVML shows a GPU but TensorFlow finds none: install tensorflow[and-cuda], or CUDA_VISIBLE_DEVICES=-1"
+        )
+    tf.config.set_visible_devices(gpus[:1], "GPU")  # type: ignore[attr-defined]  # the others would need the same setting
+    if memory.is_given:
+        megabytes = memory.limit_bytes // 2**20
+        device = tf.config.LogicalDeviceConfiguration(memory_limit=megabytes)  # type: ignore[attr-defined]
+        tf.config.set_logical_device_configuration(gpus[0], [device])  # type: ignore[attr-defined]
+    else:
+        tf.config.experimental.set_memory_growth(gpus[0], True)  # type: ignore[attr-defined]
+    return memory.limit_bytes
+
+
+def device_name(memory: MemoryBudget) -> str:
+    """TensorFlow's name of the device whose memory counts."""
+    return GPU if memory.device == "gpu" else CPU

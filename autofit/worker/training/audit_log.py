@@ -1,0 +1,110 @@
+"""The ledger of applied updates (`audit.jsonl`), and following another run's.
+
+A line is written after its update and before the next step. A checkpoint records the ledger's length; resuming
+truncates it to that, so that the ledger and the weights always tell the same story.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from autofit.errors import StorageError, UserError
+from autofit.storage.records import Record
+
+
+class LedgerLine(Record):
+    """One applied update; `samples` and `skipped` are indices into `samples.csv`. Epochs and steps count from zero."""
+
+    attempt: int
+    epoch: int
+    step: int
+    micro_batch_size: int = Field(ge=1)
+    samples: list[int]
+    skipped: list[int]
+
+
+class AuditLog:
+    """Writes `audit.jsonl`; without a path it writes nothing and is always empty.
+
+    Raises:
+        StorageError: the file has lost what a checkpoint counts on.
+    """
+
+    def __init__(self, path: Path | None, committed_bytes: int) -> None:
+        self._file = None
+        if path is not None:
+            self._file = path.open("ab")
+            size = self._file.tell()
+            if size < committed_bytes:
+                self._file.close()
+                raise StorageError(
+                    f"{path} has {size} bytes, but the checkpoint counts on {committed_bytes}: bring the file back, "
+                    "or start anew in another run directory"
+                )
+            self._file.truncate(committed_bytes)
+            self._file.seek(committed_bytes)
+
+    def write(
+        self,
+        *,
+        attempt: int,
+        epoch: int,
+        step: int,
+        micro_batch_size: int,
+        samples: Sequence[int],
+        skipped: Sequence[int],
+    ) -> None:
+        """Record one applied update; epochs and steps count from zero."""
+        if self._file is None:
+            return
+        line = LedgerLine(
+            attempt=attempt,
+            epoch=epoch,
+            step=step,
+            micro_batch_size=micro_batch_size,
+            samples=[int(sample) for sample in samples],
+            skipped=[int(sample) for sample in skipped],
+        )
+        self._file.write(line.model_dump_json().encode() + b"\n")
+        self._file.flush()
+
+    def commit(self) -> int:
+        """Make what was written durable, and return the length in bytes that a checkpoint records."""
+        if self._file is None:
+            return 0
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def read_micro_batch_sizes(run_dir: Path) -> dict[tuple[int, int], int]:
+    """The micro-batch size of each (epoch, step) of another run, from its ledger.
+
+    Raises:
+        UserError: the ledger cannot be read, or a line of it is damaged; the line is named.
+    """
+    sizes: dict[tuple[int, int], int] = {}
+    path = run_dir / "audit.jsonl"
+    try:
+        with path.open("rb") as lines:
+            for number, text in enumerate(lines, start=1):
+                line = _parse(text, f"line {number} of {path}")
+                sizes[line.epoch, line.step] = line.micro_batch_size
+    except OSError as error:
+        raise UserError(f"replay: {path} cannot be read ({error.strerror}): follow another run") from None
+    return sizes
+
+
+def _parse(text: bytes, where: str) -> LedgerLine:
+    try:
+        return LedgerLine.model_validate_json(text)
+    except ValidationError:
+        raise UserError(f"replay: {where} is damaged: follow another run") from None

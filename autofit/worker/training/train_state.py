@@ -1,0 +1,152 @@
+"""What a checkpoint holds of a training, and how a training is made from it again.
+
+Weights, optimizer, seeds and metrics go into arrays; where the training stands goes into `TrainingProgress`. A frozen
+backbone's variables are not written: they are built again, and must have the same hash.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from pydantic import Field
+
+from autofit.errors import TrainingFailedError, UserError
+from autofit.storage.checkpoints import Checkpoint
+from autofit.storage.records import Record
+from autofit.worker.execution.session import Session
+from autofit.worker.model.weights import frozen_hash
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+class TrainingProgress(Record):
+    """Where a training stands: everything that a checkpoint holds besides arrays.
+
+    The cursor is `epoch` (from zero) and `position` in the epoch's order; `step` counts the epoch's applied updates.
+    `best_value` is the lowest `val_loss` (or `loss`) so far, `waited_epochs` the epochs since.
+    """
+
+    epoch: int = 0
+    position: int = 0
+    step: int = 0
+    micro_batch_size: int = 0
+    validation_micro_batch_size: int = 0
+    history: dict[str, list[float]] = Field(default_factory=dict)
+    best_epoch: int | None = None
+    best_value: float | None = None
+    waited_epochs: int = 0
+    stopped: bool = False
+    result_changed: bool = False
+    ledger_bytes: int = 0
+    frozen_sha256: str | None = None
+    callbacks: list[Any] = Field(default_factory=list)
+
+    def moved(self, **changes: Any) -> TrainingProgress:
+        """A copy with these changes."""
+        return self.model_copy(update=changes)
+
+    def is_better(self, value: float) -> bool:
+        """Whether a loss is lower than the lowest so far; any is better than one that is no number."""
+        return self.best_value is None or math.isnan(self.best_value) or value < self.best_value
+
+
+class TrainState:
+    """The arrays of a session, read from it and written back into it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        frozen = session.built.features.variables if session.built.frozen and session.built.features is not None else []
+        kept_out = {id(variable) for variable in frozen}
+        self._model = [variable for variable in session.built.model.variables if id(variable) not in kept_out]
+        self.frozen_sha256 = frozen_hash(frozen) if frozen else None
+        self.best: Arrays = {}
+
+    def weights(self) -> Arrays:
+        """The model's variables that may change, by name."""
+        return _read(self._model)
+
+    def groups(self) -> dict[str, Arrays]:
+        """What a checkpoint writes, by group."""
+        objective = self._session.objective
+        groups = {
+            "model": self.weights(),
+            "optimizer": _read(objective.optimizer.variables),
+            "metrics": _read([*objective.loss.variables, *objective.metric_variables]),
+        }
+        return {**groups, "best": self.best} if self.best else groups
+
+    def restore(self, checkpoint: Checkpoint, standing: TrainingProgress) -> None:
+        """Set everything to what a checkpoint holds.
+
+        Raises:
+            TrainingFailedError: it belongs to another network, or the frozen backbone was built with other weights.
+        """
+        if standing.frozen_sha256 != self.frozen_sha256:
+            raise TrainingFailedError(
+                "the backbone's weights are not those that this run was started with: bring the same weights back"
+            )
+        objective = self._session.objective
+        groups = checkpoint.groups
+        _write(self._model, groups["model"])
+        _write(objective.optimizer.variables, groups["optimizer"])
+        _write([*objective.loss.variables, *objective.metric_variables], groups["metrics"])
+        self.best = dict(groups.get("best", {}))
+
+    def show_best(self) -> None:
+        """Set the model to the best epoch's weights."""
+        if self.best:
+            _write(self._model, self.best)
+
+
+def states_of(callbacks: Sequence[keras.callbacks.Callback]) -> list[Any]:
+    """The states of callbacks that offer `get_state()`, in their order; None for the others.
+
+    Raises:
+        UserError: JSON cannot hold one.
+    """
+    return [_state_of(callback) if hasattr(callback, "get_state") else None for callback in callbacks]
+
+
+def _state_of(callback: Any) -> Any:
+    try:
+        return json.loads(json.dumps(callback.get_state()))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{type(callback).__name__}.get_state() cannot be kept in a checkpoint ({error}): "
+            "return numbers, text, lists and dicts"
+        ) from error
+
+
+def set_states(callbacks: Sequence[keras.callbacks.Callback], states: Sequence[Any]) -> None:
+    """Give each callback that offers `set_state()` its state back, by place."""
+    for callback, state in zip(callbacks, states, strict=False):
+        if state is not None and hasattr(callback, "set_state"):
+            callback.set_state(state)
+
+
+def _names(variables: Sequence[keras.Variable]) -> list[str]:
+    return [f"{number:04d}/{variable.path}" for number, variable in enumerate(variables)]
+
+
+def _read(variables: Sequence[keras.Variable]) -> Arrays:
+    return {
+        name: np.array(keras.ops.convert_to_numpy(variable.value))
+        for name, variable in zip(_names(variables), variables, strict=True)
+    }
+
+
+def _write(variables: Sequence[keras.Variable], arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Assign arrays by place; names may differ between processes (Keras numbers its layers), shapes may not."""
+    ordered = [arrays[name] for name in sorted(arrays)]
+    wanted = [(tuple(v.shape), str(v.dtype)) for v in variables]
+    if wanted != [(a.shape, str(a.dtype)) for a in ordered]:
+        raise TrainingFailedError(
+            "the checkpoint belongs to another network: resume with the model it was started with"
+        )
+    for variable, array in zip(variables, ordered, strict=True):
+        variable.assign(array)

@@ -1,0 +1,376 @@
+"""A run that has ended: what it says of itself, and what can be done with its model."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autofit.api import result
+from autofit.api.result import Result, from_here
+from autofit.config.options import make_options
+from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
+from autofit.machine.hardware import detect
+from autofit.process.launch import Exit, Launcher, ProcessLauncher, Worker
+from autofit.protocol.job import Job, PredictJob
+from autofit.protocol.messages import BadImage, Progress, Request, Verdict
+from autofit.protocol.payload import Payload
+from autofit.report.progress import ProgressView
+from autofit.runs import prediction
+from autofit.runs.plan import DataRecord, RunRecord, training_plan
+from autofit.runs.result_record import AttemptRecord, ResultRecord
+from autofit.storage.run_directory import AttemptDirectory
+from autofit.worker.inline_launcher import InlineLauncher
+from tests.support.ids import steady
+
+ROWS = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [np.nan] * 3, [0.3, 0.6, 0.1]], np.float32)
+
+
+def finished(folder: Path, classes: Sequence[str] = ("cat", "dog", "owl"), **given: Any) -> Result:
+    """A run directory as a run leaves it, opened."""
+    options = make_options(image_size="32x48", batch_size=8, **given)
+    RunRecord(
+        options=options,
+        has_callbacks=False,
+        data=DataRecord(
+            root="/photos",
+            class_names=list(classes),
+            train_count=80,
+            validation_count=20,
+            skipped_files=0,
+            fingerprint="ab",
+        ),
+        plan=training_plan(options, 80, None, detect()),
+        started=0.0,
+    ).save(folder / "run.json")
+    attempt = AttemptRecord(
+        verdict=Verdict.COMPLETED, cause="", batch_size=8, micro_batch_size=8, epoch=1, step=9, wall_seconds=3.0
+    )
+    ResultRecord(
+        status="completed",
+        history={"loss": [0.9, 0.4], "val_loss": [0.8, 0.5]},
+        attempts=[attempt],
+        oom_events=[],
+        quarantined=[BadImage(path="cat/é.jpg", reason="cut short")],
+        result_changed=False,
+        weights_sha256="cd" * 32,
+        seconds_to_first_step=2.0,
+        wall_seconds=4.0,
+    ).save(folder / "result.json")
+    return Result(folder)
+
+
+@dataclass
+class Predictions:
+    """Stands for the prediction in a worker: what it was asked for, and the rows that it answers with."""
+
+    rows: Any = field(default_factory=lambda: ROWS)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(
+        self,
+        model_path: Path,
+        image_size: tuple[int, int],
+        paths: Sequence[str],
+        *,
+        launcher: Launcher,
+        view: ProgressView,
+    ) -> tuple[Any, list[BadImage]]:
+        """Answer with the first rows."""
+        del view
+        self.calls.append({"model": model_path, "size": image_size, "paths": list(paths), "launcher": type(launcher)})
+        rows = self.rows[: len(paths)]
+        bad = [path for path, row in zip(paths, rows, strict=True) if np.isnan(row).any()]
+        return rows, [BadImage(path=path, reason="cut short") for path in bad]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Predictions:
+    predictions = Predictions()
+    monkeypatch.setattr(result, "predict_paths", predictions)
+    return predictions
+
+
+def test_a_result_tells_all_that_its_files_hold(tmp_path: Path) -> None:
+    """A figure of the run would be out of reach in Python."""
+    result = finished(tmp_path)
+    assert result.status == "completed"
+    assert result.history == {"loss": [0.9, 0.4], "val_loss": [0.8, 0.5]}
+    assert [attempt.verdict for attempt in result.attempts] == [Verdict.COMPLETED]
+    assert (result.oom_events, result.result_changed) == ([], False)
+    assert [image.path for image in result.quarantined] == ["cat/é.jpg"]
+    assert result.weights_sha256 == "cd" * 32
+    assert result.labels == ["cat", "dog", "owl"]
+    assert result.model_path == tmp_path / "model.keras"
+    assert repr(result) == f"<autofit.Result completed, 2 epochs, {tmp_path}>"
+    assert json.loads(result.to_json()) == json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+
+
+def test_the_labels_belong_to_the_caller(tmp_path: Path) -> None:
+    """A sorted copy that a caller made in place would turn all later predictions round."""
+    result = finished(tmp_path)
+    result.labels.reverse()
+    assert result.labels == ["cat", "dog", "owl"]
+
+
+def test_the_summary_names_the_model_as_a_person_would_type_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path of a hundred characters would be shown for a file that lies under the working folder."""
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    result = finished(tmp_path / "runs" / "a")
+    monkeypatch.chdir(tmp_path)
+    assert "The model is runs/a/model.keras." in result.summary()
+    monkeypatch.chdir("/")
+    assert from_here(Path("/elsewhere/x")) == Path("elsewhere/x")
+    monkeypatch.chdir(tmp_path / "runs")
+    assert from_here(Path("/elsewhere/x")) == Path("/elsewhere/x")
+
+
+@pytest.mark.parametrize("missing", ["run.json", "result.json"])
+def test_a_folder_without_a_finished_run_is_refused_with_the_command_that_helps(tmp_path: Path, missing: str) -> None:
+    """A user who opens a run that was killed would get a FileNotFoundError of a file they never heard of."""
+    finished(tmp_path)
+    (tmp_path / missing).unlink()
+    with pytest.raises(UserError, match=f"holds no run that has ended: autofit resume {tmp_path}"):
+        Result(tmp_path)
+
+
+def test_a_damaged_result_is_refused_in_one_line(tmp_path: Path) -> None:
+    """A page of validation errors would be shown."""
+    finished(tmp_path)
+    (tmp_path / "result.json").write_text('{"schema": "autofit/result/99"}', encoding="ascii")
+    with pytest.raises(UserError, match="cannot be read: ") as refused:
+        Result(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("paths", ["a.jpg", Path("a.jpg"), ["a.jpg"], iter([Path("a.jpg")])], ids=steady)
+def test_one_path_or_several_can_be_predicted(tmp_path: Path, asked: Predictions, paths: Any) -> None:
+    """A single path would be read letter by letter."""
+    rows = finished(tmp_path).predict(paths)
+    assert np.array_equal(rows, ROWS[:1])
+    assert asked.calls == [
+        {"model": tmp_path / "model.keras", "size": (32, 48), "paths": ["a.jpg"], "launcher": ProcessLauncher}
+    ]
+
+
+def test_an_inline_run_predicts_inline(tmp_path: Path, asked: Predictions) -> None:
+    """A process would be started where none can be."""
+    finished(tmp_path, isolation="inline").predict("a.jpg")
+    assert asked.calls[0]["launcher"] is InlineLauncher
+
+
+def test_an_image_that_cannot_be_read_is_named(
+    tmp_path: Path, asked: Predictions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row of NaN would stand there without a reason."""
+    rows = finished(tmp_path).predict(["a", "b", "c", "d"])
+    assert np.isnan(rows[2]).all()
+    assert "cannot be read and was left out: c (cut short)" in capsys.readouterr().err
+    assert len(asked.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["cat", "dog", "owl", "cat"], [0, 1, 2, 0], np.array([0, 1, 2, 0]), np.array(["cat", "dog", "owl", "cat"])],
+    ids=["names", "numbers", "array", "array of names"],
+)
+@pytest.mark.usefixtures("asked")
+def test_evaluation_leaves_out_what_cannot_be_read(tmp_path: Path, labels: Any) -> None:
+    """One bad file would make the loss NaN, or count as a wrong answer."""
+    figures = finished(tmp_path).evaluate(["a", "b", "c", "d"], labels)
+    assert figures["accuracy"] == pytest.approx(2 / 3)
+    assert figures["loss"] == pytest.approx(-(math.log(0.7) + math.log(0.8) + math.log(0.3)) / 3, rel=1e-5)
+
+
+def test_a_probability_of_nought_is_no_infinite_loss(tmp_path: Path, asked: Predictions) -> None:
+    """One sure and wrong answer would hide all others; Keras's own loss is bounded likewise."""
+    asked.rows = np.array([[1.0, 0.0, 0.0]], np.float32)
+    assert finished(tmp_path).evaluate("a", ["dog"]) == {"accuracy": 0.0, "loss": pytest.approx(-math.log(1e-7))}
+
+
+@pytest.mark.parametrize(
+    ("classes", "label", "expected"),
+    [
+        (("1", "2", "3"), 1, "1"),  # a number that was a label in training is that label
+        (("1", "2", "3"), "3", "3"),
+        (("-1", "0", "1"), -1, "-1"),
+        (("cat", "dog", "owl"), 1, "dog"),
+    ],
+)
+def test_a_number_is_the_class_that_training_called_so(
+    tmp_path: Path, asked: Predictions, classes: tuple[str, ...], label: int | str, expected: str
+) -> None:
+    """Labels 1 to 3 would be taken for places 0 to 2, and every accuracy be wrong without a word."""
+    result = finished(tmp_path, classes)
+    probability = float(ROWS[0][classes.index(expected)])
+    assert result.evaluate("a", [label])["loss"] == pytest.approx(-math.log(probability), rel=1e-5)
+    assert len(asked.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "label"),
+    [
+        (("cat", "dog", "owl"), "fox"),
+        (("cat", "dog", "owl"), 3),
+        (("cat", "dog", "owl"), -1),
+        (("cat", "dog", "owl"), 1.5),
+        (("cat", "dog", "owl"), "1"),
+        (("cat", "None", "owl"), None),
+        (("1", "2", "3"), 0),
+    ],
+)
+def test_an_unknown_label_is_refused_before_anything_is_predicted(
+    tmp_path: Path, asked: Predictions, classes: tuple[str, ...], label: Any
+) -> None:
+    """A typing error would count as a wrong answer of the model."""
+    with pytest.raises(UserError, match=f"^label {label!r} is not one of this model's classes: {', '.join(classes)}$"):
+        finished(tmp_path, classes).evaluate(["a"], [label])
+    assert asked.calls == []
+
+
+def test_as_many_labels_as_paths_are_needed(tmp_path: Path, asked: Predictions) -> None:
+    """Labels would be laid against the wrong images."""
+    with pytest.raises(UserError, match="there are 2 paths and 1 labels: give one label for each path"):
+        finished(tmp_path).evaluate(["a", "b"], ["cat"])
+    assert asked.calls == []
+
+
+def test_an_evaluation_of_nothing_readable_is_refused(tmp_path: Path, asked: Predictions) -> None:
+    """The mean of nothing would be NaN, with a warning of NumPy's."""
+    asked.rows = np.full((1, 3), np.nan, np.float32)
+    with pytest.raises(UserError, match="none of these 1 images can be read"):
+        finished(tmp_path).evaluate(["a"], ["cat"])
+
+
+def test_the_model_is_loaded_when_it_is_asked_for_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at a result would load TensorFlow, or each use of its model load the file again."""
+    loaded: list[Path] = []
+
+    def load_saved_model(path: Path) -> str:
+        loaded.append(path)
+        return "a model"
+
+    result = finished(tmp_path)
+    monkeypatch.setattr("autofit.worker.model.saved_model.load_saved_model", load_saved_model)
+    assert loaded == []
+    assert (result.model, result.model) == ("a model", "a model")
+    assert loaded == [tmp_path / "model.keras"]
+
+
+def test_a_model_that_is_not_there_yet_is_refused_without_keras(tmp_path: Path) -> None:
+    """A user would wait for TensorFlow's import to read a message about a missing zip file."""
+    before = "keras" in sys.modules
+    with pytest.raises(UserError, match="there is no model at"):
+        _ = finished(tmp_path).model
+    assert ("keras" in sys.modules) == before
+
+
+# predict_paths, on a worker that is simulated -------------------------------------------------------------------------
+
+
+class OneAnswer:
+    """A launcher whose worker has already ended, in the way given."""
+
+    isolated = True
+
+    def __init__(self, outcome: Callable[[AttemptDirectory, PredictJob], str]) -> None:
+        self._outcome = outcome
+        self.paths: list[str] = []
+
+    def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
+        """Read the job and answer it."""
+        assert (payload, lock_fd) == (None, None)
+        work = Job.load(attempt.job).work
+        assert isinstance(work, PredictJob)
+        self.paths = Path(work.paths_file).read_bytes().decode().split("\0")
+        verdict = self._outcome(attempt, work)
+        attempt.outcome.write_text(
+            json.dumps({"schema": "autofit/outcome/1", "verdict": verdict, "cause": "because"}), encoding="ascii"
+        )
+        return _Ended()
+
+
+class _Ended:
+    def poll(self) -> Exit | None:
+        return Exit(0)
+
+    def send(self, request: Request) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Silence(ProgressView):
+    """A view that shows nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    def update(self, progress: Progress, *, epochs: int) -> None:
+        """Nothing is shown."""
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.keras"
+    path.touch()
+    return path
+
+
+def test_a_prediction_comes_back_in_the_order_of_its_paths(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker, in another folder, would look for relative paths in vain, or a name of bytes be lost."""
+
+    def save(attempt: AttemptDirectory, work: PredictJob) -> str:
+        assert (work.model_path, work.image_size) == (str(model_file), (32, 48))
+        np.save(attempt.path / "predictions.npy", ROWS[:2])
+        return "completed"
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/someone")
+    launcher = OneAnswer(save)
+    rows, unreadable = prediction.predict_paths(
+        model_file, (32, 48), ["a.jpg", "~/b c.jpg"], launcher=launcher, view=Silence()
+    )
+    assert launcher.paths == [str(tmp_path / "a.jpg"), "/home/someone/b c.jpg"]
+    assert np.array_equal(rows, ROWS[:2])
+    assert unreadable == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "kind", "message"),
+    [
+        ("device_oom", DoesNotFitError, "not even one image at a time can be predicted here: because"),
+        ("host_oom", DoesNotFitError, "not even one image at a time can be predicted here: because"),
+        ("interrupted", InterruptedRunError, "the prediction was stopped: give the same call again"),
+        ("user_error", UserError, "because"),
+        ("crashed", TrainingFailedError, "the prediction failed: because"),
+    ],
+)
+def test_a_prediction_that_fails_says_why(
+    model_file: Path, verdict: str, kind: type[AutofitError], message: str
+) -> None:
+    """Every end would look the same, and its exit code be wrong."""
+    launcher = OneAnswer(lambda *_: verdict)
+    with pytest.raises(AutofitError) as raised:
+        prediction.predict_paths(model_file, (32, 48), ["a.jpg"], launcher=launcher, view=Silence())
+    assert (type(raised.value), str(raised.value)) == (kind, message)
+
+
+def test_nothing_to_predict_and_no_model_are_refused_without_a_worker(model_file: Path) -> None:
+    """TensorFlow would be started to find out that there is nothing to do."""
+    launcher = ProcessLauncher()
+    with pytest.raises(UserError, match="there are no images to predict"):
+        prediction.predict_paths(model_file, (32, 48), [], launcher=launcher, view=Silence())
+    model_file.unlink()
+    with pytest.raises(UserError, match="is gone: train again, or bring it back"):
+        prediction.predict_paths(model_file, (32, 48), ["a.jpg"], launcher=launcher, view=Silence())

@@ -1,0 +1,613 @@
+"""The folder of all entries: what is kept, what goes when it is full, and what is never touched."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import platformdirs
+import pytest
+
+from autofit.cache import store as shelf_module
+from autofit.cache.entry import Entry, EntryRecord, EntryWriter
+from autofit.cache.store import CacheList, CacheStore, NoRoomError, default_folder, default_limit_bytes
+from autofit.errors import UserError
+
+KEY, OTHER_KEY = "ab" * 32, "cd" * 32
+PLENTY_BYTES = 10**9
+GOOD_NAME = "abababababababab-18c0ffee00000000-0a1b2c3d"
+
+Keep = Callable[..., Path]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CacheStore:
+    return CacheStore(tmp_path / "cache", PLENTY_BYTES)
+
+
+@pytest.fixture
+def keep(store: CacheStore, known: ModuleType) -> Keep:
+    """Keep the rows of these images in an entry of their own, last used so many seconds after 1970."""
+
+    def keep(numbers: range = range(8), key: str = KEY, used: float | None = None) -> Path:
+        with store.writer(known.record(key=key), None, 0) as writer:
+            known.append(writer, numbers)
+        if used is not None:
+            os.utime(writer.folder / "entry.json", (used, used))
+        return writer.folder
+
+    return keep
+
+
+@pytest.fixture
+def found_on(known: ModuleType) -> Callable[..., set[int]]:
+    """Which of the first images the entries of a key have together, each with its own row."""
+
+    def found_on(store: CacheStore, key: str = KEY, count: int = 100) -> set[int]:
+        found: set[int] = set()
+        for entry in store.open_entries(key):
+            places = entry.find(known.images(range(count)))
+            has = np.flatnonzero(places >= 0)
+            assert np.array_equal(entry.rows(places[has]), known.rows(has, entry.record.row_shape[0]))
+            found |= set(has.tolist())
+            entry.close()
+        return found
+
+    return found_on
+
+
+FoundOn = Callable[..., set[int]]
+
+
+def size_of(*folders: Path) -> int:
+    return sum(path.stat().st_size for folder in folders for path in folder.iterdir())
+
+
+def names(store: CacheStore) -> set[str]:
+    return {path.name for path in store.folder.iterdir()}
+
+
+def room_for(store: CacheStore, known: ModuleType, expected_bytes: int, name: str | None = None, key: str = KEY) -> str:
+    """Make room for an entry; its name."""
+    with store.writer(known.record(key=key), name, expected_bytes) as writer:
+        return writer.folder.name
+
+
+def disk_with(monkeypatch: pytest.MonkeyPatch, free: int, store: CacheStore) -> None:
+    """A disk on which so much is free beside what is on the store now, and what must stay free."""
+    taken = size_of(*store.folder.iterdir())
+
+    def usage(_: Path) -> Any:
+        now = size_of(*(path for path in store.folder.iterdir() if path.is_dir()))
+        return SimpleNamespace(free=shelf_module.LEAST_FREE_BYTES + free + taken - now)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+
+
+# What is there --------------------------------------------------------------------------------------------------------
+
+
+def test_entries_are_found_by_their_key_the_oldest_first(store: CacheStore, keep: Keep, found_on: FoundOn) -> None:
+    """A network would be given the features of another; or take the newest rows, and not those of its checkpoints."""
+    made = [keep(range(3)), keep(range(3, 8)), keep(range(2), OTHER_KEY), keep(range(8, 9))]
+    opened = store.open_entries(KEY)
+    assert [entry.folder for entry in opened] == [made[0], made[1], made[3]]
+    for entry in opened:
+        entry.close()
+    assert found_on(store) == set(range(9))
+    assert found_on(store, OTHER_KEY) == {0, 1}
+    assert found_on(store, "ef" * 32) == set()
+
+
+def test_a_key_is_more_than_its_first_digits(store: CacheStore, keep: Keep, found_on: FoundOn) -> None:
+    """The name of a folder would decide which features a network gets."""
+    keep(key=KEY[:16] + "0" * 48)
+    assert found_on(store) == set()
+
+
+def test_where_nothing_was_kept_nothing_is_made(store: CacheStore) -> None:
+    """A look at the cache would leave folders."""
+    assert store.open_entries(KEY) == []
+    assert store.listing() == CacheList(folder=str(store.folder), limit_bytes=PLENTY_BYTES, entries=[])
+    assert store.clear() == (0, 0)
+    assert not store.folder.exists()
+
+
+def a_record_of_100_megabytes(folder: Path) -> None:
+    os.truncate(folder / "entry.json", 10**8)
+
+
+def a_nested_record(folder: Path) -> None:
+    (folder / "entry.json").write_text("[" * 100_000)
+
+
+def a_pipe(folder: Path) -> None:
+    (folder / "rows.bin").unlink()
+    os.mkfifo(folder / "rows.bin")
+
+
+def a_dangling_link(folder: Path) -> None:
+    (folder / "rows.bin").unlink()
+    (folder / "rows.bin").symlink_to("nowhere")
+
+
+def a_file_in_its_place(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.touch()
+
+
+def emptied(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def no_index(folder: Path) -> None:
+    (folder / "index.bin").unlink()
+
+
+SPOILS = [a_record_of_100_megabytes, a_nested_record, a_pipe, a_dangling_link, a_file_in_its_place, emptied, no_index]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_what_is_no_entry_is_skipped_and_the_rest_used(
+    store: CacheStore, keep: Keep, found_on: FoundOn, known: ModuleType, spoil: Callable[[Path], None]
+) -> None:
+    """One damaged or hostile folder would end every run, or hide all that is kept."""
+    good, spoiled, also_good = keep(range(3)), keep(range(3, 8)), keep(range(8, 9))
+    spoil(spoiled)
+    assert found_on(store) == {0, 1, 2, 8}
+    assert {entry.name for entry in store.listing().entries} == {good.name, also_good.name}
+    assert room_for(store, known, 1000, spoiled.name) not in {good.name, also_good.name}
+    assert store.clear()[0] >= 2
+    assert not good.exists()
+    assert not also_good.exists()
+
+
+def test_the_list_says_what_there_is_the_last_used_first(store: CacheStore, keep: Keep) -> None:
+    """One would not know what takes the room, or what goes next."""
+    old, new = keep(range(3), used=10.0), keep(range(8), used=20.5)
+    listing = store.listing()
+    assert [(entry.name, entry.images, entry.size_bytes, entry.last_used) for entry in listing.entries] == [
+        (new.name, 8, size_of(new), 20.5),
+        (old.name, 3, size_of(old), 10.0),
+    ]
+    assert listing.entries[0].kind == "features"
+    assert CacheList.model_validate_json(listing.to_json()) == listing
+
+
+# What goes ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_not_used_for_the_longest_time_goes_first(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+    """What is used every day would be computed every day; or more would go than has to."""
+    folders = [keep(used=used) for used in (30.0, 10.0, 20.0)]
+    store.limit_bytes = size_of(*folders) + 99
+    room_for(store, known, 99)
+    assert all(folder.exists() for folder in folders)
+    store.limit_bytes += size_of(folders[0]) - 99  # what was just made is no larger
+    Entry(folders[1]).close()  # to be looked at is not to be used
+    room_for(store, known, size_of(folders[0]))
+    assert [folder.exists() for folder in folders] == [True, False, True]
+    entry = Entry(folders[2])
+    entry.used()
+    entry.close()
+    store.limit_bytes = size_of(*(path for path in store.folder.iterdir())) + 1
+    room_for(store, known, 100)
+    assert [folder.exists() for folder in folders] == [False, False, True]
+
+
+def test_what_is_in_use_stays_and_counts(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+    """A run would lose the rows that it trains on; or the cache take more than it may."""
+    used, idle = keep(used=10.0), keep(used=20.0)
+    with_reader = Entry(used)
+    store.limit_bytes = size_of(used) + 500
+    with pytest.raises(
+        NoRoomError, match=r"^it would take 1 KB, and the cache may have 9\.\d KB with \d\.\d KB in use$"
+    ):
+        room_for(store, known, 1000)
+    assert (used.exists(), idle.exists()) == (True, False)
+    room_for(store, known, 400)
+    with_reader.close()
+    room_for(store, known, 9000)
+    assert not used.exists()
+
+
+def test_too_much_is_refused_before_anything_goes(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+    """A data set that can never be kept would cost all that is."""
+    kept = keep()
+    store.limit_bytes = 2 * 10**6
+    with pytest.raises(NoRoomError, match=r"^it would take 2\.1 MB, and the cache may have 2 MB$"):
+        room_for(store, known, 2_100_000)
+    assert names(store) == {kept.name}
+    room_for(store, known, 2 * 10**6)
+    assert not kept.exists()
+
+
+def test_a_disk_that_fills_costs_no_more_than_it_must(
+    store: CacheStore, keep: Keep, known: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gigabyte stays free for checkpoints; where that cannot be, all would be thrown away for nothing."""
+    folders = [keep(used=used) for used in (10.0, 20.0)]
+    disk_with(monkeypatch, 1000, store)
+    with pytest.raises(NoRoomError, match=r"^it would take 1 MB, and the disk has 1 GB free$"):
+        room_for(store, known, 10**6)
+    assert all(folder.exists() for folder in folders)
+    room_for(store, known, 1000)
+    assert all(folder.exists() for folder in folders)
+    room_for(store, known, 5000)
+    assert [folder.exists() for folder in folders] == [False, True]
+    entry = Entry(folders[1])
+    with pytest.raises(NoRoomError, match="and the disk has 1 GB free"):
+        room_for(store, known, 15_000)
+    entry.close()
+
+
+def test_a_shelf_that_cannot_be_made_has_no_room(tmp_path: Path, known: ModuleType) -> None:
+    """A run would end because nothing could be kept, or say no more than a number of an error."""
+    (tmp_path / "file").touch()
+    for folder, words in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "cache", "Not a directory")):
+        with pytest.raises(NoRoomError, match=f"^{folder} cannot be written: {words}$"):
+            room_for(CacheStore(folder, PLENTY_BYTES), known, 10)
+        assert CacheStore(folder, PLENTY_BYTES).open_entries(KEY) == []
+        assert CacheStore(folder, PLENTY_BYTES).listing().entries == []
+        assert CacheStore(folder, PLENTY_BYTES).clear() == (0, 0)
+
+
+def test_to_clear_counts_what_went_and_leaves_what_is_in_use(store: CacheStore, keep: Keep, found_on: FoundOn) -> None:
+    """A run that goes on beside it would lose its rows; or one would not know whether anything happened."""
+    first, second, third = keep(range(3)), keep(range(3, 8)), keep(key=OTHER_KEY)
+    sizes = size_of(first, third)
+    reader = Entry(second)
+    assert store.clear() == (2, sizes)
+    assert found_on(store) == {3, 4, 5, 6, 7}
+    reader.close()
+    size = size_of(second)
+    with EntryWriter(second, reader.record):
+        assert store.clear() == (0, 0)
+    assert store.clear() == (1, size)
+    assert names(store) == set()
+
+
+def test_what_killed_processes_left_goes(store: CacheStore, keep: Keep, found_on: FoundOn) -> None:
+    """Half a removal would be read as an entry; or stay, and count as taken, for ever."""
+    removed, bare, unnamed = keep(range(3)), keep(range(3, 8)), keep(range(8, 9))
+    removed.rename(store.folder / f".removing-{removed.name}")
+    (bare / "entry.json").rename(bare / ".entry.json.abc_123")
+    for path in unnamed.iterdir():
+        path.unlink()
+    assert found_on(store) == set()
+    assert store.clear()[0] == 3
+    assert names(store) == set()
+
+
+def test_a_folder_that_goes_meanwhile_hides_no_other(
+    store: CacheStore, keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another process makes room, the cache would seem almost empty, and grow past its limit."""
+    kept = {keep(range(number, number + 1)).name for number in range(5)}
+    going = sorted(kept)[2]
+    iterdir = Path.iterdir
+
+    def racing(path: Path) -> Any:
+        if path.name == going:
+            shutil.rmtree(path, ignore_errors=True)
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", racing)
+    assert {entry.name for entry in store.listing().entries} == kept - {going}
+
+
+# What is not ours -----------------------------------------------------------------------------------------------------
+
+
+def a_photo(folder: Path) -> None:
+    (folder / "photo.jpg").touch()
+
+
+def a_hidden_file(folder: Path) -> None:
+    (folder / ".DS_Store").touch()
+
+
+def a_folder_of_our_name(folder: Path) -> None:
+    (folder / "rows.bin").mkdir()
+    (folder / "rows.bin" / "thesis.tex").touch()
+
+
+def a_link_of_our_name(folder: Path) -> None:
+    (folder / "rows.bin").symlink_to(folder.parent)
+
+
+def a_pipe_of_our_name(folder: Path) -> None:
+    os.mkfifo(folder / "rows.bin")
+
+
+def nothing(_: Path) -> None:
+    pass
+
+
+def our_files(folder: Path) -> None:
+    for name in ("entry.json", "rows.bin", "index.bin"):
+        (folder / name).touch()
+
+
+NOT_OURS = {
+    **{
+        f"{what.__name__} in {name}": (name, what)
+        for name in (GOOD_NAME, f".removing-{GOOD_NAME}")
+        for what in (a_photo, a_hidden_file, a_folder_of_our_name, a_link_of_our_name, a_pipe_of_our_name)
+    },
+    **{
+        f"{what.__name__} in {name!a}": (name, what)
+        for name in (
+            "photographs2024x-march",
+            "abababababababab-",
+            "abababababababab-18c0ffee00000000-0a1b2c3d-copy",
+            "ABABABABABABABAB-18c0ffee00000000-0a1b2c3d",
+            "\u0661" * 16 + "-1-0a1b2c3d",
+            ".removing-photos",
+            os.fsdecode(b"abababababababab-1-0a1b2c3\xff"),
+        )
+        for what in (nothing, our_files)
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "fill"), NOT_OURS.values(), ids=NOT_OURS)
+def test_a_folder_of_the_users_own_is_never_touched(
+    store: CacheStore, keep: Keep, known: ModuleType, name: str, fill: Callable[[Path], None]
+) -> None:
+    """Whoever sets AUTOFIT_CACHE to a folder of photos would lose them when it is full, or cleared."""
+    ours = keep()
+    own = store.folder / name
+    own.mkdir()
+    fill(own)
+    (store.folder / "notes.txt").touch()
+    before = sorted(path.relative_to(own) for path in own.rglob("*"))
+    store.limit_bytes = 1000
+    room_for(store, known, 900)
+    assert not ours.exists()
+    assert [entry.name for entry in store.listing().entries] == [
+        path for path in names(store) if (ours.parent / path) != own and path != "notes.txt"
+    ]
+    store.clear()
+    assert names(store) == {name, "notes.txt"}
+    assert sorted(path.relative_to(own) for path in own.rglob("*")) == before
+
+
+def test_a_link_to_a_folder_is_not_followed(store: CacheStore, keep: Keep, known: ModuleType, tmp_path: Path) -> None:
+    """What lies elsewhere would be removed, or written to."""
+    elsewhere = tmp_path / "elsewhere"
+    keep().rename(elsewhere)
+    before = size_of(elsewhere)
+    (store.folder / GOOD_NAME).symlink_to(elsewhere)
+    assert store.listing().entries == []
+    assert store.open_entries(KEY) == []
+    assert room_for(store, known, 10, GOOD_NAME) != GOOD_NAME
+    store.clear()
+    assert size_of(elsewhere) == before
+    assert (store.folder / GOOD_NAME).is_symlink()
+
+
+# An entry that was interrupted ----------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_entry_is_gone_on_with_by_name(
+    store: CacheStore, keep: Keep, known: ModuleType, found_on: FoundOn
+) -> None:
+    """Each kill would leave an entry more, and another order of rows."""
+    kept = keep(range(3))
+    with (kept / "rows.bin").open("ab") as rows:
+        rows.write(b"half a row")
+    with store.writer(known.record(), kept.name, 10_000) as writer:
+        assert writer.folder == kept
+        known.append(writer, range(3, 8))
+    assert names(store) == {kept.name}
+    assert found_on(store) == set(range(8))
+
+
+def test_its_own_room_is_not_made_by_removing_it(
+    store: CacheStore, keep: Keep, known: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a drive without locks an extraction that goes on would go on in files that are removed."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    kept, other = keep(used=10.0), keep(used=20.0)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    store.limit_bytes = size_of(kept) + 5000
+    assert room_for(store, known, 5000, kept.name) == kept.name
+    assert names(store) == {kept.name}
+    assert not other.exists()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{"key": OTHER_KEY}, {"key": KEY[:16] + "0" * 48}, {"width": 128}],
+    ids=["another key", "the same digits", "another shape"],
+)
+def test_it_is_gone_on_with_for_the_same_rows_only(
+    store: CacheStore, keep: Keep, known: ModuleType, found_on: FoundOn, record: dict[str, Any]
+) -> None:
+    """Rows of two networks would lie in one entry."""
+    kept = keep()
+    with store.writer(known.record(**record), kept.name, 10) as writer:
+        assert writer.folder != kept
+        assert writer.folder.parent == store.folder
+    assert found_on(store) == set(range(8))
+
+
+def test_rows_of_another_shape_are_not_opened_beside_these(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+    """One flipped digit in an entry's record would end every run with the same network, in NumPy."""
+    kept, damaged = keep(), keep()
+    record = (damaged / "entry.json").read_text().replace("256", "257")
+    (damaged / "entry.json").write_text(record)
+    opened = store.open_entries(KEY, known.record())
+    for entry in opened:
+        entry.close()
+    assert [entry.folder for entry in opened] == [kept]
+
+
+def test_pixels_are_not_gone_on_with_as_features(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+    """A row would be read as four times as many numbers, or a fourth."""
+    kept = keep()
+    bytes_of_it = known.record().model_copy(update={"dtype": "uint8"})
+    with store.writer(bytes_of_it, kept.name, 10) as writer:
+        assert writer.folder != kept
+
+
+BAD_NAMES = [
+    "../{}",
+    "{}/",
+    "{}/../../outside",
+    "/{}",
+    "../outside",
+    "..",
+    ".",
+    "",
+    "abababababababab-../../outside",
+    "abababababababab-..",
+    "abababababababab-18c0ffee00000000-0a1b2c3d/x",
+    "{}\0",
+    "{}\n",
+    "\ud800",
+    "abababababababab-" + "0" * 300 + "-0a1b2c3d",
+    "rows.bin",
+]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
+def test_a_name_that_is_none_of_ours_is_not_used(
+    store: CacheStore, keep: Keep, known: ModuleType, tmp_path: Path, name: str
+) -> None:
+    """A run directory from a stranger would say where in the disk is written."""
+    kept = keep()
+    outside = Path(shutil.copytree(kept, tmp_path / "outside"))
+    shutil.copytree(kept, tmp_path / kept.name)
+    before = {path.name for path in tmp_path.iterdir()}, size_of(outside)
+    made = room_for(store, known, 10, name.format(kept.name))
+    assert made != kept.name
+    assert names(store) == {kept.name, made}
+    assert ({path.name for path in tmp_path.iterdir()}, size_of(outside)) == before
+
+
+def test_one_that_is_in_use_is_left_to_who_uses_it(
+    store: CacheStore, keep: Keep, known: ModuleType, found_on: FoundOn
+) -> None:
+    """Two processes would write into one entry; or the second not be able to keep anything."""
+    kept = keep(range(3))
+    reader = Entry(kept)
+    with store.writer(known.record(), kept.name, 10) as writer:
+        known.append(writer, range(3, 8))
+        assert writer.folder != kept
+    reader.close()
+    assert found_on(store) == set(range(8))
+
+
+def test_without_room_it_is_let_go_of(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+    """A run that trains without the cache would keep everybody from this entry."""
+    kept = keep()
+    store.limit_bytes = size_of(kept) + 10
+    with pytest.raises(NoRoomError, match=r" in use$"):
+        room_for(store, known, 5000, kept.name)
+    EntryWriter(kept, known.record()).close()
+
+
+# Several at once ------------------------------------------------------------------------------------------------------
+
+
+def test_processes_that_keep_at_once_lose_nothing(store: CacheStore, start: Start, found_on: FoundOn) -> None:
+    """Of two runs that begin together, one would write over the other."""
+    writers = [start("entry", store.folder, 20 * number, 20) for number in range(4)]
+    assert [writer.communicate(timeout=60) for writer in writers] == [("", "")] * 4
+    assert found_on(store) == set(range(80))
+    assert len(store.listing().entries) == 4
+
+
+@pytest.mark.parametrize("moment", ["before it has an index", "before it is locked"])
+def test_a_new_entry_that_is_cleared_at_once_is_no_room(
+    store: CacheStore, known: ModuleType, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """A run would end in a traceback, or write an hour long into files that have no name any more."""
+    cleared: list[tuple[int, int]] = []
+    if moment == "before it has an index":
+        save = EntryRecord.save
+
+        def saved(record: Any, path: Path) -> None:
+            save(record, path)
+            cleared.append(store.clear())
+
+        monkeypatch.setattr(EntryRecord, "save", saved)
+    else:
+        flock = fcntl.flock
+
+        def late(file: int, how: int) -> None:
+            monkeypatch.setattr(fcntl, "flock", flock)
+            cleared.append(store.clear())
+            flock(file, how)
+
+        monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(NoRoomError, match="cannot be written"):
+        room_for(store, known, 10)
+    assert [count for count, _ in cleared] == [1]
+    assert names(store) == set()
+
+
+def test_one_that_is_just_being_removed_is_no_room(
+    store: CacheStore, known: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run would end in a traceback because another process cleared the cache."""
+    save = EntryRecord.save
+    removers = []
+
+    def saved(record: Any, path: Path) -> None:
+        save(record, path)
+        remover = (path.parent / "index.bin").open("wb")
+        fcntl.flock(remover, fcntl.LOCK_EX)
+        removers.append(remover)
+
+    monkeypatch.setattr(EntryRecord, "save", saved)
+    with pytest.raises(NoRoomError, match=r"^another process was just clearing the cache$"):
+        room_for(store, known, 10)
+    removers[0].close()
+
+
+# Where, and how much --------------------------------------------------------------------------------------------------
+
+
+def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A notebook whose disk is wiped at its end could not keep its features on a drive."""
+    monkeypatch.chdir(tmp_path)
+    for given, expected in (("~/drive", Path.home() / "drive"), ("here", tmp_path / "here"), (" /a b ", Path("/a b"))):
+        monkeypatch.setenv("AUTOFIT_CACHE", given)
+        assert default_folder() == expected
+    for nothing_given in ("", " "):
+        monkeypatch.setenv("AUTOFIT_CACHE", nothing_given)
+        assert default_folder() == platformdirs.user_cache_path("autofit")
+
+
+@pytest.mark.parametrize("given", ["~nobody-of-this-name/x", os.fsdecode(b"/caf\xe9")])
+def test_what_cannot_be_a_place_is_refused_in_one_line(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would pass for a defect of autofit."""
+    monkeypatch.setenv("AUTOFIT_CACHE", given)
+    with pytest.raises(UserError, match=r"^AUTOFIT_CACHE '.*' cannot be used as a path \(.*\): give another$"):
+        default_folder()
+
+
+def test_how_much_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small disk would be filled; or a limit with a slip be taken for none."""
+    for given, expected in (("", 20 * 10**9), (" ", 20 * 10**9), (" 3GB ", 3 * 10**9), ("1GiB", 2**30)):
+        monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", given)
+        assert default_limit_bytes() == expected
+    monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", "lots")
+    with pytest.raises(UserError, match=r"^AUTOFIT_CACHE_LIMIT: the size 'lots' is not understood: give for example"):
+        default_limit_bytes()

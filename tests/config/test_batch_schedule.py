@@ -1,0 +1,149 @@
+"""Tests of the rules for sizes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autofit.config.batch_schedule import (
+    BatchSchedule,
+    auto_batch_size,
+    auto_micro_batch_size,
+    batch_bounds,
+    ramp,
+    shrink,
+    steps_per_epoch,
+)
+from autofit.errors import UserError
+
+SIZES = st.integers(1, 4096)
+EPOCHS = st.integers(1, 300)
+
+
+def test_shrink_halves_down_to_one() -> None:
+    """A shrink to zero would loop for ever on a batch of no images."""
+    assert [shrink(size) for size in (64, 33, 3, 2, 1)] == [32, 16, 1, 1, 1]
+
+
+@given(size=SIZES)
+def test_shrink_reaches_one_in_a_logarithm_of_steps(size: int) -> None:
+    """Each out-of-memory costs 10 s: a slower rule would cost minutes."""
+    steps = 0
+    while size > 1:
+        size, steps = shrink(size), steps + 1
+
+    assert steps <= 12
+
+
+def test_ramp_follows_the_written_formula() -> None:
+    """The documented A:B rule, downwards and upwards, halves to the even neighbour."""
+    assert [ramp(32, 16, epoch, 5) for epoch in range(5)] == [32, 28, 24, 20, 16]
+    assert [ramp(16, 32, epoch, 4) for epoch in range(4)] == [16, 21, 27, 32]
+    assert [ramp(1, 2, 1, 3), ramp(1, 4, 1, 3)] == [1, 3]  # 1 + round(0.5) and 1 + round(1.5)
+    assert ramp(32, 16, 0, 1) == 32
+
+
+@given(first=SIZES, last=SIZES, epochs=st.integers(2, 300))
+def test_ramp_goes_from_first_to_last_without_turning(first: int, last: int, epochs: int) -> None:
+    """A ramp that overshoots would give a batch size that the user never wrote, perhaps one that does not fit."""
+    sizes = [ramp(first, last, epoch, epochs) for epoch in range(epochs)]
+
+    assert (sizes[0], sizes[-1]) == (first, last)
+    assert sizes == sorted(sizes, reverse=first > last)
+
+
+def test_schedule_parses_a_ramp() -> None:
+    """The command line's `--batch-schedule 32:16` must be the same ramp as the formula's."""
+    schedule = BatchSchedule.parse("32:16", epochs=5)
+
+    assert schedule == BatchSchedule(32, 16, 5)
+    assert [schedule.batch_size(epoch) for epoch in range(5)] == [32, 28, 24, 20, 16]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "32", "32:", ":16", "32:16:8", "0:16", "32:0", "-32:16", "3.5:2", " 32:16", "32:16\n", "٣٢:١٦", "1_0:2"],
+)
+def test_bad_schedule_is_a_user_error_in_one_line(text: str) -> None:
+    """A half-read schedule would train with sizes that nobody asked for."""
+    with pytest.raises(UserError, match=r"write A:B, for example 32:16") as caught:
+        BatchSchedule.parse(text, epochs=5)
+
+    assert repr(text) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_constant_schedule_never_changes() -> None:
+    """Fine-tuning runs past the epochs of the head: the size must hold there too."""
+    schedule = BatchSchedule.constant(24)
+
+    assert {schedule.batch_size(epoch) for epoch in (0, 1, 99)} == {24}
+    assert schedule.largest == 24
+
+
+def test_ramp_stays_at_its_last_size() -> None:
+    """A ramp that went on past its end would reach zero and below."""
+    assert BatchSchedule(32, 16, 5).batch_size(50) == 16
+
+
+@given(first=SIZES, last=SIZES, epochs=EPOCHS)
+def test_largest_is_the_largest_that_occurs(first: int, last: int, epochs: int) -> None:
+    """The plan checks memory for `largest` only: an epoch above it was never probed, one below it wastes memory."""
+    schedule = BatchSchedule(first, last, epochs)
+
+    assert schedule.largest == max(schedule.batch_size(epoch) for epoch in range(epochs + 3))
+
+
+def test_last_short_batch_counts_as_a_step() -> None:
+    """Dropping the rest would leave images unseen in every epoch."""
+    assert [steps_per_epoch(samples, 32) for samples in (0, 1, 32, 33)] == [0, 1, 1, 2]
+    assert list(batch_bounds(70, 32, 0)) == [(0, 32), (32, 64), (64, 70)]
+
+
+def test_bounds_go_on_from_the_cursor() -> None:
+    """A resumed epoch, also with another batch size than before, starts at the very next sample."""
+    assert list(batch_bounds(70, 32, 20)) == [(20, 52), (52, 70)]
+    assert list(batch_bounds(70, 32, 70)) == []
+
+
+@given(samples=st.integers(0, 2000), batch_size=st.integers(1, 300), data=st.data())
+def test_bounds_cover_the_rest_of_the_epoch_once(samples: int, batch_size: int, data: st.DataObject) -> None:
+    """Every sample from the cursor on exactly once, in order: nothing twice, nothing skipped."""
+    position = data.draw(st.integers(0, samples))
+    bounds = list(batch_bounds(samples, batch_size, position))
+
+    assert [place for start, stop in bounds for place in range(start, stop)] == list(range(position, samples))
+    assert len(bounds) == steps_per_epoch(samples - position, batch_size)
+    assert all(stop - start == batch_size for start, stop in bounds[:-1])
+
+
+@pytest.mark.parametrize(
+    ("recommended", "training_images", "expected"),
+    [
+        (256, 100_000, 256),
+        (300, 100_000, 256),  # a power of two
+        (256, 1000, 32),  # a twentieth of 1,000 is 50
+        (256, 100, 8),  # a twentieth would be 5
+        (2, 100_000, 8),  # the micro-batch is 2 then, the batch is not
+        (0, 0, 8),
+        (64, 5, 8),  # the only batch has 5 images
+    ],
+)
+def test_auto_batch_size(recommended: int, training_images: int, expected: int) -> None:
+    """The default that the README documents: a wrong one changes every default run's result."""
+    assert auto_batch_size(recommended, training_images) == expected
+
+
+@given(recommended=st.integers(0, 10**6), training_images=st.integers(0, 10**7))
+def test_auto_batch_size_is_a_power_of_two_within_its_bounds(recommended: int, training_images: int) -> None:
+    """More than recommended is slower, more than a twentieth leaves too few updates in an epoch."""
+    size = auto_batch_size(recommended, training_images)
+
+    assert size.bit_count() == 1
+    assert size == 8 or 8 < size <= min(recommended, training_images / 20) < 2 * size
+
+
+def test_auto_micro_batch_size_is_the_smaller_and_never_zero() -> None:
+    """A micro-batch above the batch would only waste memory; one of zero images would never end."""
+    assert auto_micro_batch_size(32, 256) == 32
+    assert auto_micro_batch_size(256, 48) == 48
+    assert auto_micro_batch_size(8, 0) == 1

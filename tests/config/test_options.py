@@ -1,0 +1,397 @@
+"""The door: what a user may give, what becomes of it, and the one line for what cannot be used."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autofit.config import options as door
+from autofit.config.backbones import ModelSpec
+from autofit.config.options import GIVEN_FUNCTION, Options, check_for_training, difference, make_options
+from autofit.errors import UserError
+from autofit.runs.plan import model_source
+from tests.support.ids import steady
+
+DEFAULTS = {
+    "backbone": "MobileNetV2",
+    "model": None,
+    "weights": "imagenet",
+    "image_size": (224, 224),
+    "trainable": "head",
+    "hidden_units": 0,
+    "dropout": 0.2,
+    "epochs": 10,
+    "batch_size": None,
+    "micro_batch_size": None,
+    "batch_schedule": None,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "class_weight": "none",
+    "early_stopping": None,
+    "validation": 0.2,
+    "memory_limit_bytes": None,
+    "seed": 0,
+    "checkpoint_seconds": 60.0,
+    "checkpoint_steps": None,
+    "max_minutes": None,
+    "isolation": "process",
+    "audit": False,
+    "replay": None,
+    "mirror_dir": None,
+    "max_bad_images": 0.1,
+    "feature_cache": "auto",
+    "cache_by": "stat",
+    "augment": "none",
+    "feature_views": 4,
+    "pixel_cache": "auto",
+}
+
+
+def network(input_shape: tuple[int, int, int], num_classes: int) -> None:
+    """A model function; it is never called here."""
+
+
+def refusal(**given: Any) -> str:
+    """The one line that a request is refused with."""
+    with pytest.raises(UserError) as refused:
+        make_options(**given)
+    message = str(refused.value)
+    assert message.splitlines() == [message]
+    return message
+
+
+def test_nothing_given_is_the_request_that_the_design_promises() -> None:
+    """A default would differ from the one that is documented."""
+    assert make_options().model_dump() == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"backbone": "resnet50"}, {"backbone": "ResNet50", "image_size": (224, 224)}),
+        ({"backbone": "InceptionV3"}, {"image_size": (299, 299)}),
+        ({"weights": None}, {"weights": "none", "trainable": "all"}),
+        ({"weights": "NONE", "trainable": "Head"}, {"weights": "none", "trainable": "head"}),
+        ({"weights": "ImageNet", "trainable": "all"}, {"weights": "imagenet", "trainable": "all"}),
+        ({"image_size": 160}, {"image_size": (160, 160)}),
+        ({"image_size": "160"}, {"image_size": (160, 160)}),
+        ({"image_size": "160x224"}, {"image_size": (160, 224)}),
+        ({"image_size": " 160X224 "}, {"image_size": (160, 224)}),
+        ({"image_size": (160, 224)}, {"image_size": (160, 224)}),
+        ({"image_size": [160]}, {"image_size": (160, 160)}),
+        ({"image_size": np.int64(160)}, {"image_size": (160, 160)}),
+        ({"hidden_units": np.uint8(64), "epochs": np.int32(3)}, {"hidden_units": 64, "epochs": 3}),
+        ({"dropout": 0}, {"dropout": 0.0}),
+        ({"dropout": np.float32(0.5)}, {"dropout": 0.5}),
+        ({"batch_size": "AUTO", "micro_batch_size": None}, {"batch_size": None, "micro_batch_size": None}),
+        ({"batch_size": "64", "micro_batch_size": np.int16(8)}, {"batch_size": 64, "micro_batch_size": 8}),
+        ({"batch_schedule": "32:16"}, {"batch_schedule": (32, 16)}),
+        ({"batch_schedule": (np.int64(16), 32)}, {"batch_schedule": (16, 32)}),
+        ({"optimizer": "AdamW", "learning_rate": 1}, {"optimizer": "adamw", "learning_rate": 1.0}),
+        ({"class_weight": "balanced"}, {"class_weight": "balanced"}),
+        ({"class_weight": None}, {"class_weight": "none"}),
+        ({"early_stopping": 3}, {"early_stopping": 3}),
+        ({"validation": 0}, {"validation": 0.0}),
+        ({"validation": "0.25"}, {"validation": 0.25}),
+        ({"validation": Path("/data/val")}, {"validation": "/data/val"}),
+        ({"memory_limit": "3GB"}, {"memory_limit_bytes": 3 * 10**9}),
+        ({"memory_limit": 2**30}, {"memory_limit_bytes": 2**30}),
+        ({"seed": 2**32 - 1}, {"seed": 2**32 - 1}),
+        ({"checkpoint_every": "2m"}, {"checkpoint_seconds": 120.0, "checkpoint_steps": None}),
+        ({"checkpoint_every": "0.5s"}, {"checkpoint_seconds": 0.5}),
+        ({"checkpoint_every": "50"}, {"checkpoint_seconds": None, "checkpoint_steps": 50}),
+        ({"checkpoint_every": 50.0}, {"checkpoint_steps": 50}),
+        ({"checkpoint_every": np.int64(7)}, {"checkpoint_steps": 7}),
+        ({"max_minutes": 0.5}, {"max_minutes": 0.5}),
+        ({"max_bad_images": 0}, {"max_bad_images": 0.0}),
+        ({"max_bad_images": "1"}, {"max_bad_images": 1.0}),
+        ({"isolation": "inline", "audit": True}, {"isolation": "inline", "audit": True}),
+        ({"model": network}, {"backbone": None, "model": GIVEN_FUNCTION, "weights": "none", "trainable": "all"}),
+        ({"model": "json:loads", "image_size": 32}, {"model": "json:loads", "image_size": (32, 32)}),
+        ({"augment": None}, {}),
+        ({"feature_cache": "On"}, {"feature_cache": "on"}),
+        ({"feature_cache": None}, {"feature_cache": "off"}),
+        ({"cache_by": "content"}, {"cache_by": "content"}),
+    ],
+    ids=steady,
+)
+def test_what_can_be_used_is_taken_and_said_in_one_way(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    """A way to write an option that the documentation or NumPy suggests would be refused, or mean something else."""
+    found = make_options(**given).model_dump()
+    assert {name: found[name] for name in expected} == expected
+    assert all(type(value) in {int, float, str, bool, tuple, type(None)} for value in found.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"backbone": "ResNet5"}, "backbone 'ResNet5' is not in keras.applications: did you mean ResNet50"),
+        ({"backbone": 50}, "backbone must be a name such as 'MobileNetV2', not 50"),
+        ({"optimizer": "adan"}, "optimizer 'adan' is not known: did you mean adam?"),
+        ({"trainable": "none"}, "trainable 'none' is not known: give one of head, all"),
+        ({"feature_cache": True}, "feature_cache True is not known: give one of auto, on, off"),
+        ({"cache_by": "name"}, "cache_by 'name' is not known: give one of stat, content"),
+        (
+            {"image_size": 16},
+            "image size 16x16 is too small for MobileNetV2: choose at least 32x32, or another backbone",
+        ),
+        ({"image_size": "big"}, "image_size 'big' cannot be read: give a number such as 224, or HEIGHTxWIDTH"),
+        ({"image_size": (1, 2, 3)}, "image_size must be one number or (height, width), not (1, 2, 3)"),
+        ({"image_size": 65536}, "image_size must be from 1 to 65535, not 65536"),
+        ({"epochs": 0}, "epochs must be from 1 to 2147483647, not 0"),
+        ({"epochs": 1.5}, "epochs must be a whole number, not 1.5"),
+        ({"dropout": 1}, "dropout must be at least 0 and under 1, not 1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be over 0 and finite, not nan"),
+        ({"batch_size": "many"}, "batch_size must be 'auto' or a whole number, not 'many'"),
+        (
+            {"batch_size": 32, "batch_schedule": "32:16"},
+            "batch_size 32 and batch_schedule '32:16' exclude each other: give one",
+        ),
+        ({"batch_schedule": 32}, "batch_schedule 32 is not two sizes of at least 1: give A:B, for example 32:16"),
+        (
+            {"validation": None},
+            "validation must be a share of the images such as 0.2, or a folder, not None",
+        ),
+        (
+            {"memory_limit": "lots"},
+            "memory_limit: the size 'lots' is not understood: give for example 3GB, 800MiB or 3000000000",
+        ),
+        (
+            {"checkpoint_every": "soon"},
+            "checkpoint_every 'soon' cannot be read: give a time such as 60s, or a number of steps",
+        ),
+        ({"audit": "no"}, "audit must be True or False, not 'no'"),
+        ({"weights": "here.h5"}, "weights 'here.h5': there is no such file; give a file, 'imagenet' or 'none'"),
+        ({"model": "nowhere_at_all:f"}, "model 'nowhere_at_all:f': there is no module 'nowhere_at_all' here or"),
+        ({"model": "network.py"}, "model 'network.py' cannot be read: give a function, or module:function"),
+        ({"model": "__main__:f"}, "model '__main__:f' is gone in another process: give the function itself"),
+        ({"model": network, "backbone": "VGG16"}, "backbone 'VGG16' and model are both given: give one of the two"),
+        ({"model": network, "dropout": 0.5}, "dropout=0.5 is about a backbone's head: set it in the model function"),
+        ({"fine_tune_epochs": 5}, "fine_tune_epochs=5 does not work in this version: leave it out"),
+    ],
+    ids=steady,
+)
+def test_a_refusal_says_which_option_which_value_and_what_to_do(given: dict[str, Any], message: str) -> None:
+    """The user would have to guess which of thirty options is meant, or what would be accepted."""
+    assert refusal(**given).startswith(message)
+
+
+NO_COUNTS = [0, -1, 2**31, 1.0, True, "x", float("nan"), float("inf"), np.float64(3), np.array([3]), [3.0], {}]
+
+
+@pytest.mark.parametrize("name", ["epochs", "early_stopping", "batch_size", "micro_batch_size", "image_size"])
+@pytest.mark.parametrize("value", NO_COUNTS, ids=repr)
+def test_what_is_no_count_is_refused(name: str, value: Any) -> None:
+    """A nonsense count would travel on and fail minutes later, in the worker."""
+    assert name in refusal(**{name: value}).replace("image size", "image_size")
+
+
+@pytest.mark.parametrize("value", [-1, 2**32, 0.0, False, "0", None])
+def test_a_seed_that_a_model_could_not_be_built_with_is_refused_here(value: Any) -> None:
+    """The request would pass the door and fail where the model's spec is made."""
+    assert refusal(seed=value).startswith("seed must be")
+
+
+def test_the_largest_seed_fits_into_the_models_spec() -> None:
+    """The bound here and the one of the model's spec would have drifted apart."""
+    spec = model_source(make_options(seed=door.MAX_SEED), num_classes=2).spec
+    assert ModelSpec.model_validate(spec.model_dump()).seed == door.MAX_SEED
+    with pytest.raises(ValueError, match="seed"):
+        ModelSpec.model_validate(spec.model_dump() | {"seed": door.MAX_SEED + 1})
+
+
+@pytest.mark.parametrize("name", ["dropout", "learning_rate", "max_minutes", "validation", "max_bad_images"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), -0.1, True, [], 10**400], ids=steady)
+def test_what_is_no_usable_number_is_refused(name: str, value: Any) -> None:
+    """A NaN would compare false with every bound and reach the optimizer."""
+    assert refusal(**{name: value}).startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("learning_rate", 0), ("max_minutes", 0), ("dropout", "some"), ("validation", 1), ("max_bad_images", 1.01)],
+)
+def test_a_number_on_the_wrong_side_of_its_bound_is_refused(name: str, value: Any) -> None:
+    """A bound would include what it must exclude: no learning, no time, no training images."""
+    assert refusal(**{name: value}).startswith(name)
+
+
+@pytest.mark.parametrize("value", ["32", "32:", "32:16:8", "0:8", "8:-1", "a:b", (32,), (1, 2, 3), (1.5, 2), (True, 2)])
+def test_a_ramp_that_is_not_two_sizes_is_refused(value: Any) -> None:
+    """Half of a ramp, or a fraction of an image, would be trained with."""
+    assert refusal(batch_schedule=value).startswith("batch_schedule")
+
+
+@pytest.mark.parametrize("value", ["0s", "0", 0, -1, 0.5, 1.5, "1.5", "1h", "s", "", None, "nan", "inf", "9" * 400])
+def test_a_checkpoint_interval_that_is_none_is_refused(value: Any) -> None:
+    """Half a step would be rounded to none, and the run would never save."""
+    assert refusal(checkpoint_every=value).startswith("checkpoint_every")
+
+
+@pytest.mark.parametrize("value", ["", "0", "-3GB", "3XB", "3 GB of it", 0, -1, True, 1.5])
+def test_a_memory_limit_that_is_no_size_is_refused(value: Any) -> None:
+    """The run would start with another limit than its user meant."""
+    assert refusal(memory_limit=value).startswith("memory_limit")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"fine_tune_epochs": 1},
+        {"precision": "mixed_float16"},
+    ],
+    ids=steady,
+)
+def test_an_option_of_a_later_version_is_refused_and_not_ignored(given: dict[str, Any]) -> None:
+    """A user would believe that it was done, and find out at the end."""
+    assert refusal(**given).endswith("does not work in this version: leave it out")
+
+
+@pytest.mark.parametrize(
+    "given", [{"trainable": "head"}, {"hidden_units": 64}, {"dropout": 0.0}, {"weights": "my.h5"}], ids=steady
+)
+def test_what_a_model_function_could_not_hear_is_refused(given: dict[str, Any]) -> None:
+    """An option about the backbone would be swallowed without a word."""
+    assert "model function" in refusal(model=network, **given)
+
+
+def test_a_mirror_is_kept_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is resumed from another folder would begin another mirror there."""
+    monkeypatch.chdir(tmp_path)
+    assert make_options(mirror_dir="drive/m").mirror_dir == str(tmp_path / "drive" / "m")
+    assert make_options().mirror_dir is None
+    assert refusal(mirror_dir=7).startswith("mirror_dir 7 cannot be used as a path")
+
+
+def test_a_weights_file_is_kept_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker, which starts in another folder, would not find it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.weights.h5").touch()
+    assert make_options(weights="mine.weights.h5").weights == str(tmp_path / "mine.weights.h5")
+    (tmp_path / "mine.bin").touch()
+    assert refusal(weights="mine.bin").startswith("weights 'mine.bin' are in no file that Keras reads")
+
+
+def test_a_link_to_weights_keeps_the_name_that_keras_reads_it_by(tmp_path: Path) -> None:
+    """Download caches keep the content under a hash, with no ending, and link to it."""
+    blob, link = tmp_path / "0a1b2c", tmp_path / "vgg.weights.h5"
+    blob.touch()
+    link.symlink_to(blob)
+    assert make_options(weights=link).weights == str(link)
+
+
+@pytest.mark.parametrize("name", ["weights", "replay"])
+@pytest.mark.parametrize(
+    "value", ["~nobody-has-this-name/x", "x" * 5000, "a\0b", "\udcff", 3], ids=["home", "long", "nul", "latin", "int"]
+)
+def test_a_path_that_cannot_be_one_is_refused_in_one_line(name: str, value: Any) -> None:
+    """The operating system's own error would come through as a defect of autofit."""
+    assert refusal(**{name: value}).startswith(name)
+
+
+def test_a_run_without_a_ledger_cannot_be_replayed(tmp_path: Path) -> None:
+    """The training would start and then find nothing to follow."""
+    expected = f"replay '{tmp_path}': there is no audit.jsonl in it; give a run that was made with audit"
+    assert refusal(replay=tmp_path) == expected
+    (tmp_path / "audit.jsonl").touch()
+    assert make_options(replay=tmp_path).replay == str(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["nets.py", "nets/__init__.py", "nets/small.py"])
+def test_a_model_may_lie_in_the_working_folder(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The console command does not have the working folder among its imports, and would refuse the user's own file."""
+    monkeypatch.chdir(tmp_path)
+    assert "there is no module 'nets'" in refusal(model="nets:build")
+    (tmp_path / layout).parent.mkdir(exist_ok=True)
+    (tmp_path / layout).touch()
+    assert make_options(model="nets:build").model == "nets:build"
+
+
+def test_looking_for_a_model_imports_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent would import the user's TensorFlow, and hold the memory that the worker needs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "exploding.py").write_text("raise SystemExit('imported')", encoding="ascii")
+    assert make_options(model="exploding:build").model == "exploding:build"
+    assert "exploding" not in sys.modules
+
+
+def test_a_module_made_by_hand_is_no_module_that_a_worker_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own ValueError about a missing spec would come through."""
+    by_hand = ModuleType("by_hand")
+    by_hand.__spec__ = None
+    monkeypatch.setitem(sys.modules, "by_hand", by_hand)
+    assert refusal(model="by_hand:build").startswith("model 'by_hand:build'")
+
+
+def test_a_random_backbone_kept_frozen_is_refused_for_training_but_not_for_a_probe() -> None:
+    """A training at chance level would be started; or the probe of such a workload, which is useful, refused."""
+    frozen = make_options(weights="none", trainable="head")
+    with pytest.raises(UserError, match="would train on a random backbone and learn nothing"):
+        check_for_training(frozen)
+    for fine in (make_options(), make_options(weights="none"), make_options(model=network)):
+        check_for_training(fine)
+
+
+@pytest.mark.parametrize("given", [{"trainable": "all"}, {"weights": "none"}, {"model": network}], ids=steady)
+def test_a_cache_of_features_that_change_is_refused_where_it_is_asked_for(given: dict[str, Any]) -> None:
+    """Whoever insists on the cache would train without it and not be told; or with features of the first epoch."""
+    with pytest.raises(
+        UserError, match=r"^feature_cache 'on' needs a frozen backbone: give trainable 'head', or leave"
+    ):
+        check_for_training(make_options(feature_cache="on", **given))
+    for feature_cache in ("auto", "off"):
+        check_for_training(make_options(feature_cache=feature_cache, **given))
+    check_for_training(make_options(feature_cache="on"))
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "said"),
+    [
+        ({}, {}, None),
+        ({"epochs": 10}, {"epochs": 12}, "epochs 10 there, 12 here"),
+        ({}, {"memory_limit": "3GB"}, "memory_limit None there, 3000000000 here"),
+        ({}, {"checkpoint_every": "30s"}, "checkpoint_every 60.0 there, 30.0 here"),
+        ({"batch_schedule": "32:16"}, {"batch_schedule": "16:32"}, "batch_schedule (32, 16) there, (16, 32) here"),
+        ({"mirror_dir": "/mnt/a"}, {"mirror_dir": "/mnt/b"}, None),
+        ({"cache_by": "stat"}, {"cache_by": "content"}, None),
+        ({}, {"feature_cache": "off"}, "feature_cache 'auto' there, 'off' here"),
+    ],
+    ids=steady,
+)
+def test_two_requests_differ_by_the_option_that_the_user_knows(
+    there: dict[str, Any], here: dict[str, Any], said: str | None
+) -> None:
+    """The user would be told of a field that no option is called by."""
+    assert difference(make_options(**there), make_options(**here)) == said
+
+
+def test_what_a_run_may_go_on_with_is_no_other_request() -> None:
+    """A run that met too many bad images could not go on with more of them allowed."""
+    assert difference(make_options(), make_options(max_bad_images=0.5)) is None
+
+
+def test_a_share_is_refused_in_the_words_of_its_option() -> None:
+    """The user would not know which of two bounds was meant, or take 10 for ten percent."""
+    assert refusal(max_bad_images=10) == "max_bad_images must be a number from 0 to 1, not 10"
+
+
+def test_a_request_survives_the_file_it_is_kept_in(tmp_path: Path) -> None:
+    """A resumed run would see another request than the one that was started."""
+    asked = make_options(image_size="160x224", batch_schedule="32:16", validation="0.25", memory_limit="3GB", seed=7)
+    asked.save(tmp_path / "options.json")
+    assert Options.load(tmp_path / "options.json") == asked
+    assert set(json.loads(asked.to_json())) == set(DEFAULTS)
+
+
+def test_every_option_has_a_default() -> None:
+    """`autofit.run(photos)` would not be enough."""
+    parameters = inspect.signature(make_options).parameters.values()
+    assert [p.name for p in parameters if p.default is inspect.Parameter.empty] == []

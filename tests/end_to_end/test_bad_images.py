@@ -1,0 +1,143 @@
+"""Too many images that cannot be read end a run, in one line, and it can go on: real runs, a real small network."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import autofit
+from tests.support.paths import CHILDREN
+
+pytestmark = pytest.mark.slow
+
+
+def run_autofit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """A command of autofit's, run to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "autofit", *map(str, arguments)],
+        cwd=CHILDREN,
+        env={**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def train(folder: Path, run_dir: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Two epochs on these photos, a checkpoint after each step."""
+    sizes = ["--image-size", "32", "--epochs", "2", "--batch-size", "8", "--checkpoint-every", "1"]
+    named = ["--model", "survivor_network:network", "--audit", "--run-dir", str(run_dir)]
+    return run_autofit("train", folder, *sizes, *named, *more)
+
+
+def samples(run_dir: Path, split: str) -> dict[int, str]:
+    """The paths of one split by index."""
+    with (run_dir / "samples.csv").open(newline="") as lines:
+        return {int(row["index"]): row["path"] for row in csv.DictReader(lines) if row["split"] == split}
+
+
+def trained(run_dir: Path, epoch: int) -> list[int]:
+    """What an epoch trained on, sorted."""
+    lines = [json.loads(line) for line in (run_dir / "audit.jsonl").read_text().splitlines()]
+    return sorted(sample for line in lines if line["epoch"] == epoch for sample in line["samples"])
+
+
+def result_of(run_dir: Path) -> dict[str, Any]:
+    """The content of `result.json`."""
+    content: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
+    return content
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a command failed with, as for anything that is the user's."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    return last.removeprefix("autofit: ")
+
+
+@pytest.fixture
+def folder(photos: Path, tmp_path: Path) -> Path:
+    """Photos of this test's own, to be broken: 145 to train on, 36 to validate."""
+    shutil.copytree(photos, tmp_path / "photos")
+    return tmp_path / "photos"
+
+
+def test_too_many_end_the_run_which_goes_on_when_more_are_allowed(folder: Path, tmp_path: Path) -> None:
+    """A folder of anything would be trained on without a word, or the share once given could never be changed."""
+    run_dir = tmp_path / "run"
+    broken = {f"{name}/{number:03d}.png" for name in ("blue", "green", "red") for number in range(0, 48, 3)}
+    for path in broken:
+        (folder / path).write_bytes(b"no image")
+
+    said = complaint(train(folder, run_dir))
+
+    count, _, rest = said.partition(" of 181 images cannot be read (the first: ")
+    named = {Path(image["path"]).relative_to(folder).as_posix() for image in result_of(run_dir)["quarantined"]}
+    assert len(named) == int(count) >= 19  # the first number that is more than a tenth
+    assert named <= broken
+    first, _, what_to_do = rest.partition(": not an image of a known format): ")
+    assert first in named
+    assert what_to_do == "mend them and resume, or allow more with max_bad_images"
+    assert result_of(run_dir)["status"] == "failed"
+    begun = trained(run_dir, 0)
+    assert begun
+
+    assert run_autofit("resume", run_dir, "--max-bad-images", "0.5").returncode == 0
+
+    readable = sorted(index for index, path in samples(run_dir, "train").items() if path not in broken)
+    assert [trained(run_dir, epoch) for epoch in range(2)] == [readable, readable]
+    assert set(begun) < set(readable)
+    named = {Path(image["path"]).relative_to(folder).as_posix() for image in result_of(run_dir)["quarantined"]}
+    assert named == broken
+
+
+def test_nothing_to_train_on_is_no_epoch_and_once_mended_a_whole_one(folder: Path, tmp_path: Path) -> None:
+    """An epoch of nothing would hang, divide by zero, or be the best one with a loss of 0."""
+    run_dir = tmp_path / "run"
+    whole = {path: path.read_bytes() for path in folder.rglob("*.png")}
+    for path in whole:
+        path.write_bytes(b"")
+
+    said = complaint(train(folder, run_dir, "--max-bad-images", "1"))
+
+    assert said.startswith("no image for training can be read (the first: ")
+    assert said.endswith(".png: the file is empty): mend them and resume")
+    assert len(result_of(run_dir)["quarantined"]) == 145
+    assert result_of(run_dir)["history"] == {}
+
+    for path, data in whole.items():
+        path.write_bytes(data)
+    assert run_autofit("resume", run_dir).returncode == 0
+    assert [trained(run_dir, epoch) for epoch in range(2)] == [list(range(145))] * 2
+    assert len(result_of(run_dir)["history"]["loss"]) == 2
+
+
+def test_nothing_to_validate_with_ends_the_run_and_loses_no_step(folder: Path, tmp_path: Path) -> None:
+    """A validation of nothing has a loss of 0: the first epoch would be the best for ever."""
+    run_dir = tmp_path / "run"
+    outside = tmp_path / "validation"
+    for name in ("blue", "green", "red"):
+        (outside / name).mkdir(parents=True)
+        (outside / name / "a.png").write_bytes(b"no image")
+
+    said = complaint(train(folder, run_dir, "--validation", str(outside)))
+
+    assert said.startswith("no image for validation can be read (the first: ")
+    assert trained(run_dir, 0) == list(range(181))
+    assert result_of(run_dir)["history"] == {}
+
+    for name in ("blue", "green", "red"):
+        shutil.copy(folder / name / "000.png", outside / name / "a.png")
+    assert run_autofit("resume", run_dir).returncode == 0
+    assert [trained(run_dir, epoch) for epoch in range(2)] == [list(range(181))] * 2
+    assert len(result_of(run_dir)["history"]["val_loss"]) == 2

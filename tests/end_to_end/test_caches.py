@@ -1,0 +1,361 @@
+"""Features are extracted and photos decoded once: the same training, whatever happens meanwhile. Real runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+import autofit
+from autofit.process.monitor import Tail
+from autofit.protocol.job import Job, TrainJob
+from autofit.protocol.messages import Phase, Progress
+from autofit.storage.run_directory import RunDirectory
+from tests.support.paths import CHILDREN
+
+pytestmark = pytest.mark.slow
+
+IMAGES, BAD = 180, "class1/007.jpg"
+EPOCHS, AT_ONCE = 3, 6
+PATIENCE_SECONDS = 120.0
+REQUEST: dict[str, Any] = {
+    "backbone": "MobileNetV2",
+    "image_size": 96,
+    "batch_size": 16,
+    "dropout": 0.3,
+    "epochs": EPOCHS,
+    "audit": True,
+}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn photos: 60 of each of three classes, told apart by their colour; one is no photo."""
+    folder, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for number in range(3):
+        (folder / f"class{number}").mkdir()
+        tint = np.array([60 * number, 170 - 60 * number, 80 * (number % 2)])
+        for photo in range(IMAGES // 3):
+            pixels = random.integers(0, 80, (96, 96, 3)) + tint
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"class{number}" / f"{photo:03d}.jpg")
+    (folder / BAD).write_bytes(b"no photo")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a MobileNetV2 whose BatchNormalization has seen images: random ones give constant features."""
+    weights = tmp_path_factory.mktemp("weights") / "calibrated.weights.h5"
+    subprocess.run([sys.executable, CHILDREN / "calibrate.py", weights], check=True, capture_output=True)
+    return weights
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of this test's own."""
+    monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+Train = Callable[..., autofit.Result]
+
+
+@pytest.fixture
+def train(photos: Path, calibrated: Path, tmp_path: Path) -> Train:
+    """`train("name", **options)`: a frozen MobileNetV2 with dropout on these photos."""
+
+    def train(name: str, **options: Any) -> autofit.Result:
+        return autofit.run(photos, run_dir=tmp_path / name, **{**REQUEST, "weights": calibrated, **options})
+
+    return train
+
+
+def events(result: autofit.Result, name: str) -> list[Any]:
+    """What the attempts said under this name."""
+    lines = [line for one in RunDirectory(result.run_dir).attempts() for line in one.events.read_text().splitlines()]
+    return [value for line in lines if line if (value := json.loads(line).get(name)) is not None]
+
+
+def head(result: autofit.Result) -> list[np.ndarray]:
+    import keras
+
+    model = keras.models.load_model(result.run_dir / "model.keras")
+    return [np.asarray(weight) for weight in model.get_layer("probabilities").get_weights()]
+
+
+@pytest.mark.usefixtures("cache")
+def test_it_is_the_same_training(train: Train) -> None:
+    """The cache would be a faster way to another model."""
+    kept, live = train("kept"), train("live", feature_cache="off")
+    for name, values in live.history.items():
+        np.testing.assert_allclose(kept.history[name], values, rtol=1e-4, err_msg=name)
+    for one, other in zip(head(kept), head(live), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+    assert events(kept, "extraction")
+    assert not events(live, "extraction")
+    assert [entry.path for entry in kept.quarantined] == [entry.path for entry in live.quarantined]
+    assert kept.quarantined[0].path.endswith(BAD)
+    assert (kept.run_dir / "audit.jsonl").read_text() == (live.run_dir / "audit.jsonl").read_text()
+
+
+@pytest.mark.usefixtures("cache")
+def test_the_next_run_extracts_nothing_and_ends_with_the_same_bits(train: Train, photos: Path) -> None:
+    """A second try with another learning rate would wait for the backbone once more."""
+    first, second = train("first"), train("second")
+    assert "extracted 179 now" in " ".join(events(first, "message"))
+    assert "all extracted before" in " ".join(events(second, "message"))
+    assert second.weights_sha256 == first.weights_sha256
+    os.utime(photos / "class0" / "000.jpg")
+    assert "extracted 1 now" in " ".join(events(train("third"), "message"))
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_copy_is_known_by_its_content(calibrated: Path, photos: Path, tmp_path: Path) -> None:
+    """A notebook that unpacks its archive anew each morning would extract anew each morning."""
+    said = []
+    for name in ("a", "b"):
+        shutil.copytree(photos, tmp_path / f"photos-{name}")
+        result = autofit.run(
+            tmp_path / f"photos-{name}",
+            weights=calibrated,
+            image_size=96,
+            epochs=2,
+            batch_size=16,
+            cache_by="content",
+            run_dir=tmp_path / name,
+        )
+        said.append(" ".join(events(result, "message")))
+    assert "extracted 179 now" in said[0]
+    assert "all extracted before" in said[1]
+
+
+def test_the_next_extraction_begins_with_the_size_that_was_the_fastest(
+    train: Train, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that is known each extraction would begin with a few images and find its size anew."""
+    monkeypatch.setenv("AUTOFIT_PROFILES", str(tmp_path / "profiles"))
+    first = train("first", epochs=2)
+    found = events(first, "extraction")[-1]
+    shutil.rmtree(cache)
+    second = train("second", epochs=2)
+    told = [begun_with(run) for run in (first, second)]
+    assert told == [(None, 0), (found["micro_batch_size"], found["peak_bytes"])]
+    assert found["peak_bytes"] > 0
+    together = json.loads((second.run_dir / "features.json").read_text())["slices"]
+    assert together[0] == [0, max(8, found["micro_batch_size"])]
+
+
+def begun_with(result: autofit.Result) -> tuple[int | None, int]:
+    """The size that the first worker of a run was told to begin with, and its peak."""
+    work = Job.load(RunDirectory(result.run_dir).attempts()[0].job).work
+    assert isinstance(work, TrainJob)
+    assert work.cache
+    return work.cache.first_size, work.cache.first_peak_bytes
+
+
+def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path) -> None:
+    """Promise 1 with the cache: a replay without a limit, out of the same rows or of rows that are made again."""
+    limit = baseline_rss_bytes() + 80 * 10**6
+    ran_out = train("a", batch_size=64, micro_batch_size=64, memory_limit=limit)
+    assert ran_out.oom_events
+    assert {event.phase for event in ran_out.oom_events} == {Phase.EXTRACT}
+    same_rows = train("b", batch_size=64, replay=ran_out.run_dir)
+    shutil.rmtree(cache)
+    made_again = train("c", batch_size=64, replay=ran_out.run_dir)
+    assert events(made_again, "kept_rows")
+    for replay in (same_rows, made_again):
+        assert not replay.oom_events
+        assert replay.weights_sha256 == ran_out.weights_sha256
+        assert replay.history == ran_out.history
+
+
+def baseline_rss_bytes() -> int:
+    """What a worker that trains a head is given besides its allocator, on this machine and these versions."""
+    report = autofit.probe(weights="none", trainable="head", image_size=96, memory_limit=3 * 10**9, max_batch=1)
+    return report.memory_limit_bytes - report.allocator_limit_bytes
+
+
+@pytest.mark.parametrize(
+    ("clears", "onednn"),
+    [(False, "0"), (True, "0"), (True, "1")],
+    ids=["cache kept", "cache cleared", "cache cleared, oneDNN"],
+)
+def test_kills_while_extracting_and_training_change_nothing(
+    train: Train,
+    photos: Path,
+    calibrated: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    clears: bool,
+    onednn: str,
+) -> None:
+    """Promises 2, 3 and 4 with the cache: worker and parent are killed, again and again, and the cache may be gone."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
+    undisturbed = train("undisturbed", micro_batch_size=AT_ONCE, checkpoint_every=1)
+    shutil.rmtree(cache)
+    for moment, reached in (("0:0", extracted(30)), ("0:0", extracted(60)), ("0:3", trained(2)), ("0:5", trained(4))):
+        kill_when(halting_run(moment, photos, calibrated, tmp_path / "killed"), tmp_path / "killed", reached)
+        if clears:
+            shutil.rmtree(cache, ignore_errors=True)
+    result = autofit.resume(tmp_path / "killed")
+    assert result.weights_sha256 == undisturbed.weights_sha256
+    assert result.history == undisturbed.history
+    assert_each_epoch_is_a_permutation(result)
+
+
+def halting_run(moment: str, photos: Path, weights: Path, run_dir: Path, **more: Any) -> list[str]:
+    """What `train` of these tests does, in a process that waits at EPOCH:BATCH to be killed."""
+    options = {**REQUEST, "weights": str(weights), "micro_batch_size": AT_ONCE, "checkpoint_every": 1, **more}
+    return [sys.executable, str(CHILDREN / "halting_run.py"), moment, str(photos), str(run_dir), json.dumps(options)]
+
+
+def assert_each_epoch_is_a_permutation(result: autofit.Result) -> None:
+    lines = [json.loads(line) for line in (result.run_dir / "audit.jsonl").read_text().splitlines()]
+    for epoch in range(EPOCHS):
+        samples = [sample for line in lines if line["epoch"] == epoch for sample in line["samples"] + line["skipped"]]
+        assert sorted(samples) == list(range(int(0.8 * IMAGES)))
+
+
+Reached = Callable[[Progress], bool]
+
+
+def extracted(images: int) -> Reached:
+    """A worker has come so far in its own extraction, or is past it."""
+    return lambda progress: progress.phase is not Phase.EXTRACT or progress.step >= images
+
+
+def trained(steps: int) -> Reached:
+    """A worker has made so many steps of an epoch."""
+    return lambda progress: progress.phase is Phase.TRAIN and progress.step >= steps
+
+
+def kill_when(command: list[str], run_dir: Path, reached: Reached) -> None:
+    """Start a run and kill it, worker and parent, once its newest attempt has come so far."""
+    before = len(RunDirectory(run_dir).attempts())
+    environment = {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        tail: Tail | None = None
+        while True:
+            assert parent.poll() is None, "the run ended before its moment came"
+            assert time.monotonic() < deadline, "it never came so far"
+            attempts = RunDirectory(run_dir).attempts()
+            if len(attempts) > before:
+                tail = tail or Tail(attempts[-1].progress)
+                lines = [line for line in tail.records(Progress) if line.phase in {Phase.EXTRACT, Phase.TRAIN}]
+                if any(reached(line) for line in lines):
+                    break
+            time.sleep(0.005)
+        for victim in [*psutil.Process(parent.pid).children(), psutil.Process(parent.pid)]:
+            victim.kill()
+
+
+def test_damaged_rows_are_made_again(train: Train, cache: Path) -> None:
+    """A bad block on the disk would be trained on."""
+    first = train("first")
+    rows = next(cache.rglob("rows.bin"))
+    data = bytearray(rows.read_bytes())
+    for place in range(0, len(data), len(data) // 10):
+        data[place] ^= 255
+    rows.write_bytes(data)
+    second = train("second")
+    assert "extracted 10 now" in " ".join(events(second, "message"))
+    np.testing.assert_allclose(second.history["loss"], first.history["loss"], rtol=1e-4)
+
+
+@pytest.mark.usefixtures("cache")
+def test_without_room_it_trains_without_the_cache(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk would cost the run, though nothing has to be kept to train."""
+    monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", "10kB")
+    result = train("run", epochs=2)
+    said = " ".join(events(result, "message"))
+    assert "features are not kept (it would take 921.6 KB, and the cache may have 10 KB)" in said
+    assert result.status == "completed"
+
+
+def test_on_a_folder_that_cannot_be_written_it_trains_without_the_cache(train: Train, cache: Path) -> None:
+    """A read-only home would cost the run."""
+    cache.write_text("not a folder")
+    result = train("run", epochs=2)
+    assert "features are not kept" in " ".join(events(result, "message"))
+    assert result.status == "completed"
+
+
+# Decoded images, and augmented ones -----------------------------------------------------------------------------------
+
+KEPT_NOW, KEPT_BEFORE = "the first epoch keeps them", "are there already"
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("augment", ["none", "light"])
+def test_kept_pixels_are_the_same_training(train: Train, augment: str) -> None:
+    """A photo read back from the disk would not be the one that was decoded; promise 4."""
+    given = {"augment": augment, "feature_cache": "off" if augment == "none" else "auto", "micro_batch_size": AT_ONCE}
+    live = train("live", pixel_cache="off", **given)
+    first, second = train("first", **given), train("second", **given)
+    assert "decoded images" not in " ".join(events(live, "message"))
+    assert KEPT_NOW in " ".join(events(first, "message"))
+    assert f"179 {KEPT_BEFORE}" in " ".join(events(second, "message"))
+    for result in (first, second):
+        assert result.weights_sha256 == live.weights_sha256
+        assert result.history == live.history
+        assert [entry.path for entry in result.quarantined] == [entry.path for entry in live.quarantined]
+
+
+@pytest.mark.usefixtures("cache")
+def test_augmentation_is_another_training_and_another_with_another_seed(train: Train) -> None:
+    """The option would be accepted, and nothing done."""
+    whole = train("whole", epochs=2)
+    augmented, other = train("light", epochs=2, augment="light"), train("seed", epochs=2, augment="light", seed=1)
+    losses = [result.history["loss"] for result in (whole, augmented, other)]
+    assert len({tuple(loss) for loss in losses}) == 3
+    assert not events(augmented, "extraction")
+
+
+@pytest.mark.parametrize("views", [{}, {"feature_cache": "on", "feature_views": 2}], ids=["live", "views"])
+def test_kills_of_an_augmented_run_change_nothing(
+    train: Train, photos: Path, calibrated: Path, cache: Path, tmp_path: Path, views: dict[str, Any]
+) -> None:
+    """Promises 2, 3 and 4 with augmentation: what an image looks like in an epoch must not depend on the attempt."""
+    undisturbed = train("undisturbed", augment="light", micro_batch_size=AT_ONCE, checkpoint_every=1, **views)
+    shutil.rmtree(cache)
+    early = [("0:0", extracted(200)), ("0:0", extracted(30))] if views else [("0:3", trained(2)), ("0:6", trained(5))]
+    for moment, reached in (*early, ("0:8", trained(7))):
+        run = halting_run(moment, photos, calibrated, tmp_path / "killed", augment="light", **views)
+        kill_when(run, tmp_path / "killed", reached)
+        shutil.rmtree(cache, ignore_errors=True)
+    result = autofit.resume(tmp_path / "killed")
+    assert result.weights_sha256 == undisturbed.weights_sha256
+    assert result.history == undisturbed.history
+    assert_each_epoch_is_a_permutation(result)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_few_views_are_kept_where_that_is_asked_for(train: Train) -> None:
+    """An approximation that nobody asked for would be made, or one that was asked for not be told of."""
+    first = train("first", augment="light", feature_cache="on", feature_views=2)
+    said = " ".join(events(first, "message"))
+    assert f"features of {2 * 144 + 35} views, 2 of each training image instead of a new one in each epoch" in said
+    assert KEPT_NOW in said  # each photo is decoded once for all its views
+    second = train("second", augment="light", feature_cache="on", feature_views=2)
+    assert "all extracted before" in " ".join(events(second, "message"))
+    assert second.weights_sha256 == first.weights_sha256
+    single = train("single", augment="light", feature_cache="on", feature_views=1)
+    whole = train("whole")
+    assert "all extracted before" in " ".join(events(single, "message"))  # the same views
+    assert "extracted 179 now" in " ".join(events(whole, "message"))  # one view is still a view, and not the image
+    assert whole.history["loss"] != first.history["loss"]
+    np.testing.assert_allclose(whole.history["val_loss"][0], first.history["val_loss"][0], rtol=0.3)

@@ -1,0 +1,141 @@
+"""Promise 1: running out of memory changes nothing about the result. Real TensorFlow, real ResourceExhaustedError."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import autofit
+from autofit.worker.runtime.tf_settings import AFTER_IMPORT_BYTES
+from tests.support.paths import CHILDREN
+
+pytestmark = pytest.mark.slow
+
+BATCH, EPOCHS = 64, 2
+PLENTY_BYTES = 3 * 10**9
+ALLOCATOR_BYTES = {"head": 80 * 10**6, "all": 330 * 10**6}
+"""Too little for MobileNetV2 at 96 px with 64 images at once, enough with 16."""
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn photos: 70 of each of three classes, told apart by their colour."""
+    folder, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for number in range(3):
+        (folder / f"class{number}").mkdir()
+        tint = np.array([60 * number, 170 - 60 * number, 80 * (number % 2)])
+        for photo in range(70):
+            pixels = random.integers(0, 80, (96, 96, 3)) + tint
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"class{number}" / f"{photo:03d}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a MobileNetV2 whose BatchNormalization has seen images: random ones give constant features."""
+    weights = tmp_path_factory.mktemp("weights") / "calibrated.weights.h5"
+    subprocess.run([sys.executable, CHILDREN / "calibrate.py", weights], check=True, capture_output=True)
+    return weights
+
+
+@pytest.fixture(scope="module")
+def outside_bytes() -> int:
+    """What a worker that trains everything is given besides its allocator, on this machine and these versions."""
+    report = autofit.probe(
+        model="autofit.demo.network:digit_network", image_size=32, memory_limit=PLENTY_BYTES, max_batch=1
+    )
+    return report.memory_limit_bytes - report.allocator_limit_bytes
+
+
+def too_small(trainable: str, outside_bytes: int) -> int:
+    """A memory limit under which the first batch runs out."""
+    less = AFTER_IMPORT_BYTES["all"] - AFTER_IMPORT_BYTES[trainable]
+    return outside_bytes - less + ALLOCATOR_BYTES[trainable]
+
+
+def train(photos: Path, run_dir: Path, **options: Any) -> autofit.Result:
+    return autofit.run(
+        photos,
+        image_size=96,
+        batch_size=BATCH,
+        audit=True,
+        run_dir=run_dir,
+        **{"dropout": 0.3, "epochs": EPOCHS, **options},
+    )
+
+
+def updates(result: autofit.Result) -> list[tuple[int, int, int, tuple[int, ...]]]:
+    """(epoch, step, micro-batch size, samples) of each line of the ledger."""
+    lines = (result.run_dir / "audit.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    return [(e["epoch"], e["step"], e["micro_batch_size"], tuple(e["samples"])) for e in entries]
+
+
+@pytest.mark.parametrize("trainable", ["head", "all"])
+def test_a_run_that_ran_out_ends_as_its_replay_without_a_limit(
+    trainable: str, photos: Path, calibrated: Path, outside_bytes: int, tmp_path: Path
+) -> None:
+    """A lost step, a torn update or another order after an out-of-memory changes the weights' hash."""
+    given = {"backbone": "MobileNetV2", "weights": calibrated, "trainable": trainable, "feature_cache": "off"}
+    ran_out = train(photos, tmp_path / "a", memory_limit=too_small(trainable, outside_bytes), **given)
+    replay = train(photos, tmp_path / "b", replay=tmp_path / "a", **given)
+
+    assert ran_out.oom_events
+    assert not replay.oom_events
+    assert updates(replay) == updates(ran_out)
+    assert replay.weights_sha256 == ran_out.weights_sha256
+    assert replay.history["loss"] == ran_out.history["loss"]
+    assert not ran_out.result_changed
+    assert len(updates(ran_out)) == EPOCHS * -(-train_count(ran_out) // BATCH)
+
+
+def test_a_frozen_backbone_gives_the_same_head_for_any_micro_batch(
+    photos: Path, calibrated: Path, tmp_path: Path
+) -> None:
+    """Dropout or the update depending on the micro-batch would make another head; extraction may differ in rounding."""
+    given = {"backbone": "MobileNetV2", "weights": calibrated, "hidden_units": 8, "feature_cache": "off"}
+    whole = train(photos, tmp_path / "whole", **given)
+    parts = train(photos, tmp_path / "parts", micro_batch_size=7, **given)
+
+    for name, values in whole.history.items():
+        np.testing.assert_allclose(parts.history[name], values, rtol=1e-4, err_msg=name)
+
+
+def test_batch_normalization_from_scratch_says_that_the_result_changed(
+    photos: Path, outside_bytes: int, tmp_path: Path
+) -> None:
+    """There the micro-batch is part of the result: a shrink must not be passed over in silence."""
+    result = train(
+        photos,
+        tmp_path / "run",
+        backbone="MobileNetV2",
+        weights="none",
+        memory_limit=too_small("all", outside_bytes),
+        epochs=1,
+    )
+
+    assert result.oom_events
+    assert result.result_changed
+    assert json.loads((result.run_dir / "result.json").read_text())["result_changed"] is True
+    assert "not changed" not in result.summary()
+
+
+def test_no_room_for_the_update_changes_nothing() -> None:
+    """The update reserves its temporaries first: where they do not fit, weights, optimizer and metrics stay."""
+    done = subprocess.run([sys.executable, CHILDREN / "oom_in_update.py"], check=True, capture_output=True, text=True)
+    report = json.loads(done.stdout.splitlines()[-1])
+
+    assert report == {"raised": "OutOfDeviceMemoryError", "iterations": 1, "weights_changed": False, "metric_count": 4}
+
+
+def train_count(result: autofit.Result) -> int:
+    with (result.run_dir / "samples.csv").open(newline="") as lines:
+        return sum(row["split"] == "train" for row in csv.DictReader(lines))

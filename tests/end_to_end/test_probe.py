@@ -1,0 +1,153 @@
+"""The probe with real TensorFlow: answers that hold, a limit that is kept, profiles that save time or do no harm."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autofit import api
+from autofit.config.batch_schedule import image_buffer_bytes
+from autofit.config.options import make_options
+from autofit.machine import hardware
+from autofit.probing.records import ProbeReport
+from autofit.process.launch import ProcessLauncher
+from autofit.process.monitor import Tail, watched
+from autofit.protocol.job import Job, TrialsJob
+from autofit.protocol.messages import MemoryBudget, Phase, Progress, Request, Trial, Verdict
+from autofit.report.progress import ProgressView
+from autofit.runs import plan
+from autofit.storage.run_directory import AttemptDirectory
+
+pytestmark = pytest.mark.slow
+
+LIMIT_BYTES = 1_500_000_000
+NETWORK: dict[str, Any] = {"backbone": "MobileNetV2", "image_size": 96, "weights": "none", "trainable": "head"}
+
+
+class Messages(ProgressView):
+    """A view that keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(io.StringIO())
+        self.told: list[str] = []
+
+    def message(self, text: str) -> None:
+        """Keep it."""
+        self.told.append(text)
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder of profiles, empty; and none that come with autofit."""
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    monkeypatch.setenv("AUTOFIT_PROFILES", str(folder))
+    monkeypatch.setattr("autofit.api.workers.shipped_folder", lambda: None)
+    return folder
+
+
+def probe(view: Messages | None = None, **more: Any) -> ProbeReport:
+    return api.probe(view=view or Messages(), **(NETWORK | {"memory_limit": LIMIT_BYTES} | more))
+
+
+def run_alone(folder: Path, size: int, steps: int, non_allocator_bytes: int | None) -> tuple[Trial, float]:
+    """One size in a worker of its own; and how long its answer took, in seconds, without the worker's start."""
+    options = make_options(**NETWORK, memory_limit=LIMIT_BYTES)
+    memory = MemoryBudget(
+        device="cpu",
+        limit_bytes=LIMIT_BYTES,
+        is_given=True,
+        non_allocator_bytes=non_allocator_bytes,
+        buffer_bytes=image_buffer_bytes(size, options.image_size),
+    )
+    job = Job(attempt=1, source=plan.model_source(options, 10), memory=memory, work=TrialsJob())
+    folder.mkdir()
+    attempt = AttemptDirectory(folder)
+    with watched(job, attempt, ProcessLauncher(), view=Messages()) as worker:
+        worker.send(Request(trial=size, steps=steps, memory=memory))
+        trial = next(event.trial for event in worker.events() if event.trial)
+        lines = Tail(attempt.progress).records(Progress)
+        return trial, time.time() - next(line.time for line in lines if line.phase is Phase.PROBE)
+
+
+@pytest.mark.usefixtures("profiles")
+@pytest.mark.skipif(hardware.detect().device != "cpu", reason="the limit is on a CPU's resident memory")
+def test_the_answer_trains_on_within_the_limit_and_little_more_would_not(tmp_path: Path) -> None:
+    """The size that was "found" would run out of memory in the training, or be half of what there is room for."""
+    report = probe()
+    answer = report.largest_feasible_batch
+    [verified] = [t for t in report.trials if t.batch_size == answer and t.fresh]
+    assert verified.host_bytes <= LIMIT_BYTES
+    assert report.source == "measured"
+    assert report.memory_model is not None
+    assert report.memory_model.headroom_bytes > 0
+    held, _ = run_alone(tmp_path / "a", answer, 20, report.non_allocator_bytes)
+    assert (held.verdict, held.host_bytes <= LIMIT_BYTES) == (Verdict.FITS, True)
+    more, seconds = run_alone(tmp_path / "b", answer * 100 // 90, 3, report.non_allocator_bytes)
+    assert more.verdict is Verdict.DEVICE_OOM
+    assert more.cause == "the allocator waits for memory that nothing will free"
+    assert seconds < 10 + 8  # the allocator alone would have waited 10 s after building and tracing
+
+
+@pytest.mark.usefixtures("profiles")
+def test_a_second_probe_is_one_trial_and_another_limit_starts_from_the_line() -> None:
+    """What was found would be forgotten, which is what the known tools do."""
+    first = probe()
+    view = Messages()
+    second = probe(view)
+    assert second.source == "profile"
+    assert [trial.saved for trial in second.trials] == [True] * len(first.trials) + [False]
+    # it moves by what the process has resident before it begins: some megabytes more or less from start to start
+    assert second.largest_feasible_batch == pytest.approx(first.largest_feasible_batch, rel=0.05)
+    assert view.told[0].startswith("starting from your profile of ")
+    other = probe(memory_limit=LIMIT_BYTES - 200_000_000)
+    assert other.source == "profile"
+    assert sum(not trial.saved for trial in other.trials) <= 2
+    assert 0.5 * first.largest_feasible_batch < other.largest_feasible_batch < first.largest_feasible_batch
+
+
+GOOD = {"schema": "autofit/profile/2", "fingerprint": "0123456789abcdef", "hardware": {}, "entries": []}
+HOSTILE: dict[str, bytes] = {
+    "empty": b"",
+    "binary": bytes(range(256)) * 64,
+    "zeros": bytes(4096),
+    "truncated": json.dumps(GOOD).encode()[:40],
+    "no object": b"[1, 2, 3]",
+    "null": b"null",
+    "infinity": b"1e400",
+    "deep": b"[" * 100_000 + b"]" * 100_000,
+    "deep objects": b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+    "another schema": json.dumps(GOOD | {"schema": "autofit/run/1"}).encode(),
+    "a newer schema": json.dumps(GOOD | {"schema": "autofit/profile/99"}).encode(),
+    "no schema": json.dumps({"entries": []}).encode(),
+    "a path for a name": json.dumps(GOOD | {"fingerprint": "../../../../etc/passwd"}).encode(),
+    "wrong types": json.dumps(GOOD | {"entries": "many"}).encode(),
+    "entries of numbers": json.dumps(GOOD | {"entries": [1, 2, 3]}).encode(),
+    "huge numbers": json.dumps(GOOD | {"entries": [{"largest_feasible_batch": 10**400}]}).encode(),
+    "nan": b'{"schema": "autofit/profile/2", "fingerprint": NaN}',
+    "a pickle": b"\x80\x04cos\nsystem\n(S'true'\ntR.",
+    "unknown fields": json.dumps(GOOD | {"__class__": "os.system"}).encode(),
+    "a hundred megabytes": b" " * 100_000_000,
+}
+
+
+def test_twenty_hostile_profiles_are_twenty_warnings_and_a_normal_probe(profiles: Path) -> None:
+    """A file that somebody put there would end the probe, hang it, or be believed."""
+    for name, content in HOSTILE.items():
+        (profiles / f"{name.replace(' ', '-')}.json").write_bytes(content)
+    view = Messages()
+    report = probe(view, max_batch=6)
+    assert len(HOSTILE) == 20
+    for name in HOSTILE:
+        assert sum(f"{name.replace(' ', '-')}.json" in line for line in view.told) == 1, name
+    assert (report.source, report.largest_feasible_batch) == ("measured", 6)
+    aside = [path.name for path in profiles.iterdir() if path.suffix in {".damaged", ".newer"}]
+    assert len(aside) == 20
+    again = Messages()
+    assert probe(again, max_batch=6).source == "profile"
+    assert again.told[0].startswith("starting from your profile of ")

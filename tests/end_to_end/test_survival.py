@@ -1,0 +1,428 @@
+"""Whatever ends a worker or its parent, the run goes on to the end that it would have had: real runs, real kills."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+import autofit
+from autofit.errors import UserError
+from autofit.process.monitor import Tail
+from autofit.protocol.messages import Progress
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import RunDirectory
+from tests.support.paths import CHILDREN
+
+pytestmark = pytest.mark.slow
+
+TRAIN_COUNT = 145
+EPOCHS = 3
+PATIENCE_SECONDS = 120.0
+
+Condition = Callable[[], bool]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Where a process in another folder finds the same autofit, and nothing else."""
+    return {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1]), **more}
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """A command line of autofit's."""
+    return [sys.executable, "-m", "autofit", *map(str, arguments)]
+
+
+def train_command(photos: Path, run_dir: Path, *more: str) -> list[str]:
+    """The request of these tests: 19 steps an epoch, a checkpoint after each."""
+    sizes = [] if "--batch-schedule" in more else ["--batch-size", "8"]
+    named = ["--model", "survivor_network:network", "--image-size", "32", "--epochs", str(EPOCHS)]
+    return command("train", photos, *named, *sizes, "--checkpoint-every", "1", "--audit", "--run-dir", run_dir, *more)
+
+
+def halting(moment: str, photos: Path | str, run_dir: Path, **more: Any) -> list[str]:
+    """The same request, or with `-` for photos its resumption, by a script that waits at EPOCH:BATCH to be killed."""
+    request = {"model": "survivor_network:network", "image_size": 32, "epochs": EPOCHS, "checkpoint_every": 1}
+    options = json.dumps({**request, "audit": True, **more})
+    return [sys.executable, str(CHILDREN / "halting_run.py"), moment, str(photos), str(run_dir), options]
+
+
+def finish(arguments: Sequence[str], **more: str) -> None:
+    """Run a command to its end, which must be a good one."""
+    done = subprocess.run(
+        arguments, cwd=CHILDREN, env=environment(**more), capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def result_of(run_dir: Path) -> dict[str, Any]:
+    """The content of `result.json`."""
+    content: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
+    return content
+
+
+def samples(run_dir: Path, split: str) -> dict[int, str]:
+    """The paths of one split by index."""
+    with (run_dir / "samples.csv").open(newline="") as lines:
+        return {int(row["index"]): row["path"] for row in csv.DictReader(lines) if row["split"] == split}
+
+
+def updates(run_dir: Path, epoch: int) -> list[dict[str, Any]]:
+    """The ledger's lines of one epoch."""
+    lines = [json.loads(line) for line in (run_dir / "audit.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["epoch"] == epoch]
+
+
+def assert_permutations(run_dir: Path, batch_sizes: Sequence[int], broken: frozenset[int] = frozenset()) -> None:
+    """Each epoch trained on every readable image once, in the steps that its batch size makes, and there was no other.
+
+    A batch in which nothing is readable makes no step.
+    """
+    readable = sorted(samples(run_dir, "train").keys() - broken)
+    for epoch, size in enumerate(batch_sizes):
+        lines = updates(run_dir, epoch)
+        assert [line["step"] for line in lines] == list(range(len(lines)))
+        assert len(lines) == math.ceil(TRAIN_COUNT / size) or broken
+        assert sorted(sample for line in lines for sample in line["samples"]) == readable
+    assert updates(run_dir, len(batch_sizes)) == []
+
+
+def cursor(run_dir: Path) -> tuple[int, int]:
+    """The committed (epoch, position)."""
+    state = CheckpointStore(run_dir / "checkpoints").latest_state() or {"epoch": 0, "position": 0}
+    return state["epoch"], state["position"]
+
+
+def wait_for(condition: Condition, process: subprocess.Popen[str]) -> None:
+    """Wait, without a pause: the moments are short."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert process.poll() is None, "the run ended before its moment came"
+        assert time.monotonic() < deadline, "the moment never came"
+        time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def started(arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A running command, whose messages can be read from `stderr`; it does not outlive its test."""
+    process = subprocess.Popen(
+        arguments, cwd=CHILDREN, env=environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The worker of a running command."""
+    return [child for child in psutil.Process(process.pid).children() if "autofit.worker" in child.cmdline()]
+
+
+def kill_both(arguments: Sequence[str], moment: Condition) -> None:
+    """Start a command, and `kill -9` it and its worker at that moment."""
+    with started(arguments) as process:
+        wait_for(lambda: bool(workers_of(process)), process)
+        wait_for(moment, process)
+        workers = workers_of(process)
+        process.kill()
+        for worker in workers:
+            worker.kill()
+        psutil.wait_procs(workers, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing happened to."""
+    run_dir = tmp_path_factory.mktemp("undisturbed") / "run"
+    finish(train_command(photos, run_dir))
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def inline(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the runs of `inline_training.py`, all made in one process."""
+    folder = tmp_path_factory.mktemp("inline")
+    finish([sys.executable, str(CHILDREN / "inline_training.py"), str(photos), str(folder)])
+    return folder
+
+
+# Kills ---------------------------------------------------------------------------------------------------------------
+
+
+def mortal_training(photos: Path, folder: Path, *moments: str) -> Path:
+    """A run of `mortal_training.py`, which dies at these moments and goes on; gives its run directory."""
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True)
+    script = [sys.executable, str(CHILDREN / "mortal_training.py")]
+    finish([*script, str(photos), str(folder), *moments], TMPDIR=str(temporary))
+    assert [path.name for path in temporary.iterdir()] == []
+    return folder / "run"
+
+
+def test_a_worker_killed_at_eight_moments_ends_with_the_same_weights(photos: Path, tmp_path: Path) -> None:
+    """After an update lost or made twice, a stale seed, metric, rate or callback state, weights or counts differ.
+
+    The model function and the callbacks stand in the script that was run, and nothing of them may be left on the disk.
+    """
+    early = ("build", "before-step-0-0", "after-step-0-6", "validation-0-1")
+    moments = (*early, "before-epoch-1", "save", "after-step-2-9", "end")
+    expected = mortal_training(photos, tmp_path / "undisturbed")
+
+    run_dir = mortal_training(photos, tmp_path / "killed", *moments)
+
+    result = result_of(run_dir)
+    assert [attempt["verdict"] for attempt in result["attempts"]] == ["crashed"] * len(moments) + ["completed"]
+    assert_permutations(run_dir, [8] * EPOCHS)
+    assert result["weights_sha256"] == result_of(expected)["weights_sha256"]
+    assert result["history"] == result_of(expected)["history"]
+    told = tmp_path / "killed"
+    assert (told / "seen").read_text() == str(19 * EPOCHS)
+    assert len((told / "begun").read_text().split()) == len(moments)  # all attempts but the one that died in `build`
+    left = [path for path in run_dir.rglob("*") if path.is_file() and b"die_once" in path.read_bytes()]
+    assert left == []
+
+
+def test_worker_and_parent_killed_together_resume_to_the_same_weights(
+    photos: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """After the end of everything, `autofit resume` finds what it needs on the disk and repeats no committed step."""
+    run_dir = tmp_path / "run"
+    resume = command("resume", run_dir)
+    checkpoints = run_dir / "checkpoints"
+
+    def imports() -> bool:
+        told = run_dir / "attempts" / "0001" / "progress.jsonl"  # begun before TensorFlow is loaded
+        return told.exists() and told.stat().st_size > 0
+
+    def saves() -> bool:
+        return cursor(run_dir) >= (0, 80) and any(path.name.startswith(".saving-") for path in checkpoints.iterdir())
+
+    kill_both(train_command(photos, run_dir), imports)
+    kill_both(resume, saves)
+    kill_both(resume, lambda: cursor(run_dir) >= (1, 48))
+    kill_both(halting("2:15", "-", run_dir), lambda: cursor(run_dir) >= (2, 96))
+    finish(resume)
+
+    result = result_of(run_dir)
+    assert len(result["attempts"]) == 5
+    assert_permutations(run_dir, [8] * EPOCHS)
+    assert result["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
+
+
+def test_a_ramp_killed_inside_its_second_epoch_has_the_steps_of_arithmetic(photos: Path, tmp_path: Path) -> None:
+    """A loop that goes on with another epoch's batch size after a kill drops or repeats images: 5, 7 and 10 steps."""
+    run_dir = tmp_path / "run"
+
+    kill_both(halting("1:3", photos, run_dir, batch_schedule="32:16"), lambda: cursor(run_dir) > (1, 0))
+    finish(command("resume", run_dir))
+
+    assert_permutations(run_dir, [32, 24, 16])
+    lines = [line for attempt in RunDirectory(run_dir).attempts() for line in Tail(attempt.progress).records(Progress)]
+    told = {(line.epoch, line.steps) for line in lines if line.steps}
+    assert told <= {(0, 5), (1, 7), (2, 10)}
+    assert (2, 10) in told
+
+
+# Asked to stop -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "is_damaged"), [("SIGINT", True), ("SIGTERM", False)])
+def test_a_signal_ends_a_run_that_can_be_resumed(
+    name: str,
+    photos: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    *,
+    is_damaged: bool,
+) -> None:
+    """Ctrl-C and SIGTERM commit, say how to go on, and cost nothing; nor does a damaged newest checkpoint."""
+    run_dir = tmp_path / "run"
+    with started(train_command(photos, run_dir)) as process:
+        wait_for(lambda: cursor(run_dir) >= (1, 24), process)
+        process.send_signal(getattr(signal, name))
+        *_, last = process.communicate(timeout=60)[1].strip().splitlines()
+
+    assert process.returncode == 130
+    assert last.startswith("autofit: ")
+    assert f"autofit resume {run_dir}" in last
+    assert result_of(run_dir)["status"] == "interrupted"
+    newest = max((run_dir / "checkpoints").iterdir())
+    if is_damaged:
+        with (newest / "model.safetensors").open("r+b") as file:
+            file.seek(-4, os.SEEK_END)
+            file.write(b"bad!")
+    finish(command("resume", run_dir))
+
+    assert_permutations(run_dir, [8] * EPOCHS)
+    assert result_of(run_dir)["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
+    assert newest.with_name(f"{newest.name}.damaged").exists() is is_damaged
+
+
+def test_max_minutes_interrupts_a_run_that_ends_with_the_same_weights(undisturbed: Path, inline: Path) -> None:
+    """A run cut into sessions of so many minutes commits before it stops, and goes on where it was."""
+    run_dir = inline / "max_minutes"
+
+    status, message = (inline / "interrupted").read_text().split("\n")
+
+    assert status == "interrupted"
+    assert "max_minutes" in message
+    assert result_of(run_dir)["attempts"][0]["verdict"] == "interrupted"
+    assert result_of(run_dir)["status"] == "completed"
+    assert_permutations(run_dir, [8] * EPOCHS)
+    assert result_of(run_dir)["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
+
+
+def test_a_run_stopped_while_it_validates_keeps_the_whole_epoch(inline: Path) -> None:
+    """What was trained is committed, with the epoch's own metrics: not those that the validation had begun to count."""
+    result, expected = result_of(inline / "validation"), result_of(inline / "undisturbed")
+
+    assert [attempt["verdict"] for attempt in result["attempts"]] == ["interrupted", "completed"]
+    assert {line["attempt"] for line in updates(inline / "validation", 0)} == {1}
+    assert result["history"] == expected["history"]
+    assert result["weights_sha256"] == expected["weights_sha256"]
+
+
+# Without a process of its own ----------------------------------------------------------------------------------------
+
+
+def test_inline_training_ends_with_the_weights_of_a_worker(undisturbed: Path, inline: Path) -> None:
+    """Training in the caller's process is the same training, also after others in that process."""
+    expected = result_of(undisturbed)["weights_sha256"]
+
+    assert result_of(inline / "undisturbed")["weights_sha256"] == expected
+
+
+def test_inline_training_goes_on_after_running_out_of_memory(inline: Path) -> None:
+    """What is left of a failed attempt in the same process shows against a replay that did not fail."""
+    result, replay = result_of(inline / "oom"), result_of(inline / "replay")
+
+    assert [attempt["verdict"] for attempt in result["attempts"]] == ["device_oom", "completed"]
+    assert_permutations(inline / "oom", [8] * EPOCHS)
+    assert {line["micro_batch_size"] for line in updates(inline / "oom", 0)} == {8}
+    assert {line["micro_batch_size"] for line in updates(inline / "oom", 2)} == {4}
+    assert result["weights_sha256"] == replay["weights_sha256"]
+    assert result["history"]["loss"] == replay["history"]["loss"]
+
+
+# Callbacks, the best epoch, labels -----------------------------------------------------------------------------------
+
+
+def test_a_callback_can_stop_the_training_inside_an_epoch(inline: Path) -> None:
+    """As in `fit`, the epoch is closed at once; an attempt that takes over from there trains no further."""
+    run_dir = inline / "stopped"
+
+    assert [line["step"] for line in updates(run_dir, 1)] == [0, 1, 2]
+    assert updates(run_dir, 2) == []
+    assert len(result_of(run_dir)["history"]["val_loss"]) == 2
+
+
+def test_early_stopping_keeps_the_best_epoch(photos: Path, inline: Path) -> None:
+    """The rates of a scheduler spoil what was learned: two epochs later it ends, and the model is that of before.
+
+    It opens, and gives the loss of the history, where autofit does not exist.
+    """
+    run_dir = inline / "early"
+    losses = result_of(run_dir)["history"]["val_loss"]
+    best = int(np.argmin(losses))
+    plain = [sys.executable, "-I", str(CHILDREN / "plain_keras.py"), str(run_dir), str(photos)]
+
+    loss = float(subprocess.run(plain, capture_output=True, text=True, check=True, timeout=120).stdout)
+
+    assert best >= 1
+    assert len(losses) == best + 3 < 12
+    assert loss == pytest.approx(losses[best], abs=1e-5)
+    assert json.loads((run_dir / "labels.json").read_text())["labels"] == ["blue", "green", "red"]
+    assert result_of(run_dir)["history"]["val_accuracy"][best] > 0.9
+
+
+def test_a_first_epoch_without_a_number_is_not_the_best_for_ever() -> None:
+    """No loss is lower than NaN: a run that recovers would never have a best epoch, and stop early."""
+    from autofit.worker.training.train_state import TrainingProgress  # noqa: PLC0415 - loads Keras
+
+    assert TrainingProgress(best_value=math.nan).is_better(5.0)
+    assert not TrainingProgress(best_value=5.0).is_better(math.nan)
+
+
+def test_a_callback_whose_state_cannot_be_kept_is_named() -> None:
+    """An error out of the depths of a save would not say whose state it was."""
+    from autofit.worker.training.train_state import states_of  # noqa: PLC0415 - loads Keras
+
+    class Unkeepable:
+        def get_state(self) -> object:
+            return {"model": object()}
+
+    with pytest.raises(UserError, match=r"Unkeepable\.get_state\(\) cannot be kept"):
+        states_of([Unkeepable()])
+
+
+# Images that cannot be decoded ---------------------------------------------------------------------------------------
+
+
+def test_images_that_cannot_be_decoded_are_left_out(photos: Path, tmp_path: Path) -> None:
+    """A broken file neither ends a run, nor is trained on, nor costs its neighbours their turn."""
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    broken = {f"{name}/{number:03d}.png" for name in ("blue", "green", "red") for number in range(0, 48, 3)}
+    for number, path in enumerate(sorted(broken)):
+        whole = (folder / path).read_bytes()
+        (folder / path).write_bytes([whole[:200], b"no image", whole[:40]][number % 3])
+    run_dir = tmp_path / "run"
+
+    finish(train_command(folder, run_dir, "--max-bad-images", "0.5"))
+
+    left_out = frozenset(index for index, path in samples(run_dir, "train").items() if path in broken)
+    assert 0 < len(left_out) < len(broken)
+    assert_permutations(run_dir, [8] * EPOCHS, left_out)
+    skipped = {sample for epoch in range(EPOCHS) for line in updates(run_dir, epoch) for sample in line["skipped"]}
+    assert skipped == left_out
+    named = {str(Path(image["path"]).relative_to(folder)) for image in result_of(run_dir)["quarantined"]}
+    assert named == broken
+
+
+# Afterwards ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_returned_at_once(undisturbed: Path, inline: Path) -> None:
+    """Resuming what is done starts no worker, changes no file, and asks for no model function."""
+    for run_dir in (undisturbed, inline / "undisturbed"):
+        before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")}
+
+        result = autofit.resume(run_dir)
+
+        assert result.weights_sha256 == result_of(run_dir)["weights_sha256"]
+        assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before
+
+
+def test_a_result_predicts_as_its_saved_model_does(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    """Another decoding, order or scale than in training, or a broken file that moves the rows after it, shows here."""
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    good = [photos / name / f"{number:03d}.png" for number in range(20) for name in ("blue", "green", "red")]
+    labels = [path.parent.name for path in good]
+    result = autofit.Result(undisturbed)
+
+    rows = result.predict([*good[:10], broken, *good[10:]])
+    scores = result.evaluate([*good, broken], [*labels, "red"])
+
+    expected = result.model.predict(autofit.ImageSequence(good, None, batch_size=16, image_size=32), verbose=0)
+    numbers = np.array([result.labels.index(label) for label in labels])
+    assert np.isnan(rows[10]).all()
+    np.testing.assert_allclose(np.delete(rows, 10, axis=0), expected, atol=1e-6)
+    assert scores["accuracy"] == pytest.approx((expected.argmax(axis=1) == numbers).mean())
+    assert scores["loss"] == pytest.approx(-np.log(expected[np.arange(60), numbers]).mean(), abs=1e-5)

@@ -1,0 +1,222 @@
+"""Kept pixels are those that the decoder gives, whatever happens to the cache."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from autofit.cache.entry import EntryWriter
+from autofit.cache.identity import identities_of
+from autofit.cache.store import CacheStore
+from autofit.input import pixel_cache
+from autofit.input.decode import UnreadableImageError, decode_image, decode_into
+from autofit.input.pixel_cache import PixelCache
+
+COUNT, SIZE = 12, (8, 10)
+ROW_BYTES = 8 * 10 * 3
+PLENTY_BYTES = 10**8
+
+OpenCache = Callable[..., PixelCache]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[str]:
+    random = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    paths = [tmp_path / "photos" / f"{number}.png" for number in range(COUNT)]
+    for path in paths:
+        Image.fromarray(random.integers(0, 255, (9, 9, 3)).astype(np.uint8)).save(path)
+    return [str(path) for path in paths]
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that were decoded."""
+    decoded: list[str] = []
+
+    def decode(path: str, row: NDArray[np.uint8]) -> None:
+        decoded.append(path)
+        decode_into(path, row)
+
+    monkeypatch.setattr(pixel_cache, "decode_into", decode)
+    return decoded
+
+
+@pytest.fixture
+def open_cache(tmp_path: Path, photos: list[str]) -> Iterator[OpenCache]:
+    caches = []
+
+    def open_cache(limit_bytes: int = PLENTY_BYTES, paths: list[str] = photos) -> PixelCache:
+        images = identities_of(paths, "stat")
+        caches.append(PixelCache(CacheStore(tmp_path / "cache", limit_bytes), SIZE, images, paths.__getitem__))
+        return caches[-1]
+
+    yield open_cache
+    for cache in caches:
+        cache.close()
+
+
+def all_of(cache: PixelCache, count: int = COUNT) -> NDArray[np.uint8]:
+    out = np.empty((count, *SIZE, 3), np.uint8)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(cache.read_into, range(count), out))
+    return out
+
+
+def truth(photos: list[str]) -> NDArray[np.uint8]:
+    return np.stack([decode_image(path, SIZE) for path in photos])
+
+
+def test_an_image_is_decoded_once(open_cache: OpenCache, photos: list[str], decoded: list[str]) -> None:
+    """Each epoch would decode all photos anew, or train on something else."""
+    cache = open_cache()
+    assert cache.known == 0
+    for _ in range(3):
+        assert np.array_equal(all_of(cache), truth(photos))
+    assert sorted(decoded) == sorted(photos)
+    assert cache.known == COUNT
+    cache.close()
+    again = open_cache()
+    assert (again.known, again.why_not) == (COUNT, "")
+    assert np.array_equal(all_of(again), truth(photos))
+    assert len(decoded) == COUNT
+
+
+def test_what_was_kept_before_a_kill_is_there_and_the_rest_follows_into_the_same_entry(
+    open_cache: OpenCache, photos: list[str], decoded: list[str], tmp_path: Path
+) -> None:
+    """A run that is killed thirty times would decode all thirty times, or leave thirty entries."""
+    for place in range(0, COUNT, 3):
+        cache = open_cache()
+        for sample in range(place + 3):
+            cache.read_into(sample, np.empty((*SIZE, 3), np.uint8))
+        cache.close()
+    assert decoded == photos
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_two_runs_at_once_both_get_the_right_pixels(open_cache: OpenCache, photos: list[str]) -> None:
+    """The second would fail, or both write into one file."""
+    one, other = open_cache(), open_cache()
+    assert np.array_equal(all_of(one), truth(photos))
+    assert np.array_equal(all_of(other), truth(photos))
+    assert np.array_equal(all_of(one), truth(photos))
+    third = open_cache()
+    assert third.known in {0, COUNT}
+    one.close()
+    other.close()
+    assert open_cache().known == COUNT
+
+
+def test_a_damaged_row_is_decoded_anew(
+    open_cache: OpenCache, photos: list[str], decoded: list[str], tmp_path: Path
+) -> None:
+    """A bad block on the disk would be trained on."""
+    cache = open_cache()
+    all_of(cache)
+    cache.close()
+    rows = next((tmp_path / "cache").rglob("rows.bin"))
+    data = bytearray(rows.read_bytes())
+    data[ROW_BYTES * 2 + 5] ^= 1
+    rows.write_bytes(data)
+    decoded.clear()
+    again = open_cache()
+    assert np.array_equal(all_of(again), truth(photos))
+    assert len(decoded) == 1
+    rows.write_bytes(b"")
+    assert np.array_equal(all_of(again), truth(photos))
+
+
+def test_a_photo_that_has_changed_is_decoded_anew(open_cache: OpenCache, photos: list[str]) -> None:
+    """Its old content would be trained on for ever."""
+    cache = open_cache()
+    all_of(cache)
+    cache.close()
+    Image.new("RGB", (9, 9), "red").save(photos[3])
+    assert open_cache().known == COUNT - 1
+    assert np.array_equal(all_of(open_cache()), truth(photos))
+
+
+def test_a_photo_that_cannot_be_read_is_no_row(open_cache: OpenCache, photos: list[str]) -> None:
+    """It would be black from the second epoch on."""
+    Path(photos[5]).write_bytes(b"no photo")
+    cache = open_cache()
+    for _ in range(2):
+        with pytest.raises(UnreadableImageError):
+            cache.read_into(5, np.empty((*SIZE, 3), np.uint8))
+    Path(photos[6]).unlink()
+    gone = open_cache()
+    with pytest.raises(UnreadableImageError):
+        gone.read_into(6, np.empty((*SIZE, 3), np.uint8))
+
+
+def test_as_many_are_kept_as_there_is_room_for(
+    open_cache: OpenCache, photos: list[str], decoded: list[str], tmp_path: Path
+) -> None:
+    """A large data set would fill the disk, or nothing of it be kept."""
+    cache = open_cache(limit_bytes=5 * ROW_BYTES + 10)
+    assert cache.full_bytes == 5 * ROW_BYTES
+    for _ in range(2):
+        assert np.array_equal(all_of(cache), truth(photos))
+    assert cache.known == 5
+    assert len(decoded) == COUNT + COUNT - 5
+    assert next((tmp_path / "cache").rglob("rows.bin")).stat().st_size == 5 * ROW_BYTES
+    nothing = open_cache(limit_bytes=10)
+    assert "room" in nothing.why_not
+    assert np.array_equal(all_of(nothing), truth(photos))
+
+
+def test_a_disk_that_is_full_ends_the_keeping_and_not_the_run(
+    open_cache: OpenCache, photos: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run would end for something that it does not need."""
+    written: list[int] = []
+    append = EntryWriter.append
+
+    def until_it_is_full(writer: EntryWriter, *given: object) -> object:
+        if len(written) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(0)
+        return append(writer, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EntryWriter, "append", until_it_is_full)
+    cache = open_cache()
+    for _ in range(2):
+        assert np.array_equal(all_of(cache), truth(photos))
+    assert cache.known == 4
+    assert "No space left" in cache.why_not
+
+
+def test_a_cache_that_is_cleared_meanwhile_costs_nothing(
+    open_cache: OpenCache, photos: list[str], tmp_path: Path
+) -> None:
+    """`rm -r` of the cache in another terminal would end the run."""
+    cache = open_cache()
+    all_of(cache)
+    shutil.rmtree(tmp_path / "cache")
+    assert np.array_equal(all_of(cache), truth(photos))
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing(
+    open_cache: OpenCache, photos: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    cache = open_cache()
+    assert cache.why_not
+    assert np.array_equal(all_of(cache), truth(photos))
+
+
+def test_files_that_are_the_same_photo_are_each_given(open_cache: OpenCache, photos: list[str]) -> None:
+    """A list that names a file twice would confuse the rows."""
+    twice = [photos[0], photos[1], photos[0]]
+    cache = open_cache(paths=twice)
+    for _ in range(2):
+        assert np.array_equal(all_of(cache, 3), truth(twice))

@@ -1,0 +1,148 @@
+"""What each end of a worker is taken for."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from autofit.process.exit_classifier import SCRATCH_NOT_ALLOCATED, TRIED_AGAIN, Evidence, ExitDiagnosis, classify
+from autofit.process.launch import Exit
+from autofit.protocol.job import Outcome
+from autofit.protocol.messages import MemorySample, Verdict
+
+GB = 10**9
+
+
+def evidence(  # noqa: PLR0913 - every kind of evidence there is
+    code: int,
+    *,
+    host: int = 0,
+    device: int = 0,
+    kills: int | None = 0,
+    given: bool = False,
+    stderr: str = "",
+    stopped: Verdict | None = None,
+    host_limit: int = 4 * GB,
+    allocator: int = 2 * GB,
+) -> Evidence:
+    return Evidence(
+        exit=Exit(code),
+        memory=MemorySample(device_bytes=device, host_bytes=host),
+        stopped_by_us=stopped,
+        kernel_oom_kills=kills,
+        allocator_bytes=allocator,
+        host_limit_bytes=host_limit,
+        limit_is_given=given,
+        stderr_tail=stderr,
+    )
+
+
+KILLED, SEGV, ABORTED = -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGABRT
+BAD_ALLOC = "terminate called after throwing an instance of 'std::bad_alloc'\n"
+ONEDNN = f"F tensor.cc:{SCRATCH_NOT_ALLOCATED} (1 vs. 4) uint8 expected, got float\n"
+HARMLESS = (
+    "Allocator (cpu_bfc) ran out of memory trying to allocate 1.1GiB. The caller indicates that this is not a failure"
+)
+
+SUDDEN_ENDS = {
+    "killed by nobody knows whom": (evidence(KILLED), ExitDiagnosis(Verdict.CRASHED, "SIGKILL")),
+    "killed by the kernel": (
+        evidence(KILLED, kills=1),
+        ExitDiagnosis(Verdict.HOST_OOM, "SIGKILL: the kernel's OOM killer"),
+    ),
+    "killed near the limit": (
+        evidence(KILLED, host=int(3.4 * GB)),
+        ExitDiagnosis(Verdict.HOST_OOM, "SIGKILL with the host's memory nearly full"),
+    ),
+    "killed near a given limit, and not by the kernel": (
+        evidence(KILLED, host=4 * GB, given=True),
+        ExitDiagnosis(Verdict.CRASHED, "SIGKILL"),
+    ),
+    "killed by the kernel near a given limit": (
+        evidence(KILLED, host=4 * GB, given=True, kills=2),
+        ExitDiagnosis(Verdict.HOST_OOM, "SIGKILL: the kernel's OOM killer"),
+    ),
+    "killed near a given limit where the kernel does not count": (
+        evidence(KILLED, host=4 * GB, given=True, kills=None),
+        ExitDiagnosis(Verdict.HOST_OOM, "SIGKILL with the host's memory nearly full"),
+    ),
+    "killed under the limit": (evidence(KILLED, host=int(3.39 * GB)), ExitDiagnosis(Verdict.CRASHED, "SIGKILL")),
+    "killed, no limit known": (evidence(KILLED, host=9 * GB, host_limit=0), ExitDiagnosis(Verdict.CRASHED, "SIGKILL")),
+    "segfault near the limit": (
+        evidence(SEGV, device=int(1.7 * GB)),
+        ExitDiagnosis(Verdict.DEVICE_OOM, "SIGSEGV close to the allocator's limit", ambiguous=True),
+    ),
+    "bus error near the limit": (
+        evidence(-signal.SIGBUS, device=2 * GB),
+        ExitDiagnosis(Verdict.DEVICE_OOM, "SIGBUS close to the allocator's limit", ambiguous=True),
+    ),
+    "segfault far from it": (evidence(SEGV, device=int(1.69 * GB)), ExitDiagnosis(Verdict.CRASHED, "SIGSEGV")),
+    "segfault, no limit known": (evidence(SEGV, device=9 * GB, allocator=0), ExitDiagnosis(Verdict.CRASHED, "SIGSEGV")),
+    "segfault while the kernel killed another": (evidence(SEGV, kills=3), ExitDiagnosis(Verdict.CRASHED, "SIGSEGV")),
+    "segfault with a full host": (evidence(SEGV, host=4 * GB), ExitDiagnosis(Verdict.CRASHED, "SIGSEGV")),
+    "abort, bad_alloc": (
+        evidence(ABORTED, stderr=BAD_ALLOC),
+        ExitDiagnosis(Verdict.HOST_OOM, "SIGABRT: std::bad_alloc, the host's memory ran out"),
+    ),
+    "abort, oneDNN": (
+        evidence(ABORTED, stderr=ONEDNN),
+        ExitDiagnosis(Verdict.DEVICE_OOM, "SIGABRT: oneDNN found no room for its scratch memory", ambiguous=True),
+    ),
+    "abort, another check": (
+        evidence(ABORTED, stderr="Check failed: a == b"),
+        ExitDiagnosis(Verdict.CRASHED, "SIGABRT"),
+    ),
+    "abort after a harmless retry": (evidence(ABORTED, stderr=HARMLESS), ExitDiagnosis(Verdict.CRASHED, "SIGABRT")),
+    "bad_alloc, but another signal": (evidence(SEGV, stderr=BAD_ALLOC), ExitDiagnosis(Verdict.CRASHED, "SIGSEGV")),
+    "illegal instruction": (evidence(-signal.SIGILL), ExitDiagnosis(Verdict.CRASHED, "SIGILL")),
+    "terminated": (evidence(-signal.SIGTERM, host=4 * GB), ExitDiagnosis(Verdict.CRASHED, "SIGTERM")),
+    "a signal without a name": (evidence(-40), ExitDiagnosis(Verdict.CRASHED, "signal 40")),
+    "no result": (evidence(0), ExitDiagnosis(Verdict.CRASHED, "exit code 0 without a result")),
+    "no result, code 1": (evidence(1, host=4 * GB), ExitDiagnosis(Verdict.CRASHED, "exit code 1 without a result")),
+    "hung": (evidence(KILLED, host=4 * GB, stopped=Verdict.HUNG), ExitDiagnosis(Verdict.HUNG, "its heartbeat stopped")),
+    "too slow": (
+        evidence(KILLED, kills=1, stopped=Verdict.TIMEOUT),
+        ExitDiagnosis(Verdict.TIMEOUT, "it took longer than its deadline"),
+    ),
+    "did not leave": (
+        evidence(KILLED, stopped=Verdict.INTERRUPTED),
+        ExitDiagnosis(Verdict.INTERRUPTED, "asked to stop"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("seen", "expected"), SUDDEN_ENDS.values(), ids=SUDDEN_ENDS)
+def test_an_end_without_an_outcome_is_told_by_its_evidence(seen: Evidence, expected: ExitDiagnosis) -> None:
+    """A crash taken for memory shrinks a batch for nothing; memory taken for a crash is retried as large as it was."""
+    assert classify(None, seen) == expected
+
+
+@pytest.mark.parametrize("verdict", sorted(Verdict))
+def test_the_outcome_decides(verdict: Verdict) -> None:
+    """Evidence that argues with the worker's own words would turn a finished attempt into a failed one."""
+    outcome = Outcome(verdict=verdict, cause="in its own words")
+    against = evidence(KILLED, kills=1, host=4 * GB, device=2 * GB, stderr=BAD_ALLOC)
+    assert classify(outcome, against) == ExitDiagnosis(verdict, "in its own words")
+
+
+@pytest.mark.parametrize("verdict", sorted(set(Verdict) - TRIED_AGAIN))
+def test_an_outcome_decides_also_when_asked_to_stop(verdict: Verdict) -> None:
+    """A worker that was just done when Ctrl-C came would be reported as interrupted."""
+    outcome = Outcome(verdict=verdict, cause="in its own words")
+    assert classify(outcome, evidence(0, stopped=Verdict.INTERRUPTED)) == ExitDiagnosis(verdict, "in its own words")
+
+
+@pytest.mark.parametrize("verdict", sorted(TRIED_AGAIN))
+def test_nobody_tries_again_after_ctrl_c(verdict: Verdict) -> None:
+    """A worker that runs out of memory on its way out would be started anew, though a person has said stop."""
+    ending = classify(Outcome(verdict=verdict, cause="no room"), evidence(1, stopped=Verdict.INTERRUPTED))
+    assert ending == ExitDiagnosis(Verdict.INTERRUPTED, "asked to stop")
+
+
+@pytest.mark.parametrize("stopped", [Verdict.HUNG, Verdict.TIMEOUT])
+def test_a_thread_that_was_too_slow_was_not_interrupted_by_anybody(stopped: Verdict) -> None:
+    """Inline, where nothing can be killed, a hung worker is asked to leave: its run would end as if by Ctrl-C."""
+    outcome = Outcome(verdict=Verdict.INTERRUPTED, cause="asked to stop")
+    assert classify(outcome, evidence(1, stopped=stopped)).verdict is stopped
+    assert classify(Outcome(verdict=Verdict.COMPLETED), evidence(0, stopped=stopped)).verdict is Verdict.COMPLETED

@@ -1,0 +1,164 @@
+"""What a run says of itself, also where its supervisor was killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autofit.config.backbones import ModelSpec
+from autofit.protocol.job import Event, Job, ModelSource, Outcome, TrainingPlan, TrainJob
+from autofit.protocol.messages import BadImage, MemoryBudget, OomEvent, Phase, Progress, Verdict
+from autofit.runs.collect_result import collect_result
+from autofit.runs.result_record import AttemptRecord
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path)
+
+
+def job(attempt: int) -> Job:
+    plan = TrainingPlan(
+        epochs=3,
+        first_batch_size=32,
+        last_batch_size=16,
+        micro_batch_size=8,
+        seed=0,
+        class_weight="none",
+        early_stopping=None,
+        checkpoint_seconds=60.0,
+        checkpoint_steps=None,
+        audit=False,
+        replay=None,
+        threads=2,
+    )
+    work = TrainJob(run_dir="/run", data_root="/", class_names=["a"], plan=plan, micro_batch_size=8, launched_at=0.0)
+    memory = MemoryBudget(device="cpu", limit_bytes=1, is_given=False)
+    return Job(attempt=attempt, source=None, memory=memory, work=work)
+
+
+def new_attempt(files: RunDirectory, *events: Event) -> AttemptDirectory:
+    number, attempt = files.new_attempt()
+    job(number).save(attempt.job)
+    attempt.events.write_text("".join(event.model_dump_json() + "\n" for event in events))
+    return attempt
+
+
+RECORD = AttemptRecord(
+    verdict=Verdict.HOST_OOM, cause="SIGKILL", batch_size=32, micro_batch_size=4, epoch=1, step=2, wall_seconds=3.5
+)
+
+
+def oom(attempt: int) -> OomEvent:
+    return OomEvent(
+        attempt=attempt,
+        epoch=0,
+        step=1,
+        phase=Phase.TRAIN,
+        micro_batch_size_before=8,
+        micro_batch_size_after=4,
+        seconds_lost=10.0,
+    )
+
+
+def test_a_run_that_has_not_begun_has_an_empty_result(files: RunDirectory) -> None:
+    """A run that fails before its first attempt would end in a traceback, not in its error."""
+    result = collect_result(files, "failed", "why", 1.0)
+    assert (result.status, result.cause, result.wall_seconds) == ("failed", "why", 1.0)
+    assert (result.attempts, result.history, result.weights_sha256, result.seconds_to_first_step) == (
+        [],
+        {},
+        None,
+        None,
+    )
+
+
+def test_attempts_are_told_by_their_supervisor_or_by_what_they_left(files: RunDirectory) -> None:
+    """An attempt that was killed together with its parent would be missing, or be said to have ended well."""
+    RECORD.save(new_attempt(files).record)
+    killed = new_attempt(files)
+    beats = [Progress(time=100.0, phase=Phase.BUILD), Progress(time=107.5, phase=Phase.TRAIN, epoch=1, step=4)]
+    last = beats[-1].model_copy(update={"micro_batch_size": 2})
+    killed.progress.write_text("".join(beat.model_dump_json() + "\n" for beat in (*beats[:-1], last)) + '{"time": 9')
+    new_attempt(files).job.unlink()
+    Outcome(verdict=Verdict.INTERRUPTED, cause="asked to stop").save(new_attempt(files).outcome)
+    damaged = new_attempt(files)
+    damaged.record.write_text('{"verdict": "compl')
+
+    told = [tuple(one.model_dump(mode="json").values()) for one in collect_result(files, "failed", "", 0.0).attempts]
+    assert told == [
+        ("host_oom", "SIGKILL", 32, 4, 1, 2, 3.5),
+        ("crashed", "the supervising process ended as well", 24, 2, 1, 4, 7.5),
+        ("crashed", "it ended before its first heartbeat", 0, 0, 0, 0, 0.0),
+        ("interrupted", "asked to stop", 32, 0, 0, 0, 0.0),
+        ("crashed", "it ended before its first heartbeat", 32, 0, 0, 0, 0.0),
+    ]
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_time(files: RunDirectory) -> None:
+    """The wall time of a run is a sum over its attempts."""
+    beats = (Progress(time=100.0, phase=Phase.BUILD), Progress(time=10.0, phase=Phase.TRAIN))
+    new_attempt(files).progress.write_text("".join(beat.model_dump_json() + "\n" for beat in beats))
+    assert collect_result(files, "failed", "", 0.0).attempts[0].wall_seconds == 0.0
+
+
+def test_the_events_of_all_attempts_are_joined(files: RunDirectory) -> None:
+    """What happened before the last restart would be forgotten, or what is found again in each attempt told twice."""
+    bad, worse = BadImage(path="a.jpg", reason="cut off"), BadImage(path="b.jpg", reason="empty")
+    new_attempt(files, Event(oom=oom(1)), Event(quarantined=bad), Event(seconds_to_first_step=5.0))
+    new_attempt(files, Event(quarantined=worse), Event(quarantined=bad), Event(message="not of interest"))
+    last = new_attempt(files, Event(oom=oom(3)), Event(seconds_to_first_step=2.0), Event(quarantined=bad))
+    with last.events.open("a") as torn:
+        torn.write('{"oom": {"atte')
+    result = collect_result(files, "interrupted", "", 0.0)
+    assert result.oom_events == [oom(1), oom(3)]
+    assert result.quarantined == [bad, worse]
+    assert result.seconds_to_first_step == 5.0
+    assert not result.result_changed
+
+
+def test_a_change_of_the_result_is_told(files: RunDirectory) -> None:
+    """A network trained with smaller micro-batches than planned would pass for the one that was planned."""
+    new_attempt(files, Event(result_changed=True))
+    new_attempt(files)
+    assert collect_result(files, "completed", "", 0.0).result_changed
+
+
+def test_the_last_checkpoint_has_the_history(files: RunDirectory) -> None:
+    """The history of the epochs before a restart would be missing; its change of the result too."""
+    state = {"history": {"loss": [0.5, 0.25]}, "result_changed": True}
+    CheckpointStore(files.checkpoints).save({"model": {"w": np.zeros(1)}}, state)
+    result = collect_result(files, "failed", "", 0.0)
+    assert result.history == {"loss": [0.5, 0.25]}
+    assert result.result_changed
+
+
+def test_only_a_completed_run_has_final_weights(files: RunDirectory) -> None:
+    """The fingerprint of weights that are not the last would be compared with those of another run's end."""
+    new_attempt(files)
+    Outcome(verdict=Verdict.COMPLETED, weights_sha256="ab" * 32).save(new_attempt(files).outcome)
+    assert collect_result(files, "completed", "", 0.0).weights_sha256 == "ab" * 32
+    assert collect_result(files, "interrupted", "", 0.0).weights_sha256 is None
+    files.attempts()[-1].outcome.write_text("{")
+    assert collect_result(files, "completed", "", 0.0).weights_sha256 is None
+
+
+def test_a_job_comes_back_as_it_was_sent(tmp_path: Path) -> None:
+    """A worker that reads another job than was written trains another network."""
+    spec = ModelSpec(
+        backbone="ResNet50",
+        weights="none",
+        image_size=(32, 48),
+        trainable="all",
+        hidden_units=0,
+        dropout=0.2,
+        seed=0,
+    )
+    source = ModelSource(spec=spec, num_classes=2, optimizer="adam", learning_rate=0.1)
+    sent = job(3).model_copy(update={"source": source})
+    sent.save(tmp_path / "job.json")
+    assert Job.load(tmp_path / "job.json") == sent

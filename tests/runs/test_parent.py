@@ -1,0 +1,151 @@
+"""What becomes of a worker when its parent is killed or interrupted: `children/stub_parent.py`, a process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+import autofit
+from autofit.errors import UserError
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import RunDirectory, RunLock
+from tests.support.paths import CHILDREN
+
+STUB_PARENT = CHILDREN / "stub_parent.py"
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(autofit.__file__).parent.parent)}
+LIFE_WITHOUT_A_PARENT_SECONDS = 2.0
+
+
+@dataclass
+class Parent:
+    """A parent that supervises, and the worker that it has started."""
+
+    process: subprocess.Popen[str]
+    worker: psutil.Process
+
+    def said_last(self) -> list[str]:
+        """The kind and the words of the error that the supervisor returned."""
+        assert self.process.stdout
+        kind, words = json.loads(self.process.stdout.read().splitlines()[-1])
+        return [kind, words]
+
+
+@contextlib.contextmanager
+def parent_of(ends: str, files: RunDirectory) -> Iterator[Parent]:
+    """A parent whose worker has made its first steps."""
+    command = [sys.executable, str(STUB_PARENT), str(files.path), ends]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        try:
+            assert process.stdout
+            next(line for line in process.stdout if line.startswith("train") and "0 0" not in line)
+            (worker,) = psutil.Process(process.pid).children()
+            try:
+                yield Parent(process, worker)
+            finally:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    worker.kill()
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path)
+
+
+def assert_gone(worker: psutil.Process) -> None:
+    deadline = time.monotonic() + LIFE_WITHOUT_A_PARENT_SECONDS
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while worker.status() != psutil.STATUS_ZOMBIE:
+            assert time.monotonic() < deadline, "the worker outlives its parent"
+            time.sleep(0.02)
+
+
+def wait_until_stopped(worker: psutil.Process) -> None:
+    deadline = time.monotonic() + 10
+    while worker.status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline, "the worker does not stop"
+        time.sleep(0.02)
+
+
+def position_committed(files: RunDirectory) -> int:
+    state = CheckpointStore(files.checkpoints).latest_state()
+    return state["position"] if state else 0
+
+
+def wait_until_committed(files: RunDirectory, position: int) -> None:
+    """A worker tells of a step before it commits it, so its heartbeat does not say that the checkpoint is there."""
+    deadline = time.monotonic() + 10
+    while position_committed(files) < position:
+        assert time.monotonic() < deadline, "the worker does not commit"
+        time.sleep(0.02)
+
+
+def test_a_worker_does_not_outlive_its_parent(files: RunDirectory) -> None:
+    """A killed notebook would leave a worker behind that holds the memory, and the run directory locked."""
+    with parent_of("hang@2", files) as parent:
+        wait_until_committed(files, position=8)
+        parent.process.kill()
+        assert_gone(parent.worker)
+    with RunLock(files).acquire(0.5):
+        assert position_committed(files) == 8
+
+
+def test_a_worker_that_still_lives_keeps_other_writers_out(files: RunDirectory) -> None:
+    """A run that is resumed the moment after a kill would write beside a worker that has not noticed yet."""
+    with parent_of("hang@2", files) as parent:  # one that stopped itself might stop before its first heartbeat
+        parent.worker.suspend()
+        wait_until_stopped(parent.worker)
+        parent.process.kill()
+        parent.process.wait()
+        with pytest.raises(UserError, match="is in use by another process"):
+            RunLock(files).acquire(0.3)
+        parent.worker.resume()
+        with RunLock(files).acquire(LIFE_WITHOUT_A_PARENT_SECONDS):
+            assert_gone(parent.worker)
+
+
+def test_ctrl_c_in_a_terminal_commits_and_ends_as_interrupted(files: RunDirectory) -> None:
+    """The signal must reach the parent alone, and the worker by its pipe, or a step is torn."""
+    with parent_of("slow", files) as parent:
+        parent.process.send_signal(signal.SIGINT)
+        assert parent.said_last() == ["InterruptedRunError", "asked to stop"]
+        assert parent.process.wait() == 0
+        assert not parent.worker.is_running()
+    state = CheckpointStore(files.checkpoints).latest_state()
+    assert state
+    assert state["ledger_bytes"] == files.audit.stat().st_size > 0
+
+
+def test_a_second_ctrl_c_ends_parent_and_worker_at_once(files: RunDirectory) -> None:
+    """A person who presses again does not want to wait for thirty seconds."""
+    with parent_of("stubborn@2", files) as parent:
+        began = time.monotonic()
+        parent.process.send_signal(signal.SIGINT)
+        assert parent.process.stdout
+        next(line for line in parent.process.stdout if line.startswith("stopping"))
+        parent.process.send_signal(signal.SIGINT)
+        assert parent.said_last() == ["KeyboardInterrupt", ""]
+        assert not parent.worker.is_running()
+        assert time.monotonic() - began < 2
+    with RunLock(files).acquire(0):
+        pass
+
+
+def test_a_killed_worker_is_replaced_under_a_living_parent(files: RunDirectory) -> None:
+    """A worker killed from outside, as the kernel kills it, would take its parent along, or the rest of the run."""
+    with parent_of("stubborn@2,complete", files) as parent:
+        parent.worker.kill()
+        assert parent.said_last() == ["NoneType", "None"]
+    assert [attempt.path.name for attempt in files.attempts()] == ["0001", "0002"]

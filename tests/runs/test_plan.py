@@ -1,0 +1,406 @@
+"""The plan: from a request, a machine and a probe to sizes, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autofit.config.options import make_options
+from autofit.errors import UserError
+from autofit.machine.hardware import Hardware
+from autofit.probing.records import MemoryModelRecord, ProbeReport
+from autofit.protocol.job import Kernels, TrainingPlan, kernels_asked
+from autofit.runs import plan
+from autofit.runs.plan import memory_budget, model_source, training_plan, workload
+
+CPU = Hardware(
+    device="cpu",
+    device_name="Some CPU",
+    device_memory_bytes=None,
+    device_free_bytes=None,
+    other_gpu_processes=[],
+    driver_version=None,
+    compute_capability=None,
+    cpu_model="Some CPU",
+    cores=4,
+    host_memory_bytes=16 * 10**9,
+    host_limit_bytes=12 * 10**9,
+    host_available_bytes=9 * 10**9,
+    limited_by="a cgroup",
+    tensorflow_version="2.21.0",
+    keras_version="3.15.1",
+    python_version="3.11.9",
+)
+GPU = CPU.model_copy(
+    update={"device": "gpu", "device_memory_bytes": 80 * 10**9, "device_free_bytes": 70 * 10**9, "limited_by": "GPU"}
+)
+
+
+def report(recommended: int, largest: int = 4096) -> ProbeReport:
+    return ProbeReport(
+        workload=workload(make_options(), 3),
+        hardware={},
+        memory_limit_bytes=10**9,
+        limited_by="a test",
+        largest_feasible_batch=largest,
+        recommended_batch=recommended,
+        memory_model=None,
+        trials=[],
+        wall_seconds=1.0,
+    )
+
+
+def planned(images: int, probe: ProbeReport | None, **given: Any) -> TrainingPlan:
+    return training_plan(make_options(**given), images, probe, CPU)
+
+
+@pytest.mark.parametrize(
+    ("images", "recommended", "expected"),
+    [
+        (10_000, 64, 64),
+        (10_000, 100, 64),  # the power of two below
+        (1_000, 64, 32),  # at most a twentieth: 50
+        (640, 64, 32),  # a twentieth exactly
+        (639, 64, 16),
+        (60, 64, 8),  # 8 at least
+        (10_000, 1, 8),  # also where the device takes fewer at once
+        (10**6, 4096, 4096),
+    ],
+)
+def test_an_automatic_batch_is_a_power_of_two_within_a_twentieth_of_the_images(
+    images: int, recommended: int, expected: int
+) -> None:
+    """An epoch would have too few updates to learn from, or a batch larger than is fast."""
+    made = planned(images, report(recommended))
+    assert (made.first_batch_size, made.last_batch_size) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "probe", "expected"),
+    [
+        ({}, report(64), 32),  # the batch itself: a twentieth of 1,000 images
+        ({}, report(4), 4),
+        ({"batch_size": 128}, None, 128),  # no probe: begin with the whole batch
+        ({"batch_size": 128}, report(64), 64),
+        ({"batch_size": 128, "micro_batch_size": 16}, None, 16),
+        ({"batch_size": 8, "micro_batch_size": 16}, None, 8),  # never more than the batch
+        ({"batch_schedule": "32:64"}, None, 64),
+        ({"batch_schedule": "64:32"}, None, 64),
+        ({"batch_schedule": "32:64", "epochs": 1}, None, 32),  # the ramp never gets to 64
+        ({"batch_schedule": "32:64", "micro_batch_size": 48}, None, 48),
+    ],
+    ids=str,
+)
+def test_the_micro_batch_is_what_was_asked_for_or_what_the_probe_found(
+    given: dict[str, Any], probe: ProbeReport | None, expected: int
+) -> None:
+    """The first step would run out of memory although the probe knew better, or a request would go unheard."""
+    assert planned(1_000, probe, **given).micro_batch_size == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "largest", "expected"),
+    [
+        ({"weights": None}, 40, 30),
+        ({"weights": None}, 1, 1),  # one image at a time is the least there is
+        ({"weights": None}, 1000, 32),  # no headroom is needed below what is fast
+        ({"weights": "imagenet", "trainable": "all"}, 40, 32),  # frozen BatchNormalization: it may shrink
+        ({}, 40, 32),
+        ({"model": "json:loads"}, 40, 30),  # it may hold BatchNormalization that trains
+    ],
+    ids=str,
+)
+def test_from_scratch_a_quarter_of_what_fits_is_left_free(given: dict[str, Any], largest: int, expected: int) -> None:
+    """BatchNormalization would see other micro-batches after a shrink, and the result would be changed."""
+    assert planned(10_000, report(min(32, largest), largest), batch_size=128, **given).micro_batch_size == expected
+
+
+def test_a_ramp_keeps_both_ends_and_the_settings_that_were_asked_for() -> None:
+    """A resumed run would train with other settings than the request's."""
+    made = planned(
+        500,
+        None,
+        batch_schedule="32:16",
+        epochs=3,
+        seed=7,
+        class_weight="balanced",
+        early_stopping=2,
+        checkpoint_every=50,
+        audit=True,
+    )
+    assert made == TrainingPlan(
+        epochs=3,
+        first_batch_size=32,
+        last_batch_size=16,
+        micro_batch_size=32,
+        seed=7,
+        class_weight="balanced",
+        early_stopping=2,
+        checkpoint_seconds=None,
+        checkpoint_steps=50,
+        audit=True,
+        replay=None,
+        threads=4,
+        feature_cache=True,
+        kernels="onednn",
+    )
+
+
+def test_features_are_decoded_in_blocks() -> None:
+    """The memory for the images of an extraction would be missing from the budget."""
+    made = planned(500, None, batch_size=8)
+    assert made.feature_cache
+    assert plan.largest_decoded_batch(made, CPU) == 64
+    assert plan.largest_decoded_batch(planned(500, None, batch_size=8, feature_cache="off"), CPU) == 8
+
+
+@pytest.mark.parametrize(("images", "expected"), [(10, 8), (400, 16), (960, 32), (10**6, 32)])
+def test_a_head_on_kept_features_has_the_usual_batch(images: int, expected: int) -> None:
+    """A batch that fills the device would leave a head hardly any updates to learn from."""
+    assert planned(images, None).first_batch_size == expected
+
+
+def test_one_core_still_decodes_and_trains_at_once() -> None:
+    """The device would wait for each image to be decoded."""
+    one_core = CPU.model_copy(update={"cores": 1})
+    assert training_plan(make_options(batch_size=8), 100, None, one_core).threads == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, False),  # an extraction finds its own size
+        ({"feature_cache": "off"}, True),
+        ({"feature_cache": "off", "micro_batch_size": 8}, True),
+        ({"trainable": "all"}, True),
+        ({"model": "json:loads"}, True),
+        ({"epochs": 1}, True),
+        ({"epochs": 1, "feature_cache": "on"}, False),
+        ({"trainable": "all", "batch_size": 32}, False),
+        ({"trainable": "all", "batch_schedule": "32:16"}, False),
+    ],
+    ids=str,
+)
+def test_a_probe_is_made_only_where_a_size_is_left_open(given: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
+    """A minute would be spent on an answer that nobody asked for, or none would be there."""
+    assert plan.needs_probe(make_options(**given)) is expected
+
+
+@pytest.mark.parametrize(
+    ("given", "images", "expected"),
+    [
+        ({}, 1_000, 32),
+        ({}, 10**9, 4096),
+        ({}, 10, 8),
+        ({"micro_batch_size": 6}, 10**9, 6),
+        ({"weights": "none"}, 10, 11),  # three quarters of 11 hold the whole batch of 8
+    ],
+    ids=str,
+)
+def test_a_probe_looks_no_further_than_a_training_could_use(given: dict[str, Any], images: int, expected: int) -> None:
+    """On a large GPU it would climb to thousands of images for a set of a hundred."""
+    assert plan.largest_useful_batch(make_options(**given), images) == expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "limit", "expected"),
+    [
+        (CPU, None, (8_100_000_000, False)),  # nine tenths
+        (CPU, "3GB", (3 * 10**9, True)),
+        (CPU, "700MB", (700 * 10**6, True)),
+        (GPU, None, (68 * 10**9, False)),  # less 2 GB for CUDA and the system
+        (GPU, "200MB", (200 * 10**6, True)),
+        (GPU.model_copy(update={"device_free_bytes": None}), None, (78 * 10**9, False)),
+    ],
+    ids=["cpu", "cpu limit", "cpu least", "gpu", "gpu limit", "gpu that does not say what is free"],
+)
+def test_the_budget_is_the_limit_that_was_given_or_what_is_free(
+    machine: Hardware, limit: str | None, expected: tuple[int, bool]
+) -> None:
+    """The worker would take the memory of others, or keep a limit that nobody set."""
+    budget = memory_budget(make_options(memory_limit=limit), machine, largest_batch=1)
+    assert (budget.limit_bytes, budget.is_given) == expected
+    assert budget.device == machine.device
+
+
+def test_an_extraction_on_a_cpu_leaves_the_machine_what_it_has_no_use_for() -> None:
+    """TensorFlow's allocator would keep a share of 24 GB resident for the features of a few photos."""
+    large = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})
+    assert memory_budget(make_options(), large, 1).limit_bytes == 21_600_000_000
+    small_photos, large_photos = (make_options(image_size=size) for size in (160, 600))
+    assert memory_budget(small_photos, large, 64, extracts=True).limit_bytes == 4 * 10**9
+    assert memory_budget(small_photos, large, 256, extracts=True).limit_bytes == 2_200_000_000 + 256 * 160 * 160 * 1000
+    assert memory_budget(large_photos, large, 64, extracts=True).limit_bytes == 21_600_000_000
+    given = memory_budget(make_options(memory_limit="12GB"), large, 1, extracts=True)
+    assert (given.limit_bytes, given.is_given) == (12 * 10**9, True)
+    small = CPU.model_copy(update={"host_available_bytes": 4 * 10**9})
+    assert memory_budget(make_options(), small, 1, extracts=True).limit_bytes == 3_600_000_000
+    assert memory_budget(make_options(), GPU, 1, extracts=True).limit_bytes == 68 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("machine", "given", "foreseen", "expected"),
+    [
+        ("large", {}, 1.2e9, 4 * 10**9),
+        ("large", {}, 2e9, 6 * 10**9),
+        ("large", {}, 20e9, 21_600_000_000),
+        ("large", {}, float("inf"), 21_600_000_000),
+        ("large", {"memory_limit": "12GB"}, 1.2e9, 12 * 10**9),
+        ("gpu", {}, 1.2e9, 68 * 10**9),
+    ],
+)
+def test_a_training_whose_size_is_foreseen_leaves_the_rest_to_others(
+    machine: str, given: dict[str, Any], foreseen: float, expected: int
+) -> None:
+    """The allocator would have a share of all memory resident, for what it never uses."""
+    of = {"large": CPU.model_copy(update={"host_available_bytes": 24 * 10**9}), "gpu": GPU}[machine]
+    assert memory_budget(make_options(**given), of, 1, foreseen_bytes=foreseen).limit_bytes == expected
+
+
+LARGE = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})
+KERNELS: dict[str, tuple[Hardware, dict[str, Any], float | None, str]] = {
+    "an extraction of small photos": (LARGE, {"image_size": 160}, None, "onednn"),
+    "in larger pieces": (LARGE, {"image_size": 160, "batch_size": 512, "micro_batch_size": 512}, None, "eigen"),
+    "in a process that is not our own": (LARGE, {"image_size": 160, "isolation": "inline"}, None, "eigen"),
+    "on a small machine": (CPU, {"image_size": 224}, None, "onednn"),
+    "of larger ones there": (CPU, {"image_size": 300}, None, "eigen"),
+    "under a limit": (LARGE, {"image_size": 160, "memory_limit": "12GB"}, None, "eigen"),
+    "on a GPU": (GPU, {"image_size": 160}, None, "eigen"),
+    "what was probed takes half": (LARGE, {"trainable": "all"}, 5e6, "onednn"),  # 1 GB and 32 times as much
+    "what was probed takes more": (LARGE, {"trainable": "all"}, 130e6, "eigen"),
+    "a head with a size that was given": (LARGE, {"batch_size": 64, "feature_cache": "off"}, None, "onednn"),
+    "a head with a large one": (LARGE, {"batch_size": 512, "feature_cache": "off"}, None, "eigen"),
+    "all, and nobody knows": (LARGE, {"batch_size": 8, "trainable": "all"}, None, "eigen"),
+    "a model of one's own": (LARGE, {"batch_size": 8, "model": "json:loads"}, None, "eigen"),
+}
+
+
+@pytest.mark.parametrize(("machine", "given", "probed", "expected"), KERNELS.values(), ids=KERNELS)
+def test_onednn_computes_only_where_memory_cannot_run_out(
+    machine: Hardware, given: dict[str, Any], probed: float | None, expected: str
+) -> None:
+    """It ends the process where it finds no memory: a step would be lost that Eigen's kernels repeat."""
+    probe = None
+    if probed is not None:
+        model = MemoryModelRecord(base_bytes=10**9, bytes_per_image=probed, max_relative_error=0.0)
+        probe = report(32).model_copy(update={"memory_model": model, "memory_limit_bytes": 10 * 10**9})
+    assert training_plan(make_options(**given), 10_000, probe, machine).kernels == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "cores", "expected"),
+    [
+        ({"image_size": 160}, 2, 1310),  # 96 MiB of 76,800 bytes each
+        ({"image_size": 160}, 1, 0),
+        ({"image_size": 224, "batch_size": 8}, 2, 668),
+        ({"image_size": 160, "memory_limit": "3GB"}, 2, 0),
+        ({"image_size": 160, "augment": "light", "feature_cache": "on"}, 2, 0),
+        ({"image_size": 160, "feature_cache": "off"}, 2, 0),
+        ({"image_size": 160, "isolation": "inline"}, 2, 0),
+    ],
+    ids=str,
+)
+def test_images_are_decoded_early_where_an_extraction_will_need_them(
+    given: dict[str, Any], cores: int, expected: int
+) -> None:
+    """Memory beyond a limit would be taken, or a core of which there is only one."""
+    machine = CPU.model_copy(update={"cores": cores})
+    options = make_options(**given)
+    assert plan.early_images(training_plan(options, 1_000, report(32), machine), options, machine) == expected
+
+
+@pytest.mark.parametrize("asked", ["eigen", "onednn"])
+def test_the_kernels_that_a_user_asks_for_are_those_of_the_whole_run(asked: Kernels) -> None:
+    """Resumed from another shell, the run would compute with others."""
+    assert training_plan(make_options(memory_limit="3GB"), 100, None, CPU, asked).kernels == asked
+    assert training_plan(make_options(image_size=160), 100, None, LARGE, asked).kernels == asked
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", "onednn"), ("True", "onednn"), ("0", "eigen"), ("false", "eigen"), ("", None)]
+)
+def test_what_a_user_asks_for_is_read_as_tensorflow_reads_it(value: str, expected: str | None) -> None:
+    """Who switched oneDNN off would get it, or the other way round."""
+    assert kernels_asked({"TF_ENABLE_ONEDNN_OPTS": value}) == expected
+    assert kernels_asked({}) is None
+
+
+def test_without_a_line_of_memory_nothing_is_foreseen() -> None:
+    """A probe that measured a single size says nothing of another."""
+    assert training_plan(make_options(), 10_000, report(32), LARGE).kernels == "eigen"
+
+
+@pytest.mark.parametrize(
+    ("size", "batch", "expected"),
+    [
+        (224, 1, 32 * 2**20),  # never under 32 MiB
+        (224, 128, 3 * 128 * 224 * 224 * 3),
+        ("100x1000", 512, 3 * 512 * 100 * 1000 * 3),
+    ],
+)
+def test_the_loader_may_hold_three_of_the_largest_batches(size: int | str, batch: int, expected: int) -> None:
+    """The device would wait for a loader that may not work ahead, or images would fill the host's memory."""
+    assert memory_budget(make_options(image_size=size), CPU, batch).buffer_bytes == expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "limit", "expected"),
+    [
+        (CPU, None, 64 * 2**20),
+        (GPU, None, 64 * 2**20),
+        (CPU, "3GB", 0),
+        (CPU.model_copy(update={"host_available_bytes": 3 * 10**9}), None, 0),
+    ],
+    ids=["plenty", "gpu", "a limit", "little"],
+)
+def test_threads_that_wait_for_files_have_memory_where_there_is_plenty(
+    machine: Hardware, limit: str | None, expected: int
+) -> None:
+    """From a mounted drive a file would come at a time, or a limit be passed by threads."""
+    assert memory_budget(make_options(memory_limit=limit), machine, 1).threads_bytes == expected
+
+
+@pytest.mark.parametrize("limit", ["699999999", "200MB", "1B"])
+def test_a_limit_under_what_the_bare_process_needs_is_refused_with_the_figure(limit: str) -> None:
+    """The worker would be started only to be killed, and nobody would know how much is enough."""
+    with pytest.raises(UserError, match=r"^memory_limit .* is under what the bare process needs .*700 MB.*give 1GB"):
+        memory_budget(make_options(memory_limit=limit), CPU, largest_batch=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: make_options(memory_limit="3GB"), "--memory-limit"),
+        (make_options, "a cgroup"),
+    ],
+    ids=["given", "machine"],
+)
+def test_the_limit_that_counts_has_a_name(make: Callable[[], Any], expected: str) -> None:
+    """A user could not tell what to raise."""
+    assert plan.limited_by(make(), CPU) == expected
+
+
+def test_a_models_source_says_where_its_function_is() -> None:
+    """The worker would look for a function by a name that is none, or build a backbone instead."""
+
+    def network() -> None: ...
+
+    by_name, by_hand = (
+        model_source(make_options(model="json:loads"), 3),
+        model_source(make_options(model=network), 3),
+    )
+    assert (by_name.reference, by_name.sent) == ("json:loads", False)
+    assert (by_hand.reference, by_hand.sent) == (None, True)
+    backbone = model_source(make_options(hidden_units=64, seed=5, optimizer="sgd", learning_rate=0.1), 3)
+    assert (backbone.reference, backbone.sent, backbone.num_classes) == (None, False, 3)
+    assert (backbone.optimizer, backbone.learning_rate) == ("sgd", 0.1)
+    assert (backbone.spec.hidden_units, backbone.spec.dropout, backbone.spec.seed) == (64, 0.2, 5)
+
+
+def test_a_probes_workload_names_what_was_probed() -> None:
+    """A profile would be taken for another network's."""
+    found = workload(make_options(model="json:loads", image_size=32, optimizer="sgd"), 7)
+    assert (found.backbone, found.image_size, found.num_classes) == ("json:loads", (32, 32), 7)
+    assert (found.trainable, found.weights, found.optimizer) == ("all", "none", "sgd")

@@ -1,0 +1,368 @@
+"""Runs of the supervisor over real processes: `children/stub_worker.py`, which ends as told, without TensorFlow."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import autofit
+from autofit.errors import (
+    AutofitError,
+    DoesNotFitError,
+    InterruptedRunError,
+    StorageError,
+    TrainingFailedError,
+    UserError,
+)
+from autofit.process.monitor import DEADLINE_SECONDS, Patience
+from autofit.protocol.job import CacheJob, Job, TrainJob
+from autofit.protocol.messages import Phase, Progress
+from autofit.runs.collect_result import collect_result
+from autofit.storage.run_directory import RunDirectory, RunLock
+from tests.support.paths import CHILDREN
+
+IMPATIENT = Patience({**DEADLINE_SECONDS, Phase.START: 30.0, Phase.TRAIN: 1.5}, leave_seconds=0.5)
+
+Run = Callable[..., AutofitError | None]
+
+
+def load(name: str) -> ModuleType:
+    """A script of `children/` as a module."""
+    spec = importlib.util.spec_from_file_location(name, CHILDREN / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def autofit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(autofit.__file__).parent.parent))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path)
+
+
+@pytest.fixture
+def run(files: RunDirectory) -> Run:
+    """Supervise a run whose attempts end as told."""
+    stub = load("stub_parent")
+
+    def run(ends: str, view: object = None, **given: object) -> AutofitError | None:
+        error: AutofitError | None = stub.supervisor(files, ends, view=view or stub.PrintedView(), **given).run()
+        return error
+
+    return run
+
+
+def ended(files: RunDirectory) -> list[tuple[str, str, int]]:
+    attempts = collect_result(files, "completed", "", 0.0).attempts
+    return [(attempt.verdict.value, attempt.cause, attempt.micro_batch_size) for attempt in attempts]
+
+
+def ledger(files: RunDirectory) -> list[dict[str, object]]:
+    return [json.loads(line) for line in files.audit.read_text().splitlines()]
+
+
+def assert_every_image_once_an_epoch(files: RunDirectory) -> None:
+    for epoch in range(2):
+        samples = [sample for line in ledger(files) if line["epoch"] == epoch for sample in line["samples"]]  # type: ignore[attr-defined]
+        assert sorted(samples) == list(range(24))
+
+
+def jobs(files: RunDirectory) -> list[Job]:
+    return [Job.load(attempt.job) for attempt in files.attempts()]
+
+
+def test_a_run_that_nothing_disturbs_takes_one_attempt(files: RunDirectory, run: Run) -> None:
+    """A supervisor that takes a good end for a bad one trains again and again."""
+    assert run("complete") is None
+    assert ended(files) == [("completed", "", 4)]
+    assert_every_image_once_an_epoch(files)
+
+
+def test_what_may_have_ended_an_attempt_is_not_begun_with_again(files: RunDirectory, run: Run) -> None:
+    """A saved size that kills the worker would kill each one, until the run is given up as stuck."""
+    cache = CacheJob(folder="/", limit_bytes=1, by="stat", first_size=32, first_peak_bytes=10**8, early_images=7)
+    assert run("SIGKILL@0,SIGKILL@0,complete", cache=cache) is None
+    works = [job.work for job in jobs(files)]
+    told = [work.cache for work in works if isinstance(work, TrainJob)]
+    small = cache.model_copy(update={"first_size": None, "first_peak_bytes": 0, "early_images": 0})
+    assert told == [cache, small, small]
+
+
+def test_kills_lose_nothing_and_change_nothing(
+    files: RunDirectory, run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A killed worker whose updates are lost or made twice: the ledger is no permutation and the weights differ."""
+    assert run("SIGKILL@3,SIGSEGV@2,SIGABRT@5,SIGKILL@3,complete") is None
+    assert [(verdict, cause) for verdict, cause, _ in ended(files)] == [
+        ("crashed", "SIGKILL"),
+        ("crashed", "SIGSEGV"),
+        ("crashed", "SIGABRT"),
+        ("crashed", "SIGKILL"),
+        ("completed", ""),
+    ]
+    assert_every_image_once_an_epoch(files)
+    assert [line["attempt"] for line in ledger(files)] == [1, 1, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5]
+    undisturbed = RunDirectory(tmp_path_factory.mktemp("undisturbed"))
+    stub = load("stub_parent")
+    assert stub.supervisor(undisturbed, "complete", view=stub.PrintedView()).run() is None
+    sums = [collect_result(one, "completed", "", 0.0).weights_sha256 for one in (files, undisturbed)]
+    assert sums[0] == sums[1] is not None
+
+
+CERTAIN_END = {
+    "killed without progress": (
+        "SIGKILL@1",
+        TrainingFailedError,
+        "3 attempts ended without progress, the last one: SIGKILL",
+        [("crashed", "SIGKILL", 4)] * 3,
+    ),
+    "no result": (
+        "silent@0",
+        TrainingFailedError,
+        "3 attempts ended without progress, the last one: exit code 0 without a result",
+        [("crashed", "exit code 0 without a result", 4)] * 3,
+    ),
+    "an exception": (
+        "crashed@1",
+        TrainingFailedError,
+        "chosen to be crashed",
+        [("crashed", "chosen to be crashed", 4)],
+    ),
+    "user error": (
+        "user_error@1",
+        UserError,
+        "chosen to be user_error",
+        [("user_error", "chosen to be user_error", 4)],
+    ),
+    "storage": ("storage@1", StorageError, "chosen to be storage", [("storage", "chosen to be storage", 4)]),
+    "does not fit": (
+        "device_oom@0",
+        DoesNotFitError,
+        (
+            "not even one image at a time fits (chosen to be device_oom): "
+            "take a smaller image size, a smaller backbone or more memory"
+        ),
+        [("device_oom", "chosen to be device_oom", size) for size in (4, 2, 1, 1)],
+    ),
+    "looks like memory, down to one image": (
+        "full@0",
+        TrainingFailedError,
+        ("the worker crashed with a single image as well (SIGSEGV close to the allocator's limit): this is not memory"),
+        [("device_oom", "SIGSEGV close to the allocator's limit", size) for size in (4, 2, 1)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("ends", "kind", "words", "attempts"), CERTAIN_END.values(), ids=CERTAIN_END)
+def test_a_run_that_cannot_go_on_says_why(
+    ends: str,
+    kind: type[AutofitError],
+    words: str,
+    attempts: list[tuple[str, str, int]],
+    files: RunDirectory,
+    run: Run,
+) -> None:
+    """A run that fails must name its reason, and the record of its attempts must show what was tried."""
+    error = run(ends)
+    assert type(error) is kind
+    assert str(error) == words
+    assert ended(files) == attempts
+
+
+def test_running_out_is_got_over_and_written_down(
+    files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next attempt is as large as the one that ran out, or nobody learns from the result that memory was short."""
+    assert run("device_oom@3,host_oom@3,yielded@3,complete") is None
+    assert [size for _, _, size in ended(files)] == [4, 2, 1, 1]
+    assert [job.memory.buffer_bytes for job in jobs(files)] == [2**20, 2**20, 2**19, 2**19]
+    assert [job.memory.threads_bytes for job in jobs(files)] == [2**16, 2**16, 0, 0]
+    assert [job.memory.non_allocator_bytes for job in jobs(files)] == [None, None, None, 123_456_789]
+    events = collect_result(files, "completed", "", 0.0).oom_events
+    sizes = [(one.attempt, one.phase, one.micro_batch_size_before, one.micro_batch_size_after) for one in events]
+    assert sizes == [(1, Phase.TRAIN, 4, 2), (2, Phase.TRAIN, 2, 1)]
+    assert_every_image_once_an_epoch(files)
+    shown = capsys.readouterr().out
+    words = (
+        "attempt 1 ended (device_oom: chosen to be device_oom); going on from the last checkpoint with 2 images at once"
+    )
+    assert words in shown
+
+
+def test_memory_that_ends_the_process_is_told_from_other_crashes(files: RunDirectory, run: Run) -> None:
+    """Native code does not say what it died of: a crash would shrink the batch, or memory be tried again as it was."""
+    assert run("bad_alloc@3,full@3,SIGABRT@3,SIGSEGV@3,complete") is None
+    assert ended(files) == [
+        ("host_oom", "SIGABRT: std::bad_alloc, the host's memory ran out", 4),
+        ("device_oom", "SIGSEGV close to the allocator's limit", 2),
+        ("crashed", "SIGABRT", 1),
+        ("crashed", "SIGSEGV", 1),
+        ("completed", "", 1),
+    ]
+    assert [job.memory.buffer_bytes for job in jobs(files)] == [2**20, *[2**19] * 4]
+    assert_every_image_once_an_epoch(files)
+
+
+def test_a_resumed_run_keeps_the_size_it_had_come_down_to(files: RunDirectory, run: Run) -> None:
+    """A second run of the supervisor would start as large as the first, and run out of memory again."""
+    assert isinstance(run("device_oom@2,crashed@3"), TrainingFailedError)
+    assert run("x,x,complete") is None
+    works = [job.work for job in jobs(files)]
+    assert [work.micro_batch_size for work in works if isinstance(work, TrainJob)] == [4, 2, 2]
+    assert_every_image_once_an_epoch(files)
+
+
+def test_a_flood_on_stderr_stays_in_its_log(files: RunDirectory, run: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    """A pipe would fill and stop the worker; 50 MB read back would be the parent's; old words are no evidence."""
+    assert run("flood@2,complete") is None
+    assert ended(files)[0][:2] == ("crashed", "SIGABRT")
+    assert files.attempts()[0].stderr.stat().st_size > 50 * 2**20
+    assert "EEEE" not in "".join(capfd.readouterr())
+
+
+def test_a_worker_that_says_nothing_new_is_killed_and_tried_again(files: RunDirectory, run: Run) -> None:
+    """A hung worker would hold the machine until somebody looks."""
+    assert run("hang@3,complete", patience=IMPATIENT) is None
+    assert ended(files) == [("hung", "its heartbeat stopped", 4), ("completed", "", 4)]
+    assert_every_image_once_an_epoch(files)
+
+
+def test_half_an_outcome_is_none(files: RunDirectory, run: Run) -> None:
+    """A torn file would be believed, or would end the parent."""
+    assert run("damaged@3,complete") is None
+    assert ended(files) == [("crashed", "exit code 0 without a result", 4), ("completed", "", 4)]
+
+
+def test_what_a_worker_started_does_not_outlive_it(files: RunDirectory, run: Run) -> None:
+    """A process that a dead worker has left behind keeps memory, and a GPU, from every attempt after it."""
+    assert run("orphan@1,complete") is None
+    orphan = int((files.attempts()[0].path / "orphan").read_text())
+    assert not is_running(orphan)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class InterruptingPerson:
+    """Presses Ctrl-C while the supervisor sleeps, as soon as the training is seen to move."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.steps_seen = 0
+        self.messages: list[str] = []
+
+    def sleep(self, seconds: float) -> None:
+        """Press, or let the time pass."""
+        if self.steps_seen and self.times:
+            self.times -= 1
+            raise KeyboardInterrupt
+        time.sleep(seconds)
+
+    def update(self, progress: Progress, *, epochs: int) -> None:
+        """See the training move."""
+        del epochs
+        self.steps_seen = max(self.steps_seen, progress.step)
+
+    def epoch_done(self, *_: object, **__: object) -> None:
+        """Not of interest."""
+
+    def message(self, text: str) -> None:
+        """Read what is said."""
+        self.messages.append(text)
+
+    def passthrough(self, text: str) -> None:
+        """Not of interest."""
+
+
+def test_ctrl_c_commits_and_can_be_resumed(files: RunDirectory, run: Run) -> None:
+    """What was trained since the last checkpoint would be lost, or trained twice."""
+    person = InterruptingPerson(times=1)
+    error = run("slow", person, sleep=person.sleep)
+    assert type(error) is InterruptedRunError
+    assert str(error) == "asked to stop"
+    assert person.messages == ["stopping: saving what was trained (press Ctrl-C again to stop at once)"]
+    assert 0 < len(ledger(files)) < 12
+    assert ended(files) == [("interrupted", "asked to stop", 4)]
+    assert run("complete") is None
+    assert_every_image_once_an_epoch(files)
+
+
+def test_a_worker_that_does_not_leave_is_killed(files: RunDirectory, run: Run) -> None:
+    """One Ctrl-C would wait for ever on a worker that is stuck."""
+    person = InterruptingPerson(times=1)
+    error = run("stubborn@2", person, sleep=person.sleep, patience=IMPATIENT)
+    assert type(error) is InterruptedRunError
+    assert ended(files) == [("interrupted", "asked to stop", 4)]
+
+
+def test_no_new_attempt_after_ctrl_c(files: RunDirectory, run: Run) -> None:
+    """A worker that runs out of memory on its way out would be started anew, against what a person has said."""
+    person = InterruptingPerson(times=1)
+    assert type(run("asked@2", person, sleep=person.sleep)) is InterruptedRunError
+    assert len(files.attempts()) == 1
+
+
+def test_a_second_ctrl_c_ends_at_once(files: RunDirectory, run: Run) -> None:
+    """A person who cannot wait must not have to find the process and kill it: the worker has to be gone as well."""
+    person = InterruptingPerson(times=2)
+    with pytest.raises(KeyboardInterrupt), RunLock(files).acquire(0) as lock:
+        run("stubborn@2", person, sleep=person.sleep, lock_fd=lock.fileno())
+    with RunLock(files).acquire(0):
+        assert run("complete") is None
+
+
+def test_a_disk_that_fills_under_the_parent_is_a_storage_error(
+    files: RunDirectory, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk the worker cannot write its outcome: its end would be called a crash, and tried again."""
+    monkeypatch.setattr(
+        "autofit.runs.result_record.AttemptRecord.save", lambda *_: (_ for _ in ()).throw(OSError(28, os.strerror(28)))
+    )
+    error = run("silent@0")
+    assert type(error) is StorageError
+    assert str(error) == f"{files.path} cannot be written (No space left on device): make room, or mend the disk"
+    assert len(files.attempts()) == 1
+
+
+def test_no_attempt_leaves_a_temporary_file_or_an_open_one(files: RunDirectory, run: Run) -> None:
+    """After a hundred attempts a notebook would be out of descriptors, and the drive full of leftovers."""
+    before = open_files()
+    assert run("SIGKILL@3,hang@2,device_oom@4,complete", patience=IMPATIENT) is None
+    assert open_files() == before
+    assert [path.name for path in files.path.rglob(".*")] == []
+    with pytest.raises(ChildProcessError):  # no child, and so no zombie
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize("ends", ["complete", "cut_off@3,complete"])
+def test_what_killed_writers_have_left_is_removed(files: RunDirectory, run: Run, ends: str) -> None:
+    """A worker killed while it writes its outcome, or a parent its record, would leave a file for good."""
+    (files.path / "attempts/0001").mkdir(parents=True)
+    ours = {".history.csv.0a1b2c_3", "attempts/0001/.outcome.json.abcdefgh", "attempts/0001/.attempt.json.abcdefgh"}
+    others = {".lock", ".model.part.keras", ".notes.json.md", "attempts/0001/.outcome.json"}
+    for name in ours | others:
+        (files.path / name).touch()
+    assert run(ends) is None
+    assert {str(path.relative_to(files.path)) for path in files.path.rglob(".*")} == others
+
+
+def open_files() -> list[str]:
+    return sorted(str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())

@@ -1,0 +1,79 @@
+"""The compiled steps are traced once, before which the optimizer has its variables: a trace takes up to ten seconds."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from autofit.config.backbones import ModelSpec
+from autofit.protocol.job import ModelSource
+from autofit.worker.execution.sliced_model import WholeNetwork
+from autofit.worker.execution.steps import EvaluateStep, TrainStep, compile_forward, tensors_of
+from autofit.worker.model.builder import build_from_function
+from autofit.worker.model.objective import Objective, make_objective
+
+pytestmark = pytest.mark.slow
+
+SIZE, CLASSES = (8, 8), 3
+SPEC = ModelSpec(backbone=None, weights="none", image_size=SIZE, trainable="all")
+SOURCE = ModelSource(spec=SPEC, num_classes=CLASSES, optimizer="adam", learning_rate=1e-3)
+IMAGES = tf.TensorSpec((None, *SIZE, 3), tf.uint8)
+
+
+def small(shape: tuple[int, int, int], classes: int) -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.BatchNormalization(),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(classes, "softmax"),
+        ]
+    )
+
+
+@pytest.fixture
+def model() -> keras.Model:
+    return build_from_function(small, SIZE, CLASSES, seed=0).model
+
+
+@pytest.fixture
+def objective(model: keras.Model) -> Objective:
+    return make_objective(model, SOURCE, compiled=False)
+
+
+def samples(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    images = np.random.default_rng(count).integers(0, 256, (count, *SIZE, 3), np.uint8)
+    return images, np.arange(count) % CLASSES, np.ones(count, np.float32)
+
+
+def test_an_update_is_traced_once_for_all_sizes(model: keras.Model, objective: Objective) -> None:
+    """The last batch of an epoch, a ramp and a shrink would each trace the network anew."""
+    step = TrainStep(WholeNetwork(model), objective, IMAGES)
+    for count, micro in [(8, 8), (8, 2), (5, 2), (1, 1)]:
+        step.commit(step.accumulate(*samples(count), micro), count)
+    assert step._accumulate.experimental_get_tracing_count() == 1
+    assert step._commit.experimental_get_tracing_count() == 1
+
+
+def test_the_optimizer_has_its_variables_before_the_trace(model: keras.Model, objective: Objective) -> None:
+    """It would make them inside the first trace, and the second step would be traced again."""
+    before = list(objective.optimizer.variables)
+    assert len(before) > 2 * len(model.trainable_variables)
+    step = TrainStep(WholeNetwork(model), objective, IMAGES)
+    step.commit(step.accumulate(*samples(4), 4), 4)
+    assert [id(variable) for variable in objective.optimizer.variables] == [id(variable) for variable in before]
+
+
+def test_a_validation_and_an_extraction_are_traced_once(model: keras.Model, objective: Objective) -> None:
+    """Each size of a last batch would cost seconds of tracing."""
+    evaluate, forward = EvaluateStep(model, objective, IMAGES), compile_forward(model)
+    values = tensors_of(evaluate.variables)
+    for count in (8, 3, 1):
+        images, labels, _ = samples(count)
+        values = evaluate(images, labels, values)
+        forward(images)
+    assert evaluate._run.experimental_get_tracing_count() == 1
+    assert forward.experimental_get_tracing_count() == 1

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from autofit.worker.features.batch_autotune import BatchSizeAutotuner, starting_size
+
+MB = 10**6
+
+
+def grow(
+    growth: BatchSizeAutotuner, seconds_of: Callable[[int], float], bytes_of: Callable[[int], int] = lambda _: 0
+) -> list[int]:
+    """The sizes that it goes through on a machine of these times and peaks."""
+    sizes = [growth.size]
+    for _ in range(100):
+        if growth.done:
+            return sizes
+        growth.note([seconds_of(growth.size)], bytes_of(growth.size))
+        if growth.size != sizes[-1]:
+            sizes.append(growth.size)
+    pytest.fail("it never ends")
+
+
+def test_it_doubles_up_to_the_largest_of_interest_while_that_is_faster() -> None:
+    """It would stay at a few images on a machine that wants many."""
+    assert grow(BatchSizeAutotuner(8, 64, 0), lambda size: 1 + 0.001 * size) == [8, 16, 32, 64]
+
+
+def test_it_goes_back_to_the_fastest() -> None:
+    """A size that is slower would be kept for the rest of the images."""
+    assert grow(BatchSizeAutotuner(8, 512, 0), lambda size: 1.0 if size <= 32 else 0.05 * size) == [8, 16, 32, 64, 32]
+
+
+def test_a_size_that_is_hardly_faster_is_not_worth_its_memory() -> None:
+    """Twice the memory for one part in a hundred."""
+    assert grow(BatchSizeAutotuner(8, 64, 0), lambda size: size / (100 + 0.02 * size)) == [8, 16, 8]
+
+
+@pytest.mark.parametrize(
+    ("limit_bytes", "sizes"), [(10**12, [8, 16, 32, 64]), (500 * MB, [8, 16, 32]), (230 * MB, [8, 16]), (90 * MB, [8])]
+)
+def test_what_is_foreseen_not_to_fit_is_not_tried(limit_bytes: int, sizes: list[int]) -> None:
+    """An out-of-memory costs ten seconds in TensorFlow's allocator."""
+    growth = BatchSizeAutotuner(8, 64, limit_bytes)
+    assert grow(growth, lambda _: 1.0, lambda size: 20 * MB + 10 * MB * size) == sizes
+
+
+def test_after_running_out_it_stays_small() -> None:
+    """It would grow into the same failure again, block after block."""
+    growth = BatchSizeAutotuner(8, 64, 0)
+    growth.note([1.0, 1.0], 0)
+    growth.shrunk(4)
+    for _ in range(3):
+        growth.note([0.001], 0)
+    assert (growth.size, growth.done) == (4, True)
+
+
+def test_a_busy_moment_does_not_count() -> None:
+    """Whatever else the machine does would decide: of several pieces the fastest tells what the size can do."""
+    growth = BatchSizeAutotuner(8, 16, 0)
+    growth.note([1.0, 1.0], 0)
+    growth.note([9.0, 1.2], 0)
+    assert growth.size == 16
+    assert growth.rate == pytest.approx(16 / 1.2)
+
+
+def test_the_first_piece_of_a_size_tells_nothing() -> None:
+    """It traces, or kernels are made for it: the size it starts with would look slow, and so would every larger one."""
+    growth = BatchSizeAutotuner(64, 64, 0, least=8)
+    growth.note([60.0], 0)
+    assert (growth.size, growth.rate) == (64, 0.0)
+    growth.note([1.0], 0)
+    growth.note([0.1], 0)
+    assert (growth.size, growth.rate) == (32, 64.0)
+    growth.note([0.6], 0)
+    assert (growth.size, growth.rate, growth.done) == (64, 64.0, True)
+
+
+def test_a_size_without_a_whole_piece_tells_nothing() -> None:
+    """The last block of a folder may have one image: its speed is no speed of that size."""
+    growth = BatchSizeAutotuner(8, 64, 0)
+    growth.note([], 0)
+    assert (growth.size, growth.done) == (8, False)
+
+
+# What it found --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_told_was_measured() -> None:
+    """The size that would have come next, and was never run, would be saved as the fastest."""
+    growth = BatchSizeAutotuner(8, 64, 0)
+    growth.note([2.0, 2.0], 10 * MB)
+    growth.note([3.0, 2.0], 20 * MB)
+    assert growth.size == 32
+    assert (growth.fastest, growth.rate, growth.peak_bytes) == (16, 8.0, 20 * MB)
+
+
+def test_all_blocks_of_the_fastest_size_count() -> None:
+    """The peak of the first of a hundred blocks would be saved, though a later one took more."""
+    growth = BatchSizeAutotuner(8, 16, 0)
+    for seconds, peak_bytes in ([1.0, 1.0], 9 * MB), ([1.0], 20 * MB), ([1.1], 22 * MB), ([0.8], 21 * MB):
+        growth.note(seconds, peak_bytes)
+    assert (growth.fastest, growth.rate, growth.peak_bytes) == (16, 20.0, 22 * MB)
+
+
+def test_after_running_out_the_size_that_is_left_is_told() -> None:
+    """The next run would start with the size that ran out, or the speed of one size be saved for another."""
+    growth = BatchSizeAutotuner(8, 64, 0)
+    growth.note([1.0, 1.0], 10 * MB)
+    growth.shrunk(4)
+    growth.note([0.001], 99 * MB)  # the block in which it ran out: what it took is no figure of 4
+    assert (growth.fastest, growth.rate, growth.peak_bytes) == (4, 0.0, 0)
+    growth.note([0.5], 7 * MB)
+    assert (growth.fastest, growth.rate, growth.peak_bytes) == (4, 8.0, 7 * MB)
+
+
+def test_a_given_size_finds_nothing() -> None:
+    """A size that a user asked for would be saved as the fastest."""
+    growth = BatchSizeAutotuner(6, 6, 0)
+    growth.note([1.0, 1.0], 10 * MB)
+    assert (growth.size, growth.done, growth.rate) == (6, True, 0.0)
+
+
+# From what is known ---------------------------------------------------------------------------------------------------
+
+
+def test_from_the_fastest_it_looks_at_both_neighbours_and_stays() -> None:
+    """A known machine would be no better off than an unknown one, or what was true once be true for ever."""
+    assert grow(BatchSizeAutotuner(32, 512, 0, least=8), lambda size: 1.0 if size <= 32 else 0.05 * size) == [
+        32,
+        64,
+        16,
+        32,
+    ]
+
+
+def test_it_grows_beyond_what_was_known() -> None:
+    """A size from a run with little memory would bind all later ones."""
+    assert grow(BatchSizeAutotuner(16, 64, 0, least=8), lambda size: 1 + 0.001 * size) == [16, 32, 64]
+    assert grow(BatchSizeAutotuner(4, 16, 0, least=8), lambda size: 1 + 0.001 * size) == [4, 8, 16]
+
+
+@pytest.mark.parametrize("first", [64, 37, 512])
+def test_a_size_that_is_much_too_large_costs_a_few_blocks(first: int) -> None:
+    """A stranger's profile, or a damaged one, would make every extraction slow."""
+    sizes = grow(BatchSizeAutotuner(first, 512, 0, least=8), lambda size: 1.0 if size <= 16 else size**1.1 / 16)
+    assert sizes[-1] <= 18
+    assert len(sizes) <= 8
+
+
+def test_it_looks_no_lower_than_what_is_usual() -> None:
+    """A fast machine of few images would end with one at a time, a call for each."""
+    assert grow(BatchSizeAutotuner(32, 32, 0, least=8), float) == [32, 16, 8]
+
+
+USUAL, MOST, LIMIT = 8, 64, 1000 * MB
+
+STARTS = {
+    "an unknown machine": ((None, 0, LIMIT), 8),
+    "a known one": ((32, 300 * MB, LIMIT), 32),
+    "just within the share": ((32, 900 * MB, LIMIT), 32),
+    "just over the share": ((32, 901 * MB, LIMIT), 8),
+    "less memory than then": ((32, 300 * MB, 200 * MB), 8),
+    "no memory at all": ((32, 300 * MB, -5), 8),
+    "a few that took too much": ((8, 950 * MB, LIMIT), 4),
+    "one that took too much": ((1, 950 * MB, LIMIT), 1),
+    "a few, as more did not fit": ((4, 500 * MB, LIMIT), 4),
+    "a few, though more fit": ((4, 50 * MB, LIMIT), 8),
+    "more than is of interest": ((2**24, 300 * MB, LIMIT), 64),
+    "none": ((0, 300 * MB, LIMIT), 8),
+    "less than none": ((-3, 300 * MB, LIMIT), 8),
+    "a peak that nobody saw": ((32, 0, LIMIT), 8),
+    "a peak under nothing": ((32, -1, LIMIT), 8),
+    "a limit that nobody knows": ((32, 0, 0), 32),
+    "a limit that nobody knows, a few": ((2, 0, 0), 8),
+    "an absurd peak": ((64, 2**50, LIMIT), 8),
+}
+
+
+@pytest.mark.parametrize(("known", "expected"), STARTS.values(), ids=STARTS)
+def test_where_it_starts(known: tuple[int | None, int, int], expected: int) -> None:
+    """A hint would cost an out-of-memory of ten seconds, or a good one be of no use."""
+    size, peak_bytes, limit_bytes = known
+    assert starting_size(USUAL, size, peak_bytes, MOST, limit_bytes) == expected

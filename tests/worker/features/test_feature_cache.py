@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from autofit.cache.entry import EntryRecord
+from autofit.cache.identity import Identities
+from autofit.cache.store import CacheStore
+from autofit.worker.features.feature_cache import (
+    ExtractionChunk,
+    FeatureCache,
+    FeatureRows,
+    FeaturesRecord,
+    extraction_chunks,
+    is_believable,
+)
+
+KEY = "ab" * 32
+WIDTH = 5
+COUNT = 40
+PLENTY_BYTES = 10**9
+
+
+def record() -> EntryRecord:
+    return EntryRecord(kind="features", key=KEY, about={}, dtype="float32", row_shape=(WIDTH,), created=time.time())
+
+
+def images_of(count: int = COUNT) -> Identities:
+    return np.random.default_rng(0).integers(1, 2**63, (count, 2)).astype(np.uint64)
+
+
+def features_of(samples: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Known content: row i is full of i."""
+    return np.repeat(np.asarray(samples, np.float32)[:, None], WIDTH, axis=1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CacheStore:
+    return CacheStore(tmp_path / "cache", PLENTY_BYTES)
+
+
+OPENED: list[FeatureRows] = []
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Close what a test has found."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+def find(cache: FeatureCache) -> FeatureRows:
+    OPENED.append(cache.find())
+    return OPENED[-1]
+
+
+def cache_of(store: CacheStore, run_dir: Path, follow: Path | None = None) -> FeatureCache:
+    run_dir.mkdir(exist_ok=True)
+    followed = follow / "features.json" if follow else None
+    return FeatureCache(store, record(), run_dir / "features.json", followed, images_of())
+
+
+def extract(cache: FeatureCache, pieces: Sequence[ExtractionChunk], at_once: int = 4, stop_after: int = COUNT) -> None:
+    """Write rows for these pieces as an extraction would, and stop after so many."""
+    missing = sum(len(piece.samples) for piece in pieces)
+    done = 0
+    with cache.writer(missing) as writer:
+        for piece in pieces:
+            if done >= stop_after:
+                return
+            size = piece.at_once or at_once
+            places = np.arange(len(piece.samples))
+            writer.append(images_of()[piece.samples], features_of(piece.samples), places - places % size)
+            done += len(piece.samples)
+
+
+def made(store: CacheStore, run_dir: Path, at_once: int = 4) -> FeatureRows:
+    cache = cache_of(store, run_dir)
+    rows = find(cache)
+    extract(cache, cache.pieces(rows, 8), at_once)
+    rows.close()
+    rows = find(cache)
+    cache.note(rows)
+    return rows
+
+
+def spans(pieces: Sequence[ExtractionChunk]) -> list[tuple[int, int, int | None]]:
+    return [(int(piece.samples[0]), int(piece.samples[-1]) + 1, piece.at_once) for piece in pieces]
+
+
+def test_rows_come_back_in_the_order_asked_for(store: CacheStore, tmp_path: Path) -> None:
+    """The head would learn one photo's label with another's features."""
+    rows = made(store, tmp_path / "run")
+    asked = np.array([7, 0, 39, 7])
+    assert rows.known().all()
+    assert np.array_equal(rows.gather(asked), features_of(asked))
+
+
+def test_a_second_run_finds_them(store: CacheStore, tmp_path: Path) -> None:
+    """Every run would extract anew what the one before has extracted."""
+    made(store, tmp_path / "a").close()
+    cache = cache_of(store, tmp_path / "b")
+    rows = find(cache)
+    assert rows.known().all()
+    assert cache.pieces(rows, 8) == []
+
+
+def test_rows_of_two_entries_make_one_set(store: CacheStore, tmp_path: Path) -> None:
+    """A few more photos in the folder would cost the extraction of all."""
+    half = cache_of(store, tmp_path / "a")
+    rows = find(half)
+    extract(half, half.pieces(rows, 8), stop_after=16)
+    rows.close()
+    rows = made(store, tmp_path / "b")
+    assert len(rows.entries) == 2
+    assert np.array_equal(rows.gather(np.arange(COUNT)), features_of(np.arange(COUNT)))
+
+
+def test_an_extraction_goes_on_in_its_own_entry_with_the_same_blocks(store: CacheStore, tmp_path: Path) -> None:
+    """Other blocks after a kill would make other last bits, and each kill an entry more."""
+    cache = cache_of(store, tmp_path / "run")
+    rows = find(cache)
+    extract(cache, cache.pieces(rows, 8), stop_after=16)
+    rows.close()
+    again = cache_of(store, tmp_path / "run")
+    rows = find(again)
+    pieces = again.pieces(rows, 8)
+    assert spans(pieces) == [(start, start + 8, None) for start in range(16, COUNT, 8)]
+    rows.close()
+    extract(again, pieces)
+    assert len(list(store.folder.iterdir())) == 1
+    assert find(again).known().all()
+
+
+def test_what_the_cache_has_lost_is_made_again_as_it_was(store: CacheStore, tmp_path: Path) -> None:
+    """A run that goes on after the cache was cleared would end with other weights."""
+    rows = made(store, tmp_path / "run", at_once=3)
+    slices = rows.slices()
+    assert slices[:4] == [(0, 3), (3, 6), (6, 8), (8, 11)]
+    rows.close()
+    store.clear()
+    again = cache_of(store, tmp_path / "run")
+    assert spans(again.pieces(find(again), 8)) == [(start, stop, stop - start) for start, stop in slices]
+
+
+def test_a_run_keeps_to_the_rows_it_began_with(store: CacheStore, tmp_path: Path) -> None:
+    """Another run's rows differ in their last bits: to go on with them would end with other weights."""
+    rows = made(store, tmp_path / "run", at_once=3)
+    rows.close()
+    store.clear()
+    made(store, tmp_path / "other", at_once=8).close()
+    again = cache_of(store, tmp_path / "run")
+    assert not find(again).known().any()
+
+
+def test_a_replay_uses_the_rows_of_the_run_it_follows_or_makes_them_in_the_same_way(
+    store: CacheStore, tmp_path: Path
+) -> None:
+    """A replay would differ in its last bits from the run that it is to prove."""
+    made(store, tmp_path / "other", at_once=8).close()
+    rows = made(store, tmp_path / "run")
+    rows.close()
+    followed = find(cache_of(store, tmp_path / "a", follow=tmp_path / "run"))
+    assert followed.known().all()
+    followed.close()
+    slices = FeaturesRecord.load(tmp_path / "run" / "features.json").slices
+    store.clear()
+    replay = cache_of(store, tmp_path / "b", follow=tmp_path / "run")
+    pieces = replay.pieces(find(replay), 8)
+    assert [(start, stop) for start, stop, _ in spans(pieces)] == slices
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"schema": "autofit/features/1"}', '{"schema": "autofit/features/9"}'])
+def test_a_damaged_record_is_as_none(store: CacheStore, tmp_path: Path, content: str) -> None:
+    """A cut file in a run directory would end the run; rows can always be found or made."""
+    made(store, tmp_path / "run").close()
+    (tmp_path / "run" / "features.json").write_text(content)
+    assert find(cache_of(store, tmp_path / "run")).known().all()
+
+
+@given(missing=st.lists(st.booleans(), max_size=60), block=st.integers(1, 20), data=st.data())
+def test_pieces_hold_what_is_missing_once(missing: list[bool], block: int, data: st.DataObject) -> None:
+    """An image without a row would be left out of the training, or one be extracted twice."""
+    count = len(missing)
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(1, count - 1)), max_size=8))) if count > 1 else []
+    edges = [0, *cuts, count] if count else []
+    told = FeaturesRecord(
+        key=KEY,
+        own="",
+        slices=list(itertools.pairwise(edges)),
+        unreadable=sorted(data.draw(st.sets(st.integers(0, max(0, count)), max_size=5))),
+    )
+    for record_or_none in (None, told):
+        pieces = list(extraction_chunks(np.array(missing, bool), block, record_or_none))
+        samples = [int(sample) for piece in pieces for sample in piece.samples]
+        assert len(samples) == len(set(samples))
+        assert {sample for sample, is_missing in enumerate(missing) if is_missing} <= set(samples)
+        if record_or_none is None:
+            assert all(missing[sample] for sample in samples)
+            assert all(piece.samples[0] // block == piece.samples[-1] // block for piece in pieces)
+
+
+def test_an_image_that_cannot_be_read_does_not_make_its_neighbours_again() -> None:
+    """One bad photo would cost every resumed attempt the extraction of those it was with."""
+    told = FeaturesRecord(key=KEY, own="", slices=[(0, 4), (4, 8)], unreadable=[2])
+    missing = np.array([False, False, True, False, False, False, False, False])
+    assert spans(list(extraction_chunks(missing, 8, told))) == [(2, 3, None)]
+
+
+@pytest.mark.parametrize(("by", "believed"), [(0.0, True), (1e-6, True), (0.1, False), (np.nan, False)])
+def test_rows_are_believed_if_live_batches_are_the_same(
+    store: CacheStore, tmp_path: Path, by: float, *, believed: bool
+) -> None:
+    """A cache that holds something else would train the head on it, and nobody would know."""
+    rows = made(store, tmp_path / "run")
+    samples = np.array([1, 5, 30])
+    assert is_believable(rows, [(samples, (features_of(samples) * (1 + by)).astype(np.float32))]) is believed

@@ -1,0 +1,60 @@
+"""A compiled model keeps its own loss, optimizer and metrics, in whatever form `compile` was given them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from autofit.config.backbones import ModelSpec
+from autofit.errors import UserError
+from autofit.protocol.job import ModelSource
+from autofit.worker.model.objective import make_objective
+from tests.support.ids import steady
+
+pytestmark = pytest.mark.slow
+
+SPEC = ModelSpec(backbone=None, weights="none", image_size=(4, 4), trainable="all")
+SOURCE = ModelSource(spec=SPEC, num_classes=3, optimizer="adam", learning_rate=1e-3)
+LABELS = np.array([0, 2])
+PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]], np.float32)
+CROSS_ENTROPY = float(-np.log([0.7, 0.4]).mean())
+
+
+@pytest.mark.parametrize(
+    ("loss", "one_hot"),
+    [
+        ("sparse_categorical_crossentropy", False),
+        (keras.losses.SparseCategoricalCrossentropy(name="mine"), False),
+        (keras.losses.sparse_categorical_crossentropy, False),
+        (["sparse_categorical_crossentropy"], False),
+        ("categorical_crossentropy", True),
+        (keras.losses.CategoricalCrossentropy(), True),
+    ],
+    ids=steady,
+)
+def test_a_compiled_loss_is_kept(loss: Any, *, one_hot: bool) -> None:
+    """A loss given by name, as a function or under another name would crash, or see labels in the wrong form."""
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", loss, metrics=["accuracy"])
+
+    objective = make_objective(model, SOURCE, compiled=True)
+    value = objective.loss_function(objective.encode(LABELS), PROBABILITIES)
+
+    assert bool(objective.one_hot_classes) == one_hot
+    assert float(value) == pytest.approx(CROSS_ENTROPY, rel=1e-5)
+    assert objective.optimizer is model.optimizer
+    assert list(objective.results()) == ["accuracy", "loss"]
+
+
+@pytest.mark.parametrize(("name", "given"), [("optimizer", "sgd"), ("learning_rate", 0.5)])
+def test_an_optimizer_beside_a_compiled_model_is_refused(name: str, given: Any) -> None:
+    """It would do nothing, and nobody would know."""
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    source = SOURCE.model_copy(update={name: given})
+    with pytest.raises(UserError, match=f"^{name} {given!r} beside a compiled model: set it in compile"):
+        make_objective(model, source, compiled=True)
+    assert make_objective(model, source, compiled=False).optimizer is not model.optimizer

@@ -1,0 +1,148 @@
+"""What a worker finds of the host's memory before it begins; TensorFlow is not needed to tell that it is too little."""
+
+from __future__ import annotations
+
+import os
+import queue
+from pathlib import Path
+
+import pytest
+
+from autofit.config.backbones import ModelSpec
+from autofit.errors import UserError
+from autofit.machine.cgroups import MemoryLeft
+from autofit.protocol.job import ONEDNN_VARIABLE, Job, Kernels, ModelSource, Outcome, PredictJob, TrainingPlan, TrainJob
+from autofit.protocol.messages import MemoryBudget, Verdict
+from autofit.storage.run_directory import AttemptDirectory
+from autofit.worker.jobs.attempt import run_attempt
+from autofit.worker.runtime import tf_settings
+from autofit.worker.runtime.exceptions import ShortOfMemoryError
+
+MB, GB = 10**6, 10**9
+SHORT = "the machine has 180 MB of memory left (cgroup limit /job) for a worker that needs 420 MB"
+
+
+@pytest.fixture(autouse=True)
+def two_hundred_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which other programs have left 200 MB."""
+    monkeypatch.setattr(
+        "autofit.machine.cgroups.memory_left_reader", lambda: lambda: MemoryLeft(200 * MB, "cgroup limit /job")
+    )
+
+
+@pytest.mark.parametrize(("planned", "expected"), [(2 * GB, 780 * MB), (750 * MB, 750 * MB)])
+def test_a_worker_takes_no_more_than_is_left_by_now(planned: int, expected: int) -> None:
+    """What the machine had when the run was planned may be another program's when its tenth attempt starts."""
+    assert tf_settings._host_limit(planned, now=600 * MB, least=700 * MB) == expected
+
+
+def test_too_little_is_the_machines_and_no_memory_limit() -> None:
+    """A person who never gave a memory_limit would be told to give a higher one."""
+    with pytest.raises(ShortOfMemoryError) as caught:
+        tf_settings._host_limit(2 * GB, now=600 * MB, least=1020 * MB)
+    assert caught.value.cause == SHORT
+    assert str(caught.value) == f"{SHORT}: free memory"
+
+
+def test_too_little_under_a_limit_that_was_given_is_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit that can never do would be tried three times, and the machine blamed for it."""
+    monkeypatch.setattr("autofit.worker.runtime.tf_settings.resident_bytes", lambda: 600 * MB)
+    budget = MemoryBudget(device="cpu", limit_bytes=700 * MB, is_given=True)
+    with pytest.raises(UserError, match=r"^memory_limit 700 MB is under what the bare process needs \(850 MB"):
+        tf_settings._limit_cpu(budget, "head")
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(GB, 250 * MB), (3 * GB, 250 * MB), (19 * GB, 750 * MB)])
+def test_what_the_allocator_takes_for_itself_is_in_the_estimate(limit: int, expected: int) -> None:
+    """Under 20 GB the first attempt would pass its limit by half a gigabyte before it has trained anything."""
+    assert tf_settings.after_import_bytes("head", limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "planned", "users", "expected"),
+    [
+        ("cpu", "eigen", None, "0"),
+        ("cpu", "onednn", None, "1"),
+        ("cpu", "onednn", "0", "1"),  # what the user had set when the run began is in its plan
+        ("cpu", "eigen", "1", "0"),
+        ("cpu", None, None, "0"),  # a probe, or a process that is not our own
+        ("cpu", None, "1", "1"),
+        ("gpu", "eigen", None, None),
+    ],
+)
+def test_the_kernels_are_those_of_the_plan(
+    device: str, planned: Kernels | None, users: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on from another shell would round in another way, or end where memory runs out."""
+    monkeypatch.delenv(ONEDNN_VARIABLE, raising=False)
+    for name in ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):  # set beside it: as they were afterwards
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    if users is not None:
+        monkeypatch.setenv(ONEDNN_VARIABLE, users)
+    tf_settings.before_import(device, planned)
+    assert os.environ.get(ONEDNN_VARIABLE) == expected
+    assert tf_settings.kernels_in_use() == ("eigen" if expected == "0" else "onednn")
+
+
+WORKS = {
+    "train": (
+        TrainJob(
+            run_dir="/none",
+            data_root="/none",
+            class_names=["a"],
+            plan=TrainingPlan(
+                epochs=1,
+                first_batch_size=8,
+                last_batch_size=8,
+                micro_batch_size=8,
+                seed=0,
+                class_weight="none",
+                early_stopping=None,
+                checkpoint_seconds=None,
+                checkpoint_steps=1,
+                audit=False,
+                replay=None,
+                threads=2,
+            ),
+            micro_batch_size=8,
+            launched_at=0.0,
+        ),
+        Verdict.YIELDED,
+        SHORT,
+    ),
+    "predict": (
+        PredictJob(model_path="/none", paths_file="/none", image_size=(32, 32), batch_size=8, threads=2),
+        Verdict.USER_ERROR,
+        f"{SHORT}: free memory",
+    ),
+}
+
+
+@pytest.mark.parametrize(("work", "verdict", "cause"), WORKS.values(), ids=WORKS)
+def test_a_training_that_finds_too_little_may_be_tried_again(
+    work: TrainJob | PredictJob, verdict: Verdict, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of a week would end for good in the minute in which another program needs the memory."""
+
+    def short(*_: object) -> int:
+        raise ShortOfMemoryError(SHORT)
+
+    monkeypatch.setattr(tf_settings, "before_import", lambda *_: None)
+    monkeypatch.setattr(tf_settings, "import_keras", lambda **_: None)
+    monkeypatch.setattr(tf_settings, "limit_allocator", short)
+    attempt = AttemptDirectory(tmp_path)
+    spec = ModelSpec(
+        backbone=None,
+        weights="none",
+        image_size=(32, 32),
+        trainable="all",
+        hidden_units=0,
+        dropout=0.0,
+        seed=0,
+    )
+    source = ModelSource(spec=spec, num_classes=1, optimizer="adam", learning_rate=0.001)
+    budget = MemoryBudget(device="cpu", limit_bytes=GB, is_given=False)
+    Job(attempt=1, source=source, memory=budget, work=work).save(attempt.job)
+    assert run_attempt(tmp_path, queue.Queue(), lambda: None) == 1
+    outcome = Outcome.load(attempt.outcome)
+    assert (outcome.verdict, outcome.cause) == (verdict, cause)

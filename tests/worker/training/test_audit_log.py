@@ -1,0 +1,115 @@
+"""The ledger tells the same story as the checkpoint, and another run can follow it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autofit.errors import StorageError, UserError
+from autofit.worker.training.audit_log import AuditLog, read_micro_batch_sizes
+
+
+def write(ledger: AuditLog, *, attempt: int = 1, epoch: int = 0, step: int = 0, micro: int = 4) -> None:
+    ledger.write(attempt=attempt, epoch=epoch, step=step, micro_batch_size=micro, samples=[step, 7], skipped=[9])
+
+
+def test_a_line_says_what_an_update_was_made_of(tmp_path: Path) -> None:
+    """The names in a line are a contract: whoever checks a run reads them."""
+    path = tmp_path / "audit.jsonl"
+    ledger = AuditLog(path, 0)
+    write(ledger, attempt=3, epoch=1, step=2)
+    assert json.loads(path.read_text()) == {
+        "attempt": 3,
+        "epoch": 1,
+        "step": 2,
+        "micro_batch_size": 4,
+        "samples": [2, 7],
+        "skipped": [9],
+    }
+    ledger.close()
+
+
+def test_what_no_checkpoint_has_is_cut_off(tmp_path: Path) -> None:
+    """Updates that died with a worker would stand in the ledger beside those that replace them."""
+    path = tmp_path / "audit.jsonl"
+    ledger = AuditLog(path, 0)
+    write(ledger, step=0)
+    committed = ledger.commit()
+    write(ledger, step=1)
+    with path.open("ab") as torn:
+        torn.write(b'{"attempt":1,"ep')
+    ledger.close()
+    again = AuditLog(path, committed)
+    assert again.commit() == committed == path.stat().st_size
+    write(again, attempt=2, step=1)
+    assert again.commit() == path.stat().st_size
+    again.close()
+    written = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["attempt"], line["step"]) for line in written] == [(1, 0), (2, 1)]
+
+
+def test_a_ledger_that_has_lost_lines_is_not_filled_with_nothing(tmp_path: Path) -> None:
+    """A file that was removed would come back as zeros of the committed length, and go on from there."""
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(b"x" * 10)
+    with pytest.raises(StorageError) as caught:
+        AuditLog(path, 11)
+    assert str(caught.value) == (
+        f"{path} has 10 bytes, but the checkpoint counts on 11: bring the file back, "
+        "or start anew in another run directory"
+    )
+    assert path.read_bytes() == b"x" * 10
+
+
+def test_without_a_path_nothing_is_written(tmp_path: Path) -> None:
+    """A run without an audit would leave a file behind."""
+    ledger = AuditLog(None, 0)
+    write(ledger)
+    assert ledger.commit() == 0
+    ledger.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recorded_run_can_be_followed(tmp_path: Path) -> None:
+    """The replay of a run that ran out of memory would take other micro-batches than it did."""
+    ledger = AuditLog(tmp_path / "audit.jsonl", 0)
+    for epoch, step, micro in ((0, 0, 8), (0, 1, 4), (1, 0, 2)):
+        write(ledger, epoch=epoch, step=step, micro=micro)
+    ledger.close()
+    assert read_micro_batch_sizes(tmp_path) == {(0, 0): 8, (0, 1): 4, (1, 0): 2}
+
+
+GOOD = '{"attempt":1,"epoch":0,"step":0,"micro_batch_size":4,"samples":[],"skipped":[]}'
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        GOOD[:-1].encode(),
+        GOOD.replace(":4", ":0").encode(),
+        GOOD.replace(":4", ":Infinity").encode(),
+        GOOD.replace(":4", ':"many"').encode(),
+        GOOD.replace('"step":0,', "").encode(),
+        b"[" * 100_000,
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path: Path, damage: bytes) -> None:
+    """A replay would go on with sizes of its own, and call the result the same."""
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(f"{GOOD}\n{GOOD}\n".encode() + damage + b"\n")
+    with pytest.raises(UserError) as caught:
+        read_micro_batch_sizes(tmp_path)
+    assert str(caught.value) == f"replay: line 3 of {path} is damaged: follow another run"
+
+
+def test_a_ledger_that_cannot_be_read_is_the_users_error(tmp_path: Path) -> None:
+    """A traceback, for a run directory that was moved."""
+    with pytest.raises(
+        UserError, match=r"audit.jsonl cannot be read \(No such file or directory\): follow another run"
+    ):
+        read_micro_batch_sizes(tmp_path)

@@ -1,0 +1,132 @@
+"""The loop is autofit's own; on plain data nobody may be able to tell it from `model.fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import autofit
+from autofit.config.backbones import ModelSpec
+from autofit.dataset import ImageIndex
+from autofit.demo.data import write_photos
+from autofit.demo.network import digit_network
+from autofit.input.epoch_order import epoch_order
+from autofit.worker.image_sequence import ImageSequence
+from autofit.worker.model.builder import build, build_from_function
+
+pytestmark = pytest.mark.slow
+
+BATCH = 64
+RELATIVE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's photos."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_photos(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def few_digits(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty-five photos of each digit, for a network that is large."""
+    folder = tmp_path_factory.mktemp("few")
+    for photo in (photo for label in sorted(digits.iterdir()) for photo in sorted(label.glob("*.png"))[:25]):
+        (folder / photo.parent.name).mkdir(exist_ok=True)
+        (folder / photo.parent.name / photo.name).hardlink_to(photo)
+    return folder
+
+
+class InOrder(keras.utils.PyDataset):  # type: ignore[misc]
+    """The training images in the order that autofit takes them in, epoch by epoch."""
+
+    def __init__(self, index: ImageIndex, image_size: int) -> None:
+        super().__init__(workers=1)
+        self._index, self._size = index, image_size
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Take the order of this epoch. Not `on_epoch_end`, which `fit` also calls once before the first epoch."""
+        order = epoch_order(self._index.train_count, 0, epoch)
+        paths = [self._index.path(sample) for sample in order]
+        self._images = ImageSequence(paths, [self._index.labels[sample] for sample in order], BATCH, self._size)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, number: int) -> Any:
+        return self._images[number]
+
+
+def history_of_fit(
+    model: keras.Model, run_dir: Path, root: Path, names: Sequence[str], size: int
+) -> dict[str, list[float]]:
+    """What `model.fit` makes of the same network, images, order and settings."""
+    index = ImageIndex.read_csv(run_dir / "samples.csv", str(root), names)
+    first = index.train_count
+    held_out = range(first, first + index.validation_count)
+    validation = ImageSequence(
+        [index.path(sample) for sample in held_out], [index.labels[sample] for sample in held_out], BATCH, size
+    )
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    images = InOrder(index, size)
+    in_order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: images.start_epoch(epoch))
+    fitted = model.fit(images, epochs=2, validation_data=validation, shuffle=False, verbose=0, callbacks=[in_order])
+    return {name: [float(value) for value in values] for name, values in fitted.history.items()}
+
+
+def assert_same_history(expected: dict[str, list[float]], actual: dict[str, list[float]]) -> None:
+    """The same metrics in the same order, each epoch's values equal to float tolerance."""
+    assert list(expected) == list(actual)
+    for name, values in expected.items():
+        np.testing.assert_allclose(actual[name], values, rtol=RELATIVE, err_msg=name)
+
+
+def test_a_whole_network_trains_as_fit_would(digits: Path, tmp_path: Path) -> None:
+    """A loop that weights, orders, averages or updates otherwise than `fit` shows in the second epoch's figures."""
+    result = autofit.run(
+        digits, model=digit_network, image_size=32, epochs=2, batch_size=BATCH, run_dir=tmp_path / "run"
+    )
+    model = build_from_function(digit_network, (32, 32), 10, seed=0).model
+
+    expected = history_of_fit(model, result.run_dir, digits, result.labels, 32)
+
+    assert_same_history(expected, result.history)
+
+
+def test_a_frozen_backbone_with_dropout_trains_as_fit_would(few_digits: Path, tmp_path: Path) -> None:
+    """The head's step on joined features, with dropout drawn for the whole batch, is the step that `fit` makes."""
+    weights = tmp_path / "backbone.weights.h5"
+    spec = ModelSpec(backbone="VGG16", weights="none", image_size=(32, 32), trainable="all", seed=3)
+    built = build(spec, 10, lambda _: None)
+    next(layer for layer in built.model.layers if layer.name == "vgg16").save_weights(weights)
+
+    result = autofit.run(
+        few_digits,
+        backbone="VGG16",
+        weights=weights,
+        image_size=32,
+        epochs=2,
+        batch_size=BATCH,
+        micro_batch_size=20,
+        run_dir=tmp_path / "run",
+        hidden_units=16,
+        dropout=0.4,
+    )
+    spec = ModelSpec(
+        backbone="VGG16",
+        weights=str(weights),
+        image_size=(32, 32),
+        trainable="head",
+        hidden_units=16,
+        dropout=0.4,
+    )
+    expected = history_of_fit(build(spec, 10, lambda _: None).model, result.run_dir, few_digits, result.labels, 32)
+
+    assert_same_history(expected, result.history)
