@@ -15,13 +15,14 @@ CANDIDATES := python3.13 python3.12 python3.11 python3
 PYTHON ?= $(shell for name in $(CANDIDATES); do \
 	$$name -I -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$name && break; done)
 
-.PHONY: help demo test test-fast test-faults check format clean
+.PHONY: help demo test test-fast test-faults test-oldest check format clean
 
 help:
 	@echo 'make demo         train on 1,797 handwritten digits, running out of memory on purpose'
 	@echo 'make test         all tests, but those that need a GPU'
 	@echo 'make test-fast    the tests without real training: under a minute'
 	@echo 'make test-faults  kills, full disks and damage by the hundred: under an hour, ends with a table'
+	@echo 'make test-oldest  the tests of models and images with the oldest releases that are allowed'
 	@echo 'make check        ruff, mypy and the import contracts'
 	@echo 'make format       let ruff format the code and mend what it can'
 	@echo 'make clean        remove .venv and all caches'
@@ -39,6 +40,18 @@ test-fast: $(READY)
 test-faults: $(READY)
 	$(PYTEST) -m 'not gpu' --timeout 1800 --whole tests/faults
 
+# The tests that depend most on the releases of Keras, TensorFlow, Pillow and NumPy, with the oldest that are allowed,
+# in an environment of their own.
+OLDEST := .venv-oldest
+test-oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/python -m pytest -m 'not gpu' tests/worker/model tests/worker/execution tests/input
+
+$(OLDEST)/.ready: pyproject.toml .ci/oldest_requirements.py | $(VENV)/bin/pip
+	$(VENV)/bin/python -m venv --clear $(OLDEST)
+	@$(VENV)/bin/python .ci/oldest_requirements.py >$(OLDEST)/requirements.txt
+	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(OLDEST)/requirements.txt
+	@touch $@
+
 # Without its cache: that keeps a module that an unchanged file imported before it existed as an import of `autofit`.
 check: $(READY)
 	$(VENV)/bin/ruff check .
@@ -51,7 +64,7 @@ format: $(READY)
 	$(VENV)/bin/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/pip:

@@ -26,7 +26,13 @@ _UNFINISHED = re.compile(r"\.[\w.-]+\.(json|csv)\.[a-z0-9_]{8}")
 class Record(BaseModel):
     """A frozen record; subclasses that are files of their own give it a `schema_` field, written as `"schema"`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        ser_json_inf_nan="constants",
+        populate_by_name=True,
+        protected_namespaces=(),  # pydantic 2.9 reserves `model_` and warns of each field that begins so
+    )
 
     def to_json(self) -> str:
         """The record as indented JSON, aliases applied."""

@@ -11,6 +11,8 @@ from typing import Protocol
 import keras
 import tensorflow as tf
 
+from autofit.worker.model.keras_internals import all_layers, draws_random_numbers
+
 
 class Network(Protocol):
     """What a training step needs of a network."""
@@ -100,11 +102,10 @@ def slices_decide(model: keras.Model, network: Network) -> str | None:
     BatchNormalization that trains takes its statistics from a slice, and a layer that draws random numbers inside the
     slices draws others for other slices.
     """
-    layers = model._flatten_layers(include_self=False, recursive=True)  # noqa: SLF001 - Keras has no public walk
     own_dropout = getattr(network, "_dropout", None)
-    for layer in layers:
+    for layer in all_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
             return "BatchNormalization trains on each micro-batch"
-        if getattr(layer, "_seed_generators", None) and layer is not own_dropout:
+        if draws_random_numbers(layer) and layer is not own_dropout:
             return f"{layer.name} draws random numbers in each micro-batch"
     return None

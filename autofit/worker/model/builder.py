@@ -16,6 +16,7 @@ import tensorflow as tf
 from autofit.config.backbones import ModelSpec, Preprocessing, find
 from autofit.errors import UserError
 from autofit.protocol.messages import Phase
+from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.weights import first_sentence, load_backbone
 
 ModelFunction = Callable[[tuple[int, int, int], int], keras.Model]
@@ -101,8 +102,7 @@ def _refuse_channels_first() -> None:
 
 def _batch_normalizations(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
     """Every BatchNormalization in the model, however deeply nested."""
-    layers = model._flatten_layers()  # noqa: SLF001 - `layers` shows one level, and no layer inside a wrapper
-    return (layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization))
+    return (layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization))
 
 
 def _freeze(network: keras.Model, spec: ModelSpec) -> None:

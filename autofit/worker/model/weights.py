@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
 import os
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from http.client import HTTPException
 from pathlib import Path
 
 import keras
-from keras.src.saving import saving_lib
 
 from autofit.config.backbones import Backbone
 from autofit.errors import UserError
@@ -65,25 +62,6 @@ def weights_sha256(model: keras.Model) -> str:
     depends on them.
     """
     return frozen_hash(model.weights)
-
-
-@contextlib.contextmanager
-def walking_once() -> Iterator[None]:
-    """While Keras saves or loads weights, let it find out once what it passes over in a kind of object.
-
-    It means to, but keeps the answer under one name and looks for it under another (`get_attr_skipset`, Keras 3.15), so
-    it makes a new layer, only to see its attributes, for each layer of a model. Of MobileNetV2 that was a third of the
-    time of both: 0.25 s to load, 0.3 s to save. A Keras without that function works as it does by itself.
-    """
-    original = getattr(saving_lib, "get_attr_skipset", None)
-    if original is None:
-        yield
-        return
-    saving_lib.get_attr_skipset = functools.cache(original)
-    try:
-        yield
-    finally:
-        saving_lib.get_attr_skipset = original
 
 
 def first_sentence(error: BaseException) -> str:
@@ -151,7 +129,7 @@ def _check_file(backbone: Backbone, image_size: tuple[int, int], path: Path) -> 
 
 def _load_file(model: keras.Model, backbone: Backbone, path: Path) -> None:
     try:
-        with warnings.catch_warnings(), walking_once():
+        with warnings.catch_warnings():
             # Keras 3.15 only warns where a part of the file is missing and the fresh weights stay.
             warnings.filterwarnings("error", message="Skipping nested container", category=UserWarning)
             model.load_weights(path)

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 
 from autofit.storage.records import write_atomically
-from autofit.worker.model.weights import walking_once
 
 
 def class_weights(counts: Sequence[int]) -> np.ndarray:
@@ -24,8 +23,7 @@ def class_weights(counts: Sequence[int]) -> np.ndarray:
 def save_model(model: keras.Model, path: Path) -> None:
     """Save a model so that a reader sees the old file or the new one."""
     temporary = path.with_name(f".{path.stem}.part.keras")
-    with walking_once():
-        model.save(temporary)
+    model.save(temporary)
     temporary.replace(path)
 
 

@@ -16,6 +16,7 @@ from keras import layers
 
 from autofit.worker.execution.steps import compile_forward
 from autofit.worker.model.bn_folding import folded
+from autofit.worker.model.keras_internals import all_layers
 from tests.support.paths import CHILDREN
 
 SIZE = (12, 12, 3)
@@ -24,7 +25,7 @@ SIZE = (12, 12, 3)
 def with_statistics(model: keras.Model) -> keras.Model:
     """The model, with BatchNormalization as after a training: none of its constants is 0 or 1."""
     random = np.random.default_rng(0)
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if isinstance(layer, layers.BatchNormalization):
             for variable in layer.weights:
                 variable.assign(random.uniform(0.5, 1.5, variable.shape))

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from keras.src.saving import saving_lib
 
 from autofit.config.backbones import ModelSpec, find
 from autofit.errors import UserError
 from autofit.protocol.messages import Phase
 from autofit.worker.model.builder import BuiltModel, build, build_from_function
-from autofit.worker.model.weights import frozen_hash, walking_once, weights_sha256
+from autofit.worker.model.weights import frozen_hash, weights_sha256
 
 pytestmark = [
     pytest.mark.slow,
@@ -498,33 +497,3 @@ def test_out_of_memory_in_a_model_function_is_no_fault_of_the_user() -> None:
 
     with pytest.raises(tf.errors.ResourceExhaustedError):
         build_from_function(lambda _shape, _classes: raises(error), SIZE, CLASSES, seed=0)
-
-
-def test_a_file_is_the_same_where_keras_finds_out_once(
-    mobilenet: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Saving would make a new layer for each layer; or, remembered wrongly, leave weights out of the file."""
-    asked: list[str] = []
-    original = saving_lib.get_attr_skipset
-
-    def counted(kind: str) -> set[str]:
-        asked.append(kind)
-        return original(kind)  # type: ignore[no-any-return]
-
-    monkeypatch.setattr(saving_lib, "get_attr_skipset", counted)
-    with walking_once():
-        mobilenet.save(tmp_path / "once.keras")
-    assert sorted(asked) == sorted(set(asked))
-    assert saving_lib.get_attr_skipset is counted
-
-    monkeypatch.undo()
-    opened = keras.models.load_model(tmp_path / "once.keras")
-    assert weights_sha256(opened) == weights_sha256(mobilenet)
-
-
-def test_a_keras_without_the_function_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A release of Keras that has moved a private function would end every training at its last step."""
-    monkeypatch.delattr(saving_lib, "get_attr_skipset")
-    with walking_once():
-        assert not hasattr(saving_lib, "get_attr_skipset")
-    assert not hasattr(saving_lib, "get_attr_skipset")

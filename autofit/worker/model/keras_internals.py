@@ -1,0 +1,64 @@
+"""The few things that autofit needs of Keras and that Keras offers under private names only.
+
+No other module uses a private name of Keras or TensorFlow. Each function here gives the same answer by public names
+where a release of Keras no longer has the private one. Checked with Keras 3.13 to 3.15.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import keras
+
+
+def all_layers(model: keras.Model) -> list[keras.Layer]:
+    """Every layer inside the model, however deeply nested, also those inside wrappers such as `TimeDistributed`.
+
+    The public `Model.layers` shows one level only. `_flatten_layers` exists in Keras 3.13 to 3.15; without it the
+    layers are found among the values of each layer's attributes, where Keras itself finds them. The order may differ.
+    """
+    flatten = getattr(model, "_flatten_layers", None)
+    if flatten is None:
+        return list(_layers_in_attributes(model))
+    return list(flatten(include_self=False, recursive=True))
+
+
+def draws_random_numbers(layer: keras.Layer) -> bool:
+    """Whether the layer itself has a seed generator, and so draws other numbers in each call.
+
+    `_seed_generators` exists in Keras 3.13 to 3.15; without it the generators are found among the values of the layer's
+    attributes.
+    """
+    generators = getattr(layer, "_seed_generators", None)
+    if generators is None:
+        return any(isinstance(value, keras.random.SeedGenerator) for value in _flat(vars(layer).values()))
+    return bool(generators)
+
+
+def _layers_in_attributes(outer: keras.Layer) -> Iterator[keras.Layer]:
+    """Each layer inside `outer`, once."""
+    seen = {id(outer)}
+    pending = [outer]
+    while pending:
+        layer = pending.pop()
+        for value in _flat(vars(layer).values()):
+            if isinstance(value, keras.Layer) and id(value) not in seen and not _is_wrapped_by(layer, value):
+                seen.add(id(value))
+                pending.append(value)
+                yield value
+
+
+def _is_wrapped_by(outer: keras.Layer, inner: keras.Layer) -> bool:
+    """Whether `inner` is the functional model that Keras makes of a Sequential: its layers are the Sequential's own."""
+    return isinstance(outer, keras.Sequential) and isinstance(inner, keras.Model) and inner not in outer.layers
+
+
+def _flat(values: Iterable[object]) -> Iterator[object]:
+    """The values, and those inside lists, tuples, sets and dictionaries among them."""
+    for value in values:
+        if isinstance(value, dict):
+            yield from _flat(value.values())
+        elif isinstance(value, list | tuple | set):
+            yield from _flat(value)
+        else:
+            yield value
