@@ -49,7 +49,7 @@ test-oldest: $(OLDEST)/.ready
 $(OLDEST)/.ready: pyproject.toml .ci/oldest_requirements.py | $(VENV)/bin/pip
 	$(VENV)/bin/python -m venv --clear $(OLDEST)
 	@$(VENV)/bin/python .ci/oldest_requirements.py >$(OLDEST)/requirements.txt
-	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(OLDEST)/requirements.txt
+	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable . -r $(OLDEST)/requirements.txt
 	@touch $@
 
 # Without its cache: that keeps a module that an unchanged file imported before it existed as an import of `autofit`.

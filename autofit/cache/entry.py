@@ -357,8 +357,16 @@ class EntryWriter:
         os.fsync(self._rows.fileno())
         os.fsync(self._index.fileno())
 
+    def share(self) -> None:
+        """Let others read the entry, but not remove or write it, until this writer is closed; it appends no more.
+
+        The change of the lock is not atomic: another process that locks the entry in between may remove it.
+        """
+        with contextlib.suppress(EntryInUseError):
+            lock(self._index, exclusive=False)
+
     def close(self) -> None:
-        """Close the files and let go of the lock."""
+        """Close the files and release the lock."""
         self._rows.close()
         self._index.close()
 

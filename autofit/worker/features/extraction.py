@@ -1,28 +1,23 @@
-"""What a frozen backbone makes of each image, computed once and kept: the pass before the first epoch.
+"""The pass before the first epoch: what a frozen backbone makes of each image is computed once and cached.
 
-While nothing random happens before it, a frozen backbone's output is a constant of each image. What the cache lacks is
-extracted in blocks, in the order of the index, with a micro-batch that grows while that makes it faster; each block is
-appended to the cache at once, so that a pass that is killed goes on where it was.
+While nothing random happens before it, a frozen backbone's output is a constant of each image. Features that the cache
+lacks are extracted in blocks, in the order of the index, with a micro-batch that grows while that makes it faster; each
+block is appended to the cache at once, so that a pass that is killed continues where it was.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
-import PIL
-import tensorflow as tf
 
-from autofit.cache.entry import EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.config.batch_schedule import EXTRACTION_BLOCK, LARGEST_EXTRACTION, batch_bounds
-from autofit.input import augment
 from autofit.input.batch_loader import BatchLoader, Decode, LoadedBatch
-from autofit.input.decode import RECIPE
 from autofit.input.epoch_order import epoch_order
 from autofit.input.views import ViewIndex
 from autofit.protocol.job import CacheJob, Event, ExtractionSpeed, Job, TrainJob
@@ -32,176 +27,185 @@ from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner, starting_size
 from autofit.worker.features.extractor import Extractor, extract_missing
-from autofit.worker.features.feature_cache import FeatureCache, FeatureRows, cache_key, is_believable
-from autofit.worker.model import bn_folding
+from autofit.worker.features.feature_cache import (
+    ExtractionChunk,
+    FeatureCache,
+    FeatureRows,
+    features_entry_record,
+    matches_live,
+)
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import allocator_bytes, peak_bytes, reset_peak
 from autofit.worker.runtime.stop_conditions import StopConditions
-from autofit.worker.runtime.tf_settings import device_name, kernels_in_use
+from autofit.worker.runtime.tf_settings import device_name
 
 FIRST_SIZE = 8
 LIVE_BATCHES, MOST_COMPARED = 2, 64
-"""So many batches, of so many images at most, are compared before what was kept is believed."""
+"""So many batches, of so many images at most, are compared before features that were just extracted are used."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Views:
+    """The views of the images, a row of features for each.
+
+    Attributes:
+        index: which view of which sample each row is of.
+        identities: of the rows, uint64 (rows, 2).
+        decode: makes the pixels of a row.
+    """
+
+    index: ViewIndex
+    identities: Identities
+    decode: Decode
 
 
 class ExtractionPass:
-    """Sees to it that there is a row of features for each image that can be read, and tells where.
+    """Makes sure that there is a row of features for each view whose image can be read, and says where it is.
 
     Args:
-        job: of the attempt.
-        work: the same.
+        job: a training job.
         session: a network with a frozen backbone.
-        backbone_sha256: the hash of its weights.
-        heartbeat: told of all that goes on.
-        departure: asked after each block whether to leave.
-        slots: of the samples; a row is kept for each.
-        images: the identity of each slot.
-        decode: makes a slot into pixels.
-        set_aside: called with (sample, reason) of each that could not be read, block by block; it may raise.
-        note_shrink: called when memory ran out.
+        backbone_sha256: the hash of the backbone's weights.
+        views: the rows that the training needs.
+        heartbeat: reports the progress.
+        stop_conditions: checked after each block.
+        on_unreadable: called with (sample, reason) of each image that cannot be read, block by block; it may raise.
+        on_shrink: called when memory ran out.
+
+    Attributes:
+        unreadable: why a sample could not be read, by sample.
     """
 
-    def __init__(  # noqa: PLR0913 - what a loop has, for its first part
+    def __init__(
         self,
         job: Job,
-        work: TrainJob,
         session: Session,
         backbone_sha256: str,
+        views: Views,
         heartbeat: Heartbeat,
-        departure: StopConditions,
+        stop_conditions: StopConditions,
         *,
-        slots: ViewIndex,
-        images: Identities,
-        decode: Decode,
-        set_aside: Callable[[Sequence[tuple[int, str]]], None],
-        note_shrink: Callable[[Shrink], None],
+        on_unreadable: Callable[[Sequence[tuple[int, str]]], None],
+        on_shrink: Callable[[Shrink], None],
     ) -> None:
-        self._job, self._work, self._session = job, work, session
-        self._slots, self._images, self._decode = slots, images, decode
-        self._backbone_sha256 = backbone_sha256
-        self._heartbeat, self._departure = heartbeat, departure
-        self._set_aside, self._note_shrink = set_aside, note_shrink
+        assert isinstance(job.work, TrainJob)  # noqa: S101 - only a training has a feature cache
+        self._job, self._work, self._session = job, job.work, session
+        self._backbone_sha256, self._views = backbone_sha256, views
+        self._heartbeat, self._stop_conditions = heartbeat, stop_conditions
+        self._on_unreadable, self._on_shrink = on_unreadable, on_shrink
         self.unreadable: dict[int, str] = {}
 
-    def run(self, cache: CacheJob, loader: BatchLoader) -> FeatureRows | None:
-        """The rows; None where they cannot be kept or not be believed, which a message says.
+    def run(self, cache_job: CacheJob, loader: BatchLoader) -> FeatureRows | None:
+        """The rows, whose entries stay locked until they are closed.
+
+        Returns:
+            None if they cannot be cached, or differ from what the network computes now; a message says which.
 
         Raises:
-            StopRequested: asked to; what was extracted is kept.
+            StopRequested: the worker is to stop; what was extracted is in the cache.
             OutOfDeviceMemoryError: not even a single image fits.
         """
         self._heartbeat.phase(Phase.EXTRACT, counts="images", step=0, steps=0)
-        kept = self._feature_cache(cache)
-        rows = kept.find()
         try:
-            made = self._make(kept, rows, cache, loader)
-            rows = kept.find() if made else rows
-            if made and not self._is_believable(rows, loader):
-                self._say_without("they differ from what the network makes of the same images now")
-                return None
-            kept.note(rows)
-            self._say_what_is_there(rows, made)
+            rows = self._complete_rows(self._feature_cache(cache_job), cache_job, loader)
         except (NoRoomError, OSError) as error:
-            rows.close()
-            self._say_without(str(error))
+            self._report_no_cache(str(error))
             return None
-        self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)
+        if rows is not None:
+            self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)
         return rows
 
-    def _feature_cache(self, cache: CacheJob) -> FeatureCache:
+    def _feature_cache(self, cache_job: CacheJob) -> FeatureCache:
         files = RunDirectory(Path(self._work.run_dir))
         replayed = RunDirectory(Path(self._work.plan.replay)).features if self._work.plan.replay else None
-        store = CacheStore(Path(cache.folder), cache.limit_bytes)
-        return FeatureCache(store, self._entry_record(), files.features, replayed, self._images)
+        store = CacheStore(Path(cache_job.folder), cache_job.limit_bytes)
+        head = self._session.built.head
+        assert head is not None  # noqa: S101 - the backbone is frozen, so there is one
+        views = self._views.index.views
+        record = features_entry_record(self._job, self._backbone_sha256, int(head.input_shape[-1]), views)
+        return FeatureCache(store, record, files.features, replayed, self._views.identities)
 
-    def _entry_record(self) -> EntryRecord:
-        assert self._job.source is not None  # noqa: S101 - a training has a model
-        spec = self._job.source.spec
-        recipe = {
-            "backbone": spec.backbone,
-            "weights": self._backbone_sha256,
-            "image_size": list(spec.image_size),
-            "decode": RECIPE,
-            "forward": bn_folding.RECIPE,
-            "precision": "float32",
-            "device": self._job.memory.device,
-            "kernels": kernels_in_use(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "pillow": PIL.__version__,
-        }
-        if self._work.plan.augment != "none":
-            recipe["augment"] = {"light": augment.RECIPE, "margin": augment.MARGIN}
-        about = {**spec.about, "views": str(self._slots.views)}
-        built = self._session.built
-        assert built.head is not None  # noqa: S101 - the backbone is frozen, so there is one
-        width = int(built.head.input_shape[-1])
-        return EntryRecord(
-            kind="features",
-            key=cache_key(recipe),
-            about=about,
-            dtype="float32",
-            row_shape=(width,),
-            created=time.time(),
-        )
+    def _complete_rows(self, cache: FeatureCache, cache_job: CacheJob, loader: BatchLoader) -> FeatureRows | None:
+        """Find the rows, extract those that are missing, and open them again with the new ones."""
+        extracted = 0
+        rows = cache.find()
+        try:
+            block, autotuner = self._sizes(cache_job)
+            if chunks := cache.chunks(rows, block):
+                found, rows, extracted = rows, *self._extract(cache, rows, chunks, autotuner, loader)
+                found.close()
+            if extracted and not self._matches_live(rows, loader):
+                rows.close()
+                self._report_no_cache("they differ from what the network makes of the same images now")
+                return None
+            cache.note(rows)
+        except BaseException:
+            rows.close()
+            raise
+        self._report_rows(rows, extracted)
+        return rows
 
-    def _make(self, kept: FeatureCache, rows: FeatureRows, cache: CacheJob, loader: BatchLoader) -> int:
-        """Extract what is missing; returns how many rows were made."""
-        block, growth = self._sizes(cache)
-        pieces = kept.pieces(rows, block)
-        if not pieces:
-            return 0
-        count = sum(len(piece.samples) for piece in pieces)
-        extractor = self._extractor(growth)
+    def _extract(
+        self,
+        cache: FeatureCache,
+        found: FeatureRows,
+        chunks: Sequence[ExtractionChunk],
+        autotuner: BatchSizeAutotuner,
+        loader: BatchLoader,
+    ) -> tuple[FeatureRows, int]:
+        """Extract the chunks; returns all rows, and how many of them are new."""
+        count = sum(len(chunk.samples) for chunk in chunks)
+        extractor = self._extractor(autotuner)
         done = written = 0
         unreadable: set[int] = set()
         began = time.monotonic()
 
-        def on_block(batch: LoadedBatch, kept_rows: int) -> None:
+        def on_block(batch: LoadedBatch, cached_rows: int) -> None:
             nonlocal done, written
-            if kept_rows > written:
-                self._heartbeat.event(Event(kept_rows=kept_rows - written))
-                written = kept_rows
-            skipped = self._skipped(batch)
-            unreadable.update(slot for slot, _ in batch.skipped)
-            self.unreadable.update(skipped)
-            self._set_aside(skipped)
+            if cached_rows > written:
+                self._heartbeat.event(Event(kept_rows=cached_rows - written))
+                written = cached_rows
+            unreadable.update(row for row, _ in batch.skipped)
+            self._note_unreadable(batch)
             seconds = time.monotonic() - began
             self._heartbeat.beat(
                 step=done,
                 steps=count,
-                micro_batch_size=growth.size,
+                micro_batch_size=autotuner.size,
                 images_per_second=done / seconds if seconds and done else 0.0,
             )
             done += len(batch.samples) + len(batch.skipped)
-            if self._departure.is_asked():
-                self._departure.leave()
+            if self._stop_conditions.is_asked():
+                self._stop_conditions.leave()
 
-        rows.close()  # or our own entry could not be written
-        with kept.writer(count) as writer:
-            batches = loader.batches((piece.samples for piece in pieces), self._decode)
-            extract_missing(batches, pieces, writer, self._images, extractor, on_block)
-        self._tell_speed(growth)
-        return done - len(unreadable)
+        with cache.writer(found, count) as writer:
+            batches = loader.batches((chunk.samples for chunk in chunks), self._views.decode)
+            extract_missing(batches, chunks, writer, self._views.identities, extractor, on_block)
+            writer.share()
+            rows = cache.find_again(unreadable)
+        self._report_speed(autotuner)
+        return rows, done - len(unreadable)
 
-    def _skipped(self, batch: LoadedBatch) -> tuple[tuple[int, str], ...]:
-        """The samples that could not be read, where the batch is one of slots."""
-        return tuple((self._slots.sample(slot), reason) for slot, reason in batch.skipped)
+    def _note_unreadable(self, batch: LoadedBatch) -> None:
+        """Report the samples of a block, whose batch counts in rows, that could not be read."""
+        skipped = tuple((self._views.index.sample(row), reason) for row, reason in batch.skipped)
+        self.unreadable.update(skipped)
+        self._on_unreadable(skipped)
 
-    def _sizes(self, cache: CacheJob) -> tuple[int, BatchSizeAutotuner]:
+    def _sizes(self, cache_job: CacheJob) -> tuple[int, BatchSizeAutotuner]:
         """How many images are decoded together, and how many go through the backbone at once."""
         block = EXTRACTION_BLOCK[self._job.memory.device]
-        if cache.fixed_size:
-            size = min(cache.fixed_size, self._work.micro_batch_size)
+        if cache_job.fixed_size:
+            size = min(cache_job.fixed_size, self._work.micro_batch_size)
             return size * -(-block // size), BatchSizeAutotuner(size, size, 0)
         limit = allocator_bytes() or self._job.memory.tensors_bytes
         most = LARGEST_EXTRACTION[self._job.memory.device]
         if self._work.micro_batch_size < self._work.plan.micro_batch_size:  # memory ran out before
             most = min(most, self._work.micro_batch_size)
-        first = starting_size(FIRST_SIZE, cache.first_size, cache.first_peak_bytes, most, limit)
+        first = starting_size(FIRST_SIZE, cache_job.first_size, cache_job.first_peak_bytes, most, limit)
         return block, BatchSizeAutotuner(first, most, limit, least=FIRST_SIZE)
 
-    def _extractor(self, growth: BatchSizeAutotuner) -> Extractor:
+    def _extractor(self, autotuner: BatchSizeAutotuner) -> Extractor:
         device = device_name(self._job.memory)
 
         def peak() -> int:
@@ -210,39 +214,41 @@ class ExtractionPass:
             return taken
 
         assert self._session.extract is not None  # noqa: S101 - the backbone is frozen
-        return Extractor(self._session.extract, MicroBatcher(growth.size, self._note_shrink), growth, peak)
+        return Extractor(self._session.extract, MicroBatcher(autotuner.size, self._on_shrink), autotuner, peak)
 
-    def _tell_speed(self, growth: BatchSizeAutotuner) -> None:
-        if growth.rate:
-            speed = ExtractionSpeed(
-                micro_batch_size=growth.fastest, images_per_second=growth.rate, peak_bytes=growth.peak_bytes
-            )
-            self._heartbeat.event(Event(extraction=speed))
-
-    def _is_believable(self, rows: FeatureRows, loader: BatchLoader) -> bool:
+    def _matches_live(self, rows: FeatureRows, loader: BatchLoader) -> bool:
         """Compare with the first batches of the first epoch, as a training without the cache would compute them."""
-        plan = self._work.plan
-        order = self._slots.of(epoch_order(self._slots.train_count, plan.seed, 0), 0)
+        plan, index = self._work.plan, self._views.index
+        order = index.of(epoch_order(index.train_count, plan.seed, 0), 0)
         known = rows.known()
         bounds = list(batch_bounds(len(order), min(plan.first_batch_size, MOST_COMPARED), 0))[:LIVE_BATCHES]
         groups = [order[start:stop][known[order[start:stop]]] for start, stop in bounds]
-        micro = MicroBatcher(self._work.micro_batch_size, self._note_shrink)
-        live = loader.batches((group for group in groups if len(group)), self._decode)
+        micro = MicroBatcher(self._work.micro_batch_size, self._on_shrink)
+        live = loader.batches((group for group in groups if len(group)), self._views.decode)
         try:
-            return is_believable(
+            return matches_live(
                 rows, ((batch.samples, np.asarray(self._session.features_of(batch.images, micro))) for batch in live)
             )
         finally:
             live.close()
 
-    def _say_what_is_there(self, rows: FeatureRows, made: int) -> None:
-        how = f"extracted {made:,} now" if made else "all extracted before"
+    def _report_speed(self, autotuner: BatchSizeAutotuner) -> None:
+        if autotuner.rate:
+            speed = ExtractionSpeed(
+                micro_batch_size=autotuner.fastest,
+                images_per_second=autotuner.rate,
+                peak_bytes=autotuner.peak_bytes,
+            )
+            self._heartbeat.event(Event(extraction=speed))
+
+    def _report_rows(self, rows: FeatureRows, extracted: int) -> None:
+        how = f"extracted {extracted:,} now" if extracted else "all extracted before"
         of = "images"
         if self._work.plan.augment != "none":
-            of = f"views, {self._slots.views} of each training image instead of a new one in each epoch"
+            of = f"views, {self._views.index.views} of each training image instead of a new one in each epoch"
         known = int(rows.known().sum())
         self._heartbeat.event(Event(message=f"features of {known:,} {of}: {how}; each epoch trains the head on them"))
 
-    def _say_without(self, why: str) -> None:
+    def _report_no_cache(self, why: str) -> None:
         self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)
         self._heartbeat.event(Event(message=f"features are not kept ({why}): training without the feature cache"))

@@ -1,7 +1,8 @@
-"""The features of a run's images: in which entries of the cache they lie, and how they are made again.
+"""The features of a run's images: in which entries of the cache they are, and how they are extracted again.
 
-Rows are looked for in the cache first. `features.json` in the run directory says where the rows of a run lie, and which
-images went through the backbone together: what the cache has lost is computed anew in the same way, bit for bit.
+Rows are looked for in the cache first. `features.json` in the run directory records where the rows of a run are, and
+which images went through the backbone together: rows that the cache has lost are computed again in the same way, bit
+for bit.
 """
 
 from __future__ import annotations
@@ -9,27 +10,36 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+import keras
 import numpy as np
+import PIL
+import tensorflow as tf
 from numpy.typing import NDArray
 from pydantic import Field
 
 from autofit.cache.entry import Entry, EntryRecord, EntryWriter
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
+from autofit.input import augment
+from autofit.input.decode import RECIPE
+from autofit.protocol.job import Job, TrainJob
 from autofit.storage.records import Record
+from autofit.worker.model import bn_folding
+from autofit.worker.runtime.tf_settings import kernels_in_use
 
 Numbers = NDArray[np.int64]
 Features = NDArray[np.float32]
 
 MOST_SLICES = 2**24
 RELATIVE_TOLERANCE = 1e-3
-"""How far a kept feature may be from a live one, as a share of the largest: another slice sums in another order."""
+"""How far a cached feature may be from a live one, as a share of the largest: another slice sums in another order."""
 
 
 class FeaturesRecord(Record):
@@ -37,10 +47,10 @@ class FeaturesRecord(Record):
 
     Attributes:
         key: of the entries.
-        own: the entry that this run writes.
-        entries: all entries that the rows are in; empty until there is a row for each readable image.
-        slices: `(start, stop)` in samples of what was computed together; empty likewise.
-        unreadable: samples that could not be read then.
+        own: name of the entry that this run writes.
+        entries: names of all entries that the rows are in; empty until there is a row for each readable image.
+        slices: `(start, stop)` of the rows that were computed together; empty until then, too.
+        unreadable: rows whose image could not be read then.
     """
 
     schema_: Literal["autofit/features/1"] = Field("autofit/features/1", alias="schema")
@@ -52,7 +62,7 @@ class FeaturesRecord(Record):
 
 
 def load_features_record(path: Path, key: str) -> FeaturesRecord | None:
-    """What a run directory says of its features; None where it says nothing of these, or is damaged."""
+    """The `features.json` of a run directory; None if it does not exist, is damaged, or is about other features."""
     with contextlib.suppress(OSError, ValueError):
         record = FeaturesRecord.load(path)
         if record.key == key:
@@ -60,18 +70,51 @@ def load_features_record(path: Path, key: str) -> FeaturesRecord | None:
     return None
 
 
-def cache_key(recipe: dict[str, object]) -> str:
-    """SHA-256 (hex) of all that features depend on besides their images."""
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+def features_entry_record(job: Job, backbone_sha256: str, width: int, views: int) -> EntryRecord:
+    """The record of a new entry of features. Its key is a hash of all that features depend on besides their images.
+
+    Args:
+        job: a training job, whose model autofit builds.
+        backbone_sha256: the hash of the backbone's weights.
+        width: features an image.
+        views: of each training image.
+    """
+    assert job.source is not None  # noqa: S101 - a training has a model
+    spec = job.source.spec
+    recipe = {
+        "backbone": spec.backbone,
+        "weights": backbone_sha256,
+        "image_size": list(spec.image_size),
+        "decode": RECIPE,
+        "forward": bn_folding.RECIPE,
+        "precision": "float32",
+        "device": job.memory.device,
+        "kernels": kernels_in_use(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "pillow": PIL.__version__,
+    }
+    if isinstance(job.work, TrainJob) and job.work.plan.augment != "none":
+        recipe["augment"] = {"light": augment.RECIPE, "margin": augment.MARGIN}
+    return EntryRecord(
+        kind="features",
+        key=hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
+        about={**spec.about, "views": str(views)},
+        dtype="float32",
+        row_shape=(width,),
+        created=time.time(),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureRows:
-    """A row of features for each sample that can be read: in which entry, and where in it.
+    """A row of features for each view whose image can be read: in which entry, and where in it.
+
+    No other process removes or changes the entries until `close`.
 
     Attributes:
-        entries: the entries, opened.
-        entry_of: int32 (n,), a place in `entries`; -1 for a sample that could not be read.
+        entries: the entries, opened and locked.
+        entry_of: int32 (n,), a place in `entries`; -1 where there is no row.
         row_of: int64 (n,), a row of that entry.
     """
 
@@ -80,22 +123,22 @@ class FeatureRows:
     row_of: Numbers
 
     def known(self) -> NDArray[np.bool_]:
-        """Which samples have a row, bool (n,)."""
+        """Which rows there are, bool (n,)."""
         return self.entry_of >= 0
 
-    def gather(self, samples: Numbers) -> Features:
-        """The features of these samples, float32 `(k, d)`."""
-        places = self.entry_of[samples]
+    def gather(self, numbers: Numbers) -> Features:
+        """The features of these rows, float32 `(k, d)`."""
+        places = self.entry_of[numbers]
         if len(self.entries) == 1:
-            return np.asarray(self.entries[0].rows(self.row_of[samples]), np.float32)
-        features = np.empty((len(samples), *self.entries[0].record.row_shape), np.float32)
+            return np.asarray(self.entries[0].rows(self.row_of[numbers]), np.float32)
+        features = np.empty((len(numbers), *self.entries[0].record.row_shape), np.float32)
         for place, entry in enumerate(self.entries):
             here = places == place
-            features[here] = entry.rows(self.row_of[samples[here]])
+            features[here] = entry.rows(self.row_of[numbers[here]])
         return features
 
     def slices(self) -> list[tuple[int, int]]:
-        """The `(start, stop)` in samples of what was computed together, where it lies side by side."""
+        """The `(start, stop)` of the rows that were computed together and are neighbours."""
         known = np.flatnonzero(self.known())
         if not len(known):
             return []
@@ -109,17 +152,17 @@ class FeatureRows:
         return list(pairwise([*starts, int(known[-1]) + 1]))
 
     def close(self) -> None:
-        """Let go of the entries."""
+        """Close the entries and release their locks."""
         for entry in self.entries:
             entry.close()
 
 
-def look_up(entries: Sequence[Entry], images: Identities) -> FeatureRows:
-    """Find each image in the first entry that has it."""
-    entry_of, row_of = np.full(len(images), -1, np.int32), np.full(len(images), -1, np.int64)
+def look_up(entries: Sequence[Entry], identities: Identities) -> FeatureRows:
+    """Find each row in the first entry that has it."""
+    entry_of, row_of = np.full(len(identities), -1, np.int32), np.full(len(identities), -1, np.int64)
     for place, entry in enumerate(entries):
         missing = np.flatnonzero(entry_of < 0)
-        rows = entry.find(images[missing])
+        rows = entry.find(identities[missing])
         found = rows >= 0
         entry_of[missing[found]] = place
         row_of[missing[found]] = rows[found]
@@ -130,114 +173,149 @@ def look_up(entries: Sequence[Entry], images: Identities) -> FeatureRows:
 
 @dataclass(frozen=True, slots=True)
 class ExtractionChunk:
-    """Samples that are decoded together, and how many of them go through the backbone at once; None: as it grows."""
+    """Rows that are decoded together.
+
+    Attributes:
+        samples: which rows, int64 (k,).
+        at_once: how many of them go through the backbone at once; None for the size that the autotuner has reached.
+    """
 
     samples: Numbers
     at_once: int | None
 
 
-def extraction_chunks(missing: NDArray[np.bool_], block: int, told: FeaturesRecord | None) -> Iterator[ExtractionChunk]:
-    """What is to be extracted, in the order of the samples.
+def extraction_chunks(
+    missing: NDArray[np.bool_], block: int, recorded: FeaturesRecord | None
+) -> Iterator[ExtractionChunk]:
+    """The rows that are to be extracted, in their order.
 
-    Blocks begin at multiples of `block`, so that an extraction that was interrupted goes on with the same ones. Where
-    it is told what was computed together, the whole of it is again, though only a part was lost. What could not be read
-    then has no part in that: it may be readable now.
+    Blocks begin at multiples of `block`, so that an extraction that was interrupted continues with the same ones. Where
+    a record says which rows were computed together, all of these are computed together again, even if only some of them
+    were lost. Rows that could not be read then are left out of that: they may be readable now.
     """
     missing = missing.copy()
     lost = missing.copy()
-    lost[[sample for sample in (told.unreadable if told else []) if 0 <= sample < len(lost)]] = False
-    for start, stop in told.slices if told else []:
+    lost[[row for row in (recorded.unreadable if recorded else []) if 0 <= row < len(lost)]] = False
+    for start, stop in recorded.slices if recorded else []:
         if 0 <= start < stop <= len(lost) and lost[start:stop].any():
             yield ExtractionChunk(np.arange(start, stop), stop - start)
             missing[start:stop] = False
     for start in range(0, len(missing), block):
-        samples = start + np.flatnonzero(missing[start : start + block])
-        if len(samples):
-            yield ExtractionChunk(samples, None)
+        rows = start + np.flatnonzero(missing[start : start + block])
+        if len(rows):
+            yield ExtractionChunk(rows, None)
 
 
 class FeatureCache:
-    """The rows of a run: found, or made.
+    """Finds the rows of a run in the cache, and writes the missing ones.
 
     Args:
-        store: where entries are.
+        store: the cache on disk.
         record: of a new entry.
-        path: `features.json`.
-        follow: the same file of a run that is replayed; its rows are used, or made in the same way.
-        images: whose, uint64 (n, 2).
+        path: the run's `features.json`.
+        follow: `features.json` of a run that is replayed; its rows are used, or extracted again in the same way.
+        identities: of the rows, uint64 (n, 2).
     """
 
     def __init__(
-        self, store: CacheStore, record: EntryRecord, path: Path, follow: Path | None, images: Identities
+        self, store: CacheStore, record: EntryRecord, path: Path, follow: Path | None, identities: Identities
     ) -> None:
-        self._store, self._record, self._path, self._images = store, record, path, images
-        self._said = load_features_record(path, record.key)
-        self._followed = load_features_record(follow, record.key) if follow else None
+        self._store, self._record, self._path, self._identities = store, record, path, identities
+        self._own_record = load_features_record(path, record.key)
+        self._followed_record = load_features_record(follow, record.key) if follow else None
 
-    def _told(self) -> FeaturesRecord | None:
-        """What tells where the rows lie and how they were made: this run's own record, or the one it follows."""
-        if self._said and self._said.entries:
-            return self._said
-        return self._followed
+    def _recorded(self) -> FeaturesRecord | None:
+        """The record of where the rows are and how they were computed: this run's, or that of the run it follows."""
+        if self._own_record and self._own_record.entries:
+            return self._own_record
+        return self._followed_record
+
+    @property
+    def _own_name(self) -> str | None:
+        """The name of the entry that this run writes; None if it has written none."""
+        return self._own_record.own if self._own_record else None
 
     def find(self) -> FeatureRows:
-        """What the cache has: where a record tells, only what it means, as other rows may differ in their last bits."""
+        """Open the rows that the cache has: if there is a record, only those of its entries.
+
+        The rows of other entries may differ in their last bits.
+        """
         entries = self._store.open_entries(self._record.key, self._record)
-        told = self._told()
-        allowed = {self._said.own} if self._said else set()
-        if told and told.entries:
-            allowed |= set(told.entries)
-        chosen = [entry for entry in entries if entry.folder.name in allowed] if told else entries
+        recorded = self._recorded()
+        allowed = {self._own_name, *(recorded.entries if recorded else [])}
+        chosen = [entry for entry in entries if entry.folder.name in allowed] if recorded else entries
         for entry in entries:
             if entry not in chosen:
                 entry.close()
-        return look_up(chosen, self._images)
+        return look_up(chosen, self._identities)
 
-    def pieces(self, rows: FeatureRows, block: int) -> list[ExtractionChunk]:
-        """What is missing."""
-        return list(extraction_chunks(~rows.known(), block, self._told()))
-
-    def writer(self, missing: int) -> EntryWriter:
-        """The entry for what is missing, noted before anything is in it.
+    def find_again(self, unreadable: Collection[int]) -> FeatureRows:
+        """Open the rows after the missing ones were written, all but the unreadable.
 
         Raises:
-            NoRoomError: there is no room for it.
+            NoRoomError: some are missing: another process has removed them, on a drive without locks.
         """
-        own = self._said.own if self._said else None
+        rows = self.find()
+        missing = ~rows.known()
+        missing[list(unreadable)] = False
+        if missing.any():
+            rows.close()
+            raise NoRoomError("another process has removed some of them")
+        return rows
+
+    def chunks(self, rows: FeatureRows, block: int) -> list[ExtractionChunk]:
+        """The rows that are missing."""
+        return list(extraction_chunks(~rows.known(), block, self._recorded()))
+
+    def writer(self, found: FeatureRows, missing: int) -> EntryWriter:
+        """The entry for the missing rows, whose name is recorded before anything is in it.
+
+        Args:
+            found: the other rows. Their entries stay locked, so that neither another process nor this one, which may
+                have to make room, removes them; but for this run's own entry, which is written again.
+            missing: how many rows.
+
+        Raises:
+            NoRoomError: there is no room for them.
+        """
+        own = self._own_name
+        for entry in found.entries:
+            if entry.folder.name == own:
+                entry.close()
         writer = self._store.writer(self._record, own, missing * self._record.row_bytes)
         try:
             if writer.folder.name != own:
-                said = self._said or FeaturesRecord(key=self._record.key, own="")
-                self._said = said.model_copy(update={"own": writer.folder.name})
-                self._said.save(self._path)
+                record = self._own_record or FeaturesRecord(key=self._record.key, own="")
+                self._own_record = record.model_copy(update={"own": writer.folder.name})
+                self._own_record.save(self._path)
         except OSError as error:
             writer.close()
             raise NoRoomError(str(error)) from error
         return writer
 
     def note(self, rows: FeatureRows) -> None:
-        """Write down where the rows are, once there is one for each image that can be read.
+        """Record where the rows are, once there is one for each image that can be read.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the record cannot be written.
         """
-        told, used = self._told(), np.unique(rows.entry_of[rows.known()])
-        said = FeaturesRecord(
+        recorded, used = self._recorded(), np.unique(rows.entry_of[rows.known()])
+        record = FeaturesRecord(
             key=self._record.key,
-            own=self._said.own if self._said else "",
+            own=self._own_name or "",
             entries=[rows.entries[place].folder.name for place in used],
-            slices=told.slices if told else rows.slices(),
+            slices=recorded.slices if recorded else rows.slices(),
             unreadable=np.flatnonzero(~rows.known()).tolist(),
         )
-        if said != self._said:
-            said.save(self._path)
-            self._said = said
+        if record != self._own_record:
+            record.save(self._path)
+            self._own_record = record
 
 
-def is_believable(rows: FeatureRows, live: Iterable[tuple[Numbers, Features]]) -> bool:
-    """Whether kept features equal those of live batches, to float tolerance."""
+def matches_live(rows: FeatureRows, live: Iterable[tuple[Numbers, Features]]) -> bool:
+    """Whether cached features equal those of live batches of rows, to float tolerance."""
     return all(
-        np.abs(rows.gather(samples) - features).max(initial=0.0)
+        np.abs(rows.gather(numbers) - features).max(initial=0.0)
         <= RELATIVE_TOLERANCE * max(float(np.abs(features).max(initial=0.0)), 1e-6)
-        for samples, features in live
+        for numbers, features in live
     )

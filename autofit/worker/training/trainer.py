@@ -36,7 +36,7 @@ from autofit.storage.run_directory import RunDirectory
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
 from autofit.worker.execution.steps import tensors_of
-from autofit.worker.features.extraction import ExtractionPass
+from autofit.worker.features.extraction import ExtractionPass, Views
 from autofit.worker.model.weights import weights_sha256
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
@@ -142,16 +142,13 @@ class Trainer:
         of_slots = slots.identities(images)
         extraction = ExtractionPass(
             self._job,
-            self._work,
             self._session,
             backbone_sha256,
+            Views(slots, of_slots, pictures.of_slots(slots, of_slots)),
             self._heartbeat,
             self._departure,
-            slots=slots,
-            images=of_slots,
-            decode=pictures.of_slots(slots, of_slots),
-            set_aside=self._set_aside,
-            note_shrink=self._note_shrink,
+            on_unreadable=self._set_aside,
+            on_shrink=self._note_shrink,
         )
         rows = extraction.run(cache, loader)
         pictures.drop_early()

@@ -20,7 +20,8 @@ from autofit.worker.features.feature_cache import (
     FeatureRows,
     FeaturesRecord,
     extraction_chunks,
-    is_believable,
+    look_up,
+    matches_live,
 )
 
 KEY = "ab" * 32
@@ -69,32 +70,32 @@ def cache_of(store: CacheStore, run_dir: Path, follow: Path | None = None) -> Fe
     return FeatureCache(store, record(), run_dir / "features.json", followed, images_of())
 
 
-def extract(cache: FeatureCache, pieces: Sequence[ExtractionChunk], at_once: int = 4, stop_after: int = COUNT) -> None:
-    """Write rows for these pieces as an extraction would, and stop after so many."""
-    missing = sum(len(piece.samples) for piece in pieces)
+def extract(cache: FeatureCache, chunks: Sequence[ExtractionChunk], at_once: int = 4, stop_after: int = COUNT) -> None:
+    """Write rows for these chunks as an extraction would, and stop after so many."""
+    missing = sum(len(chunk.samples) for chunk in chunks)
     done = 0
-    with cache.writer(missing) as writer:
-        for piece in pieces:
+    with cache.writer(look_up([], images_of()), missing) as writer:
+        for chunk in chunks:
             if done >= stop_after:
                 return
-            size = piece.at_once or at_once
-            places = np.arange(len(piece.samples))
-            writer.append(images_of()[piece.samples], features_of(piece.samples), places - places % size)
-            done += len(piece.samples)
+            size = chunk.at_once or at_once
+            places = np.arange(len(chunk.samples))
+            writer.append(images_of()[chunk.samples], features_of(chunk.samples), places - places % size)
+            done += len(chunk.samples)
 
 
 def made(store: CacheStore, run_dir: Path, at_once: int = 4) -> FeatureRows:
     cache = cache_of(store, run_dir)
     rows = find(cache)
-    extract(cache, cache.pieces(rows, 8), at_once)
+    extract(cache, cache.chunks(rows, 8), at_once)
     rows.close()
     rows = find(cache)
     cache.note(rows)
     return rows
 
 
-def spans(pieces: Sequence[ExtractionChunk]) -> list[tuple[int, int, int | None]]:
-    return [(int(piece.samples[0]), int(piece.samples[-1]) + 1, piece.at_once) for piece in pieces]
+def spans(chunks: Sequence[ExtractionChunk]) -> list[tuple[int, int, int | None]]:
+    return [(int(chunk.samples[0]), int(chunk.samples[-1]) + 1, chunk.at_once) for chunk in chunks]
 
 
 def test_rows_come_back_in_the_order_asked_for(store: CacheStore, tmp_path: Path) -> None:
@@ -111,14 +112,14 @@ def test_a_second_run_finds_them(store: CacheStore, tmp_path: Path) -> None:
     cache = cache_of(store, tmp_path / "b")
     rows = find(cache)
     assert rows.known().all()
-    assert cache.pieces(rows, 8) == []
+    assert cache.chunks(rows, 8) == []
 
 
 def test_rows_of_two_entries_make_one_set(store: CacheStore, tmp_path: Path) -> None:
     """A few more photos in the folder would cost the extraction of all."""
     half = cache_of(store, tmp_path / "a")
     rows = find(half)
-    extract(half, half.pieces(rows, 8), stop_after=16)
+    extract(half, half.chunks(rows, 8), stop_after=16)
     rows.close()
     rows = made(store, tmp_path / "b")
     assert len(rows.entries) == 2
@@ -129,14 +130,14 @@ def test_an_extraction_goes_on_in_its_own_entry_with_the_same_blocks(store: Cach
     """Other blocks after a kill would make other last bits, and each kill an entry more."""
     cache = cache_of(store, tmp_path / "run")
     rows = find(cache)
-    extract(cache, cache.pieces(rows, 8), stop_after=16)
+    extract(cache, cache.chunks(rows, 8), stop_after=16)
     rows.close()
     again = cache_of(store, tmp_path / "run")
     rows = find(again)
-    pieces = again.pieces(rows, 8)
-    assert spans(pieces) == [(start, start + 8, None) for start in range(16, COUNT, 8)]
+    chunks = again.chunks(rows, 8)
+    assert spans(chunks) == [(start, start + 8, None) for start in range(16, COUNT, 8)]
     rows.close()
-    extract(again, pieces)
+    extract(again, chunks)
     assert len(list(store.folder.iterdir())) == 1
     assert find(again).known().all()
 
@@ -149,7 +150,7 @@ def test_what_the_cache_has_lost_is_made_again_as_it_was(store: CacheStore, tmp_
     rows.close()
     store.clear()
     again = cache_of(store, tmp_path / "run")
-    assert spans(again.pieces(find(again), 8)) == [(start, stop, stop - start) for start, stop in slices]
+    assert spans(again.chunks(find(again), 8)) == [(start, stop, stop - start) for start, stop in slices]
 
 
 def test_a_run_keeps_to_the_rows_it_began_with(store: CacheStore, tmp_path: Path) -> None:
@@ -175,8 +176,8 @@ def test_a_replay_uses_the_rows_of_the_run_it_follows_or_makes_them_in_the_same_
     slices = FeaturesRecord.load(tmp_path / "run" / "features.json").slices
     store.clear()
     replay = cache_of(store, tmp_path / "b", follow=tmp_path / "run")
-    pieces = replay.pieces(find(replay), 8)
-    assert [(start, stop) for start, stop, _ in spans(pieces)] == slices
+    chunks = replay.chunks(find(replay), 8)
+    assert [(start, stop) for start, stop, _ in spans(chunks)] == slices
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"schema": "autofit/features/1"}', '{"schema": "autofit/features/9"}'])
@@ -188,7 +189,7 @@ def test_a_damaged_record_is_as_none(store: CacheStore, tmp_path: Path, content:
 
 
 @given(missing=st.lists(st.booleans(), max_size=60), block=st.integers(1, 20), data=st.data())
-def test_pieces_hold_what_is_missing_once(missing: list[bool], block: int, data: st.DataObject) -> None:
+def test_chunks_hold_each_missing_row_once(missing: list[bool], block: int, data: st.DataObject) -> None:
     """An image without a row would be left out of the training, or one be extracted twice."""
     count = len(missing)
     cuts = sorted(data.draw(st.sets(st.integers(1, max(1, count - 1)), max_size=8))) if count > 1 else []
@@ -200,13 +201,13 @@ def test_pieces_hold_what_is_missing_once(missing: list[bool], block: int, data:
         unreadable=sorted(data.draw(st.sets(st.integers(0, max(0, count)), max_size=5))),
     )
     for record_or_none in (None, told):
-        pieces = list(extraction_chunks(np.array(missing, bool), block, record_or_none))
-        samples = [int(sample) for piece in pieces for sample in piece.samples]
+        chunks = list(extraction_chunks(np.array(missing, bool), block, record_or_none))
+        samples = [int(sample) for chunk in chunks for sample in chunk.samples]
         assert len(samples) == len(set(samples))
         assert {sample for sample, is_missing in enumerate(missing) if is_missing} <= set(samples)
         if record_or_none is None:
             assert all(missing[sample] for sample in samples)
-            assert all(piece.samples[0] // block == piece.samples[-1] // block for piece in pieces)
+            assert all(chunk.samples[0] // block == chunk.samples[-1] // block for chunk in chunks)
 
 
 def test_an_image_that_cannot_be_read_does_not_make_its_neighbours_again() -> None:
@@ -223,4 +224,4 @@ def test_rows_are_believed_if_live_batches_are_the_same(
     """A cache that holds something else would train the head on it, and nobody would know."""
     rows = made(store, tmp_path / "run")
     samples = np.array([1, 5, 30])
-    assert is_believable(rows, [(samples, (features_of(samples) * (1 + by)).astype(np.float32))]) is believed
+    assert matches_live(rows, [(samples, (features_of(samples) * (1 + by)).astype(np.float32))]) is believed

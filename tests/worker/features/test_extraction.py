@@ -1,0 +1,209 @@
+"""The pass before the first epoch, with a stand-in for the network: which rows it finds and makes, and their locks."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autofit.cache.identity import identities_of
+from autofit.cache.store import CacheStore
+from autofit.config.options import make_options
+from autofit.dataset import ImageIndex
+from autofit.input.batch_loader import BatchLoader
+from autofit.input.sample_reader import SampleReader
+from autofit.input.views import ViewIndex
+from autofit.machine import hardware
+from autofit.protocol.job import CacheJob, Job, TrainJob
+from autofit.protocol.messages import MemoryBudget
+from autofit.runs.plan import model_source, training_plan
+from autofit.worker.features.extraction import ExtractionPass, Views
+from autofit.worker.features.feature_cache import FeatureRows
+
+SIZE = (32, 32)
+WIDTH = 3
+
+
+class Reports:
+    """A heartbeat and stop conditions that keep the messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def phase(self, *_: object, **__: object) -> None:
+        """Nothing."""
+
+    def beat(self, **_: object) -> None:
+        """Nothing."""
+
+    def event(self, event: Any) -> None:
+        """Keep the message."""
+        if event.message:
+            self.messages.append(event.message)
+
+    def is_asked(self) -> bool:
+        """Nobody asks it to stop."""
+        return False
+
+
+def mean_colours(images: np.ndarray) -> np.ndarray:
+    """The features of the stand-in: the mean of each channel, `(n, 3)`."""
+    return np.asarray(images.mean(axis=(1, 2)), np.float32)
+
+
+class Runs:
+    """Makes runs over the same photos, each in a run directory of its own, with one cache."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.store = folder, CacheStore(folder / "cache", 10**9)
+        self.reports = Reports()
+        self.open: list[FeatureRows] = []
+
+    def photos(self, *numbers: int) -> list[str]:
+        """The paths of photos, each made once, of a colour of its own."""
+        paths = [str(self.folder / f"{number}.png") for number in numbers]
+        for number, path in zip(numbers, paths, strict=True):
+            if not Path(path).exists():
+                Image.new("RGB", (40, 40), (number, 2 * number, 0)).save(path)
+        return paths
+
+    def job(self, name: str, count: int) -> Job:
+        """The job of a run of this name."""
+        options = make_options(image_size="32")
+        work = TrainJob(
+            run_dir=str(self.folder / name),
+            data_root=str(self.folder),
+            class_names=["one"],
+            plan=training_plan(options, count, None, hardware.detect(inline=False)),
+            micro_batch_size=8,
+            launched_at=0.0,
+        )
+        (self.folder / name).mkdir(exist_ok=True)
+        budget = MemoryBudget(device="cpu", limit_bytes=10**9, is_given=False)
+        return Job(attempt=1, source=model_source(options, 1), memory=budget, work=work)
+
+    def run(self, name: str, paths: list[str], *, on_decode: Callable[[], None] = lambda: None) -> FeatureRows | None:
+        """Run the pass over these photos; `on_decode` is called before each is decoded."""
+        index = ImageIndex("/", paths, array("i", [0] * len(paths)), ("one",), len(paths))
+        views = ViewIndex(len(paths), 0)
+        identities = views.identities(identities_of(paths, "stat"))
+        decode = SampleReader(index, SIZE, 0, augments=False).of_slots(views, identities)
+
+        def decode_after(sample: int, out: np.ndarray) -> None:
+            on_decode()
+            decode(sample, out)
+
+        session: Any = SimpleNamespace(
+            built=SimpleNamespace(head=SimpleNamespace(input_shape=(None, WIDTH))),
+            extract=mean_colours,
+            features_of=lambda images, _: mean_colours(images),
+        )
+        reports: Any = self.reports
+        extraction = ExtractionPass(
+            self.job(name, len(paths)),
+            session,
+            "0" * 64,
+            Views(views, identities, decode_after),
+            reports,
+            reports,
+            on_unreadable=lambda _: None,
+            on_shrink=lambda _: None,
+        )
+        cache_job = CacheJob(folder=str(self.store.folder), limit_bytes=10**9, by="stat", fixed_size=4)
+        with BatchLoader(index.path, SIZE, threads=2, buffer_bytes=10**6) as loader:
+            rows = extraction.run(cache_job, loader)
+        if rows is not None:
+            self.open.append(rows)
+        return rows
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Runs]:
+    made = Runs(tmp_path)
+    yield made
+    for rows in made.open:
+        rows.close()
+
+
+def expected(*numbers: int) -> np.ndarray:
+    return np.array([(number, 2 * number, 0) for number in numbers], np.float32)
+
+
+def test_rows_that_were_extracted_are_locked(runs: Runs) -> None:
+    """`autofit cache clear` would remove an entry that a training reads."""
+    rows = runs.run("a", runs.photos(1, 2, 3))
+    assert rows is not None
+    assert runs.store.clear() == (0, 0)
+    np.testing.assert_array_equal(rows.gather(np.arange(3)), expected(1, 2, 3))
+
+
+def test_rows_that_were_there_already_are_locked(runs: Runs) -> None:
+    """The second training with the same photos would lose its entry."""
+    first = runs.run("a", runs.photos(1, 2, 3))
+    assert first is not None
+    first.close()
+    assert runs.run("b", runs.photos(1, 2, 3)) is not None
+    assert "all extracted before" in runs.reports.messages[-1]
+    assert runs.store.clear() == (0, 0)
+
+
+def test_rows_are_locked_where_all_missing_images_are_unreadable(runs: Runs) -> None:
+    """One broken photo, which is tried again in each run, would leave the entry of all others without its lock."""
+    paths = [*runs.photos(1, 2), str(runs.folder / "bad.png")]
+    Path(paths[-1]).write_bytes(b"no photo")
+    first = runs.run("a", paths)
+    assert first is not None
+    first.close()
+    rows = runs.run("b", paths)
+    assert rows is not None
+    assert runs.store.clear() == (0, 0)
+    assert rows.known().tolist() == [True, True, False]
+    np.testing.assert_array_equal(rows.gather(np.arange(2)), expected(1, 2))
+    rows.close()
+    assert runs.store.clear()[0] == 2  # the entry of the rows, and the empty one of the second run
+
+
+def test_rows_that_were_found_stay_locked_while_others_are_extracted(runs: Runs) -> None:
+    """The photos of an earlier run would have no row any more, and no reason why."""
+    first = runs.run("a", runs.photos(1, 2))
+    assert first is not None
+    first.close()
+    removed: list[int] = []
+    rows = runs.run("b", runs.photos(1, 2, 3), on_decode=lambda: removed.append(runs.store.clear()[0]))
+    assert removed
+    assert not any(removed)
+    assert rows is not None
+    np.testing.assert_array_equal(rows.gather(np.arange(3)), expected(1, 2, 3))
+
+
+def test_rows_that_another_process_removes_without_locks_are_done_without(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a drive that has no locks the training would end with an error, or leave photos out."""
+    first = runs.run("a", runs.photos(1, 2))
+    assert first is not None
+    first.close()
+    monkeypatch.setattr("autofit.cache.entry.lock", lambda *_, **__: None)
+    monkeypatch.setattr("autofit.cache.store.lock", lambda *_, **__: None)
+    assert runs.run("b", runs.photos(1, 2, 3), on_decode=lambda: runs.store.clear() and None) is None
+    assert "training without the feature cache" in runs.reports.messages[-1]
+
+
+def test_nothing_stays_locked_after_a_failure(runs: Runs) -> None:
+    """A run within a notebook that failed would keep its entries from being cleared for as long as that is open."""
+    first = runs.run("a", runs.photos(1, 2))
+    assert first is not None
+    first.close()
+
+    def fail() -> None:
+        raise RuntimeError("the decoder failed")
+
+    with pytest.raises(RuntimeError, match="the decoder failed"):
+        runs.run("b", runs.photos(1, 2, 3), on_decode=fail)
+    assert runs.store.clear()[0] == 2
