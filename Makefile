@@ -3,7 +3,9 @@
 
 VENV := .venv
 READY := $(VENV)/.ready
-PYTEST := $(VENV)/bin/python -m pytest
+# Tests run side by side, one process for each core (tests/conftest.py: fewer where memory is short). An xdist_group
+# stays in one process; the order is that of tests/conftest.py.
+PYTEST := $(VENV)/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 # Another environment that is active, or its packages, must not reach into ours.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV

@@ -13,45 +13,18 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-import autofit
-from tests.support.paths import CHILDREN
-
-PROMISES = {
-    1: "an out-of-memory costs no step and tears nothing",
-    2: "a kill at any instant costs the steps since the last checkpoint",
-    3: "every epoch is exactly a permutation",
-    4: "interrupted and uninterrupted runs end with the same weights",
-    5: "no damaged checkpoint is ever loaded",
-    6: "a full disk keeps the last checkpoint and ends with a clear error",
-    7: "a host out-of-memory kills only the worker",
-    8: "an error that is not memory never shrinks the batch",
-    9: "the batch that a probe returns was itself run",
-    10: "100 attempts leave nothing behind",
-    11: "mutated images: no abort, no hang, each bad one named",
-    12: "nothing from strangers is run, or written outside the store",
-}
-NONE = 0
-"""Stands in the table for a test that failed before it had counted anything."""
+from tests.support.fault_table import PROMISES, attach, counted, install
+from tests.support.paths import AUTOFIT_PATH, CHILDREN
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Cases tried and failed, by promise. A test ends with the first of its cases that fails: that is one failure."""
-
-    cases: Counter[int] = field(default_factory=Counter)
-    failures: Counter[int] = field(default_factory=Counter)
-
-
-COUNTED = pytest.StashKey[Counter[int]]()
-TALLY = pytest.StashKey[Tally]()
+def pytest_configure(config: pytest.Config) -> None:
+    """Print the table, also where only this folder is tested."""
+    install(config)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,11 +41,11 @@ def whole(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def count(request: pytest.FixtureRequest) -> Callable[..., None]:
     """`count(promise=2, cases=1)`: enter cases in the table, each just before it is tried."""
-    counted = request.node.stash.setdefault(COUNTED, Counter())
+    tried = counted(request.node)
 
     def count(promise: int, cases: int = 1) -> None:
         assert promise in PROMISES
-        counted[promise] += cases
+        tried[promise] += cases
 
     return count
 
@@ -95,7 +68,7 @@ def load() -> Callable[[str], ModuleType]:
 @pytest.fixture
 def autofit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """For programs that start in another folder; and Python warns of a fork beside OpenBLAS's threads."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(autofit.__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", AUTOFIT_PATH)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
 
 
@@ -114,28 +87,8 @@ def strace() -> list[str]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Enter what a test has counted, and whether it failed."""
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what the test has counted to its report."""
     report = yield
-    tally = item.config.stash.setdefault(TALLY, Tally())
-    counted = item.stash.get(COUNTED, Counter[int]())
-    if report.failed:
-        tally.failures.update(counted.keys() or [NONE])
-    if call.when == "teardown":
-        tally.cases.update(counted)
+    attach(report, item)
     return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table."""
-    tally = config.stash.get(TALLY, Tally())
-    promises = sorted(tally.cases.keys() | tally.failures.keys())
-    if not promises:
-        return
-    terminalreporter.section("faults")
-    terminalreporter.write_line(f"{'promise':<72}{'cases':>8}{'failures':>10}")
-    for promise in promises:
-        name = f"{promise:>2}  {PROMISES[promise]}" if promise else "    failed before it was counted"
-        terminalreporter.write_line(f"{name:<72}{tally.cases[promise]:>8,}{tally.failures[promise]:>10,}")

@@ -47,14 +47,31 @@ promise                                                                    cases
 """
 
 
+ROOT_CONFTEST = "from tests.support.fault_table import install as pytest_configure"
+"""As in tests/conftest.py: under pytest-xdist the process that prints the table loads no other."""
+
+
+@pytest.mark.parametrize("parallel", [[], ["-n", "2"]], ids=["one process", "two workers"])
 @pytest.mark.parametrize(("arguments", "cases"), [(["a/b", "--whole"], 33), ([], " 7")], ids=["whole", "quick"])
-def test_the_table_shows_what_failed(tmp_path: Path, arguments: list[str], cases: object) -> None:
-    """A broken promise would stand in the table as kept, or a share of the cases for all of them."""
+def test_the_table_shows_what_failed(tmp_path: Path, arguments: list[str], cases: object, parallel: list[str]) -> None:
+    """The table would show a broken promise as kept, or a share of the cases as all of them."""
+    if parallel and not arguments:
+        (tmp_path / "conftest.py").write_text(ROOT_CONFTEST)
     room = tmp_path / "a" / "b"  # so deep that its options are unknown where it is not named
     room.mkdir(parents=True)
     shutil.copy(Path(__file__).with_name("conftest.py"), room)
     (room / "test_it.py").write_text(TESTS)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        *arguments,
+        *parallel,
+    ]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert TABLE.format(cases) in ended.stdout
     assert ended.returncode == 1

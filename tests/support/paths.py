@@ -1,8 +1,19 @@
-"""Where the tests find the programs that they start."""
+"""The small programs that tests start, and the environment in which they find this autofit."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import autofit
 
 CHILDREN = Path(__file__).parents[1] / "children"
 """Small programs that tests run in processes of their own."""
+
+AUTOFIT_PATH = str(Path(autofit.__file__).parents[1])
+"""The PYTHONPATH with which a program in any folder imports the autofit under test."""
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment of a child program: that of this process now, with autofit found from any folder."""
+    return {**os.environ, "PYTHONPATH": AUTOFIT_PATH, **more}

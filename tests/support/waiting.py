@@ -1,0 +1,37 @@
+"""Waiting for a condition, for as long as a busy machine may need."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+
+PATIENCE_SECONDS = 120.0
+"""Only a test that fails waits that long; no busy machine makes a test that passes fail."""
+PAUSE_SECONDS = 0.005
+
+
+def wait_until(
+    condition: Callable[[], object],
+    message: str = "the condition never came true",
+    *,
+    seconds: float = PATIENCE_SECONDS,
+    process: subprocess.Popen[str] | subprocess.Popen[bytes] | None = None,
+) -> None:
+    """Wait until the condition is true.
+
+    Args:
+        condition: Evaluated every few milliseconds.
+        message: Says what did not happen.
+        seconds: How long to wait at most.
+        process: The program that makes the condition true: it is an error if it ends first.
+
+    Raises:
+        AssertionError: The time is over, or `process` has ended.
+
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, f"the program ended first: {message}"
+        assert time.monotonic() < deadline, message
+        time.sleep(PAUSE_SECONDS)
