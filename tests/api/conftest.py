@@ -5,7 +5,6 @@ Each `stages` knows what they were started with and says how they end; `train` a
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,21 +19,9 @@ from autofit.probing.loop import ProbeRequest
 from autofit.probing.records import ProbeReport
 from autofit.process.launch import Launcher
 from autofit.protocol.messages import MemoryBudget
-from autofit.report.progress import ProgressView
 from autofit.runs.plan import RunRecord
 from autofit.storage.run_directory import RunDirectory
-
-
-class Messages(ProgressView):
-    """A view that keeps what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__(io.StringIO())
-        self.told: list[str] = []
-
-    def message(self, text: str) -> None:
-        """Keep it."""
-        self.told.append(text)
+from tests.support.views import RecordingView
 
 
 @dataclass
@@ -126,8 +113,8 @@ Network = Callable[[tuple[int, int, int], int], Any]
 
 
 @pytest.fixture
-def view() -> Messages:
-    return Messages()
+def view() -> RecordingView:
+    return RecordingView()
 
 
 @pytest.fixture
@@ -141,7 +128,7 @@ def train() -> Train:
     """A run with a batch size, and so without a probe."""
 
     def train(data: Any, run_dir: str | Path | None = "a", **given: Any) -> Result:
-        return api.run(data, run_dir=run_dir, **{"batch_size": 8, "view": Messages(), **given})
+        return api.run(data, run_dir=run_dir, **{"batch_size": 8, "view": RecordingView(), **given})
 
     return train
 

@@ -12,11 +12,12 @@ from autofit import api
 from autofit.errors import UserError
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Messages, Network, Stages, Train
+    from tests.api.conftest import Network, Stages, Train
+    from tests.support.views import RecordingView
 
 
 def test_a_run_without_a_name_gets_one_of_its_own(
-    stages: Stages, photos: Path, view: Messages, network: Network
+    stages: Stages, photos: Path, view: RecordingView, network: Network
 ) -> None:
     """Two runs that start in the same second would write into one folder."""
     results = [api.run(photos, batch_size=8, view=view) for _ in range(3)]
@@ -29,7 +30,7 @@ def test_a_run_without_a_name_gets_one_of_its_own(
 
 
 def test_two_runs_in_one_second_are_numbered(
-    stages: Stages, photos: Path, view: Messages, monkeypatch: pytest.MonkeyPatch
+    stages: Stages, photos: Path, view: RecordingView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second would be taken for the first, and refused or resumed."""
     monkeypatch.setattr("time.strftime", lambda _: "20260801-120000")
@@ -50,7 +51,7 @@ def test_a_relative_run_directory_is_where_the_call_was_made(
 
 
 @pytest.mark.usefixtures("stages")
-def test_a_run_directory_that_cannot_be_made_is_refused(photos: Path, train: Train, view: Messages) -> None:
+def test_a_run_directory_that_cannot_be_made_is_refused(photos: Path, train: Train, view: RecordingView) -> None:
     """A FileExistsError would be shown for a file that stands where the folder should."""
     Path("a").touch()
     Path("runs").touch()

@@ -14,7 +14,8 @@ from autofit.runs.plan import RunRecord
 from tests.support.ids import steady
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Interrupted, Messages, Stages, Train
+    from tests.api.conftest import Interrupted, Stages, Train
+    from tests.support.views import RecordingView
 
 
 def network(input_shape: tuple[int, int, int], num_classes: int) -> None:
@@ -66,7 +67,7 @@ def test_images_that_have_moved_are_read_from_where_they_are(stages: Stages, pho
 
 
 def test_more_bad_images_may_be_allowed_where_a_run_goes_on(
-    stages: Stages, photos: Path, train: Train, interrupted: Interrupted, view: Messages
+    stages: Stages, photos: Path, train: Train, interrupted: Interrupted, view: RecordingView
 ) -> None:
     """A run that ended because of them could only be started anew, or its worker would go on with the old share."""
     interrupted(photos)
@@ -82,7 +83,7 @@ def test_more_bad_images_may_be_allowed_where_a_run_goes_on(
 
 
 def test_a_run_from_before_the_share_was_kept_goes_on(
-    stages: Stages, photos: Path, interrupted: Interrupted, view: Messages
+    stages: Stages, photos: Path, interrupted: Interrupted, view: RecordingView
 ) -> None:
     """After an update of autofit, runs that were begun before it could not be resumed."""
     interrupted(photos)
@@ -94,7 +95,7 @@ def test_a_run_from_before_the_share_was_kept_goes_on(
 
 
 def test_a_share_of_bad_images_that_is_none_ends_no_run(
-    stages: Stages, photos: Path, interrupted: Interrupted, view: Messages
+    stages: Stages, photos: Path, interrupted: Interrupted, view: RecordingView
 ) -> None:
     """The nonsense would be kept in run.json, and the run be lost."""
     interrupted(photos)
@@ -104,7 +105,7 @@ def test_a_share_of_bad_images_that_is_none_ends_no_run(
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"schema": "autofit/run/2"}'], ids=["none", "cut off", "newer"])
-def test_resuming_what_is_no_run_is_refused(photos: Path, view: Messages, content: str | None) -> None:
+def test_resuming_what_is_no_run_is_refused(photos: Path, view: RecordingView, content: str | None) -> None:
     """A page of validation errors would be shown for a mistyped folder."""
     Path("a").mkdir()
     if content is not None:

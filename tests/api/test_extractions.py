@@ -15,7 +15,8 @@ from autofit.profiles.store import ProfileStore
 from autofit.protocol.job import CacheJob, Event, ExtractionSpeed
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Messages, Stages, Train
+    from tests.api.conftest import Stages, Train
+    from tests.support.views import RecordingView
 
 Extracts = Callable[..., None]
 
@@ -125,7 +126,7 @@ def test_what_earlier_attempts_measured_is_not_measured_again(
 
 
 def test_a_profile_that_cannot_be_used_never_ends_a_run(
-    stages: Stages, photos: Path, train: Train, extracts: Extracts, folder: Path, view: Messages
+    stages: Stages, photos: Path, train: Train, extracts: Extracts, folder: Path, view: RecordingView
 ) -> None:
     """A training of a night would be lost with a file that only saves time."""
     extracts(speed(32, float("nan")))
@@ -134,7 +135,7 @@ def test_a_profile_that_cannot_be_used_never_ends_a_run(
     folder.touch()
     result = train(photos, "b", view=view)
     assert result.status == "completed"
-    warnings = [line for line in view.told if "profile" in line or "not saved" in line]
+    warnings = [line for line in view.messages if "profile" in line or "not saved" in line]
     assert warnings[0].startswith("the speed of this extraction is not saved for the next time (images_per_second: ")
     assert "Not a directory" in warnings[1]
     assert warnings[2].startswith("the speed of this extraction is not saved for the next time (")

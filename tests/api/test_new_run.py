@@ -14,7 +14,8 @@ from autofit.errors import DoesNotFitError, InterruptedRunError, UserError
 from autofit.worker.inline_launcher import InlineLauncher
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Messages, Stages, Train
+    from tests.api.conftest import Stages, Train
+    from tests.support.views import RecordingView
 
 
 @pytest.mark.parametrize("given", [{"batch_size": 8}, {"batch_size": "auto", "batch_schedule": "8:16"}], ids=str)
@@ -97,18 +98,18 @@ def test_a_replay_of_a_run_without_its_request_is_refused(stages: Stages, photos
     assert len(stages.runs) == 1
 
 
-def test_what_is_unusual_is_said(stages: Stages, photos: Path, train: Train, view: Messages) -> None:
+def test_what_is_unusual_is_said(stages: Stages, photos: Path, train: Train, view: RecordingView) -> None:
     """A user would not learn why the whole network trains, or what `inline` cannot do."""
     (photos / "notes.txt").touch()
     (photos / "cat" / "notes.txt").touch()
     train(photos, weights=None, isolation="inline", view=view)
-    assert re.search(r"40 to validate; \d other files skipped", view.told[0])
-    assert view.told[1].startswith("weights 'none': training the whole network")
-    assert view.told[2].startswith("isolation='inline'")
+    assert re.search(r"40 to validate; \d other files skipped", view.messages[0])
+    assert view.messages[1].startswith("weights 'none': training the whole network")
+    assert view.messages[2].startswith("isolation='inline'")
     assert isinstance(stages.runs[0]["launcher"], InlineLauncher)
 
 
-def test_a_probe_that_was_interrupted_can_be_begun_again(stages: Stages, photos: Path, view: Messages) -> None:
+def test_a_probe_that_was_interrupted_can_be_begun_again(stages: Stages, photos: Path, view: RecordingView) -> None:
     """A run directory without a run would be refused, or taken for one."""
     stages.probe_ends = [InterruptedRunError("the probe was stopped")]
     with pytest.raises(InterruptedRunError, match=r"nothing is trained yet; run the same again with run_dir a$"):
@@ -120,7 +121,7 @@ def test_a_probe_that_was_interrupted_can_be_begun_again(stages: Stages, photos:
     assert len(stages.probes) == 2
 
 
-def test_a_probe_that_found_nothing_ends_the_run(stages: Stages, photos: Path, view: Messages) -> None:
+def test_a_probe_that_found_nothing_ends_the_run(stages: Stages, photos: Path, view: RecordingView) -> None:
     """A training would be started that cannot hold one image."""
     stages.largest = 0
     with pytest.raises(DoesNotFitError, match=r"not even one image at a time fits \(limited by --memory-limit\)"):

@@ -11,11 +11,12 @@ from autofit import api
 from autofit.errors import TrainingFailedError, UserError
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Messages, Stages
+    from tests.api.conftest import Stages
+    from tests.support.views import RecordingView
 
 
 def test_a_probe_alone_needs_no_images(
-    stages: Stages, view: Messages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stages: Stages, view: RecordingView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A user could not ask what fits before there is any data, or a probe would leave files behind."""
     monkeypatch.chdir(tmp_path)
@@ -29,7 +30,7 @@ def test_a_probe_alone_needs_no_images(
 
 
 @pytest.mark.parametrize("given", [{"max_batch": 0}, {"max_batch": "many"}, {"num_classes": 0}, {"num_classes": 2.5}])
-def test_a_probe_of_no_size_is_refused(stages: Stages, view: Messages, given: dict[str, Any]) -> None:
+def test_a_probe_of_no_size_is_refused(stages: Stages, view: RecordingView, given: dict[str, Any]) -> None:
     """The search would be asked for a batch of no images."""
     with pytest.raises(UserError, match=f"{next(iter(given))} must be"):
         api.probe(view=view, **given)
@@ -37,7 +38,7 @@ def test_a_probe_of_no_size_is_refused(stages: Stages, view: Messages, given: di
 
 
 def test_a_sweep_probes_each_network_at_each_size_and_goes_on_after_a_failure(
-    stages: Stages, view: Messages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stages: Stages, view: RecordingView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One network that crashes would cost the night's comparison of twenty."""
     monkeypatch.chdir(tmp_path)
@@ -47,10 +48,10 @@ def test_a_sweep_probes_each_network_at_each_size_and_goes_on_after_a_failure(
     assert asked == [(name, size) for name in ("VGG16", "MobileNetV2") for size in ((96, 96), (64, 128))]
     assert [failure.cause for failure in swept.failures] == ["SIGSEGV"]
     assert len(swept.probes) == 3
-    assert "1 of 4: VGG16 at 96 x 96, head trainable, random weights" in view.told
+    assert "1 of 4: VGG16 at 96 x 96, head trainable, random weights" in view.messages
 
 
-def test_a_sweep_is_checked_before_its_first_trial(stages: Stages, view: Messages) -> None:
+def test_a_sweep_is_checked_before_its_first_trial(stages: Stages, view: RecordingView) -> None:
     """A typing error in the last name would be told of after an hour."""
     with pytest.raises(UserError, match="MobileNetV9"):
         api.sweep(["VGG16", "MobileNetV9"], view=view)

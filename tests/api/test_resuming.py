@@ -12,12 +12,13 @@ from autofit.errors import UserError
 from autofit.protocol.payload import Payload
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Interrupted, Messages, Network, Stages
+    from tests.api.conftest import Interrupted, Network, Stages
+    from tests.support.views import RecordingView
 
 
 @pytest.mark.parametrize("model", [None, "json:loads"], ids=["nothing", "a name"])
 def test_a_model_function_is_asked_for_again(
-    stages: Stages, photos: Path, interrupted: Interrupted, view: Messages, network: Network, model: Any
+    stages: Stages, photos: Path, interrupted: Interrupted, view: RecordingView, network: Network, model: Any
 ) -> None:
     """The worker would be started to find that the function went with the process that gave it."""
     said = interrupted(photos, model=network)
@@ -31,7 +32,7 @@ def test_a_model_function_is_asked_for_again(
 
 @pytest.mark.parametrize("given", [{}, {"model": "json:loads"}], ids=str)
 def test_a_model_function_for_a_run_that_had_none_is_refused(
-    photos: Path, interrupted: Interrupted, view: Messages, network: Network, given: dict[str, Any]
+    photos: Path, interrupted: Interrupted, view: RecordingView, network: Network, given: dict[str, Any]
 ) -> None:
     """It would be ignored, and its user believe that it was trained."""
     interrupted(photos, **given)

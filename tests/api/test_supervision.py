@@ -20,11 +20,12 @@ from autofit.errors import (
 from autofit.protocol.payload import Payload
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Interrupted, Messages, Stages, Train
+    from tests.api.conftest import Interrupted, Stages, Train
+    from tests.support.views import RecordingView
 
 
 def test_a_run_takes_from_its_probe_what_the_process_needs(
-    stages: Stages, photos: Path, train: Train, view: Messages
+    stages: Stages, photos: Path, train: Train, view: RecordingView
 ) -> None:
     """The worker would estimate what was measured, and the size that was verified not fit."""
     api.run(photos, run_dir="a", feature_cache="off", view=view)
@@ -47,7 +48,7 @@ def test_a_run_that_keeps_features_is_told_where(
 
 
 def test_callbacks_that_are_missing_are_missed(
-    stages: Stages, photos: Path, train: Train, interrupted: Interrupted, view: Messages
+    stages: Stages, photos: Path, train: Train, interrupted: Interrupted, view: RecordingView
 ) -> None:
     """The rest of a run would go without its callbacks, and nobody know; or the message come where it is untrue."""
     warning = "this run was started with callbacks; going on without them"
@@ -55,12 +56,12 @@ def test_callbacks_that_are_missing_are_missed(
     stages.ends = [InterruptedRunError("asked to stop")] * 2
     with pytest.raises(InterruptedRunError):
         api.resume("a", view=view)
-    assert view.told.count(warning) == 1
+    assert view.messages.count(warning) == 1
     with pytest.raises(InterruptedRunError):
         train(photos, view=view)
-    assert view.told.count(warning) == 2
+    assert view.messages.count(warning) == 2
     api.resume("a", callbacks=["a callback"], view=view)
-    assert view.told.count(warning) == 2
+    assert view.messages.count(warning) == 2
     assert stages.runs[3]["payload"] == Payload(None, ("a callback",))
 
 

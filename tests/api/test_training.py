@@ -17,10 +17,11 @@ from autofit.runs.plan import RunRecord
 from autofit.storage.run_directory import RunDirectory, RunLock
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Interrupted, Messages, Network, Stages, Train
+    from tests.api.conftest import Interrupted, Network, Stages, Train
+    from tests.support.views import RecordingView
 
 
-def test_a_request_becomes_a_probe_a_plan_and_a_run(stages: Stages, photos: Path, view: Messages) -> None:
+def test_a_request_becomes_a_probe_a_plan_and_a_run(stages: Stages, photos: Path, view: RecordingView) -> None:
     """What was asked for, found and measured would not reach the place where it is used."""
     result = api.run(
         photos,
@@ -48,11 +49,11 @@ def test_a_request_becomes_a_probe_a_plan_and_a_run(stages: Stages, photos: Path
     assert run["view"].message == view.message
     assert run["lock_fd"] > 2
     assert (result.status, result.labels) == ("completed", ["cat", "dog"])
-    assert view.told[0] == "160 images of 2 classes to train on, 40 to validate"
-    assert view.told[1].startswith("probe: 64 images at once fit with ease, 16 are as fast as any")
+    assert view.messages[0] == "160 images of 2 classes to train on, 40 to validate"
+    assert view.messages[1].startswith("probe: 64 images at once fit with ease, 16 are as fast as any")
 
 
-def test_a_run_leaves_its_files(stages: Stages, photos: Path, view: Messages) -> None:
+def test_a_run_leaves_its_files(stages: Stages, photos: Path, view: RecordingView) -> None:
     """What the design says of a run directory would not be true."""
     result = api.run(photos, run_dir="a", feature_cache="off", view=view)
     files = {path.name for path in result.run_dir.iterdir()}
@@ -63,7 +64,7 @@ def test_a_run_leaves_its_files(stages: Stages, photos: Path, view: Messages) ->
     assert len(stages.runs) == 1
 
 
-def test_lists_and_labels_are_data_too(stages: Stages, photos: Path, train: Train, view: Messages) -> None:
+def test_lists_and_labels_are_data_too(stages: Stages, photos: Path, train: Train, view: RecordingView) -> None:
     """The second form of data would not get through."""
     paths = sorted(photos.rglob("*.jpg"))
     train(photos, "a")
@@ -177,7 +178,7 @@ def test_a_second_writer_is_refused(
 
 
 def test_resume_goes_on_with_the_same_request(
-    stages: Stages, photos: Path, interrupted: Interrupted, view: Messages
+    stages: Stages, photos: Path, interrupted: Interrupted, view: RecordingView
 ) -> None:
     """What is resumed would not be what was started."""
     said = interrupted(photos, epochs=7)
@@ -189,7 +190,7 @@ def test_resume_goes_on_with_the_same_request(
 
 
 def test_resuming_what_is_finished_is_answered_at_once(
-    stages: Stages, photos: Path, train: Train, view: Messages, network: Network
+    stages: Stages, photos: Path, train: Train, view: RecordingView, network: Network
 ) -> None:
     """A finished run would be trained again, or ask for a model that it does not need."""
     train(photos, model=network)

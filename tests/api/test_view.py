@@ -10,11 +10,12 @@ import pytest
 from autofit.errors import TrainingFailedError
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Messages, Stages, Train
+    from tests.api.conftest import Stages, Train
+    from tests.support.views import RecordingView
 
 
 def test_a_view_is_made_where_none_is_given(
-    stages: Stages, photos: Path, train: Train, view: Messages, monkeypatch: pytest.MonkeyPatch
+    stages: Stages, photos: Path, train: Train, view: RecordingView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A notebook would show nothing, or a bar stay on the screen for ever."""
     closed: list[bool] = []
@@ -23,5 +24,5 @@ def test_a_view_is_made_where_none_is_given(
     stages.ends = [TrainingFailedError("SIGSEGV")]
     with pytest.raises(TrainingFailedError):
         train(photos, view=None)
-    assert view.told
+    assert view.messages
     assert closed == [True]

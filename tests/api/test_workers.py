@@ -12,11 +12,12 @@ from autofit.errors import UserError
 from autofit.protocol.payload import Payload
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Messages, Network, Stages, Train
+    from tests.api.conftest import Network, Stages, Train
+    from tests.support.views import RecordingView
 
 
 def test_a_probe_keeps_no_callbacks_and_the_run_does(
-    stages: Stages, photos: Path, view: Messages, network: Network
+    stages: Stages, photos: Path, view: RecordingView, network: Network
 ) -> None:
     """A user's callback would be sent to trials that it must not see, or be lost on the way to the training."""
     api.run(photos, model=network, callbacks=["a callback"], run_dir="a", view=view)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +12,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-import autofit
 from autofit.cache.entry import Entry, EntryRecord, EntryWriter
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, child_environment
 
 WRITER = CHILDREN / "row_writer.py"
 WIDTH = 3
@@ -86,7 +84,7 @@ def start() -> Callable[..., subprocess.Popen[str]]:
     def start(*arguments: object, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [*prefix, sys.executable, str(WRITER), *map(str, arguments)],
-            env=os.environ | {"PYTHONPATH": str(Path(autofit.__file__).parents[1]), "OPENBLAS_NUM_THREADS": "1"},
+            env=child_environment(OPENBLAS_NUM_THREADS="1"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from autofit import api, cli
+from autofit import api
 from autofit.cli import run_command_line
 from autofit.config.options import make_options
 from autofit.errors import (
@@ -30,6 +30,7 @@ from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report.progress import ProgressView
 from autofit.runs.plan import workload
+from tests.support.paths import child_environment
 
 HEAVY = {"tensorflow", "keras"}
 api_run, api_probe = api.run, api.probe
@@ -112,7 +113,7 @@ def autofit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", listing, *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])},
+        env=child_environment(),
         capture_output=True,
         text=True,
         timeout=60,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,8 +12,7 @@ from typing import Any
 
 import pytest
 
-import autofit
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, child_environment
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +22,7 @@ def run_autofit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "autofit", *map(str, arguments)],
         cwd=CHILDREN,
-        env={**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])},
+        env=child_environment(),
         capture_output=True,
         text=True,
         timeout=240,

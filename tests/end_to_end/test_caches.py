@@ -22,7 +22,7 @@ from autofit.process.monitor import Tail
 from autofit.protocol.job import Job, TrainJob
 from autofit.protocol.messages import Phase, Progress
 from autofit.storage.run_directory import RunDirectory
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, child_environment
 
 pytestmark = pytest.mark.slow
 
@@ -245,7 +245,7 @@ def trained(steps: int) -> Reached:
 def kill_when(command: list[str], run_dir: Path, reached: Reached) -> None:
     """Start a run and kill it, worker and parent, once its newest attempt has come so far."""
     before = len(RunDirectory(run_dir).attempts())
-    environment = {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])}
+    environment = child_environment()
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
         deadline = time.monotonic() + PATIENCE_SECONDS
         tail: Tail | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from pathlib import Path
@@ -19,26 +18,14 @@ from autofit.process.launch import ProcessLauncher
 from autofit.process.monitor import Tail, watched
 from autofit.protocol.job import Job, TrialsJob
 from autofit.protocol.messages import MemoryBudget, Phase, Progress, Request, Trial, Verdict
-from autofit.report.progress import ProgressView
 from autofit.runs import plan
 from autofit.storage.run_directory import AttemptDirectory
+from tests.support.views import RecordingView
 
 pytestmark = pytest.mark.slow
 
 LIMIT_BYTES = 1_500_000_000
 NETWORK: dict[str, Any] = {"backbone": "MobileNetV2", "image_size": 96, "weights": "none", "trainable": "head"}
-
-
-class Messages(ProgressView):
-    """A view that keeps what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__(io.StringIO())
-        self.told: list[str] = []
-
-    def message(self, text: str) -> None:
-        """Keep it."""
-        self.told.append(text)
 
 
 @pytest.fixture
@@ -51,8 +38,8 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def probe(view: Messages | None = None, **more: Any) -> ProbeReport:
-    return api.probe(view=view or Messages(), **(NETWORK | {"memory_limit": LIMIT_BYTES} | more))
+def probe(view: RecordingView | None = None, **more: Any) -> ProbeReport:
+    return api.probe(view=view or RecordingView(), **(NETWORK | {"memory_limit": LIMIT_BYTES} | more))
 
 
 def run_alone(folder: Path, size: int, steps: int, non_allocator_bytes: int | None) -> tuple[Trial, float]:
@@ -68,7 +55,7 @@ def run_alone(folder: Path, size: int, steps: int, non_allocator_bytes: int | No
     job = Job(attempt=1, source=plan.model_source(options, 10), memory=memory, work=TrialsJob())
     folder.mkdir()
     attempt = AttemptDirectory(folder)
-    with watched(job, attempt, ProcessLauncher(), view=Messages()) as worker:
+    with watched(job, attempt, ProcessLauncher(), view=RecordingView()) as worker:
         worker.send(Request(trial=size, steps=steps, memory=memory))
         trial = next(event.trial for event in worker.events() if event.trial)
         lines = Tail(attempt.progress).records(Progress)
@@ -98,13 +85,13 @@ def test_the_answer_trains_on_within_the_limit_and_little_more_would_not(tmp_pat
 def test_a_second_probe_is_one_trial_and_another_limit_starts_from_the_line() -> None:
     """What was found would be forgotten, which is what the known tools do."""
     first = probe()
-    view = Messages()
+    view = RecordingView()
     second = probe(view)
     assert second.source == "profile"
     assert [trial.saved for trial in second.trials] == [True] * len(first.trials) + [False]
     # it moves by what the process has resident before it begins: some megabytes more or less from start to start
     assert second.largest_feasible_batch == pytest.approx(first.largest_feasible_batch, rel=0.05)
-    assert view.told[0].startswith("starting from your profile of ")
+    assert view.messages[0].startswith("starting from your profile of ")
     other = probe(memory_limit=LIMIT_BYTES - 200_000_000)
     assert other.source == "profile"
     assert sum(not trial.saved for trial in other.trials) <= 2
@@ -140,14 +127,14 @@ def test_twenty_hostile_profiles_are_twenty_warnings_and_a_normal_probe(profiles
     """A file that somebody put there would end the probe, hang it, or be believed."""
     for name, content in HOSTILE.items():
         (profiles / f"{name.replace(' ', '-')}.json").write_bytes(content)
-    view = Messages()
+    view = RecordingView()
     report = probe(view, max_batch=6)
     assert len(HOSTILE) == 20
     for name in HOSTILE:
-        assert sum(f"{name.replace(' ', '-')}.json" in line for line in view.told) == 1, name
+        assert sum(f"{name.replace(' ', '-')}.json" in line for line in view.messages) == 1, name
     assert (report.source, report.largest_feasible_batch) == ("measured", 6)
     aside = [path.name for path in profiles.iterdir() if path.suffix in {".damaged", ".newer"}]
     assert len(aside) == 20
-    again = Messages()
+    again = RecordingView()
     assert probe(again, max_batch=6).source == "profile"
-    assert again.told[0].startswith("starting from your profile of ")
+    assert again.messages[0].startswith("starting from your profile of ")

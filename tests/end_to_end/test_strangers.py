@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-import autofit
 from autofit import api
 from autofit.config.options import make_options
 from autofit.errors import StorageError, UserError
@@ -25,7 +24,7 @@ from autofit.runs.plan import training_plan
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.records import MAX_RECORD_BYTES
 from autofit.storage.run_directory import RunDirectory, RunLock
-from tests.support.paths import CHILDREN
+from tests.support.paths import AUTOFIT_PATH, CHILDREN
 
 HIDDEN = "hunter2-7fb1c0"
 Plant = Callable[[RunDirectory], None]
@@ -48,7 +47,7 @@ def given(stub: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = RunDirectory(tmp_path_factory.mktemp("given"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("AUTOFIT_TEST_TOKEN", HIDDEN)
-        patched.setenv("PYTHONPATH", str(Path(autofit.__file__).parent.parent))
+        patched.setenv("PYTHONPATH", AUTOFIT_PATH)
         stub.run_record().save(files.run)
         ends = f"device_oom@2,SIGKILL@3,{HIDDEN}-on-the-command-line"
         assert stub.supervisor(files, ends, view=stub.PrintedView()).run() is None

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,20 +25,15 @@ from autofit.process.monitor import Tail
 from autofit.protocol.messages import Progress
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, child_environment
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 TRAIN_COUNT = 145
 EPOCHS = 3
-PATIENCE_SECONDS = 120.0
 
 Condition = Callable[[], bool]
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Where a process in another folder finds the same autofit, and nothing else."""
-    return {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1]), **more}
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -64,7 +58,7 @@ def halting(moment: str, photos: Path | str, run_dir: Path, **more: Any) -> list
 def finish(arguments: Sequence[str], **more: str) -> None:
     """Run a command to its end, which must be a good one."""
     done = subprocess.run(
-        arguments, cwd=CHILDREN, env=environment(**more), capture_output=True, text=True, timeout=240, check=False
+        arguments, cwd=CHILDREN, env=child_environment(**more), capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -107,20 +101,11 @@ def cursor(run_dir: Path) -> tuple[int, int]:
     return state["epoch"], state["position"]
 
 
-def wait_for(condition: Condition, process: subprocess.Popen[str]) -> None:
-    """Wait, without a pause: the moments are short."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert process.poll() is None, "the run ended before its moment came"
-        assert time.monotonic() < deadline, "the moment never came"
-        time.sleep(0.002)
-
-
 @contextlib.contextmanager
 def started(arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     """A running command, whose messages can be read from `stderr`; it does not outlive its test."""
     process = subprocess.Popen(
-        arguments, cwd=CHILDREN, env=environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        arguments, cwd=CHILDREN, env=child_environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
         yield process
@@ -137,8 +122,8 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 def kill_both(arguments: Sequence[str], moment: Condition) -> None:
     """Start a command, and `kill -9` it and its worker at that moment."""
     with started(arguments) as process:
-        wait_for(lambda: bool(workers_of(process)), process)
-        wait_for(moment, process)
+        wait_until(lambda: bool(workers_of(process)), "no worker starts", process=process)
+        wait_until(moment, "the moment never came", process=process)
         workers = workers_of(process)
         process.kill()
         for worker in workers:
@@ -254,7 +239,7 @@ def test_a_signal_ends_a_run_that_can_be_resumed(
     """Ctrl-C and SIGTERM commit, say how to go on, and cost nothing; nor does a damaged newest checkpoint."""
     run_dir = tmp_path / "run"
     with started(train_command(photos, run_dir)) as process:
-        wait_for(lambda: cursor(run_dir) >= (1, 24), process)
+        wait_until(lambda: cursor(run_dir) >= (1, 24), "the moment never came", process=process)
         process.send_signal(getattr(signal, name))
         *_, last = process.communicate(timeout=60)[1].strip().splitlines()
 

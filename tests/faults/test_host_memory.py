@@ -18,12 +18,11 @@ from typing import Any
 
 import pytest
 
-import autofit
 from autofit.protocol.job import Job, TrainJob
 from autofit.runs.collect_result import collect_result
 from autofit.runs.result_record import ResultRecord
 from autofit.storage.run_directory import RunDirectory
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, child_environment
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMORY_AND_SWAP = "memory.memsw.limit_in_bytes"
@@ -66,7 +65,7 @@ class MemoryGroup:
     def run(self, *command: object) -> subprocess.CompletedProcess[str]:
         """Run a command in it to its end."""
         inside = [sys.executable, CHILDREN / "in_memory_group.py", self.folder, *command]
-        environment = {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])}
+        environment = child_environment()
         return subprocess.run(
             [str(part) for part in inside],
             env=environment,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,12 +19,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import autofit
 from autofit.input.batch_loader import BatchLoader
 from autofit.input.decode import MAX_REASON_LENGTH
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, child_environment
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])}
+ENVIRONMENT = child_environment()
 
 THREADS = 2
 A_CHILD = 2_500

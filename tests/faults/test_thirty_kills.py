@@ -7,7 +7,6 @@ thirty times, `make test` three times.
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import pytest
 from PIL import Image
 
 import autofit
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, child_environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -77,7 +76,7 @@ def command(*arguments: object) -> list[str]:
 @contextmanager
 def started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A running command; it does not outlive its test."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])}
+    environment = child_environment()
     with log.open("ab") as output:
         process = subprocess.Popen(arguments, env=environment, stdout=output, stderr=output)
         try:

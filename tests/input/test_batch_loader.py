@@ -23,6 +23,7 @@ from autofit.input.decode import UnreadableImageError
 from autofit.input.epoch_order import epoch_order
 from autofit.input.thread_autotune import WINDOWS, thread_bytes
 from autofit.input.wait_meter import WaitMeter
+from tests.support.waiting import wait_until
 
 SIZE = (4, 6)
 IMAGE_BYTES = 4 * 6 * 3
@@ -69,13 +70,6 @@ def loading(threads: int = 2, buffer_bytes: int = PLENTY_BYTES) -> BatchLoader:
 
 def decode_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("autofit-decode")]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def firsts(batch: LoadedBatch) -> list[int]:

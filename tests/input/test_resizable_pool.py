@@ -11,6 +11,7 @@ import pytest
 
 from autofit.input import resizable_pool as pool_module
 from autofit.input.resizable_pool import ResizablePool
+from tests.support.waiting import wait_until
 
 NAME = "test-pool"
 
@@ -20,13 +21,6 @@ def pool() -> Iterator[ResizablePool]:
     pool = ResizablePool(2, NAME)
     yield pool
     pool.close()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def threads() -> int:

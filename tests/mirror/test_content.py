@@ -14,13 +14,12 @@ from typing import IO, Any
 
 import pytest
 
-import autofit
 from autofit.mirror.content import MirrorContent, NotOursError
 from autofit.mirror.copying import Beat, copy_file
 from autofit.mirror.restore import held_by
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, child_environment
 
 WRITER = CHILDREN / "mirror_writer.py"
 
@@ -516,7 +515,7 @@ def test_a_link_among_the_generations_is_left_alone(
 def overflow(training: Any, drive: Path, limit_bytes: int, *prefix: str) -> subprocess.CompletedProcess[str]:
     """Mirror a small checkpoint, then one that does not fit, then a small one, in `mirror_writer.py`."""
     command = [*prefix, sys.executable, str(WRITER), str(training.files.path), str(drive), str(limit_bytes)]
-    environment = os.environ | {"PYTHONPATH": str(Path(autofit.__file__).parents[1]), "OPENBLAS_NUM_THREADS": "1"}
+    environment = child_environment(OPENBLAS_NUM_THREADS="1")
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
 
 

@@ -23,6 +23,7 @@ from autofit.mirror.restore import held_by
 from autofit.mirror.watchdog import AbandonedError, Pulse, run_with_watchdog
 from autofit.process import monitor
 from autofit.storage.run_directory import RunDirectory, RunLock
+from tests.support.waiting import wait_until
 
 FAST = MirrorPatience(look=0.01, retry=0.02, answer=10.0, silence=5.0, lock=0.0, last=5.0, leave=0.5)
 IMPATIENT = replace(FAST, answer=0.3)
@@ -108,10 +109,10 @@ def position(mirror: RunDirectory) -> int:
 
 
 def wait_for_the_end_of_all_threads() -> None:
-    deadline = time.monotonic() + 5
-    while any(thread.name.startswith("autofit-") for thread in threading.enumerate()):
-        assert time.monotonic() < deadline, "a thread that was left behind does not end"
-        time.sleep(0.01)
+    wait_until(
+        lambda: not any(thread.name.startswith("autofit-") for thread in threading.enumerate()),
+        "a thread that was left behind does not end",
+    )
 
 
 def test_each_new_checkpoint_arrives_beside_the_run(

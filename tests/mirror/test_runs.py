@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from typing import Any
 import psutil
 import pytest
 
-import autofit
 from autofit import api
 from autofit.api.result import Result
 from autofit.errors import AutofitError, UserError
@@ -29,7 +26,9 @@ from autofit.process.launch import ProcessLauncher
 from autofit.report.progress import ProgressView
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
-from tests.support.paths import CHILDREN
+from tests.support.paths import AUTOFIT_PATH, CHILDREN
+from tests.support.views import RecordingView
+from tests.support.waiting import wait_until
 
 IMAGES, EPOCHS = 24, 2
 FAST = MirrorPatience(look=0.02, retry=0.02, lock=0.2)
@@ -38,21 +37,9 @@ REQUEST: dict[str, Any] = {"weights": None, "epochs": EPOCHS, "batch_size": 4, "
 Child = Callable[..., list[str]]
 
 
-class Messages(ProgressView):
-    """A view that keeps what it is told."""
-
-    def __init__(self) -> None:
-        super().__init__(io.StringIO())
-        self.told: list[str] = []
-
-    def message(self, text: str) -> None:
-        """Keep it."""
-        self.told.append(text)
-
-
 @pytest.fixture(autouse=True)
 def autofit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(autofit.__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", AUTOFIT_PATH)
 
 
 @pytest.fixture
@@ -75,7 +62,7 @@ def run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         worker = [sys.executable, "-P", str(CHILDREN / "stub_worker.py"), ends]
         monkeypatch.setattr("autofit.api.mirroring.Mirror", functools.partial(Mirror, patience=FAST, **broken))
         monkeypatch.setattr("autofit.api.workers.ProcessLauncher", functools.partial(ProcessLauncher, worker))
-        shown = view or Messages()
+        shown = view or RecordingView()
         if "resume" in given:
             return api.resume(given["resume"], view=shown)
         return api.run(photos, view=shown, audit=True, **{**REQUEST, **given})
@@ -132,11 +119,11 @@ def end(process: subprocess.Popen[str]) -> None:
 
 def wait_for(moment: tuple[int, int], mirror: Path, run_dir: Path, process: subprocess.Popen[str]) -> None:
     """Until the mirror has come so far, and knows of the attempt."""
-    deadline = time.monotonic() + 240
-    while cursor(mirror) < moment or not is_known(RunDirectory(run_dir).attempts()[-1], mirror):
-        assert process.poll() is None, "the run ended before its moment came"
-        assert time.monotonic() < deadline, "the moment never came"
-        time.sleep(0.005)
+    wait_until(
+        lambda: cursor(mirror) >= moment and is_known(RunDirectory(run_dir).attempts()[-1], mirror),
+        f"the mirror never came to {moment}",
+        process=process,
+    )
 
 
 def is_known(attempt: AttemptDirectory, mirror: Path) -> bool:
@@ -214,11 +201,11 @@ def test_a_finished_run_is_returned_from_its_mirror(run: Callable[..., Result], 
     """On a new machine a finished run would be trained once more."""
     first = run("complete", run_dir="a", mirror_dir="drive/m")
     assert everything_in(tmp_path / "drive" / "m") == everything_in(tmp_path / "a")
-    view = Messages()
+    view = RecordingView()
     second = run("SIGKILL@0", view, run_dir="b", mirror_dir="drive/m")
     assert second.run_dir == tmp_path / "b"
     assert second.record == first.record
-    assert view.told[0] == f"taking up the run in {tmp_path}/drive/m"
+    assert view.messages[0] == f"taking up the run in {tmp_path}/drive/m"
 
 
 def test_without_a_run_dir_it_is_named_after_the_mirror(run: Callable[..., Result], tmp_path: Path) -> None:
@@ -275,17 +262,17 @@ def test_a_drive_that_is_broken_all_night_costs_nothing_but_the_mirror(
     def broken(*_: Any) -> str:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    view = Messages()
+    view = RecordingView()
     result = run("SIGKILL@3,complete", view, broken, run_dir="a", mirror_dir="m")
     assert result.status == "completed"
     assert_every_image_once_an_epoch(tmp_path / "a")
-    assert sum("cannot be written (Input/output error)" in text for text in view.told) == 1
-    assert view.told[-1].endswith(f"cp -r {tmp_path}/a/. {tmp_path}/m")
+    assert sum("cannot be written (Input/output error)" in text for text in view.messages) == 1
+    assert view.messages[-1].endswith(f"cp -r {tmp_path}/a/. {tmp_path}/m")
     assert everything_in(tmp_path / "m") == {}
-    again = Messages()
+    again = RecordingView()
     assert run("SIGKILL@0", again, run_dir="a", mirror_dir="m").record == result.record
     assert everything_in(tmp_path / "m") == everything_in(tmp_path / "a")
-    assert not any("behind (" in text for text in again.told)
+    assert not any("behind (" in text for text in again.messages)
 
 
 def test_a_resumed_run_takes_up_what_its_mirror_has_more(run: Callable[..., Result], tmp_path: Path) -> None:
@@ -293,10 +280,10 @@ def test_a_resumed_run_takes_up_what_its_mirror_has_more(run: Callable[..., Resu
     with pytest.raises(AutofitError):
         run("crashed@3", run_dir="a", mirror_dir="m")
     run("complete", run_dir="b", mirror_dir="m")
-    view = Messages()
+    view = RecordingView()
     result = run("SIGKILL@0", view, resume="a")
     assert (result.run_dir, result.status) == (tmp_path / "a", "completed")
-    assert f"taking up the run in {tmp_path}/m" in view.told
+    assert f"taking up the run in {tmp_path}/m" in view.messages
 
 
 def test_the_images_are_those_that_were_found_here(run: Callable[..., Result], tmp_path: Path) -> None:
@@ -325,12 +312,12 @@ def test_a_strangers_run_is_mirrored_nowhere(run: Callable[..., Result], tmp_pat
     if content == "run":
         run("complete", run_dir="another", mirror_dir=target)
     before = everything_in(target)
-    view = Messages()
+    view = RecordingView()
     assert run("complete", view, resume="a").status == "completed"
     assert everything_in(target) == before
     assert target.exists() is (content is not None)
     words = "it holds another run" if content == "run" else "it does not hold this run"
-    assert f"the mirror {target} is behind ({words})" in view.told[-1]
+    assert f"the mirror {target} is behind ({words})" in view.messages[-1]
 
 
 def test_an_unfinished_model_function_is_asked_for_from_a_mirror_too(

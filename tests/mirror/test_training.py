@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,21 +14,20 @@ from typing import Any
 import psutil
 import pytest
 
-import autofit
 from autofit.storage.checkpoints import CheckpointStore
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, child_environment
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 TRAIN_COUNT, EPOCHS = 145, 2
-PATIENCE_SECONDS = 120.0
 
 
 @contextlib.contextmanager
 def started(worker: str, photos: Path, run_dir: Path, mirror: Path) -> Iterator[subprocess.Popen[str]]:
     """`autofit.run` with a mirror in a process of its own; it and its worker do not outlive the test."""
     command = [sys.executable, str(CHILDREN / "mirrored_run.py"), worker, str(photos), str(run_dir), str(mirror)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(autofit.__file__).parents[1])}
+    environment = child_environment()
     with subprocess.Popen(command, cwd=CHILDREN, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -49,11 +46,10 @@ def lose_machine(photos: Path, run_dir: Path, mirror: Path, epoch: int) -> None:
     The training goes no further than the epoch's middle, however late the mirror is, to which attempts come last.
     """
     with started(f"keras@{epoch}:10", photos, run_dir, mirror) as process:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while cursor(mirror) < (epoch, 40) or not (mirror / "attempts" / f"{epoch + 1:04d}" / "job.json").exists():
-            assert process.poll() is None, "the run ended before its moment came"
-            assert time.monotonic() < deadline, "the moment never came"
-            time.sleep(0.01)
+        attempt = mirror / "attempts" / f"{epoch + 1:04d}" / "job.json"
+        wait_until(
+            lambda: cursor(mirror) >= (epoch, 40) and attempt.exists(), "the mirror never came so far", process=process
+        )
     shutil.rmtree(run_dir)
 
 

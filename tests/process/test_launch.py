@@ -6,29 +6,21 @@ import os
 import pickle
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from autofit.errors import TrainingFailedError, UserError
-from autofit.process.launch import WORKER, Exit, ProcessLauncher, Worker, import_paths_for
+from autofit.process.launch import WORKER, Exit, ProcessLauncher, import_paths_for
 from autofit.protocol.messages import Request
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory
+from tests.support.waiting import exit_of
 
 
 def small_worker(code: str) -> ProcessLauncher:
     return ProcessLauncher([sys.executable, "-S", "-c", code])
-
-
-def wait(worker: Worker) -> Exit:
-    deadline = time.monotonic() + 10
-    while (ended := worker.poll()) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return ended
 
 
 def descriptors() -> list[str]:
@@ -44,7 +36,7 @@ def printed(attempt: AttemptDirectory, code: str, payload: Payload | None = None
     """What a worker of this code prints, told nothing."""
     worker = small_worker(code).launch(attempt, payload, None)
     try:
-        assert wait(worker) == Exit(0), attempt.stderr.read_text()
+        assert exit_of(worker) == Exit(0), attempt.stderr.read_text()
     finally:
         worker.close()
     return attempt.stdout.read_text()
@@ -96,7 +88,7 @@ def test_requests_arrive_in_their_order_and_the_end_is_seen(attempt: AttemptDire
     for request in requests:
         worker.send(request)
     os.close(worker._control)  # type: ignore[attr-defined]  # what the kernel does when the parent dies
-    wait(worker)
+    exit_of(worker)
     worker._control = -1  # type: ignore[attr-defined]
     lines = attempt.stdout.read_text().splitlines()
     assert [Request.model_validate_json(line) for line in lines[:-1]] == requests
@@ -106,7 +98,7 @@ def test_requests_arrive_in_their_order_and_the_end_is_seen(attempt: AttemptDire
 def test_a_request_to_a_worker_that_is_gone_is_ignored(attempt: AttemptDirectory) -> None:
     """A worker that ends at the moment it is asked for something would end its parent."""
     worker = small_worker("").launch(attempt, None, None)
-    wait(worker)
+    exit_of(worker)
     worker.send(Request(trial=1))
     worker.kill()
     worker.close()
@@ -162,7 +154,7 @@ def test_a_payload_crosses_by_value_and_leaves_no_file(attempt: AttemptDirectory
     """A function from a notebook cell has no module to import it from; and its pickle must not outlive the parent."""
     code = "import os, shutil; shutil.copyfileobj(open(int(os.environ['AUTOFIT_PAYLOAD_FD']), 'rb'), open(1, 'wb'))"
     worker = small_worker(code).launch(attempt, Payload(lambda shape, classes: (shape, classes)), None)
-    wait(worker)
+    exit_of(worker)
     worker.close()
     payload = pickle.loads(attempt.stdout.read_bytes())  # noqa: S301 - our own
     assert payload.model(1, 2) == (1, 2)

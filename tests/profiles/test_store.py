@@ -14,7 +14,6 @@ import platformdirs
 import pytest
 from filelock import FileLock
 
-import autofit
 from autofit.machine.hardware import Hardware, fingerprint
 from autofit.probing.records import ProbeReport, Workload
 from autofit.profiles import store as store_module
@@ -24,7 +23,7 @@ from autofit.profiles.records import MAX_ENTRIES, MAX_EXTRACTIONS, MachineProfil
 from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
 from autofit.protocol.job import ExtractionSpeed
 from autofit.protocol.messages import Trial
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, child_environment
 
 SAVER = CHILDREN / "profile_saver.py"
 MakeReport = Callable[..., ProbeReport]
@@ -409,7 +408,7 @@ class Savers:
         """Start one that saves `count` probes, or with 0 saves until it is killed."""
         return subprocess.Popen(
             [sys.executable, str(SAVER), str(self._folder), *map(str, self._files), str(first), str(count)],
-            env=os.environ | {"PYTHONPATH": str(Path(autofit.__file__).parent.parent)},
+            env=child_environment(),
             stdout=subprocess.PIPE,
             text=True,
         )

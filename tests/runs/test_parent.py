@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,14 +15,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-import autofit
 from autofit.errors import UserError
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory, RunLock
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, child_environment
+from tests.support.waiting import wait_until
 
 STUB_PARENT = CHILDREN / "stub_parent.py"
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(autofit.__file__).parent.parent)}
+ENVIRONMENT = child_environment()
 LIFE_WITHOUT_A_PARENT_SECONDS = 2.0
 
 
@@ -73,10 +72,7 @@ def assert_gone(worker: psutil.Process) -> None:
 
 
 def wait_until_stopped(worker: psutil.Process) -> None:
-    deadline = time.monotonic() + 10
-    while worker.status() != psutil.STATUS_STOPPED:
-        assert time.monotonic() < deadline, "the worker does not stop"
-        time.sleep(0.02)
+    wait_until(lambda: worker.status() == psutil.STATUS_STOPPED, "the worker does not stop")
 
 
 def position_committed(files: RunDirectory) -> int:
@@ -86,10 +82,7 @@ def position_committed(files: RunDirectory) -> int:
 
 def wait_until_committed(files: RunDirectory, position: int) -> None:
     """A worker tells of a step before it commits it, so its heartbeat does not say that the checkpoint is there."""
-    deadline = time.monotonic() + 10
-    while position_committed(files) < position:
-        assert time.monotonic() < deadline, "the worker does not commit"
-        time.sleep(0.02)
+    wait_until(lambda: position_committed(files) >= position, "the worker does not commit")
 
 
 def test_a_worker_does_not_outlive_its_parent(files: RunDirectory) -> None:

@@ -12,7 +12,6 @@ from types import ModuleType
 
 import pytest
 
-import autofit
 from autofit.errors import (
     AutofitError,
     DoesNotFitError,
@@ -26,7 +25,7 @@ from autofit.protocol.job import CacheJob, Job, TrainJob
 from autofit.protocol.messages import Phase, Progress
 from autofit.runs.collect_result import collect_result
 from autofit.storage.run_directory import RunDirectory, RunLock
-from tests.support.paths import CHILDREN
+from tests.support.paths import AUTOFIT_PATH, CHILDREN
 
 IMPATIENT = Patience({**DEADLINE_SECONDS, Phase.START: 30.0, Phase.TRAIN: 1.5}, leave_seconds=0.5)
 
@@ -45,7 +44,7 @@ def load(name: str) -> ModuleType:
 
 @pytest.fixture(autouse=True)
 def autofit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(autofit.__file__).parent.parent))
+    monkeypatch.setenv("PYTHONPATH", AUTOFIT_PATH)
 
 
 @pytest.fixture

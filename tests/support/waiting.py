@@ -6,6 +6,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from autofit.process.launch import Exit, Worker
+
 PATIENCE_SECONDS = 120.0
 """Only a test that fails waits that long; no busy machine makes a test that passes fail."""
 PAUSE_SECONDS = 0.005
@@ -35,3 +37,11 @@ def wait_until(
         assert process is None or process.poll() is None, f"the program ended first: {message}"
         assert time.monotonic() < deadline, message
         time.sleep(PAUSE_SECONDS)
+
+
+def exit_of(worker: Worker) -> Exit:
+    """Wait for a worker to end, and return how it ended."""
+    wait_until(lambda: worker.poll() is not None, "the worker does not end")
+    ended = worker.poll()
+    assert ended is not None
+    return ended

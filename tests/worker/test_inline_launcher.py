@@ -18,6 +18,7 @@ from autofit.protocol.messages import Request
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.inline_launcher import InlineLauncher, refuse_memory_limit
+from tests.support.waiting import exit_of
 
 Attempt = Callable[[Path, "queue.Queue[Request | None]", Callable[[], Payload | None]], int]
 
@@ -45,14 +46,6 @@ def start(attempt: AttemptDirectory, monkeypatch: pytest.MonkeyPatch) -> Iterato
     assert "autofit-worker" not in {thread.name for thread in threading.enumerate()}
 
 
-def wait(worker: Worker) -> Exit:
-    deadline = time.monotonic() + 10
-    while (ended := worker.poll()) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return ended
-
-
 @pytest.mark.parametrize("code", [0, 1])
 def test_an_attempt_is_run_with_what_it_needs_and_its_code_kept(
     start: Callable[..., Worker], attempt: AttemptDirectory, code: int
@@ -64,7 +57,7 @@ def test_an_attempt_is_run_with_what_it_needs_and_its_code_kept(
         seen.append((path, requests.qsize(), load(), threading.current_thread().name))
         return code
 
-    assert wait(start(run_attempt, payload)) == Exit(code)
+    assert exit_of(start(run_attempt, payload)) == Exit(code)
     assert seen == [(attempt.path, 0, payload, "autofit-worker")]
 
 
@@ -77,7 +70,7 @@ def test_a_crash_ends_the_worker_and_not_the_notebook(
     def run_attempt(*_: object) -> int:
         raise error
 
-    assert wait(start(run_attempt)) == Exit(1)
+    assert exit_of(start(run_attempt)) == Exit(1)
     assert type(error).__name__ in attempt.stderr.read_text()
 
 

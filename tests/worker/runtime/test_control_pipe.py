@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
-import autofit
 from autofit.worker.runtime.control_pipe import PARENT_GONE_EXIT_CODE
+from tests.support.paths import child_environment
 
 WORKER = """
 import sys, time
@@ -24,7 +22,7 @@ def test_requests_come_in_order_and_the_end_of_the_pipe_ends_the_worker() -> Non
 
     A line that is cut off, or nonsense, must not end the thread that waits for the end.
     """
-    environment = os.environ | {"PYTHONPATH": str(Path(autofit.__file__).parent.parent)}
+    environment = child_environment()
     command = [sys.executable, "-c", WORKER]
     with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, env=environment) as worker:
         try:

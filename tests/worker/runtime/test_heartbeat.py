@@ -15,6 +15,7 @@ from autofit.protocol.messages import MemorySample, Phase, Progress
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.runtime.heartbeat import FRESH_SECONDS, Heartbeat
 from autofit.worker.runtime.memory import resident_bytes
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -27,10 +28,7 @@ def lines(attempt: AttemptDirectory) -> list[Progress]:
 
 
 def wait_for_lines(attempt: AttemptDirectory, count: int) -> None:
-    deadline = time.monotonic() + 10
-    while len(lines(attempt)) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: len(lines(attempt)) >= count, f"fewer than {count} lines were written")
 
 
 def test_thousands_of_beats_are_at_most_four_lines_a_second(attempt: AttemptDirectory) -> None:

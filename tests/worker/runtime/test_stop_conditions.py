@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.exceptions import StopRequested
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
+from tests.support.waiting import wait_until
 
 MB, GB = 10**6, 10**9
 PLENTY = MemoryLeft(2 * GB, "cgroup limit /job")
@@ -50,13 +51,6 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     return Machine(AttemptDirectory(tmp_path))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def reason(departure: StopConditions) -> tuple[str, str]:
