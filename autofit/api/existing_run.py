@@ -7,7 +7,8 @@ from pathlib import Path
 from autofit.api.result import Result, from_here
 from autofit.api.seal import is_sealed_here
 from autofit.api.workers import ModelFunction
-from autofit.config.options import GIVEN_FUNCTION, Options, difference
+from autofit.config.option_checks import GIVEN_FUNCTION
+from autofit.config.options import Options, difference
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.process.monitor import View

@@ -11,7 +11,8 @@ from autofit.api.probes import does_not_fit
 from autofit.api.result import from_here
 from autofit.api.seal import seal_of
 from autofit.api.workers import measurer_for
-from autofit.config.options import GIVEN_FUNCTION, Options, freezes_backbone
+from autofit.config.option_checks import GIVEN_FUNCTION
+from autofit.config.options import Options, freezes_backbone
 from autofit.dataset import ImageIndex
 from autofit.errors import InterruptedRunError, UserError
 from autofit.machine.hardware import Hardware

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autofit.api.workers import ModelFunction, machine_for, measurer_for, payload_of
-from autofit.config.options import Options, make_options
-from autofit.config.validators import whole_number
+from autofit.config.option_table import checked
+from autofit.config.options import Options, options_of_call
 from autofit.errors import DoesNotFitError, TrainingFailedError, UserError
 from autofit.probing.recommend import sweep_order
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
@@ -30,35 +30,44 @@ def probe(  # noqa: PLR0913 - the options are the interface
     optimizer: str = "adam",
     num_classes: int = 10,
     memory_limit: str | int | None = None,
-    max_batch: int = plan.MOST_PROBED_BATCH,
+    max_batch: int = 4096,
     profile: bool = True,
     isolation: str = "process",
     view: ProgressView | None = None,
 ) -> ProbeReport:
     """Find the largest batch that this machine can train, and the fastest, without any images.
 
-    Args: as in `run`; `num_classes` is the width of the head, `max_batch` the largest size of interest. With `profile`
-        it starts from what was measured on such a machine before, and saves what it finds; the largest size that it
-        answers was run now in any case, the recommended one may have been timed then.
+    Args:
+        backbone: A network of `keras.applications`, by name. Default: `MobileNetV2`.
+        model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
+            name as `module:function`. The function may be defined in a notebook cell. The model's inputs are raw images
+            of 0 to 255 in the shape `(n, height, width, 3)`.
+        weights: The backbone's initial weights: `imagenet`, `none` (random), or a file.
+        image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
+            Default: the backbone's own, 224 with `model`.
+        trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
+            weights, `all` without.
+        hidden_units: The width of a hidden layer in the head; 0 for none.
+        dropout: The share of the head's inputs that is dropped in training.
+        optimizer: A Keras optimizer, by name. A compiled `model` has its own.
+        num_classes: The number of classes, which is the width of the head's output.
+        memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
+            resident memory of the worker, on a GPU the device memory. Default: what the machine has.
+        max_batch: The largest batch size to look for.
+        profile: Start from earlier measurements on such a machine, and save the new ones. The largest size in the
+            answer has run now in any case; the recommended one may have been timed earlier.
+        isolation: Where training runs: in a `process` of its own, whose end does no harm, or `inline`, in the calling
+            process.
+        view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
+            lines.
 
     Raises:
         UserError: something given cannot be used.
         TrainingFailedError: a trial failed for a reason that is not memory.
         InterruptedRunError: stopped by Ctrl-C.
     """
-    classes, most = whole_number("num_classes", num_classes, 1), whole_number("max_batch", max_batch, 1)
-    options = make_options(
-        backbone=backbone,
-        model=model,
-        weights=weights,
-        image_size=image_size,
-        trainable=trainable,
-        hidden_units=hidden_units,
-        dropout=dropout,
-        optimizer=optimizer,
-        memory_limit=memory_limit,
-        isolation=isolation,
-    )
+    options = options_of_call(locals())
+    classes, most = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with showing(view) as shown:
         measurer = measurer_for(options, machine_for(options), payload_of(model, ()), shown, profile=profile)
         return measurer.measure(options, classes, most)
@@ -75,36 +84,45 @@ def sweep(  # noqa: PLR0913 - the options are the interface
     optimizer: str = "adam",
     num_classes: int = 10,
     memory_limit: str | int | None = None,
-    max_batch: int = plan.MOST_PROBED_BATCH,
+    max_batch: int = 4096,
     profile: bool = True,
     isolation: str = "process",
     view: ProgressView | None = None,
 ) -> SweepReport:
     """Probe several backbones at several image sizes, one after another, the fastest first in the report.
 
-    Args: as in `probe`. Without `image_sizes` each backbone is probed at its own. All is checked before the first
-        trial; a network that fails for a reason that is not memory is told of in the report, and does not end it.
+    Args:
+        backbones: Networks of `keras.applications`, by name.
+        image_sizes: The sizes of the images in pixels, as `image_size` of `run`; without any, each backbone is probed
+            at its own size.
+        weights: The backbone's initial weights: `imagenet`, `none` (random), or a file.
+        trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
+            weights, `all` without.
+        hidden_units: The width of a hidden layer in the head; 0 for none.
+        dropout: The share of the head's inputs that is dropped in training.
+        optimizer: A Keras optimizer, by name. A compiled `model` has its own.
+        num_classes: The number of classes, which is the width of the head's output.
+        memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
+            resident memory of the worker, on a GPU the device memory. Default: what the machine has.
+        max_batch: The largest batch size to look for.
+        profile: Start from earlier measurements on such a machine, and save the new ones. The largest size in the
+            answer has run now in any case; the recommended one may have been timed earlier.
+        isolation: Where training runs: in a `process` of its own, whose end does no harm, or `inline`, in the calling
+            process.
+        view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
+            lines.
 
     Raises:
         UserError: something given cannot be used.
         InterruptedRunError: stopped by Ctrl-C.
     """
-    classes, most = whole_number("num_classes", num_classes, 1), whole_number("max_batch", max_batch, 1)
+    common = locals()
     requests = [
-        make_options(
-            backbone=backbone,
-            weights=weights,
-            image_size=image_size,
-            trainable=trainable,
-            hidden_units=hidden_units,
-            dropout=dropout,
-            optimizer=optimizer,
-            memory_limit=memory_limit,
-            isolation=isolation,
-        )
+        options_of_call(common | {"backbone": backbone, "image_size": image_size})
         for backbone in backbones
         for image_size in (image_sizes or [None])
     ]
+    classes, most = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with showing(view) as shown:
         return _sweep(requests, classes, most, shown, profile=profile)
 

@@ -22,8 +22,8 @@ from autofit.api.new_run import announce, new_run
 from autofit.api.result import Result
 from autofit.api.supervision import supervise
 from autofit.api.workers import ModelFunction, machine_for, payload_of
-from autofit.config.options import Options, check_for_training, make_options
-from autofit.config.validators import share
+from autofit.config.option_table import checked
+from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import ImageIndex
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
@@ -75,55 +75,66 @@ def run(  # noqa: PLR0913 - the options are the interface
     """Train an image classifier, and never lose the run to memory.
 
     Args:
-        data: a folder with one subfolder a class, a CSV file with the columns `path` and `label`, a list of paths, or a
-            DataFrame with those columns.
-        labels: a class name or number for each path of a list.
-        backbone: any network of `keras.applications`, by name; `"MobileNetV2"` by default.
-        model: instead of a backbone, a function `(input_shape, num_classes) -> keras.Model` (it may stand in a notebook
-            cell) or its name as `"module:function"`. Its inputs are raw 0..255 images `(n, height, width, 3)`.
-        weights: `"imagenet"`, `"none"`, or a file with the backbone's weights.
-        image_size: pixels, one number or `(height, width)`; the backbone's own by default.
-        trainable: `"head"` (the default with weights) or `"all"` (the default without).
-        hidden_units: width of a hidden layer in the head; 0 for none.
-        dropout: share of the head's inputs that is dropped in training.
-        epochs: passes over the training images.
-        fine_tune_epochs: not in this version.
-        batch_size: samples per update; `"auto"` takes the probe's recommendation.
-        micro_batch_size: samples on the device at once; `"auto"` likewise.
-        batch_schedule: `"32:16"` ramps the batch size over the epochs; excludes `batch_size`.
-        optimizer: a Keras optimizer by name.
-        learning_rate: its learning rate.
-        class_weight: `"balanced"` makes all classes count alike.
-        early_stopping: end after so many epochs without a better validation loss.
-        validation: a share of the images, or a folder.
-        augment: `"light"` shows each training image mirrored half of the time and mildly cropped, anew in each epoch.
-            What an epoch sees depends on nothing but seed, epoch and image.
-        feature_cache: `"on"` computes what a frozen backbone makes of each image once, keeps it on the disk for this
-            run and the next ones, and trains the head on it: the same training, many times faster. `"auto"` does so
-            where the backbone is frozen, nothing is augmented, and there is more than one epoch. `"off"` runs the
-            backbone in every epoch. `"on"` with `augment` is an approximation: a few fixed views of each image.
-        feature_views: how many views that are.
-        pixel_cache: `"auto"` keeps decoded images on the disk, where they are needed in more than one epoch: the same
-            pixels, decoded once. `"off"` decodes them each time.
-        cache_by: how an image is known again: `"stat"` by path, size and time of change, `"content"` by what is in it.
-        precision: `"float32"`.
-        memory_limit: such as `"3GB"`. On a CPU: resident memory of the worker; on a GPU: device memory.
-        seed: for the split, the order, the initial weights and dropout.
-        checkpoint_every: `"60s"`, or a number of steps.
-        max_minutes: commit and stop after so long; the run can be resumed.
-        max_bad_images: end the run as soon as more than this share of all images, for training and for validation,
-            cannot be read; 1 never does. Two bad images end a run only if it is 0. It may change when a run is resumed.
-        run_dir: where everything is kept; `runs/<time>-<backbone>` by default. One that holds the same request,
-            unfinished, is resumed; finished, its result is returned at once. With a `mirror_dir`, `runs/<its name>`.
-        mirror_dir: a folder on a mounted drive that is kept a copy of the run directory, itself a run directory. Where
-            it holds the same request, and is further than `run_dir` or alone, the run is taken up from there. What the
-            drive does never stops the training.
-        isolation: `"process"`, or `"inline"` to train in this process.
-        audit: write the ledger of all updates.
-        replay: a run directory whose recorded micro-batch sizes are followed step by step.
-        callbacks: Keras callbacks. They act in the worker; those that offer `get_state()` and `set_state()` keep their
-            state over a resume.
-        view: what shows the progress; by default bars in a terminal or notebook, else plain lines.
+        data: A folder with one subfolder for each class, a CSV file with the columns `path` and `label`, a list of
+            paths, or a DataFrame with those columns.
+        labels: A class name or number for each path of a list.
+        backbone: A network of `keras.applications`, by name. Default: `MobileNetV2`.
+        model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
+            name as `module:function`. The function may be defined in a notebook cell. The model's inputs are raw images
+            of 0 to 255 in the shape `(n, height, width, 3)`.
+        weights: The backbone's initial weights: `imagenet`, `none` (random), or a file.
+        image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
+            Default: the backbone's own, 224 with `model`.
+        trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
+            weights, `all` without.
+        hidden_units: The width of a hidden layer in the head; 0 for none.
+        dropout: The share of the head's inputs that is dropped in training.
+        epochs: The number of passes over the training images.
+        fine_tune_epochs: Not in this version.
+        batch_size: The number of samples in an update. `auto` takes the probe's recommendation, but at most a twentieth
+            of the training set.
+        micro_batch_size: The number of samples on the device at once. `auto` takes the probe's recommendation, but at
+            most the batch size.
+        batch_schedule: A ramp of the batch size over the epochs, such as `32:16`. Not together with `batch_size`.
+        optimizer: A Keras optimizer, by name. A compiled `model` has its own.
+        learning_rate: The optimizer's learning rate.
+        class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike.
+        early_stopping: Stop after so many epochs without a better validation loss.
+        validation: The images to validate on: a share of each class, or a folder.
+        augment: Augmentation: `light` mirrors each training image half of the time and crops it mildly, anew in each
+            epoch. The image that an epoch trains on depends only on seed, epoch and image.
+        feature_cache: Run a frozen backbone once on each image, store the features on disk, and train the head on them.
+            It is the same training, many times faster, and later runs use the features too. `auto` does so if the
+            backbone is frozen, nothing is augmented, and there is more than one epoch. `off` runs the backbone in every
+            epoch. `on` with `augment` is an approximation: it trains on a few fixed views of each image.
+        feature_views: The number of fixed views of each training image, with `feature_cache` `on` and `augment`.
+        pixel_cache: Decode each image once and store its pixels on disk. `auto` does so if the backbone runs in more
+            than one epoch; the pixels are the same. `off` decodes the images each time.
+        cache_by: How the caches recognise an image: `stat` by its path, size and time of change, `content` by all its
+            bytes.
+        precision: Not in this version.
+        memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
+            resident memory of the worker, on a GPU the device memory. Default: what the machine has.
+        seed: The seed of the split, the order, the initial weights and dropout.
+        checkpoint_every: How often to save: a time such as `60s` or `2m`, or a number of steps.
+        max_minutes: Save and stop after so many minutes; the run can be resumed.
+        max_bad_images: Stop as soon as more than this share of all images cannot be read; 1 for never. All images are
+            those for training and for validation. One or two bad images stop a run only if the share is 0. `resume`
+            takes another share.
+        run_dir: The folder for checkpoints, log, model and report. If it holds the same request, unfinished, the run is
+            resumed; finished, its result is returned at once. The default with a `mirror_dir` is `runs/<the mirror's
+            name>`. Default: `runs/<time>-<backbone>`.
+        mirror_dir: A folder on a mounted drive for a copy of the run directory, from which the run can be resumed. If
+            it holds the same request and has trained further than `run_dir`, or `run_dir` is empty, the run is restored
+            from it. A failure of the drive never stops the training.
+        isolation: Where training runs: in a `process` of its own, whose end does no harm, or `inline`, in the calling
+            process.
+        audit: Write all updates to `audit.jsonl`.
+        replay: A run directory with `audit.jsonl`, whose micro-batch sizes are repeated step by step.
+        callbacks: Keras callbacks, in Python only. They are called in the worker; those with `get_state()` and
+            `set_state()` keep their state over a resume.
+        view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
+            lines.
 
     Returns:
         The finished run.
@@ -134,40 +145,7 @@ def run(  # noqa: PLR0913 - the options are the interface
         InterruptedRunError: stopped by Ctrl-C or by `max_minutes`; resume it with `autofit.resume(run_dir)`.
         TrainingFailedError: it failed for another reason.
     """
-    options = make_options(
-        backbone=backbone,
-        model=model,
-        weights=weights,
-        image_size=image_size,
-        trainable=trainable,
-        hidden_units=hidden_units,
-        dropout=dropout,
-        epochs=epochs,
-        fine_tune_epochs=fine_tune_epochs,
-        batch_size=batch_size,
-        micro_batch_size=micro_batch_size,
-        batch_schedule=batch_schedule,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        class_weight=class_weight,
-        early_stopping=early_stopping,
-        validation=validation,
-        augment=augment,
-        feature_cache=feature_cache,
-        feature_views=feature_views,
-        pixel_cache=pixel_cache,
-        cache_by=cache_by,
-        precision=precision,
-        memory_limit=memory_limit,
-        seed=seed,
-        checkpoint_every=checkpoint_every,
-        max_minutes=max_minutes,
-        max_bad_images=max_bad_images,
-        mirror_dir=mirror_dir,
-        isolation=isolation,
-        audit=audit,
-        replay=replay,
-    )
+    options = options_of_call(locals())
     check_for_training(options)
     with showing(view) as shown:
         index = dataset.scan(data, labels, validation=options.validation, seed=options.seed, on_progress=shown.scanning)
@@ -198,7 +176,7 @@ def resume(
     Raises:
         AutofitError: as in `run`.
     """
-    allowed = None if max_bad_images is None else share("max_bad_images", max_bad_images)
+    allowed = None if max_bad_images is None else checked("max_bad_images", max_bad_images)
     files = RunDirectory(absolute(run_dir))
     record = read_run(files)
     if is_finished(files) and not record.options.mirror_dir:

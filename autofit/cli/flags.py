@@ -1,23 +1,65 @@
-"""The flags that several commands share, each with its help."""
+"""The flags of the commands: those that the options declare, and two that several commands share."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
-Json = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write the result as JSON; - is stdout.")]
-BackboneName = Annotated[str | None, typer.Option("--backbone", help="Any network of keras.applications.")]
-ModelName = Annotated[str | None, typer.Option("--model", metavar="MODULE:FUNCTION", help="Your own network.")]
-Weights = Annotated[str, typer.Option("--weights", metavar="imagenet|none|FILE", help="The backbone's first weights.")]
-ImageSize = Annotated[str | None, typer.Option("--image-size", metavar="N|HxW", help="Pixels; the backbone's own.")]
-Trainable = Annotated[str | None, typer.Option("--trainable", metavar="head|all", help="What trains.")]
-HiddenUnits = Annotated[int, typer.Option("--hidden-units", help="Width of a hidden layer in the head; 0: none.")]
-Dropout = Annotated[float, typer.Option("--dropout", help="Share of the head's inputs dropped in training.")]
-Optimizer = Annotated[str, typer.Option("--optimizer", help="A Keras optimizer by name.")]
-MemoryLimit = Annotated[
-    str | None, typer.Option("--memory-limit", metavar="SIZE", help="Such as 3GB; else what the machine has.")
+from autofit.config.option import Command, Option, plain
+from autofit.config.option_table import options_of
+
+Json = Annotated[
+    str | None, typer.Option("--json", metavar="FILE|-", help="Write the result as JSON; - is standard output.")
 ]
-Isolation = Annotated[str, typer.Option("--isolation", metavar="process|inline", help="Where training runs.")]
 RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
+
+
+def takes_options(command: Command, *, lists: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command a flag for each option of `run` or `probe`; its `**options` receives the values.
+
+    Args:
+        command: the function whose options they are.
+        lists: whether options that can be listed take several values, with commas between.
+    """
+    flags = [_flag(option, lists=lists) for option in options_of(command) if option.cli_type is not None]
+
+    def give(function: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(function)
+        hints = get_type_hints(function, include_extras=True)
+        own = [
+            parameter.replace(annotation=hints[parameter.name])
+            for parameter in signature.parameters.values()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        arguments = [parameter for parameter in own if parameter.kind is not parameter.KEYWORD_ONLY]
+        others = [parameter for parameter in own if parameter.kind is parameter.KEYWORD_ONLY]
+        # Typer reads the parameters of a command from its signature.
+        cast("Any", function).__signature__ = signature.replace(parameters=[*arguments, *flags, *others])
+        return function
+
+    return give
+
+
+def _flag(option: Option, *, lists: bool) -> inspect.Parameter:
+    """The parameter of a command that Typer makes an option's flag from."""
+    metavar = option.metavar
+    if lists and option.is_listed:
+        metavar = f"{metavar}[,{metavar}...]"
+    info = typer.Option(
+        option.flag,
+        metavar=metavar,
+        help=plain(option.help),
+        hidden=option.is_hidden,
+        show_default=plain(option.default_text) or True,
+    )
+    value_type: Any = option.cli_type if option.default is not None else option.cli_type | None  # type: ignore[operator]
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=option.cli_default,
+        annotation=Annotated[value_type, info],
+    )

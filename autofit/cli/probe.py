@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autofit.cli.flags import (
-    Dropout,
-    HiddenUnits,
-    Isolation,
-    Json,
-    MemoryLimit,
-    ModelName,
-    Optimizer,
-    Trainable,
-    Weights,
-)
+from autofit.cli.flags import Json, takes_options
 from autofit.cli.output import progress, require_writable, say, write_json, write_text
 from autofit.errors import TrainingFailedError, UserError
 
@@ -30,63 +20,36 @@ if TYPE_CHECKING:
     from autofit.probing.records import ProbeReport, SweepReport
 
 
-def probe(  # noqa: PLR0913 - the options are the interface
+@takes_options("probe", lists=True)
+def probe(
     *,
-    backbone: Annotated[
-        str | None, typer.Option("--backbone", metavar="NAME[,NAME…]", help="Networks of keras.applications.")
-    ] = None,
-    model: ModelName = None,
-    weights: Weights = "imagenet",
-    image_size: Annotated[
-        str | None, typer.Option("--image-size", metavar="N|HxW[,…]", help="Pixels; the backbone's own.")
-    ] = None,
-    trainable: Trainable = None,
-    hidden_units: HiddenUnits = 0,
-    dropout: Dropout = 0.2,
-    optimizer: Optimizer = "adam",
-    num_classes: Annotated[int, typer.Option("--num-classes", help="Width of the head.")] = 10,
-    memory_limit: MemoryLimit = None,
-    max_batch: Annotated[int, typer.Option("--max-batch", help="The largest size of interest.")] = 4096,
-    profile: Annotated[
-        bool, typer.Option("--profile/--no-profile", help="Start from saved profiles, and save what is found.")
-    ] = True,
-    isolation: Isolation = "process",
     json: Json = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.png", help="CropParameters memory and speed.")
+        Path | None, typer.Option("--plot", metavar="FILE.png", help="Plot memory and speed against the batch size.")
     ] = None,
-    report: Annotated[Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page with the results.")
+    ] = None,
+    **options: Any,
 ) -> None:
-    """Find the largest batch that fits, and the fastest."""
+    """Find the largest batch size that fits, and the fastest, of one network or of several."""
     for file in (plot, report, json):
         require_writable(file)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
-    from autofit.config.options import DEFAULT_BACKBONE  # noqa: PLC0415
+    from autofit.config.backbones import DEFAULT_BACKBONE  # noqa: PLC0415
 
-    backbones, image_sizes = _listed(backbone), _listed(image_size)
-    is_sweep = len(backbones) > 1 or len(image_sizes) > 1
-    if is_sweep and model is not None:
-        raise UserError("--model is one network: leave it out to compare several, and give one --image-size with it")
-    common: Any = {
-        "weights": weights,
-        "trainable": trainable,
-        "hidden_units": hidden_units,
-        "dropout": dropout,
-        "optimizer": optimizer,
-        "num_classes": num_classes,
-        "memory_limit": memory_limit,
-        "max_batch": max_batch,
-        "profile": profile,
-        "isolation": isolation,
-    }
-    if is_sweep:
+    backbones, image_sizes = _listed(options["backbone"]), _listed(options["image_size"])
+    if len(backbones) <= 1 and len(image_sizes) <= 1:
         with progress() as view:
-            swept = api.sweep(backbones or [DEFAULT_BACKBONE], image_sizes, view=view, **common)
-        _show_sweep(swept, json, plot, report)
-    else:
-        with progress() as view:
-            found = api.probe(backbone=backbone, model=model, image_size=image_size, view=view, **common)
+            found = api.probe(view=view, **options)
         _show_probe(found, json, plot, report)
+        return
+    if options["model"] is not None:
+        raise UserError("--model is one network: leave it out to compare several, and give one --image-size with it")
+    common = {name: value for name, value in options.items() if name not in {"backbone", "model", "image_size"}}
+    with progress() as view:
+        swept = api.sweep(backbones or [DEFAULT_BACKBONE], image_sizes, view=view, **common)
+    _show_sweep(swept, json, plot, report)
 
 
 def _listed(text: str | None) -> list[str]:

@@ -17,6 +17,8 @@ from pydantic import Field, PositiveInt
 from autofit.errors import UserError
 from autofit.storage.records import Record
 
+DEFAULT_BACKBONE = "MobileNetV2"
+
 Preprocessing = Literal["caffe", "tf", "torch", "none"]
 """What a backbone wants of 0..255 RGB images, in the words of `keras.applications.imagenet_utils.preprocess_input`:
 "caffe" is BGR less the ImageNet mean, "tf" is [-1, 1], "torch" is the ImageNet mean and deviation, "none" is inside."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import BatchSchedule
-from autofit.config.options import MOST_VIEWS
+from autofit.config.run_options import MOST_VIEWS
 from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, Trial, Verdict
 from autofit.storage.records import Record
 

@@ -19,7 +19,9 @@ from autofit.config.batch_schedule import (
     image_buffer_bytes,
 )
 from autofit.config.byte_size import format_size
-from autofit.config.options import GIVEN_FUNCTION, Options, freezes_backbone, has_constant_features
+from autofit.config.option_checks import GIVEN_FUNCTION
+from autofit.config.options import Options, freezes_backbone, has_constant_features
+from autofit.config.run_options import MOST_PROBED_BATCH
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.machine.hardware import Hardware
@@ -59,8 +61,6 @@ LEAST_PROCESS_BYTES = 700 * 10**6
 
 SHARE_FOR_BATCH_NORMALIZATION = 0.75
 """Where the micro-batch is part of the result it must not shrink: it takes at most this share of what was feasible."""
-
-MOST_PROBED_BATCH = 4096
 
 GIVEN_LIMIT = "--memory-limit"
 """What limits where a limit was asked for, in the words of a report."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,15 +91,6 @@ def test_a_request_that_cannot_be_met_leaves_nothing_behind(
         train(photos, **given)
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["photos"]
     assert stages.runs == []
-
-
-def test_run_forwards_each_option_to_the_door() -> None:
-    """An option would be accepted and never looked at, or have another default than its documentation."""
-    door, call = inspect.signature(make_options).parameters, inspect.signature(api.run).parameters
-    assert set(call) - set(door) == {"data", "labels", "run_dir", "callbacks", "view"}
-    assert {name: call[name].default for name in door} == {name: door[name].default for name in door}
-    documented = inspect.getdoc(api.run) or ""
-    assert [name for name in call if f"\n    {name}: " not in documented] == []
 
 
 UNUSUAL = {

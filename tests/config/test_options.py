@@ -1,8 +1,7 @@
-"""The door: what a user may give, what becomes of it, and the one line for what cannot be used."""
+"""The validation of a request: each form of an option, its value afterwards, and the one line of a refusal."""
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 from pathlib import Path
@@ -12,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autofit.config import options as door
 from autofit.config.backbones import ModelSpec
-from autofit.config.options import GIVEN_FUNCTION, Options, check_for_training, difference, make_options
+from autofit.config.option_checks import GIVEN_FUNCTION
+from autofit.config.option_table import OPTIONS
+from autofit.config.options import Options, check_for_training, difference, make_options
+from autofit.config.run_options import MAX_SEED
 from autofit.errors import UserError
 from autofit.runs.plan import model_source
 from tests.support.ids import steady
@@ -171,7 +172,7 @@ def test_what_can_be_used_is_taken_and_said_in_one_way(given: dict[str, Any], ex
         ({"weights": "here.h5"}, "weights 'here.h5': there is no such file; give a file, 'imagenet' or 'none'"),
         ({"model": "nowhere_at_all:f"}, "model 'nowhere_at_all:f': there is no module 'nowhere_at_all' here or"),
         ({"model": "network.py"}, "model 'network.py' cannot be read: give a function, or module:function"),
-        ({"model": "__main__:f"}, "model '__main__:f' is gone in another process: give the function itself"),
+        ({"model": "__main__:f"}, "model '__main__:f' does not exist in another process: give the function itself"),
         ({"model": network, "backbone": "VGG16"}, "backbone 'VGG16' and model are both given: give one of the two"),
         ({"model": network, "dropout": 0.5}, "dropout=0.5 is about a backbone's head: set it in the model function"),
         ({"fine_tune_epochs": 5}, "fine_tune_epochs=5 does not work in this version: leave it out"),
@@ -201,10 +202,10 @@ def test_a_seed_that_a_model_could_not_be_built_with_is_refused_here(value: Any)
 
 def test_the_largest_seed_fits_into_the_models_spec() -> None:
     """The bound here and the one of the model's spec would have drifted apart."""
-    spec = model_source(make_options(seed=door.MAX_SEED), num_classes=2).spec
-    assert ModelSpec.model_validate(spec.model_dump()).seed == door.MAX_SEED
+    spec = model_source(make_options(seed=MAX_SEED), num_classes=2).spec
+    assert ModelSpec.model_validate(spec.model_dump()).seed == MAX_SEED
     with pytest.raises(ValueError, match="seed"):
-        ModelSpec.model_validate(spec.model_dump() | {"seed": door.MAX_SEED + 1})
+        ModelSpec.model_validate(spec.model_dump() | {"seed": MAX_SEED + 1})
 
 
 @pytest.mark.parametrize("name", ["dropout", "learning_rate", "max_minutes", "validation", "max_bad_images"])
@@ -276,7 +277,7 @@ def test_a_weights_file_is_kept_by_its_absolute_path(tmp_path: Path, monkeypatch
     (tmp_path / "mine.weights.h5").touch()
     assert make_options(weights="mine.weights.h5").weights == str(tmp_path / "mine.weights.h5")
     (tmp_path / "mine.bin").touch()
-    assert refusal(weights="mine.bin").startswith("weights 'mine.bin' are in no file that Keras reads")
+    assert refusal(weights="mine.bin").startswith("weights 'mine.bin' is not a file that Keras reads")
 
 
 def test_a_link_to_weights_keeps_the_name_that_keras_reads_it_by(tmp_path: Path) -> None:
@@ -391,7 +392,20 @@ def test_a_request_survives_the_file_it_is_kept_in(tmp_path: Path) -> None:
     assert set(json.loads(asked.to_json())) == set(DEFAULTS)
 
 
-def test_every_option_has_a_default() -> None:
+def test_every_option_has_a_usable_default() -> None:
     """`autofit.run(photos)` would not be enough."""
-    parameters = inspect.signature(make_options).parameters.values()
-    assert [p.name for p in parameters if p.default is inspect.Parameter.empty] == []
+    assert {option.name: option.check(option.name, option.default) for option in OPTIONS}.keys() >= {"epochs", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("bacth_size", "did you mean batch_size?"),
+        ("learning_rates", "did you mean learning_rate?"),
+        ("callbacks", "give one of backbone, model, weights, "),
+        ("qqqq", "give one of backbone, model, weights, "),
+    ],
+)
+def test_an_option_that_does_not_exist_is_refused_with_the_nearest_one(name: str, hint: str) -> None:
+    """A misspelled option would have no effect, and the user would believe in it."""
+    assert refusal(**{name: 3}).startswith(f"option {name!r} is not known: {hint}")

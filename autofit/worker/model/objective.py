@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from autofit.config.options import DEFAULT_LEARNING_RATE, DEFAULT_OPTIMIZER
+from autofit.config.training_options import DEFAULT_LEARNING_RATE, DEFAULT_OPTIMIZER
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
 

@@ -1,0 +1,202 @@
+"""The declarations of the options about the images and caches, the machine, and the run itself."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from autofit.config.option import EVERYWHERE, PROBES, Option
+from autofit.config.option_checks import (
+    audited_run,
+    checkpoint_interval,
+    memory_size,
+    not_yet,
+    one_of,
+    or_none,
+    path_text,
+)
+from autofit.config.validators import flag, real_number, share, whole_number
+
+MOST_VIEWS = 64
+"""The largest number of augmented views of a training image in the feature cache."""
+
+MOST_PROBED_BATCH = 4096
+"""The largest batch size that a probe looks for, if nobody asks for another."""
+
+MAX_SEED = 2**32 - 1
+"""NumPy's legacy generator, which `keras.utils.set_random_seed` seeds as well, takes no larger one."""
+
+IMAGES = (
+    Option(
+        "augment",
+        "none",
+        "Augmentation: `light` mirrors each training image half of the time and crops it mildly, anew in each epoch.",
+        "The image that an epoch trains on depends only on seed, epoch and image.",
+        check=one_of("none", "light", none_means="none"),
+        metavar="none|light",
+    ),
+    Option(
+        "feature_cache",
+        "auto",
+        "Run a frozen backbone once on each image, store the features on disk, and train the head on them.",
+        "It is the same training, many times faster, and later runs use the features too. `auto` does so if the "
+        "backbone is frozen, nothing is augmented, and there is more than one epoch. `off` runs the backbone in every "
+        "epoch. `on` with `augment` is an approximation: it trains on a few fixed views of each image.",
+        check=one_of("auto", "on", "off", none_means="off"),
+        metavar="auto|on|off",
+    ),
+    Option(
+        "feature_views",
+        4,
+        "The number of fixed views of each training image, with `feature_cache` `on` and `augment`.",
+        check=partial(whole_number, least=1, most=MOST_VIEWS),
+        cli_type=int,
+    ),
+    Option(
+        "pixel_cache",
+        "auto",
+        "Decode each image once and store its pixels on disk.",
+        "`auto` does so if the backbone runs in more than one epoch; the pixels are the same. `off` decodes the images "
+        "each time.",
+        check=one_of("auto", "off", none_means="off"),
+        metavar="auto|off",
+        may_change=True,
+    ),
+    Option(
+        "cache_by",
+        "stat",
+        "How the caches recognise an image: `stat` by its path, size and time of change, `content` by all its bytes.",
+        check=one_of("stat", "content"),
+        metavar="stat|content",
+        may_change=True,
+    ),
+)
+
+MACHINE = (
+    Option("precision", "float32", "Not in this version.", check=not_yet("float32"), fields=(), is_hidden=True),
+    Option(
+        "memory_limit",
+        None,
+        "The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`.",
+        "On a CPU it limits the resident memory of the worker, on a GPU the device memory.",
+        check=or_none(memory_size),
+        commands=EVERYWHERE,
+        fields=("memory_limit_bytes",),
+        default_text="what the machine has",
+        metavar="SIZE",
+    ),
+    Option(
+        "max_batch",
+        MOST_PROBED_BATCH,
+        "The largest batch size to look for.",
+        check=partial(whole_number, least=1),
+        commands=PROBES,
+        fields=(),
+        cli_type=int,
+    ),
+    Option(
+        "profile",
+        True,
+        "Start from earlier measurements on such a machine, and save the new ones.",
+        "The largest size in the answer has run now in any case; the recommended one may have been timed earlier.",
+        commands=PROBES,
+        fields=(),
+        cli_type=bool,
+    ),
+)
+
+RUN = (
+    Option(
+        "seed",
+        0,
+        "The seed of the split, the order, the initial weights and dropout.",
+        check=partial(whole_number, least=0, most=MAX_SEED),
+        cli_type=int,
+    ),
+    Option(
+        "checkpoint_every",
+        "60s",
+        "How often to save: a time such as `60s` or `2m`, or a number of steps.",
+        check=checkpoint_interval,
+        fields=("checkpoint_seconds", "checkpoint_steps"),
+        metavar="60s|N",
+    ),
+    Option(
+        "max_minutes",
+        None,
+        "Save and stop after so many minutes; the run can be resumed.",
+        check=or_none(partial(real_number, least=0.0, exclusive=True)),
+        cli_type=float,
+        metavar="MINUTES",
+    ),
+    Option(
+        "max_bad_images",
+        0.1,
+        "Stop as soon as more than this share of all images cannot be read; 1 for never.",
+        "All images are those for training and for validation. One or two bad images stop a run only if the share is "
+        "0. `resume` takes another share.",
+        check=share,
+        cli_type=float,
+        metavar="SHARE",
+        may_change=True,
+    ),
+    Option(
+        "run_dir",
+        None,
+        "The folder for checkpoints, log, model and report.",
+        "If it holds the same request, unfinished, the run is resumed; finished, its result is returned at once. The "
+        "default with a `mirror_dir` is `runs/<the mirror's name>`.",
+        fields=(),
+        default_text="`runs/<time>-<backbone>`",
+        cli_type=Path,
+        metavar="DIR",
+    ),
+    Option(
+        "mirror_dir",
+        None,
+        "A folder on a mounted drive for a copy of the run directory, from which the run can be resumed.",
+        "If it holds the same request and has trained further than `run_dir`, or `run_dir` is empty, the run is "
+        "restored from it. A failure of the drive never stops the training.",
+        check=or_none(path_text),
+        cli_type=Path,
+        metavar="DIR",
+        may_change=True,
+    ),
+    Option(
+        "isolation",
+        "process",
+        "Where training runs: in a `process` of its own, whose end does no harm, or `inline`, in the calling process.",
+        check=one_of("process", "inline"),
+        commands=EVERYWHERE,
+        metavar="process|inline",
+    ),
+    Option("audit", False, "Write all updates to `audit.jsonl`.", check=flag, cli_type=bool),
+    Option(
+        "replay",
+        None,
+        "A run directory with `audit.jsonl`, whose micro-batch sizes are repeated step by step.",
+        check=or_none(audited_run),
+        cli_type=Path,
+        metavar="DIR",
+    ),
+)
+
+PYTHON_ONLY = (
+    Option(
+        "callbacks",
+        (),
+        "Keras callbacks, in Python only.",
+        "They are called in the worker; those with `get_state()` and `set_state()` keep their state over a resume.",
+        fields=(),
+        cli_type=None,
+    ),
+    Option(
+        "view",
+        None,
+        "An object that shows the progress, in Python only.",
+        commands=EVERYWHERE,
+        fields=(),
+        default_text="bars in a terminal or notebook, else plain lines",
+        cli_type=None,
+    ),
+)

@@ -1,0 +1,173 @@
+"""The declarations of the options about the network, its head and the training."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from autofit.config.option import EVERYWHERE, ONE_NETWORK, PROBES, Option
+from autofit.config.option_checks import (
+    backbone_name,
+    batch_size_ramp,
+    image_sides,
+    model_name,
+    not_yet,
+    one_of,
+    or_none,
+    validation_source,
+    weights_file,
+)
+from autofit.config.validators import auto_or_whole_number, real_number, whole_number
+
+DEFAULT_OPTIMIZER, DEFAULT_LEARNING_RATE = "adam", 1e-3
+OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "sgd", "rmsprop", "adagrad", "adadelta", "adafactor", "ftrl", "lion")
+"""The optimizers that Keras 3.13 and all later versions have."""
+
+NETWORK = (
+    Option(
+        "backbone",
+        None,
+        "A network of `keras.applications`, by name.",
+        check=backbone_name,
+        commands=ONE_NETWORK,
+        default_text="`MobileNetV2`",
+        metavar="NAME",
+        is_listed=True,
+    ),
+    Option(
+        "model",
+        None,
+        "Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its name "
+        "as `module:function`.",
+        "The function may be defined in a notebook cell. The model's inputs are raw images of 0 to 255 in the shape "
+        "`(n, height, width, 3)`.",
+        check=model_name,
+        commands=ONE_NETWORK,
+        metavar="MODULE:FUNCTION",
+    ),
+    Option(
+        "weights",
+        "imagenet",
+        "The backbone's initial weights: `imagenet`, `none` (random), or a file.",
+        check=weights_file,
+        commands=EVERYWHERE,
+        metavar="imagenet|none|FILE",
+    ),
+    Option(
+        "image_size",
+        None,
+        "The size of the images in pixels: `160`, or `160x192` (height x width).",
+        "In Python also `(160, 192)`.",
+        check=or_none(image_sides),
+        commands=ONE_NETWORK,
+        default_text="the backbone's own, 224 with `model`",
+        metavar="N|HxW",
+        is_listed=True,
+    ),
+    Option(
+        "trainable",
+        None,
+        "The layers that train: only the `head`, with a frozen backbone, or `all`.",
+        check=or_none(one_of("head", "all")),
+        commands=EVERYWHERE,
+        default_text="`head` with weights, `all` without",
+        metavar="head|all",
+    ),
+    Option(
+        "hidden_units",
+        0,
+        "The width of a hidden layer in the head; 0 for none.",
+        check=partial(whole_number, least=0),
+        commands=EVERYWHERE,
+        cli_type=int,
+    ),
+    Option(
+        "dropout",
+        0.2,
+        "The share of the head's inputs that is dropped in training.",
+        check=partial(real_number, least=0.0, below=1.0),
+        commands=EVERYWHERE,
+        cli_type=float,
+    ),
+)
+
+TRAINING = (
+    Option(
+        "epochs",
+        10,
+        "The number of passes over the training images.",
+        check=partial(whole_number, least=1),
+        cli_type=int,
+    ),
+    Option("fine_tune_epochs", 0, "Not in this version.", check=not_yet(0), fields=(), cli_type=int, is_hidden=True),
+    Option(
+        "batch_size",
+        "auto",
+        "The number of samples in an update.",
+        "`auto` takes the probe's recommendation, but at most a twentieth of the training set.",
+        check=auto_or_whole_number,
+        metavar="auto|N",
+    ),
+    Option(
+        "micro_batch_size",
+        "auto",
+        "The number of samples on the device at once.",
+        "`auto` takes the probe's recommendation, but at most the batch size.",
+        check=auto_or_whole_number,
+        metavar="auto|N",
+    ),
+    Option(
+        "batch_schedule",
+        None,
+        "A ramp of the batch size over the epochs, such as `32:16`.",
+        "Not together with `batch_size`.",
+        check=or_none(batch_size_ramp),
+        metavar="A:B",
+    ),
+    Option(
+        "optimizer",
+        DEFAULT_OPTIMIZER,
+        "A Keras optimizer, by name.",
+        "A compiled `model` has its own.",
+        check=one_of(*OPTIMIZERS),
+        commands=EVERYWHERE,
+        metavar="NAME",
+    ),
+    Option(
+        "learning_rate",
+        DEFAULT_LEARNING_RATE,
+        "The optimizer's learning rate.",
+        check=partial(real_number, least=0.0, exclusive=True),
+        cli_type=float,
+    ),
+    Option(
+        "num_classes",
+        10,
+        "The number of classes, which is the width of the head's output.",
+        check=partial(whole_number, least=1),
+        commands=PROBES,
+        fields=(),
+        cli_type=int,
+    ),
+    Option(
+        "class_weight",
+        "none",
+        "The weights of the classes in the loss: `balanced` makes all classes count alike.",
+        check=one_of("none", "balanced", none_means="none"),
+        metavar="none|balanced",
+    ),
+    Option(
+        "early_stopping",
+        None,
+        "Stop after so many epochs without a better validation loss.",
+        check=or_none(partial(whole_number, least=1)),
+        cli_type=int,
+        metavar="N",
+    ),
+    Option(
+        "validation",
+        0.2,
+        "The images to validate on: a share of each class, or a folder.",
+        check=validation_source,
+        metavar="SHARE|DIR",
+    ),
+)
