@@ -1,4 +1,4 @@
-# Every target makes its own virtual environment first, in .venv, from no more than make and Python 3.11 to 3.13.
+# Every target makes its own virtual environment first, in .venv, from no more than make and Python 3.11 or newer.
 # PYTHON=/path/to/python3.12 says which Python .venv is made with.
 
 VENV := .venv
@@ -12,8 +12,8 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 # What a Python must run without an error: a pyenv shim may stand on the PATH and fail, Debian leaves ensurepip out.
 # With -I, since make before 4.4 hands the caller's whole environment to $(shell).
-SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-CANDIDATES := python3.13 python3.12 python3.11 python3
+SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3
 PYTHON ?= $(shell for name in $(CANDIDATES); do \
 	$$name -I -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$name && break; done)
 
@@ -70,7 +70,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/pip:
-	@"$(PYTHON)" -I -c '$(SUITABLE)' >/dev/null 2>&1 || { echo "autofit needs Python 3.11 to 3.13 with venv; tried: \
+	@"$(PYTHON)" -I -c '$(SUITABLE)' >/dev/null 2>&1 || { echo "autofit needs Python 3.11 or newer with venv; tried: \
 	$(or $(PYTHON),$(CANDIDATES)). Install one (Debian, Ubuntu: apt install python3 python3-venv) \
 	or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	"$(PYTHON)" -m venv --clear $(VENV)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,10 +69,32 @@ def test_a_name_that_is_not_there_is_an_attribute_error(name: str) -> None:
         getattr(autofit, name)
 
 
+def project_metadata() -> dict[str, Any]:
+    """The `[project]` table of pyproject.toml."""
+    text = (Path(autofit.__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    project: dict[str, Any] = tomllib.loads(text)["project"]
+    return project
+
+
 def test_the_version_is_the_one_that_is_published() -> None:
     """A bug report would name another version than the one that was installed."""
-    project = tomllib.loads((Path(autofit.__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
-    assert autofit.__version__ == project["project"]["version"]
+    assert autofit.__version__ == project_metadata()["version"]
+
+
+def test_python_has_a_lower_bound_and_no_upper_one() -> None:
+    """The installer would refuse autofit on a new Python for which TensorFlow has wheels, or take an old release."""
+    project = project_metadata()
+    assert project["requires-python"] == ">=3.11"
+    classifiers = [c for c in project["classifiers"] if c.startswith("Programming Language :: Python :: 3.")]
+    assert classifiers == [f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14)]
+
+
+@pytest.mark.parametrize("file", ["README.md", "Makefile", "CONTRIBUTING.md"])
+def test_the_documents_name_the_same_bound_of_python(file: str) -> None:
+    """A reader would look for an older Python that autofit does not need."""
+    text = " ".join((Path(autofit.__file__).parents[1] / file).read_text(encoding="utf-8").split())
+    assert "Python 3.11 or newer" in text
+    assert not re.search(r"3\.11 to 3\.|3\.12 or 3\.13|\(3, 13\)", text)
 
 
 @pytest.mark.parametrize("name", ["run", "Result", "ImageSequence"])

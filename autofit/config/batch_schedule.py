@@ -58,11 +58,6 @@ class BatchSchedule:
     epochs: int
 
     @classmethod
-    def constant(cls, batch_size: int) -> BatchSchedule:
-        """The same batch size in every epoch."""
-        return cls(batch_size, batch_size, epochs=1)
-
-    @classmethod
     def parse(cls, text: str, epochs: int) -> BatchSchedule:
         """The ramp that a user wrote as `"A:B"`, over `epochs` epochs.
 

@@ -74,7 +74,7 @@ def test_bad_schedule_is_a_user_error_in_one_line(text: str) -> None:
 
 def test_constant_schedule_never_changes() -> None:
     """Fine-tuning runs past the epochs of the head: the size must hold there too."""
-    schedule = BatchSchedule.constant(24)
+    schedule = BatchSchedule(24, 24, epochs=1)
 
     assert {schedule.batch_size(epoch) for epoch in (0, 1, 99)} == {24}
     assert schedule.largest == 24
