@@ -7,12 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# What TensorFlow asks of an array that it takes without a copy: EIGEN_MAX_ALIGN_BYTES.
+# TensorFlow takes an array without a copy if it starts at a multiple of this: EIGEN_MAX_ALIGN_BYTES.
 ALIGNMENT_BYTES = 64
 
 
 def aligned(images: np.ndarray) -> np.ndarray:
-    """The images themselves where TensorFlow takes them without a copy, else a copy in aligned host memory.
+    """The images themselves if TensorFlow takes them without a copy, else a copy in aligned host memory.
 
     TensorFlow's own copy of an unaligned array past the allocator's limit ends the process with a segmentation fault
     (docs/decisions/0004).
@@ -26,7 +26,7 @@ def aligned(images: np.ndarray) -> np.ndarray:
 
 
 def aligned_empty(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Give an uninitialised uint8 array that starts at a multiple of 64 bytes.
+    """Return an uninitialised uint8 array that starts at a multiple of 64 bytes.
 
     A compiled TensorFlow function takes such an array without a copy; past the allocator's limit that copy is a
     segmentation fault instead of an error.

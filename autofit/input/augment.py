@@ -1,7 +1,7 @@
 """Light augmentation: a mirror image half of the time, and a mild crop.
 
-What an image looks like is a function of a key, such as (seed, epoch, sample), and of nothing else: no generator has a
-state. So it is the same whatever the batch size, the number of threads, and however often the run was killed.
+The view of an image is a function of a key, such as (seed, epoch, sample), and of nothing else: no random generator has
+a state. So the view does not depend on the batch size, the number of threads, or how often the run was killed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 MARGIN = 1.15
-"""An image is decoded so much larger on each side, to leave room for the crop.
+"""The factor by which an image is decoded larger in height and width, to leave a margin for the crop.
 
 The crop that is usual for these networks is 224 out of 256 pixels, 1.14 (Krizhevsky et al., ImageNet Classification
 with Deep Convolutional Neural Networks, 2012, section 4.1, with the mirror image as well).
 """
 
 RECIPE = 1
-"""Changes with every change of what a key and an image become."""
+"""The version of the function from key and image to view: each change of its results gives a new number."""
 
 _DRAWS = struct.Struct("<4Q")
 
@@ -34,10 +34,10 @@ class CropParameters:
     """One view of an image.
 
     Attributes:
-        side: of the window, as a share of the image's sides: from `1 / MARGIN` to 1.
-        left: of the room that the window leaves, how much is left of it: from 0 to 1.
-        top: the same above it.
-        is_mirrored: left and right change places.
+        side: height and width of the crop window, as a share of the image's: from `1 / MARGIN` to 1.
+        left: the share of the remaining width that is to the left of the window: from 0 to 1.
+        top: the share of the remaining height that is above the window: from 0 to 1.
+        is_mirrored: left and right are exchanged.
     """
 
     side: float
@@ -47,7 +47,7 @@ class CropParameters:
 
     @classmethod
     def of(cls, *key: int) -> Self:
-        """The draw of a key, integers of 64 bits: uniform in each of its parts."""
+        """The parameters of a key, integers of 64 bits: each parameter is uniformly distributed over keys."""
         text = struct.pack(f"<{len(key)}Q", *key)
         digest = hashlib.blake2b(text, digest_size=_DRAWS.size, person=b"autofit-augment").digest()
         side, left, top, mirror = (number / 2**64 for number in _DRAWS.unpack(digest))
@@ -56,22 +56,22 @@ class CropParameters:
 
 
 def with_margin(size: tuple[int, int]) -> tuple[int, int]:
-    """The (height, width) in pixels at which an image is decoded, to be cropped to `size`."""
+    """The (height, width) in pixels to which an image is decoded before it is cropped to `size`."""
     height, width = size
     return math.ceil(height * MARGIN), math.ceil(width * MARGIN)
 
 
-def augment_into(pixels: NDArray[np.uint8], draw: CropParameters, out: NDArray[np.uint8]) -> None:
+def augment_into(pixels: NDArray[np.uint8], crop: CropParameters, out: NDArray[np.uint8]) -> None:
     """Make a view of an image.
 
     Args:
         pixels: uint8 (height, width, 3), with the margin.
-        draw: which.
+        crop: which view.
         out: uint8 (height, width, 3), without the margin; the window is stretched to it, bilinear.
     """
-    height, width = (length * draw.side for length in pixels.shape[:2])
-    left, top = draw.left * (pixels.shape[1] - width), draw.top * (pixels.shape[0] - height)
+    height, width = (length * crop.side for length in pixels.shape[:2])
+    left, top = crop.left * (pixels.shape[1] - width), crop.top * (pixels.shape[0] - height)
     view = Image.fromarray(pixels).resize(
         (out.shape[1], out.shape[0]), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height)
     )
-    out[...] = np.asarray(view)[:, :: -1 if draw.is_mirrored else 1]
+    out[...] = np.asarray(view)[:, :: -1 if crop.is_mirrored else 1]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 TOLERATED_IMAGES = 2
-"""So many end no run: a few odd files of a small data set are a large share of it, and no sign of a wrong folder."""
+"""So many never end a run: a few odd files are a large share of a small data set, and no sign of a wrong folder."""
 
 SHOWN_CHARACTERS = 120
-"""So much is shown of a name, of its end, that the line still says what to do."""
+"""At most so many characters at the end of a path are shown, so that the message stays one readable line."""
 
 
 def too_many_bad(bad: int, total: int, share: float) -> bool:
@@ -20,9 +20,9 @@ def too_many_bad(bad: int, total: int, share: float) -> bool:
 
 
 class BadImages:
-    """The images that cannot be read, as one attempt meets them.
+    """The images that could not be read in one attempt.
 
-    Each attempt counts anew: an epoch meets every image, and one that was mended meanwhile is not held against the run.
+    Each attempt counts from zero: every epoch reads every image, and one that was mended meanwhile does not count.
 
     Args:
         total: images of the run, for training and for validation.
@@ -35,7 +35,7 @@ class BadImages:
         self._first = ""
 
     def add(self, sample: int, path: str, reason: str) -> bool:
-        """Take one in; returns whether it is new."""
+        """Add an image; returns whether it is new."""
         if sample in self._samples:
             return False
         self._samples.add(sample)
@@ -43,18 +43,18 @@ class BadImages:
         return True
 
     def is_too_full(self) -> bool:
-        """Whether the run should end."""
+        """Whether there are so many that the run should end."""
         return too_many_bad(len(self._samples), self._total, self._share)
 
     def complaint(self) -> str:
-        """In one line, why the run should end, and what to do."""
+        """One line that says why the run ends, and what to do."""
         return (
             f"{len(self._samples):,} of {self._total:,} images cannot be read (the first: {self._first}): "
             "mend them and resume, or allow more with max_bad_images"
         )
 
     def nothing_left(self, what: str) -> str:
-        """In one line, that no image of a part of the data set, such as `training`, could be read."""
+        """One line that says that no image of a part of the data set, such as `training`, could be read."""
         return f"no image for {what} can be read (the first: {self._first}): mend them and resume"
 
 

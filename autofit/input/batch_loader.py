@@ -1,10 +1,10 @@
-"""The training loader: decodes batches ahead of the training, in threads of its own, in an order that is given.
+"""The training loader: decodes batches ahead of the training, in threads of its own, in a given order.
 
-How many threads, it finds by measuring (`threads.py`): where each file is waited for, many more than there are cores.
-What a batch is, and its pixels, do not depend on that.
+It finds the number of threads by measuring (`thread_autotune.py`): if each file has to be waited for, many more than
+there are cores. Neither the batches nor their pixels depend on that number.
 
-Keras's own adapter makes a new pool every epoch and keeps its threads when an epoch is left early; this one does
-neither. Threads, because Pillow releases the interpreter's lock while it decodes.
+Keras's own adapter makes a new pool in every epoch and keeps its threads when an epoch is stopped early; this loader
+does neither. It uses threads because Pillow releases the interpreter's lock while it decodes.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from autofit.input.thread_autotune import ThreadChoice, extra_threads, most_usef
 from autofit.input.wait_meter import WaitMeter
 
 WINDOW_ROUNDS = 4
-"""A window is so long at least, and has so many images a thread: new threads need a while for their first."""
+"""A measuring window holds at least so many images a thread: a new thread needs some time for its first image."""
 
 Group = Sequence[int] | NDArray[np.int64]  # the samples of one batch
 
 Decode = Callable[[int, NDArray[np.uint8]], None]
-"""Makes a sample into a row, uint8 (height, width, 3), or raises `UnreadableImageError`; called in the threads."""
+"""Decodes a sample into a row, uint8 (height, width, 3), or raises `UnreadableImageError`; called in the threads."""
 
 ResultOf = Callable[[Future["str | None"]], "str | None"]
 
@@ -46,8 +46,8 @@ class LoadedBatch:
 
     Attributes:
         images: uint8 (n, height, width, 3), RGB, C-contiguous, its start aligned to 64 bytes.
-        samples: int64 (n,), the data set's indices of the images, in the order asked for.
-        skipped: (index, reason) of each image that cannot be read, in the order asked for.
+        samples: int64 (n,), the data set's indices of the images, in the order of the group.
+        skipped: (index, reason) of each image that cannot be read, in the order of the group.
     """
 
     images: NDArray[np.uint8]
@@ -56,17 +56,17 @@ class LoadedBatch:
 
 
 class BatchLoader:
-    """Decodes groups of images into batches, ahead of the one who takes them.
+    """Decodes groups of images into batches, ahead of their consumer.
 
     Args:
         paths: The path of each sample, or a function from a sample's index to its path; called in the threads.
         image_size: (height, width) in pixels.
-        threads: How many images are decoded at once, to begin with: as many as there are cores.
-        buffer_bytes: How much may be decoded ahead of the batch that was handed out last. One batch always is. What
-            more threads may hold is taken from it.
-        threads_bytes: What more threads may hold before that.
-        most_threads: How many threads it may come to; by default, what the cores and the buffer allow.
-        meter: Measures what the threads do.
+        threads: How many images are decoded at once in the beginning: as many as there are cores.
+        buffer_bytes: How much may be decoded ahead of the batch that was handed out last. One batch always is. Memory
+            of additional threads beyond `threads_bytes` is subtracted from it.
+        threads_bytes: How much additional threads may hold without reducing the buffer.
+        most_threads: The largest number of threads; by default, what the cores and the buffer allow.
+        meter: Measures decoding and waiting.
 
     Use it as a context manager, or `close()` it: its threads serve any number of `batches()`.
     """
@@ -102,27 +102,27 @@ class BatchLoader:
         self.close()
 
     def close(self) -> None:
-        """Drop what is queued, wait for the images being decoded, and end the threads."""
+        """Cancel the queued images, wait for those being decoded, and end the threads."""
         self._pool.close()
 
     @property
     def threads(self) -> int:
-        """How many images are decoded at once just now."""
+        """How many images are decoded at once now."""
         return self._pool.threads
 
     def stream(self) -> BatchStream:
-        """Batches of groups that become known one after another; closed when it is not needed any more."""
+        """Batches of groups that become known one after another; the caller closes it."""
         return BatchStream(self._begin, self._result_of, math.prod(self._image_shape), self._ahead_bytes)
 
     def batches(self, groups: Iterable[Group], decode: Decode | None = None) -> Generator[LoadedBatch, None, None]:
         """Yield one batch a group of sample indices, in the order of the groups and of the indices.
 
-        Of `groups` it takes what it decodes, and one more to see whether that still fits. Closing or dropping the
-        generator cancels what is queued; when it returns, nothing of it is being decoded any more. `decode` is as in
-        `BatchStream.announce`.
+        It takes from `groups` those that it decodes, and one more to see whether it still fits. Closing or dropping
+        the generator cancels the queued images; when that returns, none of its images is being decoded any more.
+        `decode` is as in `BatchStream.announce`.
 
         Raises:
-            Exception: what decoding or `paths` raised, unless it was an `UnreadableImageError`.
+            Exception: any exception of decoding or `paths`, except `UnreadableImageError`.
         """
         stream = self.stream()
         stream.announce(groups, decode)
@@ -141,18 +141,20 @@ class BatchLoader:
         return _BegunBatch(images, samples, [self._pool.submit(call) for call in calls])
 
     def _ahead_bytes(self) -> int:
-        """What may be decoded ahead, with the present number of threads."""
+        """How much may be decoded ahead with the present number of threads."""
         more = max(0, self._pool.threads - self._first_threads)
         return self._buffer_bytes - max(0, more * self._thread_bytes - self._threads_bytes)
 
     def _result_of(self, row: Future[str | None]) -> str | None:
-        """Wait for a row, and see whether it is time for another number of threads."""
+        """Wait for a row; change the number of threads if a measuring window has ended and says so."""
         with self._meter.waiting():
             reason = row.result()
         window = self._meter.window(WINDOW_ROUNDS * self._pool.threads)
         if window is not None:
             self._choice.note(window)
-            with contextlib.suppress(RuntimeError):  # no thread can be started: it measures that more are of no use
+            with contextlib.suppress(
+                RuntimeError
+            ):  # no thread can be started: the next window will show that more threads do not help
                 self._pool.resize(self._choice.threads)
         return reason
 
@@ -170,13 +172,13 @@ class BatchLoader:
 
 
 class BatchStream:
-    """Batches ahead of the one who takes them; groups may be announced while others are still being decoded.
+    """Batches ahead of their consumer; groups may be announced while others are still being decoded.
 
     Args:
-        begin: begins to decode a group, in the way that was announced with it.
-        result_of: waits for a row.
-        image_bytes: of one decoded image.
-        ahead_bytes: tells how much may be decoded ahead of the batch that was handed out last.
+        begin: starts to decode a group, with the function that was announced with it.
+        result_of: waits for a row and returns why it cannot be read, or None.
+        image_bytes: size of a decoded image.
+        ahead_bytes: returns how much may be decoded ahead of the batch that was handed out last.
     """
 
     def __init__(
@@ -200,28 +202,28 @@ class BatchStream:
         """The next batch; None after the last that was announced.
 
         Raises:
-            Exception: what decoding or the paths raised, unless it was an `UnreadableImageError`.
+            Exception: any exception of decoding or the paths, except `UnreadableImageError`.
         """
         while self._next_group() is not None and self._has_room():
-            assert self._next is not None  # noqa: S101 - told just now
+            assert self._next is not None  # noqa: S101 - `_next_group` has just returned it
             self._ahead.append(self._begin(self._next, self._announced[0][1]))
             self._next = None
         if not self._ahead:
             return None
-        first = self._ahead[0]  # it stays until it is whole, so that its rows are cancelled if one fails
+        first = self._ahead[0]  # it stays until all rows are decoded, so that they are cancelled if one fails
         loaded = first.finish(self._result_of)
         self._ahead.popleft()
         return loaded
 
     def close(self) -> None:
-        """Cancel what is queued, and wait for what is being decoded."""
+        """Cancel the queued images, and wait for those being decoded."""
         _abandon(self._ahead)
         self._ahead.clear()
         self._announced.clear()
         self._next = None
 
     def _next_group(self) -> Group | None:
-        """The next group to be begun, taken from what was announced; None where there is none."""
+        """The next of the announced groups to be decoded; None if there is none."""
         while self._next is None and self._announced:
             self._next = next(self._announced[0][0], None)
             if self._next is None:
@@ -229,7 +231,7 @@ class BatchStream:
         return self._next
 
     def _has_room(self) -> bool:
-        """Tell whether the next group may be begun. The first batch is no longer ahead: it is handed out next."""
+        """Whether the next group may be started. The first batch does not count as ahead: it is handed out next."""
         count = len(self._next) if self._next is not None else 0
         begun_bytes = [batch.images.nbytes for batch in islice(self._ahead, 1, None)]
         return not begun_bytes or sum(begun_bytes) + count * self._image_bytes <= self._ahead_bytes()
@@ -237,7 +239,7 @@ class BatchStream:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _BegunBatch:
-    """A batch whose rows are being decoded, each in a future that gives None or why it cannot be read."""
+    """A batch whose rows are being decoded, each in a future of the reason why it cannot be read, or None."""
 
     images: NDArray[np.uint8]
     samples: NDArray[np.int64]
@@ -256,5 +258,5 @@ class _BegunBatch:
 
 
 def _abandon(batches: Iterable[_BegunBatch]) -> None:
-    """Cancel the rows that wait for a thread, then wait for those that have one."""
+    """Cancel the rows that wait for a thread, then wait for those being decoded."""
     wait([row for batch in batches for row in batch.rows if not row.cancel()])

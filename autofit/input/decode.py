@@ -1,7 +1,7 @@
 """From an image file to pixels: one recipe for training, validation and prediction.
 
 A file of any mode, depth and orientation becomes 8-bit RGB, upright, its transparent parts white, stretched to the
-size that is asked for as `keras.utils.image_dataset_from_directory` does by default. What cannot be read is an
+requested size as `keras.utils.image_dataset_from_directory` does by default. A file that cannot be read raises an
 `UnreadableImageError` with a reason, whatever Pillow raised. Everything here may run in many threads at once.
 """
 
@@ -23,22 +23,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-# 512 MiB once decoded, as Pillow takes 4 bytes a pixel: above any camera's photo of 100 million pixels, and below the
+# 512 MiB when decoded, as Pillow takes 4 bytes a pixel: above any camera's photo of 100 million pixels, and below the
 # 178,956,970 at which Pillow itself refuses by default.
 MAX_PIXELS = 2**27
 
-# Each scan of a progressive JPEG goes over all its pixels again, and takes some 200 bytes where it changes none: a file
-# of 4 MB can hold up a thread for 20 minutes. What cameras and editors write has about ten. So many pixels take 6 s.
+# Each scan of a progressive JPEG goes over all its pixels again, and needs only some 200 bytes if it changes none: a
+# file of 4 MB can occupy a thread for 20 minutes. Cameras and editors write about ten scans. So many pixels take 6 s.
 MAX_SCANNED_PIXELS = 64 * MAX_PIXELS
 
-# Named, so that no photo makes Pillow start Ghostscript (EPS) or another program. TGA has no signature: tried last.
+# A list of formats, so that no photo makes Pillow start Ghostscript (EPS) or another program. TGA has no signature, so
+# it is tried last.
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "PCX", "QOI"),
     "TGA",
 )
 
 RECIPE = 1
-"""Changes with every change of what a valid file becomes: what was kept of the pixels before is not used any more."""
+"""The version of the recipe: each change of the pixels of a valid file gives a new number, and old cache entries are
+not used any more."""
 
 MAX_REASON_LENGTH = 160
 
@@ -49,9 +51,9 @@ _BITMAP_HEADER_BYTES = 40  # of Windows's own, BITMAPINFOHEADER, and all later o
 _START_OF_SCAN = b"\xff\xda"  # ITU-T T.81, table B.1; inside a scan a 0xff is followed by 0 or a restart marker
 
 _STRIP_PIXELS = 2**20
-"""Of numbers, so much is converted at once: a whole image's would take five times the memory of its pixels."""
+"""Numeric images are converted in strips of so many pixels: at once would take five times the memory of the image."""
 
-_STRAIGHT_ALPHA = {"La": "LA", "RGBa": "RGBA"}  # the only way that Pillow converts premultiplied alpha
+_STRAIGHT_ALPHA = {"La": "LA", "RGBa": "RGBA"}  # the only conversion that Pillow has for premultiplied alpha
 
 # EXIF 2.32, tag 0x0112, as in PIL.ImageOps.exif_transpose
 _TURNS = {
@@ -65,10 +67,10 @@ _TURNS = {
 }
 _SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
-# The largest values that numbers without a declared range are taken to reach, when they do not go beyond.
+# The maxima that numeric images without a declared range are assumed to have, the first that no value exceeds.
 _USUAL_MAXIMA = {"I": (255.0, 65535.0), "F": (1.0, 255.0, 65535.0)}
 
-# What the machine lacks is no fault of the file: swallowed, it would drop good images from an epoch.
+# Errors of the machine, not of the file: if they were taken for the file's, an epoch would lose good images.
 _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -87,9 +89,9 @@ def decode_image(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray
         uint8 (height, width, 3), RGB, 0..255.
 
     Raises:
-        UnreadableImageError: the file is missing, damaged, too large, or no image.
+        UnreadableImageError: the file is missing, damaged, too large, or not an image.
         MemoryError: there is no memory for it.
-        OSError: the machine is out of file handles or memory; every other one is the file's.
+        OSError: the machine is out of file handles or memory; every other OSError is reported as the file's.
     """
     out = np.empty((*size, 3), np.uint8)
     decode_into(path, out)
@@ -97,7 +99,7 @@ def decode_image(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray
 
 
 def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8]) -> None:
-    """Decode one image into `out`, uint8 (height, width, 3), which stays untouched if that fails.
+    """Decode one image into `out`, uint8 (height, width, 3), which stays as it is if that fails.
 
     Raises:
         UnreadableImageError, MemoryError, OSError: as `decode_image`.
@@ -128,7 +130,7 @@ def _pixels_of(stream: BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8]:
     with Image.open(stream, formats=FORMATS) as image:
         _refuse_bomb(image.width, image.height)
         _refuse_endless_scans(image, stream)
-        # Square, for the photo may lie on its side, which PNG tells only after loading; None unless it is a JPEG.
+        # Square, since the photo may lie on its side, which is known for a PNG only after loading; None unless a JPEG.
         draft = image.draft("RGB", (2 * max(size), 2 * max(size)))
         image.load()
         turn = _turn(image)
@@ -142,7 +144,7 @@ def _pixels_of(stream: BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _require_content(path: str | os.PathLike[str]) -> None:
-    """Refuse, before opening, what is no file with something in it: to open a named pipe would wait for ever."""
+    """Refuse everything but a regular file that is not empty, before opening it: a named pipe would block for ever."""
     status = Path(path).stat()
     if stat.S_ISDIR(status.st_mode):
         raise UnreadableImageError("it is a folder")
@@ -153,10 +155,10 @@ def _require_content(path: str | os.PathLike[str]) -> None:
 
 
 class _Content(io.BufferedReader):
-    """A file of which no more is asked for than it holds.
+    """A file that never reads more bytes at once than it has.
 
-    A damaged header may call a part of it 2**63 bytes long. Python would make room for them first, and that lack of
-    memory would be taken for the machine's.
+    A damaged header may declare a part to be 2**63 bytes long. Python would allocate them first, and the MemoryError
+    would look like one of the machine.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -164,18 +166,18 @@ class _Content(io.BufferedReader):
         self._size_bytes = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read `size` bytes, or what there is."""
+        """Read `size` bytes, or fewer at the end of the file."""
         return super().read(size if size is None else min(size, self._size_bytes))
 
 
 def _refuse_bomb(width: int, height: int) -> None:
-    """Refuse, from its header alone, an image too large to be decoded."""
+    """Refuse an image that is too large to be decoded, by its header alone."""
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(f"{width} x {height} pixels; at most {MAX_PIXELS} are read")
 
 
 def _refuse_icon_bomb(stream: BinaryIO) -> None:
-    """Refuse an icon by the headers of its pictures: Pillow decodes one of them while it opens the file."""
+    """Refuse an icon by the headers of its images: Pillow decodes one of them while it opens the file."""
     if stream.read(len(_ICON_SIGNATURE)) == _ICON_SIGNATURE:
         directory = stream.read(16 * int.from_bytes(stream.read(2), "little"))
         for entry in range(0, len(directory) - 15, 16):
@@ -185,7 +187,7 @@ def _refuse_icon_bomb(stream: BinaryIO) -> None:
 
 
 def _sides_in_icon(header: bytes) -> tuple[int, int]:
-    """(width, height) of one picture of an icon, a PNG or a bitmap, whose height counts the mask as well."""
+    """(width, height) of one image of an icon, a PNG or a bitmap; the height of a bitmap includes the mask."""
     if len(header) == _SIDES_END and header.startswith(_PNG_SIGNATURE):
         width, height = struct.unpack(">II", header[16:24])
         return width, height
@@ -196,7 +198,7 @@ def _sides_in_icon(header: bytes) -> tuple[int, int]:
 
 
 def _refuse_endless_scans(image: Image.Image, stream: BinaryIO) -> None:
-    """Refuse a JPEG that goes over its pixels again and again."""
+    """Refuse a JPEG with so many scans over its pixels that decoding takes minutes."""
     if not image.info.get("progressive"):
         return
     place = stream.tell()
@@ -208,10 +210,10 @@ def _refuse_endless_scans(image: Image.Image, stream: BinaryIO) -> None:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What makes a loaded photo upright.
+    """The transposition that makes a loaded photo upright; None if it is upright.
 
-    Not `ImageOps.exif_transpose`: it turns the photo before it is small, and writes its EXIF block anew, which fails
-    on some that cameras write. A photo with a damaged EXIF block is still a photo.
+    `ImageOps.exif_transpose` is not used: it turns the photo before it is small, and writes its EXIF block anew, which
+    fails on some that cameras write. A photo with a damaged EXIF block is still a photo.
     """
     try:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -222,7 +224,7 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    """Give the image in mode RGB, alpha over white."""
+    """Convert the image to mode RGB, alpha over white."""
     if image.mode in _USUAL_MAXIMA:
         return _from_numbers(image, _USUAL_MAXIMA[image.mode]).convert("RGB")
     if image.mode.startswith("I;16"):
@@ -235,7 +237,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    """Lay an image of mode RGBA over white."""
+    """Put an image of mode RGBA on a white background."""
     canvas = Image.new("RGB", image.size, "white")
     canvas.paste(image, mask=image)
     return canvas
@@ -255,7 +257,7 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
 
 
 def _from_numbers(image: Image.Image, usual_maxima: tuple[float, ...]) -> Image.Image:
-    """Scale numbers to 0..255, nothing clipped but infinities; not-a-number becomes 0."""
+    """Scale numbers to 0..255; only infinities are clipped; not-a-number becomes 0."""
     low, high = _value_range(image, usual_maxima)
 
     def scaled(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -270,7 +272,7 @@ def _from_numbers(image: Image.Image, usual_maxima: tuple[float, ...]) -> Image.
 
 
 def _as_grey(image: Image.Image, levels_of: Callable[[NDArray[Any]], NDArray[np.uint8]]) -> Image.Image:
-    """Give the image in mode L; `levels_of` makes levels 0..255 of numbers (height, width)."""
+    """Convert the image to mode L; `levels_of` turns numbers (height, width) into levels 0..255."""
     grey = Image.new("L", image.size)
     for top, values in _strips(image):
         grey.paste(Image.fromarray(levels_of(values)), (0, top))
@@ -278,7 +280,7 @@ def _as_grey(image: Image.Image, levels_of: Callable[[NDArray[Any]], NDArray[np.
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[Any]]]:
-    """The image from the top down: where each strip begins, and its numbers (height, width)."""
+    """The strips of the image from the top down: the first line of each, and its numbers (height, width)."""
     height = max(1, _STRIP_PIXELS // image.width)
     for top in range(0, image.height, height):
         yield top, np.asarray(image.crop((0, top, image.width, min(top + height, image.height))))
@@ -287,7 +289,7 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[Any]]]:
 def _value_range(image: Image.Image, usual_maxima: tuple[float, ...]) -> tuple[float, float]:
     """From 0 to the first usual maximum that holds all finite values, or from their own minimum to their maximum.
 
-    A usual range first, so that a dark image of a data set stays darker than a bright one.
+    The usual ranges come first, so that a dark image of a data set stays darker than a bright one.
     """
     finite = (values[np.isfinite(values)] for _, values in _strips(image))
     extremes = [(float(values.min()), float(values.max())) for values in finite if values.size]
@@ -301,7 +303,7 @@ def _value_range(image: Image.Image, usual_maxima: tuple[float, ...]) -> tuple[f
 
 
 def _reason(error: Exception) -> str:
-    """One short printable line for whatever Pillow or the system raised."""
+    """One short printable line for any exception of Pillow or the system."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image of a known format"
     if isinstance(error, OSError | SyntaxError | Image.DecompressionBombError):
@@ -320,7 +322,7 @@ _this_thread = _ThisThread()
 
 
 class _WhileDecoding(type):
-    """Makes every warning a subclass for `issubclass`, in a thread that decodes; in others, none."""
+    """Makes `issubclass` say yes for every warning in a thread that decodes, and no in other threads."""
 
     def __subclasscheck__(cls, subclass: type) -> bool:
         return _this_thread.decodes
@@ -332,10 +334,10 @@ class _AnyWarningWhileDecoding(Warning, metaclass=_WhileDecoding):
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """Ignore what is warned of in this thread: large sizes, odd metadata.
+    """Ignore Pillow's warnings in this thread, such as those about large sizes and odd metadata.
 
-    `warnings.catch_warnings` swaps the filters of all threads and restores them in the wrong order. So one filter
-    stays, put in front again where others were added, that matches only between here and the end of the block.
+    `warnings.catch_warnings` replaces the filters of all threads and restores them in the wrong order. So one filter
+    is installed for good, put in front again if others were added, that matches only inside this block.
     """
     if not any(entry[2] is _AnyWarningWhileDecoding for entry in warnings.filters[:1]):
         warnings.simplefilter("ignore", _AnyWarningWhileDecoding)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Give the order of an epoch: a permutation of `range(count)`, int64 (count,), that depends on nothing else.
+    """Return the order of an epoch: a permutation of `range(count)`, int64 (count,), that depends on nothing else.
 
     It sorts the raw stream of a bit generator, which NumPy guarantees not to change; that of
     `Generator.permutation` may (NEP 19). `seed` and `epoch` are at least 0 and below 2**64.

@@ -1,7 +1,7 @@
-"""Decoded images, kept for the epochs that follow: a photo is decoded once, and read as it is from then on.
+"""The pixel cache: a photo is decoded once, and its pixels are read from disk in all later epochs and runs.
 
-The first epoch fills the cache beside the training, image by image, in the loader's threads. There is no order to keep
-and nothing to wait for: a photo is decoded to the same pixels whenever and wherever that happens.
+The first epoch fills the cache while it trains, image by image, in the loader's threads. The order does not matter and
+nothing is waited for: a photo is decoded to the same pixels whenever and wherever that happens.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOT_THERE = -1
 
 
 def pixels_record(size: tuple[int, int]) -> EntryRecord:
-    """What an entry of decoded images is: RGB of a (height, width), by one recipe of one decoder."""
+    """The record of an entry of decoded images: RGB of one (height, width), by one recipe of one version of Pillow."""
     recipe = {"kind": "pixels", "decode": RECIPE, "image_size": list(size), "pillow": PIL.__version__}
     return EntryRecord(
         kind="pixels",
@@ -43,18 +43,18 @@ def pixels_record(size: tuple[int, int]) -> EntryRecord:
 
 
 class PixelCache:
-    """Gives decoded images, out of the cache where they are there, and keeps those that are not.
+    """Reads decoded images from the cache, and decodes and caches those that it lacks.
 
-    Whatever the cache cannot do, the decoder does: no room, a disk that fails, a row that is damaged.
+    If there is no room, the disk fails or a row is damaged, the image is decoded from its file.
 
     Args:
-        store: where entries are.
+        store: the cache on disk.
         size: (height, width) in pixels.
-        images: the identity of each sample, uint64 (n, 2); zeros for one that is not to be kept.
+        images: the identity of each sample, uint64 (n, 2); zeros for a sample that is not to be cached.
         path_of: from a sample to its file.
 
     Attributes:
-        why_not: why no more is kept, in a few words; empty as long as there is no reason.
+        why_not: why no more images are cached, in a few words; empty as long as they are.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class PixelCache:
         entries = store.open_entries(self._record.key, self._record)
         try:
             for entry in entries:
-                self._take_in(entry)
+                self._add_rows_of(entry)
         finally:
             for entry in entries:
-                entry.close()  # its rows can still be read: their file is open
+                entry.close()  # its rows can still be read, as `RowReader` has the file open
         if self._missing():
             self._open_writer(store, entries[-1].folder.name if entries else None)
 
@@ -89,24 +89,24 @@ class PixelCache:
         self.close()
 
     def close(self) -> None:
-        """Let go of the entries. Nothing is brought to the disk in haste: what a lost power damages is decoded anew."""
+        """Close the entries. Nothing is synced to the disk: rows that a power failure damages are decoded anew."""
         with self._lock:
-            self._stop_keeping("closed")
+            self._stop_caching("closed")
             for reader in self._readers:
                 reader.close()
 
     @property
     def known(self) -> int:
-        """How many images are there."""
+        """How many images are in the cache."""
         return int((self._reader_of != NOT_THERE).sum())
 
     @property
     def full_bytes(self) -> int:
-        """What the images that are there, and those that will be, take."""
+        """The size of the images that are in the cache and those that will be."""
         return (self.known + self._room) * self._record.row_bytes
 
     def read_into(self, sample: int, out: Row) -> None:
-        """Give a decoded image in `out`, uint8 (height, width, 3), C-contiguous; called in many threads.
+        """Write a decoded image into `out`, uint8 (height, width, 3), C-contiguous; called in many threads.
 
         Raises:
             UnreadableImageError, MemoryError, OSError: as `decode_into`.
@@ -117,13 +117,13 @@ class PixelCache:
                 return
             self._reader_of[sample] = NOT_THERE
         decode_into(self._path_of(sample), out)
-        self._keep(sample, out)
+        self._append(sample, out)
 
     def _missing(self) -> int:
         return int((self._images.any(axis=1) & (self._reader_of == NOT_THERE)).sum())
 
-    def _take_in(self, entry: Entry) -> None:
-        """Note which images an entry has; whether a row is undamaged shows when it is read."""
+    def _add_rows_of(self, entry: Entry) -> None:
+        """Note which images an entry has; whether a row is damaged is checked when it is read."""
         missing = np.flatnonzero(self._reader_of == NOT_THERE)
         rows = entry.find(self._images[missing], verified=False)
         missing, rows = missing[rows >= 0], rows[rows >= 0]
@@ -136,7 +136,7 @@ class PixelCache:
             entry.used()
 
     def _open_writer(self, store: CacheStore, newest: str | None) -> None:
-        """The newest entry, unless somebody else has it, or a new one, for what is missing or as much as has room."""
+        """Open the newest entry, or a new one if another process writes it, for as many missing images as have room."""
         row_bytes = self._record.row_bytes
         room = min(self._missing(), store.most_bytes() // row_bytes)
         if not room:
@@ -146,24 +146,24 @@ class PixelCache:
             self._writer = store.writer(self._record, newest, room * row_bytes)
             self._readers.append(RowReader(self._writer.folder, self._record))
         except (NoRoomError, OSError) as error:
-            self._stop_keeping(str(error))
+            self._stop_caching(str(error))
             return
         self._own_reader, self._room = len(self._readers) - 1, room
 
-    def _keep(self, sample: int, pixels: Row) -> None:
+    def _append(self, sample: int, pixels: Row) -> None:
         with self._lock:
             if self._writer is None or not self._room or not self._images[sample].any():
                 return
             try:
                 line = self._writer.append(self._images[[sample]], pixels[None], np.zeros(1, np.int64))
             except OSError as error:
-                self._stop_keeping(str(error))
+                self._stop_caching(str(error))
                 return
             self._room -= 1
             self._lines[sample], self._row_of[sample] = line[0], self._writer.count - 1
             self._reader_of[sample] = self._own_reader  # last: other threads look at it first
 
-    def _stop_keeping(self, why: str) -> None:
+    def _stop_caching(self, why: str) -> None:
         if self._writer is not None:
             self._writer.close()
         self._writer, self._room, self.why_not = None, 0, why

@@ -1,9 +1,9 @@
-"""Images that are decoded before this process can: while it imports TensorFlow, another one decodes the first of them.
+"""Predecoding: while the worker imports TensorFlow, another process decodes the first images.
 
-For seconds the import keeps one core busy and leaves the others idle. Threads would not do: the import holds the
-interpreter's lock, and with two threads that decode it took 1.6 s instead of 1.1. So it is a process, which knows no
-TensorFlow, `python -P -m autofit.input.predecode_process` (which describes the protocol). It is ended before the first
-image is asked for, and whatever it has not done, or done from a file that has changed since, is decoded as usual.
+For seconds the import keeps one core busy and the others idle. Threads are no solution: the import holds the
+interpreter's lock, and with two decoding threads it took 1.6 s instead of 1.1. So it is a process without TensorFlow,
+`python -P -m autofit.input.predecode_process` (which describes the protocol). It is ended before the first image is
+needed. Images that it has not decoded, or whose file has changed since, are decoded as usual.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from autofit.storage.run_directory import RunDirectory
 
 END_SECONDS = 5.0
 MOST_THREADS = 4
-"""Each holds an image, and the import will not take longer for a machine with many cores."""
+"""Each thread holds an image in memory, and the import takes no longer on a machine with many cores."""
 
 Row = NDArray[np.uint8]
 
 
-class EarlyTable:
-    """The images, in a file in memory that both processes have mapped.
+class PredecodeTable:
+    """The decoded images, in a file in memory that both processes map.
 
     Args:
         file: its descriptor.
-        count: how many there is room for.
+        count: for how many images.
         image_size: (height, width) in pixels.
 
     Attributes:
         rows: uint8 (count, height, width, 3).
         files: int64 (count, 2), the size in bytes and the time of change in nanoseconds of the file that a row was
-            made of; a size of 0 where there is no row.
+            decoded from; a size of 0 if there is no row.
     """
 
     def __init__(self, file: int, count: int, image_size: tuple[int, int]) -> None:
@@ -49,30 +49,30 @@ class EarlyTable:
 
     @staticmethod
     def size_bytes(count: int, image_size: tuple[int, int]) -> int:
-        """Of the file."""
+        """The size of the file."""
         return count * (2 * np.dtype(np.int64).itemsize + 3 * math.prod(image_size))
 
 
 class PredecodedImages:
-    """What was decoded early of the first samples of a run.
+    """The images of the first samples of a run, decoded in a process of its own.
 
     Args:
-        run_dir: has the `samples.csv`.
-        data_root: where the images lie.
+        run_dir: the run directory with `samples.csv`.
+        data_root: the folder that its paths are relative to.
         image_size: (height, width) in pixels.
-        count: of how many samples at most.
+        count: how many samples at most.
         threads: how many are decoded at once.
 
     Raises:
-        OSError: there is no memory for it, or no process can be started.
+        OSError: there is no memory, or no process can be started.
     """
 
     def __init__(self, run_dir: Path, data_root: str, image_size: tuple[int, int], *, count: int, threads: int) -> None:
         samples = RunDirectory(run_dir).samples
-        file = os.memfd_create("autofit-early-images")
+        file = os.memfd_create("autofit-predecoded")
         try:
-            os.truncate(file, EarlyTable.size_bytes(count, image_size))
-            self._table: EarlyTable | None = EarlyTable(file, count, image_size)
+            os.truncate(file, PredecodeTable.size_bytes(count, image_size))
+            self._table: PredecodeTable | None = PredecodeTable(file, count, image_size)
             numbers = map(str, (file, count, *image_size, threads))
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "autofit.input.predecode_process", str(samples), data_root, *numbers],
@@ -85,13 +85,13 @@ class PredecodedImages:
             os.close(file)
 
     def stop(self) -> None:
-        """End the process: from now on, what is there can be read."""
+        """End the process: from now on, the images that it has decoded can be read."""
         assert self._process.stdin is not None  # noqa: S101 - it was started with one
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         if not self._has_ended():
             self._process.kill()
-            if not self._has_ended():  # it waits for a disk that does not answer
+            if not self._has_ended():  # it is blocked by a disk that does not answer
                 self._table = None
 
     def _has_ended(self) -> bool:
@@ -102,15 +102,15 @@ class PredecodedImages:
         return True
 
     def drop(self) -> None:
-        """End the process and give the memory back: from now on, nothing is there."""
+        """End the process and free the memory: from now on, there are no images."""
         self.stop()
         self._table = None
 
     def read_into(self, sample: int, path: str, out: Row) -> bool:
-        """Give the image of a sample in `out`, uint8 (height, width, 3); after `stop`, in any thread.
+        """Write the image of a sample into `out`, uint8 (height, width, 3); after `stop`, in any thread.
 
         Returns:
-            Whether it is there, made of the file at `path` as it is now.
+            Whether there is one, decoded from the file at `path` as it is now.
         """
         table = self._table
         if table is None or sample >= len(table.files) or not table.files[sample, 0]:
@@ -122,22 +122,22 @@ class PredecodedImages:
 
 
 @contextlib.contextmanager
-def early_images(job: Job) -> Iterator[PredecodedImages | None]:
-    """Decode early, where the job says so and no attempt before has extracted all features; nothing of it stays."""
-    early = _begin(job, job.work) if isinstance(job.work, TrainJob) else None
+def predecoding(job: Job) -> Iterator[PredecodedImages | None]:
+    """Decode the first images in this block, if the job says so and no earlier attempt has extracted all features."""
+    predecoded = _start(job, job.work) if isinstance(job.work, TrainJob) else None
     try:
-        yield early
+        yield predecoded
     finally:
-        if early:
-            early.drop()
+        if predecoded:
+            predecoded.drop()
 
 
-def _begin(job: Job, work: TrainJob) -> PredecodedImages | None:
+def _start(job: Job, work: TrainJob) -> PredecodedImages | None:
     if work.cache is None or not work.cache.early_images or job.source is None or not job.isolated:
         return None
     if not hasattr(os, "memfd_create") or RunDirectory(Path(work.run_dir)).features.exists():
         return None
-    with contextlib.suppress(OSError):  # it would only have been faster
+    with contextlib.suppress(OSError):  # predecoding only saves time
         return PredecodedImages(
             Path(work.run_dir),
             work.data_root,
@@ -149,7 +149,7 @@ def _begin(job: Job, work: TrainJob) -> PredecodedImages | None:
 
 
 def file_state(path: str) -> tuple[int, int] | None:
-    """The size and the time of change of a file, as `EarlyTable.files` has them; None where there is none."""
+    """The size and the time of change of a file, as in `PredecodeTable.files`; None if it does not exist."""
     try:
         status = Path(path).stat()
     except OSError:
@@ -158,5 +158,5 @@ def file_state(path: str) -> tuple[int, int] | None:
 
 
 def _opened(file: int) -> str:
-    """The name under which Linux opens a descriptor's file once more."""
+    """The path under which Linux opens the file of a descriptor again."""
     return f"/proc/self/fd/{file}"

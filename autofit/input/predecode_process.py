@@ -1,13 +1,13 @@
-"""The process that decodes early: `python -P -m autofit.input.predecode_process SAMPLES ROOT FD COUNT HEIGHT WIDTH N`.
+"""The predecoding process: `python -P -m autofit.input.predecode_process SAMPLES ROOT FD COUNT HEIGHT WIDTH N`.
 
 The protocol, whole:
   in    SAMPLES, ROOT                  the run's samples.csv, and the folder that its paths are relative to
-        FD, COUNT, HEIGHT, WIDTH       an inherited file in memory, and what it holds (`early.EarlyTable`)
+        FD, COUNT, HEIGHT, WIDTH       an inherited file in memory, and its shape (`predecode.PredecodeTable`)
         N                              how many are decoded at once
-        stdin                          nothing; its end means that no more is wanted, or that nobody is left: exit
-  out   FD                             the images of the first COUNT samples, each with what its file was
+        stdin                          nothing; its end means that the worker needs no more, or has ended: exit
+  out   FD                             the images of the first COUNT samples, each with size and time of its file
 
-An image that cannot be decoded is left out: whoever needs it will find out why.
+An image that cannot be decoded is left out: the worker will decode it again and find out why.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pathlib import Path
 from autofit.dataset.index import COLUMNS
 from autofit.dataset.table import read_rows
 from autofit.input.decode import UnreadableImageError, decode_into
-from autofit.input.predecode import EarlyTable, file_state
+from autofit.input.predecode import PredecodeTable, file_state
 
 
 def main(samples: str, root: str, *numbers: str) -> None:
-    """Decode until all is done, or until nobody wants it any more."""
+    """Decode until all images are done, or until stdin ends."""
     file, count, height, width, threads = map(int, numbers)
     threading.Thread(target=_exit_with_stdin, daemon=True).start()
-    table = EarlyTable(file, count, (height, width))
+    table = PredecodeTable(file, count, (height, width))
 
     def decode(sample: int, path: str) -> None:
         before = file_state(path)
@@ -45,7 +45,10 @@ def main(samples: str, root: str, *numbers: str) -> None:
 
 
 def _exit_with_stdin() -> None:
-    """A thread of its own: a hostile image may take seconds. Unbuffered, or Python could not end while it reads."""
+    """Exit at the end of stdin, at once: a hostile image may take seconds to decode.
+
+    It reads without a buffer, since Python could not end while another thread reads a buffered stdin.
+    """
     os.read(0, 1)
     os._exit(0)
 

@@ -1,4 +1,4 @@
-"""Threads whose number can change while they work: nothing that waits for a thread is lost, or loses its place."""
+"""A thread pool whose number of threads can change while it works; queued calls keep their place."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Item = tuple[Future[Answer], Callable[[], Answer]]
 
 
 class ResizablePool:
-    """Makes calls in threads, in the order in which they were asked for.
+    """Makes calls in threads, in the order in which they were submitted.
 
-    A `ThreadPoolExecutor` cannot change its number. So the queue is here, and the threads of an executor take from it
-    until it is empty, or until another executor has come in its place.
+    A `ThreadPoolExecutor` cannot change its number of threads. So the queue is here, and the threads of an executor
+    take calls from it until it is empty, or until another executor has replaced theirs.
 
     Args:
         threads: how many, at least 1.
-        name: what the threads' names begin with.
+        name: prefix of the threads' names.
     """
 
     def __init__(self, threads: int, name: str) -> None:
@@ -33,11 +33,11 @@ class ResizablePool:
 
     @property
     def threads(self) -> int:
-        """How many calls are made at once. After a change, those that were begun before it are made beside them."""
+        """How many calls are made at once. After a change, calls that were begun before it go on beside these."""
         return self._crew.threads
 
     def submit(self, call: Callable[[], Answer]) -> Future[Answer]:
-        """Ask for a call.
+        """Queue a call.
 
         Raises:
             RuntimeError: the pool is closed, or no thread can be started.
@@ -51,10 +51,10 @@ class ResizablePool:
         return future
 
     def resize(self, threads: int) -> None:
-        """Change the number. Nobody waits for the calls that were begun.
+        """Change the number of threads, without waiting for calls that were begun.
 
         Raises:
-            RuntimeError: the pool is closed, or no thread can be started; then the number stays.
+            RuntimeError: the pool is closed, or no thread can be started; then the number stays as it was.
         """
         with self._lock:
             self._require_open()
@@ -68,7 +68,7 @@ class ResizablePool:
             self._crew = crew
 
     def close(self) -> None:
-        """Cancel what is queued, wait for the calls that were begun, and end the threads."""
+        """Cancel the queued calls, wait for those that were begun, and end the threads."""
         with self._lock:
             self._is_closed = True
             while self._queue:
@@ -86,7 +86,7 @@ class ResizablePool:
             future, call = item
             if future.set_running_or_notify_cancel():
                 _complete(future, call)
-            del item, future, call  # they hold a batch, and the next may be long in coming
+            del item, future, call  # they hold a batch in memory, and the next call may come much later
 
     def _next(self, crew: _Crew) -> Item | None:
         with self._lock:
@@ -97,29 +97,29 @@ class ResizablePool:
 
 
 class _Crew:
-    """Threads of one number. `taking` of them take from the queue, or are about to."""
+    """The threads of one executor. `taking` of them take calls from the queue, or are about to."""
 
     def __init__(self, threads: int, name: str) -> None:
         self.threads, self.taking = threads, 0
         self.executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     def start_one(self, take: Callable[[_Crew], None]) -> None:
-        """Let one thread more take from the queue.
+        """Let one more thread take calls from the queue.
 
         Raises:
-            RuntimeError: the system has no thread left, and this crew has none.
+            RuntimeError: the system can start no more threads, and this crew has none.
         """
         self.taking += 1
         try:
             self.executor.submit(partial(take, self))
-        except RuntimeError:  # the executor keeps the call for the threads that it has
+        except RuntimeError:  # the executor leaves the call to the threads that it has
             if self.taking == 1:
                 self.taking = 0
                 raise
 
 
 def _still_taking(retired: list[_Crew]) -> list[_Crew]:
-    """Those with a call that is not over; the others' threads are waited for, which are on their last lines."""
+    """Those with a call that is still running; waits for the threads of the others, which are about to end."""
     for crew in retired:
         if not crew.taking:
             crew.executor.shutdown(wait=True)
@@ -129,7 +129,7 @@ def _still_taking(retired: list[_Crew]) -> list[_Crew]:
 def _complete(future: Future[Answer], call: Callable[[], Answer]) -> None:
     try:
         answer = call()
-    except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the one who asked
+    except BaseException as error:  # noqa: BLE001 - every exception goes to the caller of `submit`
         future.set_exception(error)
     else:
         future.set_result(answer)

@@ -1,4 +1,4 @@
-"""How the samples of a training become pixels: whole or augmented, out of the cache or from their files."""
+"""Reads the pixels of samples: whole or augmented, from the pixel cache or from their files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from autofit.input.views import ViewIndex
 
 
 class SampleReader:
-    """Decodes the samples of a training.
+    """Reads the samples of a training.
 
     Args:
         index: the images.
         size: (height, width) in pixels.
         seed: of the augmentation.
         augments: whether training images are augmented. They are then decoded with a margin, to be cropped.
-        early: whole images of the size that are there already; no more are made from now on.
+        predecoded: images that another process has decoded to `size`; it is stopped.
     """
 
     def __init__(
@@ -37,27 +37,27 @@ class SampleReader:
         seed: int,
         *,
         augments: bool,
-        early: PredecodedImages | None = None,
+        predecoded: PredecodedImages | None = None,
     ) -> None:
         self._index, self._seed, self._augments = index, seed, augments
         self._size, self._train_size = size, with_margin(size) if augments else size
         self._whole = self._with_margin = self._from_file
         self._open = ExitStack()
         self._caches: list[PixelCache] = []
-        self._early = early
-        if early:
-            early.stop()
+        self._predecoded = predecoded
+        if predecoded:
+            predecoded.stop()
 
-    def drop_early(self) -> None:
-        """Give back the memory of what was decoded early."""
-        if self._early:
-            self._early.drop()
+    def drop_predecoded(self) -> None:
+        """Free the memory of the predecoded images."""
+        if self._predecoded:
+            self._predecoded.drop()
 
-    def keep(self, store: CacheStore, images: Identities) -> None:
-        """Keep what is decoded, from now on until `close`.
+    def use_cache(self, store: CacheStore, images: Identities) -> None:
+        """Read from and write to the pixel cache, from now on until `close`.
 
         Args:
-            store: where.
+            store: the cache on disk.
             images: the identity of each sample, uint64 (n, 2).
         """
         if not self._augments:
@@ -67,8 +67,8 @@ class SampleReader:
         self._with_margin = self._cached(store, self._train_size, np.where(trains, images, 0)).read_into
         self._whole = self._cached(store, self._size, np.where(trains, 0, images)).read_into
 
-    def words(self) -> str:
-        """What is kept, for people."""
+    def cache_message(self) -> str:
+        """One line for the user about the images in the pixel cache."""
         known, size = sum(cache.known for cache in self._caches), sum(cache.full_bytes for cache in self._caches)
         if why_not := next((cache.why_not for cache in self._caches if cache.why_not), ""):
             return f"decoded images are not kept ({why_not}): decoding them in each epoch"
@@ -76,27 +76,27 @@ class SampleReader:
         return f"decoded images: {there}; {format_size(size)} in the cache"
 
     def close(self) -> None:
-        """Let go of what is kept."""
+        """Close the pixel cache."""
         self._open.close()
 
     def of_epoch(self, epoch: int | None) -> Decode:
-        """How the samples of a training epoch are decoded, each with a view of its own; None: of the validation."""
-        return partial(self._drawn, epoch) if self._augments and epoch is not None else self._whole
+        """The decoder of a training epoch, in which each sample has a view of its own; None for the validation."""
+        return partial(self._random_view, epoch) if self._augments and epoch is not None else self._whole
 
-    def of_slots(self, slots: ViewIndex, identities: Identities) -> Decode:
-        """How the slots of features are decoded: each view is that of its image, whatever its number in this run.
+    def of_views(self, view_index: ViewIndex, identities: Identities) -> Decode:
+        """The decoder of the rows of features: each view follows from its image, not from its number in this run.
 
         Args:
-            slots: of the samples.
-            identities: of the slots, uint64 (slots, 2).
+            view_index: the rows of the samples.
+            identities: of the rows, uint64 (rows, 2).
         """
 
-        def decode(slot: int, out: Row) -> None:
-            sample, view = slots.sample(slot), slots.view(slot)
+        def decode(row: int, out: Row) -> None:
+            sample, view = view_index.sample(row), view_index.view(row)
             if view is None or not self._augments:
                 self._whole(sample, out)
             else:
-                self._view(sample, CropParameters.of(*identities[slot].tolist()), out)
+                self._view(sample, CropParameters.of(*identities[row].tolist()), out)
 
         return decode
 
@@ -106,14 +106,14 @@ class SampleReader:
         return cache
 
     def _from_file(self, sample: int, out: Row) -> None:
-        path, early = self._index.path(sample), self._early
-        if early is None or not early.read_into(sample, path, out):
+        path, predecoded = self._index.path(sample), self._predecoded
+        if predecoded is None or not predecoded.read_into(sample, path, out):
             decode_into(path, out)
 
-    def _drawn(self, epoch: int, sample: int, out: Row) -> None:
+    def _random_view(self, epoch: int, sample: int, out: Row) -> None:
         self._view(sample, CropParameters.of(self._seed, epoch, sample), out)
 
-    def _view(self, sample: int, draw: CropParameters, out: Row) -> None:
+    def _view(self, sample: int, crop: CropParameters, out: Row) -> None:
         pixels = np.empty((*self._train_size, 3), np.uint8)
         self._with_margin(sample, pixels)
-        augment_into(pixels, draw, out)
+        augment_into(pixels, crop, out)

@@ -13,11 +13,11 @@ WINDOW_SECONDS = 1.0
 
 
 class WaitMeter:
-    """Measures what is decoded, and how long the one who takes the batches waits for them.
+    """Measures how many images are decoded, and how long the consumer of the batches waits for them.
 
     Args:
         clock: in seconds.
-        cpu_clock: seconds of processor time of the thread that asks.
+        cpu_clock: seconds of processor time of the calling thread.
     """
 
     def __init__(
@@ -25,12 +25,12 @@ class WaitMeter:
     ) -> None:
         self._clock, self._cpu_clock = clock, cpu_clock
         self._lock = threading.Lock()
-        self._began: float | None = None  # when somebody first waited
+        self._began: float | None = None  # when the consumer first waited
         self._images, self._cpu_seconds, self._waited_seconds = 0, 0.0, 0.0
 
     @contextlib.contextmanager
     def decoding(self) -> Iterator[None]:
-        """Around the decoding of an image, in its thread."""
+        """Enclose the decoding of an image, in its thread."""
         began = self._cpu_clock()
         try:
             yield
@@ -41,7 +41,7 @@ class WaitMeter:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around the waiting for an image."""
+        """Enclose the waiting for an image."""
         began = self._clock()
         if self._began is None:
             self._began = began
@@ -49,7 +49,7 @@ class WaitMeter:
         self._waited_seconds += self._clock() - began
 
     def window(self, least_images: int) -> Window | None:
-        """What was measured since the last window, which ends it; None if that is too little."""
+        """End the window and return what was measured in it; None if it is too short or has too few images."""
         seconds = self._clock() - self._began if self._began is not None else 0.0
         if seconds < WINDOW_SECONDS or self._images < least_images:
             return None

@@ -104,18 +104,18 @@ def test_real_files_are_decoded_into_their_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "kept"),
+    ("bad", "readable"),
     [({0}, [1, 2, 3, 4]), ({4}, [0, 1, 2, 3]), ({1, 3}, [0, 2, 4]), ({0, 1, 2, 3, 4}, []), (set(), [0, 1, 2, 3, 4])],
 )
-def test_unreadable_rows_are_closed_up(decoder: FakeDecoder, bad: set[int], kept: list[int]) -> None:
+def test_unreadable_rows_are_closed_up(decoder: FakeDecoder, bad: set[int], readable: list[int]) -> None:
     """An image would be trained on with the label of the one before, or a row of leftover memory with a label."""
     decoder.bad = bad
     with loading() as loader:
         (batch,) = loader.batches([range(5)])
-    assert firsts(batch) == kept
-    assert batch.samples.tolist() == kept
+    assert firsts(batch) == readable
+    assert batch.samples.tolist() == readable
     assert batch.skipped == tuple((sample, f"bad {sample}") for sample in sorted(bad))
-    assert batch.images.shape == (len(kept), *SIZE, 3)
+    assert batch.images.shape == (len(readable), *SIZE, 3)
     assert batch.images.flags.c_contiguous
     assert batch.images.ctypes.data % 64 == 0
 
@@ -143,7 +143,7 @@ def test_no_more_is_decoded_ahead_than_fits(decoder: FakeDecoder, images_ahead: 
 
 
 def test_groups_are_not_taken_before_the_first_batch_is_wanted(decoder: FakeDecoder) -> None:
-    """A loader made early would decode what perhaps nobody wants."""
+    """A loader that is made early would decode images that are perhaps never used."""
 
     def asked_for() -> Iterator[Sequence[int]]:
         raise AssertionError("taken")
@@ -154,8 +154,8 @@ def test_groups_are_not_taken_before_the_first_batch_is_wanted(decoder: FakeDeco
     assert decoder.begun == []
 
 
-def test_leaving_early_cancels_what_is_queued_and_ends_the_threads(decoder: FakeDecoder) -> None:
-    """Each epoch that was left early would leave threads behind, decoding images for nobody."""
+def test_stopping_early_cancels_the_queued_images_and_ends_the_threads(decoder: FakeDecoder) -> None:
+    """Each epoch that is stopped early would leave threads behind that decode images for nothing."""
     with loading() as loader:
         for _ in loader.batches([[number] * 10 for number in range(50)]):
             break
@@ -212,7 +212,7 @@ def test_closing_the_loader_first_does_not_hang(decoder: FakeDecoder) -> None:
 
 
 def test_an_error_of_another_kind_reaches_the_consumer(decoder: FakeDecoder) -> None:
-    """A defect of autofit's own, or a lack of memory, would be taken for a bad image."""
+    """A defect of autofit, or a lack of memory, would be reported as a bad image."""
     decoder.broken = {3}
     with loading() as loader:
         batches = loader.batches([[0, 1], [2, 3, *range(4, 90)], [0]])
@@ -353,6 +353,25 @@ def test_busy_cores_get_no_more_threads() -> None:
     with storage.loading() as loader:
         take_until(loader, storage, lambda: storage.now > 20 * WINDOWS)
         assert set(storage.numbers) == {1}
+
+
+def test_a_window_has_several_images_for_each_thread(tmp_path: Path) -> None:
+    """The number of threads would be judged by one image, while new threads still wait for their first."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    asked: list[int] = []
+
+    class Meter(WaitMeter):
+        def window(self, least_images: int) -> None:
+            asked.append(least_images)
+
+    loader = BatchLoader(
+        [str(tmp_path / "photo.png")], SIZE, threads=3, buffer_bytes=BUFFER_BYTES, most_threads=6, meter=Meter()
+    )
+    with loader:
+        list(loader.batches([[0, 0]]))
+        loader._pool.resize(6)
+        list(loader.batches([[0]]))
+    assert asked == [4 * 3, 4 * 3, 4 * 6]
 
 
 def test_threads_that_do_not_help_are_given_back() -> None:

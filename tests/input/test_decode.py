@@ -254,7 +254,7 @@ def test_a_large_jpeg_on_its_side_is_decoded_large_enough(tmp_path: Path, loaded
 
 
 def test_the_border_of_a_jpeg_decoded_smaller_keeps_its_width(tmp_path: Path) -> None:
-    """The last column, which stands for a part of eight, would be taken for eight: everything shifts a little."""
+    """The last column, which covers a part of eight, would count as eight: everything shifts a little."""
     stored = Image.new("L", (129, 128), 0)
     stored.paste(255, (128, 0, 129, 128))  # one white column, at the right
     white = decoded(tmp_path, encoded(stored, "JPEG", quality=100), (8, 8))[:, -1, 0]
@@ -471,7 +471,7 @@ def test_a_truncated_file_is_unreadable(tmp_path: Path, kind: str) -> None:
     ids=["empty", "text", "folder", "missing", "symlink loop", "named pipe", "PostScript"],
 )
 def test_what_is_no_image_has_a_reason(tmp_path: Path, make: Callable[[Path], object], reason: str) -> None:
-    """The run would end, wait for ever, start Ghostscript on a stranger's program, or not say what is wrong."""
+    """The run would end, wait for ever, start Ghostscript on an untrusted program, or not say what is wrong."""
     make(tmp_path / "photo.jpg")
     with pytest.raises(UnreadableImageError) as caught:
         decode_image(tmp_path / "photo.jpg", (4, 4))
@@ -501,7 +501,7 @@ def raising(error: Exception) -> Callable[..., None]:
 def test_whatever_pillow_raises_is_one_short_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
-    """A file that a stranger mutated would end the run, or write control characters to the terminal."""
+    """A file that somebody mutated would end the run, or write control characters to the terminal."""
     monkeypatch.setattr(Image, "open", raising(error))
     with pytest.raises(UnreadableImageError) as caught:
         decoded(tmp_path, b"data", (4, 4))

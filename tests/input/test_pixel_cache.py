@@ -90,7 +90,7 @@ def test_an_image_is_decoded_once(open_cache: OpenCache, photos: list[str], deco
     assert len(decoded) == COUNT
 
 
-def test_what_was_kept_before_a_kill_is_there_and_the_rest_follows_into_the_same_entry(
+def test_images_cached_before_a_kill_are_used_and_the_rest_is_added_to_the_same_entry(
     open_cache: OpenCache, photos: list[str], decoded: list[str], tmp_path: Path
 ) -> None:
     """A run that is killed thirty times would decode all thirty times, or leave thirty entries."""
@@ -158,10 +158,10 @@ def test_a_photo_that_cannot_be_read_is_no_row(open_cache: OpenCache, photos: li
         gone.read_into(6, np.empty((*SIZE, 3), np.uint8))
 
 
-def test_as_many_are_kept_as_there_is_room_for(
+def test_as_many_images_are_cached_as_there_is_room_for(
     open_cache: OpenCache, photos: list[str], decoded: list[str], tmp_path: Path
 ) -> None:
-    """A large data set would fill the disk, or nothing of it be kept."""
+    """A large data set would fill the disk, or not be cached at all."""
     cache = open_cache(limit_bytes=5 * ROW_BYTES + 10)
     assert cache.full_bytes == 5 * ROW_BYTES
     for _ in range(2):

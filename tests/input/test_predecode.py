@@ -1,4 +1,4 @@
-"""Images that another process decodes: the same pixels or none, and nothing left of it."""
+"""The images that another process decodes have the right pixels, and neither process nor memory is left behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from PIL import Image
 from autofit.config.options import make_options
 from autofit.dataset import ImageIndex
 from autofit.input.decode import UnreadableImageError, decode_image
-from autofit.input.predecode import PredecodedImages, early_images
+from autofit.input.predecode import PredecodedImages, predecoding
 from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex
 from autofit.machine import hardware
@@ -65,31 +65,31 @@ def begin(run_dir: Path) -> Iterator[Callable[[int], PredecodedImages]]:
         return begun[-1]
 
     yield begin
-    for early in begun:
-        early.stop()
+    for predecoded in begun:
+        predecoded.stop()
 
 
-def finished(early: PredecodedImages) -> PredecodedImages:
-    """It has done all that it was asked for, and is stopped."""
-    assert early._process.wait(PATIENCE_SECONDS) == 0
-    early.stop()
-    return early
+def finished(predecoded: PredecodedImages) -> PredecodedImages:
+    """Wait until it has decoded everything, then stop it."""
+    assert predecoded._process.wait(PATIENCE_SECONDS) == 0
+    predecoded.stop()
+    return predecoded
 
 
 def test_the_pixels_are_those_of_the_decoder(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
     """Features would be of other pixels than without it, and a file that cannot be read would be an image."""
-    early = finished(begin(COUNT + 5))
+    predecoded = finished(begin(COUNT + 5))
     for sample, path in enumerate(paths(run_dir)):
         out = np.zeros((*SIZE, 3), np.uint8)
-        assert early.read_into(sample, path, out) is (sample != BAD)
+        assert predecoded.read_into(sample, path, out) is (sample != BAD)
         expected = np.zeros((*SIZE, 3), np.uint8) if sample == BAD else decode_image(path, SIZE)
         np.testing.assert_array_equal(out, expected)
 
 
-def test_there_are_as_many_as_were_asked_for(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
-    """It would write past its memory, or take more than its share."""
-    early, out = finished(begin(2)), np.empty((*SIZE, 3), np.uint8)
-    assert [early.read_into(sample, path, out) for sample, path in enumerate(paths(run_dir))] == [True] * 2 + [
+def test_it_decodes_no_more_than_it_was_asked_for(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
+    """It would write beyond its memory, or take more memory than its share."""
+    predecoded, out = finished(begin(2)), np.empty((*SIZE, 3), np.uint8)
+    assert [predecoded.read_into(sample, path, out) for sample, path in enumerate(paths(run_dir))] == [True] * 2 + [
         False
     ] * (COUNT - 2)
 
@@ -98,49 +98,47 @@ def test_there_are_as_many_as_were_asked_for(begin: Callable[[int], PredecodedIm
 def test_a_file_that_has_changed_since_is_decoded_again(
     begin: Callable[[int], PredecodedImages], run_dir: Path, change: Callable[[Path], object]
 ) -> None:
-    """The features of a photo that is gone would be kept for the one in its place, for all later runs."""
-    early, first = finished(begin(COUNT)), paths(run_dir)[0]
+    """The features of a photo that was replaced would be cached for the new one, for all later runs."""
+    predecoded, first = finished(begin(COUNT)), paths(run_dir)[0]
     change(Path(first))
-    assert not early.read_into(0, first, np.empty((*SIZE, 3), np.uint8))
+    assert not predecoded.read_into(0, first, np.empty((*SIZE, 3), np.uint8))
 
 
-def test_stopped_at_once_it_has_done_nothing_or_something(
-    begin: Callable[[int], PredecodedImages], run_dir: Path
-) -> None:
-    """A worker would wait for an image that nobody decodes, or take a half of one."""
-    early, out = begin(COUNT), np.empty((*SIZE, 3), np.uint8)
-    early.stop()
-    assert early._process.returncode is not None
+def test_stopped_at_once_it_gives_whole_images_or_none(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
+    """A worker would wait for an image that no process decodes, or use a half-decoded one."""
+    predecoded, out = begin(COUNT), np.empty((*SIZE, 3), np.uint8)
+    predecoded.stop()
+    assert predecoded._process.returncode is not None
     for sample, path in enumerate(paths(run_dir)):
-        if early.read_into(sample, path, out):
+        if predecoded.read_into(sample, path, out):
             np.testing.assert_array_equal(out, decode_image(path, SIZE))
 
 
 def in_memory() -> int:
-    """How often such a file is mapped by this process."""
-    return Path("/proc/self/maps").read_text().count("autofit-early-images")
+    """How many mappings of such a file this process has."""
+    return Path("/proc/self/maps").read_text().count("autofit-predecoded")
 
 
-def test_dropped_it_takes_no_memory(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
-    """A hundred megabytes would stay for as long as the training, and count as what a worker needs."""
-    early, first, out = finished(begin(COUNT)), paths(run_dir)[0], np.empty((*SIZE, 3), np.uint8)
-    assert early.read_into(0, first, out)
+def test_after_drop_it_takes_no_memory(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
+    """A hundred megabytes would be held for the whole training, and be measured as memory that a worker needs."""
+    predecoded, first, out = finished(begin(COUNT)), paths(run_dir)[0], np.empty((*SIZE, 3), np.uint8)
+    assert predecoded.read_into(0, first, out)
     assert in_memory()
-    early.drop()
-    assert not early.read_into(0, first, out)
+    predecoded.drop()
+    assert not predecoded.read_into(0, first, out)
     assert not in_memory()
 
 
-def test_pictures_take_what_is_there(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
-    """All would be decoded twice, or an image be taken for another."""
-    early, index = (
+def test_the_reader_uses_predecoded_images(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
+    """All images would be decoded twice, or one be exchanged for another."""
+    predecoded, index = (
         finished(begin(COUNT - 2)),
         ImageIndex.read_csv(run_dir / "samples.csv", str(run_dir.parent), ["one"]),
     )
-    assert early._table is not None
-    early._table.rows[1] = 7  # to be told from the decoder's
-    pictures, out = SampleReader(index, SIZE, 0, augments=False, early=early), np.empty((*SIZE, 3), np.uint8)
-    decode = pictures.of_slots(ViewIndex(COUNT, 0), np.zeros((COUNT, 2), np.uint64))
+    assert predecoded._table is not None
+    predecoded._table.rows[1] = 7  # differs from what the decoder gives
+    reader, out = SampleReader(index, SIZE, 0, augments=False, predecoded=predecoded), np.empty((*SIZE, 3), np.uint8)
+    decode = reader.of_views(ViewIndex(COUNT, 0), np.zeros((COUNT, 2), np.uint64))
     for sample, path in enumerate(index.paths):
         if sample != BAD:
             decode(sample, out)
@@ -148,20 +146,20 @@ def test_pictures_take_what_is_there(begin: Callable[[int], PredecodedImages], r
             np.testing.assert_array_equal(out, expected)
     with pytest.raises(UnreadableImageError):
         decode(BAD, out)
-    pictures.drop_early()
+    reader.drop_predecoded()
     decode(1, out)
     assert (out != 7).any()
 
 
 def test_it_ends_with_the_worker_whatever_ends_that(run_dir: Path) -> None:
-    """Promise 10: a worker that was killed would leave a process behind that goes on decoding."""
+    """Promise 10: a worker that was killed would leave a decoding process behind."""
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8))
     for path in paths(run_dir):
         photo.save(path, "PNG", compress_level=0)
     program = (
         "import sys, time; from pathlib import Path; from autofit.input.predecode import PredecodedImages;"
-        f"early = PredecodedImages(Path({str(run_dir)!r}), {str(run_dir.parent)!r}, {SIZE}, count=8, threads=1);"
-        "print(early._process.pid, flush=True); time.sleep(60)"
+        f"predecoded = PredecodedImages(Path({str(run_dir)!r}), {str(run_dir.parent)!r}, {SIZE}, count=8, threads=1);"
+        "print(predecoded._process.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
@@ -189,17 +187,30 @@ def job(run_dir: Path, *, images: int = 4, isolated: bool = True) -> Job:
     return Job(attempt=1, source=model_source(options, 1), memory=budget, work=work, isolated=isolated)
 
 
-def test_it_begins_where_the_job_says_so(run_dir: Path) -> None:
-    """No run would be the faster for it, or one with features would decode what it does not need."""
+def test_it_starts_only_if_the_job_says_so(run_dir: Path) -> None:
+    """It would save no run any time, or a run whose features are cached would decode images that it does not need."""
 
-    def begun(told: Job) -> bool:
-        with early_images(told) as early:
+    def begun(given: Job) -> bool:
+        with predecoding(given) as predecoded:
             pass
-        assert early is None or early._process.returncode is not None
-        return early is not None
+        assert predecoded is None or predecoded._process.returncode is not None
+        return predecoded is not None
 
     assert begun(job(run_dir))
     assert not begun(job(run_dir, images=0))
     assert not begun(job(run_dir, isolated=False))
     RunDirectory(run_dir).features.touch()
     assert not begun(job(run_dir))
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 2), (5, 4), (6, 4), (64, 4)])
+def test_it_leaves_one_core_to_the_import_and_has_four_threads_at_most(run_dir: Path, cores: int, threads: int) -> None:
+    """On a machine with many cores it would hold an image a core in memory, or on a small one slow down the import."""
+    given = job(run_dir)
+    assert isinstance(given.work, TrainJob)
+    work = given.work.model_copy(update={"plan": given.work.plan.model_copy(update={"threads": cores})})
+    with predecoding(given.model_copy(update={"work": work})) as predecoded:
+        assert predecoded is not None
+        arguments = predecoded._process.args
+    assert isinstance(arguments, list)
+    assert arguments[-1] == str(threads)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autofit.errors import StorageError, UserError
-from autofit.input.predecode import PredecodedImages, early_images
+from autofit.input.predecode import PredecodedImages, predecoding
 from autofit.protocol.job import Event, Job, Outcome, PredictJob, TrainJob, TrialsJob
 from autofit.protocol.messages import Phase, Trial, Verdict
 from autofit.protocol.payload import Payload
@@ -70,7 +70,7 @@ def _work(
 ) -> str | None:
     planned = job.work.plan.kernels if isinstance(job.work, TrainJob) and job.isolated else None
     tf_settings.before_import(job.memory.device, planned)
-    with early_images(job) as early:
+    with predecoding(job) as early:
         tf_settings.import_keras(isolated=job.isolated)
         if isinstance(job.work, TrialsJob):
             _try_sizes(job, attempt, heartbeat, requests, load_payload)

@@ -107,7 +107,7 @@ class Trainer:
             threads_bytes=memory.threads_bytes,
         )
         augments = self._plan.augment == "light"
-        pictures = SampleReader(self._index, size, self._plan.seed, augments=augments, early=self._early)
+        pictures = SampleReader(self._index, size, self._plan.seed, augments=augments, predecoded=self._early)
         with closing(pictures), loader, closing(self._make_source(loader, pictures)) as self._source:
             self._callbacks.on_train_begin()
             self._take_up()
@@ -132,8 +132,8 @@ class Trainer:
         return DecodedImages(self._session, loader, pictures, self._micro, self._validation_micro, self._say_phase)
 
     def _keep_pixels(self, cache: CacheJob, pictures: SampleReader, images: Identities) -> None:
-        pictures.keep(CacheStore(Path(cache.folder), cache.limit_bytes), images)
-        self._heartbeat.event(Event(message=pictures.words()))
+        pictures.use_cache(CacheStore(Path(cache.folder), cache.limit_bytes), images)
+        self._heartbeat.event(Event(message=pictures.cache_message()))
 
     def _kept_features(
         self, cache: CacheJob, loader: BatchLoader, pictures: SampleReader, images: Identities, backbone_sha256: str
@@ -144,14 +144,14 @@ class Trainer:
             self._job,
             self._session,
             backbone_sha256,
-            Views(slots, of_slots, pictures.of_slots(slots, of_slots)),
+            Views(slots, of_slots, pictures.of_views(slots, of_slots)),
             self._heartbeat,
             self._departure,
             on_unreadable=self._set_aside,
             on_shrink=self._note_shrink,
         )
         rows = extraction.run(cache, loader)
-        pictures.drop_early()
+        pictures.drop_predecoded()
         if rows is None:
             return None
         return CachedFeatures(self._session, rows, slots, extraction.unreadable, self._say_phase)

@@ -93,7 +93,7 @@ class Runs:
         index = ImageIndex("/", paths, array("i", [0] * len(paths)), ("one",), len(paths))
         views = ViewIndex(len(paths), 0)
         identities = views.identities(identities_of(paths, "stat"))
-        decode = SampleReader(index, SIZE, 0, augments=False).of_slots(views, identities)
+        decode = SampleReader(index, SIZE, 0, augments=False).of_views(views, identities)
 
         def decode_after(sample: int, out: np.ndarray) -> None:
             on_decode()
