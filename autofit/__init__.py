@@ -3,7 +3,7 @@
     import autofit
     result = autofit.run("photos/", backbone="ResNet50", epochs=10)
 
-All names but the errors are lazy: importing autofit loads neither TensorFlow, Keras nor NumPy.
+All names except the errors are lazy: importing autofit loads neither TensorFlow nor Keras nor NumPy.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "ImageSequence": "autofit.worker.image_sequence",
     "Result": "autofit.api.result",
     "probe": "autofit.api",
@@ -51,11 +51,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used."""
-    if name not in _HOMES:
+    """Import a public name at its first use."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'autofit' has no attribute {name!r}")
     refuse_windows()
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
@@ -63,7 +63,7 @@ def __dir__() -> list[str]:
 
 
 def refuse_windows() -> None:
-    """Say so where the locks, sessions and signals of POSIX are missing.
+    """Refuse to run on Windows, which lacks the locks, sessions and signals of POSIX.
 
     Raises:
         UserError: on Windows.

@@ -1,4 +1,4 @@
-"""`python -m autofit`, and the console command of the same name."""
+"""The entry point of `python -m autofit` and of the console command `autofit`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from autofit.cli import run_command_line
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its exit code."""
     sys.exit(run_command_line(sys.argv[1:]))
 
 

@@ -1,4 +1,4 @@
-"""What starting autofit loads: a parent that imports TensorFlow could no longer outlive what kills it."""
+"""The packages that a start of autofit loads. A parent that imports TensorFlow could be killed along with a worker."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ HEAVY = {"tensorflow", "keras", "numpy", "matplotlib", "pandas"}
     [["-c", "import autofit"], ["-m", "autofit", "--help"], ["-m", "autofit", "cache", "--help"]],
     ids=["import", "help", "help of a command"],
 )
-def test_starting_autofit_loads_no_numerics(arguments: list[str]) -> None:
-    """A look at the help would take seconds, and the parent would hold the memory and the GPU that the worker needs."""
+def test_a_start_of_autofit_loads_no_numerics(arguments: list[str]) -> None:
+    """`--help` would take seconds, and the parent would hold the memory and the GPU that the worker needs."""
     loaded = top_level_packages_loaded(arguments)
     assert "autofit" in loaded
     assert loaded & HEAVY == set()
 
 
 def test_a_heavy_import_would_be_seen() -> None:
-    """The test above could not fail: the listing would be read wrongly, and nothing in it found."""
+    """The test above could not fail: it would read the listing wrongly and find nothing in it."""
     assert top_level_packages_loaded(["-c", "import numpy.linalg"]) & HEAVY == {"numpy"}
 
 

@@ -1,4 +1,4 @@
-"""What `import autofit` offers: held against a literal list, so that a change is a decision."""
+"""The public names of `import autofit`, compared with a literal list, so that a change is a decision."""
 
 from __future__ import annotations
 
@@ -32,37 +32,37 @@ LOADS_KERAS = {"ImageSequence"}
 
 
 def test_the_public_names_are_these_and_no_others() -> None:
-    """A name would appear that must then be kept for ever, or vanish from under its users."""
+    """A new name would have to be supported for ever; or a name that users have would disappear."""
     assert autofit.__all__ == PUBLIC
     assert dir(autofit) == sorted([*PUBLIC, "__version__"])
 
 
 @pytest.mark.parametrize("name", sorted(set(PUBLIC) - LOADS_KERAS))
-def test_each_name_is_there_and_is_itself(name: str) -> None:
-    """A lazy name would lead nowhere, or to another object than its home has."""
+def test_each_public_name_is_the_object_of_its_module(name: str) -> None:
+    """A lazy name would not exist, or be another object than the one in its module."""
     value = getattr(autofit, name)
     assert getattr(importlib.import_module(value.__module__), name) is value
     assert value.__doc__
 
 
-@pytest.mark.parametrize("room", ["autofit.api", "autofit.runs.plan", "autofit.probing", "autofit.probing.loop"])
-def test_probe_stays_a_function_whatever_was_imported(room: str) -> None:
-    """There is a room of the same name: its import would leave a module in the function's place, not callable."""
-    check = f"import {room}; import autofit; import {room}; autofit.Result; print(autofit.probe.__module__)"
+@pytest.mark.parametrize("module", ["autofit.api", "autofit.runs.plan", "autofit.probing", "autofit.probing.loop"])
+def test_probe_is_a_function_whatever_was_imported(module: str) -> None:
+    """The import of a package with a similar name would replace the function with a module."""
+    check = f"import {module}; import autofit; import {module}; autofit.Result; print(autofit.probe.__module__)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "autofit.api.probes\n", done.stderr
 
 
 @pytest.mark.slow
-def test_the_sequence_is_there_and_is_a_keras_sequence() -> None:
-    """The one public name that needs Keras would fail where nobody looks."""
+def test_the_image_sequence_is_a_keras_sequence() -> None:
+    """The one public name that needs Keras would fail, and no other test would show it."""
     check = "import autofit, keras; print(issubclass(autofit.ImageSequence, keras.utils.Sequence))"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
 
 
 @pytest.mark.parametrize("name", ["Run", "train", "_nothing", "api2"])
-def test_a_name_that_is_not_there_is_an_attribute_error(name: str) -> None:
+def test_a_name_that_does_not_exist_is_an_attribute_error(name: str) -> None:
     """`hasattr` would raise, or an import of something private succeed by chance."""
     assert not hasattr(autofit, name)
     with pytest.raises(AttributeError, match=f"module 'autofit' has no attribute '{name}'"):
@@ -76,8 +76,8 @@ def project_metadata() -> dict[str, Any]:
     return project
 
 
-def test_the_version_is_the_one_that_is_published() -> None:
-    """A bug report would name another version than the one that was installed."""
+def test_the_version_is_that_of_the_project_metadata() -> None:
+    """A bug report would name another version than the installed one."""
     assert autofit.__version__ == project_metadata()["version"]
 
 
@@ -98,8 +98,8 @@ def test_the_documents_name_the_same_bound_of_python(file: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["run", "Result", "ImageSequence"])
-def test_on_windows_what_cannot_work_is_refused_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ImportError of `fcntl` would be shown; or not even the error could be caught by its name."""
+def test_on_windows_each_name_is_refused_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user would get an ImportError of `fcntl`; or could not even catch the error by its name."""
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(autofit.UserError, match="on Windows use WSL 2"):
         getattr(autofit, name)
@@ -116,8 +116,8 @@ def test_on_windows_what_cannot_work_is_refused_in_one_line(name: str, monkeypat
         ("InterruptedRunError", errors.AutofitError, 130),
     ],
 )
-def test_the_tree_of_errors_is_the_one_that_is_drawn(name: str, base: type[Exception], code: int) -> None:
-    """An `except` of a user would stop catching, or a script read another exit code than the documented one."""
+def test_the_tree_of_errors_is_the_documented_one(name: str, base: type[Exception], code: int) -> None:
+    """A user's `except` would no longer catch, or a script would read another exit code than the documented one."""
     error = getattr(autofit, name)
     assert error.__bases__ == (base,)
     assert error.exit_code == code

@@ -1,4 +1,4 @@
-"""The public interface as a user calls it: never run, only type-checked, so that no annotation goes wrong unnoticed."""
+"""The public interface as a user calls it. It never runs; mypy checks it, so that a wrong annotation is noticed."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def train() -> None:
     )
 
 
-def go_on() -> None:
-    """What can be asked of a run and of a machine."""
+def resume_and_probe() -> None:
+    """Resume a run, and probe a machine."""
     assert_type(autofit.resume("runs/a"), autofit.Result)
     autofit.resume(Path("runs/a"), model=network, callbacks=[object()])
     report = autofit.probe(backbone="VGG16", num_classes=5, max_batch=512, memory_limit="3GB")
@@ -50,8 +50,8 @@ def go_on() -> None:
     assert_type(report.recommended_batch, int)
 
 
-def look(result: autofit.Result) -> None:
-    """What a result offers."""
+def use_a_result(result: autofit.Result) -> None:
+    """The attributes and methods of a result."""
     assert_type(result.history, dict[str, list[float]])
     assert_type(result.summary(), str)
     assert_type(result.labels, list[str])
@@ -64,8 +64,8 @@ def look(result: autofit.Result) -> None:
     assert_type(result.status, str)
 
 
-def by_hand() -> None:
-    """The sequence, for whoever calls `model.fit` themselves."""
+def use_the_sequence() -> None:
+    """The sequence, for users who call `model.fit` themselves."""
     autofit.ImageSequence(["a.jpg", "b.jpg"], [0, 1], 32, (160, 160))
 
 

@@ -1,4 +1,4 @@
-"""What this machine can train, asked without any images: one probe, or a sweep over several networks."""
+"""`probe()` and `sweep()`: find out what this machine can train, without any images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     isolation: str = "process",
     view: ProgressView | None = None,
 ) -> ProbeReport:
-    """Find the largest batch that this machine can train, and the fastest, without any images.
+    """Find the largest batch size that this machine can train, and the fastest, without any images.
 
     Args:
         backbone: A network of `keras.applications`, by name. Default: `MobileNetV2`.
@@ -62,15 +62,15 @@ def probe(  # noqa: PLR0913 - the options are the interface
             lines.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: an argument cannot be used.
         TrainingFailedError: a trial failed for a reason that is not memory.
-        InterruptedRunError: stopped by Ctrl-C.
+        InterruptedRunError: Ctrl-C stopped it.
     """
     options = options_of_call(locals())
-    classes, most = checked("num_classes", num_classes), checked("max_batch", max_batch)
+    num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with showing(view) as shown:
         measurer = measurer_for(options, machine_for(options), payload_of(model, ()), shown, profile=profile)
-        return measurer.measure(options, classes, most)
+        return measurer.measure(options, num_classes, max_batch)
 
 
 def sweep(  # noqa: PLR0913 - the options are the interface
@@ -89,7 +89,10 @@ def sweep(  # noqa: PLR0913 - the options are the interface
     isolation: str = "process",
     view: ProgressView | None = None,
 ) -> SweepReport:
-    """Probe several backbones at several image sizes, one after another, the fastest first in the report.
+    """Probe several backbones at several image sizes, one after another; the report has the fastest first.
+
+    All options are checked before the first trial. If a network fails for a reason that is not memory, the report says
+    so, and the other networks are still probed.
 
     Args:
         backbones: Networks of `keras.applications`, by name.
@@ -113,8 +116,8 @@ def sweep(  # noqa: PLR0913 - the options are the interface
             lines.
 
     Raises:
-        UserError: something given cannot be used.
-        InterruptedRunError: stopped by Ctrl-C.
+        UserError: an argument cannot be used.
+        InterruptedRunError: Ctrl-C stopped it.
     """
     common = locals()
     requests = [
@@ -122,13 +125,13 @@ def sweep(  # noqa: PLR0913 - the options are the interface
         for backbone in backbones
         for image_size in (image_sizes or [None])
     ]
-    classes, most = checked("num_classes", num_classes), checked("max_batch", max_batch)
+    num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with showing(view) as shown:
-        return _sweep(requests, classes, most, shown, profile=profile)
+        return _sweep(requests, num_classes, max_batch, shown, profile=profile)
 
 
 def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: View, *, profile: bool) -> SweepReport:
-    began = time.monotonic()
+    start_seconds = time.monotonic()
     probes: list[ProbeReport] = []
     failures: list[SweepFailure] = []
     for number, options in enumerate(requests, 1):
@@ -137,14 +140,14 @@ def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: 
         measurer = measurer_for(options, machine_for(options), None, view, profile=profile)
         try:
             probes.append(measurer.measure(options, num_classes, max_batch))
-        except (TrainingFailedError, UserError) as error:  # what could be checked beforehand has been
+        except (TrainingFailedError, UserError) as error:  # every option was checked before
             failures.append(SweepFailure(workload=workload, cause=str(error)))
             view.message(str(error))
-    return SweepReport(probes=sweep_order(probes), failures=failures, wall_seconds=time.monotonic() - began)
+    return SweepReport(probes=sweep_order(probes), failures=failures, wall_seconds=time.monotonic() - start_seconds)
 
 
 def does_not_fit(report: ProbeReport) -> DoesNotFitError:
-    """What a probe that found nothing means, and what would help."""
+    """The error for a probe that found no batch size that fits; its message says what would help."""
     return DoesNotFitError(
         f"not even one image at a time fits (limited by {report.limited_by}): "
         "take a smaller image size, a smaller backbone or more memory"

@@ -1,4 +1,4 @@
-"""`run()` and `resume()`: the stages of a training, one after the other."""
+"""`run()` and `resume()`: start a training, or resume one."""
 
 from __future__ import annotations
 
@@ -140,10 +140,10 @@ def run(  # noqa: PLR0913 - the options are the interface
         The finished run.
 
     Raises:
-        UserError: something given cannot be used.
+        UserError: an argument cannot be used.
         DoesNotFitError: not even one image at a time fits into memory.
-        InterruptedRunError: stopped by Ctrl-C or by `max_minutes`; resume it with `autofit.resume(run_dir)`.
-        TrainingFailedError: it failed for another reason.
+        InterruptedRunError: Ctrl-C or `max_minutes` stopped it; resume it with `autofit.resume(run_dir)`.
+        TrainingFailedError: the training failed for a reason that is not memory.
     """
     options = options_of_call(locals())
     check_for_training(options)
@@ -151,7 +151,7 @@ def run(  # noqa: PLR0913 - the options are the interface
         index = dataset.scan(data, labels, validation=options.validation, seed=options.seed, on_progress=shown.scanning)
         require_utf8(run_dir, index.root, *index.class_names)
         files = directory_for(run_dir, options)
-        return _begin_or_go_on(files, options, index, payload_of(model, callbacks), shown)
+        return _start_or_resume(files, options, index, payload_of(model, callbacks), shown)
 
 
 def resume(
@@ -162,21 +162,21 @@ def resume(
     max_bad_images: float | None = None,
     view: ProgressView | None = None,
 ) -> Result:
-    """Go on with a run that was interrupted, killed or failed, at the exact sample where its last checkpoint stands.
+    """Resume a run that was interrupted, killed or failed, at the exact sample of its last checkpoint.
 
     Args:
-        run_dir: its run directory, or the mirror of one. Where it was given a mirror that is further, the run is taken
-            up from there; and it is kept up as before.
-        model: the model function again, where the run was started with one that was given as an object; its name
-            again, where it was given by name and the run was not started by this user in this folder.
-        callbacks: the callbacks again; without them the run goes on without callbacks.
-        max_bad_images: as in `run`, from now on; as it was by default.
-        view: as in `run`.
+        run_dir: The run directory, or its mirror. If the run has a mirror that has trained further, the run is restored
+            from it; the mirror is updated as before.
+        model: The model function again, if the run was started with a function as an object; its name again, if the run
+            was started with a name by another user or in another folder.
+        callbacks: The callbacks again; without them the run continues without callbacks.
+        max_bad_images: As in `run`, from now on. Default: as before.
+        view: As in `run`.
 
     Raises:
         AutofitError: as in `run`.
     """
-    allowed = None if max_bad_images is None else checked("max_bad_images", max_bad_images)
+    allowed_share = None if max_bad_images is None else checked("max_bad_images", max_bad_images)
     files = RunDirectory(absolute(run_dir))
     record = read_run(files)
     if is_finished(files) and not record.options.mirror_dir:
@@ -192,15 +192,15 @@ def resume(
             return finished(files, mirror)
         check_model_again(files, record, model)
         tell_of_import(record, shown)
-        if allowed is not None:
-            record = kept(files, record, allowing(record, allowed))
+        if allowed_share is not None:
+            record = kept(files, record, allowing(record, allowed_share))
         return supervise(files, record, machine_for(record.options), payload_of(model, callbacks), lock, shown, mirror)
 
 
-def _begin_or_go_on(
+def _start_or_resume(
     files: RunDirectory, options: Options, index: ImageIndex, payload: Payload | None, view: ProgressView
 ) -> Result:
-    """Start the run, or go on with it where its directory or its mirror holds it already."""
+    """Start the run, or resume it if its directory or its mirror holds it already."""
     with RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock, mirror_for(files, options.mirror_dir, view) as mirror:
         if mirror:
             take_up(mirror, files, options, index)

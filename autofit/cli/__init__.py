@@ -1,12 +1,13 @@
 """The command line.
 
-app.py       the commands put together; errors become exit codes
-run.py       train, resume, report, demo
-probe.py     probe, of one network or of several
+app.py       all commands together; the exit code of each error
+training.py  train, resume, report, demo
+probe.py     probe, for one network or for several
 profiles.py  profiles list, show, export, import, path
-machine.py   doctor
-flags.py     the flags that several of them share
-output.py    where their words go
+cache.py     cache list, clear, path
+doctor.py    doctor
+flags.py     the flags that follow from the options, and those that several commands share
+output.py    progress on stderr, results on stdout or in files
 """
 
 from autofit.cli.app import run_command_line

@@ -1,4 +1,4 @@
-"""The commands put together. Errors become exit codes here and nowhere else.
+"""All commands together. This is the only module that turns errors into exit codes.
 
 0 done · 2 bad input or usage · 3 does not fit · 4 failed for a reason that is not memory · 130 interrupted, resumable
 """
@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from autofit import refuse_windows
-from autofit.cli import cache, machine, probe, profiles, run
+from autofit.cli import cache, doctor, probe, profiles, training
 from autofit.errors import AutofitError, UserError
 
 INTERRUPTED = 130
@@ -31,20 +31,20 @@ app = typer.Typer(
 
 
 @app.callback()
-def everywhere(
+def show_help_without_a_command(
     context: typer.Context,
     *,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show a traceback with an error; anywhere in a command.")
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere in a command.")
     ] = False,
 ) -> None:
     """Train image classifiers without ever losing the run to memory."""
-    del debug  # taken out by run_command_line, which must know of it also where parsing fails
+    del debug  # run_command_line has removed it: it must know of it even if parsing fails
     if context.invoked_subcommand is None:
         print(context.get_help())  # noqa: T201
 
 
-for command in (run.train, probe.probe, run.resume, run.report, machine.doctor, run.demo):
+for command in (training.train, probe.probe, training.resume, training.report, doctor.doctor, training.demo):
     app.command()(command)
 for group in (profiles.app, cache.app):
     app.add_typer(group)
@@ -52,13 +52,13 @@ for group in (profiles.app, cache.app):
 
 def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors are one line on stderr."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a SIGTERM stops the command as Ctrl-C does
     debug = "--debug" in arguments
     rest = [argument for argument in arguments if argument != "--debug"]
     try:
         refuse_windows()
         _run_command(rest)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last door
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no error may reach the user as a traceback
         if debug:
             traceback.print_exception(error)
         code, text = _code_and_text(error)
@@ -69,11 +69,11 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def _run_command(arguments: Sequence[str]) -> None:
     if app(args=list(arguments), prog_name="autofit", standalone_mode=False) == INTERRUPTED:
-        raise KeyboardInterrupt  # which some Typers return as an exit code, and others raise as Abort
+        raise KeyboardInterrupt  # some versions of Typer return an exit code for Ctrl-C, others raise Abort
 
 
 def _code_and_text(error: BaseException) -> tuple[int, str]:
-    """The exit code and the words for an error: ours, Ctrl-C, the parser's, or a defect."""
+    """The exit code and the message of an error: one of autofit, Ctrl-C, a usage error, or a defect of autofit."""
     if isinstance(error, AutofitError):
         return error.exit_code, str(error)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):

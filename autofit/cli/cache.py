@@ -1,4 +1,4 @@
-"""`autofit cache`: what was computed of images and is kept, how much room it takes, and how that is had back."""
+"""`autofit cache`: list and remove the stored features and pixels of images."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from autofit.cli.output import require_writable, say, write_json
 if TYPE_CHECKING:
     from autofit.cache.store import CacheStore
 
-app = typer.Typer(name="cache", invoke_without_command=True, help="Features of images, kept for the next run.")
+app = typer.Typer(
+    name="cache", invoke_without_command=True, help="List and remove the stored features and pixels of images."
+)
 
 
 @app.callback()
-def everywhere(context: typer.Context) -> None:
-    """Features of images, kept for the next run."""
+def show_help_without_a_command(context: typer.Context) -> None:
+    """List and remove the stored features and pixels of images."""
     if context.invoked_subcommand is None:
         say(context.get_help())
 
 
 @app.command("list")
 def list_entries(*, json: Json = None) -> None:
-    """List what is kept, the last used first."""
+    """List the cache entries, the last used first."""
     require_writable(json)
     from autofit.report.cache_text import cache_text  # noqa: PLC0415 - `--help` loads none of it
 
@@ -37,7 +39,7 @@ def list_entries(*, json: Json = None) -> None:
 
 @app.command()
 def clear() -> None:
-    """Remove all that no run uses just now. What it was computed of stays: the next run computes it again."""
+    """Remove all cache entries that no run is using. The images stay; the next run computes the entries again."""
     from autofit.report.cache_text import cleared_words  # noqa: PLC0415
 
     store = _store()
@@ -47,7 +49,7 @@ def clear() -> None:
 
 @app.command("path")
 def folder_path() -> None:
-    """Say where it is kept. AUTOFIT_CACHE says where else, AUTOFIT_CACHE_LIMIT how much it may take."""
+    """Print the folder of the cache. AUTOFIT_CACHE names another folder, AUTOFIT_CACHE_LIMIT the largest size."""
     from autofit.report.cache_text import otherwise_words  # noqa: PLC0415
 
     store = _store()

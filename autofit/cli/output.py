@@ -1,4 +1,4 @@
-"""Where a command's words go: progress on stderr, the result on stdout, or into the files that were asked for."""
+"""The output of a command: progress on stderr, the result on stdout or in the files that the user named."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def progress() -> ProgressView:
 
 
 def require_writable(file: str | Path | None) -> None:
-    """Make sure that what takes minutes to make will have a place to go to; None and `-` always do.
+    """Check before minutes of work that the result can be written to a file; None and `-` need no file.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
     if file is None or file == "-":
         return
@@ -32,14 +32,14 @@ def require_writable(file: str | Path | None) -> None:
     if not path.parent.is_dir():
         raise UserError(f"{file} cannot be written, its folder does not exist: make {path.parent} first")
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UserError(f"{file} cannot be written: give a file that can")
+        raise UserError(f"{file} cannot be written (a folder, or no permission): give another file")
 
 
 def write_text(text: str, file: str | Path) -> None:
-    """Write a file that was asked for.
+    """Write text to a file that the user named.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
     try:
         Path(file).write_text(text, encoding="utf-8")
@@ -48,17 +48,17 @@ def write_text(text: str, file: str | Path) -> None:
 
 
 def say(text: str) -> None:
-    """A result, on standard output."""
+    """Write a result to standard output."""
     from autofit.report.progress import write  # noqa: PLC0415
 
     write(sys.stdout, text + "\n")
 
 
 def write_json(text: str, target: str | None) -> None:
-    """A record's JSON to a file, to standard output (`-`), or nowhere."""
+    """Write a record's JSON to a file or to standard output (`-`); None writes nothing."""
     if target == "-":
-        import json  # noqa: PLC0415 - only where JSON was asked for
+        import json  # noqa: PLC0415 - only if the user asked for JSON
 
-        say(json.dumps(json.loads(text), indent=2))  # in ASCII, which every stream can hold
+        say(json.dumps(json.loads(text), indent=2))  # in ASCII, which every stream can encode
     elif target is not None:
         write_text(text + "\n", target)

@@ -1,4 +1,4 @@
-"""`autofit probe`: what fits, and what is fastest; of one network, or of several side by side."""
+"""`autofit probe`: find the batch sizes that fit and the fastest one, for one network or for several."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def probe(
     ] = None,
     **options: Any,
 ) -> None:
-    """Find the largest batch size that fits, and the fastest, of one network or of several."""
+    """Find the largest batch size that fits, and the fastest, for one network or for several."""
     for file in (plot, report, json):
         require_writable(file)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
     from autofit.config.backbones import DEFAULT_BACKBONE  # noqa: PLC0415
 
-    backbones, image_sizes = _listed(options["backbone"]), _listed(options["image_size"])
+    backbones, image_sizes = _split_at_commas(options["backbone"]), _split_at_commas(options["image_size"])
     if len(backbones) <= 1 and len(image_sizes) <= 1:
         with progress() as view:
             found = api.probe(view=view, **options)
@@ -52,8 +52,8 @@ def probe(
     _show_sweep(swept, json, plot, report)
 
 
-def _listed(text: str | None) -> list[str]:
-    """What was given with commas between."""
+def _split_at_commas(text: str | None) -> list[str]:
+    """The values between the commas of a text."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
@@ -61,7 +61,7 @@ def _show_probe(found: ProbeReport, json: str | None, plot: Path | None, page: P
     """Show and write one probe.
 
     Raises:
-        DoesNotFitError: it found that nothing fits; after all was written.
+        DoesNotFitError: no batch size fits; raised after everything was written.
     """
     from autofit import api  # noqa: PLC0415
     from autofit.report import page as pages  # noqa: PLC0415
@@ -82,8 +82,8 @@ def _show_sweep(found: SweepReport, json: str | None, plot: Path | None, page: P
     """Show and write several probes.
 
     Raises:
-        TrainingFailedError: one of them failed for a reason that is not memory; after all was written.
-        DoesNotFitError: of none did a single image fit; likewise.
+        TrainingFailedError: a probe failed for a reason that is not memory; raised after everything was written.
+        DoesNotFitError: not even one image fits with any network; raised after everything was written.
     """
     from autofit import api  # noqa: PLC0415
     from autofit.report import page as pages  # noqa: PLC0415
@@ -103,7 +103,7 @@ def _show_sweep(found: SweepReport, json: str | None, plot: Path | None, page: P
 
 
 def _show(plain: str, table: Table, facts: Callable[[int], list[str]]) -> None:
-    """A table with colours in a terminal, plain lines elsewhere."""
+    """Print a table with colours in a terminal, plain lines elsewhere."""
     from autofit.report.progress import can_redraw  # noqa: PLC0415
 
     if not can_redraw(sys.stdout):

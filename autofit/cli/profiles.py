@@ -1,4 +1,4 @@
-"""`autofit profiles`: what is known of this machine and others, and how it gets from one to another."""
+"""`autofit profiles`: show the measurements of this machine and others, and exchange them between machines."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ if TYPE_CHECKING:
     from autofit.profiles.store import ProfileStore
 
 app = typer.Typer(
-    name="profiles", invoke_without_command=True, help="What was measured before, so that probes are short."
+    name="profiles",
+    invoke_without_command=True,
+    help="Show and exchange measurements of machines, which make probes short.",
 )
 
 Machine = Annotated[
-    str | None, typer.Option("--machine", metavar="DIGITS", help="Another machine, as the list names it; this one.")
+    str | None,
+    typer.Option("--machine", metavar="DIGITS", help="A machine by its name in the list; by default this one."),
 ]
 
 
 @app.callback()
-def everywhere(context: typer.Context) -> None:
-    """What was measured before, so that probes are short."""
+def show_help_without_a_command(context: typer.Context) -> None:
+    """Show and exchange measurements of machines, which make probes short."""
     if context.invoked_subcommand is None:
         say(context.get_help())
 
 
 @app.command("list")
 def list_profiles(*, json: Json = None) -> None:
-    """List the machines of which there are profiles."""
+    """List the machines that have a profile."""
     require_writable(json)
     from autofit.profiles.exchange import listing_of  # noqa: PLC0415 - `--help` loads none of it
     from autofit.report.profile_text import profiles_text  # noqa: PLC0415
@@ -48,12 +51,12 @@ def list_profiles(*, json: Json = None) -> None:
 @app.command()
 def show(
     machine: Annotated[
-        str | None, typer.Argument(metavar="[MACHINE]", help="A machine, as the list names it; this one.")
+        str | None, typer.Argument(metavar="[MACHINE]", help="A machine by its name in the list; by default this one.")
     ] = None,
     *,
     json: Json = None,
 ) -> None:
-    """Show what is known of a machine."""
+    """Show the profile of a machine."""
     require_writable(json)
     from autofit.report.profile_text import profile_text  # noqa: PLC0415
 
@@ -65,7 +68,7 @@ def show(
 
 @app.command("export")
 def export_to(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What to write.")], *, machine: Machine = None
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")], *, machine: Machine = None
 ) -> None:
     """Write a machine's profile to a file, for another machine or another user."""
     require_writable(file)
@@ -80,8 +83,10 @@ def export_to(
 
 
 @app.command("import")
-def import_from(file: Annotated[Path, typer.Argument(metavar="FILE", help="What an export wrote.")]) -> None:
-    """Add what a file from another machine says. It is only a hint: a probe runs it before it is believed."""
+def import_from(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `autofit profiles export` wrote.")],
+) -> None:
+    """Add a file from another machine to your profiles. It is a hint: a probe runs its sizes before it uses them."""
     from autofit.profiles.exchange import import_profile  # noqa: PLC0415
     from autofit.report.profile_text import imported_words  # noqa: PLC0415
 
@@ -91,7 +96,7 @@ def import_from(file: Annotated[Path, typer.Argument(metavar="FILE", help="What 
 
 @app.command("path")
 def folder_path() -> None:
-    """Say where your profiles are kept; AUTOFIT_PROFILES says where else."""
+    """Print the folder of your profiles; AUTOFIT_PROFILES names another folder."""
     from autofit.profiles.store import default_folder  # noqa: PLC0415
 
     say(str(default_folder()))
@@ -104,7 +109,7 @@ def _store() -> ProfileStore:
 
 
 def _find(machine: str | None) -> Found:
-    """The profile of the machine that is named, or of this one."""
+    """The profile of a machine by its name, or of this one."""
     from autofit.machine import hardware  # noqa: PLC0415
     from autofit.profiles.exchange import find_profile  # noqa: PLC0415
 

@@ -1,1 +1,13 @@
-"""What a user may choose: options, backbones, batch schedules and byte sizes."""
+"""What a user may choose: options, backbones, batch schedules and byte sizes.
+
+options.py           Options, the validated request; make_options and the checks across options
+option_table.py      all options, each declared once
+training_options.py  the declarations about the network and the training
+run_options.py       the declarations about images and caches, the machine, and the run
+option.py            Option, what a declaration holds
+option_checks.py     checks of particular options
+validators.py        checks of single values: numbers, words, paths
+backbones.py         the networks of keras.applications
+batch_schedule.py    batch sizes: schedules, automatic sizes, the rule after an out-of-memory
+byte_size.py         sizes such as 3GB
+"""

@@ -1,8 +1,8 @@
-"""The backbones there are, as a table: what can be checked about a model before anything heavy is imported.
+"""A table of the backbones, so that a model can be checked before anything heavy is imported.
 
 The table holds every classification network of `keras.applications` in Keras 3.13 to 3.15;
-`tests/config/test_backbones.py` compares it with Keras itself. It must never import keras: it is read when options are
-checked, and `autofit --help` has to be quick.
+`tests/config/test_backbones.py` compares it with Keras itself. It must never import keras: options are checked with it
+in the parent process, and an error must come at once.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from autofit.storage.records import Record
 DEFAULT_BACKBONE = "MobileNetV2"
 
 Preprocessing = Literal["caffe", "tf", "torch", "none"]
-"""What a backbone wants of 0..255 RGB images, in the words of `keras.applications.imagenet_utils.preprocess_input`:
-"caffe" is BGR less the ImageNet mean, "tf" is [-1, 1], "torch" is the ImageNet mean and deviation, "none" is inside."""
+"""How a backbone's input is made from RGB images of 0 to 255, in the words of
+`keras.applications.imagenet_utils.preprocess_input`: "caffe" is BGR less the ImageNet mean, "tf" is [-1, 1], "torch" is
+the ImageNet mean and deviation, "none" leaves it to the network itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """One network of `keras.applications`, used without its top.
+    """A network of `keras.applications`, used without its top.
 
-    No backbone fixes its input size: without the top, Keras takes any height and width from `min_size` on, also with
+    No backbone fixes its input size: without the top, Keras accepts any height and width from `min_size` on, also with
     ImageNet weights (and also for NASNet, whose documentation says otherwise).
 
     Attributes:
         name: as in `keras.applications`.
         default_size: height and width in pixels that its ImageNet weights were trained on.
-        preprocessing: what it wants of raw images.
+        preprocessing: how its input is made from raw images.
         weights_file: name of the ImageNet file in Keras's cache; `{size}` stands for one of `weights_sizes`.
         min_size: the smallest height and width in pixels that Keras accepts (`obtain_input_shape`).
-        weights_sizes: square sizes with ImageNet weights of their own; empty where one file serves every size.
+        weights_sizes: square sizes with ImageNet weights of their own; empty if one file serves every size.
     """
 
     name: str
@@ -48,13 +49,13 @@ class Backbone:
     weights_sizes: tuple[int, ...] = ()
 
     def weights_file_for(self, image_size: tuple[int, int]) -> str:
-        """Name of the ImageNet file that Keras takes for images of `(height, width)`."""
+        """The name of the ImageNet file that Keras loads for images of `(height, width)`."""
         height, width = image_size
         own = height == width and height in self.weights_sizes
         return self.weights_file.format(size=height if own else 224)
 
     def check_image_size(self, image_size: tuple[int, int]) -> None:
-        """Raise UserError where `(height, width)` is too small for this backbone."""
+        """Raise UserError if `(height, width)` is too small for this backbone."""
         if min(image_size) < self.min_size:
             height, width = image_size
             raise UserError(
@@ -64,13 +65,13 @@ class Backbone:
 
 
 class ModelSpec(Record):
-    """What a model is built from; the same spec gives the same initial weights.
+    """The description that a model is built from; the same spec gives the same initial weights.
 
     Attributes:
-        backbone: a name in `BACKBONES`; None where a model function builds the model.
+        backbone: a name in `BACKBONES`; None if a model function builds the model.
         weights: "imagenet", "none", or the absolute path of a file with weights of the backbone without its top.
         image_size: (height, width) in pixels.
-        trainable: "head" freezes the whole backbone; "all" trains it, BatchNormalization only without weights.
+        trainable: "head" freezes the whole backbone; "all" trains it, and its BatchNormalization only without weights.
         hidden_units: width of a hidden layer in the head; 0 for none.
         dropout: share of the head's inputs to drop in training.
         seed: for the initial weights.
@@ -86,7 +87,7 @@ class ModelSpec(Record):
 
     @property
     def about(self) -> dict[str, str]:
-        """What kept features are told by, for people: the backbone, the size of its images, and its weights."""
+        """A description of cached features for people: the backbone, the size of its images, and its weights."""
         return {
             "backbone": self.backbone or "",
             "image_size": "x".join(map(str, self.image_size)),
@@ -95,10 +96,10 @@ class ModelSpec(Record):
 
 
 def find(name: str) -> Backbone:
-    """The backbone of this name, in any case.
+    """Find a backbone by its name, in upper or lower case.
 
     Raises:
-        UserError: there is none; names the nearest.
+        UserError: there is no such backbone; the message names the nearest.
     """
     canonical = _CANONICAL.get(name.lower())
     if canonical is None:
@@ -107,15 +108,15 @@ def find(name: str) -> Backbone:
 
 
 def _nearest(name: str) -> str:
-    """What to choose instead of an unknown name."""
-    # Letters and digits only, so that "efficientnet-b0" and "mobilenet_v2" come close to what they mean.
+    """A hint which names to choose in place of an unknown one."""
+    # Letters and digits only, so that "efficientnet-b0" and "mobilenet_v2" are close to the names that they mean.
     plain = "".join(filter(str.isalnum, name.lower()))
     near = [_CANONICAL[match] for match in difflib.get_close_matches(plain, _CANONICAL, n=3)]
     return f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(BACKBONES)}"
 
 
 def _classic(name: str, size: int, preprocessing: Preprocessing, stem: str = "", min_size: int = 32) -> Backbone:
-    """A backbone whose weights file is named as those converted from Theano's kernels were."""
+    """A backbone whose weights file has a name from the conversion of Theano's kernels."""
     file = f"{stem or name.lower()}_weights_tf_dim_ordering_tf_kernels_notop.h5"
     return Backbone(name, size, preprocessing, file, min_size)
 

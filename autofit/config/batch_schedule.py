@@ -1,6 +1,6 @@
-"""The rules for sizes: over epochs, after an out-of-memory, and where the user leaves them to autofit. All pure.
+"""The rules for batch sizes: over the epochs, after an out-of-memory, and for `"auto"`. All functions are pure.
 
-A batch is what the optimizer sees, a micro-batch what the device sees at once. Epochs count from zero.
+A batch is the images of one update, a micro-batch the images on the device at once. Epochs count from zero.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from autofit.errors import UserError
 
-BATCHES_IN_MEMORY = 3  # the one that trains, and two that are decoded meanwhile
+BATCHES_IN_MEMORY = 3  # the batch that trains, and two that are decoded meanwhile
 LEAST_BUFFER_BYTES = 32 * 2**20  # small batches are decoded further ahead
 SMALLEST_AUTO_BATCH = 8
-USUAL_BATCH = 32  # Keras's own default, for a head that trains on kept features: there no batch is too large
-LEAST_AUTO_STEPS = 20  # updates in an epoch that a chosen batch size leaves, where the set is large enough
+USUAL_BATCH = 32  # Keras's own default, for a head that trains on cached features: no batch size is too large for it
+LEAST_AUTO_STEPS = 20  # updates in an epoch with an automatic batch size, if the training set is large enough
 
 EXTRACTION_BLOCK = {"cpu": 64, "gpu": 512}
-"""Images that are decoded together for an extraction."""
+"""The number of images that are decoded together for an extraction."""
 
 LARGEST_EXTRACTION = {"cpu": 32, "gpu": 512}
-"""Images that at most go through the backbone at once, where no size was given. On 2 CPU cores 32 were the fastest
+"""The most images in the backbone at once, unless the user gave a size. On 2 CPU cores 32 were the fastest
 (MobileNetV2 at 160 px)."""
 
 
@@ -45,7 +45,7 @@ def ramp(first: int, last: int, epoch: int, epochs: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class BatchSchedule:
-    """Batch sizes over the epochs of a run: a ramp from `first` to `last`, or a constant where they are equal.
+    """Batch sizes over the epochs of a run: a ramp from `first` to `last`, or a constant size if they are equal.
 
     Attributes:
         first: images in a batch of epoch 0, 1 or more.
@@ -59,7 +59,7 @@ class BatchSchedule:
 
     @classmethod
     def parse(cls, text: str, epochs: int) -> BatchSchedule:
-        """The ramp that a user wrote as `"A:B"`, over `epochs` epochs.
+        """Read a ramp that a user wrote as `"A:B"`, over `epochs` epochs.
 
         Raises:
             UserError: the text is not two sizes of at least 1.
@@ -76,7 +76,7 @@ class BatchSchedule:
 
     @property
     def largest(self) -> int:
-        """The largest batch size of any epoch; of a single epoch, its own."""
+        """The largest batch size of any epoch."""
         return self.first if self.epochs == 1 else max(self.first, self.last)
 
 
@@ -88,24 +88,24 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
 def batch_bounds(samples: int, batch_size: int, position: int) -> Iterator[tuple[int, int]]:
     """The `(start, stop)` of each batch in an epoch's order, from the cursor's position to the end of the epoch.
 
-    Together they are `range(position, samples)`, each place once, also where the position is no multiple of the size.
+    Together they cover `range(position, samples)` exactly once, also if the position is no multiple of the size.
     """
     for start in range(position, samples, batch_size):
         yield start, min(start + batch_size, samples)
 
 
 def auto_batch_size(recommended: int, training_images: int) -> int:
-    """The batch size where none was asked for: `max(8, 2 ** floor(log2(min(recommended, training_images // 20))))`.
+    """The batch size for `"auto"`: `max(8, 2 ** floor(log2(min(recommended, training_images // 20))))`.
 
     autofit's own rule: the probe's recommendation, but at most a twentieth of the training set, so that an epoch has
-    updates to learn from. A set of under 8 images still gives 8: its only batch is shorter.
+    enough updates. A training set of less than 8 images still gives 8: its only batch is shorter.
     """
     most = min(recommended, training_images // LEAST_AUTO_STEPS)
     return max(SMALLEST_AUTO_BATCH, _power_of_two_within(most))
 
 
 def auto_micro_batch_size(batch_size: int, recommended: int) -> int:
-    """The micro-batch size where none was asked for: the batch size or the recommendation if smaller, 1 at least."""
+    """The micro-batch size for `"auto"`: the batch size, or the recommendation if that is smaller; at least 1."""
     return max(1, min(batch_size, recommended))
 
 

@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people write and read them. `GB` is 10^9 bytes, `GiB` is 2^30."""
+"""Sizes in bytes as text, read and written. `GB` is 10^9 bytes, `GiB` is 2^30."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SIZE = re.compile(
 
 
 def parse_size(value: str | int) -> int:
-    """The bytes that `value` stands for: `3GB`, `3 GB`, `1.5GiB`, `800 MiB`, `2g` (decimal), `3000000000`.
+    """The number of bytes of a size such as `3GB`, `3 GB`, `1.5GiB`, `800 MiB`, `2g` (decimal), `3000000000`.
 
     Raises:
-        UserError: it is no such size, or not positive.
+        UserError: the value is no such size, or is not positive.
     """
     match = _SIZE.fullmatch(str(value).strip())
     size = _bytes(match) if match and not isinstance(value, bool) else 0

@@ -1,4 +1,4 @@
-"""Checks of single values, each of which returns the value or raises one line that says what to give instead."""
+"""Checks of single values: each returns the value in one form, or raises one line that says what to give instead."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_COUNT = 2**31 - 1
 
 
 def whole_number(name: str, value: Any, least: int, most: int = MAX_COUNT) -> int:
-    """A whole number of Python's, NumPy's or anyone's.
+    """Check a whole number of Python, NumPy or another library; return it as an int.
 
     Raises:
-        UserError: it is none, or out of bounds.
+        UserError: it is no such number, or out of bounds.
     """
     try:
         number = operator.index(value)
@@ -33,7 +33,7 @@ def whole_number(name: str, value: Any, least: int, most: int = MAX_COUNT) -> in
 
 
 def auto_or_whole_number(name: str, value: Any) -> int | None:
-    """A whole number of at least 1; None for `"auto"` and None.
+    """Check a whole number of at least 1; return None for `"auto"` and None.
 
     Raises:
         UserError: it is neither.
@@ -48,10 +48,10 @@ def auto_or_whole_number(name: str, value: Any) -> int | None:
 
 
 def real_number(name: str, value: Any, least: float, *, below: float = float("inf"), exclusive: bool = False) -> float:
-    """A finite number from `least`, or above it if `exclusive`, to `below`, which is excluded.
+    """Check a finite number from `least` (above it if `exclusive`) to `below` (excluded); return it as a float.
 
     Raises:
-        UserError: it is none, or out of bounds.
+        UserError: it is no such number, or out of bounds.
     """
     try:
         number = float(value)
@@ -65,10 +65,10 @@ def real_number(name: str, value: Any, least: float, *, below: float = float("in
 
 
 def share(name: str, value: Any) -> float:
-    """A number from 0 to 1, both included.
+    """Check a number from 0 to 1, both included; return it as a float.
 
     Raises:
-        UserError: it is none.
+        UserError: it is no such number.
     """
     try:
         number = float("nan") if isinstance(value, bool) else float(value)
@@ -80,7 +80,7 @@ def share(name: str, value: Any) -> float:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False.
+    """Check that a value is True or False.
 
     Raises:
         UserError: it is neither.
@@ -91,10 +91,10 @@ def flag(name: str, value: Any) -> bool:
 
 
 def choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
-    """One of the allowed words, in lower case.
+    """Check that a value is one of the allowed words; return it in lower case.
 
     Raises:
-        UserError: it is none of them; the message names the nearest, or all.
+        UserError: it is none of them; the message names the nearest word, or all.
     """
     text = str(value).lower()
     if text in allowed:
@@ -105,23 +105,27 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
 
 
 def absolute_path(name: str, value: Any) -> Path:
-    """An absolute path: it must mean the same wherever a run is resumed."""
+    """Return a path as an absolute one, so that it means the same in whichever folder a run is resumed.
+
+    Raises:
+        UserError: it cannot be used as a path.
+    """
     try:
         path = Path(value).expanduser().absolute()
-        str(path).encode()  # what is not UTF-8 could not be kept in run.json
+        str(path).encode()  # run.json could not hold a name that is not UTF-8
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{name} {value!r} cannot be used as a path ({error}): give another") from None
     return path
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; False too where no file could have such a name."""
-    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises where a name is too long
+    """Whether there is a file; False also for a path that no file can have."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises if a name is too long
 
 
 def is_installed(module: str) -> bool:
     """Whether a module can be found, without importing it."""
     try:
         return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):  # ValueError: a module that was made by hand has no spec
+    except (ImportError, ValueError):  # ValueError: a module that a program created has no spec
         return False

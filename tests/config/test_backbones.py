@@ -1,3 +1,5 @@
+"""The table of backbones, also compared with Keras itself, and the spec of a model."""
+
 import subprocess
 import sys
 
@@ -20,7 +22,7 @@ def test_the_table_needs_no_heavy_import() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"), [("MobileNetV2", "MobileNetV2"), ("resnet50", "ResNet50"), ("NASNETLARGE", "NASNetLarge")]
 )
-def test_find_takes_any_case(given: str, expected: str) -> None:
+def test_find_accepts_any_case(given: str, expected: str) -> None:
     """A name in another case would be refused, or kept as typed and fail in Keras later."""
     assert find(given).name == expected
 
@@ -35,7 +37,7 @@ def test_find_takes_any_case(given: str, expected: str) -> None:
     ],
 )
 def test_find_names_the_nearest(given: str, expected: str) -> None:
-    """Someone with a typo would not learn what the backbone is called."""
+    """A user with a typing mistake would not learn the name of the backbone."""
     with pytest.raises(UserError, match=expected) as caught:
         find(given)
 
@@ -43,8 +45,8 @@ def test_find_names_the_nearest(given: str, expected: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_find_lists_all_where_nothing_is_near() -> None:
-    """Someone who guesses would not learn what there is."""
+def test_find_lists_all_if_no_name_is_near() -> None:
+    """A user who guesses a name would not learn which backbones exist."""
     with pytest.raises(UserError, match=r"choose one of ConvNeXtTiny.*Xception"):
         find("zzzz")
 
@@ -61,7 +63,7 @@ def test_find_lists_all_where_nothing_is_near() -> None:
     ],
 )
 def test_image_sizes_are_bounded_as_in_keras(name: str, size: tuple[int, int], *, fits: bool) -> None:
-    """An image too small would be refused only in the worker, after everything was started."""
+    """Images that are too small would be refused only in the worker, after everything was started."""
     if fits:
         find(name).check_image_size(size)
     else:
@@ -80,16 +82,16 @@ def test_image_sizes_are_bounded_as_in_keras(name: str, size: tuple[int, int], *
         ("NASNetMobile", (331, 331), "nasnet_mobile_no_top.h5"),
     ],
 )
-def test_the_weights_file_is_the_one_keras_takes(name: str, size: tuple[int, int], expected: str) -> None:
-    """Someone offline would be told to copy a file that Keras then does not look for."""
+def test_the_weights_file_is_the_one_that_keras_loads(name: str, size: tuple[int, int], expected: str) -> None:
+    """A user without a network would be told to copy a file that Keras then does not look for."""
     assert find(name).weights_file_for(size) == expected
 
 
 @pytest.mark.parametrize(
     "wrong", [{"dropout": 1.0}, {"dropout": -0.1}, {"hidden_units": -1}, {"image_size": (0, 32)}, {"seed": 2**32}]
 )
-def test_a_spec_refuses_what_cannot_be_built(wrong: dict[str, object]) -> None:
-    """A value without sense would reach Keras and fail there, in words about something else."""
+def test_a_spec_refuses_values_that_no_model_can_have(wrong: dict[str, object]) -> None:
+    """A nonsense value would reach Keras and fail there, with a message about something else."""
     right = {"backbone": "VGG16", "weights": "none", "image_size": (32, 32), "trainable": "head"}
     ModelSpec.model_validate(right)
 
@@ -98,8 +100,8 @@ def test_a_spec_refuses_what_cannot_be_built(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.slow
-def test_the_table_is_what_keras_has() -> None:
-    """A network of `keras.applications` would be missing, or one that is gone would be offered."""
+def test_the_table_has_the_networks_of_keras() -> None:
+    """A network of `keras.applications` would be missing, or the table would offer one that Keras no longer has."""
     from keras import applications
 
     assert set(BACKBONES) == {name for name in dir(applications) if name[0].isupper()}

@@ -1,4 +1,4 @@
-"""Tests of the rules for sizes."""
+"""The rules for batch sizes: schedules, automatic sizes, and the size after an out-of-memory."""
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ def test_shrink_reaches_one_in_a_logarithm_of_steps(size: int) -> None:
 
 
 def test_ramp_follows_the_written_formula() -> None:
-    """The documented A:B rule, downwards and upwards, halves to the even neighbour."""
+    """A ramp would differ from the documented A:B rule, downwards or upwards; halves go to the even neighbour."""
     assert [ramp(32, 16, epoch, 5) for epoch in range(5)] == [32, 28, 24, 20, 16]
     assert [ramp(16, 32, epoch, 4) for epoch in range(4)] == [16, 21, 27, 32]
     assert [ramp(1, 2, 1, 3), ramp(1, 4, 1, 3)] == [1, 3]  # 1 + round(0.5) and 1 + round(1.5)
@@ -43,8 +43,8 @@ def test_ramp_follows_the_written_formula() -> None:
 
 
 @given(first=SIZES, last=SIZES, epochs=st.integers(2, 300))
-def test_ramp_goes_from_first_to_last_without_turning(first: int, last: int, epochs: int) -> None:
-    """A ramp that overshoots would give a batch size that the user never wrote, perhaps one that does not fit."""
+def test_ramp_goes_from_first_to_last_in_one_direction(first: int, last: int, epochs: int) -> None:
+    """A ramp that overshoots would give a batch size that the user never asked for, perhaps one that does not fit."""
     sizes = [ramp(first, last, epoch, epochs) for epoch in range(epochs)]
 
     assert (sizes[0], sizes[-1]) == (first, last)
@@ -52,7 +52,7 @@ def test_ramp_goes_from_first_to_last_without_turning(first: int, last: int, epo
 
 
 def test_schedule_parses_a_ramp() -> None:
-    """The command line's `--batch-schedule 32:16` must be the same ramp as the formula's."""
+    """`--batch-schedule 32:16` would be another ramp than the documented formula gives."""
     schedule = BatchSchedule.parse("32:16", epochs=5)
 
     assert schedule == BatchSchedule(32, 16, 5)
@@ -73,7 +73,7 @@ def test_bad_schedule_is_a_user_error_in_one_line(text: str) -> None:
 
 
 def test_constant_schedule_never_changes() -> None:
-    """Fine-tuning runs past the epochs of the head: the size must hold there too."""
+    """Fine-tuning, which runs past the epochs of the head, would get another batch size."""
     schedule = BatchSchedule(24, 24, epochs=1)
 
     assert {schedule.batch_size(epoch) for epoch in (0, 1, 99)} == {24}
@@ -94,20 +94,20 @@ def test_largest_is_the_largest_that_occurs(first: int, last: int, epochs: int) 
 
 
 def test_last_short_batch_counts_as_a_step() -> None:
-    """Dropping the rest would leave images unseen in every epoch."""
+    """The last batch would be dropped, and its images never be trained on in that epoch."""
     assert [steps_per_epoch(samples, 32) for samples in (0, 1, 32, 33)] == [0, 1, 1, 2]
     assert list(batch_bounds(70, 32, 0)) == [(0, 32), (32, 64), (64, 70)]
 
 
-def test_bounds_go_on_from_the_cursor() -> None:
-    """A resumed epoch, also with another batch size than before, starts at the very next sample."""
+def test_bounds_continue_from_the_cursor() -> None:
+    """A resumed epoch would not start at the very next sample, with the same batch size or another."""
     assert list(batch_bounds(70, 32, 20)) == [(20, 52), (52, 70)]
     assert list(batch_bounds(70, 32, 70)) == []
 
 
 @given(samples=st.integers(0, 2000), batch_size=st.integers(1, 300), data=st.data())
 def test_bounds_cover_the_rest_of_the_epoch_once(samples: int, batch_size: int, data: st.DataObject) -> None:
-    """Every sample from the cursor on exactly once, in order: nothing twice, nothing skipped."""
+    """A sample after the cursor would be skipped, repeated or out of order."""
     position = data.draw(st.integers(0, samples))
     bounds = list(batch_bounds(samples, batch_size, position))
 
@@ -129,13 +129,13 @@ def test_bounds_cover_the_rest_of_the_epoch_once(samples: int, batch_size: int, 
     ],
 )
 def test_auto_batch_size(recommended: int, training_images: int, expected: int) -> None:
-    """The default that the README documents: a wrong one changes every default run's result."""
+    """The default would differ from the one in README, and change the result of every run with it."""
     assert auto_batch_size(recommended, training_images) == expected
 
 
 @given(recommended=st.integers(0, 10**6), training_images=st.integers(0, 10**7))
 def test_auto_batch_size_is_a_power_of_two_within_its_bounds(recommended: int, training_images: int) -> None:
-    """More than recommended is slower, more than a twentieth leaves too few updates in an epoch."""
+    """A size above the recommendation would be slower, one above a twentieth would give an epoch too few updates."""
     size = auto_batch_size(recommended, training_images)
 
     assert size.bit_count() == 1

@@ -1,4 +1,4 @@
-"""Sizes as people write them."""
+"""Sizes in bytes as text, read and written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from autofit.errors import UserError
     ],
 )
 def test_a_size_is_read(text: str | int, expected: int) -> None:
-    """Else a user's memory limit would mean another number of bytes than it says."""
+    """A memory limit would stand for another number of bytes than the user wrote."""
     assert parse_size(text) == expected
 
 
@@ -44,7 +44,7 @@ def test_a_size_is_read(text: str | int, expected: int) -> None:
     ],
 )
 def test_anything_else_is_refused_in_one_line(text: str | int) -> None:
-    """Else a typing mistake would start a run with a wrong limit, or end in a traceback."""
+    """A typing mistake would start a run with a wrong limit, or end in a traceback."""
     with pytest.raises(UserError, match=r"^the size .* is not understood: give for example 3GB[^\n]*$") as caught:
         parse_size(text)
     assert repr(text) in str(caught.value)
@@ -64,12 +64,12 @@ def test_anything_else_is_refused_in_one_line(text: str | int) -> None:
     ],
 )
 def test_a_size_is_written(size_bytes: int, expected: str) -> None:
-    """Else reports would show sizes in a unit that nobody reads at a glance."""
+    """Reports would show sizes in a unit that nobody reads at a glance."""
     assert format_size(size_bytes) == expected
 
 
-def test_what_is_written_can_be_given_back() -> None:
-    """Else a limit copied out of a report would not be accepted as `--memory-limit`."""
+def test_a_written_size_is_read_back() -> None:
+    """A limit copied from a report would not be accepted as `--memory-limit`."""
     chance = random.Random(0)
     for size_bytes in (int(10 ** chance.uniform(0, 16)) for _ in range(1000)):
         assert parse_size(format_size(size_bytes)) == pytest.approx(size_bytes, rel=0.05)

@@ -56,11 +56,11 @@ DEFAULTS = {
 
 
 def network(input_shape: tuple[int, int, int], num_classes: int) -> None:
-    """A model function; it is never called here."""
+    """A model function; no test calls it."""
 
 
 def refusal(**given: Any) -> str:
-    """The one line that a request is refused with."""
+    """The one line of the error for a request."""
     with pytest.raises(UserError) as refused:
         make_options(**given)
     message = str(refused.value)
@@ -68,8 +68,8 @@ def refusal(**given: Any) -> str:
     return message
 
 
-def test_nothing_given_is_the_request_that_the_design_promises() -> None:
-    """A default would differ from the one that is documented."""
+def test_a_request_without_options_has_the_documented_defaults() -> None:
+    """A default would differ from the documented one."""
     assert make_options().model_dump() == DEFAULTS
 
 
@@ -123,8 +123,8 @@ def test_nothing_given_is_the_request_that_the_design_promises() -> None:
     ],
     ids=steady,
 )
-def test_what_can_be_used_is_taken_and_said_in_one_way(given: dict[str, Any], expected: dict[str, Any]) -> None:
-    """A way to write an option that the documentation or NumPy suggests would be refused, or mean something else."""
+def test_each_form_of_an_option_becomes_one_value(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    """A form of an option that the documentation or NumPy suggests would be refused, or mean something else."""
     found = make_options(**given).model_dump()
     assert {name: found[name] for name in expected} == expected
     assert all(type(value) in {int, float, str, bool, tuple, type(None)} for value in found.values())
@@ -179,29 +179,29 @@ def test_what_can_be_used_is_taken_and_said_in_one_way(given: dict[str, Any], ex
     ],
     ids=steady,
 )
-def test_a_refusal_says_which_option_which_value_and_what_to_do(given: dict[str, Any], message: str) -> None:
+def test_a_refusal_names_the_option_and_the_value_and_says_what_to_do(given: dict[str, Any], message: str) -> None:
     """The user would have to guess which of thirty options is meant, or what would be accepted."""
     assert refusal(**given).startswith(message)
 
 
-NO_COUNTS = [0, -1, 2**31, 1.0, True, "x", float("nan"), float("inf"), np.float64(3), np.array([3]), [3.0], {}]
+NOT_COUNTS = [0, -1, 2**31, 1.0, True, "x", float("nan"), float("inf"), np.float64(3), np.array([3]), [3.0], {}]
 
 
 @pytest.mark.parametrize("name", ["epochs", "early_stopping", "batch_size", "micro_batch_size", "image_size"])
-@pytest.mark.parametrize("value", NO_COUNTS, ids=repr)
-def test_what_is_no_count_is_refused(name: str, value: Any) -> None:
-    """A nonsense count would travel on and fail minutes later, in the worker."""
+@pytest.mark.parametrize("value", NOT_COUNTS, ids=repr)
+def test_a_value_that_is_no_count_is_refused(name: str, value: Any) -> None:
+    """A nonsense count would be accepted and fail minutes later, in the worker."""
     assert name in refusal(**{name: value}).replace("image size", "image_size")
 
 
 @pytest.mark.parametrize("value", [-1, 2**32, 0.0, False, "0", None])
-def test_a_seed_that_a_model_could_not_be_built_with_is_refused_here(value: Any) -> None:
-    """The request would pass the door and fail where the model's spec is made."""
+def test_a_seed_that_no_model_can_be_built_with_is_refused(value: Any) -> None:
+    """The request would be accepted and fail when the model's spec is made."""
     assert refusal(seed=value).startswith("seed must be")
 
 
-def test_the_largest_seed_fits_into_the_models_spec() -> None:
-    """The bound here and the one of the model's spec would have drifted apart."""
+def test_the_largest_seed_is_valid_in_the_models_spec() -> None:
+    """The bounds of the option and of the model's spec would differ."""
     spec = model_source(make_options(seed=MAX_SEED), num_classes=2).spec
     assert ModelSpec.model_validate(spec.model_dump()).seed == MAX_SEED
     with pytest.raises(ValueError, match="seed"):
@@ -210,7 +210,7 @@ def test_the_largest_seed_fits_into_the_models_spec() -> None:
 
 @pytest.mark.parametrize("name", ["dropout", "learning_rate", "max_minutes", "validation", "max_bad_images"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), -0.1, True, [], 10**400], ids=steady)
-def test_what_is_no_usable_number_is_refused(name: str, value: Any) -> None:
+def test_a_value_that_is_no_usable_number_is_refused(name: str, value: Any) -> None:
     """A NaN would compare false with every bound and reach the optimizer."""
     assert refusal(**{name: value}).startswith(name)
 
@@ -220,7 +220,7 @@ def test_what_is_no_usable_number_is_refused(name: str, value: Any) -> None:
     [("learning_rate", 0), ("max_minutes", 0), ("dropout", "some"), ("validation", 1), ("max_bad_images", 1.01)],
 )
 def test_a_number_on_the_wrong_side_of_its_bound_is_refused(name: str, value: Any) -> None:
-    """A bound would include what it must exclude: no learning, no time, no training images."""
+    """A bound would include a value that it must exclude: no learning, no time, no training images."""
     assert refusal(**{name: value}).startswith(name)
 
 
@@ -231,14 +231,14 @@ def test_a_ramp_that_is_not_two_sizes_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["0s", "0", 0, -1, 0.5, 1.5, "1.5", "1h", "s", "", None, "nan", "inf", "9" * 400])
-def test_a_checkpoint_interval_that_is_none_is_refused(value: Any) -> None:
-    """Half a step would be rounded to none, and the run would never save."""
+def test_a_value_that_is_no_checkpoint_interval_is_refused(value: Any) -> None:
+    """Half a step would be rounded to zero steps, and the run would never save."""
     assert refusal(checkpoint_every=value).startswith("checkpoint_every")
 
 
 @pytest.mark.parametrize("value", ["", "0", "-3GB", "3XB", "3 GB of it", 0, -1, True, 1.5])
 def test_a_memory_limit_that_is_no_size_is_refused(value: Any) -> None:
-    """The run would start with another limit than its user meant."""
+    """The run would start with another limit than the user meant."""
     assert refusal(memory_limit=value).startswith("memory_limit")
 
 
@@ -251,27 +251,27 @@ def test_a_memory_limit_that_is_no_size_is_refused(value: Any) -> None:
     ids=steady,
 )
 def test_an_option_of_a_later_version_is_refused_and_not_ignored(given: dict[str, Any]) -> None:
-    """A user would believe that it was done, and find out at the end."""
+    """A user would believe that the option has an effect, and learn at the end of the run that it has none."""
     assert refusal(**given).endswith("does not work in this version: leave it out")
 
 
 @pytest.mark.parametrize(
     "given", [{"trainable": "head"}, {"hidden_units": 64}, {"dropout": 0.0}, {"weights": "my.h5"}], ids=steady
 )
-def test_what_a_model_function_could_not_hear_is_refused(given: dict[str, Any]) -> None:
-    """An option about the backbone would be swallowed without a word."""
+def test_an_option_without_effect_on_a_model_function_is_refused(given: dict[str, Any]) -> None:
+    """An option about the backbone would be ignored without a message."""
     assert "model function" in refusal(model=network, **given)
 
 
-def test_a_mirror_is_kept_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that is resumed from another folder would begin another mirror there."""
+def test_a_mirror_is_stored_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is resumed from another folder would start another mirror there."""
     monkeypatch.chdir(tmp_path)
     assert make_options(mirror_dir="drive/m").mirror_dir == str(tmp_path / "drive" / "m")
     assert make_options().mirror_dir is None
     assert refusal(mirror_dir=7).startswith("mirror_dir 7 cannot be used as a path")
 
 
-def test_a_weights_file_is_kept_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_weights_file_is_stored_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker, which starts in another folder, would not find it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.weights.h5").touch()
@@ -280,8 +280,8 @@ def test_a_weights_file_is_kept_by_its_absolute_path(tmp_path: Path, monkeypatch
     assert refusal(weights="mine.bin").startswith("weights 'mine.bin' is not a file that Keras reads")
 
 
-def test_a_link_to_weights_keeps_the_name_that_keras_reads_it_by(tmp_path: Path) -> None:
-    """Download caches keep the content under a hash, with no ending, and link to it."""
+def test_a_link_to_weights_keeps_the_suffix_that_keras_needs(tmp_path: Path) -> None:
+    """Weights in a download cache, which links to a file named by a hash without a suffix, would be refused."""
     blob, link = tmp_path / "0a1b2c", tmp_path / "vgg.weights.h5"
     blob.touch()
     link.symlink_to(blob)
@@ -292,13 +292,13 @@ def test_a_link_to_weights_keeps_the_name_that_keras_reads_it_by(tmp_path: Path)
 @pytest.mark.parametrize(
     "value", ["~nobody-has-this-name/x", "x" * 5000, "a\0b", "\udcff", 3], ids=["home", "long", "nul", "latin", "int"]
 )
-def test_a_path_that_cannot_be_one_is_refused_in_one_line(name: str, value: Any) -> None:
-    """The operating system's own error would come through as a defect of autofit."""
+def test_a_value_that_is_no_path_is_refused_in_one_line(name: str, value: Any) -> None:
+    """The operating system's error would be reported as a defect of autofit."""
     assert refusal(**{name: value}).startswith(name)
 
 
-def test_a_run_without_a_ledger_cannot_be_replayed(tmp_path: Path) -> None:
-    """The training would start and then find nothing to follow."""
+def test_a_run_without_an_audit_log_cannot_be_replayed(tmp_path: Path) -> None:
+    """The training would start and then have no recorded sizes to follow."""
     expected = f"replay '{tmp_path}': there is no audit.jsonl in it; give a run that was made with audit"
     assert refusal(replay=tmp_path) == expected
     (tmp_path / "audit.jsonl").touch()
@@ -306,8 +306,8 @@ def test_a_run_without_a_ledger_cannot_be_replayed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["nets.py", "nets/__init__.py", "nets/small.py"])
-def test_a_model_may_lie_in_the_working_folder(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The console command does not have the working folder among its imports, and would refuse the user's own file."""
+def test_a_model_may_be_in_the_working_folder(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The console command, whose import path lacks the working folder, would refuse the user's own file."""
     monkeypatch.chdir(tmp_path)
     assert "there is no module 'nets'" in refusal(model="nets:build")
     (tmp_path / layout).parent.mkdir(exist_ok=True)
@@ -315,7 +315,7 @@ def test_a_model_may_lie_in_the_working_folder(layout: str, tmp_path: Path, monk
     assert make_options(model="nets:build").model == "nets:build"
 
 
-def test_looking_for_a_model_imports_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_of_a_model_does_not_import_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parent would import the user's TensorFlow, and hold the memory that the worker needs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -324,16 +324,16 @@ def test_looking_for_a_model_imports_nothing_of_it(tmp_path: Path, monkeypatch: 
     assert "exploding" not in sys.modules
 
 
-def test_a_module_made_by_hand_is_no_module_that_a_worker_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python's own ValueError about a missing spec would come through."""
-    by_hand = ModuleType("by_hand")
-    by_hand.__spec__ = None
-    monkeypatch.setitem(sys.modules, "by_hand", by_hand)
+def test_a_module_without_a_spec_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's ValueError about a missing spec would be reported as a defect of autofit."""
+    without_spec = ModuleType("by_hand")
+    without_spec.__spec__ = None
+    monkeypatch.setitem(sys.modules, "by_hand", without_spec)
     assert refusal(model="by_hand:build").startswith("model 'by_hand:build'")
 
 
-def test_a_random_backbone_kept_frozen_is_refused_for_training_but_not_for_a_probe() -> None:
-    """A training at chance level would be started; or the probe of such a workload, which is useful, refused."""
+def test_a_frozen_random_backbone_is_refused_for_training_but_not_for_a_probe() -> None:
+    """A training that learns nothing would start; or a useful probe of such a workload be refused."""
     frozen = make_options(weights="none", trainable="head")
     with pytest.raises(UserError, match="would train on a random backbone and learn nothing"):
         check_for_training(frozen)
@@ -342,8 +342,8 @@ def test_a_random_backbone_kept_frozen_is_refused_for_training_but_not_for_a_pro
 
 
 @pytest.mark.parametrize("given", [{"trainable": "all"}, {"weights": "none"}, {"model": network}], ids=steady)
-def test_a_cache_of_features_that_change_is_refused_where_it_is_asked_for(given: dict[str, Any]) -> None:
-    """Whoever insists on the cache would train without it and not be told; or with features of the first epoch."""
+def test_a_cache_of_features_that_change_is_refused(given: dict[str, Any]) -> None:
+    """A user who asks for the cache would train without it and not know; or with the features of the first epoch."""
     with pytest.raises(
         UserError, match=r"^feature_cache 'on' needs a frozen backbone: give trainable 'head', or leave"
     ):
@@ -354,7 +354,7 @@ def test_a_cache_of_features_that_change_is_refused_where_it_is_asked_for(given:
 
 
 @pytest.mark.parametrize(
-    ("there", "here", "said"),
+    ("there", "here", "difference_text"),
     [
         ({}, {}, None),
         ({"epochs": 10}, {"epochs": 12}, "epochs 10 there, 12 here"),
@@ -367,29 +367,29 @@ def test_a_cache_of_features_that_change_is_refused_where_it_is_asked_for(given:
     ],
     ids=steady,
 )
-def test_two_requests_differ_by_the_option_that_the_user_knows(
-    there: dict[str, Any], here: dict[str, Any], said: str | None
+def test_the_difference_of_two_requests_names_the_users_option(
+    there: dict[str, Any], here: dict[str, Any], difference_text: str | None
 ) -> None:
-    """The user would be told of a field that no option is called by."""
-    assert difference(make_options(**there), make_options(**here)) == said
+    """The message would name a field that is no option."""
+    assert difference(make_options(**there), make_options(**here)) == difference_text
 
 
-def test_what_a_run_may_go_on_with_is_no_other_request() -> None:
-    """A run that met too many bad images could not go on with more of them allowed."""
+def test_another_share_of_bad_images_is_no_other_request() -> None:
+    """A run that stopped for too many bad images could not be resumed with more of them allowed."""
     assert difference(make_options(), make_options(max_bad_images=0.5)) is None
 
 
-def test_a_share_is_refused_in_the_words_of_its_option() -> None:
-    """The user would not know which of two bounds was meant, or take 10 for ten percent."""
+def test_the_refusal_of_a_share_names_the_option_and_its_bounds() -> None:
+    """The user would not know which bound is meant, or take 10 for ten percent."""
     assert refusal(max_bad_images=10) == "max_bad_images must be a number from 0 to 1, not 10"
 
 
-def test_a_request_survives_the_file_it_is_kept_in(tmp_path: Path) -> None:
-    """A resumed run would see another request than the one that was started."""
-    asked = make_options(image_size="160x224", batch_schedule="32:16", validation="0.25", memory_limit="3GB", seed=7)
-    asked.save(tmp_path / "options.json")
-    assert Options.load(tmp_path / "options.json") == asked
-    assert set(json.loads(asked.to_json())) == set(DEFAULTS)
+def test_a_request_is_the_same_after_saving_and_loading(tmp_path: Path) -> None:
+    """A resumed run would have another request than the one that was started."""
+    request = make_options(image_size="160x224", batch_schedule="32:16", validation="0.25", memory_limit="3GB", seed=7)
+    request.save(tmp_path / "options.json")
+    assert Options.load(tmp_path / "options.json") == request
+    assert set(json.loads(request.to_json())) == set(DEFAULTS)
 
 
 def test_every_option_has_a_usable_default() -> None:

@@ -1,4 +1,4 @@
-"""The commands around a run: train, resume, report, demo."""
+"""The commands about a run: `autofit train`, `resume`, `report` and `demo`."""
 
 from __future__ import annotations
 
@@ -36,14 +36,16 @@ def resume(
     run_dir: RunDir,
     *,
     model: Annotated[
-        str | None, typer.Option("--model", metavar="MODULE:FUNCTION", help="Again, if the run was started elsewhere.")
+        str | None,
+        typer.Option("--model", metavar="MODULE:FUNCTION", help="The network again, if the run was started elsewhere."),
     ] = None,
     max_bad_images: Annotated[
-        float | None, typer.Option("--max-bad-images", metavar="SHARE", help="From now on; as it was, by default.")
+        float | None,
+        typer.Option("--max-bad-images", metavar="SHARE", help="The share from now on; by default as before."),
     ] = None,
     json: Json = None,
 ) -> None:
-    """Go on with a run that was interrupted, killed or failed."""
+    """Resume a run that was interrupted, killed or failed."""
     require_writable(json)
     from autofit import api  # noqa: PLC0415
 
@@ -53,7 +55,7 @@ def resume(
 
 
 def report(run_dir: RunDir, *, json: Json = None) -> None:
-    """Tell what happened in a run, and write its report.html anew."""
+    """Summarise a run, and write its report.html again."""
     require_writable(json)
     from autofit import api  # noqa: PLC0415
 
@@ -62,10 +64,12 @@ def report(run_dir: RunDir, *, json: Json = None) -> None:
 
 def demo(
     *,
-    folder: Annotated[Path, typer.Option("--folder", help="Where the digits and the run go.")] = Path("autofit-demo"),
+    folder: Annotated[Path, typer.Option("--folder", help="The folder for the digits and the run.")] = Path(
+        "autofit-demo"
+    ),
     json: Json = None,
 ) -> None:
-    """Run out of memory on purpose, offline, and end with a trained model."""
+    """Run out of memory on purpose, offline, and finish with a trained model."""
     require_writable(json)
     from autofit.demo.story import tell  # noqa: PLC0415
 

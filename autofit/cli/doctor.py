@@ -1,4 +1,4 @@
-"""`autofit doctor`: what this machine is, and what is wrong with it."""
+"""`autofit doctor`: describe this machine and its problems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from autofit.cli.output import require_writable, say, write_json
 
 
 def doctor(*, json: Json = None) -> None:
-    """Say what this machine is, which limit counts, who holds the GPU, and what to put right."""
+    """Describe this machine: hardware, the memory limit that applies, the processes on the GPU, and what to fix."""
     require_writable(json)
     from autofit.doctor import diagnose  # noqa: PLC0415 - `--help` loads none of it
 
