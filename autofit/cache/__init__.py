@@ -1,5 +1,8 @@
-"""What was computed of images once, kept on disk, and used again: by the next epoch, and by the next run.
+"""The cache on disk: what was computed of an image once is used again, by the next epoch and by the next run.
 
-`identity` tells one image from another, `entry` is one file of rows and its index, `store` the folder of all entries.
+    identity.py  what makes an image the same image as last time
+    entry.py     one entry: a file of rows, and its index
+    store.py     the folder of all entries, and its limit
+
 Nothing in here knows TensorFlow: a row is bytes of one shape.
 """

@@ -1,12 +1,12 @@
-"""One entry of the cache: rows of one shape in one file, and an index that says which image each row is of.
+"""One entry of the cache: rows of one shape in one file, and an index that says which image each row belongs to.
 
-    entry.json    what the rows are; its time of change is when the entry was last used
+    entry.json    the record of the entry; its time of change is when the entry was last used
     rows.bin      the rows, one after another
     index.bin     for each row: the image's identity, its slice, a CRC-32, and how many rows of its block follow
 
-Rows are appended in blocks, and are there when their index is: a worker that is killed leaves whole blocks, and what
-lies behind them is cut off. A row is believed only if the sum in the index is that of the entry's key, the image, the
-slice and the row: neither damage nor files that were mixed up make it the row of another image, or of another network.
+Rows are appended in blocks, and a block is valid once its index is written: after a kill, the next writer cuts off
+what follows the last complete block. A row is used only if the CRC-32 in the index is that of the entry's key, the
+image, the slice and the row: neither damage nor files that were mixed up make it the row of another image or network.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HEAD = np.dtype([("image", "<u8", (2,)), ("slice", "<u4")])
 INDEX = np.dtype([*HEAD.descr, ("crc", "<u4"), ("follow", "<u4")])
 
 MAX_ROWS = 2**24
-"""So many have an index of half a gigabyte, which is read into memory."""
+"""The index of so many rows has half a gigabyte, and is read into memory."""
 
 MAX_ROW_VALUES = 2**31
 MAX_SIDES = 4
@@ -48,12 +48,12 @@ class EntryRecord(Record):
     """The content of `entry.json`.
 
     Attributes:
-        kind: what a row is.
+        kind: what the rows are.
         key: SHA-256 (hex) of all that the rows depend on besides their images.
-        about: the same for people.
-        dtype: of a value.
-        row_shape: of a row.
-        created: seconds since 1970, UTC.
+        about: the most important of that in a form for users.
+        dtype: type of a row's values.
+        row_shape: shape of a row.
+        created: when it was made, in seconds since 1970, UTC.
     """
 
     schema_: Literal["autofit/cache-entry/1"] = Field("autofit/cache-entry/1", alias="schema")
@@ -74,7 +74,7 @@ class EntryRecord(Record):
         return (self.row_shape, self.dtype) == (other.row_shape, other.dtype)
 
     def is_sane(self) -> bool:
-        """Whether a row is of a size that can be."""
+        """Whether the size of a row is possible."""
         return min(self.row_shape) > 0 and math.prod(self.row_shape) <= MAX_ROW_VALUES
 
 
@@ -115,10 +115,10 @@ def lock(file: FileIO, *, exclusive: bool) -> None:
 
 
 def read_index(file: FileIO) -> NDArray[np.void]:
-    """The index without the block that was being written when its writer was killed.
+    """The index without an incomplete block at its end, which a killed writer leaves.
 
     Raises:
-        OSError: it cannot be read, or is larger than one can be.
+        OSError: it cannot be read, or is larger than `MAX_ROWS` allow.
     """
     if os.fstat(file.fileno()).st_size > MAX_ROWS * INDEX.itemsize:
         raise OSError(errno.EFBIG, "larger than an index can be", str(file.name))
@@ -128,21 +128,21 @@ def read_index(file: FileIO) -> NDArray[np.void]:
 
 
 def whole_blocks(index: NDArray[np.void]) -> NDArray[np.void]:
-    """The lines up to the last that ends a block."""
+    """The lines up to the last one that ends a block."""
     ends = np.flatnonzero(index["follow"] == 0)
     return index[: ends[-1] + 1] if len(ends) else index[:0]
 
 
 def lines_with_rows(index: NDArray[np.void], rows: FileIO, record: EntryRecord) -> NDArray[np.void]:
-    """The blocks whose rows are all there: where the power went, the index may have reached the disk first.
+    """The blocks whose rows are complete: at a power failure, the index may have reached the disk before the rows.
 
-    A reader goes by it as the next writer does, which cuts off the rest: what was found once is not lost later.
+    Readers use the same rule as the next writer, which cuts off the rest: a row that was found once is not lost later.
     """
     return whole_blocks(index[: os.fstat(rows.fileno()).st_size // record.row_bytes])
 
 
 def sums(record: EntryRecord, index: NDArray[np.void], rows: Iterable[Rows]) -> list[int]:
-    """The CRC-32 of each row, begun with what all rows are, and with the head of its line in the index."""
+    """The CRC-32 of each row, preceded by key, type and shape of the rows and the head of its line in the index."""
     heads = index.view(np.uint8).reshape(len(index), INDEX.itemsize)[:, : HEAD.itemsize]
     of_all = zlib.crc32(f"{record.key} {record.dtype} {record.row_shape}".encode())
     return [
@@ -151,7 +151,7 @@ def sums(record: EntryRecord, index: NDArray[np.void], rows: Iterable[Rows]) -> 
 
 
 class Entry:
-    """An entry to read, which is not removed meanwhile.
+    """An entry that is open for reading. Until `close`, no other process removes or writes it.
 
     Raises:
         OSError, ValueError: it is damaged.
@@ -188,9 +188,9 @@ class Entry:
         return len(self._index)
 
     def find(self, images: Identities, *, verified: bool = True) -> Numbers:
-        """The row of each image, int64 (n,); -1 where there is none, or only damaged ones.
+        """The row of each image, int64 (n,); -1 if there is none, or only damaged ones.
 
-        Not `verified`, no row is read: of several, the last is taken, and whoever reads it has to look at its sum.
+        If not `verified`, no row is read: of several, the last one is returned, and its reader has to check its CRC-32.
         """
         rows = np.full(len(images), -1, np.int64)
         places = np.searchsorted(self._sorted, images[:, 0])
@@ -200,11 +200,11 @@ class Entry:
             good = self._are_good(candidates, images[asked]) if verified else self._are_of(candidates, images[asked])
             rows[asked[good]] = candidates[good]
             asked = asked[~good] if verified else asked
-            places[asked] += 1  # a row that was damaged is made again, behind it
+            places[asked] += 1  # a damaged row is computed again, and its successor is further back
         return rows
 
     def _begin_alike(self, places: Numbers, images: Identities) -> NDArray[np.bool_]:
-        """Whether the image at each place, if there is one, has the first half of an identity."""
+        """Whether there is an image at each place that has the first half of the identity."""
         inside = places < len(self)
         inside[inside] = self._sorted[places[inside]] == images[inside, 0]
         return inside
@@ -213,7 +213,7 @@ class Entry:
         return np.asarray((self._index["image"][rows] == images).all(axis=1))
 
     def _are_good(self, rows: Numbers, images: Identities) -> NDArray[np.bool_]:
-        """Whether these rows are of these images, and undamaged."""
+        """Whether these rows belong to these images, and are undamaged."""
         good = self._are_of(rows, images)
         lines = self._index[rows[good]]
         good[good] = lines["crc"] == sums(self.record, lines, (self._rows[row] for row in rows[good]))
@@ -228,25 +228,25 @@ class Entry:
         return self._rows[numbers]
 
     def slices(self, numbers: Numbers) -> Numbers:
-        """Which of these rows were computed together: the same number for those that were, int64 (n,)."""
+        """Which of these rows were computed together, int64 (n,): these have the same number."""
         return self._index["slice"][numbers].astype(np.int64)
 
     def used(self) -> None:
-        """Note that it was used now."""
+        """Note that the entry is used now."""
         try:
             os.utime(self.folder / "entry.json")
-        except OSError:  # on a drive that takes no changes nothing is removed either
+        except OSError:  # on a read-only drive nothing is removed either
             return
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the entry and release its lock."""
         self._lock_file.close()
 
 
 class RowReader:
-    """Rows of an entry, one at a time, straight to where they are wanted; in any number of threads at once.
+    """Reads rows of an entry, one at a time, into given arrays; in any number of threads at once.
 
-    What is read in this way does not count as memory of this process, as a mapped file does.
+    What is read in this way does not count as memory of this process; pages of a mapped file do.
 
     Raises:
         OSError: the entry's rows cannot be opened.
@@ -257,12 +257,12 @@ class RowReader:
         self._file = open_own(folder / "rows.bin", "rb")
 
     def read_into(self, row: int, line: NDArray[np.void], out: Rows) -> bool:
-        """Read a row into `out`, C-contiguous, and tell whether it is undamaged.
+        """Read a row into `out`, C-contiguous; returns whether it is undamaged.
 
         Args:
             row: its number.
             line: its line of the index, (1,).
-            out: `row_shape`; what it holds is meaningless where the row is damaged.
+            out: shape `row_shape`; its content is meaningless if the row is damaged.
         """
         try:
             count = os.preadv(self._file.fileno(), [out.data.cast("B")], row * self._record.row_bytes)
@@ -276,11 +276,11 @@ class RowReader:
 
 
 class EntryWriter:
-    """Appends to an entry, new or one that was interrupted; nobody else does meanwhile.
+    """Appends to an entry, a new one or one whose writer was interrupted. Until `close`, no other process opens it.
 
     Raises:
         OSError: it cannot be written.
-        EntryInUseError: another process writes it.
+        EntryInUseError: another process reads or writes it.
     """
 
     def __init__(self, folder: Path, record: EntryRecord) -> None:
@@ -300,11 +300,11 @@ class EntryWriter:
 
     @property
     def count(self) -> int:
-        """How many rows are there."""
+        """How many rows the entry has."""
         return self._count
 
     def _cut(self) -> int:
-        """Cut off what is not whole, and return how many rows are left."""
+        """Cut off an incomplete block at the end, and return the number of rows."""
         index = lines_with_rows(read_index(self._index), self._rows, self.record)
         self._index.truncate(index.nbytes)
         self._rows.truncate(len(index) * self.record.row_bytes)
@@ -322,9 +322,9 @@ class EntryWriter:
         """Append a block; returns its lines of the index.
 
         Args:
-            images: whose rows these are, uint64 (n, 2).
+            images: the identities of the rows' images, uint64 (n, 2).
             rows: `(n, *row_shape)`.
-            slices: int64 (n,), rising from 0: which of them were computed together.
+            slices: int64 (n,), rising from 0: rows that were computed together have the same number.
 
         Raises:
             OSError: there is no room, or the disk fails; the entry is as before.
@@ -349,7 +349,7 @@ class EntryWriter:
         return index
 
     def sync(self) -> None:
-        """Bring it to the disk, rows first.
+        """Sync the entry to the disk, rows first.
 
         Raises:
             OSError: the disk fails.

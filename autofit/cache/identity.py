@@ -1,4 +1,4 @@
-"""What makes an image the same image as last time: its path, size and time, or what is in it."""
+"""The identity of an image file, by path, size and time of change or by content: is it the same image as last time?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autofit.storage.records import open_plain
 
 By = Literal["stat", "content"]
 Identities = NDArray[np.uint64]
-"""uint64 (n, 2): 128 bits an image; zeros for one that is not there."""
+"""uint64 (n, 2): 128 bits an image; zeros for a file that does not exist."""
 
 IDENTITY_BYTES = 16
 
@@ -26,12 +26,12 @@ def identities_of(paths: Iterable[str], by: By, on_image: Callable[[], None] = l
 
     Args:
         paths: absolute.
-        by: "stat" takes path, size and time of the last change, which is quick; "content" reads the file, so that a
-            copy, or the same archive unpacked again, is known again.
-        on_image: called after each.
+        by: "stat" hashes path, size and time of the last change, which is quick; "content" reads the file, so that a
+            copy, or the same archive unpacked again, has the same identity.
+        on_image: called after each image.
 
     Returns:
-        uint64 (n, 2); zeros for what is no file (by content: none that can be read), which is known to nobody.
+        uint64 (n, 2); zeros for a path that is not a file (by content: not a readable file), which is never cached.
     """
     identify = _by_stat if by == "stat" else _by_content
     digests = bytearray()
@@ -45,7 +45,7 @@ def _by_stat(path: str) -> bytes:
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path for each of a million images takes longer than the call
         name = os.fsencode(path)
-    except (OSError, ValueError):  # the latter for what cannot be a name: a NUL, half a character
+    except (OSError, ValueError):  # ValueError: not a possible file name, such as one with a NUL or half a character
         return bytes(IDENTITY_BYTES)
     if not stat.S_ISREG(status.st_mode):
         return bytes(IDENTITY_BYTES)

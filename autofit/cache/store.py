@@ -1,4 +1,4 @@
-"""The folder of all entries: which there are for a key, room for a new one, and what goes when it is full."""
+"""The folder of all cache entries: finds those of a key, makes room for a new one, evicts the least recently used."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ FOLDER_VARIABLE = "AUTOFIT_CACHE"
 LIMIT_VARIABLE = "AUTOFIT_CACHE_LIMIT"
 DEFAULT_LIMIT_BYTES = 20 * 10**9
 LEAST_FREE_BYTES = 10**9
-"""So much stays free on the disk: checkpoints and the model have to go somewhere."""
+"""So much of the disk stays free, for checkpoints and the model."""
 
 KEY_DIGITS = 16
 NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{1,16}-[0-9a-f]{8}")
-"""Of an entry's folder: the first digits of its key, when it was made, and chance."""
+"""The name of an entry's folder: the first digits of its key, the time when it was made, and random digits."""
 
 FILE_NAME = re.compile(r"entry\.json|rows\.bin|index\.bin|\.entry\.json\.\w+")
 REMOVING = ".removing-"
 
 
 def default_folder() -> Path:
-    """The user's cache: what `AUTOFIT_CACHE` says, else a place among the user's caches.
+    """The user's cache folder: the one in `AUTOFIT_CACHE`, else `autofit` in the user's folder of caches.
 
     Raises:
-        UserError: it says what cannot be a path, or one that could not be kept in JSON.
+        UserError: the variable is not a possible path, or a path that JSON cannot hold.
     """
     given = os.environ.get(FOLDER_VARIABLE, "").strip()
     if not given:
@@ -53,10 +53,10 @@ def default_folder() -> Path:
 
 
 def default_limit_bytes() -> int:
-    """What all entries may take: what `AUTOFIT_CACHE_LIMIT` says, else 20 GB.
+    """The limit for the size of all entries: the one in `AUTOFIT_CACHE_LIMIT`, else 20 GB.
 
     Raises:
-        UserError: it says no size.
+        UserError: the variable is not a size.
     """
     given = os.environ.get(LIMIT_VARIABLE, "").strip()
     try:
@@ -77,7 +77,7 @@ class EntrySummary(Record):
 
 
 class CacheList(Record):
-    """What `autofit cache list --json` writes."""
+    """The output of `autofit cache list --json`."""
 
     schema_: Literal["autofit/cache/1"] = Field("autofit/cache/1", alias="schema")
     folder: str
@@ -91,7 +91,7 @@ class NoRoomError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A folder on the store, whatever is in it."""
+    """A folder of ours in the cache store: an entry, or the rest of one."""
 
     path: Path
     size_bytes: int
@@ -102,8 +102,8 @@ class CacheStore:
     """The entries in a folder.
 
     Args:
-        folder: made when something is first kept.
-        limit_bytes: what all entries may take; the least recently used go first.
+        folder: created with the first entry.
+        limit_bytes: for the size of all entries; the least recently used are evicted.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -111,10 +111,10 @@ class CacheStore:
         self.limit_bytes = limit_bytes
 
     def open_entries(self, key: str, like: EntryRecord | None = None) -> list[Entry]:
-        """Those for a key that can be read, oldest first, opened; where it is told what rows are like, only such."""
+        """Open the readable entries of a key, oldest first; with `like`, only those with rows of its shape and type."""
         entries = []
         for path in sorted(self.folder.glob(f"{key[:KEY_DIGITS]}-*")):
-            if path.is_symlink():  # what lies elsewhere is none of ours
+            if path.is_symlink():  # autofit makes no links: it leads to a folder that is not ours
                 continue
             with contextlib.suppress(OSError, ValueError, EntryInUseError):
                 entry = Entry(path)
@@ -125,10 +125,10 @@ class CacheStore:
         return entries
 
     def writer(self, record: EntryRecord, name: str | None, expected_bytes: int) -> EntryWriter:
-        """An entry to write: the one of this name, if it is still there and its rows are such ones, else a new one.
+        """Open an entry to write: the one of this name, if it still exists and has such rows, else a new one.
 
         Raises:
-            NoRoomError: there is no room for as much as is expected, or the folder cannot be written.
+            NoRoomError: there is no room for the expected size, or the folder cannot be written.
         """
         with contextlib.ExitStack() as if_there_is_none:
             try:
@@ -156,10 +156,12 @@ class CacheStore:
         return None
 
     def _make_room(self, expected_bytes: int, reopened: Path | None) -> None:
-        """Remove what was not used for the longest time, until there is room; nothing where that would not help."""
+        """Remove the least recently used entries until there is room; none if even all of them would not be enough."""
         places = sorted(self._places(), key=lambda place: place.last_used)
         taken = sum(place.size_bytes for place in places)
-        removable = [place for place in places if place.path != reopened]  # which a drive without locks would remove
+        removable = [
+            place for place in places if place.path != reopened
+        ]  # a drive without locks would let it be removed
         self._require_room(expected_bytes, taken - sum(place.size_bytes for place in removable))
         self._require_room_on_disk(expected_bytes, sum(place.size_bytes for place in removable))
         for place in removable:
@@ -173,7 +175,7 @@ class CacheStore:
         return taken + expected_bytes <= self.limit_bytes and self._free_bytes() >= expected_bytes + LEAST_FREE_BYTES
 
     def most_bytes(self) -> int:
-        """What a new entry may take at most, if all the others went."""
+        """The largest possible size of a new entry, if all others were removed."""
         taken = sum(place.size_bytes for place in self._places())
         return max(0, min(self.limit_bytes, self._free_bytes() + taken - LEAST_FREE_BYTES))
 
@@ -189,7 +191,7 @@ class CacheStore:
 
     def _free_bytes(self) -> int:
         there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
-        return shutil.disk_usage(there).free  # the folder is made when something is first kept
+        return shutil.disk_usage(there).free  # the folder is created with the first entry
 
     def listing(self) -> CacheList:
         """All entries, the most recently used first."""
@@ -198,16 +200,16 @@ class CacheStore:
         return CacheList(folder=str(self.folder), limit_bytes=self.limit_bytes, entries=entries)
 
     def clear(self) -> tuple[int, int]:
-        """Remove what nobody uses just now; returns how many entries and bytes went."""
+        """Remove the entries that no process uses now; returns how many entries and bytes were removed."""
         removed = [place.size_bytes for place in self._places() if _remove(place.path)]
         return len(removed), sum(removed)
 
     def _places(self) -> list[_Place]:
-        """The folders on the store that are ours: entries, and what is left of some."""
+        """The folders in the cache store that are ours: entries, and what an interrupted removal has left."""
         places = []
         with contextlib.suppress(OSError):
             for path in self.folder.iterdir():
-                with contextlib.suppress(OSError):  # another process may just remove it
+                with contextlib.suppress(OSError):  # another process may be removing it
                     if _is_ours(path):
                         places.append(_Place(path, _size_bytes(path), _last_used(path)))
         return places
@@ -218,7 +220,7 @@ def _new_name(key: str) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a folder has a name that we give, and nothing is in it but what we write: the store may be the user's."""
+    """Whether name and content of a folder are autofit's: the user may have chosen a folder that holds other things."""
     is_named = NAME.fullmatch(path.name.removeprefix(REMOVING))
     return is_named is not None and stat.S_ISDIR(path.lstat().st_mode) and all(map(_is_our_file, path.iterdir()))
 
@@ -254,13 +256,15 @@ def _summary(place: _Place) -> EntrySummary | None:
 
 
 def _remove(path: Path) -> bool:
-    """Remove an entry unless somebody uses it; returns whether it went."""
+    """Remove an entry unless a process uses it; returns whether it was removed."""
     with contextlib.ExitStack() as open_files, contextlib.suppress(OSError, EntryInUseError):
-        index = open_files.enter_context(open_own(path / "index.bin", "a+b"))  # made, where a writer is about to
+        index = open_files.enter_context(
+            open_own(path / "index.bin", "a+b")
+        )  # created if it is missing, as a writer is about to do
         lock(index, exclusive=True)
         if not path.name.startswith(REMOVING):
             hidden = path.with_name(f"{REMOVING}{path.name}")
-            path.rename(hidden)  # nobody opens half an entry
+            path.rename(hidden)  # so that no process opens an entry of which files are missing
             path = hidden
         shutil.rmtree(path)
         return True

@@ -83,8 +83,8 @@ class ThreadChoice:
     """Chooses the number of threads, window by window.
 
     It doubles while the consumer waits, decoding leaves cores idle, and images/s rise by `WORTH_IT`; else it goes back
-    and stays. Windows in which the consumer hardly waited are ignored: images/s are the consumer's then. If images/s have
-    changed clearly, more threads are tried again, and if these do not help, fewer.
+    and stays. Windows in which the consumer hardly waited are ignored: images/s are the consumer's then. If images/s
+    have changed clearly, more threads are tried again, and if these do not help, fewer.
 
     Args:
         first: the number at the start, as many as there are cores, and the smallest that is chosen: with fewer threads

@@ -1,7 +1,7 @@
-"""How many images at once, found while the work goes on: it doubles while that makes it faster.
+"""The micro-batch size of an extraction, found while it runs: it doubles while that makes it faster. Pure.
 
-It starts small, or at the size that was the fastest on this machine before. Such a size is a hint: where nothing larger
-turns out to be faster, smaller ones are looked at as well. Pure.
+It starts small, or at the size that was the fastest on this machine before. Such a size is a hint: if no larger size
+is faster, smaller ones are measured as well.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 WORTH_IT = 1.03
-"""A size that is not by so much faster than half of it is not worth its memory."""
+"""A size has to be faster than half of it by this factor to be worth its memory."""
 
 SHARE_OF_THE_LIMIT = 0.9
-"""What is foreseen to take more than this share of the allocator's limit is not tried: an out-of-memory costs 10 s."""
+"""A size is not tried if its predicted peak is above this share of the allocator's limit: running out costs 10 s."""
 
 
 def starting_size(usual: int, known: int | None, known_peak_bytes: int, most: int, limit_bytes: int) -> int:
-    """Where an extraction starts, in images at once.
+    """The first micro-batch size of an extraction, in images.
 
     Args:
-        usual: where it starts on a machine that nobody knows.
-        known: the size that was the fastest here before; None where there was none.
-        known_peak_bytes: what the allocator took with it; 0 where nobody knows.
-        most: the largest size of interest.
-        limit_bytes: what tensors may take now; 0 where nobody knows.
+        usual: the first size on a machine without measurements.
+        known: the size that was the fastest here before; None if nothing was measured.
+        known_peak_bytes: the allocator's peak with it; 0 if unknown.
+        most: the largest size to be tried.
+        limit_bytes: the memory that tensors may take now; 0 if unknown.
     """
     if known is None or known < 1:
         return usual
@@ -31,22 +31,22 @@ def starting_size(usual: int, known: int | None, known_peak_bytes: int, most: in
         return max(usual, min(known, most))
     if known_peak_bytes < 1:
         return usual
-    room = SHARE_OF_THE_LIMIT * limit_bytes
-    if known_peak_bytes > room:
+    usable_bytes = SHARE_OF_THE_LIMIT * limit_bytes
+    if known_peak_bytes > usable_bytes:
         return min(usual, max(1, known // 2))
     if known >= usual:
         return min(known, most)
-    return known if known_peak_bytes / known * usual > room else usual
+    return known if known_peak_bytes / known * usual > usable_bytes else usual
 
 
 class BatchSizeAutotuner:
-    """The micro-batch size of an extraction.
+    """Chooses the micro-batch size of an extraction.
 
     Args:
-        first: where it starts, in images.
-        most: the largest size of interest.
-        limit_bytes: what tensors may take; 0 where nobody knows.
-        least: the smallest size of interest; where it is less than `first`, smaller sizes are looked at too.
+        first: the first size, in images.
+        most: the largest size to be tried.
+        limit_bytes: the memory that tensors may take; 0 if unknown.
+        least: the smallest size to be tried; if it is below `first`, smaller sizes are measured too.
     """
 
     def __init__(self, first: int, most: int, limit_bytes: int, least: int | None = None) -> None:
@@ -61,11 +61,11 @@ class BatchSizeAutotuner:
         self.done = self._is_given = self._least == first >= most
 
     def note(self, seconds: Sequence[float], peak_bytes: int) -> None:
-        """What pieces of the present size took: seconds each, and the allocator's peak (0 where it is not known)."""
-        telling = self._telling(seconds)
-        if self._is_given or not telling:
+        """Take measurements of the present size: seconds of each micro-batch, the allocator's peak (0 if unknown)."""
+        usable = self._usable(seconds)
+        if self._is_given or not usable:
             return
-        rate = self.size / max(min(telling), 1e-9)  # the least: what else the machine does only adds
+        rate = self.size / max(min(usable), 1e-9)  # the shortest: other work of the machine only adds time
         self._rates[self.size] = max(rate, self._rates.get(self.size, 0.0))
         if peak_bytes:
             self._peaks[self.size] = max(peak_bytes, self._peaks.get(self.size, 0))
@@ -73,31 +73,31 @@ class BatchSizeAutotuner:
             self._choose()
 
     def shrunk(self, size: int) -> None:
-        """It ran out of memory, and goes on with this size for good."""
+        """Take this size for good, since memory ran out with a larger one."""
         self.size = self._best = size
         self._run.add(size)
         self.done = self._ran_out = True
 
     @property
     def fastest(self) -> int:
-        """The size that was the fastest so far; after running out, the one that was left."""
+        """The fastest size so far; after running out of memory, the size that fitted."""
         return self._best
 
     @property
     def rate(self) -> float:
-        """The images a second that the fastest size makes; 0 where nothing was measured of it."""
+        """The images a second of the fastest size; 0 if it was not measured."""
         return self._rates.get(self._best, 0.0)
 
     @property
     def peak_bytes(self) -> int:
-        """What the allocator took with the fastest size; 0 where it is not known."""
+        """The allocator's peak with the fastest size; 0 if unknown."""
         return self._peaks.get(self._best, 0)
 
-    def _telling(self, seconds: Sequence[float]) -> Sequence[float]:
-        """Without the first piece of a size, for which kernels are made, and the pieces before running out.
+    def _usable(self, seconds: Sequence[float]) -> Sequence[float]:
+        """Leave out the first micro-batch of a size, which makes kernels, and those before memory ran out.
 
-        The very first piece traces as well. oneDNN made its kernels for 32 images of a MobileNetV2 in 0.17 s, three
-        times what the piece itself took (AMD EPYC with AVX-512, 2026-11-27).
+        The very first micro-batch traces as well. oneDNN made its kernels for 32 images of a MobileNetV2 in 0.17 s,
+        three times what the micro-batch itself took (AMD EPYC with AVX-512, 2026-11-27).
         """
         if self._ran_out:
             self._ran_out = False
@@ -108,7 +108,7 @@ class BatchSizeAutotuner:
         return seconds
 
     def _choose(self) -> None:
-        """The next size to be measured, or the best, for good."""
+        """Choose the next size to be measured, or the best one for good."""
         if self.size < self._first:
             self._fall()
         elif self.size == self._first or self._rates[self.size] >= WORTH_IT * self._rates[self._best]:
@@ -119,20 +119,20 @@ class BatchSizeAutotuner:
 
     def _rise(self) -> None:
         following = min(2 * self.size, self._most)
-        if following > self.size and self._is_foreseen_to_fit(following):
+        if following > self.size and self._is_predicted_to_fit(following):
             self.size = following
         else:
             self._no_larger()
 
     def _no_larger(self) -> None:
-        """Where a larger size was worth it, smaller ones than the first are not."""
+        """Stop growing; measure smaller sizes unless a size above the first was worth its memory."""
         if self._best > self._first:
             self._settle()
         else:
             self._look_below()
 
     def _fall(self) -> None:
-        """The best so far is twice the present size, which is better unless that was worth its memory."""
+        """Compare with the best so far, twice the present size, which is better only if it is worth its memory."""
         if self._rates[self._best] < WORTH_IT * self._rates[self.size]:
             self._best = self.size
             self._look_below()
@@ -146,8 +146,8 @@ class BatchSizeAutotuner:
     def _settle(self) -> None:
         self.size, self.done = self._best, True
 
-    def _is_foreseen_to_fit(self, size: int) -> bool:
-        """Along the line through the last two peaks; after the first alone, in proportion to it."""
+    def _is_predicted_to_fit(self, size: int) -> bool:
+        """Predict the peak along the line through the last two peaks; after only one, in proportion to it."""
         if not self._limit_bytes or not self._peaks:
             return True
         (last, peak), *earlier = sorted(self._peaks.items(), reverse=True)

@@ -20,13 +20,13 @@ SYNC_EVERY_SECONDS = 5.0
 
 
 class Extractor:
-    """Extracts features in micro-batches that grow, and shrink where memory runs out.
+    """Extracts features in micro-batches that grow, and shrink if memory runs out.
 
     Args:
         forward: uint8 images `(n, height, width, 3)` to features `(n, d)`.
-        micro: its size; `growth` moves it between blocks.
-        growth: how it grows.
-        peak_bytes: the allocator's peak since the last call.
+        micro: runs the micro-batches.
+        autotuner: chooses their size between blocks.
+        peak_bytes: returns the allocator's peak since the last call.
         clock: in seconds.
     """
 
@@ -34,72 +34,72 @@ class Extractor:
         self,
         forward: Callable[[NDArray[np.uint8]], object],
         micro: MicroBatcher,
-        growth: BatchSizeAutotuner,
+        autotuner: BatchSizeAutotuner,
         peak_bytes: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._forward, self._micro, self._growth = forward, micro, growth
+        self._forward, self._micro, self._autotuner = forward, micro, autotuner
         self._peak_bytes, self._clock = peak_bytes, clock
 
     def features_of(self, images: NDArray[np.uint8], at_once: int | None) -> tuple[Features, Numbers]:
-        """Features `(n, d)` of n images, and for each the first of those that it was computed with, int64 (n,).
+        """Features `(n, d)` of n images, and for each the first image of its micro-batch, int64 (n,).
 
         Raises:
             OutOfDeviceMemoryError: not even a single image fits.
         """
-        self._micro.size = at_once or self._growth.size
+        self._micro.size = at_once or self._autotuner.size
         starts: list[int] = []
         seconds: list[float] = []
 
         def one_slice(start: int, stop: int) -> Features:
             began = self._clock()
             features = np.asarray(self._forward(aligned(images[start:stop])), np.float32)
-            if stop - start == self._growth.size:
+            if stop - start == self._autotuner.size:
                 seconds.append(self._clock() - began)
             starts.extend([start] * (stop - start))
             return features
 
         parts = self._micro.slices(len(images), one_slice)
         if at_once is None:
-            if self._micro.size < self._growth.size:
-                self._growth.shrunk(self._micro.size)
-            self._growth.note(seconds, self._peak_bytes())
+            if self._micro.size < self._autotuner.size:
+                self._autotuner.shrunk(self._micro.size)
+            self._autotuner.note(seconds, self._peak_bytes())
         return np.concatenate(parts), np.asarray(starts, np.int64)
 
 
 def extract_missing(
     batches: Generator[LoadedBatch, None, None],
-    pieces: Sequence[ExtractionChunk],
+    chunks: Sequence[ExtractionChunk],
     writer: EntryWriter,
-    images: Identities,
+    identities: Identities,
     extractor: Extractor,
     on_block: Callable[[LoadedBatch, int], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Extract what is missing into an entry.
+    """Extract missing features and append them to an entry.
 
     Args:
-        batches: what is missing, decoded, a batch for each of the pieces; closed at the end.
-        pieces: how it belongs together.
-        writer: where to.
-        images: the identities of all slots.
-        extractor: how.
-        on_block: hears of each block, with what could not be read, and of how many rows were kept before it; it may
-            raise to leave.
+        batches: a decoded batch for each of the chunks; closed at the end.
+        chunks: which rows are missing.
+        writer: of the entry.
+        identities: of all rows.
+        extractor: computes the features.
+        on_block: called with each block before its extraction, and with the number of rows that were appended before
+            it; it may raise to stop.
         clock: in seconds.
 
     Raises:
-        OSError: there is no room for it.
+        OSError: there is no room for them.
         OutOfDeviceMemoryError: not even a single image fits.
     """
-    kept, synced = 0, clock()
+    written, synced = 0, clock()
     try:
-        for piece, batch in zip(pieces, batches, strict=True):
-            on_block(batch, kept)
+        for chunk, batch in zip(chunks, batches, strict=True):
+            on_block(batch, written)
             if len(batch.samples):
-                features, slices = extractor.features_of(batch.images, piece.at_once)
-                writer.append(images[batch.samples], features, slices)
-                kept += len(batch.samples)
+                features, slices = extractor.features_of(batch.images, chunk.at_once)
+                writer.append(identities[batch.samples], features, slices)
+                written += len(batch.samples)
             if clock() - synced >= SYNC_EVERY_SECONDS:
                 writer.sync()
                 synced = clock()

@@ -1,12 +1,12 @@
-"""A backbone in inference with less to compute: each BatchNormalization is part of the convolution before it.
+"""Folds BatchNormalization into convolutions, so that a backbone in inference has less to compute.
 
 In inference a BatchNormalization multiplies each channel by a constant and adds another (Ioffe and Szegedy 2015,
-section 3.1: arXiv:1502.03167). Behind a convolution the first goes into its kernel and the second is its bias: two
-passes over all that the convolution gave are saved, and TensorFlow computes bias and activation along with it. Only the
+section 3.1: arXiv:1502.03167). After a convolution, its kernel can contain the first and its bias be the second: that
+saves two passes over the output of the convolution, and TensorFlow computes bias and activation along with it. Only the
 last bits of a result differ (docs/decisions/0022).
 
-A kernel is multiplied anew in each call, just before it is used. Beside the convolution that takes no time, and there
-is no second copy of the weights, in memory or out of date.
+A kernel is multiplied anew in each call, just before it is used. Compared with the convolution that takes no time, and
+no second copy of the weights needs memory or can be out of date.
 """
 
 from __future__ import annotations
@@ -18,32 +18,33 @@ import keras
 import tensorflow as tf
 
 RECIPE = 1
-"""Changes with every change of a feature's last bits: what was kept of them before is not used any more."""
+"""The version of the computation: each change of a feature's last bits gives a new number, and old cache entries are
+not used any more."""
 
 Convolution: TypeAlias = keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D
 
 
 def folded(model: keras.Model) -> keras.Model:
-    """The same function of images in inference, on the same weights; where nothing can be folded, the model itself.
+    """The same function of images in inference, with the same weights; the model itself if nothing can be folded.
 
     Args:
-        model: a functional model, perhaps with others inside. It stays as it is.
+        model: a functional model, perhaps with others inside. It is not changed.
     """
     pairs = _pairs_within(model)
     if not pairs:
         return model
     normalizations = set(pairs.values())
 
-    def as_it_runs(layer: keras.Layer) -> keras.Layer:
+    def folded_layer(layer: keras.Layer) -> keras.Layer:
         if layer in pairs:
             return _FoldedConvolution(layer, pairs[layer])
-        return _Passing(name=layer.name, dtype=layer.dtype_policy) if layer in normalizations else layer
+        return _Identity(name=layer.name, dtype=layer.dtype_policy) if layer in normalizations else layer
 
-    return keras.models.clone_model(model, clone_function=as_it_runs, recursive=True)
+    return keras.models.clone_model(model, clone_function=folded_layer, recursive=True)
 
 
 def _pairs_within(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
-    """Every convolution that can take in the BatchNormalization after it, with that; also of the models inside."""
+    """Each convolution that can be folded with the BatchNormalization after it, and that one; also of models inside."""
     inside = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     if not inside:
         return _pairs(model)
@@ -51,25 +52,27 @@ def _pairs_within(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
 
 
 def _pairs(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
-    """Those of a model without others inside, by what its configuration says of who takes what from whom."""
+    """The pairs of a model without others inside, found by the connections in its configuration."""
     if isinstance(model, keras.Sequential):
         return {}
     config = model.get_config()
     sources = {layer["name"]: _names_in(layer["inbound_nodes"]) for layer in config["layers"]}
-    taken = Counter(name for names in sources.values() for name in names)
-    taken.update(_names_of(config["output_layers"]))
+    uses = Counter(name for names in sources.values() for name in names)
+    uses.update(_names_of(config["output_layers"]))
     layers = {layer.name: layer for layer in model.layers}
     pairs = {}
     for second in filter(_is_plain_normalization, model.layers):
         first = sources[second.name][0]
-        are_used_once = len(sources[second.name]) == len(sources[first]) == taken[first] == 1
-        if are_used_once and first in layers and _is_foldable(layers[first]):  # it may be an operation and no layer
+        are_used_once = len(sources[second.name]) == len(sources[first]) == uses[first] == 1
+        if (
+            are_used_once and first in layers and _is_foldable(layers[first])
+        ):  # `first` may be an operation instead of a layer
             pairs[layers[first]] = second
     return pairs
 
 
 def _names_in(calls: object) -> list[str]:
-    """The layers whose tensors are among the arguments of calls, as a configuration has them."""
+    """The names of the layers whose tensors are arguments of calls, which are in the form of a configuration."""
     if isinstance(calls, dict):
         if calls.get("class_name") == "__keras_tensor__":
             return [calls["config"]["keras_history"][0]]
@@ -80,7 +83,7 @@ def _names_in(calls: object) -> list[str]:
 
 
 def _names_of(outputs: object) -> list[str]:
-    """The layers that outputs come from: each is `[name, call, tensor]`, alone or in lists and dictionaries of them."""
+    """The names of the layers of outputs: each is `[name, call, tensor]`, alone or in lists and dictionaries of them."""
     if isinstance(outputs, dict):
         return [name for value in outputs.values() for name in _names_of(value)]
     if isinstance(outputs, list | tuple):
@@ -89,7 +92,7 @@ def _names_of(outputs: object) -> list[str]:
 
 
 def _is_foldable(layer: keras.Layer) -> bool:
-    """A convolution as Keras has it, not a class of somebody's own made from it, with nothing after its bias."""
+    """Whether a layer is a convolution of Keras itself, not of a derived class, without an activation."""
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
     if type(layer) not in kinds:
         return False
@@ -103,25 +106,25 @@ def _is_plain_normalization(layer: keras.Layer) -> bool:
 
 
 class _FoldedConvolution(keras.Layer):
-    """A convolution and the BatchNormalization after it, `(n, height, width, channels)` to the same of other sizes."""
+    """A convolution and the BatchNormalization after it, `(n, height, width, channels)` in and out."""
 
     def __init__(self, convolution: Convolution, normalization: keras.layers.BatchNormalization) -> None:
         super().__init__(name=convolution.name, dtype=convolution.dtype_policy)
         self._convolution, self._normalization = convolution, normalization
 
     def call(self, inputs: tf.Tensor, training: Any = None, mask: Any = None) -> tf.Tensor:
-        """As both in inference. The other two are what Keras gave the convolution."""
+        """The output of both in inference. `training` and `mask` are arguments that Keras passes to the convolution."""
         del training, mask
         factor, offset = self._factor_and_offset()
-        factor = _once_there(inputs, factor)
+        factor = _after_inputs(inputs, factor)
         return tf.nn.bias_add(_convolved(self._convolution, inputs, factor), tf.cast(offset, inputs.dtype))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The convolution's; without this Keras would trace each layer to find out."""
+        """The convolution's output shape; without this method Keras would trace each layer to find it."""
         return self._convolution.compute_output_shape(input_shape)
 
     def _factor_and_offset(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """What each channel is multiplied by, and what is added to it then: `(channels,)` each."""
+        """The factor of each channel, and the offset that is added then: `(channels,)` each."""
         layer = self._normalization
         factor = tf.math.rsqrt(layer.moving_variance.value + layer.epsilon)
         if layer.gamma is not None:
@@ -134,17 +137,17 @@ class _FoldedConvolution(keras.Layer):
         return factor, offset
 
 
-def _once_there(inputs: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """The factor, which is known when the inputs are: else all kernels are multiplied, and kept, before the first runs.
+def _after_inputs(inputs: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+    """The factor, made to depend on the inputs: else all kernels are multiplied, and held, before the first runs.
 
-    As a value, for TensorFlow 2.21 makes a cycle of a control dependency where it fuses a convolution with the addition
-    after it (oneDNN, ResNet50).
+    The dependency is one of values, because TensorFlow 2.21 makes a cycle of a control dependency when it fuses a
+    convolution with the addition after it (oneDNN, ResNet50).
     """
     return tf.where(tf.shape(inputs)[0] >= 0, factor, tf.zeros_like(factor))
 
 
 def _convolved(layer: Convolution, inputs: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """What the convolution gives without its bias, each channel times its factor."""
+    """The output of the convolution without its bias, each channel times its factor."""
     shared = {
         "strides": layer.strides,
         "padding": layer.padding,
@@ -161,18 +164,18 @@ def _convolved(layer: Convolution, inputs: tf.Tensor, factor: tf.Tensor) -> tf.T
 
 
 def _scaled(kernel: keras.Variable, factor: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """A kernel times the factor of each channel, computed in the factor's precision and given in that of the images."""
+    """A kernel times the factor of each channel, computed in the factor's precision and cast to that of the images."""
     return tf.cast(tf.cast(kernel.value, factor.dtype) * factor, dtype)
 
 
-class _Passing(keras.Layer):
-    """In the place of what was folded into the layer before."""
+class _Identity(keras.Layer):
+    """Replaces a BatchNormalization that was folded into the layer before it."""
 
     def call(self, inputs: tf.Tensor, training: Any = None, mask: Any = None) -> tf.Tensor:
-        """The inputs. The other two are what Keras gave the BatchNormalization."""
+        """The inputs. `training` and `mask` are arguments that Keras passes to the BatchNormalization."""
         del training, mask
         return inputs
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The inputs'."""
+        """The shape of the inputs."""
         return input_shape

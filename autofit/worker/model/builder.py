@@ -1,7 +1,7 @@
 """The network: raw images in, probabilities out.
 
-Everything between the two is layers of Keras's own, so that what is saved opens with plain `keras.models.load_model`.
-The parts share their layers: to train the head is to train the model.
+All layers between the two are Keras's own, so that a saved model opens with plain `keras.models.load_model`. The model
+and its parts share their layers: training the head trains the model.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ class BuiltModel:
 
     Attributes:
         model: raw 0..255 images `(n, height, width, 3)` to probabilities `(n, classes)`.
-        features: the same images to pooled features `(n, d)`; None where the model cannot be split.
-        head: features `(n, d)` to probabilities `(n, classes)`; None likewise.
+        features: the same images to pooled features `(n, d)`; None if the model cannot be split.
+        head: features `(n, d)` to probabilities `(n, classes)`; None if the model cannot be split.
         head_layers: the head's layers in order: perhaps a hidden Dense, perhaps a Dropout, the Dense with the softmax.
-            A trainer that walks them can draw the dropout's mask once for a whole batch. Empty likewise.
+            A trainer that calls them one by one can draw the dropout's mask once for a whole batch. Empty if the model
+            cannot be split.
         frozen: no weight of `features` trains.
-        compiled: the user compiled the model, whose loss, optimizer and metrics are to be kept.
+        compiled: the user has compiled the model; its loss, optimizer and metrics are used.
     """
 
     model: keras.Model
@@ -54,7 +55,7 @@ class BuiltModel:
 
 
 def build(spec: ModelSpec, num_classes: int, on_phase: Callable[[Phase], None]) -> BuiltModel:
-    """Build what `spec` says; `on_phase` hears of each phase before it begins.
+    """Build the model of `spec`; `on_phase` is called with each phase before it begins.
 
     Raises:
         UserError: the backbone, the image size or the weights cannot be used.
@@ -76,10 +77,10 @@ def build(spec: ModelSpec, num_classes: int, on_phase: Callable[[Phase], None]) 
 def build_from_function(
     function: ModelFunction, image_size: tuple[int, int], num_classes: int, seed: int
 ) -> BuiltModel:
-    """Build with a user's `(input_shape, num_classes) -> keras.Model`, and refuse what could not be trained faithfully.
+    """Build with a user's `(input_shape, num_classes) -> keras.Model`; refuse a model whose training would be altered.
 
     Raises:
-        UserError: the function failed, or its model cannot be trained in micro-batches; says why.
+        UserError: the function failed, or its model cannot be trained in micro-batches; the message says why.
     """
     _refuse_channels_first()
     keras.utils.set_random_seed(seed)
@@ -106,10 +107,10 @@ def _batch_normalizations(model: keras.Model) -> Iterator[keras.layers.BatchNorm
 
 
 def _freeze(network: keras.Model, spec: ModelSpec) -> None:
-    """Say what trains in the backbone.
+    """Set which layers of the backbone train.
 
-    Pretrained statistics are only kept by `trainable = False` on each BatchNormalization: a call with `training=False`
-    is overridden by an outer `training=True` (Keras 3.13 to 3.15).
+    Pretrained statistics stay unchanged only with `trainable = False` on each BatchNormalization: a call with
+    `training=False` is overridden by an outer `training=True` (Keras 3.13 to 3.15).
     """
     if spec.weights != "none":
         for layer in _batch_normalizations(network):
@@ -119,15 +120,15 @@ def _freeze(network: keras.Model, spec: ModelSpec) -> None:
 
 
 def _assemble(network: keras.Model, preprocessing: Preprocessing, spec: ModelSpec, num_classes: int) -> BuiltModel:
-    """Put preprocessing, backbone and head together, as one model and as two."""
+    """Join preprocessing, backbone and head, to one model and to two that share its layers."""
     images = keras.Input((*spec.image_size, 3), dtype="float32", name="images")
     pooled = network(_preprocess(images, preprocessing))
     head_layers = _head_layers(spec, num_classes)
-    entrance = keras.Input(pooled.shape[1:], dtype=pooled.dtype, name="pooled")
+    head_input = keras.Input(pooled.shape[1:], dtype=pooled.dtype, name="pooled")
     return BuiltModel(
         model=keras.Model(images, _chain(head_layers, pooled), name="classifier"),
         features=keras.Model(images, pooled, name="features"),
-        head=keras.Model(entrance, _chain(head_layers, entrance), name="head"),
+        head=keras.Model(head_input, _chain(head_layers, head_input), name="head"),
         head_layers=head_layers,
         frozen=spec.trainable == "head",
         compiled=False,
@@ -135,7 +136,7 @@ def _assemble(network: keras.Model, preprocessing: Preprocessing, spec: ModelSpe
 
 
 def _preprocess(images: keras.KerasTensor, preprocessing: Preprocessing) -> keras.KerasTensor:
-    """Images `(n, height, width, 3)` of RGB in 0..255 as the backbone wants them; equals its `preprocess_input`."""
+    """RGB images `(n, height, width, 3)` in 0..255 as the backbone needs them; equals its `preprocess_input`."""
     if preprocessing == "tf":
         return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(images)
     if preprocessing == "torch":
@@ -154,7 +155,7 @@ def _head_layers(spec: ModelSpec, num_classes: int) -> tuple[keras.Layer, ...]:
         layers.append(keras.layers.Dense(spec.hidden_units, activation="relu", name="hidden"))
     if spec.dropout:
         layers.append(keras.layers.Dropout(spec.dropout, name="dropout"))
-    # Probabilities stay float32 in mixed precision too: float16 has no room for small ones.
+    # Probabilities stay float32 in mixed precision too: float16 rounds small ones to zero.
     layers.append(keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities"))
     return tuple(layers)
 
@@ -166,11 +167,11 @@ def _chain(layers: tuple[keras.Layer, ...], x: keras.KerasTensor) -> keras.Keras
 
 
 def _call(function: ModelFunction, shape: tuple[int, int, int], num_classes: int) -> keras.Model:
-    """What the user's function returns, which must be a built `keras.Model`."""
+    """Call the user's function, which must return a built `keras.Model`."""
     try:
         model = function(shape, num_classes)
     except (MemoryError, tf.errors.ResourceExhaustedError):
-        raise  # running out of memory is no fault of the function: it has its own verdict
+        raise  # running out of memory is not the function's fault: it has its own verdict
     except Exception as error:
         raise UserError(f"the model function failed with {type(error).__name__}: {first_sentence(error)}") from error
     if not isinstance(model, keras.Model):
@@ -185,7 +186,7 @@ def _call(function: ModelFunction, shape: tuple[int, int, int], num_classes: int
 
 
 def _check_shapes(model: keras.Model, shape: tuple[int, int, int], num_classes: int) -> None:
-    """One input that takes `(n, *shape)` and one output of `(n, num_classes)`, for any n."""
+    """Require one input that takes `(n, *shape)` and one output of `(n, num_classes)`, for any n."""
     given = [tuple(tensor.shape) for tensor in model.inputs]
     if len(given) != 1 or not _accepts(given[0], (None, *shape)):
         raise UserError(f"the model takes {_listed(given)}: it needs one input of shape {(None, *shape)}")
@@ -204,8 +205,8 @@ def _listed(shapes: list[tuple[int | None, ...]]) -> str:
 
 
 def _check_training(model: keras.Model) -> None:
-    """Refuse what a step in micro-batches would leave out or change."""
-    # compute_loss too: what it averages over cannot be seen from outside.
+    """Refuse a model of which a step in micro-batches would leave out or change something."""
+    # compute_loss too: over what it averages cannot be seen from outside.
     for method in ("train_step", "test_step", "compute_loss"):
         if getattr(getattr(model, method), "__func__", None) is not getattr(keras.Model, method):
             raise UserError(f"the model has a {method} of its own, which micro-batches cannot keep: remove it")
@@ -215,7 +216,7 @@ def _check_training(model: keras.Model) -> None:
 
 
 def _check_loss(model: keras.Model) -> None:
-    """The one loss of a compiled model must be a mean over the samples."""
+    """Require one loss, a mean over the samples, of a compiled model."""
     loss = model.loss
     losses = list(loss.values()) if isinstance(loss, dict) else loss if isinstance(loss, list | tuple) else [loss]
     if len(losses) != 1:
@@ -228,7 +229,7 @@ def _check_loss(model: keras.Model) -> None:
 
 
 def _check_optimizer(model: keras.Model) -> None:
-    """Refuse what needs more of the loop around it: without that the weights would be others, and nobody would know."""
+    """Refuse an optimizer that needs support by the training loop: without it the weights would silently be others."""
     optimizer = model.optimizer
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         raise UserError(
@@ -240,7 +241,7 @@ def _check_optimizer(model: keras.Model) -> None:
 
 
 def _check_probabilities(model: keras.Model, shape: tuple[int, int, int]) -> None:
-    """Run a bright and a dark image: each row must be probabilities. A shape cannot tell a softmax from logits."""
+    """Run a bright and a dark image: rows must be probabilities. A shape does not show whether there is a softmax."""
     images = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
     images[1] /= 64  # on bright images two sigmoids may saturate to 0 and 1, which sum to 1
     rows = keras.ops.convert_to_numpy(model(images, training=False)).astype("float32")

@@ -1,4 +1,4 @@
-"""What is optimized and what is measured: loss, metrics and optimizer, ours or a compiled model's own."""
+"""The objective of a training: loss, metrics and optimizer, those of autofit or those of a compiled model."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Objective:
 
     @property
     def metric_variables(self) -> list[keras.Variable]:
-        """The metrics' variables, the loss's own excepted."""
+        """The variables of the metrics, without those of the mean loss."""
         return [variable for metric in self.metrics for variable in metric.variables]
 
     def reset(self) -> None:
-        """Start all metrics from nothing."""
+        """Reset all metrics."""
         for metric in (self.loss, *self.metrics):
             metric.reset_state()
 
@@ -57,7 +57,7 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
     """The objective of a model: its own if it is compiled, else cross-entropy, accuracy and the named optimizer.
 
     Raises:
-        UserError: the model is compiled with what cannot be kept, or an optimizer was asked for beside its own.
+        UserError: autofit cannot train with what the model is compiled with, or an optimizer was given beside its own.
     """
     if compiled:
         _refuse_beside_a_compiled_model(source)
@@ -79,7 +79,7 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
 
 
 def _refuse_beside_a_compiled_model(source: ModelSource) -> None:
-    """What was asked for would do nothing."""
+    """Refuse an optimizer or learning rate, which would be ignored."""
     for name, given, usual in (
         ("optimizer", source.optimizer, DEFAULT_OPTIMIZER),
         ("learning_rate", source.learning_rate, DEFAULT_LEARNING_RATE),
@@ -89,7 +89,7 @@ def _refuse_beside_a_compiled_model(source: ModelSource) -> None:
 
 
 def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
-    """Take what `compile` was given. Its metrics exist only once they have seen data, so they are shown two samples."""
+    """The objective of a compiled model. Its metrics exist only after a call, so they are called with two samples."""
     loss_function = _single_loss(model.loss)
     sparse = isinstance(loss_function, keras.losses.SparseCategoricalCrossentropy)
     one_hot = 0 if sparse or loss_function.name.replace("_", "").startswith("sparse") else num_classes
@@ -108,7 +108,7 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
 
 
 class _MeanOf(keras.losses.Loss):
-    """The mean over the samples of a loss that was given as a function."""
+    """The mean over the samples of a loss function."""
 
     def __init__(self, function: Any) -> None:
         super().__init__(name=getattr(function, "__name__", "loss"))
@@ -120,7 +120,7 @@ class _MeanOf(keras.losses.Loss):
 
 
 def _single_loss(given: Any) -> keras.losses.Loss:
-    """What `compile(loss=...)` was given, as one loss: an object, a name, a function, or a list of one of them."""
+    """The argument of `compile(loss=...)` as one loss: an object, a name, a function, or a list of one of them."""
     listed = list(given.values()) if isinstance(given, dict) else given
     if isinstance(listed, list | tuple) and len(listed) == 1:
         listed = listed[0]
@@ -133,7 +133,7 @@ def _single_loss(given: Any) -> keras.losses.Loss:
 
 
 def _built(objective: Objective, model: keras.Model) -> Objective:
-    """Make the optimizer's variables before the first trace: otherwise the step is traced twice."""
+    """Build the optimizer's variables before the first trace: otherwise the step is traced twice."""
     if not objective.optimizer.built:
         objective.optimizer.build(model.trainable_variables)
     objective.reset()

@@ -1,4 +1,4 @@
-"""Opening a model that autofit wrote, in the process of whoever asks for it."""
+"""Opens a model that autofit has saved, in the caller's process."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def load_saved_model(path: Path) -> object:
     """The `keras.Model` in a `model.keras` of a run directory.
 
     Raises:
-        UserError: there is none; the run has not finished.
+        UserError: it does not exist: the run has not finished an epoch.
     """
     if not path.is_file():
         raise UserError(f"there is no model at {path}: the run has not finished an epoch; autofit resume {path.parent}")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    import keras  # noqa: PLC0415 - only whoever asks for the model pays for the import
+    import keras  # noqa: PLC0415 - the import takes seconds and is needed only here
 
     return keras.models.load_model(path)

@@ -1,4 +1,4 @@
-"""A backbone with the weights it starts from, and hashes of weights."""
+"""Builds a backbone with its initial weights, and hashes weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autofit.errors import UserError
 
 WEIGHTS_SUFFIXES = (".h5", ".keras")  # .weights.h5 too
 
-# What h5py, zipfile and Keras raise over a file that is damaged, or made for another network.
+# The exceptions of h5py, zipfile and Keras for a file that is damaged, or was saved from another network.
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, UserWarning)
 
 
@@ -32,7 +32,7 @@ def load_backbone(backbone: Backbone, image_size: tuple[int, int], weights: str)
         weights: "imagenet", which downloads on first use and may take minutes, "none", or a file.
 
     Raises:
-        UserError: the weights cannot be had, or do not fit.
+        UserError: the weights cannot be downloaded or read, or do not fit.
     """
     if weights == "imagenet":
         return _with_imagenet(backbone, image_size)
@@ -86,7 +86,7 @@ def _with_imagenet(backbone: Backbone, image_size: tuple[int, int]) -> keras.Mod
         cached = imagenet_cache() / backbone.weights_file_for(image_size)
         if _is_no_download(error):
             raise UserError(_offline_message(backbone, cached, error)) from error
-        # Keras writes a download in place and knows no checksum for MobileNet v1 and v2: a killed one stays half.
+        # Keras downloads into the final file and has no checksum for MobileNet v1 and v2: a part of a killed download stays.
         if isinstance(error, _UNREADABLE) and cached.exists():
             raise UserError(
                 f"the ImageNet weights in {cached} cannot be read ({first_sentence(error)}): delete the file, run again"
@@ -95,13 +95,13 @@ def _with_imagenet(backbone: Backbone, image_size: tuple[int, int]) -> keras.Mod
 
 
 def imagenet_cache() -> Path:
-    """The folder where Keras keeps downloaded weights, found as `keras.utils.get_file` does."""
+    """The folder of the weights that Keras has downloaded, found as `keras.utils.get_file` does."""
     home = Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
     return (home if os.access(home, os.W_OK) else Path("/tmp/.keras")) / "models"  # noqa: S108 - Keras's own choice
 
 
 def _is_no_download(error: Exception) -> bool:
-    """Whether Keras could not fetch a file; it raises a bare `Exception` for what urllib reports (`get_file`)."""
+    """Whether Keras could not fetch a file; it raises a bare `Exception` for the errors of urllib (`get_file`)."""
     return "URL fetch failure" in str(error) or isinstance(error, ConnectionError | TimeoutError | HTTPException)
 
 
@@ -114,7 +114,7 @@ def _offline_message(backbone: Backbone, cached: Path, error: Exception) -> str:
 
 
 def _check_file(backbone: Backbone, image_size: tuple[int, int], path: Path) -> None:
-    """Refuse a weights file that cannot be right, before the backbone is built."""
+    """Refuse a weights file of a wrong kind, before the backbone is built."""
     if not path.name.endswith(WEIGHTS_SUFFIXES):
         raise UserError(f"weights file {path} is of no known kind: give a .weights.h5, .h5 or .keras file")
     if not path.is_file():
