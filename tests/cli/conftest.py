@@ -1,0 +1,27 @@
+"""The fixtures of the tests of the command line."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from autofit import api
+from tests.cli.fake_api import Calls
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    calls = Calls()
+    for name in ("run", "resume", "probe", "sweep", "report"):
+        monkeypatch.setattr(api, name, calls.function(name))
+    monkeypatch.setattr("autofit.demo.story.tell", calls.function("tell"))
+    return calls
+
+
+@pytest.fixture(autouse=True)
+def _sigterm_as_before() -> Any:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,130 @@
+"""The errors of a command: exit codes and one line on stderr; help and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import pytest
+
+from autofit import api
+from autofit.cli import run_command_line
+from autofit.errors import (
+    AutofitError,
+    DoesNotFitError,
+    InterruptedRunError,
+    StorageError,
+    TrainingFailedError,
+    UserError,
+)
+from tests.cli.fake_api import Calls, failure
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("epochs must be 1"), 2, "epochs must be 1"),
+        (DoesNotFitError("not even one image"), 3, "not even one image"),
+        (TrainingFailedError("SIGSEGV"), 4, "SIGSEGV"),
+        (StorageError("the disk is full"), 4, "the disk is full"),
+        (InterruptedRunError("go on with: autofit resume a"), 130, "go on with: autofit resume a"),
+        (KeyboardInterrupt(), 130, "stopped"),
+        (UserError("two\nlines  and\tmore"), 2, "two lines and more"),
+        (AutofitError("of no kind"), 4, "of no kind"),
+        (ZeroDivisionError("oh"), 4, "ZeroDivisionError: oh (a defect of autofit: the same command with --debug"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize(
+    "arguments", [["train", "photos"], ["resume", "a"], ["probe"], ["report", "a"], ["demo"]], ids=str
+)
+def test_each_error_is_one_line_and_an_exit_code(
+    calls: Calls, capfd: pytest.CaptureFixture[str], arguments: list[str], error: BaseException, code: int, line: str
+) -> None:
+    """A script could not distinguish a typing error from a crash, or a user would not find the message."""
+    calls.error = error
+    assert run_command_line(arguments) == code
+    # some Typers begin a new line after Ctrl-C, which a terminal shows as ^C
+    shown = [text for text in capfd.readouterr().err.splitlines() if text not in {"", "looking around"}]
+    assert len(shown) == 1
+    assert shown[0].startswith(f"autofit: {line}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "Missing argument 'DATA'"),
+        (["resume"], "Missing argument 'DIR'"),
+        (["trian", "photos"], "No such command 'trian'"),
+        (["train", "photos", "--epoch-s", "3"], "No such option: --epoch-s"),
+        (["train", "photos", "--epochs", "many"], "Invalid value for '--epochs'"),
+        (["train", "photos", "--dropout", "some"], "Invalid value for '--dropout'"),
+        (["train", "photos", "more"], "Got unexpected extra argument"),
+        (["train", "photos", "--epochs"], "Option '--epochs' requires an argument"),
+        (["--nonsense"], "No such option: --nonsense"),
+    ],
+    ids=str,
+)
+def test_a_usage_error_is_one_line_too(
+    calls: Calls, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    """A typing error would get a box of five lines."""
+    line = failure(capsys, arguments)
+    assert line.startswith(message)
+    assert line.endswith("(autofit --help)")
+    assert calls.made == []
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "probe"], ["probe", "--debug"]], ids=str)
+def test_debug_shows_the_traceback_at_any_place_in_the_command(
+    calls: Calls, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """A defect could not be reported, or the flag would be refused at the end of the line, where users type it."""
+    calls.error = ZeroDivisionError("oh")
+    assert run_command_line(arguments) == 4
+    err = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in err
+    assert err.splitlines()[-1].startswith("autofit: ZeroDivisionError: oh")
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """A user who types only `autofit` would get an error or no output."""
+    assert run_command_line([]) == 0
+    alone = capsys.readouterr()
+    assert run_command_line(["--help"]) == 0
+    assert alone == capsys.readouterr()
+    assert [name for name in ("train", "resume", "report", "probe", "demo") if f"  {name} " not in alone.out] == []
+    assert alone.err == ""
+
+
+@pytest.mark.parametrize("command", ["train", "resume", "report", "probe", "demo"])
+def test_the_help_of_a_command_hides_options_of_a_later_version(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--help` would fail, or show an option that is then refused."""
+    assert run_command_line([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Usage: autofit" in out
+    for later in ("--fine-tune-epochs", "--precision"):
+        assert later not in out
+
+
+def test_on_windows_a_command_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user would get an ImportError of `fcntl`."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert failure(capsys, ["train", "photos"]).startswith("autofit runs on Linux")
+
+
+def test_sigterm_stops_a_command_as_ctrl_c_does(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that a batch system stops would lose everything since the last checkpoint."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(api, "run", killed)
+    assert run_command_line(["train", "photos"]) == 130
+    assert calls.made == []
