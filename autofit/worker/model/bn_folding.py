@@ -83,7 +83,7 @@ def _names_in(calls: object) -> list[str]:
 
 
 def _names_of(outputs: object) -> list[str]:
-    """The names of the layers of outputs: each is `[name, call, tensor]`, alone or in lists and dictionaries of them."""
+    """The names of the layers of outputs: each is `[name, call, tensor]`, alone or in a list or dictionary of them."""
     if isinstance(outputs, dict):
         return [name for value in outputs.values() for name in _names_of(value)]
     if isinstance(outputs, list | tuple):

@@ -86,7 +86,7 @@ def _with_imagenet(backbone: Backbone, image_size: tuple[int, int]) -> keras.Mod
         cached = imagenet_cache() / backbone.weights_file_for(image_size)
         if _is_no_download(error):
             raise UserError(_offline_message(backbone, cached, error)) from error
-        # Keras downloads into the final file and has no checksum for MobileNet v1 and v2: a part of a killed download stays.
+        # Keras downloads into the final file and has no checksum for MobileNet v1 and v2: a part may stay after a kill.
         if isinstance(error, _UNREADABLE) and cached.exists():
             raise UserError(
                 f"the ImageNet weights in {cached} cannot be read ({first_sentence(error)}): delete the file, run again"

@@ -1,0 +1,95 @@
+"""Folders and lists of empty image files, and what is asked of the index made of them."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from hypothesis import settings
+
+from autofit.dataset import ImageIndex
+
+T = TypeVar("T")
+
+
+quick = settings(max_examples=30)
+
+
+WEIRD_NAMES = [
+    "new\nline.jpg",
+    "carriage\rreturn.jpg",
+    "comma, and; semicolon.jpg",
+    '"quoted".jpg',
+    " spaces .jpg",
+    "\ufeffmark.jpg",
+    "\u2028separator.jpg",
+    "ünïcödé.jpg",
+    "=formula.jpg",
+    "-dash.jpg",
+    os.fsdecode(b"latin-\xe9\xff.jpg"),
+]
+
+
+def touch(root: Path, *names: str) -> None:
+    """Make empty files: no content is ever read here."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def images(count: int, start: int = 0) -> list[str]:
+    return [f"{number:04}.jpg" for number in range(start, start + count)]
+
+
+def photos(root: Path, **classes: int) -> Path:
+    """Make a folder with so many images of each class."""
+    for name, count in classes.items():
+        touch(root / name, *images(count))
+    return root
+
+
+def csv_file(folder: Path, text: str | bytes) -> Path:
+    path = folder / "list.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def labelled(index: ImageIndex) -> dict[str, str]:
+    """Class name by stored path."""
+    return {path: index.class_names[label] for path, label in zip(index.paths, index.labels, strict=True)}
+
+
+def training(index: ImageIndex) -> list[str]:
+    return index.paths[: index.validation_from]
+
+
+def validating(index: ImageIndex) -> list[str]:
+    return index.paths[index.validation_from :]
+
+
+def camera_roll(root: Path, *, classes: int = 100, each: int = 200) -> Path:
+    """Make a folder of so many images, all of them names of one file: quickly made, and read like any others."""
+    first = root / "class_000" / "IMG_20240000.JPG"
+    touch(root, "class_000/IMG_20240000.JPG")
+    for number in range(classes):
+        folder = root / f"class_{number:03}"
+        folder.mkdir(exist_ok=True)
+        for image in range(number == 0, each):
+            (folder / f"IMG_{20240000 + image}.JPG").hardlink_to(first)
+    return root
+
+
+def traced(work: Callable[[], T]) -> tuple[T, int, int]:
+    """What it returns, and the bytes of Python's objects: how many more are held after it, and at most during it."""
+    tracemalloc.start()
+    try:
+        before_bytes, _ = tracemalloc.get_traced_memory()
+        result = work()
+        held_bytes, peak_bytes = tracemalloc.get_traced_memory()
+        return result, held_bytes - before_bytes, peak_bytes - before_bytes
+    finally:
+        tracemalloc.stop()
