@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -12,7 +15,10 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+import autofit
 from tests.support import fault_table
+from tests.support.paths import CHILDREN
+from tests.support.shared import made_once
 
 # Keras in a test's own process computes as the worker does: worker/runtime/tf_settings.py says why oneDNN is off.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -47,18 +53,45 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+PLENTY_BYTES = 3 * 10**9
 PHOTOS_A_CLASS = {"blue": 50, "green": 60, "red": 71}
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 181 PNG files of 32x32 pixels in three classes; a fifth of each class leaves 145 to train on."""
-    folder = tmp_path_factory.mktemp("data") / "photos"
-    random = np.random.default_rng(0)
-    for channel, (name, count) in enumerate(PHOTOS_A_CLASS.items()):
-        (folder / name).mkdir(parents=True)
-        for number in range(count):
-            pixels = random.integers(0, 160, (32, 32, 3))
-            pixels[..., 2 - channel] += 95
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{number:03d}.png")
-    return folder
+
+    def draw(folder: Path) -> None:
+        random = np.random.default_rng(0)
+        for channel, (name, count) in enumerate(PHOTOS_A_CLASS.items()):
+            (folder / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 160, (32, 32, 3))
+                pixels[..., 2 - channel] += 95
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{number:03d}.png")
+
+    return made_once(tmp_path_factory, "photos", draw)
+
+
+@pytest.fixture(scope="session")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a MobileNetV2 whose BatchNormalization has seen images: random ones give constant features."""
+
+    def calibrate(folder: Path) -> None:
+        program = [sys.executable, str(CHILDREN / "calibrate.py"), str(folder / "calibrated.weights.h5")]
+        subprocess.run(program, check=True, capture_output=True)
+
+    return made_once(tmp_path_factory, "weights", calibrate) / "calibrated.weights.h5"
+
+
+@pytest.fixture(scope="session")
+def outside_bytes(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """What a worker that trains a whole network may use besides its allocator, on this machine and these versions."""
+
+    def measure(folder: Path) -> None:
+        network: dict[str, Any] = {"model": "autofit.demo.network:digit_network", "image_size": 32}
+        report = autofit.probe(**network, memory_limit=PLENTY_BYTES, max_batch=1)
+        assert report.allocator_limit_bytes is not None
+        (folder / "bytes").write_text(str(report.memory_limit_bytes - report.allocator_limit_bytes))
+
+    return int((made_once(tmp_path_factory, "outside-bytes", measure) / "bytes").read_text())

@@ -1,7 +1,7 @@
-"""Beside each other, in a graph: a network of Keras's and what it is folded to, under the kernels that are set.
+"""Compare networks of Keras with their folded versions, each compiled as a graph, under the kernels that are set.
 
-Prints as JSON how many BatchNormalization were folded, how far apart the features are, relative to the largest, and
-whether the model's own graph is as it was.
+Prints as JSON, by the names that are its arguments: how many BatchNormalization were folded, how far apart the features
+are, relative to the largest, and whether the model's own graph is as it was.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def normalizations(model: keras.Model) -> int:
     return own + sum(map(normalizations, inside))
 
 
-def main(name: str) -> None:
+def compared(name: str) -> dict[str, object]:
     """Build, fold, compare."""
+    keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)
     make = getattr(keras.applications, name)
@@ -43,8 +44,8 @@ def main(name: str) -> None:
     expected, given = (np.asarray(compile_forward(each)(photos)) for each in (model, runs))
     apart = float(np.abs(expected - given).max() / np.abs(expected).max())
     folds = normalizations(model) - normalizations(runs)
-    print(json.dumps({"folds": folds, "apart": apart, "is_as_before": model.get_config() == before}))
+    return {"folds": folds, "apart": apart, "is_as_before": model.get_config() == before}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    print(json.dumps({name: compared(name) for name in sys.argv[1:]}))

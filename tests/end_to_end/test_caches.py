@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,15 @@ from autofit.process.monitor import Tail
 from autofit.protocol.job import Job, TrainJob
 from autofit.protocol.messages import Phase, Progress
 from autofit.storage.run_directory import RunDirectory
+from autofit.worker.runtime.tf_settings import AFTER_IMPORT_BYTES
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.shared import made_once
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 IMAGES, BAD = 180, "class1/007.jpg"
 EPOCHS, AT_ONCE = 3, 6
-PATIENCE_SECONDS = 120.0
 REQUEST: dict[str, Any] = {
     "backbone": "MobileNetV2",
     "image_size": 96,
@@ -41,24 +42,19 @@ REQUEST: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn photos: 60 of each of three classes, told apart by their colour; one is no photo."""
-    folder, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
-    for number in range(3):
-        (folder / f"class{number}").mkdir()
-        tint = np.array([60 * number, 170 - 60 * number, 80 * (number % 2)])
-        for photo in range(IMAGES // 3):
-            pixels = random.integers(0, 80, (96, 96, 3)) + tint
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"class{number}" / f"{photo:03d}.jpg")
-    (folder / BAD).write_bytes(b"no photo")
-    return folder
+    """Drawn photos, which no test may change: 60 of each of three classes, told apart by their colour; one is none."""
 
+    def draw(folder: Path) -> None:
+        random = np.random.default_rng(0)
+        for number in range(3):
+            (folder / f"class{number}").mkdir()
+            tint = np.array([60 * number, 170 - 60 * number, 80 * (number % 2)])
+            for photo in range(IMAGES // 3):
+                pixels = random.integers(0, 80, (96, 96, 3)) + tint
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"class{number}" / f"{photo:03d}.jpg")
+        (folder / BAD).write_bytes(b"no photo")
 
-@pytest.fixture(scope="module")
-def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a MobileNetV2 whose BatchNormalization has seen images: random ones give constant features."""
-    weights = tmp_path_factory.mktemp("weights") / "calibrated.weights.h5"
-    subprocess.run([sys.executable, CHILDREN / "calibrate.py", weights], check=True, capture_output=True)
-    return weights
+    return made_once(tmp_path_factory, "cache-photos", draw)
 
 
 @pytest.fixture
@@ -73,12 +69,31 @@ Train = Callable[..., autofit.Result]
 
 @pytest.fixture
 def train(photos: Path, calibrated: Path, tmp_path: Path) -> Train:
-    """`train("name", **options)`: a frozen MobileNetV2 with dropout on these photos."""
+    """`train("name", **options)`: a frozen MobileNetV2 with dropout on these photos, or on those in `data`."""
 
-    def train(name: str, **options: Any) -> autofit.Result:
-        return autofit.run(photos, run_dir=tmp_path / name, **{**REQUEST, "weights": calibrated, **options})
+    def train(name: str, data: Path = photos, **options: Any) -> autofit.Result:
+        return autofit.run(data, run_dir=tmp_path / name, **{**REQUEST, "weights": calibrated, **options})
 
     return train
+
+
+@pytest.fixture(scope="module")
+def finished(photos: Path, calibrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """`finished("name", onednn="0", **options)`: as `train`, but made once, with its cache beside it.
+
+    Tests only read it.
+    """
+
+    def finished(name: str, onednn: str = "0", **options: Any) -> autofit.Result:
+        def make(folder: Path) -> None:
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setenv("AUTOFIT_CACHE", str(folder / "cache"))
+                patched.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
+                autofit.run(photos, run_dir=folder / "run", **{**REQUEST, "weights": calibrated, **options})
+
+        return autofit.Result(made_once(tmp_path_factory, f"cache-run-{name}", make) / "run")
+
+    return finished
 
 
 def events(result: autofit.Result, name: str) -> list[Any]:
@@ -95,9 +110,9 @@ def head(result: autofit.Result) -> list[np.ndarray]:
 
 
 @pytest.mark.usefixtures("cache")
-def test_it_is_the_same_training(train: Train) -> None:
+def test_it_is_the_same_training(train: Train, finished: Train) -> None:
     """The cache would be a faster way to another model."""
-    kept, live = train("kept"), train("live", feature_cache="off")
+    kept, live = finished("usual"), train("live", feature_cache="off")
     for name, values in live.history.items():
         np.testing.assert_allclose(kept.history[name], values, rtol=1e-4, err_msg=name)
     for one, other in zip(head(kept), head(live), strict=True):
@@ -110,14 +125,15 @@ def test_it_is_the_same_training(train: Train) -> None:
 
 
 @pytest.mark.usefixtures("cache")
-def test_the_next_run_extracts_nothing_and_ends_with_the_same_bits(train: Train, photos: Path) -> None:
+def test_the_next_run_extracts_nothing_and_ends_with_the_same_bits(train: Train, photos: Path, tmp_path: Path) -> None:
     """A second try with another learning rate would wait for the backbone once more."""
-    first, second = train("first"), train("second")
+    own = shutil.copytree(photos, tmp_path / "photos")
+    first, second = train("first", own), train("second", own)
     assert "extracted 179 now" in " ".join(events(first, "message"))
     assert "all extracted before" in " ".join(events(second, "message"))
     assert second.weights_sha256 == first.weights_sha256
-    os.utime(photos / "class0" / "000.jpg")
-    assert "extracted 1 now" in " ".join(events(train("third"), "message"))
+    os.utime(own / "class0" / "000.jpg")
+    assert "extracted 1 now" in " ".join(events(train("third", own), "message"))
 
 
 @pytest.mark.usefixtures("cache")
@@ -164,9 +180,9 @@ def begun_with(result: autofit.Result) -> tuple[int | None, int]:
     return work.cache.first_size, work.cache.first_peak_bytes
 
 
-def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path) -> None:
+def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path, outside_bytes: int) -> None:
     """Promise 1 with the cache: a replay without a limit, out of the same rows or of rows that are made again."""
-    limit = baseline_rss_bytes() + 80 * 10**6
+    limit = outside_bytes - AFTER_IMPORT_BYTES["all"] + AFTER_IMPORT_BYTES["head"] + 80 * 10**6
     ran_out = train("a", batch_size=64, micro_batch_size=64, memory_limit=limit)
     assert ran_out.oom_events
     assert {event.phase for event in ran_out.oom_events} == {Phase.EXTRACT}
@@ -180,19 +196,13 @@ def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path)
         assert replay.history == ran_out.history
 
 
-def baseline_rss_bytes() -> int:
-    """What a worker that trains a head is given besides its allocator, on this machine and these versions."""
-    report = autofit.probe(weights="none", trainable="head", image_size=96, memory_limit=3 * 10**9, max_batch=1)
-    return report.memory_limit_bytes - report.allocator_limit_bytes
-
-
 @pytest.mark.parametrize(
     ("clears", "onednn"),
     [(False, "0"), (True, "0"), (True, "1")],
     ids=["cache kept", "cache cleared", "cache cleared, oneDNN"],
 )
 def test_kills_while_extracting_and_training_change_nothing(
-    train: Train,
+    finished: Train,
     photos: Path,
     calibrated: Path,
     cache: Path,
@@ -204,8 +214,7 @@ def test_kills_while_extracting_and_training_change_nothing(
 ) -> None:
     """Promises 2, 3 and 4 with the cache: worker and parent are killed, again and again, and the cache may be gone."""
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
-    undisturbed = train("undisturbed", micro_batch_size=AT_ONCE, checkpoint_every=1)
-    shutil.rmtree(cache)
+    undisturbed = finished(f"in-parts-{onednn}", onednn, micro_batch_size=AT_ONCE, checkpoint_every=1)
     for moment, reached in (("0:0", extracted(30)), ("0:0", extracted(60)), ("0:3", trained(2)), ("0:5", trained(4))):
         kill_when(halting_run(moment, photos, calibrated, tmp_path / "killed"), tmp_path / "killed", reached)
         if clears:
@@ -247,25 +256,25 @@ def kill_when(command: list[str], run_dir: Path, reached: Reached) -> None:
     before = len(RunDirectory(run_dir).attempts())
     environment = child_environment()
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        tail: Tail | None = None
-        while True:
-            assert parent.poll() is None, "the run ended before its moment came"
-            assert time.monotonic() < deadline, "it never came so far"
+        tails: list[Tail] = []
+
+        def comes_so_far() -> bool:
             attempts = RunDirectory(run_dir).attempts()
-            if len(attempts) > before:
-                tail = tail or Tail(attempts[-1].progress)
-                lines = [line for line in tail.records(Progress) if line.phase in {Phase.EXTRACT, Phase.TRAIN}]
-                if any(reached(line) for line in lines):
-                    break
-            time.sleep(0.005)
+            if len(attempts) == before:
+                return False
+            tails[:] = tails or [Tail(attempts[-1].progress)]
+            lines = [line for line in tails[0].records(Progress) if line.phase in {Phase.EXTRACT, Phase.TRAIN}]
+            return any(reached(line) for line in lines)
+
+        wait_until(comes_so_far, "the run never came so far", process=parent)
         for victim in [*psutil.Process(parent.pid).children(), psutil.Process(parent.pid)]:
             victim.kill()
 
 
-def test_damaged_rows_are_made_again(train: Train, cache: Path) -> None:
+def test_damaged_rows_are_made_again(train: Train, cache: Path, finished: Train) -> None:
     """A bad block on the disk would be trained on."""
-    first = train("first")
+    first = finished("usual")
+    shutil.copytree(first.run_dir.with_name("cache"), cache)
     rows = next(cache.rglob("rows.bin"))
     data = bytearray(rows.read_bytes())
     for place in range(0, len(data), len(data) // 10):
@@ -301,10 +310,10 @@ KEPT_NOW, KEPT_BEFORE = "the first epoch keeps them", "are there already"
 
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("augment", ["none", "light"])
-def test_kept_pixels_are_the_same_training(train: Train, augment: str) -> None:
+def test_kept_pixels_are_the_same_training(train: Train, finished: Train, augment: str) -> None:
     """A photo read back from the disk would not be the one that was decoded; promise 4."""
     given = {"augment": augment, "feature_cache": "off" if augment == "none" else "auto", "micro_batch_size": AT_ONCE}
-    live = train("live", pixel_cache="off", **given)
+    live = finished(f"without-pixels-{augment}", pixel_cache="off", checkpoint_every=1, **given)
     first, second = train("first", **given), train("second", **given)
     assert "decoded images" not in " ".join(events(live, "message"))
     assert KEPT_NOW in " ".join(events(first, "message"))
@@ -327,11 +336,14 @@ def test_augmentation_is_another_training_and_another_with_another_seed(train: T
 
 @pytest.mark.parametrize("views", [{}, {"feature_cache": "on", "feature_views": 2}], ids=["live", "views"])
 def test_kills_of_an_augmented_run_change_nothing(
-    train: Train, photos: Path, calibrated: Path, cache: Path, tmp_path: Path, views: dict[str, Any]
+    finished: Train, photos: Path, calibrated: Path, cache: Path, tmp_path: Path, views: dict[str, Any]
 ) -> None:
     """Promises 2, 3 and 4 with augmentation: what an image looks like in an epoch must not depend on the attempt."""
-    undisturbed = train("undisturbed", augment="light", micro_batch_size=AT_ONCE, checkpoint_every=1, **views)
-    shutil.rmtree(cache)
+    request = {"augment": "light", "micro_batch_size": AT_ONCE, "checkpoint_every": 1, **views}
+    if views:
+        undisturbed = finished("views", **request)
+    else:  # the run that `test_kept_pixels_are_the_same_training` compares with
+        undisturbed = finished("without-pixels-light", pixel_cache="off", feature_cache="auto", **request)
     early = [("0:0", extracted(200)), ("0:0", extracted(30))] if views else [("0:3", trained(2)), ("0:6", trained(5))]
     for moment, reached in (*early, ("0:8", trained(7))):
         run = halting_run(moment, photos, calibrated, tmp_path / "killed", augment="light", **views)

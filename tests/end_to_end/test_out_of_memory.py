@@ -20,7 +20,6 @@ from tests.support.paths import CHILDREN
 pytestmark = pytest.mark.slow
 
 BATCH, EPOCHS = 64, 2
-PLENTY_BYTES = 3 * 10**9
 ALLOCATOR_BYTES = {"head": 80 * 10**6, "all": 330 * 10**6}
 """Too little for MobileNetV2 at 96 px with 64 images at once, enough with 16."""
 
@@ -36,23 +35,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = random.integers(0, 80, (96, 96, 3)) + tint
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"class{number}" / f"{photo:03d}.jpg")
     return folder
-
-
-@pytest.fixture(scope="module")
-def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a MobileNetV2 whose BatchNormalization has seen images: random ones give constant features."""
-    weights = tmp_path_factory.mktemp("weights") / "calibrated.weights.h5"
-    subprocess.run([sys.executable, CHILDREN / "calibrate.py", weights], check=True, capture_output=True)
-    return weights
-
-
-@pytest.fixture(scope="module")
-def outside_bytes() -> int:
-    """What a worker that trains everything is given besides its allocator, on this machine and these versions."""
-    report = autofit.probe(
-        model="autofit.demo.network:digit_network", image_size=32, memory_limit=PLENTY_BYTES, max_batch=1
-    )
-    return report.memory_limit_bytes - report.allocator_limit_bytes
 
 
 def too_small(trainable: str, outside_bytes: int) -> int:

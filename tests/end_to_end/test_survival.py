@@ -26,6 +26,7 @@ from autofit.protocol.messages import Progress
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.shared import made_once
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -134,17 +135,17 @@ def kill_both(arguments: Sequence[str], moment: Condition) -> None:
 @pytest.fixture(scope="module")
 def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing happened to."""
-    run_dir = tmp_path_factory.mktemp("undisturbed") / "run"
-    finish(train_command(photos, run_dir))
-    return run_dir
+    made = made_once(
+        tmp_path_factory, "survival-undisturbed", lambda folder: finish(train_command(photos, folder / "run"))
+    )
+    return made / "run"
 
 
 @pytest.fixture(scope="module")
 def inline(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the runs of `inline_training.py`, all made in one process."""
-    folder = tmp_path_factory.mktemp("inline")
-    finish([sys.executable, str(CHILDREN / "inline_training.py"), str(photos), str(folder)])
-    return folder
+    program = [sys.executable, str(CHILDREN / "inline_training.py"), str(photos)]
+    return made_once(tmp_path_factory, "survival-inline", lambda folder: finish([*program, str(folder)]))
 
 
 # Kills ---------------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 import autofit
-from tests.support.paths import CHILDREN, child_environment
+from tests.support.paths import child_environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -35,7 +35,6 @@ ALLOCATOR_BYTES = 330 * 10**6
 """Too little for MobileNetV2 at 96 px with 64 images at once, enough with 16."""
 START_SECONDS = 6.0
 PATIENCE_SECONDS = 900.0
-PLENTY_BYTES = 3 * 10**9
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +51,9 @@ def three_hundred(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights whose BatchNormalization has seen images: with random ones a frozen one gives constants."""
-    weights = tmp_path_factory.mktemp("weights") / "calibrated.weights.h5"
-    subprocess.run([sys.executable, CHILDREN / "calibrate.py", weights], check=True, capture_output=True)
-    return weights
-
-
-@pytest.fixture(scope="module")
-def too_little() -> int:
+def too_little(outside_bytes: int) -> int:
     """A memory limit under which a batch at once does not fit, on this machine and these versions."""
-    report = autofit.probe(
-        model="autofit.demo.network:digit_network", image_size=32, memory_limit=PLENTY_BYTES, max_batch=1
-    )
-    return report.memory_limit_bytes - report.allocator_limit_bytes + ALLOCATOR_BYTES
+    return outside_bytes + ALLOCATOR_BYTES
 
 
 def command(*arguments: object) -> list[str]:

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,6 +20,7 @@ from autofit.worker.execution.steps import compile_forward
 from autofit.worker.model.bn_folding import folded
 from autofit.worker.model.keras_internals import all_layers
 from tests.support.paths import CHILDREN
+from tests.support.shared import made_once
 
 SIZE = (12, 12, 3)
 
@@ -176,18 +179,40 @@ def test_weights_that_are_loaded_later_count() -> None:
     np.testing.assert_allclose(np.asarray(forward(photos())), outputs(model, photos()), rtol=1e-4, atol=1e-3)
 
 
+FOLDS = {"MobileNetV2": 52, "ResNet50": 53, "EfficientNetB0": 49, "DenseNet121": 59, "Xception": 40}
+Compared = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Compared]:
+    """`compared(onednn)`: all networks beside their folded versions, in one process with those kernels."""
+
+    def compared(onednn: str) -> Compared:
+        def compare(folder: Path) -> None:
+            program = [sys.executable, str(CHILDREN / "folded_network.py"), *FOLDS]
+            environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn}
+            done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=300)
+            assert done.returncode == 0, done.stderr
+            (folder / "compared.json").write_text(done.stdout.splitlines()[-1])
+
+        folder = made_once(tmp_path_factory, f"folded-{onednn}", compare)
+        read: Compared = json.loads((folder / "compared.json").read_text())
+        return read
+
+    return compared
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("onednn", ["0", "1"], ids=["eigen", "onednn"])
+@pytest.mark.parametrize("name", FOLDS)
 @pytest.mark.parametrize(
-    ("name", "folds"),
-    [("MobileNetV2", 52), ("ResNet50", 53), ("EfficientNetB0", 49), ("DenseNet121", 59), ("Xception", 40)],
+    "onednn",
+    [
+        pytest.param("0", id="eigen", marks=pytest.mark.xdist_group("folded with eigen")),
+        pytest.param("1", id="onednn", marks=pytest.mark.xdist_group("folded with onednn")),
+    ],
 )
-def test_networks_of_keras_give_the_same_features(name: str, folds: int, onednn: str) -> None:
+def test_networks_of_keras_give_the_same_features(name: str, onednn: str, compared: Callable[[str], Compared]) -> None:
     """TensorFlow rewrites what it compiles: an order that it cannot keep is an error there, and nowhere else."""
-    program = [sys.executable, str(CHILDREN / "folded_network.py"), name]
-    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn}
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert (told["folds"], told["is_as_before"]) == (folds, True)
-    assert told["apart"] < 1e-5
+    found = compared(onednn)[name]
+    assert (found["folds"], found["is_as_before"]) == (FOLDS[name], True)
+    assert found["apart"] < 1e-5

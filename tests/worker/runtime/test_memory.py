@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.shared import made_once
 
 PROGRAM = """
 import gc, json
@@ -37,9 +40,12 @@ print(json.dumps(dict(allocator=allocator, empty=empty, full=full, kept=kept, pe
 
 
 @pytest.fixture(scope="module")
-def measured() -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    def measure(folder: Path) -> None:
+        done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+        (folder / "measured.json").write_text(done.stdout)
+
+    found: dict[str, Any] = json.loads((made_once(tmp_path_factory, "memory", measure) / "measured.json").read_text())
     return found
 
 
