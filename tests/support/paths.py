@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
 
 import autofit
 
@@ -17,3 +19,13 @@ AUTOFIT_PATH = str(Path(autofit.__file__).parents[1])
 def child_environment(**more: str) -> dict[str, str]:
     """The environment of a child program: that of this process now, with autofit found from any folder."""
     return {**os.environ, "PYTHONPATH": AUTOFIT_PATH, **more}
+
+
+def load_child(name: str) -> ModuleType:
+    """Import a program of `tests/children` as a module."""
+    spec = importlib.util.spec_from_file_location(name, CHILDREN / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
