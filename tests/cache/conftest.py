@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from autofit.cache.entry import Entry, EntryRecord, EntryWriter
-from tests.support.paths import CHILDREN, child_environment
+from tests.support.paths import CHILDREN, child_environment, load_child
 
 WRITER = CHILDREN / "row_writer.py"
 WIDTH = 3
@@ -24,12 +23,7 @@ MakeEntry = Callable[..., Path]
 @pytest.fixture(scope="session")
 def known() -> ModuleType:
     """`children/row_writer.py`: which image has which row."""
-    spec = importlib.util.spec_from_file_location("row_writer", WRITER)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_child("row_writer")
 
 
 @pytest.fixture

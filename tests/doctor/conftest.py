@@ -10,33 +10,11 @@ import pytest
 
 from autofit.doctor import Facts
 from autofit.doctor.records import Folder, Relative
-from autofit.machine.hardware import Hardware
+from tests.support.machines import make_hardware
 
 GB = 10**9
 NVIDIA = ["/dev/nvidia0", "/proc/driver/nvidia"]
 OWN, KERNEL = 40, 30
-
-
-def _machine(**changes: Any) -> Hardware:
-    fields: dict[str, Any] = {
-        "device": "cpu",
-        "device_name": "Some CPU",
-        "device_memory_bytes": None,
-        "device_free_bytes": None,
-        "other_gpu_processes": [],
-        "driver_version": None,
-        "compute_capability": None,
-        "cpu_model": "Some CPU",
-        "cores": 2,
-        "host_memory_bytes": 16 * GB,
-        "host_limit_bytes": 16 * GB,
-        "host_available_bytes": 12 * GB,
-        "limited_by": "host memory",
-        "tensorflow_version": "2.21.0",
-        "keras_version": "3.15.1",
-        "python_version": "3.13.1",
-    }
-    return Hardware(**(fields | changes))
 
 
 def _family(**kernel: bool) -> list[Relative]:
@@ -53,7 +31,7 @@ def _facts(**changes: Any) -> Facts:
     names = {field.name for field in dataclasses.fields(Facts)}
     machine = {name: value for name, value in changes.items() if name not in names}
     fields: dict[str, Any] = {
-        "hardware": _machine(**machine),
+        "hardware": make_hardware(**machine),
         "platform": "linux",
         "versions": {"tensorflow": "2.21.0", "keras": "3.15.1", "pillow": "13.0.0", "nvidia-ml-py": "13.615.71"},
         "environment": {},

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.processes import autofit_command
+from tests.support.run_files import result_of, samples_of, updates_of
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +18,7 @@ pytestmark = pytest.mark.slow
 def run_autofit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """A command of autofit's, run to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "autofit", *map(str, arguments)],
+        autofit_command(*arguments),
         cwd=CHILDREN,
         env=child_environment(),
         capture_output=True,
@@ -37,22 +35,9 @@ def train(folder: Path, run_dir: Path, *more: str) -> subprocess.CompletedProces
     return run_autofit("train", folder, *sizes, *named, *more)
 
 
-def samples(run_dir: Path, split: str) -> dict[int, str]:
-    """The paths of one split by index."""
-    with (run_dir / "samples.csv").open(newline="") as lines:
-        return {int(row["index"]): row["path"] for row in csv.DictReader(lines) if row["split"] == split}
-
-
 def trained(run_dir: Path, epoch: int) -> list[int]:
     """What an epoch trained on, sorted."""
-    lines = [json.loads(line) for line in (run_dir / "audit.jsonl").read_text().splitlines()]
-    return sorted(sample for line in lines if line["epoch"] == epoch for sample in line["samples"])
-
-
-def result_of(run_dir: Path) -> dict[str, Any]:
-    """The content of `result.json`."""
-    content: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
-    return content
+    return sorted(sample for line in updates_of(run_dir, epoch) for sample in line["samples"])
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
@@ -92,7 +77,7 @@ def test_too_many_end_the_run_which_goes_on_when_more_are_allowed(folder: Path, 
 
     assert run_autofit("resume", run_dir, "--max-bad-images", "0.5").returncode == 0
 
-    readable = sorted(index for index, path in samples(run_dir, "train").items() if path not in broken)
+    readable = sorted(index for index, path in samples_of(run_dir, "train").items() if path not in broken)
     assert [trained(run_dir, epoch) for epoch in range(2)] == [readable, readable]
     assert set(begun) < set(readable)
     named = {Path(image["path"]).relative_to(folder).as_posix() for image in result_of(run_dir)["quarantined"]}

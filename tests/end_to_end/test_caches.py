@@ -23,6 +23,7 @@ from autofit.protocol.messages import Phase, Progress
 from autofit.storage.run_directory import RunDirectory
 from autofit.worker.runtime.tf_settings import AFTER_IMPORT_BYTES
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.run_files import assert_each_epoch_once
 from tests.support.shared import made_once
 from tests.support.waiting import wait_until
 
@@ -232,10 +233,7 @@ def halting_run(moment: str, photos: Path, weights: Path, run_dir: Path, **more:
 
 
 def assert_each_epoch_is_a_permutation(result: autofit.Result) -> None:
-    lines = [json.loads(line) for line in (result.run_dir / "audit.jsonl").read_text().splitlines()]
-    for epoch in range(EPOCHS):
-        samples = [sample for line in lines if line["epoch"] == epoch for sample in line["samples"] + line["skipped"]]
-        assert sorted(samples) == list(range(int(0.8 * IMAGES)))
+    assert_each_epoch_once(result.run_dir, EPOCHS, range(int(0.8 * IMAGES)), skipped=True)
 
 
 Reached = Callable[[Progress], bool]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from PIL import Image
 import autofit
 from autofit.worker.runtime.tf_settings import AFTER_IMPORT_BYTES
 from tests.support.paths import CHILDREN
+from tests.support.run_files import samples_of, updates_of
 
 pytestmark = pytest.mark.slow
 
@@ -56,8 +56,7 @@ def train(photos: Path, run_dir: Path, **options: Any) -> autofit.Result:
 
 def updates(result: autofit.Result) -> list[tuple[int, int, int, tuple[int, ...]]]:
     """(epoch, step, micro-batch size, samples) of each line of the ledger."""
-    lines = (result.run_dir / "audit.jsonl").read_text().splitlines()
-    entries = [json.loads(line) for line in lines]
+    entries = updates_of(result.run_dir)
     return [(e["epoch"], e["step"], e["micro_batch_size"], tuple(e["samples"])) for e in entries]
 
 
@@ -119,5 +118,4 @@ def test_no_room_for_the_update_changes_nothing() -> None:
 
 
 def train_count(result: autofit.Result) -> int:
-    with (result.run_dir / "samples.csv").open(newline="") as lines:
-        return sum(row["split"] == "train" for row in csv.DictReader(lines))
+    return len(samples_of(result.run_dir, "train"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ from autofit.runs.plan import training_plan
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.records import MAX_RECORD_BYTES
 from autofit.storage.run_directory import RunDirectory, RunLock
-from tests.support.paths import AUTOFIT_PATH, CHILDREN
+from tests.support.paths import AUTOFIT_PATH, load_child
 
 HIDDEN = "hunter2-7fb1c0"
 Plant = Callable[[RunDirectory], None]
@@ -33,12 +32,7 @@ Plant = Callable[[RunDirectory], None]
 @pytest.fixture(scope="module")
 def stub() -> ModuleType:
     """The run whose worker does without TensorFlow."""
-    spec = importlib.util.spec_from_file_location("stub_parent", CHILDREN / "stub_parent.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_child("stub_parent")
 
 
 @pytest.fixture(scope="module")

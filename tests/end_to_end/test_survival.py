@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import math
 import os
@@ -23,9 +22,10 @@ import autofit
 from autofit.errors import UserError
 from autofit.process.monitor import Tail
 from autofit.protocol.messages import Progress
-from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.processes import autofit_command, workers_of
+from tests.support.run_files import committed, result_of, samples_of, updates_of
 from tests.support.shared import made_once
 from tests.support.waiting import wait_until
 
@@ -37,16 +37,13 @@ EPOCHS = 3
 Condition = Callable[[], bool]
 
 
-def command(*arguments: str | Path) -> list[str]:
-    """A command line of autofit's."""
-    return [sys.executable, "-m", "autofit", *map(str, arguments)]
-
-
 def train_command(photos: Path, run_dir: Path, *more: str) -> list[str]:
     """The request of these tests: 19 steps an epoch, a checkpoint after each."""
     sizes = [] if "--batch-schedule" in more else ["--batch-size", "8"]
     named = ["--model", "survivor_network:network", "--image-size", "32", "--epochs", str(EPOCHS)]
-    return command("train", photos, *named, *sizes, "--checkpoint-every", "1", "--audit", "--run-dir", run_dir, *more)
+    return autofit_command(
+        "train", photos, *named, *sizes, "--checkpoint-every", "1", "--audit", "--run-dir", run_dir, *more
+    )
 
 
 def halting(moment: str, photos: Path | str, run_dir: Path, **more: Any) -> list[str]:
@@ -64,42 +61,18 @@ def finish(arguments: Sequence[str], **more: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def result_of(run_dir: Path) -> dict[str, Any]:
-    """The content of `result.json`."""
-    content: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
-    return content
-
-
-def samples(run_dir: Path, split: str) -> dict[int, str]:
-    """The paths of one split by index."""
-    with (run_dir / "samples.csv").open(newline="") as lines:
-        return {int(row["index"]): row["path"] for row in csv.DictReader(lines) if row["split"] == split}
-
-
-def updates(run_dir: Path, epoch: int) -> list[dict[str, Any]]:
-    """The ledger's lines of one epoch."""
-    lines = [json.loads(line) for line in (run_dir / "audit.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["epoch"] == epoch]
-
-
 def assert_permutations(run_dir: Path, batch_sizes: Sequence[int], broken: frozenset[int] = frozenset()) -> None:
     """Each epoch trained on every readable image once, in the steps that its batch size makes, and there was no other.
 
     A batch in which nothing is readable makes no step.
     """
-    readable = sorted(samples(run_dir, "train").keys() - broken)
+    readable = sorted(samples_of(run_dir, "train").keys() - broken)
     for epoch, size in enumerate(batch_sizes):
-        lines = updates(run_dir, epoch)
+        lines = updates_of(run_dir, epoch)
         assert [line["step"] for line in lines] == list(range(len(lines)))
         assert len(lines) == math.ceil(TRAIN_COUNT / size) or broken
         assert sorted(sample for line in lines for sample in line["samples"]) == readable
-    assert updates(run_dir, len(batch_sizes)) == []
-
-
-def cursor(run_dir: Path) -> tuple[int, int]:
-    """The committed (epoch, position)."""
-    state = CheckpointStore(run_dir / "checkpoints").latest_state() or {"epoch": 0, "position": 0}
-    return state["epoch"], state["position"]
+    assert updates_of(run_dir, len(batch_sizes)) == []
 
 
 @contextlib.contextmanager
@@ -113,11 +86,6 @@ def started(arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The worker of a running command."""
-    return [child for child in psutil.Process(process.pid).children() if "autofit.worker" in child.cmdline()]
 
 
 def kill_both(arguments: Sequence[str], moment: Condition) -> None:
@@ -189,7 +157,7 @@ def test_worker_and_parent_killed_together_resume_to_the_same_weights(
 ) -> None:
     """After the end of everything, `autofit resume` finds what it needs on the disk and repeats no committed step."""
     run_dir = tmp_path / "run"
-    resume = command("resume", run_dir)
+    resume = autofit_command("resume", run_dir)
     checkpoints = run_dir / "checkpoints"
 
     def imports() -> bool:
@@ -197,12 +165,12 @@ def test_worker_and_parent_killed_together_resume_to_the_same_weights(
         return told.exists() and told.stat().st_size > 0
 
     def saves() -> bool:
-        return cursor(run_dir) >= (0, 80) and any(path.name.startswith(".saving-") for path in checkpoints.iterdir())
+        return committed(run_dir) >= (0, 80) and any(path.name.startswith(".saving-") for path in checkpoints.iterdir())
 
     kill_both(train_command(photos, run_dir), imports)
     kill_both(resume, saves)
-    kill_both(resume, lambda: cursor(run_dir) >= (1, 48))
-    kill_both(halting("2:15", "-", run_dir), lambda: cursor(run_dir) >= (2, 96))
+    kill_both(resume, lambda: committed(run_dir) >= (1, 48))
+    kill_both(halting("2:15", "-", run_dir), lambda: committed(run_dir) >= (2, 96))
     finish(resume)
 
     result = result_of(run_dir)
@@ -215,8 +183,8 @@ def test_a_ramp_killed_inside_its_second_epoch_has_the_steps_of_arithmetic(photo
     """A loop that goes on with another epoch's batch size after a kill drops or repeats images: 5, 7 and 10 steps."""
     run_dir = tmp_path / "run"
 
-    kill_both(halting("1:3", photos, run_dir, batch_schedule="32:16"), lambda: cursor(run_dir) > (1, 0))
-    finish(command("resume", run_dir))
+    kill_both(halting("1:3", photos, run_dir, batch_schedule="32:16"), lambda: committed(run_dir) > (1, 0))
+    finish(autofit_command("resume", run_dir))
 
     assert_permutations(run_dir, [32, 24, 16])
     lines = [line for attempt in RunDirectory(run_dir).attempts() for line in Tail(attempt.progress).records(Progress)]
@@ -240,7 +208,7 @@ def test_a_signal_ends_a_run_that_can_be_resumed(
     """Ctrl-C and SIGTERM commit, say how to go on, and cost nothing; nor does a damaged newest checkpoint."""
     run_dir = tmp_path / "run"
     with started(train_command(photos, run_dir)) as process:
-        wait_until(lambda: cursor(run_dir) >= (1, 24), "the moment never came", process=process)
+        wait_until(lambda: committed(run_dir) >= (1, 24), "the moment never came", process=process)
         process.send_signal(getattr(signal, name))
         *_, last = process.communicate(timeout=60)[1].strip().splitlines()
 
@@ -253,7 +221,7 @@ def test_a_signal_ends_a_run_that_can_be_resumed(
         with (newest / "model.safetensors").open("r+b") as file:
             file.seek(-4, os.SEEK_END)
             file.write(b"bad!")
-    finish(command("resume", run_dir))
+    finish(autofit_command("resume", run_dir))
 
     assert_permutations(run_dir, [8] * EPOCHS)
     assert result_of(run_dir)["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
@@ -279,7 +247,7 @@ def test_a_run_stopped_while_it_validates_keeps_the_whole_epoch(inline: Path) ->
     result, expected = result_of(inline / "validation"), result_of(inline / "undisturbed")
 
     assert [attempt["verdict"] for attempt in result["attempts"]] == ["interrupted", "completed"]
-    assert {line["attempt"] for line in updates(inline / "validation", 0)} == {1}
+    assert {line["attempt"] for line in updates_of(inline / "validation", 0)} == {1}
     assert result["history"] == expected["history"]
     assert result["weights_sha256"] == expected["weights_sha256"]
 
@@ -300,8 +268,8 @@ def test_inline_training_goes_on_after_running_out_of_memory(inline: Path) -> No
 
     assert [attempt["verdict"] for attempt in result["attempts"]] == ["device_oom", "completed"]
     assert_permutations(inline / "oom", [8] * EPOCHS)
-    assert {line["micro_batch_size"] for line in updates(inline / "oom", 0)} == {8}
-    assert {line["micro_batch_size"] for line in updates(inline / "oom", 2)} == {4}
+    assert {line["micro_batch_size"] for line in updates_of(inline / "oom", 0)} == {8}
+    assert {line["micro_batch_size"] for line in updates_of(inline / "oom", 2)} == {4}
     assert result["weights_sha256"] == replay["weights_sha256"]
     assert result["history"]["loss"] == replay["history"]["loss"]
 
@@ -313,8 +281,8 @@ def test_a_callback_can_stop_the_training_inside_an_epoch(inline: Path) -> None:
     """As in `fit`, the epoch is closed at once; an attempt that takes over from there trains no further."""
     run_dir = inline / "stopped"
 
-    assert [line["step"] for line in updates(run_dir, 1)] == [0, 1, 2]
-    assert updates(run_dir, 2) == []
+    assert [line["step"] for line in updates_of(run_dir, 1)] == [0, 1, 2]
+    assert updates_of(run_dir, 2) == []
     assert len(result_of(run_dir)["history"]["val_loss"]) == 2
 
 
@@ -372,10 +340,10 @@ def test_images_that_cannot_be_decoded_are_left_out(photos: Path, tmp_path: Path
 
     finish(train_command(folder, run_dir, "--max-bad-images", "0.5"))
 
-    left_out = frozenset(index for index, path in samples(run_dir, "train").items() if path in broken)
+    left_out = frozenset(index for index, path in samples_of(run_dir, "train").items() if path in broken)
     assert 0 < len(left_out) < len(broken)
     assert_permutations(run_dir, [8] * EPOCHS, left_out)
-    skipped = {sample for epoch in range(EPOCHS) for line in updates(run_dir, epoch) for sample in line["skipped"]}
+    skipped = {sample for epoch in range(EPOCHS) for line in updates_of(run_dir, epoch) for sample in line["skipped"]}
     assert skipped == left_out
     named = {str(Path(image["path"]).relative_to(folder)) for image in result_of(run_dir)["quarantined"]}
     assert named == broken

@@ -10,16 +10,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 from collections.abc import Callable, Generator
-from types import ModuleType
 
 import pytest
 
 from tests.support.fault_table import PROMISES, attach, counted, install
-from tests.support.paths import AUTOFIT_PATH, CHILDREN
+from tests.support.paths import AUTOFIT_PATH
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,21 +46,6 @@ def count(request: pytest.FixtureRequest) -> Callable[..., None]:
         tried[promise] += cases
 
     return count
-
-
-@pytest.fixture(scope="session")
-def load() -> Callable[[str], ModuleType]:
-    """`load("saver")`: a program of `tests/children` as a module."""
-
-    def load(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(name, CHILDREN / f"{name}.py")
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 
 from autofit.cache.entry import INDEX
 from autofit.cache.store import CacheStore
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, load_child
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
 
@@ -33,9 +33,9 @@ Mutation = Callable[[bytes, bytes, random.Random], bytes]
 
 
 @pytest.fixture(scope="module")
-def known(load: Callable[[str], ModuleType]) -> ModuleType:
+def known() -> ModuleType:
     """Which image has which row."""
-    return load("row_writer")
+    return load_child("row_writer")
 
 
 def found_on(store: CacheStore, known: ModuleType, count: int, width: int = WIDTH) -> set[int]:

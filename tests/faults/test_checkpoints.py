@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from autofit.storage.checkpoints import CheckpointStore
-from tests.support.paths import CHILDREN
+from tests.support.paths import CHILDREN, load_child
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
 
@@ -38,8 +38,8 @@ Mutation = Callable[[bytes, bytes, random.Random], bytes]
 
 
 @pytest.fixture(scope="module")
-def saver(load: Callable[[str], ModuleType]) -> ModuleType:
-    return load("saver")
+def saver() -> ModuleType:
+    return load_child("saver")
 
 
 def names(folder: Path) -> list[str]:

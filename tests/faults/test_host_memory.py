@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pytest
 
@@ -23,6 +22,7 @@ from autofit.runs.collect_result import collect_result
 from autofit.runs.result_record import ResultRecord
 from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.run_files import assert_each_epoch_once, updates_of
 
 CGROUPS = Path("/sys/fs/cgroup")
 MEMORY_AND_SWAP = "memory.memsw.limit_in_bytes"
@@ -153,16 +153,9 @@ def sizes(files: RunDirectory) -> list[tuple[int, int]]:
     return [(job.work.micro_batch_size, job.memory.buffer_bytes) for job in jobs if isinstance(job.work, TrainJob)]
 
 
-def updates(files: RunDirectory) -> list[dict[str, Any]]:
-    """The ledger."""
-    return [json.loads(line) for line in files.audit.read_text().splitlines()]
-
-
 def assert_exact(files: RunDirectory) -> None:
     """Each image once an epoch."""
-    for epoch in range(2):
-        samples = [sample for line in updates(files) if line["epoch"] == epoch for sample in line["samples"]]
-        assert sorted(samples) == list(range(IMAGES))
+    assert_each_epoch_once(files.path, 2, range(IMAGES))
 
 
 def test_the_kernel_kills_the_worker_and_nothing_else(
@@ -180,7 +173,9 @@ def test_the_kernel_kills_the_worker_and_nothing_else(
         assert group.kills() == kills + 1
         assert ended(files) == [("host_oom", "SIGKILL: the kernel's OOM killer"), ("completed", "")]
         assert sizes(files) == [(4, 2**20), (2, 2**19)]
-        assert [line["attempt"] for line in updates(files)] == [1] * (at - at % 2) + [2] * (UPDATES - at + at % 2)
+        assert [line["attempt"] for line in updates_of(files.path)] == [1] * (at - at % 2) + [2] * (
+            UPDATES - at + at % 2
+        )
         assert_exact(files)
 
 
@@ -199,7 +194,7 @@ def test_the_guard_acts_before_the_kernel(
         assert cause.startswith("the machine has ")
         assert cause.endswith(f" MB of memory left (cgroup limit {name_of(group)})")
     assert sizes(files)[:2] == [(4, 2**20), (4, 4 * 224 * 224 * 3)]
-    assert [line["epoch"] * 6 + line["step"] for line in updates(files)] == list(range(UPDATES))
+    assert [line["epoch"] * 6 + line["step"] for line in updates_of(files.path)] == list(range(UPDATES))
     assert_exact(files)
 
 
@@ -222,7 +217,7 @@ def test_a_machine_that_is_always_short_ends_the_run_and_loses_nothing(
     assert "\n" not in words
     assert {verdict for verdict, _ in ended(files)} == {"yielded"}
     assert [micro for micro, _ in sizes(files)] == [4, 4, 2, 1, 1, 1]
-    assert len(updates(files)) == len(files.attempts())
+    assert len(updates_of(files.path)) == len(files.attempts())
     assert group.kills() == 0
     assert stub("complete")[1] == ["NoneType", "None"]
     assert_exact(files)
@@ -267,9 +262,7 @@ def assert_trained(files: RunDirectory) -> ResultRecord:
     result = ResultRecord.load(files.result)
     assert result.status == "completed"
     assert len(result.history["loss"]) == 2
-    for epoch in range(2):
-        samples = [sample for line in updates(files) if line["epoch"] == epoch for sample in line["samples"]]
-        assert sorted(samples) == list(range(145))
+    assert_each_epoch_once(files.path, 2, range(145))
     return result
 
 

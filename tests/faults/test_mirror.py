@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 import shutil
@@ -12,12 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from autofit.api.result import Result
 from autofit.storage.checkpoints import CheckpointStore
 from tests.support.paths import CHILDREN
+from tests.support.processes import kill_with_children
 
 MIRRORED_RUN = CHILDREN / "mirrored_run.py"
 IMAGES, EPOCHS, KILLS = 24, 2, 3
@@ -30,24 +29,14 @@ def start(worker: str, photos: Path, run_dir: Path, mirror: Path) -> subprocess.
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def kill_all(process: subprocess.Popen[str]) -> None:
-    """`kill -9` for the parent and its worker."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
-        for one in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
-        psutil.wait_procs(family[1:], timeout=30)
-    process.communicate()
-
-
 def lose(chance: random.Random, photos: Path, run_dir: Path, mirror: Path) -> None:
     """Let it run for a while, kill everything, and lose the disk, or nothing, or a generation's bytes on the drive."""
     process = start("slow", photos, run_dir, mirror)
     while process.poll() is None and not (mirror / "run.json").exists():
         time.sleep(0.01)
     time.sleep(chance.uniform(0.0, 1.0))
-    kill_all(process)
+    kill_with_children(process)
+    process.communicate()
     if chance.random() < 0.7:
         shutil.rmtree(run_dir, ignore_errors=True)
     generations = CheckpointStore(mirror / "checkpoints").manifests()

@@ -29,6 +29,7 @@ from autofit.runs.collect_result import collect_result
 from autofit.runs.plan import RunRecord
 from autofit.runs.result_record import ResultRecord
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+from tests.support.paths import load_child
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
 
@@ -108,8 +109,8 @@ class Stub:
 
 
 @pytest.fixture(scope="module")
-def stub(load: Callable[[str], ModuleType], images: Path, tmp_path_factory: pytest.TempPathFactory) -> Stub:
-    return Stub(load("stub_parent"), images, tmp_path_factory.mktemp("undisturbed"))
+def stub(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Stub:
+    return Stub(load_child("stub_parent"), images, tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.fixture

@@ -6,16 +6,13 @@ thirty times, `make test` three times.
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -24,6 +21,8 @@ from PIL import Image
 
 import autofit
 from tests.support.paths import child_environment
+from tests.support.processes import autofit_command, workers_of
+from tests.support.run_files import assert_each_epoch_once, result_of, updates_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -56,11 +55,6 @@ def too_little(outside_bytes: int) -> int:
     return outside_bytes + ALLOCATOR_BYTES
 
 
-def command(*arguments: object) -> list[str]:
-    """A command line of autofit's."""
-    return [sys.executable, "-m", "autofit", *map(str, arguments)]
-
-
 @contextmanager
 def started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A running command; it does not outlive its test."""
@@ -84,15 +78,6 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes], 
     return False
 
 
-def workers_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The living worker of a running command."""
-    try:
-        children = psutil.Process(process.pid).children()
-        return [child for child in children if "autofit.worker" in child.cmdline()]
-    except psutil.Error:
-        return []
-
-
 class Killer:
     """Runs a command again and again, and kills it at random moments, until it has killed often enough."""
 
@@ -112,7 +97,7 @@ class Killer:
                     if code == 0:
                         return
                     assert code in {4, -9}, self.log.read_text()[-3000:]
-            arguments = command("resume", self.run_dir)
+            arguments = autofit_command("resume", self.run_dir)
 
     def _kill_one(self, process: subprocess.Popen[bytes]) -> bool:
         """Kill its worker, or both; whether the command lives on."""
@@ -168,14 +153,8 @@ def is_alive(workers: list[psutil.Process]) -> bool:
 
 def ledger(run_dir: Path) -> list[tuple[int, int, int, tuple[int, ...]]]:
     """(epoch, step, micro-batch size, samples) of each update."""
-    lines = [json.loads(line) for line in (run_dir / "audit.jsonl").read_text().splitlines()]
+    lines = updates_of(run_dir)
     return [(line["epoch"], line["step"], line["micro_batch_size"], tuple(line["samples"])) for line in lines]
-
-
-def result_of(run_dir: Path) -> dict[str, Any]:
-    """The content of `result.json`."""
-    content: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
-    return content
 
 
 def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
@@ -196,8 +175,8 @@ def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
     killed, alone = tmp_path / "killed", tmp_path / "alone"
     killer = Killer(killed, tmp_path / "killed.log", times, random.Random(30))
 
-    killer.drive(command(*request, "--memory-limit", too_little, "--run-dir", killed))
-    with started(command(*request, "--replay", killed, "--run-dir", alone), tmp_path / "alone.log") as process:
+    killer.drive(autofit_command(*request, "--memory-limit", too_little, "--run-dir", killed))
+    with started(autofit_command(*request, "--replay", killed, "--run-dir", alone), tmp_path / "alone.log") as process:
         assert process.wait(PATIENCE_SECONDS) == 0, (tmp_path / "alone.log").read_text()[-3000:]
 
     assert killer.kills.total() == times
@@ -206,9 +185,7 @@ def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
     assert not replayed["oom_events"]
     assert ended["weights_sha256"] == replayed["weights_sha256"]
     assert ledger(killed) == ledger(alone)
-    for epoch in range(EPOCHS[times]):
-        samples = [sample for at, _, _, batch in ledger(killed) if at == epoch for sample in batch]
-        assert sorted(samples) == list(range(TRAIN_COUNT))
+    assert_each_epoch_once(killed, EPOCHS[times], range(TRAIN_COUNT))
     assert_same_history(ended["history"], replayed["history"])
     assert_same_predictions(killed, alone, sorted(three_hundred.rglob("*.jpg"))[::10])
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,19 +14,9 @@ from autofit.runs.plan import RunRecord
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
 from autofit.storage.run_directory import RunDirectory
-from tests.support.paths import CHILDREN
+from tests.support.paths import load_child
 
 LEDGER_LINE_BYTES = 32
-
-
-def load(name: str) -> ModuleType:
-    """A script of `children/` as a module."""
-    spec = importlib.util.spec_from_file_location(name, CHILDREN / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Training:
@@ -128,13 +116,13 @@ def assert_one_story(found: Checkpoint, ledger: bytes) -> None:
 @pytest.fixture
 def training(tmp_path: Path) -> Training:
     """A run in `tmp_path / "run"` that has not committed yet."""
-    return Training(tmp_path / "run", load("stub_parent").run_record())
+    return Training(tmp_path / "run", load_child("stub_parent").run_record())
 
 
 @pytest.fixture
 def another(tmp_path: Path) -> Training:
     """Another run of the same request."""
-    return Training(tmp_path / "another", load("stub_parent").run_record())
+    return Training(tmp_path / "another", load_child("stub_parent").run_record())
 
 
 @pytest.fixture

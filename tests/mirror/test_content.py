@@ -20,6 +20,7 @@ from autofit.mirror.restore import held_by
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.run_files import contents
 
 WRITER = CHILDREN / "mirror_writer.py"
 
@@ -36,11 +37,6 @@ def content(training: Any, mirror: RunDirectory, copy: Any = copy_file) -> Mirro
 
 def generations(mirror: RunDirectory) -> list[str]:
     return sorted(path.name for path in mirror.checkpoints.iterdir())
-
-
-def everything_in(folder: Path) -> dict[str, bytes]:
-    """All that lies under a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 class Breaking:
@@ -78,7 +74,7 @@ def test_a_mirror_is_a_run_directory(training: Any, mirror: RunDirectory, resuma
     training.finish()
     one.bring_up_to_date(everything=True)
 
-    here, there = everything_in(training.files.path), everything_in(mirror.path)
+    here, there = contents(training.files.path), contents(mirror.path)
     assert there == here
     held = held_by(mirror)
     assert held
@@ -147,8 +143,8 @@ def test_a_copy_that_fails_anywhere_leaves_a_mirror_to_resume_from(
         assert resumable(mirror.path) in {6, 9}
         one.bring_up_to_date()
         assert resumable(mirror.path) == 9
-        assert everything_in(mirror.path).keys() - everything_in(before).keys() >= {"result.json"}
-        assert [name for name in everything_in(mirror.path) if "/." in f"/{name}"] == []
+        assert contents(mirror.path).keys() - contents(before).keys() >= {"result.json"}
+        assert [name for name in contents(mirror.path) if "/." in f"/{name}"] == []
     assert moment == 15  # one a file
 
 
@@ -300,7 +296,7 @@ def test_a_drive_that_fails_is_not_taken_for_an_empty_one(
     """Another run would be written over because the drive could not say just then that it is there."""
     another.commit()
     content(another, mirror).bring_up_to_date()
-    before = everything_in(mirror.path)
+    before = contents(mirror.path)
     training.commit()
 
     def failing(path: Path) -> Any:
@@ -313,7 +309,7 @@ def test_a_drive_that_fails_is_not_taken_for_an_empty_one(
         broken.setattr("autofit.mirror.content.read_run", lambda _: None)
         with pytest.raises(OSError, match="Input/output error"):
             content(training, mirror).bring_up_to_date()
-    assert everything_in(mirror.path) == before
+    assert contents(mirror.path) == before
 
 
 def test_what_an_earlier_life_has_left_goes_when_a_newer_generation_is_safe(
@@ -372,7 +368,7 @@ def test_a_mirror_that_somebody_has_deleted_is_made_again(
     training.commit()
     one.bring_up_to_date()
     assert resumable(mirror.path) == 6
-    assert everything_in(mirror.path).keys() >= {"run.json", "samples.csv", "attempts/0001/events.jsonl"}
+    assert contents(mirror.path).keys() >= {"run.json", "samples.csv", "attempts/0001/events.jsonl"}
 
 
 def test_a_result_is_copied_after_the_checkpoint_that_it_belongs_to(
@@ -412,7 +408,7 @@ def test_a_drive_that_reads_back_differently_has_failed(
     monkeypatch.setattr("autofit.mirror.copying.sha256_of", lambda *_: "garbled")
     with pytest.raises(OSError, match="what was written reads back differently"):
         content(training, mirror).bring_up_to_date()
-    assert everything_in(mirror.path) == {}
+    assert contents(mirror.path) == {}
 
 
 # What is not ours ----------------------------------------------------------------------------------------------------
@@ -422,11 +418,11 @@ def test_another_run_is_not_written_over(training: Any, another: Any, mirror: Ru
     """The only copy of a run whose machine is gone would be replaced by another's first minute."""
     another.commit()
     content(another, mirror).bring_up_to_date()
-    before = everything_in(mirror.path)
+    before = contents(mirror.path)
     training.commit()
     with pytest.raises(NotOursError, match="it holds another run"):
         content(training, mirror).bring_up_to_date()
-    assert everything_in(mirror.path) == before
+    assert contents(mirror.path) == before
 
 
 @pytest.mark.parametrize("name", ["model.keras", "labels.json", "attempts/0001", "checkpoints/00000001"])
@@ -441,10 +437,10 @@ def test_a_folder_with_other_files_is_not_written_over(
         shutil.copytree(source, mirror.path / name)
     else:
         shutil.copy(source, mirror.path / name)
-    before = everything_in(mirror.path)
+    before = contents(mirror.path)
     with pytest.raises(NotOursError, match=rf"it holds {Path(name).name} of something else"):
         content(training, mirror).bring_up_to_date()
-    assert everything_in(mirror.path) == before
+    assert contents(mirror.path) == before
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "attempts", "attempts/0001"])
@@ -457,13 +453,13 @@ def test_a_link_in_place_of_a_folder_leads_nowhere(
     outside = tmp_path / "outside"
     (mirror.path / name).rename(outside)
     (mirror.path / name).symlink_to(outside)
-    before = everything_in(outside)
+    before = contents(outside)
     training.commit()
     training.begin_attempt()
     training.files.attempts()[0].events.write_text("more\n")
     with pytest.raises(OSError, match=f"{Path(name).name} is no folder"):
         content(training, mirror).bring_up_to_date()
-    assert everything_in(outside) == before
+    assert contents(outside) == before
 
 
 @pytest.mark.parametrize("name", ["samples.csv", ".samples.csv.part", "audit.jsonl", "attempts/0001/events.jsonl"])
@@ -500,12 +496,12 @@ def test_a_link_among_the_generations_is_left_alone(
     content(training, mirror).bring_up_to_date()
     outside = tmp_path / "outside"
     shutil.copytree(mirror.checkpoints / "00000001", outside)
-    before = everything_in(outside)
+    before = contents(outside)
     for name in ("00000002", ".removed-00000000", ".saving-xyz"):
         (mirror.checkpoints / name).symlink_to(outside)
     training.commit()
     content(training, mirror).bring_up_to_date()
-    assert everything_in(outside) == before
+    assert contents(outside) == before
     assert resumable(mirror.path) == 6
 
 

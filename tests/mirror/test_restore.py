@@ -17,6 +17,9 @@ from autofit.mirror.copying import Beat, UnreadableError, copy_file
 from autofit.mirror.mirror import Mirror, MirrorPatience
 from autofit.runs.plan import RunRecord
 from autofit.storage.run_directory import RunDirectory
+from tests.support.run_files import contents
+
+LOCK = frozenset({".lock"})
 
 Resumable = Callable[[Path], int | None]
 PATIENCE = MirrorPatience(answer=5.0, lock=0.0)
@@ -58,12 +61,6 @@ def mirrored(training: Any, mirror: RunDirectory) -> Any:
     return training
 
 
-def everything_in(folder: Path) -> dict[str, bytes]:
-    """All that lies under a folder, but for the lock."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
 def test_a_run_whose_machine_is_gone_is_taken_up(
     mirrored: Any, mirror: RunDirectory, take_up: Taking, resumable: Resumable, tmp_path: Path
 ) -> None:
@@ -72,7 +69,7 @@ def test_a_run_whose_machine_is_gone_is_taken_up(
     assert take_up(tmp_path / "new")
     assert take_up.told == [f"taking up the run in {mirror.path}"]
     assert resumable(tmp_path / "new") == 6
-    assert everything_in(tmp_path / "new") == everything_in(mirror.path)
+    assert contents(tmp_path / "new", LOCK) == contents(mirror.path, LOCK)
     assert not take_up(tmp_path / "new")
 
 
@@ -80,7 +77,7 @@ def test_an_empty_mirror_holds_nothing_to_take_up(mirror: RunDirectory, take_up:
     """The first run with a mirror would be refused, or leave something that stands for a run."""
     shutil.rmtree(mirror.path)
     assert not take_up(tmp_path / "new")
-    assert everything_in(tmp_path / "new") == {}
+    assert contents(tmp_path / "new", LOCK) == {}
 
 
 def test_the_run_directory_is_preferred_where_it_is_as_far(
@@ -109,8 +106,8 @@ def test_a_mirror_that_is_farther_is_taken(
     assert take_up(stale)
     assert resumable(stale) == 12
     assert log.read_text() == "what only this machine has"
-    assert {name: data for name, data in everything_in(stale).items() if name != "attempts/0001/stderr.log"} == (
-        everything_in(mirror.path)
+    assert {name: data for name, data in contents(stale, LOCK).items() if name != "attempts/0001/stderr.log"} == (
+        contents(mirror.path, LOCK)
     )
 
 
@@ -138,7 +135,7 @@ def test_another_request_is_refused_before_anything_is_copied(mirrored: Any, tak
     with pytest.raises(UserError, match="another request"):
         take_up(tmp_path / "new", another)
     assert seen == [mirrored.record]
-    assert everything_in(tmp_path / "new") == {}
+    assert contents(tmp_path / "new", LOCK) == {}
 
 
 def test_two_runs_of_one_request_are_kept_apart(mirrored: Any, another: Any, take_up: Taking) -> None:
@@ -183,10 +180,10 @@ def test_a_mirror_that_only_looks_farther_is_left_alone(
     mirrored.commit()
     MirrorContent(mirrored.files, mirror, no_beat).bring_up_to_date()
     damage(mirror.checkpoints / "00000004")
-    before = everything_in(here)
+    before = contents(here, LOCK)
     assert not take_up(here)
     assert resumable(here) == 9
-    assert everything_in(here) == before
+    assert contents(here, LOCK) == before
 
 
 @pytest.mark.parametrize("cut", [1, 40])
@@ -249,7 +246,7 @@ def test_a_damaged_request_is_refused_where_it_is_needed(
     mirror.run.write_bytes(content)
     with pytest.raises(UserError, match=r"mirror_dir .* cannot be used \(its run.json is damaged: .*leave mirror_dir"):
         take_up(tmp_path / "new")
-    assert everything_in(tmp_path / "new") == {}
+    assert contents(tmp_path / "new", LOCK) == {}
     assert not take_up(mirrored.files.path)
 
 
@@ -282,7 +279,7 @@ def test_killed_anywhere_it_is_taken_up_once_more(
             break
         assert take_up(here) or resumable(here) == 9
         assert resumable(here) == 9
-        assert everything_in(here) == everything_in(mirror.path)
+        assert contents(here, LOCK) == contents(mirror.path, LOCK)
     assert moment > 20
 
 
@@ -382,5 +379,5 @@ def test_only_files_of_known_names_are_taken(
     for name in ("numpy.py", "attempts/0001/numpy.py", "attempts/notes", "checkpoints/00000002/more", "checkpoints/x"):
         (mirror.path / name).write_text("strange")
     assert take_up(tmp_path / "new")
-    assert [name for name, data in everything_in(tmp_path / "new").items() if data == b"strange"] == []
+    assert [name for name, data in contents(tmp_path / "new", LOCK).items() if data == b"strange"] == []
     assert mirrored.updates == 6

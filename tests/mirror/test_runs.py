@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from autofit import api
@@ -24,9 +23,10 @@ from autofit.errors import AutofitError, UserError
 from autofit.mirror.mirror import Mirror, MirrorPatience
 from autofit.process.launch import ProcessLauncher
 from autofit.report.progress import ProgressView
-from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from tests.support.paths import AUTOFIT_PATH, CHILDREN
+from tests.support.processes import kill_with_children
+from tests.support.run_files import assert_each_epoch_once, committed, updates_of
 from tests.support.views import RecordingView
 from tests.support.waiting import wait_until
 
@@ -71,17 +71,8 @@ def run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
 
 def assert_every_image_once_an_epoch(run_dir: Path) -> None:
-    lines = [json.loads(line) for line in (run_dir / "audit.jsonl").read_text().splitlines()]
-    for epoch in range(EPOCHS):
-        samples = [sample for line in lines if line["epoch"] == epoch for sample in line["samples"]]
-        assert sorted(samples) == list(range(IMAGES))
-    assert len(lines) == EPOCHS * IMAGES // 4
-
-
-def cursor(run_dir: Path) -> tuple[int, int]:
-    """The committed (epoch, position)."""
-    state = CheckpointStore(run_dir / "checkpoints").latest_state() or {"epoch": 0, "position": 0}
-    return state["epoch"], state["position"]
+    assert_each_epoch_once(run_dir, EPOCHS, range(IMAGES))
+    assert len(updates_of(run_dir)) == EPOCHS * IMAGES // 4
 
 
 def everything_in(folder: Path) -> dict[str, bytes]:
@@ -103,24 +94,13 @@ def started(worker: str, *arguments: Path | str) -> Iterator[subprocess.Popen[st
         try:
             yield process
         finally:
-            end(process)
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    """`kill -9` for the parent and its worker."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
-        for one in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
-        psutil.wait_procs(family[1:], timeout=30)
-    process.wait()
+            kill_with_children(process)
 
 
 def wait_for(moment: tuple[int, int], mirror: Path, run_dir: Path, process: subprocess.Popen[str]) -> None:
     """Until the mirror has come so far, and knows of the attempt."""
     wait_until(
-        lambda: cursor(mirror) >= moment and is_known(RunDirectory(run_dir).attempts()[-1], mirror),
+        lambda: committed(mirror) >= moment and is_known(RunDirectory(run_dir).attempts()[-1], mirror),
         f"the mirror never came to {moment}",
         process=process,
     )
@@ -135,7 +115,7 @@ def lose_machine(run_dir: Path, mirror: Path, photos: Path, updates: int, moment
     """Kill everything once the mirror has come so far, where the attempt hangs, and delete the local disk."""
     with started(f"hang@{updates}", photos, run_dir, mirror) as process:
         wait_for(moment, mirror, run_dir, process)
-        end(process)
+        kill_with_children(process)
     shutil.rmtree(run_dir)
 
 
@@ -190,7 +170,7 @@ def test_ctrl_c_leaves_all_that_was_trained_on_the_drive(photos: Path, tmp_path:
         kind, words = json.loads(process.communicate(timeout=240)[0].splitlines()[-1])
     assert kind == "InterruptedRunError"
     assert "autofit resume" in words
-    assert cursor(tmp_path / "mirror") == cursor(tmp_path / "a") == (0, 12)
+    assert committed(tmp_path / "mirror") == committed(tmp_path / "a") == (0, 12)
     assert everything_in(tmp_path / "mirror") == everything_in(tmp_path / "a")
 
 
@@ -247,7 +227,7 @@ def test_another_mirror_is_no_other_request(run: Callable[..., Result], tmp_path
         run("crashed@3", run_dir="a")
     with pytest.raises(AutofitError):
         run("x,crashed@3", run_dir="a", mirror_dir="m")
-    assert cursor(tmp_path / "m") == cursor(tmp_path / "a") > (0, 8)
+    assert committed(tmp_path / "m") == committed(tmp_path / "a") > (0, 8)
     run("complete", resume="a")
     assert everything_in(tmp_path / "m") == everything_in(tmp_path / "a")
     run("complete", run_dir="a", mirror_dir="another")

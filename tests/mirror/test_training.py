@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from autofit.storage.checkpoints import CheckpointStore
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.processes import kill_with_children
+from tests.support.run_files import assert_each_epoch_once, committed, updates_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -32,12 +32,7 @@ def started(worker: str, photos: Path, run_dir: Path, mirror: Path) -> Iterator[
         try:
             yield process
         finally:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
-                for one in family:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        one.kill()
-                psutil.wait_procs(family[1:], timeout=30)
+            kill_with_children(process)
 
 
 def lose_machine(photos: Path, run_dir: Path, mirror: Path, epoch: int) -> None:
@@ -48,15 +43,11 @@ def lose_machine(photos: Path, run_dir: Path, mirror: Path, epoch: int) -> None:
     with started(f"keras@{epoch}:10", photos, run_dir, mirror) as process:
         attempt = mirror / "attempts" / f"{epoch + 1:04d}" / "job.json"
         wait_until(
-            lambda: cursor(mirror) >= (epoch, 40) and attempt.exists(), "the mirror never came so far", process=process
+            lambda: committed(mirror) >= (epoch, 40) and attempt.exists(),
+            "the mirror never came so far",
+            process=process,
         )
     shutil.rmtree(run_dir)
-
-
-def cursor(run_dir: Path) -> tuple[int, int]:
-    """The committed (epoch, position)."""
-    state = CheckpointStore(run_dir / "checkpoints").latest_state() or {"epoch": 0, "position": 0}
-    return state["epoch"], state["position"]
 
 
 def finish(photos: Path, run_dir: Path, mirror: Path) -> tuple[list[str], dict[str, Any]]:
@@ -80,10 +71,7 @@ def test_a_training_whose_machine_is_lost_ends_with_the_same_weights(photos: Pat
     assert [attempt["verdict"] for attempt in result["attempts"]] == ["crashed", "crashed", "completed"]
     assert result["weights_sha256"] == expected["weights_sha256"] is not None
     assert result["history"] == expected["history"]
-    lines = [json.loads(line) for line in (tmp_path / "last" / "audit.jsonl").read_text().splitlines()]
-    for epoch in range(EPOCHS):
-        samples = [sample for line in lines if line["epoch"] == epoch for sample in line["samples"]]
-        assert sorted(samples) == list(range(TRAIN_COUNT))
-    assert {line["epoch"] for line in lines} == set(range(EPOCHS))
+    assert_each_epoch_once(tmp_path / "last", EPOCHS, range(TRAIN_COUNT))
+    assert {line["epoch"] for line in updates_of(tmp_path / "last")} == set(range(EPOCHS))
     for name in ("model.keras", "result.json", "audit.jsonl", "labels.json", "report.html"):
         assert (mirror / name).read_bytes() == (tmp_path / "last" / name).read_bytes()

@@ -23,6 +23,7 @@ from autofit.protocol.messages import EpochEnd, MemoryBudget, Phase, Progress, R
 from autofit.protocol.payload import Payload
 from autofit.runs.plan import model_source, workload
 from autofit.storage.run_directory import AttemptDirectory
+from tests.support.machines import make_hardware
 
 LIMIT_BYTES = 1000 * 10**6
 IMAGE_BYTES = 10 * 10**6
@@ -177,24 +178,7 @@ class Clock:
             raise KeyboardInterrupt
 
 
-MACHINE = Hardware(
-    device="cpu",
-    device_name="Some CPU",
-    device_memory_bytes=None,
-    device_free_bytes=None,
-    other_gpu_processes=[],
-    driver_version=None,
-    compute_capability=None,
-    cpu_model="Some CPU",
-    cores=2,
-    host_memory_bytes=16 * 10**9,
-    host_limit_bytes=12 * 10**9,
-    host_available_bytes=9 * 10**9,
-    limited_by="the host",
-    tensorflow_version="2.21.0",
-    keras_version="3.15.1",
-    python_version="3.11.9",
-)
+MACHINE = make_hardware(host_limit_bytes=12 * 10**9, host_available_bytes=9 * 10**9, limited_by="the host")
 
 
 MEMORY = MemoryBudget(device="cpu", limit_bytes=LIMIT_BYTES, is_given=True)

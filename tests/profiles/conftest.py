@@ -21,6 +21,7 @@ from autofit.profiles.records import (
 from autofit.profiles.store import ProfileStore
 from autofit.protocol.job import ExtractionSpeed
 from autofit.protocol.messages import Trial, Verdict
+from tests.support.machines import make_hardware
 
 WORKLOAD = Workload(
     backbone="MobileNetV2",
@@ -32,23 +33,15 @@ WORKLOAD = Workload(
     dropout=0.2,
     optimizer="adam",
 )
-CPU = Hardware(
-    device="cpu",
+CPU = make_hardware(
     device_name="Some CPU @ 2.20GHz",
-    device_memory_bytes=None,
-    device_free_bytes=None,
-    other_gpu_processes=[],
-    driver_version=None,
-    compute_capability=None,
     cpu_model="Some CPU @ 2.20GHz",
-    cores=2,
     host_memory_bytes=13 * 2**30,
     host_limit_bytes=12 * 2**30,
     host_available_bytes=11 * 2**30,
     limited_by="cgroup limit /",
     tensorflow_version="2.20.0",
     keras_version="3.13.2",
-    python_version="3.13.1",
 )
 GPU = CPU.model_copy(
     update={

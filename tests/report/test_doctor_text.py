@@ -7,31 +7,13 @@ from typing import Any
 from rich.console import Console
 
 from autofit.doctor import Diagnosis, Finding, Severity
-from autofit.machine.hardware import Hardware
 from autofit.report.doctor_text import doctor_styled, doctor_text
+from tests.support.machines import make_hardware
 
 LIMIT = Finding(severity=Severity.OK, topic="memory", text="host memory counts: 12 GB of 16 GB are free")
 WARNING = Finding(
     severity=Severity.WARNING, topic="disk", text="little room", advice="make some", command="rm -r old-runs"
 )
-MACHINE: dict[str, Any] = {
-    "device": "cpu",
-    "device_name": "Some CPU",
-    "device_memory_bytes": None,
-    "device_free_bytes": None,
-    "other_gpu_processes": [],
-    "driver_version": None,
-    "compute_capability": None,
-    "cpu_model": "Some CPU",
-    "cores": 2,
-    "host_memory_bytes": 16 * 10**9,
-    "host_limit_bytes": 16 * 10**9,
-    "host_available_bytes": 12 * 10**9,
-    "limited_by": "host memory",
-    "tensorflow_version": "2.21.0",
-    "keras_version": "3.15.1",
-    "python_version": "3.13.1",
-}
 GPU: dict[str, Any] = {
     "device": "gpu",
     "device_name": "NVIDIA T4",
@@ -44,7 +26,7 @@ GPU: dict[str, Any] = {
 
 def diagnosis(*findings: Finding, environment: dict[str, str] | None = None, **machine: Any) -> Diagnosis:
     return Diagnosis(
-        hardware=Hardware(**(MACHINE | machine)),
+        hardware=make_hardware(**machine),
         versions={"tensorflow": "2.21.0", "keras": "3.15.1"},
         environment=environment or {},
         findings=[*findings, LIMIT],

@@ -14,25 +14,9 @@ from autofit.probing.records import MemoryModelRecord, ProbeReport
 from autofit.protocol.job import Kernels, TrainingPlan, kernels_asked
 from autofit.runs import plan
 from autofit.runs.plan import memory_budget, model_source, training_plan, workload
+from tests.support.machines import make_hardware
 
-CPU = Hardware(
-    device="cpu",
-    device_name="Some CPU",
-    device_memory_bytes=None,
-    device_free_bytes=None,
-    other_gpu_processes=[],
-    driver_version=None,
-    compute_capability=None,
-    cpu_model="Some CPU",
-    cores=4,
-    host_memory_bytes=16 * 10**9,
-    host_limit_bytes=12 * 10**9,
-    host_available_bytes=9 * 10**9,
-    limited_by="a cgroup",
-    tensorflow_version="2.21.0",
-    keras_version="3.15.1",
-    python_version="3.11.9",
-)
+CPU = make_hardware(cores=4, host_limit_bytes=12 * 10**9, host_available_bytes=9 * 10**9, limited_by="a cgroup")
 GPU = CPU.model_copy(
     update={"device": "gpu", "device_memory_bytes": 80 * 10**9, "device_free_bytes": 70 * 10**9, "limited_by": "GPU"}
 )

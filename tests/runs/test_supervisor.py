@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -25,21 +22,12 @@ from autofit.protocol.job import CacheJob, Job, TrainJob
 from autofit.protocol.messages import Phase, Progress
 from autofit.runs.collect_result import collect_result
 from autofit.storage.run_directory import RunDirectory, RunLock
-from tests.support.paths import AUTOFIT_PATH, CHILDREN
+from tests.support.paths import AUTOFIT_PATH, load_child
+from tests.support.run_files import assert_each_epoch_once, updates_of
 
 IMPATIENT = Patience({**DEADLINE_SECONDS, Phase.START: 30.0, Phase.TRAIN: 1.5}, leave_seconds=0.5)
 
 Run = Callable[..., AutofitError | None]
-
-
-def load(name: str) -> ModuleType:
-    """A script of `children/` as a module."""
-    spec = importlib.util.spec_from_file_location(name, CHILDREN / f"{name}.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +43,7 @@ def files(tmp_path: Path) -> RunDirectory:
 @pytest.fixture
 def run(files: RunDirectory) -> Run:
     """Supervise a run whose attempts end as told."""
-    stub = load("stub_parent")
+    stub = load_child("stub_parent")
 
     def run(ends: str, view: object = None, **given: object) -> AutofitError | None:
         error: AutofitError | None = stub.supervisor(files, ends, view=view or stub.PrintedView(), **given).run()
@@ -69,14 +57,8 @@ def ended(files: RunDirectory) -> list[tuple[str, str, int]]:
     return [(attempt.verdict.value, attempt.cause, attempt.micro_batch_size) for attempt in attempts]
 
 
-def ledger(files: RunDirectory) -> list[dict[str, object]]:
-    return [json.loads(line) for line in files.audit.read_text().splitlines()]
-
-
 def assert_every_image_once_an_epoch(files: RunDirectory) -> None:
-    for epoch in range(2):
-        samples = [sample for line in ledger(files) if line["epoch"] == epoch for sample in line["samples"]]  # type: ignore[attr-defined]
-        assert sorted(samples) == list(range(24))
+    assert_each_epoch_once(files.path, 2, range(24))
 
 
 def jobs(files: RunDirectory) -> list[Job]:
@@ -113,9 +95,9 @@ def test_kills_lose_nothing_and_change_nothing(
         ("completed", ""),
     ]
     assert_every_image_once_an_epoch(files)
-    assert [line["attempt"] for line in ledger(files)] == [1, 1, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5]
+    assert [line["attempt"] for line in updates_of(files.path)] == [1, 1, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5]
     undisturbed = RunDirectory(tmp_path_factory.mktemp("undisturbed"))
-    stub = load("stub_parent")
+    stub = load_child("stub_parent")
     assert stub.supervisor(undisturbed, "complete", view=stub.PrintedView()).run() is None
     sums = [collect_result(one, "completed", "", 0.0).weights_sha256 for one in (files, undisturbed)]
     assert sums[0] == sums[1] is not None
@@ -298,7 +280,7 @@ def test_ctrl_c_commits_and_can_be_resumed(files: RunDirectory, run: Run) -> Non
     assert type(error) is InterruptedRunError
     assert str(error) == "asked to stop"
     assert person.messages == ["stopping: saving what was trained (press Ctrl-C again to stop at once)"]
-    assert 0 < len(ledger(files)) < 12
+    assert 0 < len(updates_of(files.path)) < 12
     assert ended(files) == [("interrupted", "asked to stop", 4)]
     assert run("complete") is None
     assert_every_image_once_an_epoch(files)
