@@ -1,14 +1,13 @@
-"""The images of a run: found once, in the parent, and the same in every attempt.
+"""The data set of a run: found once, in the parent process, and the same in every attempt.
 
-    scan.py     what a user gives -> ImageIndex: the one place where the parts below are joined
+    scan.py     the user's data -> ImageIndex: joins the modules below
     folder.py   a folder with one subfolder a class -> Found
-    listing.py  a CSV file, lists, a DataFrame -> Found
+    listing.py  a CSV file, lists or a DataFrame -> Found
     split.py    Found -> training and validation, in order (pure)
     table.py    the lines of a CSV file, each with its number
     index.py    ImageIndex, and samples.csv
-    found.py    what folder.py and listing.py have in common
 
-Paths are text throughout, as the operating system gives them: a million Path objects would not be compact.
+Paths are str everywhere, as the operating system returns them: a million Path objects would take too much memory.
 """
 
 from __future__ import annotations

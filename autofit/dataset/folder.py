@@ -1,4 +1,4 @@
-"""A folder with one subfolder a class, read as fast as it can be listed: no image is opened, few are stat'ed."""
+"""Finds the images of a folder with one subfolder a class, as fast as it can be listed: no image is opened."""
 
 # ruff: noqa: PTH112, PTH113, PTH118 - a Path for each of a million files would take most of the time
 
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from autofit.errors import UserError
+from autofit.printable import printable
 
-# what cameras, scanners and the web give, and Pillow reads with no other program's help
+# the files of cameras, scanners and the web that Pillow reads without the help of another program
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
     "jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "gif", "webp", "avif", "bmp", "dib", "tif", "tiff",
@@ -25,11 +26,11 @@ SPLIT_NAMES = VALIDATION_NAMES | {"train", "valid", "test"}
 
 
 def training_and_validation(folder: str) -> tuple[str, str | None]:
-    """Give `train/` and `val/` or `validation/` where `folder` holds just these two subfolders, else `folder` and None.
+    """Return `train/` and `val/` or `validation/` if `folder` has just these two subfolders, else `folder` and None.
 
     Raises:
-        UserError: it cannot be read, or its subfolders are other splits, such as `train/` and `test/`: taken for
-            classes they would train nonsense.
+        UserError: it cannot be read, or its subfolders are other splits, such as `train/` and `test/`: a training with
+            these as classes would be nonsense.
     """
     names = {entry.name for entry in _visible(folder) if entry.is_dir(follow_symlinks=False) or _links_to_folder(entry)}
     beside = names - {"train"}
@@ -38,7 +39,7 @@ def training_and_validation(folder: str) -> tuple[str, str | None]:
     if len(beside) == 1 and beside <= VALIDATION_NAMES:
         return os.path.join(folder, "train"), os.path.join(folder, beside.pop())
     raise UserError(
-        f"{shown(folder)} holds {', '.join(sorted(names))}, which look like splits and not like classes: "
+        f"{printable(folder)} holds {', '.join(sorted(names))}, which look like splits and not like classes: "
         "give its train folder as the data and one of the others as validation"
     )
 
@@ -46,14 +47,14 @@ def training_and_validation(folder: str) -> tuple[str, str | None]:
 def find_images(folder: str, root: str, progress: Progress, *, leave_out: str | None = None) -> Found:
     """Find the images of each class folder in `folder`, at any depth.
 
-    Hidden files and folders are passed over. A folder is read once, however many links lead to it, and rather by its
-    own name than through a link; among links the first by path counts. So the order of listing does not matter.
+    Hidden files and folders are skipped. A folder is read once, however many links lead to it: by its own name if it
+    is inside the tree, else through the link that is first by path. So the order of the listing does not matter.
 
     Args:
         folder: absolute; its subfolders are the classes, sorted by name.
         root: absolute; paths are stored relative to it.
-        progress: told of each image.
-        leave_out: a folder that is not read.
+        progress: counts the images.
+        leave_out: a folder that is skipped.
 
     Raises:
         UserError: a folder cannot be read, or `folder` has no subfolders.
@@ -62,7 +63,7 @@ def find_images(folder: str, root: str, progress: Progress, *, leave_out: str | 
     walk.read_all(folder)
     if not walk.classes:
         raise UserError(
-            f"{shown(folder)} has no subfolders ({walk.skipped_files} files lie in it directly): "
+            f"{printable(folder)} has no subfolders ({walk.skipped_files} files lie in it directly): "
             "give a folder with one subfolder of images a class"
         )
     return Found(
@@ -79,7 +80,7 @@ class _Folder(NamedTuple):
 
 
 class _Walk:
-    """One pass over a tree of folders. Links wait until every folder that has a name of its own was read."""
+    """One pass over a tree of folders. Links are followed after every folder inside the tree was read by its name."""
 
     def __init__(self, root: str, progress: Progress, leave_out: str | None) -> None:
         self.root = root
@@ -87,7 +88,7 @@ class _Walk:
         self.classes: dict[str, list[str]] = {}
         self.skipped_files = 0
         self._pending: list[_Folder] = []
-        self._links: list[_Folder] = []  # a heap: the first by path comes first
+        self._links: list[_Folder] = []  # a heap, ordered by path
         self._visited = {os.path.realpath(leave_out)} if leave_out else set()
 
     def read_all(self, folder: str) -> None:
@@ -115,7 +116,7 @@ class _Walk:
             heapq.heappush(self._links, _Folder(entry.path, os.path.realpath(entry.path), class_name))
         elif here.class_name and _is_image(entry):
             self.classes[class_name].append(below(self.root, entry.path))
-            self.progress.one_more()
+            self.progress.count_one()
         else:
             self.skipped_files += 1
 
@@ -127,7 +128,7 @@ def _visible(folder: str) -> Iterator[os.DirEntry[str]]:
                 if not entry.name.startswith(".") and entry.name != ADDED_BY_MACOS:
                     yield entry
     except OSError as error:
-        raise UserError(f"the folder {shown(folder)} cannot be read: {error.strerror}") from None
+        raise UserError(f"the folder {printable(folder)} cannot be read: {error.strerror}") from None
 
 
 def _links_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -149,9 +150,10 @@ class Found:
     """Images by class.
 
     Args:
-        classes: class name -> paths as an ImageIndex stores them. In class order; none is empty, no path comes twice.
+        classes: class name -> paths as an ImageIndex stores them. In class order; no class is empty, each path is there
+            once.
         empty_classes: names of class folders without an image.
-        skipped_files: files that are no images.
+        skipped_files: number of files that are not images.
     """
 
     classes: dict[str, list[str]]
@@ -168,7 +170,7 @@ class Progress:
         self.count = 0
         self.report = report
 
-    def one_more(self) -> None:
+    def count_one(self) -> None:
         """Count one image."""
         self.count += 1
         if self.report and self.count % PROGRESS_EVERY_FILES == 0:
@@ -176,12 +178,6 @@ class Progress:
 
 
 def below(root: str, path: str) -> str:
-    """An absolute `path` as an index stores it: relative to `root` where it lies under it, as it is otherwise."""
+    """An absolute `path` as an index stores it: relative to `root` if it is inside `root`, unchanged otherwise."""
     prefix = root if root.endswith("/") else root + "/"
     return path.removeprefix(prefix)
-
-
-def shown(path: object) -> str:
-    """A path as it may stand in a one-line message: control characters and undecodable bytes escaped."""
-    text = str(path)
-    return text if text.isprintable() else repr(text)

@@ -19,15 +19,15 @@ COLUMNS = ("index", "path", "label", "split")
 
 @dataclass(frozen=True, slots=True)
 class ImageIndex:
-    """Which images there are, of which class, for training or for validation. About 100 bytes an image.
+    """All images of a run, with class and split. About 100 bytes an image.
 
     Args:
         root: absolute folder.
-        paths: relative to `root` where they lie under it, absolute otherwise; sorted within training and validation.
-        labels: class numbers, one a path.
+        paths: relative to `root` if they are inside it, absolute otherwise; sorted within training and validation.
+        labels: class number of each path.
         class_names: the name of each class number.
         validation_from: samples [0, validation_from) are for training, the rest for validation.
-        skipped_files: files met in the folders that are no images. Not kept by `samples.csv`.
+        skipped_files: number of files in the folders that are not images. Not stored in `samples.csv`.
     """
 
     root: str
@@ -49,7 +49,7 @@ class ImageIndex:
 
     def path(self, index: int) -> str:
         """The absolute path of one sample."""
-        return os.path.join(self.root, self.paths[index])  # noqa: PTH118 - text, as everywhere here
+        return os.path.join(self.root, self.paths[index])  # noqa: PTH118 - paths are str in this package
 
     def class_counts(self) -> tuple[int, ...]:
         """Training images of each class, in the order of `class_names`."""
@@ -57,14 +57,14 @@ class ImageIndex:
         return tuple(counts[number] for number in range(len(self.class_names)))
 
     def fingerprint(self) -> str:
-        """SHA-256 over stored paths, labels, class names and split; a folder that moves keeps its own."""
+        """SHA-256 over stored paths, labels, class names and split; moving the folder does not change it."""
         digest = hashlib.sha256(json.dumps([self.class_names, self.validation_from]).encode())
         for path, label in zip(self.paths, self.labels, strict=True):
             digest.update(f"\0{path}\0{label}".encode(errors="surrogateescape"))  # no path contains NUL
         return digest.hexdigest()
 
     def write_csv(self, path: Path) -> None:
-        """Write `samples.csv`, all of it or nothing: UTF-8, file names of other encodings byte for byte.
+        """Write `samples.csv`, completely or not at all: UTF-8, file names of other encodings byte for byte.
 
         Raises:
             OSError: it cannot be written.
@@ -73,10 +73,10 @@ class ImageIndex:
 
     @classmethod
     def read_csv(cls, path: Path, root: str, class_names: Sequence[str]) -> Self:
-        """Read `samples.csv` back.
+        """Read `samples.csv`.
 
         Raises:
-            UserError: it cannot be read, or a line is damaged; the message has its number.
+            UserError: it cannot be read, or a line is damaged; the message names its number.
         """
         number_of = {name: number for number, name in enumerate(class_names)}
         paths: list[str] = []

@@ -1,4 +1,4 @@
-"""Images that are listed one by one, with their labels: in a CSV file, in lists or arrays, in a DataFrame."""
+"""Images that are listed one by one with their labels: in a CSV file, in lists or arrays, or in a DataFrame."""
 
 # ruff: noqa: PTH111, PTH113, PTH118 - a Path for each of a million files would take most of the time
 
@@ -10,15 +10,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from autofit.dataset.folder import Found, Progress, below, shown
+from autofit.dataset.folder import Found, Progress, below
 from autofit.dataset.table import read_rows
 from autofit.errors import UserError
+from autofit.printable import printable
 
 Label = str | int
 
 
 class Listed(NamedTuple):
-    """One listed image. `place` says where, as in `line 7`; relative paths count from the listing's folder."""
+    """One listed image. `place` says where, such as `line 7`; relative paths are relative to the listing's folder."""
 
     place: str
     path: str
@@ -27,12 +28,12 @@ class Listed(NamedTuple):
 
 @runtime_checkable
 class Frame(Protocol):
-    """What autofit needs of a DataFrame, so that pandas need not be there."""
+    """The part of a DataFrame that autofit uses, so that pandas is not needed."""
 
     columns: Iterable[object]
 
     def __getitem__(self, column: str, /) -> Iterable[object]:
-        """One column."""
+        """The values of a column."""
 
 
 def from_csv(path: Path) -> Iterator[Listed]:
@@ -54,7 +55,7 @@ def from_lists(paths: Iterable[object], labels: Iterable[object]) -> Iterator[Li
     """The images of two lists or arrays of the same length, counted from 0.
 
     Raises:
-        UserError: the lengths differ, a path is no path, or a label is neither text nor a whole number.
+        UserError: the lengths differ, a path is not a path, or a label is neither text nor a whole number.
     """
     paths, labels = _plain_list(paths), _plain_list(labels)
     if len(paths) != len(labels):
@@ -66,12 +67,12 @@ def from_lists(paths: Iterable[object], labels: Iterable[object]) -> Iterator[Li
 
 
 def gather(listed: Iterable[Listed], root: str, progress: Progress) -> Found:
-    """Bring listed images into classes, each image once. Text labels sort as text, whole numbers as numbers.
+    """Sort listed images into classes, each image once. Text labels are ordered as text, whole numbers as numbers.
 
     Args:
-        listed: relative paths count from `root`; `~` is expanded.
+        listed: relative paths are relative to `root`; `~` is expanded.
         root: absolute folder.
-        progress: told of each image.
+        progress: counts the images.
 
     Raises:
         UserError: files are missing, one is listed with two labels, or labels mix text and numbers.
@@ -88,21 +89,21 @@ def gather(listed: Iterable[Listed], root: str, progress: Progress) -> Found:
 
 def _labels_by_path(listed: Iterable[Listed], root: str, progress: Progress) -> dict[str, Label]:
     label_of: dict[str, Label] = {}
-    one_each: dict[Label, Label] = {}  # the same text comes as a new object in each line of a CSV file
+    first_equal: dict[Label, Label] = {}  # each line of a CSV file has a new object for the same text
     missing_count, first_missing = 0, ""
     for place, path, label in listed:
         absolute = os.path.normpath(os.path.join(root, os.path.expanduser(path)))
         stored = below(root, absolute)
         if stored == path and type(path) is str:
-            stored = path  # the user's own object: a second one of each of a million paths would take 100 MB
+            stored = path  # the caller's object: copies of a million paths would take 100 MB
         if stored not in label_of:
-            label_of[stored] = one_each.setdefault(label, label)
-            progress.one_more()
+            label_of[stored] = first_equal.setdefault(label, label)
+            progress.count_one()
             if not os.path.isfile(absolute):
                 missing_count += 1
-                first_missing = first_missing or f"{shown(absolute)} ({place})"
+                first_missing = first_missing or f"{printable(absolute)} ({place})"
         elif label_of[stored] != label:
-            raise UserError(f"{shown(path)} has the labels {label_of[stored]!r} and, {place}, {label!r}: keep one")
+            raise UserError(f"{printable(path)} has the labels {label_of[stored]!r} and, {place}, {label!r}: keep one")
     if missing_count:
         raise UserError(
             f"{missing_count} of {len(label_of)} listed files do not exist, the first is {first_missing}: "
@@ -119,7 +120,7 @@ def _plain_list(values: Iterable[object]) -> list[object]:
 
 def _path(value: object, number: int) -> str:
     try:
-        path = os.fsdecode(value)  # type: ignore[arg-type]  # what is no path raises TypeError
+        path = os.fsdecode(value)  # type: ignore[arg-type]  # raises TypeError if it is not a path
     except TypeError:
         path = ""
     if not path:
@@ -131,6 +132,6 @@ def _label(value: object, number: int) -> Label:
     if isinstance(value, str) and value:
         return value
     try:
-        return operator.index(value)  # type: ignore[arg-type]  # what is no whole number raises TypeError
+        return operator.index(value)  # type: ignore[arg-type]  # raises TypeError if it is not a whole number
     except TypeError:
         raise UserError(f"item {number} of the labels is {value!r}: give text or a whole number") from None

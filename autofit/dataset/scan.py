@@ -1,6 +1,6 @@
-"""What a user gives -> ImageIndex."""
+"""Turns the data that a user gives into an ImageIndex."""
 
-# ruff: noqa: PTH100, PTH109, PTH110, PTH111, PTH112, PTH120 - paths are text in this room
+# ruff: noqa: PTH100, PTH109, PTH110, PTH111, PTH112, PTH120 - paths are str in this package
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from autofit.dataset.folder import Found, Progress, find_images, shown, training_and_validation
+from autofit.dataset.folder import Found, Progress, find_images, training_and_validation
 from autofit.dataset.index import ImageIndex
 from autofit.dataset.listing import Frame, Listed, from_csv, from_frame, from_lists, gather
 from autofit.dataset.split import Classes, in_order, stratified_split
 from autofit.errors import UserError
+from autofit.printable import printable
 
 LEAST_IMAGES_A_CLASS = 2
 
@@ -28,11 +29,11 @@ def scan(
     seed: int = 0,
     on_progress: Callable[[int], None] | None = None,
 ) -> ImageIndex:
-    """Find all images, their classes, and which of them validate. No image is opened.
+    """Find all images and their classes, and split them into training and validation. No image is opened.
 
     Args:
         data: a folder with one subfolder a class, or with `train/` and `val/` or `validation/` that have them; a CSV
-            file with the columns `path` and `label`, its relative paths counted from its folder; a list or array of
+            file with the columns `path` and `label`, its relative paths relative to its folder; a list or array of
             paths; a DataFrame with the columns `path` and `label`. `~` is expanded.
         labels: text or whole numbers, one for each path of a list.
         validation: a share from 0 up to under 1, taken from each class, or a folder with one subfolder a class. Where
@@ -41,7 +42,7 @@ def scan(
         on_progress: called with the number of images so far, every few thousand.
 
     Raises:
-        UserError: something given cannot be used; the message names it and says what to do.
+        UserError: an argument cannot be used; the message names it and says what to do.
     """
     progress = Progress(on_progress)
     source = _read(data, labels, _share_or_folder(validation), progress)
@@ -53,7 +54,7 @@ def scan(
 
 
 class _Source(NamedTuple):
-    """What was read: `found` trains, less the share that is held out, or all of it where `held_out` is a folder."""
+    """The images for training: without the share `held_out`, which is for validation, or all if that is a folder."""
 
     name: str
     root: str
@@ -65,7 +66,7 @@ def _read(data: Data, labels: Iterable[object] | None, held_out: float | str, pr
     if not isinstance(data, str | os.PathLike):
         root = os.getcwd()
         return _Source("the list", root, gather(_listed(data, labels), root, progress), held_out)
-    name = shown(os.fspath(data))
+    name = printable(os.fspath(data))
     if labels is not None:
         raise UserError(f"labels belong to a list of paths, and the data is {name}: leave them out")
     path = _existing(data)
@@ -90,7 +91,9 @@ def _share_or_folder(validation: float | str | Path) -> float | str:
 def _existing(path: str | os.PathLike[str]) -> str:
     absolute = os.path.abspath(os.path.expanduser(path))
     if not os.path.exists(absolute):
-        raise UserError(f"{shown(os.fspath(path))} does not exist: check the path (looked for {shown(absolute)})")
+        raise UserError(
+            f"{printable(os.fspath(path))} does not exist: check the path (looked for {printable(absolute)})"
+        )
     return absolute
 
 
@@ -116,23 +119,27 @@ def _require_trainable(found: Found, source: str) -> None:
         raise UserError(f"{source} holds images of only one class, {only!r}{empty}: give two classes or more")
     for name, paths in found.classes.items():
         if len(paths) < LEAST_IMAGES_A_CLASS:
-            raise UserError(f"class {name!r} has only one image, {shown(paths[0])}: add a second or remove the class")
+            raise UserError(
+                f"class {name!r} has only one image, {printable(paths[0])}: add a second or remove the class"
+            )
 
 
 def _with_validation_folder(root: str, found: Found, folder: str, progress: Progress) -> ImageIndex:
     held_out = find_images(folder, root, progress)
     if not held_out.classes:
-        raise UserError(f"the validation folder {shown(folder)} holds no images ({held_out.skipped_files} other files)")
+        raise UserError(
+            f"the validation folder {printable(folder)} holds no images ({held_out.skipped_files} other files)"
+        )
     if unknown := held_out.classes.keys() - found.classes.keys():
         raise UserError(
-            f"the validation folder {shown(folder)} has the class {min(unknown)!r} that training has no images of: "
+            f"the validation folder {printable(folder)} has the class {min(unknown)!r} that training has no images of: "
             f"remove it, or name it as one of the {len(found.classes)} training classes"
         )
     validating = [held_out.classes.get(name, []) for name in found.classes]
     held_out_paths = {path for paths in validating for path in paths}
     if both := [path for paths in found.classes.values() for path in paths if path in held_out_paths]:
         raise UserError(
-            f"{len(both)} images are both for training and for validation, the first is {shown(min(both))}: "
+            f"{len(both)} images are both for training and for validation, the first is {printable(min(both))}: "
             "give a validation folder of other images"
         )
     return _index(root, found, list(found.classes.values()), validating, held_out.skipped_files)

@@ -1,4 +1,4 @@
-"""Which images train and which validate, and in which order. Pure."""
+"""Splits images into training and validation, and orders them. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Classes = Sequence[list[str]]
 
 
 def stratified_split(classes: Classes, share: float, seed: int) -> tuple[Classes, Classes]:
-    """Part each class into training and validation.
+    """Split each class into training and validation.
 
-    Each class is ordered by a hash of the seed and the path, and its first images are for validation. So the split
-    needs no random state, files added to one class leave all others as they were, and few of that class change sides.
+    Each class is ordered by a hash of seed and path, and its first images are for validation. So the split needs no
+    random state; files added to one class do not change the split of the others, and move few images of that class.
 
     Args:
         classes: paths by class number; with a share above 0 each class has two or more.
@@ -46,7 +46,7 @@ def in_order(classes: Classes) -> tuple[list[str], array[int]]:
     if all(earlier[-1] < later[0] for (earlier, _), (later, _) in pairwise(parts)):  # each class has its own folder
         return paths, labels
     del parts
-    order = sorted(range(len(paths)), key=paths.__getitem__)  # pairs of path and label would take twice the memory
+    order = sorted(range(len(paths)), key=paths.__getitem__)  # pairs of path and label would need twice the memory
     return [paths[place] for place in order], array("i", map(labels.__getitem__, order))
 
 

@@ -1,6 +1,6 @@
-"""The lines of a CSV file: read, each with its number, so that a damaged one can be named; and written.
+"""Reads and writes the rows of a CSV file; a row is read with its line number, so that a damaged one can be named.
 
-Both go line by line: the text of a million lines is never in memory.
+Both work line by line: the text of a million lines is never in memory.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from autofit.dataset.folder import shown
 from autofit.errors import UserError
+from autofit.printable import printable
 from autofit.storage.records import whole_file
 
 SHOWN_HEADER_CHARACTERS = 80
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Give each row as the number of its first line and its cells under `columns`, in their order.
+    """Yield each row as the number of its first line and its cells under `columns`, in their order.
 
-    The file is UTF-8, with or without a byte order mark; other bytes, as Linux allows in names, come as surrogates.
-    Other columns and blank lines are passed over.
+    The file is UTF-8, with or without a byte order mark; other bytes, as Linux allows in names, become surrogates.
+    Other columns and blank lines are skipped.
 
     Raises:
-        UserError: the file cannot be read or is no CSV with these columns, or a line is damaged: it has more or fewer
-            cells than the header, an empty cell under `columns`, or a broken quotation.
+        UserError: the file cannot be read or is not a CSV file with these columns, or a line is damaged: it has more
+            or fewer cells than the header, an empty cell under `columns`, or a broken quotation.
     """
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
             yield from _rows_of(stream, path, columns)
     except OSError as error:
-        raise UserError(f"{shown(path)} cannot be read: {error.strerror}") from None
+        raise UserError(f"{printable(str(path))} cannot be read: {error.strerror}") from None
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
-    """Write a file that `read_rows` reads, all of it or nothing: UTF-8, surrogates as the bytes they stand for.
+    """Write a file that `read_rows` reads, completely or not at all: UTF-8, surrogates as the bytes they represent.
 
     Raises:
         OSError: it cannot be written.
@@ -51,7 +51,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str |
 
 def damaged(path: Path, line: int, problem: str) -> UserError:
     """The error that names a damaged line."""
-    return UserError(f"{shown(path)}, line {line}: {problem}; correct this line")
+    return UserError(f"{printable(str(path))}, line {line}: {problem}; correct this line")
 
 
 def _rows_of(stream: TextIO, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
@@ -77,8 +77,8 @@ def _header(reader: Iterator[list[str]], path: Path, columns: Sequence[str]) -> 
     if any(header.count(column) != 1 for column in columns):
         first_line = ",".join(header)[:SHOWN_HEADER_CHARACTERS]
         raise UserError(
-            f"{shown(path)} is no CSV file with the columns {','.join(columns)}: its first line is {first_line!r}; "
-            "give an image folder or a UTF-8 CSV file with that header"
+            f"{printable(str(path))} is no CSV file with the columns {','.join(columns)}: "
+            f"its first line is {first_line!r}; give an image folder or a UTF-8 CSV file with that header"
         )
     return header
 

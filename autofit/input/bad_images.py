@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from autofit.printable import printable
+
 TOLERATED_IMAGES = 2
 """So many never end a run: a few odd files are a large share of a small data set, and no sign of a wrong folder."""
 
@@ -60,5 +62,5 @@ class BadImages:
 
 def _shown(path: str) -> str:
     """The end of a path as one printable line."""
-    line = "".join(character if character.isprintable() else "?" for character in path)
+    line = printable(path)
     return line if len(line) <= SHOWN_CHARACTERS else f"…{line[1 - SHOWN_CHARACTERS :]}"

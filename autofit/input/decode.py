@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from autofit.printable import printable
+
 # 512 MiB when decoded, as Pillow takes 4 bytes a pixel: above any camera's photo of 100 million pixels, and below the
 # 178,956,970 at which Pillow itself refuses by default.
 MAX_PIXELS = 2**27
@@ -310,8 +312,7 @@ def _reason(error: Exception) -> str:
         text = getattr(error, "strerror", None) or str(error)
     else:
         text = f"damaged file ({type(error).__name__}: {error})"
-    line = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
-    return line[:MAX_REASON_LENGTH] or type(error).__name__
+    return printable(" ".join(text.split()))[:MAX_REASON_LENGTH] or type(error).__name__
 
 
 class _ThisThread(threading.local):

@@ -153,7 +153,7 @@ def test_a_class_of_one_image_is_refused_by_name(pets: Path) -> None:
 
 def test_every_message_is_one_line(tmp_path: Path) -> None:
     """A file name with a line break would break the one line that users and scripts read."""
-    with pytest.raises(UserError, match=r"no\\nwhere' does not exist") as refusal:
+    with pytest.raises(UserError, match=r"no\\nwhere does not exist") as refusal:
         scan(tmp_path / "no\nwhere")
     assert "\n" not in str(refusal.value)
 

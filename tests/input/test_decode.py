@@ -489,7 +489,7 @@ def raising(error: Exception) -> Callable[..., None]:
     ("error", "reason"),
     [
         (PermissionError(errno.EACCES, "Permission denied", "/photos/a.jpg"), "Permission denied"),
-        (SyntaxError("broken\nheader \x1b[31m"), "broken header ?[31m"),
+        (SyntaxError("broken\nheader \x1b[31m"), r"broken header \x1b[31m"),
         (struct.error("short"), "damaged file (error: short)"),
         (KeyError("x"), "damaged file (KeyError: 'x')"),
         (ZeroDivisionError("by zero"), "damaged file (ZeroDivisionError: by zero)"),

@@ -10,16 +10,16 @@ MB = 10**6
 
 
 def grow(
-    growth: BatchSizeAutotuner, seconds_of: Callable[[int], float], bytes_of: Callable[[int], int] = lambda _: 0
+    autotuner: BatchSizeAutotuner, seconds_of: Callable[[int], float], bytes_of: Callable[[int], int] = lambda _: 0
 ) -> list[int]:
     """The sizes that it goes through on a machine of these times and peaks."""
-    sizes = [growth.size]
+    sizes = [autotuner.size]
     for _ in range(100):
-        if growth.done:
+        if autotuner.done:
             return sizes
-        growth.note([seconds_of(growth.size)], bytes_of(growth.size))
-        if growth.size != sizes[-1]:
-            sizes.append(growth.size)
+        autotuner.note([seconds_of(autotuner.size)], bytes_of(autotuner.size))
+        if autotuner.size != sizes[-1]:
+            sizes.append(autotuner.size)
     pytest.fail("it never ends")
 
 
@@ -41,48 +41,48 @@ def test_a_size_that_is_hardly_faster_is_not_worth_its_memory() -> None:
 @pytest.mark.parametrize(
     ("limit_bytes", "sizes"), [(10**12, [8, 16, 32, 64]), (500 * MB, [8, 16, 32]), (230 * MB, [8, 16]), (90 * MB, [8])]
 )
-def test_what_is_foreseen_not_to_fit_is_not_tried(limit_bytes: int, sizes: list[int]) -> None:
+def test_what_is_predicted_not_to_fit_is_not_tried(limit_bytes: int, sizes: list[int]) -> None:
     """An out-of-memory costs ten seconds in TensorFlow's allocator."""
-    growth = BatchSizeAutotuner(8, 64, limit_bytes)
-    assert grow(growth, lambda _: 1.0, lambda size: 20 * MB + 10 * MB * size) == sizes
+    autotuner = BatchSizeAutotuner(8, 64, limit_bytes)
+    assert grow(autotuner, lambda _: 1.0, lambda size: 20 * MB + 10 * MB * size) == sizes
 
 
 def test_after_running_out_it_stays_small() -> None:
     """It would grow into the same failure again, block after block."""
-    growth = BatchSizeAutotuner(8, 64, 0)
-    growth.note([1.0, 1.0], 0)
-    growth.shrunk(4)
+    autotuner = BatchSizeAutotuner(8, 64, 0)
+    autotuner.note([1.0, 1.0], 0)
+    autotuner.shrunk(4)
     for _ in range(3):
-        growth.note([0.001], 0)
-    assert (growth.size, growth.done) == (4, True)
+        autotuner.note([0.001], 0)
+    assert (autotuner.size, autotuner.done) == (4, True)
 
 
 def test_a_busy_moment_does_not_count() -> None:
     """Whatever else the machine does would decide: of several pieces the fastest tells what the size can do."""
-    growth = BatchSizeAutotuner(8, 16, 0)
-    growth.note([1.0, 1.0], 0)
-    growth.note([9.0, 1.2], 0)
-    assert growth.size == 16
-    assert growth.rate == pytest.approx(16 / 1.2)
+    autotuner = BatchSizeAutotuner(8, 16, 0)
+    autotuner.note([1.0, 1.0], 0)
+    autotuner.note([9.0, 1.2], 0)
+    assert autotuner.size == 16
+    assert autotuner.rate == pytest.approx(16 / 1.2)
 
 
 def test_the_first_piece_of_a_size_tells_nothing() -> None:
     """It traces, or kernels are made for it: the size it starts with would look slow, and so would every larger one."""
-    growth = BatchSizeAutotuner(64, 64, 0, least=8)
-    growth.note([60.0], 0)
-    assert (growth.size, growth.rate) == (64, 0.0)
-    growth.note([1.0], 0)
-    growth.note([0.1], 0)
-    assert (growth.size, growth.rate) == (32, 64.0)
-    growth.note([0.6], 0)
-    assert (growth.size, growth.rate, growth.done) == (64, 64.0, True)
+    autotuner = BatchSizeAutotuner(64, 64, 0, least=8)
+    autotuner.note([60.0], 0)
+    assert (autotuner.size, autotuner.rate) == (64, 0.0)
+    autotuner.note([1.0], 0)
+    autotuner.note([0.1], 0)
+    assert (autotuner.size, autotuner.rate) == (32, 64.0)
+    autotuner.note([0.6], 0)
+    assert (autotuner.size, autotuner.rate, autotuner.done) == (64, 64.0, True)
 
 
 def test_a_size_without_a_whole_piece_tells_nothing() -> None:
     """The last block of a folder may have one image: its speed is no speed of that size."""
-    growth = BatchSizeAutotuner(8, 64, 0)
-    growth.note([], 0)
-    assert (growth.size, growth.done) == (8, False)
+    autotuner = BatchSizeAutotuner(8, 64, 0)
+    autotuner.note([], 0)
+    assert (autotuner.size, autotuner.done) == (8, False)
 
 
 # What it found --------------------------------------------------------------------------------------------------------
@@ -90,37 +90,37 @@ def test_a_size_without_a_whole_piece_tells_nothing() -> None:
 
 def test_what_is_told_was_measured() -> None:
     """The size that would have come next, and was never run, would be saved as the fastest."""
-    growth = BatchSizeAutotuner(8, 64, 0)
-    growth.note([2.0, 2.0], 10 * MB)
-    growth.note([3.0, 2.0], 20 * MB)
-    assert growth.size == 32
-    assert (growth.fastest, growth.rate, growth.peak_bytes) == (16, 8.0, 20 * MB)
+    autotuner = BatchSizeAutotuner(8, 64, 0)
+    autotuner.note([2.0, 2.0], 10 * MB)
+    autotuner.note([3.0, 2.0], 20 * MB)
+    assert autotuner.size == 32
+    assert (autotuner.fastest, autotuner.rate, autotuner.peak_bytes) == (16, 8.0, 20 * MB)
 
 
 def test_all_blocks_of_the_fastest_size_count() -> None:
     """The peak of the first of a hundred blocks would be saved, though a later one took more."""
-    growth = BatchSizeAutotuner(8, 16, 0)
+    autotuner = BatchSizeAutotuner(8, 16, 0)
     for seconds, peak_bytes in ([1.0, 1.0], 9 * MB), ([1.0], 20 * MB), ([1.1], 22 * MB), ([0.8], 21 * MB):
-        growth.note(seconds, peak_bytes)
-    assert (growth.fastest, growth.rate, growth.peak_bytes) == (16, 20.0, 22 * MB)
+        autotuner.note(seconds, peak_bytes)
+    assert (autotuner.fastest, autotuner.rate, autotuner.peak_bytes) == (16, 20.0, 22 * MB)
 
 
 def test_after_running_out_the_size_that_is_left_is_told() -> None:
     """The next run would start with the size that ran out, or the speed of one size be saved for another."""
-    growth = BatchSizeAutotuner(8, 64, 0)
-    growth.note([1.0, 1.0], 10 * MB)
-    growth.shrunk(4)
-    growth.note([0.001], 99 * MB)  # the block in which it ran out: what it took is no figure of 4
-    assert (growth.fastest, growth.rate, growth.peak_bytes) == (4, 0.0, 0)
-    growth.note([0.5], 7 * MB)
-    assert (growth.fastest, growth.rate, growth.peak_bytes) == (4, 8.0, 7 * MB)
+    autotuner = BatchSizeAutotuner(8, 64, 0)
+    autotuner.note([1.0, 1.0], 10 * MB)
+    autotuner.shrunk(4)
+    autotuner.note([0.001], 99 * MB)  # the block in which it ran out: what it took is no figure of 4
+    assert (autotuner.fastest, autotuner.rate, autotuner.peak_bytes) == (4, 0.0, 0)
+    autotuner.note([0.5], 7 * MB)
+    assert (autotuner.fastest, autotuner.rate, autotuner.peak_bytes) == (4, 8.0, 7 * MB)
 
 
 def test_a_given_size_finds_nothing() -> None:
     """A size that a user asked for would be saved as the fastest."""
-    growth = BatchSizeAutotuner(6, 6, 0)
-    growth.note([1.0, 1.0], 10 * MB)
-    assert (growth.size, growth.done, growth.rate) == (6, True, 0.0)
+    autotuner = BatchSizeAutotuner(6, 6, 0)
+    autotuner.note([1.0, 1.0], 10 * MB)
+    assert (autotuner.size, autotuner.done, autotuner.rate) == (6, True, 0.0)
 
 
 # From what is known ---------------------------------------------------------------------------------------------------
