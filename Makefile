@@ -3,9 +3,10 @@
 
 VENV := .venv
 READY := $(VENV)/.ready
-# Tests run side by side, one process for each core (tests/conftest.py: fewer where memory is short). An xdist_group
-# stays in one process; the order is that of tests/conftest.py.
-PYTEST := $(VENV)/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
+# Tests run side by side, one process for each core (tests/conftest.py: fewer if memory is short). Tests of one
+# xdist_group stay in one process; the order is the one that tests/conftest.py gives.
+SIDE_BY_SIDE := -n auto --dist loadgroup --no-loadscope-reorder
+PYTEST := $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE)
 
 # Another environment that is active, or its packages, must not reach into ours.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -46,7 +47,7 @@ test-faults: $(READY)
 # in an environment of their own.
 OLDEST := .venv-oldest
 test-oldest: $(OLDEST)/.ready
-	$(OLDEST)/bin/python -m pytest -m 'not gpu' tests/worker/model tests/worker/execution tests/input
+	$(OLDEST)/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not gpu' tests/worker/model tests/worker/execution tests/input
 
 $(OLDEST)/.ready: pyproject.toml .ci/oldest_requirements.py | $(VENV)/bin/pip
 	$(VENV)/bin/python -m venv --clear $(OLDEST)

@@ -62,6 +62,7 @@ def test_a_number_that_cannot_be_shared_out_is_refused(benchmark: ModuleType, tm
         benchmark.tree(tmp_path, 950)
 
 
+@pytest.mark.slow
 def test_it_measures_in_processes_of_their_own_and_tells_the_machine(tmp_path: Path) -> None:
     """Nobody would notice that the benchmark no longer runs until the day of a release."""
     raw = tmp_path / "raw.json"

@@ -192,6 +192,7 @@ def test_a_file_is_as_large_as_a_camera_s() -> None:
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (640, 480))
 
 
+@pytest.mark.slow
 def test_the_folders_are_split_and_made_once(tmp_path: Path) -> None:
     """A contender would validate on photos it has trained on, or the photos would change between two runs."""
     folders, drawing = import_module("photo_folders"), import_module("drawn_photos")

@@ -180,6 +180,7 @@ def albums(root: Path, count: int) -> tuple[list[str], list[int]]:
     return paths, [number % 1000 for number in range(len(paths))]
 
 
+@pytest.mark.slow
 def test_an_index_of_a_million_images_stays_far_under_300_mb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parent would hold the memory that the training needs."""
     monkeypatch.chdir(tmp_path)
@@ -202,6 +203,7 @@ def test_finding_a_million_images_stays_under_300_mb(tmp_path: Path, monkeypatch
     assert peak_bytes / 20_000 * 1_000_000 < 300e6
 
 
+@pytest.mark.slow
 def test_an_image_of_a_folder_takes_few_bytes_from_the_scan_to_the_worker(tmp_path: Path) -> None:
     """A million images would take the parent, or the worker beside its training, more than 300 MB."""
     folder, samples = camera_roll(tmp_path / "roll"), tmp_path / "samples.csv"

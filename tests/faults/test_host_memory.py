@@ -24,6 +24,8 @@ from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import CHILDREN, child_environment
 from tests.support.run_files import assert_each_epoch_once, updates_of
 
+pytestmark = pytest.mark.slow
+
 CGROUPS = Path("/sys/fs/cgroup")
 MEMORY_AND_SWAP = "memory.memsw.limit_in_bytes"
 PROMISE = 7
@@ -266,7 +268,6 @@ def assert_trained(files: RunDirectory) -> ResultRecord:
     return result
 
 
-@pytest.mark.slow
 def test_a_training_that_leaks_leaves_in_time_and_ends_as_one_that_does_not(
     group: MemoryGroup, train: Callable[[str], RunDirectory], count: Callable[..., None]
 ) -> None:
@@ -285,7 +286,6 @@ def test_a_training_that_leaks_leaves_in_time_and_ends_as_one_that_does_not(
     assert [result.result_changed for result in results] == [False, False]
 
 
-@pytest.mark.slow
 def test_a_training_that_the_kernel_kills_goes_on_smaller(
     group: MemoryGroup, train: Callable[[str], RunDirectory], count: Callable[..., None]
 ) -> None:

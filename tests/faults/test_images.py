@@ -71,6 +71,7 @@ def middles(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 # Mutated files --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_mutated_files_end_in_pixels_or_in_a_reason(
     seed_folder: Path, tmp_path: Path, count: Callable[..., None], *, whole: bool
 ) -> None:

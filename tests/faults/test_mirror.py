@@ -21,7 +21,7 @@ from tests.support.processes import kill_with_children
 MIRRORED_RUN = CHILDREN / "mirrored_run.py"
 IMAGES, EPOCHS, KILLS = 24, 2, 3
 
-pytestmark = pytest.mark.usefixtures("autofit_is_found")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
 
 
 def start(worker: str, photos: Path, run_dir: Path, mirror: Path) -> subprocess.Popen[str]:

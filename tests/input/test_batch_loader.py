@@ -347,6 +347,7 @@ def test_files_that_are_waited_for_get_more_threads() -> None:
     assert decode_threads() == []
 
 
+@pytest.mark.slow
 def test_busy_cores_get_no_more_threads() -> None:
     """A fast disk would have many threads in each other's way."""
     storage = SimulatedStorage(latency=0, cpu_seconds=0.02)
@@ -374,6 +375,7 @@ def test_a_window_has_several_images_for_each_thread(tmp_path: Path) -> None:
     assert asked == [4 * 3, 4 * 3, 4 * 6]
 
 
+@pytest.mark.slow
 def test_threads_that_do_not_help_are_given_back() -> None:
     """A storage that gives so many files a second and no more would be asked for many at once, for nothing."""
     storage = SimulatedStorage(latency=0, cpu_seconds=0.02)

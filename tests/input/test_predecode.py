@@ -154,8 +154,11 @@ def test_the_reader_uses_predecoded_images(begin: Callable[[int], PredecodedImag
 def test_it_ends_with_the_worker_whatever_ends_that(run_dir: Path) -> None:
     """Promise 10: a worker that was killed would leave a decoding process behind."""
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8))
-    for path in paths(run_dir):
-        photo.save(path, "PNG", compress_level=0)
+    first, *others = map(Path, paths(run_dir))
+    photo.save(first, "PNG", compress_level=0)
+    for path in others:
+        path.unlink()
+        path.hardlink_to(first)
     program = (
         "import sys, time; from pathlib import Path; from autofit.input.predecode import PredecodedImages;"
         f"predecoded = PredecodedImages(Path({str(run_dir)!r}), {str(run_dir.parent)!r}, {SIZE}, count=8, threads=1);"

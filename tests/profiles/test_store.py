@@ -419,6 +419,7 @@ def savers(tmp_path: Path, make_report: MakeReport, cpu: Hardware) -> Savers:
     return Savers(tmp_path, make_report(), cpu)
 
 
+@pytest.mark.slow
 def test_several_processes_at_once_lose_nothing(store: ProfileStore, savers: Savers) -> None:
     """Of two probes that end at the same moment one would be forgotten."""
     processes = [savers.start(first, 5) for first in (100, 200, 300, 400)]
@@ -427,6 +428,7 @@ def test_several_processes_at_once_lose_nothing(store: ProfileStore, savers: Sav
     assert sorted(classes(store)) == [first + number for first in (100, 200, 300, 400) for number in range(5)]
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_a_store_that_can_be_read(
     store: ProfileStore, savers: Savers, make_report: MakeReport, cpu: Hardware, warnings: list[str]
 ) -> None:

@@ -82,6 +82,7 @@ def test_what_may_have_ended_an_attempt_is_not_begun_with_again(files: RunDirect
     assert told == [cache, small, small]
 
 
+@pytest.mark.slow
 def test_kills_lose_nothing_and_change_nothing(
     files: RunDirectory, run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -183,6 +184,7 @@ def test_running_out_is_got_over_and_written_down(
     assert words in shown
 
 
+@pytest.mark.slow
 def test_memory_that_ends_the_process_is_told_from_other_crashes(files: RunDirectory, run: Run) -> None:
     """Native code does not say what it died of: a crash would shrink the batch, or memory be tried again as it was."""
     assert run("bad_alloc@3,full@3,SIGABRT@3,SIGSEGV@3,complete") is None
@@ -214,6 +216,7 @@ def test_a_flood_on_stderr_stays_in_its_log(files: RunDirectory, run: Run, capfd
     assert "EEEE" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_a_worker_that_says_nothing_new_is_killed_and_tried_again(files: RunDirectory, run: Run) -> None:
     """A hung worker would hold the machine until somebody looks."""
     assert run("hang@3,complete", patience=IMPATIENT) is None
@@ -323,6 +326,7 @@ def test_a_disk_that_fills_under_the_parent_is_a_storage_error(
     assert len(files.attempts()) == 1
 
 
+@pytest.mark.slow
 def test_no_attempt_leaves_a_temporary_file_or_an_open_one(files: RunDirectory, run: Run) -> None:
     """After a hundred attempts a notebook would be out of descriptors, and the drive full of leftovers."""
     before = open_files()

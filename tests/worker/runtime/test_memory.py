@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.shared import made_once
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import gc, json
 from autofit.protocol.messages import MemoryBudget
