@@ -49,8 +49,10 @@ def differences(options: Sequence[Option] = OPTIONS) -> Differences:
 
 def compare(place: str, declared: dict[str, Any], there: dict[str, Any]) -> Differences:
     """Compare names, order and values of one place with the declarations."""
-    names = f"{place}: {list(there)} in place of {list(declared)}"
-    found = [] if list(declared) == list(there) else [names]
+    found = [f"{place}: {name} is missing, add {declared[name]!r}" for name in declared if name not in there]
+    found += [f"{place}: {name} is not declared" for name in there if name not in declared]
+    if not found and list(declared) != list(there):
+        found = [f"{place}: the order is {list(there)} in place of {list(declared)}"]
     return found + [
         f"{place}: {name} is {there[name]!r} in place of {value!r}"
         for name, value in declared.items()
