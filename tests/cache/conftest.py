@@ -28,14 +28,14 @@ def known() -> ModuleType:
 
 @pytest.fixture
 def small(known: ModuleType) -> EntryRecord:
-    """Of rows of three numbers, so that every byte of a file can be tried."""
+    """A record of rows of three numbers, so that a test can try every byte of a file."""
     record: EntryRecord = known.record(width=WIDTH)
     return record
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the entry of a test lies."""
+    """The folder of a test's entry."""
     return tmp_path / "entry"
 
 
@@ -54,7 +54,7 @@ def make(known: ModuleType, small: EntryRecord, folder: Path) -> MakeEntry:
 
 @pytest.fixture
 def found_in(known: ModuleType) -> Callable[..., set[int]]:
-    """Which of the first images an entry has, each with its own row and no other's; none where it cannot be read."""
+    """Which of the first images an entry has, each with its own row and no other's; none if it cannot be read."""
 
     def found_in(folder: Path, count: int = 20) -> set[int]:
         try:

@@ -38,13 +38,13 @@ def keep(folder: Path, known: ModuleType) -> Keep:
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """One who does not know the commands would get an error instead of their names."""
+    """A user who does not know the commands would get an error instead of their names."""
     assert run_command_line(["cache"]) == 0
     assert {"list", "clear", "path"} <= set(capsys.readouterr().out.split())
 
 
-def test_what_is_kept_is_listed(keep: Keep, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What fills the disk could not be looked at."""
+def test_the_entries_are_listed(keep: Keep, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The user could not see what fills the disk."""
     keep("ResNet50")
     keep("VGG16", count=3)
     assert run_command_line(["cache", "list"]) == 0
@@ -58,7 +58,7 @@ def test_what_is_kept_is_listed(keep: Keep, folder: Path, capsys: pytest.Capture
     assert lines[-1] == f"Kept in {folder}"
 
 
-def test_it_is_there_as_json(keep: Keep, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_can_be_json(keep: Keep, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Another program would have to read a table."""
     kept = keep("ResNet50")
     assert run_command_line(["cache", "list", "--json", "-"]) == 0
@@ -79,8 +79,8 @@ def test_an_empty_cache_is_no_error(folder: Path, capsys: pytest.CaptureFixture[
     assert not folder.exists()
 
 
-def test_it_is_cleared_but_for_what_is_in_use(keep: Keep, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A run that goes on beside it would lose its rows; or one would not be told why the disk is still full."""
+def test_all_but_entries_in_use_are_removed(keep: Keep, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run in another process would lose its rows, or the user would not learn why the disk is still full."""
     used, idle = keep("ResNet50"), keep("VGG16")
     reader = Entry(used)
     assert run_command_line(["cache", "clear"]) == 0
@@ -93,8 +93,8 @@ def test_it_is_cleared_but_for_what_is_in_use(keep: Keep, folder: Path, capsys: 
     assert list(folder.iterdir()) == []
 
 
-def test_where_it_is_kept_is_all_that_is_on_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A script that asks for the folder would get a sentence; or a person not be told how to have another one."""
+def test_only_the_folder_is_on_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script that asks for the folder would get a sentence; or a user would not learn how to choose another one."""
     assert run_command_line(["cache", "path"]) == 0
     out, err = capsys.readouterr()
     assert out == f"{folder}\n"
@@ -109,7 +109,7 @@ def test_where_it_is_kept_is_all_that_is_on_stdout(folder: Path, capsys: pytest.
         ("AUTOFIT_CACHE", "~nobody-of-this-name/x", "AUTOFIT_CACHE '~nobody-of-this-name/x' cannot be used as a path"),
     ],
 )
-def test_a_slip_in_a_variable_is_bad_input(
+def test_a_wrong_variable_is_bad_input(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -118,7 +118,7 @@ def test_a_slip_in_a_variable_is_bad_input(
     value: str,
     words: str,
 ) -> None:
-    """It would pass for a defect of autofit, or another cache be cleared than was meant."""
+    """It would look like a defect of autofit, or another cache than the intended one would be cleared."""
     monkeypatch.setenv(name, value)
     assert run_command_line(["cache", command]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -58,7 +58,7 @@ def test_rows_are_found_by_their_images(make: MakeEntry, opened: Callable[[Path]
 
 
 def test_rows_may_be_pixels(folder: Path, opened: Callable[[Path], Entry], known: ModuleType) -> None:
-    """What is no vector of features could not be kept, or come back in another shape."""
+    """Rows that are not vectors could not be cached, or would come back in another shape."""
     record = EntryRecord(kind="pixels", key=known.KEY, about={}, dtype="uint8", row_shape=(2, 5, 3), created=0.0)
     pixels = np.arange(4 * 30).reshape(4, 2, 5, 3).astype(np.uint8)
     with EntryWriter(folder, record) as writer:
@@ -69,25 +69,25 @@ def test_rows_may_be_pixels(folder: Path, opened: Callable[[Path], Entry], known
     assert (rows.dtype, rows.tolist()) == (np.dtype(np.uint8), pixels[[3, 1], ::-1].tolist())
 
 
-def test_what_is_taken_out_is_a_copy(make: MakeEntry, opened: Callable[[Path], Entry]) -> None:
-    """Whoever changes a batch would change the cache, or be stopped."""
+def test_rows_are_returned_as_copies(make: MakeEntry, opened: Callable[[Path], Entry]) -> None:
+    """A caller that changes a batch would change the cache, or get an error."""
     entry = opened(make())
     rows = entry.rows(np.array([1]))
     rows[:] = 0
     assert entry.rows(np.array([1])).any()
 
 
-def test_it_tells_what_was_computed_together(make: MakeEntry, opened: Callable[[Path], Entry]) -> None:
-    """What is lost would be computed again with other neighbours, and come back with other last bits."""
+def test_rows_that_were_computed_together_have_one_number(make: MakeEntry, opened: Callable[[Path], Entry]) -> None:
+    """Lost rows would be computed again with other neighbours, and so with other last bits."""
     slices = opened(make()).slices(np.arange(8)).tolist()
     assert [slices.index(number) for number in slices] == [0, 0, 0, 3, 3, 3, 6, 6]
     assert slices == sorted(slices)
 
 
-def test_nothing_is_a_block_too(
+def test_an_empty_block_is_allowed(
     make: MakeEntry, opened: Callable[[Path], Entry], found_in: FoundIn, known: ModuleType
 ) -> None:
-    """A block of images of which none could be read would end the extraction, or an entry without rows a run."""
+    """A block without a readable image would end the extraction, or an entry without rows would end a run."""
     entry = opened(make([range(0)]))
     assert (len(entry), entry.find(known.images([0])).tolist()) == (0, [-1])
     assert entry.rows(np.zeros(0, np.int64)).shape == (0, 3)
@@ -95,10 +95,10 @@ def test_nothing_is_a_block_too(
     assert found_in(make([range(2), range(0)])) == {0, 1}
 
 
-def test_an_image_that_is_nobody_is_never_found(
+def test_an_image_without_identity_is_never_found(
     folder: Path, small: EntryRecord, opened: Callable[[Path], Entry], known: ModuleType
 ) -> None:
-    """All images that could not be looked at would be one, and have the features of the first."""
+    """All images without an identity would count as one, and have the features of the first."""
     nobody = np.zeros((1, 2), np.uint64)
     with EntryWriter(folder, small) as writer:
         writer.append(nobody, known.rows([0], 3), np.zeros(1, np.int64))
@@ -148,10 +148,10 @@ def test_every_flipped_bit_of_the_index_loses_no_more_than_its_block(make: MakeE
     assert found_in(index.parent) == ALL
 
 
-def test_the_index_is_believed_of_what_was_computed_together(
+def test_a_flipped_bit_of_a_slice_is_noticed(
     make: MakeEntry, opened: Callable[[Path], Entry], known: ModuleType
 ) -> None:
-    """A flipped bit there would make that what is lost comes back with other last bits."""
+    """Rows that are lost would be computed again with other last bits."""
     index = make() / "index.bin"
     offset = INDEX.fields["slice"][1] if INDEX.fields else 0
     flip(index, 8 * (2 * INDEX.itemsize + offset) + 1)
@@ -159,8 +159,8 @@ def test_the_index_is_believed_of_what_was_computed_together(
     assert entry.find(known.images([1, 2])).tolist() == [1, -1]
 
 
-def test_a_row_that_was_damaged_is_found_once_it_is_made_again(make: MakeEntry, found_in: FoundIn) -> None:
-    """The damaged one would hide it for ever, and each run would make it again."""
+def test_a_damaged_row_is_found_after_it_was_computed_again(make: MakeEntry, found_in: FoundIn) -> None:
+    """The damaged row would hide the new one for ever, and each run would compute it again."""
     rows = make() / "rows.bin"
     flip(rows, 8 * ROW_BYTES)
     assert found_in(rows.parent) == ALL - {1}
@@ -172,7 +172,7 @@ def test_a_row_that_was_damaged_is_found_once_it_is_made_again(make: MakeEntry, 
     assert found_in(rows.parent) == ALL
 
 
-def test_rows_of_another_key_are_not_believed(
+def test_rows_of_another_key_are_not_used(
     make: MakeEntry, found_in: FoundIn, tmp_path: Path, known: ModuleType
 ) -> None:
     """Files that were mixed up, by a person or by a sync program, would give the features of another network."""
@@ -184,10 +184,10 @@ def test_rows_of_another_key_are_not_believed(
 
 
 @pytest.mark.parametrize("name", ["index.bin", "rows.bin"])
-def test_a_file_that_is_cut_off_anywhere_gives_no_wrong_row_and_is_gone_on_with(
+def test_a_file_that_is_cut_off_anywhere_gives_no_wrong_row_and_can_be_continued(
     make: MakeEntry, found_in: FoundIn, small: EntryRecord, known: ModuleType, tmp_path: Path, name: str
 ) -> None:
-    """What a kill or a power cut leaves would be rows of other images, or end every run that meets it."""
+    """After a kill or a power failure, images would have rows of others, or every run with this entry would end."""
     whole = make()
     size = (whole / name).stat().st_size
     for length in range(size + 1):
@@ -204,8 +204,8 @@ def test_a_file_that_is_cut_off_anywhere_gives_no_wrong_row_and_is_gone_on_with(
 
 
 @pytest.mark.parametrize("name", ["index.bin", "rows.bin"])
-def test_what_is_too_much_is_cut_off(make: MakeEntry, found_in: FoundIn, folder: Path, name: str) -> None:
-    """What was half written would shift all that comes after it."""
+def test_an_incomplete_block_is_cut_off(make: MakeEntry, found_in: FoundIn, folder: Path, name: str) -> None:
+    """Half a block would shift all rows that are appended after it."""
     make()
     for length in (1, 27, 28, 29, 500):
         with (folder / name).open("ab") as file:
@@ -217,8 +217,10 @@ def test_what_is_too_much_is_cut_off(make: MakeEntry, found_in: FoundIn, folder:
     assert found_in(folder) == set(range(12))
 
 
-def test_a_power_cut_that_left_zeros_is_gone_on_with(make: MakeEntry, found_in: FoundIn, folder: Path) -> None:
-    """A file system makes a file long first, and fills it later: the zeros would be rows."""
+def test_an_entry_with_zeros_after_a_power_failure_can_be_continued(
+    make: MakeEntry, found_in: FoundIn, folder: Path
+) -> None:
+    """A file system may extend a file first and fill it later: the zeros would count as rows."""
     make()
     for name, size in (("rows.bin", ROW_BYTES), ("index.bin", INDEX.itemsize)):
         os.truncate(folder / name, 2 * size)
@@ -231,7 +233,7 @@ def test_a_power_cut_that_left_zeros_is_gone_on_with(make: MakeEntry, found_in: 
 def test_rows_reach_the_disk_before_the_index(
     folder: Path, small: EntryRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a power cut there would be an index of rows that are not there."""
+    """After a power failure the index would have rows that do not exist."""
     synced: list[str] = []
     with EntryWriter(folder, small) as writer:
         monkeypatch.setattr(os, "fsync", lambda file: synced.append(Path(f"/proc/self/fd/{file}").readlink().name))
@@ -252,13 +254,13 @@ def assert_as_before(process: subprocess.Popen[str], words: str) -> None:
 def test_a_file_that_may_not_grow_leaves_the_entry_as_it_was(
     start: Start, folder: Path, limit_bytes: int, width: int
 ) -> None:
-    """Half a block would be left, and what is appended after it not be found."""
+    """Half a block would stay, and rows that are appended after it would not be found."""
     assert_as_before(start("overflow", folder, limit_bytes, width), "File too large")
 
 
 @pytest.mark.parametrize("width", [256, 122], ids=["the rows", "the index"])
 def test_a_full_disk_leaves_the_entry_as_it_was(start: Start, tmp_path: Path, width: int) -> None:
-    """Likewise."""
+    """Half a block would stay, and rows that are appended after it would not be found."""
     in_tiny_disk = 'mount -t tmpfs -o size=1000k tmpfs "$0" || exit 77; exec "$@"'
     alone = ("unshare", "--user", "--map-root-user", "--mount")
     if not shutil.which("unshare") or subprocess.run([*alone, "true"], check=False, capture_output=True).returncode:
@@ -286,10 +288,10 @@ def test_there_is_one_writer(make: MakeEntry, found_in: FoundIn, folder: Path, s
     assert found_in(folder) == ALL
 
 
-def test_readers_stand_beside_each_other_and_in_a_writers_way(
+def test_readers_share_an_entry_and_exclude_a_writer(
     make: MakeEntry, opened: Callable[[Path], Entry], small: EntryRecord
 ) -> None:
-    """Two runs could not train on one entry; or a writer cut off what a reader looks at, which would kill it."""
+    """Two runs could not train on one entry, or a writer would truncate a file that a reader maps, and kill it."""
     folder = make()
     entries = [opened(folder), opened(folder)]
     with pytest.raises(EntryInUseError):
@@ -305,7 +307,7 @@ def test_readers_stand_beside_each_other_and_in_a_writers_way(
 def test_a_writer_in_another_process_counts_until_it_is_killed(
     start: Start, make: MakeEntry, found_in: FoundIn, folder: Path, known: ModuleType
 ) -> None:
-    """Two runs would write into each other's blocks; or the lock of one that was killed stay for ever."""
+    """Two runs would write into each other's blocks, or the lock of a killed one would stay for ever."""
     make(record=known.record())
     with start("hold", folder) as holder:
         assert holder.stdout
@@ -319,10 +321,10 @@ def test_a_writer_in_another_process_counts_until_it_is_killed(
     assert found_in(folder) == set(range(10))
 
 
-def test_a_drive_without_locks_will_do(
+def test_a_drive_without_locks_can_be_used(
     make: MakeEntry, found_in: FoundIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where a notebook keeps its files, on a mounted drive, nothing could be kept."""
+    """Nothing could be cached on a mounted drive, where a notebook has its files."""
 
     def no_locks(*_: object) -> None:
         raise OSError(37, "No locks available")
@@ -331,10 +333,10 @@ def test_a_drive_without_locks_will_do(
     assert found_in(make(at=tmp_path / "drive")) == ALL
 
 
-def test_an_entry_that_went_while_it_was_opened_is_not_written(
+def test_an_entry_that_is_removed_while_it_is_opened_is_not_written(
     make: MakeEntry, folder: Path, small: EntryRecord, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """An hour's extraction would go into files that have no name any more."""
+    """An hour's extraction would be written to files that are already deleted."""
     make()
     flock = fcntl.flock
 
@@ -348,8 +350,8 @@ def test_an_entry_that_went_while_it_was_opened_is_not_written(
         EntryWriter(folder, small)
 
 
-def test_to_be_used_is_noted(make: MakeEntry, opened: Callable[[Path], Entry]) -> None:
-    """What is used every day would go first."""
+def test_the_time_of_use_is_noted(make: MakeEntry, opened: Callable[[Path], Entry]) -> None:
+    """An entry that is used every day would be evicted first."""
     folder = make()
     entry = opened(folder)
     os.utime(folder / "entry.json", (7, 7))
@@ -382,7 +384,7 @@ def edited(**changes: Any) -> Plant:
 
 
 def replaced(name: str, make_it: Callable[[Path], object]) -> Plant:
-    """Something else in the place of a file."""
+    """Something else in place of a file."""
 
     def plant(folder: Path) -> None:
         (folder / name).unlink()
@@ -459,7 +461,7 @@ def open_files() -> int:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("plant", (NO_RECORDS | NO_FILES).values(), ids=NO_RECORDS | NO_FILES)
-def test_what_is_no_entry_is_refused(make: MakeEntry, plant: Plant, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_an_entry_is_refused(make: MakeEntry, plant: Plant, tmp_path: Path) -> None:
     """A cache that was shared, or damaged, would hang the run, fill its memory, or end it."""
     (tmp_path / "ours").write_bytes(bytes(1000))
     folder = make()
@@ -475,8 +477,10 @@ NOT_TO_WRITE = {name: plant for name, plant in NO_FILES.items() if "json" not in
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("plant", NOT_TO_WRITE.values(), ids=NOT_TO_WRITE)
-def test_what_is_no_entry_is_not_written_to(make: MakeEntry, plant: Plant, tmp_path: Path, small: EntryRecord) -> None:
-    """A link in a shared cache would cut off a file of ours; a pipe would let the run wait for ever."""
+def test_a_folder_that_is_not_an_entry_is_not_written_to(
+    make: MakeEntry, plant: Plant, tmp_path: Path, small: EntryRecord
+) -> None:
+    """A link in a shared cache would cut off a file of ours; a pipe would block the run for ever."""
     (tmp_path / "ours").write_bytes(bytes(1000))
     folder = make()
     plant(folder)
@@ -503,8 +507,8 @@ def test_there_are_no_more_rows_than_can_be_read(
         Entry(folder)
 
 
-def test_rows_without_end_are_not_looked_at(make: MakeEntry, found_in: FoundIn) -> None:
-    """A file that a stranger made a terabyte long would be read, or mapped beyond its index."""
+def test_rows_beyond_the_index_are_not_read(make: MakeEntry, found_in: FoundIn) -> None:
+    """A file that somebody extended to a terabyte would be read, or mapped beyond its index."""
     folder = make()
     os.truncate(folder / "rows.bin", 10**12)
     assert found_in(folder) == ALL

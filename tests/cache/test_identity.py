@@ -34,7 +34,7 @@ def touch(path: Path, nanoseconds: int) -> None:
 
 @pytest.mark.parametrize("by", BOTH)
 def test_each_image_has_its_place(photo: Path, by: By) -> None:
-    """Rows would be noted under the image before, or a bar stand still."""
+    """Rows would be stored under the image before, or the progress bar would not move."""
     other = photo.with_name("other.jpg")
     other.write_bytes(b"other")
     beats: list[None] = []
@@ -51,8 +51,8 @@ def test_of_no_images_there_are_none(by: By) -> None:
     assert identities_of([], by).shape == (0, 2)
 
 
-def test_what_yesterday_kept_is_known_today(tmp_path: Path) -> None:
-    """A change of the way to identify would make every cache forgotten, without anybody having meant it."""
+def test_identities_stay_the_same_in_later_versions(tmp_path: Path) -> None:
+    """An unintended change of the identity would make every cache useless."""
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"autofit")
     assert identity(path, "content") == (0xA0F8D2772EF536AA, 0xDCC51031B0B7810E)
@@ -127,7 +127,7 @@ def test_by_content_one_byte_makes_another_image(photo: Path, place: int) -> Non
 
 
 def test_the_two_ways_have_nothing_in_common(tmp_path: Path) -> None:
-    """A file could be made that by its content is taken for another by its path."""
+    """Somebody could make a file whose content identity equals the path identity of another file."""
     empty = tmp_path / "empty"
     empty.touch()
     text = b"%s\0%d\0%d" % (os.fsencode(empty), 0, empty.stat().st_mtime_ns)
@@ -171,8 +171,8 @@ NO_FILES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("by", BOTH)
 @pytest.mark.parametrize("plant", NO_FILES.values(), ids=NO_FILES)
-def test_what_is_no_file_is_nobody(tmp_path: Path, by: By, plant: Callable[[Path], None]) -> None:
-    """A pipe among the photos would stop the run for ever, a device never end, and all of them be one image."""
+def test_a_path_that_is_not_a_file_has_no_identity(tmp_path: Path, by: By, plant: Callable[[Path], None]) -> None:
+    """A pipe among the photos would block the run for ever, a device would never end, and all would be one image."""
     path = tmp_path / "folder" / "photo.jpg"
     path.parent.mkdir()
     plant(path)
@@ -181,7 +181,7 @@ def test_what_is_no_file_is_nobody(tmp_path: Path, by: By, plant: Callable[[Path
 
 @pytest.mark.parametrize("by", BOTH)
 @pytest.mark.parametrize("path", ["/a\0b.jpg", "/\ud800.jpg", "/" + 300 * "x", ""], ids=ascii)
-def test_what_is_no_name_is_nobody(path: str, by: By) -> None:
+def test_an_impossible_name_has_no_identity(path: str, by: By) -> None:
     """A table of paths with a NUL in one would end the run in a traceback."""
     assert identity(path, by) == (0, 0)
 
@@ -197,15 +197,15 @@ def test_what_is_in_a_pipe_stays_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_by_content_a_file_that_may_not_be_read_is_nobody(photo: Path) -> None:
-    """It would be taken for an empty one."""
+def test_by_content_an_unreadable_file_has_no_identity(photo: Path) -> None:
+    """It would count as an empty file."""
     photo.chmod(0)
     assert identity(photo, "content") == (0, 0)
 
 
 @pytest.mark.parametrize("by", BOTH)
 def test_names_that_are_no_utf8_are_names_like_others(tmp_path: Path, by: By) -> None:
-    """A folder from an old Windows machine could not be trained on, or two of its files be one."""
+    """A folder from an old Windows machine could not be trained on, or two of its files would count as one."""
     paths = [tmp_path / os.fsdecode(name) for name in (b"caf\xe9.jpg", b"caf\xe8.jpg", "café.jpg".encode())]
     for number, path in enumerate(paths):
         path.write_bytes(b"%d" % number)

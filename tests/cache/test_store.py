@@ -82,7 +82,7 @@ def room_for(store: CacheStore, known: ModuleType, expected_bytes: int, name: st
 
 
 def disk_with(monkeypatch: pytest.MonkeyPatch, free: int, store: CacheStore) -> None:
-    """A disk on which so much is free beside what is on the store now, and what must stay free."""
+    """A disk with so much free space beyond the entries that exist now and the part that must stay free."""
     taken = size_of(*store.folder.iterdir())
 
     def usage(_: Path) -> Any:
@@ -113,8 +113,8 @@ def test_a_key_is_more_than_its_first_digits(store: CacheStore, keep: Keep, foun
     assert found_on(store) == set()
 
 
-def test_where_nothing_was_kept_nothing_is_made(store: CacheStore) -> None:
-    """A look at the cache would leave folders."""
+def test_reading_an_empty_cache_makes_no_folder(store: CacheStore) -> None:
+    """Listing the cache would create folders."""
     assert store.open_entries(KEY) == []
     assert store.listing() == CacheList(folder=str(store.folder), limit_bytes=PLENTY_BYTES, entries=[])
     assert store.clear() == (0, 0)
@@ -158,10 +158,10 @@ SPOILS = [a_record_of_100_megabytes, a_nested_record, a_pipe, a_dangling_link, a
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("spoil", SPOILS)
-def test_what_is_no_entry_is_skipped_and_the_rest_used(
+def test_a_folder_that_is_not_an_entry_is_skipped_and_the_rest_used(
     store: CacheStore, keep: Keep, found_on: FoundOn, known: ModuleType, spoil: Callable[[Path], None]
 ) -> None:
-    """One damaged or hostile folder would end every run, or hide all that is kept."""
+    """One damaged or hostile folder would end every run, or hide all entries."""
     good, spoiled, also_good = keep(range(3)), keep(range(3, 8)), keep(range(8, 9))
     spoil(spoiled)
     assert found_on(store) == {0, 1, 2, 8}
@@ -172,8 +172,8 @@ def test_what_is_no_entry_is_skipped_and_the_rest_used(
     assert not also_good.exists()
 
 
-def test_the_list_says_what_there_is_the_last_used_first(store: CacheStore, keep: Keep) -> None:
-    """One would not know what takes the room, or what goes next."""
+def test_the_list_has_all_entries_the_last_used_first(store: CacheStore, keep: Keep) -> None:
+    """The user would not see what fills the disk, or what is evicted next."""
     old, new = keep(range(3), used=10.0), keep(range(8), used=20.5)
     listing = store.listing()
     assert [(entry.name, entry.images, entry.size_bytes, entry.last_used) for entry in listing.entries] == [
@@ -187,8 +187,8 @@ def test_the_list_says_what_there_is_the_last_used_first(store: CacheStore, keep
 # What goes ------------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_not_used_for_the_longest_time_goes_first(store: CacheStore, keep: Keep, known: ModuleType) -> None:
-    """What is used every day would be computed every day; or more would go than has to."""
+def test_the_least_recently_used_entries_are_evicted_first(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+    """Rows that are used every day would be computed every day, or more would be evicted than necessary."""
     folders = [keep(used=used) for used in (30.0, 10.0, 20.0)]
     store.limit_bytes = size_of(*folders) + 99
     room_for(store, known, 99)
@@ -205,8 +205,8 @@ def test_what_was_not_used_for_the_longest_time_goes_first(store: CacheStore, ke
     assert [folder.exists() for folder in folders] == [False, False, True]
 
 
-def test_what_is_in_use_stays_and_counts(store: CacheStore, keep: Keep, known: ModuleType) -> None:
-    """A run would lose the rows that it trains on; or the cache take more than it may."""
+def test_an_entry_in_use_stays_and_counts(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+    """A run would lose the rows that it trains on, or the cache would exceed its limit."""
     used, idle = keep(used=10.0), keep(used=20.0)
     with_reader = Entry(used)
     store.limit_bytes = size_of(used) + 500
@@ -221,8 +221,10 @@ def test_what_is_in_use_stays_and_counts(store: CacheStore, keep: Keep, known: M
     assert not used.exists()
 
 
-def test_too_much_is_refused_before_anything_goes(store: CacheStore, keep: Keep, known: ModuleType) -> None:
-    """A data set that can never be kept would cost all that is."""
+def test_an_entry_that_is_too_large_is_refused_before_anything_is_evicted(
+    store: CacheStore, keep: Keep, known: ModuleType
+) -> None:
+    """A data set that can never be cached would evict all entries."""
     kept = keep()
     store.limit_bytes = 2 * 10**6
     with pytest.raises(NoRoomError, match=r"^it would take 2\.1 MB, and the cache may have 2 MB$"):
@@ -235,7 +237,7 @@ def test_too_much_is_refused_before_anything_goes(store: CacheStore, keep: Keep,
 def test_a_disk_that_fills_costs_no_more_than_it_must(
     store: CacheStore, keep: Keep, known: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A gigabyte stays free for checkpoints; where that cannot be, all would be thrown away for nothing."""
+    """A gigabyte stays free for checkpoints; if that is impossible, all entries would be evicted for nothing."""
     folders = [keep(used=used) for used in (10.0, 20.0)]
     disk_with(monkeypatch, 1000, store)
     with pytest.raises(NoRoomError, match=r"^it would take 1 MB, and the disk has 1 GB free$"):
@@ -251,8 +253,8 @@ def test_a_disk_that_fills_costs_no_more_than_it_must(
     entry.close()
 
 
-def test_a_shelf_that_cannot_be_made_has_no_room(tmp_path: Path, known: ModuleType) -> None:
-    """A run would end because nothing could be kept, or say no more than a number of an error."""
+def test_a_store_that_cannot_be_made_has_no_room(tmp_path: Path, known: ModuleType) -> None:
+    """A run would end because nothing can be cached, or would report only an error number."""
     (tmp_path / "file").touch()
     for folder, words in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "cache", "Not a directory")):
         with pytest.raises(NoRoomError, match=f"^{folder} cannot be written: {words}$"):
@@ -262,8 +264,10 @@ def test_a_shelf_that_cannot_be_made_has_no_room(tmp_path: Path, known: ModuleTy
         assert CacheStore(folder, PLENTY_BYTES).clear() == (0, 0)
 
 
-def test_to_clear_counts_what_went_and_leaves_what_is_in_use(store: CacheStore, keep: Keep, found_on: FoundOn) -> None:
-    """A run that goes on beside it would lose its rows; or one would not know whether anything happened."""
+def test_clearing_counts_what_is_removed_and_leaves_entries_in_use(
+    store: CacheStore, keep: Keep, found_on: FoundOn
+) -> None:
+    """A run in another process would lose its rows, or the user would not know whether anything happened."""
     first, second, third = keep(range(3)), keep(range(3, 8)), keep(key=OTHER_KEY)
     sizes = size_of(first, third)
     reader = Entry(second)
@@ -277,8 +281,8 @@ def test_to_clear_counts_what_went_and_leaves_what_is_in_use(store: CacheStore, 
     assert names(store) == set()
 
 
-def test_what_killed_processes_left_goes(store: CacheStore, keep: Keep, found_on: FoundOn) -> None:
-    """Half a removal would be read as an entry; or stay, and count as taken, for ever."""
+def test_leftovers_of_killed_processes_are_removed(store: CacheStore, keep: Keep, found_on: FoundOn) -> None:
+    """A half-removed entry would be read as an entry, or stay for ever and count towards the limit."""
     removed, bare, unnamed = keep(range(3)), keep(range(3, 8)), keep(range(8, 9))
     removed.rename(store.folder / f".removing-{removed.name}")
     (bare / "entry.json").rename(bare / ".entry.json.abc_123")
@@ -289,7 +293,7 @@ def test_what_killed_processes_left_goes(store: CacheStore, keep: Keep, found_on
     assert names(store) == set()
 
 
-def test_a_folder_that_goes_meanwhile_hides_no_other(
+def test_a_folder_that_disappears_meanwhile_hides_no_other(
     store: CacheStore, keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While another process makes room, the cache would seem almost empty, and grow past its limit."""
@@ -365,7 +369,7 @@ NOT_OURS = {
 def test_a_folder_of_the_users_own_is_never_touched(
     store: CacheStore, keep: Keep, known: ModuleType, name: str, fill: Callable[[Path], None]
 ) -> None:
-    """Whoever sets AUTOFIT_CACHE to a folder of photos would lose them when it is full, or cleared."""
+    """A user who sets AUTOFIT_CACHE to a folder of photos would lose them when it is full, or cleared."""
     ours = keep()
     own = store.folder / name
     own.mkdir()
@@ -384,7 +388,7 @@ def test_a_folder_of_the_users_own_is_never_touched(
 
 
 def test_a_link_to_a_folder_is_not_followed(store: CacheStore, keep: Keep, known: ModuleType, tmp_path: Path) -> None:
-    """What lies elsewhere would be removed, or written to."""
+    """Files outside the cache would be removed or overwritten."""
     elsewhere = tmp_path / "elsewhere"
     keep().rename(elsewhere)
     before = size_of(elsewhere)
@@ -400,10 +404,10 @@ def test_a_link_to_a_folder_is_not_followed(store: CacheStore, keep: Keep, known
 # An entry that was interrupted ----------------------------------------------------------------------------------------
 
 
-def test_an_interrupted_entry_is_gone_on_with_by_name(
+def test_an_interrupted_entry_is_continued_by_name(
     store: CacheStore, keep: Keep, known: ModuleType, found_on: FoundOn
 ) -> None:
-    """Each kill would leave an entry more, and another order of rows."""
+    """Each kill would leave one more entry, and another order of rows."""
     kept = keep(range(3))
     with (kept / "rows.bin").open("ab") as rows:
         rows.write(b"half a row")
@@ -414,10 +418,10 @@ def test_an_interrupted_entry_is_gone_on_with_by_name(
     assert found_on(store) == set(range(8))
 
 
-def test_its_own_room_is_not_made_by_removing_it(
+def test_a_reopened_entry_is_not_evicted_for_its_own_rows(
     store: CacheStore, keep: Keep, known: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a drive without locks an extraction that goes on would go on in files that are removed."""
+    """On a drive without locks a continued extraction would write to deleted files."""
 
     def no_locks(*_: object) -> None:
         raise OSError(37, "No locks available")
@@ -435,10 +439,10 @@ def test_its_own_room_is_not_made_by_removing_it(
     [{"key": OTHER_KEY}, {"key": KEY[:16] + "0" * 48}, {"width": 128}],
     ids=["another key", "the same digits", "another shape"],
 )
-def test_it_is_gone_on_with_for_the_same_rows_only(
+def test_an_entry_is_continued_only_with_rows_of_its_key(
     store: CacheStore, keep: Keep, known: ModuleType, found_on: FoundOn, record: dict[str, Any]
 ) -> None:
-    """Rows of two networks would lie in one entry."""
+    """One entry would hold rows of two networks."""
     kept = keep()
     with store.writer(known.record(**record), kept.name, 10) as writer:
         assert writer.folder != kept
@@ -457,7 +461,7 @@ def test_rows_of_another_shape_are_not_opened_beside_these(store: CacheStore, ke
     assert [entry.folder for entry in opened] == [kept]
 
 
-def test_pixels_are_not_gone_on_with_as_features(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+def test_pixels_are_not_continued_as_features(store: CacheStore, keep: Keep, known: ModuleType) -> None:
     """A row would be read as four times as many numbers, or a fourth."""
     kept = keep()
     bytes_of_it = known.record().model_copy(update={"dtype": "uint8"})
@@ -486,10 +490,10 @@ BAD_NAMES = [
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
-def test_a_name_that_is_none_of_ours_is_not_used(
+def test_an_entry_name_of_another_form_is_not_used(
     store: CacheStore, keep: Keep, known: ModuleType, tmp_path: Path, name: str
 ) -> None:
-    """A run directory from a stranger would say where in the disk is written."""
+    """A run directory from an untrusted source would decide which folder is written to."""
     kept = keep()
     outside = Path(shutil.copytree(kept, tmp_path / "outside"))
     shutil.copytree(kept, tmp_path / kept.name)
@@ -500,10 +504,10 @@ def test_a_name_that_is_none_of_ours_is_not_used(
     assert ({path.name for path in tmp_path.iterdir()}, size_of(outside)) == before
 
 
-def test_one_that_is_in_use_is_left_to_who_uses_it(
+def test_an_entry_in_use_is_not_written_by_another(
     store: CacheStore, keep: Keep, known: ModuleType, found_on: FoundOn
 ) -> None:
-    """Two processes would write into one entry; or the second not be able to keep anything."""
+    """Two processes would write into one entry, or the second one could not cache anything."""
     kept = keep(range(3))
     reader = Entry(kept)
     with store.writer(known.record(), kept.name, 10) as writer:
@@ -513,8 +517,8 @@ def test_one_that_is_in_use_is_left_to_who_uses_it(
     assert found_on(store) == set(range(8))
 
 
-def test_without_room_it_is_let_go_of(store: CacheStore, keep: Keep, known: ModuleType) -> None:
-    """A run that trains without the cache would keep everybody from this entry."""
+def test_an_entry_is_closed_if_there_is_no_room(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+    """A run that trains without the cache would lock this entry for all others."""
     kept = keep()
     store.limit_bytes = size_of(kept) + 10
     with pytest.raises(NoRoomError, match=r" in use$"):
@@ -525,8 +529,8 @@ def test_without_room_it_is_let_go_of(store: CacheStore, keep: Keep, known: Modu
 # Several at once ------------------------------------------------------------------------------------------------------
 
 
-def test_processes_that_keep_at_once_lose_nothing(store: CacheStore, start: Start, found_on: FoundOn) -> None:
-    """Of two runs that begin together, one would write over the other."""
+def test_processes_that_write_at_the_same_time_lose_nothing(store: CacheStore, start: Start, found_on: FoundOn) -> None:
+    """Of two runs that begin together, one would overwrite the other's rows."""
     writers = [start("entry", store.folder, 20 * number, 20) for number in range(4)]
     assert [writer.communicate(timeout=60) for writer in writers] == [("", "")] * 4
     assert found_on(store) == set(range(80))
@@ -537,7 +541,7 @@ def test_processes_that_keep_at_once_lose_nothing(store: CacheStore, start: Star
 def test_a_new_entry_that_is_cleared_at_once_is_no_room(
     store: CacheStore, known: ModuleType, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """A run would end in a traceback, or write an hour long into files that have no name any more."""
+    """A run would end in a traceback, or write for an hour to deleted files."""
     cleared: list[tuple[int, int]] = []
     if moment == "before it has an index":
         save = EntryRecord.save
@@ -584,8 +588,8 @@ def test_one_that_is_just_being_removed_is_no_room(
 # Where, and how much --------------------------------------------------------------------------------------------------
 
 
-def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A notebook whose disk is wiped at its end could not keep its features on a drive."""
+def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A notebook whose disk is wiped at its end could not cache its features on a drive."""
     monkeypatch.chdir(tmp_path)
     for given, expected in (("~/drive", Path.home() / "drive"), ("here", tmp_path / "here"), (" /a b ", Path("/a b"))):
         monkeypatch.setenv("AUTOFIT_CACHE", given)
@@ -596,15 +600,15 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", ["~nobody-of-this-name/x", os.fsdecode(b"/caf\xe9")])
-def test_what_cannot_be_a_place_is_refused_in_one_line(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would pass for a defect of autofit."""
+def test_an_impossible_folder_is_refused_in_one_line(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would look like a defect of autofit."""
     monkeypatch.setenv("AUTOFIT_CACHE", given)
     with pytest.raises(UserError, match=r"^AUTOFIT_CACHE '.*' cannot be used as a path \(.*\): give another$"):
         default_folder()
 
 
-def test_how_much_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small disk would be filled; or a limit with a slip be taken for none."""
+def test_the_limit_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small disk would be filled; or a mistyped limit would count as none."""
     for given, expected in (("", 20 * 10**9), (" ", 20 * 10**9), (" 3GB ", 3 * 10**9), ("1GiB", 2**30)):
         monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", given)
         assert default_limit_bytes() == expected

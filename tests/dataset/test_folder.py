@@ -36,7 +36,7 @@ def test_nested_files_count_to_the_top_subfolder(pets: Path) -> None:
     assert found["cat/dog/b.jpg"] == "cat"
 
 
-def test_hidden_files_and_folders_are_passed_over(pets: Path) -> None:
+def test_hidden_files_and_folders_are_skipped(pets: Path) -> None:
     """A notebook's checkpoints or macOS's shadow files would be trained on, or counted as skipped."""
     before = scan(pets)
     touch(pets, "cat/.hidden.jpg", "cat/.cache/a.jpg", ".ipynb_checkpoints/a.jpg", "__MACOSX/cat/a.jpg", ".DS_Store")
@@ -46,7 +46,7 @@ def test_hidden_files_and_folders_are_passed_over(pets: Path) -> None:
 @pytest.mark.parametrize(
     "suffixes", ["jpg JPG jpeg jpe jfif png b.Png gif bmp dib webp tif TIFF", "ppm pgm pbm pnm tga jp2 avif ico"]
 )
-def test_an_image_is_told_by_its_suffix(pets: Path, suffixes: str) -> None:
+def test_an_image_is_recognised_by_its_suffix(pets: Path, suffixes: str) -> None:
     """A format that Pillow reads would silently be left out of the training."""
     names = [f"a.{suffix}" for suffix in suffixes.split()]
     touch(pets / "cat", *names)
@@ -62,7 +62,7 @@ def test_every_suffix_is_one_that_pillow_knows() -> None:
 
 
 def test_other_files_are_skipped_and_counted(pets: Path) -> None:
-    """A text file would be trained on, or its being left out could not be told to the user."""
+    """A text file would be trained on, or the user would not learn that it is left out."""
     touch(pets, "cat/notes.txt", "cat/jpg", "dog/deep/Thumbs.db", "README.md", "loose.jpg")
     (pets / "cat" / "gone.jpg").symlink_to(pets / "nowhere.jpg")
     os.mkfifo(pets / "cat" / "pipe.jpg")
@@ -120,7 +120,7 @@ def test_a_deeply_nested_folder_is_read(pets: Path) -> None:
     assert f"cat/{deep}/x.jpg" in index.paths
 
 
-def test_progress_is_told_every_few_thousand_files(tmp_path: Path) -> None:
+def test_progress_is_reported_every_few_thousand_files(tmp_path: Path) -> None:
     """A scan of a large folder on a slow drive would look like a hang."""
     folder = tmp_path / "store"
     touch(folder, *images(100))
@@ -145,13 +145,13 @@ def test_train_beside_validation_is_recognised(tmp_path: Path, name: str) -> Non
 
 
 def test_train_beside_other_folders_is_a_class(tmp_path: Path) -> None:
-    """Photos of trains could not be told from photos of cars."""
+    """Photos of trains could not be distinguished from photos of cars."""
     assert scan(photos(tmp_path, train=3, car=3)).class_names == ("car", "train")
 
 
 @pytest.mark.parametrize("names", [("train", "test"), ("train", "val", "test"), ("train", "val", "validation")])
 def test_other_splits_are_not_taken_for_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
-    """A network would learn to tell the training set from the test set."""
+    """A network would learn to distinguish the training set from the test set."""
     for name in names:
         photos(tmp_path / name, cat=2, dog=2)
     with pytest.raises(UserError, match=r"test|validation.*look like splits"):
@@ -177,7 +177,7 @@ def test_a_folder_that_may_not_be_read_is_named(pets: Path) -> None:
 
 
 class Entry:
-    """An entry of `os.scandir` that cannot be stat'ed. What it tells by itself, the listing has told it."""
+    """An entry of `os.scandir` without `stat`; the other methods answer from the listing."""
 
     def __init__(self, entry: os.DirEntry[str]) -> None:
         self.name, self.path = entry.name, entry.path
@@ -206,8 +206,8 @@ def test_no_image_of_a_folder_is_opened_or_asked_for(tmp_path: Path, monkeypatch
         return call
 
     for name in ("os.stat", "os.lstat", "os.open", "os.access", "builtins.open", "io.open"):
-        room, _, function = name.rpartition(".")
-        monkeypatch.setattr(name, counted(name, getattr(sys.modules[room], function)))
+        module, _, function = name.rpartition(".")
+        monkeypatch.setattr(name, counted(name, getattr(sys.modules[module], function)))
     monkeypatch.setattr("os.scandir", listed_without_stat)
     assert len(scan(folder).paths) == 1000
     monkeypatch.undo()

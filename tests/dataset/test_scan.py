@@ -221,7 +221,7 @@ def test_an_image_of_a_folder_takes_few_bytes_from_the_scan_to_the_worker(tmp_pa
     assert again == index
 
 
-def test_the_room_loads_no_numpy_no_pandas_and_no_tensorflow(pets: Path) -> None:
+def test_the_scan_loads_no_numpy_no_pandas_and_no_tensorflow(pets: Path) -> None:
     """The parent would grow by hundreds of megabytes, and `--help` would take seconds."""
     program = (
         "import sys; from autofit.dataset import scan; scan(sys.argv[1]); "

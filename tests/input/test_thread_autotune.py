@@ -46,7 +46,7 @@ class Storage:
 
 
 def go(choice: ThreadChoice, storage: Storage, windows: int = 30) -> list[int]:
-    """The numbers that it goes through."""
+    """The numbers of threads, one after another."""
     numbers = [choice.threads]
     for _ in range(windows):
         choice.note(storage.window(choice.threads))
@@ -78,8 +78,8 @@ def test_it_starts_and_stays_where_no_more_are_allowed() -> None:
     assert go(ThreadChoice(5, 1), Storage(0.05)) == [5]
 
 
-def test_nothing_is_tried_while_nobody_waits() -> None:
-    """More would be decoded at once for a training that has all it wants."""
+def test_nothing_is_tried_while_the_consumer_does_not_wait() -> None:
+    """More images would be decoded at once for a training that never waits."""
     assert go(ThreadChoice(CORES, 32), Storage(0.05, waited=0.05), 1000) == [2]
 
 

@@ -41,7 +41,7 @@ def test_validation_images_have_no_view(view_index: ViewIndex) -> None:
     )
 
 
-def test_with_one_view_a_slot_is_a_sample() -> None:
+def test_with_one_view_a_row_has_the_number_of_its_sample() -> None:
     """Rows that an earlier version cached would be taken for those of other images."""
     view_index = ViewIndex(7, 3)
     assert view_index.of(np.arange(10), 5).tolist() == list(range(10))

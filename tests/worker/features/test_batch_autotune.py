@@ -24,12 +24,12 @@ def grow(
 
 
 def test_it_doubles_up_to_the_largest_of_interest_while_that_is_faster() -> None:
-    """It would stay at a few images on a machine that wants many."""
+    """It would stay at a few images on a machine that is faster with many."""
     assert grow(BatchSizeAutotuner(8, 64, 0), lambda size: 1 + 0.001 * size) == [8, 16, 32, 64]
 
 
 def test_it_goes_back_to_the_fastest() -> None:
-    """A size that is slower would be kept for the rest of the images."""
+    """A slower size would be used for the rest of the images."""
     assert grow(BatchSizeAutotuner(8, 512, 0), lambda size: 1.0 if size <= 32 else 0.05 * size) == [8, 16, 32, 64, 32]
 
 
@@ -58,7 +58,7 @@ def test_after_running_out_it_stays_small() -> None:
 
 
 def test_a_busy_moment_does_not_count() -> None:
-    """Whatever else the machine does would decide: of several pieces the fastest tells what the size can do."""
+    """Whatever else the machine does would decide: of several micro-batches the fastest shows the speed of the size."""
     autotuner = BatchSizeAutotuner(8, 16, 0)
     autotuner.note([1.0, 1.0], 0)
     autotuner.note([9.0, 1.2], 0)
@@ -66,7 +66,7 @@ def test_a_busy_moment_does_not_count() -> None:
     assert autotuner.rate == pytest.approx(16 / 1.2)
 
 
-def test_the_first_piece_of_a_size_tells_nothing() -> None:
+def test_the_first_micro_batch_of_a_size_does_not_count() -> None:
     """It traces, or kernels are made for it: the size it starts with would look slow, and so would every larger one."""
     autotuner = BatchSizeAutotuner(64, 64, 0, least=8)
     autotuner.note([60.0], 0)
@@ -78,7 +78,7 @@ def test_the_first_piece_of_a_size_tells_nothing() -> None:
     assert (autotuner.size, autotuner.rate, autotuner.done) == (64, 64.0, True)
 
 
-def test_a_size_without_a_whole_piece_tells_nothing() -> None:
+def test_a_size_without_a_full_micro_batch_does_not_count() -> None:
     """The last block of a folder may have one image: its speed is no speed of that size."""
     autotuner = BatchSizeAutotuner(8, 64, 0)
     autotuner.note([], 0)
@@ -88,7 +88,7 @@ def test_a_size_without_a_whole_piece_tells_nothing() -> None:
 # What it found --------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_told_was_measured() -> None:
+def test_only_measured_sizes_are_reported() -> None:
     """The size that would have come next, and was never run, would be saved as the fastest."""
     autotuner = BatchSizeAutotuner(8, 64, 0)
     autotuner.note([2.0, 2.0], 10 * MB)
@@ -105,7 +105,7 @@ def test_all_blocks_of_the_fastest_size_count() -> None:
     assert (autotuner.fastest, autotuner.rate, autotuner.peak_bytes) == (16, 20.0, 22 * MB)
 
 
-def test_after_running_out_the_size_that_is_left_is_told() -> None:
+def test_after_running_out_the_size_that_fits_is_reported() -> None:
     """The next run would start with the size that ran out, or the speed of one size be saved for another."""
     autotuner = BatchSizeAutotuner(8, 64, 0)
     autotuner.note([1.0, 1.0], 10 * MB)
@@ -116,8 +116,8 @@ def test_after_running_out_the_size_that_is_left_is_told() -> None:
     assert (autotuner.fastest, autotuner.rate, autotuner.peak_bytes) == (4, 8.0, 7 * MB)
 
 
-def test_a_given_size_finds_nothing() -> None:
-    """A size that a user asked for would be saved as the fastest."""
+def test_a_given_size_is_not_reported() -> None:
+    """A size that a user has chosen would be saved as the fastest."""
     autotuner = BatchSizeAutotuner(6, 6, 0)
     autotuner.note([1.0, 1.0], 10 * MB)
     assert (autotuner.size, autotuner.done, autotuner.rate) == (6, True, 0.0)
@@ -144,13 +144,13 @@ def test_it_grows_beyond_what_was_known() -> None:
 
 @pytest.mark.parametrize("first", [64, 37, 512])
 def test_a_size_that_is_much_too_large_costs_a_few_blocks(first: int) -> None:
-    """A stranger's profile, or a damaged one, would make every extraction slow."""
+    """A profile of another machine, or a damaged one, would make every extraction slow."""
     sizes = grow(BatchSizeAutotuner(first, 512, 0, least=8), lambda size: 1.0 if size <= 16 else size**1.1 / 16)
     assert sizes[-1] <= 18
     assert len(sizes) <= 8
 
 
-def test_it_looks_no_lower_than_what_is_usual() -> None:
+def test_it_measures_no_size_below_the_usual_first() -> None:
     """A fast machine of few images would end with one at a time, a call for each."""
     assert grow(BatchSizeAutotuner(32, 32, 0, least=8), float) == [32, 16, 8]
 
@@ -180,7 +180,7 @@ STARTS = {
 
 
 @pytest.mark.parametrize(("known", "expected"), STARTS.values(), ids=STARTS)
-def test_where_it_starts(known: tuple[int | None, int, int], expected: int) -> None:
+def test_the_first_size(known: tuple[int | None, int, int], expected: int) -> None:
     """A hint would cost an out-of-memory of ten seconds, or a good one be of no use."""
     size, peak_bytes, limit_bytes = known
     assert starting_size(USUAL, size, peak_bytes, MOST, limit_bytes) == expected

@@ -127,7 +127,7 @@ def test_rows_of_two_entries_make_one_set(store: CacheStore, tmp_path: Path) -> 
 
 
 def test_an_extraction_goes_on_in_its_own_entry_with_the_same_blocks(store: CacheStore, tmp_path: Path) -> None:
-    """Other blocks after a kill would make other last bits, and each kill an entry more."""
+    """Other blocks after a kill would give other last bits, and each kill one more entry."""
     cache = cache_of(store, tmp_path / "run")
     rows = find(cache)
     extract(cache, cache.chunks(rows, 8), stop_after=16)
@@ -142,8 +142,8 @@ def test_an_extraction_goes_on_in_its_own_entry_with_the_same_blocks(store: Cach
     assert find(again).known().all()
 
 
-def test_what_the_cache_has_lost_is_made_again_as_it_was(store: CacheStore, tmp_path: Path) -> None:
-    """A run that goes on after the cache was cleared would end with other weights."""
+def test_lost_rows_are_extracted_again_in_the_same_slices(store: CacheStore, tmp_path: Path) -> None:
+    """A run that is resumed after the cache was cleared would end with other weights."""
     rows = made(store, tmp_path / "run", at_once=3)
     slices = rows.slices()
     assert slices[:4] == [(0, 3), (3, 6), (6, 8), (8, 11)]
@@ -181,7 +181,7 @@ def test_a_replay_uses_the_rows_of_the_run_it_follows_or_makes_them_in_the_same_
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"schema": "autofit/features/1"}', '{"schema": "autofit/features/9"}'])
-def test_a_damaged_record_is_as_none(store: CacheStore, tmp_path: Path, content: str) -> None:
+def test_a_damaged_record_is_ignored(store: CacheStore, tmp_path: Path, content: str) -> None:
     """A cut file in a run directory would end the run; rows can always be found or made."""
     made(store, tmp_path / "run").close()
     (tmp_path / "run" / "features.json").write_text(content)
@@ -217,11 +217,11 @@ def test_an_image_that_cannot_be_read_does_not_make_its_neighbours_again() -> No
     assert spans(list(extraction_chunks(missing, 8, told))) == [(2, 3, None)]
 
 
-@pytest.mark.parametrize(("by", "believed"), [(0.0, True), (1e-6, True), (0.1, False), (np.nan, False)])
-def test_rows_are_believed_if_live_batches_are_the_same(
-    store: CacheStore, tmp_path: Path, by: float, *, believed: bool
+@pytest.mark.parametrize(("by", "is_used"), [(0.0, True), (1e-6, True), (0.1, False), (np.nan, False)])
+def test_rows_are_used_if_live_batches_are_the_same(
+    store: CacheStore, tmp_path: Path, by: float, *, is_used: bool
 ) -> None:
-    """A cache that holds something else would train the head on it, and nobody would know."""
+    """The head would silently be trained on wrong features."""
     rows = made(store, tmp_path / "run")
     samples = np.array([1, 5, 30])
-    assert matches_live(rows, [(samples, (features_of(samples) * (1 + by)).astype(np.float32))]) is believed
+    assert matches_live(rows, [(samples, (features_of(samples) * (1 + by)).astype(np.float32))]) is is_used

@@ -55,7 +55,7 @@ def photos(shape: tuple[int, ...] = SIZE, count: int = 3) -> np.ndarray:
 
 
 def normalizations(model: keras.Model) -> int:
-    """How many BatchNormalization are computed where it runs."""
+    """How many BatchNormalization layers the model computes."""
     return sum(isinstance(layer, layers.BatchNormalization) for each in models_in(model) for layer in each.layers)
 
 
@@ -100,17 +100,17 @@ def shared(flow: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def twice_used(flow: keras.KerasTensor) -> keras.KerasTensor:
-    """What the convolution gives goes elsewhere, too."""
+    """The output of the convolution is used twice."""
     convolved = layers.Conv2D(4, 3)(flow)
     return layers.Add()([layers.BatchNormalization()(convolved), convolved])
 
 
 class OwnConvolution(layers.Conv2D):  # type: ignore[misc]  # Keras is not typed
-    """Somebody's own: what it computes, nobody knows."""
+    """A user's own convolution, which may compute anything."""
 
 
 def behind_an_operation(flow: keras.KerasTensor) -> keras.KerasTensor:
-    """A BatchNormalization behind what is no layer."""
+    """A BatchNormalization after an operation that is not a layer."""
     return layers.BatchNormalization()(keras.ops.add(flow, flow))
 
 
@@ -132,14 +132,14 @@ def bn() -> keras.Layer:
 
 
 @pytest.mark.parametrize("make", LEFT_ALONE.values(), ids=LEFT_ALONE)
-def test_what_cannot_be_folded_is_left_alone(make: Callable[[], keras.Model]) -> None:
-    """The result would be wrong, without a word."""
+def test_layers_that_cannot_be_folded_stay(make: Callable[[], keras.Model]) -> None:
+    """The result would silently be wrong."""
     model = make()
     assert folded(model) is model
 
 
 @pytest.mark.parametrize("kind", [list, tuple, lambda outputs: dict(zip("ab", outputs, strict=True))])
-def test_what_the_model_gives_out_is_not_folded_away(kind: Callable[[list[keras.KerasTensor]], object]) -> None:
+def test_outputs_of_the_model_are_not_folded(kind: Callable[[list[keras.KerasTensor]], object]) -> None:
     """One of its outputs would be another."""
     inputs = keras.Input(SIZE)
     convolved = layers.Conv2D(4, 3)(inputs)
@@ -148,7 +148,7 @@ def test_what_the_model_gives_out_is_not_folded_away(kind: Callable[[list[keras.
 
 
 def test_layers_that_another_model_uses_as_well_are_folded_where_they_follow_each_other() -> None:
-    """What a layer was first used for would be taken for what it does here."""
+    """The first use of a layer would be mistaken for its use in this model."""
     inputs = keras.Input(SIZE)
     first, second = layers.Conv2D(3, 3, padding="same"), layers.BatchNormalization()
     together = keras.Model(inputs, second(first(inputs)))

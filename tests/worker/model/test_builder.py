@@ -102,7 +102,7 @@ def test_head_and_features_are_the_model() -> None:
 
 
 def test_a_plain_head_is_one_layer() -> None:
-    """A hidden layer or a dropout nobody asked for would be trained and saved."""
+    """A hidden layer or a dropout that the user did not choose would be trained and saved."""
     assert [type(layer) for layer in built().head_layers] == [layers.Dense]
 
 
@@ -163,7 +163,7 @@ def test_channels_first_is_refused() -> None:
 
 
 def test_head_only_trains_the_head() -> None:
-    """The backbone would train although its features are computed once and kept."""
+    """The backbone would train although its features are computed once and cached."""
     model = built(hidden_units=4)
     assert model.head is not None
 
@@ -211,7 +211,7 @@ def test_a_weights_file_is_loaded(weights_file: Path, mobilenet: keras.Model) ->
 
 @pytest.mark.parametrize(("weights", "expected"), [("none", [Phase.BUILD]), ("FILE", [Phase.WEIGHTS, Phase.BUILD])])
 def test_phases_are_announced(weights: str, expected: list[Phase], weights_file: Path) -> None:
-    """A long download would be taken for a hang."""
+    """A long download would look like a hang."""
     heard: list[Phase] = []
 
     build(spec(weights=weights.replace("FILE", str(weights_file))), CLASSES, heard.append)
@@ -313,7 +313,7 @@ def test_cached_imagenet_weights_need_no_network(
     assert cached == weights_sha256(mobilenet)
 
 
-def test_half_a_download_is_named(without_network: tuple[Path, list[str]]) -> None:
+def test_an_incomplete_download_is_named(without_network: tuple[Path, list[str]]) -> None:
     """A killed download would make every later run fail with a message of h5py's."""
     folder, (_, half, _) = without_network
 

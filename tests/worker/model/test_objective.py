@@ -51,7 +51,7 @@ def test_a_compiled_loss_is_kept(loss: Any, *, one_hot: bool) -> None:
 
 @pytest.mark.parametrize(("name", "given"), [("optimizer", "sgd"), ("learning_rate", 0.5)])
 def test_an_optimizer_beside_a_compiled_model_is_refused(name: str, given: Any) -> None:
-    """It would do nothing, and nobody would know."""
+    """It would silently do nothing."""
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
     source = SOURCE.model_copy(update={name: given})
