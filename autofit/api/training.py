@@ -122,13 +122,13 @@ def run(  # noqa: PLR0913 - the options are the interface
             those for training and for validation. One or two bad images stop a run only if the share is 0. `resume`
             takes another share.
         run_dir: The folder for checkpoints, log, model and report. If it holds the same request, unfinished, the run is
-            resumed; finished, its result is returned at once. The default with a `mirror_dir` is `runs/<the mirror's
-            name>`. Default: `runs/<time>-<backbone>`.
+            resumed; finished, its result is returned at once. Default: `runs/<time>-<backbone>`, with a mirror
+            `runs/<the mirror's name>`.
         mirror_dir: A folder on a mounted drive for a copy of the run directory, from which the run can be resumed. If
             it holds the same request and has trained further than `run_dir`, or `run_dir` is empty, the run is restored
             from it. A failure of the drive never stops the training.
-        isolation: Where training runs: in a `process` of its own, whose end does no harm, or `inline`, in the calling
-            process.
+        isolation: Where training runs: in a `process` of its own, which may be killed without harm, or `inline` in the
+            caller's.
         audit: Write all updates to `audit.jsonl`.
         replay: A run directory with `audit.jsonl`, whose micro-batch sizes are repeated step by step.
         callbacks: Keras callbacks, in Python only. They are called in the worker; those with `get_state()` and

@@ -144,10 +144,9 @@ RUN = (
         "run_dir",
         None,
         "The folder for checkpoints, log, model and report.",
-        "If it holds the same request, unfinished, the run is resumed; finished, its result is returned at once. The "
-        "default with a `mirror_dir` is `runs/<the mirror's name>`.",
+        "If it holds the same request, unfinished, the run is resumed; finished, its result is returned at once.",
         fields=(),
-        default_text="`runs/<time>-<backbone>`",
+        default_text="`runs/<time>-<backbone>`, with a mirror `runs/<the mirror's name>`",
         cli_type=Path,
         metavar="DIR",
     ),
@@ -165,7 +164,7 @@ RUN = (
     Option(
         "isolation",
         "process",
-        "Where training runs: in a `process` of its own, whose end does no harm, or `inline`, in the calling process.",
+        "Where training runs: in a `process` of its own, which may be killed without harm, or `inline` in the caller's.",
         check=one_of("process", "inline"),
         commands=EVERYWHERE,
         metavar="process|inline",
