@@ -56,7 +56,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
         max_batch: The largest batch size to look for.
         profile: Start from earlier measurements on such a machine, and save the new ones. The largest size in the
             answer has run now in any case; the recommended one may have been timed earlier.
-        isolation: Where training runs: in a `process` of its own, which may be killed without harm, or `inline` in the
+        isolation: Where to train: in a `process` of its own, which may be killed without harm, or `inline` in the
             caller's.
         view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
             lines.
@@ -110,7 +110,7 @@ def sweep(  # noqa: PLR0913 - the options are the interface
         max_batch: The largest batch size to look for.
         profile: Start from earlier measurements on such a machine, and save the new ones. The largest size in the
             answer has run now in any case; the recommended one may have been timed earlier.
-        isolation: Where training runs: in a `process` of its own, which may be killed without harm, or `inline` in the
+        isolation: Where to train: in a `process` of its own, which may be killed without harm, or `inline` in the
             caller's.
         view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
             lines.

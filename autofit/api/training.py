@@ -127,7 +127,7 @@ def run(  # noqa: PLR0913 - the options are the interface
         mirror_dir: A folder on a mounted drive for a copy of the run directory, from which the run can be resumed. If
             it holds the same request and has trained further than `run_dir`, or `run_dir` is empty, the run is restored
             from it. A failure of the drive never stops the training.
-        isolation: Where training runs: in a `process` of its own, which may be killed without harm, or `inline` in the
+        isolation: Where to train: in a `process` of its own, which may be killed without harm, or `inline` in the
             caller's.
         audit: Write all updates to `audit.jsonl`.
         replay: A run directory with `audit.jsonl`, whose micro-batch sizes are repeated step by step.

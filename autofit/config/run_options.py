@@ -164,7 +164,7 @@ RUN = (
     Option(
         "isolation",
         "process",
-        "Where training runs: in a `process` of its own, which may be killed without harm, or `inline` in the caller's.",
+        "Where to train: in a `process` of its own, which may be killed without harm, or `inline` in the caller's.",
         check=one_of("process", "inline"),
         commands=EVERYWHERE,
         metavar="process|inline",
