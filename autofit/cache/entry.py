@@ -83,7 +83,7 @@ class EntryInUseError(Exception):
 
 
 def open_own(path: Path, mode: Literal["rb", "ab", "a+b"]) -> FileIO:
-    """Open a file of an entry. A link that somebody put in its place is not followed, and a pipe not waited for.
+    """Open a file of an entry. It follows no link in place of the file, and does not block at a pipe.
 
     Raises:
         OSError: it cannot be opened, or is no ordinary file.

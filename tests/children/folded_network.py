@@ -1,4 +1,4 @@
-"""Compare networks of Keras with their folded versions, each compiled as a graph, under the kernels that are set.
+"""Compare networks of Keras with their folded versions, each compiled as a graph, with the kernels of this environment.
 
 Prints as JSON, by the names that are its arguments: how many BatchNormalization were folded, how far apart the features
 are, relative to the largest, and whether the model's own graph is as it was.
@@ -19,14 +19,14 @@ SIDE = 96
 
 
 def normalizations(model: keras.Model) -> int:
-    """How many there are, also in the models inside."""
+    """The number of BatchNormalization layers, also in the models inside."""
     inside = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     own = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
     return own + sum(map(normalizations, inside))
 
 
 def compared(name: str) -> dict[str, object]:
-    """Build, fold, compare."""
+    """Build, fold and compare the network."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)

@@ -23,14 +23,14 @@ Seeds = Mapping[str, bytes]
 
 
 def resized(data: bytes, form: str, *sides: int, swapped: bool = False) -> bytes:
-    """The same with another size, wherever the old one stands in this form."""
+    """The file with another size wherever it contains the old one in this form."""
     old = struct.pack(form, *(SIDES[::-1] if swapped else SIDES))
     assert old in data
     return data.replace(old, struct.pack(form, *sides))
 
 
 def after(data: bytes, mark: bytes, skipped: int, new: bytes) -> bytes:
-    """The same with other bytes, so many after the first mark."""
+    """The file with other bytes at this distance after the first mark."""
     place = data.index(mark) + len(mark) + skipped
     return data[:place] + new + data[place + len(new) :]
 
@@ -50,7 +50,7 @@ def with_tags(tiff: bytes, values: Mapping[int, int], count: int = 1) -> bytes:
 
 
 def png(width: int, height: int, *chunks: tuple[bytes, bytes], rows: bytes = b"") -> bytes:
-    """A PNG in RGBA, with chunks that stand before its pixels."""
+    """A PNG in RGBA with these chunks before its pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     listed = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")]
     return PNG_SIGNATURE + b"".join(
@@ -59,7 +59,7 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes], rows: bytes = b""
 
 
 def icon(picture: bytes, *, entries: int = 1) -> bytes:
-    """An ICO of one picture of 256 x 256 pixels, as its directory says."""
+    """An ICO of one image, with 256 x 256 pixels in its directory."""
     entry = struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(picture), 6 + 16 * entries)
     return struct.pack("<HHH", 0, 1, entries) + entry * entries + picture
 
@@ -70,7 +70,7 @@ def bitmap(width: int, height: int) -> bytes:
 
 
 def oversized(seeds: Seeds) -> Files:
-    """For each format that can say so: an image of more pixels than are read."""
+    """For each format whose header can declare it: an image of more pixels than autofit reads."""
     for name in ("baseline.jpg", "progressive.jpg", "grey.jpg", "cmyk.jpg", "two-pictures.mpo"):
         yield name, resized(seeds[name], ">HH", 65_535, 65_535, swapped=True)
     yield "rgba.png", png(HUGE, HUGE)
@@ -104,7 +104,7 @@ def oversized(seeds: Seeds) -> Files:
 
 
 def inside(seeds: Seeds) -> Files:
-    """Where the image's own size is modest."""
+    """Files whose image is small but whose other parts claim to be huge."""
     yield "frame.webp", after(seeds["animated.webp"], b"ANMF", 10, b"\xff\x3f\0\xff\x3f\0")
     for side in (2**15, 2**20, 2**31 - 16):
         for name in ("tiles-raw.tiff", "tiles-deflate.tiff"):
@@ -134,7 +134,7 @@ def inside(seeds: Seeds) -> Files:
 
 
 def box_of(jp2: bytes, length: int) -> bytes:
-    """A JPEG 2000 file whose header box is said to be so long (ITU-T T.800, I.4)."""
+    """A JPEG 2000 file whose header box declares this length (ITU-T T.800, I.4)."""
     place = jp2.index(b"jp2h") - 4
     return jp2[:place] + struct.pack(">I4sQ", 1, b"jp2h", length) + jp2[place + 8 :]
 

@@ -34,7 +34,7 @@ from autofit.input.decode import decode_into
 IMAGE_SIZE = (24, 32)
 BATCH_SIZE = 32
 SEED_SIDES = (97, 61)
-"""The width and height of every seed: where they stand in a file, they are its size."""
+"""The width and height of every seed: wherever a file contains them, they are its size."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EXTREMES = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
@@ -44,12 +44,12 @@ Mutation = Callable[[random.Random, bytearray, bytes], bytes]
 
 
 def flipped_bits(dice: random.Random, data: bytearray, _other: bytes) -> bytes:
-    """A few bits anywhere."""
+    """Flip a few bits anywhere."""
     return _flipped(dice, data, len(data))
 
 
 def flipped_header(dice: random.Random, data: bytearray, _other: bytes) -> bytes:
-    """A few bits where the headers are."""
+    """Flip a few bits in the headers."""
     return _flipped(dice, data, min(len(data), 200))
 
 
@@ -60,19 +60,19 @@ def _flipped(dice: random.Random, data: bytearray, end: int) -> bytes:
 
 
 def cut_short(dice: random.Random, data: bytearray, _other: bytes) -> bytes:
-    """A download that stopped."""
+    """Cut the file off, as a download that stopped."""
     return bytes(data[: dice.randrange(1, len(data))])
 
 
 def zero_filled(dice: random.Random, data: bytearray, _other: bytes) -> bytes:
-    """A part that was never written to the disk."""
+    """Replace a part by zeros, as if it was never written to the disk."""
     start, length = _part(dice, data)
     data[start : start + length] = bytes(length)
     return bytes(data)
 
 
 def swapped_parts(dice: random.Random, data: bytearray, _other: bytes) -> bytes:
-    """Two parts of the same length in each other's place."""
+    """Exchange two parts of the same length."""
     first, length = _part(dice, data)
     second = dice.randrange(len(data) - length + 1)
     one, other = data[first : first + length], data[second : second + length]
@@ -82,7 +82,7 @@ def swapped_parts(dice: random.Random, data: bytearray, _other: bytes) -> bytes:
 
 
 def repeated_part(dice: random.Random, data: bytearray, _other: bytes) -> bytes:
-    """A part that comes several times."""
+    """Repeat a part several times."""
     start, length = _part(dice, data)
     return bytes(data[:start]) + bytes(data[start : start + length]) * dice.randint(2, 40) + bytes(data[start:])
 
@@ -93,7 +93,7 @@ def _part(dice: random.Random, data: bytearray) -> tuple[int, int]:
 
 
 def extreme_numbers(dice: random.Random, data: bytearray, _other: bytes) -> bytes:
-    """Numbers at their limits, mostly near the start or the end, where formats keep their fields."""
+    """Write numbers at their limits, mostly near the start or the end, where the fields of formats are."""
     for _ in range(dice.randint(1, 3)):
         place = min(int(dice.expovariate(1 / 60)), len(data) - 1) if dice.random() < 0.7 else dice.randrange(len(data))
         if dice.random() < 0.3:
@@ -103,7 +103,7 @@ def extreme_numbers(dice: random.Random, data: bytearray, _other: bytes) -> byte
 
 
 def lying_sizes(dice: random.Random, data: bytearray, _other: bytes) -> bytes:
-    """A width or height that is another than that of the pixels, wherever the file says one."""
+    """Replace width or height wherever the file contains them, so that they differ from those of the pixels."""
     places = [
         (place, kind, order)
         for side in SEED_SIDES
@@ -137,7 +137,7 @@ def _overwrite(data: bytearray, place: int, number: int, kind: str, order: str) 
 
 
 def spliced_halves(dice: random.Random, data: bytearray, other: bytes) -> bytes:
-    """The head of one file and the tail of another."""
+    """Join the head of one file and the tail of another."""
     return bytes(data[: dice.randrange(1, len(data))]) + other[dice.randrange(len(other)) :]
 
 
@@ -155,7 +155,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def mutated(number: int, seeds: Sequence[Path]) -> tuple[str, str, bytes]:
-    """One mutation in words, the name of the file that it makes, and its content: the same for the same number."""
+    """The description, file name and content of a mutation, which depend on its number alone."""
     dice = random.Random(number)
     seed, other = seeds[number % len(seeds)], dice.choice(seeds)
     mutation = dice.choice(MUTATIONS)
@@ -167,7 +167,7 @@ def mutated(number: int, seeds: Sequence[Path]) -> tuple[str, str, bytes]:
 
 
 def with_checksums(png: bytes) -> bytes:
-    """The same with the right checksum after each chunk: without them no reader looks any further."""
+    """The PNG with the right checksum after each chunk; without them readers stop there."""
     mended = bytearray(png)
     place = len(PNG_SIGNATURE)
     while place + 12 <= len(png):
@@ -180,7 +180,7 @@ def with_checksums(png: bytes) -> bytes:
 
 
 class Decoding:
-    """Makes each mutated file where the loader asks for its path, and writes down what becomes of it."""
+    """Writes each mutated file when the loader asks for its path, and logs the outcome."""
 
     def __init__(self, seeds: Sequence[Path], folder: Path, log: int) -> None:
         self._seeds, self._folder, self._log = seeds, folder, log
@@ -188,7 +188,7 @@ class Decoding:
         vars(batch_loader)["decode_into"] = self.decode_into
 
     def note(self, **line: Any) -> None:
-        """One line of the log, whole, whichever thread writes it."""
+        """Write one line of the log; threads do not mix their lines."""
         os.write(self._log, json.dumps(line).encode() + b"\n")
 
     def path_of(self, number: int) -> str:
@@ -200,7 +200,7 @@ class Decoding:
         return str(path)
 
     def decode_into(self, path: str, out: NDArray[np.uint8]) -> None:
-        """The real one, with a clock."""
+        """Decode with the real function, and measure the time."""
         began, skipped = time.monotonic(), None
         try:
             self._decode_into(path, out)

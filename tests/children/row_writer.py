@@ -34,28 +34,28 @@ PLENTY_BYTES = 10**9
 
 
 def record(key: str = KEY, width: int = WIDTH) -> EntryRecord:
-    """What all rows of a key are."""
+    """The record of the rows of a key."""
     return EntryRecord(kind="features", key=key, about={}, dtype="float32", row_shape=(width,), created=0.0)
 
 
 def images(numbers: Iterable[int]) -> Identities:
-    """An identity for each number, like no other's."""
+    """A different identity for each number."""
     digests = b"".join(hashlib.blake2b(b"%d" % number, digest_size=16).digest() for number in numbers)
     return np.frombuffer(digests, np.uint64).reshape(-1, 2)
 
 
 def rows(numbers: Iterable[int], width: int = WIDTH) -> NDArray[np.float32]:
-    """The row of each: no two have a value in common."""
+    """A row for each number; no two rows share a value."""
     return (np.asarray(list(numbers))[:, None] * width + np.arange(width)).astype(np.float32)
 
 
 def block_from(first: int) -> range:
-    """The numbers of the block that begins with this one."""
+    """The numbers of the block that begins with this number."""
     return range(first, first + 1 + first * 31 % 17)
 
 
 def append(writer: EntryWriter, numbers: range) -> None:
-    """Append these as a block, of which each three were computed together."""
+    """Append these numbers as a block, in which each three rows count as computed together."""
     places = np.arange(len(numbers))
     writer.append(images(numbers), rows(numbers, writer.record.row_shape[0]), places - places % 3)
 

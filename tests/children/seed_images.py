@@ -26,7 +26,7 @@ RED, GREEN, BLUE, YELLOW = (220, 30, 40), (30, 190, 60), (40, 60, 210), (240, 22
 WHITE = (255, 255, 255)
 QUARTERS = (RED, GREEN, BLUE, YELLOW)
 LOSSLESS, LOSSY = 10, 24
-"""How far a colour may be off: the texture of the picture, and what compression does to it."""
+"""The tolerance of a colour: the texture of the image, and the loss of compression."""
 
 Color = tuple[int, ...]
 
@@ -50,7 +50,7 @@ class Seed:
 
 
 def picture() -> Image.Image:
-    """Four quarters of one colour each with some texture, in RGB: no two orientations look the same."""
+    """An RGB image of four quarters of one colour each, with some texture: no two orientations look the same."""
     width, height = SIDES
     pixels = np.empty((height, width, 3), np.int16)
     halves = slice(None, height // 2), slice(height // 2, None), slice(None, width // 2), slice(width // 2, None)
@@ -76,7 +76,7 @@ TURNED[ExifTags.Base.Orientation] = 3  # upside down
 
 
 def with_a_clear_quarter(image: Image.Image) -> Image.Image:
-    """The same with nothing where the last quarter is."""
+    """The image with a transparent last quarter."""
     clear = image.copy()
     alpha = Image.new("L", SIDES, 255)
     alpha.paste(0, (SIDES[0] // 2, SIDES[1] // 2, *SIDES))
@@ -97,12 +97,12 @@ CMYK = RGB.convert("CMYK")
 
 
 def frames() -> dict[str, Any]:
-    """What makes three frames or pages of a picture, the others upside down."""
+    """Options that save three frames or pages of an image, the others upside down."""
     return {"save_all": True, "append_images": [RGB.transpose(Image.Transpose.ROTATE_180) for _ in range(2)]}
 
 
 def seeds() -> Iterator[Seed]:
-    """All of them, whether this Pillow can write them or not."""
+    """All seeds, whether this Pillow can write them or not."""
     yield from jpegs()
     yield from pngs()
     yield from on_the_web()
@@ -157,7 +157,7 @@ def on_the_web() -> Iterator[Seed]:
 
 
 def older() -> Iterator[Seed]:
-    """Bitmaps, icons, and what is older than the web."""
+    """Bitmaps, icons and formats older than the web."""
     yield Seed("rgb.bmp", "BMP", RGB)
     yield Seed("palette.bmp", "BMP", PALETTE, tolerance=LOSSY)
     yield Seed("bilevel.bmp", "BMP", BILEVEL, quarters=BLACK_AND_WHITE)
@@ -181,7 +181,7 @@ def older() -> Iterator[Seed]:
 
 
 def tiffs() -> Iterator[Seed]:
-    """Those that TIFF alone can hold, and its compressions."""
+    """The modes that only TIFF can hold, and its compressions."""
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "lzma"):
         yield Seed(f"{compression}.tiff", "TIFF", RGB, {"compression": compression})
     yield Seed("jpeg.tiff", "TIFF", RGB, {"compression": "jpeg", "quality": 90}, tolerance=LOSSY)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def run_autofit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """A command of autofit's, run to its end."""
+    """Run a command of autofit to its end."""
     return subprocess.run(
         autofit_command(*arguments),
         cwd=CHILDREN,
@@ -36,12 +36,12 @@ def train(folder: Path, run_dir: Path, *more: str) -> subprocess.CompletedProces
 
 
 def trained(run_dir: Path, epoch: int) -> list[int]:
-    """What an epoch trained on, sorted."""
+    """The samples that an epoch trained on, sorted."""
     return sorted(sample for line in updates_of(run_dir, epoch) for sample in line["samples"])
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a command failed with, as for anything that is the user's."""
+    """The one line with which a command failed, as for every error of the user."""
     assert done.returncode == 2, done.stdout + done.stderr
     last = done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
@@ -56,7 +56,7 @@ def folder(photos: Path, tmp_path: Path) -> Path:
 
 
 def test_too_many_end_the_run_which_goes_on_when_more_are_allowed(folder: Path, tmp_path: Path) -> None:
-    """A folder of anything would be trained on without a word, or the share once given could never be changed."""
+    """A folder of arbitrary files would silently be trained on, or the share could never be changed after the start."""
     run_dir = tmp_path / "run"
     broken = {f"{name}/{number:03d}.png" for name in ("blue", "green", "red") for number in range(0, 48, 3)}
     for path in broken:

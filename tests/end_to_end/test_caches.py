@@ -43,7 +43,7 @@ REQUEST: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn photos, which no test may change: 60 of each of three classes, told apart by their colour; one is none."""
+    """Drawn photos, which no test may change: 60 of each of three classes, which differ in colour; one is not an image."""
 
     def draw(folder: Path) -> None:
         random = np.random.default_rng(0)
@@ -98,7 +98,7 @@ def finished(photos: Path, calibrated: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def events(result: autofit.Result, name: str) -> list[Any]:
-    """What the attempts said under this name."""
+    """The values of this field in the events of all attempts."""
     lines = [line for one in RunDirectory(result.run_dir).attempts() for line in one.events.read_text().splitlines()]
     return [value for line in lines if line if (value := json.loads(line).get(name)) is not None]
 
@@ -174,7 +174,7 @@ def test_the_next_extraction_begins_with_the_size_that_was_the_fastest(
 
 
 def begun_with(result: autofit.Result) -> tuple[int | None, int]:
-    """The size that the first worker of a run was told to begin with, and its peak."""
+    """The first size in the job of a run's first worker, and its peak."""
     work = Job.load(RunDirectory(result.run_dir).attempts()[0].job).work
     assert isinstance(work, TrainJob)
     assert work.cache
@@ -240,7 +240,7 @@ Reached = Callable[[Progress], bool]
 
 
 def extracted(images: int) -> Reached:
-    """A worker has come so far in its own extraction, or is past it."""
+    """A worker has extracted so many images itself, or has finished its extraction."""
     return lambda progress: progress.phase is not Phase.EXTRACT or progress.step >= images
 
 
@@ -250,7 +250,7 @@ def trained(steps: int) -> Reached:
 
 
 def kill_when(command: list[str], run_dir: Path, reached: Reached) -> None:
-    """Start a run and kill it, worker and parent, once its newest attempt has come so far."""
+    """Start a run and kill it, worker and parent, when its newest attempt has reached a point."""
     before = len(RunDirectory(run_dir).attempts())
     environment = child_environment()
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
@@ -285,7 +285,7 @@ def test_damaged_rows_are_made_again(train: Train, cache: Path, finished: Train)
 
 @pytest.mark.usefixtures("cache")
 def test_without_room_it_trains_without_the_cache(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk would cost the run, though nothing has to be kept to train."""
+    """A full disk would end the run, though a training needs no cache."""
     monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", "10kB")
     result = train("run", epochs=2)
     said = " ".join(events(result, "message"))
@@ -294,7 +294,7 @@ def test_without_room_it_trains_without_the_cache(train: Train, monkeypatch: pyt
 
 
 def test_on_a_folder_that_cannot_be_written_it_trains_without_the_cache(train: Train, cache: Path) -> None:
-    """A read-only home would cost the run."""
+    """A read-only home would end the run."""
     cache.write_text("not a folder")
     result = train("run", epochs=2)
     assert "features are not kept" in " ".join(events(result, "message"))
@@ -308,7 +308,7 @@ KEPT_NOW, KEPT_BEFORE = "the first epoch keeps them", "are there already"
 
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("augment", ["none", "light"])
-def test_kept_pixels_are_the_same_training(train: Train, finished: Train, augment: str) -> None:
+def test_cached_pixels_are_the_same_training(train: Train, finished: Train, augment: str) -> None:
     """A photo read back from the disk would not be the one that was decoded; promise 4."""
     given = {"augment": augment, "feature_cache": "off" if augment == "none" else "auto", "micro_batch_size": AT_ONCE}
     live = finished(f"without-pixels-{augment}", pixel_cache="off", checkpoint_every=1, **given)
@@ -324,7 +324,7 @@ def test_kept_pixels_are_the_same_training(train: Train, finished: Train, augmen
 
 @pytest.mark.usefixtures("cache")
 def test_augmentation_is_another_training_and_another_with_another_seed(train: Train) -> None:
-    """The option would be accepted, and nothing done."""
+    """The option would be accepted and ignored."""
     whole = train("whole", epochs=2)
     augmented, other = train("light", epochs=2, augment="light"), train("seed", epochs=2, augment="light", seed=1)
     losses = [result.history["loss"] for result in (whole, augmented, other)]
@@ -354,8 +354,8 @@ def test_kills_of_an_augmented_run_change_nothing(
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_few_views_are_kept_where_that_is_asked_for(train: Train) -> None:
-    """An approximation that nobody asked for would be made, or one that was asked for not be told of."""
+def test_a_few_views_are_cached_if_the_user_chooses_that(train: Train) -> None:
+    """The user would get an approximation without having chosen it, or choose one and not see that it is one."""
     first = train("first", augment="light", feature_cache="on", feature_views=2)
     said = " ".join(events(first, "message"))
     assert f"features of {2 * 144 + 35} views, 2 of each training image instead of a new one in each epoch" in said

@@ -65,7 +65,7 @@ def weights_sha256(model: keras.Model) -> str:
 
 
 def first_sentence(error: BaseException) -> str:
-    """What an error of somebody else's says, short enough for one line."""
+    """The first sentence of an error of another library, short enough for one line."""
     lines = str(error).strip().splitlines()
     return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
 
