@@ -43,7 +43,7 @@ REQUEST: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn photos, which no test may change: 60 of each of three classes, which differ in colour; one is not an image."""
+    """Drawn photos, which no test may change: 60 of each of three classes, which differ in colour; one is no image."""
 
     def draw(folder: Path) -> None:
         random = np.random.default_rng(0)
@@ -340,7 +340,7 @@ def test_kills_of_an_augmented_run_change_nothing(
     request = {"augment": "light", "micro_batch_size": AT_ONCE, "checkpoint_every": 1, **views}
     if views:
         undisturbed = finished("views", **request)
-    else:  # the run that `test_kept_pixels_are_the_same_training` compares with
+    else:  # the run that `test_cached_pixels_are_the_same_training` compares with
         undisturbed = finished("without-pixels-light", pixel_cache="off", feature_cache="auto", **request)
     early = [("0:0", extracted(200)), ("0:0", extracted(30))] if views else [("0:3", trained(2)), ("0:6", trained(5))]
     for moment, reached in (*early, ("0:8", trained(7))):
