@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
 import autofit
 from autofit.process.monitor import Tail
@@ -22,6 +21,7 @@ from autofit.protocol.job import Job, TrainJob
 from autofit.protocol.messages import Phase, Progress
 from autofit.storage.run_directory import RunDirectory
 from autofit.worker.runtime.tf_settings import AFTER_IMPORT_BYTES
+from tests.support.drawn import draw_tinted
 from tests.support.paths import CHILDREN, child_environment
 from tests.support.run_files import assert_each_epoch_once
 from tests.support.shared import made_once
@@ -46,13 +46,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn photos, which no test may change: 60 of each of three classes, which differ in colour; one is no image."""
 
     def draw(folder: Path) -> None:
-        random = np.random.default_rng(0)
-        for number in range(3):
-            (folder / f"class{number}").mkdir()
-            tint = np.array([60 * number, 170 - 60 * number, 80 * (number % 2)])
-            for photo in range(IMAGES // 3):
-                pixels = random.integers(0, 80, (96, 96, 3)) + tint
-                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"class{number}" / f"{photo:03d}.jpg")
+        draw_tinted(folder, IMAGES // 3)
         (folder / BAD).write_bytes(b"no photo")
 
     return made_once(tmp_path_factory, "cache-photos", draw)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import autofit
 from autofit.worker.runtime.tf_settings import AFTER_IMPORT_BYTES
+from tests.support.drawn import draw_tinted
 from tests.support.paths import CHILDREN
 from tests.support.run_files import samples_of, updates_of
 
@@ -27,13 +27,8 @@ ALLOCATOR_BYTES = {"head": 80 * 10**6, "all": 330 * 10**6}
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn photos: 70 of each of three classes, told apart by their colour."""
-    folder, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
-    for number in range(3):
-        (folder / f"class{number}").mkdir()
-        tint = np.array([60 * number, 170 - 60 * number, 80 * (number % 2)])
-        for photo in range(70):
-            pixels = random.integers(0, 80, (96, 96, 3)) + tint
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"class{number}" / f"{photo:03d}.jpg")
+    folder = tmp_path_factory.mktemp("photos")
+    draw_tinted(folder, 70)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from autofit.protocol.job import Job, TrialsJob
 from autofit.protocol.messages import MemoryBudget, Phase, Progress, Request, Trial, Verdict
 from autofit.runs import plan
 from autofit.storage.run_directory import AttemptDirectory
+from tests.support.shared import made_once
 from tests.support.views import RecordingView
 
 pytestmark = pytest.mark.slow
@@ -40,6 +42,20 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def probe(view: RecordingView | None = None, **more: Any) -> ProbeReport:
     return api.probe(view=view or RecordingView(), **(NETWORK | {"memory_limit": LIMIT_BYTES} | more))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the report of a probe from nothing, and the profiles that it left. Tests only read it."""
+
+    def measure(folder: Path) -> None:
+        (folder / "profiles").mkdir()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("AUTOFIT_PROFILES", str(folder / "profiles"))
+            patched.setattr("autofit.api.workers.shipped_folder", lambda: None)
+            probe().save(folder / "report.json")
+
+    return made_once(tmp_path_factory, "probe", measure)
 
 
 def run_alone(folder: Path, size: int, steps: int, non_allocator_bytes: int | None) -> tuple[Trial, float]:
@@ -64,9 +80,9 @@ def run_alone(folder: Path, size: int, steps: int, non_allocator_bytes: int | No
 
 @pytest.mark.usefixtures("profiles")
 @pytest.mark.skipif(hardware.detect().device != "cpu", reason="the limit is on a CPU's resident memory")
-def test_the_answer_trains_on_within_the_limit_and_little_more_would_not(tmp_path: Path) -> None:
+def test_the_answer_trains_on_within_the_limit_and_little_more_would_not(tmp_path: Path, measured: Path) -> None:
     """The size that was "found" would run out of memory in the training, or be half of what there is room for."""
-    report = probe()
+    report = ProbeReport.load(measured / "report.json")
     answer = report.largest_feasible_batch
     [verified] = [t for t in report.trials if t.batch_size == answer and t.fresh]
     assert verified.host_bytes <= LIMIT_BYTES
@@ -81,10 +97,10 @@ def test_the_answer_trains_on_within_the_limit_and_little_more_would_not(tmp_pat
     assert seconds < 10 + 8  # the allocator alone would have waited 10 s after building and tracing
 
 
-@pytest.mark.usefixtures("profiles")
-def test_a_second_probe_is_one_trial_and_another_limit_starts_from_the_line() -> None:
+def test_a_second_probe_is_one_trial_and_another_limit_starts_from_the_line(profiles: Path, measured: Path) -> None:
     """What was found would be forgotten, which is what the known tools do."""
-    first = probe()
+    first = ProbeReport.load(measured / "report.json")
+    shutil.copytree(measured / "profiles", profiles, dirs_exist_ok=True)
     view = RecordingView()
     second = probe(view)
     assert second.source == "profile"

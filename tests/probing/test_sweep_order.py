@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from autofit.probing.recommend import recommended_speed, sweep_order
-from autofit.probing.records import ProbeReport, Workload
+from autofit.probing.records import ProbeReport
 from autofit.protocol.messages import Trial, Verdict
+from tests.support.records import make_workload
 
 
 def _probe(name: str, *speeds: float, fits: bool = True) -> ProbeReport:
@@ -13,18 +14,8 @@ def _probe(name: str, *speeds: float, fits: bool = True) -> ProbeReport:
     trials = [
         Trial(batch_size=8 << place, verdict=verdict, images_per_second=speed) for place, speed in enumerate(speeds)
     ]
-    workload = Workload(
-        backbone=name,
-        image_size=(160, 160),
-        num_classes=5,
-        trainable="head",
-        weights="imagenet",
-        hidden_units=0,
-        dropout=0.2,
-        optimizer="adam",
-    )
     return ProbeReport(
-        workload=workload,
+        workload=make_workload(backbone=name),
         hardware={},
         memory_limit_bytes=10**9,
         limited_by="host memory",

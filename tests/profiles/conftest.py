@@ -22,17 +22,9 @@ from autofit.profiles.store import ProfileStore
 from autofit.protocol.job import ExtractionSpeed
 from autofit.protocol.messages import Trial, Verdict
 from tests.support.machines import make_hardware
+from tests.support.records import make_workload
 
-WORKLOAD = Workload(
-    backbone="MobileNetV2",
-    image_size=(160, 160),
-    num_classes=5,
-    trainable="head",
-    weights="imagenet",
-    hidden_units=0,
-    dropout=0.2,
-    optimizer="adam",
-)
+WORKLOAD = make_workload()
 CPU = make_hardware(
     device_name="Some CPU @ 2.20GHz",
     cpu_model="Some CPU @ 2.20GHz",

@@ -10,6 +10,7 @@ import pytest
 from autofit.probing.records import MemoryModelRecord, ProbeReport, SweepFailure, SweepReport, Workload
 from autofit.protocol.messages import OomEvent, Phase, Trial, Verdict
 from autofit.runs.result_record import AttemptRecord, ResultRecord
+from tests.support.records import make_workload
 
 REST_BYTES = 300_000_000
 
@@ -27,16 +28,7 @@ def _trial(batch_size: int, gigabytes: float, images_per_second: float) -> Trial
 @pytest.fixture
 def report() -> ProbeReport:
     return ProbeReport(
-        workload=Workload(
-            backbone="MobileNetV2",
-            image_size=(160, 192),
-            num_classes=5,
-            trainable="head",
-            weights="imagenet",
-            hidden_units=0,
-            dropout=0.2,
-            optimizer="adam",
-        ),
+        workload=make_workload(image_size=(160, 192)),
         hardware={"cpu": "Some CPU", "cores": 2, "host_bytes": 12_700_000_000, "gpu": None},
         memory_limit_bytes=3_000_000_000,
         allocator_limit_bytes=2_500_000_000,

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from autofit.config.backbones import ModelSpec
-from autofit.protocol.job import Event, Job, ModelSource, Outcome, TrainingPlan, TrainJob
+from autofit.protocol.job import Event, Job, ModelSource, Outcome, TrainJob
 from autofit.protocol.messages import BadImage, MemoryBudget, OomEvent, Phase, Progress, Verdict
 from autofit.runs.collect_result import collect_result
 from autofit.runs.result_record import AttemptRecord
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+from tests.support.records import make_plan
 
 
 @pytest.fixture
@@ -22,20 +23,7 @@ def files(tmp_path: Path) -> RunDirectory:
 
 
 def job(attempt: int) -> Job:
-    plan = TrainingPlan(
-        epochs=3,
-        first_batch_size=32,
-        last_batch_size=16,
-        micro_batch_size=8,
-        seed=0,
-        class_weight="none",
-        early_stopping=None,
-        checkpoint_seconds=60.0,
-        checkpoint_steps=None,
-        audit=False,
-        replay=None,
-        threads=2,
-    )
+    plan = make_plan(epochs=3, first_batch_size=32, last_batch_size=16, checkpoint_seconds=60.0, checkpoint_steps=None)
     work = TrainJob(run_dir="/run", data_root="/", class_names=["a"], plan=plan, micro_batch_size=8, launched_at=0.0)
     memory = MemoryBudget(device="cpu", limit_bytes=1, is_given=False)
     return Job(attempt=attempt, source=None, memory=memory, work=work)

@@ -11,12 +11,13 @@ import pytest
 from autofit.config.backbones import ModelSpec
 from autofit.errors import UserError
 from autofit.machine.cgroups import MemoryLeft
-from autofit.protocol.job import ONEDNN_VARIABLE, Job, Kernels, ModelSource, Outcome, PredictJob, TrainingPlan, TrainJob
+from autofit.protocol.job import ONEDNN_VARIABLE, Job, Kernels, ModelSource, Outcome, PredictJob, TrainJob
 from autofit.protocol.messages import MemoryBudget, Verdict
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.jobs.attempt import run_attempt
 from autofit.worker.runtime import tf_settings
 from autofit.worker.runtime.exceptions import ShortOfMemoryError
+from tests.support.records import make_plan
 
 MB, GB = 10**6, 10**9
 SHORT = "the machine has 180 MB of memory left (cgroup limit /job) for a worker that needs 420 MB"
@@ -90,20 +91,7 @@ WORKS = {
             run_dir="/none",
             data_root="/none",
             class_names=["a"],
-            plan=TrainingPlan(
-                epochs=1,
-                first_batch_size=8,
-                last_batch_size=8,
-                micro_batch_size=8,
-                seed=0,
-                class_weight="none",
-                early_stopping=None,
-                checkpoint_seconds=None,
-                checkpoint_steps=1,
-                audit=False,
-                replay=None,
-                threads=2,
-            ),
+            plan=make_plan(),
             micro_batch_size=8,
             launched_at=0.0,
         ),

@@ -1,0 +1,19 @@
+"""Drawn photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def draw_tinted(folder: Path, photos_a_class: int) -> None:
+    """Draw JPEG files of 96x96 pixels: `class0` to `class2`, told apart by their colour."""
+    random = np.random.default_rng(0)
+    for number in range(3):
+        (folder / f"class{number}").mkdir()
+        tint = np.array([60 * number, 170 - 60 * number, 80 * (number % 2)])
+        for photo in range(photos_a_class):
+            pixels = random.integers(0, 80, (96, 96, 3)) + tint
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"class{number}" / f"{photo:03d}.jpg")

@@ -1,0 +1,42 @@
+"""Made-up records that cross the process boundary or are saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autofit.probing.records import Workload
+from autofit.protocol.job import TrainingPlan
+
+
+def make_plan(**changes: Any) -> TrainingPlan:
+    """A plan of one epoch at a fixed batch size, with a checkpoint after each update; or one that differs."""
+    fields: dict[str, Any] = {
+        "epochs": 1,
+        "first_batch_size": 8,
+        "last_batch_size": 8,
+        "micro_batch_size": 8,
+        "seed": 0,
+        "class_weight": "none",
+        "early_stopping": None,
+        "checkpoint_seconds": None,
+        "checkpoint_steps": 1,
+        "audit": False,
+        "replay": None,
+        "threads": 2,
+    }
+    return TrainingPlan(**(fields | changes))
+
+
+def make_workload(**changes: Any) -> Workload:
+    """A frozen MobileNetV2 with ImageNet weights for five classes; or a workload that differs."""
+    fields: dict[str, Any] = {
+        "backbone": "MobileNetV2",
+        "image_size": (160, 160),
+        "num_classes": 5,
+        "trainable": "head",
+        "weights": "imagenet",
+        "hidden_units": 0,
+        "dropout": 0.2,
+        "optimizer": "adam",
+    }
+    return Workload(**(fields | changes))
