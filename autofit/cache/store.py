@@ -16,7 +16,8 @@ from typing import Literal
 import platformdirs
 from pydantic import Field
 
-from autofit.cache.entry import INDEX, Entry, EntryInUseError, EntryRecord, EntryWriter, lock, open_own
+from autofit.cache.entry import Entry, EntryInUseError, EntryWriter, lock, open_own
+from autofit.cache.entry_format import INDEX, EntryRecord
 from autofit.config.byte_size import format_size, parse_size
 from autofit.errors import UserError
 from autofit.storage.records import Record

@@ -19,7 +19,8 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from autofit.cache.entry import INDEX, Entry, EntryRecord, EntryWriter, RowReader
+from autofit.cache.entry import Entry, EntryWriter, RowReader
+from autofit.cache.entry_format import INDEX, EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.input.decode import RECIPE, decode_into

@@ -11,7 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from autofit.cache.entry import Entry, EntryRecord, EntryWriter
+from autofit.cache.entry import Entry, EntryWriter
+from autofit.cache.entry_format import EntryRecord
 from tests.support.paths import CHILDREN, child_environment, load_child
 
 WRITER = CHILDREN / "row_writer.py"

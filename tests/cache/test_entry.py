@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autofit.cache.entry import INDEX, Entry, EntryInUseError, EntryRecord, EntryWriter
+from autofit.cache.entry import Entry, EntryInUseError, EntryWriter
+from autofit.cache.entry_format import INDEX, EntryRecord
 
 MakeEntry = Callable[..., Path]
 FoundIn = Callable[..., set[int]]
@@ -496,13 +497,13 @@ def test_there_are_no_more_rows_than_can_be_read(
     make: MakeEntry, found_in: FoundIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An entry that grew past the bound would be refused, with everything in it."""
-    monkeypatch.setattr("autofit.cache.entry.MAX_ROWS", 9)
+    monkeypatch.setattr("autofit.cache.entry_format.MAX_ROWS", 9)
     folder = make()
     with pytest.raises(OSError, match="more rows than an entry can have"):
         make([range(8, 10)])
     make([range(8, 9)])
     assert found_in(folder) == set(range(9))
-    monkeypatch.setattr("autofit.cache.entry.MAX_ROWS", 8)
+    monkeypatch.setattr("autofit.cache.entry_format.MAX_ROWS", 8)
     with pytest.raises(OSError, match="larger than an index can be"):
         Entry(folder)
 

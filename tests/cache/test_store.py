@@ -16,7 +16,8 @@ import platformdirs
 import pytest
 
 from autofit.cache import store as shelf_module
-from autofit.cache.entry import Entry, EntryRecord, EntryWriter
+from autofit.cache.entry import Entry, EntryWriter
+from autofit.cache.entry_format import EntryRecord
 from autofit.cache.store import CacheList, CacheStore, NoRoomError, default_folder, default_limit_bytes
 from autofit.errors import UserError
 

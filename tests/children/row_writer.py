@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from autofit.cache.entry import Entry, EntryRecord, EntryWriter
+from autofit.cache.entry import Entry, EntryWriter
+from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore
 

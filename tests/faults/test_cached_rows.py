@@ -16,7 +16,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from autofit.cache.entry import INDEX
+from autofit.cache.entry_format import INDEX
 from autofit.cache.store import CacheStore
 from tests.support.paths import CHILDREN, load_child
 

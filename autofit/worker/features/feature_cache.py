@@ -24,7 +24,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from pydantic import Field
 
-from autofit.cache.entry import Entry, EntryRecord, EntryWriter
+from autofit.cache.entry import Entry, EntryWriter
+from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.input import augment

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from autofit.cache.entry import EntryRecord
+from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore
 from autofit.worker.features.feature_cache import (
