@@ -1,4 +1,4 @@
-"""The folder of all entries: what is kept, what goes when it is full, and what is never touched."""
+"""The folder of all cache entries: finding, evicting, clearing, and what is never touched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import platformdirs
 import pytest
 
-from autofit.cache import store as shelf_module
+from autofit.cache import store as store_module
 from autofit.cache.entry import Entry, EntryWriter
 from autofit.cache.entry_format import EntryRecord
 from autofit.cache.store import CacheList, CacheStore, NoRoomError, default_folder, default_limit_bytes
@@ -25,7 +25,7 @@ KEY, OTHER_KEY = "ab" * 32, "cd" * 32
 PLENTY_BYTES = 10**9
 GOOD_NAME = "abababababababab-18c0ffee00000000-0a1b2c3d"
 
-Keep = Callable[..., Path]
+WriteEntry = Callable[..., Path]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -35,17 +35,17 @@ def store(tmp_path: Path) -> CacheStore:
 
 
 @pytest.fixture
-def keep(store: CacheStore, known: ModuleType) -> Keep:
-    """Keep the rows of these images in an entry of their own, last used so many seconds after 1970."""
+def write_entry(store: CacheStore, known: ModuleType) -> WriteEntry:
+    """WriteEntry the rows of these images in an entry of their own, last used so many seconds after 1970."""
 
-    def keep(numbers: range = range(8), key: str = KEY, used: float | None = None) -> Path:
+    def write_entry(numbers: range = range(8), key: str = KEY, used: float | None = None) -> Path:
         with store.writer(known.record(key=key), None, 0) as writer:
             known.append(writer, numbers)
         if used is not None:
             os.utime(writer.folder / "entry.json", (used, used))
         return writer.folder
 
-    return keep
+    return write_entry
 
 
 @pytest.fixture
@@ -88,17 +88,19 @@ def disk_with(monkeypatch: pytest.MonkeyPatch, free: int, store: CacheStore) -> 
 
     def usage(_: Path) -> Any:
         now = size_of(*(path for path in store.folder.iterdir() if path.is_dir()))
-        return SimpleNamespace(free=shelf_module.LEAST_FREE_BYTES + free + taken - now)
+        return SimpleNamespace(free=store_module.LEAST_FREE_BYTES + free + taken - now)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
 
 
-# What is there --------------------------------------------------------------------------------------------------------
+# Finding and listing ---------------------------------------------------------------------------------------------
 
 
-def test_entries_are_found_by_their_key_the_oldest_first(store: CacheStore, keep: Keep, found_on: FoundOn) -> None:
+def test_entries_are_found_by_their_key_the_oldest_first(
+    store: CacheStore, write_entry: WriteEntry, found_on: FoundOn
+) -> None:
     """A network would be given the features of another; or take the newest rows, and not those of its checkpoints."""
-    made = [keep(range(3)), keep(range(3, 8)), keep(range(2), OTHER_KEY), keep(range(8, 9))]
+    made = [write_entry(range(3)), write_entry(range(3, 8)), write_entry(range(2), OTHER_KEY), write_entry(range(8, 9))]
     opened = store.open_entries(KEY)
     assert [entry.folder for entry in opened] == [made[0], made[1], made[3]]
     for entry in opened:
@@ -108,9 +110,9 @@ def test_entries_are_found_by_their_key_the_oldest_first(store: CacheStore, keep
     assert found_on(store, "ef" * 32) == set()
 
 
-def test_a_key_is_more_than_its_first_digits(store: CacheStore, keep: Keep, found_on: FoundOn) -> None:
+def test_a_key_is_more_than_its_first_digits(store: CacheStore, write_entry: WriteEntry, found_on: FoundOn) -> None:
     """The name of a folder would decide which features a network gets."""
-    keep(key=KEY[:16] + "0" * 48)
+    write_entry(key=KEY[:16] + "0" * 48)
     assert found_on(store) == set()
 
 
@@ -160,10 +162,10 @@ SPOILS = [a_record_of_100_megabytes, a_nested_record, a_pipe, a_dangling_link, a
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("spoil", SPOILS)
 def test_a_folder_that_is_not_an_entry_is_skipped_and_the_rest_used(
-    store: CacheStore, keep: Keep, found_on: FoundOn, known: ModuleType, spoil: Callable[[Path], None]
+    store: CacheStore, write_entry: WriteEntry, found_on: FoundOn, known: ModuleType, spoil: Callable[[Path], None]
 ) -> None:
     """One damaged or hostile folder would end every run, or hide all entries."""
-    good, spoiled, also_good = keep(range(3)), keep(range(3, 8)), keep(range(8, 9))
+    good, spoiled, also_good = write_entry(range(3)), write_entry(range(3, 8)), write_entry(range(8, 9))
     spoil(spoiled)
     assert found_on(store) == {0, 1, 2, 8}
     assert {entry.name for entry in store.listing().entries} == {good.name, also_good.name}
@@ -173,9 +175,9 @@ def test_a_folder_that_is_not_an_entry_is_skipped_and_the_rest_used(
     assert not also_good.exists()
 
 
-def test_the_list_has_all_entries_the_last_used_first(store: CacheStore, keep: Keep) -> None:
+def test_the_list_has_all_entries_the_last_used_first(store: CacheStore, write_entry: WriteEntry) -> None:
     """The user would not see what fills the disk, or what is evicted next."""
-    old, new = keep(range(3), used=10.0), keep(range(8), used=20.5)
+    old, new = write_entry(range(3), used=10.0), write_entry(range(8), used=20.5)
     listing = store.listing()
     assert [(entry.name, entry.images, entry.size_bytes, entry.last_used) for entry in listing.entries] == [
         (new.name, 8, size_of(new), 20.5),
@@ -185,12 +187,14 @@ def test_the_list_has_all_entries_the_last_used_first(store: CacheStore, keep: K
     assert CacheList.model_validate_json(listing.to_json()) == listing
 
 
-# What goes ------------------------------------------------------------------------------------------------------------
+# Evicting and clearing --------------------------------------------------------------------------------------------
 
 
-def test_the_least_recently_used_entries_are_evicted_first(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+def test_the_least_recently_used_entries_are_evicted_first(
+    store: CacheStore, write_entry: WriteEntry, known: ModuleType
+) -> None:
     """Rows that are used every day would be computed every day, or more would be evicted than necessary."""
-    folders = [keep(used=used) for used in (30.0, 10.0, 20.0)]
+    folders = [write_entry(used=used) for used in (30.0, 10.0, 20.0)]
     store.limit_bytes = size_of(*folders) + 99
     room_for(store, known, 99)
     assert all(folder.exists() for folder in folders)
@@ -206,9 +210,9 @@ def test_the_least_recently_used_entries_are_evicted_first(store: CacheStore, ke
     assert [folder.exists() for folder in folders] == [False, False, True]
 
 
-def test_an_entry_in_use_stays_and_counts(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+def test_an_entry_in_use_stays_and_counts(store: CacheStore, write_entry: WriteEntry, known: ModuleType) -> None:
     """A run would lose the rows that it trains on, or the cache would exceed its limit."""
-    used, idle = keep(used=10.0), keep(used=20.0)
+    used, idle = write_entry(used=10.0), write_entry(used=20.0)
     with_reader = Entry(used)
     store.limit_bytes = size_of(used) + 500
     with pytest.raises(
@@ -223,10 +227,10 @@ def test_an_entry_in_use_stays_and_counts(store: CacheStore, keep: Keep, known: 
 
 
 def test_an_entry_that_is_too_large_is_refused_before_anything_is_evicted(
-    store: CacheStore, keep: Keep, known: ModuleType
+    store: CacheStore, write_entry: WriteEntry, known: ModuleType
 ) -> None:
     """A data set that can never be cached would evict all entries."""
-    kept = keep()
+    kept = write_entry()
     store.limit_bytes = 2 * 10**6
     with pytest.raises(NoRoomError, match=r"^it would take 2\.1 MB, and the cache may have 2 MB$"):
         room_for(store, known, 2_100_000)
@@ -236,10 +240,10 @@ def test_an_entry_that_is_too_large_is_refused_before_anything_is_evicted(
 
 
 def test_a_disk_that_fills_costs_no_more_than_it_must(
-    store: CacheStore, keep: Keep, known: ModuleType, monkeypatch: pytest.MonkeyPatch
+    store: CacheStore, write_entry: WriteEntry, known: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gigabyte stays free for checkpoints; if that is impossible, all entries would be evicted for nothing."""
-    folders = [keep(used=used) for used in (10.0, 20.0)]
+    folders = [write_entry(used=used) for used in (10.0, 20.0)]
     disk_with(monkeypatch, 1000, store)
     with pytest.raises(NoRoomError, match=r"^it would take 1 MB, and the disk has 1 GB free$"):
         room_for(store, known, 10**6)
@@ -266,10 +270,10 @@ def test_a_store_that_cannot_be_made_has_no_room(tmp_path: Path, known: ModuleTy
 
 
 def test_clearing_counts_what_is_removed_and_leaves_entries_in_use(
-    store: CacheStore, keep: Keep, found_on: FoundOn
+    store: CacheStore, write_entry: WriteEntry, found_on: FoundOn
 ) -> None:
     """A run in another process would lose its rows, or the user would not know whether anything happened."""
-    first, second, third = keep(range(3)), keep(range(3, 8)), keep(key=OTHER_KEY)
+    first, second, third = write_entry(range(3)), write_entry(range(3, 8)), write_entry(key=OTHER_KEY)
     sizes = size_of(first, third)
     reader = Entry(second)
     assert store.clear() == (2, sizes)
@@ -282,9 +286,11 @@ def test_clearing_counts_what_is_removed_and_leaves_entries_in_use(
     assert names(store) == set()
 
 
-def test_leftovers_of_killed_processes_are_removed(store: CacheStore, keep: Keep, found_on: FoundOn) -> None:
+def test_leftovers_of_killed_processes_are_removed(
+    store: CacheStore, write_entry: WriteEntry, found_on: FoundOn
+) -> None:
     """A half-removed entry would be read as an entry, or stay for ever and count towards the limit."""
-    removed, bare, unnamed = keep(range(3)), keep(range(3, 8)), keep(range(8, 9))
+    removed, bare, unnamed = write_entry(range(3)), write_entry(range(3, 8)), write_entry(range(8, 9))
     removed.rename(store.folder / f".removing-{removed.name}")
     (bare / "entry.json").rename(bare / ".entry.json.abc_123")
     for path in unnamed.iterdir():
@@ -295,10 +301,10 @@ def test_leftovers_of_killed_processes_are_removed(store: CacheStore, keep: Keep
 
 
 def test_a_folder_that_disappears_meanwhile_hides_no_other(
-    store: CacheStore, keep: Keep, monkeypatch: pytest.MonkeyPatch
+    store: CacheStore, write_entry: WriteEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While another process makes room, the cache would seem almost empty, and grow past its limit."""
-    kept = {keep(range(number, number + 1)).name for number in range(5)}
+    kept = {write_entry(range(number, number + 1)).name for number in range(5)}
     going = sorted(kept)[2]
     iterdir = Path.iterdir
 
@@ -311,7 +317,7 @@ def test_a_folder_that_disappears_meanwhile_hides_no_other(
     assert {entry.name for entry in store.listing().entries} == kept - {going}
 
 
-# What is not ours -----------------------------------------------------------------------------------------------------
+# Folders of others ------------------------------------------------------------------------------------------------
 
 
 def a_photo(folder: Path) -> None:
@@ -368,10 +374,10 @@ NOT_OURS = {
 
 @pytest.mark.parametrize(("name", "fill"), NOT_OURS.values(), ids=NOT_OURS)
 def test_a_folder_of_the_users_own_is_never_touched(
-    store: CacheStore, keep: Keep, known: ModuleType, name: str, fill: Callable[[Path], None]
+    store: CacheStore, write_entry: WriteEntry, known: ModuleType, name: str, fill: Callable[[Path], None]
 ) -> None:
     """A user who sets AUTOFIT_CACHE to a folder of photos would lose them when it is full, or cleared."""
-    ours = keep()
+    ours = write_entry()
     own = store.folder / name
     own.mkdir()
     fill(own)
@@ -388,10 +394,12 @@ def test_a_folder_of_the_users_own_is_never_touched(
     assert sorted(path.relative_to(own) for path in own.rglob("*")) == before
 
 
-def test_a_link_to_a_folder_is_not_followed(store: CacheStore, keep: Keep, known: ModuleType, tmp_path: Path) -> None:
+def test_a_link_to_a_folder_is_not_followed(
+    store: CacheStore, write_entry: WriteEntry, known: ModuleType, tmp_path: Path
+) -> None:
     """Files outside the cache would be removed or overwritten."""
     elsewhere = tmp_path / "elsewhere"
-    keep().rename(elsewhere)
+    write_entry().rename(elsewhere)
     before = size_of(elsewhere)
     (store.folder / GOOD_NAME).symlink_to(elsewhere)
     assert store.listing().entries == []
@@ -406,10 +414,10 @@ def test_a_link_to_a_folder_is_not_followed(store: CacheStore, keep: Keep, known
 
 
 def test_an_interrupted_entry_is_continued_by_name(
-    store: CacheStore, keep: Keep, known: ModuleType, found_on: FoundOn
+    store: CacheStore, write_entry: WriteEntry, known: ModuleType, found_on: FoundOn
 ) -> None:
     """Each kill would leave one more entry, and another order of rows."""
-    kept = keep(range(3))
+    kept = write_entry(range(3))
     with (kept / "rows.bin").open("ab") as rows:
         rows.write(b"half a row")
     with store.writer(known.record(), kept.name, 10_000) as writer:
@@ -420,14 +428,14 @@ def test_an_interrupted_entry_is_continued_by_name(
 
 
 def test_a_reopened_entry_is_not_evicted_for_its_own_rows(
-    store: CacheStore, keep: Keep, known: ModuleType, monkeypatch: pytest.MonkeyPatch
+    store: CacheStore, write_entry: WriteEntry, known: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a drive without locks a continued extraction would write to deleted files."""
 
     def no_locks(*_: object) -> None:
         raise OSError(37, "No locks available")
 
-    kept, other = keep(used=10.0), keep(used=20.0)
+    kept, other = write_entry(used=10.0), write_entry(used=20.0)
     monkeypatch.setattr(fcntl, "flock", no_locks)
     store.limit_bytes = size_of(kept) + 5000
     assert room_for(store, known, 5000, kept.name) == kept.name
@@ -441,19 +449,21 @@ def test_a_reopened_entry_is_not_evicted_for_its_own_rows(
     ids=["another key", "the same digits", "another shape"],
 )
 def test_an_entry_is_continued_only_with_rows_of_its_key(
-    store: CacheStore, keep: Keep, known: ModuleType, found_on: FoundOn, record: dict[str, Any]
+    store: CacheStore, write_entry: WriteEntry, known: ModuleType, found_on: FoundOn, record: dict[str, Any]
 ) -> None:
     """One entry would hold rows of two networks."""
-    kept = keep()
+    kept = write_entry()
     with store.writer(known.record(**record), kept.name, 10) as writer:
         assert writer.folder != kept
         assert writer.folder.parent == store.folder
     assert found_on(store) == set(range(8))
 
 
-def test_rows_of_another_shape_are_not_opened_beside_these(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+def test_rows_of_another_shape_are_not_opened_beside_these(
+    store: CacheStore, write_entry: WriteEntry, known: ModuleType
+) -> None:
     """One flipped digit in an entry's record would end every run with the same network, in NumPy."""
-    kept, damaged = keep(), keep()
+    kept, damaged = write_entry(), write_entry()
     record = (damaged / "entry.json").read_text().replace("256", "257")
     (damaged / "entry.json").write_text(record)
     opened = store.open_entries(KEY, known.record())
@@ -462,9 +472,9 @@ def test_rows_of_another_shape_are_not_opened_beside_these(store: CacheStore, ke
     assert [entry.folder for entry in opened] == [kept]
 
 
-def test_pixels_are_not_continued_as_features(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+def test_pixels_are_not_continued_as_features(store: CacheStore, write_entry: WriteEntry, known: ModuleType) -> None:
     """A row would be read as four times as many numbers, or a fourth."""
-    kept = keep()
+    kept = write_entry()
     bytes_of_it = known.record().model_copy(update={"dtype": "uint8"})
     with store.writer(bytes_of_it, kept.name, 10) as writer:
         assert writer.folder != kept
@@ -492,10 +502,10 @@ BAD_NAMES = [
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
 def test_an_entry_name_of_another_form_is_not_used(
-    store: CacheStore, keep: Keep, known: ModuleType, tmp_path: Path, name: str
+    store: CacheStore, write_entry: WriteEntry, known: ModuleType, tmp_path: Path, name: str
 ) -> None:
     """A run directory from an untrusted source would decide which folder is written to."""
-    kept = keep()
+    kept = write_entry()
     outside = Path(shutil.copytree(kept, tmp_path / "outside"))
     shutil.copytree(kept, tmp_path / kept.name)
     before = {path.name for path in tmp_path.iterdir()}, size_of(outside)
@@ -506,10 +516,10 @@ def test_an_entry_name_of_another_form_is_not_used(
 
 
 def test_an_entry_in_use_is_not_written_by_another(
-    store: CacheStore, keep: Keep, known: ModuleType, found_on: FoundOn
+    store: CacheStore, write_entry: WriteEntry, known: ModuleType, found_on: FoundOn
 ) -> None:
     """Two processes would write into one entry, or the second one could not cache anything."""
-    kept = keep(range(3))
+    kept = write_entry(range(3))
     reader = Entry(kept)
     with store.writer(known.record(), kept.name, 10) as writer:
         known.append(writer, range(3, 8))
@@ -518,16 +528,16 @@ def test_an_entry_in_use_is_not_written_by_another(
     assert found_on(store) == set(range(8))
 
 
-def test_an_entry_is_closed_if_there_is_no_room(store: CacheStore, keep: Keep, known: ModuleType) -> None:
+def test_an_entry_is_closed_if_there_is_no_room(store: CacheStore, write_entry: WriteEntry, known: ModuleType) -> None:
     """A run that trains without the cache would lock this entry for all others."""
-    kept = keep()
+    kept = write_entry()
     store.limit_bytes = size_of(kept) + 10
     with pytest.raises(NoRoomError, match=r" in use$"):
         room_for(store, known, 5000, kept.name)
     EntryWriter(kept, known.record()).close()
 
 
-# Several at once ------------------------------------------------------------------------------------------------------
+# Several processes ------------------------------------------------------------------------------------------------
 
 
 def test_processes_that_write_at_the_same_time_lose_nothing(store: CacheStore, start: Start, found_on: FoundOn) -> None:
@@ -567,7 +577,7 @@ def test_a_new_entry_that_is_cleared_at_once_is_no_room(
     assert names(store) == set()
 
 
-def test_one_that_is_just_being_removed_is_no_room(
+def test_an_entry_that_is_being_removed_is_no_room(
     store: CacheStore, known: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run would end in a traceback because another process cleared the cache."""
@@ -586,7 +596,7 @@ def test_one_that_is_just_being_removed_is_no_room(
     removers[0].close()
 
 
-# Where, and how much --------------------------------------------------------------------------------------------------
+# Folder and limit -------------------------------------------------------------------------------------------------
 
 
 def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -58,10 +58,10 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes], rows: bytes = b""
     )
 
 
-def icon(picture: bytes, *, entries: int = 1) -> bytes:
+def icon(image: bytes, *, entries: int = 1) -> bytes:
     """An ICO of one image, with 256 x 256 pixels in its directory."""
-    entry = struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(picture), 6 + 16 * entries)
-    return struct.pack("<HHH", 0, 1, entries) + entry * entries + picture
+    entry = struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(image), 6 + 16 * entries)
+    return struct.pack("<HHH", 0, 1, entries) + entry * entries + image
 
 
 def bitmap(width: int, height: int) -> bytes:

@@ -2,7 +2,7 @@
 
 row_writer.py forks                    for each line on stdin, a store: fork a process that appends blocks to its entry
                                        without end, print its process id, wait for its end, print "ended"
-row_writer.py entry SHELF FIRST COUNT  keep the rows of these images in an entry of their own, in blocks
+row_writer.py entry STORE FIRST COUNT  write the rows of these images to an entry of their own, in blocks
 row_writer.py hold ENTRY               print "holds", and hold an entry that is to be written until stdin ends
 row_writer.py overflow ENTRY LIMIT WIDTH
                                        append a block, one that does not fit, and one that does; print what came of it

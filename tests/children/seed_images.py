@@ -3,7 +3,7 @@
 seed_images.py FOLDER   FOLDER/files gets the files, FOLDER/colors.json what colours each must be decoded to: those of
                         its four quarters, in reading order, and how far off they may be
 
-All show the same picture, `SIDES` wide and high, as far as their mode allows.
+All show the same image, `SIDES` wide and high, as far as their mode allows.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Seed:
         return stream.getvalue()
 
 
-def picture() -> Image.Image:
+def image() -> Image.Image:
     """An RGB image of four quarters of one colour each, with some texture: no two orientations look the same."""
     width, height = SIDES
     pixels = np.empty((height, width, 3), np.int16)
@@ -65,7 +65,7 @@ def luminance(color: Color) -> Color:
     return (round(0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]),) * 3
 
 
-RGB = picture()
+RGB = image()
 GREY = RGB.convert("L")
 GREYS = tuple(luminance(color) for color in QUARTERS)
 SEE_THROUGH = (RED, GREEN, BLUE, WHITE)
