@@ -1,25 +1,27 @@
-"""`run()`, `resume()`, `probe()`, `sweep()` and `report()`: the one place where the rooms are joined.
+"""`run()`, `resume()`, `probe()`, `sweep()` and `report()`: the one place where all other packages are joined.
 
-The way of the data: options -> images and machine -> probe -> plan -> supervisor -> workers -> checkpoints -> result ->
-report. No step reads back up.
+The data flows one way: options -> images and machine -> probe -> plan -> supervisor -> workers -> checkpoints -> result
+-> report.
 
-    training.py      run and resume: the stages of a training, one after the other
+    training.py      run and resume
     probes.py        probe and sweep: what fits, without any images
-    page.py          report: the page to look at, also written anew
-    directories.py   where a run is kept, and which names cannot be
-    existing_run.py  what a run directory holds already, and whether it is what is asked for
-    resuming.py      what going on with a run takes
-    new_run.py       what a run that begins is told, probed, planned and written down
-    mirroring.py     the mirror's part
-    workers.py       what starting a worker takes
-    supervision.py   the attempts, from the first to the result or the reason why there is none
-    view.py          who shows the progress
+    report.py        report: the page of a run that has ended
+    result.py        Result: a run that has ended, with its history, its model and predictions
+    directories.py   the run directory, and the names that it cannot have
+    existing_run.py  the run that a directory holds already, and how to resume it
+    signature.py     the signature by which a user's own runs are known again
+    new_run.py       a new run: what is shown, its probe, its plan, and `run.json`
+    mirroring.py     the mirror's part in a run
+    workers.py       what is needed to start a worker: machine, launcher, payload, cache, import paths
+    measure.py       one probe, with the saved profiles before and after it
+    extractions.py   the measurements of feature extractions in the profiles
+    supervision.py   the attempts, and how the run ends
 """
 
 from __future__ import annotations
 
 from autofit.api.probes import does_not_fit, probe, sweep
-from autofit.api.supervision import report
+from autofit.api.report import report
 from autofit.api.training import resume, run
 
 __all__ = ["does_not_fit", "probe", "report", "resume", "run", "sweep"]

@@ -1,11 +1,14 @@
-"""What a run directory holds already, perhaps a stranger's: whether it is what is asked for, and what may change."""
+"""The run that a run directory holds already: whether it is the one that is asked for, and how to resume it.
+
+The directory may come from an untrusted source.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from autofit.api.result import Result, from_here
-from autofit.api.seal import is_sealed_here
+from autofit.api.result import shown_path
+from autofit.api.signature import is_signed_here
 from autofit.api.workers import ModelFunction
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, difference
@@ -13,55 +16,49 @@ from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.process.monitor import View
 from autofit.report.text import resume_command
-from autofit.runs.plan import RunRecord
+from autofit.runs.run_record import RunRecord, read_run
 from autofit.storage.run_directory import RunDirectory, writing_in
 
+# The same request -----------------------------------------------------------------------------------------------------
 
-def read_run(files: RunDirectory) -> RunRecord:
-    """The run in a directory that may be a stranger's.
+
+def require_run(files: RunDirectory) -> RunRecord:
+    """The run in a directory.
 
     Raises:
-        UserError: it holds none, or leads out of itself.
+        UserError: the directory holds no run, or a link leads out of it.
     """
     try:
-        record = RunRecord.load(files.run)
-    except FileNotFoundError:
-        raise UserError(f"{files.path} holds no run: give the run directory of one") from None
+        record = read_run(files)
     except (OSError, ValueError) as error:
         raise UserError(f"{files.run} cannot be read ({error}): give the run directory of another run") from None
+    if record is None:
+        raise UserError(f"{files.path} holds no run: give the run directory of one")
     files.refuse_links_out()
     return record
 
 
-def is_finished(files: RunDirectory) -> bool:
-    """Whether the run there has come to its end, with a result."""
-    try:
-        return Result(files.path).status == "completed"
-    except UserError:
-        return False
+def find_same_run(files: RunDirectory, options: Options, index: ImageIndex) -> RunRecord | None:
+    """The run of this request in a directory, updated by what may change between two calls; None if there is no run.
 
-
-def same_request(files: RunDirectory, options: Options, index: ImageIndex) -> RunRecord | None:
-    """The run that a directory holds already; None where it holds none.
-
-    Images that have moved since are read from where they are now, and what may change is as it was given now.
+    The options and the folder of the images are those of this call: the images may have moved.
 
     Raises:
-        UserError: it holds another request.
+        UserError: the directory holds another request.
     """
     if not files.run.exists():
         return None
-    record = read_run(files)
+    record = require_run(files)
     require_same(record, options, index, "run_dir", files.path)
     here = record.model_copy(update={"options": options, "data": record.data.model_copy(update={"root": index.root})})
-    return kept(files, record, allowing(here, options.max_bad_images))
+    return save_if_changed(files, record, with_max_bad_images(here, options.max_bad_images))
 
 
 def require_same(record: RunRecord, options: Options, index: ImageIndex, option: str, folder: Path) -> None:
-    """Refuse a folder, given for this option, that holds another request.
+    """Check that a folder, which was given for this option, holds this request.
 
     Raises:
-        UserError: it does.
+        UserError: it holds another one.
     """
     what = difference(record.options, options)
     if what is None and record.data.fingerprint != index.fingerprint():
@@ -71,29 +68,35 @@ def require_same(record: RunRecord, options: Options, index: ImageIndex, option:
         raise UserError(f"{where} {folder} holds another request ({what}): give another {option}")
 
 
-def allowing(record: RunRecord, max_bad_images: float) -> RunRecord:
-    """The same run, which may have more images that cannot be read, or fewer."""
+# What may change ------------------------------------------------------------------------------------------------------
+
+
+def with_max_bad_images(record: RunRecord, max_bad_images: float) -> RunRecord:
+    """The same run with another limit on the share of images that cannot be read."""
     now = {"max_bad_images": max_bad_images}
     update = {"options": record.options.model_copy(update=now), "plan": record.plan.model_copy(update=now)}
     return record.model_copy(update=update)
 
 
-def kept(files: RunDirectory, before: RunRecord, now: RunRecord) -> RunRecord:
-    """Write `run.json` anew where it has changed."""
+def save_if_changed(files: RunDirectory, before: RunRecord, now: RunRecord) -> RunRecord:
+    """Write `run.json` again if it has changed; returns the run as it is now."""
     if now != before:
         with writing_in(files.path):
             now.save(files.run)
     return now
 
 
-def check_model_again(files: RunDirectory, record: RunRecord, model: str | ModelFunction | None) -> None:
-    """See to it that the model is the run's, and that nobody's code runs because a stranger's `run.json` names it.
+# The user's model -----------------------------------------------------------------------------------------------------
 
-    A function given as an object is gone with the process that gave it. A module is imported without a word where the
-    run was started here; else whoever resumes has to name it.
+
+def require_model(files: RunDirectory, record: RunRecord, model: str | ModelFunction | None) -> None:
+    """Check that the given model is the run's, and that no code runs only because a `run.json` names it.
+
+    A function that was given as an object is gone with the process that gave it. A module is imported without asking if
+    this user started the run in this folder; otherwise the caller has to name it.
 
     Raises:
-        UserError: it was not given again, or another than the run's.
+        UserError: the model was not given again, or is not the run's.
     """
     reference = record.options.model
     if reference == GIVEN_FUNCTION:
@@ -103,22 +106,22 @@ def check_model_again(files: RunDirectory, record: RunRecord, model: str | Model
     elif model is not None and model != reference:
         network = reference or record.options.backbone
         raise UserError(f"{files.path} was started with {network}, not with another model: leave model out")
-    elif reference is not None and model is None and not is_sealed_here(record.seal, reference):
+    elif reference is not None and model is None and not is_signed_here(record.seal, reference):
         raise UserError(
             f"{files.path} was not started by you in this folder, and would import and run {reference}: "
             f"if that is code of yours, give it again, autofit resume DIR --model {reference}"
         )
 
 
-def tell_of_import(record: RunRecord, view: View) -> None:
-    """Say whose code is about to run."""
+def announce_import(record: RunRecord, view: View) -> None:
+    """Show which module the run is about to import."""
     if record.options.model not in {None, GIVEN_FUNCTION}:
         view.message(f"this run imports its model: {record.options.model}")
 
 
 def how_to_resume(files: RunDirectory, record: RunRecord) -> str:
-    """What to type, or to call where the model function has to be given again."""
-    here = from_here(files.path)
+    """The command that resumes the run, or the Python call if the model function has to be given again."""
+    here = shown_path(files.path)
     if record.options.model == GIVEN_FUNCTION:
         return f"autofit.resume({str(here)!r}, model=...)"
     return resume_command(here)

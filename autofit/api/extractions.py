@@ -13,7 +13,7 @@ from autofit.profiles.records import SavedExtraction
 from autofit.profiles.store import ProfileStore
 from autofit.protocol.job import Event
 from autofit.runs import plan
-from autofit.runs.plan import RunRecord
+from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
 
 

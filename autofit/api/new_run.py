@@ -8,8 +8,8 @@ from pathlib import Path
 
 from autofit.api.measure import Measurer
 from autofit.api.probes import does_not_fit
-from autofit.api.result import from_here
-from autofit.api.seal import seal_of
+from autofit.api.result import shown_path
+from autofit.api.signature import sign_model
 from autofit.api.workers import measurer_for
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, freezes_backbone
@@ -21,12 +21,12 @@ from autofit.process.monitor import View
 from autofit.protocol.job import TrainingPlan, kernels_asked
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
-from autofit.runs.plan import RunRecord
+from autofit.runs.run_record import RunRecord, data_record
 from autofit.storage.run_directory import RunDirectory, writing_in
 from autofit.worker.inline_launcher import WHAT_INLINE_CANNOT
 
 
-def announce(options: Options, index: ImageIndex, view: View) -> None:
+def announce_training(options: Options, index: ImageIndex, view: View) -> None:
     """Say what is trained on, and what is unusual about it."""
     skipped = f"; {index.skipped_files} other files skipped" if index.skipped_files else ""
     view.message(
@@ -56,12 +56,12 @@ def new_run(
     record = RunRecord(
         options=options,
         has_callbacks=bool(payload and payload.callbacks),
-        data=plan.data_record(index),
+        data=data_record(index),
         plan=_following(
             options, plan.training_plan(options, index.train_count, report, machine, kernels_asked(os.environ))
         ),
         started=time.time(),
-        seal=seal_of(options.model) if options.model not in {None, GIVEN_FUNCTION} else "",
+        seal=sign_model(options.model) if options.model not in {None, GIVEN_FUNCTION} else "",
     )
     with writing_in(files.path):
         index.write_csv(files.samples)
@@ -92,7 +92,7 @@ def _probe_first(files: RunDirectory, options: Options, index: ImageIndex, measu
     try:
         report = measurer.measure(options, len(index.class_names), most)
     except InterruptedRunError as error:
-        again = f"nothing is trained yet; run the same again with run_dir {from_here(files.path)}"
+        again = f"nothing is trained yet; run the same again with run_dir {shown_path(files.path)}"
         raise InterruptedRunError(f"{error}: {again}") from error
     with writing_in(files.path):
         report.save(files.probe)

@@ -13,9 +13,9 @@ from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.protocol.messages import BadImage, OomEvent
 from autofit.report.progress import progress_view
 from autofit.report.text import run_summary
-from autofit.runs.plan import RunRecord
 from autofit.runs.prediction import predict_paths
 from autofit.runs.result_record import AttemptRecord, ResultRecord
+from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
 from autofit.worker.inline_launcher import InlineLauncher
 
@@ -106,7 +106,7 @@ class Result:
 
     def summary(self) -> str:
         """What happened, in words."""
-        return run_summary(self.record, labels=self.labels, model_path=from_here(self.model_path))
+        return run_summary(self.record, labels=self.labels, model_path=shown_path(self.model_path))
 
     def predict(self, paths: str | Path | Iterable[str | Path]) -> np.ndarray:
         """Predict images in a worker process, decoded by the recipe of training.
@@ -179,7 +179,7 @@ class Result:
         return f"<autofit.Result {self.status}, {len(self.history.get('loss', []))} epochs, {self.run_dir}>"
 
 
-def from_here(path: Path) -> Path:
+def shown_path(path: Path) -> Path:
     """A path as a person would write it: relative where it lies in the working folder."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path

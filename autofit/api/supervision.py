@@ -1,29 +1,27 @@
-"""The attempts of a run, from the first to its result, or to the reason why there is none and how to go on."""
+"""The attempts of a run, from the first to the result, or to the error with the reason and how to resume."""
 
 from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
+from contextlib import suppress
 from typing import Literal
 
-from autofit.api.directories import absolute
-from autofit.api.existing_run import how_to_resume, read_run
+from autofit.api.existing_run import how_to_resume
 from autofit.api.extractions import keep_extraction
-from autofit.api.result import Result, from_here
+from autofit.api.report import write_page_or_say_why
+from autofit.api.result import Result, shown_path
 from autofit.api.workers import cache_for, import_paths, launcher_for, profile_store
 from autofit.errors import AutofitError, InterruptedRunError, TrainingFailedError
 from autofit.machine.hardware import Hardware
 from autofit.mirror.mirror import Mirror
 from autofit.probing.records import ProbeReport
 from autofit.process.monitor import View
-from autofit.protocol.messages import EpochEnd, MemoryBudget
+from autofit.protocol.messages import MemoryBudget
 from autofit.protocol.payload import Payload
-from autofit.report.drawing import import_ahead
-from autofit.report.page import run_page
 from autofit.runs import plan
 from autofit.runs.collect_result import collect_result
-from autofit.runs.plan import RunRecord
+from autofit.runs.run_record import RunRecord
 from autofit.runs.supervisor import Supervisor
 from autofit.storage.run_directory import RunDirectory, RunLock, writing_in
 
@@ -37,17 +35,17 @@ def supervise(
     view: View,
     mirror: Mirror | None,
 ) -> Result:
-    """Attempt until the run has ended, write down how, and return the run or raise the reason."""
+    """Make attempts until the run is finished or cannot go on; write its result; return it, or raise the reason."""
     if record.has_callbacks and not (payload and payload.callbacks):
         view.message("this run was started with callbacks; going on without them")
-    began, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
+    start_seconds, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
     store, before = profile_store(view), len(files.attempts())
     supervisor = Supervisor(
         files,
         record,
         _memory(files, record, machine),
         launcher_for(record.options, machine),
-        view=PageAhead(view),
+        view=view,
         payload=payload,
         lock_fd=lock.fileno(),
         import_paths=import_paths(record.options, payload),
@@ -58,18 +56,41 @@ def supervise(
         mirror.start()
     error = _attempts(supervisor, mirror)
     keep_extraction(record, machine, store, files, before)
-    wall_seconds = time.monotonic() - began + sum(attempt.wall_seconds for attempt in earlier)
+    wall_seconds = time.monotonic() - start_seconds + sum(attempt.wall_seconds for attempt in earlier)
+    return _end(files, record, error, wall_seconds, view)
+
+
+def _end(files: RunDirectory, record: RunRecord, error: AutofitError | None, wall_seconds: float, view: View) -> Result:
+    """Write the result and the page; then return the run, or raise the reason why it failed.
+
+    What cannot be written never hides that reason.
+
+    Raises:
+        AutofitError: the run failed; or it is finished, but its result cannot be written.
+    """
+    try:
+        result = _write_result(files, error, wall_seconds)
+    except AutofitError as problem:
+        if error is None:
+            raise type(problem)(
+                f"the training is finished, but {problem}: then write its result with {how_to_resume(files, record)}"
+            ) from problem
+        view.message(f"result.json and report.html were not written: {problem}")
+    else:
+        write_page_or_say_why(files, result, view)
+        if error is None:
+            return result
+    raise _with_directions(error, files, record)
+
+
+def _write_result(files: RunDirectory, error: AutofitError | None, wall_seconds: float) -> Result:
     with writing_in(files.path):
         collect_result(files, _status(error), str(error or ""), wall_seconds).save(files.result)
-    result = Result(files.path)
-    write_page(files, result)
-    if error is not None:
-        raise _with_directions(error, files, record)
-    return result
+    return Result(files.path)
 
 
 def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> MemoryBudget:
-    """What its workers may use; what they take outside the allocator is known where the run's probe has measured it."""
+    """The memory that the workers may use; with what they take outside the allocator, if the probe measured it."""
     probe = _probe(files)
     budget = plan.memory_budget(
         record.options,
@@ -82,7 +103,7 @@ def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> Memory
 
 
 def _probe(files: RunDirectory) -> ProbeReport | None:
-    """The run's probe; None where there is none."""
+    """The run's probe; None if there is none."""
     try:
         return ProbeReport.load(files.probe)
     except (OSError, ValueError):  # the sizes were given, or the file is damaged: it only makes estimates better
@@ -90,12 +111,12 @@ def _probe(files: RunDirectory) -> ProbeReport | None:
 
 
 def _attempts(supervisor: Supervisor, mirror: Mirror | None) -> AutofitError | None:
-    """Run to the end; also the second Ctrl-C, which stops at once, is an end to be written down."""
+    """Make the attempts; the second Ctrl-C, which stops at once, is returned as an error too: it is recorded."""
     try:
         return supervisor.run()
     except KeyboardInterrupt:
         if mirror:
-            mirror.leave_at_once()
+            mirror.hurry()
         return InterruptedRunError("stopped at once")
 
 
@@ -106,50 +127,12 @@ def _status(error: AutofitError | None) -> Literal["completed", "failed", "inter
 
 
 def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord) -> AutofitError:
-    """The same error, with where to look or how to go on."""
+    """The same error, with the place of the logs or how to resume."""
     if isinstance(error, InterruptedRunError):
         return InterruptedRunError(f"{error}: the last checkpoint is kept; go on with: {how_to_resume(files, record)}")
     if isinstance(error, TrainingFailedError):
-        attempts = files.attempts()
-        log = attempts[-1].path if attempts else files.path
-        return type(error)(f"{error} (logs in {from_here(log)}; the last checkpoint is kept)")
+        log = files.path
+        with suppress(OSError, IndexError):  # the disk may be what failed
+            log = files.attempts()[-1].path
+        return type(error)(f"{error} (logs in {shown_path(log)}; the last checkpoint is kept)")
     return error
-
-
-class PageAhead:
-    """A run's view that sees to it that its page can be drawn at once: what draws it is imported in the last epoch.
-
-    Not earlier: it would take 31 MB of a machine that trains.
-    """
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._has_begun = False
-        self.update, self.message, self.passthrough = view.update, view.message, view.passthrough
-
-    def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
-        """Show the figures of a finished epoch; after the last but one, begin."""
-        self._view.epoch_done(end, epochs=epochs)
-        if not self._has_begun and end.epoch >= epochs - 2:
-            self._has_begun = True
-            import_ahead()
-
-
-def report(run_dir: str | Path) -> Result:
-    """Write a run's `report.html` anew and return the run."""
-    files = RunDirectory(absolute(run_dir))
-    read_run(files)
-    result = Result(files.path)
-    write_page(files, result)
-    return result
-
-
-def write_page(files: RunDirectory, result: Result) -> None:
-    """Write the page of a run that has ended.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    page = run_page(result.record, labels=result.labels, model_path=files.model)
-    with writing_in(files.path):
-        files.report.write_text(page, encoding="utf-8")

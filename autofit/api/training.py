@@ -9,16 +9,15 @@ from typing import Any
 from autofit import dataset
 from autofit.api.directories import absolute, directory_for, require_utf8
 from autofit.api.existing_run import (
-    allowing,
-    check_model_again,
-    is_finished,
-    kept,
-    read_run,
-    same_request,
-    tell_of_import,
+    announce_import,
+    find_same_run,
+    require_model,
+    require_run,
+    save_if_changed,
+    with_max_bad_images,
 )
-from autofit.api.mirroring import finished, mirror_again, mirror_for, take_up
-from autofit.api.new_run import announce, new_run
+from autofit.api.mirroring import finished_result, mirror_for, mirror_of, restore_from
+from autofit.api.new_run import announce_training, new_run
 from autofit.api.result import Result
 from autofit.api.supervision import supervise
 from autofit.api.workers import ModelFunction, machine_for, payload_of
@@ -27,6 +26,7 @@ from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import ImageIndex
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
+from autofit.runs.result_record import is_finished
 from autofit.storage.run_directory import RunDirectory, RunLock
 
 LOCK_PATIENCE_SECONDS = 10.0
@@ -178,22 +178,22 @@ def resume(
     """
     allowed_share = None if max_bad_images is None else checked("max_bad_images", max_bad_images)
     files = RunDirectory(absolute(run_dir))
-    record = read_run(files)
+    record = require_run(files)
     if is_finished(files) and not record.options.mirror_dir:
         return Result(files.path)
     with (
         showing(view) as shown,
         RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock,
-        mirror_again(files, record, shown) as mirror,
+        mirror_of(files, record, shown) as mirror,
     ):
-        if mirror and mirror.take_up(lambda _: None):
-            record = read_run(files)
+        if mirror and mirror.restore(lambda _: None):
+            record = require_run(files)
         if is_finished(files):
-            return finished(files, mirror)
-        check_model_again(files, record, model)
-        tell_of_import(record, shown)
+            return finished_result(files, mirror)
+        require_model(files, record, model)
+        announce_import(record, shown)
         if allowed_share is not None:
-            record = kept(files, record, allowing(record, allowed_share))
+            record = save_if_changed(files, record, with_max_bad_images(record, allowed_share))
         return supervise(files, record, machine_for(record.options), payload_of(model, callbacks), lock, shown, mirror)
 
 
@@ -203,12 +203,12 @@ def _start_or_resume(
     """Start the run, or resume it if its directory or its mirror holds it already."""
     with RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock, mirror_for(files, options.mirror_dir, view) as mirror:
         if mirror:
-            take_up(mirror, files, options, index)
-        record = same_request(files, options, index)
+            restore_from(mirror, files, options, index)
+        record = find_same_run(files, options, index)
         if record is not None and is_finished(files):
-            return finished(files, mirror)
+            return finished_result(files, mirror)
         machine = machine_for(options)
-        announce(options, index, view)
+        announce_training(options, index, view)
         if record is None:
             record = new_run(files, options, index, machine, payload, view)
         return supervise(files, record, machine, payload, lock, view, mirror)

@@ -19,7 +19,7 @@ from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
 from autofit.protocol.job import CacheJob
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
-from autofit.runs.plan import RunRecord
+from autofit.runs.run_record import RunRecord
 from autofit.worker.inline_launcher import InlineLauncher, refuse_memory_limit
 
 ModelFunction = Callable[[tuple[int, int, int], int], Any]

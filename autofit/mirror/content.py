@@ -19,7 +19,6 @@ from autofit.mirror.copying import (
     ledger_bytes_of,
     make_folder,
     open_if_there,
-    open_plain,
     place_generation,
     read_plain,
     remove_generation,
@@ -29,9 +28,10 @@ from autofit.mirror.copying import (
     stage_generation,
     sweep,
 )
-from autofit.mirror.restore import is_finished, read_run
+from autofit.runs.result_record import is_finished
+from autofit.runs.run_record import read_run
 from autofit.storage.checkpoints import CheckpointStore, Manifest
-from autofit.storage.records import MAX_RECORD_BYTES
+from autofit.storage.records import MAX_RECORD_BYTES, open_plain
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 
 KEEP = 2
@@ -210,7 +210,7 @@ class MirrorContent:
             self._remove_other_stories(generation)
             return copied
 
-        with open_plain(self._files.audit) as stream:
+        with open_plain(self._files.audit, follow_links=False) as stream:
             replace_file(stream, self._mirror.audit, size_bytes, copy_unchanged, self._beat)
 
     def _remove_other_stories(self, generation: int) -> None:

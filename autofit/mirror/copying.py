@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from autofit.storage.checkpoints import MANIFEST, STATE, Manifest
-from autofit.storage.records import MAX_RECORD_BYTES, fsync_folder
+from autofit.storage.records import MAX_RECORD_BYTES, fsync_folder, open_plain
 
 CHUNK_BYTES = 2**18
 SYNC_EVERY_BYTES = 2**24
@@ -47,23 +47,10 @@ class DamagedError(Exception):
     """The source is not what its manifest says."""
 
 
-def open_plain(path: Path) -> IO[bytes]:
-    """Open a regular file to read it; neither a link nor a pipe, which would lead out or wait for ever.
-
-    Raises:
-        OSError: it is none, or cannot be read.
-    """
-    stream = open(path, "rb", opener=_without_links)  # noqa: SIM115 - the caller closes it; Path has no opener
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
-        raise OSError(errno.EINVAL, f"{path.name} is no regular file")
-    return stream
-
-
 def open_if_there(path: Path) -> IO[bytes] | None:
-    """As `open_plain`; None where there is no such file."""
+    """Open a regular file to read it; None if there is no such file. A link is not followed, and a pipe not opened."""
     try:
-        return open_plain(path)
+        return open_plain(path, follow_links=False)
     except FileNotFoundError:
         return None
 
@@ -78,7 +65,7 @@ def read_plain(path: Path, limit_bytes: int) -> bytes:
     Raises:
         OSError: it is none, cannot be read, or is larger.
     """
-    with open_plain(path) as stream:
+    with open_plain(path, follow_links=False) as stream:
         data = stream.read(limit_bytes + 1)
     if len(data) > limit_bytes:
         raise OSError(errno.EFBIG, f"{path.name} has more than {limit_bytes} bytes")
@@ -156,7 +143,7 @@ def sha256_of(path: Path, size_bytes: int, beat: Beat) -> str:
         OSError: it cannot be read.
     """
     digest = hashlib.sha256()
-    with open_plain(path) as stream:
+    with open_plain(path, follow_links=False) as stream:
         while chunk := stream.read(min(CHUNK_BYTES, size_bytes)):
             digest.update(chunk)
             size_bytes -= len(chunk)
@@ -215,7 +202,7 @@ def stage_generation(source: Path, manifest: Manifest, folder: Path, copy: Copy,
 
 def _open_listed(path: Path) -> IO[bytes]:
     try:
-        return open_plain(path)
+        return open_plain(path, follow_links=False)
     except FileNotFoundError as error:
         if not path.parent.exists():
             raise VanishedError from error

@@ -23,7 +23,7 @@ from autofit.mirror.content import MirrorContent, require_empty, require_held
 from autofit.mirror.copying import Copy, copy_file
 from autofit.mirror.restore import STAGED, Held, discard, held_by, put_in_place, stage
 from autofit.mirror.watchdog import AbandonedError, Pulse, run_with_watchdog
-from autofit.runs.plan import RunRecord
+from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory, RunLock
 
 COLAB_DRIVE = Path("/content/drive")
@@ -117,7 +117,7 @@ class Mirror:
 
     # Before the run ------------------------------------------------------------------------------------------------
 
-    def take_up(self, check: Callable[[RunRecord], None]) -> bool:
+    def restore(self, check: Callable[[RunRecord], None]) -> bool:
         """Bring the mirror's run into the run directory, where it is further than what is there; whether it was.
 
         Args:
@@ -141,7 +141,7 @@ class Mirror:
             )
         if here is not None and here.progress >= there.progress:
             return False
-        return self._taken_up(here)
+        return self._restore_from_mirror(here)
 
     def _held_here(self) -> Held | None:
         try:
@@ -172,7 +172,7 @@ class Mirror:
             require_empty(self._mirror)
         return there
 
-    def _taken_up(self, here: Held | None) -> bool:
+    def _restore_from_mirror(self, here: Held | None) -> bool:
         self._tell(f"taking up the run in {self.folder}")
         try:
             damaged = run_with_watchdog(
@@ -302,7 +302,7 @@ class Mirror:
 
     # The end -------------------------------------------------------------------------------------------------------
 
-    def leave_at_once(self) -> None:
+    def hurry(self) -> None:
         """Hardly wait for the last copy."""
         self._leave_seconds = min(1.0, self._leave_seconds)
 

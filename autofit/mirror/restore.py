@@ -8,8 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from autofit.mirror.copying import (
     Beat,
     Copy,
@@ -21,17 +19,16 @@ from autofit.mirror.copying import (
     make_folder,
     open_if_there,
     place_generation,
-    read_plain,
     replace_file,
     require_folder,
     stage_generation,
     sweep,
 )
 from autofit.runs.collect_result import committed
-from autofit.runs.plan import RunRecord
-from autofit.runs.result_record import ResultRecord
+from autofit.runs.result_record import is_finished
+from autofit.runs.run_record import RunRecord, read_run
 from autofit.storage.checkpoints import CheckpointStore, Manifest
-from autofit.storage.records import MAX_RECORD_BYTES, first_problem, fsync_folder
+from autofit.storage.records import fsync_folder
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 
 STAGED = ".taking-up"
@@ -60,29 +57,6 @@ def held_by(files: RunDirectory) -> Held | None:
     state = committed(CheckpointStore(files.checkpoints))
     cursor = (state.epoch, state.position) if state else (0, -1)
     return Held(record, (is_finished(files), *cursor))
-
-
-def read_run(files: RunDirectory) -> RunRecord | None:
-    """The content of `run.json`; None where there is none.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is damaged; one line.
-    """
-    try:
-        return RunRecord.model_validate_json(read_plain(files.run, MAX_RECORD_BYTES))
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise ValueError(f"its {files.run.name} is damaged: {first_problem(error)}") from None
-
-
-def is_finished(files: RunDirectory) -> bool:
-    """Whether there is a result, and it says so."""
-    try:
-        return ResultRecord.model_validate_json(read_plain(files.result, MAX_RECORD_BYTES)).status == "completed"
-    except (OSError, ValueError):
-        return False
 
 
 def stage(mirror: RunDirectory, files: RunDirectory, beat: Beat, copy: Copy = copy_file) -> list[str]:

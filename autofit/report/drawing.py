@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import io
 import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,17 +47,6 @@ STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones
     "svg.fonttype": "path",
     "svg.hashsalt": "autofit",  # the same figure gives the same page
 }
-
-
-def import_ahead() -> None:
-    """Import matplotlib in a thread, while something else is waited for: a page takes half as long then."""
-    threading.Thread(target=_import_matplotlib, daemon=True).start()
-
-
-def _import_matplotlib() -> None:
-    with suppress(Exception):  # whoever needs it will find out
-        import matplotlib.backends.backend_svg
-        import matplotlib.figure  # noqa: F401
 
 
 def svg(figure: Figure, prefix: str = "") -> str:

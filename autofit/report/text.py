@@ -156,6 +156,11 @@ def resume_command(run_directory: Path) -> str:
     return printable(f"autofit resume {shlex.quote(str(run_directory))}")
 
 
+def report_command(run_directory: Path) -> str:
+    """The command that writes a run's page again."""
+    return printable(f"autofit report {shlex.quote(str(run_directory))}")
+
+
 def before_resuming(result: ResultRecord) -> str:
     """What to put right first, where the last attempt's verdict tells."""
     verdict = result.attempts[-1].verdict if result.attempts and result.status == "failed" else None

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
-
-from pydantic import Field
 
 from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import (
@@ -22,14 +19,12 @@ from autofit.config.byte_size import format_size
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, freezes_backbone, has_constant_features
 from autofit.config.run_options import MOST_PROBED_BATCH
-from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.machine.hardware import Hardware
 from autofit.machine.memory_policy import usable_bytes, usable_gpu_bytes
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import MOST_THREADS, Kernels, ModelSource, TrainingPlan
 from autofit.protocol.messages import MemoryBudget
-from autofit.storage.records import Record
 
 FORWARD_BYTES_A_PIXEL = 1000
 """What a frozen network's forward pass takes of an image's pixel, and more: at 160 px on a CPU it was 180 (ResNet50) to
@@ -64,44 +59,6 @@ SHARE_FOR_BATCH_NORMALIZATION = 0.75
 
 GIVEN_LIMIT = "--memory-limit"
 """What limits where a limit was asked for, in the words of a report."""
-
-
-class DataRecord(Record):
-    """What was found of the images; they are listed in `samples.csv`."""
-
-    root: str
-    class_names: list[str]
-    train_count: int
-    validation_count: int
-    skipped_files: int
-    fingerprint: str
-
-
-class RunRecord(Record):
-    """The content of `run.json`: the request, validated, and the plan.
-
-    `seal` tells the user who started the run from a stranger, where it imports a model by name.
-    """
-
-    schema_: Literal["autofit/run/1"] = Field("autofit/run/1", alias="schema")
-    options: Options
-    has_callbacks: bool
-    data: DataRecord
-    plan: TrainingPlan
-    started: float
-    seal: str = ""
-
-
-def data_record(index: ImageIndex) -> DataRecord:
-    """What `run.json` keeps of an index."""
-    return DataRecord(
-        root=index.root,
-        class_names=list(index.class_names),
-        train_count=index.train_count,
-        validation_count=index.validation_count,
-        skipped_files=index.skipped_files,
-        fingerprint=index.fingerprint(),
-    )
 
 
 def model_source(options: Options, num_classes: int) -> ModelSource:

@@ -1,4 +1,4 @@
-"""What a run ends with: the record in `result.json`."""
+"""`result.json`: how a run ended."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pydantic import Field
 
 from autofit.protocol.messages import BadImage, OomEvent, Verdict
 from autofit.storage.records import Record
+from autofit.storage.run_directory import RunDirectory
 
 
 class AttemptRecord(Record):
-    """One life of the training worker. `epoch` and `step` are where it ended, counted from zero."""
+    """One attempt of a run: one worker, from start to exit. `epoch` and `step`, from zero, are its last ones."""
 
     verdict: Verdict
     cause: str
@@ -36,3 +37,11 @@ class ResultRecord(Record):
     weights_sha256: str | None
     seconds_to_first_step: float | None
     wall_seconds: float
+
+
+def is_finished(files: RunDirectory) -> bool:
+    """Whether a run directory holds a result that says `completed`; a link is not followed."""
+    try:
+        return ResultRecord.load(files.result, follow_links=False).status == "completed"
+    except (OSError, ValueError):
+        return False

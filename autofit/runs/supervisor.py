@@ -18,9 +18,10 @@ from autofit.protocol.job import CacheJob, Event, Job, TrainJob
 from autofit.protocol.messages import MemoryBudget, OomEvent, Phase, Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.collect_result import committed
-from autofit.runs.plan import RunRecord, model_source
+from autofit.runs.plan import model_source
 from autofit.runs.result_record import AttemptRecord
 from autofit.runs.retry_policy import OUT_OF_MEMORY, AttemptSummary, Sizes, next_sizes
+from autofit.runs.run_record import RunRecord
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.records import remove_unfinished
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in

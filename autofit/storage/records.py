@@ -43,14 +43,14 @@ class Record(BaseModel):
         write_atomically(path, self.to_json().encode())
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a record back.
+    def load(cls, path: Path, *, follow_links: bool = True) -> Self:
+        """Read a record back; without `follow_links`, a symbolic link is an OSError.
 
         Raises:
             OSError: the file cannot be read.
             ValueError: it is too large, no JSON, of another schema, or breaks a field's bounds; one line.
         """
-        with open_plain(path) as stream:
+        with open_plain(path, follow_links=follow_links) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size > MAX_RECORD_BYTES:
                 raise ValueError(f"{path.name} has {size} bytes, more than the {MAX_RECORD_BYTES} a record may have")
@@ -69,21 +69,26 @@ def first_problem(error: ValidationError) -> str:
     return f"{where}: {message}" if where else message
 
 
-def open_plain(path: Path) -> BinaryIO:
-    """Open an ordinary file to read: a named pipe would wait for ever, and a device never end.
+def open_plain(path: Path, *, follow_links: bool = True) -> BinaryIO:
+    """Open a regular file to read: a named pipe would wait for ever, and a device never end.
 
     Raises:
-        OSError: it cannot be opened, or is none.
+        OSError: it cannot be opened, is no regular file, or is a symbolic link that must not be followed.
     """
-    stream = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - the caller closes it
+    opener = _open_without_waiting if follow_links else _open_without_links
+    stream = open(path, "rb", opener=opener)  # noqa: SIM115 - the caller closes it
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
-        raise OSError(errno.EINVAL, "no ordinary file", str(path))
+        raise OSError(errno.EINVAL, f"{path.name} is no regular file", str(path))
     return stream
 
 
 def _open_without_waiting(name: str, flags: int) -> int:
     return os.open(name, flags | os.O_NONBLOCK)
+
+
+def _open_without_links(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -19,7 +19,7 @@ from autofit.probing.loop import ProbeRequest
 from autofit.probing.records import ProbeReport
 from autofit.process.launch import Launcher
 from autofit.protocol.messages import MemoryBudget
-from autofit.runs.plan import RunRecord
+from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
 from tests.support.views import RecordingView
 

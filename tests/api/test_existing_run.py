@@ -10,7 +10,7 @@ import pytest
 
 from autofit import api
 from autofit.errors import InterruptedRunError, UserError
-from autofit.runs.plan import RunRecord
+from autofit.runs.run_record import RunRecord
 from tests.support.ids import steady
 
 if TYPE_CHECKING:

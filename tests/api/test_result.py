@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from autofit.api import result
-from autofit.api.result import Result, from_here
+from autofit.api.result import Result, shown_path
 from autofit.config.options import make_options
 from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
 from autofit.machine.hardware import detect
@@ -24,8 +24,9 @@ from autofit.protocol.messages import BadImage, Progress, Request, Verdict
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView
 from autofit.runs import prediction
-from autofit.runs.plan import DataRecord, RunRecord, training_plan
+from autofit.runs.plan import training_plan
 from autofit.runs.result_record import AttemptRecord, ResultRecord
+from autofit.runs.run_record import DataRecord, RunRecord
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.inline_launcher import InlineLauncher
 from tests.support.ids import steady
@@ -127,9 +128,9 @@ def test_the_summary_names_the_model_as_a_person_would_type_it(tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     assert "The model is runs/a/model.keras." in result.summary()
     monkeypatch.chdir("/")
-    assert from_here(Path("/elsewhere/x")) == Path("elsewhere/x")
+    assert shown_path(Path("/elsewhere/x")) == Path("elsewhere/x")
     monkeypatch.chdir(tmp_path / "runs")
-    assert from_here(Path("/elsewhere/x")) == Path("/elsewhere/x")
+    assert shown_path(Path("/elsewhere/x")) == Path("/elsewhere/x")
 
 
 @pytest.mark.parametrize("missing", ["run.json", "result.json"])

@@ -18,6 +18,7 @@ from autofit.errors import (
     UserError,
 )
 from autofit.protocol.payload import Payload
+from autofit.storage.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from tests.api.conftest import Interrupted, Stages, Train
@@ -100,15 +101,51 @@ def test_the_logs_of_the_last_attempt_are_named(stages: Stages, photos: Path, tr
         train(photos)
 
 
-def test_a_disk_that_is_full_at_the_end_is_said_in_one_line(
-    stages: Stages, photos: Path, train: Train, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An OSError would pass for a defect of autofit."""
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes no result any more."""
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("autofit.runs.result_record.ResultRecord.save", full)
-    with pytest.raises(StorageError, match="No space left on device"):
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_disk_that_is_full_at_the_end_is_said_in_one_line(stages: Stages, photos: Path, train: Train) -> None:
+    """An OSError would look like a defect of autofit; or nobody would know that the training itself is finished."""
+    with pytest.raises(StorageError, match=r"^the training is finished, but .*No space left on device") as raised:
         train(photos)
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).endswith("then write its result with autofit resume a")
     assert len(stages.runs) == 1
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_failed_run_whose_result_cannot_be_written_raises_its_own_reason(
+    stages: Stages, photos: Path, train: Train, view: RecordingView
+) -> None:
+    """A run that failed would blame the disk, and its user would not learn what ended the training."""
+    stages.ends = [TrainingFailedError("SIGSEGV")]
+    with pytest.raises(TrainingFailedError, match=r"^SIGSEGV \(logs in a"):
+        train(photos, view=view)
+    (said,) = [message for message in view.messages if "result.json" in message]
+    assert "No space left on device" in said
+
+
+def test_logs_that_cannot_be_listed_do_not_hide_why_a_run_failed(
+    stages: Stages, photos: Path, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search for the last log would raise the disk's error instead of the run's."""
+
+    def broken(*_: Any, **__: Any) -> Any:
+        monkeypatch.setattr(RunDirectory, "attempts", unreadable)
+        raise OSError(5, "Input/output error")
+
+    def unreadable(_: RunDirectory) -> Any:
+        raise OSError(5, "Input/output error")
+
+    stages.ends = [TrainingFailedError("SIGSEGV")]
+    monkeypatch.setattr("autofit.runs.result_record.ResultRecord.save", broken)
+    with pytest.raises(TrainingFailedError, match=r"^SIGSEGV \(logs in a;"):
+        train(photos)

@@ -12,7 +12,7 @@ from autofit import api
 from autofit.config.options import make_options
 from autofit.errors import InterruptedRunError, TrainingFailedError, UserError
 from autofit.process.launch import ProcessLauncher
-from autofit.runs.plan import RunRecord
+from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory, RunLock
 
 if TYPE_CHECKING:

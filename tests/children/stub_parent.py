@@ -20,7 +20,7 @@ from autofit.config.options import make_options
 from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import EpochEnd, MemoryBudget, Progress
-from autofit.runs.plan import DataRecord, RunRecord
+from autofit.runs.run_record import DataRecord, RunRecord
 from autofit.runs.supervisor import Supervisor
 from autofit.storage.run_directory import RunDirectory, RunLock
 

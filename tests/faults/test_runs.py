@@ -26,8 +26,8 @@ from autofit.process.launch import ProcessLauncher, Worker
 from autofit.protocol.messages import Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.collect_result import collect_result
-from autofit.runs.plan import RunRecord
 from autofit.runs.result_record import ResultRecord
+from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from tests.support.paths import load_child
 

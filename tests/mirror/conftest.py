@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autofit.runs.plan import RunRecord
 from autofit.runs.result_record import AttemptRecord, ResultRecord
+from autofit.runs.run_record import RunRecord
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import load_child

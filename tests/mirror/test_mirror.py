@@ -265,12 +265,12 @@ def test_a_drive_that_hangs_at_the_start_is_no_reason_to_stop(
 
     monkeypatch.setattr(module, "held_by", asleep)
     with kept(IMPATIENT) as one:
-        assert not one.take_up(lambda _: None)
+        assert not one.restore(lambda _: None)
     shutil.rmtree(training.files.path)
     training.files.path.mkdir()
     said = r"cannot be used \(it has not answered for 0.3 s\): mend that"
     with pytest.raises(UserError, match=said), kept(IMPATIENT) as one:
-        one.take_up(lambda _: None)
+        one.restore(lambda _: None)
     is_awake.set()
     assert watcher.told == []
 
@@ -301,7 +301,7 @@ def test_the_second_ctrl_c_hardly_waits(training: Any, kept: Callable[..., Mirro
         one.start()
         drive.hang()
         training.commit()
-        one.leave_at_once()
+        one.hurry()
         began = time.monotonic()
         raise InterruptedRunError("stopped at once")
     assert time.monotonic() - began < 2.0
@@ -363,7 +363,7 @@ def test_a_mirror_that_cannot_be_made_is_refused_where_nothing_is_lost_yet(train
     (tmp_path / "file").touch()
     told: list[str] = []
     with Mirror(training.files, tmp_path / "file" / "m", told.append, patience=FAST) as one:
-        assert not one.take_up(lambda _: None)
+        assert not one.restore(lambda _: None)
         one.start()
         training.commit()
     assert told[-1].startswith(f"the mirror {tmp_path}/file/m is behind (Not a directory)")
@@ -373,7 +373,7 @@ def test_a_mirror_that_cannot_be_made_is_refused_where_nothing_is_lost_yet(train
         pytest.raises(UserError, match=r"mirror_dir .*file/m cannot be used \(Not a directory\): mend that, give"),
         Mirror(new, tmp_path / "file" / "m", told.append, patience=FAST) as one,
     ):
-        one.take_up(lambda _: None)
+        one.restore(lambda _: None)
 
 
 def test_nothing_is_written_where_google_drive_is_not_mounted(
@@ -388,7 +388,7 @@ def test_nothing_is_written_where_google_drive_is_not_mounted(
         pytest.raises(UserError, match=r"cannot be used \(Google Drive is not mounted: drive.mount\('.*drive'\)\)"),
         Mirror(new, folder, print, patience=FAST) as one,
     ):
-        one.take_up(lambda _: None)
+        one.restore(lambda _: None)
     told: list[str] = []
     with Mirror(training.files, folder, told.append, patience=FAST) as one:
         one.start()

@@ -1,4 +1,4 @@
-"""Taking a run over from its mirror: the farther of the two, whole, and nothing of a stranger's beside it."""
+"""Restore a run over from its mirror: the farther of the two, whole, and nothing of a stranger's beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autofit.errors import StorageError, UserError
 from autofit.mirror.content import MirrorContent
 from autofit.mirror.copying import Beat, UnreadableError, copy_file
 from autofit.mirror.mirror import Mirror, MirrorPatience
-from autofit.runs.plan import RunRecord
+from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
 from tests.support.run_files import contents
 
@@ -33,7 +33,7 @@ def any_request(_: RunRecord) -> None:
     """Whatever the mirror holds is what was asked for."""
 
 
-class Taking:
+class Restore:
     """Takes up a mirror into a run directory, and keeps what is told."""
 
     def __init__(self, mirror: RunDirectory) -> None:
@@ -44,12 +44,12 @@ class Taking:
         """Whether it was taken up."""
         path.mkdir(exist_ok=True)
         with Mirror(RunDirectory(path), self.mirror.path, self.told.append, patience=PATIENCE, copy=copy) as mirror:
-            return mirror.take_up(check)
+            return mirror.restore(check)
 
 
 @pytest.fixture
-def take_up(mirror: RunDirectory) -> Taking:
-    return Taking(mirror)
+def restore(mirror: RunDirectory) -> Restore:
+    return Restore(mirror)
 
 
 @pytest.fixture
@@ -62,37 +62,37 @@ def mirrored(training: Any, mirror: RunDirectory) -> Any:
 
 
 def test_a_run_whose_machine_is_gone_is_taken_up(
-    mirrored: Any, mirror: RunDirectory, take_up: Taking, resumable: Resumable, tmp_path: Path
+    mirrored: Any, mirror: RunDirectory, restore: Restore, resumable: Resumable, tmp_path: Path
 ) -> None:
     """The run would begin anew, with hours of it on the drive."""
     shutil.rmtree(mirrored.files.path)
-    assert take_up(tmp_path / "new")
-    assert take_up.told == [f"taking up the run in {mirror.path}"]
+    assert restore(tmp_path / "new")
+    assert restore.told == [f"taking up the run in {mirror.path}"]
     assert resumable(tmp_path / "new") == 6
     assert contents(tmp_path / "new", LOCK) == contents(mirror.path, LOCK)
-    assert not take_up(tmp_path / "new")
+    assert not restore(tmp_path / "new")
 
 
-def test_an_empty_mirror_holds_nothing_to_take_up(mirror: RunDirectory, take_up: Taking, tmp_path: Path) -> None:
+def test_an_empty_mirror_holds_nothing_to_take_up(mirror: RunDirectory, restore: Restore, tmp_path: Path) -> None:
     """The first run with a mirror would be refused, or leave something that stands for a run."""
     shutil.rmtree(mirror.path)
-    assert not take_up(tmp_path / "new")
+    assert not restore(tmp_path / "new")
     assert contents(tmp_path / "new", LOCK) == {}
 
 
 def test_the_run_directory_is_preferred_where_it_is_as_far(
-    mirrored: Any, take_up: Taking, resumable: Resumable
+    mirrored: Any, restore: Restore, resumable: Resumable
 ) -> None:
     """What was trained since the mirror fell behind would be lost; or be copied over a slow drive for nothing."""
-    assert not take_up(mirrored.files.path)
+    assert not restore(mirrored.files.path)
     mirrored.commit()
-    assert not take_up(mirrored.files.path)
+    assert not restore(mirrored.files.path)
     assert resumable(mirrored.files.path) == 9
-    assert take_up.told == []
+    assert restore.told == []
 
 
 def test_a_mirror_that_is_farther_is_taken(
-    mirrored: Any, mirror: RunDirectory, take_up: Taking, resumable: Resumable, tmp_path: Path
+    mirrored: Any, mirror: RunDirectory, restore: Restore, resumable: Resumable, tmp_path: Path
 ) -> None:
     """What another machine has trained meanwhile would be trained again, and then written over."""
     stale = tmp_path / "stale"
@@ -103,7 +103,7 @@ def test_a_mirror_that_is_farther_is_taken(
     mirrored.begin_attempt()
     mirrored.commit()
     MirrorContent(mirrored.files, mirror, no_beat).bring_up_to_date()
-    assert take_up(stale)
+    assert restore(stale)
     assert resumable(stale) == 12
     assert log.read_text() == "what only this machine has"
     assert {name: data for name, data in contents(stale, LOCK).items() if name != "attempts/0001/stderr.log"} == (
@@ -112,19 +112,19 @@ def test_a_mirror_that_is_farther_is_taken(
 
 
 def test_a_finished_mirror_is_farther_than_any_other(
-    mirrored: Any, mirror: RunDirectory, take_up: Taking, tmp_path: Path
+    mirrored: Any, mirror: RunDirectory, restore: Restore, tmp_path: Path
 ) -> None:
     """A run that another machine has finished would be trained to its end once more."""
     stale = tmp_path / "stale"
     shutil.copytree(mirrored.files.path, stale)
     mirrored.finish()
     MirrorContent(mirrored.files, mirror, no_beat).bring_up_to_date(everything=True)
-    assert take_up(stale)
+    assert restore(stale)
     assert (stale / "model.keras").read_bytes() == b"model" * 1000
     assert (stale / "result.json").exists()
 
 
-def test_another_request_is_refused_before_anything_is_copied(mirrored: Any, take_up: Taking, tmp_path: Path) -> None:
+def test_another_request_is_refused_before_anything_is_copied(mirrored: Any, restore: Restore, tmp_path: Path) -> None:
     """A run would go on that is not the one that was asked for."""
     seen: list[RunRecord] = []
 
@@ -133,16 +133,16 @@ def test_another_request_is_refused_before_anything_is_copied(mirrored: Any, tak
         raise UserError("another request")
 
     with pytest.raises(UserError, match="another request"):
-        take_up(tmp_path / "new", another)
+        restore(tmp_path / "new", another)
     assert seen == [mirrored.record]
     assert contents(tmp_path / "new", LOCK) == {}
 
 
-def test_two_runs_of_one_request_are_kept_apart(mirrored: Any, another: Any, take_up: Taking) -> None:
+def test_two_runs_of_one_request_are_kept_apart(mirrored: Any, another: Any, restore: Restore) -> None:
     """Two runs that were begun apart would be mixed up, or one write over the other's mirror."""
     another.commit()
     with pytest.raises(UserError, match=r"mirror_dir .* holds another run of this request than .*another: give anoth"):
-        take_up(another.files.path)
+        restore(another.files.path)
     assert mirrored.updates > another.updates
 
 
@@ -152,15 +152,15 @@ def test_two_runs_of_one_request_are_kept_apart(mirrored: Any, another: Any, tak
 def test_a_damaged_newest_generation_falls_back(
     mirrored: Any,
     mirror: RunDirectory,
-    take_up: Taking,
+    restore: Restore,
     resumable: Resumable,
     damage: Callable[[Path], None],
     tmp_path: Path,
 ) -> None:
     """Weights that the drive has garbled would be trained on; or the one before not be found (promise 5)."""
     damage(mirror.checkpoints / "00000002")
-    assert take_up(tmp_path / "new")
-    assert take_up.told[1] == f"checkpoint 00000002 in {mirror.path} is damaged and was left out"
+    assert restore(tmp_path / "new")
+    assert restore.told[1] == f"checkpoint 00000002 in {mirror.path} is damaged and was left out"
     assert resumable(tmp_path / "new") == 3
     assert mirrored.updates == 6
 
@@ -168,7 +168,7 @@ def test_a_damaged_newest_generation_falls_back(
 def test_a_mirror_that_only_looks_farther_is_left_alone(
     mirrored: Any,
     mirror: RunDirectory,
-    take_up: Taking,
+    restore: Restore,
     resumable: Resumable,
     damage: Callable[[Path], None],
     tmp_path: Path,
@@ -181,47 +181,47 @@ def test_a_mirror_that_only_looks_farther_is_left_alone(
     MirrorContent(mirrored.files, mirror, no_beat).bring_up_to_date()
     damage(mirror.checkpoints / "00000004")
     before = contents(here, LOCK)
-    assert not take_up(here)
+    assert not restore(here)
     assert resumable(here) == 9
     assert contents(here, LOCK) == before
 
 
 @pytest.mark.parametrize("cut", [1, 40])
 def test_a_ledger_that_is_shorter_than_a_checkpoint_falls_back(
-    mirrored: Any, mirror: RunDirectory, take_up: Taking, resumable: Resumable, tmp_path: Path, cut: int
+    mirrored: Any, mirror: RunDirectory, restore: Restore, resumable: Resumable, tmp_path: Path, cut: int
 ) -> None:
     """The worker would refuse the checkpoint, and the run could not go on at all."""
     with mirror.audit.open("r+b") as ledger:
         ledger.truncate(mirrored.files.audit.stat().st_size - cut)
-    assert take_up(tmp_path / "new")
+    assert restore(tmp_path / "new")
     assert resumable(tmp_path / "new") == 3
 
 
 def test_a_ledger_of_another_story_falls_back(
-    mirrored: Any, mirror: RunDirectory, take_up: Taking, resumable: Resumable, tmp_path: Path
+    mirrored: Any, mirror: RunDirectory, restore: Restore, resumable: Resumable, tmp_path: Path
 ) -> None:
     """A line cut in two would be left in the ledger, and every epoch after it be no permutation to any reader."""
     data = mirror.audit.read_bytes()
     mirror.audit.write_bytes(data[: len(data) // 2] + b"x" + data[len(data) // 2 :])
-    assert take_up(tmp_path / "new")
+    assert restore(tmp_path / "new")
     assert resumable(tmp_path / "new") == 3
     assert mirrored.updates == 6
 
 
 def test_without_a_good_generation_it_begins_anew(
-    mirrored: Any, mirror: RunDirectory, take_up: Taking, damage: Callable[[Path], None], tmp_path: Path
+    mirrored: Any, mirror: RunDirectory, restore: Restore, damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
     """A run could not be started at all, with nothing in the mirror to be lost."""
     for generation in mirror.checkpoints.iterdir():
         damage(generation)
-    assert take_up(tmp_path / "new")
-    assert len(take_up.told) == 3
+    assert restore(tmp_path / "new")
+    assert len(restore.told) == 3
     assert list((tmp_path / "new" / "checkpoints").iterdir()) == []
     assert RunRecord.load(tmp_path / "new" / "run.json") == mirrored.record
 
 
 def test_generations_that_cannot_be_read_just_now_are_no_reason_to_begin_anew(
-    mirrored: Any, take_up: Taking, resumable: Resumable, tmp_path: Path
+    mirrored: Any, restore: Restore, resumable: Resumable, tmp_path: Path
 ) -> None:
     """An hour without the network would cost all that was trained: begun anew, the run writes over its mirror."""
 
@@ -231,23 +231,25 @@ def test_generations_that_cannot_be_read_just_now_are_no_reason_to_begin_anew(
         return copy_file(source, target, size_bytes, beat)
 
     with pytest.raises(StorageError, match=r"cannot be taken up in .*new \(Input/output error\): mend the drive"):
-        take_up(tmp_path / "new", copy=failing)
+        restore(tmp_path / "new", copy=failing)
     assert not (tmp_path / "new" / "run.json").exists()
-    assert take_up(tmp_path / "new")
+    assert restore(tmp_path / "new")
     assert resumable(tmp_path / "new") == 6
     assert mirrored.updates == 6
 
 
 @pytest.mark.parametrize("content", [b"", b'{"schema": "autofit/run/1", "op', b"[1]"], ids=["empty", "cut", "other"])
 def test_a_damaged_request_is_refused_where_it_is_needed(
-    mirrored: Any, mirror: RunDirectory, take_up: Taking, tmp_path: Path, content: bytes
+    mirrored: Any, mirror: RunDirectory, restore: Restore, tmp_path: Path, content: bytes
 ) -> None:
     """A new run would begin, and be mirrored over what may still be mended; or an intact run here be stopped by it."""
     mirror.run.write_bytes(content)
-    with pytest.raises(UserError, match=r"mirror_dir .* cannot be used \(its run.json is damaged: .*leave mirror_dir"):
-        take_up(tmp_path / "new")
+    with pytest.raises(
+        UserError, match=r"cannot be used \(run.json is not a valid RunRecord: .*leave mirror_dir"
+    ):
+        restore(tmp_path / "new")
     assert contents(tmp_path / "new", LOCK) == {}
-    assert not take_up(mirrored.files.path)
+    assert not restore(mirrored.files.path)
 
 
 # What fails on the way -----------------------------------------------------------------------------------------------
@@ -256,7 +258,7 @@ def test_a_damaged_request_is_refused_where_it_is_needed(
 def test_killed_anywhere_it_is_taken_up_once_more(
     mirrored: Any,
     mirror: RunDirectory,
-    take_up: Taking,
+    restore: Restore,
     resumable: Resumable,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -273,11 +275,11 @@ def test_killed_anywhere_it_is_taken_up_once_more(
         with monkeypatch.context() as patched:
             for name in ("replace", "rename", "unlink"):
                 patched.setattr(Path, name, steps(getattr(Path, name)))
-            was_killed = raises_killed(take_up, here)
+            was_killed = raises_killed(restore, here)
         assert resumable(here) in {None, 6, 9}
         if not was_killed:
             break
-        assert take_up(here) or resumable(here) == 9
+        assert restore(here) or resumable(here) == 9
         assert resumable(here) == 9
         assert contents(here, LOCK) == contents(mirror.path, LOCK)
     assert moment > 20
@@ -303,16 +305,16 @@ def count_of_steps(moment: int) -> Callable[[Any], Any]:
     return wrap
 
 
-def raises_killed(take_up: Taking, here: Path) -> bool:
+def raises_killed(restore: Restore, here: Path) -> bool:
     try:
-        take_up(here)
+        restore(here)
     except KilledError:
         return True
     return False
 
 
 def test_a_full_disk_here_leaves_what_was_here(
-    mirrored: Any, mirror: RunDirectory, take_up: Taking, resumable: Resumable, tmp_path: Path
+    mirrored: Any, mirror: RunDirectory, restore: Restore, resumable: Resumable, tmp_path: Path
 ) -> None:
     """The older state would be given up for one that there is no room for."""
     stale = tmp_path / "stale"
@@ -326,9 +328,9 @@ def test_a_full_disk_here_leaves_what_was_here(
         return copy_file(source, target, size_bytes, beat)
 
     with pytest.raises(StorageError, match=r"No space left on device\): mend the drive or make room"):
-        take_up(stale, copy=full)
+        restore(stale, copy=full)
     assert resumable(stale) == 6
-    assert take_up(stale)
+    assert restore(stale)
     assert resumable(stale) == 9
 
 
@@ -336,48 +338,48 @@ def test_a_full_disk_here_leaves_what_was_here(
 
 
 @pytest.mark.parametrize("name", ["run.json", "samples.csv", "audit.jsonl", "attempts", "checkpoints"])
-def test_no_link_is_followed(mirrored: Any, mirror: RunDirectory, take_up: Taking, tmp_path: Path, name: str) -> None:
+def test_no_link_is_followed(mirrored: Any, mirror: RunDirectory, restore: Restore, tmp_path: Path, name: str) -> None:
     """A stranger's mirror would bring a copy of any file of this machine into the run directory."""
     outside = tmp_path / "outside"
     (mirror.path / name).rename(outside)
     (mirror.path / name).symlink_to(outside)
     with pytest.raises((UserError, StorageError), match=r"mirror .*(ymbolic link|is no folder)"):
-        take_up(tmp_path / "new")
+        restore(tmp_path / "new")
     assert not (tmp_path / "new" / "run.json").exists()
     assert mirrored.updates == 6
 
 
 @pytest.mark.parametrize("name", ["attempts/0001", "checkpoints/00000002"])
 def test_a_link_among_others_is_passed_over(
-    mirrored: Any, mirror: RunDirectory, take_up: Taking, tmp_path: Path, name: str
+    mirrored: Any, mirror: RunDirectory, restore: Restore, tmp_path: Path, name: str
 ) -> None:
     """As above, for what there may be many of."""
     outside = tmp_path / "outside"
     (mirror.path / name).rename(outside)
     (mirror.path / name).symlink_to(outside)
-    assert take_up(tmp_path / "new")
+    assert restore(tmp_path / "new")
     assert not (tmp_path / "new" / name).exists()
     assert mirrored.updates == 6
 
 
 @pytest.mark.parametrize("name", ["run.json", "samples.csv", "attempts/0001/events.jsonl"])
 def test_a_pipe_is_not_waited_for(
-    mirrored: Any, mirror: RunDirectory, take_up: Taking, tmp_path: Path, name: str
+    mirrored: Any, mirror: RunDirectory, restore: Restore, tmp_path: Path, name: str
 ) -> None:
     """A pipe in a stranger's mirror would hang the call for ever."""
     (mirror.path / name).unlink()
     os.mkfifo(mirror.path / name)
     with pytest.raises((UserError, StorageError), match="is no regular file"):
-        take_up(tmp_path / "new")
+        restore(tmp_path / "new")
     assert mirrored.updates == 6
 
 
 def test_only_files_of_known_names_are_taken(
-    mirrored: Any, mirror: RunDirectory, take_up: Taking, tmp_path: Path
+    mirrored: Any, mirror: RunDirectory, restore: Restore, tmp_path: Path
 ) -> None:
     """A stranger's `numpy.py` or `.lock` would come along, and who knows what is done with it."""
     for name in ("numpy.py", "attempts/0001/numpy.py", "attempts/notes", "checkpoints/00000002/more", "checkpoints/x"):
         (mirror.path / name).write_text("strange")
-    assert take_up(tmp_path / "new")
+    assert restore(tmp_path / "new")
     assert [name for name, data in contents(tmp_path / "new", LOCK).items() if data == b"strange"] == []
     assert mirrored.updates == 6

@@ -159,7 +159,7 @@ def test_a_mirror_itself_can_be_resumed(photos: Path, tmp_path: Path, expected: 
     mirror = tmp_path / "mirror"
     lose_machine(tmp_path / "first", mirror, photos, 2, (0, 8))
     told = finish("complete", "-", mirror, "-")
-    assert told == [f"going on in {mirror} itself, without a mirror"]
+    assert told == [f"resuming in {mirror} itself, without a mirror"]
     assert_every_image_once_an_epoch(mirror)
     assert Result(mirror).weights_sha256 == expected is not None
 

@@ -18,19 +18,19 @@ from autofit.storage.records import open_plain
 KEY_BYTES = 32
 
 
-def seal_of(reference: str) -> str:
+def sign_model(reference: str) -> str:
     """The seal of a run that imports this model from the present folder; empty where no key can be kept."""
     key = _key() or _new_key()
-    return _sealed(key, reference) if key else ""
+    return _signature(key, reference) if key else ""
 
 
-def is_sealed_here(seal: str, reference: str) -> bool:
+def is_signed_here(seal: str, reference: str) -> bool:
     """Whether a seal was made by this user, in this folder, for this model."""
     key = _key()
-    return key is not None and hmac.compare_digest(seal.encode(), _sealed(key, reference).encode())
+    return key is not None and hmac.compare_digest(seal.encode(), _signature(key, reference).encode())
 
 
-def _sealed(key: bytes, reference: str) -> str:
+def _signature(key: bytes, reference: str) -> str:
     text = os.fsencode(f"{reference}\0{Path.cwd().resolve()}")
     return hmac.new(key, text, "sha256").hexdigest()
 

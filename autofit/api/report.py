@@ -1,0 +1,47 @@
+"""`report()`, and the page `report.html` of a run that has ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autofit.api.directories import absolute
+from autofit.api.existing_run import require_run
+from autofit.api.result import Result, shown_path
+from autofit.process.monitor import View
+from autofit.report.page import run_page
+from autofit.report.text import report_command
+from autofit.storage.run_directory import RunDirectory, writing_in
+
+
+def report(run_dir: str | Path) -> Result:
+    """Write a run's `report.html` again, and return the run.
+
+    Raises:
+        UserError: the directory holds no run that has ended.
+        StorageError: the page cannot be written.
+    """
+    files = RunDirectory(absolute(run_dir))
+    require_run(files)
+    result = Result(files.path)
+    write_page(files, result)
+    return result
+
+
+def write_page(files: RunDirectory, result: Result) -> None:
+    """Write the page of a run that has ended.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    page = run_page(result.record, labels=result.labels, model_path=files.model)
+    with writing_in(files.path):
+        files.report.write_text(page, encoding="utf-8")
+
+
+def write_page_or_say_why(files: RunDirectory, result: Result, view: View) -> None:
+    """Write the page; if that fails, for whatever reason, show one message: a page decides nothing about its run."""
+    try:
+        write_page(files, result)
+    except Exception as error:  # noqa: BLE001 - also what matplotlib raises, or a broken installation of it
+        reason = " ".join(str(error).split()) or type(error).__name__
+        view.message(f"report.html is missing ({reason}): write it with {report_command(shown_path(files.path))}")

@@ -1,0 +1,65 @@
+"""`run.json`: the request of a run, validated, with its data and its plan."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from autofit.config.options import Options
+from autofit.dataset import ImageIndex
+from autofit.protocol.job import TrainingPlan
+from autofit.storage.records import Record
+from autofit.storage.run_directory import RunDirectory
+
+
+class DataRecord(Record):
+    """The images of a run, in numbers; `samples.csv` lists them."""
+
+    root: str
+    class_names: list[str]
+    train_count: int
+    validation_count: int
+    skipped_files: int
+    fingerprint: str
+
+
+class RunRecord(Record):
+    """The content of `run.json`: the request, validated, and the plan.
+
+    `started` is the wall-clock time in seconds since the epoch; it also tells two runs of the same request apart.
+    `seal` is the signature of the user who started the run, if it imports its model by name (`api/signature.py`).
+    """
+
+    schema_: Literal["autofit/run/1"] = Field("autofit/run/1", alias="schema")
+    options: Options
+    has_callbacks: bool
+    data: DataRecord
+    plan: TrainingPlan
+    started: float
+    seal: str = ""
+
+
+def data_record(index: ImageIndex) -> DataRecord:
+    """The numbers of an index that `run.json` holds."""
+    return DataRecord(
+        root=index.root,
+        class_names=list(index.class_names),
+        train_count=index.train_count,
+        validation_count=index.validation_count,
+        skipped_files=index.skipped_files,
+        fingerprint=index.fingerprint(),
+    )
+
+
+def read_run(files: RunDirectory) -> RunRecord | None:
+    """The content of `run.json`, perhaps from an untrusted source: a link is not followed. None if there is none.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged; one line.
+    """
+    try:
+        return RunRecord.load(files.run, follow_links=False)
+    except FileNotFoundError:
+        return None
