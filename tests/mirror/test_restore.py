@@ -244,9 +244,7 @@ def test_a_damaged_request_is_refused_where_it_is_needed(
 ) -> None:
     """A new run would begin, and be mirrored over what may still be mended; or an intact run here be stopped by it."""
     mirror.run.write_bytes(content)
-    with pytest.raises(
-        UserError, match=r"cannot be used \(run.json is not a valid RunRecord: .*leave mirror_dir"
-    ):
+    with pytest.raises(UserError, match=r"cannot be used \(run.json is not a valid RunRecord: .*leave mirror_dir"):
         restore(tmp_path / "new")
     assert contents(tmp_path / "new", LOCK) == {}
     assert not restore(mirrored.files.path)
