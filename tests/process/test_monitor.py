@@ -17,34 +17,9 @@ from autofit.protocol.job import Event, Job, Outcome, TrialsJob
 from autofit.protocol.messages import EpochEnd, MemoryBudget, MemorySample, OomEvent, Phase, Progress, Request, Verdict
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory
+from tests.support.views import RecordingView
 
 EVENT = Event(message="m").model_dump_json(exclude_defaults=True).encode() + b"\n"
-
-
-class RecordingView:
-    """Keeps what a person would be shown."""
-
-    def __init__(self) -> None:
-        self.lines: list[Progress] = []
-        self.said: list[str] = []
-        self.printed = ""
-
-    def update(self, progress: Progress, *, epochs: int) -> None:
-        """Keep a heartbeat."""
-        del epochs
-        self.lines.append(progress)
-
-    def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
-        """Keep the end of an epoch."""
-        self.said.append(f"epoch {end.epoch} of {epochs}")
-
-    def message(self, text: str) -> None:
-        """Keep a message."""
-        self.said.append(text)
-
-    def passthrough(self, text: str) -> None:
-        """Keep what was printed."""
-        self.printed += text
 
 
 class ScriptedWorker:
@@ -187,7 +162,7 @@ def test_a_worker_that_was_asked_to_leave_has_its_time(tmp_path: Path) -> None:
     assert ended.ending.verdict is Verdict.INTERRUPTED
     assert worker.sent == [Request(leave="interrupted")]
     assert worker.calls == ["kill at 6", "close"]
-    assert view.said == ["stopping: saving what was trained (press Ctrl-C again to stop at once)"]
+    assert view.messages == ["stopping: saving what was trained (press Ctrl-C again to stop at once)"]
 
 
 def test_a_second_ctrl_c_is_raised_and_the_worker_closed(tmp_path: Path) -> None:
@@ -224,9 +199,9 @@ def test_what_a_worker_says_is_shown_in_its_order(tmp_path: Path) -> None:
     ]
     (tmp_path / "events.jsonl").write_text("".join(event.model_dump_json() + "\n" for event in events))
     ended, _, view = watch(tmp_path, [line(Phase.TRAIN, step=3), None])
-    assert view.said == ["hello", "out of memory with 8 images at once: going on with 4", "epoch 0 of 3"]
+    assert view.messages == ["hello", "out of memory with 8 images at once: going on with 4", "epoch 0 of 3"]
     assert list(ended.events) == events
-    assert ended.last == line(Phase.TRAIN, step=3) == view.lines[-1]
+    assert ended.last == line(Phase.TRAIN, step=3) == view.updates[-1]
     assert ended.wall_seconds == 2
 
 
