@@ -28,12 +28,12 @@ def seconds_after_first_epoch(lines: Sequence[Line]) -> float | None:
     if not working:
         return None
     end = later[min(working[-1] + 1, len(later) - 1)]  # the first of what comes after the last epoch
-    return (end["time"] - later[0]["time"]) or None
+    return (end["monotonic_seconds"] - later[0]["monotonic_seconds"]) or None
 
 
 def import_ended(lines: Sequence[Line]) -> float:
-    """When the worker had imported TensorFlow and went on: within a quarter of a second, in seconds since 1970."""
-    return next(line["time"] for line in lines if line["phase"] != "start")
+    """When the worker had imported TensorFlow and went on: within a quarter of a second, by the monotonic clock."""
+    return next(line["monotonic_seconds"] for line in lines if line["phase"] != "start")
 
 
 def import_to_first_step_seconds(run: Path) -> float | None:

@@ -89,7 +89,12 @@ class CacheJob(Record):
 
 
 class TrainJob(Record):
-    """Train from the newest checkpoint, or from the start, to the last epoch; with a cache, where the plan uses it."""
+    """Train from the newest checkpoint, or from the start, to the last epoch; with a cache, if the plan uses one.
+
+    `launched_at` and the time limit `stop_at` are readings of `time.monotonic()`, which the processes of one machine
+    share on Linux (CLOCK_MONOTONIC, https://man7.org/linux/man-pages/man2/clock_gettime.2.html) and on macOS. The wall
+    clock may be set forward or back during a run, which would end it at once or never. Suspended time does not count.
+    """
 
     kind: Literal["train"] = "train"
     run_dir: str

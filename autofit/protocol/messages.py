@@ -48,10 +48,12 @@ class Phase(StrEnum):
 class Progress(Record):
     """One line of `progress.jsonl`, at most four a second. Epochs and steps count from zero.
 
-    `step` and `steps` count batches, or in the pass that extracts features, before the first epoch, images.
+    `step` and `steps` count batches, or in the pass that extracts features, before the first epoch, images. `time` is
+    the wall clock, in seconds since 1970, for people; spans are measured by `monotonic_seconds`, as in `TrainJob`.
     """
 
     time: float
+    monotonic_seconds: float = 0.0
     phase: Phase
     counts: Literal["batches", "images"] = "batches"
     epoch: int = 0

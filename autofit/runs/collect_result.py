@@ -97,7 +97,7 @@ def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
         micro_batch_size=last.micro_batch_size,
         epoch=last.epoch,
         step=last.step,
-        wall_seconds=max(0.0, last.time - lines[0].time) if lines else 0.0,
+        wall_seconds=max(0.0, last.monotonic_seconds - lines[0].monotonic_seconds) if lines else 0.0,
     )
 
 

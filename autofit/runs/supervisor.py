@@ -54,7 +54,7 @@ class Supervisor:
         self._past: list[AttemptSummary] = []
         self._batch_bytes = batch_image_bytes(record.plan.schedule.largest, record.options.image_size)
         minutes = record.options.max_minutes
-        self._stop_at = None if minutes is None else time.time() + minutes * 60
+        self._stop_at = None if minutes is None else clock() + minutes * 60
 
     def run(self) -> AutofitError | None:
         """Attempt until the run is done; returns None then, else the reason why it is not.
@@ -144,7 +144,7 @@ class Supervisor:
                 class_names=record.data.class_names,
                 plan=record.plan,
                 micro_batch_size=sizes.micro_batch_size,
-                launched_at=time.time(),
+                launched_at=self._clock(),
                 stop_at=self._stop_at,
                 cache=self._cache_job(),
             ),

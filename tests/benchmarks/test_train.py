@@ -122,7 +122,7 @@ def test_what_the_machine_can_do_is_measured(tmp_path: Path) -> None:
 
 
 def _lines(*lines: tuple[float, str, int]) -> list[dict[str, Any]]:
-    return [{"time": at, "phase": phase, "epoch": epoch} for at, phase, epoch in lines]
+    return [{"monotonic_seconds": at, "phase": phase, "epoch": epoch} for at, phase, epoch in lines]
 
 
 def test_the_epochs_after_the_first_end_where_the_last_was_validated() -> None:

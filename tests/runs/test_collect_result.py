@@ -69,7 +69,10 @@ def test_attempts_are_told_by_their_supervisor_or_by_what_they_left(files: RunDi
     """An attempt that was killed together with its parent would be missing, or be said to have ended well."""
     RECORD.save(new_attempt(files).record)
     killed = new_attempt(files)
-    beats = [Progress(time=100.0, phase=Phase.BUILD), Progress(time=107.5, phase=Phase.TRAIN, epoch=1, step=4)]
+    beats = [
+        Progress(time=0.0, monotonic_seconds=100.0, phase=Phase.BUILD),
+        Progress(time=0.0, monotonic_seconds=107.5, phase=Phase.TRAIN, epoch=1, step=4),
+    ]
     last = beats[-1].model_copy(update={"micro_batch_size": 2})
     killed.progress.write_text("".join(beat.model_dump_json() + "\n" for beat in (*beats[:-1], last)) + '{"time": 9')
     new_attempt(files).job.unlink()
@@ -87,11 +90,17 @@ def test_attempts_are_told_by_their_supervisor_or_by_what_they_left(files: RunDi
     ]
 
 
-def test_a_clock_that_was_set_back_makes_no_negative_time(files: RunDirectory) -> None:
-    """The wall time of a run is a sum over its attempts."""
-    beats = (Progress(time=100.0, phase=Phase.BUILD), Progress(time=10.0, phase=Phase.TRAIN))
+@pytest.mark.parametrize(("monotonic", "seconds"), [((5.0, 8.0), 3.0), ((8.0, 5.0), 0.0)], ids=["true", "damaged"])
+def test_a_clock_that_was_set_back_makes_no_negative_time(
+    files: RunDirectory, monotonic: tuple[float, float], seconds: float
+) -> None:
+    """The wall time of a run is a sum over its attempts: a clock that is set would add to it, or take from it."""
+    beats = [
+        Progress(time=time, monotonic_seconds=at, phase=Phase.TRAIN)
+        for time, at in zip((100.0, 10.0), monotonic, strict=True)
+    ]
     new_attempt(files).progress.write_text("".join(beat.model_dump_json() + "\n" for beat in beats))
-    assert collect_result(files, "failed", "", 0.0).attempts[0].wall_seconds == 0.0
+    assert collect_result(files, "failed", "", 0.0).attempts[0].wall_seconds == seconds
 
 
 def test_the_events_of_all_attempts_are_joined(files: RunDirectory) -> None:

@@ -117,7 +117,9 @@ class Heartbeat:
             self._closing.wait(LINE_EVERY_SECONDS)
 
     def _write_line(self) -> None:
-        line = Progress(time=time.time(), **self._sample.model_dump(), **self._state)
+        line = Progress(
+            time=time.time(), monotonic_seconds=time.monotonic(), **self._sample.model_dump(), **self._state
+        )
         with contextlib.suppress(OSError):
             self._progress.write(line.model_dump_json().encode() + b"\n")
             self._progress.flush()

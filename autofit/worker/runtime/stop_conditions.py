@@ -65,7 +65,7 @@ class StopConditions:
         return reason, "asked to stop"
 
     def _out_of_time(self) -> Why | None:
-        if self._stop_at is None or time.time() < self._stop_at:
+        if self._stop_at is None or time.monotonic() < self._stop_at:
             return None
         return "interrupted", "max_minutes is reached"
 

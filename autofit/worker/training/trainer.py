@@ -304,7 +304,7 @@ class Trainer:
         self._say()  # also of a batch in which nothing was readable: silence would be taken for a hang
         if trained and not self._seen_first_step:
             self._seen_first_step = True
-            self._heartbeat.event(Event(seconds_to_first_step=time.time() - self._work.launched_at))
+            self._heartbeat.event(Event(seconds_to_first_step=time.monotonic() - self._work.launched_at))
             self._departure.measure_rest()
         self._depart_if_asked()
         seconds, steps = self._plan.checkpoint_seconds, self._plan.checkpoint_steps

@@ -47,6 +47,7 @@ def test_thousands_of_beats_are_at_most_four_lines_a_second(attempt: AttemptDire
     assert written[-1].step == heartbeat.step == beats
     assert (written[-1].epoch, written[-1].phase) == (2, Phase.TRAIN)
     assert all(later.time >= earlier.time for earlier, later in pairwise(written))
+    assert began <= written[0].monotonic_seconds < written[-1].monotonic_seconds <= began + seconds
 
 
 def test_memory_is_sampled_without_news(attempt: AttemptDirectory) -> None:

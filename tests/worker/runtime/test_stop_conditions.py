@@ -144,9 +144,16 @@ def test_a_person_comes_first(machine: Machine, leave: str, expected: str) -> No
         assert reason(departure) == (expected, "asked to stop")
 
 
+def test_the_time_limit_is_not_by_the_wall_clock(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that NTP sets forward would end the run at once."""
+    monkeypatch.setattr(time, "time", lambda: 1e12)
+    with machine.departure(UNLIMITED["cpu"], stop_at=time.monotonic() + 60) as departure:
+        assert not departure.is_asked()
+
+
 def test_time_that_is_up_comes_before_memory(machine: Machine) -> None:
     """A run whose minutes are over would go on with a smaller attempt."""
     machine.left = MemoryLeft(0, "host memory")
-    with machine.departure(UNLIMITED["cpu"], stop_at=time.time() - 1) as departure:
+    with machine.departure(UNLIMITED["cpu"], stop_at=time.monotonic() - 1) as departure:
         assert departure.is_asked()
         assert reason(departure) == ("interrupted", "max_minutes is reached")
