@@ -82,13 +82,12 @@ def test_what_may_have_ended_an_attempt_is_not_begun_with_again(files: RunDirect
     assert told == [cache, small, small]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("wall_clock", [0.0, 1e12], ids=["set back", "set forward"])
 def test_the_time_limit_is_by_the_clock_that_the_worker_reads(
     files: RunDirectory, run: Run, monkeypatch: pytest.MonkeyPatch, wall_clock: float
 ) -> None:
     """A wall clock that is set during the run would end it at once, or never; and the first step take years."""
-    record = load("stub_parent").run_record()
+    record = load_child("stub_parent").run_record()
     limited = record.model_copy(update={"options": record.options.model_copy(update={"max_minutes": 2.0})})
     monkeypatch.setattr(time, "time", lambda: wall_clock)
     before = time.monotonic()
@@ -99,6 +98,7 @@ def test_the_time_limit_is_by_the_clock_that_the_worker_reads(
     assert first[1] == second[1] == pytest.approx(before + 120, abs=10)
 
 
+@pytest.mark.slow
 def test_kills_lose_nothing_and_change_nothing(
     files: RunDirectory, run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
