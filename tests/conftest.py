@@ -59,7 +59,7 @@ PHOTOS_A_CLASS = {"blue": 50, "green": 60, "red": 71}
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 181 PNG files of 32x32 pixels in three classes; a fifth of each class leaves 145 to train on."""
+    """181 PNG files of 32x32 pixels in three classes; without a fifth of each class 145 remain to train on."""
 
     def draw(folder: Path) -> None:
         random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""What `benchmarks/decode.py` prints: images/s a core, and who was disturbed. No TensorFlow."""
+"""What `benchmarks/decode.py` prints: images/s a core, and which decoder was disturbed. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ decoders: Any = import_module("peers.decode_photos")
 
 
 def _round(decoder: str = "Pillow", **values: Any) -> Any:
-    told = {"images": 1000, "seconds": 10.0, "cpu_seconds": 10.0, "cores": 1, "scale": 1}
-    return figures.Round(decoder=decoder, **(told | values))
+    usual = {"images": 1000, "seconds": 10.0, "cpu_seconds": 10.0, "cores": 1, "scale": 1}
+    return figures.Round(decoder=decoder, **(usual | values))
 
 
 def test_the_table_compares_medians_with_pillow() -> None:
@@ -37,7 +37,7 @@ def test_all_cores_are_divided_by_how_many_there_are() -> None:
     assert both.share_of_its_cores == 1.0
 
 
-def test_who_did_not_have_its_cores_to_itself_is_told() -> None:
+def test_a_decoder_that_shared_its_cores_is_named() -> None:
     """A figure from a busy machine would be published as any other."""
     rounds = [_round(), _round("autofit", cpu_seconds=9.0), _round("autofit"), _round("tf.io", cpu_seconds=9.9)]
     assert figures.disturbed(rounds) == ["autofit"]

@@ -28,7 +28,7 @@ def test_a_setting_is_compared_within_its_round() -> None:
 
 
 def test_a_setting_that_fails_is_no_slow_one() -> None:
-    """It would stand in the table as endlessly slow, or end the benchmark after half an hour."""
+    """The table would show it as endlessly slow, or the benchmark would end after half an hour."""
     rounds = [_round(1, "BFC", 100.0), figures.Round(1, "BFC, XLA", "extract", 10**9)]
     assert figures.ratios(rounds, "BFC, XLA", "extract") == []
     assert figures.table(rounds).splitlines()[3] == "| BFC, XLA | failed |  |  |  |  |  |"

@@ -12,8 +12,8 @@ bisection: Any = import_module("bisection")
 
 
 def _run(tool: str = "autofit", **values: Any) -> Any:
-    told = {"seconds": 10.0, "trials": 5, "ooms": 1, "answer": 400, "peak_bytes": 2_900_000_000}
-    return figures.Run(tool=tool, **(told | values))
+    usual = {"seconds": 10.0, "trials": 5, "ooms": 1, "answer": 400, "peak_bytes": 2_900_000_000}
+    return figures.Run(tool=tool, **(usual | values))
 
 
 def test_a_row_holds_medians_and_the_spread() -> None:
@@ -30,7 +30,7 @@ def test_the_peak_is_the_highest_of_all_runs() -> None:
     assert "3.10 (over the limit)" in figures.table([row], {}, 3_000_000_000)
 
 
-def test_a_failed_run_is_told_and_counts_in_no_median() -> None:
+def test_a_failed_run_is_shown_and_counts_in_no_median() -> None:
     """A crash after two seconds would make a tool look fast."""
     runs = [_run(), _run(seconds=2.0, answer=0, error="RuntimeError: could not create a primitive")]
     row = figures.summary(runs, "autofit")

@@ -17,7 +17,7 @@ PROGRAM = Path(__file__).parents[2] / "benchmarks" / "index.py"
 
 @pytest.fixture
 def benchmark() -> ModuleType:
-    """The program as a module."""
+    """The benchmark as a module."""
     return import_module("index")
 
 
@@ -63,7 +63,7 @@ def test_a_number_that_cannot_be_shared_out_is_refused(benchmark: ModuleType, tm
 
 
 @pytest.mark.slow
-def test_it_measures_in_processes_of_their_own_and_tells_the_machine(tmp_path: Path) -> None:
+def test_it_measures_in_processes_of_their_own_and_names_the_machine(tmp_path: Path) -> None:
     """Nobody would notice that the benchmark no longer runs until the day of a release."""
     raw = tmp_path / "raw.json"
     command = [sys.executable, str(PROGRAM), "--work", str(tmp_path), "--images", "200", "--rounds", "1"]

@@ -1,4 +1,4 @@
-"""What `benchmarks/train.py` prints and draws: medians, ratios, photos, what a heartbeat says. No TensorFlow."""
+"""What `benchmarks/train.py` prints and draws: medians, ratios, photos, figures from heartbeats. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LIMITS = {
 
 
 def _run(figures: ModuleType, contender: str = "autofit", **values: Any) -> Any:
-    told = {"seconds": 30.0, "peak_bytes": 1_500_000_000, "accuracy": 0.95, "own_accuracy": 0.96}
-    return figures.Run(contender=contender, **(told | values))
+    usual = {"seconds": 30.0, "peak_bytes": 1_500_000_000, "accuracy": 0.95, "own_accuracy": 0.96}
+    return figures.Run(contender=contender, **(usual | values))
 
 
 def test_a_row_holds_medians_the_spread_and_the_highest_peak() -> None:
@@ -48,7 +48,7 @@ def test_what_only_some_runs_know_is_the_median_of_those() -> None:
     assert (row.later_seconds, row.first_step_seconds) == (10.0, None)
 
 
-def test_a_failed_run_is_told_and_counts_in_no_median() -> None:
+def test_a_failed_run_is_shown_and_counts_in_no_median() -> None:
     """A crash after two seconds would make a contender look fast."""
     figures: Any = import_module("train_table")
     row = figures.summary([_run(figures), _run(figures, seconds=2.0, accuracy=0.0, error="killed")], "autofit")
@@ -138,7 +138,7 @@ def test_the_epochs_after_the_first_end_where_the_last_was_validated() -> None:
 
 
 def test_a_single_epoch_has_none_after_it() -> None:
-    """It would be divided by nothing."""
+    """The time after the first epoch would be divided by zero epochs."""
     reading: Any = import_module("autofit_run")
     assert reading.seconds_after_first_epoch(_lines((1.0, "start", 0), (2.0, "train", 0), (3.0, "save", 0))) is None
     assert reading.seconds_after_first_epoch(_lines((1.0, "train", 0), (2.0, "validate", 1))) is None  # one look at it

@@ -1,4 +1,4 @@
-"""Faults made on purpose, and the table of what was tried for each promise.
+"""Tests of each promise under faults made on purpose.
 
 `make test` tries a share of the cases, `make test-faults` all of them:
 
@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def whole(request: pytest.FixtureRequest) -> bool:
-    """Whether all cases are wanted, and not only a share of them."""
+    """Whether to try all cases, and not only a share of them."""
     return bool(request.config.getoption("whole", default=False))
 
 
@@ -50,7 +50,7 @@ def count(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 @pytest.fixture
 def autofit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For programs that start in another folder; and Python warns of a fork beside OpenBLAS's threads."""
+    """Let programs in any folder import autofit; with one thread: Python warns of a fork beside OpenBLAS's."""
     monkeypatch.setenv("PYTHONPATH", AUTOFIT_PATH)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
 

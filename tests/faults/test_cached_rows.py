@@ -38,8 +38,8 @@ def known() -> ModuleType:
     return load_child("row_writer")
 
 
-def found_on(store: CacheStore, known: ModuleType, count: int, width: int = WIDTH) -> set[int]:
-    """Which of the first images have a row on the store; each that has must have its own."""
+def rows_found(store: CacheStore, known: ModuleType, count: int, width: int = WIDTH) -> set[int]:
+    """The first images that have a row in the store; asserts that each row is the image's own."""
     found: set[int] = set()
     record = known.record(width=width)
     for entry in store.open_entries(record.key, record):
@@ -52,7 +52,7 @@ def found_on(store: CacheStore, known: ModuleType, count: int, width: int = WIDT
 
 
 def go_on(store: CacheStore, known: ModuleType, name: str | None, missing: set[int], width: int = WIDTH) -> None:
-    """What the next run does: go on with its entry, where it can, and keep what is missing."""
+    """Do what the next run does: continue the entry if possible, and add the missing rows."""
     with store.writer(known.record(width=width), name, 10_000) as writer:
         for number in sorted(missing):
             known.append(writer, range(number, number + 1))
@@ -62,7 +62,7 @@ def go_on(store: CacheStore, known: ModuleType, name: str | None, missing: set[i
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether an entry has all of its files, and as many rows as lines in the index."""
+    """Whether an entry has all its files, and as many rows as lines in its index."""
     index, rows = folder / "index.bin", folder / "rows.bin"
     if not rows.exists():
         return False
@@ -80,7 +80,7 @@ def bounds_of_blocks(known: ModuleType, upto: int) -> set[int]:
 def test_a_kill_at_any_moment_leaves_whole_blocks(
     known: ModuleType, tmp_path: Path, count: Count, *, whole: bool
 ) -> None:
-    """Else a killed extraction would leave rows of other images, or begin anew each time (promise 2)."""
+    """A killed extraction would leave rows of other images, or start from the beginning each time (promise 2)."""
     chance = random.Random(0)
     store = CacheStore(tmp_path / "0", PLENTY_BYTES)
     rows = hits = 0
@@ -101,7 +101,7 @@ def test_a_kill_at_any_moment_leaves_whole_blocks(
             name, has = known.newest(store)
             assert has >= rows
             assert has in bounds_of_blocks(known, has)
-            assert found_on(store, known, has + 20, 256) == set(range(has))
+            assert rows_found(store, known, has + 20, 256) == set(range(has))
             rows = has
             if rows > ENOUGH_ROWS or turn % 10 == 9:
                 assert_gone_on_with(store, known, name, rows)
@@ -111,9 +111,9 @@ def test_a_kill_at_any_moment_leaves_whole_blocks(
 
 
 def assert_gone_on_with(store: CacheStore, known: ModuleType, name: str | None, rows: int) -> None:
-    """The next writer goes on in the same entry, and what the kills left beside it goes with the next clearing."""
+    """Assert that the next writer continues the entry, and that the next clearing removes killed writers' files."""
     go_on(store, known, name, {rows, rows + 1}, 256)
-    assert found_on(store, known, rows + 20, 256) == set(range(rows + 2))
+    assert rows_found(store, known, rows + 20, 256) == set(range(rows + 2))
     assert name is None or known.newest(store) == (name, rows + 2)
     store.clear()
     assert list(store.folder.iterdir()) == []
@@ -132,7 +132,7 @@ def truncate(data: bytes, _: bytes, chance: random.Random) -> bytes:
 
 
 def zero(data: bytes, _: bytes, chance: random.Random) -> bytes:
-    """As a file system leaves a block that was allocated and never written."""
+    """Zero a block, as a file system does that allocated and never wrote it."""
     at = chance.randrange(len(data))
     end = chance.randrange(at, len(data)) + 1
     return data[:at] + bytes(end - at) + data[end:]
@@ -143,7 +143,7 @@ def extend(data: bytes, _: bytes, chance: random.Random) -> bytes:
 
 
 def rotate(data: bytes, _: bytes, chance: random.Random) -> bytes:
-    """By a few bytes, or by some rows or lines: what is there is good, and in the wrong place."""
+    """Rotate by a few bytes, or by some rows or lines: valid content in the wrong place."""
     at = chance.choice([1, 4, WIDTH * 4, INDEX.itemsize]) * chance.randrange(1, 10)
     return data[at:] + data[:at]
 
@@ -154,7 +154,7 @@ def swap(_: bytes, other: bytes, chance: random.Random) -> bytes:
 
 
 def splice(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """The start of one file and the rest of another, at the same place: blocks of a disk that were mixed up."""
+    """Join the start of one file and the rest of another at the same offset: mixed-up blocks of a disk."""
     at = chance.randrange(len(data))
     return data[:at] + other[at:]
 
@@ -163,9 +163,9 @@ MUTATIONS = [flip, truncate, zero, extend, rotate, swap, splice]
 
 
 class Damaged:
-    """An entry whose files are damaged in each case, and others beside it whose files get into their places.
+    """An entry whose files are damaged in each case, and other entries whose files replace them.
 
-    One is of the same network and other images, another of the same images and another network.
+    One has the same network and other images, another the same images and another network.
     """
 
     def __init__(self, known: ModuleType, folder: Path) -> None:
@@ -186,7 +186,7 @@ class Damaged:
         return writer.folder
 
     def case(self, names: list[str], mutation: Mutation, chance: random.Random) -> None:
-        """Damage these files of a new copy, and see what becomes of it."""
+        """Damage these files of a new copy, and check the rows that are found in it."""
         shutil.rmtree(self.store.folder, ignore_errors=True)
         entry = Path(shutil.copytree(self._good, self.store.folder / self.name))
         donor = chance.choice(self._others)
@@ -198,11 +198,11 @@ class Damaged:
             (entry / name).write_bytes(bad)
             changed |= bad != good
         upto = 2 * ROWS
-        found = found_on(self.store, self._known, upto)
+        found = rows_found(self.store, self._known, upto)
         assert changed or found == set(range(ROWS))
         missing = set(range(ROWS)) - found
         go_on(self.store, self._known, self.name, missing)
-        assert found_on(self.store, self._known, upto) >= set(range(ROWS))
+        assert rows_found(self.store, self._known, upto) >= set(range(ROWS))
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def damaged(known: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Dama
 def test_no_damage_gives_an_image_the_row_of_another(
     damaged: Damaged, count: Count, *, whole: bool, mutation: Mutation
 ) -> None:
-    """Else a flipped bit on the disk would be trained on, or end every run that meets it (promise 5)."""
+    """A flipped bit on the disk would be trained on, or end every run that reads it (promise 5)."""
     chance = random.Random(mutation.__name__)
     for turn in range(1000 if whole else 30):
         count(promise=5)
@@ -222,7 +222,7 @@ def test_no_damage_gives_an_image_the_row_of_another(
 
 
 def test_damage_all_over_gives_an_image_no_other_row(damaged: Damaged, count: Count, *, whole: bool) -> None:
-    """Else files that were mixed up would agree with each other, on the rows of other images or another network."""
+    """Mixed-up files would be consistent with each other, with the rows of other images or of another network."""
     chance = random.Random(0)
     for _ in range(1000 if whole else 60):
         count(promise=5)

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
 
 SAVER = CHILDREN / "saver.py"
 CALLS = "/^((mkdir|open|rename|link|unlink|f?chmod)(at|at2|2)?|write|fsync|close|rmdir|chdir)$"
-"""What a save asks of the disk, by its names on several architectures; `chdir` marks where the save begins."""
+"""System calls with which a save changes the disk, as several architectures name them; `chdir` marks its beginning."""
 
 MOST_TRIES = 5
 
@@ -47,12 +47,12 @@ def names(folder: Path) -> list[str]:
 
 
 def generations_in(folder: Path) -> int:
-    """How many there are to fall back to."""
+    """How many generations there are to fall back to."""
     return sum(name.isdecimal() for name in names(folder)) if folder.exists() else 0
 
 
 def store_with(saver: ModuleType, folder: Path, generations: int) -> CheckpointStore:
-    """A store in which that many saves were made, and the save after the last one killed."""
+    """A store after so many saves, in which the next save was killed."""
     store = CheckpointStore(folder)
     for cursor in range(1, generations + 1):
         saver.save(store, cursor)
@@ -62,7 +62,7 @@ def store_with(saver: ModuleType, folder: Path, generations: int) -> CheckpointS
 
 
 def cursor_of(saver: ModuleType, store: CheckpointStore) -> int:
-    """The cursor of the latest checkpoint, which is of one save throughout and needed no other set aside; 0: none."""
+    """The cursor of the latest checkpoint or 0; asserts that it is of one save, and that none was set aside."""
     state, latest = store.latest_state(), store.latest()
     if latest is None:
         assert state is None
@@ -86,7 +86,7 @@ def assert_holds(saver: ModuleType, groups: dict[str, dict[str, Any]], cursor: i
 
 
 def assert_goes_on(saver: ModuleType, store: CheckpointStore, cursor: int) -> None:
-    """The next save succeeds, and sweeps what the fault has left."""
+    """Assert that the next save succeeds, and removes the leftovers of the fault."""
     saver.save(store, cursor)
     assert cursor_of(saver, store) == cursor
     assert all(name.isdecimal() for name in names(store.folder))
@@ -126,15 +126,15 @@ class TracedSaver:
         """Save in a new store until the first fault strikes the call at this place.
 
         Faults count calls from the start of the process, and while Python imports it makes one more or less now and
-        then: such a save was hit elsewhere, and tells nothing of this place.
+        then: such a save was hit elsewhere, and proves nothing about this place.
         """
         for _ in range(MOST_TRIES):
             store = make_store()
-            ended = self.save(store.folder, cursor, faults)
+            done = self.save(store.folder, cursor, faults)
             lines = [call.line for call in self.calls()]
             struck = [number for number, line in enumerate(lines) if "(INJECTED)" in line or line.endswith("= ?")]
             if struck[:1] == [place]:
-                return store, ended
+                return store, done
             shutil.rmtree(store.folder, ignore_errors=True)
         pytest.fail(f"no fault struck at {place} in {MOST_TRIES} saves")
 
@@ -171,13 +171,13 @@ def test_a_kill_at_every_system_call_leaves_the_last_checkpoint_or_the_new_one(
     found = set()
     for place, call in list(enumerate(calls))[:: -1 if whole else -19]:  # the last one is after the renaming
         count(promise=2)
-        store, ended = traced.save_hit_at(
+        store, done = traced.save_hit_at(
             functools.partial(store_with, saver, tmp_path / str(place), generations),
             generations + 1,
             [f"{call.name}:signal=KILL:when={call.number}"],
             place,
         )
-        assert ended.returncode == -signal.SIGKILL, call
+        assert done.returncode == -signal.SIGKILL, call
         assert generations_in(store.folder) >= generations, call
         found.add(cursor_of(saver, store))
         assert_goes_on(saver, store, generations + 2)
@@ -186,12 +186,12 @@ def test_a_kill_at_every_system_call_leaves_the_last_checkpoint_or_the_new_one(
 
 
 def broken_once(error: str, calls: Sequence[Call], place: int) -> list[str]:
-    """That call fails, and all others succeed."""
+    """Make that call fail, and all others succeed."""
     return [f"{calls[place].name}:error={error}:when={calls[place].number}"]
 
 
 def broken_for_good(error: str, calls: Sequence[Call], place: int) -> list[str]:
-    """From that call on none succeeds, nor does any that cleans up after it."""
+    """Make that call and all later ones fail, those of the cleaning up too."""
     first = {call.name: call.number + 1 for call in calls[:place]}
     later = {call.name: call.number for call in reversed(calls)}
     return [f"{name}:error={error}:when={first.get(name, number)}+" for name, number in later.items()]
@@ -216,27 +216,27 @@ def test_an_error_of_every_system_call_keeps_the_last_checkpoint(
     break_at: Callable[[str, Sequence[Call], int], list[str]],
     errors: Sequence[str],
 ) -> None:
-    """A full or failing disk would take the former checkpoint along, or end the run with a traceback."""
+    """A full or failing disk would destroy the former checkpoint, or end the run with a traceback."""
     calls = calls_of_a_save(traced, saver, tmp_path / "undisturbed", generations)
     cases = [(error, place) for place in range(len(calls)) for error in errors]
     for error, place in cases[:: -1 if whole else -41]:
         count(promise=6)
-        store, ended = traced.save_hit_at(
+        store, done = traced.save_hit_at(
             functools.partial(store_with, saver, tmp_path / f"{error}-{place}", generations),
             generations + 1,
             break_at(error, calls, place),
             place,
         )
         words = os.strerror(getattr(errno, error))
-        assert (ended.returncode, ended.stderr) == (0, ""), (error, calls[place])
+        assert (done.returncode, done.stderr) == (0, ""), (error, calls[place])
         assert generations_in(store.folder) >= generations, (error, calls[place])
         found = cursor_of(saver, store)
-        if ended.stdout == "saved":
+        if done.stdout == "saved":
             assert found == generations + 1, (error, calls[place])
         else:
             assert found in {generations, generations + 1}, (error, calls[place])
             clear = rf"cannot (write a checkpoint in|read) {store.folder}: {words}; [^\n]+, then resume"
-            assert re.fullmatch(clear, ended.stdout), (error, calls[place])
+            assert re.fullmatch(clear, done.stdout), (error, calls[place])
         assert_goes_on(saver, store, generations + 2)
         shutil.rmtree(store.folder)
 
@@ -244,7 +244,7 @@ def test_an_error_of_every_system_call_keeps_the_last_checkpoint(
 def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(
     traced: TracedSaver, saver: ModuleType, tmp_path: Path, count: Count
 ) -> None:
-    """After a power cut a checkpoint would have its name and not its bytes, and the one before be gone."""
+    """After a power cut a checkpoint would have its name without its bytes, and the one before it would be gone."""
     count(promise=2)
     lines = [call.line for call in calls_of_a_save(traced, saver, tmp_path / "store", 2)]
 
@@ -272,7 +272,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(
 def test_a_kill_at_any_moment_leaves_the_last_checkpoint(
     saver: ModuleType, tmp_path: Path, count: Count, *, whole: bool
 ) -> None:
-    """Else a SIGKILL during a save could cost the run (promise 2); and what it left must not fill the disk."""
+    """A SIGKILL during a save would cost the run (promise 2), or its leftovers would fill the disk."""
     store = CheckpointStore(tmp_path)
     chance = random.Random(0)
     cursor = leftovers = 0
@@ -305,9 +305,9 @@ def overflow(folder: Path, limit_bytes: int, *prefix: str) -> subprocess.Complet
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def assert_kept(ended: subprocess.CompletedProcess[str], folder: Path, reason: str) -> None:
-    assert ended.stderr == ""
-    assert json.loads(ended.stdout) == {
+def assert_last_is_safe(done: subprocess.CompletedProcess[str], folder: Path, reason: str) -> None:
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == {
         "message": f"cannot write a checkpoint in {folder}: {reason}; the last checkpoint is kept: "
         "make room or mend the disk, then resume",
         "state": {"cursor": 1},
@@ -316,22 +316,22 @@ def assert_kept(ended: subprocess.CompletedProcess[str], folder: Path, reason: s
 
 
 def test_a_file_size_limit_keeps_the_last_checkpoint(tmp_path: Path, count: Count) -> None:
-    """Else a write that is cut short would be taken for a checkpoint, or leave its part behind (promise 6)."""
+    """A write that is cut short would be loaded as a checkpoint, or remain on the disk in part (promise 6)."""
     count(promise=6)
-    assert_kept(overflow(tmp_path, 2**18), tmp_path, "File too large")
+    assert_last_is_safe(overflow(tmp_path, 2**18), tmp_path, "File too large")
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, count: Count) -> None:
-    """Else a full disk would cost the run, or end it with a traceback (promise 6)."""
+    """A full disk would cost the run, or end it with a traceback (promise 6)."""
     in_tiny_disk = 'mount -t tmpfs -o size=1m tmpfs "$0" || exit 77; exec "$@"'
     prefix = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", in_tiny_disk, str(tmp_path)]
     if not shutil.which("unshare") or overflow(tmp_path, 0, *prefix[:4], "true").returncode:
         pytest.skip("no user namespaces here")
-    ended = overflow(tmp_path, 0, *prefix)
-    if ended.returncode == 77:
+    done = overflow(tmp_path, 0, *prefix)
+    if done.returncode == 77:
         pytest.skip("no small filesystem can be mounted here")
     count(promise=6)
-    assert_kept(ended, tmp_path, "No space left on device")
+    assert_last_is_safe(done, tmp_path, "No space left on device")
 
 
 # damaged files ------------------------------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ def truncate(data: bytes, other: bytes, chance: random.Random) -> bytes:
 
 
 def zero(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """As a file system leaves a block that was allocated and never written."""
+    """Zero a block, as a file system does that allocated and never wrote it."""
     del other
     at = chance.randrange(len(data))
     end = chance.randrange(at, len(data)) + 1
@@ -373,7 +373,7 @@ def swap(data: bytes, other: bytes, chance: random.Random) -> bytes:
 
 
 def splice(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """The start of one file and the rest of another, at the same place: blocks of a disk that were mixed up."""
+    """Join the start of one file and the rest of another at the same offset: mixed-up blocks of a disk."""
     at = chance.randrange(len(data))
     return data[:at] + other[at:]
 
@@ -382,7 +382,7 @@ MUTATIONS = [flip, truncate, zero, extend, rotate, swap, splice]
 
 
 def is_harmless(path: Path, good: bytes, bad: bytes) -> bool:
-    """Whether a manifest says the same as before, to a reader of JSON."""
+    """Whether a manifest still has the same content as JSON."""
     try:
         return path.name == "manifest.json" and bool(json.loads(bad) == json.loads(good))
     except ValueError:
@@ -393,7 +393,7 @@ def is_harmless(path: Path, good: bytes, bad: bytes) -> bool:
 def test_any_damage_falls_back(
     saver: ModuleType, tmp_path: Path, count: Count, *, whole: bool, mutate: Mutation
 ) -> None:
-    """Else a flipped bit on the disk would go on as weights, or end the run with a traceback (promise 5)."""
+    """A flipped bit on the disk would be loaded as weights, or end the run with a traceback (promise 5)."""
     chance = random.Random(mutate.__name__)
     store = CheckpointStore(tmp_path)
     for cursor in (1, 2):
@@ -421,7 +421,7 @@ def test_any_damage_falls_back(
 def test_damage_all_over_never_loads_what_was_not_saved(
     saver: ModuleType, tmp_path: Path, count: Count, *, whole: bool
 ) -> None:
-    """Else two damaged generations would add up to one that passes for good, or one damaged would hide a good one."""
+    """Two damaged generations would together look like a good one, or a damaged one would hide a good one."""
     chance = random.Random(0)
     store = CheckpointStore(tmp_path / "store", keep=3)
     for cursor in (1, 2, 3):

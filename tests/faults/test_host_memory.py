@@ -1,6 +1,6 @@
-"""The host's memory runs out, really: parent and worker share a memory cgroup, and its limit is the kernel's.
+"""Runs whose host really runs out of memory: parent and worker share a memory cgroup with a limit.
 
-Only a stand-in for TensorFlow takes the memory, but for the last tests, which train a small network.
+A stand-in for TensorFlow takes the memory; only the last tests train a small network.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ IMAGES, UPDATES = 24, 12
 """Of `stub_parent.py`: in two epochs of six updates."""
 
 STUB_BYTES = 400 * MB
-"""Parent and worker take 110 MB without a leak; a worker that starts with less than 1.3 GB left leaves at 67 MB."""
+"""Parent and worker take 110 MB without a leak; a worker that starts with less than 1.3 GB free stops at 67 MB."""
 TENSORFLOW_BYTES = 1_600 * MB
 PATIENCE_SECONDS = 200.0
 
@@ -47,7 +47,7 @@ class MemoryGroup:
     v2: bool
 
     def limit(self, limit_bytes: int) -> None:
-        """Allow so much, and no swap beyond it: a kernel without swap has no such file."""
+        """Limit memory, and allow no swap beyond it; a kernel without swap accounting lacks that file."""
         name, of_swap = ("memory.max", "memory.swap.max") if self.v2 else ("memory.limit_in_bytes", MEMORY_AND_SWAP)
         with contextlib.suppress(OSError):  # in version 1 it may not be less than the other
             (self.folder / of_swap).write_text("0" if self.v2 else "-1")
@@ -56,11 +56,11 @@ class MemoryGroup:
             (self.folder / of_swap).write_text("0" if self.v2 else str(limit_bytes))
 
     def used_bytes(self) -> int:
-        """What is charged to it, with file cache."""
+        """The bytes charged to the cgroup, file cache included."""
         return int((self.folder / ("memory.current" if self.v2 else "memory.usage_in_bytes")).read_text())
 
     def kills(self) -> int:
-        """How often the kernel has killed in it."""
+        """How often the kernel has killed in this cgroup."""
         lines = (self.folder / ("memory.events" if self.v2 else "memory.oom_control")).read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
@@ -92,7 +92,7 @@ class MemoryGroup:
 
 
 def places() -> Iterator[tuple[Path, bool]]:
-    """Where a group of our own may be made: under ours, or beside it where a group with processes takes no others."""
+    """Folders in which a cgroup can be made: ours, or its parent if a cgroup with processes may have no children."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         parts = PurePosixPath(path.lstrip("/"))
@@ -156,7 +156,7 @@ def sizes(files: RunDirectory) -> list[tuple[int, int]]:
 
 
 def assert_exact(files: RunDirectory) -> None:
-    """Each image once an epoch."""
+    """Assert that each epoch has each image once."""
     assert_each_epoch_once(files.path, 2, range(IMAGES))
 
 
@@ -166,7 +166,7 @@ def test_the_kernel_kills_the_worker_and_nothing_else(
     count: Callable[..., None],
     whole: bool,  # noqa: FBT001 - a fixture
 ) -> None:
-    """The notebook, which holds most of the memory, dies for its worker; or the next one runs out in the same way."""
+    """The kernel would kill the notebook, which holds most of the memory; or the next worker would run out as well."""
     for at in range(UPDATES) if whole else (0, 5, UPDATES - 1):
         count(promise=PROMISE)
         kills = group.kills()
@@ -184,7 +184,7 @@ def test_the_kernel_kills_the_worker_and_nothing_else(
 def test_the_guard_acts_before_the_kernel(
     group: MemoryGroup, stub: Callable[..., tuple[RunDirectory, list[str]]], count: Callable[..., None]
 ) -> None:
-    """A slow leak would be ended by a kill, and all that was trained since the last checkpoint be lost."""
+    """The kernel would kill a slowly leaking worker, and all updates since the last checkpoint would be lost."""
     count(promise=PROMISE)
     files, returned = stub("drip")
     assert returned == ["NoneType", "None"]
@@ -201,7 +201,7 @@ def test_the_guard_acts_before_the_kernel(
 
 
 def name_of(group: MemoryGroup) -> str:
-    """Its path as /proc tells it to those in it."""
+    """The path of the cgroup as its own processes read it in /proc."""
     seen = group.run(sys.executable, "-c", "print(open('/proc/self/cgroup').read())").stdout
     return next(path for line in seen.splitlines() if (path := line.split(":")[-1]).endswith(group.folder.name))
 
@@ -209,7 +209,7 @@ def name_of(group: MemoryGroup) -> str:
 def test_a_machine_that_is_always_short_ends_the_run_and_loses_nothing(
     group: MemoryGroup, stub: Callable[..., tuple[RunDirectory, list[str]]], count: Callable[..., None]
 ) -> None:
-    """The run would start again and again, a step at a time; or what it could do be lost to the next who tries."""
+    """The run would restart for ever, a step at a time; or its steps would be lost to the run that resumes it."""
     count(promise=PROMISE)
     files, (kind, words) = stub("short")
     assert kind == "DoesNotFitError"
@@ -228,7 +228,7 @@ def test_a_machine_that_is_always_short_ends_the_run_and_loses_nothing(
 def test_file_cache_is_no_pressure(
     group: MemoryGroup, stub: Callable[..., tuple[RunDirectory, list[str]]], count: Callable[..., None]
 ) -> None:
-    """Images that are read again in every epoch fill any container: each training would leave for nothing."""
+    """Images that are read in every epoch fill any container with file cache: each training would stop for nothing."""
     count(promise=PROMISE)
     files, returned = stub("cache")
     assert returned == ["NoneType", "None"]
@@ -238,7 +238,7 @@ def test_file_cache_is_no_pressure(
 
 
 def on_disk(path: Path) -> bool:
-    """Whether files there are cached, and not memory themselves."""
+    """Whether the folder is on a disk, so that its files are cached, and not in memory."""
     kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True, check=True).stdout  # noqa: S607
     return kind.strip() not in {"tmpfs", "ramfs"}
 
@@ -260,7 +260,7 @@ def train(group: MemoryGroup, photos: Path, tmp_path: Path) -> Callable[[str], R
 
 
 def assert_trained(files: RunDirectory) -> ResultRecord:
-    """To the end, each of the 145 training images once an epoch."""
+    """Assert that the run completed, with each of the 145 training images once an epoch."""
     result = ResultRecord.load(files.result)
     assert result.status == "completed"
     assert len(result.history["loss"]) == 2
@@ -268,10 +268,10 @@ def assert_trained(files: RunDirectory) -> ResultRecord:
     return result
 
 
-def test_a_training_that_leaks_leaves_in_time_and_ends_as_one_that_does_not(
+def test_a_training_that_leaks_stops_in_time_and_ends_as_one_that_does_not(
     group: MemoryGroup, train: Callable[[str], RunDirectory], count: Callable[..., None]
 ) -> None:
-    """A leaking callback would cost all since the last checkpoint, again and again; or the guard would cost it."""
+    """A leaking callback would cost all updates since the last checkpoint, again and again; or the guard would."""
     count(promise=PROMISE, cases=2)
     calm, leaking = train("calm"), train("drip")
     assert group.kills() == 0
@@ -289,7 +289,7 @@ def test_a_training_that_leaks_leaves_in_time_and_ends_as_one_that_does_not(
 def test_a_training_that_the_kernel_kills_goes_on_smaller(
     group: MemoryGroup, train: Callable[[str], RunDirectory], count: Callable[..., None]
 ) -> None:
-    """The program that called autofit would be gone with the training, or hide that it was made with other sizes."""
+    """The calling program would be killed with the training, or the result would hide that the micro-batch changed."""
     count(promise=PROMISE)
     files = train("burst")
     assert group.kills() == 1

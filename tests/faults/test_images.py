@@ -1,6 +1,6 @@
-"""Images from the wild: damaged, lying and hostile files end in pixels or in a reason, and in nothing else.
+"""Damaged, lying and hostile image files: each is decoded, or refused with a reason, and nothing else happens.
 
-What decodes them are child processes, so that an abort or a hang is seen, and named with the number of the mutation:
+Child processes decode them, so that an abort or a hang is seen and reported with the number of the mutation:
 `tests/children/mutated_images.py` makes the same file from the same number.
 """
 
@@ -27,11 +27,11 @@ ENVIRONMENT = child_environment()
 
 THREADS = 2
 A_CHILD = 2_500
-"""Mutations that one process decodes one after another: what one of them corrupts shows in those after it."""
+"""Mutations that one process decodes one after another: memory that one corrupts shows in those after it."""
 
 PATIENCE_SECONDS = 20.0
 MOST_BYTES = 2 * 2**30
-"""Less than one of the largest images that are read takes in the worst of the decoders: 2.4 GiB in JPEG 2000."""
+"""Less than the largest permitted image takes in the hungriest decoder: 2.4 GiB in JPEG 2000."""
 
 Log = list[dict[str, Any]]
 
@@ -75,7 +75,7 @@ def middles(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def test_mutated_files_end_in_pixels_or_in_a_reason(
     seed_folder: Path, tmp_path: Path, count: Callable[..., None], *, whole: bool
 ) -> None:
-    """One damaged file among thousands would end the worker, hold it up for ever, or be left out without a word."""
+    """One damaged file among thousands would end the worker, hang it, or be left out silently."""
     total = 10_000 if whole else 1_000
     log: Log = []
     for first in range(0, total, A_CHILD):
@@ -88,7 +88,7 @@ def test_mutated_files_end_in_pixels_or_in_a_reason(
 
 
 def decoded_mutations(files: Path, folder: Path, first: int, cases: int) -> Log:
-    """Decode mutations in a process of their own, to its end or until it is held up; returns its log."""
+    """Decode mutations in a process of their own until it ends or hangs; returns its log."""
     path = folder / f"{first}.log"
     arguments = [files, folder, path, first, cases, THREADS]
     with (folder / "errors").open("wb") as errors:
@@ -123,7 +123,7 @@ def unfinished(log: Log, begun_before: float = float("inf")) -> list[str]:
 
 
 def assert_pixels_or_reasons(log: Log, total: int) -> None:
-    """Each file was decoded once, and what was not read has a reason, in one short line, where a run names it."""
+    """Assert that each file was decoded once, and that each unreadable one has a reason of one short line."""
     done = {line["done"]: line["skipped"] for line in log if "done" in line}
     assert sorted(done) == list(range(total))
     unread = {number: skipped for number, skipped in done.items() if skipped is not None}
@@ -136,7 +136,7 @@ def assert_pixels_or_reasons(log: Log, total: int) -> None:
 
 
 def summarize(log: Log) -> None:
-    """What `pytest -rP` shows, for docs/promises.md."""
+    """Print the figures that docs/promises.md quotes; `pytest -rP` shows them."""
     what = {line["begun"]: line["what"] for line in log if "begun" in line}
     done = [line for line in log if "done" in line]
     slowest = max(done, key=lambda line: line["seconds"])
@@ -149,7 +149,7 @@ def summarize(log: Log) -> None:
 
 
 def test_what_ends_or_holds_up_a_process_is_named() -> None:
-    """A crash or a hang among ten thousand would be seen, and nobody could tell which file it was."""
+    """A crash or a hang among ten thousand files would be seen, but not which file caused it."""
     log: Log = [
         {"begun": 7, "what": "cut_short of a.png", "time": 1.0},
         {"begun": 8, "what": "flipped_bits of b.gif", "time": 2.0},
@@ -165,7 +165,7 @@ def test_what_ends_or_holds_up_a_process_is_named() -> None:
 
 @pytest.fixture(scope="module")
 def liars(seed_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small files that say that they are huge."""
+    """Small files whose headers claim a huge size."""
     folder = tmp_path_factory.mktemp("liars")
     arguments = [CHILDREN / "lying_images.py", seed_folder / "files", folder]
     subprocess.run([sys.executable, *arguments], check=True, timeout=60)
@@ -175,7 +175,7 @@ def liars(seed_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_oversized_header_is_refused_before_decoding(
     seed_folder: Path, liars: Path, count: Callable[..., None]
 ) -> None:
-    """A file of a few kilobytes would take gigabytes, in whatever format it comes."""
+    """A file of a few kilobytes would take gigabytes of memory, in some format."""
     found = decoded_folder(seed_folder, liars / "oversized")
     count(promise=11, cases=len(found["reasons"]))
     assert len(found["reasons"]) >= 35
@@ -197,7 +197,7 @@ def test_sizes_that_lie_inside_a_file_take_no_memory(
 
 
 def decoded_folder(seed_folder: Path, folder: Path) -> dict[str, Any]:
-    """What `decode_folder.py` says of the files of a folder."""
+    """The output of `decode_folder.py` for the files of a folder."""
     arguments = [CHILDREN / "decode_folder.py", seed_folder / "files" / "rgb.png", folder]
     done = subprocess.run(
         [sys.executable, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
@@ -214,7 +214,7 @@ def decoded_folder(seed_folder: Path, folder: Path) -> dict[str, Any]:
 def test_a_run_uses_every_good_image_and_names_every_bad_one(
     seed_folder: Path, tmp_path: Path, count: Callable[..., None]
 ) -> None:
-    """What the decoder says of a file would be lost on its way through loader, loop and result."""
+    """The decoder's reason would be lost between loader, training loop and result."""
     photos, run_dir = tmp_path / "photos", tmp_path / "run"
     good = {path.name for path in (seed_folder / "files").iterdir()}
     for label in ("a", "b"):
@@ -241,7 +241,7 @@ def test_a_run_uses_every_good_image_and_names_every_bad_one(
 
 
 def write_mutations(seed_folder: Path, folder: Path) -> dict[str, str]:
-    """Put those of the first 300 mutations into a folder that cannot be read; returns why, by name."""
+    """Write the unreadable ones of the first 300 mutations into a folder; returns the reasons by name."""
     everything = folder.with_name("everything")
     everything.mkdir()
     arguments = [CHILDREN / "mutated_images.py", seed_folder / "files", everything]

@@ -1,4 +1,4 @@
-"""What a hundred attempts leave behind, after every way in which one can end: nothing."""
+"""A hundred attempts, ended in every possible way, must leave nothing behind."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def processes_with(mark: str) -> list[str]:
 
 
 def orphans_with(mark: str) -> list[str]:
-    """Those that are still there after a while: what was killed just now takes a moment to end."""
+    """The marked processes that are still there after a while: a killed one takes a moment to end."""
     deadline = time.monotonic() + 5
     while processes_with(mark) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -59,7 +59,7 @@ def orphans_with(mark: str) -> list[str]:
 def test_attempts_leave_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: Callable[..., None], *, whole: bool
 ) -> None:
-    """A notebook that trains for a week would be out of memory, descriptors, process numbers or disk."""
+    """A notebook that trains for a week would run out of memory, descriptors, process numbers or disk."""
     attempts = 100 if whole else 11
     files, temporary = RunDirectory(tmp_path / "run"), tmp_path / "temporary"
     files.create()

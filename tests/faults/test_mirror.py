@@ -17,6 +17,7 @@ from autofit.api.result import Result
 from autofit.storage.checkpoints import CheckpointStore
 from tests.support.paths import CHILDREN
 from tests.support.processes import kill_with_children
+from tests.support.run_files import assert_each_epoch_once
 
 MIRRORED_RUN = CHILDREN / "mirrored_run.py"
 IMAGES, EPOCHS, KILLS = 24, 2, 3
@@ -30,7 +31,7 @@ def start(worker: str, photos: Path, run_dir: Path, mirror: Path) -> subprocess.
 
 
 def lose(chance: random.Random, photos: Path, run_dir: Path, mirror: Path) -> None:
-    """Let it run for a while, kill everything, and lose the disk, or nothing, or a generation's bytes on the drive."""
+    """Kill a run after a while, and at random delete its local disk or damage a generation in the mirror."""
     process = start("slow", photos, run_dir, mirror)
     while process.poll() is None and not (mirror / "run.json").exists():
         time.sleep(0.01)
@@ -46,14 +47,11 @@ def lose(chance: random.Random, photos: Path, run_dir: Path, mirror: Path) -> No
 
 
 def finished(photos: Path, run_dir: Path, mirror: Path) -> str | None:
-    """The weights at the end of a run, which must be a good one, with every image once an epoch."""
+    """Run to the end; asserts that each epoch has each image once, and returns the hash of the weights."""
     process = start("complete", photos, run_dir, mirror)
-    told = process.communicate(timeout=300)[0].splitlines()
-    assert json.loads(told[-1])[0] == "completed", told
-    lines = [json.loads(line) for line in (run_dir / "audit.jsonl").read_text().splitlines()]
-    for epoch in range(EPOCHS):
-        samples = [sample for line in lines if line["epoch"] == epoch for sample in line["samples"]]
-        assert sorted(samples) == list(range(IMAGES)), lines
+    lines = process.communicate(timeout=300)[0].splitlines()
+    assert json.loads(lines[-1])[0] == "completed", lines
+    assert_each_epoch_once(run_dir, EPOCHS, range(IMAGES))
     assert (mirror / "audit.jsonl").read_bytes() == (run_dir / "audit.jsonl").read_bytes()
     return Result(mirror).weights_sha256
 

@@ -37,9 +37,9 @@ IMAGES = 24
 UNREADABLE = 7
 MOST_RESUMES = 20
 SECONDS_AN_UPDATE, LONGEST_UNTIL_KILLED_SECONDS = 0.015, 0.3
-"""So that a first attempt, of 25 updates or more, is not done before it is killed."""
+"""Slow enough that a first attempt, of 25 updates or more, does not complete before it is killed."""
 CALLS = "/^((mkdir|rename|link|unlink)(at|at2|2)?|p?write(64)?|fsync|ftruncate|rmdir)$"
-"""By which a worker changes what is on the disk, by their names on several architectures."""
+"""The system calls with which a worker changes files, by their names on several architectures."""
 EXPECTED_ENDS = {Verdict.CRASHED, Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.YIELDED, Verdict.COMPLETED}
 
 Count = Callable[..., None]
@@ -47,7 +47,7 @@ Count = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the stub's loader decodes: 24 images, one of which cannot be read."""
+    """The images that the stub's loader decodes: 24, one of them unreadable."""
     folder = tmp_path_factory.mktemp("images")
     chance = np.random.default_rng(0)
     for number in range(IMAGES):
@@ -57,7 +57,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Stub:
-    """Runs of the stub on those images, each compared with one of the same plan that nothing disturbs."""
+    """Runs of the stub on those images, each compared with an undisturbed run of the same plan."""
 
     def __init__(self, parent: ModuleType, images: Path, undisturbed: Path) -> None:
         self._parent, self._images, self._undisturbed = parent, images, undisturbed
@@ -69,13 +69,13 @@ class Stub:
         return record
 
     def command(self, ends: str = "complete") -> list[str]:
-        """What starts a worker whose attempts end as told."""
+        """The command of a parent whose attempts end as `ends` says."""
         return list(self._parent.worker_command(ends))
 
     def supervise(
         self, files: RunDirectory, plan: dict[str, Any], ends: str = "complete", launcher: ProcessLauncher | None = None
     ) -> AutofitError | None:
-        """Supervise, in this process, a run whose attempts end as told."""
+        """Supervise, in this process, a run whose attempts end as `ends` says."""
         error: AutofitError | None = self._parent.supervisor(
             files, ends, record=self.record(plan), launcher=launcher, view=self._parent.PrintedView()
         ).run()
@@ -88,7 +88,7 @@ class Stub:
         return subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
 
     def assert_lost_nothing(self, files: RunDirectory, plan: dict[str, Any]) -> None:
-        """Every epoch is a permutation of what can be read, and the weights are those of an undisturbed run."""
+        """Assert that each epoch is a permutation of the readable images, and the weights are the undisturbed run's."""
         result = result_of(files)
         assert {attempt.verdict for attempt in result.attempts} <= EXPECTED_ENDS
         assert [one.cause for one in result.attempts if one.cause.startswith("exit code")] == []
@@ -115,7 +115,7 @@ def stub(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Stub:
 
 @pytest.fixture
 def paced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets updates take their time."""
+    """Slow the updates down."""
     monkeypatch.setenv("STUB_SECONDS_AN_UPDATE", str(SECONDS_AN_UPDATE))
 
 
@@ -146,14 +146,14 @@ def draw_plan(chance: random.Random) -> dict[str, Any]:
 
 
 def draw_ends(chance: random.Random) -> str:
-    """How attempts end that are not killed first: what another attempt gets over."""
+    """How attempts end that are not killed first, each in a way that a further attempt recovers from."""
     some = [chance.choice(["complete", "device_oom", "host_oom", "yielded", "SIGSEGV"]) for _ in range(3)]
     ends = [end if end == "complete" else f"{end}@{chance.randrange(1, 30)}" for end in some]
     return ",".join([*ends, "complete"])
 
 
 class KillingLauncher(ProcessLauncher):
-    """Kills what it starts, so many times: mostly some time after the first heartbeat, and now and then before it."""
+    """Kills so many of the workers that it starts, mostly some time after the first heartbeat, sometimes before it."""
 
     def __init__(self, command: list[str], chance: random.Random, kills: int) -> None:
         super().__init__(command)
@@ -161,7 +161,7 @@ class KillingLauncher(ProcessLauncher):
         self._killers: list[threading.Thread] = []
 
     def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
-        """Start the worker, and what kills it."""
+        """Start the worker and the thread that kills it."""
         worker = super().launch(attempt, payload, lock_fd)
         if self.kills:
             self.kills -= 1
@@ -180,7 +180,7 @@ class KillingLauncher(ProcessLauncher):
             process.kill()
 
     def join(self) -> None:
-        """Wait until nothing is going to be killed any more."""
+        """Wait until all killing threads have ended."""
         for killer in self._killers:
             killer.join()
 
@@ -189,7 +189,7 @@ class KillingLauncher(ProcessLauncher):
 def test_kills_of_the_worker_lose_nothing_and_change_nothing(
     stub: Stub, tmp_path: Path, count: Count, *, whole: bool
 ) -> None:
-    """An update lost or made twice by a kill at a bad moment, with another size or other threads after it."""
+    """A kill at a bad moment, followed by another batch size or thread count, would lose an update or make it twice."""
     chance = random.Random(0)
     verdicts = Counter[str]()
     for case in range(90 if whole else 2):
@@ -212,7 +212,7 @@ def test_kills_of_the_worker_lose_nothing_and_change_nothing(
 
 @contextlib.contextmanager
 def workers_of(parent: subprocess.Popen[str]) -> Iterator[list[psutil.Process]]:
-    """The worker of a parent, if there is one after its first heartbeat; both are gone afterwards."""
+    """The workers of a parent after its first heartbeat, if any; parent and workers are killed afterwards."""
     workers: list[psutil.Process] = []
     with parent:
         assert parent.stdout
@@ -268,7 +268,7 @@ class TracingLauncher(ProcessLauncher):
 def test_a_kill_at_the_system_calls_of_an_attempt_loses_nothing(
     stub: Stub, strace: list[str], tmp_path: Path, count: Count, *, whole: bool
 ) -> None:
-    """AuditLog, checkpoint, heartbeat and outcome would tell different stories after a kill between two of them."""
+    """Audit log, checkpoint, heartbeat and outcome would contradict each other after a kill between two of them."""
     plan = draw_plan(random.Random(0)) | {"threads": 2}
     log = tmp_path / "trace"
     tracing = [*strace, "-e", f"trace={CALLS}", "-o", str(log)]

@@ -57,10 +57,10 @@ def test_the_table_shows_what_failed(tmp_path: Path, arguments: list[str], cases
     """The table would show a broken promise as kept, or a share of the cases as all of them."""
     if parallel and not arguments:
         (tmp_path / "conftest.py").write_text(ROOT_CONFTEST)
-    room = tmp_path / "a" / "b"  # so deep that its options are unknown where it is not named
-    room.mkdir(parents=True)
-    shutil.copy(Path(__file__).with_name("conftest.py"), room)
-    (room / "test_it.py").write_text(TESTS)
+    folder = tmp_path / "a" / "b"  # so deep that its options are unknown where it is not named
+    folder.mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("conftest.py"), folder)
+    (folder / "test_it.py").write_text(TESTS)
     command = [
         sys.executable,
         "-m",
@@ -72,6 +72,6 @@ def test_the_table_shows_what_failed(tmp_path: Path, arguments: list[str], cases
         *arguments,
         *parallel,
     ]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert TABLE.format(cases) in ended.stdout
-    assert ended.returncode == 1
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert TABLE.format(cases) in done.stdout
+    assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Killed thirty times and out of memory besides, a run ends as its replay that is left alone and has no limit.
+"""A run that is killed thirty times and runs out of memory must end as its undisturbed replay without a limit.
 
 A real MobileNetV2, all of it trained, on three hundred drawn photos, from the command line. `make test-faults` kills it
 thirty times, `make test` three times.
@@ -51,7 +51,7 @@ def three_hundred(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def too_little(outside_bytes: int) -> int:
-    """A memory limit under which a batch at once does not fit, on this machine and these versions."""
+    """A memory limit that is too small for a whole batch at once, on this machine and these versions."""
     return outside_bytes + ALLOCATOR_BYTES
 
 
@@ -68,8 +68,8 @@ def started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]
             process.wait()
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether it came true in time, and before the command ended."""
+def comes_true(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for the condition; whether it came true in time and before the command ended."""
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
         if condition():
@@ -86,7 +86,7 @@ class Killer:
         self.kills: Counter[str] = Counter()
 
     def drive(self, first: list[str]) -> None:
-        """To the end of the run. Where it gives up, since it was killed again and again at its start, resume it."""
+        """Run to the end. If the command gives up, since it was killed again and again at its start, resume the run."""
         arguments = first
         while True:
             with started(arguments, self.log) as process:
@@ -100,8 +100,8 @@ class Killer:
             arguments = autofit_command("resume", self.run_dir)
 
     def _kill_one(self, process: subprocess.Popen[bytes]) -> bool:
-        """Kill its worker, or both; whether the command lives on."""
-        if not wait_until(lambda: bool(workers_of(process)), process, PATIENCE_SECONDS):
+        """Kill the worker, or the command too; whether the command lives on."""
+        if not comes_true(lambda: bool(workers_of(process)), process, PATIENCE_SECONDS):
             return False
         workers = workers_of(process)
         if not self._moment_comes(process, workers):
@@ -117,11 +117,11 @@ class Killer:
         return not both
 
     def _moment_comes(self, process: subprocess.Popen[bytes], workers: list[psutil.Process]) -> bool:
-        """Wait for a moment in the start or in the third step; False where the worker ended before it."""
+        """Wait for a moment in the start or in the third step; False if the worker ended before it."""
         seen = self._updates()
 
         def makes(updates: int, seconds: float) -> None:
-            wait_until(lambda: self._updates() >= seen + updates or not is_alive(workers), process, seconds)
+            comes_true(lambda: self._updates() >= seen + updates or not is_alive(workers), process, seconds)
 
         if self.chance.random() < 0.6:
             makes(1, PATIENCE_SECONDS)
@@ -140,7 +140,7 @@ class Killer:
 
 
 def is_alive(workers: list[psutil.Process]) -> bool:
-    """Whether one of them is there and no zombie."""
+    """Whether one of the workers still runs and is no zombie."""
 
     def lives(worker: psutil.Process) -> bool:
         try:
@@ -151,7 +151,7 @@ def is_alive(workers: list[psutil.Process]) -> bool:
     return any(map(lives, workers))
 
 
-def ledger(run_dir: Path) -> list[tuple[int, int, int, tuple[int, ...]]]:
+def audited_updates(run_dir: Path) -> list[tuple[int, int, int, tuple[int, ...]]]:
     """(epoch, step, micro-batch size, samples) of each update."""
     lines = updates_of(run_dir)
     return [(line["epoch"], line["step"], line["micro_batch_size"], tuple(line["samples"])) for line in lines]
@@ -180,18 +180,18 @@ def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
         assert process.wait(PATIENCE_SECONDS) == 0, (tmp_path / "alone.log").read_text()[-3000:]
 
     assert killer.kills.total() == times
-    ended, replayed = result_of(killed), result_of(alone)
-    assert ended["oom_events"]
-    assert not replayed["oom_events"]
-    assert ended["weights_sha256"] == replayed["weights_sha256"]
-    assert ledger(killed) == ledger(alone)
+    killed_result, replay_result = result_of(killed), result_of(alone)
+    assert killed_result["oom_events"]
+    assert not replay_result["oom_events"]
+    assert killed_result["weights_sha256"] == replay_result["weights_sha256"]
+    assert audited_updates(killed) == audited_updates(alone)
     assert_each_epoch_once(killed, EPOCHS[times], range(TRAIN_COUNT))
-    assert_same_history(ended["history"], replayed["history"])
+    assert_same_history(killed_result["history"], replay_result["history"])
     assert_same_predictions(killed, alone, sorted(three_hundred.rglob("*.jpg"))[::10])
 
 
 def assert_same_history(one: dict[str, list[float]], other: dict[str, list[float]]) -> None:
-    """Bit for bit in training; a validation in smaller parts is summed in another order."""
+    """Assert equal metrics, bit for bit in training; a validation in smaller parts is summed in another order."""
     assert one.keys() == other.keys()
     for name, values in one.items():
         if name.startswith("val_"):
@@ -201,5 +201,5 @@ def assert_same_history(one: dict[str, list[float]], other: dict[str, list[float
 
 
 def assert_same_predictions(one: Path, other: Path, photos: list[Path]) -> None:
-    """The models that were saved say the same, bit for bit."""
+    """Assert that the saved models predict the same, bit for bit."""
     np.testing.assert_array_equal(autofit.Result(one).predict(photos), autofit.Result(other).predict(photos))

@@ -1,4 +1,4 @@
-"""What is memory and what is not, with TensorFlow's own classes: the first shrinks the batch, the second never does."""
+"""Errors of TensorFlow's own classes: those about memory shrink the micro-batch, all others never do."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def tf() -> ModuleType:
 
 
 def made(tf: ModuleType, kind: str, words: str) -> Exception:
-    """An exception of that class, of TensorFlow or of Python."""
+    """An exception of that class of TensorFlow or Python."""
     if hasattr(tf.errors, kind):
         error: Exception = getattr(tf.errors, kind)(None, None, words)
         return error
@@ -96,7 +96,7 @@ def made(tf: ModuleType, kind: str, words: str) -> Exception:
 
 
 def repeated(error: Exception, raised_times: int) -> tuple[list[int], Exception | None]:
-    """The micro-batch sizes, from 8 on, at which work is tried that raises this error so often, and what came of it."""
+    """The micro-batch sizes tried, from 8 down, while the work raised this error so often; and the outcome."""
     from autofit.worker.execution.microbatch import MicroBatcher  # noqa: PLC0415 - it imports TensorFlow
 
     tried: list[int] = []
@@ -114,7 +114,7 @@ def repeated(error: Exception, raised_times: int) -> tuple[list[int], Exception 
 
 
 def verdict_on(error: Exception) -> Verdict:
-    """What the worker reports where this error ends its attempt."""
+    """The verdict that the worker reports if this error ends its attempt."""
     from autofit.worker.jobs.attempt import _verdict_of  # noqa: PLC0415 - beside TensorFlow alone
 
     return _verdict_of(error)[0]
@@ -133,7 +133,7 @@ def test_memory_shrinks_the_micro_batch(tf: ModuleType, count: Callable[..., Non
 def test_what_may_be_memory_is_tried_smaller_and_is_none_where_one_image_fails(
     tf: ModuleType, count: Callable[..., None], kind: str, words: str
 ) -> None:
-    """A driver that is broken would be reported as a network too large for the device."""
+    """A broken driver would be reported as a network that is too large for the device."""
     count(promise=8)
     error = made(tf, kind, words)
     assert repeated(error, raised_times=1) == ([8, 4], None)
@@ -148,7 +148,7 @@ def assert_shrinks_nothing(error: Exception) -> None:
 
 @pytest.mark.parametrize(("kind", "words"), OTHER)
 def test_what_is_not_memory_shrinks_nothing(tf: ModuleType, count: Callable[..., None], kind: str, words: str) -> None:
-    """A run with a mistake in it would be tried again and again, smaller each time, and then be called too large."""
+    """A run with a mistake in its code would be retried, smaller each time, and then be reported as too large."""
     count(promise=8)
     assert_shrinks_nothing(made(tf, kind, words))
 
@@ -173,7 +173,7 @@ MISTAKES: dict[str, Callable[[Any], object]] = {
 def test_real_mistakes_shrink_nothing(
     tf: ModuleType, count: Callable[..., None], mistake: Callable[[Any], object]
 ) -> None:
-    """TensorFlow may say it with another class or other words than the table above knows."""
+    """TensorFlow may raise another class or message than the table above knows."""
     count(promise=8)
     with pytest.raises(tf.errors.OpError) as raised:
         mistake(tf)
@@ -181,7 +181,7 @@ def test_real_mistakes_shrink_nothing(
 
 
 def test_a_real_allocation_that_is_too_large_shrinks(tf: ModuleType, count: Callable[..., None]) -> None:
-    """The one error that this is all about would be taken for a mistake."""
+    """A real out-of-memory error would be taken for a mistake in the code."""
     count(promise=8)
     with pytest.raises(tf.errors.ResourceExhaustedError) as raised:
         tf.zeros([10**6, 10**6])

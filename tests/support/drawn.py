@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def draw_tinted(folder: Path, photos_a_class: int) -> None:
-    """Draw JPEG files of 96x96 pixels: `class0` to `class2`, told apart by their colour."""
+    """Draw JPEG files of 96x96 pixels: `class0` to `class2`, each with its own colour."""
     random = np.random.default_rng(0)
     for number in range(3):
         (folder / f"class{number}").mkdir()

@@ -1,4 +1,4 @@
-"""A view that records what it is told."""
+"""A progress view that records its calls."""
 
 from __future__ import annotations
 
