@@ -20,7 +20,7 @@ from autofit.probing.recommend import recommended_batch, speaks_for
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
 from autofit.probing.search import Ask, BatchSearch
 from autofit.process.launch import Launcher
-from autofit.process.monitor import View, Watched, WorkerExit, watched
+from autofit.process.monitor import MonitoredWorker, View, WorkerExit, monitored
 from autofit.protocol.job import Event, Job, ModelSource, TrialsJob
 from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Request, Trial, Verdict
 from autofit.protocol.payload import Payload
@@ -80,7 +80,7 @@ class ProbeRequest:
 class _Started:
     """A worker, what it says, each thing once, and how many sizes it was asked for."""
 
-    worker: Watched
+    worker: MonitoredWorker
     events: Iterator[Event]
     close: Callable[[], None]
     asked: int = 0
@@ -241,7 +241,7 @@ class Prober:
         folder.mkdir(parents=True)
         life = contextlib.ExitStack()
         worker = life.enter_context(
-            watched(
+            monitored(
                 self._job(),
                 AttemptDirectory(folder),
                 self.launcher,
@@ -329,14 +329,14 @@ def _heard(measuring: _Started, what: Callable[[Event], T | None]) -> T | None:
 
 def _trial_of_an_end(size: int, ended: WorkerExit | None) -> Trial:
     """A worker that ended instead of answering has given its verdict by the way it ended."""
-    if ended is not None and ended.ending.verdict in FAILURES:
-        return Trial(batch_size=size, verdict=ended.ending.verdict, cause=ended.ending.cause)
+    if ended is not None and ended.diagnosis.verdict in FAILURES:
+        return Trial(batch_size=size, verdict=ended.diagnosis.verdict, cause=ended.diagnosis.cause)
     raise _error_of_an_end(ended)
 
 
 def _error_of_an_end(ended: WorkerExit | None) -> AutofitError:
-    verdict = ended.ending.verdict if ended else Verdict.CRASHED
-    cause = (ended.ending.cause if ended else "") or "the worker ended without an answer"
+    verdict = ended.diagnosis.verdict if ended else Verdict.CRASHED
+    cause = (ended.diagnosis.cause if ended else "") or "the worker ended without an answer"
     if verdict is Verdict.USER_ERROR:
         return UserError(cause)
     if verdict is Verdict.STORAGE:

@@ -74,7 +74,7 @@ class View(Protocol):
 class WorkerExit:
     """A worker's end: the verdict, what it last said, and how long it lived, in seconds."""
 
-    ending: ExitDiagnosis
+    diagnosis: ExitDiagnosis
     outcome: Outcome | None
     last: Progress | None
     events: tuple[Event, ...]
@@ -111,7 +111,7 @@ class Tail:
 
 
 @dataclass
-class Watched:
+class MonitoredWorker:
     """A running worker, and everything that is known about it."""
 
     attempt: AttemptDirectory
@@ -232,7 +232,7 @@ class Watched:
             stderr_tail=_tail_of(self.attempt.stderr),
         )
         self.ended = WorkerExit(
-            ending=classify(outcome, evidence),
+            diagnosis=classify(outcome, evidence),
             outcome=outcome,
             last=self.last,
             events=tuple(self.seen),
@@ -241,7 +241,7 @@ class Watched:
 
 
 @contextlib.contextmanager
-def watched(  # noqa: PLR0913 - what it takes to start a worker, and the seams that tests replace
+def monitored(  # noqa: PLR0913 - what it takes to start a worker, and the seams that tests replace
     job: Job,
     attempt: AttemptDirectory,
     launcher: Launcher,
@@ -253,7 +253,7 @@ def watched(  # noqa: PLR0913 - what it takes to start a worker, and the seams t
     patience: Patience = PATIENCE,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Watched]:
+) -> Iterator[MonitoredWorker]:
     """Start a worker on a job and watch it; whatever happens, it is gone afterwards.
 
     Raises:
@@ -265,7 +265,9 @@ def watched(  # noqa: PLR0913 - what it takes to start a worker, and the seams t
     host_limit_bytes = job.memory.limit_bytes if job.memory.device == "cpu" else 0
     worker = launcher.launch(attempt, payload, lock_fd)
     try:
-        yield Watched(attempt, worker, view, epochs, clock, sleep, host_limit_bytes, job.memory.is_given, patience)
+        yield MonitoredWorker(
+            attempt, worker, view, epochs, clock, sleep, host_limit_bytes, job.memory.is_given, patience
+        )
     finally:
         worker.close()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autofit.errors import DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
 from autofit.machine import hardware
 from autofit.process.launch import Launcher
-from autofit.process.monitor import View, watched
+from autofit.process.monitor import View, monitored
 from autofit.protocol.job import Job, PredictJob
 from autofit.protocol.messages import BadImage, MemoryBudget, Verdict
 from autofit.storage.run_directory import AttemptDirectory
@@ -52,10 +52,10 @@ def predict_paths(
         listed = attempt.path / "paths"
         listed.write_bytes("\0".join(map(_absolute, paths)).encode("utf-8", "surrogateescape"))
         job = _job(model_path, image_size, listed)
-        with watched(job, attempt, launcher, view=view) as worker:
+        with monitored(job, attempt, launcher, view=view) as worker:
             ended = worker.run()
-        if ended.ending.verdict is not Verdict.COMPLETED:
-            raise _error(ended.ending.verdict, ended.ending.cause)
+        if ended.diagnosis.verdict is not Verdict.COMPLETED:
+            raise _error(ended.diagnosis.verdict, ended.diagnosis.cause)
         rows = np.load(attempt.path / "predictions.npy", allow_pickle=False)
     return rows, [event.quarantined for event in ended.events if event.quarantined]
 

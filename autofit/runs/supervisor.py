@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from autofit.config.batch_schedule import batch_image_bytes
 from autofit.errors import AutofitError
 from autofit.process.launch import Launcher
-from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, watched
+from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, monitored
 from autofit.protocol.job import CacheJob, Event, Job, TrainJob
 from autofit.protocol.messages import MemoryBudget, OomEvent, Phase, Verdict
 from autofit.protocol.payload import Payload
+from autofit.runs.attempt_summary import sizes_at_exit, summarize
 from autofit.runs.collect_result import committed
 from autofit.runs.plan import model_source
 from autofit.runs.result_record import AttemptRecord
@@ -79,21 +79,15 @@ class Supervisor:
         """
         number, directory = self._files.new_attempt()
         before = self._cursor()
-        ended = self._attempt(number, directory, sizes)
-        attempted = AttemptSummary(
-            ending=ended.ending,
-            sizes=_sizes_at_the_end(sizes, ended),
-            progressed=self._cursor() > before or any(event.kept_rows for event in ended.events),
-            reported=ended.outcome is not None,
-            early=_is_early(ended),
-        )
-        self._past.append(attempted)
-        if attempted.ending.verdict is Verdict.COMPLETED:
+        worker_exit = self._attempt(number, directory, sizes)
+        summary = summarize(worker_exit, sizes, committed=self._cursor() > before)
+        self._past.append(summary)
+        if summary.diagnosis.verdict is Verdict.COMPLETED:
             return None
         following = next_sizes(self._past, self._batch_bytes)
-        if attempted.ending.verdict in OUT_OF_MEMORY:
-            _note_oom(number, directory, ended, attempted.sizes, following)
-        self._view.message(self._going_on(attempted, following))
+        if summary.diagnosis.verdict in OUT_OF_MEMORY:
+            _note_oom(number, directory, worker_exit, summary.sizes, following)
+        self._view.message(self._going_on(summary, following))
         return following
 
     def _first_sizes(self) -> Sizes:
@@ -107,7 +101,7 @@ class Supervisor:
         )
 
     def _attempt(self, number: int, directory: AttemptDirectory, sizes: Sizes) -> WorkerExit:
-        with watched(
+        with monitored(
             self._job(number, sizes),
             directory,
             self._launcher,
@@ -119,11 +113,11 @@ class Supervisor:
             clock=self._clock,
             sleep=self._sleep,
         ) as worker:
-            ended = worker.run()
+            worker_exit = worker.run()
         self._remove_unfinished([directory])
         with writing_in(self._files.path):  # on a full disk the worker could not even say so itself
-            self._record_of(ended, sizes).save(directory.record)
-        return ended
+            self._record_of(worker_exit, sizes).save(directory.record)
+        return worker_exit
 
     def _remove_unfinished(self, attempts: Sequence[AttemptDirectory]) -> None:
         """What workers that were killed while they wrote have left; none is alive now."""
@@ -172,55 +166,31 @@ class Supervisor:
         state = committed(self._store)
         return (state.epoch, state.position) if state else (0, -1)
 
-    def _record_of(self, ended: WorkerExit, sizes: Sizes) -> AttemptRecord:
-        last = ended.last
+    def _record_of(self, worker_exit: WorkerExit, sizes: Sizes) -> AttemptRecord:
+        last = worker_exit.last
         epoch = last.epoch if last else 0
         return AttemptRecord(
-            verdict=ended.ending.verdict,
-            cause=ended.ending.cause,
+            verdict=worker_exit.diagnosis.verdict,
+            cause=worker_exit.diagnosis.cause,
             batch_size=self._record.plan.schedule.batch_size(epoch),
-            micro_batch_size=_sizes_at_the_end(sizes, ended).micro_batch_size,
+            micro_batch_size=sizes_at_exit(worker_exit, sizes).micro_batch_size,
             epoch=epoch,
             step=last.step if last else 0,
-            wall_seconds=ended.wall_seconds,
+            wall_seconds=worker_exit.wall_seconds,
         )
 
-    def _going_on(self, attempted: AttemptSummary, sizes: Sizes) -> str:
-        cause = attempted.ending.cause or attempted.ending.verdict.value
-        fewer = " and fewer decoded ahead" if sizes.buffer_bytes < attempted.sizes.buffer_bytes else ""
+    def _going_on(self, summary: AttemptSummary, sizes: Sizes) -> str:
+        cause = summary.diagnosis.cause or summary.diagnosis.verdict.value
+        fewer = " and fewer decoded ahead" if sizes.buffer_bytes < summary.sizes.buffer_bytes else ""
         return (
-            f"attempt {len(self._past)} ended ({attempted.ending.verdict.value}: {cause}); "
+            f"attempt {len(self._past)} ended ({summary.diagnosis.verdict.value}: {cause}); "
             f"going on from the last checkpoint with {sizes.micro_batch_size} images at once{fewer}"
         )
 
 
-def _sizes_at_the_end(sizes: Sizes, ended: WorkerExit) -> Sizes:
-    """The sizes that an attempt had come down to, and what it measured."""
-    micro = _micro_batch_size_at_the_end(ended) or sizes.micro_batch_size
-    rest = max((event.non_allocator_bytes or 0 for event in ended.events), default=0)
-    return replace(
-        sizes,
-        micro_batch_size=min(micro, sizes.micro_batch_size),
-        non_allocator_bytes=rest or sizes.non_allocator_bytes,
-    )
-
-
-def _micro_batch_size_at_the_end(ended: WorkerExit) -> int | None:
-    """Of a training, what it last said; an extraction starts small each time: of it, what running out has left."""
-    if ended.last is None or ended.last.counts == "batches":
-        return ended.last.micro_batch_size if ended.last else None
-    return min((event.oom.micro_batch_size_after for event in ended.events if event.oom), default=None)
-
-
-def _is_early(ended: WorkerExit) -> bool:
-    """Whether an attempt had not yet trained for as long as its start had taken, up to the end of its first step."""
-    start_seconds = next((e.seconds_to_first_step for e in ended.events if e.seconds_to_first_step is not None), None)
-    return start_seconds is None or ended.wall_seconds < 2 * start_seconds
-
-
-def _note_oom(number: int, directory: AttemptDirectory, ended: WorkerExit, before: Sizes, after: Sizes) -> None:
-    """Write down the out-of-memory that ended an attempt, beside those that the worker got over itself."""
-    last = ended.last
+def _note_oom(number: int, directory: AttemptDirectory, worker_exit: WorkerExit, before: Sizes, after: Sizes) -> None:
+    """Record the out-of-memory that ended an attempt, beside those from which the worker recovered itself."""
+    last = worker_exit.last
     event = OomEvent(
         attempt=number,
         epoch=last.epoch if last else 0,
@@ -228,7 +198,7 @@ def _note_oom(number: int, directory: AttemptDirectory, ended: WorkerExit, befor
         phase=last.phase if last else Phase.START,
         micro_batch_size_before=before.micro_batch_size,
         micro_batch_size_after=after.micro_batch_size,
-        seconds_lost=ended.wall_seconds,
+        seconds_lost=worker_exit.wall_seconds,
     )
     with writing_in(directory.path), directory.events.open("a", encoding="utf-8") as events:
         # the first newline ends a line that a killed worker may have left unfinished

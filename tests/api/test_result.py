@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,14 @@ import pytest
 from autofit.api import result
 from autofit.api.result import Result, shown_path
 from autofit.config.options import make_options
-from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
+from autofit.errors import UserError
 from autofit.machine.hardware import detect
-from autofit.process.launch import Exit, Launcher, ProcessLauncher, Worker
-from autofit.protocol.job import Job, PredictJob
-from autofit.protocol.messages import BadImage, Progress, Request, Verdict
-from autofit.protocol.payload import Payload
+from autofit.process.launch import Launcher, ProcessLauncher
+from autofit.protocol.messages import BadImage, Verdict
 from autofit.report.progress import ProgressView
-from autofit.runs import prediction
 from autofit.runs.plan import training_plan
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import DataRecord, RunRecord
-from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.inline_launcher import InlineLauncher
 from tests.support.ids import steady
 
@@ -271,107 +267,3 @@ def test_a_model_that_is_not_there_yet_is_refused_without_keras(tmp_path: Path) 
     with pytest.raises(UserError, match="there is no model at"):
         _ = finished(tmp_path).model
     assert ("keras" in sys.modules) == before
-
-
-# predict_paths, on a worker that is simulated -------------------------------------------------------------------------
-
-
-class OneAnswer:
-    """A launcher whose worker has already ended, in the way given."""
-
-    isolated = True
-
-    def __init__(self, outcome: Callable[[AttemptDirectory, PredictJob], str]) -> None:
-        self._outcome = outcome
-        self.paths: list[str] = []
-
-    def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
-        """Read the job and answer it."""
-        assert (payload, lock_fd) == (None, None)
-        work = Job.load(attempt.job).work
-        assert isinstance(work, PredictJob)
-        self.paths = Path(work.paths_file).read_bytes().decode().split("\0")
-        verdict = self._outcome(attempt, work)
-        attempt.outcome.write_text(
-            json.dumps({"schema": "autofit/outcome/1", "verdict": verdict, "cause": "because"}), encoding="ascii"
-        )
-        return _Ended()
-
-
-class _Ended:
-    def poll(self) -> Exit | None:
-        return Exit(0)
-
-    def send(self, request: Request) -> None: ...
-
-    def kill(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Silence(ProgressView):
-    """A view that shows nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(sys.stderr)
-
-    def update(self, progress: Progress, *, epochs: int) -> None:
-        """Nothing is shown."""
-
-
-@pytest.fixture
-def model_file(tmp_path: Path) -> Path:
-    path = tmp_path / "model.keras"
-    path.touch()
-    return path
-
-
-def test_a_prediction_comes_back_in_the_order_of_its_paths(
-    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The worker, in another folder, would look for relative paths in vain, or a name of bytes be lost."""
-
-    def save(attempt: AttemptDirectory, work: PredictJob) -> str:
-        assert (work.model_path, work.image_size) == (str(model_file), (32, 48))
-        np.save(attempt.path / "predictions.npy", ROWS[:2])
-        return "completed"
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", "/home/someone")
-    launcher = OneAnswer(save)
-    rows, unreadable = prediction.predict_paths(
-        model_file, (32, 48), ["a.jpg", "~/b c.jpg"], launcher=launcher, view=Silence()
-    )
-    assert launcher.paths == [str(tmp_path / "a.jpg"), "/home/someone/b c.jpg"]
-    assert np.array_equal(rows, ROWS[:2])
-    assert unreadable == []
-
-
-@pytest.mark.parametrize(
-    ("verdict", "kind", "message"),
-    [
-        ("device_oom", DoesNotFitError, "not even one image at a time can be predicted here: because"),
-        ("host_oom", DoesNotFitError, "not even one image at a time can be predicted here: because"),
-        ("interrupted", InterruptedRunError, "the prediction was stopped: give the same call again"),
-        ("user_error", UserError, "because"),
-        ("crashed", TrainingFailedError, "the prediction failed: because"),
-    ],
-)
-def test_a_prediction_that_fails_says_why(
-    model_file: Path, verdict: str, kind: type[AutofitError], message: str
-) -> None:
-    """Every end would look the same, and its exit code be wrong."""
-    launcher = OneAnswer(lambda *_: verdict)
-    with pytest.raises(AutofitError) as raised:
-        prediction.predict_paths(model_file, (32, 48), ["a.jpg"], launcher=launcher, view=Silence())
-    assert (type(raised.value), str(raised.value)) == (kind, message)
-
-
-def test_nothing_to_predict_and_no_model_are_refused_without_a_worker(model_file: Path) -> None:
-    """TensorFlow would be started to find out that there is nothing to do."""
-    launcher = ProcessLauncher()
-    with pytest.raises(UserError, match="there are no images to predict"):
-        prediction.predict_paths(model_file, (32, 48), [], launcher=launcher, view=Silence())
-    model_file.unlink()
-    with pytest.raises(UserError, match="is gone: train again, or bring it back"):
-        prediction.predict_paths(model_file, (32, 48), ["a.jpg"], launcher=launcher, view=Silence())

@@ -17,7 +17,9 @@ from autofit.errors import (
     TrainingFailedError,
     UserError,
 )
+from autofit.protocol.messages import Verdict
 from autofit.protocol.payload import Payload
+from autofit.runs.result_record import AttemptRecord
 from autofit.storage.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -99,6 +101,27 @@ def test_the_logs_of_the_last_attempt_are_named(stages: Stages, photos: Path, tr
     stages.ends = [TrainingFailedError("SIGSEGV")]
     with pytest.raises(TrainingFailedError, match=r"logs in a/attempts/0002"):
         train(photos)
+
+
+def test_the_time_of_a_resumed_run_is_that_of_all_its_attempts(
+    stages: Stages, photos: Path, interrupted: Interrupted
+) -> None:
+    """A run that was resumed in its last minute would seem to have taken a minute."""
+    interrupted(photos)
+    for number, seconds in (("0001", 100.0), ("0002", 50.0)):
+        Path("a/attempts", number).mkdir(parents=True)
+        AttemptRecord(
+            verdict=Verdict.CRASHED,
+            cause="SIGKILL",
+            batch_size=8,
+            micro_batch_size=8,
+            epoch=0,
+            step=0,
+            wall_seconds=seconds,
+        ).save(Path("a/attempts", number, "attempt.json"))
+    result = api.resume("a")
+    assert len(stages.runs) == 2
+    assert 150 < result.record.wall_seconds < 175
 
 
 @pytest.fixture

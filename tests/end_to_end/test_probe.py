@@ -16,7 +16,7 @@ from autofit.config.options import make_options
 from autofit.machine import hardware
 from autofit.probing.records import ProbeReport
 from autofit.process.launch import ProcessLauncher
-from autofit.process.monitor import Tail, watched
+from autofit.process.monitor import Tail, monitored
 from autofit.protocol.job import Job, TrialsJob
 from autofit.protocol.messages import MemoryBudget, Phase, Progress, Request, Trial, Verdict
 from autofit.runs import plan
@@ -71,7 +71,7 @@ def run_alone(folder: Path, size: int, steps: int, non_allocator_bytes: int | No
     job = Job(attempt=1, source=plan.model_source(options, 10), memory=memory, work=TrialsJob())
     folder.mkdir()
     attempt = AttemptDirectory(folder)
-    with watched(job, attempt, ProcessLauncher(), view=RecordingView()) as worker:
+    with monitored(job, attempt, ProcessLauncher(), view=RecordingView()) as worker:
         worker.send(Request(trial=size, steps=steps, memory=memory))
         trial = next(event.trial for event in worker.events() if event.trial)
         lines = Tail(attempt.progress).records(Progress)

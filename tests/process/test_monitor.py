@@ -12,7 +12,7 @@ import pytest
 
 from autofit.errors import StorageError
 from autofit.process.launch import Exit, ProcessLauncher
-from autofit.process.monitor import DEADLINE_SECONDS, Patience, Tail, WorkerExit, watched
+from autofit.process.monitor import DEADLINE_SECONDS, Patience, Tail, WorkerExit, monitored
 from autofit.protocol.job import Event, Job, Outcome, TrialsJob
 from autofit.protocol.messages import EpochEnd, MemoryBudget, MemorySample, OomEvent, Phase, Progress, Request, Verdict
 from autofit.protocol.payload import Payload
@@ -90,7 +90,7 @@ def watch(
 ) -> tuple[WorkerExit, ScriptedWorker, RecordingView]:
     attempt, view = AttemptDirectory(tmp_path), RecordingView()
     worker = ScriptedWorker(attempt, script, ends=ends)
-    with watched(
+    with monitored(
         job(), attempt, worker, view=view, epochs=3, patience=PATIENCE, clock=worker.clock, sleep=worker.sleep
     ) as watching:
         watching.trial_deadline_seconds = deadline
@@ -134,20 +134,20 @@ def line(phase: Phase, **state: int) -> Progress:
 def test_silence_is_a_hang_after_the_deadline_of_its_phase(tmp_path: Path) -> None:
     """A download of an hour taken for a hang never ends; a hang taken for a download never ends either."""
     ended, worker, _ = watch(tmp_path, [None, line(Phase.WEIGHTS), *[None] * 15, line(Phase.BUILD)], ends=False)
-    assert ended.ending.verdict is Verdict.HUNG
+    assert ended.diagnosis.verdict is Verdict.HUNG
     assert worker.calls == ["kill at 24", "close"]
 
 
 def test_news_is_no_hang(tmp_path: Path) -> None:
     """A training that takes longer than one deadline in all would be killed in the middle."""
     news = [thing for step in range(10) for thing in (line(Phase.TRAIN, step=step), None, None, None)]
-    assert watch(tmp_path, news)[0].ending.verdict is Verdict.CRASHED
+    assert watch(tmp_path, news)[0].diagnosis.verdict is Verdict.CRASHED
 
 
 def test_a_trial_has_a_deadline_of_its_own(tmp_path: Path) -> None:
     """A probe that swaps would take a quarter of an hour for each size."""
     ended, worker, _ = watch(tmp_path, [line(Phase.PROBE)], ends=False, deadline=2.0)
-    assert ended.ending.verdict is Verdict.TIMEOUT
+    assert ended.diagnosis.verdict is Verdict.TIMEOUT
     assert worker.calls == ["kill at 4", "close"]
 
 
@@ -159,7 +159,7 @@ def test_every_phase_has_a_deadline() -> None:
 def test_a_worker_that_was_asked_to_leave_has_its_time(tmp_path: Path) -> None:
     """A commit that takes a moment would be cut off, or a stuck worker waited for without end."""
     ended, worker, view = watch(tmp_path, [None, KeyboardInterrupt], ends=False)
-    assert ended.ending.verdict is Verdict.INTERRUPTED
+    assert ended.diagnosis.verdict is Verdict.INTERRUPTED
     assert worker.sent == [Request(leave="interrupted")]
     assert worker.calls == ["kill at 6", "close"]
     assert view.messages == ["stopping: saving what was trained (press Ctrl-C again to stop at once)"]
@@ -171,7 +171,7 @@ def test_a_second_ctrl_c_is_raised_and_the_worker_closed(tmp_path: Path) -> None
     worker = ScriptedWorker(attempt, [KeyboardInterrupt, KeyboardInterrupt], ends=False)
     with (
         pytest.raises(KeyboardInterrupt),
-        watched(job(), attempt, worker, view=RecordingView(), clock=worker.clock, sleep=worker.sleep) as watching,
+        monitored(job(), attempt, worker, view=RecordingView(), clock=worker.clock, sleep=worker.sleep) as watching,
     ):
         watching.run()
     assert worker.calls == ["close"]
@@ -220,12 +220,12 @@ class LastWords(ScriptedWorker):
 def test_words_said_at_the_moment_of_the_end_are_heard(tmp_path: Path) -> None:
     """A parent that reads first and then asks for the end loses what came between the two."""
     attempt, view = AttemptDirectory(tmp_path), RecordingView()
-    with watched(job(), attempt, LastWords(attempt, []), view=view) as watching:
+    with monitored(job(), attempt, LastWords(attempt, []), view=view) as watching:
         ended = watching.run()
     assert [event.message for event in ended.events] == ["m"]
     assert ended.last == line(Phase.SAVE, step=9)
     assert view.printed == "bye"
-    assert ended.ending.verdict is Verdict.COMPLETED
+    assert ended.diagnosis.verdict is Verdict.COMPLETED
 
 
 def test_a_character_that_comes_in_two_parts_is_shown_whole(tmp_path: Path) -> None:
@@ -242,8 +242,8 @@ def test_the_limit_of_a_gpu_says_nothing_about_the_host(tmp_path: Path) -> None:
         attempt = AttemptDirectory(tmp_path)
         worker = ScriptedWorker(attempt, [])
         worker.exit = Exit(-9)
-        with watched(job(device, 8 * 10**9, is_given=False), attempt, worker, view=RecordingView()) as watching:
-            verdicts.append(watching.run().ending.verdict)
+        with monitored(job(device, 8 * 10**9, is_given=False), attempt, worker, view=RecordingView()) as watching:
+            verdicts.append(watching.run().diagnosis.verdict)
     assert verdicts == [Verdict.HOST_OOM, Verdict.CRASHED]
 
 
@@ -258,8 +258,8 @@ def test_a_kill_near_a_given_limit_that_the_kernel_does_not_own_up_to_is_no_memo
         attempt = AttemptDirectory(tmp_path)
         worker = ScriptedWorker(attempt, [])
         worker.exit = Exit(-9)
-        with watched(job(limit_bytes=8 * 10**9), attempt, worker, view=RecordingView()) as watching:
-            verdicts.append(watching.run().ending.verdict)
+        with monitored(job(limit_bytes=8 * 10**9), attempt, worker, view=RecordingView()) as watching:
+            verdicts.append(watching.run().diagnosis.verdict)
     assert verdicts == [Verdict.CRASHED, Verdict.HOST_OOM, Verdict.HOST_OOM]
 
 
@@ -268,7 +268,7 @@ def test_a_folder_that_cannot_be_written_starts_no_worker(tmp_path: Path) -> Non
     attempt = AttemptDirectory(tmp_path / "gone")
     with (
         pytest.raises(StorageError, match="gone cannot be written"),
-        watched(job(), attempt, ScriptedWorker(attempt, []), view=RecordingView()),
+        monitored(job(), attempt, ScriptedWorker(attempt, []), view=RecordingView()),
     ):
         pass
 
@@ -298,7 +298,7 @@ def small_worker(code: str) -> ProcessLauncher:
 def watch_process(folder: Path, code: str) -> tuple[WorkerExit, RecordingView]:
     folder.mkdir()
     view = RecordingView()
-    with watched(job(), AttemptDirectory(folder), small_worker(code), view=view) as watching:
+    with monitored(job(), AttemptDirectory(folder), small_worker(code), view=view) as watching:
         return watching.run(), view
 
 
@@ -307,7 +307,7 @@ def test_the_last_words_before_an_end_are_heard(tmp_path: Path) -> None:
     for number in range(5):
         ended, view = watch_process(tmp_path / str(number), HASTY)
         assert [event.message for event in ended.events] == [str(number) for number in range(300)]
-        assert ended.ending.verdict is Verdict.COMPLETED
+        assert ended.diagnosis.verdict is Verdict.COMPLETED
         assert ended.last
         assert ended.last.step == 300
         assert view.printed == "printed last"
@@ -319,7 +319,7 @@ def test_thirty_attempts_leave_nothing_in_the_parent(tmp_path: Path) -> None:
     before = descriptors()
     for number in range(30):
         ended, _ = watch_process(tmp_path / str(number), f"import os; {ends[number % 5]}")
-        assert ended.ending.verdict is Verdict.CRASHED
+        assert ended.diagnosis.verdict is Verdict.CRASHED
     assert descriptors() == before
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
@@ -335,7 +335,7 @@ def test_a_worker_is_closed_while_it_writes(tmp_path: Path) -> None:
     """A parent that leaves early, as a probe does, would wait for a worker, or leave it writing."""
     code = "import os\nwhile True: os.write(1, b'x' * 1000); os.write(2, b'y' * 1000)"
     attempt = AttemptDirectory(tmp_path)
-    with watched(job(), attempt, small_worker(code), view=RecordingView()):
+    with monitored(job(), attempt, small_worker(code), view=RecordingView()):
         deadline = time.monotonic() + 10
         while not (attempt.stdout.exists() and attempt.stdout.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -350,4 +350,4 @@ def test_an_outcome_of_another_version_is_none(tmp_path: Path) -> None:
     outcome = Outcome(verdict=Verdict.COMPLETED).to_json()
     for text, verdict in ((outcome, Verdict.COMPLETED), (outcome.replace("outcome/1", "outcome/9"), Verdict.CRASHED)):
         code = f"import sys; open(sys.argv[1] + '/outcome.json', 'w').write({text!r})"
-        assert watch_process(tmp_path / verdict, code)[0].ending.verdict is verdict
+        assert watch_process(tmp_path / verdict, code)[0].diagnosis.verdict is verdict

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from autofit.process.launch import Exit
-from autofit.process.monitor import Watched
+from autofit.process.monitor import MonitoredWorker
 from autofit.protocol.job import Event
 from autofit.protocol.messages import EpochEnd, OomEvent, Phase, Progress, Request
 from autofit.report.progress import LiveView, NotebookView, PlainView, ProgressView, progress_view
@@ -173,7 +173,7 @@ def test_what_a_worker_writes_down_is_told_in_its_order(tmp_path: Path, make_oom
     attempt.events.write_text("".join(event.model_dump_json(exclude_defaults=True) + "\n" for event in events))
     attempt.progress.write_text(heartbeat(Phase.TRAIN, 1, 1, 60).model_dump_json() + "\n")
     clock = Clock()
-    Watched(attempt, EndedWorker(), PlainView(stream, clock), 2, clock, lambda _: None, 0).run()
+    MonitoredWorker(attempt, EndedWorker(), PlainView(stream, clock), 2, clock, lambda _: None, 0).run()
     assert stream.getvalue().splitlines() == [
         "out of memory with 64 images at once: going on with 32",
         "Epoch 1/2 done · loss 0.500",

@@ -1,4 +1,4 @@
-"""The policy of the attempt loop, which is pure. Runs of it with real processes: `process/test_runs.py`."""
+"""The retry policy, which is pure. Runs of it with real processes: `test_supervisor.py`."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def attempted(
     progressed: bool = False,
     reported: bool = False,
     ambiguous: bool = False,
-    early: bool = True,
+    short_lived: bool = True,
     cause: str = "because",
 ) -> AttemptSummary:
-    return AttemptSummary(ExitDiagnosis(verdict, cause, ambiguous), sizes, progressed, reported, early)
+    return AttemptSummary(ExitDiagnosis(verdict, cause, ambiguous), sizes, progressed, reported, short_lived)
 
 
 def sizes_after(*past: AttemptSummary) -> Sizes:
@@ -97,7 +97,7 @@ def test_who_yields_again_from_the_same_place_gives_up_both() -> None:
 
 def test_a_slow_leak_does_not_wear_the_micro_batch_down() -> None:
     """A callback that leaks would bring a run of days down to one image at a time, though a fresh start cures it."""
-    leaking = attempted(Verdict.YIELDED, replace(SIZES, buffer_bytes=20 * KB), progressed=True, early=False)
+    leaking = attempted(Verdict.YIELDED, replace(SIZES, buffer_bytes=20 * KB), progressed=True, short_lived=False)
     assert sizes_after(*[leaking] * 50) == leaking.sizes
 
 
@@ -174,7 +174,7 @@ GOES_ON = {
     "likely memory, then certain": [LIKELY, attempted(Verdict.DEVICE_OOM)],
     "likely memory, then a crash, then likely": [LIKELY, CRASH, LIKELY],
     "one image, with progress between": [DEVICE_1, replace(DEVICE_1, progressed=True), DEVICE_1],
-    "short, but it trains for longer than it starts": [replace(SHORT, early=False)] * 50,
+    "short, but it trains for longer than it starts": [replace(SHORT, short_lived=False)] * 50,
     "short, but buffers are left to give": [
         replace(SHORT, sizes=replace(LEAST, buffer_bytes=size * KB)) for size in (64, 32, 21)
     ],
