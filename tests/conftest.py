@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ["AUTOFIT_PROFILES"] = tempfile.mkdtemp(prefix="autofit-test-profiles-")
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="autofit-test-data-")
 os.environ["AUTOFIT_CACHE"] = tempfile.mkdtemp(prefix="autofit-test-cache-")
+
+# A shell without job control starts what follows `&` with SIGINT ignored, and children inherit that: the programs to
+# which tests send Ctrl-C would never see it. A handler, unlike SIG_IGN, is reset to the default in a child.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # An example that takes long on a busy machine says nothing.
 settings.register_profile("autofit", deadline=None)
