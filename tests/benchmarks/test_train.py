@@ -183,6 +183,7 @@ def test_every_kind_can_be_drawn_and_none_is_in_both_sets() -> None:
         assert 0.6 < np.hypot(*corners.T).max() < 1.2
 
 
+@pytest.mark.slow
 def test_a_file_is_as_large_as_a_camera_s() -> None:
     """Files that are too smooth decode faster than photos do."""
     drawing: Any = import_module("drawn_photos")
@@ -207,6 +208,7 @@ def test_the_folders_are_split_and_made_once(tmp_path: Path) -> None:
     assert photo.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_models_are_judged_by_photos_that_nobody_was_given(tmp_path: Path) -> None:
     """A model would be judged by what it was trained on, or chosen by."""
     folders, drawing = import_module("photo_folders"), import_module("drawn_photos")
