@@ -27,7 +27,7 @@ from photo_folders import DEFAULT_WORK, plain_folder
 from autofit.config.batch_schedule import EXTRACTION_BLOCK, image_buffer_bytes
 from autofit.input.batch_loader import BatchLoader
 from autofit.input.decode import decode_into
-from autofit.runs.plan import THREADS_BYTES
+from autofit.runs.memory_budget import THREADS_BYTES
 
 PHOTOS = 96
 PIXELS = 224

@@ -34,7 +34,8 @@ from autofit.process.monitor import watched
 from autofit.protocol.job import Job, TrialsJob
 from autofit.protocol.messages import Request, Trial, Verdict
 from autofit.report.progress import ProgressView
-from autofit.runs import plan
+from autofit.runs.memory_budget import memory_budget
+from autofit.runs.model_source import model_source
 from autofit.storage.run_directory import AttemptDirectory
 
 CASES = [
@@ -87,13 +88,13 @@ def run_alone(
     options = make_options(
         backbone=backbone, image_size=image_size, weights="none", trainable=trainable, memory_limit=limit_bytes
     )
-    memory = plan.memory_budget(options, hardware.detect(), size).model_copy(
+    memory = memory_budget(options, hardware.detect(), size).model_copy(
         update={
             "non_allocator_bytes": non_allocator_bytes,
             "buffer_bytes": image_buffer_bytes(size, options.image_size),
         }
     )
-    job = Job(attempt=1, source=plan.model_source(options, 10), memory=memory, work=TrialsJob())
+    job = Job(attempt=1, source=model_source(options, 10), memory=memory, work=TrialsJob())
     with (
         tempfile.TemporaryDirectory() as folder,
         watched(job, AttemptDirectory(Path(folder)), ProcessLauncher(), view=ProgressView(sys.stderr)) as worker,

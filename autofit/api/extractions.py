@@ -12,7 +12,7 @@ from autofit.profiles.match import find_extraction
 from autofit.profiles.records import SavedExtraction
 from autofit.profiles.store import ProfileStore
 from autofit.protocol.job import Event
-from autofit.runs import plan
+from autofit.runs.model_source import workload
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
 
@@ -47,4 +47,4 @@ def keep_extraction(
 
 
 def _workload(record: RunRecord) -> Workload:
-    return plan.workload(record.options, len(record.data.class_names))
+    return workload(record.options, len(record.data.class_names))

@@ -19,7 +19,8 @@ from autofit.profiles.match import find_hint
 from autofit.profiles.store import ProfileStore
 from autofit.protocol.messages import MemoryBudget
 from autofit.protocol.payload import Payload
-from autofit.runs import plan
+from autofit.runs.memory_budget import limited_by, memory_budget
+from autofit.runs.model_source import model_source, workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +51,16 @@ class Measurer:
             TrainingFailedError: a trial failed for a reason that is not memory.
             InterruptedRunError: Ctrl-C.
         """
-        workload = plan.workload(options, num_classes)
-        memory = plan.memory_budget(options, self.machine, 1)
+        measured = workload(options, num_classes)
+        memory = memory_budget(options, self.machine, 1)
         hint = self._hint(options, num_classes, memory, max_batch)
         with tempfile.TemporaryDirectory(prefix="autofit-probe-") as folder:
             request = ProbeRequest(
-                source=plan.model_source(options, num_classes),
-                workload=workload,
+                source=model_source(options, num_classes),
+                workload=measured,
                 memory=memory,
                 machine=self.machine,
-                limited_by=plan.limited_by(options, self.machine),
+                limited_by=limited_by(options, self.machine),
                 max_batch=max_batch,
                 folder=Path(folder),
                 hint=hint,
@@ -76,7 +77,7 @@ class Measurer:
         hint = find_hint(
             self.store.load(),
             self.machine,
-            plan.workload(options, num_classes),
+            workload(options, num_classes),
             memory.limit_bytes,
             limit_is_given=memory.is_given,
             max_batch=max_batch,

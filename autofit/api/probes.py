@@ -15,7 +15,7 @@ from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
 from autofit.process.monitor import View
 from autofit.report.probe_text import workload_words
 from autofit.report.progress import ProgressView, showing
-from autofit.runs import plan
+from autofit.runs.model_source import workload
 
 
 def probe(  # noqa: PLR0913 - the options are the interface
@@ -135,13 +135,13 @@ def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: 
     probes: list[ProbeReport] = []
     failures: list[SweepFailure] = []
     for number, options in enumerate(requests, 1):
-        workload = plan.workload(options, num_classes)
-        view.message(f"{number} of {len(requests)}: {workload_words(workload)}")
+        probed = workload(options, num_classes)
+        view.message(f"{number} of {len(requests)}: {workload_words(probed)}")
         measurer = measurer_for(options, machine_for(options), None, view, profile=profile)
         try:
             probes.append(measurer.measure(options, num_classes, max_batch))
         except (TrainingFailedError, UserError) as error:  # every option was checked before
-            failures.append(SweepFailure(workload=workload, cause=str(error)))
+            failures.append(SweepFailure(workload=probed, cause=str(error)))
             view.message(str(error))
     return SweepReport(probes=sweep_order(probes), failures=failures, wall_seconds=time.monotonic() - start_seconds)
 

@@ -19,8 +19,8 @@ from autofit.probing.records import ProbeReport
 from autofit.process.monitor import View
 from autofit.protocol.messages import MemoryBudget
 from autofit.protocol.payload import Payload
-from autofit.runs import plan
 from autofit.runs.collect_result import collect_result
+from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
 from autofit.runs.run_record import RunRecord
 from autofit.runs.supervisor import Supervisor
 from autofit.storage.run_directory import RunDirectory, RunLock, writing_in
@@ -92,12 +92,12 @@ def _write_result(files: RunDirectory, error: AutofitError | None, wall_seconds:
 def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> MemoryBudget:
     """The memory that the workers may use; with what they take outside the allocator, if the probe measured it."""
     probe = _probe(files)
-    budget = plan.memory_budget(
+    budget = memory_budget(
         record.options,
         machine,
-        plan.largest_decoded_batch(record.plan, machine),
+        largest_decoded_batch(record.plan, machine),
         extracts=record.plan.feature_cache,
-        foreseen_bytes=plan.foreseen_bytes(probe, record.plan.micro_batch_size) if probe else math.inf,
+        foreseen_bytes=foreseen_bytes(probe, record.plan.micro_batch_size) if probe else math.inf,
     )
     return budget.model_copy(update={"non_allocator_bytes": probe.non_allocator_bytes or None if probe else None})
 

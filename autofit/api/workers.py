@@ -19,6 +19,7 @@ from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
 from autofit.protocol.job import CacheJob
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
+from autofit.runs.model_source import model_source
 from autofit.runs.run_record import RunRecord
 from autofit.worker.inline_launcher import InlineLauncher, refuse_memory_limit
 
@@ -84,7 +85,7 @@ def _early_images(kept: CacheStore, record: RunRecord, machine: Hardware) -> int
     wanted = plan.early_images(record.plan, record.options, machine)
     if not wanted:
         return 0
-    such = plan.model_source(record.options, len(record.data.class_names)).spec.about.items()
+    such = model_source(record.options, len(record.data.class_names)).spec.about.items()
     known = [entry.about for entry in kept.listing().entries if entry.kind == "features"]
     return 0 if any(such <= about.items() for about in known) else wanted
 

@@ -25,7 +25,7 @@ from autofit.report.words import (
     titled_table,
     trial_words,
 )
-from autofit.runs.plan import GIVEN_LIMIT
+from autofit.runs.memory_budget import GIVEN_LIMIT
 
 BATCH_CELLS, BYTES_CELLS, SPEED_CELLS = 6, 8, 6
 GAP_CELLS = 2

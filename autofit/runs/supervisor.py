@@ -18,7 +18,7 @@ from autofit.protocol.messages import MemoryBudget, OomEvent, Phase, Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.attempt_summary import sizes_at_exit, summarize
 from autofit.runs.collect_result import committed
-from autofit.runs.plan import model_source
+from autofit.runs.model_source import model_source
 from autofit.runs.result_record import AttemptRecord
 from autofit.runs.retry_policy import OUT_OF_MEMORY, AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord

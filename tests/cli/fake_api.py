@@ -13,7 +13,7 @@ from autofit.config.options import make_options
 from autofit.probing.records import ProbeReport, SweepReport
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report.progress import ProgressView
-from autofit.runs.plan import workload
+from autofit.runs.model_source import workload
 
 
 def found(largest: int = 64) -> ProbeReport:

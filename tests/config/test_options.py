@@ -17,7 +17,7 @@ from autofit.config.option_table import OPTIONS
 from autofit.config.options import Options, check_for_training, difference, make_options
 from autofit.config.run_options import MAX_SEED
 from autofit.errors import UserError
-from autofit.runs.plan import model_source
+from autofit.runs.model_source import model_source
 from tests.support.ids import steady
 
 DEFAULTS = {

@@ -16,7 +16,7 @@ from autofit.errors import TrainingFailedError
 from autofit.probing.records import ProbeReport
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report.progress import ProgressView
-from autofit.runs.plan import workload
+from autofit.runs.model_source import workload
 
 BASE_BYTES, IMAGE_BYTES = 20_000_000, 2_000_000
 

@@ -19,7 +19,7 @@ from autofit.process.launch import ProcessLauncher
 from autofit.process.monitor import Tail, monitored
 from autofit.protocol.job import Job, TrialsJob
 from autofit.protocol.messages import MemoryBudget, Phase, Progress, Request, Trial, Verdict
-from autofit.runs import plan
+from autofit.runs.model_source import model_source
 from autofit.storage.run_directory import AttemptDirectory
 from tests.support.shared import made_once
 from tests.support.views import RecordingView
@@ -68,7 +68,7 @@ def run_alone(folder: Path, size: int, steps: int, non_allocator_bytes: int | No
         non_allocator_bytes=non_allocator_bytes,
         buffer_bytes=image_buffer_bytes(size, options.image_size),
     )
-    job = Job(attempt=1, source=plan.model_source(options, 10), memory=memory, work=TrialsJob())
+    job = Job(attempt=1, source=model_source(options, 10), memory=memory, work=TrialsJob())
     folder.mkdir()
     attempt = AttemptDirectory(folder)
     with monitored(job, attempt, ProcessLauncher(), view=RecordingView()) as worker:

@@ -21,7 +21,7 @@ from autofit.process.launch import Exit, Worker
 from autofit.protocol.job import Event, Job, Outcome
 from autofit.protocol.messages import EpochEnd, MemoryBudget, Phase, Progress, Request, Trial, Verdict
 from autofit.protocol.payload import Payload
-from autofit.runs.plan import model_source, workload
+from autofit.runs.model_source import model_source, workload
 from autofit.storage.run_directory import AttemptDirectory
 from tests.support.machines import make_hardware
 

@@ -13,7 +13,9 @@ from autofit.machine.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport
 from autofit.protocol.job import Kernels, TrainingPlan, kernels_asked
 from autofit.runs import plan
-from autofit.runs.plan import memory_budget, model_source, training_plan, workload
+from autofit.runs.memory_budget import largest_decoded_batch, limited_by, memory_budget
+from autofit.runs.model_source import model_source, workload
+from autofit.runs.plan import training_plan
 from tests.support.machines import make_hardware
 
 CPU = make_hardware(cores=4, host_limit_bytes=12 * 10**9, host_available_bytes=9 * 10**9, limited_by="a cgroup")
@@ -136,8 +138,8 @@ def test_features_are_decoded_in_blocks() -> None:
     """The memory for the images of an extraction would be missing from the budget."""
     made = planned(500, None, batch_size=8)
     assert made.feature_cache
-    assert plan.largest_decoded_batch(made, CPU) == 64
-    assert plan.largest_decoded_batch(planned(500, None, batch_size=8, feature_cache="off"), CPU) == 8
+    assert largest_decoded_batch(made, CPU) == 64
+    assert largest_decoded_batch(planned(500, None, batch_size=8, feature_cache="off"), CPU) == 8
 
 
 @pytest.mark.parametrize(("images", "expected"), [(10, 8), (400, 16), (960, 32), (10**6, 32)])
@@ -363,7 +365,7 @@ def test_a_limit_under_what_the_bare_process_needs_is_refused_with_the_figure(li
 )
 def test_the_limit_that_counts_has_a_name(make: Callable[[], Any], expected: str) -> None:
     """A user could not tell what to raise."""
-    assert plan.limited_by(make(), CPU) == expected
+    assert limited_by(make(), CPU) == expected
 
 
 def test_a_models_source_says_where_its_function_is() -> None:

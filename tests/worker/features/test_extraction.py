@@ -22,7 +22,8 @@ from autofit.input.views import ViewIndex
 from autofit.machine import hardware
 from autofit.protocol.job import CacheJob, Job, TrainJob
 from autofit.protocol.messages import MemoryBudget
-from autofit.runs.plan import model_source, training_plan
+from autofit.runs.model_source import model_source
+from autofit.runs.plan import training_plan
 from autofit.worker.features.extraction import ExtractionPass, Views
 from autofit.worker.features.feature_cache import FeatureRows
 
