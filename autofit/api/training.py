@@ -29,7 +29,8 @@ from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
 from autofit.storage.run_directory import RunDirectory, RunLock
 
-LOCK_PATIENCE_SECONDS = 10.0
+LOCK_PATIENCE_SECONDS = 30.0
+"""A worker whose parent was killed has 20 s to commit what it trained; it holds the lock until it is gone."""
 
 
 def run(  # noqa: PLR0913 - the options are the interface

@@ -132,7 +132,7 @@ class Job(Record):
     source: ModelSource | None
     memory: MemoryBudget
     import_paths: list[str] = Field(default_factory=list)
-    isolated: bool = True
+    isolated: bool
     work: TrainJob | TrialsJob | PredictJob = Field(discriminator="kind")
 
 

@@ -51,7 +51,7 @@ def predict_paths(
         attempt = AttemptDirectory(Path(folder))
         listed = attempt.path / "paths"
         listed.write_bytes("\0".join(map(_absolute, paths)).encode("utf-8", "surrogateescape"))
-        job = _job(model_path, image_size, listed)
+        job = _job(model_path, image_size, listed, isolated=launcher.isolated)
         with monitored(job, attempt, launcher, view=view) as worker:
             ended = worker.run()
         if ended.diagnosis.verdict is not Verdict.COMPLETED:
@@ -65,12 +65,13 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _job(model_path: Path, image_size: tuple[int, int], listed: Path) -> Job:
+def _job(model_path: Path, image_size: tuple[int, int], listed: Path, *, isolated: bool) -> Job:
     machine = hardware.detect()
     has = machine.device_free_bytes if machine.device == "gpu" else machine.host_available_bytes
     return Job(
         attempt=1,
         source=None,
+        isolated=isolated,
         memory=MemoryBudget(device=machine.device, limit_bytes=has or machine.host_available_bytes, is_given=False),
         work=PredictJob(
             model_path=str(model_path.resolve()),

@@ -2,11 +2,11 @@
 
 The protocol, whole:
   in    ATTEMPT_DIR/job.json           what to do (autofit/protocol/job.py)
-        a pipe, AUTOFIT_CONTROL_FD     requests, a line of JSON each; its end means that the parent is gone: exit
+        a pipe, AUTOFIT_CONTROL_FD     requests, a line of JSON each; its end means that the parent is gone
         a file, AUTOFIT_PAYLOAD_FD     optional: a cloudpickle of a model function and callbacks, from the living parent
-        an open, locked file           held, never read: no second writer comes to the run directory while we live
+        an open, locked file           held, never read: no second writer uses the run directory meanwhile
   out   ATTEMPT_DIR/progress.jsonl     the heartbeat
-        ATTEMPT_DIR/events.jsonl       out-of-memory events, quarantined images, trials, messages
+        ATTEMPT_DIR/events.jsonl       out-of-memory events, unreadable images, trials, messages
         ATTEMPT_DIR/outcome.json       the verdict; it decides, the exit code only hints
         stdout                         what Python code printed, on either stream; passed on to the user
         stderr                         what native libraries printed; kept as a log
@@ -28,17 +28,17 @@ def main() -> int:
     faulthandler.enable()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.stderr = sys.stdout
-    _be_the_first_to_go()
+    _prefer_for_oom_kill()
     control = int(os.environ.pop(CONTROL_FD))
 
-    from autofit.worker.jobs.attempt import run_attempt  # noqa: PLC0415 - the streams are set first
+    from autofit.worker.jobs.dispatch import run_job  # noqa: PLC0415 - the streams are set first
     from autofit.worker.runtime.control_pipe import read_requests  # noqa: PLC0415
 
-    return run_attempt(Path(sys.argv[1]), read_requests(control), _payload)
+    return run_job(Path(sys.argv[1]), read_requests(control), _payload)
 
 
 def _payload() -> Payload | None:
-    """Unpickle what the living parent has handed over in a file without a name; nothing else is ever unpickled."""
+    """Unpickle what the living parent passed in a file without a name; nothing else is ever unpickled."""
     handle = os.environ.pop(PAYLOAD_FD, None)
     if handle is None:
         return None
@@ -49,8 +49,8 @@ def _payload() -> Payload | None:
     return payload
 
 
-def _be_the_first_to_go() -> None:
-    """Where the kernel must kill, let it be the worker and not the notebook (Linux, proc(5), oom_score_adj)."""
+def _prefer_for_oom_kill() -> None:
+    """Make the kernel's OOM killer choose the worker and not the notebook (Linux, proc(5), oom_score_adj)."""
     try:
         Path("/proc/self/oom_score_adj").write_text("900", encoding="ascii")
     except OSError:

@@ -7,7 +7,6 @@ this process with it where the kernel runs out of memory: promises 2, 7 and 10 d
 from __future__ import annotations
 
 import contextlib
-import queue
 import sys
 import threading
 import traceback
@@ -17,6 +16,7 @@ from autofit.process.launch import Exit, Worker
 from autofit.protocol.messages import Request
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory
+from autofit.worker.runtime.control_pipe import Requests
 
 WHAT_INLINE_CANNOT = (
     "isolation='inline': training runs inside this process, so kill -9 or a host out-of-memory ends this process too, "
@@ -50,7 +50,7 @@ class InlineLauncher:
 
 class _InlineWorker:
     def __init__(self, attempt: AttemptDirectory, payload: Payload | None) -> None:
-        self._requests: queue.Queue[Request | None] = queue.Queue()
+        self._requests = Requests()
         self._exit: Exit | None = None
         self._thread = threading.Thread(target=self._run, args=(attempt, payload), name="autofit-worker", daemon=True)
         self._thread.start()
@@ -58,9 +58,9 @@ class _InlineWorker:
     def _run(self, attempt: AttemptDirectory, payload: Payload | None) -> None:
         code = 1
         try:
-            from autofit.worker.jobs.attempt import run_attempt  # noqa: PLC0415 - the bridge to TensorFlow, crossed only here
+            from autofit.worker.jobs.dispatch import run_job  # noqa: PLC0415 - the bridge to TensorFlow, crossed only here
 
-            code = run_attempt(attempt.path, self._requests, lambda: payload)
+            code = run_job(attempt.path, self._requests, lambda: payload)
         except BaseException:  # noqa: BLE001 - also SystemExit: it ends the worker and not the process that it runs in
             with contextlib.suppress(OSError):
                 attempt.stderr.write_text(traceback.format_exc(), encoding="utf-8")

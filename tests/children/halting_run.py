@@ -1,4 +1,4 @@
-"""A training that waits at a batch to be killed: halting_run.py EPOCH:BATCH PHOTOS RUN_DIR OPTIONS.
+"""A training that waits at a batch to be killed: halting_run.py EPOCH:BATCH[:SECONDS] PHOTOS RUN_DIR OPTIONS.
 
 OPTIONS are those of `autofit.run`, as JSON. Without PHOTOS (`-`) it resumes RUN_DIR.
 """

@@ -2,7 +2,8 @@
 
 inline_training.py PHOTOS FOLDER
 
-FOLDER gets a run directory for each of the runs below, and `interrupted`, with what `max_minutes` ended the last with.
+FOLDER gets a run directory for each of the runs below; `interrupted`, with what `max_minutes` ended the last with; and
+`frozen`, with how many objects the collector leaves alone after a training and after a prediction.
 """
 
 # ruff: noqa: ARG002 - Keras gives callbacks their logs by name
@@ -10,6 +11,8 @@ FOLDER gets a run directory for each of the runs below, and `interrupted`, with 
 from __future__ import annotations
 
 import contextlib
+import gc
+import json
 import os
 import signal
 import sys
@@ -118,6 +121,14 @@ def interrupt_validation() -> None:
     autofit.resume(FOLDER / "validation", model=survivor_network.network)
 
 
+def count_frozen() -> None:
+    """Count the objects that are frozen after a training, and after a prediction."""
+    after_training = gc.get_freeze_count()
+    photo = next(Path(PHOTOS).glob("*/*.png"))
+    autofit.Result(FOLDER / "undisturbed").predict(photo)
+    (FOLDER / "frozen").write_text(json.dumps({"training": after_training, "prediction": gc.get_freeze_count()}))
+
+
 def run_out_of_minutes() -> None:
     """Run out of `max_minutes`, then go on, without the slow callback, until it is done."""
     try:
@@ -135,6 +146,7 @@ def run_out_of_minutes() -> None:
 
 if __name__ == "__main__":
     train("undisturbed")
+    count_frozen()
     train("oom", callbacks=[FailsOnce()])
     train("replay", replay=FOLDER / "oom")
     train("stopped", callbacks=[StopsAt()])

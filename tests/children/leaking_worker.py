@@ -24,7 +24,7 @@ from autofit.process.launch import CONTROL_FD
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
 from autofit.protocol.messages import Phase, Verdict
 from autofit.storage.run_directory import AttemptDirectory
-from autofit.worker.__main__ import _be_the_first_to_go
+from autofit.worker.__main__ import _prefer_for_oom_kill
 from autofit.worker.runtime.control_pipe import Requests, read_requests
 from autofit.worker.runtime.exceptions import StopRequested
 from autofit.worker.runtime.heartbeat import LINE_EVERY_SECONDS, Heartbeat
@@ -43,14 +43,14 @@ class LeakingTraining(StubTraining):  # type: ignore[misc]
 
     def train(self, requests: Requests) -> Outcome:
         """Train to the end, or until there is a reason to leave."""
-        departure = StopConditions(requests, self.heartbeat, self.job.memory, "CPU:0", None)
+        stop_conditions = StopConditions(requests, self.heartbeat, self.job.memory, "CPU:0", None)
         self.heartbeat.phase(Phase.TRAIN, micro_batch_size=self.work.micro_batch_size)
         self.held = [b"x" * max(0, memory_left_reader()().bytes - SHORT_OF_BYTES)] if self.way == "short" else []
         while self.state["epoch"] < self.work.plan.epochs:
             self.take_memory()
             self.update(self.work.plan.first_batch_size)
-            if departure.is_asked():
-                return self.leave(departure)
+            if stop_conditions.is_met():
+                return self.stop(stop_conditions)
         self.commit()
         return Outcome(verdict=Verdict.COMPLETED, weights_sha256=f"{self.weights:064x}")
 
@@ -77,11 +77,11 @@ class LeakingTraining(StubTraining):  # type: ignore[misc]
             while stream.read(MB):
                 pass
 
-    def leave(self, departure: StopConditions) -> Outcome:
+    def stop(self, stop_conditions: StopConditions) -> Outcome:
         """Commit and say why."""
         self.commit()
         try:
-            departure.leave()
+            stop_conditions.stop()
         except StopRequested as left:
             reason, cause = left.reason, str(left)
         return Outcome(verdict=Verdict(reason), cause=cause)
@@ -89,7 +89,7 @@ class LeakingTraining(StubTraining):  # type: ignore[misc]
 
 def main() -> int:
     """Train as the attempt's job says, and take memory as the arguments say."""
-    _be_the_first_to_go()
+    _prefer_for_oom_kill()
     ends, attempt = sys.argv[1].split(","), AttemptDirectory(Path(sys.argv[2]))
     requests = read_requests(int(os.environ[CONTROL_FD]))
     job = Job.load(attempt.job)

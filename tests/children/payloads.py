@@ -24,12 +24,15 @@ class MadeThere:
 
 
 def halting_at(moment: str) -> MadeThere:
-    """A callback for a training that waits at EPOCH:BATCH to be killed or stopped, before that batch is committed."""
-    epoch, batch = moment.split(":")
-    return MadeThere(_halting, int(epoch), int(batch))
+    """A callback for a training that waits at EPOCH:BATCH to be killed or stopped, before that batch is committed.
+
+    With EPOCH:BATCH:SECONDS it waits no longer than that.
+    """
+    epoch, batch, *seconds = moment.split(":")
+    return MadeThere(_halting, int(epoch), int(batch), float(seconds[0]) if seconds else float("inf"))
 
 
-def _halting(epoch: int, batch: int) -> Any:
+def _halting(epoch: int, batch: int, seconds: float) -> Any:
     import keras  # noqa: PLC0415 - in the worker alone
 
     class Halting(keras.callbacks.Callback):  # type: ignore[misc]
@@ -45,7 +48,8 @@ def _halting(epoch: int, batch: int) -> Any:
         def on_train_batch_end(self, number: int, logs: Any = None) -> None:
             """Wait where it was asked for."""
             del logs
-            while (self.epoch, number) == (epoch, batch):
-                time.sleep(1)
+            until = time.monotonic() + seconds
+            while (self.epoch, number) == (epoch, batch) and time.monotonic() < until:
+                time.sleep(0.1)
 
     return Halting()

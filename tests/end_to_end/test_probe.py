@@ -68,7 +68,7 @@ def run_alone(folder: Path, size: int, steps: int, non_allocator_bytes: int | No
         non_allocator_bytes=non_allocator_bytes,
         buffer_bytes=image_buffer_bytes(size, options.image_size),
     )
-    job = Job(attempt=1, source=model_source(options, 10), memory=memory, work=TrialsJob())
+    job = Job(attempt=1, source=model_source(options, 10), memory=memory, isolated=True, work=TrialsJob())
     folder.mkdir()
     attempt = AttemptDirectory(folder)
     with monitored(job, attempt, ProcessLauncher(), view=RecordingView()) as worker:

@@ -179,6 +179,33 @@ def test_worker_and_parent_killed_together_resume_to_the_same_weights(
     assert result["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
 
 
+def test_a_worker_whose_parent_is_killed_commits_what_it_trained(
+    photos: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """A notebook that dies would take up to a minute of training with it, though the worker is whole."""
+    run_dir = tmp_path / "run"
+    progress = Tail(run_dir / "attempts" / "0001" / "progress.jsonl")
+    with started(halting("1:5:4", photos, run_dir, checkpoint_every=1000, batch_size=8)) as process:
+
+        def waits_in_its_second_epoch() -> bool:
+            return any((line.epoch, line.step) == (1, 6) for line in progress.records(Progress))
+
+        wait_until(waits_in_its_second_epoch, "the second epoch never came", process=process)
+        assert committed(run_dir) == (1, 0)
+        workers = workers_of(process)
+        process.kill()
+        _, alive = psutil.wait_procs(workers, timeout=30)
+    assert alive == []
+    assert committed(run_dir) == (1, 48)
+
+    finish(autofit_command("resume", run_dir))
+
+    result = result_of(run_dir)
+    assert [attempt["verdict"] for attempt in result["attempts"]] == ["interrupted", "completed"]
+    assert_permutations(run_dir, [8] * EPOCHS)
+    assert result["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
+
+
 def test_a_ramp_killed_inside_its_second_epoch_has_the_steps_of_arithmetic(photos: Path, tmp_path: Path) -> None:
     """A loop that goes on with another epoch's batch size after a kill drops or repeats images: 5, 7 and 10 steps."""
     run_dir = tmp_path / "run"
@@ -262,6 +289,11 @@ def test_inline_training_ends_with_the_weights_of_a_worker(undisturbed: Path, in
     assert result_of(inline / "undisturbed")["weights_sha256"] == expected
 
 
+def test_inline_work_leaves_the_objects_of_its_process_alone(inline: Path) -> None:
+    """Frozen objects are never collected: a notebook's garbage would stay, with each prediction more of it."""
+    assert json.loads((inline / "frozen").read_text()) == {"training": 0, "prediction": 0}
+
+
 def test_inline_training_goes_on_after_running_out_of_memory(inline: Path) -> None:
     """What is left of a failed attempt in the same process shows against a replay that did not fail."""
     result, replay = result_of(inline / "oom"), result_of(inline / "replay")
@@ -309,20 +341,20 @@ def test_a_first_epoch_without_a_number_is_not_the_best_for_ever() -> None:
     """No loss is lower than NaN: a run that recovers would never have a best epoch, and stop early."""
     from autofit.worker.training.train_state import TrainingProgress  # noqa: PLC0415 - loads Keras
 
-    assert TrainingProgress(best_value=math.nan).is_better(5.0)
-    assert not TrainingProgress(best_value=5.0).is_better(math.nan)
+    assert TrainingProgress(best_epoch=0, best_value=math.nan).after_epoch(1, {"loss": 5.0}).best_epoch == 1
+    assert TrainingProgress(best_epoch=0, best_value=5.0).after_epoch(1, {"loss": math.nan}).best_epoch == 0
 
 
 def test_a_callback_whose_state_cannot_be_kept_is_named() -> None:
     """An error out of the depths of a save would not say whose state it was."""
-    from autofit.worker.training.train_state import states_of  # noqa: PLC0415 - loads Keras
+    from autofit.worker.training.callbacks import state_of  # noqa: PLC0415 - loads Keras
 
     class Unkeepable:
         def get_state(self) -> object:
             return {"model": object()}
 
-    with pytest.raises(UserError, match=r"Unkeepable\.get_state\(\) cannot be kept"):
-        states_of([Unkeepable()])
+    with pytest.raises(UserError, match=r"Unkeepable\.get_state\(\) cannot be saved"):
+        state_of(Unkeepable())
 
 
 # Images that cannot be decoded ---------------------------------------------------------------------------------------

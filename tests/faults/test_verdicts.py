@@ -115,7 +115,7 @@ def repeated(error: Exception, raised_times: int) -> tuple[list[int], Exception 
 
 def verdict_on(error: Exception) -> Verdict:
     """The verdict that the worker reports if this error ends its attempt."""
-    from autofit.worker.jobs.attempt import _verdict_of  # noqa: PLC0415 - beside TensorFlow alone
+    from autofit.worker.jobs.dispatch import _verdict_of  # noqa: PLC0415 - beside TensorFlow alone
 
     return _verdict_of(error)[0]
 

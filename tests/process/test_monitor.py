@@ -79,7 +79,7 @@ class ScriptedWorker:
 
 def job(device: str = "cpu", limit_bytes: int = 10**9, *, is_given: bool = True) -> Job:
     memory = MemoryBudget.model_validate({"device": device, "limit_bytes": limit_bytes, "is_given": is_given})
-    return Job(attempt=1, source=None, memory=memory, work=TrialsJob())
+    return Job(attempt=1, source=None, memory=memory, isolated=True, work=TrialsJob())
 
 
 PATIENCE = Patience({**dict.fromkeys(Phase, 5.0), Phase.START: 100.0, Phase.WEIGHTS: 20.0}, leave_seconds=3.0)

@@ -26,7 +26,7 @@ def job(attempt: int) -> Job:
     plan = make_plan(epochs=3, first_batch_size=32, last_batch_size=16, checkpoint_seconds=60.0, checkpoint_steps=None)
     work = TrainJob(run_dir="/run", data_root="/", class_names=["a"], plan=plan, micro_batch_size=8, launched_at=0.0)
     memory = MemoryBudget(device="cpu", limit_bytes=1, is_given=False)
-    return Job(attempt=attempt, source=None, memory=memory, work=work)
+    return Job(attempt=attempt, source=None, memory=memory, isolated=True, work=work)
 
 
 def new_attempt(files: RunDirectory, *events: Event) -> AttemptDirectory:

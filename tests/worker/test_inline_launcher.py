@@ -30,13 +30,13 @@ def attempt(tmp_path: Path) -> AttemptDirectory:
 
 @pytest.fixture
 def start(attempt: AttemptDirectory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Worker]]:
-    """Launch with a function in the place of `autofit.worker.jobs.attempt.run_attempt`."""
+    """Launch with a function in the place of `autofit.worker.jobs.dispatch.run_job`."""
     started: list[Worker] = []
 
-    def start(run_attempt: Attempt, payload: Payload | None = None) -> Worker:
-        module = ModuleType("autofit.worker.jobs.attempt")
-        module.run_attempt = run_attempt  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "autofit.worker.jobs.attempt", module)
+    def start(run_job: Attempt, payload: Payload | None = None) -> Worker:
+        module = ModuleType("autofit.worker.jobs.dispatch")
+        module.run_job = run_job  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "autofit.worker.jobs.dispatch", module)
         started.append(InlineLauncher().launch(attempt, payload, None))
         return started[0]
 

@@ -1,6 +1,6 @@
-"""The one answer to running out of memory: halve the micro-batch, repeat the same work, write it down.
+"""The response to an out-of-memory: halve the micro-batch, repeat the same work, report it.
 
-Nothing in here touches weights. What is repeated must be free of side effects until it has succeeded.
+Nothing here changes weights. Work that is repeated must have no side effects until it has succeeded.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ AMBIGUOUS = (
 
 
 def blame(error: BaseException) -> Blame:
-    """Tell an out-of-memory on the device from other errors: by class, by message only among TensorFlow's own."""
+    """Tell whether an error is an out-of-memory on the device: by class, and among TensorFlow's errors by message."""
     if not isinstance(error, tf.errors.OpError):
         return Blame.OTHER
     text = str(error)
@@ -68,7 +68,7 @@ def blame(error: BaseException) -> Blame:
 
 @dataclass(frozen=True, slots=True)
 class Shrink:
-    """One out-of-memory that was got over: micro-batch sizes in images, and the seconds of the failed try."""
+    """One out-of-memory that was recovered from: micro-batch sizes in images, and the seconds of the failed try."""
 
     before: int
     after: int
@@ -76,7 +76,7 @@ class Shrink:
 
 
 class MicroBatcher:
-    """A micro-batch size that only shrinks, and the two ways to work through a batch with it."""
+    """A micro-batch size that only shrinks, and two ways to process a batch with it."""
 
     def __init__(
         self,

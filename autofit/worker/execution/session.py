@@ -1,6 +1,6 @@
-"""A network made ready to train: built, traced once, with the two ways of training behind one call.
+"""A network made ready to train: built, its steps compiled, with both ways of training behind one call.
 
-The probe's trials and the training itself use this same code, so that what was measured is what will run.
+The probe's trials and the training use this same code, so that what the probe measures is what runs later.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Session:
         weights: np.ndarray,
         micro: MicroBatcher,
         on_phase: Callable[[Phase], None],
-    ) -> dict[str, float]:
-        """One update from one batch of uint8 images `(n, height, width, 3)`; returns the epoch's metrics so far.
+    ) -> dict[str, tf.Tensor]:
+        """Make one update from a batch of uint8 images `(n, height, width, 3)`; returns the epoch's metrics so far.
 
         Raises:
             OutOfDeviceMemoryError: not even a single image fits; the weights are as before.
@@ -68,15 +68,15 @@ class Session:
         return self.train_on_features(features, labels, weights)
 
     def features_of(self, images: np.ndarray, micro: MicroBatcher) -> tf.Tensor:
-        """What a frozen backbone makes of uint8 images `(n, height, width, 3)`: pooled features `(n, d)`.
+        """Run the frozen backbone on uint8 images `(n, height, width, 3)`; returns pooled features `(n, d)`.
 
         Raises:
             OutOfDeviceMemoryError: not even a single image fits.
         """
         return micro.repeat(len(images), lambda size: self._extracted(images, size))
 
-    def train_on_features(self, features: tf.Tensor, labels: np.ndarray, weights: np.ndarray) -> dict[str, float]:
-        """One update of the head from one batch of features; returns the epoch's metrics so far."""
+    def train_on_features(self, features: tf.Tensor, labels: np.ndarray, weights: np.ndarray) -> dict[str, tf.Tensor]:
+        """Update the head from one batch of features; returns the epoch's metrics so far."""
         count = len(labels)
         return self.train_step.commit(self.train_step.accumulate(features, labels, weights, count), count)
 
@@ -86,14 +86,14 @@ class Session:
         return slices[0] if len(slices) == 1 else tf.concat(slices, axis=0)
 
     def fresh_metric_values(self) -> list[tf.Tensor]:
-        """The metrics' values before any sample."""
+        """Reset the metrics and return their values."""
         self.objective.reset()
         return tensors_of(self.evaluate_step.variables)
 
     def evaluate_batch(
         self, images: np.ndarray, labels: np.ndarray, values: list[tf.Tensor], micro: MicroBatcher
     ) -> list[tf.Tensor]:
-        """The metric values after one batch more."""
+        """Return the metric values after one more batch."""
 
         def one_slice(start: int, stop: int) -> None:
             nonlocal values
@@ -105,9 +105,13 @@ class Session:
         return values
 
     def results_of(self, values: list[tf.Tensor]) -> dict[str, float]:
-        """The metrics' results at these values."""
+        """Set the metrics to these values and return their results."""
         for variable, value in zip(self.evaluate_step.variables, values, strict=True):
             variable.assign(value)
+        return self.metrics()
+
+    def metrics(self) -> dict[str, float]:
+        """Read the metrics so far from the device."""
         return {name: float(value) for name, value in self.objective.results().items()}
 
 

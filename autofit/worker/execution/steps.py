@@ -21,7 +21,7 @@ from autofit.worker.model.objective import Objective
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, TornUpdateError
 
 TEMPORARIES = 3
-"""How many copies of all trained variables an optimizer's update may hold at once; Adam holds up to two or three."""
+"""How many copies of all trained variables an optimizer's update may hold at once; Adam holds two or three."""
 
 
 def tensors_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
@@ -52,23 +52,25 @@ class TrainStep:
         self._commit = tf.function(self._commit_eagerly, autograph=False)
 
     def accumulate(self, inputs: Any, labels: np.ndarray, weights: np.ndarray, micro: int) -> tuple[Any, ...]:
-        """Loss, gradients, and the state that the update would set; changes nothing.
+        """Compute loss, gradients, and the state that the update will set; nothing is changed.
 
         Raises:
             tensorflow.errors.ResourceExhaustedError: a micro-batch did not fit.
         """
         return self._accumulate(inputs, labels, weights, tf.constant(micro, tf.int32))
 
-    def commit(self, computed: tuple[Any, ...], count: int) -> dict[str, Any]:
-        """Apply what `accumulate` has computed, and return the metrics so far.
+    def commit(self, computed: tuple[Any, ...], count: int) -> dict[str, tf.Tensor]:
+        """Apply what `accumulate` has computed, and return the metrics so far, as tensors.
+
+        Their numbers are not read here: that would wait for the device in each step. An out-of-memory is raised here
+        all the same, on a GPU too: memory is allocated on the host when an operation is started.
 
         Raises:
             OutOfDeviceMemoryError: there is no room for the update; nothing was changed.
             TornUpdateError: memory ran out while the weights were being changed.
         """
         try:
-            logs = self._commit(*computed, tf.constant(count, tf.float32), self._reserve)
-            logs = {name: float(value) for name, value in logs.items()}
+            logs: dict[str, tf.Tensor] = self._commit(*computed, tf.constant(count, tf.float32), self._reserve)
         except tf.errors.OpError as error:
             if blame(error) is Blame.OTHER:
                 raise
@@ -108,7 +110,7 @@ class TrainStep:
         return drawn, _current(scope, variables)
 
     def _forward(self, values: Any, samples: Any, share: tf.Tensor) -> Any:
-        """One slice's part of the batch's mean loss, and the state and metrics after it."""
+        """Compute a slice's part of the batch's mean loss, and the state and metrics after it."""
         inputs, labels, weights, drawn = samples
         trainable, state, metric_variables = (
             self._network.trainable,
@@ -147,7 +149,7 @@ def _current(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -
 
 
 class EvaluateStep:
-    """Loss and metrics of a slice, added to values that are passed in and out: repeating a slice counts it once.
+    """Adds the loss and metrics of a slice to values that are passed in and out, so that a repeated slice counts once.
 
     `inputs` are what `model` takes, as `inputs_spec` says: uint8 images `(n, height, width, 3)`, or features `(n, d)`.
     """
@@ -164,7 +166,7 @@ class EvaluateStep:
         self._run = tf.function(self._run_eagerly, input_signature=signature, autograph=False)
 
     def __call__(self, inputs: Any, labels: np.ndarray, values: list[tf.Tensor]) -> list[tf.Tensor]:
-        """The metric values after this slice."""
+        """Return the metric values after this slice."""
         return self._run(inputs, labels, values)
 
     def _run_eagerly(self, inputs: tf.Tensor, labels: tf.Tensor, values: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -182,7 +184,7 @@ class EvaluateStep:
 
 
 def compile_forward(model: keras.Model) -> Any:
-    """A compiled inference of uint8 or float images `(n, height, width, 3)`, one trace for all sizes of a batch."""
+    """Compile the inference of uint8 or float images `(n, height, width, 3)`, one trace for all sizes of a batch."""
     height, width = model.input_shape[1:3]
 
     def forward(images: tf.Tensor) -> tf.Tensor:

@@ -175,8 +175,8 @@ class ExtractionPass:
                 images_per_second=done / seconds if seconds and done else 0.0,
             )
             done += len(batch.samples) + len(batch.skipped)
-            if self._stop_conditions.is_asked():
-                self._stop_conditions.leave()
+            if self._stop_conditions.is_met():
+                self._stop_conditions.stop()
 
         with cache.writer(found, count) as writer:
             batches = loader.batches((chunk.samples for chunk in chunks), self._views.decode)

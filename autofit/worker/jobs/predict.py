@@ -1,4 +1,4 @@
-"""Predicting images with a saved model, in micro-batches that shrink until they fit."""
+"""The job of a prediction: run a saved model on images, in micro-batches that shrink until they fit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from autofit.protocol.messages import BadImage, OomEvent, Phase
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.steps import compile_forward
+from autofit.worker.jobs.startup import limit_allocator
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import device_bytes_reader
 from autofit.worker.runtime.tf_settings import device_name
@@ -25,7 +26,12 @@ Forward = Callable[[np.ndarray], Any]
 
 
 def predict(job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: Heartbeat) -> None:
-    """Write the probabilities `(n, classes)` of the listed images to `predictions.npy`; NaN for unreadable ones."""
+    """Write the probabilities `(n, classes)` of the listed images to `predictions.npy`, NaN for unreadable ones.
+
+    Raises:
+        OutOfDeviceMemoryError: not even a single image fits.
+    """
+    limit_allocator(job, heartbeat)
     heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
     heartbeat.phase(Phase.BUILD)
     model = keras.models.load_model(work.model_path, compile=False)

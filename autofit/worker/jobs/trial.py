@@ -13,12 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from autofit.config.batch_schedule import image_buffer_bytes
+from autofit.errors import UserError
 from autofit.input.aligned_array import aligned_empty
 from autofit.protocol.job import Event, Job
 from autofit.protocol.messages import Phase, Request, Trial, Verdict
 from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.execution.microbatch import Blame, MicroBatcher, Shrink, blame
 from autofit.worker.execution.session import Session
+from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network
 from autofit.worker.runtime.allocator_stall import stall_watch
 from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
@@ -41,14 +44,31 @@ PARTIAL_SHARE = 16
 
 
 def run_trials(
-    job: Job, session: Session, heartbeat: Heartbeat, requests: Requests, first: Request, folder: Path
+    job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
 ) -> None:
-    """Run each trial that is asked for, until nothing more is or one runs out of memory.
+    """Run each trial that is requested, until there are no more requests or one trial does not fit.
 
-    After an out-of-memory this process is of no more use: the allocator is in pieces, and the next trial would measure
-    that. `folder` takes the checkpoints; whatever ends this process, its parent removes it.
+    The memory budget of a trial depends on its size, and can be set only once in a process. So a worker may be started
+    ahead of time, and needs the device only with its first request.
     """
-    trials = Trials(job, session, heartbeat, folder)
+    heartbeat.event(Event(baseline_rss_bytes=resident_bytes()))
+    first = requests.get()
+    if first is None or first.trial is None:
+        return
+    job = job.model_copy(update={"memory": first.memory or job.memory})
+    try:
+        limit_allocator(job, heartbeat)
+    except UserError as error:
+        if job.memory.non_allocator_bytes is None:  # nothing was measured yet: the user's limit is too small
+            raise
+        heartbeat.event(Event(trial=Trial(batch_size=first.trial, verdict=Verdict.HOST_OOM, cause=str(error))))
+        return
+    session, _ = open_network(job, heartbeat, load_payload)
+    _run_requested(Trials(job, session, heartbeat, attempt.path), heartbeat, requests, first)
+
+
+def _run_requested(trials: Trials, heartbeat: Heartbeat, requests: Requests, first: Request) -> None:
+    """Run trials until one does not fit: after that the allocator is fragmented, and a trial would measure this."""
     request: Request | None = first
     while request is not None and request.trial is not None:
         heartbeat.phase(Phase.PROBE, step=request.trial, micro_batch_size=request.trial)
@@ -77,7 +97,10 @@ class _Measured:
 
 
 class Trials:
-    """The trials of one process, in the order in which they are asked for."""
+    """The trials of one process, in the order of the requests.
+
+    `folder` takes the checkpoints; the parent removes it, whatever ends this process.
+    """
 
     def __init__(
         self,
@@ -98,13 +121,13 @@ class Trials:
         self._classes = job.source.num_classes
         self._state = TrainState(session)
         self._count = 0
-        self._telling = threading.Lock()
-        self._told: Trial | None = None
+        self._reporting = threading.Lock()
+        self._reported: Trial | None = None
 
     def run(self, batch_size: int, steps: int) -> Trial:
-        """Do all that training does with a batch of this size, and tell what came of it; once, whatever happens."""
+        """Do all that training does with a batch of this size, and report the result, exactly once."""
         self._count += 1
-        self._told = None
+        self._reported = None
         measured = _Measured()
         try:
             with self._noticing_a_stall(batch_size, measured):
@@ -112,8 +135,8 @@ class Trials:
         except Exception as error:
             if not isinstance(error, OutOfDeviceMemoryError) and blame(error) is Blame.OTHER:
                 raise
-            return self._tell(batch_size, measured, Verdict.DEVICE_OOM, str(error).splitlines()[0][:200])
-        return self._tell(batch_size, measured, Verdict.FITS)
+            return self._report(batch_size, measured, Verdict.DEVICE_OOM, str(error).splitlines()[0][:200])
+        return self._report(batch_size, measured, Verdict.FITS)
 
     def _work(self, batch_size: int, steps: int, measured: _Measured) -> None:
         """A shorter last batch, whole batches, a validation and a checkpoint, with the loader's buffers filled.
@@ -136,7 +159,7 @@ class Trials:
         del buffers
 
     def _whole_steps(self, images: np.ndarray, labels: np.ndarray, steps: int, measured: _Measured) -> None:
-        """So many steps or more, until the time they take is known; the first of several finds the memory untouched."""
+        """Run so many steps or more, until their time is known; the first touches fresh memory and takes longer."""
         took = measured.step_seconds
         while not _are_enough(took, steps):
             began = self._clock()
@@ -147,21 +170,22 @@ class Trials:
                 self._measure_process(measured)
 
     def _one_pass(self, images: np.ndarray, labels: np.ndarray, measured: _Measured) -> None:
-        """A step and a validation on the features of one pass through a frozen backbone, which is the same in both.
+        """Run a step and a validation on the features of one pass through the frozen backbone, the same in both.
 
-        For a size that a profile knows: when it was found, each had a pass of its own.
+        This is for a size that a profile knows: when it was found, each had a pass of its own.
         """
         began = self._clock()
         with self._peak_into(measured.step_peaks):
             features = self._session.features_of(images, _fixed(len(images)))
             self._session.train_on_features(features, labels, np.ones(len(labels), np.float32))
+            self._session.metrics()  # waits for the device
         measured.step_seconds.append(self._clock() - began)
         self._measure_process(measured)
         with self._peak_into(measured.other_peaks):
             self._session.evaluate_step(features, labels, self._session.fresh_metric_values())
 
     def _measure_process(self, measured: _Measured) -> None:
-        """What is resident after a step; on a GPU that says nothing of the limit."""
+        """Measure what is resident after a step; on a GPU that says nothing about the limit."""
         if self._device == CPU:
             measured.arena_resident_bytes = arena_resident_bytes()
             measured.non_allocator_bytes = max(0, resident_bytes() - measured.arena_resident_bytes)
@@ -176,8 +200,10 @@ class Trials:
             peaks.append(peak_bytes(self._device))
 
     def _step(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Make a training step and wait for the device, so that the step can be timed."""
         weights = np.ones(len(labels), np.float32)
         self._session.train_batch(images, labels, weights, _fixed(len(labels)), lambda _: None)
+        self._session.metrics()
 
     def _samples(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Random uint8 images `(count, height, width, 3)`, labels, and the rest of what a loader holds, filled.
@@ -191,19 +217,19 @@ class Trials:
         return images, random.integers(0, self._classes, count), buffers
 
     def _noticing_a_stall(self, batch_size: int, measured: _Measured) -> contextlib.AbstractContextManager[None]:
-        """On a CPU, tell of an out-of-memory as soon as the allocator waits for it in vain."""
+        """On a CPU, report an out-of-memory as soon as the allocator waits for memory that nothing will free."""
         if self._device != CPU:
             return contextlib.nullcontext()
         cause = "the allocator waits for memory that nothing will free"
-        return stall_watch(lambda: self._tell(batch_size, measured, Verdict.DEVICE_OOM, cause))
+        return stall_watch(lambda: self._report(batch_size, measured, Verdict.DEVICE_OOM, cause))
 
-    def _tell(self, batch_size: int, measured: _Measured, verdict: Verdict, cause: str = "") -> Trial:
-        """Send the trial's event; of two that come at the same moment, the first."""
-        with self._telling:
-            if self._told is None:
-                self._told = self._trial(batch_size, measured, verdict, cause)
-                self._heartbeat.event(Event(trial=self._told))
-            return self._told
+    def _report(self, batch_size: int, measured: _Measured, verdict: Verdict, cause: str = "") -> Trial:
+        """Send the event of the trial; of two at the same moment, the first."""
+        with self._reporting:
+            if self._reported is None:
+                self._reported = self._trial(batch_size, measured, verdict, cause)
+                self._heartbeat.event(Event(trial=self._reported))
+            return self._reported
 
     def _trial(self, batch_size: int, measured: _Measured, verdict: Verdict, cause: str) -> Trial:
         fits, fresh = verdict is Verdict.FITS, self._count == 1
@@ -234,7 +260,7 @@ def _are_enough(took: list[float], steps: int) -> bool:
 
 
 def _fixed(size: int) -> MicroBatcher:
-    """A size that may not shrink: in a trial, running out is the answer."""
+    """A micro-batch that may not shrink: in a trial, an out-of-memory is the answer."""
 
     def refuse(shrink: Shrink) -> None:
         raise OutOfDeviceMemoryError(f"{shrink.before} images at once do not fit")

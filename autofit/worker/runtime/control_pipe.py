@@ -1,4 +1,4 @@
-"""The control pipe: what the parent asks of its worker, for as long as the parent lives."""
+"""The control pipe: the requests of the parent, and how a worker learns that the parent is gone."""
 
 from __future__ import annotations
 
@@ -6,29 +6,42 @@ import contextlib
 import os
 import queue
 import threading
+import time
 
 from pydantic import ValidationError
 
 from autofit.protocol.messages import Request
 
-Requests = queue.Queue[Request | None]
-"""Requests in their order; None means that the parent is gone or wants nothing more."""
-
 PARENT_GONE_EXIT_CODE = 71
 
 
-def read_requests(control: int) -> Requests:
-    """Read the control pipe on a thread of its own; when it ends, the parent is gone, and so are we.
+class Requests(queue.Queue["Request | None"]):
+    """Requests in their order; None means that the parent is gone.
 
-    A pipe and not PDEATHSIG, which fires when the thread that started us ends.
+    Attributes:
+        grace_seconds: how long the worker may take to commit and stop after the parent is gone. 0 until a job has
+            something to commit: the worker then exits at once.
     """
-    requests: Requests = queue.Queue()
+
+    grace_seconds = 0.0
+
+
+def read_requests(control: int) -> Requests:
+    """Read the control pipe on a thread of its own.
+
+    When the pipe ends, the parent is gone. The job is told so, and has `grace_seconds` to commit and stop; then this
+    process exits, whatever the job does. A pipe is used and not PDEATHSIG, which fires when the thread that started
+    this process ends.
+    """
+    requests = Requests()
 
     def read() -> None:
         with os.fdopen(control, "rb") as lines:
             for line in lines:
-                with contextlib.suppress(ValidationError):  # cut off by the parent's end, which we must live to see
+                with contextlib.suppress(ValidationError):  # a line cut off by the parent's death
                     requests.put(Request.model_validate_json(line))
+        requests.put(None)
+        time.sleep(requests.grace_seconds)
         os._exit(PARENT_GONE_EXIT_CODE)
 
     threading.Thread(target=read, name="autofit-control", daemon=True).start()

@@ -1,4 +1,4 @@
-"""The worker's heartbeat (`progress.jsonl`) and what must outlive it (`events.jsonl`)."""
+"""The worker's heartbeat (`progress.jsonl`) and its events (`events.jsonl`), which must not be lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,20 +22,20 @@ from autofit.worker.runtime.memory import children_bytes
 LINE_EVERY_SECONDS = 0.25
 FRESH_SECONDS = 0.1
 SAMPLE_BYTES = 96
-CHILDRENEVERY_SAMPLES = 20
-"""To find children, all processes of the machine are looked at: too much for every sample."""
+CHILDREN_EVERY_SAMPLES = 20
+"""Finding the children takes a look at all processes of the machine, which is too much for each sample."""
 
 
 class Heartbeat:
-    """Says where the work stands, at most four times a second, from a thread of its own.
+    """Reports the progress of the work, at most four times a second, from a thread of its own.
 
-    The work only sets the latest state. A line is written when there is news: a worker that hangs writes none. The
-    sample of memory in use is overwritten all the time: a worker that dies suddenly, while it waits in the allocator,
-    leaves it behind. Nothing stops the beats, not even a full disk: silence would be taken for a hang.
+    The work only sets the latest state. A line is written when it has changed: a worker that hangs writes none. The
+    sample of memory in use is overwritten four times a second: it is there when a worker dies suddenly, while it waits
+    in the allocator. Nothing stops the heartbeat, not even a full disk: silence would be taken for a hang.
 
     Attributes:
         host_bytes: resident memory of this process and its children.
-        leave_at_bytes: with how little left it is time to leave, as it follows from what there was at the start.
+        stop_below_bytes: with less host memory left the worker is to stop; follows from what was left at the start.
     """
 
     def __init__(self, attempt: AttemptDirectory, read_memory_left: Callable[[], MemoryLeft] | None = None) -> None:
@@ -52,18 +52,21 @@ class Heartbeat:
         self.device_bytes: Callable[[], int] = lambda: 0
         self.host_bytes = 0
         self._read_memory_left = read_memory_left or memory_left_reader()
-        at_start = self._look_at_memory_left()
-        self.leave_at_bytes = bytes_to_leave_at(at_start.bytes if at_start else 0)
+        left = self._read_left()
+        self.stop_below_bytes = bytes_to_leave_at(left.bytes if left else 0)
         self._news.set()
         self._thread = threading.Thread(target=self._write_lines, name="autofit-heartbeat", daemon=True)
         self._thread.start()
 
     def phase(self, phase: Phase, **state: Any) -> None:
-        """Announce what begins now."""
+        """Announce the phase that begins now."""
         self.beat(phase=phase, **state)
 
     def beat(self, **state: Any) -> None:
-        """Say what has changed: any field of `Progress`."""
+        """Set what has changed: any field of `Progress`.
+
+        The values of `metrics` may be tensors. They are read from the device for a line that is written, and only then.
+        """
         self._state = {**self._state, **state}
         self._news.set()
 
@@ -79,24 +82,24 @@ class Heartbeat:
 
     @property
     def current_phase(self) -> Phase:
-        """The phase last announced."""
+        """The last phase that was announced."""
         return Phase(self._state["phase"])
 
     @property
     def micro_batch_size(self) -> int:
-        """The micro-batch size last said."""
+        """The last micro-batch size that was set."""
         return int(self._state.get("micro_batch_size", 0))
 
     def memory_left(self) -> MemoryLeft | None:
-        """What the host has left, and where: as the heartbeat saw it a moment ago, or as it is. None: that is not told.
+        """The memory that the host has left, at most `FRESH_SECONDS` old; None if the system gives no figure.
 
-        A look takes 0.1 to 0.4 ms. After a long step, an older one would not show what that step has taken.
+        A reading takes 0.1 to 0.4 ms. After a long step, an older one would not show what that step has taken.
         """
-        is_fresh = time.monotonic() - self._looked_at < FRESH_SECONDS
-        return self._memory_left if is_fresh else self._look_at_memory_left()
+        is_fresh = time.monotonic() - self._read_at < FRESH_SECONDS
+        return self._memory_left if is_fresh else self._read_left()
 
     def event(self, event: Event) -> None:
-        """Write down what must not be lost, at once.
+        """Write an event, which must not be lost, at once.
 
         Raises:
             OSError: it cannot be written.
@@ -108,7 +111,7 @@ class Heartbeat:
         closing = False
         while not closing:
             closing = self._closing.is_set()
-            self._look_at_memory_left()
+            self._read_left()
             with contextlib.suppress(Exception):  # a full disk, or a device that gives no figure just now
                 self._take_sample()
             if self._news.is_set():
@@ -117,22 +120,21 @@ class Heartbeat:
             self._closing.wait(LINE_EVERY_SECONDS)
 
     def _write_line(self) -> None:
-        line = Progress(
-            time=time.time(), monotonic_seconds=time.monotonic(), **self._sample.model_dump(), **self._state
-        )
+        state = {**self._state, "metrics": _numbers(self._state.get("metrics", {}))}
+        line = Progress(time=time.time(), monotonic_seconds=time.monotonic(), **self._sample.model_dump(), **state)
         with contextlib.suppress(OSError):
             self._progress.write(line.model_dump_json().encode() + b"\n")
             self._progress.flush()
 
-    def _look_at_memory_left(self) -> MemoryLeft | None:
+    def _read_left(self) -> MemoryLeft | None:
         left = None
-        with contextlib.suppress(Exception):  # whatever a system without these figures raises: then nobody guards
+        with contextlib.suppress(Exception):  # whatever a system without these figures raises: then there is no guard
             left = self._read_memory_left()
-        self._memory_left, self._looked_at = left, time.monotonic()
+        self._memory_left, self._read_at = left, time.monotonic()
         return left
 
     def _take_sample(self) -> None:
-        if self._samples % CHILDRENEVERY_SAMPLES == 0:
+        if self._samples % CHILDREN_EVERY_SAMPLES == 0:
             self._children_bytes = children_bytes(self._me)
         self._samples += 1
         self.host_bytes = int(self._me.memory_info().rss) + self._children_bytes
@@ -150,3 +152,10 @@ class Heartbeat:
         for file in (self._sample_file, self._progress, self._events):
             with contextlib.suppress(OSError):  # what a full disk did not take
                 file.close()
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The values of metrics, read from the device; none if the device fails just now, which the work itself reports."""
+    with contextlib.suppress(Exception):
+        return {name: float(value) for name, value in metrics.items()}
+    return {}

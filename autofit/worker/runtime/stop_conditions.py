@@ -1,9 +1,10 @@
-"""The reasons to leave an attempt before its work is done."""
+"""The conditions under which a worker stops before its work is done."""
 
 from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Callable
 from typing import Literal
 
 from autofit.config.byte_size import format_size
@@ -15,77 +16,105 @@ from autofit.worker.runtime.exceptions import StopRequested
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import arena_resident_bytes, peak_bytes, resident_bytes
 
-Why = tuple[Literal["interrupted", "yielded"], str]
+PARENT_GONE_GRACE_SECONDS = 20.0
+"""How long a step and a commit may take after the parent is gone. Who resumes the run waits for longer than this."""
+
+Reason = tuple[Literal["interrupted", "yielded"], str]
 
 
 class StopConditions:
-    """Knows whether to leave: asked to, out of time, over the memory limit, or before the host's memory runs out."""
+    """Decides whether the worker stops: on request, at the time limit, over the memory limit, or short of host memory.
+
+    Args:
+        requests: of the parent. Where the parent is gone, the worker now has time to commit.
+        heartbeat: which measures the memory.
+        memory: the budget of the worker.
+        device: TensorFlow's name of the device whose memory counts.
+        stop_at: the time limit, by `clock`; None for none.
+        clock: in seconds, the same in the parent and the worker.
+    """
 
     def __init__(
-        self, requests: Requests, heartbeat: Heartbeat, memory: MemoryBudget, device: str, stop_at: float | None
+        self,
+        requests: Requests,
+        heartbeat: Heartbeat,
+        memory: MemoryBudget,
+        device: str,
+        stop_at: float | None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._requests = requests
+        self._requests.grace_seconds = PARENT_GONE_GRACE_SECONDS
         self._heartbeat = heartbeat
         self._memory = memory
         self._device = device
-        self._stop_at = stop_at
-        self._why: Why | None = None
+        self._stop_at, self._clock = stop_at, clock
+        self._reason: Reason | None = None
         self._last_left: MemoryLeft | None = None
         self._taken = (0, 0)
 
-    def is_asked(self) -> bool:
-        """Whether there is a reason to leave now."""
-        if self._why is None:
-            self._why = self._asked() or self._out_of_time() or self._over_the_limit() or self._running_short()
-        return self._why is not None
+    def is_met(self) -> bool:
+        """Whether there is a reason to stop now."""
+        if self._reason is None:
+            self._reason = self._requested() or self._out_of_time() or self._over_the_limit() or self._short_of_memory()
+        return self._reason is not None
 
-    def leave(self) -> None:
-        """Leave for the reason found.
+    def stop(self) -> None:
+        """Stop for the reason found.
 
         Raises:
             StopRequested: always.
         """
-        raise StopRequested(*(self._why or ("interrupted", "asked to stop")))
+        raise StopRequested(*(self._reason or ("interrupted", "asked to stop")))
 
-    def measure_rest(self) -> int:
-        """Measure and note what this process needs outside the allocator, in bytes: the next attempt's budget.
+    def measure_non_allocator_bytes(self) -> None:
+        """Report what this process takes outside the allocator, in bytes: part of the next attempt's budget.
 
-        With the images that are loaded just now: what is too much by them is room to grow.
+        It is measured with the images that are loaded at this moment; what they make it too large is room to grow. On
+        a GPU the budget is the device's memory, of which the process takes nothing outside the allocator.
         """
-        rest = resident_bytes() - (arena_resident_bytes() or peak_bytes(self._device))
-        self._heartbeat.event(Event(non_allocator_bytes=max(rest, 1)))
-        return rest
+        if self._memory.device == "gpu":
+            return
+        outside = resident_bytes() - (arena_resident_bytes() or peak_bytes(self._device))
+        self._heartbeat.event(Event(non_allocator_bytes=max(outside, 1)))
 
-    def _asked(self) -> Why | None:
+    def _requested(self) -> Reason | None:
         try:
             request = self._requests.get_nowait()
         except queue.Empty:
             return None
-        reason = request.leave if request is not None and request.leave else "interrupted"
-        return reason, "asked to stop"
+        if request is None:
+            return "interrupted", "the supervising process ended"
+        return request.leave or "interrupted", "asked to stop"
 
-    def _out_of_time(self) -> Why | None:
-        if self._stop_at is None or time.monotonic() < self._stop_at:
+    def _out_of_time(self) -> Reason | None:
+        if self._stop_at is None or self._clock() < self._stop_at:
             return None
         return "interrupted", "max_minutes is reached"
 
-    def _over_the_limit(self) -> Why | None:
+    def _over_the_limit(self) -> Reason | None:
         limited = self._memory.device == "cpu" and self._memory.is_given
         if not limited or self._heartbeat.host_bytes <= self._memory.limit_bytes:
             return None
-        self.measure_rest()
+        self.measure_non_allocator_bytes()
         return "yielded", "the process grew over memory_limit outside the allocator"
 
-    def _running_short(self) -> Why | None:
-        """Before the kernel kills what was not committed. The rest is not measured: what has grown is gone with us."""
+    def _short_of_memory(self) -> Reason | None:
+        """Stop before the kernel kills the worker and what was not committed is lost.
+
+        What the process takes outside the allocator is not measured here: what has grown is gone with the process.
+        """
         left = self._heartbeat.memory_left()
-        if left is None or left.bytes - self._growth_bytes(left) >= self._heartbeat.leave_at_bytes:
+        if left is None or left.bytes - self._growth_bytes(left) >= self._heartbeat.stop_below_bytes:
             return None
         return "yielded", f"the machine has {format_size(left.bytes)} of memory left ({left.of})"
 
     def _growth_bytes(self, left: MemoryLeft) -> int:
-        """What the next step will take, as far as each of the last two did: one alone may have been a first time."""
-        if left is not self._last_left:  # a new look
+        """What the next step will take: the lesser of what the last two took, since one alone may have been the first.
+
+        A first step allocates what later ones use again.
+        """
+        if left is not self._last_left:  # a new reading
             taken = self._last_left.bytes - left.bytes if self._last_left else 0
             self._taken = (self._taken[1], max(taken, 0))
             self._last_left = left

@@ -1,4 +1,4 @@
-"""Where a training gets its batches from: images that are decoded as they are needed, or features that are kept."""
+"""The two sources of a training's batches: images that are decoded as they are needed, and cached features."""
 
 from __future__ import annotations
 
@@ -9,85 +9,53 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from autofit.config.batch_schedule import batch_bounds
-from autofit.input.batch_loader import BatchLoader, Group, LoadedBatch
-from autofit.input.epoch_order import epoch_order
+from autofit.input.batch_loader import BatchLoader, LoadedBatch
 from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex
 from autofit.protocol.messages import Phase
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.session import Session
 from autofit.worker.features.feature_cache import FeatureRows, Features
+from autofit.worker.training.epoch_plan import EpochPlan
 
 Values = list[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class EpochPlan:
-    """Samples that are gone through in one order, batch by batch: an epoch from a position on, or the validation.
-
-    Attributes:
-        first: the first of the samples.
-        count: how many there are.
-        batch_size: samples a batch; the last may have fewer.
-        order: (seed, epoch) of the order, or None: as they come.
-        position: in the order, where it begins.
-    """
-
-    first: int
-    count: int
-    batch_size: int
-    order: tuple[int, int] | None = None
-    position: int = 0
-
-    def bounds(self) -> list[tuple[int, int]]:
-        """The `(start, stop)` of each batch in the order."""
-        return list(batch_bounds(self.count, self.batch_size, self.position))
-
-    @property
-    def epoch(self) -> int | None:
-        """Of the training; None for the validation."""
-        return self.order[1] if self.order else None
-
-    def groups(self) -> Iterator[Group]:
-        """The samples of each batch."""
-        order = np.arange(self.count) if self.order is None else epoch_order(self.count, *self.order)
-        return (self.first + order[start:stop] for start, stop in self.bounds())
+Metrics = dict[str, Any]
+"""Values by name: tensors, whose numbers are read from the device when they are needed."""
 
 
 class Samples(Protocol):
-    """A batch without those of its samples that cannot be read."""
+    """A batch, without the samples that cannot be read."""
 
     @property
     def samples(self) -> NDArray[np.int64]:
-        """The data set's indices of those that can, int64 (n,), in the order asked for."""
+        """The indices of the samples in the data set, int64 (n,), in the order of the pass."""
 
     @property
     def skipped(self) -> tuple[tuple[int, str], ...]:
-        """(index, reason) of each that cannot."""
+        """(index, reason) of each sample that cannot be read."""
 
 
 B = TypeVar("B", bound=Samples)
 
 
 class Source(Protocol[B]):
-    """Batches, and what a network does with one."""
+    """A source of batches, with what the network does with one of them."""
 
-    def batches(self, stretch: EpochPlan, then: EpochPlan | None) -> Iterator[B]:
-        """The batches of a stretch, in order; `then` is what will be wanted after it, as far as that is known."""
+    def batches(self, epoch_plan: EpochPlan, following: EpochPlan | None) -> Iterator[B]:
+        """The batches of an epoch plan, in order; `following` is the one that will be asked for next, if known."""
 
-    def train(self, batch: B, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> dict[str, float]:
-        """One update; returns the epoch's metrics so far."""
+    def train(self, batch: B, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
+        """Make one update; returns the epoch's metrics so far, which may still be on the device."""
 
     def evaluate(self, batch: B, labels: NDArray[np.int64], values: Values) -> Values:
         """The metric values after one batch more."""
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Release its resources."""
 
 
 class DecodedImages:
-    """Images decoded ahead of the training, also over an epoch's end, through the whole network in micro-batches.
+    """Images that are decoded ahead, also beyond an epoch's end, for the whole network in micro-batches.
 
     See `Source`.
     """
@@ -96,48 +64,48 @@ class DecodedImages:
         self,
         session: Session,
         loader: BatchLoader,
-        pictures: SampleReader,
+        reader: SampleReader,
         micro: MicroBatcher,
         validation_micro: MicroBatcher,
         on_phase: Callable[[Phase], None],
     ) -> None:
-        self._session, self._stream, self._pictures = session, loader.stream(), pictures
-        self._coming: EpochPlan | None = None
+        self._session, self._stream, self._reader = session, loader.stream(), reader
+        self._announced: EpochPlan | None = None
         self._micro, self._validation_micro = micro, validation_micro
         self._on_phase = on_phase
 
-    def batches(self, stretch: EpochPlan, then: EpochPlan | None) -> Iterator[LoadedBatch]:
-        """Decoded batches. Where a stretch was left early, or another comes than was said, it begins anew."""
-        if stretch != self._coming:
+    def batches(self, epoch_plan: EpochPlan, following: EpochPlan | None) -> Iterator[LoadedBatch]:
+        """Decoded batches. What was decoded ahead is dropped if another pass is asked for than was announced."""
+        if epoch_plan != self._announced:
             self._stream.close()
-            self._announce(stretch)
-        self._coming = None
-        if then is not None:
-            self._announce(then)
-        for _ in stretch.bounds():
+            self._announce(epoch_plan)
+        self._announced = None
+        if following is not None:
+            self._announce(following)
+        for _ in epoch_plan.bounds():
             batch = self._stream.take()
             assert batch is not None  # noqa: S101 - it was announced
             yield batch
-        self._coming = then
+        self._announced = following
 
-    def _announce(self, stretch: EpochPlan) -> None:
-        self._stream.announce(stretch.groups(), self._pictures.of_epoch(stretch.epoch))
+    def _announce(self, epoch_plan: EpochPlan) -> None:
+        self._stream.announce(epoch_plan.groups(), self._reader.of_epoch(epoch_plan.epoch))
 
-    def train(self, batch: LoadedBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> dict[str, float]:
-        """Forward and backward, or extraction and head."""
+    def train(self, batch: LoadedBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
+        """Run forward and backward, or the frozen backbone and then the head."""
         return self._session.train_batch(batch.images, labels, weights, self._micro, self._on_phase)
 
     def evaluate(self, batch: LoadedBatch, labels: NDArray[np.int64], values: Values) -> Values:
-        """Forward only."""
+        """Run forward only."""
         return self._session.evaluate_batch(batch.images, labels, values, self._validation_micro)
 
     def close(self) -> None:
-        """Cancel what is decoded ahead; the loader is not ours."""
+        """Cancel what is being decoded ahead; the loader stays open."""
         self._stream.close()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KeptBatch:
+class FeatureBatch:
     """A batch of features. See `Samples`."""
 
     features: Features
@@ -146,47 +114,47 @@ class KeptBatch:
 
 
 class CachedFeatures:
-    """Features that were extracted before: an epoch is the head's alone. See `Source`.
+    """Features that were extracted before, so that an epoch runs the head alone. See `Source`.
 
     Args:
         session: the network.
-        rows: of all slots.
-        slots: which row stands for a sample in an epoch.
-        reasons: why a sample has none.
-        on_phase: hears of the phase.
+        rows: the rows of features, one for each view.
+        view_index: which row a sample has in an epoch.
+        reasons: why a sample has no row.
+        on_phase: called with the phase.
     """
 
     def __init__(
         self,
         session: Session,
         rows: FeatureRows,
-        slots: ViewIndex,
+        view_index: ViewIndex,
         reasons: Mapping[int, str],
         on_phase: Callable[[Phase], None],
     ) -> None:
-        self._session, self._rows, self._slots, self._reasons = session, rows, slots, reasons
+        self._session, self._rows, self._view_index, self._reasons = session, rows, view_index, reasons
         self._on_phase = on_phase
         self._known = rows.known()
 
-    def batches(self, stretch: EpochPlan, then: EpochPlan | None) -> Iterator[KeptBatch]:
-        """Rows out of the cache."""
-        del then  # there is nothing to begin early
-        for group in stretch.groups():
+    def batches(self, epoch_plan: EpochPlan, following: EpochPlan | None) -> Iterator[FeatureBatch]:
+        """Batches of rows from the cache."""
+        del following  # nothing is read ahead
+        for group in epoch_plan.groups():
             asked = np.asarray(group, np.int64)
-            slots = self._slots.of(asked, stretch.epoch or 0)
-            known = self._known[slots]
+            rows = self._view_index.of(asked, epoch_plan.epoch or 0)
+            known = self._known[rows]
             skipped = tuple((sample, self._reasons[sample]) for sample in asked[~known].tolist())
-            yield KeptBatch(self._rows.gather(slots[known]), asked[known], skipped)
+            yield FeatureBatch(self._rows.gather(rows[known]), asked[known], skipped)
 
-    def train(self, batch: KeptBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> dict[str, float]:
-        """The head's update from the whole batch."""
+    def train(self, batch: FeatureBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
+        """Update the head from the whole batch."""
         self._on_phase(Phase.TRAIN)
         return self._session.train_on_features(batch.features, labels, weights)
 
-    def evaluate(self, batch: KeptBatch, labels: NDArray[np.int64], values: Values) -> Values:
-        """The head alone."""
+    def evaluate(self, batch: FeatureBatch, labels: NDArray[np.int64], values: Values) -> Values:
+        """Run the head alone."""
         return self._session.evaluate_step(batch.features, labels, values)
 
     def close(self) -> None:
-        """Let go of the entries."""
+        """Close the cache entries."""
         self._rows.close()

@@ -1,12 +1,11 @@
-"""What a checkpoint holds of a training, and how a training is made from it again.
+"""The state of a training that a checkpoint holds, read from a session and written back into it.
 
-Weights, optimizer, seeds and metrics go into arrays; where the training stands goes into `TrainingProgress`. A frozen
-backbone's variables are not written: they are built again, and must have the same hash.
+Weights, optimizer, seeds and metrics are arrays; the progress is `TrainingProgress`. A frozen backbone's variables are
+not written: they are built again, and must have the same hash.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ import keras
 import numpy as np
 from pydantic import Field
 
-from autofit.errors import TrainingFailedError, UserError
+from autofit.errors import TrainingFailedError
 from autofit.storage.checkpoints import Checkpoint
 from autofit.storage.records import Record
 from autofit.worker.execution.session import Session
@@ -25,7 +24,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 class TrainingProgress(Record):
-    """Where a training stands: everything that a checkpoint holds besides arrays.
+    """The progress of a training: everything that a checkpoint holds besides arrays.
 
     The cursor is `epoch` (from zero) and `position` in the epoch's order; `step` counts the epoch's applied updates.
     `best_value` is the lowest `val_loss` (or `loss`) so far, `waited_epochs` the epochs since.
@@ -50,7 +49,19 @@ class TrainingProgress(Record):
         """A copy with these changes."""
         return self.model_copy(update=changes)
 
-    def is_better(self, value: float) -> bool:
+    def after_epoch(self, epoch: int, logs: Mapping[str, float]) -> TrainingProgress:
+        """The progress after an epoch with these metrics: at the beginning of the next one, with the best noted.
+
+        `best_value` follows `val_loss`, or `loss` where there is no validation.
+        """
+        history = {name: [*self.history.get(name, []), value] for name, value in logs.items()}
+        progress = self.moved(epoch=epoch + 1, position=0, step=0, history=history)
+        value = logs.get("val_loss", logs["loss"])
+        if self._is_better(value):
+            return progress.moved(best_epoch=epoch, best_value=value, waited_epochs=0)
+        return progress.moved(waited_epochs=self.waited_epochs + 1)
+
+    def _is_better(self, value: float) -> bool:
         """Whether a loss is lower than the lowest so far; any is better than one that is no number."""
         return self.best_value is None or math.isnan(self.best_value) or value < self.best_value
 
@@ -61,8 +72,8 @@ class TrainState:
     def __init__(self, session: Session) -> None:
         self._session = session
         frozen = session.built.features.variables if session.built.frozen and session.built.features is not None else []
-        kept_out = {id(variable) for variable in frozen}
-        self._model = [variable for variable in session.built.model.variables if id(variable) not in kept_out]
+        left_out = {id(variable) for variable in frozen}
+        self._model = [variable for variable in session.built.model.variables if id(variable) not in left_out]
         self.frozen_sha256 = frozen_hash(frozen) if frozen else None
         self.best: Arrays = {}
 
@@ -71,7 +82,7 @@ class TrainState:
         return _read(self._model)
 
     def groups(self) -> dict[str, Arrays]:
-        """What a checkpoint writes, by group."""
+        """The arrays that a checkpoint writes, by group."""
         objective = self._session.objective
         groups = {
             "model": self.weights(),
@@ -80,13 +91,13 @@ class TrainState:
         }
         return {**groups, "best": self.best} if self.best else groups
 
-    def restore(self, checkpoint: Checkpoint, standing: TrainingProgress) -> None:
-        """Set everything to what a checkpoint holds.
+    def restore(self, checkpoint: Checkpoint, progress: TrainingProgress) -> None:
+        """Set everything to the state that a checkpoint holds.
 
         Raises:
             TrainingFailedError: it belongs to another network, or the frozen backbone was built with other weights.
         """
-        if standing.frozen_sha256 != self.frozen_sha256:
+        if progress.frozen_sha256 != self.frozen_sha256:
             raise TrainingFailedError(
                 "the backbone's weights are not those that this run was started with: bring the same weights back"
             )
@@ -101,32 +112,6 @@ class TrainState:
         """Set the model to the best epoch's weights."""
         if self.best:
             _write(self._model, self.best)
-
-
-def states_of(callbacks: Sequence[keras.callbacks.Callback]) -> list[Any]:
-    """The states of callbacks that offer `get_state()`, in their order; None for the others.
-
-    Raises:
-        UserError: JSON cannot hold one.
-    """
-    return [_state_of(callback) if hasattr(callback, "get_state") else None for callback in callbacks]
-
-
-def _state_of(callback: Any) -> Any:
-    try:
-        return json.loads(json.dumps(callback.get_state()))
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"{type(callback).__name__}.get_state() cannot be kept in a checkpoint ({error}): "
-            "return numbers, text, lists and dicts"
-        ) from error
-
-
-def set_states(callbacks: Sequence[keras.callbacks.Callback], states: Sequence[Any]) -> None:
-    """Give each callback that offers `set_state()` its state back, by place."""
-    for callback, state in zip(callbacks, states, strict=False):
-        if state is not None and hasattr(callback, "set_state"):
-            callback.set_state(state)
 
 
 def _names(variables: Sequence[keras.Variable]) -> list[str]:

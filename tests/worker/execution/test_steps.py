@@ -49,6 +49,13 @@ def samples(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return images, np.arange(count) % CLASSES, np.ones(count, np.float32)
 
 
+def test_an_update_leaves_its_metrics_on_the_device(model: keras.Model, objective: Objective) -> None:
+    """Reading them waits for the device, in each step."""
+    step = TrainStep(WholeNetwork(model), objective, IMAGES)
+    logs = step.commit(step.accumulate(*samples(8), 8), 8)
+    assert {name: isinstance(value, tf.Tensor) for name, value in logs.items()} == {"accuracy": True, "loss": True}
+
+
 def test_an_update_is_traced_once_for_all_sizes(model: keras.Model, objective: Objective) -> None:
     """The last batch of an epoch, a ramp and a shrink would each trace the network anew."""
     step = TrainStep(WholeNetwork(model), objective, IMAGES)

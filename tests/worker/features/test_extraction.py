@@ -48,7 +48,7 @@ class Reports:
         if event.message:
             self.messages.append(event.message)
 
-    def is_asked(self) -> bool:
+    def is_met(self) -> bool:
         """Nobody asks it to stop."""
         return False
 
@@ -87,7 +87,7 @@ class Runs:
         )
         (self.folder / name).mkdir(exist_ok=True)
         budget = MemoryBudget(device="cpu", limit_bytes=10**9, is_given=False)
-        return Job(attempt=1, source=model_source(options, 1), memory=budget, work=work)
+        return Job(attempt=1, source=model_source(options, 1), memory=budget, isolated=True, work=work)
 
     def run(self, name: str, paths: list[str], *, on_decode: Callable[[], None] = lambda: None) -> FeatureRows | None:
         """Run the pass over these photos; `on_decode` is called before each is decoded."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from autofit.worker.runtime.control_pipe import PARENT_GONE_EXIT_CODE
 from tests.support.paths import child_environment
 
@@ -15,6 +17,35 @@ requests = read_requests(0)
 print(requests.get(timeout=10).trial, requests.get(timeout=10).leave, flush=True)
 time.sleep(60)
 """
+
+COMMITTING_WORKER = """
+import os, sys, time
+from autofit.worker.runtime.control_pipe import read_requests
+requests = read_requests(0)
+requests.grace_seconds = float(sys.argv[1])
+print("ready", flush=True)
+print(requests.get(timeout=10), flush=True)
+time.sleep(float(sys.argv[2]))
+print("committed", flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("grace", "takes", "code", "said"),
+    [("60", "0", 0, b"None\ncommitted\n"), ("0.1", "60", PARENT_GONE_EXIT_CODE, b"None\n")],
+    ids=["in time", "too slow"],
+)
+def test_a_worker_may_commit_for_a_while_after_its_parent_is_gone(
+    grace: str, takes: str, code: int, said: bytes
+) -> None:
+    """What it has trained would be lost, or a step that never ends would keep an orphan alive."""
+    command = [sys.executable, "-c", COMMITTING_WORKER, grace, takes]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, env=child_environment()) as worker:
+        assert worker.stdout
+        assert worker.stdout.readline() == b"ready\n"
+        rest, _ = worker.communicate(timeout=30)  # which closes the pipe
+    assert (worker.returncode, rest) == (code, said)
 
 
 def test_requests_come_in_order_and_the_end_of_the_pipe_ends_the_worker() -> None:

@@ -105,6 +105,63 @@ def test_a_device_that_gives_no_figure_does_not_silence_the_heart(attempt: Attem
     assert lines(attempt)[-1].step == 5
 
 
+class Metric:
+    """A value that counts how often its number is read."""
+
+    read = 0
+
+    def __float__(self) -> float:
+        self.read += 1
+        return 0.5
+
+
+def test_metrics_are_read_for_the_lines_and_not_for_the_steps(attempt: AttemptDirectory) -> None:
+    """On a GPU each step would wait for the device, so that it could not prepare the next one meanwhile."""
+    with Heartbeat(attempt) as heartbeat:
+        stop_thread(heartbeat)
+        metric = Metric()
+        for step in range(100):
+            heartbeat.beat(step=step, metrics={"loss": metric})
+        assert metric.read == 0
+        heartbeat._write_line()
+        assert metric.read == 1
+    assert lines(attempt)[-1].metrics == {"loss": 0.5}
+
+
+def test_a_device_that_fails_does_not_silence_the_heartbeat(attempt: AttemptDirectory) -> None:
+    """The worker would be taken for hung, and its own words about the failure would be overruled."""
+    with Heartbeat(attempt) as heartbeat:
+        heartbeat.beat(step=7, metrics={"loss": object()})
+        wait_until(lambda: any(line.step == 7 for line in lines(attempt)), "no line was written")
+    assert lines(attempt)[-1].metrics == {}
+
+
+def test_children_are_looked_for_in_every_twentieth_sample(
+    attempt: AttemptDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In each sample it costs a look at all processes of the machine; too seldom, a new child's memory is not seen."""
+    looks: list[int] = []
+
+    def look(_: object) -> int:
+        looks.append(1)
+        return 1000
+
+    monkeypatch.setattr("autofit.worker.runtime.heartbeat.children_bytes", look)
+    with Heartbeat(attempt) as heartbeat:
+        stop_thread(heartbeat)
+        heartbeat._samples = 0
+        looks.clear()
+        for _ in range(41):
+            heartbeat._take_sample()
+    assert len(looks) == 3
+
+
+def stop_thread(heartbeat: Heartbeat) -> None:
+    """From now on nothing happens but what the test does."""
+    heartbeat._closing.set()
+    heartbeat._thread.join()
+
+
 def test_what_was_said_can_be_asked(attempt: AttemptDirectory) -> None:
     """An outcome names the place where the attempt ended."""
     with Heartbeat(attempt) as heartbeat:
@@ -134,4 +191,4 @@ def test_what_is_left_at_the_start_says_when_to_leave(attempt: AttemptDirectory)
     """Measured once TensorFlow is there, it would follow from what the worker itself has taken."""
     for available, expected in ((0, 64 * 2**20), (4 * 10**9, 2 * 10**8)):
         with Heartbeat(attempt, lambda left=available: MemoryLeft(left, "")) as heartbeat:  # type: ignore[misc]
-            assert heartbeat.leave_at_bytes == expected
+            assert heartbeat.stop_below_bytes == expected

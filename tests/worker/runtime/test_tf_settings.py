@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,9 @@ from autofit.machine.cgroups import MemoryLeft
 from autofit.protocol.job import ONEDNN_VARIABLE, Job, Kernels, ModelSource, Outcome, PredictJob, TrainJob
 from autofit.protocol.messages import MemoryBudget, Verdict
 from autofit.storage.run_directory import AttemptDirectory
-from autofit.worker.jobs.attempt import run_attempt
+from autofit.worker.jobs.dispatch import run_job
 from autofit.worker.runtime import tf_settings
+from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.exceptions import ShortOfMemoryError
 from tests.support.records import make_plan
 
@@ -130,7 +130,7 @@ def test_a_training_that_finds_too_little_may_be_tried_again(
     )
     source = ModelSource(spec=spec, num_classes=1, optimizer="adam", learning_rate=0.001)
     budget = MemoryBudget(device="cpu", limit_bytes=GB, is_given=False)
-    Job(attempt=1, source=source, memory=budget, work=work).save(attempt.job)
-    assert run_attempt(tmp_path, queue.Queue(), lambda: None) == 1
+    Job(attempt=1, source=source, memory=budget, isolated=True, work=work).save(attempt.job)
+    assert run_job(tmp_path, Requests(), lambda: None) == 1
     outcome = Outcome.load(attempt.outcome)
     assert (outcome.verdict, outcome.cause) == (verdict, cause)

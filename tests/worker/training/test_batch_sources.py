@@ -13,7 +13,8 @@ from autofit.input import batch_loader as loader_module
 from autofit.input.batch_loader import BatchLoader
 from autofit.input.epoch_order import epoch_order
 from autofit.worker.execution.microbatch import MicroBatcher
-from autofit.worker.training.batch_sources import DecodedImages, EpochPlan
+from autofit.worker.training.batch_sources import DecodedImages
+from autofit.worker.training.epoch_plan import EpochPlan
 
 SIZE = (2, 3)
 EPOCH = EpochPlan(0, 10, 4, order=(7, 0))
@@ -47,12 +48,12 @@ def source() -> Iterator[DecodedImages]:
         images.close()
 
 
-def samples(source: DecodedImages, stretch: EpochPlan, then: EpochPlan | None) -> list[list[int]]:
-    return [batch.samples.tolist() for batch in source.batches(stretch, then)]
+def samples(source: DecodedImages, epoch_plan: EpochPlan, following: EpochPlan | None) -> list[list[int]]:
+    return [batch.samples.tolist() for batch in source.batches(epoch_plan, following)]
 
 
-def groups(stretch: EpochPlan) -> list[list[int]]:
-    return [group.tolist() if isinstance(group, np.ndarray) else list(group) for group in stretch.groups()]
+def groups(epoch_plan: EpochPlan) -> list[list[int]]:
+    return [group.tolist() if isinstance(group, np.ndarray) else list(group) for group in epoch_plan.groups()]
 
 
 def test_a_stretch_is_an_order_cut_into_batches() -> None:
@@ -65,7 +66,7 @@ def test_a_stretch_is_an_order_cut_into_batches() -> None:
 
 @pytest.mark.usefixtures("begun")
 def test_epoch_after_epoch_comes_as_it_was_asked_for(source: DecodedImages) -> None:
-    """What was decoded ahead for one stretch would turn up in another."""
+    """What was decoded ahead for one epoch_plan would turn up in another."""
     assert samples(source, EPOCH, VALIDATION) == groups(EPOCH)
     assert samples(source, VALIDATION, NEXT_EPOCH) == groups(VALIDATION)
     assert samples(source, NEXT_EPOCH, None) == groups(NEXT_EPOCH)

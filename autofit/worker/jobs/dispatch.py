@@ -1,0 +1,119 @@
+"""Does what `job.json` says and writes `outcome.json`: each exception that ends a job becomes a verdict."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import sys
+import traceback
+from pathlib import Path
+
+from autofit.errors import StorageError, UserError
+from autofit.input.predecode import predecoding
+from autofit.protocol.job import Job, Outcome, PredictJob, TrainJob, TrialsJob
+from autofit.protocol.messages import Verdict
+from autofit.storage.run_directory import AttemptDirectory
+from autofit.worker.jobs.startup import LoadPayload
+from autofit.worker.runtime import tf_settings
+from autofit.worker.runtime.control_pipe import Requests
+from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, StopRequested, TornUpdateError
+from autofit.worker.runtime.heartbeat import Heartbeat
+
+STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
+
+
+def run_job(attempt_path: Path, requests: Requests, load_payload: LoadPayload) -> int:
+    """Do the job of an attempt's folder, write its outcome, and return an exit code.
+
+    Args:
+        attempt_path: the folder with `job.json`.
+        requests: of the parent.
+        load_payload: gives the user's objects. It is called only when TensorFlow may be imported: what it unpickles may
+            import it.
+    """
+    attempt = AttemptDirectory(attempt_path)
+    job = Job.load(attempt.job)
+    with Heartbeat(attempt) as heartbeat:
+        outcome = _outcome(job, attempt, heartbeat, requests, load_payload)
+        outcome.save(attempt.outcome)
+    if not job.isolated:
+        _clear_session()
+    return 0 if outcome.verdict is Verdict.COMPLETED else 1
+
+
+def _outcome(
+    job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
+) -> Outcome:
+    try:
+        sha256 = _dispatch(job, attempt, heartbeat, requests, load_payload)
+        verdict, cause, trace = Verdict.COMPLETED, "", ""
+    except Exception as error:  # noqa: BLE001 - sorted into a verdict, and its traceback saved
+        sha256, trace = None, traceback.format_exc()
+        verdict, cause = _verdict_of(error)
+    return Outcome(
+        verdict=verdict,
+        cause=cause,
+        traceback=trace[-20_000:],
+        epoch=heartbeat.epoch,
+        step=heartbeat.step,
+        micro_batch_size=heartbeat.micro_batch_size,
+        weights_sha256=sha256,
+    )
+
+
+def _dispatch(
+    job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
+) -> str | None:
+    """Import Keras under its settings and call the job; returns the hash of the weights that a training ended with."""
+    planned = job.work.plan.kernels if isinstance(job.work, TrainJob) and job.isolated else None
+    tf_settings.before_import(job.memory.device, planned)
+    with predecoding(job) as predecoded:
+        tf_settings.import_keras(isolated=job.isolated)
+        # the jobs import Keras: only after its settings are made
+        if isinstance(job.work, TrialsJob):
+            from autofit.worker.jobs.trial import run_trials  # noqa: PLC0415
+
+            run_trials(job, attempt, heartbeat, requests, load_payload)
+            return None
+        if isinstance(job.work, PredictJob):
+            from autofit.worker.jobs.predict import predict  # noqa: PLC0415
+
+            predict(job, job.work, attempt, heartbeat)
+            return None
+        from autofit.worker.jobs.attempt import train  # noqa: PLC0415
+
+        return train(job, job.work, heartbeat, requests, load_payload, predecoded)
+
+
+def _verdict_of(error: Exception) -> tuple[Verdict, str]:
+    """The verdict on an exception, and its first line."""
+    name = type(error).__name__
+    text = (str(error) or name).strip().splitlines()[0][:500]
+    if isinstance(error, UserError):
+        return Verdict.USER_ERROR, text
+    if isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno in STORAGE_ERRORS):
+        return Verdict.STORAGE, text
+    if isinstance(error, StopRequested):
+        return Verdict(error.reason), text
+    if isinstance(error, (OutOfDeviceMemoryError, TornUpdateError)):
+        return Verdict.DEVICE_OOM, text
+    if isinstance(error, MemoryError):
+        return Verdict.HOST_OOM, f"MemoryError: {text}"
+    return (Verdict.DEVICE_OOM if _is_device_oom(error) else Verdict.CRASHED), f"{name}: {text}"
+
+
+def _is_device_oom(error: Exception) -> bool:
+    if "tensorflow" not in sys.modules:
+        return False
+    from autofit.worker.execution.microbatch import Blame, blame  # noqa: PLC0415 - TensorFlow is loaded by now
+
+    return blame(error) is Blame.MEMORY
+
+
+def _clear_session() -> None:
+    """Free what the job holds, for the next one in this process."""
+    if "keras" in sys.modules:
+        from autofit.worker.execution.session import clear_session  # noqa: PLC0415 - Keras is loaded by now
+
+        clear_session()
+    gc.collect()

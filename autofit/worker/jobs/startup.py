@@ -1,0 +1,40 @@
+"""What a job does before its work: limit the allocator, load the user's objects, build the network."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from autofit.protocol.job import Event, Job
+from autofit.protocol.messages import Phase
+from autofit.protocol.payload import Payload
+from autofit.worker.runtime import tf_settings
+from autofit.worker.runtime.heartbeat import Heartbeat
+
+if TYPE_CHECKING:
+    from autofit.worker.execution.session import Session
+
+LoadPayload = Callable[[], Payload | None]
+
+
+def limit_allocator(job: Job, heartbeat: Heartbeat) -> None:
+    """Set the limit of TensorFlow's allocator and report it.
+
+    Raises:
+        UserError: the memory limit is under what the process itself needs.
+        ShortOfMemoryError: no limit was given, and the host has too little left.
+    """
+    trains = job.source.spec.trainable if job.source else "head"
+    heartbeat.event(Event(allocator_bytes=tf_settings.limit_allocator(job.memory, trains)))
+
+
+def open_network(job: Job, heartbeat: Heartbeat, load_payload: LoadPayload) -> tuple[Session, Payload | None]:
+    """Build the network of a job, with the user's function if there is one, and return it with the user's objects."""
+    from autofit.worker.execution.session import open_session  # noqa: PLC0415 - Keras only after its settings are made
+
+    sys.path.extend(path for path in job.import_paths if path not in sys.path)  # a payload may name modules there
+    payload = load_payload()
+    session = open_session(job, payload, heartbeat)
+    heartbeat.phase(Phase.TRACE)
+    return session, payload

@@ -1,0 +1,73 @@
+"""When a training commits its progress, and what a checkpoint holds of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from autofit.protocol.job import TrainingPlan
+from autofit.storage.checkpoints import Checkpoint, CheckpointStore
+from autofit.worker.training.train_state import TrainingProgress, TrainState
+
+
+class Commits:
+    """The checkpoints of one attempt: the newest to begin with, and each new one.
+
+    Args:
+        store: where the checkpoints are.
+        state: the arrays that a checkpoint holds.
+        plan: how often to commit, in seconds or in steps.
+        clock: in seconds.
+
+    Attributes:
+        newest: the checkpoint that the attempt begins with; None if there is none.
+        progress: the progress of that checkpoint; None likewise.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        state: TrainState,
+        plan: TrainingPlan,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._state, self._plan, self._clock = store, state, plan, clock
+        self.newest: Checkpoint | None = store.latest()
+        self.progress = TrainingProgress.model_validate(self.newest.state) if self.newest else None
+        self._last = clock()
+        self._steps = 0
+
+    def restore(self) -> None:
+        """Set the model, the optimizer and the metrics to the newest checkpoint, if there is one.
+
+        Raises:
+            TrainingFailedError: it belongs to another network, or the frozen backbone was built with other weights.
+        """
+        if self.newest is not None and self.progress is not None:
+            self._state.restore(self.newest, self.progress)
+
+    def note_step(self) -> None:
+        """Count a batch that the newest checkpoint does not hold."""
+        self._steps += 1
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the plan asks for a checkpoint now."""
+        seconds, steps = self._plan.checkpoint_seconds, self._plan.checkpoint_steps
+        return (steps is not None and self._steps >= steps) or (
+            seconds is not None and self._clock() - self._last >= seconds
+        )
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there are batches that the newest checkpoint does not hold."""
+        return self._steps > 0
+
+    def save(self, progress: TrainingProgress) -> None:
+        """Write a checkpoint of the state and this progress.
+
+        Raises:
+            OSError: it cannot be written; the one before stays.
+        """
+        self._store.save(self._state.groups(), progress.model_dump(mode="json"))
+        self._last, self._steps = self._clock(), 0

@@ -1,0 +1,129 @@
+"""Opens the source of an attempt's batches: cached features if possible, else decoded images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from autofit.cache.identity import Identities, identities_of
+from autofit.cache.store import CacheStore
+from autofit.dataset import ImageIndex
+from autofit.input.batch_loader import BatchLoader
+from autofit.input.predecode import PredecodedImages
+from autofit.input.sample_reader import SampleReader
+from autofit.input.views import ViewIndex
+from autofit.protocol.job import Event, Job, TrainJob
+from autofit.protocol.messages import Phase
+from autofit.worker.execution.microbatch import MicroBatcher, Shrink
+from autofit.worker.execution.session import Session
+from autofit.worker.features.extraction import ExtractionPass, Views
+from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.runtime.stop_conditions import StopConditions
+from autofit.worker.training.batch_sources import CachedFeatures, DecodedImages
+
+
+class SourceOpener:
+    """The loader and the reader of an attempt, and the sources of batches that are made of them.
+
+    Use it as a context manager: it closes the loader and the reader.
+
+    Args:
+        job: of the attempt.
+        work: its training job.
+        session: the network.
+        heartbeat: reports the progress of reading and extracting.
+        stop_conditions: checked while features are extracted.
+        index: the images.
+        predecoded: images that another process has decoded.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        work: TrainJob,
+        session: Session,
+        heartbeat: Heartbeat,
+        stop_conditions: StopConditions,
+        index: ImageIndex,
+        predecoded: PredecodedImages | None,
+    ) -> None:
+        self._job, self._work, self._plan = job, work, work.plan
+        self._session, self._heartbeat, self._stop_conditions = session, heartbeat, stop_conditions
+        self._index = index
+        size = job.source.spec.image_size if job.source else (0, 0)
+        self._loader = BatchLoader(
+            index.path,
+            size,
+            threads=work.plan.threads,
+            buffer_bytes=max(1, job.memory.buffer_bytes - work.plan.schedule.largest * math.prod(size) * 3),
+            threads_bytes=job.memory.threads_bytes,
+        )
+        augments = work.plan.augment == "light"
+        self._reader = SampleReader(index, size, work.plan.seed, augments=augments, predecoded=predecoded)
+        self._open = ExitStack()
+        self._open.callback(self._reader.close)
+        self._open.enter_context(self._loader)
+
+    def decoded(
+        self, micro: MicroBatcher, validation_micro: MicroBatcher, on_phase: Callable[[Phase], None]
+    ) -> DecodedImages:
+        """Images that are decoded as they are needed."""
+        return DecodedImages(self._session, self._loader, self._reader, micro, validation_micro, on_phase)
+
+    def cached(
+        self,
+        backbone_sha256: str | None,
+        on_unreadable: Callable[[Sequence[tuple[int, str]]], None],
+        on_shrink: Callable[[Shrink], None],
+        on_phase: Callable[[Phase], None],
+    ) -> CachedFeatures | None:
+        """Features from the cache, extracted if they are missing; None if the plan does not use them or they cannot be.
+
+        Where the plan caches decoded images instead, the reader is connected to that cache.
+
+        Args:
+            backbone_sha256: hash of the frozen backbone's weights; None if nothing is frozen.
+            on_unreadable: called with (sample, reason) of images that cannot be read; it may raise.
+            on_shrink: called when memory ran out.
+            on_phase: called with each phase.
+        """
+        cache = self._work.cache
+        if cache is None:
+            return None
+        paths = map(self._index.path, range(len(self._index.paths)))
+        images = identities_of(paths, cache.by, self._heartbeat.beat)
+        if self._plan.pixel_cache:
+            self._reader.use_cache(CacheStore(Path(cache.folder), cache.limit_bytes), images)
+            self._heartbeat.event(Event(message=self._reader.cache_message()))
+        if not self._plan.feature_cache or not backbone_sha256:
+            return None
+        view_index = ViewIndex(self._index.train_count, self._index.validation_count, self._plan.feature_views)
+        extraction = ExtractionPass(
+            self._job,
+            self._session,
+            backbone_sha256,
+            self._views(view_index, images),
+            self._heartbeat,
+            self._stop_conditions,
+            on_unreadable=on_unreadable,
+            on_shrink=on_shrink,
+        )
+        rows = extraction.run(cache, self._loader)
+        self._reader.drop_predecoded()
+        return CachedFeatures(self._session, rows, view_index, extraction.unreadable, on_phase) if rows else None
+
+    def _views(self, view_index: ViewIndex, images: Identities) -> Views:
+        identities = view_index.identities(images)
+        return Views(view_index, identities, self._reader.of_views(view_index, identities))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()

@@ -1,0 +1,114 @@
+"""What a training reports to its parent: the heartbeat, the speed, and the events that must not be lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autofit.protocol.job import Event
+from autofit.protocol.messages import BadImage, EpochEnd, OomEvent, Phase
+from autofit.worker.execution.microbatch import Shrink
+from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.training.train_state import TrainingProgress
+
+SMOOTHING = 0.2
+"""The weight of the newest step in the moving average of images a second."""
+
+
+class RunEvents:
+    """Reports the progress of one attempt.
+
+    Args:
+        heartbeat: writes the lines.
+        attempt: the number of the attempt.
+        launched_at: when the parent started the worker, by the same clock.
+        clock: in seconds.
+    """
+
+    def __init__(
+        self,
+        heartbeat: Heartbeat,
+        attempt: int,
+        launched_at: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._heartbeat, self._attempt, self._launched_at, self._clock = heartbeat, attempt, launched_at, clock
+        self._images_per_second = 0.0
+        self._began: float | None = None
+        self._has_stepped = False
+
+    def beat(self, **state: Any) -> None:
+        """Update the heartbeat; a worker that is silent for long is taken for hung."""
+        self._heartbeat.beat(images_per_second=self._images_per_second, **state)
+
+    def phase(self, phase: Phase) -> None:
+        """Announce a phase before it begins."""
+        self.beat(phase=phase)
+
+    def message(self, text: str) -> None:
+        """Show a line to the user."""
+        self._heartbeat.event(Event(message=text))
+
+    def step_begins(self, **state: Any) -> None:
+        """Announce a step."""
+        self.beat(**state)
+        self._began = self._began or self._clock()
+
+    def step_ended(self, images: int, metrics: Mapping[str, Any], **state: Any) -> None:
+        """Report a step, and its part in the speed: from the end of the step before to the end of this one.
+
+        On a GPU a step returns before the device has finished it, so the time within the step would be too short. The
+        first step, which traces, says nothing about speed.
+        """
+        now = self._clock()
+        if self._has_stepped and self._began is not None:
+            speed = images / max(now - self._began, 1e-9)
+            before = self._images_per_second
+            self._images_per_second = before + SMOOTHING * (speed - before) if before else speed
+        self._began = now
+        self.beat(metrics=metrics, **state)
+
+    def pause(self) -> None:
+        """Something else than training steps begins, and does not count for the speed."""
+        self._began = None
+
+    def note_first_step(self) -> bool:
+        """Report the seconds from the launch to the first step; returns whether this was the first."""
+        if self._has_stepped:
+            return False
+        self._has_stepped = True
+        self._heartbeat.event(Event(seconds_to_first_step=self._clock() - self._launched_at))
+        return True
+
+    def out_of_memory(self, shrink: Shrink, progress: TrainingProgress) -> None:
+        """Report an out-of-memory after which the work is repeated with a smaller micro-batch."""
+        self._heartbeat.event(
+            Event(
+                oom=OomEvent(
+                    attempt=self._attempt,
+                    epoch=progress.epoch,
+                    step=progress.step,
+                    phase=self._heartbeat.current_phase,
+                    micro_batch_size_before=shrink.before,
+                    micro_batch_size_after=shrink.after,
+                    seconds_lost=shrink.seconds,
+                )
+            )
+        )
+
+    def result_changed(self, why: str) -> None:
+        """Report that the micro-batch, which is part of the mathematics, is not the plan's."""
+        self._heartbeat.event(Event(result_changed=True, message=f"the result changes: {why}"))
+
+    def bad_image(self, path: str, reason: str) -> None:
+        """Report an image that cannot be read."""
+        self._heartbeat.event(Event(quarantined=BadImage(path=path, reason=reason)))
+
+    def damaged_checkpoint(self, name: str) -> None:
+        """Report a checkpoint that could not be used."""
+        self.message(f"checkpoint {name} is damaged and was set aside; using the one before")
+
+    def epoch_ended(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Report a finished epoch, counted from zero."""
+        self._heartbeat.event(Event(epoch_end=EpochEnd(epoch=epoch, metrics=metrics)))

@@ -1,0 +1,92 @@
+"""When a training commits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autofit.protocol.job import TrainingPlan
+from autofit.worker.training.commits import Commits
+from autofit.worker.training.train_state import TrainingProgress
+
+pytestmark = pytest.mark.slow  # loads Keras
+
+
+class Store:
+    """A store without a disk."""
+
+    def __init__(self) -> None:
+        self.saved: list[dict[str, Any]] = []
+
+    def latest(self) -> None:
+        """There is no checkpoint."""
+
+    def save(self, groups: object, state: dict[str, Any]) -> None:
+        """Remember the state."""
+        del groups
+        self.saved.append(state)
+
+
+class State:
+    """A training without arrays."""
+
+    def groups(self) -> dict[str, Any]:
+        """There are none."""
+        return {}
+
+
+def commits(now: list[float], seconds: float | None, steps: int | None) -> tuple[Commits, Store]:
+    plan = TrainingPlan(
+        epochs=1,
+        first_batch_size=8,
+        last_batch_size=8,
+        micro_batch_size=8,
+        seed=0,
+        class_weight="none",
+        early_stopping=None,
+        checkpoint_seconds=seconds,
+        checkpoint_steps=steps,
+        audit=False,
+        replay=None,
+        threads=1,
+    )
+    store, state = Store(), State()
+    made: Any = Commits(store, state, plan, lambda: now[0])  # type: ignore[arg-type]
+    return made, store
+
+
+def test_a_checkpoint_is_due_after_so_many_steps() -> None:
+    """More would be lost with a killed worker than was asked for."""
+    made, store = commits([0.0], None, 2)
+    due = []
+    for _ in range(4):
+        made.note_step()
+        due.append(made.is_due)
+        if made.is_due:
+            made.save(TrainingProgress(epoch=len(store.saved)))
+    assert due == [False, True, False, True]
+    assert [state["epoch"] for state in store.saved] == [0, 1]
+
+
+def test_a_checkpoint_is_due_after_so_many_seconds() -> None:
+    """The seconds count from the last checkpoint, whatever it was made for."""
+    now = [0.0]
+    made, _ = commits(now, 60.0, None)
+    seen = []
+    for moment in (59.0, 60.0):
+        now[0] = moment
+        seen.append(made.is_due)
+    made.save(TrainingProgress())
+    now[0] = 119.0
+    assert [*seen, made.is_due] == [False, True, False]
+
+
+def test_without_new_steps_there_is_nothing_to_commit() -> None:
+    """An attempt that cannot go on would write the same checkpoint again, on a disk that may be full."""
+    made, _ = commits([0.0], None, 100)
+    seen = [made.is_behind]
+    made.note_step()
+    seen.append(made.is_behind)
+    made.save(TrainingProgress())
+    assert [*seen, made.is_behind] == [False, True, False]

@@ -1,0 +1,50 @@
+"""What a training reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autofit.process.monitor import Tail
+from autofit.protocol.job import Event
+from autofit.storage.run_directory import AttemptDirectory
+from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.training.run_events import RunEvents
+
+pytestmark = pytest.mark.slow  # loads Keras
+
+
+class Clock:
+    """A clock that stands still."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        """The time, in seconds."""
+        return self.now
+
+
+def test_the_speed_is_that_of_whole_steps_without_the_first_and_without_pauses(tmp_path: Path) -> None:
+    """On a GPU a step returns before it is done; a first step that traces, or a checkpoint, is not the speed."""
+    clock = Clock()
+    with Heartbeat(AttemptDirectory(tmp_path)) as heartbeat:
+        events = RunEvents(heartbeat, 1, 90.0, clock)
+        events.step_begins(step=0)
+        clock.now += 50  # traces
+        events.step_ended(8, {})
+        assert events.note_first_step()
+        assert not events.note_first_step()
+        clock.now += 1.5  # the loader is waited for
+        events.step_begins(step=1)
+        clock.now += 0.5
+        events.step_ended(8, {})
+        assert events._images_per_second == 4.0
+        events.pause()
+        clock.now += 1000  # a validation
+        events.step_begins(step=2)
+        clock.now += 1
+        events.step_ended(8, {})
+        assert events._images_per_second == pytest.approx(0.8 * 4 + 0.2 * 8)
+    told = Tail(AttemptDirectory(tmp_path).events).records(Event)
+    assert [event.seconds_to_first_step for event in told] == [60.0]
