@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from autofit.config.options import make_options
-from autofit.errors import UserError
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport
 from autofit.protocol.job import Kernels, TrainingPlan, kernels_asked
 from autofit.runs import plan
-from autofit.runs.memory_budget import largest_decoded_batch, limited_by, memory_budget
-from autofit.runs.model_source import model_source, workload
+from autofit.runs.model_source import workload
 from autofit.runs.plan import training_plan
 from tests.support.machines import make_hardware
 
@@ -134,14 +131,6 @@ def test_a_ramp_keeps_both_ends_and_the_settings_that_were_asked_for() -> None:
     )
 
 
-def test_features_are_decoded_in_blocks() -> None:
-    """The memory for the images of an extraction would be missing from the budget."""
-    made = planned(500, None, batch_size=8)
-    assert made.feature_cache
-    assert largest_decoded_batch(made, CPU) == 64
-    assert largest_decoded_batch(planned(500, None, batch_size=8, feature_cache="off"), CPU) == 8
-
-
 @pytest.mark.parametrize(("images", "expected"), [(10, 8), (400, 16), (960, 32), (10**6, 32)])
 def test_a_head_on_kept_features_has_the_usual_batch(images: int, expected: int) -> None:
     """A batch that fills the device would leave a head hardly any updates to learn from."""
@@ -188,61 +177,6 @@ def test_a_probe_is_made_only_where_a_size_is_left_open(given: dict[str, Any], e
 def test_a_probe_looks_no_further_than_a_training_could_use(given: dict[str, Any], images: int, expected: int) -> None:
     """On a large GPU it would climb to thousands of images for a set of a hundred."""
     assert plan.largest_useful_batch(make_options(**given), images) == expected
-
-
-@pytest.mark.parametrize(
-    ("machine", "limit", "expected"),
-    [
-        (CPU, None, (8_100_000_000, False)),  # nine tenths
-        (CPU, "3GB", (3 * 10**9, True)),
-        (CPU, "700MB", (700 * 10**6, True)),
-        (GPU, None, (68 * 10**9, False)),  # less 2 GB for CUDA and the system
-        (GPU, "200MB", (200 * 10**6, True)),
-        (GPU.model_copy(update={"device_free_bytes": None}), None, (78 * 10**9, False)),
-    ],
-    ids=["cpu", "cpu limit", "cpu least", "gpu", "gpu limit", "gpu that does not say what is free"],
-)
-def test_the_budget_is_the_limit_that_was_given_or_what_is_free(
-    machine: Hardware, limit: str | None, expected: tuple[int, bool]
-) -> None:
-    """The worker would take the memory of others, or keep a limit that nobody set."""
-    budget = memory_budget(make_options(memory_limit=limit), machine, largest_batch=1)
-    assert (budget.limit_bytes, budget.is_given) == expected
-    assert budget.device == machine.device
-
-
-def test_an_extraction_on_a_cpu_leaves_the_machine_what_it_has_no_use_for() -> None:
-    """TensorFlow's allocator would keep a share of 24 GB resident for the features of a few photos."""
-    large = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})
-    assert memory_budget(make_options(), large, 1).limit_bytes == 21_600_000_000
-    small_photos, large_photos = (make_options(image_size=size) for size in (160, 600))
-    assert memory_budget(small_photos, large, 64, extracts=True).limit_bytes == 4 * 10**9
-    assert memory_budget(small_photos, large, 256, extracts=True).limit_bytes == 2_200_000_000 + 256 * 160 * 160 * 1000
-    assert memory_budget(large_photos, large, 64, extracts=True).limit_bytes == 21_600_000_000
-    given = memory_budget(make_options(memory_limit="12GB"), large, 1, extracts=True)
-    assert (given.limit_bytes, given.is_given) == (12 * 10**9, True)
-    small = CPU.model_copy(update={"host_available_bytes": 4 * 10**9})
-    assert memory_budget(make_options(), small, 1, extracts=True).limit_bytes == 3_600_000_000
-    assert memory_budget(make_options(), GPU, 1, extracts=True).limit_bytes == 68 * 10**9
-
-
-@pytest.mark.parametrize(
-    ("machine", "given", "foreseen", "expected"),
-    [
-        ("large", {}, 1.2e9, 4 * 10**9),
-        ("large", {}, 2e9, 6 * 10**9),
-        ("large", {}, 20e9, 21_600_000_000),
-        ("large", {}, float("inf"), 21_600_000_000),
-        ("large", {"memory_limit": "12GB"}, 1.2e9, 12 * 10**9),
-        ("gpu", {}, 1.2e9, 68 * 10**9),
-    ],
-)
-def test_a_training_whose_size_is_foreseen_leaves_the_rest_to_others(
-    machine: str, given: dict[str, Any], foreseen: float, expected: int
-) -> None:
-    """The allocator would have a share of all memory resident, for what it never uses."""
-    of = {"large": CPU.model_copy(update={"host_available_bytes": 24 * 10**9}), "gpu": GPU}[machine]
-    assert memory_budget(make_options(**given), of, 1, foreseen_bytes=foreseen).limit_bytes == expected
 
 
 LARGE = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})
@@ -311,82 +245,3 @@ def test_what_a_user_asks_for_is_read_as_tensorflow_reads_it(value: str, expecte
     """Who switched oneDNN off would get it, or the other way round."""
     assert kernels_asked({"TF_ENABLE_ONEDNN_OPTS": value}) == expected
     assert kernels_asked({}) is None
-
-
-def test_without_a_line_of_memory_nothing_is_foreseen() -> None:
-    """A probe that measured a single size says nothing of another."""
-    assert training_plan(make_options(), 10_000, report(32), LARGE).kernels == "eigen"
-
-
-@pytest.mark.parametrize(
-    ("size", "batch", "expected"),
-    [
-        (224, 1, 32 * 2**20),  # never under 32 MiB
-        (224, 128, 3 * 128 * 224 * 224 * 3),
-        ("100x1000", 512, 3 * 512 * 100 * 1000 * 3),
-    ],
-)
-def test_the_loader_may_hold_three_of_the_largest_batches(size: int | str, batch: int, expected: int) -> None:
-    """The device would wait for a loader that may not work ahead, or images would fill the host's memory."""
-    assert memory_budget(make_options(image_size=size), CPU, batch).buffer_bytes == expected
-
-
-@pytest.mark.parametrize(
-    ("machine", "limit", "expected"),
-    [
-        (CPU, None, 64 * 2**20),
-        (GPU, None, 64 * 2**20),
-        (CPU, "3GB", 0),
-        (CPU.model_copy(update={"host_available_bytes": 3 * 10**9}), None, 0),
-    ],
-    ids=["plenty", "gpu", "a limit", "little"],
-)
-def test_threads_that_wait_for_files_have_memory_where_there_is_plenty(
-    machine: Hardware, limit: str | None, expected: int
-) -> None:
-    """From a mounted drive a file would come at a time, or a limit be passed by threads."""
-    assert memory_budget(make_options(memory_limit=limit), machine, 1).threads_bytes == expected
-
-
-@pytest.mark.parametrize("limit", ["699999999", "200MB", "1B"])
-def test_a_limit_under_what_the_bare_process_needs_is_refused_with_the_figure(limit: str) -> None:
-    """The worker would be started only to be killed, and nobody would know how much is enough."""
-    with pytest.raises(UserError, match=r"^memory_limit .* is under what the bare process needs .*700 MB.*give 1GB"):
-        memory_budget(make_options(memory_limit=limit), CPU, largest_batch=1)
-
-
-@pytest.mark.parametrize(
-    ("make", "expected"),
-    [
-        (lambda: make_options(memory_limit="3GB"), "--memory-limit"),
-        (make_options, "a cgroup"),
-    ],
-    ids=["given", "machine"],
-)
-def test_the_limit_that_counts_has_a_name(make: Callable[[], Any], expected: str) -> None:
-    """A user could not tell what to raise."""
-    assert limited_by(make(), CPU) == expected
-
-
-def test_a_models_source_says_where_its_function_is() -> None:
-    """The worker would look for a function by a name that is none, or build a backbone instead."""
-
-    def network() -> None: ...
-
-    by_name, by_hand = (
-        model_source(make_options(model="json:loads"), 3),
-        model_source(make_options(model=network), 3),
-    )
-    assert (by_name.reference, by_name.sent) == ("json:loads", False)
-    assert (by_hand.reference, by_hand.sent) == (None, True)
-    backbone = model_source(make_options(hidden_units=64, seed=5, optimizer="sgd", learning_rate=0.1), 3)
-    assert (backbone.reference, backbone.sent, backbone.num_classes) == (None, False, 3)
-    assert (backbone.optimizer, backbone.learning_rate) == ("sgd", 0.1)
-    assert (backbone.spec.hidden_units, backbone.spec.dropout, backbone.spec.seed) == (64, 0.2, 5)
-
-
-def test_a_probes_workload_names_what_was_probed() -> None:
-    """A profile would be taken for another network's."""
-    found = workload(make_options(model="json:loads", image_size=32, optimizer="sgd"), 7)
-    assert (found.backbone, found.image_size, found.num_classes) == ("json:loads", (32, 32), 7)
-    assert (found.trainable, found.weights, found.optimizer) == ("all", "none", "sgd")
