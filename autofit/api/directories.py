@@ -1,4 +1,4 @@
-"""Where a run is kept: the directory that was asked for, one named after its mirror, or a new one; never a bad name."""
+"""The run directory: the one that was asked for, one named after the mirror, or a new one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from autofit.storage.run_directory import RunDirectory
 
 
 def absolute(path: str | Path) -> Path:
-    """A worker starts in another folder than ours."""
+    """The path made absolute: a worker starts in another folder than its parent."""
     return Path(path).expanduser().absolute()
 
 
 def require_utf8(*names: str | Path | None) -> None:
-    """Records are UTF-8; the names of single images go into `samples.csv`, which is not so strict.
+    """Check that names can be written to records, which are UTF-8; `samples.csv` is less strict.
 
     Raises:
-        UserError: a name on the disk is bytes of another encoding.
+        UserError: the bytes of a name on the disk are not UTF-8.
     """
     for name in names:
         try:
@@ -30,10 +30,10 @@ def require_utf8(*names: str | Path | None) -> None:
 
 
 def directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:
-    """The run directory that was asked for, or a new one, made.
+    """Create the run directory that was asked for, or a new one.
 
     Raises:
-        UserError: it cannot be made there, or overlaps with its mirror.
+        UserError: it cannot be created there, or overlaps with its mirror.
     """
     mirror = Path(options.mirror_dir) if options.mirror_dir else None
     files = RunDirectory(absolute(run_dir or (_beside(mirror) if mirror else _new_default(options))))
@@ -44,12 +44,12 @@ def directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:
 
 
 def _beside(mirror: Path) -> Path:
-    """The same folder for each run with this mirror, so that the same call goes on with what is there."""
+    """The same folder for each run with this mirror, so that the same call resumes the run."""
     return Path("runs") / mirror.name
 
 
 def _new_default(options: Options) -> Path:
-    """A folder of its own for each run, also for those that start in the same second."""
+    """A new folder for each run, also for runs that start in the same second."""
     stem = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{options.backbone or 'model'}"
     path, number = stem, 1
     while True:
@@ -58,7 +58,7 @@ def _new_default(options: Options) -> Path:
         except FileExistsError:
             number += 1
             path = stem.with_name(f"{stem.name}-{number}")
-        except OSError:  # it cannot be made: said where it is made sure of
+        except OSError:  # `create` then fails too, and says why
             return path
         else:
             return path

@@ -1,4 +1,4 @@
-"""What a machine's profile has of an extraction: looked up before a run, and kept after it."""
+"""The measurements of feature extractions in a machine's profile: looked up before a run, and saved after it."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from autofit.storage.run_directory import RunDirectory
 
 
 def known_extraction(record: RunRecord, machine: Hardware, store: ProfileStore) -> SavedExtraction | None:
-    """What is known of such an extraction on this machine; None where nothing is, or where the run has no use for it.
+    """The saved measurement of such an extraction on this machine; None if there is none, or the run cannot use it.
 
-    A given `micro_batch_size` is the extraction's too.
+    If `micro_batch_size` is given, the extraction uses that.
     """
     if not record.plan.feature_cache or record.options.micro_batch_size is not None:
         return None
     return find_extraction(store.load(), machine, _workload(record))
 
 
-def keep_extraction(
+def save_extraction(
     record: RunRecord, machine: Hardware, store: ProfileStore, files: RunDirectory, earlier: int
 ) -> None:
-    """Save what the newest extraction of a run has measured; where that is not possible, the store warns.
+    """Save the measurement of a run's newest extraction; if that fails, the store shows a warning.
 
     Args:
         record: the run.
-        machine: where it ran just now.
-        store: where to.
-        files: its directory.
-        earlier: so many of its attempts were made before, perhaps on another machine.
+        machine: the one on which it has just run.
+        store: where to save it.
+        files: the run directory.
+        earlier: the number of attempts that were made before, perhaps on another machine.
     """
-    with contextlib.suppress(OSError):  # a run directory that cannot be read any more: others say so
+    with contextlib.suppress(OSError):  # the run directory cannot be read any more: other code reports that
         events = [event for attempt in files.attempts()[earlier:] for event in Tail(attempt.events).records(Event)]
         speeds = [event.extraction for event in events if event.extraction]
         if speeds:

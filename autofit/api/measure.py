@@ -1,4 +1,4 @@
-"""One probe with its profiles around it: what is known of such a machine, the trials, and what is kept of them."""
+"""One probe with the saved profiles: what they know of such a machine, the trials, and what is saved of them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Measurer:
     """Measures what one machine can train.
 
     Attributes:
-        machine: as it was when it was looked at.
+        machine: as it was detected.
         launcher: starts the workers.
-        view: shows how far it is.
-        store: the saved profiles; None to begin from nothing and to keep nothing.
-        payload: a model function, where the network is one.
+        view: shows the progress.
+        store: the saved profiles; None to use none and to save none.
+        payload: the model function, if the network is one.
         import_paths: where a worker may look for a user's own module.
     """
 
@@ -44,7 +44,7 @@ class Measurer:
     import_paths: Sequence[str] = ()
 
     def measure(self, options: Options, num_classes: int, max_batch: int) -> ProbeReport:
-        """Probe what was asked for: from a saved profile where one speaks of it, else from nothing.
+        """Probe the requested network, starting from a saved profile if one knows it.
 
         Raises:
             UserError: the model or the memory limit cannot be used.
@@ -68,7 +68,7 @@ class Measurer:
                 import_paths=self.import_paths,
             )
             report = Prober(request, self.launcher, self.view).run()
-        self._keep(report, hint, limit_is_given=memory.is_given)
+        self._save(report, hint, limit_is_given=memory.is_given)
         return report
 
     def _hint(self, options: Options, num_classes: int, memory: MemoryBudget, max_batch: int) -> Hint | None:
@@ -86,8 +86,8 @@ class Measurer:
             self.view.message(f"starting from {hint.origin}")
         return hint
 
-    def _keep(self, report: ProbeReport, hint: Hint | None, *, limit_is_given: bool) -> None:
-        """Save what is new: an answer that a profile gave and that held is in it already."""
+    def _save(self, report: ProbeReport, hint: Hint | None, *, limit_is_given: bool) -> None:
+        """Save the report, unless it only confirms what a profile said."""
         known = hint is not None and report.source == "profile" and report.largest_feasible_batch == hint.answer
         if self.store is not None and not known:
             self.store.save(report, self.machine, time.time(), limit_is_given=limit_is_given)

@@ -1,4 +1,4 @@
-"""A run that begins: what is said of it, its probe where it needs one, its plan, and both written down."""
+"""A new run: the messages at its start, its probe if it needs one, its plan, and `run.json`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from autofit.worker.inline_launcher import WHAT_INLINE_CANNOT
 
 
 def announce_training(options: Options, index: ImageIndex, view: View) -> None:
-    """Say what is trained on, and what is unusual about it."""
+    """Show on which images the run trains, and what is unusual about it."""
     skipped = f"; {index.skipped_files} other files skipped" if index.skipped_files else ""
     view.message(
         f"{index.train_count} images of {len(index.class_names)} classes to train on, "
@@ -42,7 +42,7 @@ def announce_training(options: Options, index: ImageIndex, view: View) -> None:
 def new_run(
     files: RunDirectory, options: Options, index: ImageIndex, machine: Hardware, payload: Payload | None, view: View
 ) -> RunRecord:
-    """Probe where a size is not given, plan, and write down the images, the request and the plan.
+    """Probe if a size is not given, make the plan, and write the list of images, the request and the plan.
 
     Raises:
         UserError: the model or the memory limit cannot be used.
@@ -70,7 +70,7 @@ def new_run(
 
 
 def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
-    """A replay computes as the run did that it follows, and keeps features just if that did: else bits would differ."""
+    """Use the kernels and the feature cache as the run did that is replayed: otherwise bits would differ."""
     if options.replay is None:
         return planned
     try:
@@ -87,7 +87,7 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
 
 
 def _probe_first(files: RunDirectory, options: Options, index: ImageIndex, measurer: Measurer) -> ProbeReport:
-    """The probe of a run, kept in its directory."""
+    """Probe for a run, and save the report in its directory."""
     most = plan.largest_useful_batch(options, index.train_count)
     try:
         report = measurer.measure(options, len(index.class_names), most)

@@ -1,4 +1,4 @@
-"""A run that has ended, to work with: its history, what happened, its model, and predictions."""
+"""`Result`: a run that has ended, with its history, its events, its model, and predictions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 LEAST_PROBABILITY = 1e-7
-"""Keras's epsilon: probabilities are kept this far from 0 in the loss."""
+"""Keras's epsilon: in the loss, a probability is at least this."""
 
 SHOWN_CLASSES = 10
 
@@ -59,17 +59,17 @@ class Result:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """Each metric's value at the end of each epoch, as `keras.callbacks.History.history` has it."""
+        """Each metric's value at the end of each epoch, in the form of `keras.callbacks.History.history`."""
         return self.record.history
 
     @property
     def attempts(self) -> list[AttemptRecord]:
-        """The lives of the training worker, in their order."""
+        """The attempts of the run, in order; each is one worker process."""
         return self.record.attempts
 
     @property
     def oom_events(self) -> list[OomEvent]:
-        """The out-of-memory errors that were caught and got over."""
+        """The out-of-memory errors from which the run recovered."""
         return self.record.oom_events
 
     @property
@@ -79,7 +79,7 @@ class Result:
 
     @property
     def result_changed(self) -> bool:
-        """Whether running out of memory had a part in the result."""
+        """Whether running out of memory changed the result."""
         return self.record.result_changed
 
     @property
@@ -94,22 +94,22 @@ class Result:
 
     @property
     def model_path(self) -> Path:
-        """Where the best epoch's model lies; it opens with plain `keras.models.load_model`."""
+        """The path of the best epoch's model; plain `keras.models.load_model` opens it."""
         return self._files.model
 
     @cached_property
     def model(self) -> Any:
         """The best epoch's model, a `keras.Model` that takes raw 0..255 images; loads Keras into this process."""
-        from autofit.worker.model.saved_model import load_saved_model  # noqa: PLC0415 - the bridge to Keras, crossed on request
+        from autofit.worker.model.saved_model import load_saved_model  # noqa: PLC0415 - Keras is imported only on request
 
         return load_saved_model(self.model_path)
 
     def summary(self) -> str:
-        """What happened, in words."""
+        """The run in words, as the command line shows it at the end."""
         return run_summary(self.record, labels=self.labels, model_path=shown_path(self.model_path))
 
     def predict(self, paths: str | Path | Iterable[str | Path]) -> np.ndarray:
-        """Predict images in a worker process, decoded by the recipe of training.
+        """Predict images in a worker process; they are decoded as in training.
 
         Args:
             paths: one file or several.
@@ -118,7 +118,7 @@ class Result:
             Probabilities, float32 `(n, classes)`; a row of NaN for an image that cannot be read.
 
         Raises:
-            AutofitError: it could not be done; the message says why.
+            AutofitError: the prediction failed; the message says why.
         """
         return self._predict(_listed(paths))
 
@@ -127,8 +127,8 @@ class Result:
 
         Args:
             paths: files.
-            labels: for each a class by name, or by its place in `labels`. Where classes are named by numbers, as those
-                that were given as numbers are, a number is a name.
+            labels: for each file its class: the name, or the index in `Result.labels`. If the class names are numbers
+                (as they are if the labels of training were numbers), a number is a name.
 
         Raises:
             UserError: lengths differ, a label is unknown, or no image can be read.
@@ -180,7 +180,7 @@ class Result:
 
 
 def shown_path(path: Path) -> Path:
-    """A path as a person would write it: relative where it lies in the working folder."""
+    """A path as a person would write it: relative if it is in the working folder."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
@@ -197,7 +197,7 @@ def _class_number(label: str | int, number_of: dict[str | int, int], names: Sequ
 
 
 def _meanings(label: str | int) -> tuple[str | int, ...]:
-    """What a label may stand for: text for a name, a whole number for a name like it or for a place."""
+    """The keys that a label may mean: text is a name; a whole number is a name with these digits, or an index."""
     if isinstance(label, str):
         return (label,)
     try:

@@ -1,7 +1,8 @@
-"""Whether a run was started here: whose code a resumed run imports, `run.json` says, and that may be a stranger's.
+"""The signature by which a user's own runs are known again before their code is imported.
 
-A run that imports its model is sealed with a key of this user's, together with the folder that its module was found
-from. Whoever made up a `run.json`, or brought one along with a module of the same name, does not have that key.
+`run.json` names the module of a run's model, and may come from an untrusted source. So the run is signed (HMAC-SHA256)
+with a key that only this user can read, over the name of the model and the working folder in which its module is found.
+The author of a forged `run.json`, with or without a module of the same name beside it, does not have that key.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ KEY_BYTES = 32
 
 
 def sign_model(reference: str) -> str:
-    """The seal of a run that imports this model from the present folder; empty where no key can be kept."""
+    """The signature of a run that imports this model in the working folder; empty if no key can be stored."""
     key = _key() or _new_key()
     return _signature(key, reference) if key else ""
 
 
-def is_signed_here(seal: str, reference: str) -> bool:
-    """Whether a seal was made by this user, in this folder, for this model."""
+def is_signed_here(signature: str, reference: str) -> bool:
+    """Whether this user made the signature, in this folder, for this model."""
     key = _key()
-    return key is not None and hmac.compare_digest(seal.encode(), _signature(key, reference).encode())
+    return key is not None and hmac.compare_digest(signature.encode(), _signature(key, reference).encode())
 
 
 def _signature(key: bytes, reference: str) -> str:
@@ -49,7 +50,7 @@ def _key() -> bytes | None:
 
 
 def _new_key() -> bytes | None:
-    """Make a key that nobody else can read; the first of two processes at once wins."""
+    """Create a key that no other user can read; of two processes at once, the first one's key is used."""
     path = _key_path()
     temporary = path.with_name(f".key.{secrets.token_hex(8)}")
     try:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Literal
 
 from autofit.api.existing_run import how_to_resume
-from autofit.api.extractions import keep_extraction
+from autofit.api.extractions import save_extraction
 from autofit.api.report import write_page_or_say_why
 from autofit.api.result import Result, shown_path
 from autofit.api.workers import cache_for, import_paths, launcher_for, profile_store
@@ -55,7 +55,7 @@ def supervise(
     if mirror:
         mirror.start()
     error = _attempts(supervisor, mirror)
-    keep_extraction(record, machine, store, files, before)
+    save_extraction(record, machine, store, files, before)
     wall_seconds = time.monotonic() - start_seconds + sum(attempt.wall_seconds for attempt in earlier)
     return _end(files, record, error, wall_seconds, view)
 

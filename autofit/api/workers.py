@@ -1,4 +1,4 @@
-"""What starting a worker takes: the machine, a launcher, what is sent along, and where a user's module may lie."""
+"""What is needed to start a worker: the machine, a launcher, the payload, the cache, and the import paths."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ ModelFunction = Callable[[tuple[int, int, int], int], Any]
 
 
 def machine_for(options: Options) -> Hardware:
-    """The machine as a worker will find it."""
+    """This machine, as a worker will see it."""
     return hardware.detect(inline=options.isolation == "inline")
 
 
 def launcher_for(options: Options, machine: Hardware) -> Launcher:
-    """What starts the workers.
+    """The launcher that starts the workers.
 
     Raises:
-        UserError: a memory limit was given that cannot be kept in this process.
+        UserError: a memory limit was given that cannot be enforced in this process.
     """
     if options.isolation == "process":
         return ProcessLauncher()
@@ -44,61 +44,64 @@ def launcher_for(options: Options, machine: Hardware) -> Launcher:
 
 
 def payload_of(model: Any, callbacks: Sequence[Any]) -> Payload | None:
-    """The objects that are sent to a worker; None where there are none, as a model's name goes with the request."""
+    """The objects that are sent to a worker; None if there are none. A model's name is part of the request instead."""
     function = model if callable(model) else None
     return Payload(function, tuple(callbacks)) if function or callbacks else None
 
 
 def import_paths(options: Options, payload: Payload | None) -> list[str]:
-    """Where a worker may look for a user's own module; nowhere if nothing of the user's is run."""
+    """The folders in which a worker may look for a user's own module; none if it runs no code of the user's."""
     return import_paths_for(function_given=options.model is not None or payload is not None, working_folder=Path.cwd())
 
 
 def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> CacheJob | None:
-    """Where the features of a run, or its decoded images, are kept; None where they are not.
+    """The cache for the features or the decoded images of a run; None if it uses none.
 
     Args:
         record: the run.
         machine: where it runs.
-        store: may know with how many images at once an extraction is the fastest there.
+        store: may hold the micro-batch size with which an extraction is the fastest on this machine.
 
     Raises:
-        UserError: AUTOFIT_CACHE_LIMIT is no size.
+        UserError: AUTOFIT_CACHE_LIMIT is not a size.
     """
     if not (record.plan.feature_cache or record.plan.pixel_cache):
         return None
     known = known_extraction(record, machine, store)
-    kept = CacheStore(cache_store.default_folder(), cache_store.default_limit_bytes())
+    cache = CacheStore(cache_store.default_folder(), cache_store.default_limit_bytes())
     return CacheJob(
-        folder=str(kept.folder),
-        limit_bytes=kept.limit_bytes,
+        folder=str(cache.folder),
+        limit_bytes=cache.limit_bytes,
         by=record.options.cache_by,
         fixed_size=record.options.micro_batch_size,
         first_size=known.micro_batch_size if known else None,
         first_peak_bytes=known.peak_bytes if known else 0,
-        early_images=_early_images(kept, record, machine),
+        early_images=_predecoded_images(cache, record, machine),
     )
 
 
-def _early_images(kept: CacheStore, record: RunRecord, machine: Hardware) -> int:
-    """As planned; none where there are features of such a network: then the images may not be needed at all."""
+def _predecoded_images(cache: CacheStore, record: RunRecord, machine: Hardware) -> int:
+    """How many images to decode early: as planned, but none if the cache holds features of this network already.
+
+    Then the images may not be needed at all.
+    """
     wanted = plan.early_images(record.plan, record.options, machine)
     if not wanted:
         return 0
-    such = model_source(record.options, len(record.data.class_names)).spec.about.items()
-    known = [entry.about for entry in kept.listing().entries if entry.kind == "features"]
-    return 0 if any(such <= about.items() for about in known) else wanted
+    network = model_source(record.options, len(record.data.class_names)).spec.about.items()
+    known = [entry.about for entry in cache.listing().entries if entry.kind == "features"]
+    return 0 if any(network <= about.items() for about in known) else wanted
 
 
 def profile_store(view: View) -> ProfileStore:
-    """The profiles of this user and those that come with autofit."""
+    """The store of this user's profiles, together with those that come with autofit."""
     return ProfileStore(default_folder(), shipped_folder(), view.message)
 
 
 def measurer_for(
     options: Options, machine: Hardware, payload: Payload | None, view: View, *, profile: bool = True
 ) -> Measurer:
-    """What probes this machine; `profile` as in `probe`. Trials see no callbacks."""
+    """The measurer that probes this machine; `profile` as in `probe`. Trials run without callbacks."""
     return Measurer(
         machine=machine,
         launcher=launcher_for(options, machine),
