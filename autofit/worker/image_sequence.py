@@ -24,20 +24,20 @@ Labels = NDArray[np.int64]
 class ImageSequence(keras.utils.Sequence):
     """Batches of images from files, for `model.fit`, `model.evaluate` and `model.predict`.
 
-    Nothing is decoded before its batch is asked for. Photos come upright, in RGB, stretched to the size asked for:
-    exactly as autofit itself trains on them.
+    An image is decoded when its batch is requested. Photos are upright, in RGB, stretched to the given size, exactly as
+    autofit itself trains on them.
 
-    An image that cannot be read is left out, and its batch is one shorter; `quarantined` names it, and it is warned
-    of once. A batch without any readable image gives the next batch that has one in its stead, because an empty batch
-    fails in Keras (batch normalization has no mean of nothing). For prediction, where rows must stay in step with
-    paths, it is an error instead.
+    An image that cannot be read is left out, and its batch is one shorter; `quarantined` names it, and one warning is
+    given. A batch without any readable image is replaced by the next batch that has one, because an empty batch fails
+    in Keras (the mean of nothing is undefined in BatchNormalization). For prediction, where rows must match paths, an
+    image that cannot be read is an error instead.
 
     Args:
         image_paths: The files, n of them.
         labels: The class number of each file, or None to predict: the items are then images without labels.
         batch_size: Images a batch; the last batch of an epoch may be smaller.
         image_size: (height, width) in pixels, or one number for both.
-        shuffle: Whether each epoch has an order of its own, a function of `seed` and the epoch's number alone.
+        shuffle: Whether each epoch has its own order, which depends on `seed` and the number of the epoch alone.
         seed: At least 0.
         **kwargs: For `keras.utils.PyDataset`: `workers`, `max_queue_size`, `use_multiprocessing`.
 

@@ -1,7 +1,7 @@
-"""Running the worker inside this process, for where no other process can be started.
+"""Runs the worker inside this process, where no other process can be started.
 
-It runs on a thread of its own, so the supervisor watches it as it watches a process. It cannot be killed, and takes
-this process with it where the kernel runs out of memory: promises 2, 7 and 10 do not hold here.
+It runs on a thread of its own, so the supervisor monitors it as it monitors a process. It cannot be killed, and when
+the kernel kills it for memory, this process ends: promises 2, 7 and 10 of docs/promises.md do not hold here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WHAT_INLINE_CANNOT = (
 
 
 def refuse_memory_limit(*, device: str, limit_is_given: bool) -> None:
-    """TensorFlow reads the allocator's limit once; where it is loaded already, a limit would be a promise not kept.
+    """Refuse a memory limit that cannot be enforced: TensorFlow reads the allocator's limit once, when it is loaded.
 
     Raises:
         UserError: a limit was given on a CPU, inline, with TensorFlow loaded.
@@ -38,12 +38,12 @@ def refuse_memory_limit(*, device: str, limit_is_given: bool) -> None:
 
 
 class InlineLauncher:
-    """Starts the worker's attempt on a thread."""
+    """Starts the worker's job on a thread."""
 
     isolated = False
 
     def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
-        """Start the attempt; the lock is already held by this process."""
+        """Start the job; this process already holds the lock."""
         del lock_fd
         return _InlineWorker(attempt, payload)
 
@@ -74,7 +74,7 @@ class _InlineWorker:
         self._requests.put(request)
 
     def kill(self) -> None:
-        """A thread cannot be killed: ask it to leave and wait for the step it is in."""
+        """Ask it to stop and wait for the current step: a thread cannot be killed."""
         self._requests.put(Request(leave="interrupted"))
         self._thread.join()
 

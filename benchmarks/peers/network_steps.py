@@ -26,10 +26,10 @@ Step = Callable[[], Any]
 def take_allocator() -> None:
     """Where BFC is asked for, as the worker does: the whole limit is one region."""
     if os.environ.get("TF_CPU_ALLOCATOR_USE_BFC") == "true":
-        from autofit.worker.runtime.memory import make_one_region  # noqa: PLC0415 - as above
-        from autofit.worker.runtime.tf_settings import REGION_OF_THE_CONTEXT_MB  # noqa: PLC0415 - after the threads are set
+        from autofit.worker.runtime.memory import reserve_arena  # noqa: PLC0415 - as above
+        from autofit.worker.runtime.tf_settings import CONTEXT_ARENA_MB  # noqa: PLC0415 - after the threads are set
 
-        make_one_region(int(os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"]) - REGION_OF_THE_CONTEXT_MB)
+        reserve_arena(int(os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"]) - CONTEXT_ARENA_MB)
 
 
 def set_threads(intra: int, inter: int) -> None:

@@ -1,6 +1,6 @@
-"""How a batch goes through a network while it trains, slice by slice, so that the slices leave no trace in the result.
+"""Runs a batch through a network in training, in slices whose size does not change the result.
 
-Dropout in the head is drawn once for the whole batch and cut to the slices: the micro-batch cannot change it.
+Dropout in the head is drawn once for the whole batch and cut into slices, so it does not depend on the micro-batch.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ class Network(Protocol):
     state: list[keras.Variable]
 
     def draw(self, count: tf.Tensor) -> tf.Tensor:
-        """What is random for a whole batch of `count` samples, one row a sample; called inside a stateless scope."""
+        """Draw the random numbers of a batch of `count` samples, a row each; called inside a stateless scope."""
 
     def __call__(self, inputs: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
-        """Probabilities `(n, classes)` of `n` samples and their rows of what was drawn."""
+        """Compute the probabilities `(n, classes)` of `n` samples, with their rows of random numbers."""
 
     def penalty(self) -> tf.Tensor | float:
         """The regularization losses, for a whole batch."""
 
 
 class WholeNetwork:
-    """A model that cannot be taken apart: what it draws, it draws in each slice. See `Network`."""
+    """A model that cannot be split into backbone and head: each slice draws its own random numbers. See `Network`."""
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
@@ -39,11 +39,11 @@ class WholeNetwork:
         self.state = list(model.non_trainable_variables)
 
     def draw(self, count: tf.Tensor) -> tf.Tensor:
-        """Nothing: `(count, 0)`."""
+        """Draw nothing: `(count, 0)`."""
         return tf.zeros((count, 0))
 
     def __call__(self, inputs: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
-        """The model itself, in training."""
+        """Run the model in training mode."""
         del drawn
         return self._model(tf.cast(inputs, tf.float32), training=True)
 
@@ -53,7 +53,7 @@ class WholeNetwork:
 
 
 class SplitNetwork:
-    """A backbone (or nothing, where its features are the input) and a head whose layers are walked one by one."""
+    """A backbone and a head whose layers are called one by one; without a backbone if its features are the input."""
 
     def __init__(
         self, features: keras.Model | None, head: keras.Model, head_layers: Sequence[keras.layers.Layer]
@@ -67,13 +67,13 @@ class SplitNetwork:
         self.state = [variable for part in parts for variable in part.non_trainable_variables]
 
     def draw(self, count: tf.Tensor) -> tf.Tensor:
-        """The dropout mask `(count, width)`: dropout of ones, so that it is `model.fit`'s."""
+        """Draw the dropout mask `(count, width)`: dropout applied to ones, so that it equals that of `model.fit`."""
         if self._dropout is None:
             return tf.zeros((count, 0))
         return self._dropout(tf.ones((count, self._dropout_width)), training=True)
 
     def __call__(self, inputs: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
-        """The backbone and the head, in training, with the drawn rows where the head has its dropout."""
+        """Run the backbone and the head in training mode, with the drawn mask in place of the head's dropout."""
         flow = inputs
         if self._features is not None:
             flow = self._features(tf.cast(inputs, tf.float32), training=True)
@@ -82,12 +82,12 @@ class SplitNetwork:
         return flow
 
     def penalty(self) -> tf.Tensor | float:
-        """None."""
+        """There is none."""
         return 0.0  # neither keras.applications nor our head has regularizers
 
 
 def _width_at(dropout: keras.layers.Layer | None, head: keras.Model, layers: Sequence[keras.layers.Layer]) -> int:
-    """Features per sample where dropout stands in the head."""
+    """The number of features a sample has at the dropout layer of the head."""
     width = int(head.input_shape[-1])
     for layer in layers:
         if layer is dropout:
@@ -97,7 +97,7 @@ def _width_at(dropout: keras.layers.Layer | None, head: keras.Model, layers: Seq
 
 
 def slices_decide(model: keras.Model, network: Network) -> str | None:
-    """Why the micro-batch is part of this training's result; None where it is not.
+    """Why the micro-batch size changes the result of this training; None if it does not.
 
     BatchNormalization that trains takes its statistics from a slice, and a layer that draws random numbers inside the
     slices draws others for other slices.

@@ -1,8 +1,8 @@
-"""Noticing that the allocator waits for memory that nobody will free.
+"""Notices that TensorFlow's allocator waits for memory that nothing will free.
 
-Where an allocation fails, TensorFlow's allocator waits 10 s for other operations to free something before it raises
+When an allocation fails, TensorFlow's allocator waits 10 s for other operations to free something before it raises
 (`BFCAllocator::AllocateRaw`, `kMaxMillisToWait`). On a CPU those operations are threads of this process: while all of
-them sleep, nothing will be freed, and a probe need not wait to know it.
+them sleep, nothing will be freed, and a probe need not wait (docs/decisions/0012).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ASLEEP_FOR_SECONDS = 1.0
 """Well over the longest wait between two operations of a step, well under the allocator's own patience."""
 
 AWAKE_SHARE = 0.05
-"""Processor time of the whole process that still counts as asleep: the heartbeat's and our own."""
+"""The share of processor time below which the process counts as asleep: the heartbeat and the watcher use some."""
 
 TASKS = Path("/proc/self/task")
 
@@ -40,15 +40,15 @@ def _watch(over: threading.Event, on_stall: Callable[[], object]) -> None:
     since, used = time.monotonic(), time.process_time()
     while not over.wait(LOOK_EVERY_SECONDS):
         now = time.monotonic()
-        if _someone_runs() or time.process_time() - used > AWAKE_SHARE * max(now - since, LOOK_EVERY_SECONDS):
+        if _any_thread_runs() or time.process_time() - used > AWAKE_SHARE * max(now - since, LOOK_EVERY_SECONDS):
             since, used = now, time.process_time()
         elif now - since >= ASLEEP_FOR_SECONDS:
             on_stall()
             return
 
 
-def _someone_runs() -> bool:
-    """Whether a thread of this process, other than this one, runs, is ready to, or waits for a disk (proc(5), stat)."""
+def _any_thread_runs() -> bool:
+    """Whether another thread of this process runs, is ready to run, or waits for a disk (proc(5), stat)."""
     own = threading.get_native_id()
     states = [_state(task) for task in TASKS.iterdir() if task.name != str(own)] if TASKS.is_dir() else []
     return not states or any(state in {"R", "D"} for state in states)

@@ -1,11 +1,11 @@
-"""How TensorFlow runs in this process: each of its settings is decided here, before its first operation.
+"""The settings of TensorFlow in this process: all are made here, before its first operation.
 
-Each decision stands on a measurement (`benchmarks/environment.py`, docs/decisions/0021): images a second by the clock
+Each is based on a measurement (`benchmarks/environment.py`, docs/decisions/0021): images a second by the clock
 beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores of an AMD EPYC with AVX-512, TensorFlow 2.21,
-2026-11-27, three rounds on a quiet machine. What was not measured, or not well enough, is left as TensorFlow has it.
+2026-11-27, three rounds on a quiet machine. A setting that was not measured, or not well enough, is TensorFlow's own.
 
-    setting     on a CPU                   what else there is: extraction at 32, training all at 16
-    allocator   BFC, as one region         malloc: 0.61, 0.67; tuned malloc: 0.99, 0.93, and neither raises at a limit
+    setting     on a CPU                   alternatives: extraction at 32, training all at 16
+    allocator   BFC, as one arena          malloc: 0.61, 0.67; tuned malloc: 0.99, 0.93, and neither raises at a limit
     malloc      as the system has it       tuned beside BFC: 0.98, 1.01
     oneDNN      on where memory cannot     on: 1.40, 1.24; it ends the process where it finds no memory (0004, 0023)
                 run out, else off
@@ -15,7 +15,7 @@ beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores of an AMD EPY
     precision   float32                    bfloat16: 0.35, 0.19; with oneDNN 2.16, 0.88: it changes the result
 
 On a GPU the allocator is BFC by itself. XLA and mixed precision stay off there because nothing was measured: there was
-no GPU. They are to be switched on by a trial on the machine itself, never by assumption.
+no GPU. They are to be switched on by a trial on the machine, never by assumption.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ from autofit.machine import cgroups, memory_policy
 from autofit.protocol.job import ONEDNN_VARIABLE, Kernels, kernels_asked
 from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget
 from autofit.worker.runtime.exceptions import ShortOfMemoryError
-from autofit.worker.runtime.memory import CPU, GPU, make_one_region, resident_bytes
+from autofit.worker.runtime.memory import CPU, GPU, reserve_arena, resident_bytes
 
 AFTER_IMPORT_BYTES = {"head": 250 * 10**6, "all": 450 * 10**6}
-"""Resident memory that building, tracing and a first step add outside the allocator, where it was not measured yet.
+"""Resident memory that building, tracing and a first step add outside the allocator, until it is measured.
 
 Measured with TensorFlow 2.21 on 2 cores, 160 px: MobileNetV2 120 MB (head) and 220 to 350 MB (all), ResNet50 320 to
 380 MB (all). After the first step the worker measures its own, and the next attempt uses that.
 """
 
 HANDLES_SHARE, HANDLES_COUNTED_BYTES = 32, 3 * 10**9
-"""Of its limit the allocator takes one part in so many outside of it, at once: for each 256 bytes a number of 8.
+"""The allocator takes one part in so many of its limit outside its arena, at once: for each 256 bytes a number of 8.
 
 `AFTER_IMPORT_BYTES` was measured under 3 GB and has that much in it; under 20 GB it was 560 MB more, and half a second.
 """
 
-REGION_OF_THE_CONTEXT_MB = 4
-"""What TensorFlow's context has taken of the allocator's limit before the first operation, with room to spare."""
+CONTEXT_ARENA_MB = 4
+"""What TensorFlow's context takes of the allocator's limit before the first operation, with a margin."""
 
-_given_here: int | None = None
+_allocator_limit: int | None = None
 
 
 def before_import(device: str, planned: Kernels | None = None) -> None:
-    """Settings that TensorFlow and Keras read while they are imported.
+    """Make the settings that TensorFlow and Keras read while they are imported.
 
     On a CPU oneDNN is switched off where memory may run out. Its kernels do not check their scratch memory: where it
     finds no room they end the process (SIGSEGV or SIGABRT) instead of raising. With those of Eigen every out-of-memory
@@ -60,8 +60,8 @@ def before_import(device: str, planned: Kernels | None = None) -> None:
 
     Args:
         device: "cpu" or "gpu".
-        planned: the kernels that the plan of a training says (`plan.py`). All else is computed with Eigen's, unless the
-            user has asked for others.
+        planned: the kernels in the plan of a training (`autofit/runs/`). Other jobs use Eigen's, unless the user has
+            asked for others.
 
     Raises:
         UserError: a setting of the user's that autofit cannot work with.
@@ -78,23 +78,24 @@ def before_import(device: str, planned: Kernels | None = None) -> None:
 
 
 def kernels_in_use() -> Kernels:
-    """What computes on a CPU in this process. Where nobody has set it, TensorFlow 2.21 uses oneDNN."""
+    """The kernels that compute on a CPU in this process. If nothing is set, TensorFlow 2.21 uses oneDNN."""
     return kernels_asked(os.environ) or "onednn"
 
 
 def import_keras(*, isolated: bool) -> None:
-    """Import TensorFlow and Keras, in a process of our own without what Keras imports only if it is installed.
+    """Import TensorFlow and Keras; in a worker process without what Keras imports only if it is installed.
 
-    pandas and matplotlib, which no training needs, cost a fifth of the import (0.5 of 2.9 s) and 50 MB. Keras does
-    without where they are missing; what imports them later finds them. And the collector, which would go through a
-    million new objects again and again in vain, has a rest meanwhile (another 0.4 s). In a process of our own it leaves
-    them alone afterwards as well: what was imported stays, and three rounds through it would take 0.9 s more until the
-    model is saved (2026-11-26, 2 cores, TensorFlow 2.21).
+    pandas and matplotlib, which no training needs, cost a fifth of the import (0.5 of 2.9 s) and 50 MB. Keras works
+    without them; what imports them later finds them. The garbage collector, which would go through a million new
+    objects again and again in vain, is off meanwhile (another 0.4 s). In a worker process it ignores them afterwards as
+    well: imported objects stay, and three rounds through them would take 0.9 s more until the model is saved
+    (2026-11-26, 2 cores, TensorFlow 2.21). In a process that is not autofit's own (`isolated` is false), only the pause
+    of the collector is made.
     """
     hidden = [name for name in ("pandas", "matplotlib") if isolated and name not in sys.modules]
     was_collecting = gc.isenabled()
     for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # for the import system: not to be found
+        sys.modules[name] = None  # type: ignore[assignment]  # the import system then does not find it
     gc.disable()
     try:
         import keras  # noqa: F401, PLC0415 - here, so that its size is part of what is measured
@@ -109,7 +110,7 @@ def import_keras(*, isolated: bool) -> None:
 
 
 def limit_allocator(memory: MemoryBudget, trains: str) -> int:
-    """Set the allocator's limit, once a process, and return it in bytes.
+    """Set the allocator's limit, once in a process, and return it in bytes.
 
     On a CPU, TensorFlow's BFC allocator (the GPU's) is switched on: it has a hard limit, a real
     `ResourceExhaustedError` at it, exact statistics, and is faster than malloc. TensorFlow reads these variables when
@@ -117,52 +118,52 @@ def limit_allocator(memory: MemoryBudget, trains: str) -> int:
 
     Raises:
         UserError: the limit is under what the process itself needs.
-        ShortOfMemoryError: where no limit was given, what the host has left is.
+        ShortOfMemoryError: no limit was given, and what the host has left is under what the process needs.
     """
     import keras  # noqa: PLC0415 - imported here, so that its size is part of what is measured
     import tensorflow as tf  # noqa: PLC0415
 
-    global _given_here  # noqa: PLW0603 - TensorFlow reads it once a process, so it is the process's
+    global _allocator_limit  # noqa: PLW0603 - TensorFlow reads it once a process, so it is the process's
     if keras.config.image_data_format() != "channels_last":
         raise UserError("Keras is set to channels_first, and autofit needs channels_last: change keras.json")
-    if _given_here is not None:
-        return _given_here
-    _given_here = _limit_gpu(tf, memory) if memory.device == "gpu" else _limit_cpu(memory, trains)
-    return _given_here
+    if _allocator_limit is not None:
+        return _allocator_limit
+    _allocator_limit = _limit_gpu(tf, memory) if memory.device == "gpu" else _limit_cpu(memory, trains)
+    return _allocator_limit
 
 
 def _limit_cpu(memory: MemoryBudget, trains: str) -> int:
     now = resident_bytes()
-    rest = (
+    non_allocator = (
         max(memory.non_allocator_bytes, now)
         if memory.non_allocator_bytes
         else now + after_import_bytes(trains, memory.limit_bytes)
     )
-    least = rest + memory.buffer_bytes + LEAST_ALLOCATOR_BYTES
+    least = non_allocator + memory.buffer_bytes + LEAST_ALLOCATOR_BYTES
     limit = memory.limit_bytes if memory.is_given else _host_limit(memory.limit_bytes, now, least)
     if limit < least:
         raise UserError(
-            f"memory_limit {format_size(limit)} is under what the bare process needs ({format_size(rest)} for "
+            f"memory_limit {format_size(limit)} is under what the bare process needs ({format_size(non_allocator)} for "
             f"TensorFlow, {format_size(memory.buffer_bytes)} for images): give over {format_size(least)}"
         )
-    allocator = limit - rest - memory.buffer_bytes
+    allocator = limit - non_allocator - memory.buffer_bytes
     os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "true"
     megabytes = allocator // 2**20
     os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"] = str(megabytes)
-    make_one_region(megabytes - REGION_OF_THE_CONTEXT_MB)
+    reserve_arena(megabytes - CONTEXT_ARENA_MB)
     return allocator
 
 
 def after_import_bytes(trains: str, limit_bytes: int) -> int:
-    """What a worker will take outside its allocator after the import, in bytes, where it was not measured yet."""
+    """Estimate what a worker will take outside its allocator after the import, in bytes, until it is measured."""
     return AFTER_IMPORT_BYTES[trains] + max(0, limit_bytes - HANDLES_COUNTED_BYTES) // HANDLES_SHARE
 
 
 def _host_limit(planned: int, now: int, least: int) -> int:
-    """The limit where none was given, in bytes: what the host had when it was looked at may be gone by now.
+    """The limit if none was given, in bytes: what the host had left when the run was planned may be gone by now.
 
     Raises:
-        ShortOfMemoryError: it is less than the least.
+        ShortOfMemoryError: it is less than `least`.
     """
     left = cgroups.memory_left_reader()()
     limit = min(planned, now + memory_policy.usable_bytes(left.bytes))
@@ -189,5 +190,5 @@ def _limit_gpu(tf: object, memory: MemoryBudget) -> int:
 
 
 def device_name(memory: MemoryBudget) -> str:
-    """TensorFlow's name of the device whose memory counts."""
+    """TensorFlow's name of the device whose memory is limited."""
     return GPU if memory.device == "gpu" else CPU

@@ -1,7 +1,7 @@
-"""The ledger of applied updates (`audit.jsonl`), and following another run's.
+"""The audit log of applied updates (`audit.jsonl`), written by a run and read by a replay of it.
 
-A line is written after its update and before the next step. A checkpoint records the ledger's length; resuming
-truncates it to that, so that the ledger and the weights always tell the same story.
+A line is written after its update and before the next step. A checkpoint records the length of the log; a resumed run
+truncates the log to it, so that log and weights always agree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from autofit.errors import StorageError, UserError
 from autofit.storage.records import Record
 
 
-class LedgerLine(Record):
+class AuditLine(Record):
     """One applied update; `samples` and `skipped` are indices into `samples.csv`. Epochs and steps count from zero."""
 
     attempt: int
@@ -28,10 +28,10 @@ class LedgerLine(Record):
 
 
 class AuditLog:
-    """Writes `audit.jsonl`; without a path it writes nothing and is always empty.
+    """Writes `audit.jsonl`; without a path it writes nothing.
 
     Raises:
-        StorageError: the file has lost what a checkpoint counts on.
+        StorageError: the file is shorter than a checkpoint says.
     """
 
     def __init__(self, path: Path | None, committed_bytes: int) -> None:
@@ -61,7 +61,7 @@ class AuditLog:
         """Record one applied update; epochs and steps count from zero."""
         if self._file is None:
             return
-        line = LedgerLine(
+        line = AuditLine(
             attempt=attempt,
             epoch=epoch,
             step=step,
@@ -73,7 +73,7 @@ class AuditLog:
         self._file.flush()
 
     def commit(self) -> int:
-        """Make what was written durable, and return the length in bytes that a checkpoint records."""
+        """Write all lines to the disk, and return the length in bytes that a checkpoint records."""
         if self._file is None:
             return 0
         os.fsync(self._file.fileno())
@@ -86,10 +86,10 @@ class AuditLog:
 
 
 def read_micro_batch_sizes(run_dir: Path) -> dict[tuple[int, int], int]:
-    """The micro-batch size of each (epoch, step) of another run, from its ledger.
+    """The micro-batch size of each (epoch, step) of another run, from its audit log.
 
     Raises:
-        UserError: the ledger cannot be read, or a line of it is damaged; the line is named.
+        UserError: the log cannot be read, or a line of it is damaged; the line is named.
     """
     sizes: dict[tuple[int, int], int] = {}
     path = run_dir / "audit.jsonl"
@@ -103,8 +103,8 @@ def read_micro_batch_sizes(run_dir: Path) -> dict[tuple[int, int], int]:
     return sizes
 
 
-def _parse(text: bytes, where: str) -> LedgerLine:
+def _parse(text: bytes, where: str) -> AuditLine:
     try:
-        return LedgerLine.model_validate_json(text)
+        return AuditLine.model_validate_json(text)
     except ValidationError:
         raise UserError(f"replay: {where} is damaged: follow another run") from None
