@@ -1,4 +1,4 @@
-"""What of a run is in its mirror, and bringing that up to date. There is no thread here, and no clock."""
+"""The content of a mirror, and how it is brought up to date. This module has no thread and no clock."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from autofit.mirror.copying import (
     DamagedError,
     UnreadableError,
     VanishedError,
+    audit_log_bytes_of,
     copy_file,
-    ledger_bytes_of,
     make_folder,
     open_if_there,
     place_generation,
@@ -42,19 +42,19 @@ Stamp = tuple[int, int, int]
 
 
 class NotOursError(OSError):
-    """What lies in the mirror is not of this run: nothing is written there."""
+    """The folder of the mirror holds something else than this run: nothing is written there."""
 
     def __init__(self, what: str) -> None:
         super().__init__(errno.EEXIST, what)
 
 
 class MirrorContent:
-    """What of a run is in its mirror.
+    """The part of a run that its mirror holds.
 
     Args:
         files: the run.
         mirror: its mirror, whose folder exists.
-        beat: called as the work gets on.
+        beat: called as the work advances.
         copy: copies one file; see `copy_file`.
     """
 
@@ -71,10 +71,10 @@ class MirrorContent:
 
         Raises:
             NotOursError: there is another run in the mirror, or something else.
-            OSError, StorageError: something cannot be read or written; the next call takes up what is missing.
+            OSError, StorageError: something cannot be read or written; the next call copies what is missing.
         """
         news = self._news()
-        if (news == self._seen and not everything) or (self._seen is None and self._is_sealed()):
+        if (news == self._seen and not everything) or (self._seen is None and self._is_complete()):
             return
         try:
             self._require_ours()
@@ -90,12 +90,12 @@ class MirrorContent:
         self._seen = news
 
     def _news(self) -> object:
-        """What is another after each commit, and where the request is written anew."""
+        """A value that changes with each commit, and if the request is written again."""
         newest = self._here.manifests()[:1]
         return [manifest for _, manifest in newest], _stamp(self._files.run.stat())
 
-    def _is_sealed(self) -> bool:
-        """Whether a finished run is there to the last file, which is the result."""
+    def _is_complete(self) -> bool:
+        """Whether the mirror holds a finished run up to the last file, which is the result."""
         try:
             ours, theirs = (read_plain(one.result, MAX_RECORD_BYTES) for one in (self._files, self._mirror))
         except OSError:
@@ -127,7 +127,7 @@ class MirrorContent:
             self._copy_changed(result, result, self._mirror.result)
 
     def _sweep_parts(self) -> None:
-        """Remove the halves of single files that killed copies have left."""
+        """Remove the partial files that killed copies have left."""
         for folder in (self._mirror.path, *(attempt.path for attempt in self._mirror.attempts())):
             for path in () if folder.is_symlink() else folder.glob(".*.part"):
                 path.unlink()
@@ -135,7 +135,7 @@ class MirrorContent:
     # Single files ------------------------------------------------------------------------------------------------
 
     def _file(self, source: Path, target: Path) -> None:
-        """Copy a file that is there and has changed."""
+        """Copy a file if it exists and has changed."""
         if stream := open_if_there(source):
             with stream:
                 self._copy_changed(stream, stream, target)
@@ -149,7 +149,7 @@ class MirrorContent:
             self._stamps[target] = stamp
 
     def _attempt(self, attempt: AttemptDirectory) -> None:
-        """What a result says of an attempt. Of its heartbeat the first line and the last: when it began and ended."""
+        """Copy the files from which a result describes an attempt; of its heartbeat only the first and last line."""
         there = AttemptDirectory(self._mirror.path / "attempts" / attempt.path.name)
         make_folder(there.path.parent)
         make_folder(there.path)
@@ -173,7 +173,7 @@ class MirrorContent:
             self._beat()
 
     def _newest_is_there(self) -> bool:
-        """Whether there is a good generation, which is then in the mirror too."""
+        """Copy the newest good generation unless the mirror has it; whether there is one."""
         here = self._here.manifests()
         if self._ours is None:
             known = [manifest for _, manifest in here]
@@ -190,30 +190,30 @@ class MirrorContent:
         return False
 
     def _generation(self, folder: Path, manifest: Manifest) -> None:
-        """Copy one generation, and the ledger as long as it belongs to it, before it gets its name."""
+        """Copy one generation, with the part of the audit log that belongs to it; it gets its name last."""
         staged = stage_generation(folder, manifest, self._mirror.checkpoints, self._copy, self._beat)
-        if size_bytes := ledger_bytes_of(staged):
-            self._ledger(size_bytes, manifest.generation)
+        if size_bytes := audit_log_bytes_of(staged):
+            self._audit_log(size_bytes, manifest.generation)
         place_generation(staged, manifest.generation)
 
-    def _ledger(self, size_bytes: int, generation: int) -> None:
-        """Copy the ledger as far as it belongs to a generation.
+    def _audit_log(self, size_bytes: int, generation: int) -> None:
+        """Copy the part of the audit log that belongs to a generation.
 
-        A worker that went back to an older one writes it anew from there on. Then it may be of two stories where it was
-        copied meanwhile, and generations of the old story do not belong to the new one.
+        A worker that went back to an older generation rewrites the log from there on. If it was copied meanwhile, the
+        copy may mix two histories; and generations of the old history do not belong to the new one.
         """
 
         def copy_unchanged(source: IO[bytes], target: Path, size_bytes: int, beat: Beat) -> str:
             copied = self._copy(source, target, size_bytes, beat)
             if copied != sha256_of(self._files.audit, size_bytes, beat):
                 raise VanishedError
-            self._remove_other_stories(generation)
+            self._remove_other_histories(generation)
             return copied
 
         with open_plain(self._files.audit, follow_links=False) as stream:
             replace_file(stream, self._mirror.audit, size_bytes, copy_unchanged, self._beat)
 
-    def _remove_other_stories(self, generation: int) -> None:
+    def _remove_other_histories(self, generation: int) -> None:
         here = {manifest.generation: manifest for _, manifest in self._here.manifests()}
         set_aside = self._here.set_aside()
         for folder, manifest in self._there.manifests():
@@ -222,16 +222,16 @@ class MirrorContent:
                 remove_generation(folder)
 
     def _remove_others(self) -> None:
-        """Keep the newest of ours; what an earlier life of this run has left there goes once a newer one is safe."""
+        """Keep the newest ones; those of an earlier history are removed once a newer generation is safe."""
         ours = self._ours or {}
-        kept = sorted(ours.keys() - self._here.set_aside(), reverse=True)[:KEEP]
-        self._ours = {generation: ours[generation] for generation in kept}
+        newest = sorted(ours.keys() - self._here.set_aside(), reverse=True)[:KEEP]
+        self._ours = {generation: ours[generation] for generation in newest}
         for folder, manifest in self._there.manifests():
             if manifest.generation not in self._ours:
                 remove_generation(folder)
 
     def _make_room(self) -> None:
-        """On a full drive one generation has to do, so that there is room for the next."""
+        """On a full drive, remove all generations but one, so that the next one fits."""
         with suppress(OSError):
             sweep(self._mirror.checkpoints)
             for folder, _ in self._there.manifests()[1:]:
@@ -239,10 +239,10 @@ class MirrorContent:
 
 
 def require_held(files: RunDirectory, mirror: RunDirectory) -> None:
-    """Refuse a mirror that does not hold this run.
+    """Check that a mirror holds this run.
 
     Raises:
-        NotOursError: it holds none, or another.
+        NotOursError: it holds no run, or another one.
         OSError, ValueError: it cannot be read.
     """
     ours, theirs = read_run(files), read_run(mirror)
@@ -253,10 +253,10 @@ def require_held(files: RunDirectory, mirror: RunDirectory) -> None:
 
 
 def require_empty(mirror: RunDirectory) -> None:
-    """Refuse a folder without a run in which there are files of names that a run would write over.
+    """Check that a folder without a run holds no file that a run would overwrite.
 
     Raises:
-        NotOursError: there is one.
+        NotOursError: it holds one.
     """
     if _is_there(mirror.checkpoints):
         require_folder(mirror.checkpoints)
@@ -270,7 +270,7 @@ def require_empty(mirror: RunDirectory) -> None:
 
 
 def _is_there(path: Path) -> bool:
-    """As `os.path.lexists`, which takes a drive that fails for one that is empty."""
+    """Whether a path exists, links included. `os.path.lexists` would take a drive that fails for one that is empty."""
     try:
         path.lstat()
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""Copying files and checkpoint generations between a run directory and its mirror: whole and verified, or not at all.
+"""Copying files and checkpoint generations between a run directory and its mirror, whole and verified or not at all.
 
-Either side may be a slow drive, or a folder that a stranger has made: a link is never followed, neither to read nor to
+Either side may be a slow drive, or a folder from an untrusted source: a link is never followed, neither to read nor to
 write, and only files of known names are touched.
 """
 
@@ -24,23 +24,23 @@ from autofit.storage.records import MAX_RECORD_BYTES, fsync_folder, open_plain
 
 CHUNK_BYTES = 2**18
 SYNC_EVERY_BYTES = 2**24
-"""A drive is given no more to do at once: one sync of a whole gigabyte would look like a drive that hangs."""
+"""The most that is written between two syncs: one sync of a whole gigabyte would look like a drive that hangs."""
 
 CANNOT_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 SAVING, REMOVED = ".saving-", ".removed-"
-"""As in `checkpoints.py`, whose next save sweeps what is left behind here."""
+"""As in `storage/checkpoints.py`, whose next save removes what a killed copy has left."""
 
 Beat = Callable[[], None]
 Copy = Callable[[IO[bytes], Path, int, Beat], str]
-"""As `copy_file`, which tests replace by slow and failing ones."""
+"""The signature of `copy_file`, which tests replace by slow and failing functions."""
 
 
 class UnreadableError(OSError):
-    """It is the source that failed."""
+    """The source, not the target, cannot be read."""
 
 
 class VanishedError(Exception):
-    """The source was removed, or was written anew, while it was copied."""
+    """The source was removed or rewritten while it was copied."""
 
 
 class DamagedError(Exception):
@@ -73,10 +73,10 @@ def read_plain(path: Path, limit_bytes: int) -> bytes:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder where there is none.
+    """Create a folder if there is none.
 
     Raises:
-        OSError: it cannot be made, or a link or a file stands there.
+        OSError: it cannot be created, or the path is a link or a file.
     """
     with suppress(FileExistsError):
         path.mkdir()
@@ -84,10 +84,10 @@ def make_folder(path: Path) -> None:
 
 
 def require_folder(path: Path) -> None:
-    """Refuse a link, which would lead out.
+    """Check that a path is a folder, and not a link, which could lead elsewhere.
 
     Raises:
-        OSError: there is no folder, or something else stands there.
+        OSError: it does not exist, or is something else.
     """
     if not stat.S_ISDIR(path.lstat().st_mode):
         raise OSError(errno.ENOTDIR, f"{path.name} is no folder")
@@ -137,7 +137,7 @@ def _sync(stream: IO[bytes]) -> None:
 
 
 def sha256_of(path: Path, size_bytes: int, beat: Beat) -> str:
-    """SHA-256 of a file's first bytes; fewer where it is shorter.
+    """SHA-256 of a file's first bytes, or of all if it is shorter.
 
     Raises:
         OSError: it cannot be read.
@@ -216,7 +216,7 @@ def _copy_listed(stream: IO[bytes], target: Path, size_bytes: int, sha256: str, 
 
 
 def place_generation(staged: Path, generation: int) -> None:
-    """Give a staged generation its name; another of that name is removed.
+    """Rename a staged generation to its number; an older one of that number is removed.
 
     Raises:
         OSError: it cannot be renamed.
@@ -229,7 +229,7 @@ def place_generation(staged: Path, generation: int) -> None:
 
 
 def remove_generation(folder: Path) -> None:
-    """Remove a generation: renamed first, so that a half-deleted one is never taken for good.
+    """Remove a generation: it is renamed first, so that a half-deleted one never passes for a good one.
 
     Raises:
         OSError: it cannot be removed.
@@ -252,7 +252,9 @@ def remove_folder(folder: Path) -> None:
     for path in folder.iterdir() if not folder.is_symlink() else ():
         with suppress(OSError):
             about = path.lstat()
-            if stat.S_ISREG(about.st_mode) and about.st_nlink == 1:  # others may be the same file in a good generation
+            if (
+                stat.S_ISREG(about.st_mode) and about.st_nlink == 1
+            ):  # further names may be hard links in a good generation
                 os.close(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
     if folder.is_symlink():
         folder.unlink()
@@ -261,7 +263,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed copies have left in a folder of generations.
+    """Remove the hidden folders that killed copies have left among the generations.
 
     Raises:
         OSError: it cannot be removed.
@@ -271,11 +273,11 @@ def sweep(folder: Path) -> None:
             remove_folder(path)
 
 
-def ledger_bytes_of(generation: Path) -> int:
-    """How much of the ledger belongs to a generation whose state is good.
+def audit_log_bytes_of(generation: Path) -> int:
+    """How many bytes of the audit log belong to a generation; 0 without one.
 
     Raises:
-        DamagedError: it does not say.
+        DamagedError: the state of the generation does not say.
     """
     try:
         size_bytes = json.loads(read_plain(generation / STATE, MAX_RECORD_BYTES)).get("ledger_bytes", 0)

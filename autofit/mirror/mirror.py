@@ -1,7 +1,7 @@
-"""The mirror's thread: what it claims, how it retries, what a person is told of it, and the last wait for it.
+"""The mirror of a run: its thread, its lock, its retries, its messages, and the wait for its last copy.
 
-Only this thread, and those of `run_with_watchdog`, touch the drive. The supervising thread reads what they have noted
-down.
+Only this thread, and those of `run_with_watchdog`, access the drive. The supervising thread reads the state that they
+record.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ COLAB_DRIVE = Path("/content/drive")
 
 @dataclass(frozen=True, slots=True)
 class MirrorPatience:
-    """How long for what, in seconds.
+    """Time limits of the mirror, in seconds.
 
     Attributes:
-        look: between two looks for a new checkpoint; after a copy that took longer, as long as that took.
+        look: the pause between two looks for a new checkpoint; after a copy that took longer, as long as that took.
         retry: the longest pause after a copy that failed; the first is `look`, each the double of the one before.
-        answer: for a drive that does not move, where somebody waits for it.
-        silence: for a drive that does not move before it is told, while nobody waits.
-        lock: for another run to let go of the mirror.
-        last: for the last copy of a run that has ended by itself.
-        leave: for the last copy after Ctrl-C or `max_minutes`; with `Patience.leave_seconds` under half a minute.
-        quiet: of the last copy before it is told what is waited for.
+        answer: how long a drive may not advance while the run waits for it.
+        silence: how long a drive may not advance before a message says so, while nothing waits for it.
+        lock: how long to wait for the lock of a mirror that another run uses.
+        last: how long the last copy may take after a run that has ended by itself.
+        leave: how long the last copy may take after Ctrl-C or `max_minutes`; with `Patience.stop_seconds`, less than
+            half a minute.
+        quiet: how long the last copy may take before a message says that the run waits for it.
     """
 
     look: float = 5.0
@@ -57,18 +58,18 @@ class MirrorPatience:
 
 PATIENCE = MirrorPatience()
 REPEAT_SECONDS = 600.0
-"""The same cause is told again only after so long: a drive may come and go all night."""
+"""The same cause is shown again only after this time: a drive may come and go all night."""
 
 
 class Mirror:
-    """One run's mirror, from its claim to the last copy; a context manager, left with the run.
+    """The mirror of one run, from its lock to the last copy; a context manager around the run.
 
     Args:
         files: the run, whose lock is held.
-        folder: the mirror's.
-        tell: shows a line; called in the thread that the other methods are called in.
-        must_hold_it: write only where this very run is already: a `run.json` that names its mirror may be a stranger's,
-            and nobody at this machine has named that folder.
+        folder: the folder of the mirror.
+        show: shows a message; called in the thread that calls the other methods.
+        must_hold_it: write only if the folder holds this very run already: a `run.json` that names its mirror may come
+            from an untrusted source, and the user of this machine has not named that folder.
         copy: copies one file; see `copy_file`.
 
     Raises:
@@ -79,7 +80,7 @@ class Mirror:
         self,
         files: RunDirectory,
         folder: Path,
-        tell: Callable[[str], None],
+        show: Callable[[str], None],
         *,
         must_hold_it: bool = False,
         patience: MirrorPatience = PATIENCE,
@@ -87,7 +88,7 @@ class Mirror:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self._must_hold_it = folder, must_hold_it
-        self._files, self._mirror, self._tell = files, RunDirectory(folder), tell
+        self._files, self._mirror, self._show = files, RunDirectory(folder), show
         self._patience, self._copy, self._clock = patience, copy, clock
         self._lock: RunLock | None = None
         self._device: int | None = None
@@ -99,12 +100,14 @@ class Mirror:
         self._trouble: str | None = None
         self._is_complete = False
         self._leave_seconds = patience.leave
-        self._told: dict[str, float] = {}
-        self._is_outage_told = False
+        self._shown_at: dict[str, float] = {}
+        self._is_outage_shown = False
 
     def __enter__(self) -> Self:
         try:
-            run_with_watchdog(lambda pulse: self._claim(pulse, self._patience.lock), self._patience.answer, self._clock)
+            run_with_watchdog(
+                lambda pulse: self._lock_folder(pulse, self._patience.lock), self._patience.answer, self._clock
+            )
         except (OSError, StorageError, ValueError) as error:
             self._trouble = words_of(error)
         return self
@@ -118,10 +121,10 @@ class Mirror:
     # Before the run ------------------------------------------------------------------------------------------------
 
     def restore(self, check: Callable[[RunRecord], None]) -> bool:
-        """Bring the mirror's run into the run directory, where it is further than what is there; whether it was.
+        """Copy the mirror's run into the run directory if it is further than the run there; whether it was.
 
         Args:
-            check: raises a `UserError` where the run in the mirror is not the one that was asked for.
+            check: raises a `UserError` if the run in the mirror is not the requested one.
 
         Raises:
             UserError: the mirror holds another run; or nothing is in the run directory, and the mirror cannot be used.
@@ -137,7 +140,7 @@ class Mirror:
                 return False
             raise UserError(
                 f"mirror_dir {self.folder} holds another run of this request than {self._files.path}: "
-                "give another mirror_dir, or another run_dir to take up the one in the mirror"
+                "give another mirror_dir, or another run_dir to restore the one in the mirror"
             )
         if here is not None and here.progress >= there.progress:
             return False
@@ -150,7 +153,7 @@ class Mirror:
             raise UserError(f"{self._files.path} cannot be read ({error}): give another run_dir") from None
 
     def _held_there(self, *, is_needed: bool) -> Held | None:
-        """What the mirror holds. Where the run directory has it all, a drive that cannot be read is no reason to stop.
+        """The run in the mirror. Unless it is needed, a drive that cannot be read is no reason to stop.
 
         Raises:
             UserError: it is needed, and cannot be read or written.
@@ -173,19 +176,19 @@ class Mirror:
         return there
 
     def _restore_from_mirror(self, here: Held | None) -> bool:
-        self._tell(f"taking up the run in {self.folder}")
+        self._show(f"restoring the run in {self.folder}")
         try:
             damaged = run_with_watchdog(
                 lambda pulse: stage(self._mirror, self._files, pulse, self._copy), self._patience.answer, self._clock
             )
             for name in damaged:
-                self._tell(f"checkpoint {name} in {self.folder} is damaged and was left out")
+                self._show(f"checkpoint {name} in {self.folder} is damaged and was left out")
             staged = held_by(RunDirectory(self._files.path / STAGED))
             is_further = here is None or (staged is not None and staged.progress > here.progress)
             (put_in_place if is_further else discard)(self._files)
         except (OSError, StorageError, ValueError) as error:
             raise StorageError(
-                f"the run in {self.folder} cannot be taken up in {self._files.path} ({words_of(error)}): "
+                f"the run in {self.folder} cannot be restored to {self._files.path} ({words_of(error)}): "
                 "mend the drive or make room, and run the same again"
             ) from error
         return is_further
@@ -193,21 +196,21 @@ class Mirror:
     # Beside the run ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to copy, beside the run."""
+        """Start the thread that copies while the run goes on."""
         if self._device is not None and self._device == self._files.path.stat().st_dev:
-            self._tell(
+            self._show(
                 f"the mirror {self.folder} is on the same disk as the run and is lost with it: is the drive mounted?"
             )
-        self._thread = threading.Thread(target=self._keep, name="autofit-mirror", daemon=True)
+        self._thread = threading.Thread(target=self._copy_until_closed, name="autofit-mirror", daemon=True)
         self._thread.start()
 
     def sleep(self, seconds: float) -> None:
-        """Sleep in the supervising thread, and tell what there is to tell: views are called from one thread."""
+        """Sleep in the supervising thread, after showing news of the mirror: views are called from one thread."""
         self._report()
         time.sleep(seconds)
 
-    def _keep(self) -> None:
-        """The thread: copy, wait, and copy once more when the run has ended."""
+    def _copy_until_closed(self) -> None:
+        """The thread's work: copy, wait, and copy once more when the run has ended."""
         failures, is_last = 0, False
         while not is_last:
             is_last = self._closing.is_set()
@@ -217,7 +220,7 @@ class Mirror:
                 failures, self._trouble, self._is_complete = 0, None, is_last
             except AbandonedError:
                 break
-            except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on
+            except Exception as error:  # noqa: BLE001 - no failure of the mirror stops the run
                 failures, self._trouble = failures + 1, words_of(error)
             finally:
                 self._busy = False
@@ -229,13 +232,13 @@ class Mirror:
         self._pulse()
         self._busy = True
         self._require_drive()
-        self._claim(self._pulse, 0.0)
+        self._lock_folder(self._pulse, 0.0)
         if not self._must_hold_it:
             self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
         self._content.bring_up_to_date(everything=everything)
 
     def _require_drive(self) -> None:
-        """Write nothing into the empty folder that an unmounted drive leaves behind; find a lock on a new mount.
+        """Check that the drive is mounted: an unmounted one leaves an empty folder. A new mount needs a new lock.
 
         Raises:
             OSError: the drive is not there.
@@ -246,12 +249,12 @@ class Mirror:
             raise OSError(errno.ENODEV, "the drive is no longer mounted")
         self._release()
 
-    def _claim(self, pulse: Pulse, patience_seconds: float) -> None:
-        """Make the folder and take its lock, as far as the drive has locks.
+    def _lock_folder(self, pulse: Pulse, patience_seconds: float) -> None:
+        """Create the folder and take its lock, if the drive has locks.
 
         Raises:
-            UserError: another run has it.
-            OSError, StorageError: it cannot be made or written.
+            UserError: another run has the lock.
+            OSError, StorageError: the folder cannot be created or written.
         """
         if self._lock is not None:
             return
@@ -279,21 +282,21 @@ class Mirror:
             self._lock.release()
             self._lock = None
 
-    # What is told --------------------------------------------------------------------------------------------------
+    # Messages -------------------------------------------------------------------------------------------------------
 
     def _report(self) -> None:
-        """Tell of trouble, once a cause, and of its end."""
+        """Show a problem, once for each cause, and its end."""
         trouble = self._current_trouble()
-        if trouble and self._clock() - self._told.get(trouble, -REPEAT_SECONDS) >= REPEAT_SECONDS:
-            self._told[trouble] = self._clock()
-            self._is_outage_told = True
-            self._tell(
+        if trouble and self._clock() - self._shown_at.get(trouble, -REPEAT_SECONDS) >= REPEAT_SECONDS:
+            self._shown_at[trouble] = self._clock()
+            self._is_outage_shown = True
+            self._show(
                 f"the mirror {self.folder} cannot be written ({trouble}): trying again every "
                 f"{self._patience.retry:g} s; the run goes on"
             )
-        if not trouble and self._is_outage_told:
-            self._is_outage_told = False
-            self._tell(f"the mirror {self.folder} works again")
+        if not trouble and self._is_outage_shown:
+            self._is_outage_shown = False
+            self._show(f"the mirror {self.folder} works again")
 
     def _current_trouble(self) -> str | None:
         if self._busy and self._pulse.silence_seconds > self._patience.silence:
@@ -303,11 +306,11 @@ class Mirror:
     # The end -------------------------------------------------------------------------------------------------------
 
     def hurry(self) -> None:
-        """Hardly wait for the last copy."""
+        """Wait for the last copy for one second at most."""
         self._leave_seconds = min(1.0, self._leave_seconds)
 
     def close(self, *, in_a_hurry: bool = False) -> None:
-        """Copy what is missing, wait for that a while, and say so where the mirror stays behind."""
+        """Copy what is missing, wait for that a while, and show a message if the mirror stays behind."""
         if self._thread is None:
             self._release()
             return
@@ -320,29 +323,29 @@ class Mirror:
             return
         cause = self._trouble or ("it does not answer" if self._is_silent() else "there was no time to copy the rest")
         there = shlex.quote(str(self.folder))
-        self._tell(
+        self._show(
             f"the mirror {self.folder} is behind ({cause}); {self._files.path} has everything: once the mirror can be "
             f"written, cp -r {shlex.quote(str(self._files.path))}/. {there}"
         )
 
     def _wait(self, thread: threading.Thread, most_seconds: float) -> None:
         ends = self._clock() + most_seconds
-        told_at = self._clock() + self._patience.quiet
+        shown_at = self._clock() + self._patience.quiet
         while thread.is_alive() and self._clock() < ends and not self._is_silent():
             thread.join(0.05)
-            if self._clock() >= told_at:
-                told_at = ends
-                self._tell(f"copying the rest to the mirror {self.folder} (Ctrl-C leaves it behind)")
+            if self._clock() >= shown_at:
+                shown_at = ends
+                self._show(f"copying the rest to the mirror {self.folder} (Ctrl-C leaves it behind)")
 
     def _is_silent(self) -> bool:
         return self._busy and self._pulse.silence_seconds > self._patience.answer
 
 
 def refuse_overlap(run_dir: Path, folder: Path) -> None:
-    """Refuse a mirror that is the run directory, lies in it, or holds it.
+    """Check that the mirror is not the run directory, is not in it, and does not hold it.
 
     Raises:
-        UserError: one of these.
+        UserError: one of these is the case.
     """
     run, mirror = run_dir, folder
     with suppress(OSError):
@@ -354,7 +357,7 @@ def refuse_overlap(run_dir: Path, folder: Path) -> None:
 
 
 def words_of(error: BaseException) -> str:
-    """Why something failed, in a few words without a path, so that the same cause has the same words."""
+    """The cause of a failure in a few words without a path, so that the same cause has the same words."""
     if isinstance(error, StorageError) and isinstance(error.__cause__, OSError):
         error = error.__cause__
     if isinstance(error, OSError) and error.strerror:
@@ -364,7 +367,7 @@ def words_of(error: BaseException) -> str:
 
 
 def _device_of(folder: Path) -> int:
-    """The device of a folder, or of the nearest one above it that is there."""
+    """The device of a folder, or of its nearest parent that exists."""
     while not folder.exists():
         folder = folder.parent
     return folder.stat().st_dev

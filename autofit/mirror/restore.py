@@ -1,4 +1,4 @@
-"""How far the run in a folder is, and taking a run over from its mirror into its run directory."""
+"""Restoring a run from its mirror into its run directory; and how far the run in a folder is."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from autofit.mirror.copying import (
     DamagedError,
     UnreadableError,
     VanishedError,
+    audit_log_bytes_of,
     copy_file,
-    ledger_bytes_of,
     make_folder,
     open_if_there,
     place_generation,
@@ -32,6 +32,7 @@ from autofit.storage.records import fsync_folder
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 
 STAGED = ".taking-up"
+"""The folder in the run directory to which the mirror is copied first; the name is that of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Held:
 
 
 def held_by(files: RunDirectory) -> Held | None:
-    """The run in a folder; None where there is none.
+    """The run in a folder; None if there is none.
 
     Raises:
         OSError, StorageError: it cannot be read.
@@ -60,7 +61,7 @@ def held_by(files: RunDirectory) -> Held | None:
 
 
 def stage(mirror: RunDirectory, files: RunDirectory, beat: Beat, copy: Copy = copy_file) -> list[str]:
-    """Copy the run in a mirror beside what is in the run directory, and return the names of damaged checkpoints.
+    """Copy the run in a mirror into a folder of its own in the run directory; return the names of damaged checkpoints.
 
     Raises:
         OSError, StorageError: it cannot be read or written; what is in the run directory is untouched.
@@ -77,9 +78,9 @@ def stage(mirror: RunDirectory, files: RunDirectory, beat: Beat, copy: Copy = co
 
 
 def put_in_place(files: RunDirectory) -> None:
-    """Give what was staged its place, the checkpoints last.
+    """Move the staged files to their places, the checkpoints last.
 
-    Until then the run directory has none and is behind the mirror: killed here, it is taken up once more.
+    Until then the run directory has none and is behind the mirror: after a kill here, the next call restores again.
 
     Raises:
         OSError: it cannot be renamed.
@@ -104,7 +105,7 @@ def put_in_place(files: RunDirectory) -> None:
 
 
 def discard(files: RunDirectory) -> None:
-    """Remove what was staged, or what a killed take-over has left."""
+    """Remove the staged files, also those that a killed process has left."""
     if os.path.lexists(files.path / STAGED):
         shutil.rmtree(files.path / STAGED)
 
@@ -136,7 +137,7 @@ def _copy_if_there(source: Path, target: Path, copy: Copy, beat: Beat) -> None:
 
 
 def _stage_checkpoints(mirror: RunDirectory, staged: RunDirectory, copy: Copy, beat: Beat) -> list[str]:
-    """Copy the good generations; a run whose checkpoints cannot be read just now must not begin anew."""
+    """Copy the good generations; raise if none can be read just now: the run must not start from the beginning then."""
     make_folder(staged.checkpoints)
     damaged: list[str] = []
     unreadable: UnreadableError | None = None
@@ -157,16 +158,16 @@ def _stage_checkpoints(mirror: RunDirectory, staged: RunDirectory, copy: Copy, b
 
 def _stage_checkpoint(folder: Path, manifest: Manifest, staged: RunDirectory, copy: Copy, beat: Beat) -> None:
     generation = stage_generation(folder, manifest, staged.checkpoints, copy, beat)
-    if not _ends_with_a_line(staged.audit, ledger_bytes_of(generation)):
+    if not _ends_with_a_line(staged.audit, audit_log_bytes_of(generation)):
         raise DamagedError
     place_generation(generation, manifest.generation)
 
 
-def _ends_with_a_line(ledger: Path, size_bytes: int) -> bool:
-    """Whether a ledger is as long as a checkpoint says, and a line ends there."""
+def _ends_with_a_line(audit_log: Path, size_bytes: int) -> bool:
+    """Whether the audit log is as long as a checkpoint says, and a line ends there."""
     if size_bytes == 0:
         return True
-    stream = open_if_there(ledger)
+    stream = open_if_there(audit_log)
     if stream is None:
         return False
     with stream:

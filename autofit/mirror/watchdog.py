@@ -1,4 +1,4 @@
-"""Doing what may hang, such as a look at a mounted drive, on a thread that can be left behind."""
+"""Running what may hang, such as a look at a mounted drive, on a thread that can be abandoned."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 class AbandonedError(Exception):
-    """Nobody waits for this piece of work any more."""
+    """The work was abandoned: nothing waits for its result any more."""
 
 
 class Pulse:
-    """Beaten by a piece of work as it gets on, and looked at by whoever waits for it."""
+    """The sign of life of a piece of work: the work calls it as it advances, and the waiting thread reads it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -27,10 +27,10 @@ class Pulse:
         self._abandoned = False
 
     def __call__(self) -> None:
-        """Get on.
+        """Note that the work has advanced.
 
         Raises:
-            AbandonedError: there is no use in it.
+            AbandonedError: the work is to stop.
         """
         self._last = self._clock()
         if self._abandoned:
@@ -38,21 +38,21 @@ class Pulse:
 
     @property
     def silence_seconds(self) -> float:
-        """How long nothing has moved."""
+        """How long the work has not advanced."""
         return self._clock() - self._last
 
     def abandon(self) -> None:
-        """Have the work end at its next beat."""
+        """Make the work stop at its next beat."""
         self._abandoned = True
 
 
 def run_with_watchdog(
     work: Callable[[Pulse], T], silence_seconds: float, clock: Callable[[], float] = time.monotonic
 ) -> T:
-    """Do a piece of work on a thread of its own, and wait for it as long as it gets on; Ctrl-C ends the wait at once.
+    """Run a piece of work on its own thread, and wait for it as long as it advances; Ctrl-C ends the wait at once.
 
     Raises:
-        TimeoutError: it has not moved for so long. Its thread is left behind, and ends at its next beat.
+        TimeoutError: it has not advanced for `silence_seconds`. Its thread is abandoned, and stops at its next beat.
     """
     pulse = Pulse(clock)
     future: Future[T] = Future()
@@ -60,20 +60,20 @@ def run_with_watchdog(
     def do() -> None:
         try:
             future.set_result(work(pulse))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             future.set_exception(error)
 
-    # a daemon: a thread that hangs in a system call must not keep the interpreter from leaving
+    # a daemon: a thread that hangs in a system call must not keep the interpreter from exiting
     threading.Thread(target=do, name="autofit-run_with_watchdog", daemon=True).start()
     try:
         while not wait_for([future], LOOK_EVERY_SECONDS).done:
-            _require_life(pulse, silence_seconds)
+            _require_sign_of_life(pulse, silence_seconds)
     except BaseException:
         pulse.abandon()
         raise
     return future.result()
 
 
-def _require_life(pulse: Pulse, silence_seconds: float) -> None:
+def _require_sign_of_life(pulse: Pulse, silence_seconds: float) -> None:
     if pulse.silence_seconds > silence_seconds:
         raise TimeoutError(f"it has not answered for {silence_seconds:g} s")

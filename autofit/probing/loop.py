@@ -322,7 +322,7 @@ def _heard(measuring: _Started, what: Callable[[Event], T | None]) -> T | None:
         InterruptedRunError: it was asked to leave meanwhile, by Ctrl-C.
     """
     found = next((value for event in measuring.events if (value := what(event))), None)
-    if measuring.worker.leaving:
+    if measuring.worker.is_stopping:
         raise InterruptedRunError("the probe was stopped")
     return found
 

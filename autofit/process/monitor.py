@@ -1,4 +1,4 @@
-"""Watching one worker from its launch to its end: its heartbeat, its events, what it prints, and its deadlines."""
+"""Monitoring one worker from its launch to its end: its heartbeat, its events, what it prints, and its deadlines."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ DEADLINE_SECONDS = {
     Phase.SAVE: 900.0,  # a slow mounted drive
     Phase.PREDICT: 900.0,
 }
-"""How long a worker may say nothing new in each phase before it is taken for hung."""
+"""Seconds without news in each phase after which a worker counts as hung."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a worker may say nothing new in each phase, and how long it may take to leave, in seconds.
+    """Seconds without news after which a worker counts as hung in each phase, and seconds in which it must stop.
 
-    After Ctrl-C all is over within 30 s: the rest is for the last copy to a mirror (`MirrorPatience.leave`).
+    After Ctrl-C everything ends within 30 s: the rest is for the last copy to a mirror (`MirrorPatience.leave`).
     """
 
     silence_seconds: Mapping[Phase, float] = field(default_factory=lambda: DEADLINE_SECONDS)
-    leave_seconds: float = 20.0
+    stop_seconds: float = 20.0
 
 
 PATIENCE = Patience()
@@ -55,10 +55,10 @@ R = TypeVar("R", bound=BaseModel)
 
 
 class View(Protocol):
-    """What a person sees while a worker works."""
+    """Shows a person what a worker does."""
 
     def update(self, progress: Progress, *, epochs: int) -> None:
-        """Show where it stands."""
+        """Show the progress of the worker."""
 
     def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
         """Show the figures of a finished epoch."""
@@ -72,7 +72,7 @@ class View(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkerExit:
-    """A worker's end: the verdict, what it last said, and how long it lived, in seconds."""
+    """How a worker ended: the diagnosis, its outcome and last heartbeat, and how long it lived, in seconds."""
 
     diagnosis: ExitDiagnosis
     outcome: Outcome | None
@@ -83,25 +83,25 @@ class WorkerExit:
 
 @dataclass(slots=True)
 class Tail:
-    """The lines of a growing file, as they come; a line is only taken when it is whole."""
+    """Reads the lines of a growing file as they come; a line counts only when it is complete."""
 
     path: Path
     _offset: int = 0
     _rest: bytes = b""
 
     def read(self) -> bytes:
-        """What has come since the last call."""
+        """The bytes that were added since the last call."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self._offset)
                 new = file.read()
-        except OSError:  # not there yet, or on a mounted drive that does not answer just now
+        except OSError:  # it does not exist yet, or is on a mounted drive that does not answer just now
             return b""
         self._offset += len(new)
         return new
 
     def records(self, kind: type[R]) -> list[R]:
-        """The records in the whole lines since the last call; a damaged line is passed over."""
+        """The records in the complete lines since the last call; a damaged line is skipped."""
         *lines, self._rest = (self._rest + self.read()).split(b"\n")
         found: list[R] = []
         for line in lines:
@@ -112,7 +112,7 @@ class Tail:
 
 @dataclass
 class MonitoredWorker:
-    """A running worker, and everything that is known about it."""
+    """A running worker, with everything that is known about it."""
 
     attempt: AttemptDirectory
     worker: Worker
@@ -129,7 +129,7 @@ class MonitoredWorker:
     ended: WorkerExit | None = None
 
     def __post_init__(self) -> None:
-        self.started = self._heard = self.clock()
+        self.started = self._last_news = self.clock()
         self._progress, self._events, self._stdout = (
             Tail(self.attempt.progress),
             Tail(self.attempt.events),
@@ -138,29 +138,29 @@ class MonitoredWorker:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two parts
         self._kills_before = cgroups.oom_kills()
         self._stopped_by_us: Verdict | None = None
-        self._leave_by: float | None = None
+        self._stop_by: float | None = None
         self.trial_deadline_seconds: float | None = None
 
     @property
-    def leaving(self) -> bool:
-        """Whether the worker was asked to leave."""
-        return self._leave_by is not None
+    def is_stopping(self) -> bool:
+        """Whether the worker was asked to stop."""
+        return self._stop_by is not None
 
     def send(self, request: Request) -> None:
         """Ask the worker for something."""
-        self._heard = self.clock()
+        self._last_news = self.clock()
         self.worker.send(request)
 
-    def leave(self) -> None:
-        """Ask the worker to commit and leave, and kill it if it has not while our patience lasts."""
-        self._leave_by = self.clock() + self.patience.leave_seconds
+    def request_stop(self) -> None:
+        """Ask the worker to commit and stop; it is killed if it has not stopped within `stop_seconds`."""
+        self._stop_by = self.clock() + self.patience.stop_seconds
         self._stopped_by_us = Verdict.INTERRUPTED
         self.worker.send(Request(leave="interrupted"))
 
     def events(self) -> Iterator[Event]:
         """The worker's events as they come, until it has ended; then `ended` is set.
 
-        The first Ctrl-C asks the worker to leave; the second ends it at once and is raised.
+        The first Ctrl-C asks the worker to stop; the second ends it at once and is raised.
         """
         while self.ended is None:
             try:
@@ -173,10 +173,10 @@ class MonitoredWorker:
                 else:
                     self.sleep(POLL_SECONDS)
             except KeyboardInterrupt:
-                if self._leave_by is not None:
+                if self._stop_by is not None:
                     raise
                 self.view.message("stopping: saving what was trained (press Ctrl-C again to stop at once)")
-                self.leave()
+                self.request_stop()
 
     def run(self) -> WorkerExit:
         """Watch to the end."""
@@ -192,7 +192,7 @@ class MonitoredWorker:
         events = self._events.records(Event)
         self.seen += events
         if lines:
-            self._heard, self.last = self.clock(), lines[-1]
+            self._last_news, self.last = self.clock(), lines[-1]
         for event in events:
             self._show(event)
         for line in lines:
@@ -202,20 +202,20 @@ class MonitoredWorker:
     def _show(self, event: Event) -> None:
         if event.message:
             self.view.message(event.message)
-        if event.oom:  # one that ended its attempt is told by the supervisor
+        if event.oom:  # one that ended its attempt is shown by the supervisor
             self.view.message(describe_oom(event.oom))
         if event.epoch_end:
             self.view.epoch_done(event.epoch_end, epochs=self.epochs)
 
     def _is_overdue(self) -> bool:
         now = self.clock()
-        if self._leave_by is not None:
-            return now > self._leave_by
+        if self._stop_by is not None:
+            return now > self._stop_by
         phase = self.last.phase if self.last else Phase.START
         if phase is Phase.PROBE and self.trial_deadline_seconds is not None:
-            if now - self._heard > self.trial_deadline_seconds:
+            if now - self._last_news > self.trial_deadline_seconds:
                 self._stopped_by_us = Verdict.TIMEOUT
-        elif now - self._heard > self.patience.silence_seconds[phase]:
+        elif now - self._last_news > self.patience.silence_seconds[phase]:
             self._stopped_by_us = Verdict.HUNG
         return self._stopped_by_us is not None
 
@@ -254,7 +254,7 @@ def monitored(  # noqa: PLR0913 - what it takes to start a worker, and the seams
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[MonitoredWorker]:
-    """Start a worker on a job and watch it; whatever happens, it is gone afterwards.
+    """Start a worker on a job and monitor it; whatever happens, it has ended afterwards.
 
     Raises:
         StorageError: the attempt's folder cannot be written.
@@ -273,7 +273,7 @@ def monitored(  # noqa: PLR0913 - what it takes to start a worker, and the seams
 
 
 def _more(before: int | None, now: int | None) -> int | None:
-    """By how much a count has grown; None where nobody counts."""
+    """By how much a count has grown; None if nothing counts."""
     return None if now is None else now - (before or 0)
 
 

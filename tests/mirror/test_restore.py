@@ -41,7 +41,7 @@ class Restore:
         self.told: list[str] = []
 
     def __call__(self, path: Path, check: Callable[[RunRecord], None] = any_request, copy: Any = copy_file) -> bool:
-        """Whether it was taken up."""
+        """Whether it was restored."""
         path.mkdir(exist_ok=True)
         with Mirror(RunDirectory(path), self.mirror.path, self.told.append, patience=PATIENCE, copy=copy) as mirror:
             return mirror.restore(check)
@@ -61,13 +61,13 @@ def mirrored(training: Any, mirror: RunDirectory) -> Any:
     return training
 
 
-def test_a_run_whose_machine_is_gone_is_taken_up(
+def test_a_run_whose_machine_is_gone_is_restored(
     mirrored: Any, mirror: RunDirectory, restore: Restore, resumable: Resumable, tmp_path: Path
 ) -> None:
     """The run would begin anew, with hours of it on the drive."""
     shutil.rmtree(mirrored.files.path)
     assert restore(tmp_path / "new")
-    assert restore.told == [f"taking up the run in {mirror.path}"]
+    assert restore.told == [f"restoring the run in {mirror.path}"]
     assert resumable(tmp_path / "new") == 6
     assert contents(tmp_path / "new", LOCK) == contents(mirror.path, LOCK)
     assert not restore(tmp_path / "new")
@@ -230,7 +230,7 @@ def test_generations_that_cannot_be_read_just_now_are_no_reason_to_begin_anew(
             raise UnreadableError(errno.EIO, os.strerror(errno.EIO))
         return copy_file(source, target, size_bytes, beat)
 
-    with pytest.raises(StorageError, match=r"cannot be taken up in .*new \(Input/output error\): mend the drive"):
+    with pytest.raises(StorageError, match=r"cannot be restored to .*new \(Input/output error\): mend the drive"):
         restore(tmp_path / "new", copy=failing)
     assert not (tmp_path / "new" / "run.json").exists()
     assert restore(tmp_path / "new")
@@ -253,7 +253,7 @@ def test_a_damaged_request_is_refused_where_it_is_needed(
 # What fails on the way -----------------------------------------------------------------------------------------------
 
 
-def test_killed_anywhere_it_is_taken_up_once_more(
+def test_killed_anywhere_it_is_restored_once_more(
     mirrored: Any,
     mirror: RunDirectory,
     restore: Restore,

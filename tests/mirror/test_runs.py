@@ -144,7 +144,7 @@ def test_a_run_whose_machine_is_lost_goes_on_from_its_mirror(photos: Path, tmp_p
 
     told = finish("complete", photos, tmp_path / "last", mirror)
 
-    assert told[0] == f"taking up the run in {mirror}"
+    assert told[0] == f"restoring the run in {mirror}"
     result = Result(tmp_path / "last")
     assert_every_image_once_an_epoch(tmp_path / "last")
     assert result.weights_sha256 == expected is not None
@@ -187,7 +187,7 @@ def test_a_finished_run_is_returned_from_its_mirror(run: Callable[..., Result], 
     second = run("SIGKILL@0", view, run_dir="b", mirror_dir="drive/m")
     assert second.run_dir == tmp_path / "b"
     assert second.record == first.record
-    assert view.messages[0] == f"taking up the run in {tmp_path}/drive/m"
+    assert view.messages[0] == f"restoring the run in {tmp_path}/drive/m"
 
 
 def test_without_a_run_dir_it_is_named_after_the_mirror(run: Callable[..., Result], tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_resumed_run_takes_up_what_its_mirror_has_more(run: Callable[..., Resu
     view = RecordingView()
     result = run("SIGKILL@0", view, resume="a")
     assert (result.run_dir, result.status) == (tmp_path / "a", "completed")
-    assert f"taking up the run in {tmp_path}/m" in view.messages
+    assert f"restoring the run in {tmp_path}/m" in view.messages
 
 
 def test_the_images_are_those_that_were_found_here(run: Callable[..., Result], tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_training_whose_machine_is_lost_ends_with_the_same_weights(photos: Pat
 
     told, result = finish(photos, tmp_path / "last", mirror)
 
-    assert f"taking up the run in {mirror}" in told
+    assert f"restoring the run in {mirror}" in told
     assert [attempt["verdict"] for attempt in result["attempts"]] == ["crashed", "crashed", "completed"]
     assert result["weights_sha256"] == expected["weights_sha256"] is not None
     assert result["history"] == expected["history"]

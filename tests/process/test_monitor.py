@@ -82,7 +82,7 @@ def job(device: str = "cpu", limit_bytes: int = 10**9, *, is_given: bool = True)
     return Job(attempt=1, source=None, memory=memory, isolated=True, work=TrialsJob())
 
 
-PATIENCE = Patience({**dict.fromkeys(Phase, 5.0), Phase.START: 100.0, Phase.WEIGHTS: 20.0}, leave_seconds=3.0)
+PATIENCE = Patience({**dict.fromkeys(Phase, 5.0), Phase.START: 100.0, Phase.WEIGHTS: 20.0}, stop_seconds=3.0)
 
 
 def watch(

@@ -25,7 +25,7 @@ from autofit.storage.run_directory import RunDirectory, RunLock
 from tests.support.paths import AUTOFIT_PATH, load_child
 from tests.support.run_files import assert_each_epoch_once, updates_of
 
-IMPATIENT = Patience({**DEADLINE_SECONDS, Phase.START: 30.0, Phase.TRAIN: 1.5}, leave_seconds=0.5)
+IMPATIENT = Patience({**DEADLINE_SECONDS, Phase.START: 30.0, Phase.TRAIN: 1.5}, stop_seconds=0.5)
 
 Run = Callable[..., AutofitError | None]
 
