@@ -1,1 +1,1 @@
-"""Starting workers, what crosses the boundary to them, and telling how they ended."""
+"""Worker processes: `launch.py` starts one, `monitor.py` monitors it, `exit_classifier.py` diagnoses its exit."""

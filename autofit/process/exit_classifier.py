@@ -1,8 +1,8 @@
-"""From the way a worker ended to a verdict: pure, from what is known about its end.
+"""Classifies the exit of a worker: a verdict and its cause, from the evidence. Pure.
 
-The outcome file decides where there is one. Without it the exit code, the last heartbeat and the kernel's counters are
-evidence. What a worker wrote to stderr is never evidence of a device out-of-memory: TensorFlow prints such words for
-retries that succeed.
+If there is an outcome file, it decides. Without one, the exit code, the last heartbeat and the kernel's counters are
+the evidence. What a worker wrote to stderr is never evidence of a device out-of-memory: TensorFlow prints such words
+for retries that succeed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from autofit.protocol.job import Outcome
 from autofit.protocol.messages import MemorySample, Verdict
 
 NEAR = 0.85
-"""Share of a limit from which on a sudden end is taken for running into it."""
+"""With this share of a limit in use, a sudden exit counts as running into the limit."""
 
 SCRATCH_NOT_ALLOCATED = "Check failed: dtype() == expected_dtype"
 """TensorFlow's oneDNN kernels go on after a failed allocation of scratch memory, and end the process at this check on a
@@ -26,15 +26,15 @@ WHY_STOPPED = {
     Verdict.INTERRUPTED: "asked to stop",
 }
 TRIED_AGAIN = {Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.YIELDED}
-"""What a worker may report that another attempt gets over."""
+"""Verdicts of a worker after which another attempt may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known about an end besides the outcome file; byte counts are 0 where unknown.
+    """The evidence about an exit besides the outcome file; a byte count of 0 means unknown.
 
-    `kernel_oom_kills` is how often the kernel's OOM killer struck meanwhile, None where that is not counted.
-    `limit_is_given` says that `host_limit_bytes` is a user's, at which nobody kills.
+    `kernel_oom_kills` is the number of the kernel's OOM kills meanwhile, None if nothing counts them. `limit_is_given`
+    says that the user gave `host_limit_bytes`, which the kernel does not enforce.
     """
 
     exit: Exit
@@ -57,7 +57,7 @@ class ExitDiagnosis:
 
 
 def classify(outcome: Outcome | None, evidence: Evidence) -> ExitDiagnosis:
-    """The verdict on one attempt."""
+    """The diagnosis of one exit."""
     stopped = evidence.stopped_by_us
     if outcome is not None and not _is_overruled(outcome.verdict, stopped):
         return ExitDiagnosis(outcome.verdict, outcome.cause)
@@ -81,7 +81,7 @@ def _is_overruled(reported: Verdict, stopped: Verdict | None) -> bool:
 
 
 def _out_of_memory(signal_name: str, evidence: Evidence) -> ExitDiagnosis | None:
-    """The signals that running out of memory ends in, each with what tells it from any other end."""
+    """The diagnosis if the signal, with the other evidence, means that memory ran out; else None."""
     if signal_name == "SIGKILL":
         return _killed(evidence)
     if signal_name == "SIGABRT" and "std::bad_alloc" in evidence.stderr_tail:

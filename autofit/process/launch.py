@@ -1,4 +1,4 @@
-"""Starting a worker in a process of its own, and the one interface that both launchers share."""
+"""Starting a worker in a process of its own; and the interface that both launchers implement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAYLOAD_FD = "AUTOFIT_PAYLOAD_FD"
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a worker's life ended, seen from outside: `code` as `Popen.returncode` gives it, negative for a signal."""
+    """The exit of a worker, as its parent sees it: `code` as `Popen.returncode` gives it, negative for a signal."""
 
     code: int
 

@@ -1,1 +1,5 @@
-"""The records that cross the process boundary between the parent and its worker."""
+"""What crosses the process boundary between the parent and its worker.
+
+`job.py` has `job.json`, `outcome.json` and the events; `messages.py` the records in them, the heartbeat and the
+requests; `payload.py` the Python objects.
+"""

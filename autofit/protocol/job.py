@@ -1,4 +1,4 @@
-"""`job.json`, what a worker is to do, and `outcome.json`, how that ended."""
+"""`job.json`: what a worker has to do; `outcome.json`: how that ended; and `events.jsonl`: what happened meanwhile."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class ModelSource(Record):
 
 
 MOST_THREADS = 1024
-"""More cores than any machine's; what a stranger's `run.json` says is held against it."""
+"""More cores than any machine has; the bound for a `run.json` from an untrusted source."""
 
 
 Kernels = Literal["eigen", "onednn"]
-"""Which of TensorFlow's implementations computes on a CPU. oneDNN's is faster, but ends the process where its scratch
-memory finds no room (docs/decisions/0023)."""
+"""Which of TensorFlow's implementations computes on a CPU. oneDNN's is faster, but ends the process if its scratch
+memory cannot be allocated (docs/decisions/0023)."""
 
 
 ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 
 
 def kernels_asked(environment: Mapping[str, str]) -> Kernels | None:
-    """Those that a user has asked TensorFlow for; None where it is left to us."""
+    """The kernels that the user has chosen by TensorFlow's own variable; None without a choice."""
     value = environment.get(ONEDNN_VARIABLE, "").lower()
     return "onednn" if value in {"1", "true"} else "eigen" if value in {"0", "false"} else None
 
@@ -72,11 +72,11 @@ class TrainingPlan(Record):
 
 
 class CacheJob(Record):
-    """Where features and decoded images are kept, and how an image is told from another.
+    """The cache of features and decoded images, and how an image is recognized.
 
-    `fixed_size` extracts so many at once; else an extraction starts with `first_size`, where one was the fastest on
-    this machine before. Its allocator took `first_peak_bytes` with it then; 0 where nobody knows. So many as
-    `early_images` may be decoded while the worker is still importing.
+    An extraction has the micro-batch size `fixed_size` if that is given; else it starts with `first_size`, the fastest
+    one on this machine before, if known. The allocator's peak was `first_peak_bytes` with it; 0 if unknown.
+    `early_images` is how many images may be decoded while the worker is still importing.
     """
 
     folder: str
@@ -108,7 +108,7 @@ class TrainJob(Record):
 
 
 class TrialsJob(Record):
-    """Run the trials that are asked for over the control pipe."""
+    """Run the trials that the parent requests over the control pipe."""
 
     kind: Literal["trials"] = "trials"
 
@@ -137,9 +137,9 @@ class Job(Record):
 
 
 class Outcome(Record):
-    """The content of `outcome.json`: the verdict in the worker's own words, which decides where it exists.
+    """The content of `outcome.json`: the worker's own verdict, which decides if it exists.
 
-    `retry` says whether another attempt could end otherwise. `epoch` and `step` count from zero.
+    `epoch` and `step` count from zero.
     """
 
     schema_: Literal["autofit/outcome/1"] = Field("autofit/outcome/1", alias="schema")
@@ -153,9 +153,9 @@ class Outcome(Record):
 
 
 class ExtractionSpeed(Record):
-    """What an extraction found: the fastest micro-batch size, what it made, and what the allocator took with it.
+    """The measurement of an extraction: the fastest micro-batch size, its speed, and the allocator's peak with it.
 
-    `peak_bytes` is 0 where the allocator keeps no statistics.
+    `peak_bytes` is 0 if the allocator keeps no statistics.
     """
 
     micro_batch_size: int

@@ -74,7 +74,7 @@ class MemorySample(Record):
 
 
 class OomEvent(Record):
-    """One out-of-memory that a worker caught and got over. Epochs and steps count from zero."""
+    """One out-of-memory error from which a run recovered. Epochs and steps count from zero."""
 
     attempt: int
     epoch: int
@@ -86,13 +86,13 @@ class OomEvent(Record):
 
 
 def describe_oom(event: OomEvent) -> str:
-    """What a person is told at once: what happened, and with how many images at once it goes on."""
+    """The message about an out-of-memory error: what happened, and with how many images at once the run goes on."""
     before, after = event.micro_batch_size_before, event.micro_batch_size_after
     return f"out of memory with {before} images at once: going on with {after}"
 
 
 def _writable(name: str) -> str:
-    """A file name as text that every file can hold: bytes that are no UTF-8 are written out."""
+    """A file name as text that can be written as UTF-8: other bytes are escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
@@ -133,7 +133,7 @@ class MemoryBudget(Record):
 
     @property
     def tensors_bytes(self) -> int:
-        """What it leaves for tensors, as far as it says."""
+        """The bytes left for tensors, as far as the budget says."""
         if self.device == "gpu":
             return self.limit_bytes
         return self.limit_bytes - (self.non_allocator_bytes or 0) - self.buffer_bytes
@@ -176,15 +176,15 @@ class Trial(Record):
 
     @property
     def memory_bytes(self) -> int:
-        """What this size takes of the memory limit: of the device's memory, on a CPU of resident memory; 0: unknown.
+        """What this size takes of the memory limit: device memory, on a CPU resident memory; 0 if unknown.
 
-        On a CPU the extent counts and not the peak: an allocator that is nearly full hands out more than is touched.
+        On a CPU the resident arena counts, not the peak: a nearly full allocator hands out more than is touched.
         """
         return (self.arena_resident_bytes or self.peak_bytes) + self.non_allocator_bytes if self.peak_bytes else 0
 
 
 class Request(Record):
-    """One line from the parent to its worker: run a trial, or commit and leave for this reason.
+    """One line from the parent to its worker: run a trial, or (`leave`) commit and stop for this reason.
 
     `steps` is the least number of whole steps in the trial. The first trial's `memory` is the process's budget, which
     can be set only once.

@@ -1,6 +1,6 @@
 """From a run directory to the content of `result.json`: all attempts, also those of processes that were killed.
 
-The directory may be a stranger's: what is read is bounded, and a record or nothing.
+The directory may come from an untrusted source: every read is bounded, and what is not a valid record is ignored.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from autofit.storage.records import MAX_RECORD_BYTES, first_problem, open_plain
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 
 LAST_LINES_BYTES = 2**16
-"""Where the last lines of a heartbeat are looked for; one has some hundred bytes."""
+"""How much of the end of a heartbeat file is read; a line has some hundred bytes."""
 
 R = TypeVar("R", bound=BaseModel)
 
 
 class Committed(BaseModel):
-    """What the parent reads of a checkpoint's state; the rest is the worker's. The cursor is `epoch` and `position`."""
+    """The part of a checkpoint's state that the parent reads. The cursor is `epoch` and `position`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -39,11 +39,11 @@ class Committed(BaseModel):
 
 
 def committed(store: CheckpointStore) -> Committed | None:
-    """What the newest good checkpoint says; None where there is none.
+    """The state of the newest good checkpoint; None if there is none.
 
     Raises:
-        UserError: its checksums are good but it is no checkpoint of autofit's.
-        StorageError: it may not be read.
+        UserError: its checksums are right, but it is not a checkpoint of autofit.
+        StorageError: it cannot be read.
     """
     state = store.latest_state()
     try:
@@ -57,7 +57,7 @@ def committed(store: CheckpointStore) -> Committed | None:
 def collect_result(
     files: RunDirectory, status: Literal["completed", "failed", "interrupted"], cause: str, wall_seconds: float
 ) -> ResultRecord:
-    """Read everything that a run has written down about itself."""
+    """Read everything that a run has recorded about itself."""
     attempts = files.attempts()
     events = [event for attempt in attempts for event in _records(_head(attempt.events, MAX_RECORD_BYTES), Event)]
     state = committed(CheckpointStore(files.checkpoints)) or Committed()
@@ -85,14 +85,14 @@ def _attempt_record(attempt: AttemptDirectory) -> AttemptRecord:
 
 
 def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
-    """What can be said of an attempt whose supervisor was killed: its own words, or its last heartbeat."""
+    """The record of an attempt whose supervisor was killed: from its outcome, or from its last heartbeat."""
     outcome = _outcome(attempt)
     lines = _first_and_last(attempt.progress)
     last = lines[-1] if lines else Progress(time=0.0, phase=Phase.START)
-    unsaid = "the supervising process ended as well" if lines else "it ended before its first heartbeat"
+    unknown = "the supervising process ended as well" if lines else "it ended before its first heartbeat"
     return AttemptRecord(
         verdict=outcome.verdict if outcome else Verdict.CRASHED,
-        cause=outcome.cause if outcome else unsaid,
+        cause=outcome.cause if outcome else unknown,
         batch_size=_batch_size(attempt, last.epoch),
         micro_batch_size=last.micro_batch_size,
         epoch=last.epoch,
@@ -125,12 +125,12 @@ def _outcome(attempt: AttemptDirectory) -> Outcome | None:
 
 
 def _first_and_last(path: Path) -> list[Progress]:
-    """Some of the first and some of the last lines of a heartbeat, which grows with a run's days."""
+    """Some of the first and some of the last lines of a heartbeat: over days the file grows large."""
     return _records(_head(path, LAST_LINES_BYTES), Progress) + _records(_end(path, LAST_LINES_BYTES), Progress)
 
 
 def _records(text: bytes, kind: type[R]) -> list[R]:
-    """The records in whole lines; a damaged line is passed over."""
+    """The records in complete lines; a damaged line is skipped."""
     found: list[R] = []
     for line in text.split(b"\n")[:-1]:
         with contextlib.suppress(ValidationError):
@@ -142,7 +142,7 @@ def _head(path: Path, most_bytes: int) -> bytes:
     try:
         with open_plain(path) as stream:
             return stream.read(most_bytes)
-    except OSError:  # none, or none that is a file
+    except OSError:  # it does not exist, or is no regular file
         return b""
 
 

@@ -15,28 +15,29 @@ from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import MemoryBudget
 
 FORWARD_BYTES_A_PIXEL = 1000
-"""What a frozen network's forward pass takes of an image's pixel, and more: at 160 px on a CPU it was 180 (ResNet50) to
-460 (Xception) with 32 at once, weights included, and 520 by VGG16's first layers. Others were not measured."""
+"""An upper bound of what a frozen network's forward pass takes for each pixel of an image: at 160 px on a CPU it was
+180 (ResNet50) to 460 (Xception) with 32 images at once, weights included, and 520 for VGG16's first layers. Others were
+not measured."""
 
 LARGEST_NETWORK_BYTES = 1_500_000_000
-"""ConvNeXtXLarge's weights, the most of `keras.applications` without a top, are 1.4 GB."""
+"""ConvNeXtXLarge's weights, the largest in `keras.applications` without a top, are 1.4 GB."""
 
 LEAST_USE_BYTES, TIMES_FORESEEN = 4 * 10**9, 3
-"""On a CPU a worker is given more than that only where it may have a use for it: to extract from large images, or where
-three times what was foreseen is more. The allocator has a 32nd of its limit resident from the start: 0.7 GB where that
-is all of 24 GB."""
+"""On a CPU a worker gets more than that only if it may need it: to extract features from large images, or if three
+times the estimate is more. The allocator has a 32nd of its limit resident from the start: 0.7 GB if the limit is all of
+24 GB."""
 
 ROOM_BYTES = 4 * 10**9
-"""A machine that has so much left can spare what only makes a run faster, unless a limit was given."""
+"""A machine with so much free memory can spare what only makes a run faster, unless a limit was given."""
 
 THREADS_BYTES = 64 * 2**20
-"""For loader threads that wait for a file each, as on a mounted drive: 27 at 224 px."""
+"""Memory for loader threads that each wait for a file, as on a mounted drive: 27 threads at 224 px."""
 
 LEAST_PROCESS_BYTES = 700 * 10**6
-"""Under this no worker starts on a CPU: TensorFlow 2.21 alone has 660 MB resident after its import."""
+"""With less, no worker starts on a CPU: TensorFlow 2.21 alone has 660 MB resident after its import."""
 
 GIVEN_LIMIT = "--memory-limit"
-"""What limits where a limit was asked for, in the words of a report."""
+"""The name of a limit that was given, in a report."""
 
 
 def memory_budget(
@@ -47,17 +48,17 @@ def memory_budget(
     extracts: bool = False,
     foreseen_bytes: float = math.inf,
 ) -> MemoryBudget:
-    """What a worker may use: the given limit, or what the machine has free, as far as it has a use for it.
+    """The memory that a worker may use: the given limit, or what the machine has free, as far as the worker needs it.
 
     Args:
         options: the request.
-        machine: where.
-        largest_batch: how many decoded images a worker holds at once at the least.
-        extracts: whether all that the worker does with the backbone is to extract features.
-        foreseen_bytes: what the worker is foreseen to take, where that is known.
+        machine: the one on which it runs.
+        largest_batch: the number of decoded images that a worker holds at once, at least.
+        extracts: whether the worker uses the backbone only to extract features.
+        foreseen_bytes: the estimate of what the worker takes; infinity without one.
 
     Raises:
-        UserError: the limit is under what the bare process needs.
+        UserError: the limit is less than the bare process needs.
     """
     given = options.memory_limit_bytes
     if given is not None and machine.device == "cpu" and given < LEAST_PROCESS_BYTES:
@@ -80,12 +81,12 @@ def memory_budget(
 
 
 def can_spare(options: Options, machine: Hardware) -> bool:
-    """Whether there is memory for what only makes a run faster."""
+    """Whether there is memory to spare for what only makes a run faster."""
     return options.memory_limit_bytes is None and machine.host_available_bytes >= ROOM_BYTES
 
 
 def most_to_extract_bytes(options: Options, images: int) -> int:
-    """What a worker takes at most where so many images at once go forward through a frozen backbone."""
+    """The most that a worker takes for the forward pass of so many images at once through a frozen backbone."""
     tensors = LARGEST_NETWORK_BYTES + images * math.prod(options.image_size) * FORWARD_BYTES_A_PIXEL
     return LEAST_PROCESS_BYTES + tensors
 
@@ -96,11 +97,11 @@ def largest_decoded_batch(plan: TrainingPlan, machine: Hardware) -> int:
 
 
 def limited_by(options: Options, machine: Hardware) -> str:
-    """In a few words, which limit counts."""
+    """The limit that counts, in a few words."""
     return GIVEN_LIMIT if options.memory_limit_bytes else machine.limited_by
 
 
 def foreseen_bytes(probe: ProbeReport, micro_batch_size: int) -> float:
-    """What a worker takes with so many images at once, by the probe's line; infinity where it has none."""
+    """The memory that a worker takes with so many images at once, by the probe's linear model; infinity without one."""
     line = probe.memory_model
     return line.base_bytes + line.bytes_per_image * micro_batch_size if line else math.inf

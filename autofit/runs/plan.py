@@ -21,38 +21,38 @@ from autofit.protocol.job import MOST_THREADS, Kernels, TrainingPlan
 from autofit.runs.memory_budget import can_spare, foreseen_bytes, most_to_extract_bytes
 
 EARLY_BYTES = 96 * 2**20
-"""For images that are decoded while a worker imports TensorFlow: at 160 px 1,300 of them, more than a core decodes in
-the two or three seconds until the worker needs them."""
+"""Memory for images that are decoded while a worker imports TensorFlow: 1,300 of them at 160 px, more than a core
+decodes in the two or three seconds until the worker needs them."""
 
 SHARE_FOR_ONEDNN = 0.5
-"""Of the memory there is. What is foreseen to take less cannot run out, and oneDNN may compute it."""
+"""Share of the available memory. A training that is estimated to take less cannot run out, so oneDNN may compute it."""
 
 SHARE_FOR_BATCH_NORMALIZATION = 0.75
-"""Where the micro-batch is part of the result it must not shrink: it takes at most this share of what was feasible."""
+"""If the micro-batch is part of the result it must not shrink: it takes at most this share of the feasible size."""
 
 
 def keeps_features(options: Options) -> bool:
-    """Whether features are to be extracted once and kept: by itself where that is exact and they are used again."""
+    """Whether the run uses the feature cache; with `auto`, if that is exact and features are used again."""
     if options.feature_cache == "auto":
         return has_constant_features(options) and options.epochs > 1
     return options.feature_cache == "on" and freezes_backbone(options)
 
 
 def views_kept(options: Options) -> int:
-    """Of how many views of a training image features are kept, where they are: an epoch more needs no view more."""
+    """The number of views of each training image in the feature cache; more than one an epoch would be useless."""
     return min(options.feature_views, options.epochs) if options.augment != "none" else 1
 
 
 def keeps_pixels(options: Options) -> bool:
-    """Whether decoded images are to be kept: where they are needed more than once."""
+    """Whether the run uses the pixel cache: if the decoded images are needed more than once."""
     times = views_kept(options) if keeps_features(options) else options.epochs
     return options.pixel_cache == "auto" and times > 1
 
 
 def early_images(planned: TrainingPlan, options: Options, machine: Hardware) -> int:
-    """How many images may be decoded before a worker can extract features: where there is memory to spare.
+    """How many images may be decoded before a worker can extract features, if there is memory to spare.
 
-    None on a single core, which the import needs; and none of augmented views, which are not known so early.
+    0 on a single core, which the import needs; and 0 with augmentation, whose views are not known so early.
     """
     wanted = planned.feature_cache and planned.augment == "none" and options.isolation == "process"
     if not wanted or machine.cores == 1 or not can_spare(options, machine):
@@ -61,14 +61,14 @@ def early_images(planned: TrainingPlan, options: Options, machine: Hardware) -> 
 
 
 def needs_probe(options: Options) -> bool:
-    """Whether a size is left to be found. An extraction finds its own, and a head has room for any."""
+    """Whether a size has to be probed. An extraction finds its own size, and a head alone fits with any."""
     return options.batch_size is None and options.batch_schedule is None and not keeps_features(options)
 
 
 def largest_useful_batch(options: Options, train_count: int) -> int:
-    """The largest size at once that a training of so many images could use: there is no use in probing beyond it.
+    """The largest micro-batch that a training of so many images could use: larger ones need no probe.
 
-    Where BatchNormalization trains, so much more that the whole batch is still within the share it may take.
+    If BatchNormalization trains, it is so much larger that the whole batch is within the share that it may take.
     """
     useful = options.micro_batch_size or auto_batch_size(MOST_PROBED_BATCH, train_count)
     return math.ceil(useful / SHARE_FOR_BATCH_NORMALIZATION) if _trains_batch_normalization(options) else useful
@@ -86,7 +86,7 @@ def training_plan(
     machine: Hardware,
     asked: Kernels | None = None,
 ) -> TrainingPlan:
-    """Fix the sizes: what was asked for, and the probe's answers for the rest. The kernels are those `asked` for."""
+    """Make the plan: sizes as requested, else as the probe recommends; `asked` are the kernels that the user wants."""
     first, last = _batch_sizes(options, train_count, probe)
     schedule = BatchSchedule(first, last, options.epochs)
     micro = _micro_batch_size(options, schedule.largest, probe)
@@ -113,7 +113,7 @@ def training_plan(
 
 
 def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None, machine: Hardware) -> Kernels:
-    """Those of oneDNN on a CPU where memory cannot run out, so that it is only faster; Eigen's where it might."""
+    """OneDNN's on a CPU if memory cannot run out, where they are only faster; Eigen's if it might."""
     if machine.device != "cpu" or options.memory_limit_bytes is not None or options.isolation == "inline":
         return "eigen"
     if probe is not None:

@@ -1,4 +1,4 @@
-"""Predicting images with a saved model, in a worker: the caller's process stays free of TensorFlow and its memory."""
+"""Predicting images with a saved model, in a worker, so that the caller's process does not load TensorFlow."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def predict_paths(
 
     Args:
         model_path: a `model.keras` that autofit wrote.
-        image_size: (height, width) in pixels that the model takes.
-        paths: files, decoded by the recipe of training.
-        launcher: what starts the worker.
-        view: what shows its progress.
+        image_size: the model's input size in pixels, (height, width).
+        paths: image files; they are decoded as in training.
+        launcher: starts the worker.
+        view: shows the progress.
 
     Returns:
         Probabilities, float32 `(n, classes)` in the order of `paths`, with a row of NaN for an image that could not be
         read, and those images with their reasons.
 
     Raises:
-        UserError: no path was given, or the saved model is gone.
-        AutofitError: the worker could not do it; the message says why.
+        UserError: no path was given, or the saved model does not exist.
+        AutofitError: the worker failed; the message says why.
     """
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
@@ -53,15 +53,15 @@ def predict_paths(
         listed.write_bytes("\0".join(map(_absolute, paths)).encode("utf-8", "surrogateescape"))
         job = _job(model_path, image_size, listed, isolated=launcher.isolated)
         with monitored(job, attempt, launcher, view=view) as worker:
-            ended = worker.run()
-        if ended.diagnosis.verdict is not Verdict.COMPLETED:
-            raise _error(ended.diagnosis.verdict, ended.diagnosis.cause)
+            worker_exit = worker.run()
+        if worker_exit.diagnosis.verdict is not Verdict.COMPLETED:
+            raise _error(worker_exit.diagnosis.verdict, worker_exit.diagnosis.cause)
         rows = np.load(attempt.path / "predictions.npy", allow_pickle=False)
-    return rows, [event.quarantined for event in ended.events if event.quarantined]
+    return rows, [event.quarantined for event in worker_exit.events if event.quarantined]
 
 
 def _absolute(path: str) -> str:
-    """The worker starts in another folder than ours."""
+    """The path made absolute: the worker starts in another folder than its parent."""
     return str(Path(path).expanduser().absolute())
 
 

@@ -1,7 +1,7 @@
-"""The attempt loop: launch, watch, classify, reschedule, resume.
+"""The attempt loop: launch a worker, monitor it, classify its exit, and start the next one from the last checkpoint.
 
-A run is one or more attempts. After each, `next_sizes` decides, from what is known about all of them, whether to go on
-and with which sizes. It is pure: the whole policy can be read, and tested, without a process.
+A run is one or more attempts. After each, the pure function `next_sizes` decides from the summaries of all attempts
+whether there is another one, and with which sizes.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class Supervisor:
         self._stop_at = None if minutes is None else clock() + minutes * 60
 
     def run(self) -> AutofitError | None:
-        """Attempt until the run is done; returns None then, else the reason why it is not.
+        """Make attempts until the run is finished, and return None; or return the error with the reason why it is not.
 
         Raises:
-            KeyboardInterrupt: the second Ctrl-C; the worker is gone.
+            KeyboardInterrupt: the second Ctrl-C; the worker has ended.
         """
         self._remove_unfinished(self._files.attempts())
         try:
@@ -72,10 +72,10 @@ class Supervisor:
         return None
 
     def _next(self, sizes: Sizes) -> Sizes | None:
-        """Make one attempt; returns the sizes of the next one, or None where the run is done.
+        """Make one attempt; returns the sizes of the next one, or None if the run is finished.
 
         Raises:
-            AutofitError: there is no use in another.
+            AutofitError: another attempt would be of no use.
         """
         number, directory = self._files.new_attempt()
         before = self._cursor()
@@ -87,11 +87,11 @@ class Supervisor:
         following = next_sizes(self._past, self._batch_bytes)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:
             _note_oom(number, directory, worker_exit, summary.sizes, following)
-        self._view.message(self._going_on(summary, following))
+        self._view.message(self._failure_message(summary, following))
         return following
 
     def _first_sizes(self) -> Sizes:
-        """The plan's sizes, or where an earlier attempt had to make them smaller, those."""
+        """The sizes of the plan, or the smaller ones of an earlier attempt."""
         state = committed(self._store)
         micro = (state and state.micro_batch_size) or self._record.plan.micro_batch_size
         return Sizes(
@@ -115,12 +115,12 @@ class Supervisor:
         ) as worker:
             worker_exit = worker.run()
         self._remove_unfinished([directory])
-        with writing_in(self._files.path):  # on a full disk the worker could not even say so itself
+        with writing_in(self._files.path):  # on a full disk the worker itself could not report it
             self._record_of(worker_exit, sizes).save(directory.record)
         return worker_exit
 
     def _remove_unfinished(self, attempts: Sequence[AttemptDirectory]) -> None:
-        """What workers that were killed while they wrote have left; none is alive now."""
+        """Remove the unfinished files of workers that were killed while they wrote; none is alive now."""
         for folder in [self._files.path, *(attempt.path for attempt in attempts)]:
             remove_unfinished(folder)
 
@@ -145,7 +145,7 @@ class Supervisor:
         )
 
     def _budget(self, sizes: Sizes) -> MemoryBudget:
-        """What an attempt may use; where less is decoded ahead than was planned, nothing is for more threads."""
+        """The memory budget of an attempt; if fewer images are decoded ahead than planned, none for more threads."""
         is_short = sizes.buffer_bytes < self._memory.buffer_bytes
         return self._memory.model_copy(
             update={
@@ -156,13 +156,13 @@ class Supervisor:
         )
 
     def _cache_job(self) -> CacheJob | None:
-        """After an attempt that did not get through an extraction starts small: the size may be what ended it."""
+        """The cache as planned; after a failed attempt without saved sizes, as such a size may be what ended it."""
         if self._cache is None or not self._past:
             return self._cache
         return self._cache.model_copy(update={"first_size": None, "first_peak_bytes": 0, "early_images": 0})
 
     def _cursor(self) -> tuple[int, int]:
-        """The committed (epoch, position), before which nothing can be lost."""
+        """The committed (epoch, position): what was trained up to there cannot be lost."""
         state = committed(self._store)
         return (state.epoch, state.position) if state else (0, -1)
 
@@ -179,7 +179,7 @@ class Supervisor:
             wall_seconds=worker_exit.wall_seconds,
         )
 
-    def _going_on(self, summary: AttemptSummary, sizes: Sizes) -> str:
+    def _failure_message(self, summary: AttemptSummary, sizes: Sizes) -> str:
         cause = summary.diagnosis.cause or summary.diagnosis.verdict.value
         fewer = " and fewer decoded ahead" if sizes.buffer_bytes < summary.sizes.buffer_bytes else ""
         return (

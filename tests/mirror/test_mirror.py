@@ -445,7 +445,7 @@ def test_a_mirror_that_overlaps_with_its_run_is_refused(tmp_path: Path, run_dir:
 # Doing on a thread what may hang -------------------------------------------------------------------------------------
 
 
-def test_what_is_attended_returns_or_raises_as_it_would() -> None:
+def test_watched_work_returns_or_raises_as_it_would() -> None:
     """An answer, or a failure, would be lost on its way between two threads."""
     assert run_with_watchdog(lambda _: 7, 5.0) == 7
     with pytest.raises(ZeroDivisionError):
