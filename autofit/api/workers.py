@@ -85,7 +85,7 @@ def _predecoded_images(cache: CacheStore, record: RunRecord, machine: Hardware) 
 
     Then the images may not be needed at all.
     """
-    wanted = plan.early_images(record.plan, record.options, machine)
+    wanted = plan.predecoded_images(record.plan, record.options, machine)
     if not wanted:
         return 0
     network = model_source(record.options, len(record.data.class_names)).spec.about.items()

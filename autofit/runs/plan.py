@@ -20,7 +20,7 @@ from autofit.probing.records import ProbeReport
 from autofit.protocol.job import MOST_THREADS, Kernels, TrainingPlan
 from autofit.runs.memory_budget import can_spare, foreseen_bytes, most_to_extract_bytes
 
-EARLY_BYTES = 96 * 2**20
+PREDECODED_BYTES = 96 * 2**20
 """Memory for images that are decoded while a worker imports TensorFlow: 1,300 of them at 160 px, more than a core
 decodes in the two or three seconds until the worker needs them."""
 
@@ -31,25 +31,25 @@ SHARE_FOR_BATCH_NORMALIZATION = 0.75
 """If the micro-batch is part of the result it must not shrink: it takes at most this share of the feasible size."""
 
 
-def keeps_features(options: Options) -> bool:
+def uses_feature_cache(options: Options) -> bool:
     """Whether the run uses the feature cache; with `auto`, if that is exact and features are used again."""
     if options.feature_cache == "auto":
         return has_constant_features(options) and options.epochs > 1
     return options.feature_cache == "on" and freezes_backbone(options)
 
 
-def views_kept(options: Options) -> int:
+def cached_views(options: Options) -> int:
     """The number of views of each training image in the feature cache; more than one an epoch would be useless."""
     return min(options.feature_views, options.epochs) if options.augment != "none" else 1
 
 
-def keeps_pixels(options: Options) -> bool:
+def uses_pixel_cache(options: Options) -> bool:
     """Whether the run uses the pixel cache: if the decoded images are needed more than once."""
-    times = views_kept(options) if keeps_features(options) else options.epochs
+    times = cached_views(options) if uses_feature_cache(options) else options.epochs
     return options.pixel_cache == "auto" and times > 1
 
 
-def early_images(planned: TrainingPlan, options: Options, machine: Hardware) -> int:
+def predecoded_images(planned: TrainingPlan, options: Options, machine: Hardware) -> int:
     """How many images may be decoded before a worker can extract features, if there is memory to spare.
 
     0 on a single core, which the import needs; and 0 with augmentation, whose views are not known so early.
@@ -57,12 +57,12 @@ def early_images(planned: TrainingPlan, options: Options, machine: Hardware) -> 
     wanted = planned.feature_cache and planned.augment == "none" and options.isolation == "process"
     if not wanted or machine.cores == 1 or not can_spare(options, machine):
         return 0
-    return EARLY_BYTES // batch_image_bytes(1, options.image_size)
+    return PREDECODED_BYTES // batch_image_bytes(1, options.image_size)
 
 
 def needs_probe(options: Options) -> bool:
     """Whether a size has to be probed. An extraction finds its own size, and a head alone fits with any."""
-    return options.batch_size is None and options.batch_schedule is None and not keeps_features(options)
+    return options.batch_size is None and options.batch_schedule is None and not uses_feature_cache(options)
 
 
 def largest_useful_batch(options: Options, train_count: int) -> int:
@@ -104,10 +104,10 @@ def training_plan(
         replay=options.replay,
         threads=min(max(2, machine.cores), MOST_THREADS),
         max_bad_images=options.max_bad_images,
-        feature_cache=keeps_features(options),
-        feature_views=views_kept(options),
+        feature_cache=uses_feature_cache(options),
+        feature_views=cached_views(options),
         augment=options.augment,
-        pixel_cache=keeps_pixels(options),
+        pixel_cache=uses_pixel_cache(options),
         kernels=asked or _kernels(options, micro, probe, machine),
     )
 
@@ -120,7 +120,7 @@ def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None,
         limit, takes = probe.memory_limit_bytes, foreseen_bytes(probe, micro_batch_size)
     else:
         limit = usable_bytes(machine.host_available_bytes)
-        at_once = max(LARGEST_EXTRACTION["cpu"] if keeps_features(options) else 1, micro_batch_size)
+        at_once = max(LARGEST_EXTRACTION["cpu"] if uses_feature_cache(options) else 1, micro_batch_size)
         takes = most_to_extract_bytes(options, at_once) if freezes_backbone(options) else math.inf
     return "onednn" if takes <= SHARE_FOR_ONEDNN * limit else "eigen"
 

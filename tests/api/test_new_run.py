@@ -58,7 +58,7 @@ def test_images_are_decoded_early_unless_their_features_may_be_there(
     entries = [] if about == {} else [entry]
     listing = CacheList(folder="", limit_bytes=1, entries=entries)
     monkeypatch.setattr("autofit.cache.store.CacheStore.listing", lambda _: listing)
-    monkeypatch.setattr("autofit.runs.plan.early_images", lambda *_: 7)
+    monkeypatch.setattr("autofit.runs.plan.predecoded_images", lambda *_: 7)
     train(photos)
     assert stages.runs[0]["cache"].early_images == (7 if is_early else 0)
 

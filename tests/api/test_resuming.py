@@ -51,7 +51,7 @@ def test_a_run_of_ones_own_goes_on_without_a_word(stages: Stages, photos: Path, 
 def test_a_run_from_elsewhere_is_told_whose_code_to_run(
     stages: Stages, photos: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: str
 ) -> None:
-    """Resuming a stranger's run would import the module that lies beside it."""
+    """Resuming a run from an untrusted source would import the module that lies beside it."""
     interrupted(photos, model="json:loads")
     run_dir = Path("a").absolute()
     if change == "folder":

@@ -447,7 +447,7 @@ def test_a_folder_with_other_files_is_not_written_over(
 def test_a_link_in_place_of_a_folder_leads_nowhere(
     training: Any, mirror: RunDirectory, tmp_path: Path, name: str
 ) -> None:
-    """A mirror that a stranger has prepared would have autofit write, and delete, outside of it."""
+    """A mirror that an attacker has prepared would make autofit write, and delete, outside of it."""
     training.commit()
     content(training, mirror).bring_up_to_date()
     outside = tmp_path / "outside"

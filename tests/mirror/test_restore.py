@@ -1,4 +1,4 @@
-"""Restore a run over from its mirror: the farther of the two, whole, and nothing of a stranger's beside it."""
+"""Restore a run from its mirror: the further of the two, completely, and nothing else from an untrusted mirror."""
 
 from __future__ import annotations
 
@@ -332,12 +332,12 @@ def test_a_full_disk_here_leaves_what_was_here(
     assert resumable(stale) == 9
 
 
-# What a stranger may have made ---------------------------------------------------------------------------------------
+# Untrusted mirrors ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["run.json", "samples.csv", "audit.jsonl", "attempts", "checkpoints"])
 def test_no_link_is_followed(mirrored: Any, mirror: RunDirectory, restore: Restore, tmp_path: Path, name: str) -> None:
-    """A stranger's mirror would bring a copy of any file of this machine into the run directory."""
+    """An untrusted mirror would bring a copy of any file of this machine into the run directory."""
     outside = tmp_path / "outside"
     (mirror.path / name).rename(outside)
     (mirror.path / name).symlink_to(outside)
@@ -364,7 +364,7 @@ def test_a_link_among_others_is_passed_over(
 def test_a_pipe_is_not_waited_for(
     mirrored: Any, mirror: RunDirectory, restore: Restore, tmp_path: Path, name: str
 ) -> None:
-    """A pipe in a stranger's mirror would hang the call for ever."""
+    """A pipe in an untrusted mirror would hang the call for ever."""
     (mirror.path / name).unlink()
     os.mkfifo(mirror.path / name)
     with pytest.raises((UserError, StorageError), match="is no regular file"):
@@ -375,7 +375,7 @@ def test_a_pipe_is_not_waited_for(
 def test_only_files_of_known_names_are_taken(
     mirrored: Any, mirror: RunDirectory, restore: Restore, tmp_path: Path
 ) -> None:
-    """A stranger's `numpy.py` or `.lock` would come along, and who knows what is done with it."""
+    """A foreign `numpy.py` or `.lock` would be copied along, and might be imported or locked."""
     for name in ("numpy.py", "attempts/0001/numpy.py", "attempts/notes", "checkpoints/00000002/more", "checkpoints/x"):
         (mirror.path / name).write_text("strange")
     assert restore(tmp_path / "new")

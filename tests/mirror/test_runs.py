@@ -269,7 +269,7 @@ def test_a_resumed_run_takes_up_what_its_mirror_has_more(run: Callable[..., Resu
 
 
 def test_the_images_are_those_that_were_found_here(run: Callable[..., Result], tmp_path: Path) -> None:
-    """A stranger's mirror could name any file of this machine as a photo to train on."""
+    """An untrusted mirror could name any file of this machine as a photo to train on."""
     with pytest.raises(AutofitError):
         run("crashed@3", run_dir="a", mirror_dir="m")
     good = (tmp_path / "a" / "samples.csv").read_bytes()
@@ -281,8 +281,8 @@ def test_the_images_are_those_that_were_found_here(run: Callable[..., Result], t
 
 
 @pytest.mark.parametrize("content", [None, "file", "run"])
-def test_a_strangers_run_is_mirrored_nowhere(run: Callable[..., Result], tmp_path: Path, content: str | None) -> None:
-    """Resuming a run directory from a stranger would write to any folder that its `run.json` names (promise 12)."""
+def test_an_untrusted_run_is_mirrored_nowhere(run: Callable[..., Result], tmp_path: Path, content: str | None) -> None:
+    """Resuming an untrusted run directory would write to any folder that its `run.json` names (promise 12)."""
     target = tmp_path / "home"
     with pytest.raises(AutofitError):
         run("crashed@3", run_dir="a", mirror_dir=target)

@@ -43,7 +43,7 @@ def printed(attempt: AttemptDirectory, code: str, payload: Payload | None = None
 
 
 def test_the_worker_is_a_module_and_imports_nothing_from_where_it_starts() -> None:
-    """A `numpy.py` in a run directory, which may come from a stranger, would be run."""
+    """A `numpy.py` in a run directory, which may come from an untrusted source, would be run."""
     expected = (sys.executable, "-P", "-m", "autofit.worker")
     assert expected == WORKER
 

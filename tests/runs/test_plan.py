@@ -228,7 +228,7 @@ def test_images_are_decoded_early_where_an_extraction_will_need_them(
     """Memory beyond a limit would be taken, or a core of which there is only one."""
     machine = CPU.model_copy(update={"cores": cores})
     options = make_options(**given)
-    assert plan.early_images(training_plan(options, 1_000, report(32), machine), options, machine) == expected
+    assert plan.predecoded_images(training_plan(options, 1_000, report(32), machine), options, machine) == expected
 
 
 @pytest.mark.parametrize("asked", ["eigen", "onednn"])

@@ -1,4 +1,4 @@
-"""Run directories that come from strangers, and what goes to strangers with one of ours."""
+"""Run directories from untrusted sources, and what a run directory discloses to others."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ LINKS = ("audit.jsonl", "checkpoints", "report.html", "history.csv", ".model.par
 def test_a_link_out_of_the_directory_is_refused(
     act: Callable[[Path], object], name: str, files: RunDirectory, tmp_path: Path
 ) -> None:
-    """A stranger's ledger that is a link to a file of ours would be cut to the length that his checkpoint says."""
+    """An untrusted audit log that is a link to a user's file would cut that to the length in the checkpoint."""
     (tmp_path / "ours").mkdir()
     ours = tmp_path / "ours" / name
     ours.write_text("ours")
@@ -182,7 +182,7 @@ def test_a_link_that_stays_inside_is_none_of_our_business(files: RunDirectory) -
 
 
 def test_the_lock_makes_no_file_elsewhere(files: RunDirectory, tmp_path: Path) -> None:
-    """A call of `run` in a prepared directory would leave an empty file wherever a stranger wants one."""
+    """A call of `run` in a prepared directory would leave an empty file wherever an attacker wants one."""
     (files.path / ".lock").unlink(missing_ok=True)
     (files.path / ".lock").symlink_to(tmp_path / "made")
     with pytest.raises(StorageError, match="cannot be written"):
@@ -230,7 +230,7 @@ FORGED = {
 def test_a_checkpoint_that_verifies_and_is_none_is_refused(
     state: dict[str, Any], words: str, files: RunDirectory
 ) -> None:
-    """A stranger can make good checksums over any state: the parent would end in a traceback."""
+    """An attacker can make good checksums over any state: the parent would end in a traceback."""
     CheckpointStore(files.checkpoints).save({}, state)
     with pytest.raises(UserError, match=words) as caught:
         api.resume(files.path)
@@ -238,7 +238,7 @@ def test_a_checkpoint_that_verifies_and_is_none_is_refused(
 
 
 def test_an_enormous_state_is_damage(files: RunDirectory) -> None:
-    """The parent reads a checkpoint's state, of any size that a stranger's manifest gives."""
+    """The parent reads a checkpoint's state, of any size that an untrusted manifest gives."""
     generation = max(files.checkpoints.iterdir())
     with (generation / "state.json").open("wb") as state:
         state.truncate(MAX_RECORD_BYTES + 1)
@@ -261,10 +261,10 @@ def test_a_state_that_could_not_be_read_back_is_not_saved(tmp_path: Path, monkey
     assert store.latest_state() == {"a": "b" * 50}
 
 
-def test_no_module_is_imported_because_a_strangers_run_names_it(
+def test_no_module_is_imported_because_an_untrusted_run_names_it(
     files: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever unpacks a stranger's run and resumes it would run the `evil.py` that came with it, in it or beside it."""
+    """Who unpacks an untrusted run and resumes it would run the `evil.py` that came with it, in it or beside it."""
     options = json.loads(files.run.read_text())["options"]
     edit(files.run, options=options | {"model": "evil:build", "backbone": None}, seal="0" * 64)
     monkeypatch.setattr("autofit.api.training.supervise", lambda *_: pytest.fail("a worker would be started"))
