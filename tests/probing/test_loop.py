@@ -346,6 +346,18 @@ def test_a_trial_that_hangs_is_stopped_and_counts_as_too_large(bench: Bench) -> 
     assert bench.clock.now < 3600
 
 
+def test_a_trial_has_sixty_times_its_predicted_step_and_two_minutes(bench: Bench) -> None:
+    """A device that swaps would hold the probe for hours; or a slow one be taken for stuck."""
+
+    def stuck(_: int, size: int) -> Answer:
+        return fits(size).model_copy(update={"step_seconds": float(size)}) if size <= 4 else "silence"
+
+    launcher = SimulatedLauncher(stuck)
+    assert bench.probe(launcher).largest_feasible_batch == 4
+    assert launcher.asked == [[4, 16]]
+    assert 120 + 60 * 16 <= bench.clock.now <= 120 + 60 * 16 + 100
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
@@ -465,6 +477,20 @@ def test_what_lies_outside_the_allocator_is_measured_and_taken_off(bench: Bench)
     assert verifying.buffer_bytes == 32 * 2**20
     assert report.non_allocator_bytes == 300 * 10**6
     assert 63 <= report.largest_feasible_batch <= 66  # (1000 - 300 - 34) / 10
+
+
+def test_a_process_that_grew_from_trial_to_trial_is_given_that_much_more(bench: Bench) -> None:
+    """The process that trains would grow once more as its trials did, and over the limit."""
+
+    def growing(_: int, size: int) -> Answer:
+        trial, more_bytes = with_rest(size), 20 * 10**6 if size >= 32 else 0
+        return trial.model_copy(update={"non_allocator_bytes": trial.non_allocator_bytes + more_bytes})
+
+    launcher = SimulatedLauncher(growing)
+    report = bench.probe(launcher)
+    verifying = launcher.workers[1].requests[0].memory
+    assert verifying is not None
+    assert verifying.non_allocator_bytes == report.non_allocator_bytes == (320 + 20) * 10**6
 
 
 def test_a_gpu_gets_its_memory_whole(bench: Bench) -> None:

@@ -327,6 +327,19 @@ def test_headroom_comes_from_what_the_line_missed_and_from_the_spread() -> None:
     assert headroom(42 * 10**6, spread=2 * 10**6) > 3 * straight
 
 
+@pytest.mark.parametrize(
+    ("last_peak", "expected"), [(74 * 10**6, Ask(975, fresh=True)), (80 * 10**6, Ask(128, fresh=False))]
+)
+def test_a_line_that_missed_its_last_size_is_measured_further_before_a_candidate(last_peak: int, expected: Ask) -> None:
+    """A jump from 64 to a thousand images on a line that was 8 % off would run out of memory, or fall far short."""
+    search = search_for(1000)
+    for size, peak in ((4, 14), (16, 26), (32, 42)):
+        search.tell(Trial(batch_size=size, verdict=Verdict.FITS, peak_bytes=peak * 10**6))
+    search.tell(Trial(batch_size=64, verdict=Verdict.FITS, peak_bytes=last_peak))
+
+    assert search.ask() == expected
+
+
 def test_gaps_in_the_allocator_count_where_they_show_at_every_size() -> None:
     """Large tensors that cannot be packed run out long before the peak meets the limit; one odd size proves nothing."""
 
