@@ -14,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from autofit.storage.records import open_plain
+from autofit.storage.safe_files import open_plain
 
 KEY_BYTES = 32
 

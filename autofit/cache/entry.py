@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
-import stat
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +16,8 @@ from numpy.typing import NDArray
 from autofit.cache import entry_format
 from autofit.cache.entry_format import INDEX, EntryRecord, Rows, checksums, lines_with_rows, read_index
 from autofit.cache.identity import Identities
+from autofit.storage.locks import Lock, try_lock
+from autofit.storage.safe_files import open_plain_unbuffered
 
 Numbers = NDArray[np.int64]
 
@@ -26,36 +26,18 @@ class EntryInUseError(Exception):
     """Another process is writing this entry, or removing it."""
 
 
-def open_own(path: Path, mode: Literal["rb", "ab", "a+b"]) -> FileIO:
-    """Open a file of an entry. It follows no link in place of the file, and does not block at a pipe.
-
-    Raises:
-        OSError: it cannot be opened, or is no ordinary file.
-    """
-    file = open(path, mode, buffering=0, opener=_open_without_waiting)  # noqa: SIM115 - the caller closes it
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise OSError(errno.EINVAL, "no ordinary file", str(path))
-    return file
-
-
-def _open_without_waiting(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-
-
 def lock(file: FileIO, *, exclusive: bool) -> None:
-    """Lock an entry by its index, until the file is closed. Where a drive has no locks, there is none.
+    """Lock an entry by its index, until the file is closed. On a drive that cannot lock, there is no lock.
 
     Raises:
         EntryInUseError: another process holds it.
     """
-    how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     try:
-        fcntl.flock(file.fileno(), how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise EntryInUseError from None
-    except OSError:  # some mounted drives: ENOLCK, EOPNOTSUPP
+        answer = try_lock(file.fileno(), exclusive=exclusive)
+    except OSError:
         return
+    if answer is Lock.BUSY:
+        raise EntryInUseError
 
 
 class Entry:
@@ -73,7 +55,7 @@ class Entry:
         self.record = EntryRecord.load(folder / "entry.json")
         if not self.record.is_sane():
             raise ValueError(f"{folder} has rows of an impossible size")
-        self._lock_file = open_own(folder / "index.bin", "rb")
+        self._lock_file = open_plain_unbuffered(folder / "index.bin", "rb")
         try:
             lock(self._lock_file, exclusive=False)
             self._index = read_index(self._lock_file)
@@ -85,7 +67,7 @@ class Entry:
         self._sorted = self._index["image"][self._order, 0]
 
     def _map(self, path: Path) -> Rows:
-        with open_own(path, "rb") as file:
+        with open_plain_unbuffered(path, "rb") as file:
             self._index = lines_with_rows(self._index, file, self.record)
             shape = (len(self._index), *self.record.row_shape)
             if not len(self._index):
@@ -162,7 +144,7 @@ class RowReader:
 
     def __init__(self, folder: Path, record: EntryRecord) -> None:
         self._record = record
-        self._file = open_own(folder / "rows.bin", "rb")
+        self._file = open_plain_unbuffered(folder / "rows.bin", "rb")
 
     def read_into(self, row: int, line: NDArray[np.void], out: Rows) -> bool:
         """Read a row into `out`, C-contiguous; returns whether it is undamaged.
@@ -198,11 +180,11 @@ class EntryWriter:
             folder.mkdir(parents=True, exist_ok=True)
             record.save(folder / "entry.json")
         with contextlib.ExitStack() as if_it_fails:
-            self._index = if_it_fails.enter_context(open_own(index, "a+b"))
+            self._index = if_it_fails.enter_context(open_plain_unbuffered(index, "a+b"))
             lock(self._index, exclusive=True)
             if not index.exists():
                 raise FileNotFoundError(errno.ENOENT, "removed just now", str(index))
-            self._rows = if_it_fails.enter_context(open_own(folder / "rows.bin", "ab"))
+            self._rows = if_it_fails.enter_context(open_plain_unbuffered(folder / "rows.bin", "ab"))
             self._count = self._cut()
             if_it_fails.pop_all()
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autofit.storage.records import open_plain
+from autofit.storage.safe_files import open_plain
 
 By = Literal["stat", "content"]
 Identities = NDArray[np.uint64]

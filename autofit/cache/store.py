@@ -16,11 +16,12 @@ from typing import Literal
 import platformdirs
 from pydantic import Field
 
-from autofit.cache.entry import Entry, EntryInUseError, EntryWriter, lock, open_own
+from autofit.cache.entry import Entry, EntryInUseError, EntryWriter, lock
 from autofit.cache.entry_format import INDEX, EntryRecord
 from autofit.config.byte_size import format_size, parse_size
 from autofit.errors import UserError
 from autofit.storage.records import Record
+from autofit.storage.safe_files import open_plain_unbuffered
 
 FOLDER_VARIABLE = "AUTOFIT_CACHE"
 LIMIT_VARIABLE = "AUTOFIT_CACHE_LIMIT"
@@ -260,7 +261,7 @@ def _remove(path: Path) -> bool:
     """Remove an entry unless a process uses it; returns whether it was removed."""
     with contextlib.ExitStack() as open_files, contextlib.suppress(OSError, EntryInUseError):
         index = open_files.enter_context(
-            open_own(path / "index.bin", "a+b")
+            open_plain_unbuffered(path / "index.bin", "a+b")
         )  # created if it is missing, as a writer is about to do
         lock(index, exclusive=True)
         if not path.name.startswith(REMOVING):

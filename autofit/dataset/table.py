@@ -13,7 +13,7 @@ from typing import TextIO
 
 from autofit.errors import UserError
 from autofit.printable import printable
-from autofit.storage.records import whole_file
+from autofit.storage.safe_files import whole_file
 
 SHOWN_HEADER_CHARACTERS = 80
 

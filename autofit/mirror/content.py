@@ -31,8 +31,9 @@ from autofit.mirror.copying import (
 from autofit.runs.result_record import is_finished
 from autofit.runs.run_record import read_run
 from autofit.storage.checkpoints import CheckpointStore, Manifest
-from autofit.storage.records import MAX_RECORD_BYTES, open_plain
+from autofit.storage.records import MAX_RECORD_BYTES
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+from autofit.storage.safe_files import open_plain
 
 KEEP = 2
 FULL = {errno.ENOSPC, errno.EDQUOT}

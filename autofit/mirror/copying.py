@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO
 
 from autofit.storage.checkpoints import MANIFEST, STATE, Manifest
-from autofit.storage.records import MAX_RECORD_BYTES, fsync_folder, open_plain
+from autofit.storage.records import MAX_RECORD_BYTES
+from autofit.storage.safe_files import fsync_folder, open_plain
 
 CHUNK_BYTES = 2**18
 SYNC_EVERY_BYTES = 2**24

@@ -28,8 +28,8 @@ from autofit.runs.collect_result import committed
 from autofit.runs.result_record import is_finished
 from autofit.runs.run_record import RunRecord, read_run
 from autofit.storage.checkpoints import CheckpointStore, Manifest
-from autofit.storage.records import fsync_folder
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+from autofit.storage.safe_files import fsync_folder
 
 STAGED = ".taking-up"
 """The folder in the run directory to which the mirror is copied first; the name is that of earlier versions."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from autofit.errors import StorageError, UserError
 from autofit.printable import printable
 from autofit.profiles.merge import to_bytes
-from autofit.profiles.reading import NewerProfileError, RefusedProfileError, read_profile
+from autofit.profiles.reading import NewerProfileError, OlderProfileError, RefusedProfileError, read_profile
 from autofit.profiles.records import MachineProfile, Origin, ProfileList, ProfileSummary
 from autofit.profiles.store import ProfileStore
 
@@ -104,6 +104,8 @@ def _read(file: Path) -> MachineProfile:
         return read_profile(file.resolve())  # who names a link on the command line means what it leads to
     except NewerProfileError as error:
         raise UserError(f"{shown} is {error}: update autofit") from None
+    except OlderProfileError as error:
+        raise UserError(f"{shown} is {error}: measure and export it there with this autofit") from None
     except RefusedProfileError as error:
         raise UserError(f"{shown} is no profile ({error}): give a file that autofit profiles export wrote") from None
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from autofit.printable import printable
 from autofit.profiles.records import SCHEMA, MachineProfile
 from autofit.storage.records import first_problem
+from autofit.storage.safe_files import NotRegularFileError, open_plain
 
 MAX_PROFILE_BYTES = 4 * 2**20
 SHOWN_CHARACTERS = 160
@@ -36,6 +37,12 @@ class NewerProfileError(RefusedProfileError):
     """A file that a newer autofit wrote; it may be good."""
 
     kind = "newer"
+
+
+class OlderProfileError(RefusedProfileError):
+    """A file that an older autofit wrote: its measurements have other meanings, so they are made again."""
+
+    kind = "older"
 
 
 def read_profile(path: Path) -> MachineProfile:
@@ -71,17 +78,14 @@ def _read_regular_file(path: Path) -> bytes:
     """The file's bytes. A link is not followed and a pipe not waited for; opening a device can already do something."""
     if not stat.S_ISREG(path.lstat().st_mode):
         raise RefusedProfileError("not a regular file")
-    with open(path, "rb", opener=_open_plain) as stream:
-        about = os.fstat(stream.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise RefusedProfileError("not a regular file")
-        if about.st_size > MAX_PROFILE_BYTES:
-            raise RefusedProfileError(f"{about.st_size:,} bytes, more than the {MAX_PROFILE_BYTES:,} of a profile")
-        return stream.read(MAX_PROFILE_BYTES)
-
-
-def _open_plain(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        with open_plain(path, follow_links=False) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > MAX_PROFILE_BYTES:
+                raise RefusedProfileError(f"{size:,} bytes, more than the {MAX_PROFILE_BYTES:,} of a profile")
+            return stream.read(MAX_PROFILE_BYTES)
+    except NotRegularFileError:  # replaced since the look
+        raise RefusedProfileError("not a regular file") from None
 
 
 def _parse_json(data: bytes) -> object:
@@ -110,3 +114,5 @@ def _refuse_other_schemas(content: object) -> None:
         raise RefusedProfileError(f'its "schema" is not "{SCHEMA}"')
     if int(match[1]) > _OUR_NUMBER:
         raise NewerProfileError(f"written by a newer autofit, as {match[0]}")
+    if int(match[1]) < _OUR_NUMBER:
+        raise OlderProfileError(f"written by an older autofit, as {match[0]}")

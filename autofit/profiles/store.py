@@ -8,12 +8,12 @@ deleted: renamed in its folder, under the lock, after a second look, as another 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from autofit.machine.hardware import Hardware
@@ -21,11 +21,12 @@ from autofit.printable import printable
 from autofit.probing.records import ProbeReport, Workload
 from autofit.profiles.match import is_known
 from autofit.profiles.merge import to_bytes, with_extracted, with_imported, with_imported_extractions, with_measured
-from autofit.profiles.reading import RefusedProfileError, in_brief, read_profile
+from autofit.profiles.reading import OlderProfileError, RefusedProfileError, in_brief, read_profile
 from autofit.profiles.records import MachineProfile, Origin, entry_of, extraction_of, machine_profile
 from autofit.protocol.job import ExtractionSpeed
-from autofit.storage.records import first_problem, write_atomically
-from autofit.storage.run_directory import NO_LOCKS_HERE
+from autofit.storage.locks import Lock, open_lock_file, wait_for_lock
+from autofit.storage.records import first_problem
+from autofit.storage.safe_files import write_atomically
 
 PACKAGE = Path(__file__).parent.parent
 FOLDER_VARIABLE = "AUTOFIT_PROFILES"
@@ -182,7 +183,7 @@ class ProfileStore:
         except RefusedProfileError as refusal:
             target = _free_name(path, refusal.kind)
             path.rename(target)
-            self._warn(f"profile {_shown(path)} is not used ({refusal}): it is set aside as {_shown(target)}")
+            self._warn(f"profile {_shown(path)} is not used ({_refused(refusal)}): it is set aside as {_shown(target)}")
             return None
 
     def _read_shipped(self, path: Path) -> MachineProfile | None:
@@ -204,18 +205,16 @@ class ProfileStore:
             OSError: the folder cannot be written, or another process holds the lock for too long.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / LOCK, timeout=self._lock_patience_seconds)
+        file = open_lock_file(self.folder / LOCK)
         try:
-            lock.acquire()
-        except (OSError, NotImplementedError) as error:  # the latter is what some versions make of ENOSYS
-            if isinstance(error, OSError) and error.errno not in NO_LOCKS_HERE:
-                raise
-        try:
-            if lock.is_locked:  # without a lock, as on some mounted drives, one of two may lose an entry, never a file
+            answer = wait_for_lock(file, self._lock_patience_seconds)
+            if answer is Lock.BUSY:
+                raise BlockingIOError(errno.EWOULDBLOCK, "another process holds the lock")
+            if answer is Lock.HELD:  # on a file system without locks one of two may lose an entry, never a file
                 self._remove_left_over()
             yield
         finally:
-            lock.release()
+            os.close(file)
 
     def _remove_left_over(self) -> None:
         """Remove what killed saves left: whoever holds the lock knows that nobody is writing it."""
@@ -242,10 +241,15 @@ def _shown(path: Path) -> str:
     return printable(str(path))
 
 
+def _refused(refusal: RefusedProfileError) -> str:
+    """Why a profile is not used, and what happens instead."""
+    return f"{refusal}: it is measured again" if isinstance(refusal, OlderProfileError) else str(refusal)
+
+
 def _reason(error: Exception) -> str:
     """Why something was not possible, in one line."""
-    if isinstance(error, Timeout):
-        return "another process holds the lock"
+    if isinstance(error, OlderProfileError):
+        return _refused(error)
     if isinstance(error, ValidationError):
         return in_brief(first_problem(error))
     if isinstance(error, OSError) and error.strerror:

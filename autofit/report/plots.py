@@ -18,7 +18,7 @@ from autofit.report.probe_text import is_linear, limit_name, ordered_trials, wor
 from autofit.report.sweep_plot import sweep_figure
 from autofit.report.sweep_text import sweep_title
 from autofit.report.words import OUT_OF_MEMORY, bytes_words
-from autofit.storage.records import write_atomically
+from autofit.storage.safe_files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

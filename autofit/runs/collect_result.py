@@ -17,8 +17,9 @@ from autofit.protocol.job import Event, Job, Outcome, TrainJob
 from autofit.protocol.messages import Phase, Progress, Verdict
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.storage.checkpoints import CheckpointStore
-from autofit.storage.records import MAX_RECORD_BYTES, first_problem, open_plain
+from autofit.storage.records import MAX_RECORD_BYTES, first_problem
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+from autofit.storage.safe_files import open_plain
 
 LAST_LINES_BYTES = 2**16
 """How much of the end of a heartbeat file is read; a line has some hundred bytes."""

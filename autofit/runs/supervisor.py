@@ -23,8 +23,8 @@ from autofit.runs.result_record import AttemptRecord
 from autofit.runs.retry_policy import OUT_OF_MEMORY, AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
 from autofit.storage.checkpoints import CheckpointStore
-from autofit.storage.records import remove_unfinished
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in
+from autofit.storage.safe_files import remove_unfinished
 
 
 class Supervisor:

@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from autofit.errors import StorageError
-from autofit.storage.records import MAX_RECORD_BYTES, Record, fsync_folder
+from autofit.storage.records import MAX_RECORD_BYTES, Record
+from autofit.storage.safe_files import fsync_folder, open_plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -371,19 +372,15 @@ def _read_verified(path: Path, entry: FileEntry) -> bytes:
 def _read(path: Path, limit_bytes: int) -> bytes:
     """A regular file of at most this size; neither a link nor a pipe, which would lead out or wait for ever."""
     try:
-        with open(path, "rb", opener=_open_plain) as stream:
+        with open_plain(path, follow_links=False) as stream:
             about = os.fstat(stream.fileno())
-            if not stat.S_ISREG(about.st_mode) or about.st_size > limit_bytes:
+            if about.st_size > limit_bytes:
                 raise _DamagedError
             return stream.read(about.st_size)
     except OSError as error:
         if error.errno in _NO_DAMAGE:
             raise _unreadable(path, error) from error
         raise _DamagedError from error
-
-
-def _open_plain(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _unreadable(path: Path, error: OSError) -> StorageError:

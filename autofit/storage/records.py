@@ -5,22 +5,15 @@ A record is frozen, refuses unknown fields, and is read from disk only under a s
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-import re
-import stat
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-MAX_RECORD_BYTES = 64 * 2**20
+from autofit.storage.safe_files import open_plain, write_atomically
 
-_UNFINISHED = re.compile(r"\.[\w.-]+\.(json|csv)\.[a-z0-9_]{8}")
-"""What `whole_file` calls a file until it is whole."""
+MAX_RECORD_BYTES = 64 * 2**20
 
 
 class Record(BaseModel):
@@ -67,75 +60,3 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     message = " ".join(str(problem["msg"]).split())
     return f"{where}: {message}" if where else message
-
-
-def open_plain(path: Path, *, follow_links: bool = True) -> BinaryIO:
-    """Open a regular file to read: a named pipe would wait for ever, and a device never end.
-
-    Raises:
-        OSError: it cannot be opened, is no regular file, or is a symbolic link that must not be followed.
-    """
-    opener = _open_without_waiting if follow_links else _open_without_links
-    stream = open(path, "rb", opener=opener)  # noqa: SIM115 - the caller closes it
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
-        raise OSError(errno.EINVAL, f"{path.name} is no regular file", str(path))
-    return stream
-
-
-def _open_without_waiting(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NONBLOCK)
-
-
-def _open_without_links(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file of this content so that a reader sees the old file or the new one; durable when it returns."""
-    with whole_file(path) as stream:
-        stream.write(data)
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that is written under a temporary name in the same folder, and is there once it is whole.
-
-    At the end of the block: fsync, rename, fsync the folder. An error in it leaves what was there before.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)  # mkstemp makes 0600; a run directory is read by others too
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync_folder(path.parent)
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed writers have left in a folder to which nobody writes just now."""
-    with contextlib.suppress(OSError):  # on a disk that takes no changes they stay: nobody reads them
-        for entry in folder.iterdir():
-            if _UNFINISHED.fullmatch(entry.name):
-                entry.unlink()
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make a rename in `folder` durable, as far as its file system can.
-
-    Some mounted drives cannot: https://man7.org/linux/man-pages/man2/fsync.2.html, EINVAL.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
-            raise
-    finally:
-        os.close(handle)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from autofit.errors import StorageError, UserError
+from autofit.storage.locks import Lock, open_lock_file, wait_for_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +184,10 @@ def writing_in(folder: Path) -> Iterator[None]:
         ) from error
 
 
-NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
-
-
 class RunLock:
     """An advisory lock on a run directory, inherited by the worker, so that it is held until the last of them is gone.
 
-    `flock` belongs to the open file and not to the process: a worker that outlives its parent still holds it.
-    https://man7.org/linux/man-pages/man2/flock.2.html
+    A worker that outlives its parent still holds it; see `locks`.
     """
 
     def __init__(self, run_directory: RunDirectory) -> None:
@@ -205,38 +200,23 @@ class RunLock:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Self:
-        """Take the lock, waiting a little for a worker whose parent was killed to notice and leave.
+        """Take the lock, waiting a little until a worker whose parent was killed notices it and stops.
 
         Raises:
             UserError: another process works in this run directory.
             StorageError: the directory cannot be written.
         """
         with writing_in(self._path.parent):
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            self._file = open_lock_file(self._path)
         try:
-            self._wait(clock() + patience_seconds, clock, sleep)
+            answer = wait_for_lock(self._file, patience_seconds, clock, sleep)
         except BaseException:
             self.release()
             raise
+        if answer is Lock.BUSY:
+            self.release()
+            raise UserError(f"run directory {self._path.parent} is in use by another process: wait for it or stop it")
         return self
-
-    def _wait(self, deadline: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        while not self._try():
-            if clock() >= deadline:
-                raise UserError(
-                    f"run directory {self._path.parent} is in use by another process: wait for it or stop it"
-                )
-            sleep(0.1)
-
-    def _try(self) -> bool:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:  # a mounted drive may offer no locks; a run there is better than none
-            if error.errno not in NO_LOCKS_HERE:
-                raise
-        return True
 
     def fileno(self) -> int:
         """The descriptor that a worker inherits."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from autofit.dataset import ImageIndex, scan
 from autofit.errors import UserError
-from autofit.storage.records import remove_unfinished
+from autofit.storage.safe_files import remove_unfinished
 from tests.support.datasets import WEIRD_NAMES, csv_file, images, quick, touch
 
 

@@ -111,6 +111,10 @@ def test_an_import_pushes_nothing_out(make_entry: MakeEntry, make_profile: MakeP
 BAD = {
     "no JSON": ("hello", "is no profile (no JSON"),
     "another record": ('{"schema": "autofit/probe/1"}', 'is no profile (its "schema" is not "autofit/profile/2")'),
+    "older": (
+        '{"schema": "autofit/profile/1"}',
+        "is written by an older autofit, as autofit/profile/1: measure and export it there with this autofit",
+    ),
     "newer": ('{"schema": "autofit/profile/3"}', "is written by a newer autofit, as autofit/profile/3: update autofit"),
 }
 

@@ -179,6 +179,19 @@ def test_a_newer_autofits_file_is_set_aside_as_such(
     ]
 
 
+def test_an_older_autofits_file_is_set_aside_as_such(
+    store: ProfileStore, good: dict[str, Any], warnings: list[str]
+) -> None:
+    """After an update, what the older version had measured would be called damaged."""
+    path = store.folder / "b.json"
+    schema, aside = "autofit/profile/1", f"it is set aside as {path}.older"
+    edited(schema=schema, wheels=4)(path, good)
+    assert len(store.load()) == 1
+    assert warnings == [
+        f"profile {path} is not used (written by an older autofit, as {schema}: it is measured again): {aside}"
+    ]
+
+
 def test_a_hostile_file_name_is_shown_harmless(store: ProfileStore, good: dict[str, Any], warnings: list[str]) -> None:
     """The name itself could clear the screen or pretend to be another line."""
     assert good

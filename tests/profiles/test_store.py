@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from filelock import FileLock
 
 from autofit.machine.hardware import Hardware, fingerprint
 from autofit.probing.records import ProbeReport, Workload
@@ -23,6 +23,7 @@ from autofit.profiles.records import MAX_ENTRIES, MAX_EXTRACTIONS, MachineProfil
 from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
 from autofit.protocol.job import ExtractionSpeed
 from autofit.protocol.messages import Trial
+from autofit.storage.locks import Lock, open_lock_file, try_lock
 from tests.support.paths import CHILDREN, child_environment
 
 SAVER = CHILDREN / "profile_saver.py"
@@ -359,26 +360,28 @@ def test_a_lock_that_nobody_lets_go_of_only_warns(
 ) -> None:
     """A process that hangs while it saves would hang every later probe."""
     store = ProfileStore(tmp_path, None, warnings.append, lock_patience_seconds=0.1)
-    with FileLock(tmp_path / ".lock"):
-        store.save(make_report(), cpu, 7.0, limit_is_given=True)
+    holder = open_lock_file(tmp_path / ".lock")
+    assert try_lock(holder) is Lock.HELD
+    store.save(make_report(), cpu, 7.0, limit_is_given=True)
+    os.close(holder)
     assert warnings == ["this probe is not saved for the next time (another process holds the lock); its answer stands"]
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EOPNOTSUPP, "Operation not supported"), NotImplementedError()])
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_drive_without_locks_is_used_all_the_same(
     store: ProfileStore,
     make_report: MakeReport,
     cpu: Hardware,
     warnings: list[str],
     monkeypatch: pytest.MonkeyPatch,
-    error: Exception,
+    number: int,
 ) -> None:
-    """On a mounted drive of a notebook service no profile would ever be kept."""
+    """On a mounted drive of a notebook service no profile would ever be saved."""
 
-    def acquire(_: FileLock) -> None:
-        raise error
+    def no_locks(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(FileLock, "acquire", acquire)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
     store.save(make_report(), cpu, 7.0, limit_is_given=True)
     assert classes(store) == [5]
     assert warnings == []

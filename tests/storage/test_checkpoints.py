@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ import pytest
 from autofit.errors import StorageError
 from autofit.storage import checkpoints
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
+from autofit.storage.safe_files import open_plain
 
 Groups = dict[str, dict[str, np.ndarray[Any, Any]]]
 
@@ -261,7 +262,7 @@ def test_a_writer_that_overtakes_the_reader_is_followed(
 
 def test_a_file_that_may_not_be_read_is_no_damage(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else good checkpoints would be set aside because there were too many open files, and the run begun anew."""
-    monkeypatch.setattr(checkpoints, "_open_plain", raiser(errno.EMFILE))
+    monkeypatch.setattr(checkpoints, "open_plain", raiser(errno.EMFILE))
     with pytest.raises(StorageError, match=r"cannot read .*: Too many open files; make it readable"):
         store.latest()
     assert names(store.folder) == ["00000001", "00000002"]
@@ -269,14 +270,13 @@ def test_a_file_that_may_not_be_read_is_no_damage(store: CheckpointStore, monkey
 
 def test_an_unreadable_sector_is_damage(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else one bad sector in the newest checkpoint would end the run although there is an older one."""
-    open_plain = checkpoints._open_plain
 
-    def open_on_a_bad_disk(path: str, flags: int) -> int:
-        if path.endswith("00000002/optimizer.safetensors"):
+    def open_on_a_bad_disk(path: Path, *, follow_links: bool) -> BinaryIO:
+        if path.match("00000002/optimizer.safetensors"):
             raise OSError(errno.EIO, "Input/output error")
-        return open_plain(path, flags)
+        return open_plain(path, follow_links=follow_links)
 
-    monkeypatch.setattr(checkpoints, "_open_plain", open_on_a_bad_disk)
+    monkeypatch.setattr(checkpoints, "open_plain", open_on_a_bad_disk)
     assert_is(store.latest(), 1)
 
 

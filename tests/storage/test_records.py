@@ -16,7 +16,8 @@ from pydantic import Field
 from autofit.protocol.job import Job, Outcome
 from autofit.protocol.messages import Phase, Progress, Request
 from autofit.storage import records
-from autofit.storage.records import MAX_RECORD_BYTES, Record, fsync_folder, write_atomically
+from autofit.storage.records import MAX_RECORD_BYTES, Record
+from autofit.storage.safe_files import fsync_folder, write_atomically
 
 
 class Note(Record):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
+
+from autofit.storage.locks import Lock, open_lock_file, wait_for_lock
+
+PATIENCE_SECONDS = 3600.0
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
@@ -18,9 +22,13 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     shared = (base.parent if base.name.startswith("popen-") else base) / "shared"
     shared.mkdir(exist_ok=True)
     folder, done = shared / name, shared / f"{name}.done"
-    with FileLock(shared / f"{name}.lock"):
+    lock = open_lock_file(shared / f"{name}.lock")
+    try:
+        assert wait_for_lock(lock, PATIENCE_SECONDS) is not Lock.BUSY
         if not done.exists():
             folder.mkdir()
             make(folder)
             done.touch()
+    finally:
+        os.close(lock)
     return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from autofit.storage.records import write_atomically
+from autofit.storage.safe_files import write_atomically
 
 
 def class_weights(counts: Sequence[int]) -> np.ndarray:

@@ -23,8 +23,8 @@ from autofit.protocol.job import Job, TrainJob
 from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
 from autofit.storage.checkpoints import CheckpointStore
-from autofit.storage.records import write_atomically
 from autofit.storage.run_directory import RunDirectory
+from autofit.storage.safe_files import write_atomically
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
 from autofit.worker.execution.steps import tensors_of

@@ -1,0 +1,113 @@
+"""Opening files from untrusted sources, and writing files so that a reader never sees a part of one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+_UNFINISHED = re.compile(r"\.[\w.-]+\.(json|csv)\.[a-z0-9_]{8}")
+"""The name of a file of `whole_file` until it is complete."""
+
+
+class NotRegularFileError(OSError):
+    """The path names a directory, a pipe, a socket or a device."""
+
+
+def open_plain(path: Path, *, follow_links: bool = True) -> BinaryIO:
+    """Open a regular file for reading, without blocking at a named pipe; a device might never end.
+
+    Args:
+        path: the file.
+        follow_links: False refuses a symbolic link in place of the file: it could point out of the folder.
+
+    Raises:
+        NotRegularFileError: it is no regular file.
+        OSError: it cannot be opened, or is a link that is not followed.
+    """
+    stream = open(path, "rb", opener=_open_without_waiting if follow_links else _open_without_links)  # noqa: SIM115 - the caller closes it; Path has no opener
+    _require_regular(stream, path)
+    return stream
+
+
+def open_plain_unbuffered(path: Path, mode: Literal["rb", "ab", "a+b"]) -> FileIO:
+    """Open a regular file without a buffer, to read or append. It follows no link, and does not block at a pipe.
+
+    Raises:
+        NotRegularFileError: it is no regular file.
+        OSError: it cannot be opened, or is a link.
+    """
+    file = open(path, mode, buffering=0, opener=_open_without_links)  # noqa: SIM115 - the caller closes it
+    _require_regular(file, path)
+    return file
+
+
+def _open_without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
+def _open_without_links(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
+def _require_regular(file: BinaryIO | FileIO, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise NotRegularFileError(errno.EINVAL, f"{path.name} is no regular file", str(path))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file of this content so that a reader sees the old file or the new one; durable when it returns."""
+    with whole_file(path) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that is written under a temporary name in the same folder, and is there once it is whole.
+
+    At the end of the block: fsync, rename, fsync the folder. An error in it leaves what was there before.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)  # mkstemp makes 0600; a run directory is read by others too
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the unfinished files of killed writers from a folder to which no process is writing."""
+    with contextlib.suppress(OSError):  # on a disk that takes no changes they stay: nobody reads them
+        for entry in folder.iterdir():
+            if _UNFINISHED.fullmatch(entry.name):
+                entry.unlink()
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable, as far as its file system can.
+
+    Some mounted drives cannot: https://man7.org/linux/man-pages/man2/fsync.2.html, EINVAL.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
+            raise
+    finally:
+        os.close(handle)
