@@ -7,6 +7,7 @@ from pathlib import Path
 from autofit.api.directories import absolute
 from autofit.api.existing_run import require_run
 from autofit.api.result import Result, shown_path
+from autofit.printable import one_line
 from autofit.process.monitor import View
 from autofit.report.page import run_page
 from autofit.report.text import report_command
@@ -43,5 +44,5 @@ def write_page_or_say_why(files: RunDirectory, result: Result, view: View) -> No
     try:
         write_page(files, result)
     except Exception as error:  # noqa: BLE001 - also what matplotlib raises, or a broken installation of it
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         view.message(f"report.html is missing ({reason}): write it with {report_command(shown_path(files.path))}")

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from autofit.printable import printable
+from autofit.printable import one_line
 
 # 512 MiB when decoded, as Pillow takes 4 bytes a pixel: above any camera's photo of 100 million pixels, and below the
 # 178,956,970 at which Pillow itself refuses by default.
@@ -312,7 +312,7 @@ def _reason(error: Exception) -> str:
         text = getattr(error, "strerror", None) or str(error)
     else:
         text = f"damaged file ({type(error).__name__}: {error})"
-    return printable(" ".join(text.split()))[:MAX_REASON_LENGTH] or type(error).__name__
+    return one_line(text)[:MAX_REASON_LENGTH] or type(error).__name__
 
 
 class _ThisThread(threading.local):

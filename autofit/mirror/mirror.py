@@ -23,6 +23,7 @@ from autofit.mirror.content import MirrorContent, require_empty, require_held
 from autofit.mirror.copying import Copy, copy_file
 from autofit.mirror.restore import STAGED, Held, discard, held_by, put_in_place, stage
 from autofit.mirror.watchdog import AbandonedError, Pulse, run_with_watchdog
+from autofit.printable import one_line
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory, RunLock
 
@@ -363,7 +364,7 @@ def words_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     kind = "" if isinstance(error, (OSError, ValueError, StorageError, UserError)) else f"{type(error).__name__}: "
-    return kind + " ".join(str(error).split())
+    return kind + one_line(error)
 
 
 def _device_of(folder: Path) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from autofit.errors import TrainingFailedError, UserError
+from autofit.printable import one_line
 from autofit.protocol.messages import Request
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory, writing_in
@@ -150,7 +151,7 @@ def _pickled(payload: Payload) -> bytes:
     try:
         return bytes(cloudpickle.dumps(payload))
     except Exception as error:  # whatever an object's own pickling raises
-        why = " ".join(str(error).split())
+        why = one_line(error)
         raise UserError(f"model or callbacks cannot be sent to the worker ({why}): use isolation='inline'") from error
 
 

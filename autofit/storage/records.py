@@ -11,6 +11,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from autofit.printable import one_line
 from autofit.storage.safe_files import open_plain, write_atomically
 
 MAX_RECORD_BYTES = 64 * 2**20
@@ -58,5 +59,5 @@ def first_problem(error: ValidationError) -> str:
     """The first problem of a validation, in one line."""
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
-    message = " ".join(str(problem["msg"]).split())
+    message = one_line(problem["msg"])
     return f"{where}: {message}" if where else message
