@@ -7,7 +7,7 @@ from pathlib import Path
 
 from autofit.config.options import Options
 from autofit.errors import UserError
-from autofit.mirror.mirror import refuse_overlap
+from autofit.mirror.overlap import refuse_overlap
 from autofit.storage.run_directory import RunDirectory
 
 

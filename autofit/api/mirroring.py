@@ -10,7 +10,8 @@ from autofit.api.result import Result
 from autofit.config.options import Options
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
-from autofit.mirror.mirror import Mirror, refuse_overlap
+from autofit.mirror.mirror import Mirror
+from autofit.mirror.overlap import refuse_overlap
 from autofit.process.monitor import View
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory, writing_in

@@ -7,5 +7,6 @@ failure of the drive stops it.
     copying.py    copies files and checkpoint generations from one folder to another, verified
     content.py    the content of a mirror, and how it is brought up to date
     restore.py    how far the run in a folder is, and copying a run from its mirror into its run directory
+    patience.py   the time limits; overlap.py refuses a mirror that overlaps with its run directory
     mirror.py     the mirror's thread: lock, retries, messages, and the last copy
 """

@@ -30,7 +30,8 @@ from autofit.mirror.copying import (
 )
 from autofit.runs.result_record import is_finished
 from autofit.runs.run_record import read_run
-from autofit.storage.checkpoints import CheckpointStore, Manifest
+from autofit.storage.checkpoint_files import Manifest
+from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.records import MAX_RECORD_BYTES
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from autofit.storage.safe_files import open_plain

@@ -19,7 +19,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
-from autofit.storage.checkpoints import MANIFEST, STATE, Manifest
+from autofit.storage.checkpoint_files import MANIFEST, STATE, Manifest
 from autofit.storage.records import MAX_RECORD_BYTES
 from autofit.storage.safe_files import fsync_folder, open_plain
 

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +20,7 @@ from typing import Self
 from autofit.errors import InterruptedRunError, StorageError, UserError
 from autofit.mirror.content import MirrorContent, require_empty, require_held
 from autofit.mirror.copying import Copy, copy_file
+from autofit.mirror.patience import PATIENCE, MirrorPatience
 from autofit.mirror.restore import STAGED, Held, discard, held_by, put_in_place, stage
 from autofit.mirror.watchdog import AbandonedError, Pulse, run_with_watchdog
 from autofit.printable import one_line
@@ -29,35 +29,6 @@ from autofit.storage.run_directory import RunDirectory, RunLock
 
 COLAB_DRIVE = Path("/content/drive")
 """Where Colab's own instructions mount Google Drive. Once anything is written there, it can be mounted no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class MirrorPatience:
-    """Time limits of the mirror, in seconds.
-
-    Attributes:
-        look: the pause between two looks for a new checkpoint; after a copy that took longer, as long as that took.
-        retry: the longest pause after a copy that failed; the first is `look`, each the double of the one before.
-        answer: how long a drive may not advance while the run waits for it.
-        silence: how long a drive may not advance before a message says so, while nothing waits for it.
-        lock: how long to wait for the lock of a mirror that another run uses.
-        last: how long the last copy may take after a run that has ended by itself.
-        leave: how long the last copy may take after Ctrl-C or `max_minutes`; with `Patience.stop_seconds`, less than
-            half a minute.
-        quiet: how long the last copy may take before a message says that the run waits for it.
-    """
-
-    look: float = 5.0
-    retry: float = 60.0
-    answer: float = 30.0
-    silence: float = 60.0
-    lock: float = 10.0
-    last: float = 600.0
-    leave: float = 8.0
-    quiet: float = 5.0
-
-
-PATIENCE = MirrorPatience()
 REPEAT_SECONDS = 600.0
 """The same cause is shown again only after this time: a drive may come and go all night."""
 
@@ -340,21 +311,6 @@ class Mirror:
 
     def _is_silent(self) -> bool:
         return self._busy and self._pulse.silence_seconds > self._patience.answer
-
-
-def refuse_overlap(run_dir: Path, folder: Path) -> None:
-    """Check that the mirror is not the run directory, is not in it, and does not hold it.
-
-    Raises:
-        UserError: one of these is the case.
-    """
-    run, mirror = run_dir, folder
-    with suppress(OSError):
-        run, mirror = run_with_watchdog(lambda _: (run_dir.resolve(), folder.resolve()), PATIENCE.answer)
-    if run == mirror:
-        raise UserError(f"mirror_dir {folder} is the run directory itself: give another")
-    if mirror.is_relative_to(run) or run.is_relative_to(mirror):
-        raise UserError(f"mirror_dir {folder} and run directory {run_dir} lie one in the other: give another")
 
 
 def words_of(error: BaseException) -> str:

@@ -27,11 +27,12 @@ from autofit.mirror.copying import (
 from autofit.runs.collect_result import committed
 from autofit.runs.result_record import is_finished
 from autofit.runs.run_record import RunRecord, read_run
-from autofit.storage.checkpoints import CheckpointStore, Manifest
+from autofit.storage.checkpoint_files import Manifest
+from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from autofit.storage.safe_files import fsync_folder
 
-STAGED = ".taking-up"
+STAGED = ".restoring"
 """The folder in the run directory to which the mirror is copied first; the name is that of earlier versions."""
 
 

@@ -1,7 +1,7 @@
 """Files that survive kills, full disks and untrusted sources.
 
 run_directory.py  the files of a run, each named once; the lock that keeps a run directory to one writer
-checkpoints.py    generations of checkpoints, each with checksums
+checkpoints.py    generations of checkpoints; checkpoint_files.py the files of one, with checksums
 records.py        the base of every record that is saved as JSON
 safe_files.py     opening files from untrusted sources; writing files whole or not at all
 locks.py          advisory locks on open files

@@ -22,7 +22,8 @@ from payloads import halting_at  # type: ignore[import-not-found]  # lies beside
 from autofit import api
 from autofit.api import mirroring, workers
 from autofit.errors import AutofitError
-from autofit.mirror.mirror import PATIENCE, Mirror
+from autofit.mirror.mirror import Mirror
+from autofit.mirror.patience import PATIENCE
 from autofit.process.launch import ProcessLauncher
 from autofit.report.progress import ProgressView
 

@@ -18,7 +18,9 @@ import pytest
 from autofit.errors import InterruptedRunError, UserError
 from autofit.mirror import mirror as module
 from autofit.mirror.copying import Beat, copy_file
-from autofit.mirror.mirror import Mirror, MirrorPatience, refuse_overlap
+from autofit.mirror.mirror import Mirror
+from autofit.mirror.overlap import refuse_overlap
+from autofit.mirror.patience import PATIENCE, MirrorPatience
 from autofit.mirror.restore import held_by
 from autofit.mirror.watchdog import AbandonedError, Pulse, run_with_watchdog
 from autofit.process import monitor
@@ -486,4 +488,4 @@ def test_work_that_gets_on_is_waited_for_and_work_that_does_not_is_left() -> Non
 
 def test_a_worker_and_a_mirror_that_both_hang_are_left_within_half_a_minute() -> None:
     """Ctrl-C would take longer than was promised, where both take all the time that they may."""
-    assert monitor.PATIENCE.stop_seconds + module.PATIENCE.leave <= 28
+    assert monitor.PATIENCE.stop_seconds + PATIENCE.leave <= 28

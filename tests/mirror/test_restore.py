@@ -14,7 +14,8 @@ import pytest
 from autofit.errors import StorageError, UserError
 from autofit.mirror.content import MirrorContent
 from autofit.mirror.copying import Beat, UnreadableError, copy_file
-from autofit.mirror.mirror import Mirror, MirrorPatience
+from autofit.mirror.mirror import Mirror
+from autofit.mirror.patience import MirrorPatience
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
 from tests.support.run_files import contents

@@ -20,7 +20,8 @@ import pytest
 from autofit import api
 from autofit.api.result import Result
 from autofit.errors import AutofitError, UserError
-from autofit.mirror.mirror import Mirror, MirrorPatience
+from autofit.mirror.mirror import Mirror
+from autofit.mirror.patience import MirrorPatience
 from autofit.process.launch import ProcessLauncher
 from autofit.report.progress import ProgressView
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from autofit.errors import StorageError
-from autofit.storage import checkpoints
+from autofit.storage import checkpoint_files, checkpoints
+from autofit.storage.checkpoint_files import Manifest, read_manifest
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
 from autofit.storage.safe_files import open_plain
 
@@ -247,22 +248,22 @@ def test_a_writer_that_overtakes_the_reader_is_followed(
     store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the supervisor would see no checkpoint while the worker is just writing new ones."""
-    read = checkpoints._read_manifest
+    read = read_manifest
 
-    def slow_read(folder: Path, generation: int) -> checkpoints.Manifest:
+    def slow_read(folder: Path, generation: int) -> Manifest:
         monkeypatch.undo()
         for cursor in (3, 4):
             save(store, cursor)
         shutil.rmtree(store.folder / "00000003")
         return read(folder, generation)
 
-    monkeypatch.setattr(checkpoints, "_read_manifest", slow_read)
+    monkeypatch.setattr(checkpoints, "read_manifest", slow_read)
     assert store.latest_state() == {"cursor": 4, "history": {"loss": [1.5, 0.1]}}
 
 
 def test_a_file_that_may_not_be_read_is_no_damage(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else good checkpoints would be set aside because there were too many open files, and the run begun anew."""
-    monkeypatch.setattr(checkpoints, "open_plain", raiser(errno.EMFILE))
+    monkeypatch.setattr(checkpoint_files, "open_plain", raiser(errno.EMFILE))
     with pytest.raises(StorageError, match=r"cannot read .*: Too many open files; make it readable"):
         store.latest()
     assert names(store.folder) == ["00000001", "00000002"]
@@ -276,7 +277,7 @@ def test_an_unreadable_sector_is_damage(store: CheckpointStore, monkeypatch: pyt
             raise OSError(errno.EIO, "Input/output error")
         return open_plain(path, follow_links=follow_links)
 
-    monkeypatch.setattr(checkpoints, "open_plain", open_on_a_bad_disk)
+    monkeypatch.setattr(checkpoint_files, "open_plain", open_on_a_bad_disk)
     assert_is(store.latest(), 1)
 
 

@@ -79,8 +79,11 @@ def state_of(callback: Any) -> Any:
         ) from error
 
 
-def _reads_batch_logs(callback: keras.callbacks.Callback) -> bool:
-    """Whether a callback may read the metrics after a batch: one that overrides neither hook does not."""
-    base, kind = keras.callbacks.Callback, type(callback)
+def _reads_batch_logs(callback: Any) -> bool:
+    """Whether a callback may read the metrics after a batch: one that overrides neither hook does not.
+
+    A hook may also be an attribute of the object, as in `LambdaCallback`.
+    """
+    base = keras.callbacks.Callback
     hooks = ("on_train_batch_end", "on_batch_end")
-    return any(getattr(kind, hook, None) is not getattr(base, hook) for hook in hooks)
+    return any(getattr(getattr(callback, hook, None), "__func__", None) is not getattr(base, hook) for hook in hooks)

@@ -78,3 +78,18 @@ def test_the_collector_works_and_leaves_alone_what_was_imported(measured: dict[s
     """Each of its rounds would go through a quarter of a million objects that stay: most of a second until a step."""
     assert measured["collector"]["works"]
     assert measured["collector"]["left_alone"] > 100_000
+
+
+INLINE_PROGRAM = """
+import gc, sys
+from autofit.worker.runtime import tf_settings
+tf_settings.before_import("cpu")
+tf_settings.import_keras(isolated=False)
+print("pandas" in sys.modules, gc.get_freeze_count(), gc.isenabled())
+"""
+
+
+def test_in_the_process_of_a_user_keras_is_imported_as_it_is() -> None:
+    """The user's Keras would not take data frames any more, and the user's objects would never be collected."""
+    done = subprocess.run([sys.executable, "-c", INLINE_PROGRAM], capture_output=True, text=True, check=True)
+    assert done.stdout == "True 0 True\n"

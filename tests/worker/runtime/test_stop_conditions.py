@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from autofit.api.training import LOCK_PATIENCE_SECONDS
 from autofit.machine.cgroups import MemoryLeft
 from autofit.protocol.messages import MemoryBudget, Request
 from autofit.storage.run_directory import AttemptDirectory
@@ -174,3 +175,8 @@ def test_time_that_is_up_comes_before_memory(machine: Machine) -> None:
     with machine.stop_conditions(UNLIMITED["cpu"], stop_at=time.monotonic() - 1) as conditions:
         assert conditions.is_met()
         assert reason(conditions) == ("interrupted", "max_minutes is reached")
+
+
+def test_who_resumes_a_run_waits_longer_than_its_orphaned_worker_may_take() -> None:
+    """`autofit resume` right after a kill would say that the run directory is in use."""
+    assert LOCK_PATIENCE_SECONDS > PARENT_GONE_GRACE_SECONDS

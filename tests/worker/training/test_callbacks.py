@@ -69,3 +69,14 @@ def test_a_callback_that_acts_in_each_step_is_given_numbers(kind: type[Reads]) -
     callbacks.train_batch_ended(0, {"loss": Metric()})
     callbacks.list.on_train_end()
     assert reads.seen == {"loss": 0.5}
+
+
+def test_a_lambda_callback_for_each_step_is_given_numbers() -> None:
+    """Keras sets its hooks on the object, not on the class: without metrics it would fail on `logs["loss"]`."""
+    seen: list[dict[str, float]] = []
+    hook = keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: seen.append(logs))
+    callbacks = callbacks_of(hook)
+    callbacks.list.on_train_begin()
+    callbacks.train_batch_ended(0, {"loss": Metric()})
+    callbacks.list.on_train_end()
+    assert seen == [{"loss": 0.5}]

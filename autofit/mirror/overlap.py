@@ -1,0 +1,25 @@
+"""Refuses a mirror that overlaps with its run directory."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from autofit.errors import UserError
+from autofit.mirror.patience import PATIENCE
+from autofit.mirror.watchdog import run_with_watchdog
+
+
+def refuse_overlap(run_dir: Path, folder: Path) -> None:
+    """Check that the mirror is not the run directory, is not in it, and does not hold it.
+
+    Raises:
+        UserError: one of these is the case.
+    """
+    run, mirror = run_dir, folder
+    with suppress(OSError):
+        run, mirror = run_with_watchdog(lambda _: (run_dir.resolve(), folder.resolve()), PATIENCE.answer)
+    if run == mirror:
+        raise UserError(f"mirror_dir {folder} is the run directory itself: give another")
+    if mirror.is_relative_to(run) or run.is_relative_to(mirror):
+        raise UserError(f"mirror_dir {folder} and run directory {run_dir} lie one in the other: give another")
