@@ -26,10 +26,10 @@ class MemoryLeft:
 
 
 def memory_left_reader(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> Callable[[], MemoryLeft]:
-    """A function that reads what host memory is left: the least of the machine's and of each cgroup's on our path.
+    """Make a function that reads how much host memory is left: the least of the machine's and of each cgroup's.
 
-    It is called several times a second, so the path is looked up once; limits are read anew, since they may be lowered.
-    A call takes 0.1 ms where no cgroup has a limit, and 0.1 ms more for each that has one. Swap does not count: a
+    It is called several times a second, so the cgroups are found once; limits are read each time, since they may be lowered.
+    A call takes 0.1 ms if no cgroup has a limit, and 0.1 ms more for each that has one. Swap does not count: a
     training that swaps is slower than a smaller one.
     """
     cgroups = list(cgroups_of_process(proc, cgroup_root, "memory"))
@@ -42,7 +42,7 @@ def memory_left_reader(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) ->
 
 
 def oom_kills(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> int | None:
-    """How often the kernel's OOM killer has struck in this process's cgroup; None where it is not counted.
+    """How often the kernel's OOM killer has killed in this process's cgroup; None if it is not counted.
 
     The kernel counts in the victim's own cgroup whichever limit was hit, and in version 2 in those above it as well.
     """
@@ -55,7 +55,7 @@ def oom_kills(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> int | No
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:
-    """One cgroup on the way from the process's own up to the root. `name` is its path below the root."""
+    """A cgroup that contains this process. `name` is its path below the root."""
 
     folder: Path
     name: str
@@ -64,7 +64,7 @@ class Cgroup:
 
 @dataclass(frozen=True, slots=True)
 class MemoryBounds:
-    """A memory limit, what is left below it, and whose it is."""
+    """A memory limit, how much is left below it, and what it belongs to."""
 
     limit_bytes: int
     left_bytes: int
@@ -72,7 +72,7 @@ class MemoryBounds:
 
 
 def memory_bounds(cgroups: Iterable[Cgroup]) -> Iterator[MemoryBounds]:
-    """The machine's own memory first, then each cgroup that has a limit below it."""
+    """The bounds of the machine's memory, then of each cgroup with a lower limit."""
     memory = psutil.virtual_memory()
     yield MemoryBounds(memory.total, memory.available, "host memory")
     for cgroup in cgroups:
@@ -82,10 +82,10 @@ def memory_bounds(cgroups: Iterable[Cgroup]) -> Iterator[MemoryBounds]:
 
 
 def _used_bytes(cgroup: Cgroup) -> int:
-    """What a cgroup has in use, in bytes, less the file cache that the kernel drops before it kills.
+    """The memory that a cgroup uses, in bytes, without the file cache that the kernel drops before it kills.
 
-    That is all of it but what is mapped, such as the code of libraries: to drop this and read it again, over and over,
-    is how a machine stands still. `memory.high` only slows a process down. "No limit" is `max` in version 2 and a
+    That is all of the cache but mapped files, such as the code of libraries: a machine that drops these and reads them
+    again, over and over, makes no progress. `memory.high` only slows a process down. "No limit" is `max` in version 2 and a
     number beyond any machine's memory in version 1.
     https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
     """
@@ -99,7 +99,7 @@ def _used_bytes(cgroup: Cgroup) -> int:
 
 
 def cpu_quota(cgroup: Cgroup) -> float | None:
-    """The cores a cgroup may use on average; None where it has no quota: `max` in version 2, -1 in version 1."""
+    """The cores a cgroup may use on average; None if it has no quota: `max` in version 2, -1 in version 1."""
     if cgroup.v2:
         quota, _, period = read_text(cgroup.folder / "cpu.max").partition(" ")
     else:
@@ -107,9 +107,6 @@ def cpu_quota(cgroup: Cgroup) -> float | None:
     with suppress(ValueError, ZeroDivisionError):
         return int(quota) / int(period) if int(quota) > 0 else None
     return None
-
-
-# cgroups
 
 
 def cgroups_of_process(proc: Path, cgroup_root: Path, controller: str) -> Iterator[Cgroup]:

@@ -1,4 +1,4 @@
-"""What this machine is, and which memory limit counts: NVML for the GPU, cgroups and psutil for the host.
+"""Detects this machine and the memory limit that applies: by NVML for the GPU, by cgroups and psutil for the host.
 
 psutil reports the whole host. In a container, a batch job or a notebook service the limit that kills is a cgroup's:
 the smallest along the process's own path, in version 1, 2 or both. Nothing here imports TensorFlow or starts CUDA.
@@ -22,11 +22,11 @@ from autofit.machine.nvml import GpuProcess, first_visible_gpu
 from autofit.storage.records import Record
 
 MEMORY_STEP_BYTES = 2**28
-"""So far apart may the memories of equal machines be: what the firmware and the kernel keep differs a little."""
+"""Memory is compared in steps of this size: what firmware and kernel reserve differs between equal machines."""
 
 
 class Hardware(Record):
-    """One machine as one process sees it. `device_…` is the GPU that counts, or the CPU with no memory of its own."""
+    """One machine as one process sees it. `device_…` describes the first visible GPU, or else the CPU, without memory."""
 
     device: Literal["cpu", "gpu"]
     device_name: str
@@ -49,7 +49,7 @@ class Hardware(Record):
 def detect(
     *, inline: bool = False, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT, nvml: ModuleType | None = None
 ) -> Hardware:
-    """Look at this machine.
+    """Detect this machine.
 
     Args:
         inline: the worker will run in this very process, so what that holds of the GPU is the worker's to use. Else it
@@ -107,7 +107,7 @@ def fingerprint(hardware: Hardware) -> str:
 
 
 def installed_version(distribution: str) -> str | None:
-    """The version of a distribution, by its name on PyPI; None where it is not installed."""
+    """The version of a distribution, by its name on PyPI; None if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -115,7 +115,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def _tensorflow() -> tuple[str | None, bool]:
-    """TensorFlow's version, and whether it is the build that knows no GPU."""
+    """TensorFlow's version, and whether it is the build without GPU support."""
     version = installed_version("tensorflow")
     cpu_version = None if version else installed_version("tensorflow-cpu")
     return version or cpu_version, cpu_version is not None

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 SHARE_OF_MACHINE = 0.9
-"""Where no limit is given: the share of the available host memory that a worker may take."""
+"""The share of the available host memory that a worker may take if no limit is given."""
 
-LEAST_TO_LEAVE_AT_BYTES = 64 * 2**20
-MOST_TO_LEAVE_AT_BYTES = 10**9
+LEAST_STOP_BELOW_BYTES = 64 * 2**20
+MOST_STOP_BELOW_BYTES = 10**9
 """A commit copies what is trained, its optimizer's state and the best weights, and packs the largest of them. Measured
 with Adam: next to nothing for a head, 40 to 60 MB for a whole MobileNetV2, 650 MB for a whole ResNet50."""
 
 
 def usable_bytes(available_bytes: int) -> int:
-    """What a worker may take of the memory that is available, where no limit is given."""
+    """How much of the available memory a worker may take if no limit is given."""
     return int(SHARE_OF_MACHINE * available_bytes)
 
 
-def bytes_to_leave_at(available_bytes: int) -> int:
-    """With how little left a worker commits and leaves; `available_bytes` is what there was when it started.
+def stop_below_bytes(available_bytes: int) -> int:
+    """With less memory left than this, a worker commits and stops; `available_bytes` is what was left when it started.
 
-    Half of what a plan leaves free: a worker that takes all it may never comes near, only growth nobody planned does.
+    It is half of what a plan leaves free: a worker that takes all it may does not reach it; unplanned growth does.
     """
     half = (available_bytes - usable_bytes(available_bytes)) // 2
-    return max(LEAST_TO_LEAVE_AT_BYTES, min(half, MOST_TO_LEAVE_AT_BYTES))
+    return max(LEAST_STOP_BELOW_BYTES, min(half, MOST_STOP_BELOW_BYTES))
 
 
 def usable_gpu_bytes(free_bytes: int) -> int:
-    """What TensorFlow's allocator can get of the memory that is free on a GPU, where no limit is given; an estimate.
+    """Estimate how much of a GPU's free memory TensorFlow's allocator can get if no limit is given.
 
     It leaves the CUDA context, and up to 1.5 GiB to the system by the GPU's generation (`MinSystemMemory` in
     TensorFlow's gpu_device.cc).

@@ -1,4 +1,4 @@
-"""What NVIDIA's driver says of the GPU: its name, its memory, and who else uses it. CUDA is not started."""
+"""The GPU as NVIDIA's driver reports it: name, memory, and the processes that use it. CUDA is not started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class GpuProcess(Record):
-    """Another process on the GPU. `bytes` is None where the driver does not say, as in many containers."""
+    """Another process on the GPU. `bytes` is None if the driver does not say, as in many containers."""
 
     pid: int
     name: str
@@ -26,7 +26,7 @@ class GpuProcess(Record):
 
 
 def gpu_processes(*, nvml: ModuleType | None = None) -> list[GpuProcess]:
-    """All processes on the GPU that counts, this one too; none where there is no GPU or the driver does not tell."""
+    """All processes on the first visible GPU, with this one; none if there is no GPU or the driver does not say."""
     visible = _visible()
     if visible is None:
         return []
@@ -34,7 +34,7 @@ def gpu_processes(*, nvml: ModuleType | None = None) -> list[GpuProcess]:
 
 
 def gpu_count(*, nvml: ModuleType | None = None) -> int | None:
-    """How many GPUs the driver knows, hidden ones too; None where NVML cannot be used."""
+    """How many GPUs the driver knows, with hidden ones; None if NVML cannot be used."""
     return _with_nvml(nvml, lambda nvml: int(nvml.nvmlDeviceGetCount()))
 
 
@@ -54,7 +54,7 @@ class Gpu:
 
 
 def first_visible_gpu(nvml: ModuleType | None, *, inline: bool) -> Gpu | None:
-    """The first GPU that CUDA would show this process. Whatever goes wrong on the way means that there is none."""
+    """The first GPU that CUDA would show this process; None if there is none, or asking fails in any way."""
     visible = _visible()
     return (
         None
@@ -64,13 +64,13 @@ def first_visible_gpu(nvml: ModuleType | None, *, inline: bool) -> Gpu | None:
 
 
 def _visible() -> str | None:
-    """The first device that `CUDA_VISIBLE_DEVICES` names; None where it hides all."""
+    """The first device that `CUDA_VISIBLE_DEVICES` names; None if it hides all."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     return None if visible in {"", "-1"} else visible
 
 
 def _with_nvml(nvml: ModuleType | None, ask: Callable[[ModuleType], T]) -> T | None:
-    """What NVML answers, started for this and shut down again; None where it is missing or fails."""
+    """Start NVML, ask it, and shut it down; None if it is missing or fails."""
     with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the deprecated package of the same name warns when imported
         nvml = nvml or importlib.import_module("pynvml")
@@ -109,7 +109,7 @@ def _describe(nvml: ModuleType, handle: object, *, inline: bool) -> Gpu:
 
 
 def _processes(nvml: ModuleType, handle: object) -> dict[int, GpuProcess]:
-    """All processes on the GPU, by process id; none where the driver does not tell."""
+    """All processes on the GPU, by process id; none if the driver does not say."""
     found: dict[int, GpuProcess] = {}
     for kind in ("Graphics", "Compute"):  # one that does both is in both lists, with the same total
         listing = getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses")

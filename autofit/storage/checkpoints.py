@@ -164,7 +164,7 @@ class CheckpointStore:
         return {int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match and match[2]}
 
     def _make_ready(self) -> None:
-        """Make the folder, and room in it: what killed saves left may be what fills the disk."""
+        """Make the folder, and free space in it: what killed saves left may be what fills the disk."""
         if not self.folder.exists():
             self.folder.mkdir(parents=True)
             fsync_folder(self.folder.parent)

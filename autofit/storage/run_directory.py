@@ -22,17 +22,17 @@ class AttemptDirectory:
 
     @property
     def job(self) -> Path:
-        """What the worker is to do."""
+        """The job of the worker."""
         return self.path / "job.json"
 
     @property
     def outcome(self) -> Path:
-        """How it ended, in the worker's own words."""
+        """The outcome that the worker reported."""
         return self.path / "outcome.json"
 
     @property
     def record(self) -> Path:
-        """How it ended, in the supervisor's words; missing where the supervisor was killed as well."""
+        """The supervisor's record of the attempt; missing if the supervisor was killed as well."""
         return self.path / "attempt.json"
 
     @property
@@ -42,12 +42,12 @@ class AttemptDirectory:
 
     @property
     def memory(self) -> Path:
-        """The last sample of memory in use, for whoever must judge a sudden end."""
+        """The last sample of memory in use, from which a sudden end is classified."""
         return self.path / "memory"
 
     @property
     def events(self) -> Path:
-        """What must not be lost with a killed worker: out-of-memory events, quarantined images, trials."""
+        """The events that must not be lost with a killed worker: out-of-memories, unreadable images, trials."""
         return self.path / "events.jsonl"
 
     @property
@@ -89,7 +89,7 @@ class RunDirectory:
 
     @property
     def audit(self) -> Path:
-        """The ledger: a line an applied update."""
+        """The audit log: a line for each applied update."""
         return self.path / "audit.jsonl"
 
     @property
@@ -114,7 +114,7 @@ class RunDirectory:
 
     @property
     def report(self) -> Path:
-        """The page to look at."""
+        """The HTML page."""
         return self.path / "report.html"
 
     @property
@@ -143,7 +143,7 @@ class RunDirectory:
         return number, AttemptDirectory(path)
 
     def refuse_links_out(self) -> None:
-        """Refuse a directory, perhaps a stranger's, in which a link leads what is written or cut somewhere else.
+        """Refuse a directory in which a symbolic link points outside: what is written or truncated would be elsewhere.
 
         Raises:
             UserError: there is such a link, or the directory cannot be read.

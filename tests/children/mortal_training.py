@@ -47,7 +47,7 @@ class Mortal(keras.callbacks.Callback):  # type: ignore[misc]
         self.epoch = 0
 
     def get_state(self) -> dict[str, int]:
-        """Asked for in the middle of a save: the ledger is durable, the checkpoint not begun."""
+        """Asked for in the middle of a save: the audit log is durable, the checkpoint not begun."""
         if (self.epoch, self.batches % 19) == (1, 7):
             die_once("save")
         return {"batches": self.batches}

@@ -3,7 +3,7 @@
 stub_worker.py ENDS ATTEMPT_DIR
 
 ENDS says how each attempt ends, separated by commas, the last one again and again: `complete`, or `WAY@UPDATES`: in
-that way, after so many updates of the attempt. Its checkpoints, heartbeat, ledger and control pipe are the real ones,
+that way, after so many updates of the attempt. Its checkpoints, heartbeat, log and control pipe are the real ones,
 and so are its order, its batches and, where there are images `0.png` to `23.png`, its loader.
 """
 
@@ -50,7 +50,7 @@ class StubTraining:
         found = self.store.latest()
         self.state: dict[str, Any] = found.state if found else {"epoch": 0, "position": 0, "ledger_bytes": 0}
         self.weights = int(found.groups["model"]["w"]) if found else 0
-        self.ledger = AuditLog(files.audit, self.state["ledger_bytes"])
+        self.audit_log = AuditLog(files.audit, self.state["ledger_bytes"])
         self.updates = 0
         self.ahead: Iterator[LoadedBatch] | None = None
 
@@ -89,7 +89,7 @@ class StubTraining:
         seen = batch.images.sum(axis=tuple(range(1, batch.images.ndim)), dtype=np.int64)  # a number an image
         self.weights = (self.weights * 31 + int(seen @ np.arange(1, len(seen) + 1)) * (position + 1)) % 2**31
         self.updates += 1
-        self.ledger.write(
+        self.audit_log.write(
             attempt=self.job.attempt,
             epoch=epoch,
             step=position // size,
@@ -106,7 +106,7 @@ class StubTraining:
 
     def commit(self) -> None:
         """Write the next checkpoint."""
-        self.state |= {"ledger_bytes": self.ledger.commit(), "micro_batch_size": self.work.micro_batch_size}
+        self.state |= {"ledger_bytes": self.audit_log.commit(), "micro_batch_size": self.work.micro_batch_size}
         self.store.save({"model": {"w": np.array(self.weights)}}, self.state)
 
     def is_asked(self, requests: Requests) -> bool:

@@ -50,7 +50,7 @@ def train(photos: Path, run_dir: Path, **options: Any) -> autofit.Result:
 
 
 def updates(result: autofit.Result) -> list[tuple[int, int, int, tuple[int, ...]]]:
-    """(epoch, step, micro-batch size, samples) of each line of the ledger."""
+    """(epoch, step, micro-batch size, samples) of each line of the audit_log."""
     entries = updates_of(result.run_dir)
     return [(e["epoch"], e["step"], e["micro_batch_size"], tuple(e["samples"])) for e in entries]
 

@@ -16,7 +16,7 @@ import pytest
 
 from autofit.machine.cgroups import MemoryLeft, memory_left_reader, oom_kills
 from autofit.machine.hardware import Hardware, detect, fingerprint
-from autofit.machine.memory_policy import bytes_to_leave_at, usable_bytes
+from autofit.machine.memory_policy import stop_below_bytes, usable_bytes
 from autofit.machine.nvml import GpuProcess
 
 MB = 10**6
@@ -199,13 +199,13 @@ def test_a_reader_sees_what_has_changed(tree: Tree) -> None:
 )
 def test_when_to_leave(available: int, expected: int) -> None:
     """Too early makes a run slow for nothing, too late leaves no room for the commit."""
-    assert bytes_to_leave_at(available) == expected
+    assert stop_below_bytes(available) == expected
 
 
 def test_a_worker_that_takes_all_it_may_is_not_asked_to_leave() -> None:
     """Else a training that was planned to fill the machine would leave after every step. TensorFlow needs 660 MB."""
     for available in (700 * 10**6, 10**9, 2 * 10**9, 10**10, 10**12):
-        assert bytes_to_leave_at(available) < available - usable_bytes(available)
+        assert stop_below_bytes(available) < available - usable_bytes(available)
 
 
 @pytest.mark.parametrize("path", ["/docker/0123/sub", "/../outside", "/", "/../job/gone"])

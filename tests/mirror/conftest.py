@@ -20,7 +20,7 @@ LEDGER_LINE_BYTES = 32
 
 
 class Training:
-    """Writes what a worker writes: each update a line of the ledger, and with each commit a checkpoint."""
+    """Writes what a worker writes: each update a line of the audit_log, and with each commit a checkpoint."""
 
     def __init__(self, path: Path, record: RunRecord) -> None:
         self.files, self.record = RunDirectory(path), record
@@ -40,10 +40,10 @@ class Training:
 
     def commit(self, updates: int = 3, size: int = 4) -> int:
         """Make some updates and commit them: arrays of `size` numbers that all say which update is the last."""
-        with self.files.audit.open("a") as ledger:
+        with self.files.audit.open("a") as audit_log:
             for _ in range(updates):
                 self.updates += 1
-                ledger.write(json.dumps({"attempt": self.attempt, "update": self.updates}).ljust(31) + "\n")
+                audit_log.write(json.dumps({"attempt": self.attempt, "update": self.updates}).ljust(31) + "\n")
         with self.files.attempts()[-1].progress.open("a") as progress:
             progress.write(f"update {self.updates}\n")
         arrays = {group: {"a": np.full(size, self.updates)} for group in ("model", "optimizer")}
@@ -58,8 +58,8 @@ class Training:
         assert found
         self.begin_attempt()
         self.updates = found.state["position"]
-        with self.files.audit.open("r+b") as ledger:
-            ledger.truncate(found.state["ledger_bytes"])
+        with self.files.audit.open("r+b") as audit_log:
+            audit_log.truncate(found.state["ledger_bytes"])
 
     def finish(self) -> None:
         """What a good end leaves."""
@@ -91,7 +91,7 @@ def damage(generation: Path) -> None:
 
 
 def resumable(path: Path) -> int | None:
-    """The update that a worker would go on from, once the ledger is found to tell the same story; None from scratch.
+    """The update that a worker would go on from, once the audit log is found to tell the same story; None from scratch.
 
     Looks at a copy: a store that finds damage renames what it finds.
     """
@@ -106,8 +106,8 @@ def resumable(path: Path) -> int | None:
     return position
 
 
-def assert_one_story(found: Checkpoint, ledger: bytes) -> None:
-    lines = ledger[: found.state["ledger_bytes"]].splitlines(keepends=True)
+def assert_one_story(found: Checkpoint, audit_log: bytes) -> None:
+    lines = audit_log[: found.state["ledger_bytes"]].splitlines(keepends=True)
     assert [json.loads(line)["update"] for line in lines] == list(range(1, found.state["position"] + 1))
     assert all(len(line) == LEDGER_LINE_BYTES for line in lines)
     assert {int(number) for group in found.groups.values() for number in group["a"]} == {found.state["position"]}

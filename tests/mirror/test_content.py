@@ -123,7 +123,7 @@ def test_without_a_new_checkpoint_nothing_is_written(training: Any, mirror: RunD
 def test_a_copy_that_fails_anywhere_leaves_a_mirror_to_resume_from(
     training: Any, mirror: RunDirectory, resumable: Resumable, tmp_path: Path, code: int
 ) -> None:
-    """A drive that fails at the wrong moment would leave half a checkpoint, or a ledger that does not belong to it."""
+    """A drive that fails at the wrong moment would leave half a checkpoint, or a log that does not belong to it."""
     training.commit()
     content(training, mirror).bring_up_to_date()
     training.commit()
@@ -231,7 +231,7 @@ def test_a_damaged_generation_is_not_mirrored(
 
 
 def test_a_run_that_went_back_takes_its_mirror_along(training: Any, mirror: RunDirectory, resumable: Resumable) -> None:
-    """After a damaged checkpoint the ledger is written anew: the mirror's would be of both stories, and of neither."""
+    """After a damaged checkpoint the log is written anew: the mirror's would be of both stories, and of neither."""
     one = content(training, mirror)
     for updates in (2, 5):
         training.commit(updates)
@@ -245,10 +245,10 @@ def test_a_run_that_went_back_takes_its_mirror_along(training: Any, mirror: RunD
     assert generations(mirror) == ["00000001", "00000003"]  # the second is of the other story
 
 
-def test_a_run_that_went_back_leaves_no_old_story_beside_a_new_ledger(
+def test_a_run_that_went_back_leaves_no_old_story_beside_a_new_audit_log(
     training: Any, mirror: RunDirectory, resumable: Resumable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine lost at that moment would leave weights and a ledger that do not belong together."""
+    """A machine lost at that moment would leave weights and a audit log that do not belong together."""
     training.commit(updates=2)
     training.commit(updates=5)
     content(training, mirror).bring_up_to_date()
@@ -269,10 +269,10 @@ def test_a_run_that_went_back_leaves_no_old_story_beside_a_new_ledger(
     assert resumable(mirror.path) == 6
 
 
-def test_a_ledger_that_is_cut_while_it_is_copied_is_not_taken(
+def test_an_audit_log_that_is_cut_while_it_is_copied_is_not_taken(
     training: Any, mirror: RunDirectory, resumable: Resumable
 ) -> None:
-    """The mirror's ledger would be of two stories, and its checkpoints of one."""
+    """The mirror's audit log would be of two stories, and its checkpoints of one."""
     training.commit(updates=2)
     training.commit(updates=5)
     content(training, mirror).bring_up_to_date()

@@ -95,13 +95,13 @@ def watcher() -> Watcher:
 
 
 @pytest.fixture
-def kept(training: Any, mirror: RunDirectory, drive: Drive, watcher: Watcher) -> Callable[..., Mirror]:
-    """`kept()`: a mirror of the run, not entered yet."""
+def make_mirror(training: Any, mirror: RunDirectory, drive: Drive, watcher: Watcher) -> Callable[..., Mirror]:
+    """`make_mirror()`: a mirror of the run, not entered yet."""
 
-    def kept(patience: MirrorPatience = FAST) -> Mirror:
+    def make_mirror(patience: MirrorPatience = FAST) -> Mirror:
         return Mirror(training.files, mirror.path, watcher.tell, patience=patience, copy=drive)
 
-    return kept
+    return make_mirror
 
 
 def position(mirror: RunDirectory) -> int:
@@ -118,10 +118,10 @@ def wait_for_the_end_of_all_threads() -> None:
 
 
 def test_each_new_checkpoint_arrives_beside_the_run(
-    training: Any, mirror: RunDirectory, kept: Callable[..., Mirror], watcher: Watcher, resumable: Any
+    training: Any, mirror: RunDirectory, make_mirror: Callable[..., Mirror], watcher: Watcher, resumable: Any
 ) -> None:
     """The mirror would stay behind, or be told of where there is nothing to tell."""
-    with kept() as one:
+    with make_mirror() as one:
         one.start()
         for number in range(1, 4):
             training.commit()
@@ -136,10 +136,10 @@ def test_each_new_checkpoint_arrives_beside_the_run(
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.ENOTCONN, errno.EDQUOT])
 def test_a_drive_that_fails_is_told_of_once_and_retried(
-    training: Any, mirror: RunDirectory, kept: Callable[..., Mirror], drive: Drive, watcher: Watcher, code: int
+    training: Any, mirror: RunDirectory, make_mirror: Callable[..., Mirror], drive: Drive, watcher: Watcher, code: int
 ) -> None:
     """A night without the drive would end the run, or fill the log, or nobody would learn that the mirror is old."""
-    with kept() as one:
+    with make_mirror() as one:
         one.start()
         training.commit()
         watcher.until(one, (mirror.checkpoints / "00000001").exists)
@@ -160,10 +160,10 @@ def test_a_drive_that_fails_is_told_of_once_and_retried(
 
 
 def test_another_cause_is_told_too_and_the_same_not_again(
-    training: Any, kept: Callable[..., Mirror], drive: Drive, watcher: Watcher
+    training: Any, make_mirror: Callable[..., Mirror], drive: Drive, watcher: Watcher
 ) -> None:
     """A drive that comes and goes all night would fill a notebook."""
-    with kept() as one:
+    with make_mirror() as one:
         one.start()
         for _ in range(4):
             for code in (errno.EIO, errno.ENOSPC):
@@ -179,11 +179,11 @@ def test_another_cause_is_told_too_and_the_same_not_again(
     assert watcher.heard("works again") == 1
 
 
-def test_the_pauses_grow(training: Any, kept: Callable[..., Mirror], drive: Drive, watcher: Watcher) -> None:
+def test_the_pauses_grow(training: Any, make_mirror: Callable[..., Mirror], drive: Drive, watcher: Watcher) -> None:
     """A drive that is gone for a night would be written to every few seconds."""
     drive.failure = OSError(errno.EIO, "gone")
     training.commit()
-    with kept(MirrorPatience(look=0.01, retry=60.0, answer=1.0, last=0.0)) as one:
+    with make_mirror(MirrorPatience(look=0.01, retry=60.0, answer=1.0, last=0.0)) as one:
         one.start()
         ends = time.monotonic() + 1.0
         watcher.until(one, lambda: time.monotonic() > ends)
@@ -192,12 +192,12 @@ def test_the_pauses_grow(training: Any, kept: Callable[..., Mirror], drive: Driv
 
 
 def test_a_defect_of_ours_does_not_end_the_run(
-    training: Any, kept: Callable[..., Mirror], drive: Drive, watcher: Watcher
+    training: Any, make_mirror: Callable[..., Mirror], drive: Drive, watcher: Watcher
 ) -> None:
     """An exception that nobody thought of would end the thread, and the mirror grow old without a word."""
     drive.failure = RuntimeError("not thought of")
     training.commit()
-    with kept() as one:
+    with make_mirror() as one:
         one.start()
         watcher.until(one, lambda: watcher.heard("cannot be written (RuntimeError: not thought of)"))
         drive.failure = None
@@ -208,10 +208,15 @@ def test_a_defect_of_ours_does_not_end_the_run(
 
 
 def test_a_drive_that_hangs_holds_nobody_up(
-    training: Any, mirror: RunDirectory, kept: Callable[..., Mirror], drive: Drive, watcher: Watcher, resumable: Any
+    training: Any,
+    mirror: RunDirectory,
+    make_mirror: Callable[..., Mirror],
+    drive: Drive,
+    watcher: Watcher,
+    resumable: Any,
 ) -> None:
     """The supervisor would wait in the drive's system call while its worker dies, or the mirror never be heard of."""
-    with kept(replace(FAST, silence=0.1, answer=5.0)) as one:
+    with make_mirror(replace(FAST, silence=0.1, answer=5.0)) as one:
         one.start()
         drive.hang()
         training.commit()
@@ -231,10 +236,10 @@ def test_a_drive_that_hangs_holds_nobody_up(
 
 @pytest.mark.parametrize("error", [InterruptedRunError("asked to stop"), KeyboardInterrupt(), None], ids=repr)
 def test_at_the_end_a_hanging_drive_is_left_behind(
-    training: Any, mirror: RunDirectory, kept: Callable[..., Mirror], drive: Drive, watcher: Watcher, error: Any
+    training: Any, mirror: RunDirectory, make_mirror: Callable[..., Mirror], drive: Drive, watcher: Watcher, error: Any
 ) -> None:
     """Ctrl-C would not end the run; or a finished run never return, or leave its user in the belief of a whole copy."""
-    with suppress(KeyboardInterrupt, InterruptedRunError), kept(IMPATIENT) as one:
+    with suppress(KeyboardInterrupt, InterruptedRunError), make_mirror(IMPATIENT) as one:
         one.start()
         drive.hang()
         training.commit()
@@ -257,7 +262,11 @@ def test_at_the_end_a_hanging_drive_is_left_behind(
 
 
 def test_a_drive_that_hangs_at_the_start_is_no_reason_to_stop(
-    training: Any, mirror: RunDirectory, kept: Callable[..., Mirror], watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    training: Any,
+    mirror: RunDirectory,
+    make_mirror: Callable[..., Mirror],
+    watcher: Watcher,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run that is here could not be resumed while the drive sleeps."""
     is_awake = threading.Event()
@@ -266,19 +275,19 @@ def test_a_drive_that_hangs_at_the_start_is_no_reason_to_stop(
         return is_awake.wait(10) if files.path == mirror.path else held_by(files)
 
     monkeypatch.setattr(module, "held_by", asleep)
-    with kept(IMPATIENT) as one:
+    with make_mirror(IMPATIENT) as one:
         assert not one.restore(lambda _: None)
     shutil.rmtree(training.files.path)
     training.files.path.mkdir()
     said = r"cannot be used \(it has not answered for 0.3 s\): mend that"
-    with pytest.raises(UserError, match=said), kept(IMPATIENT) as one:
+    with pytest.raises(UserError, match=said), make_mirror(IMPATIENT) as one:
         one.restore(lambda _: None)
     is_awake.set()
     assert watcher.told == []
 
 
 def test_ctrl_c_ends_the_last_wait(
-    training: Any, kept: Callable[..., Mirror], drive: Drive, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    training: Any, make_mirror: Callable[..., Mirror], drive: Drive, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person could not leave a slow drive behind, or their finished run would end with an error for it."""
     joins: list[float] = []
@@ -288,7 +297,7 @@ def test_ctrl_c_ends_the_last_wait(
         if len(joins) == 3:
             raise KeyboardInterrupt
 
-    with kept() as one:
+    with make_mirror() as one:
         one.start()
         drive.hang()
         training.commit()
@@ -297,9 +306,9 @@ def test_ctrl_c_ends_the_last_wait(
     assert watcher.heard("is behind (there was no time to copy the rest)") == 1
 
 
-def test_the_second_ctrl_c_hardly_waits(training: Any, kept: Callable[..., Mirror], drive: Drive) -> None:
+def test_the_second_ctrl_c_hardly_waits(training: Any, make_mirror: Callable[..., Mirror], drive: Drive) -> None:
     """A person who has pressed twice does not want to wait for a drive."""
-    with suppress(InterruptedRunError), kept(MirrorPatience(leave=30.0)) as one:
+    with suppress(InterruptedRunError), make_mirror(MirrorPatience(leave=30.0)) as one:
         one.start()
         drive.hang()
         training.commit()
@@ -346,7 +355,11 @@ def test_two_runs_cannot_have_one_mirror(training: Any, another: Any, mirror: Ru
 
 
 def test_a_drive_without_locks_is_used_all_the_same(
-    training: Any, kept: Callable[..., Mirror], watcher: Watcher, mirror: RunDirectory, monkeypatch: pytest.MonkeyPatch
+    training: Any,
+    make_mirror: Callable[..., Mirror],
+    watcher: Watcher,
+    mirror: RunDirectory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No run could be mirrored to such a drive."""
 
@@ -354,7 +367,7 @@ def test_a_drive_without_locks_is_used_all_the_same(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", no_locks)
-    with kept() as one:
+    with make_mirror() as one:
         one.start()
         training.commit()
         watcher.until(one, (mirror.checkpoints / "00000001").exists)
@@ -402,14 +415,14 @@ def test_nothing_is_written_where_google_drive_is_not_mounted(
 def test_nothing_is_written_under_a_drive_that_was_unmounted(
     training: Any,
     mirror: RunDirectory,
-    kept: Callable[..., Mirror],
+    make_mirror: Callable[..., Mirror],
     watcher: Watcher,
     resumable: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The run would be mirrored to the local disk below the mount point, and hidden when the drive comes back."""
     gone = mirror.path.with_name("gone")
-    with kept() as one:
+    with make_mirror() as one:
         one.start()
         training.commit()
         watcher.until(one, (mirror.checkpoints / "00000001").exists)

@@ -192,8 +192,8 @@ def test_a_ledger_that_is_shorter_than_a_checkpoint_falls_back(
     mirrored: Any, mirror: RunDirectory, restore: Restore, resumable: Resumable, tmp_path: Path, cut: int
 ) -> None:
     """The worker would refuse the checkpoint, and the run could not go on at all."""
-    with mirror.audit.open("r+b") as ledger:
-        ledger.truncate(mirrored.files.audit.stat().st_size - cut)
+    with mirror.audit.open("r+b") as audit_log:
+        audit_log.truncate(mirrored.files.audit.stat().st_size - cut)
     assert restore(tmp_path / "new")
     assert resumable(tmp_path / "new") == 3
 
@@ -201,7 +201,7 @@ def test_a_ledger_that_is_shorter_than_a_checkpoint_falls_back(
 def test_a_ledger_of_another_story_falls_back(
     mirrored: Any, mirror: RunDirectory, restore: Restore, resumable: Resumable, tmp_path: Path
 ) -> None:
-    """A line cut in two would be left in the ledger, and every epoch after it be no permutation to any reader."""
+    """A line cut in two would be left in the audit_log, and every epoch after it be no permutation to any reader."""
     data = mirror.audit.read_bytes()
     mirror.audit.write_bytes(data[: len(data) // 2] + b"x" + data[len(data) // 2 :])
     assert restore(tmp_path / "new")

@@ -136,8 +136,8 @@ def test_an_outcome_decides_also_when_asked_to_stop(verdict: Verdict) -> None:
 @pytest.mark.parametrize("verdict", sorted(TRIED_AGAIN))
 def test_nobody_tries_again_after_ctrl_c(verdict: Verdict) -> None:
     """A worker that runs out of memory on its way out would be started anew, though a person has said stop."""
-    ending = classify(Outcome(verdict=verdict, cause="no room"), evidence(1, stopped=Verdict.INTERRUPTED))
-    assert ending == ExitDiagnosis(Verdict.INTERRUPTED, "asked to stop")
+    diagnosis = classify(Outcome(verdict=verdict, cause="no room"), evidence(1, stopped=Verdict.INTERRUPTED))
+    assert diagnosis == ExitDiagnosis(Verdict.INTERRUPTED, "asked to stop")
 
 
 @pytest.mark.parametrize("stopped", [Verdict.HUNG, Verdict.TIMEOUT])

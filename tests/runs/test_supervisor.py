@@ -102,7 +102,7 @@ def test_the_time_limit_is_by_the_clock_that_the_worker_reads(
 def test_kills_lose_nothing_and_change_nothing(
     files: RunDirectory, run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A killed worker whose updates are lost or made twice: the ledger is no permutation and the weights differ."""
+    """A killed worker whose updates are lost or made twice: the audit log is no permutation and the weights differ."""
     assert run("SIGKILL@3,SIGSEGV@2,SIGABRT@5,SIGKILL@3,complete") is None
     assert [(verdict, cause) for verdict, cause, _ in ended(files)] == [
         ("crashed", "SIGKILL"),

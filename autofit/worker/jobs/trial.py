@@ -208,7 +208,7 @@ class Trials:
     def _samples(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Random uint8 images `(count, height, width, 3)`, labels, and the rest of what a loader holds, filled.
 
-        Memory and time do not depend on what is in the pictures.
+        Memory and time do not depend on what the images show.
         """
         random = np.random.default_rng(0)
         images = aligned_empty((count, *self._size, 3))

@@ -13,7 +13,7 @@ from typing import Any, Self
 import psutil
 
 from autofit.machine.cgroups import MemoryLeft, memory_left_reader
-from autofit.machine.memory_policy import bytes_to_leave_at
+from autofit.machine.memory_policy import stop_below_bytes
 from autofit.protocol.job import Event
 from autofit.protocol.messages import MemorySample, Phase, Progress
 from autofit.storage.run_directory import AttemptDirectory
@@ -53,7 +53,7 @@ class Heartbeat:
         self.host_bytes = 0
         self._read_memory_left = read_memory_left or memory_left_reader()
         left = self._read_left()
-        self.stop_below_bytes = bytes_to_leave_at(left.bytes if left else 0)
+        self.stop_below_bytes = stop_below_bytes(left.bytes if left else 0)
         self._news.set()
         self._thread = threading.Thread(target=self._write_lines, name="autofit-heartbeat", daemon=True)
         self._thread.start()

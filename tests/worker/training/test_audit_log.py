@@ -1,4 +1,4 @@
-"""The ledger tells the same story as the checkpoint, and another run can follow it."""
+"""The audit log tells the same story as the checkpoint, and another run can follow it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from autofit.errors import StorageError, UserError
 from autofit.worker.training.audit_log import AuditLog, read_micro_batch_sizes
 
 
-def write(ledger: AuditLog, *, attempt: int = 1, epoch: int = 0, step: int = 0, micro: int = 4) -> None:
-    ledger.write(attempt=attempt, epoch=epoch, step=step, micro_batch_size=micro, samples=[step, 7], skipped=[9])
+def write(audit_log: AuditLog, *, attempt: int = 1, epoch: int = 0, step: int = 0, micro: int = 4) -> None:
+    audit_log.write(attempt=attempt, epoch=epoch, step=step, micro_batch_size=micro, samples=[step, 7], skipped=[9])
 
 
 def test_a_line_says_what_an_update_was_made_of(tmp_path: Path) -> None:
     """The names in a line are a contract: whoever checks a run reads them."""
     path = tmp_path / "audit.jsonl"
-    ledger = AuditLog(path, 0)
-    write(ledger, attempt=3, epoch=1, step=2)
+    audit_log = AuditLog(path, 0)
+    write(audit_log, attempt=3, epoch=1, step=2)
     assert json.loads(path.read_text()) == {
         "attempt": 3,
         "epoch": 1,
@@ -28,19 +28,19 @@ def test_a_line_says_what_an_update_was_made_of(tmp_path: Path) -> None:
         "samples": [2, 7],
         "skipped": [9],
     }
-    ledger.close()
+    audit_log.close()
 
 
 def test_what_no_checkpoint_has_is_cut_off(tmp_path: Path) -> None:
-    """Updates that died with a worker would stand in the ledger beside those that replace them."""
+    """Updates that died with a worker would stand in the audit log beside those that replace them."""
     path = tmp_path / "audit.jsonl"
-    ledger = AuditLog(path, 0)
-    write(ledger, step=0)
-    committed = ledger.commit()
-    write(ledger, step=1)
+    audit_log = AuditLog(path, 0)
+    write(audit_log, step=0)
+    committed = audit_log.commit()
+    write(audit_log, step=1)
     with path.open("ab") as torn:
         torn.write(b'{"attempt":1,"ep')
-    ledger.close()
+    audit_log.close()
     again = AuditLog(path, committed)
     assert again.commit() == committed == path.stat().st_size
     write(again, attempt=2, step=1)
@@ -65,19 +65,19 @@ def test_a_ledger_that_has_lost_lines_is_not_filled_with_nothing(tmp_path: Path)
 
 def test_without_a_path_nothing_is_written(tmp_path: Path) -> None:
     """A run without an audit would leave a file behind."""
-    ledger = AuditLog(None, 0)
-    write(ledger)
-    assert ledger.commit() == 0
-    ledger.close()
+    audit_log = AuditLog(None, 0)
+    write(audit_log)
+    assert audit_log.commit() == 0
+    audit_log.close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_recorded_run_can_be_followed(tmp_path: Path) -> None:
     """The replay of a run that ran out of memory would take other micro-batches than it did."""
-    ledger = AuditLog(tmp_path / "audit.jsonl", 0)
+    audit_log = AuditLog(tmp_path / "audit.jsonl", 0)
     for epoch, step, micro in ((0, 0, 8), (0, 1, 4), (1, 0, 2)):
-        write(ledger, epoch=epoch, step=step, micro=micro)
-    ledger.close()
+        write(audit_log, epoch=epoch, step=step, micro=micro)
+    audit_log.close()
     assert read_micro_batch_sizes(tmp_path) == {(0, 0): 8, (0, 1): 4, (1, 0): 2}
 
 

@@ -41,9 +41,9 @@ def source() -> Iterator[DecodedImages]:
     """Thirteen images, ten to train on and three to validate."""
     micro = MicroBatcher(4, lambda _: None)
     session: Any = None  # nothing is computed here
-    pictures: Any = SimpleNamespace(of_epoch=lambda _: None)  # as they come
+    reader: Any = SimpleNamespace(of_epoch=lambda _: None)  # as they come
     with BatchLoader(str, SIZE, threads=1, buffer_bytes=PLENTY_BYTES) as loader:
-        images = DecodedImages(session, loader, pictures, micro, micro, lambda _: None)
+        images = DecodedImages(session, loader, reader, micro, micro, lambda _: None)
         yield images
         images.close()
 
