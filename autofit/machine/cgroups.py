@@ -28,8 +28,8 @@ class MemoryLeft:
 def memory_left_reader(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> Callable[[], MemoryLeft]:
     """Make a function that reads how much host memory is left: the least of the machine's and of each cgroup's.
 
-    It is called several times a second, so the cgroups are found once; limits are read each time, since they may be lowered.
-    A call takes 0.1 ms if no cgroup has a limit, and 0.1 ms more for each that has one. Swap does not count: a
+    It is called several times a second, so the cgroups are found once; limits, which may change, are read each time. A
+    call takes 0.1 ms if no cgroup has a limit, and 0.1 ms more for each that has one. Swap does not count: a
     training that swaps is slower than a smaller one.
     """
     cgroups = list(cgroups_of_process(proc, cgroup_root, "memory"))
@@ -85,8 +85,8 @@ def _used_bytes(cgroup: Cgroup) -> int:
     """The memory that a cgroup uses, in bytes, without the file cache that the kernel drops before it kills.
 
     That is all of the cache but mapped files, such as the code of libraries: a machine that drops these and reads them
-    again, over and over, makes no progress. `memory.high` only slows a process down. "No limit" is `max` in version 2 and a
-    number beyond any machine's memory in version 1.
+    again, over and over, makes no progress. `memory.high` only slows a process down. "No limit" is `max` in version 2
+    and a number beyond any machine's memory in version 1.
     https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
     """
     if cgroup.v2:

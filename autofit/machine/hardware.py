@@ -26,7 +26,7 @@ MEMORY_STEP_BYTES = 2**28
 
 
 class Hardware(Record):
-    """One machine as one process sees it. `device_…` describes the first visible GPU, or else the CPU, without memory."""
+    """One machine as one process sees it. `device_…` is the first visible GPU, or else the CPU, without memory."""
 
     device: Literal["cpu", "gpu"]
     device_name: str
