@@ -18,7 +18,7 @@ from autofit.probing.evidence import FAILURES
 from autofit.probing.hint import Hint, in_process_of
 from autofit.probing.recommend import recommended_batch, speaks_for
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
-from autofit.probing.search import Ask, BatchSearch
+from autofit.probing.search import BatchSearch, NextTrial
 from autofit.process.launch import Launcher
 from autofit.process.monitor import MonitoredWorker, View, WorkerExit, monitored
 from autofit.protocol.job import Event, Job, ModelSource, TrialsJob
@@ -135,7 +135,7 @@ class Prober:
             self.request.memory.limit_bytes,
             self.request.max_batch,
             saved=self._hint.trials if self._hint else (),
-            guess=min(self._hint.answer, self.request.max_batch) if self._hint else 0,
+            expected=min(self._hint.answer, self.request.max_batch) if self._hint else 0,
         )
         while (ask := search.ask()) is not None:
             held = not search.hint_failed
@@ -153,7 +153,7 @@ class Prober:
         is_needed = self.launcher.isolated and request.hint is None and request.max_batch > SMALL_SEARCH
         return is_needed and free_bytes > 2 * BARE_PROCESS_BYTES
 
-    def _trial(self, ask: Ask, *, hinted: bool) -> Trial:
+    def _trial(self, ask: NextTrial, *, hinted: bool) -> Trial:
         """Measure one size, in the worker there is or in a fresh one; one that has run out is not used again."""
         budget = self._budget(ask, hinted=hinted)
         if budget.tensors_bytes < LEAST_ALLOCATOR_BYTES:
@@ -165,7 +165,7 @@ class Prober:
         self._trials.append(trial)
         return trial
 
-    def _ask_worker(self, ask: Ask, budget: MemoryBudget) -> Trial:
+    def _ask_worker(self, ask: NextTrial, budget: MemoryBudget) -> Trial:
         measuring = self._worker(fresh=ask.fresh)
         if (
             not measuring.asked and budget.non_allocator_bytes is not None
@@ -189,7 +189,7 @@ class Prober:
             self._measuring, self._reserve = self._reserve or self._start_worker(), None
         return self._measuring
 
-    def _budget(self, ask: Ask, *, hinted: bool) -> MemoryBudget:
+    def _budget(self, ask: NextTrial, *, hinted: bool) -> MemoryBudget:
         """What a process may use that has this size to run: on a CPU the images' share depends on it.
 
         What lies outside the allocator is what was measured, or what a profile says, or for the worker to estimate.
@@ -218,7 +218,7 @@ class Prober:
             return saved if saved < self.request.memory.limit_bytes - LEAST_ALLOCATOR_BYTES else 0  # nonsense
         return max(0, 2 * max(measured) - min(measured))
 
-    def _within_the_limit(self, trial: Trial, ask: Ask) -> Trial:
+    def _within_the_limit(self, trial: Trial, ask: NextTrial) -> Trial:
         """On a CPU the limit is on resident memory: a size that grew over it does not fit, whatever the allocator says.
 
         Only a fresh process shows it: one that has run other trials still holds what they touched.

@@ -1,18 +1,19 @@
-"""Find the largest batch that fits, in few trials and rarely one too many: a search that is asked and told.
+"""Find the largest batch that fits, in few trials and rarely one too many: an ask/tell search.
 
     search = BatchSearch(limit_bytes=3 * 10**9, max_batch=1024)
-    while (ask := search.ask()) is not None:
-        search.tell(run_trial(ask))
+    while (trial := search.ask()) is not None:
+        search.tell(run_trial(trial))
     search.answer
 
-Two kinds of trials. *Scouts* are small, ascend, and may share a process; a line through what they take says where the
-limit is. A *candidate* is a size near the limit, run in a process of its own, where nothing before it can have helped
-or hindered; only a candidate that fits is an answer. A scout costs about a second, a candidate some, and one that runs
-out of memory on a GPU 10 s and a process; so the line is trusted as far as it has proved itself: the last scout is held
-against what the ones before it had predicted, and that miss, by the distance, is the headroom of the candidate.
+There are two kinds of trials. *Exploratory trials* are small, ascend, and may share a process; a line through the
+memory that they take predicts the limit. A *candidate* is a size near the limit, run in a process of its own, where no
+trial before it can have helped or hindered; only a candidate that fits is an answer. An exploratory trial costs about a
+second, a candidate several, and one that runs out of memory on a GPU 10 s and a process. So the line is trusted as far
+as it has proved itself: the last exploratory trial is compared with what the ones before it had predicted, and that
+error, multiplied by the distance, is the headroom of the candidate.
 
-A saved profile takes the scouts' place. It is never an answer: its size is a candidate like any other, and where that
-does not hold, the profile is dropped and the search begins as if there had been none.
+A saved profile replaces the exploratory trials. It is never an answer: its size is a candidate like any other, and if
+that does not hold, the profile is dropped and the search begins as if there had been none.
 
 The constants were chosen by simulation, on the thousand devices of `tests/probing/test_search.py`.
 """
@@ -28,37 +29,37 @@ from autofit.probing.memory_model import MemoryModel
 from autofit.protocol.messages import Trial, Verdict
 
 GROWTH = 4  # second size over the first: far enough apart for a slope, near enough to be safe
-LEAST_GROWTH = 1.5  # the second size even where one peak sees no room
-SAFE_SHARE = 0.75  # a scout goes no further than this share of the predicted limit
-SPEED_IS_KNOWN_AT = 64  # scouts up to here, as long as they are safe: a small batch is often the fastest
-FARTHEST_JUMP = 64  # times the largest size that fits: beyond that a line through small sizes is a guess
-LEAST_HEADROOM = 0.025  # of the images' bytes
-WIDEST_MISS = 0.05  # of the limit: a candidate is not risked on a prediction that may be further off than this
-SHRINKS = (0.955, 0.89, 0.77, 0.6, 0.4)  # after failed candidates, what to try of the first that failed
-STOP_SHARE = 0.65  # of the tolerance, where the limit is only predicted and may be the other part away
-STOP_SHARE_OF_WHAT_IS_FREE = 1.6  # where a full allocator says it: half of what it left free is gaps
-CLOSING_SHARE = 0.6  # of the way from a size that fits to one that does not, which the line places no better
+MIN_GROWTH = 1.5  # the second size over the first even if the first peak, all counted as images, leaves less room
+SAFE_SHARE = 0.75  # an exploratory trial is at most this share of the predicted limit
+EXPLORE_UP_TO = 64  # images; explored as long as it is safe, because a small batch is often the fastest
+MAX_EXTRAPOLATION = 64  # times the largest size that fits: beyond that a line through small sizes is a guess
+MIN_HEADROOM = 0.025  # of the images' bytes
+MAX_PREDICTION_ERROR = 0.05  # of the limit: no candidate is risked on a prediction that may be off by more than this
+SHRINK_FACTORS = (0.955, 0.89, 0.77, 0.6, 0.4)  # of the first failed candidate: the sizes to try after 1, 2, ... failed
+STOP_SHARE = 0.65  # of the tolerance, if the limit is only predicted: the other part is the prediction's own error
+STOP_SHARE_IF_FILLED = 1.6  # of the tolerance, if a nearly full allocator was measured: half of its free memory is gaps
+BISECTION_SHARE = 0.6  # of the way from a size that fits to one that failed: the line is no better guide between them
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A size to try; `fresh` asks for a process in which it is the first."""
+class NextTrial:
+    """A size to try; `fresh` requires a process in which it is the first."""
 
     size: int
     fresh: bool
 
 
 class BatchSearch:
-    """An ask/tell search for the largest batch that fits. All its state is what it was told.
+    """An ask/tell search for the largest batch that fits. Its whole state is the trials that it was told.
 
     Args:
-        limit_bytes: what `Trial.memory_bytes` may come to.
+        limit_bytes: the most that `Trial.memory_bytes` may be.
         max_batch: the largest size of interest.
-        saved: trials of a saved profile, to begin with their line.
-        guess: the size that the profile found for just this case; 0 where only the line is known.
+        saved: trials of a saved profile; the search begins with their line.
+        expected: the size that the profile found for exactly this case; 0 if only the line is known.
         first: the size to begin with, without a profile.
-        tolerance: stop when less than about this share of the answer can still be won.
-        max_trials: never ask for more than this, whatever the device does.
+        tolerance: stop when less than about this share of the answer can still be gained.
+        max_trials: the most trials that the search asks for, whatever the device does.
 
     Raises:
         ValueError: `max_batch` or `first` is below 1, or `max_trials` too few to verify anything.
@@ -70,7 +71,7 @@ class BatchSearch:
         max_batch: int,
         *,
         saved: Sequence[Trial] = (),
-        guess: int = 0,
+        expected: int = 0,
         first: int = 4,
         tolerance: float = 0.05,
         max_trials: int = 10,
@@ -79,146 +80,151 @@ class BatchSearch:
             raise ValueError(f"a batch has at least one image: max_batch {max_batch}, first {first}")
         if max_trials < 2:  # noqa: PLR2004 - one to find, one to verify
             raise ValueError(f"an answer is found and verified: max_trials {max_trials} is less than 2")
-        self._seen = Evidence(limit_bytes, max_batch, tuple(saved), ())
-        self._guess = guess
+        self._evidence = Evidence(limit_bytes, max_batch, tuple(saved), ())
+        self._expected = expected
         self._first = min(first, max_batch)
         self._tolerance = tolerance
         self._max_trials = max_trials
 
-    def ask(self) -> Ask | None:
-        """The next size to try, always the same until the next `tell`; None when the search is finished.
+    def ask(self) -> NextTrial | None:
+        """The next trial to run, the same until the next `tell`; None when the search is finished.
 
-        Below every size that failed, at most `max_batch`, and above every size that fits, unless that is to be
-        verified. After a timeout a larger size is of no use, so what fits by then is verified.
+        Its size is below every size that failed, at most `max_batch`, and above every size that fits, unless that is
+        to be verified. After a timeout a larger size is of no use, so the largest size that fits is verified.
         """
-        seen = self._seen
-        left = self._max_trials - len(seen.trials)
-        if left <= 0 or seen.answer >= seen.ceiling or self._known_size_holds():
+        evidence = self._evidence
+        left = self._max_trials - len(evidence.trials)
+        if left <= 0 or evidence.answer >= evidence.ceiling or self._expected_size_holds():
             return None
-        if seen.fits == 0:
+        if evidence.largest_fitting == 0:
             return self._begin()
-        if left == 1 or seen.timed_out:
-            return Ask(seen.fits, fresh=True) if seen.fits > seen.answer else None
-        return self._scout() or self._candidate()
+        if left == 1 or evidence.timed_out:
+            fits = evidence.largest_fitting
+            return NextTrial(fits, fresh=True) if fits > evidence.answer else None
+        return self._exploratory_trial() or self._candidate()
 
     def tell(self, trial: Trial) -> None:
-        """Take in a trial, of the size asked for or of any other. A size that fitted once and failed later, failed.
+        """Add a finished trial, of the size asked for or any other. A size that fitted once and failed later has failed.
 
         `trial.fresh` says whether it was the first in its process.
 
         Raises:
-            ValueError: the verdict says nothing about size; such an end is for the caller to report.
+            ValueError: the verdict says nothing about the size; such an exit is for the caller to report.
         """
         if trial.verdict is not Verdict.FITS and trial.verdict not in FAILURES:
             raise ValueError(f"a trial that ended as {trial.verdict.value} says nothing about batch {trial.batch_size}")
-        self._seen = replace(self._seen, trials=(*self._seen.trials, trial))
+        self._evidence = replace(self._evidence, trials=(*self._evidence.trials, trial))
 
     @property
     def answer(self) -> int:
-        """The largest size that fitted in a process of its own, below every size that failed; 0 where there is none."""
-        return self._seen.answer
+        """The largest size that fitted in a process of its own, below every size that failed; 0 if there is none."""
+        return self._evidence.answer
 
     @property
     def model(self) -> MemoryModel | None:
-        """The line through what was measured; None while nothing was."""
-        return self._seen.model
+        """The line through the measured sizes; None if nothing was measured."""
+        return self._evidence.model
 
     @property
     def fragmentation(self) -> float:
-        """By how much the gaps in the allocator make a peak larger, as a factor, as the line has it."""
-        return self._seen.gaps
+        """The factor by which gaps in the allocator make a peak larger; the line includes it."""
+        return self._evidence.fragmentation
 
     @property
     def hint_failed(self) -> bool:
         """Whether there was a profile that did not hold."""
-        return bool(self._seen.saved) and not self._seen.believes_saved
+        return bool(self._evidence.saved) and not self._evidence.believes_saved
 
     def headroom_bytes(self, size: int) -> float:
-        """What the prediction for this size may be off by: the last miss by the distance, and the spread of steps.
+        """The possible error of the prediction for this size: the last error times the distance, and the steps' spread.
 
-        At least 2.5 % of what the images take: so much of a nearly full allocator is now enough and now not.
+        At least 2.5 % of what the images take: the last 2.5 % of a nearly full allocator suffice for some steps only.
         """
-        seen, line = self._seen, self._seen.model
-        images_bytes = max(seen.limit_bytes - line.base_bytes, 0.0) if line else 0.0
-        miss = (seen.miss or 0.0) * seen.doublings_to(size)
-        return max(LEAST_HEADROOM * images_bytes, miss * seen.limit_bytes + seen.spread * images_bytes)
+        evidence, line = self._evidence, self._evidence.model
+        images_bytes = max(evidence.limit_bytes - line.base_bytes, 0.0) if line else 0.0
+        error = (evidence.prediction_error or 0.0) * evidence.doublings_to(size)
+        return max(MIN_HEADROOM * images_bytes, error * evidence.limit_bytes + evidence.spread * images_bytes)
 
     @property
-    def _settled(self) -> int:
-        """The largest size that fits, if it is a candidate's and not only a scout's; else 0."""
-        answer = self._seen.answer
-        return answer if answer == self._seen.fits and answer > self._first else 0
+    def _candidate_that_fits(self) -> int:
+        """The largest size that fits, if it ran as a candidate and not only as an exploratory trial; else 0."""
+        answer = self._evidence.answer
+        return answer if answer == self._evidence.largest_fitting and answer > self._first else 0
 
-    def _known_size_holds(self) -> bool:
-        """Whether the size that a profile found for just this case was run and fits: that search was made before."""
-        return self._guess > 0 and self._seen.believes_saved and self._seen.answer >= self._guess
+    def _expected_size_holds(self) -> bool:
+        """Whether the size that a profile found for exactly this case was run and fits: its search was made before."""
+        return self._expected > 0 and self._evidence.believes_saved and self._evidence.answer >= self._expected
 
-    def _begin(self) -> Ask:
-        """The profile's size; without one the first, and where that fails 1, which tells whether anything fits."""
-        if self._seen.believes_saved:
-            size = self._guess or self._aim()
-            return Ask(max(1, min(size, self._farthest(), self._seen.ceiling)), fresh=True)
-        if self._seen.failed:
-            return Ask(1, fresh=True)
-        return Ask(min(self._first, self._seen.ceiling), fresh=False)
+    def _begin(self) -> NextTrial:
+        """The profile's size; without a profile the first size, and if that fails 1, which shows if anything fits."""
+        evidence = self._evidence
+        if evidence.believes_saved:
+            size = self._expected or self._predicted_size()
+            return NextTrial(max(1, min(size, self._largest_allowed(), evidence.ceiling)), fresh=True)
+        if evidence.failed_sizes:
+            return NextTrial(1, fresh=True)
+        return NextTrial(min(self._first, evidence.ceiling), fresh=False)
 
-    def _scout(self) -> Ask | None:
+    def _exploratory_trial(self) -> NextTrial | None:
         """The next small size, while there is something to learn from it; None when it is time for a candidate."""
-        seen = self._seen
-        if seen.failed or seen.believes_saved:
+        evidence = self._evidence
+        fits = evidence.largest_fitting
+        if evidence.failed_sizes or evidence.believes_saved:
             return None
-        if seen.line is None:
-            size = min(self._second_size(), seen.ceiling)
-            return Ask(size, fresh=size == seen.ceiling) if seen.fits < size else None
-        size = seen.fits * (GROWTH if seen.fits < self._first else 2)
-        if self._settled or size > SAFE_SHARE * seen.reach:
+        if evidence.line is None:
+            size = min(self._second_size(), evidence.ceiling)
+            return NextTrial(size, fresh=size == evidence.ceiling) if fits < size else None
+        size = fits * (GROWTH if fits < self._first else 2)
+        if self._candidate_that_fits or size > SAFE_SHARE * evidence.largest_conceivable:
             return None
-        if seen.fits < SPEED_IS_KNOWN_AT or seen.gets_faster or self._is_guessing():
-            return Ask(size, fresh=False)
+        if fits < EXPLORE_UP_TO or evidence.gets_faster or self._is_line_unproven():
+            return NextTrial(size, fresh=False)
         return None
 
     def _second_size(self) -> int:
-        """Four times the first, or less where one peak, all laid on its images, says that less may fit."""
-        fits = self._seen.fits
-        known = [trial for trial in self._seen.fitting if trial.peak_bytes]
-        if not known:  # with nothing measured, nothing says how far the limit is
+        """Four times the first, or less if its peak, all counted as images, says that less may fit."""
+        fits = self._evidence.largest_fitting
+        measured = [trial for trial in self._evidence.fitting if trial.peak_bytes]
+        if not measured:  # without a peak nothing says how far the limit is
             return fits * 2
-        likely = (self._seen.limit_bytes - known[-1].non_allocator_bytes) * fits // known[-1].peak_bytes
-        return max(fits + 1, min(fits * GROWTH, max(likely, math.floor(fits * LEAST_GROWTH))))
+        predicted = (self._evidence.limit_bytes - measured[-1].non_allocator_bytes) * fits // measured[-1].peak_bytes
+        return max(fits + 1, min(fits * GROWTH, max(predicted, math.floor(fits * MIN_GROWTH))))
 
-    def _is_guessing(self) -> bool:
-        """Whether the line is not proved well enough for a jump to where it says the limit is."""
-        miss = self._seen.miss
-        return miss is None or miss * self._seen.doublings_to(self._seen.reach) > WIDEST_MISS
+    def _is_line_unproven(self) -> bool:
+        """Whether the line is not proved well enough for a jump to its predicted limit."""
+        evidence = self._evidence
+        error = evidence.prediction_error
+        return error is None or error * evidence.doublings_to(evidence.largest_conceivable) > MAX_PREDICTION_ERROR
 
-    def _candidate(self) -> Ask | None:
-        """A size near the limit, in a process of its own; None where too little is left to be won."""
-        settled = self._settled
-        gain = self._seen.reach - settled
-        if settled and gain <= self._may_be_left() * settled:
+    def _candidate(self) -> NextTrial | None:
+        """A size near the limit, in a process of its own; None if too little is left to gain."""
+        evidence, verified = self._evidence, self._candidate_that_fits
+        gain = evidence.largest_conceivable - verified
+        if verified and gain <= self._negligible_share() * verified:
             return None
-        least = settled + math.ceil(CLOSING_SHARE * gain) if settled else 0
-        size = min(max(self._aim(), least), self._farthest(), self._seen.ceiling)
-        return Ask(max(self._seen.answer + 1, size), fresh=True)
+        least = verified + math.ceil(BISECTION_SHARE * gain) if verified else 0
+        size = min(max(self._predicted_size(), least), self._largest_allowed(), evidence.ceiling)
+        return NextTrial(max(evidence.answer + 1, size), fresh=True)
 
-    def _may_be_left(self) -> float:
-        """The share of the answer that is not worth another trial: less where one more may still move the line."""
-        return (STOP_SHARE_OF_WHAT_IS_FREE if self._seen.has_filled else STOP_SHARE) * self._tolerance
+    def _negligible_share(self) -> float:
+        """The share of the answer that is not worth another trial: less if one more may still change the line."""
+        return (STOP_SHARE_IF_FILLED if self._evidence.has_nearly_filled else STOP_SHARE) * self._tolerance
 
-    def _aim(self) -> int:
-        """Where the line says that the limit is, less the headroom for so far a jump."""
-        seen, line = self._seen, self._seen.line
+    def _predicted_size(self) -> int:
+        """The limit that the line predicts, less the headroom for so far a jump."""
+        evidence, line = self._evidence, self._evidence.line
         if line is None:
-            return seen.ceiling
-        headroom_bytes = self.headroom_bytes(min(line.largest_batch(seen.limit_bytes), seen.max_batch))
-        return max(seen.fits, line.largest_batch(seen.limit_bytes - headroom_bytes))
+            return evidence.ceiling
+        headroom_bytes = self.headroom_bytes(min(line.largest_batch(evidence.limit_bytes), evidence.max_batch))
+        return max(evidence.largest_fitting, line.largest_batch(evidence.limit_bytes - headroom_bytes))
 
-    def _farthest(self) -> int:
-        """The largest step up: a bounded extrapolation, and after failures a part of the way towards them."""
-        seen, failed = self._seen, self._seen.failed
+    def _largest_allowed(self) -> int:
+        """The largest next size: a bounded extrapolation, and after failures a part of the way towards them."""
+        evidence, failed = self._evidence, self._evidence.failed_sizes
         if not failed:
-            return seen.fits * FARTHEST_JUMP if seen.fits else seen.max_batch
-        if settled := self._settled:  # between the two: the line is of no use where it has just been wrong
-            return settled + math.ceil(CLOSING_SHARE * (seen.ceiling - settled))
-        shrink = SHRINKS[min(len(failed), len(SHRINKS)) - 1]
-        return max(seen.fits, math.ceil(shrink * max(failed)))
+            fits = evidence.largest_fitting
+            return fits * MAX_EXTRAPOLATION if fits else evidence.max_batch
+        if verified := self._candidate_that_fits:  # the line is of no use between a size that fits and one that failed
+            return verified + math.ceil(BISECTION_SHARE * (evidence.ceiling - verified))
+        factor = SHRINK_FACTORS[min(len(failed), len(SHRINK_FACTORS)) - 1]
+        return max(evidence.largest_fitting, math.ceil(factor * max(failed)))

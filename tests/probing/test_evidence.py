@@ -28,52 +28,52 @@ OOM = Trial(batch_size=100, verdict=Verdict.DEVICE_OOM)
 def test_what_failed_rules_out_all_above_it() -> None:
     """A size would be tried, or be an answer, above one that has failed."""
     evidence = seen(fits(50, fresh=True), fits(120, fresh=True), OOM)
-    assert (evidence.ceiling, evidence.fits, evidence.answer) == (99, 50, 50)
+    assert (evidence.ceiling, evidence.largest_fitting, evidence.answer) == (99, 50, 50)
 
 
 def test_only_a_fresh_size_is_an_answer() -> None:
     """The promise is that the answer ran in a process of its own."""
-    assert (seen(fits(50)).fits, seen(fits(50)).answer) == (50, 0)
+    assert (seen(fits(50)).largest_fitting, seen(fits(50)).answer) == (50, 0)
 
 
 def test_a_line_takes_two_sizes_and_a_miss_three() -> None:
     """A line through one point, or the error of a line through two, would be made up."""
     assert seen(fits(4)).line is None
     assert seen(fits(4), fits(16)).line is not None
-    assert seen(fits(4), fits(16)).miss is None
-    assert seen(fits(4), fits(16), fits(32)).miss == pytest.approx(0)
-    assert seen(fits(4), fits(16), fits(32, 84 * MB)).miss == pytest.approx(0.5)
+    assert seen(fits(4), fits(16)).prediction_error is None
+    assert seen(fits(4), fits(16), fits(32)).prediction_error == pytest.approx(0)
+    assert seen(fits(4), fits(16), fits(32, 84 * MB)).prediction_error == pytest.approx(0.5)
 
 
 def test_the_process_outside_the_allocator_counts() -> None:
     """On a CPU the limit is on all that is resident."""
     evidence = seen(fits(4, non_allocator_bytes=490 * MB), fits(16, non_allocator_bytes=490 * MB))
-    assert evidence.reach == 500
+    assert evidence.largest_conceivable == 500
 
 
 def test_gaps_are_believed_where_two_sizes_show_them() -> None:
     """One odd size would halve the answer; real gaps that are overlooked would make every answer fail."""
 
-    def gaps(*factors: float) -> float:
+    def fragmentation(*factors: float) -> float:
         sizes = (4, 16, 32, 64)
         return seen(
             *(fits(n, arena_resident_bytes=int((10 + n) * MB * f)) for n, f in zip(sizes, factors, strict=False))
-        ).gaps
+        ).fragmentation
 
-    assert gaps(1.5, 1.2, 1.25, 1.2) == pytest.approx(1.2)
-    assert gaps(1.0, 1.0, 1.8) == 1.0
-    assert gaps() == 1.0
+    assert fragmentation(1.5, 1.2, 1.25, 1.2) == pytest.approx(1.2)
+    assert fragmentation(1.0, 1.0, 1.8) == 1.0
+    assert fragmentation() == 1.0
 
 
 def test_gaps_of_a_full_allocator_do_not_count() -> None:
     """Near the limit the allocator has no room to leave gaps: its factor would say there were none."""
     roomy = (fits(16, arena_resident_bytes=39 * MB), fits(64, arena_resident_bytes=111 * MB))
-    assert seen(*roomy, fits(650, arena_resident_bytes=660 * MB)).gaps == pytest.approx(1.5, rel=0.01)
+    assert seen(*roomy, fits(650, arena_resident_bytes=660 * MB)).fragmentation == pytest.approx(1.5, rel=0.01)
 
 
 def test_one_size_with_gaps_is_chance() -> None:
     """ResNet50's first trial alone leaves 20 %, its others none: the answer would be a fifth too small."""
-    assert seen(fits(16, arena_resident_bytes=40 * MB), fits(600, arena_resident_bytes=700 * MB)).gaps == 1.0
+    assert seen(fits(16, arena_resident_bytes=40 * MB), fits(600, arena_resident_bytes=700 * MB)).fragmentation == 1.0
 
 
 def test_what_the_process_takes_leaves_less_room() -> None:
@@ -81,7 +81,7 @@ def test_what_the_process_takes_leaves_less_room() -> None:
     sizes = [
         fits(n, arena_resident_bytes=int(1.2 * (10 + n) * MB), non_allocator_bytes=700 * MB) for n in (16, 64, 200)
     ]
-    assert seen(*sizes).gaps == pytest.approx(1.2)
+    assert seen(*sizes).fragmentation == pytest.approx(1.2)
     assert [
         size for size, _ in seen(*sizes, fits(4, arena_resident_bytes=17 * MB, non_allocator_bytes=700 * MB)).points
     ] == [4, 16, 64]
@@ -103,6 +103,6 @@ def test_a_profile_is_believed_until_it_proves_wrong() -> None:
 def test_a_dropped_profile_leaves_nothing() -> None:
     """What failed with its figures would rule out sizes that fit, or its points bend the line."""
     evidence = seen(OOM, OOM.model_copy(update={"batch_size": 95}), fits(4, 30 * MB), saved=SAVED)
-    assert evidence.failed == []
+    assert evidence.failed_sizes == []
     assert evidence.ceiling == 4096
     assert evidence.points == [(4, 30 * MB)]

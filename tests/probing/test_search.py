@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autofit.probing.search import Ask, BatchSearch
+from autofit.probing.search import BatchSearch, NextTrial
 from autofit.protocol.messages import Trial, Verdict
 
 SHAPES = ("linear", "steps", "dips", "sub-linear")
@@ -167,7 +167,7 @@ def test_room_for_everything_needs_few_trials() -> None:
     assert search.answer == 4096
 
 
-def test_scouts_go_on_while_it_gets_faster() -> None:
+def test_exploratory_trials_go_on_while_it_gets_faster() -> None:
     """On a GPU the fastest batch is a large one: the curve would end at 64 images."""
 
     def run(size: int) -> Trial:
@@ -177,13 +177,13 @@ def test_scouts_go_on_while_it_gets_faster() -> None:
     assert sizes == [4, 16, 32, 64, 128, 256, 512, 1024, 4096]
 
 
-def test_scouts_stay_well_below_the_limit() -> None:
-    """A scout that ran out of memory would cost a process, and on a GPU 10 s, for nothing."""
+def test_exploratory_trials_stay_well_below_the_limit() -> None:
+    """An exploratory trial that ran out of memory would cost a process, and on a GPU 10 s, for nothing."""
     trials = run_search(search_for(100), fits_up_to(100))
-    scouts = [trial for trial in trials[1:] if not trial.fresh]
+    exploratory = [trial for trial in trials[1:] if not trial.fresh]
 
-    assert max(trial.batch_size for trial in scouts) <= 75
-    assert all(trial.verdict is Verdict.FITS for trial in scouts)
+    assert max(trial.batch_size for trial in exploratory) <= 75
+    assert all(trial.verdict is Verdict.FITS for trial in exploratory)
 
 
 @pytest.mark.parametrize("largest", [0, 1, 2, 3])
@@ -245,7 +245,7 @@ def test_timeout_ends_the_search_with_what_fits() -> None:
         search.tell(fits_up_to(1000)(size))
     search.tell(Trial(batch_size=32, verdict=Verdict.TIMEOUT))
 
-    assert search.ask() == Ask(16, fresh=True)
+    assert search.ask() == NextTrial(16, fresh=True)
     search.tell(fits_up_to(1000)(16).model_copy(update={"fresh": True}))
     assert search.ask() is None
     assert search.answer == 16
@@ -255,14 +255,14 @@ def test_timeout_of_the_first_size_leaves_one_image_to_try() -> None:
     """Giving up at 4 images would report that nothing fits where 1 does."""
     search = search_for(1000)
     search.tell(Trial(batch_size=4, verdict=Verdict.TIMEOUT))
-    assert search.ask() == Ask(1, fresh=True)
+    assert search.ask() == NextTrial(1, fresh=True)
     search.tell(fits_up_to(1)(1).model_copy(update={"fresh": True}))
 
     assert search.ask() is None
     assert search.answer == 1
 
 
-def test_scouts_are_no_answer() -> None:
+def test_exploratory_trials_are_no_answer() -> None:
     """A size that fitted in a process that others have used before may not fit in the one that trains."""
     search = search_for(1000)
     for size in (4, 16, 32, 64):
@@ -328,9 +328,11 @@ def test_headroom_comes_from_what_the_line_missed_and_from_the_spread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last_peak", "expected"), [(74 * 10**6, Ask(975, fresh=True)), (80 * 10**6, Ask(128, fresh=False))]
+    ("last_peak", "expected"), [(74 * 10**6, NextTrial(975, fresh=True)), (80 * 10**6, NextTrial(128, fresh=False))]
 )
-def test_a_line_that_missed_its_last_size_is_measured_further_before_a_candidate(last_peak: int, expected: Ask) -> None:
+def test_a_line_that_missed_its_last_size_is_measured_further_before_a_candidate(
+    last_peak: int, expected: NextTrial
+) -> None:
     """A jump from 64 to a thousand images on a line that was 8 % off would run out of memory, or fall far short."""
     search = search_for(1000)
     for size, peak in ((4, 14), (16, 26), (32, 42)):
@@ -343,10 +345,10 @@ def test_a_line_that_missed_its_last_size_is_measured_further_before_a_candidate
 def test_gaps_in_the_allocator_count_where_they_show_at_every_size() -> None:
     """Large tensors that cannot be packed run out long before the peak meets the limit; one odd size proves nothing."""
 
-    def answer(extents: dict[int, float]) -> int:
+    def answer(factors: dict[int, float]) -> int:
         def run(size: int) -> Trial:
             trial = fits_up_to(800)(size)
-            return trial.model_copy(update={"arena_resident_bytes": int(trial.peak_bytes * extents.get(size, 1.25))})
+            return trial.model_copy(update={"arena_resident_bytes": int(trial.peak_bytes * factors.get(size, 1.25))})
 
         search = search_for(1000)
         run_search(search, run)
@@ -365,7 +367,7 @@ def saved(*sizes: int) -> list[Trial]:
 
 def test_known_size_costs_one_trial() -> None:
     """What a profile is for: an exact match is verified, and nothing else is run."""
-    search = BatchSearch(1010 * 10**6, 4096, saved=saved(4, 16, 32, 64, 985), guess=985)
+    search = BatchSearch(1010 * 10**6, 4096, saved=saved(4, 16, 32, 64, 985), expected=985)
 
     assert [t.batch_size for t in run_search(search, fits_up_to(1000))] == [985]
     assert search.answer == 985
@@ -374,7 +376,7 @@ def test_known_size_costs_one_trial() -> None:
 
 def test_known_size_that_holds_is_not_searched_beyond() -> None:
     """The profile's own search had stopped there for a reason: each probe would run out of memory once more."""
-    search = BatchSearch(1010 * 10**6, 4096, saved=saved(4, 16, 32, 64, 900), guess=900)
+    search = BatchSearch(1010 * 10**6, 4096, saved=saved(4, 16, 32, 64, 900), expected=900)
 
     assert [t.batch_size for t in run_search(search, fits_up_to(1000))] == [900]
 
@@ -390,14 +392,14 @@ def test_known_line_predicts_for_another_limit() -> None:
 
 def test_profile_is_not_believed_above_what_was_asked() -> None:
     """A profile of a larger `max_batch` would have a run prepare batches that its data set has not."""
-    search = BatchSearch(1010 * 10**6, 100, saved=saved(4, 16, 32, 64, 985), guess=985)
+    search = BatchSearch(1010 * 10**6, 100, saved=saved(4, 16, 32, 64, 985), expected=985)
 
     assert [t.batch_size for t in run_search(search, fits_up_to(1000))] == [100]
 
 
 def test_profile_that_does_not_hold_is_dropped() -> None:
     """A stranger's profile, or one of a machine that has changed: the answer must be the machine's own."""
-    search = BatchSearch(110 * 10**6, 4096, saved=saved(4, 16, 3000), guess=3000)
+    search = BatchSearch(110 * 10**6, 4096, saved=saved(4, 16, 3000), expected=3000)
     trials = run_search(search, fits_up_to(100))
 
     assert [trial.batch_size for trial in trials[:3]] == [3000, 2865, 4]
@@ -409,7 +411,7 @@ def test_profile_that_does_not_hold_is_dropped() -> None:
 
 def test_profile_that_is_a_hair_too_much_for_today_is_kept() -> None:
     """A limit is met a little differently each day: beginning anew would make a profile cost more than it saves."""
-    search = BatchSearch(1010 * 10**6, 4096, saved=saved(4, 16, 32, 64, 985), guess=985)
+    search = BatchSearch(1010 * 10**6, 4096, saved=saved(4, 16, 32, 64, 985), expected=985)
     trials = run_search(search, fits_up_to(970))
 
     assert [trial.batch_size for trial in trials[:2]] == [985, 941]
@@ -419,11 +421,11 @@ def test_profile_that_is_a_hair_too_much_for_today_is_kept() -> None:
 
 
 @pytest.mark.parametrize("peaks", [{4: 0, 16: 0}, {4: 2**50, 16: 1}, {4: 1, 16: 1}, {2**24: 2**50, 1: 1}])
-@pytest.mark.parametrize("guess", [0, 1, 2**24])
-def test_lying_profile_cannot_hold_up_the_search(peaks: dict[int, int], guess: int) -> None:
+@pytest.mark.parametrize("expected", [0, 1, 2**24])
+def test_lying_profile_cannot_hold_up_the_search(peaks: dict[int, int], expected: int) -> None:
     """A profile is a stranger's: nonsense in it may cost a trial, and nothing else."""
     lies = [Trial(batch_size=size, verdict=Verdict.FITS, peak_bytes=peak, saved=True) for size, peak in peaks.items()]
-    search = BatchSearch(110 * 10**6, 4096, saved=lies, guess=guess)
+    search = BatchSearch(110 * 10**6, 4096, saved=lies, expected=expected)
     trials = run_search(search, fits_up_to(100))
 
     assert all(1 <= trial.batch_size <= 4096 for trial in trials)
@@ -460,7 +462,7 @@ def test_too_few_trials_to_verify_anything_are_refused() -> None:
     first=st.integers(1, 4096),
     tolerance=st.floats(0, 1),
     known=st.lists(st.integers(1, 4096), max_size=4),
-    guess=st.integers(0, 10**6),
+    expected=st.integers(0, 10**6),
 )
 def test_no_device_leads_it_astray(
     *,
@@ -470,10 +472,12 @@ def test_no_device_leads_it_astray(
     first: int,
     tolerance: float,
     known: list[int],
-    guess: int,
+    expected: int,
 ) -> None:
     """Whatever a device does: it ends, asks only below what failed, and answers with the largest that ran fresh."""
-    search = BatchSearch(limit_bytes, max_batch, first=first, tolerance=tolerance, saved=saved(*known), guess=guess)
+    search = BatchSearch(
+        limit_bytes, max_batch, first=first, tolerance=tolerance, saved=saved(*known), expected=expected
+    )
     told = iter(outcomes)
 
     def run(size: int) -> Trial:
