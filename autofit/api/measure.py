@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autofit.config.options import Options
 from autofit.machine.hardware import Hardware
-from autofit.probing.hint import Hint
+from autofit.probing.hint import ProfileHint
 from autofit.probing.loop import Prober, ProbeRequest
 from autofit.probing.records import ProbeReport
 from autofit.process.launch import Launcher
@@ -71,7 +71,7 @@ class Measurer:
         self._save(report, hint, limit_is_given=memory.is_given)
         return report
 
-    def _hint(self, options: Options, num_classes: int, memory: MemoryBudget, max_batch: int) -> Hint | None:
+    def _hint(self, options: Options, num_classes: int, memory: MemoryBudget, max_batch: int) -> ProfileHint | None:
         if self.store is None:
             return None
         hint = find_hint(
@@ -86,8 +86,8 @@ class Measurer:
             self.view.message(f"starting from {hint.origin}")
         return hint
 
-    def _save(self, report: ProbeReport, hint: Hint | None, *, limit_is_given: bool) -> None:
+    def _save(self, report: ProbeReport, hint: ProfileHint | None, *, limit_is_given: bool) -> None:
         """Save the report, unless it only confirms what a profile said."""
-        known = hint is not None and report.source == "profile" and report.largest_feasible_batch == hint.answer
+        known = hint is not None and report.source == "profile" and report.largest_feasible_batch == hint.expected_batch
         if self.store is not None and not known:
             self.store.save(report, self.machine, time.time(), limit_is_given=limit_is_given)

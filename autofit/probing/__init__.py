@@ -1,10 +1,12 @@
 """The probe: how many images at once this machine can train, and how many are fastest.
 
 search.py        which size to try next (ask/tell, pure)
-evidence.py      what the trials so far say (pure)
-memory_model.py  a line through what they took (pure)
-recommend.py     the fastest of the sizes that fit (pure)
-sweep.py         in which order several probes stand (pure)
-loop.py          drives trials in workers; the answer is one that ran in a fresh one
-records.py       what is reported, and what a saved profile tells beforehand
+evidence.py      conclusions from the trials so far (pure)
+memory_model.py  a line through the memory that they took (pure)
+hint.py          the hint of a saved profile, adjusted to today's process (pure)
+trial_limits.py  the memory budget and the time limit of a trial (pure)
+trial_worker.py  a worker process that runs trials
+loop.py          drives trials in workers; the answer is a size that ran in a fresh one
+recommend.py     the fastest of the sizes that fit, and the order of a sweep (pure)
+records.py       the reports of a probe and a sweep
 """

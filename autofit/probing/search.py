@@ -104,7 +104,7 @@ class BatchSearch:
         return self._exploratory_trial() or self._candidate()
 
     def tell(self, trial: Trial) -> None:
-        """Add a finished trial, of the size asked for or any other. A size that fitted once and failed later has failed.
+        """Add a finished trial, of the size asked for or any other. A size that fits once and fails later has failed.
 
         `trial.fresh` says whether it was the first in its process.
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from autofit.config.backbones import BACKBONES
 from autofit.machine.hardware import MEMORY_STEP_BYTES, Hardware, fingerprint
-from autofit.probing.hint import Hint
+from autofit.probing.hint import ProfileHint
 from autofit.probing.records import Workload
 from autofit.profiles.records import HardwareFacts, MachineProfile, Origin, ProfileEntry, SavedExtraction, SavedWorkload
 from autofit.protocol.messages import Trial, Verdict
@@ -72,7 +72,7 @@ def find_hint(
     *,
     limit_is_given: bool,
     max_batch: int,
-) -> Hint | None:
+) -> ProfileHint | None:
     """The best of what is saved about such a probe; None where nothing is.
 
     Args:
@@ -203,13 +203,13 @@ def _fitting(entry: ProfileEntry) -> list[Trial]:
     return [trial for trial in trials if trial.verdict is Verdict.FITS and trial.memory_bytes > 0]
 
 
-def _hint(candidate: _Candidate, max_batch: int) -> Hint:
+def _hint(candidate: _Candidate, max_batch: int) -> ProfileHint:
     """The hint. Under another limit the sizes that failed say nothing: they ran out of what was there then."""
     entry = candidate.entry
     trials = [trial.as_trial() for trial in entry.trials] if candidate.exact else _fitting(entry)
-    return Hint(
+    return ProfileHint(
         trials=tuple(trials),
-        answer=min(entry.largest_feasible_batch, max_batch) if candidate.exact else 0,
+        expected_batch=min(entry.largest_feasible_batch, max_batch) if candidate.exact else 0,
         non_allocator_bytes=entry.non_allocator_bytes,
         baseline_rss_bytes=entry.baseline_rss_bytes,
         origin=origin_words(entry, candidate.origin),

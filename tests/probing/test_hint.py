@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autofit.probing.hint import Hint, in_process_of
+from autofit.probing.hint import ProfileHint, adjusted_to_process
 from autofit.protocol.messages import Trial, Verdict
 
 MB = 10**6
@@ -25,16 +25,20 @@ def trial(size: int) -> Trial:
     )
 
 
-HINT = Hint(
-    (trial(10), trial(60), trial(118)), answer=118, non_allocator_bytes=390 * MB, origin="", baseline_rss_bytes=300 * MB
+HINT = ProfileHint(
+    (trial(10), trial(60), trial(118)),
+    expected_batch=118,
+    non_allocator_bytes=390 * MB,
+    origin="",
+    baseline_rss_bytes=300 * MB,
 )
 
 
 @pytest.mark.parametrize(("baseline_rss_bytes", "answer"), [(350 * MB, 108), (290 * MB, 120), (302 * MB, 118)])
 def test_the_answer_moves_by_the_images_that_the_difference_takes(baseline_rss_bytes: int, answer: int) -> None:
     """The one trial that a profile costs would run over the limit, or stay far below it."""
-    hint = in_process_of(HINT, baseline_rss_bytes, LIMIT_BYTES)
-    assert hint.answer == answer
+    hint = adjusted_to_process(HINT, baseline_rss_bytes, LIMIT_BYTES)
+    assert hint.expected_batch == answer
     assert hint.non_allocator_bytes - baseline_rss_bytes == HINT.non_allocator_bytes - HINT.baseline_rss_bytes
     assert [t.non_allocator_bytes - baseline_rss_bytes for t in hint.trials] == [100 * MB] * 3
 
@@ -42,41 +46,43 @@ def test_the_answer_moves_by_the_images_that_the_difference_takes(baseline_rss_b
 @pytest.mark.parametrize("baseline_rss_bytes", [291 * MB, 309 * MB])
 def test_a_small_difference_keeps_the_size_that_was_run(baseline_rss_bytes: int) -> None:
     """A size that nobody has run has to be timed as well: half as long again for two images more or less."""
-    assert in_process_of(HINT, baseline_rss_bytes, LIMIT_BYTES).answer == HINT.answer
+    assert adjusted_to_process(HINT, baseline_rss_bytes, LIMIT_BYTES).expected_batch == HINT.expected_batch
 
 
 @pytest.mark.parametrize(("then", "now"), [(0, 350 * MB), (300 * MB, 0), (300 * MB, 300 * MB)])
 def test_a_size_that_is_not_known_moves_nothing(then: int, now: int) -> None:
     """A profile that does not say how large its process was would be taken for one of a process of nothing."""
-    hint = Hint(HINT.trials, 118, 390 * MB, "", baseline_rss_bytes=then)
-    assert in_process_of(hint, now, LIMIT_BYTES) == hint
+    hint = ProfileHint(HINT.trials, 118, 390 * MB, "", baseline_rss_bytes=then)
+    assert adjusted_to_process(hint, now, LIMIT_BYTES) == hint
 
 
 def test_an_answer_that_memory_does_not_bind_stays() -> None:
     """A small data set's profile would give fewer images with every start, though all of them fit."""
-    assert in_process_of(HINT, 350 * MB, 2 * LIMIT_BYTES).answer == 118
+    assert adjusted_to_process(HINT, 350 * MB, 2 * LIMIT_BYTES).expected_batch == 118
 
 
 def test_a_line_alone_stays_a_line() -> None:
     """A near match would turn into an answer."""
-    hint = in_process_of(Hint(HINT.trials, 0, 390 * MB, "", baseline_rss_bytes=300 * MB), 350 * MB, LIMIT_BYTES)
-    assert hint.answer == 0
+    hint = adjusted_to_process(
+        ProfileHint(HINT.trials, 0, 390 * MB, "", baseline_rss_bytes=300 * MB), 350 * MB, LIMIT_BYTES
+    )
+    assert hint.expected_batch == 0
     assert hint.non_allocator_bytes == 440 * MB
 
 
 @given(baseline_rss_bytes=st.integers(200 * MB, 400 * MB))
 def test_there_and_back_loses_nothing(baseline_rss_bytes: int) -> None:
     """Two environments in turn, or a figure that is never the same twice, would cost an image with every start."""
-    there = in_process_of(HINT, baseline_rss_bytes, LIMIT_BYTES)
-    back = in_process_of(there, HINT.baseline_rss_bytes, LIMIT_BYTES)
+    there = adjusted_to_process(HINT, baseline_rss_bytes, LIMIT_BYTES)
+    back = adjusted_to_process(there, HINT.baseline_rss_bytes, LIMIT_BYTES)
     assert back == HINT
 
 
 @given(baseline_rss_bytes=st.integers(0, 2**50), then=st.integers(0, 2**50), answer=st.integers(0, 2**24))
 def test_a_strangers_figures_stay_within_bounds(baseline_rss_bytes: int, then: int, answer: int) -> None:
     """A lie about its process could make a size or a number of bytes below zero."""
-    hint = in_process_of(
-        Hint(HINT.trials, answer, 390 * MB, "", baseline_rss_bytes=then), baseline_rss_bytes, LIMIT_BYTES
+    hint = adjusted_to_process(
+        ProfileHint(HINT.trials, answer, 390 * MB, "", baseline_rss_bytes=then), baseline_rss_bytes, LIMIT_BYTES
     )
-    assert hint.answer >= min(answer, 1)
+    assert hint.expected_batch >= min(answer, 1)
     assert hint.non_allocator_bytes >= 0

@@ -14,7 +14,7 @@ import pytest
 from autofit.config.options import make_options
 from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.machine.hardware import Hardware
-from autofit.probing.hint import Hint
+from autofit.probing.hint import ProfileHint
 from autofit.probing.loop import Prober, ProbeRequest
 from autofit.probing.records import ProbeReport
 from autofit.process.launch import Exit, Worker
@@ -192,7 +192,7 @@ class Bench:
     max_batch: int = 4096
     clock: Clock = field(default_factory=Clock)
     payload: Payload | None = None
-    hint: Hint | None = None
+    hint: ProfileHint | None = None
     memory: MemoryBudget = field(default_factory=lambda: MEMORY)
     machine: Hardware = field(default_factory=lambda: MACHINE)
 
@@ -503,8 +503,8 @@ def test_a_gpu_gets_its_memory_whole(bench: Bench) -> None:
 
 def test_images_that_leave_no_room_for_tensors_do_not_fit_and_start_no_worker(bench: Bench) -> None:
     """A worker would refuse the limit as bad input, and end a probe that had only asked for too much."""
-    bench.hint = Hint(
-        trials=(saved(4), saved(200_000)), answer=200_000, non_allocator_bytes=0, origin="a stranger's profile"
+    bench.hint = ProfileHint(
+        trials=(saved(4), saved(200_000)), expected_batch=200_000, non_allocator_bytes=0, origin="a stranger's profile"
     )
     bench.max_batch = 10**6
     launcher = SimulatedLauncher(device(97))
@@ -522,7 +522,9 @@ def saved(size: int) -> Trial:
     return fits(size).model_copy(update={"saved": True})
 
 
-KNOWN = Hint(trials=tuple(map(saved, (4, 16, 32, 64, 98))), answer=98, non_allocator_bytes=0, origin="your profile")
+KNOWN = ProfileHint(
+    trials=tuple(map(saved, (4, 16, 32, 64, 98))), expected_batch=98, non_allocator_bytes=0, origin="your profile"
+)
 
 
 def test_a_known_size_is_verified_and_nothing_else(bench: Bench) -> None:
@@ -547,9 +549,9 @@ def test_a_process_that_is_larger_than_the_profiles_asks_for_fewer_images(
     """Another installation of the same libraries has 0.1 GB more resident, and the profile would fail its one trial."""
     non_allocator_bytes = 300 * 10**6
     known = tuple(with_rest(size).model_copy(update={"saved": True}) for size in (4, 64, 66))
-    bench.hint = Hint(
+    bench.hint = ProfileHint(
         known,
-        answer=66,
+        expected_batch=66,
         non_allocator_bytes=non_allocator_bytes,
         origin="",
         baseline_rss_bytes=BARE_BYTES - larger_bytes,
@@ -579,8 +581,8 @@ def test_a_profile_that_does_not_hold_is_dropped_with_a_word(bench: Bench) -> No
 
 def test_another_limit_starts_from_the_known_line(bench: Bench) -> None:
     """A near match would be as slow as none."""
-    bench.hint = Hint(
-        trials=tuple(map(saved, (4, 16, 32, 64, 300))), answer=0, non_allocator_bytes=0, origin="your profile"
+    bench.hint = ProfileHint(
+        trials=tuple(map(saved, (4, 16, 32, 64, 300))), expected_batch=0, non_allocator_bytes=0, origin="your profile"
     )
     launcher = SimulatedLauncher(device(100))
     report = bench.probe(launcher)
@@ -610,8 +612,8 @@ def test_a_first_worker_leaves_room_for_no_more_images_than_are_of_interest(benc
 
 def test_nonsense_about_the_process_in_a_profile_is_passed_over(bench: Bench) -> None:
     """A stranger's file could make a probe say that nothing fits, and the training end."""
-    bench.hint = Hint(
-        trials=tuple(map(saved, (4, 16))), answer=0, non_allocator_bytes=2**50, origin="a stranger's profile"
+    bench.hint = ProfileHint(
+        trials=tuple(map(saved, (4, 16))), expected_batch=0, non_allocator_bytes=2**50, origin="a stranger's profile"
     )
     report = bench.probe(SimulatedLauncher(device(97)))
     assert 92 <= report.largest_feasible_batch <= 97
@@ -620,7 +622,7 @@ def test_nonsense_about_the_process_in_a_profile_is_passed_over(bench: Bench) ->
 
 def test_a_profile_of_one_small_size_holds(bench: Bench) -> None:
     """A probe of at most 4 images would say each time that its own profile does not hold."""
-    bench.hint = Hint(trials=(saved(4),), answer=4, non_allocator_bytes=0, origin="your profile")
+    bench.hint = ProfileHint(trials=(saved(4),), expected_batch=4, non_allocator_bytes=0, origin="your profile")
     bench.max_batch = 4
     report = bench.probe(SimulatedLauncher(device(97)))
     assert (report.source, report.largest_feasible_batch) == ("profile", 4)
@@ -628,7 +630,7 @@ def test_a_profile_of_one_small_size_holds(bench: Bench) -> None:
 
 def test_a_size_that_was_never_timed_is_timed_now(bench: Bench) -> None:
     """A smaller `max_batch` than the profile's makes an answer of a size that never ran: it would have no speed."""
-    bench.hint = Hint(trials=KNOWN.trials, answer=50, non_allocator_bytes=0, origin="your profile")
+    bench.hint = ProfileHint(trials=KNOWN.trials, expected_batch=50, non_allocator_bytes=0, origin="your profile")
     bench.max_batch = 50
     launcher = SimulatedLauncher(device(97))
     bench.probe(launcher)

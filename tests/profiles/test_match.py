@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autofit.machine.hardware import Hardware
-from autofit.probing.hint import Hint
+from autofit.probing.hint import ProfileHint
 from autofit.probing.records import ProbeReport, Workload
 from autofit.profiles.match import find_extraction, find_hint
 from autofit.profiles.records import MachineProfile, Origin, ProfileEntry, SavedExtraction
@@ -18,7 +18,7 @@ MakeEntry = Callable[..., ProfileEntry]
 MakeProfile = Callable[..., MachineProfile]
 MakeTrial = Callable[..., Trial]
 Profiles = list[tuple[MachineProfile, Origin]]
-Ask = Callable[..., Hint | None]
+Ask = Callable[..., ProfileHint | None]
 GB = 10**9
 DAY = 24 * 3600.0
 
@@ -27,7 +27,7 @@ DAY = 24 * 3600.0
 def ask(cpu: Hardware, workload: Workload) -> Ask:
     """Ask for a hint as for the probe that `make_report` reports, but for what is given."""
 
-    def _ask(profiles: Profiles | MachineProfile, machine: Hardware = cpu, **changes: Any) -> Hint | None:
+    def _ask(profiles: Profiles | MachineProfile, machine: Hardware = cpu, **changes: Any) -> ProfileHint | None:
         found = [(profiles, Origin.OWN)] if isinstance(profiles, MachineProfile) else profiles
         limit_bytes = changes.pop("limit_bytes", 3 * GB)
         limit_is_given = changes.pop("limit_is_given", True)
@@ -42,7 +42,7 @@ def test_an_exact_match_names_the_answer(ask: Ask, make_entry: MakeEntry, make_p
     """A known machine would be probed from nothing."""
     hint = ask(make_profile(make_entry()))
     assert hint is not None
-    assert hint.answer == 200
+    assert hint.expected_batch == 200
     assert hint.non_allocator_bytes == 6 * 10**8
     assert hint.origin == "your profile of 24 November 2026"
     assert [(trial.batch_size, trial.verdict) for trial in hint.trials] == [
@@ -58,7 +58,7 @@ def test_a_near_match_gives_points_and_no_answer(ask: Ask, make_entry: MakeEntry
     """Under another limit the old answer is wrong, and what failed then may fit now."""
     hint = ask(make_profile(make_entry()), limit_bytes=4 * GB)
     assert hint is not None
-    assert hint.answer == 0
+    assert hint.expected_batch == 0
     assert [trial.batch_size for trial in hint.trials] == [32, 128, 200]
     assert {trial.verdict for trial in hint.trials} == {Verdict.FITS}
 
@@ -66,11 +66,11 @@ def test_a_near_match_gives_points_and_no_answer(ask: Ask, make_entry: MakeEntry
 EXACT, NEAR, NONE = "exact", "near", "none"
 
 
-def kind_of(hint: Hint | None) -> str:
+def kind_of(hint: ProfileHint | None) -> str:
     """What a hint is worth."""
     if hint is None:
         return NONE
-    return EXACT if hint.answer else NEAR
+    return EXACT if hint.expected_batch else NEAR
 
 
 ASKED = [
@@ -177,7 +177,7 @@ def test_no_more_is_verified_than_is_asked(ask: Ask, make_entry: MakeEntry, make
     """A size would be run that the training has no use for."""
     hint = ask(make_profile(make_entry()), max_batch=64)
     assert hint is not None
-    assert hint.answer == 64
+    assert hint.expected_batch == 64
 
 
 def test_a_users_own_network_is_never_matched(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
@@ -209,7 +209,7 @@ def test_the_best_of_several(ask: Ask, make_entry: MakeEntry, make_profile: Make
 
     def answer(*profiles: MachineProfile) -> int:
         hint = ask([*((profile, Origin.OWN) for profile in profiles), shipped])
-        return hint.answer if hint else 0
+        return hint.expected_batch if hint else 0
 
     assert answer(near) == 201
     assert answer(near, old) == 203

@@ -1,0 +1,78 @@
+"""The memory budget and the time limit of a trial, from the trials before it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autofit.config.batch_schedule import image_buffer_bytes
+from autofit.probing.hint import ProfileHint
+from autofit.probing.recommend import is_timed_by
+from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Trial, Verdict
+
+FIRST_DEADLINE_SECONDS = 900.0
+MIN_DEADLINE_SECONDS = 120.0
+DEADLINE_STEPS = 60
+"""A trial runs some ten steps, a validation and a save; after this many predicted steps it counts as stuck."""
+
+MIN_STEPS = 2
+MIN_STEPS_OF_A_TIMED_SIZE = 1
+"""Whole steps in a trial, at least: a size that a profile knows from this very machine was timed when it was found."""
+
+
+def trial_budget(
+    memory: MemoryBudget, image_size: tuple[int, int], buffered_images: int, non_allocator_bytes: int
+) -> MemoryBudget:
+    """The budget of a process that runs a trial: on a CPU the image buffers take a part of the limit.
+
+    Args:
+        memory: the limit of the probe.
+        image_size: height and width of an image.
+        buffered_images: the images whose buffers the process must hold.
+        non_allocator_bytes: the memory outside the allocator and the image buffers; 0 if the worker is to estimate it.
+    """
+    if memory.device == "gpu":
+        return memory
+    buffer_bytes = image_buffer_bytes(buffered_images, image_size)
+    return memory.model_copy(update={"non_allocator_bytes": non_allocator_bytes or None, "buffer_bytes": buffer_bytes})
+
+
+def measured_non_allocator_bytes(trials: Sequence[Trial], image_size: tuple[int, int]) -> int | None:
+    """The memory that a worker may have resident outside the allocator and the image buffers; None if none measured it.
+
+    The most that was measured, plus a margin: the difference between the most and the least.
+    """
+    measured = [t.non_allocator_bytes - image_buffer_bytes(t.batch_size, image_size) for t in trials]
+    measured = [bytes_ for bytes_, trial in zip(measured, trials, strict=True) if trial.non_allocator_bytes]
+    return max(0, 2 * max(measured) - min(measured)) if measured else None
+
+
+def saved_non_allocator_bytes(hint: ProfileHint, limit_bytes: int) -> int:
+    """The same as a saved profile says; 0 if it says nothing, or leaves no room for tensors and so cannot be true."""
+    saved = hint.non_allocator_bytes
+    return saved if saved < limit_bytes - LEAST_ALLOCATOR_BYTES else 0
+
+
+def within_memory_limit(trial: Trial, memory: MemoryBudget, *, fresh: bool) -> Trial:
+    """The trial, as one that does not fit if its process was larger than the limit on a CPU's resident memory.
+
+    Only a fresh process shows it: one that has run other trials still holds the memory that they touched.
+    """
+    applies = memory.device == "cpu" and memory.is_given and fresh and trial.verdict is Verdict.FITS
+    if applies and max(trial.host_bytes, trial.memory_bytes) > memory.limit_bytes:
+        return trial.model_copy(update={"verdict": Verdict.HOST_OOM, "cause": "resident memory over the limit"})
+    return trial
+
+
+def deadline_seconds(trials: Sequence[Trial], size: int) -> float:
+    """The time after which a trial of this size counts as stuck."""
+    slowest_per_image = max((t.step_seconds / t.batch_size for t in trials if t.step_seconds), default=0.0)
+    if slowest_per_image == 0:
+        return FIRST_DEADLINE_SECONDS
+    return MIN_DEADLINE_SECONDS + DEADLINE_STEPS * slowest_per_image * size
+
+
+def min_steps(hint: ProfileHint | None, size: int) -> int:
+    """The fewest whole steps that a trial of this size runs."""
+    saved = hint.trials if hint and hint.expected_batch == size else ()
+    is_timed = any(is_timed_by(size, trial) and trial.images_per_second > 0 for trial in saved)
+    return MIN_STEPS_OF_A_TIMED_SIZE if is_timed else MIN_STEPS

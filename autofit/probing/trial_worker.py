@@ -1,0 +1,75 @@
+"""A worker process that runs trials: its events, one at a time, and its exit translated into a trial or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
+from autofit.probing.evidence import FAILURES
+from autofit.process.monitor import MonitoredWorker, WorkerExit
+from autofit.protocol.job import Event
+from autofit.protocol.messages import MemoryBudget, Request, Trial, Verdict
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class TrialWorker:
+    """A worker, its events, each returned once, and the number of sizes that it was asked for."""
+
+    worker: MonitoredWorker
+    events: Iterator[Event]
+    close: Callable[[], None]
+    asked: int = 0
+
+    def run(self, size: int, steps: int, budget: MemoryBudget, deadline_seconds: float) -> Trial:
+        """Run a trial of this size. A worker that exits over its memory or its deadline is a trial as well.
+
+        Raises:
+            AutofitError: the worker exited for another reason; see `error_of_exit`.
+        """
+        self.worker.trial_deadline_seconds = deadline_seconds
+        self.worker.send(Request(trial=size, steps=steps, memory=budget))
+        self.asked += 1
+        return self._next(lambda event: event.trial) or trial_of_exit(size, self.worker.ended)
+
+    def baseline_rss_bytes(self) -> int:
+        """The resident size of the worker after it had imported TensorFlow; 0 if it exits without reporting one."""
+        return self._next(lambda event: event.baseline_rss_bytes) or 0
+
+    def _next(self, field: Callable[[Event], T | None]) -> T | None:
+        """The next value of an event's field that the worker reports; None if it exits without one.
+
+        Raises:
+            InterruptedRunError: Ctrl-C asked the worker to stop meanwhile.
+        """
+        found = next((value for event in self.events if (value := field(event))), None)
+        if self.worker.is_stopping:
+            raise InterruptedRunError("the probe was stopped")
+        return found
+
+
+def trial_of_exit(size: int, worker_exit: WorkerExit | None) -> Trial:
+    """The trial of a worker that exited instead of answering: the way it exited is its verdict.
+
+    Raises:
+        AutofitError: the exit says nothing about the size; see `error_of_exit`.
+    """
+    if worker_exit is not None and worker_exit.diagnosis.verdict in FAILURES:
+        return Trial(batch_size=size, verdict=worker_exit.diagnosis.verdict, cause=worker_exit.diagnosis.cause)
+    raise error_of_exit(worker_exit)
+
+
+def error_of_exit(worker_exit: WorkerExit | None) -> AutofitError:
+    """The error to raise for a worker that exited for a reason that is neither memory nor time."""
+    verdict = worker_exit.diagnosis.verdict if worker_exit else Verdict.CRASHED
+    cause = (worker_exit.diagnosis.cause if worker_exit else "") or "the worker ended without an answer"
+    if verdict is Verdict.USER_ERROR:
+        return UserError(cause)
+    if verdict is Verdict.STORAGE:
+        return StorageError(cause)
+    if verdict is Verdict.INTERRUPTED:
+        return InterruptedRunError("the probe was stopped")
+    return TrainingFailedError(f"a trial ended for a reason that is not memory: {cause}")
