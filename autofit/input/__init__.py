@@ -1,1 +1,13 @@
-"""From image files to batches of pixels: decoding, augmentation, loading ahead, the pixel cache. No TensorFlow."""
+"""From image files to batches of pixels, without TensorFlow.
+
+decode.py           one image file -> 8-bit RGB of the size that is needed, within bounded memory
+augment.py          mirrored and cropped views of an image, a function of seed, epoch and sample
+views.py            the rows of features of the images, one for each view
+epoch_order.py      the order in which an epoch visits the training images
+batch_loader.py     decodes batches ahead of the training, in threads
+resizable_pool.py   the threads; thread_autotune.py how many, by what wait_meter.py measures
+sample_reader.py    the pixels of samples, whole or augmented; pixel_cache.py those that are cached on disk
+predecode.py        decodes the first images in predecode_process.py, while the worker imports TensorFlow
+bad_images.py       the images that cannot be read, and when they are too many
+aligned_array.py    arrays that TensorFlow reads without copying them
+"""

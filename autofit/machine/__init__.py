@@ -1,1 +1,7 @@
-"""What this machine is: hardware, cgroups, NVML, and how much memory a worker may take."""
+"""This machine: what it is, and how much of its memory a worker may take. Neither TensorFlow nor CUDA is started.
+
+hardware.py       detects the machine; its fingerprint
+cgroups.py        the memory and processor limits of the cgroups of this process
+nvml.py           the GPU, as NVIDIA's driver reports it
+memory_policy.py  how much memory a worker may take, and below what it stops
+"""

@@ -1,1 +1,7 @@
-"""A network made ready to run: session, steps, micro-batches."""
+"""A network made ready to run: the same code for the probe's trials and for the training.
+
+session.py       the network with its objective and its compiled steps
+steps.py         gradients without side effects, then one guarded update; evaluation
+sliced_model.py  how a batch goes through the network in slices
+microbatch.py    the response to an out-of-memory: halve the micro-batch and repeat
+"""

@@ -1,7 +1,7 @@
-"""The features that a frozen backbone makes of images.
+"""Features of a frozen backbone: computed once an image and cached.
 
-extraction.py      the pass before the first epoch: finds and extracts the features of all images
-extractor.py       runs the backbone over blocks of images
-batch_autotune.py  the micro-batch size of the extraction
-feature_cache.py   where the features of a run are in the cache
+extraction.py      the pass before the first epoch
+extractor.py       runs the backbone in micro-batches and appends the features to the cache
+batch_autotune.py  finds the fastest micro-batch of an extraction
+feature_cache.py   finds the rows of a run in the cache, and those that are missing
 """

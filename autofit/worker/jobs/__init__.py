@@ -1,1 +1,8 @@
-"""What a worker process can be asked to do: an attempt at a training, probe trials, a prediction."""
+"""What a worker process can be asked to do.
+
+dispatch.py  reads job.json, calls the job, writes outcome.json: each exception becomes a verdict
+attempt.py   trains, from the newest checkpoint to the last epoch
+trial.py     runs the trials of a probe
+predict.py   predicts images with a saved model
+startup.py   what each job does first: limit the allocator, build the network
+"""

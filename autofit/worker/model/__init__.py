@@ -1,9 +1,9 @@
-"""Keras models.
+"""Keras models: built, given weights, compiled and saved.
 
-builder.py          builds autofit's models, and checks a user's own
+builder.py          raw images to probabilities, from a backbone or from the user's function
 weights.py          loads the weights of a backbone, and hashes weights
+bn_folding.py       a frozen backbone with BatchNormalization folded into its convolutions
 objective.py        loss, metrics and optimizer
-bn_folding.py       a frozen backbone with less to compute
-saved_model.py      opens a model that autofit has saved
-keras_internals.py  the only module that uses private names of Keras
+saved_model.py      opens a saved model
+keras_internals.py  the only uses of Keras's private API, each with a public fallback
 """

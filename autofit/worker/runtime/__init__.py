@@ -1,1 +1,10 @@
-"""The worker process itself: TensorFlow's settings, memory, heartbeat, control pipe, when to stop."""
+"""The worker process itself.
+
+tf_settings.py      TensorFlow's settings and the limit of its allocator
+memory.py           the memory of this process, inside TensorFlow's allocator and in all
+allocator_stall.py  notices that the allocator waits in vain
+heartbeat.py        progress.jsonl and events.jsonl
+control_pipe.py     the requests of the parent, and its end
+stop_conditions.py  whether the worker stops before its work is done
+exceptions.py       what ends a job
+"""
