@@ -1,4 +1,4 @@
-"""From one machine to another, through a file."""
+"""Lists, finds, exports and imports profiles: the exchange between machines, through a file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Found = tuple[MachineProfile, Origin]
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came of an import: probes and extractions that are new.
+    """The result of an import: how many probes (`added`) and extractions are new.
 
-    `others` of both were known already, or are of networks that this autofit does not know.
+    `others` counts those of both that were known already, or are of networks that this autofit does not know.
     """
 
     fingerprint: str
@@ -30,7 +30,7 @@ class Imported:
 
 
 def listing_of(profiles: Sequence[Found], folder: Path) -> ProfileList:
-    """What there is, a line a profile. `folder` is where the user's own are kept."""
+    """The list of the profiles, one line each. `folder` is where the user's own profiles are."""
     lines = [
         ProfileSummary(
             fingerprint=profile.fingerprint,
@@ -51,19 +51,19 @@ def _times(profile: MachineProfile) -> Iterator[float]:
 
 
 def find_profile(profiles: Sequence[Found], machine: str) -> Found:
-    """The profile of a machine, by its fingerprint or the first digits of it; the user's own before a shipped one.
+    """The profile of a machine, by the first digits of its fingerprint or all; the user's own before a shipped one.
 
     Raises:
-        UserError: there is none, or the digits are those of several machines.
+        UserError: there is no such profile, or several machines have these first digits.
     """
     found = [pair for pair in profiles if pair[0].fingerprint.startswith(machine.lower())]
     if not machine or not found:
         raise UserError(
-            f"there is no profile of the machine {machine!r}: autofit profiles list shows those there are, and "
-            "autofit probe makes one of this machine"
+            f"there is no profile of the machine {machine!r}: autofit profiles list shows the known machines, and "
+            "autofit probe measures this one"
         )
     if len({profile.fingerprint for profile, _ in found}) > 1:
-        raise UserError(f"{machine!r} begins the names of several machines: give more of its digits")
+        raise UserError(f"{machine!r} is the beginning of several machines' fingerprints: give more of its digits")
     return min(found, key=lambda pair: pair[1] is not Origin.OWN)
 
 
@@ -71,7 +71,7 @@ def export_profile(profile: MachineProfile, file: Path) -> None:
     """Write a profile to a file that `import_profile` reads on another machine.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
     try:
         file.write_bytes(to_bytes(profile))
@@ -80,10 +80,10 @@ def export_profile(profile: MachineProfile, file: Path) -> None:
 
 
 def import_profile(store: ProfileStore, file: Path) -> Imported:
-    """Add what a file from another machine says to the store. Its name is never made of anything in the file but hex.
+    """Add the measurements in a file from another machine to the store; their file is named by the fingerprint only.
 
     Raises:
-        UserError: the file cannot be read, or is no profile.
+        UserError: the file cannot be read, or is not a profile.
         StorageError: the store cannot be written.
     """
     profile = _read(file)
@@ -101,7 +101,7 @@ def import_profile(store: ProfileStore, file: Path) -> Imported:
 def _read(file: Path) -> MachineProfile:
     shown = printable(str(file))
     try:
-        return read_profile(file.resolve())  # who names a link on the command line means what it leads to
+        return read_profile(file.resolve())  # a link that the user names means its target
     except NewerProfileError as error:
         raise UserError(f"{shown} is {error}: update autofit") from None
     except OlderProfileError as error:

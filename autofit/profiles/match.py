@@ -1,8 +1,8 @@
-"""What of all that is saved speaks of this machine and workload, and what it is worth as a hint. Pure.
+"""Selection of the saved measurement that matches a machine and a workload best, as a hint. Pure.
 
-An exact match names the answer, which then takes one trial to verify. A near match gives points for the memory line:
-what a batch takes of memory hangs on the device and the workload, hardly on the limit, the driver or the versions.
-So does the size with which an extraction is the fastest.
+An exact match gives the expected answer, which one trial verifies. A near match gives points for the memory line: the
+memory of a batch depends on the device and the workload, and hardly on the limit, the driver or the versions. So does
+the micro-batch with which an extraction is the fastest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from autofit.profiles.records import HardwareFacts, MachineProfile, Origin, Prof
 from autofit.protocol.messages import Trial, Verdict
 
 GIVEN_LIMIT_TOLERANCE = 0.01
-FREE_MEMORY_TOLERANCE = 0.05  # what is free is another figure at every look
+FREE_MEMORY_TOLERANCE = 0.05  # the free memory changes from moment to moment
 POINTS_OF_A_LINE = 2
 
 Key = tuple[object, ...]
@@ -28,7 +28,7 @@ Case = tuple[Key, int]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A memory limit: asked for, or what the machine has free just now."""
+    """A memory limit: given by the user, or the memory that the machine has free at this moment."""
 
     bytes: int
     is_given: bool
@@ -40,8 +40,8 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """The probe that a hint is wanted for."""
+class _PlannedProbe:
+    """The probe that needs a hint."""
 
     fingerprint: str
     workload: Workload
@@ -50,8 +50,8 @@ class _Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
-    """An entry that speaks of what is asked, and how well."""
+class _Match:
+    """An entry that matches the planned probe, and how well."""
 
     entry: ProfileEntry
     origin: Origin
@@ -60,7 +60,7 @@ class _Candidate:
 
     @property
     def rank(self) -> tuple[bool, bool, int, float]:
-        """The better the smaller: exact before near, own before shipped, the nearest limit, the newest."""
+        """The sort key, the best match first: exact before near, own before shipped, the nearest limit, the newest."""
         return not self.exact, self.origin is not Origin.OWN, self.off_by_bytes, -self.entry.measured_at
 
 
@@ -73,65 +73,65 @@ def find_hint(
     limit_is_given: bool,
     max_batch: int,
 ) -> ProfileHint | None:
-    """The best of what is saved about such a probe; None where nothing is.
+    """The hint of the saved probe that matches best; None if none matches.
 
     Args:
         profiles: as `ProfileStore.load` returns them.
-        machine: where the probe is to run.
-        workload: what is to be probed.
+        machine: the machine that runs the probe.
+        workload: the network to probe.
         limit_bytes: the memory limit of the probe.
-        limit_is_given: it was asked for; else it is only what the machine has free.
+        limit_is_given: the user gave the limit; else it is the memory that the machine has free.
         max_batch: the largest size of interest.
     """
     if not is_known(workload):
         return None
-    asked = _Asked(fingerprint(machine), workload, Limit(limit_bytes, limit_is_given), max_batch)
-    candidates = [
-        candidate
+    planned = _PlannedProbe(fingerprint(machine), workload, Limit(limit_bytes, limit_is_given), max_batch)
+    matches = [
+        match
         for profile, origin in profiles
         if _device(profile.hardware) == _device(machine)
         for entry in profile.entries
-        if (candidate := _candidate(asked, profile, origin, entry))
+        if (match := _match(planned, profile, origin, entry))
     ]
-    best = min(candidates, key=lambda candidate: candidate.rank, default=None)
+    best = min(matches, key=lambda match: match.rank, default=None)
     return None if best is None else _hint(best, max_batch)
 
 
 def find_extraction(
     profiles: Sequence[tuple[MachineProfile, Origin]], machine: Hardware, workload: Workload
 ) -> SavedExtraction | None:
-    """The best of what is saved about such an extraction; None where nothing is.
+    """The saved extraction that matches best; None if none matches.
 
     Args:
         profiles: as `ProfileStore.load` returns them.
-        machine: where the extraction is to run.
-        workload: of its training; only what an extraction depends on counts.
+        machine: the machine that runs the extraction.
+        workload: the workload of its training; only the fields that an extraction depends on count.
     """
     if not is_known(workload):
         return None
     exact = fingerprint(machine)
-    candidates = [
+    matches = [
         ((profile.fingerprint != exact, origin is not Origin.OWN, -extraction.measured_at), extraction)
         for profile, origin in profiles
         if _device(profile.hardware) == _device(machine)
         for extraction in profile.extractions
         if extraction_case(extraction) == extraction_case(workload)
     ]
-    return min(candidates, key=lambda candidate: candidate[0], default=(None, None))[1]
+    return min(matches, key=lambda match: match[0], default=(None, None))[1]
 
 
 def extraction_case(extraction: SavedExtraction | Workload) -> Key:
-    """What an extraction depends on besides the machine."""
+    """The fields that an extraction depends on, besides the machine."""
     return extraction.backbone, extraction.image_size, extraction.precision
 
 
 def is_known(workload: Workload | SavedWorkload | SavedExtraction) -> bool:
-    """Whether the network's name says what it is; the name of a user's own function says nothing of its code."""
+    """Whether the name determines the network; the name of a user's own function says nothing about its code."""
     return workload.backbone in BACKBONES
 
 
 def case_of(entry: ProfileEntry) -> Case:
-    """What an entry is about, but for its limit."""
+    """The workload that an entry measured, without its limit."""
     return _key(entry.workload), entry.workload.num_classes
 
 
@@ -141,7 +141,7 @@ def limit_of(entry: ProfileEntry) -> Limit:
 
 
 def origin_words(entry: ProfileEntry, origin: Origin) -> str:
-    """Where a hint comes from, as `your profile of 24 November 2026`; the day is UTC's."""
+    """The origin of a hint, such as `your profile of 24 November 2026`; the day is in UTC."""
     if origin is Origin.SHIPPED:
         return "a profile that comes with autofit"
     day = datetime.fromtimestamp(entry.measured_at, UTC)
@@ -149,7 +149,7 @@ def origin_words(entry: ProfileEntry, origin: Origin) -> str:
 
 
 def _device(machine: HardwareFacts | Hardware) -> tuple[object, ...]:
-    """What decides how much memory a batch takes, and about how fast it is."""
+    """The fields of a machine that decide how much memory a batch takes, and about how fast it is."""
     if machine.device == "cpu":
         return machine.device, machine.cpu_model, machine.cores
     memory = round((machine.device_memory_bytes or 0) / MEMORY_STEP_BYTES)
@@ -157,7 +157,7 @@ def _device(machine: HardwareFacts | Hardware) -> tuple[object, ...]:
 
 
 def _key(workload: Workload | SavedWorkload) -> Key:
-    """What of a workload decides how much memory an image costs; the number of classes hardly does."""
+    """The fields of a workload that decide how much memory an image takes; the number of classes hardly does."""
     return (
         workload.backbone,
         workload.image_size,
@@ -170,27 +170,27 @@ def _key(workload: Workload | SavedWorkload) -> Key:
     )
 
 
-def _candidate(asked: _Asked, profile: MachineProfile, origin: Origin, entry: ProfileEntry) -> _Candidate | None:
-    """The entry as a candidate, where it speaks of this workload and has something to say."""
-    if not is_known(entry.workload) or _key(entry.workload) != _key(asked.workload):
+def _match(planned: _PlannedProbe, profile: MachineProfile, origin: Origin, entry: ProfileEntry) -> _Match | None:
+    """The entry as a match, if it is of this workload and gives an answer or a memory line; else None."""
+    if not is_known(entry.workload) or _key(entry.workload) != _key(planned.workload):
         return None
-    exact = _is_exact(asked, profile, entry) and bool(_fitting(entry))
+    exact = _is_exact(planned, profile, entry) and bool(_fitting(entry))
     if entry.largest_feasible_batch == 0 or not (exact or _gives_a_line(entry)):
         return None
-    return _Candidate(entry, origin, exact, abs(entry.memory_limit_bytes - asked.limit.bytes))
+    return _Match(entry, origin, exact, abs(entry.memory_limit_bytes - planned.limit.bytes))
 
 
-def _is_exact(asked: _Asked, profile: MachineProfile, entry: ProfileEntry) -> bool:
+def _is_exact(planned: _PlannedProbe, profile: MachineProfile, entry: ProfileEntry) -> bool:
     return (
-        profile.fingerprint == asked.fingerprint
-        and entry.workload.num_classes == asked.workload.num_classes
-        and limit_of(entry).is_alike(asked.limit)
-        and _covers(entry, asked.max_batch)
+        profile.fingerprint == planned.fingerprint
+        and entry.workload.num_classes == planned.workload.num_classes
+        and limit_of(entry).is_alike(planned.limit)
+        and _covers(entry, planned.max_batch)
     )
 
 
 def _covers(entry: ProfileEntry, max_batch: int) -> bool:
-    """Whether the answer holds for sizes up to `max_batch`: so far was asked then, or less turned out to fit."""
+    """Whether the answer holds for sizes up to `max_batch`: the probe searched that far, or found that less fits."""
     return entry.max_batch >= max_batch or entry.largest_feasible_batch < entry.max_batch
 
 
@@ -203,14 +203,14 @@ def _fitting(entry: ProfileEntry) -> list[Trial]:
     return [trial for trial in trials if trial.verdict is Verdict.FITS and trial.memory_bytes > 0]
 
 
-def _hint(candidate: _Candidate, max_batch: int) -> ProfileHint:
-    """The hint. Under another limit the sizes that failed say nothing: they ran out of what was there then."""
-    entry = candidate.entry
-    trials = [trial.as_trial() for trial in entry.trials] if candidate.exact else _fitting(entry)
+def _hint(match: _Match, max_batch: int) -> ProfileHint:
+    """The hint; only an exact match gives its failed trials: a size that failed under another limit may fit here."""
+    entry = match.entry
+    trials = [trial.as_trial() for trial in entry.trials] if match.exact else _fitting(entry)
     return ProfileHint(
         trials=tuple(trials),
-        expected_batch=min(entry.largest_feasible_batch, max_batch) if candidate.exact else 0,
+        expected_batch=min(entry.largest_feasible_batch, max_batch) if match.exact else 0,
         non_allocator_bytes=entry.non_allocator_bytes,
         baseline_rss_bytes=entry.baseline_rss_bytes,
-        origin=origin_words(entry, candidate.origin),
+        origin=origin_words(entry, match.origin),
     )

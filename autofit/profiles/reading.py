@@ -1,7 +1,7 @@
-"""A profile's file, read as what it is: data from a stranger, who may have wished us ill.
+"""Reading of a profile's file, as data from an untrusted source.
 
-Nothing but a regular file is opened, no more of it is read than a profile may have, and whatever is wrong with it
-becomes one short line.
+Only a regular file is opened, no more of it is read than a profile may have, and any defect in it becomes one short
+line.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ MAX_PROFILE_BYTES = 4 * 2**20
 SHOWN_CHARACTERS = 160
 
 _SCHEMA = re.compile(r"autofit/profile/([0-9]{1,9})")
-_OUR_NUMBER = int(SCHEMA.rpartition("/")[2])
+_SCHEMA_NUMBER = int(SCHEMA.rpartition("/")[2])
 
 
 class RefusedProfileError(ValueError):
-    """A file that is no profile. `kind` is the ending under which it is set aside."""
+    """A file that is not a valid profile. `kind` is the suffix with which it is set aside."""
 
     kind = "damaged"
 
@@ -49,8 +49,8 @@ def read_profile(path: Path) -> MachineProfile:
     """The profile in a file.
 
     Raises:
-        RefusedProfileError: it is none; one short line that a terminal can show.
-        OSError: it cannot be read, which says nothing about its content.
+        RefusedProfileError: the file is not a valid profile; its text is one short line that is safe on a terminal.
+        OSError: the file cannot be read, which says nothing about its content.
     """
     return parse_profile(_read_regular_file(path))
 
@@ -59,7 +59,7 @@ def parse_profile(data: bytes) -> MachineProfile:
     """The profile in the bytes of a file.
 
     Raises:
-        RefusedProfileError: they are none.
+        RefusedProfileError: they are not a valid profile.
     """
     _refuse_other_schemas(_parse_json(data))
     try:
@@ -69,13 +69,13 @@ def parse_profile(data: bytes) -> MachineProfile:
 
 
 def in_brief(text: str) -> str:
-    """So much of a text as fits into a line of warning, with nothing in it that a terminal would act on."""
+    """The text, shortened to fit a line of warning, with its control characters escaped."""
     shown = printable(text[:SHOWN_CHARACTERS])
     return shown if len(text) <= SHOWN_CHARACTERS else f"{shown}..."
 
 
 def _read_regular_file(path: Path) -> bytes:
-    """The file's bytes. A link is not followed and a pipe not waited for; opening a device can already do something."""
+    """The file's bytes. Links are not followed and pipes not waited for; merely opening a device can have effects."""
     if not stat.S_ISREG(path.lstat().st_mode):
         raise RefusedProfileError("not a regular file")
     try:
@@ -84,14 +84,14 @@ def _read_regular_file(path: Path) -> bytes:
             if size > MAX_PROFILE_BYTES:
                 raise RefusedProfileError(f"{size:,} bytes, more than the {MAX_PROFILE_BYTES:,} of a profile")
             return stream.read(MAX_PROFILE_BYTES)
-    except NotRegularFileError:  # replaced since the look
+    except NotRegularFileError:  # replaced since `lstat`
         raise RefusedProfileError("not a regular file") from None
 
 
 def _parse_json(data: bytes) -> object:
-    """The content of a JSON text in which no key stands twice: two readers would see two profiles in it."""
+    """The content of a JSON text without duplicate keys, in which two readers would see two different profiles."""
     try:
-        return json.loads(data.decode(), object_pairs_hook=_without_doubles)
+        return json.loads(data.decode(), object_pairs_hook=_without_duplicates)
     except RecursionError:
         raise RefusedProfileError("nested too deeply") from None
     except UnicodeDecodeError:
@@ -100,7 +100,7 @@ def _parse_json(data: bytes) -> object:
         raise RefusedProfileError(in_brief(f"no JSON: {error}")) from None
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         raise ValueError("a key stands twice")
@@ -112,7 +112,7 @@ def _refuse_other_schemas(content: object) -> None:
     match = _SCHEMA.fullmatch(schema) if isinstance(schema, str) else None
     if match is None:
         raise RefusedProfileError(f'its "schema" is not "{SCHEMA}"')
-    if int(match[1]) > _OUR_NUMBER:
+    if int(match[1]) > _SCHEMA_NUMBER:
         raise NewerProfileError(f"written by a newer autofit, as {match[0]}")
-    if int(match[1]) < _OUR_NUMBER:
+    if int(match[1]) < _SCHEMA_NUMBER:
         raise OlderProfileError(f"written by an older autofit, as {match[0]}")

@@ -1,7 +1,8 @@
-"""What is kept of probes and extractions: the content of `<fingerprint>.json`. All in it is bounded.
+"""The records of a saved profile: the content of `<fingerprint>.json`, with a bound for every value.
 
-A profile may come from a stranger. The records of a probe carry what a probe of our own measured, and need no bounds;
-these here are strict copies of what of it is worth keeping. Causes and paths stay behind: they name people's files.
+A profile may come from an untrusted source. The records of a probe hold what this process measured itself and need no
+bounds; the records here are strict copies of the fields worth saving. Causes and paths are not saved: they name
+people's files.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ MAX_COUNT = 2**24
 MAX_TRIALS = 64
 MAX_ENTRIES = 1000
 MAX_EXTRACTIONS = 200
-LAST_SECOND = 2**37  # in the year 6325, which every calendar still knows
+LAST_SECOND = 2**37  # in the year 6325, which `datetime` can still represent
 
 Batch = Annotated[int, Field(ge=0, le=MAX_BATCH)]
 Bytes = Annotated[int, Field(ge=0, le=MAX_BYTES)]
@@ -36,7 +37,7 @@ Name = Annotated[str, Field(max_length=200)]
 Version = Annotated[str, Field(max_length=64)]
 Fingerprint = Annotated[str, Field(pattern=r"\A[0-9a-f]{16}\z")]
 
-KEPT_VERDICTS: dict[Verdict, Literal["fits", "device_oom", "host_oom"]] = {
+SAVED_VERDICTS: dict[Verdict, Literal["fits", "device_oom", "host_oom"]] = {
     Verdict.FITS: "fits",
     Verdict.DEVICE_OOM: "device_oom",
     Verdict.HOST_OOM: "host_oom",
@@ -51,13 +52,13 @@ class Origin(StrEnum):
 
 
 class _Bounded(Record):
-    """A record that takes nothing for what it is not: no `"12"` for a number, no NaN, no infinity."""
+    """A record that converts no types and refuses NaN and infinity: `"12"` is not a number."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class SavedWorkload(_Bounded):
-    """A workload, but for whose weights: a file of weights is a path, and costs the memory that any other does."""
+    """A workload without the path of its weights: any file of weights takes the same memory."""
 
     backbone: Name
     image_size: tuple[Pixels, Pixels]
@@ -71,7 +72,7 @@ class SavedWorkload(_Bounded):
 
 
 class SavedTrial(_Bounded):
-    """One measured size that says something of memory; the fields are those of `Trial`."""
+    """One measured size that says something about memory; the fields are those of `Trial`."""
 
     batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH)]
     verdict: Literal["fits", "device_oom", "host_oom"]
@@ -85,12 +86,12 @@ class SavedTrial(_Bounded):
     fresh: bool = False
 
     def as_trial(self) -> Trial:
-        """The trial again, marked as one that was not run now."""
+        """The same as a `Trial`, marked as one that was not run now."""
         return Trial(**self.model_dump(exclude={"verdict"}), verdict=Verdict(self.verdict), saved=True)
 
 
 class SavedMemoryModel(_Bounded):
-    """The line through the trials, for people: a probe fits its own."""
+    """The line through the trials, for people to read: a probe fits its own line."""
 
     base_bytes: Annotated[float, Field(ge=-MAX_BYTES, le=MAX_BYTES)]
     bytes_per_image: Annotated[float, Field(ge=0, le=MAX_BYTES)]
@@ -103,9 +104,9 @@ class ProfileEntry(_Bounded):
     """One finished probe.
 
     Attributes:
-        limit_is_given: the limit was asked for; else it is what the machine had free just then.
-        max_batch: the largest size of interest then: an answer of as much may not be the most that fits.
-        largest_feasible_batch: 0 where not even one image fits.
+        limit_is_given: the user gave the limit; else it is the memory that the machine had free at that moment.
+        max_batch: the largest size of interest then; an answer equal to it may not be the most that fits.
+        largest_feasible_batch: 0 if not even one image fits.
         measured_at: seconds since 1970, UTC.
     """
 
@@ -130,13 +131,13 @@ class ProfileEntry(_Bounded):
 
 
 class SavedExtraction(_Bounded):
-    """What the newest extraction of a frozen backbone found: with how many images at once it was the fastest.
+    """The micro-batch with which the newest extraction by a frozen backbone was the fastest.
 
-    Neither the weights nor the head nor the optimizer change that; the device is the machine's.
+    It depends on neither the weights nor the head nor the optimizer; the device is that of the profile.
 
     Attributes:
         micro_batch_size: images that went through the backbone at once.
-        peak_bytes: what the allocator took with so many; 0 where it keeps no statistics.
+        peak_bytes: the memory that the allocator took with so many; 0 if it has no statistics.
         measured_at: seconds since 1970, UTC.
     """
 
@@ -151,7 +152,7 @@ class SavedExtraction(_Bounded):
 
 
 class HardwareFacts(_Bounded):
-    """The machine: all that its fingerprint is made of, and the rest for people."""
+    """The machine: every field of its fingerprint, and others for people to read."""
 
     device: Literal["cpu", "gpu"]
     device_name: Name
@@ -167,14 +168,14 @@ class HardwareFacts(_Bounded):
     python_version: Version
 
     def fingerprint(self) -> str:
-        """The fingerprint of every machine of which these facts are true."""
+        """The fingerprint of the machines with these facts."""
         return hardware.fingerprint(Hardware.model_construct(**self.model_dump()))
 
 
 class MachineProfile(_Bounded):
-    """All that is known of one machine: the content of its file.
+    """All measurements of one machine: the content of its file.
 
-    The fingerprint is checked against the facts, so that no file speaks for a machine that it does not describe. A
+    The fingerprint is checked against the facts, so that no file claims a machine that it does not describe. A
     change of `hardware.fingerprint` is therefore a change of this schema.
 
     `extractions` came later, without a change of the number: files without them are read as before, and no version was
@@ -195,7 +196,7 @@ class MachineProfile(_Bounded):
 
 
 class ProfileSummary(Record):
-    """One line of `autofit profiles list`. `entries` are probes; `newest` is of these and of the extractions."""
+    """One line of `autofit profiles list`. `entries` are probes; `newest` is the time of the newest of both."""
 
     fingerprint: str
     device_name: str
@@ -206,7 +207,7 @@ class ProfileSummary(Record):
 
 
 class ProfileList(Record):
-    """What `autofit profiles list --json` writes."""
+    """The output of `autofit profiles list --json`."""
 
     schema_: Literal["autofit/profiles/1"] = Field("autofit/profiles/1", alias="schema")
     folder: str
@@ -214,20 +215,20 @@ class ProfileList(Record):
 
 
 def machine_profile(machine: Hardware, entries: list[ProfileEntry]) -> MachineProfile:
-    """The content of this machine's file.
+    """The profile of a machine.
 
     Raises:
-        ValueError: something about the machine is out of bounds.
+        ValueError: a fact about the machine is out of bounds.
     """
     facts = HardwareFacts(**machine.model_dump(include=set(HardwareFacts.model_fields)))
     return MachineProfile(schema_=SCHEMA, fingerprint=facts.fingerprint(), hardware=facts, entries=entries)
 
 
 def entry_of(report: ProbeReport, measured_at: float, *, limit_is_given: bool) -> ProfileEntry:
-    """What is kept of a finished probe.
+    """The entry to save for a finished probe.
 
     Raises:
-        ValueError: something that it measured is out of bounds.
+        ValueError: a measured value is out of bounds.
     """
     return ProfileEntry(
         workload=saved_workload(report.workload),
@@ -239,17 +240,17 @@ def entry_of(report: ProbeReport, measured_at: float, *, limit_is_given: bool) -
         non_allocator_bytes=report.non_allocator_bytes,
         baseline_rss_bytes=report.baseline_rss_bytes,
         memory_model=_saved_model(report.memory_model),
-        trials=_kept_trials(report.trials),
+        trials=_trials_to_save(report.trials),
         measured_at=measured_at,
         autofit_version=_autofit_version(),
     )
 
 
 def extraction_of(speed: ExtractionSpeed, workload: Workload, measured_at: float) -> SavedExtraction:
-    """What is kept of a finished extraction.
+    """The record to save for a finished extraction.
 
     Raises:
-        ValueError: something that it measured is out of bounds.
+        ValueError: a measured value is out of bounds.
     """
     return SavedExtraction(
         backbone=workload.backbone,
@@ -268,7 +269,7 @@ def saved_workload(workload: Workload) -> SavedWorkload:
 
 
 def _autofit_version() -> str:
-    """The version that measured; empty where autofit runs from a folder and is not installed."""
+    """The version that measured; empty if autofit runs from a folder and is not installed."""
     return hardware.installed_version("autofit-keras") or ""
 
 
@@ -276,18 +277,18 @@ def _saved_model(model: MemoryModelRecord | None) -> SavedMemoryModel | None:
     return None if model is None else SavedMemoryModel(**model.model_dump(include=set(SavedMemoryModel.model_fields)))
 
 
-def _kept_trials(trials: list[Trial]) -> list[SavedTrial]:
-    """The trials that say something of memory. Of a size that was run again, what a profile had said is forgotten."""
-    telling = [trial for trial in trials if _tells_of_memory(trial)]
+def _trials_to_save(trials: list[Trial]) -> list[SavedTrial]:
+    """The trials that say something about memory. A saved trial is dropped if its size was run again."""
+    informative = [trial for trial in trials if _is_about_memory(trial)]
     run_now = {trial.batch_size for trial in trials if not trial.saved}
-    kept = [trial for trial in telling if not trial.saved or trial.batch_size not in run_now]
-    return [_saved_trial(trial) for trial in kept[-MAX_TRIALS:]]
+    current = [trial for trial in informative if not trial.saved or trial.batch_size not in run_now]
+    return [_saved_trial(trial) for trial in current[-MAX_TRIALS:]]
 
 
-def _tells_of_memory(trial: Trial) -> bool:
-    return trial.memory_bytes > 0 if trial.verdict is Verdict.FITS else trial.verdict in KEPT_VERDICTS
+def _is_about_memory(trial: Trial) -> bool:
+    return trial.memory_bytes > 0 if trial.verdict is Verdict.FITS else trial.verdict in SAVED_VERDICTS
 
 
 def _saved_trial(trial: Trial) -> SavedTrial:
     facts = trial.model_dump(include=set(SavedTrial.model_fields) - {"verdict"})
-    return SavedTrial(**facts, verdict=KEPT_VERDICTS[trial.verdict])
+    return SavedTrial(**facts, verdict=SAVED_VERDICTS[trial.verdict])

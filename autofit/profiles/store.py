@@ -1,8 +1,8 @@
-"""One file a machine in the user's folder, and beside it the profiles that come with autofit.
+"""The saved profiles: one file for each machine in the user's folder, and the profiles that come with autofit.
 
-A profile only saves time. So nothing in here raises because of a file that is damaged, hostile or cannot be read, and
-a disk that cannot be written costs a line of warning, never a probe's answer. What is damaged is set aside, not
-deleted: renamed in its folder, under the lock, after a second look, as another process may just have replaced it.
+A profile only saves time. So no damaged, hostile or unreadable file raises an error here, and a disk that
+cannot be written costs a line of warning, never a probe's answer. A damaged file is set aside, not deleted: it is read
+again under the lock, as another process may just have replaced it, and then renamed in its folder.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from autofit.storage.safe_files import write_atomically
 PACKAGE = Path(__file__).parent.parent
 FOLDER_VARIABLE = "AUTOFIT_PROFILES"
 LOCK_PATIENCE_SECONDS = 10.0
-MOST_SET_ASIDE = 1000
+MAX_SET_ASIDE = 1000
 LOCK = ".lock"
 
 
 def default_folder() -> Path:
-    """The user's folder of profiles: what `AUTOFIT_PROFILES` says, else a place among the user's data."""
+    """The user's folder of profiles: the one in `AUTOFIT_PROFILES`, else the default in the user's data folder."""
     given = os.environ.get(FOLDER_VARIABLE, "").strip()
     return Path(given).expanduser() if given else platformdirs.user_data_path("autofit") / "profiles"
 
 
 def shipped_folder() -> Path | None:
-    """The profiles that come with autofit: in the package, or in a checkout at its root; None where there are none."""
+    """The profiles that come with autofit: in the package, or in a checkout at its root; None if there are none."""
     if (PACKAGE / "_profiles").is_dir():
         return PACKAGE / "_profiles"
     checkout = PACKAGE.parent
@@ -51,12 +51,12 @@ def shipped_folder() -> Path | None:
 
 
 class ProfileStore:
-    """The profiles that this user can read.
+    """Loads and saves the profiles of a user.
 
     Args:
-        folder: the user's own; made when something is first saved.
-        shipped: those that come with autofit, never written to.
-        warn: takes one line for a person, each time something is not as it should be.
+        folder: the user's own profiles; created at the first save.
+        shipped: the profiles that come with autofit, only read; None if there are none.
+        warn: called with one line for the user for each profile that is not used or not saved.
         lock_patience_seconds: how long to wait for another process that is saving.
     """
 
@@ -73,50 +73,50 @@ class ProfileStore:
         self._lock_patience_seconds = lock_patience_seconds
 
     def load(self) -> list[tuple[MachineProfile, Origin]]:
-        """All profiles, the user's own first; what is no profile is set aside or skipped, with a warning each."""
+        """All profiles, the user's own first; a file that is not a profile is set aside or skipped with a warning."""
         own = [(profile, Origin.OWN) for path in self._files(self.folder) if (profile := self._own(path))]
         shipped = self._files(self._shipped) if self._shipped else []
         return own + [(profile, Origin.SHIPPED) for path in shipped if (profile := self._read_shipped(path))]
 
     def save(self, report: ProbeReport, machine: Hardware, measured_at: float, *, limit_is_given: bool) -> None:
-        """Keep a finished probe; where that is not possible, a warning says why.
+        """Save a finished probe; if that is not possible, warn why.
 
         Args:
-            report: what was found.
-            machine: where.
-            measured_at: when, in seconds since 1970.
-            limit_is_given: its limit was asked for; else it is only what the machine had free.
+            report: the report of the probe.
+            machine: the machine that ran it.
+            measured_at: its time, in seconds since 1970.
+            limit_is_given: the user gave its limit; else it is the memory that the machine had free.
         """
         if not is_known(report.workload):
             return
         try:
             entry = entry_of(report, measured_at, limit_is_given=limit_is_given)
             empty = machine_profile(machine, [])
-            self._update(empty, lambda kept: with_measured(kept, entry))
+            self._update(empty, lambda own: with_measured(own, entry))
         except (OSError, ValueError) as error:
             self._warn(f"this probe is not saved for the next time ({_reason(error)}); its answer stands")
 
     def save_extraction(
         self, speed: ExtractionSpeed, workload: Workload, machine: Hardware, measured_at: float
     ) -> None:
-        """Keep what an extraction measured; where that is not possible, a warning says why.
+        """Save the measured speed of an extraction; if that is not possible, warn why.
 
         Args:
-            speed: what it found.
-            workload: of its training.
-            machine: where.
-            measured_at: when, in seconds since 1970.
+            speed: the measured speed.
+            workload: the workload of its training.
+            machine: the machine that ran it.
+            measured_at: its time, in seconds since 1970.
         """
         if not is_known(workload):
             return
         try:
             extraction = extraction_of(speed, workload, measured_at)
-            self._update(machine_profile(machine, []), lambda kept: with_extracted(kept, extraction))
+            self._update(machine_profile(machine, []), lambda own: with_extracted(own, extraction))
         except (OSError, ValueError) as error:
             self._warn(f"the speed of this extraction is not saved for the next time ({_reason(error)})")
 
     def add(self, profile: MachineProfile) -> tuple[int, int]:
-        """Add what a profile from elsewhere says to that of its machine.
+        """Add the measurements of an imported profile to the saved profile of the same machine.
 
         Returns:
             How many of its probes, and how many of its extractions, are new.
@@ -125,8 +125,8 @@ class ProfileStore:
             OSError: the folder cannot be written.
         """
 
-        def change(kept: MachineProfile) -> MachineProfile:
-            return with_imported_extractions(with_imported(kept, profile.entries), profile.extractions)
+        def change(own: MachineProfile) -> MachineProfile:
+            return with_imported_extractions(with_imported(own, profile.entries), profile.extractions)
 
         before, after = self._update(profile, change)
         return len(after.entries) - len(before.entries), len(after.extractions) - len(before.extractions)
@@ -137,7 +137,7 @@ class ProfileStore:
         """Read, change and write the file of the machine that `like` describes; return it before and after."""
         with self._locked():
             path = self.folder / f"{like.fingerprint}.json"
-            before = self._good_or_set_aside(path) or like.model_copy(update={"entries": [], "extractions": []})
+            before = self._read_or_set_aside(path) or like.model_copy(update={"entries": [], "extractions": []})
             after = change(before)
             write_atomically(path, to_bytes(after))
         return before, after
@@ -156,22 +156,22 @@ class ProfileStore:
         try:
             return read_profile(path)
         except RefusedProfileError as refusal:
-            return self._look_again(path, refusal)
+            return self._read_again_or_set_aside(path, refusal)
         except OSError as error:
             self._skip(path, error)
             return None
 
-    def _look_again(self, path: Path, refusal: RefusedProfileError) -> MachineProfile | None:
-        """Under the lock nobody else replaces the file between the look and the renaming."""
+    def _read_again_or_set_aside(self, path: Path, refusal: RefusedProfileError) -> MachineProfile | None:
+        """Read a refused file again under the lock, so that no process replaces it before it is renamed."""
         try:
             with self._locked():
-                return self._good_or_set_aside(path)
-        except OSError:  # a folder that only can be read
+                return self._read_or_set_aside(path)
+        except OSError:  # a read-only folder
             self._skip(path, refusal)
             return None
 
-    def _good_or_set_aside(self, path: Path) -> MachineProfile | None:
-        """The profile in a file; None where there is none, or none any more. The lock is held.
+    def _read_or_set_aside(self, path: Path) -> MachineProfile | None:
+        """The profile in a file; None if there is no file, or it was set aside. The lock must be held.
 
         Raises:
             OSError: the file cannot be read or renamed, and so must not be replaced either.
@@ -194,12 +194,12 @@ class ProfileStore:
             return None
 
     def _skip(self, path: Path, error: Exception) -> None:
-        if not isinstance(error, FileNotFoundError):  # which another process has just set aside
+        if not isinstance(error, FileNotFoundError):  # another process has just set it aside
             self._warn(f"profile {_shown(path)} is not used ({_reason(error)})")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Be the only one who writes in the folder.
+        """Hold the lock of the folder, so that no other process writes in it.
 
         Raises:
             OSError: the folder cannot be written, or another process holds the lock for too long.
@@ -217,24 +217,24 @@ class ProfileStore:
             os.close(file)
 
     def _remove_left_over(self) -> None:
-        """Remove what killed saves left: whoever holds the lock knows that nobody is writing it."""
+        """Remove the temporary files of killed saves; the lock must be held, so that no process is writing them."""
         for path in self.folder.glob(".*.json.*"):
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
 def _free_name(path: Path, kind: str) -> Path:
-    """A name in the same folder that nothing has.
+    """An unused name in the same folder.
 
     Raises:
-        OSError: there is none left.
+        OSError: all names are used.
     """
-    endings = [kind, *(f"{kind}-{number}" for number in range(2, MOST_SET_ASIDE))]
-    for ending in endings:
-        target = path.with_name(f"{path.name}.{ending}")
+    suffixes = [kind, *(f"{kind}-{number}" for number in range(2, MAX_SET_ASIDE))]
+    for suffix in suffixes:
+        target = path.with_name(f"{path.name}.{suffix}")
         if not os.path.lexists(target):
             return target
-    raise FileExistsError(f"{MOST_SET_ASIDE} files of this name are set aside already: delete some")
+    raise FileExistsError(f"{MAX_SET_ASIDE} files of this name are set aside already: delete some")
 
 
 def _shown(path: Path) -> str:
@@ -247,7 +247,7 @@ def _refused(refusal: RefusedProfileError) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Why something was not possible, in one line."""
+    """The reason of an error, in one line."""
     if isinstance(error, OlderProfileError):
         return _refused(error)
     if isinstance(error, ValidationError):
