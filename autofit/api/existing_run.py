@@ -15,7 +15,7 @@ from autofit.config.options import Options, difference
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.process.monitor import View
-from autofit.report.text import resume_command
+from autofit.report.run_text import resume_command
 from autofit.runs.run_record import RunRecord, read_run
 from autofit.storage.run_directory import RunDirectory, writing_in
 

@@ -12,7 +12,7 @@ from autofit.errors import UserError
 from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.protocol.messages import BadImage, OomEvent
 from autofit.report.progress import progress_view
-from autofit.report.text import run_summary
+from autofit.report.run_text import run_summary
 from autofit.runs.prediction import predict_paths
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord

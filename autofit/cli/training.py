@@ -71,10 +71,10 @@ def demo(
 ) -> None:
     """Run out of memory on purpose, offline, and finish with a trained model."""
     require_writable(json)
-    from autofit.demo.story import tell  # noqa: PLC0415
+    from autofit.demo.demo_run import run_demo  # noqa: PLC0415
 
     with progress() as view:
-        result = tell(folder, view)
+        result = run_demo(folder, view)
     _show(result, json)
 
 

@@ -19,7 +19,7 @@ _MARGIN_PIXELS = 1
 def write_photos(folder: Path) -> None:
     """Write the 1,797 digits under `folder` as grey PNG files of 32x32 pixels, in one subfolder a class, "0" to "9".
 
-    Photos that are already there are kept, so a second call costs nothing and a call that was cut short is finished.
+    Existing photos are not written again: a second call costs nothing and completes a call that was interrupted.
 
     Raises:
         OSError: a file cannot be written.
@@ -29,7 +29,7 @@ def write_photos(folder: Path) -> None:
         return
     for label in "0123456789":
         (folder / label).mkdir(parents=True, exist_ok=True)
-    partial = folder / ".partial.png"  # renamed when whole, so that a photo that exists is a whole one
+    partial = folder / ".partial.png"  # renamed when complete, so that no photo is ever partly written
     with Image.open(_SHEET) as sheet:
         for index, path in missing.items():
             _photo(sheet, index).save(partial, compress_level=1)
@@ -47,7 +47,7 @@ def _photo(sheet: Image.Image, index: int) -> Image.Image:
 
 
 def _tile(index: int) -> tuple[int, int, int, int]:
-    """Where a digit stands on the sheet: left, top, right, bottom, without its margin."""
+    """The position of a digit on the sheet: left, top, right, bottom, without its margin."""
     row, column = divmod(index, _COLUMNS)
     left, top = column * _PITCH_PIXELS, row * _PITCH_PIXELS
     return (

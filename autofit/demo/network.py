@@ -1,4 +1,4 @@
-"""The demo's network: a user's own model function, as anyone would write it."""
+"""The demo's network: a model function as a user would write it."""
 
 from __future__ import annotations
 

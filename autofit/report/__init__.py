@@ -1,1 +1,9 @@
-"""What a person sees of a probe and a run: while it goes on, and when it is over."""
+"""Everything a user sees of a probe, a sweep, a run and this machine: progress views, text, plots and HTML pages.
+
+- `progress`: the progress views for a terminal, a notebook and a log; `progress_text`: a heartbeat as one line.
+- `run_text`, `probe_text`, `sweep_text`, `profile_text`, `cache_text`, `doctor_text`: one kind of record each, as text.
+- `words`: numbers, sizes, durations and verdicts as words; `tables`: tables for a terminal.
+- `history`: best epoch and finished epochs of a training history.
+- `plots`, `sweep_plot`: the figures; `drawing`: their style, and saving as PNG or SVG.
+- `page`: the HTML pages; `markup`: their elements, escaped.
+"""

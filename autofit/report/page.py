@@ -21,6 +21,7 @@ from autofit.report.probe_text import (
     shown_memory,
     workload_words,
 )
+from autofit.report.run_text import before_resuming, happenings, headline, resume_command, usage_code, usage_words
 from autofit.report.sweep_text import (
     DOES_NOT_FIT,
     FAILED,
@@ -31,7 +32,6 @@ from autofit.report.sweep_text import (
     sweep_title,
     trains_differ,
 )
-from autofit.report.text import before_resuming, happenings, headline, resume_command, usage_code, usage_words
 from autofit.report.words import attempt_words, bytes_words, count_of, duration_words, metric_words, speed_words
 from autofit.runs.result_record import ResultRecord
 
@@ -210,7 +210,7 @@ def _attempts(result: ResultRecord) -> Html:
         ]
         for number, attempt in enumerate(result.attempts, 1)
     ]
-    return table(("Attempt", "WorkerExit", "Batch", "At once", "Time"), rows, numbers=3)
+    return table(("Attempt", "Outcome", "Batch", "At once", "Time"), rows, numbers=3)
 
 
 def _oom_events(result: ResultRecord) -> Html:

@@ -9,6 +9,7 @@ from autofit.machine.memory_policy import SHARE_OF_MACHINE
 from autofit.printable import printable
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
 from autofit.protocol.messages import Trial, Verdict
+from autofit.report.tables import titled_table
 from autofit.report.words import (
     ASCII_MARKS,
     BAR_CELLS,
@@ -22,7 +23,6 @@ from autofit.report.words import (
     duration_words,
     fact_lines,
     speed_words,
-    titled_table,
     trial_words,
 )
 from autofit.runs.memory_budget import GIVEN_LIMIT

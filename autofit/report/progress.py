@@ -23,7 +23,7 @@ from rich.text import Text
 
 from autofit.printable import printable
 from autofit.protocol.messages import EpochEnd, Phase, Progress
-from autofit.report.status import DOING, Status, describe, describe_epoch, shortened
+from autofit.report.progress_text import DOING, Status, describe, describe_epoch, shortened
 
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_DISPLAYS = 0.5

@@ -12,6 +12,7 @@ from autofit.printable import printable
 from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport, Workload
 from autofit.report.probe_text import NOTHING_FITS, is_linear, limit_name
+from autofit.report.tables import titled_table
 from autofit.report.words import (
     ASCII_MARKS,
     BAR_CELLS,
@@ -24,7 +25,6 @@ from autofit.report.words import (
     duration_words,
     fact_lines,
     speed_words,
-    titled_table,
 )
 
 DOES_NOT_FIT, FAILED = "does not fit", "failed"

@@ -8,10 +8,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from autofit.printable import printable
 from autofit.protocol.messages import OomEvent, Phase, Trial, Verdict
 from autofit.runs.result_record import AttemptRecord
@@ -127,15 +123,3 @@ def attempt_words(attempt: AttemptRecord) -> str:
 def trial_words(trial: Trial) -> str:
     """A trial's verdict in a word or two."""
     return TRIAL_WORDS.get(trial.verdict, trial.verdict.replace("_", " "))
-
-
-def titled_table(title: str) -> Table:
-    """An empty table, two columns between its cells, wide enough for its title."""
-    return Table(
-        title=Text(title, style="bold not italic"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        min_width=len(title),
-    )

@@ -54,8 +54,8 @@ def test_the_entries_are_listed(keep: Keep, folder: Path, capsys: pytest.Capture
         ["features", "ResNet50", "160x160", "8"],
     ]
     assert lines[-2].startswith("2 entries, ")
-    assert lines[-2].endswith(" of the 3 GB that the cache may take")
-    assert lines[-1] == f"Kept in {folder}"
+    assert lines[-2].endswith(" of the 3 GB limit")
+    assert lines[-1] == f"Folder: {folder}"
 
 
 def test_the_list_can_be_json(keep: Keep, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +86,7 @@ def test_all_but_entries_in_use_are_removed(keep: Keep, folder: Path, capsys: py
     assert run_command_line(["cache", "clear"]) == 0
     said = capsys.readouterr().out
     reader.close()
-    assert said == ("1 entry removed, 8.7 KB.\n1 entry stays, 8.7 KB: it is in use, or cannot be removed.\n")
+    assert said == ("1 entry removed, 8.7 KB.\n1 entry remains, 8.7 KB: it is in use or cannot be removed.\n")
     assert (used.exists(), idle.exists()) == (True, False)
     assert run_command_line(["cache", "clear"]) == 0
     assert capsys.readouterr().out == "1 entry removed, 8.7 KB.\n"
@@ -98,7 +98,7 @@ def test_only_the_folder_is_on_stdout(folder: Path, capsys: pytest.CaptureFixtur
     assert run_command_line(["cache", "path"]) == 0
     out, err = capsys.readouterr()
     assert out == f"{folder}\n"
-    assert err == "autofit: AUTOFIT_CACHE names another folder, AUTOFIT_CACHE_LIMIT how much it may take (3 GB now)\n"
+    assert err == "autofit: AUTOFIT_CACHE sets another folder, AUTOFIT_CACHE_LIMIT the size limit (now 3 GB)\n"
 
 
 @pytest.mark.parametrize("command", ["list", "clear", "path"])

@@ -16,7 +16,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     calls = Calls()
     for name in ("run", "resume", "probe", "sweep", "report"):
         monkeypatch.setattr(api, name, calls.function(name))
-    monkeypatch.setattr("autofit.demo.story.tell", calls.function("tell"))
+    monkeypatch.setattr("autofit.demo.demo_run.run_demo", calls.function("run_demo"))
     return calls
 
 

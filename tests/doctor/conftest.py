@@ -1,4 +1,4 @@
-"""Made-up facts: a machine on which nothing is wrong, for each test to spoil."""
+"""Made-up facts: a machine on which nothing is wrong, which each test changes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _facts(**changes: Any) -> Facts:
         "cudnn_found": False,
         "family": _family(),
         "oom_kills": 0,
-        "folders": [Folder("temporary", "/tmp", 50 * GB), Folder("current", "/work", 50 * GB)],  # noqa: S108
+        "folders": [Folder("temporary", "/tmp", 50 * GB), Folder("current", "/photos", 50 * GB)],  # noqa: S108
         "profiles": None,
         "profiles_writable": False,
     }
@@ -50,7 +50,7 @@ def _facts(**changes: Any) -> Facts:
 
 
 def _gpu_facts(**changes: Any) -> Facts:
-    """The same with a T4 of 16 GB, all free but for what the driver keeps."""
+    """The same with a T4 of 16 GB, all free except what the driver reserves."""
     gpu = {
         "device": "gpu",
         "device_name": "NVIDIA T4",

@@ -36,8 +36,8 @@ what      backbone              size              images      bytes  last used
 features  MobileNetV2           160x192            1,200     6.2 MB  2026-11-24
 pixels                                         5,613,000     6.1 GB  2026-11-23
 
-2 entries, 6.1 GB of the 20 GB that the cache may take
-Kept in /home/ada/.cache/autofit"""
+2 entries, 6.1 GB of the 20 GB limit
+Folder: /home/ada/.cache/autofit"""
     )
 
 
@@ -47,7 +47,7 @@ def test_an_empty_list_says_what_fills_it() -> None:
         cache_text(listing())
         == """\
 The cache is empty: a training with a frozen backbone fills it, up to 20 GB.
-Kept in /home/ada/.cache/autofit"""
+Folder: /home/ada/.cache/autofit"""
     )
 
 
@@ -68,15 +68,15 @@ def test_what_was_cleared_in_words() -> None:
     assert cleared_words(2, 12_300_000, []) == "2 entries removed, 12.3 MB."
     assert cleared_words(0, 0, []) == "Nothing was removed."
     assert cleared_words(1, 10, [entry()]) == (
-        "1 entry removed, 10 B.\n1 entry stays, 6.2 MB: it is in use, or cannot be removed."
+        "1 entry removed, 10 B.\n1 entry remains, 6.2 MB: it is in use or cannot be removed."
     )
     assert cleared_words(0, 0, [entry(), entry()]) == (
-        "Nothing was removed.\n2 entries stay, 12.4 MB: they are in use, or cannot be removed."
+        "Nothing was removed.\n2 entries remain, 12.4 MB: they are in use or cannot be removed."
     )
 
 
 def test_how_it_is_set_otherwise_in_words() -> None:
     """One would not find out how to move the cache to a larger disk."""
     assert otherwise_words(3 * 10**9) == (
-        "AUTOFIT_CACHE names another folder, AUTOFIT_CACHE_LIMIT how much it may take (3 GB now)"
+        "AUTOFIT_CACHE sets another folder, AUTOFIT_CACHE_LIMIT the size limit (now 3 GB)"
     )

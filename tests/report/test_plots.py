@@ -167,7 +167,7 @@ def test_the_users_matplotlib_stays_as_it_was(report: ProbeReport) -> None:
 def test_the_room_is_entered_without_heavy_imports() -> None:
     """A summary or a progress bar would cost a second for matplotlib, or TensorFlow in the parent."""
     code = (
-        "import sys; import autofit.report.text, autofit.report.sweep_text; "
+        "import sys; import autofit.report.run_text, autofit.report.sweep_text; "
         "import autofit.report.progress, autofit.report.page, autofit.report.plots; "
         "print({'matplotlib', 'numpy', 'tensorflow', 'keras', 'IPython'} & set(sys.modules))"
     )

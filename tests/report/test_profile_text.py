@@ -108,7 +108,7 @@ extraction: MobileNetV2 at 160: 32 images at once, 230 images/s
 extraction: MobileNetV2 at 96x128: 1 image at once, 2.5 images/s"""
     )
     alone = profile_text(shown.model_copy(update={"entries": []}), Origin.OWN)
-    assert "\n\nNo probe is kept of it yet.\n\nextraction: MobileNetV2 at 160: " in alone
+    assert "\n\nNo probe is saved for it yet.\n\nextraction: MobileNetV2 at 160: " in alone
 
 
 def test_a_gpu_is_named_with_what_decides() -> None:
@@ -124,7 +124,7 @@ def test_a_gpu_is_named_with_what_decides() -> None:
     text = profile_text(shown, Origin.SHIPPED)
     assert "(comes with autofit)\nGPU:       Tesla T4, 15.64 GB, compute capability 7.5, driver 550.54\nCPU: " in text
     assert "TensorFlow 2.20.0, Python 3.13.1" in text
-    assert text.endswith("\n\nNo probe is kept of it yet.")
+    assert text.endswith("\n\nNo probe is saved for it yet.")
 
 
 def summary(**changes: Any) -> ProfileSummary:
@@ -149,14 +149,14 @@ machine           device                probes  extractions  newest      from
 0123456789abcdef  Tesla T4                   3            0  2026-11-24  yours
 0123456789abcdef  Some Fine CPU              0            2              autofit
 
-Your own are kept in /home/ada/profiles"""
+Your profiles are in /home/ada/profiles"""
     )
 
 
 def test_an_empty_list_says_how_to_get_one() -> None:
     """An empty answer would look like a defect."""
     text = profiles_text(ProfileList(folder="/home/ada/profiles", profiles=[]))
-    assert text == "There are no profiles yet: autofit probe makes the first.\nYour own are kept in /home/ada/profiles"
+    assert text == "There are no profiles yet: autofit probe makes the first.\nYour profiles are in /home/ada/profiles"
 
 
 def test_nothing_a_stranger_wrote_is_wide_or_does_anything() -> None:
@@ -181,6 +181,6 @@ def test_an_import_in_words() -> None:
     """An import that added nothing would look like one that did."""
     assert imported_words("0123456789abcdef", 2, 0) == "2 probes of the machine 0123456789abcdef added."
     assert imported_words("0123456789abcdef", 0, 1) == (
-        "0 probes of the machine 0123456789abcdef added; 1 other known already, or of no use here."
+        "0 probes of the machine 0123456789abcdef added; 1 other already known or not usable here."
     )
     assert imported_words("0123456789abcdef", 0, 0, 2) == "2 extractions of the machine 0123456789abcdef added."

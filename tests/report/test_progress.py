@@ -18,7 +18,7 @@ from autofit.process.monitor import MonitoredWorker
 from autofit.protocol.job import Event
 from autofit.protocol.messages import EpochEnd, OomEvent, Phase, Progress, Request
 from autofit.report.progress import LiveView, NotebookView, PlainView, ProgressView, progress_view
-from autofit.report.status import Status, describe, shortened
+from autofit.report.progress_text import Status, describe, shortened
 from autofit.storage.run_directory import AttemptDirectory
 
 

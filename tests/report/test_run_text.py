@@ -9,7 +9,7 @@ import pytest
 
 from autofit.protocol.messages import BadImage, OomEvent, Phase, Verdict
 from autofit.report.history import best_epoch, best_figures
-from autofit.report.text import run_summary
+from autofit.report.run_text import run_summary
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 
 MODEL = Path("runs/my flowers/model.keras")
