@@ -1,8 +1,9 @@
-"""How much memory a batch takes: a straight line through what was measured.
+"""The memory that a batch takes, as a straight line through the measured sizes.
 
-Peak memory under TensorFlow's BFC allocator is nearly linear in the batch: weights and their like once, activations for
-each image. Nearly: MobileNetV2 needs a quarter less than linear from 128 images on, and cuDNN's workspaces make steps
-and dips. So the line is fitted where it will be used, at the largest sizes, and says how well it fits.
+Peak memory under TensorFlow's BFC allocator is nearly linear in the batch: weights, gradients and optimizer state once,
+activations for each image. Only nearly: MobileNetV2 needs a quarter less than linear from 128 images on, and cuDNN's
+workspaces make steps and dips. So the largest sizes, where the line is used, weigh most in the fit, and the model
+states its largest error.
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-UNBOUNDED_BATCH = 2**31 - 1  # more images than any device holds: what a flat line answers
+UNBOUNDED_BATCH = 2**31 - 1  # more images than any device holds: the answer of a flat line
 ROUNDING_IMAGES = 1e-6  # sums of floats leave an exact line a hair short of its last whole image
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryModel:
-    """What a batch takes of the limit, as a line; see the record in `probe.json`.
+    """The bytes that a batch takes of the limit, as a line; see the record in `probe.json`.
 
     Attributes:
-        base_bytes: what a batch of no images would take. Negative where the peak grows faster than the batch.
-        bytes_per_image: what one more image takes; never negative.
-        max_relative_error: the largest `|predicted - measured| / measured` over the points that made the line. One or
-            two sizes are met exactly, so there it is 0 and says nothing.
+        base_bytes: the bytes of a batch of no images. Negative where the peak grows faster than the batch.
+        bytes_per_image: the bytes of one more image; never negative.
+        max_relative_error: the largest `|predicted - measured| / measured` over the fitted points. A line meets one or
+            two sizes exactly, so there it is 0 and says nothing.
     """
 
     base_bytes: float
@@ -35,7 +36,7 @@ class MemoryModel:
         return self.base_bytes + self.bytes_per_image * batch
 
     def largest_batch(self, limit_bytes: float) -> int:
-        """The largest batch predicted to stay within the limit: 0 where not even one image does."""
+        """The largest batch predicted to stay within the limit; 0 if not even one image does."""
         images = (limit_bytes - self.base_bytes) / max(self.bytes_per_image, 1.0)
         return max(0, min(UNBOUNDED_BATCH, math.floor(images + ROUNDING_IMAGES)))
 
@@ -47,8 +48,8 @@ def fit(points: Sequence[tuple[int, int]]) -> MemoryModel:
     (P. R. Bevington, Data Reduction and Error Analysis for the Physical Sciences, ch. 6). Weights grow with the batch
     because the line is used just above the largest size measured, and the peak is straight only locally.
 
-    Where the sizes give no upward line (a single size, or noise and dips that point down), all bytes are laid on the
-    images and the base is 0. That is pessimistic for every larger size: what is really base is then paid per image.
+    If the sizes give no upward line (a single size, or noise and dips that point down), all bytes are counted
+    as images and the base is 0. That is pessimistic for every larger size: the true base then counts for each image.
 
     Raises:
         ValueError: there is no point.
@@ -58,9 +59,9 @@ def fit(points: Sequence[tuple[int, int]]) -> MemoryModel:
     weights = [float(batch) ** 2 for batch, _ in points]
     batch_mean = _mean([batch for batch, _ in points], weights)
     peak_mean = _mean([peak for _, peak in points], weights)
-    spread = sum(w * (batch - batch_mean) ** 2 for w, (batch, _) in zip(weights, points, strict=True))
-    shared = sum(w * (b - batch_mean) * (p - peak_mean) for w, (b, p) in zip(weights, points, strict=True))
-    slope = shared / spread if spread > 0 and shared > 0 else peak_mean / batch_mean
+    variance = sum(w * (batch - batch_mean) ** 2 for w, (batch, _) in zip(weights, points, strict=True))
+    covariance = sum(w * (b - batch_mean) * (p - peak_mean) for w, (b, p) in zip(weights, points, strict=True))
+    slope = covariance / variance if variance > 0 and covariance > 0 else peak_mean / batch_mean
     return _with_error(peak_mean - slope * batch_mean, slope, points)
 
 

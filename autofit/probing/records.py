@@ -1,4 +1,4 @@
-"""What a probe reports: the record in `probe.json`."""
+"""The report of a probe, which is the record in `probe.json`, and the report of a sweep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autofit.storage.records import Record
 
 
 class Workload(Record):
-    """What was probed: everything that decides how much memory one image costs."""
+    """The probed network and its training: everything that decides how much memory one image takes."""
 
     backbone: str
     image_size: tuple[int, int]
@@ -25,12 +25,13 @@ class Workload(Record):
 
 
 class MemoryModelRecord(Record):
-    """What a batch takes of the memory limit, as a line: `base_bytes + bytes_per_image * batch`.
+    """The bytes that a batch takes of the memory limit, as a line: `base_bytes + bytes_per_image * batch`.
 
-    On a CPU that is resident memory: tensors, image buffers and all else of the process, each measured. On a GPU it is
-    device memory. `max_relative_error` is the largest over the measured sizes, `headroom_bytes` what the search left
-    free below the limit at the answer, from how far its own predictions and repeated steps were off. `fragmentation` is
-    what the gaps in the allocator make of the tensors: 1.08 for 8 % more; the line has it in.
+    On a CPU that is resident memory: tensors, image buffers and the rest of the process, each measured. On a GPU it is
+    device memory. `max_relative_error` is the largest over the measured sizes, `headroom_bytes` the memory that
+    the search left free below the limit at the answer, from the errors of its predictions and the spread of repeated
+    steps. `fragmentation` is the factor by which gaps in the allocator make the tensors larger: 1.08 for 8 % more; the
+    line includes it.
     """
 
     base_bytes: float
@@ -44,18 +45,18 @@ class ProbeReport(Record):
     """The content of `probe.json`. `largest_feasible_batch` is 0 where not even one image fits.
 
     Attributes:
-        memory_limit_bytes: what `Trial.memory_bytes` runs against: on a CPU resident memory, on a GPU device memory.
-        allocator_limit_bytes: what of it was left for tensors in the process that verified the answer; 0 if none did.
+        memory_limit_bytes: the limit of `Trial.memory_bytes`: on a CPU resident memory, on a GPU device memory.
+        allocator_limit_bytes: the part for tensors in the process that verified the answer; 0 if none did.
         limited_by: which limit that is, in a few words.
-        other_gpu_processes: who else held memory of the GPU, as `name (pid 7, 1.2 GB)`.
+        other_gpu_processes: the other processes that held memory of the GPU, as `name (pid 7, 1.2 GB)`.
         max_batch: the largest size of interest.
-        non_allocator_bytes: on a CPU, what the process that verified the answer was given outside the allocator and the
-            image buffers: the most that was measured before, and its spread; 0 where nothing was measured. A training
-            is given the same.
+        non_allocator_bytes: on a CPU, the budget outside the allocator and the image buffers of the process that
+            verified the answer: the most that was measured before, plus its difference from the least; 0 if nothing was
+            measured. A training has the same budget.
         baseline_rss_bytes: the resident size of a worker after it had imported TensorFlow and before it did anything
-            else; 0 where it was not measured.
-        recommended_batch: the smallest within 5 % of the best images/s.
-        trials: in the order in which they were run; those of a saved profile first.
+            else; 0 if it was not measured.
+        recommended_batch: the smallest batch within 5 % of the best images/s.
+        trials: the trials in the order in which they ran; those of a saved profile first.
         source: whether the answer was measured from nothing or predicted by a saved profile, and then verified.
     """
 
@@ -85,7 +86,7 @@ class SweepFailure(Record):
 
 
 class SweepReport(Record):
-    """Several probes on one machine, the fastest first; those of which not one image fits stand last."""
+    """Several probes on one machine, the fastest first; those that fit no image are last."""
 
     schema_: Literal["autofit/sweep/2"] = Field("autofit/sweep/2", alias="schema")
     probes: list[ProbeReport]

@@ -1,4 +1,4 @@
-"""What trials say together: ceilings, the line and its misses, gaps, and how long a profile is believed."""
+"""Tests of the conclusions from trials: ceilings, the line and its errors, fragmentation, and belief in a profile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def seen(*trials: Trial, saved: tuple[Trial, ...] = ()) -> Evidence:
 OOM = Trial(batch_size=100, verdict=Verdict.DEVICE_OOM)
 
 
-def test_what_failed_rules_out_all_above_it() -> None:
+def test_a_failed_size_rules_out_all_above_it() -> None:
     """A size would be tried, or be an answer, above one that has failed."""
     evidence = seen(fits(50, fresh=True), fits(120, fresh=True), OOM)
     assert (evidence.ceiling, evidence.largest_fitting, evidence.answer) == (99, 50, 50)
@@ -36,8 +36,8 @@ def test_only_a_fresh_size_is_an_answer() -> None:
     assert (seen(fits(50)).largest_fitting, seen(fits(50)).answer) == (50, 0)
 
 
-def test_a_line_takes_two_sizes_and_a_miss_three() -> None:
-    """A line through one point, or the error of a line through two, would be made up."""
+def test_a_line_takes_two_sizes_and_a_prediction_error_three() -> None:
+    """A line through one point, or the error of a line through two, would be invented."""
     assert seen(fits(4)).line is None
     assert seen(fits(4), fits(16)).line is not None
     assert seen(fits(4), fits(16)).prediction_error is None
@@ -52,7 +52,7 @@ def test_the_process_outside_the_allocator_counts() -> None:
 
 
 def test_gaps_are_believed_where_two_sizes_show_them() -> None:
-    """One odd size would halve the answer; real gaps that are overlooked would make every answer fail."""
+    """One odd size would halve the answer; overlooking real gaps would make every answer fail."""
 
     def fragmentation(*factors: float) -> float:
         sizes = (4, 16, 32, 64)
@@ -76,7 +76,7 @@ def test_one_size_with_gaps_is_chance() -> None:
     assert seen(fits(16, arena_resident_bytes=40 * MB), fits(600, arena_resident_bytes=700 * MB)).fragmentation == 1.0
 
 
-def test_what_the_process_takes_leaves_less_room() -> None:
+def test_the_memory_outside_the_allocator_leaves_less_room() -> None:
     """Of a limit that the bare process half fills, an allocator is full long before half of the limit."""
     sizes = [
         fits(n, arena_resident_bytes=int(1.2 * (10 + n) * MB), non_allocator_bytes=700 * MB) for n in (16, 64, 200)
@@ -100,8 +100,8 @@ def test_a_profile_is_believed_until_it_proves_wrong() -> None:
     assert not seen().believes_saved
 
 
-def test_a_dropped_profile_leaves_nothing() -> None:
-    """What failed with its figures would rule out sizes that fit, or its points bend the line."""
+def test_a_dropped_profile_has_no_influence() -> None:
+    """Sizes that failed with its budget would rule out sizes that fit, or its points would bend the line."""
     evidence = seen(OOM, OOM.model_copy(update={"batch_size": 95}), fits(4, 30 * MB), saved=SAVED)
     assert evidence.failed_sizes == []
     assert evidence.ceiling == 4096

@@ -1,4 +1,4 @@
-"""Tests of how a saved profile reads in a process that is larger or smaller than the one it was measured in."""
+"""Tests of the adjustment of a profile's hint to a process of another size than the one that was measured."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_the_answer_moves_by_the_images_that_the_difference_takes(baseline_rss_b
 
 @pytest.mark.parametrize("baseline_rss_bytes", [291 * MB, 309 * MB])
 def test_a_small_difference_keeps_the_size_that_was_run(baseline_rss_bytes: int) -> None:
-    """A size that nobody has run has to be timed as well: half as long again for two images more or less."""
+    """A size that never ran must be timed as well: half as much time again for two images more or less."""
     assert adjusted_to_process(HINT, baseline_rss_bytes, LIMIT_BYTES).expected_batch == HINT.expected_batch
 
 
 @pytest.mark.parametrize(("then", "now"), [(0, 350 * MB), (300 * MB, 0), (300 * MB, 300 * MB)])
-def test_a_size_that_is_not_known_moves_nothing(then: int, now: int) -> None:
-    """A profile that does not say how large its process was would be taken for one of a process of nothing."""
+def test_an_unknown_process_size_changes_nothing(then: int, now: int) -> None:
+    """A profile that does not say how large its process was would be taken for one of an empty process."""
     hint = ProfileHint(HINT.trials, 118, 390 * MB, "", baseline_rss_bytes=then)
     assert adjusted_to_process(hint, now, LIMIT_BYTES) == hint
 
@@ -79,8 +79,8 @@ def test_there_and_back_loses_nothing(baseline_rss_bytes: int) -> None:
 
 
 @given(baseline_rss_bytes=st.integers(0, 2**50), then=st.integers(0, 2**50), answer=st.integers(0, 2**24))
-def test_a_strangers_figures_stay_within_bounds(baseline_rss_bytes: int, then: int, answer: int) -> None:
-    """A lie about its process could make a size or a number of bytes below zero."""
+def test_untrusted_figures_stay_within_bounds(baseline_rss_bytes: int, then: int, answer: int) -> None:
+    """A false process size in a profile could give a batch size or a number of bytes below zero."""
     hint = adjusted_to_process(
         ProfileHint(HINT.trials, answer, 390 * MB, "", baseline_rss_bytes=then), baseline_rss_bytes, LIMIT_BYTES
     )

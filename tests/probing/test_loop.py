@@ -27,12 +27,12 @@ from tests.support.machines import make_hardware
 
 LIMIT_BYTES = 1000 * 10**6
 IMAGE_BYTES = 10 * 10**6
-BARE_BYTES = 200 * 10**6
+BASELINE_RSS_BYTES = 200 * 10**6
 FASTEST = 32
 
 Answer = Trial | Outcome | Exit | Literal["silence"]
 Device = Callable[[int, int], Answer]
-"""What the n-th worker answers to a trial of a size: a measurement, an end of its own, a sudden end, or nothing."""
+"""The answer of the n-th worker to a trial of a size: a measurement, an outcome, a sudden exit, or nothing."""
 
 
 def speed(size: int) -> float:
@@ -56,13 +56,13 @@ def runs_out(size: int) -> Trial:
 
 
 def device(largest: int) -> Device:
-    """Any worker on it takes so many images at once."""
+    """A device on which every worker fits this many images at once."""
     return lambda _, size: fits(size) if size <= largest else runs_out(size)
 
 
 @dataclass
 class SimulatedWorker:
-    """A worker that does its part of the protocol at once: it writes the files that a real one writes."""
+    """A worker that answers each request at once: it writes the files that a real worker writes."""
 
     attempt: AttemptDirectory
     number: int
@@ -76,7 +76,7 @@ class SimulatedWorker:
         if outcome is not None:
             self.end(outcome)
         else:
-            self.event(Event(baseline_rss_bytes=BARE_BYTES))
+            self.event(Event(baseline_rss_bytes=BASELINE_RSS_BYTES))
 
     def poll(self) -> Exit | None:
         return self.exit
@@ -94,8 +94,8 @@ class SimulatedWorker:
 
     def do(self, answer: Answer) -> None:
         if isinstance(answer, Trial):
-            told = {"fresh": len(self.asked) == 1, "allocator_bytes": LIMIT_BYTES}
-            self.event(Event(trial=answer.model_copy(update=told)))
+            changes = {"fresh": len(self.asked) == 1, "allocator_bytes": LIMIT_BYTES}
+            self.event(Event(trial=answer.model_copy(update=changes)))
             if answer.verdict is not Verdict.FITS:
                 self.end(Outcome(verdict=Verdict.COMPLETED))
         elif isinstance(answer, Outcome):
@@ -123,7 +123,7 @@ class SimulatedWorker:
 
 @dataclass
 class SimulatedLauncher:
-    """Starts simulated workers; `at_start` is how the first one ends before it has said anything."""
+    """Starts simulated workers; `at_start` is the outcome with which each ends before its first event."""
 
     device: Device
     at_start: Outcome | None = None
@@ -133,7 +133,7 @@ class SimulatedLauncher:
 
     def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
         del lock_fd
-        assert sum(not worker.closed for worker in self.workers) < 2, "one measures, one is in reserve"
+        assert sum(not worker.closed for worker in self.workers) < 2, "one measures, one is on standby"
         assert all(worker.closed for worker in self.workers if worker.asked), "two at a time would measure each other"
         assert Job.load(attempt.job).work.kind == "trials"
         worker = SimulatedWorker(attempt, len(self.workers) + 1, self.device)
@@ -144,7 +144,7 @@ class SimulatedLauncher:
 
     @property
     def asked(self) -> list[list[int]]:
-        """The sizes that each worker was asked for, of those that were asked at all."""
+        """The sizes that each worker was asked for, without the idle workers."""
         return [worker.asked for worker in self.workers if worker.asked]
 
 
@@ -162,7 +162,7 @@ class Silence:
 
 @dataclass
 class Clock:
-    """A clock that only moves while someone sleeps; `interrupt_at` is when Ctrl-C is pressed."""
+    """A clock that only advances in `sleep`; `interrupt_at` is the time of Ctrl-C."""
 
     now: float = 0.0
     interrupt_at: float = float("inf")
@@ -221,7 +221,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def test_the_answer_was_itself_run_in_a_fresh_worker(bench: Bench) -> None:
-    """A fragmented process would vouch for a size that a training cannot have, or nothing would."""
+    """The answer would be verified only by a fragmented process, or not at all, and a training could not use it."""
     launcher = SimulatedLauncher(device(97))
     report = bench.probe(launcher)
     assert 93 <= report.largest_feasible_batch <= 97  # within 5 %
@@ -230,8 +230,8 @@ def test_the_answer_was_itself_run_in_a_fresh_worker(bench: Bench) -> None:
     assert [(trial.verdict, trial.fresh) for trial in verified] == [(Verdict.FITS, True)]
 
 
-def test_the_report_says_what_was_probed_and_what_came_out(bench: Bench) -> None:
-    """`probe.json` would lack what its readers rely on, or hold what does not belong to it."""
+def test_the_report_has_the_probed_network_and_the_results(bench: Bench) -> None:
+    """`probe.json` would lack fields that its readers rely on, or have fields that do not belong to it."""
     report = bench.probe(SimulatedLauncher(device(97)))
     assert report.memory_limit_bytes == LIMIT_BYTES
     assert report.allocator_limit_bytes == LIMIT_BYTES
@@ -262,7 +262,7 @@ def test_no_size_beyond_the_largest_of_interest_is_tried(bench: Bench, max_batch
 
 
 def test_after_an_out_of_memory_a_new_worker_measures(bench: Bench) -> None:
-    """A worker whose allocator is in pieces would be asked again, and its answers believed."""
+    """A worker with a fragmented allocator would be asked again, and its answers believed."""
     launcher = SimulatedLauncher(device(10))
     report = bench.probe(launcher)
     assert report.largest_feasible_batch == 10
@@ -271,7 +271,7 @@ def test_after_an_out_of_memory_a_new_worker_measures(bench: Bench) -> None:
     assert sum(sizes[-1] > 10 for sizes in launcher.asked) >= 1
 
 
-def test_an_answer_that_does_not_hold_in_a_fresh_worker_is_given_up(bench: Bench) -> None:
+def test_an_answer_that_fails_in_a_fresh_worker_is_dropped(bench: Bench) -> None:
     """The probe would return a size that has just failed."""
 
     def only_once(worker: int, size: int) -> Answer:
@@ -298,7 +298,7 @@ def test_a_fresh_process_over_the_limit_does_not_fit_whatever_its_allocator_says
 
 
 def test_a_process_that_was_over_the_limit_for_a_while_does_not_fit_either(bench: Bench) -> None:
-    """What it had resident at its end would hide what it had resident in a step."""
+    """The resident memory at its end would hide the resident memory in a step."""
 
     def touched(_: int, size: int) -> Answer:
         trial = fits(size, host_bytes=size)
@@ -323,7 +323,7 @@ def test_only_one_image_fits(bench: Bench) -> None:
     assert bench.probe(SimulatedLauncher(device(1))).largest_feasible_batch == 1
 
 
-def test_a_worker_that_dies_by_the_kernels_hand_is_a_size_that_does_not_fit(bench: Bench) -> None:
+def test_a_worker_that_the_kernel_kills_is_a_size_that_does_not_fit(bench: Bench) -> None:
     """A size that the host could not hold would end the probe instead of being its answer."""
 
     def killed(_: int, size: int) -> Answer:
@@ -374,7 +374,7 @@ def test_a_trial_has_sixty_times_its_predicted_step_and_two_minutes(bench: Bench
     ],
     ids=["exception", "signal", "exit code", "silent end", "user", "disk"],
 )
-def test_an_end_that_is_not_memory_is_raised_with_its_cause(
+def test_an_exit_that_is_not_memory_is_raised_with_its_cause(
     bench: Bench, answer: Answer, kind: type[AutofitError], message: str
 ) -> None:
     """The probe would go lower and lower on an error that comes at every size, and hide it."""
@@ -385,8 +385,8 @@ def test_an_end_that_is_not_memory_is_raised_with_its_cause(
     assert launcher.asked == [[4, 16]]
 
 
-def test_a_worker_that_refuses_at_its_start_is_heard(bench: Bench) -> None:
-    """A limit under what the process needs would come out as a crash."""
+def test_an_error_at_the_start_of_a_worker_is_raised(bench: Bench) -> None:
+    """A limit below the need of the process would be reported as a crash."""
     refusal = Outcome(verdict=Verdict.USER_ERROR, cause="memory_limit 1 GB is under what the bare process needs")
     with pytest.raises(UserError, match="under what the bare process needs"):
         bench.probe(SimulatedLauncher(device(100), at_start=refusal))
@@ -402,7 +402,7 @@ def test_ctrl_c_ends_the_probe_whenever_it_is_pressed(bench: Bench, pressed_at: 
 
 
 def test_ctrl_c_is_not_lost_where_the_answer_comes_at_the_same_moment(bench: Bench) -> None:
-    """A worker that was asked to leave finishes its trial; that answer would be taken for the probe going on."""
+    """A worker that was asked to stop finishes its trial; the probe would take that answer and go on."""
 
     class Impatient(SimulatedWorker):
         def poll(self) -> Exit | None:
@@ -439,7 +439,7 @@ def test_each_worker_gets_the_model_that_was_sent_and_a_folder_of_its_own(bench:
 # The processes --------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_worker_is_ready_when_the_first_has_measured_and_goes_where_it_is_not_needed(bench: Bench) -> None:
+def test_a_second_worker_is_on_standby_only_if_it_will_be_needed(bench: Bench) -> None:
     """The verification would wait for an import; or an idle TensorFlow would be left behind by a probe of 8 images."""
     launcher = SimulatedLauncher(device(10**6))
     bench.probe(launcher)
@@ -460,14 +460,14 @@ def test_inline_has_no_second_worker(bench: Bench) -> None:
     assert all(worker.asked for worker in launcher.workers)
 
 
-def with_rest(size: int) -> Trial:
+def fits_in_process(size: int) -> Trial:
     """A process of 300 MB, of which the image buffers are 32 MiB."""
     return fits(size).model_copy(update={"non_allocator_bytes": 300 * 10**6 + 32 * 2**20})
 
 
-def test_what_lies_outside_the_allocator_is_measured_and_taken_off(bench: Bench) -> None:
-    """The allocator would get what TensorFlow itself needs, and the process grow over its limit."""
-    launcher = SimulatedLauncher(lambda _, size: with_rest(size) if size <= 66 else runs_out(size))
+def test_the_memory_outside_the_allocator_is_measured_and_subtracted(bench: Bench) -> None:
+    """The allocator would get the memory that TensorFlow itself needs, and the process would grow over its limit."""
+    launcher = SimulatedLauncher(lambda _, size: fits_in_process(size) if size <= 66 else runs_out(size))
     report = bench.probe(launcher)
     first, verifying = launcher.workers[0].requests[0].memory, launcher.workers[1].requests[0].memory
     assert first is not None
@@ -483,7 +483,7 @@ def test_a_process_that_grew_from_trial_to_trial_is_given_that_much_more(bench: 
     """The process that trains would grow once more as its trials did, and over the limit."""
 
     def growing(_: int, size: int) -> Answer:
-        trial, more_bytes = with_rest(size), 20 * 10**6 if size >= 32 else 0
+        trial, more_bytes = fits_in_process(size), 20 * 10**6 if size >= 32 else 0
         return trial.model_copy(update={"non_allocator_bytes": trial.non_allocator_bytes + more_bytes})
 
     launcher = SimulatedLauncher(growing)
@@ -493,8 +493,8 @@ def test_a_process_that_grew_from_trial_to_trial_is_given_that_much_more(bench: 
     assert verifying.non_allocator_bytes == report.non_allocator_bytes == (320 + 20) * 10**6
 
 
-def test_a_gpu_gets_its_memory_whole(bench: Bench) -> None:
-    """The host's image buffers would be taken off the device's memory."""
+def test_a_gpu_process_has_the_whole_limit(bench: Bench) -> None:
+    """The host's image buffers would be subtracted from the device's memory."""
     bench.memory = MEMORY.model_copy(update={"device": "gpu"})
     launcher = SimulatedLauncher(device(10**6))
     bench.probe(launcher)
@@ -504,7 +504,7 @@ def test_a_gpu_gets_its_memory_whole(bench: Bench) -> None:
 def test_images_that_leave_no_room_for_tensors_do_not_fit_and_start_no_worker(bench: Bench) -> None:
     """A worker would refuse the limit as bad input, and end a probe that had only asked for too much."""
     bench.hint = ProfileHint(
-        trials=(saved(4), saved(200_000)), expected_batch=200_000, non_allocator_bytes=0, origin="a stranger's profile"
+        trials=(saved(4), saved(200_000)), expected_batch=200_000, non_allocator_bytes=0, origin="an untrusted profile"
     )
     bench.max_batch = 10**6
     launcher = SimulatedLauncher(device(97))
@@ -537,7 +537,7 @@ def test_a_known_size_is_verified_and_nothing_else(bench: Bench) -> None:
     assert launcher.workers[0].requests[0].steps == 1
     assert report.source == "profile"
     assert report.largest_feasible_batch == 98
-    assert report.baseline_rss_bytes == BARE_BYTES
+    assert report.baseline_rss_bytes == BASELINE_RSS_BYTES
     assert report.recommended_batch == 32  # from the speeds that were measured then
     assert [trial.saved for trial in report.trials] == [True] * 5 + [False]
 
@@ -548,17 +548,17 @@ def test_a_process_that_is_larger_than_the_profiles_asks_for_fewer_images(
 ) -> None:
     """Another installation of the same libraries has 0.1 GB more resident, and the profile would fail its one trial."""
     non_allocator_bytes = 300 * 10**6
-    known = tuple(with_rest(size).model_copy(update={"saved": True}) for size in (4, 64, 66))
+    known = tuple(fits_in_process(size).model_copy(update={"saved": True}) for size in (4, 64, 66))
     bench.hint = ProfileHint(
         known,
         expected_batch=66,
         non_allocator_bytes=non_allocator_bytes,
         origin="",
-        baseline_rss_bytes=BARE_BYTES - larger_bytes,
+        baseline_rss_bytes=BASELINE_RSS_BYTES - larger_bytes,
     )
     launcher = SimulatedLauncher(
-        lambda _, size: with_rest(size).model_copy(
-            update={"non_allocator_bytes": with_rest(size).non_allocator_bytes + larger_bytes}
+        lambda _, size: fits_in_process(size).model_copy(
+            update={"non_allocator_bytes": fits_in_process(size).non_allocator_bytes + larger_bytes}
         )
     )
     report = bench.probe(launcher)
@@ -570,7 +570,7 @@ def test_a_process_that_is_larger_than_the_profiles_asks_for_fewer_images(
     assert given.memory.non_allocator_bytes == report.non_allocator_bytes == non_allocator_bytes + larger_bytes
 
 
-def test_a_profile_that_does_not_hold_is_dropped_with_a_word(bench: Bench) -> None:
+def test_a_profile_that_does_not_hold_is_dropped_with_a_message(bench: Bench) -> None:
     """The report would mix another machine's figures with this one's."""
     bench.hint = KNOWN
     report = bench.probe(SimulatedLauncher(device(60)))
@@ -610,10 +610,10 @@ def test_a_first_worker_leaves_room_for_no_more_images_than_are_of_interest(benc
     assert memory.buffer_bytes == 32 * 2**20
 
 
-def test_nonsense_about_the_process_in_a_profile_is_passed_over(bench: Bench) -> None:
-    """A stranger's file could make a probe say that nothing fits, and the training end."""
+def test_an_impossible_process_size_in_a_profile_is_ignored(bench: Bench) -> None:
+    """An untrusted file could make a probe report that nothing fits, and the training fail."""
     bench.hint = ProfileHint(
-        trials=tuple(map(saved, (4, 16))), expected_batch=0, non_allocator_bytes=2**50, origin="a stranger's profile"
+        trials=tuple(map(saved, (4, 16))), expected_batch=0, non_allocator_bytes=2**50, origin="an untrusted profile"
     )
     report = bench.probe(SimulatedLauncher(device(97)))
     assert 92 <= report.largest_feasible_batch <= 97

@@ -26,7 +26,9 @@ def test_largest_sizes_weigh_most() -> None:
     model = fit(points)
 
     assert model.predict(256) == pytest.approx(19200, rel=0.001)  # unweighted: 0.002 too low
-    assert model.max_relative_error == abs(model.predict(16) - 1600) / 1600  # what weighs least is met worst
+    assert (
+        model.max_relative_error == abs(model.predict(16) - 1600) / 1600
+    )  # the size with the least weight has the largest error
 
 
 def test_one_point_is_pessimistic_above_it() -> None:
@@ -34,7 +36,7 @@ def test_one_point_is_pessimistic_above_it() -> None:
     model = fit([(4, 1000)])
 
     assert model == MemoryModel(base_bytes=0.0, bytes_per_image=250.0, max_relative_error=0.0)
-    assert model.predict(16) == 4000  # whatever of the 1000 is really base, 16 images take no more than that
+    assert model.predict(16) == 4000  # however much of the 1000 is really base, 16 images take no more than that
 
 
 def test_the_same_size_twice_is_one_size() -> None:

@@ -1,10 +1,12 @@
-"""Tests of the choice of the fastest batch."""
+"""Tests of the recommended batch and of the order of a sweep."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autofit.probing.recommend import recommended_batch
+from autofit.probing.recommend import recommended_batch, recommended_speed, sweep_order
+from autofit.probing.records import ProbeReport
 from autofit.protocol.messages import Trial, Verdict
+from tests.support.records import make_workload
 
 
 def trial(batch_size: int, images_per_second: float, verdict: Verdict = Verdict.FITS) -> Trial:
@@ -53,3 +55,63 @@ def test_recommendation_is_a_fitting_trial_and_the_first_fast_one(trials: list[T
     fast = {size for size, speed in speeds if speed >= 0.95 * max(speed for _, speed in speeds)}
 
     assert batch == (min(fast) if fast else 0)
+
+
+# The order of a sweep -------------------------------------------------------------------------------------------------
+
+
+def make_probe(name: str, *speeds: float, fits: bool = True) -> ProbeReport:
+    """A probe whose sizes 8, 16, 32… ran at these images/s; the first is recommended."""
+    verdict = Verdict.FITS if fits else Verdict.DEVICE_OOM
+    trials = [
+        Trial(batch_size=8 << place, verdict=verdict, images_per_second=speed) for place, speed in enumerate(speeds)
+    ]
+    return ProbeReport(
+        workload=make_workload(backbone=name),
+        hardware={},
+        memory_limit_bytes=10**9,
+        limited_by="host memory",
+        largest_feasible_batch=trials[-1].batch_size if fits else 0,
+        recommended_batch=8 if fits else 0,
+        memory_model=None,
+        trials=trials,
+        wall_seconds=1.0,
+    )
+
+
+def names(probes: list[ProbeReport]) -> list[str]:
+    return [probe.workload.backbone for probe in probes]
+
+
+def test_the_fastest_at_its_recommended_batch_is_first() -> None:
+    """The table's first row would not be what the machine does best."""
+    probes = [make_probe("slow", 10.0, 10.2), make_probe("fast", 100.0), make_probe("middle", 50.0, 52.0)]
+    assert names(sweep_order(probes)) == ["fast", "middle", "slow"]
+
+
+def test_probes_that_fit_nothing_are_last_and_keep_their_order() -> None:
+    """A network that fits no image would be listed above those that can be trained."""
+    probes = [
+        make_probe("b", 0.0, fits=False),
+        make_probe("a", 0.0, fits=False),
+        make_probe("untimed", 0.0),
+        make_probe("c", 1.0),
+    ]
+    assert names(sweep_order(probes)) == ["c", "untimed", "b", "a"]
+
+
+def test_equally_fast_probes_keep_their_order() -> None:
+    """The same sweep would be shown in another order each time."""
+    assert names(sweep_order([make_probe(name, 5.0) for name in "cab"])) == ["c", "a", "b"]
+
+
+def test_a_size_that_ran_twice_counts_as_its_best() -> None:
+    """The shown speed would differ from the one that led to the recommendation."""
+    probe = make_probe("twice", 10.0, 11.0)
+    again = [*probe.trials, probe.trials[0].model_copy(update={"images_per_second": 10.6})]
+    assert recommended_speed(probe.model_copy(update={"trials": again})) == 10.6
+
+
+def test_a_probe_without_a_timing_has_no_speed() -> None:
+    """A probe without timings would make sorting fail."""
+    assert recommended_speed(make_probe("none", 0.0, fits=False)) == 0.0

@@ -87,7 +87,7 @@ def ooms(trials: list[Trial]) -> int:
 
 
 def fits_up_to(largest: int) -> Callable[[int], Trial]:
-    """A device of 1 MB an image and 10 MB for the rest, which holds this many images."""
+    """A device that holds this many images, with 1 MB an image and 10 MB besides."""
 
     def run(size: int) -> Trial:
         peak = (10 + size) * 10**6
@@ -103,7 +103,7 @@ def search_for(largest: int, max_batch: int = 4096) -> BatchSearch:
 
 @dataclass(frozen=True)
 class Found:
-    """How one search went."""
+    """The result of one search."""
 
     largest: int
     near: bool
@@ -206,7 +206,7 @@ def test_small_max_batch_is_reached_and_not_passed(max_batch: int) -> None:
     assert search.answer == max_batch
 
 
-def test_step_up_is_closed_in_on_with_strictly_smaller_sizes() -> None:
+def test_step_up_is_approached_with_strictly_smaller_sizes() -> None:
     """A workspace from 200 images on hides the true limit: the failed size must not be asked for again, nor more."""
 
     def run(size: int) -> Trial:
@@ -223,7 +223,7 @@ def test_step_up_is_closed_in_on_with_strictly_smaller_sizes() -> None:
     assert 189 <= search.answer < 200
 
 
-def test_dip_is_no_proof_for_sizes_that_were_not_run() -> None:
+def test_dip_proves_nothing_for_sizes_that_were_not_run() -> None:
     """A quarter less memory from 128 on: the answer is a size that ran, near the limit beyond the dip."""
 
     def run(size: int) -> Trial:
@@ -274,7 +274,7 @@ def test_exploratory_trials_are_no_answer() -> None:
     assert ask.fresh
 
 
-def test_answer_that_fails_later_is_taken_back() -> None:
+def test_answer_that_fails_later_is_withdrawn() -> None:
     """What fails once is no answer, whatever it did before; the search goes on below."""
     search = search_for(1000)
     run_search(search, fits_up_to(1000))
@@ -311,7 +311,7 @@ def test_model_is_the_line_through_what_fits() -> None:
     assert search.model.bytes_per_image == pytest.approx(10**6)
 
 
-def test_headroom_comes_from_what_the_line_missed_and_from_the_spread() -> None:
+def test_headroom_comes_from_the_prediction_error_and_the_spread() -> None:
     """A constant would be too much for a straight line and too little for a crooked one."""
 
     def headroom(last_peak: int, spread: int = 0) -> float:
@@ -366,7 +366,7 @@ def saved(*sizes: int) -> list[Trial]:
 
 
 def test_known_size_costs_one_trial() -> None:
-    """What a profile is for: an exact match is verified, and nothing else is run."""
+    """The purpose of a profile would be lost: an exact match is verified, and nothing else is run."""
     search = BatchSearch(1010 * 10**6, 4096, saved=saved(4, 16, 32, 64, 985), expected=985)
 
     assert [t.batch_size for t in run_search(search, fits_up_to(1000))] == [985]
@@ -382,7 +382,7 @@ def test_known_size_that_holds_is_not_searched_beyond() -> None:
 
 
 def test_known_line_predicts_for_another_limit() -> None:
-    """A near match: the points of 3 GB tell of 6 GB."""
+    """A near match: the points of one limit predict the answer under another."""
     search = BatchSearch(510 * 10**6, 4096, saved=saved(4, 16, 32, 64, 985))
     trials = run_search(search, fits_up_to(500))
 
@@ -391,14 +391,14 @@ def test_known_line_predicts_for_another_limit() -> None:
 
 
 def test_profile_is_not_believed_above_what_was_asked() -> None:
-    """A profile of a larger `max_batch` would have a run prepare batches that its data set has not."""
+    """A profile of a larger `max_batch` would have a run prepare batches that are larger than its data set."""
     search = BatchSearch(1010 * 10**6, 100, saved=saved(4, 16, 32, 64, 985), expected=985)
 
     assert [t.batch_size for t in run_search(search, fits_up_to(1000))] == [100]
 
 
 def test_profile_that_does_not_hold_is_dropped() -> None:
-    """A stranger's profile, or one of a machine that has changed: the answer must be the machine's own."""
+    """The answer would be that of another machine, or of this one before it changed."""
     search = BatchSearch(110 * 10**6, 4096, saved=saved(4, 16, 3000), expected=3000)
     trials = run_search(search, fits_up_to(100))
 
@@ -409,8 +409,8 @@ def test_profile_that_does_not_hold_is_dropped() -> None:
     assert search.model.bytes_per_image == pytest.approx(10**6, rel=0.01)
 
 
-def test_profile_that_is_a_hair_too_much_for_today_is_kept() -> None:
-    """A limit is met a little differently each day: beginning anew would make a profile cost more than it saves."""
+def test_profile_that_is_slightly_too_much_today_is_still_used() -> None:
+    """What just fits differs a little each day: beginning anew would make a profile cost more than it saves."""
     search = BatchSearch(1010 * 10**6, 4096, saved=saved(4, 16, 32, 64, 985), expected=985)
     trials = run_search(search, fits_up_to(970))
 
@@ -422,10 +422,12 @@ def test_profile_that_is_a_hair_too_much_for_today_is_kept() -> None:
 
 @pytest.mark.parametrize("peaks", [{4: 0, 16: 0}, {4: 2**50, 16: 1}, {4: 1, 16: 1}, {2**24: 2**50, 1: 1}])
 @pytest.mark.parametrize("expected", [0, 1, 2**24])
-def test_lying_profile_cannot_hold_up_the_search(peaks: dict[int, int], expected: int) -> None:
-    """A profile is a stranger's: nonsense in it may cost a trial, and nothing else."""
-    lies = [Trial(batch_size=size, verdict=Verdict.FITS, peak_bytes=peak, saved=True) for size, peak in peaks.items()]
-    search = BatchSearch(110 * 10**6, 4096, saved=lies, expected=expected)
+def test_false_profile_cannot_stop_the_search(peaks: dict[int, int], expected: int) -> None:
+    """A profile is untrusted: false figures in it may cost a trial, and nothing else."""
+    false_trials = [
+        Trial(batch_size=size, verdict=Verdict.FITS, peak_bytes=peak, saved=True) for size, peak in peaks.items()
+    ]
+    search = BatchSearch(110 * 10**6, 4096, saved=false_trials, expected=expected)
     trials = run_search(search, fits_up_to(100))
 
     assert all(1 <= trial.batch_size <= 4096 for trial in trials)
@@ -446,7 +448,7 @@ def test_sizes_below_one_are_refused() -> None:
 
 
 def test_too_few_trials_to_verify_anything_are_refused() -> None:
-    """An answer that nobody has verified would be the only one left to give."""
+    """The only possible answer would be one that was never verified."""
     with pytest.raises(ValueError, match="max_trials 1"):
         BatchSearch(10**9, 10, max_trials=1)
 
@@ -464,7 +466,7 @@ def test_too_few_trials_to_verify_anything_are_refused() -> None:
     known=st.lists(st.integers(1, 4096), max_size=4),
     expected=st.integers(0, 10**6),
 )
-def test_no_device_leads_it_astray(
+def test_no_device_makes_a_search_wrong(
     *,
     outcomes: list[tuple[Verdict, int]],
     limit_bytes: int,
@@ -474,22 +476,22 @@ def test_no_device_leads_it_astray(
     known: list[int],
     expected: int,
 ) -> None:
-    """Whatever a device does: it ends, asks only below what failed, and answers with the largest that ran fresh."""
+    """A search would not end, ask above a failed size, or answer with a size that did not run fresh."""
     search = BatchSearch(
         limit_bytes, max_batch, first=first, tolerance=tolerance, saved=saved(*known), expected=expected
     )
-    told = iter(outcomes)
+    remaining = iter(outcomes)
 
     def run(size: int) -> Trial:
         ask = search.ask()
         assert ask is not None
         assert ask.size == size
-        verdict, peak = next(told)
+        verdict, peak = next(remaining)
         return Trial(batch_size=size, verdict=verdict, peak_bytes=peak)
 
-    trials, led = run_search(search, run), 0
-    while search.hint_failed and len(trials) > 0 and trials[0].verdict is not Verdict.FITS and led < 2:
-        trials, led = trials[1:], led + 1  # the profile that led to them is dropped, and they with it
+    trials, skipped = run_search(search, run), 0
+    while search.hint_failed and len(trials) > 0 and trials[0].verdict is not Verdict.FITS and skipped < 2:
+        trials, skipped = trials[1:], skipped + 1  # the profile that led to them is dropped, and they with it
     fails = [trial.batch_size for trial in trials if trial.verdict is not Verdict.FITS]
     ceiling = min(fails, default=max_batch + 1)
     fits = [trial.batch_size for trial in trials if trial.verdict is Verdict.FITS and trial.batch_size < ceiling]
