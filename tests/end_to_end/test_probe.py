@@ -1,4 +1,4 @@
-"""The probe with real TensorFlow: answers that hold, a limit that is kept, profiles that save time or do no harm."""
+"""The probe with real TensorFlow: answers that hold, within the limit; profiles save time and do no harm."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NETWORK: dict[str, Any] = {"backbone": "MobileNetV2", "image_size": 96, "weights
 
 @pytest.fixture
 def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's folder of profiles, empty; and none that come with autofit."""
+    """An empty folder of profiles for the user, and no profiles that come with autofit."""
     folder = tmp_path / "profiles"
     folder.mkdir()
     monkeypatch.setenv("AUTOFIT_PROFILES", str(folder))
@@ -46,7 +46,7 @@ def probe(view: RecordingView | None = None, **more: Any) -> ProbeReport:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the report of a probe from nothing, and the profiles that it left. Tests only read it."""
+    """The folder with the report of a probe from nothing, and the profiles that it saved. Tests only read it."""
 
     def measure(folder: Path) -> None:
         (folder / "profiles").mkdir()
@@ -80,8 +80,8 @@ def run_alone(folder: Path, size: int, steps: int, non_allocator_bytes: int | No
 
 @pytest.mark.usefixtures("profiles")
 @pytest.mark.skipif(hardware.detect().device != "cpu", reason="the limit is on a CPU's resident memory")
-def test_the_answer_trains_on_within_the_limit_and_little_more_would_not(tmp_path: Path, measured: Path) -> None:
-    """The size that was "found" would run out of memory in the training, or be half of what there is room for."""
+def test_the_answer_trains_within_the_limit_and_little_more_does_not(tmp_path: Path, measured: Path) -> None:
+    """The size that was "found" would run out of memory in the training, or would be half of the largest that fits."""
     report = ProbeReport.load(measured / "report.json")
     answer = report.largest_feasible_batch
     [verified] = [t for t in report.trials if t.batch_size == answer and t.fresh]
@@ -98,14 +98,14 @@ def test_the_answer_trains_on_within_the_limit_and_little_more_would_not(tmp_pat
 
 
 def test_a_second_probe_is_one_trial_and_another_limit_starts_from_the_line(profiles: Path, measured: Path) -> None:
-    """What was found would be forgotten, which is what the known tools do."""
+    """The findings of the first probe would be lost, as they are with the known tools."""
     first = ProbeReport.load(measured / "report.json")
     shutil.copytree(measured / "profiles", profiles, dirs_exist_ok=True)
     view = RecordingView()
     second = probe(view)
     assert second.source == "profile"
     assert [trial.saved for trial in second.trials] == [True] * len(first.trials) + [False]
-    # it moves by what the process has resident before it begins: some megabytes more or less from start to start
+    # it changes with the resident size of the process before it begins: some megabytes from start to start
     assert second.largest_feasible_batch == pytest.approx(first.largest_feasible_batch, rel=0.05)
     assert view.messages[0].startswith("starting from your profile of ")
     other = probe(memory_limit=LIMIT_BYTES - 200_000_000)
@@ -140,7 +140,7 @@ HOSTILE: dict[str, bytes] = {
 
 
 def test_twenty_hostile_profiles_are_twenty_warnings_and_a_normal_probe(profiles: Path) -> None:
-    """A file that somebody put there would end the probe, hang it, or be believed."""
+    """A file from an untrusted source would end the probe, hang it, or be believed."""
     for name, content in HOSTILE.items():
         (profiles / f"{name.replace(' ', '-')}.json").write_bytes(content)
     view = RecordingView()

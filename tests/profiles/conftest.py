@@ -1,4 +1,4 @@
-"""A machine, and probes on it, small enough to be known by heart."""
+"""Fixtures: a small machine, and probes, extractions and profiles of it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ MEASURED_AT = 1_795_478_400.0  # 24 November 2026
 
 
 def trial(batch_size: int, verdict: Verdict = Verdict.FITS, **changes: Any) -> Trial:
-    """A trial on a machine where an image takes 10 MB, tensors 100 MB besides, and all else 700 MB."""
+    """A trial on a machine where an image takes 10 MB, tensors 100 MB besides, and the rest of the process 700 MB."""
     facts: dict[str, Any] = {
         "batch_size": batch_size,
         "verdict": verdict,
@@ -129,19 +129,19 @@ def make_report() -> Callable[..., ProbeReport]:
 
 @pytest.fixture
 def make_entry() -> Callable[..., ProfileEntry]:
-    """Make an entry of a report; takes what `make_report` does as well."""
+    """Make an entry of a report; takes the arguments of `make_report` as well."""
     return _entry
 
 
 @pytest.fixture
 def make_speed() -> Callable[..., ExtractionSpeed]:
-    """Make what an extraction found."""
+    """Make the measured speed of an extraction."""
     return _speed
 
 
 @pytest.fixture
 def make_extraction() -> Callable[..., SavedExtraction]:
-    """Make what is kept of it; fields of the workload may be given beside its own."""
+    """Make a saved extraction; fields of the workload may be given beside its own."""
     return _extraction
 
 
@@ -158,5 +158,5 @@ def warnings() -> list[str]:
 
 @pytest.fixture
 def store(tmp_path: Path, warnings: list[str]) -> ProfileStore:
-    """A store with nothing in it; what it warns of is in `warnings`."""
+    """An empty store; its warnings are in `warnings`."""
     return ProfileStore(tmp_path / "profiles", None, warnings.append, lock_patience_seconds=5.0)

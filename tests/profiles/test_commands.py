@@ -1,4 +1,4 @@
-"""`autofit profiles`: what is typed, and what comes of it."""
+"""Tests of the command `autofit profiles`: its output, its files and its exit codes."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def here(folder: Path, make_report: MakeReport) -> str:
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """One who does not know the commands would get an error instead of their names."""
+    """A user who does not know the commands would get an error instead of their names."""
     assert run_command_line(["profiles"]) == 0
     assert {"list", "show", "export", "import", "path"} <= set(capsys.readouterr().out.split())
 
 
 def test_this_machine_is_listed_and_shown(here: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was saved could not be looked at."""
+    """Nobody could look at the saved measurements."""
     assert run_command_line(["profiles", "list"]) == 0
     assert here in capsys.readouterr().out
     for arguments in ([], [here[:6]]):
@@ -52,7 +52,7 @@ def test_this_machine_is_listed_and_shown(here: str, folder: Path, capsys: pytes
     assert capsys.readouterr().out == f"{folder}\n"
 
 
-def test_both_are_there_as_json(here: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_and_a_profile_can_be_had_as_json(here: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Another program would have to read a table."""
     assert run_command_line(["profiles", "list", "--json", "-"]) == 0
     listed = json.loads(capsys.readouterr().out)
@@ -62,7 +62,7 @@ def test_both_are_there_as_json(here: str, capsys: pytest.CaptureFixture[str]) -
     assert (shown["schema"], shown["fingerprint"]) == ("autofit/profile/2", here)
 
 
-def test_a_profile_goes_out_and_comes_in(
+def test_a_profile_is_exported_and_imported(
     here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A profile could not be carried to another machine."""
@@ -74,7 +74,7 @@ def test_a_profile_goes_out_and_comes_in(
     assert run_command_line(["profiles", "show", here]) == 0
 
 
-def test_what_a_training_measured_is_shown_and_carried_on(
+def test_an_extraction_is_shown_exported_and_imported(
     folder: Path,
     make_speed: Callable[..., ExtractionSpeed],
     workload: Workload,
@@ -82,7 +82,7 @@ def test_what_a_training_measured_is_shown_and_carried_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Nobody could see where the next extraction starts, or an export say that there is nothing in it."""
+    """Nobody could see where the next extraction starts, or an export would say that it is empty."""
     ProfileStore(folder, None, pytest.fail).save_extraction(make_speed(), workload, detect(), 7.0)
     file = str(tmp_path / "out.json")
     assert run_command_line(["profiles", "show"]) == 0
@@ -98,10 +98,10 @@ def test_what_a_training_measured_is_shown_and_carried_on(
 
 
 @pytest.mark.parametrize("command", [["show"], ["show", "ffff"], ["export", "x.json"], ["import", "missing.json"]])
-def test_what_is_not_there_is_bad_input(
+def test_a_missing_profile_or_file_is_bad_input(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A traceback, or an empty file that looks like an export."""
+    """The user would get a traceback, or an empty file that looks like an export."""
     monkeypatch.chdir(tmp_path)
     assert run_command_line(["profiles", *command]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -112,7 +112,7 @@ def test_what_is_not_there_is_bad_input(
 def test_a_warning_does_not_spoil_the_json(
     folder: Path, cpu: Hardware, make_report: MakeReport, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A program that reads standard output would stumble over a word about a damaged file."""
+    """A program that reads standard output would fail on a message about a damaged file."""
     ProfileStore(folder, None, pytest.fail).save(make_report(), cpu, 7.0, limit_is_given=True)
     (folder / "bad.json").write_text("{")
     assert run_command_line(["profiles", "list", "--json", "-"]) == 0

@@ -1,4 +1,4 @@
-"""From one machine to another, through a file that may have been written by anybody."""
+"""Tests of the exchange between machines, through a file from an untrusted source."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MakeExtraction = Callable[..., SavedExtraction]
 def test_a_profile_goes_from_one_user_to_another(
     store: ProfileStore, tmp_path: Path, make_report: MakeReport, cpu: Hardware
 ) -> None:
-    """What one notebook measured, the next would measure again."""
+    """The next notebook would repeat the measurements of this one."""
     store.save(make_report(), cpu, 7.0, limit_is_given=True)
     ((profile, _),) = store.load()
     export_profile(profile, tmp_path / "mine.json")
@@ -41,7 +41,7 @@ def test_a_profile_goes_from_one_user_to_another(
 def test_an_import_replaces_nothing(
     store: ProfileStore, tmp_path: Path, make_report: MakeReport, make_entry: MakeEntry, make_profile: MakeProfile
 ) -> None:
-    """A stranger's answer, dated to the year 6000, would stand in the place of one that was measured here."""
+    """An untrusted answer, dated to the year 6000, would replace one that was measured here."""
     profile = make_profile(
         make_entry(largest_feasible_batch=4000, measured_at=1.3e11),
         make_entry(num_classes=6, measured_at=1.3e11),
@@ -50,15 +50,15 @@ def test_an_import_replaces_nothing(
     export_profile(profile, tmp_path / "theirs.json")
     store.save(make_report(), _machine(profile), 7.0, limit_is_given=True)
     assert import_profile(store, tmp_path / "theirs.json").added == 1
-    ((kept, _),) = store.load()
-    facts = {entry.workload.num_classes: entry.largest_feasible_batch for entry in kept.entries}
+    ((own, _),) = store.load()
+    facts = {entry.workload.num_classes: entry.largest_feasible_batch for entry in own.entries}
     assert facts == {5: 200, 6: 200}
 
 
 def test_extractions_go_from_one_user_to_another(
     store: ProfileStore, tmp_path: Path, make_profile: MakeProfile, make_extraction: MakeExtraction
 ) -> None:
-    """What one notebook measured, the next would measure again; or a stranger's size replace what was measured here."""
+    """The next notebook would repeat the measurement; or an untrusted size would replace one measured here."""
     assert store.add(make_profile(extractions=[make_extraction(32, measured_at=7.0)])) == (0, 1)
     theirs = [
         make_extraction(64, measured_at=1.3e11),
@@ -68,12 +68,12 @@ def test_extractions_go_from_one_user_to_another(
     export_profile(make_profile(extractions=theirs), tmp_path / "theirs.json")
     imported = import_profile(store, tmp_path / "theirs.json")
     assert (imported.added, imported.extractions, imported.others) == (0, 1, 2)
-    ((kept, _),) = store.load()
-    assert {one.image_size[0]: one.micro_batch_size for one in kept.extractions} == {160: 32, 96: 16}
+    ((own, _),) = store.load()
+    assert {one.image_size[0]: one.micro_batch_size for one in own.extractions} == {160: 32, 96: 16}
 
 
 def test_imported_extractions_push_nothing_out(make_profile: MakeProfile, make_extraction: MakeExtraction) -> None:
-    """A full file from elsewhere would take the place of all that was measured here."""
+    """A full file from elsewhere would replace all the measurements of this machine."""
     own = make_extraction(measured_at=1.0)
     theirs = [make_extraction(image_size=(1, 1 + number), measured_at=1e11) for number in range(MAX_EXTRACTIONS)]
     merged = with_imported_extractions(make_profile(extractions=[own]), theirs).extractions
@@ -92,7 +92,7 @@ def _machine(profile: MachineProfile) -> Hardware:
 
 
 def test_an_import_pushes_nothing_out(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
-    """A full file from elsewhere would take the place of all that was measured here."""
+    """A full file from elsewhere would replace all the measurements of this machine."""
     entry = make_entry(trials=[])
     theirs = [
         entry.model_copy(
@@ -121,7 +121,7 @@ BAD = {
 
 @pytest.mark.parametrize(("content", "reason"), BAD.values(), ids=BAD)
 def test_a_bad_file_is_refused_in_one_line(store: ProfileStore, tmp_path: Path, content: str, reason: str) -> None:
-    """A validator's twenty lines on the terminal; or a file of the user's, not ours, renamed."""
+    """The terminal would show a validator's twenty lines; or a file of the user's would be renamed."""
     file = tmp_path / "bad\x1b[2J.json"
     file.write_text(content)
     with pytest.raises(UserError) as caught:
@@ -132,7 +132,7 @@ def test_a_bad_file_is_refused_in_one_line(store: ProfileStore, tmp_path: Path, 
     assert not store.folder.exists()
 
 
-def test_what_is_no_file_is_refused(store: ProfileStore, tmp_path: Path) -> None:
+def test_anything_but_a_file_is_refused(store: ProfileStore, tmp_path: Path) -> None:
     """An import would wait for ever on a pipe, or end in a traceback."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
@@ -144,7 +144,7 @@ def test_what_is_no_file_is_refused(store: ProfileStore, tmp_path: Path) -> None
 def test_a_link_that_a_user_names_is_followed(
     store: ProfileStore, tmp_path: Path, make_entry: MakeEntry, make_profile: MakeProfile
 ) -> None:
-    """Downloads are often links; the user's own word is no stranger's."""
+    """Downloads are often links, and a link that the user names can be trusted: its import would fail."""
     export_profile(make_profile(make_entry()), tmp_path / "real.json")
     (tmp_path / "link.json").symlink_to("real.json")
     assert import_profile(store, tmp_path / "link.json").added == 1
@@ -153,7 +153,7 @@ def test_a_link_that_a_user_names_is_followed(
 def test_the_name_in_the_file_is_no_path(
     store: ProfileStore, tmp_path: Path, make_entry: MakeEntry, make_profile: MakeProfile
 ) -> None:
-    """A profile from a stranger would be written anywhere."""
+    """A profile from an untrusted source would be written anywhere."""
     content = json.loads(make_profile(make_entry()).to_json()) | {"fingerprint": "../../outside"}
     (tmp_path / "evil.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="fingerprint"):
@@ -161,14 +161,14 @@ def test_the_name_in_the_file_is_no_path(
     assert [path.name for path in tmp_path.rglob("*")] == ["evil.json"]
 
 
-def test_a_store_that_cannot_be_written_is_said(
+def test_a_store_that_cannot_be_written_is_an_error(
     store: ProfileStore,
     tmp_path: Path,
     make_entry: MakeEntry,
     make_profile: MakeProfile,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An import that did nothing would be taken for one that did."""
+    """A failed import would look like a successful one."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -179,14 +179,14 @@ def test_a_store_that_cannot_be_written_is_said(
         import_profile(store, tmp_path / "a.json")
 
 
-def test_an_export_that_cannot_be_written_is_said(tmp_path: Path, make_profile: MakeProfile) -> None:
-    """A traceback instead of a line."""
+def test_an_export_that_cannot_be_written_is_an_error(tmp_path: Path, make_profile: MakeProfile) -> None:
+    """The user would get a traceback instead of one line."""
     with pytest.raises(StorageError, match="cannot be written"):
         export_profile(make_profile(), tmp_path / "missing" / "a.json")
 
 
 def test_a_machine_is_found_by_its_first_digits(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
-    """Sixteen digits would have to be typed; or a shipped profile shown where there is one of the user's own."""
+    """Sixteen digits would have to be typed; or a shipped profile would be shown though the user has an own one."""
     mine = (make_profile(make_entry()), Origin.OWN)
     shipped = (make_profile(), Origin.SHIPPED)
     other = (make_profile(cores=8), Origin.SHIPPED)
@@ -202,7 +202,7 @@ def test_a_machine_is_found_by_its_first_digits(make_entry: MakeEntry, make_prof
         find_profile(twins, "ab")
 
 
-def test_a_listing_says_what_there_is(
+def test_the_list_has_origin_counts_and_dates(
     make_entry: MakeEntry, make_profile: MakeProfile, make_extraction: MakeExtraction
 ) -> None:
     """The list would hide where profiles are from, or how old they are."""

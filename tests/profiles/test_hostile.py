@@ -1,4 +1,4 @@
-"""Files in the place of profiles that wish us ill: each is one line of warning, and the rest is used."""
+"""Tests of hostile files in the folder of profiles: each is one line of warning, and the other files are used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Plant = Callable[[Path, dict[str, Any]], None]
 
 
 def text(content: str | bytes) -> Plant:
-    """A file of this content, whatever a good one would be."""
+    """A file of this content."""
 
     def plant(path: Path, _: dict[str, Any]) -> None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -151,7 +151,7 @@ def test_one_warning_and_the_rest_is_used(
     plant: Plant,
     reason: str,
 ) -> None:
-    """A file from a stranger would stop autofit, hang it, fill its memory, write elsewhere or command the terminal."""
+    """An untrusted file would stop autofit, hang it, fill its memory, write elsewhere or control the terminal."""
     monkeypatch.chdir(store.folder)
     path = store.folder / "hostile.json"
     plant(path, good)
@@ -167,10 +167,10 @@ def test_one_warning_and_the_rest_is_used(
 
 
 @pytest.mark.parametrize("schema", ["autofit/profile/3", "autofit/profile/999999999"])
-def test_a_newer_autofits_file_is_set_aside_as_such(
+def test_a_file_of_a_newer_autofit_is_set_aside_as_newer(
     store: ProfileStore, good: dict[str, Any], warnings: list[str], schema: str
 ) -> None:
-    """After a downgrade, what the newer version had measured would be called damaged."""
+    """After a downgrade, the measurements of the newer version would be called damaged."""
     path = store.folder / "b.json"
     edited(schema=schema, wheels=4)(path, good)
     assert len(store.load()) == 1
@@ -179,10 +179,10 @@ def test_a_newer_autofits_file_is_set_aside_as_such(
     ]
 
 
-def test_an_older_autofits_file_is_set_aside_as_such(
+def test_a_file_of_an_older_autofit_is_set_aside_as_older(
     store: ProfileStore, good: dict[str, Any], warnings: list[str]
 ) -> None:
-    """After an update, what the older version had measured would be called damaged."""
+    """After an update, the measurements of the older version would be called damaged."""
     path = store.folder / "b.json"
     schema, aside = "autofit/profile/1", f"it is set aside as {path}.older"
     edited(schema=schema, wheels=4)(path, good)
@@ -193,7 +193,7 @@ def test_an_older_autofits_file_is_set_aside_as_such(
 
 
 def test_a_hostile_file_name_is_shown_harmless(store: ProfileStore, good: dict[str, Any], warnings: list[str]) -> None:
-    """The name itself could clear the screen or pretend to be another line."""
+    """The file name itself could clear the screen or look like another line of output."""
     assert good
     (store.folder / "a\n\x1b[2Jautofit: all is well\u202e.json").write_text("{")
     assert len(store.load()) == 1
@@ -202,7 +202,7 @@ def test_a_hostile_file_name_is_shown_harmless(store: ProfileStore, good: dict[s
 
 
 def test_twenty_at_once(store: ProfileStore, good: dict[str, Any], warnings: list[str]) -> None:
-    """A folder full of them would be worse than one."""
+    """Many hostile files would do more harm than one: hide a good profile, or lose a warning."""
     assert len(HOSTILE) >= 20
     plants = [plant for name, (plant, _) in HOSTILE.items() if name not in {"a socket", "a link to itself"}]
     for number, plant in enumerate(plants):

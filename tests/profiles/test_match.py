@@ -1,4 +1,4 @@
-"""Which saved entry speaks of a probe that is about to begin."""
+"""Tests of the selection of the saved entry that matches a planned probe or extraction."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MakeEntry = Callable[..., ProfileEntry]
 MakeProfile = Callable[..., MachineProfile]
 MakeTrial = Callable[..., Trial]
 Profiles = list[tuple[MachineProfile, Origin]]
-Ask = Callable[..., ProfileHint | None]
+FindHint = Callable[..., ProfileHint | None]
 GB = 10**9
 DAY = 24 * 3600.0
 
 
 @pytest.fixture
-def ask(cpu: Hardware, workload: Workload) -> Ask:
-    """Ask for a hint as for the probe that `make_report` reports, but for what is given."""
+def ask(cpu: Hardware, workload: Workload) -> FindHint:
+    """Find a hint for the probe of `make_report`, with the given changes."""
 
     def _ask(profiles: Profiles | MachineProfile, machine: Hardware = cpu, **changes: Any) -> ProfileHint | None:
         found = [(profiles, Origin.OWN)] if isinstance(profiles, MachineProfile) else profiles
@@ -38,7 +38,7 @@ def ask(cpu: Hardware, workload: Workload) -> Ask:
     return _ask
 
 
-def test_an_exact_match_names_the_answer(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+def test_an_exact_match_names_the_answer(ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
     """A known machine would be probed from nothing."""
     hint = ask(make_profile(make_entry()))
     assert hint is not None
@@ -54,8 +54,10 @@ def test_an_exact_match_names_the_answer(ask: Ask, make_entry: MakeEntry, make_p
     assert all(trial.saved for trial in hint.trials)
 
 
-def test_a_near_match_gives_points_and_no_answer(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
-    """Under another limit the old answer is wrong, and what failed then may fit now."""
+def test_a_near_match_gives_points_and_no_answer(
+    ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile
+) -> None:
+    """Under another limit the old answer is wrong, and a size that failed then may fit now."""
     hint = ask(make_profile(make_entry()), limit_bytes=4 * GB)
     assert hint is not None
     assert hint.expected_batch == 0
@@ -67,7 +69,7 @@ EXACT, NEAR, NONE = "exact", "near", "none"
 
 
 def kind_of(hint: ProfileHint | None) -> str:
-    """What a hint is worth."""
+    """The kind of a hint: exact, near or none."""
     if hint is None:
         return NONE
     return EXACT if hint.expected_batch else NEAR
@@ -91,17 +93,17 @@ ASKED = [
 
 
 @pytest.mark.parametrize(("changes", "expected"), ASKED, ids=str)
-def test_what_is_the_same_workload_and_limit(
-    ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile, changes: dict[str, Any], expected: str
+def test_which_workloads_and_limits_match(
+    ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile, changes: dict[str, Any], expected: str
 ) -> None:
-    """The memory line of one network would be used for another, or a known one not be recognised."""
+    """The memory line of one network would be used for another, or a known one would not be recognised."""
     assert kind_of(ask(make_profile(make_entry()), **changes)) == expected
 
 
 def test_training_batch_normalization_is_another_workload(
-    ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile
+    ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile
 ) -> None:
-    """From scratch every BatchNormalization keeps more for the way back than with frozen statistics."""
+    """From scratch every BatchNormalization keeps more for the backward pass than with frozen statistics."""
     fine_tuned = make_profile(make_entry(trainable="all", weights="imagenet"))
     assert kind_of(ask(fine_tuned, trainable="all", weights="/data/w.h5")) == EXACT
     assert kind_of(ask(fine_tuned, trainable="all", weights="none")) == NONE
@@ -125,8 +127,8 @@ MACHINES = [
 
 
 @pytest.mark.parametrize(("device", "changes", "expected"), MACHINES, ids=str)
-def test_what_is_the_same_machine(
-    ask: Ask,
+def test_which_machines_match(
+    ask: FindHint,
     make_entry: MakeEntry,
     make_profile: MakeProfile,
     request: pytest.FixtureRequest,
@@ -134,14 +136,14 @@ def test_what_is_the_same_machine(
     changes: dict[str, Any],
     expected: str,
 ) -> None:
-    """A new driver would cost a whole probe, or another GPU's memory be taken for this one's."""
+    """A new driver would cost a whole probe, or another GPU's memory would be taken for this one's."""
     machine: Hardware = request.getfixturevalue(device)
     profile = make_profile(make_entry(), machine=machine)
     assert kind_of(ask(profile, machine.model_copy(update=changes))) == expected
 
 
 def test_a_cpu_says_nothing_of_a_gpu_beside_it(
-    ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile, gpu: Hardware
+    ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile, gpu: Hardware
 ) -> None:
     """Resident memory would be taken for device memory."""
     assert ask(make_profile(make_entry()), gpu) is None
@@ -153,7 +155,7 @@ def test_a_cpu_says_nothing_of_a_gpu_beside_it(
 )
 def test_free_memory_may_differ_more(
     *,
-    ask: Ask,
+    ask: FindHint,
     make_entry: MakeEntry,
     make_profile: MakeProfile,
     saved_is_given: bool,
@@ -165,7 +167,9 @@ def test_free_memory_may_differ_more(
     assert kind_of(ask(profile, limit_bytes=round(3.12 * GB), limit_is_given=asked_is_given)) == expected
 
 
-def test_an_answer_holds_only_as_far_as_was_asked(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+def test_an_answer_holds_only_as_far_as_was_asked(
+    ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile
+) -> None:
     """A training on few images would cap the batch of every later one."""
     capped = make_profile(make_entry(max_batch=200))
     assert kind_of(ask(capped, max_batch=200)) == EXACT
@@ -173,33 +177,35 @@ def test_an_answer_holds_only_as_far_as_was_asked(ask: Ask, make_entry: MakeEntr
     assert kind_of(ask(make_profile(make_entry(max_batch=201)), max_batch=4096)) == EXACT
 
 
-def test_no_more_is_verified_than_is_asked(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+def test_no_more_is_verified_than_is_asked(ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
     """A size would be run that the training has no use for."""
     hint = ask(make_profile(make_entry()), max_batch=64)
     assert hint is not None
     assert hint.expected_batch == 64
 
 
-def test_a_users_own_network_is_never_matched(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+def test_a_users_own_network_is_never_matched(ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
     """`my.module:network` is another network after every edit."""
     assert ask(make_profile(make_entry(backbone="my.module:network")), backbone="my.module:network") is None
 
 
-def test_nothing_fits_is_no_hint(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+def test_nothing_fits_is_no_hint(ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
     """A machine that was full once would be given up for ever."""
     nothing = make_entry(largest_feasible_batch=0, recommended_batch=0)
     assert ask(make_profile(nothing)) is None
     assert ask(make_profile(nothing), limit_bytes=8 * GB) is None
 
 
-def test_one_size_is_no_line(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile, make_trial: MakeTrial) -> None:
+def test_one_size_is_no_line(
+    ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile, make_trial: MakeTrial
+) -> None:
     """A line through one point says nothing of another size, yet the answer of an exact match can be verified."""
     profile = make_profile(make_entry(trials=[make_trial(200), make_trial(200, fresh=True)]))
     assert kind_of(ask(profile)) == EXACT
     assert ask(profile, limit_bytes=4 * GB) is None
 
 
-def test_the_best_of_several(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+def test_the_best_of_several(ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
     """A stranger's or an old figure would be verified although a better one is there."""
     shipped = (make_profile(make_entry(largest_feasible_batch=201)), Origin.SHIPPED)
     near = make_profile(make_entry(largest_feasible_batch=202, memory_limit_bytes=4 * GB))
@@ -217,8 +223,8 @@ def test_the_best_of_several(ask: Ask, make_entry: MakeEntry, make_profile: Make
     assert answer(off, old) == 203
 
 
-def test_near_matches_are_ranked_too(ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
-    """The points nearest to the limit make the best line; those of the user's own machine come before a stranger's."""
+def test_near_matches_are_ranked_too(ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """The points nearest to the limit make the best line; those of the user's own machine come before others."""
     far = make_profile(make_entry(memory_limit_bytes=2 * GB, non_allocator_bytes=2))
     near = make_profile(make_entry(memory_limit_bytes=5 * GB, non_allocator_bytes=5))
     shipped = (make_profile(make_entry(memory_limit_bytes=6 * GB, non_allocator_bytes=6)), Origin.SHIPPED)
@@ -231,7 +237,7 @@ def test_near_matches_are_ranked_too(ask: Ask, make_entry: MakeEntry, make_profi
 
 
 def test_strange_workloads_are_no_error(
-    ask: Ask, make_entry: MakeEntry, make_profile: MakeProfile, make_report: Callable[..., ProbeReport]
+    ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile, make_report: Callable[..., ProbeReport]
 ) -> None:
     """A workload that could not be saved would end a probe before it began."""
     assert make_report(optimizer="x" * 999).workload.optimizer == "x" * 999
@@ -254,7 +260,7 @@ SAME_EXTRACTION = [
 
 
 @pytest.mark.parametrize(("changes", "found"), SAME_EXTRACTION, ids=str)
-def test_what_is_the_same_extraction(
+def test_which_extractions_match(
     *,
     make_profile: MakeProfile,
     make_extraction: MakeExtraction,
@@ -290,7 +296,7 @@ def test_an_extraction_is_known_on_the_same_device(
 def test_the_best_of_several_extractions(
     make_profile: MakeProfile, make_extraction: MakeExtraction, cpu: Hardware, workload: Workload
 ) -> None:
-    """A stranger's size, or that of another version, would be begun with although this machine's own is known."""
+    """An untrusted size, or that of another version, would be the first although this machine's own is known."""
     own = make_profile(extractions=[make_extraction(1, measured_at=5.0), make_extraction(2, measured_at=6.0)])
     shipped = (make_profile(extractions=[make_extraction(3, measured_at=9.0)]), Origin.SHIPPED)
     near = make_profile(tensorflow_version="2.21.0", extractions=[make_extraction(4, measured_at=8.0)])

@@ -1,4 +1,4 @@
-"""What is kept of a probe, and what is refused."""
+"""Tests of the records of a profile: which fields are saved, and which values are refused."""
 
 from __future__ import annotations
 
@@ -35,21 +35,23 @@ MakeExtraction = Callable[..., SavedExtraction]
 def test_a_profile_comes_back_as_it_was_saved(
     make_entry: MakeEntry, make_profile: MakeProfile, make_extraction: MakeExtraction
 ) -> None:
-    """What a strict reader refuses of its own writer would be set aside at the next probe."""
+    """A profile that autofit writes and then refuses to read would be set aside at the next probe."""
     nothing_fits = make_entry(largest_feasible_batch=0, recommended_batch=0, trials=[], memory_model=None)
     profile = make_profile(make_entry(), nothing_fits, extractions=[make_extraction(), make_extraction(peak_bytes=0)])
     assert parse_profile(profile.to_json().encode()) == profile
 
 
 def test_a_profile_from_before_there_were_extractions_is_read(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
-    """All that was measured so far would be set aside."""
+    """All measurements so far would be set aside."""
     profile = make_profile(make_entry())
     content = json.loads(profile.to_json())
     del content["extractions"]
     assert parse_profile(json.dumps(content).encode()) == profile
 
 
-def test_nothing_but_what_an_extraction_depends_on_is_kept(make_extraction: MakeExtraction, workload: Workload) -> None:
+def test_only_the_fields_that_an_extraction_depends_on_are_saved(
+    make_extraction: MakeExtraction, workload: Workload
+) -> None:
     """The path of a file of weights would go out with an export, or a new head make the machine unknown."""
     other = {"weights": "/home/ada/weights.h5", "num_classes": 9, "hidden_units": 7, "optimizer": "sgd", "dropout": 0.0}
     assert make_extraction(**other) == make_extraction()
@@ -58,7 +60,7 @@ def test_nothing_but_what_an_extraction_depends_on_is_kept(make_extraction: Make
 
 
 @pytest.mark.parametrize("rate", [math.nan, math.inf, 0.0, -1.0, 1e300])
-def test_an_absurd_speed_is_not_kept(make_speed: Callable[..., Any], workload: Workload, rate: float) -> None:
+def test_an_absurd_speed_is_not_saved(make_speed: Callable[..., Any], workload: Workload, rate: float) -> None:
     """A file would be written that the next run sets aside."""
     with pytest.raises(ValueError, match="images_per_second"):
         extraction_of(make_speed(images_per_second=rate), workload, 1.0)
@@ -71,16 +73,16 @@ def test_a_gpu_comes_back_too(make_profile: MakeProfile, gpu: Hardware) -> None:
     assert parse_profile(profile.to_json().encode()) == profile
 
 
-def test_a_saved_trial_says_what_was_measured(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
-    """A size would be taken for one that was run now, or its memory for another's."""
+def test_a_saved_trial_has_its_measurements(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
+    """A size would be taken for one that was run now, or would have the memory of another."""
     measured = make_trial(64, arena_resident_bytes=9 * 10**8, spread_bytes=3, host_bytes=2 * 10**9, fresh=True)
     (saved,) = make_entry(trials=[measured]).trials
     assert saved.as_trial() == measured.model_copy(update={"saved": True})
     assert saved.as_trial().memory_bytes == measured.memory_bytes > 0
 
 
-def test_only_trials_that_say_something_of_memory_are_kept(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
-    """A trial that was too slow, or whose memory nobody saw, would bend the line."""
+def test_only_trials_that_say_something_about_memory_are_saved(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
+    """A trial that was too slow, or whose memory was not measured, would bend the line."""
     trials = [
         make_trial(4),
         make_trial(8, peak_bytes=0, non_allocator_bytes=0),
@@ -91,8 +93,8 @@ def test_only_trials_that_say_something_of_memory_are_kept(make_entry: MakeEntry
     assert [trial.batch_size for trial in make_entry(trials=trials).trials] == [4, 256, 128]
 
 
-def test_what_was_run_now_replaces_what_a_profile_said(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
-    """A size that no longer fits would go on as one that does, and each verified probe would lengthen the list."""
+def test_a_new_trial_replaces_the_saved_one_of_its_size(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
+    """A size that no longer fits would still count as fitting, and each verified probe would lengthen the list."""
     trials = [
         make_trial(32, saved=True),
         make_trial(200, saved=True),
@@ -100,17 +102,17 @@ def test_what_was_run_now_replaces_what_a_profile_said(make_entry: MakeEntry, ma
         make_trial(180, Verdict.TIMEOUT),
         make_trial(180, saved=True),
     ]
-    kept = make_entry(trials=trials).trials
-    assert [(trial.batch_size, trial.verdict) for trial in kept] == [(32, "fits"), (200, "device_oom")]
+    saved = make_entry(trials=trials).trials
+    assert [(trial.batch_size, trial.verdict) for trial in saved] == [(32, "fits"), (200, "device_oom")]
 
 
-def test_no_more_than_64_trials_are_kept(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
-    """A profile that grows with every probe could at last not be read any more."""
-    kept = make_entry(trials=[make_trial(size) for size in range(1, 101)]).trials
-    assert [trial.batch_size for trial in kept] == list(range(37, 101))
+def test_no_more_than_64_trials_are_saved(make_entry: MakeEntry, make_trial: MakeTrial) -> None:
+    """A profile that grows with every probe would become too large to be read."""
+    saved = make_entry(trials=[make_trial(size) for size in range(1, 101)]).trials
+    assert [trial.batch_size for trial in saved] == list(range(37, 101))
 
 
-def test_nothing_of_the_users_files_is_kept(make_report: MakeReport, make_trial: MakeTrial) -> None:
+def test_no_path_of_the_user_is_saved(make_report: MakeReport, make_trial: MakeTrial) -> None:
     """An exported profile would tell strangers the names of folders."""
     trials = [make_trial(8, Verdict.DEVICE_OOM, cause="in /home/ada/secret.py")]
     report = make_report(weights="/home/ada/weights.h5", trials=trials, limited_by="/home/ada")
@@ -119,18 +121,18 @@ def test_nothing_of_the_users_files_is_kept(make_report: MakeReport, make_trial:
     assert entry.workload.weights == "file"
 
 
-def test_it_says_which_autofit_measured(make_entry: MakeEntry, make_extraction: MakeExtraction) -> None:
+def test_an_entry_has_the_version_that_measured(make_entry: MakeEntry, make_extraction: MakeExtraction) -> None:
     """Measurements of a version that turns out to measure wrongly could not be told from those of another."""
     assert make_entry().autofit_version == make_extraction(32).autofit_version == autofit.__version__
 
 
-def test_a_report_that_does_not_say_how_far_it_looked(make_entry: MakeEntry) -> None:
+def test_a_report_without_max_batch_is_saved_with_its_answer(make_entry: MakeEntry) -> None:
     """An answer would be taken for the most that fits, though nothing larger was asked for."""
     assert make_entry(max_batch=0).max_batch == 200
 
 
 def test_the_saved_workload_has_every_field(make_entry: MakeEntry, workload: Workload) -> None:
-    """A field that a workload gets one day would be forgotten, and another workload taken for the same."""
+    """A new field of a workload would not be saved, and another workload would be taken for the same."""
     assert make_entry().workload.model_dump() == workload.model_dump()
 
 
@@ -185,10 +187,10 @@ OUT_OF_BOUNDS = {
 
 
 @pytest.mark.parametrize(("path", "value"), OUT_OF_BOUNDS.items(), ids=OUT_OF_BOUNDS)
-def test_what_is_out_of_bounds_is_refused(
+def test_a_value_out_of_bounds_is_refused(
     make_entry: MakeEntry, make_profile: MakeProfile, make_extraction: MakeExtraction, path: str, value: Any
 ) -> None:
-    """A stranger's figure would reach the arithmetic of the search, or a stranger's text a path."""
+    """An untrusted figure would reach the arithmetic of the search, or an untrusted text a path."""
     with pytest.raises(RefusedProfileError) as caught:
         parse_profile(changed(make_profile(make_entry(), extractions=[make_extraction()]), path, value))
     assert path.rpartition(".")[2] in str(caught.value)
@@ -196,26 +198,28 @@ def test_what_is_out_of_bounds_is_refused(
 
 
 def test_too_many_extractions_are_refused(make_profile: MakeProfile, make_extraction: MakeExtraction) -> None:
-    """A file could be full of them."""
+    """A file could hold any number of them."""
     profile = make_profile(extractions=[make_extraction()] * (MAX_EXTRACTIONS + 1))
     with pytest.raises(RefusedProfileError, match="extractions: List should have at most"):
         parse_profile(profile.to_json().encode())
 
 
-def test_a_profile_speaks_only_for_the_machine_it_describes(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+def test_the_fingerprint_must_be_that_of_the_described_machine(
+    make_entry: MakeEntry, make_profile: MakeProfile
+) -> None:
     """A file could claim to be of any machine whose fingerprint is known."""
     with pytest.raises(RefusedProfileError, match="the fingerprint is not that of the hardware"):
         parse_profile(changed(make_profile(make_entry()), "hardware.cores", 96))
 
 
-def test_an_answer_beyond_what_was_asked_is_refused(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
-    """An answer that contradicts itself would be verified at a size nobody asked for."""
+def test_an_answer_above_max_batch_is_refused(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """An answer that contradicts itself would be verified at a size above `max_batch`."""
     with pytest.raises(RefusedProfileError, match="do not rise in this order"):
         parse_profile(changed(make_profile(make_entry()), "entries.0.largest_feasible_batch", 5000))
 
 
 def test_a_reason_is_short_and_shows_nothing_raw(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
-    """A field name of a megabyte, with escapes in it, would flood or command the terminal it is reported on."""
+    """A field name of a megabyte, with escapes in it, would flood or control the terminal that shows it."""
     profile = changed(make_profile(make_entry()), "entries.0.\x1b[2J" + "a" * (MAX_PROFILE_BYTES // 4), 1)
     with pytest.raises(RefusedProfileError) as caught:
         parse_profile(profile)

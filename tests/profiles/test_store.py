@@ -1,4 +1,4 @@
-"""One file a machine: kept whole, shared by processes, and never a reason to lose a probe."""
+"""Tests of the store: a file for each machine, never half written, shared by processes, and no probe is lost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def names(folder: Path) -> list[str]:
 
 
 def classes(store: ProfileStore) -> list[int]:
-    """What the entries of the only profile are about."""
+    """The numbers of classes in the entries of the only profile."""
     ((profile, _),) = store.load()
     return [entry.workload.num_classes for entry in profile.entries]
 
@@ -60,7 +60,7 @@ def test_a_saved_probe_is_found_again(
 
 
 def extractions(store: ProfileStore) -> list[SavedExtraction]:
-    """Those of the only profile."""
+    """The extractions of the only profile."""
     ((profile, _),) = store.load()
     return profile.extractions
 
@@ -83,7 +83,7 @@ def test_a_saved_extraction_is_found_again(
 def test_probes_and_extractions_do_not_push_each_other_out(
     store: ProfileStore, make_report: MakeReport, make_speed: MakeSpeed, workload: Workload, cpu: Hardware
 ) -> None:
-    """A training would make the probe before it forgotten, or the next probe the training."""
+    """A training would remove the probe before it, or the next probe would remove the training."""
     store.save(make_report(), cpu, 7.0, limit_is_given=True)
     store.save_extraction(make_speed(), workload, cpu, 8.0)
     store.save(make_report(num_classes=6), cpu, 9.0, limit_is_given=True)
@@ -94,7 +94,7 @@ def test_probes_and_extractions_do_not_push_each_other_out(
 def test_a_later_extraction_replaces_an_earlier_one(
     store: ProfileStore, make_speed: MakeSpeed, workload: Workload, cpu: Hardware
 ) -> None:
-    """The file would grow with every run, and what was true once be as good as what is."""
+    """The file would grow with every run, and an old speed would count as much as a new one."""
     store.save_extraction(make_speed(32), workload, cpu, 7.0)
     store.save_extraction(make_speed(64), workload.model_copy(update={"image_size": (96, 96)}), cpu, 8.0)
     store.save_extraction(make_speed(16), workload.model_copy(update={"num_classes": 99}), cpu, 9.0)
@@ -130,7 +130,7 @@ def test_an_extraction_that_cannot_be_saved_only_warns(
 
 
 def test_the_newest_extractions_are_kept(make_profile: MakeProfile, make_extraction: MakeExtraction) -> None:
-    """The file would grow until it could not be read, or what was just measured not be in it."""
+    """The file would grow until it could not be read, or the newest measurement would not be in it."""
     old = [make_extraction(image_size=(1, 1 + number), measured_at=9.0 + number) for number in range(MAX_EXTRACTIONS)]
     new = make_extraction(measured_at=0.0)
     kept = with_extracted(make_profile(extractions=old), new).extractions
@@ -165,7 +165,7 @@ def test_a_users_own_network_is_not_saved(
 
 
 def test_a_later_probe_replaces_an_earlier_one(store: ProfileStore, make_report: MakeReport, cpu: Hardware) -> None:
-    """The file would grow with every probe, and an old answer be as good as a new one."""
+    """The file would grow with every probe, and an old answer would count as much as a new one."""
     store.save(make_report(), cpu, 7.0, limit_is_given=True)
     store.save(make_report(num_classes=6), cpu, 8.0, limit_is_given=True)
     store.save(make_report(memory_limit_bytes=5 * 10**9), cpu, 9.0, limit_is_given=True)
@@ -177,7 +177,7 @@ def test_a_later_probe_replaces_an_earlier_one(store: ProfileStore, make_report:
 def test_a_small_probe_does_not_replace_a_large_one(
     store: ProfileStore, make_report: MakeReport, cpu: Hardware
 ) -> None:
-    """A training on few images, of which 32 at once were enough, would make the machine's limit forgotten."""
+    """A training on few images, of which 32 at once were enough, would remove the known limit of the machine."""
     small = make_report(max_batch=32, largest_feasible_batch=32, recommended_batch=32)
     store.save(make_report(), cpu, 7.0, limit_is_given=True)
     store.save(small, cpu, 8.0, limit_is_given=True)
@@ -190,7 +190,7 @@ def test_a_small_probe_does_not_replace_a_large_one(
 
 
 def test_the_newest_thousand_are_kept(make_entry: MakeEntry, make_profile: MakeProfile) -> None:
-    """The file would grow until it could not be read; or a stranger's dates, far ahead, would push out all new ones."""
+    """The file would grow until it could not be read; or untrusted dates, far ahead, would push out all new ones."""
     entry = make_entry(trials=[])
     workloads = [entry.workload.model_copy(update={"num_classes": number}) for number in range(MAX_ENTRIES)]
     old = [
@@ -218,7 +218,7 @@ def test_a_file_is_never_larger_than_one_may_be(
 def test_shipped_profiles_come_after_the_users_own(
     tmp_path: Path, make_report: MakeReport, make_profile: MakeProfile, make_entry: MakeEntry, cpu: Hardware
 ) -> None:
-    """What comes with autofit would not be found, or be taken for measured here."""
+    """The profiles that come with autofit would not be found, or would be taken for measured here."""
     shipped = tmp_path / "shipped"
     shipped.mkdir()
     (shipped / "README.md").write_text("no profile")
@@ -240,10 +240,10 @@ def test_a_damaged_shipped_profile_is_left_where_it_is(tmp_path: Path, warnings:
     assert len(warnings) == 1
 
 
-def test_a_damaged_file_is_replaced_and_kept(
+def test_a_damaged_file_is_replaced_and_set_aside(
     store: ProfileStore, make_report: MakeReport, cpu: Hardware, warnings: list[str]
 ) -> None:
-    """A file of one bad byte would end all saving; or be deleted, though a person might have mended it."""
+    """A file with one bad byte would end all saving; or it would be deleted, though a person might repair it."""
     store.folder.mkdir()
     path = store.folder / f"{fingerprint(cpu)}.json"
     for content in ("{", "["):
@@ -259,10 +259,10 @@ def test_a_damaged_file_is_replaced_and_kept(
     assert len(warnings) == 2
 
 
-def test_a_file_mended_meanwhile_is_not_set_aside(
+def test_a_file_that_was_replaced_meanwhile_is_not_set_aside(
     store: ProfileStore, make_profile: MakeProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look and the renaming another process may have written a good file in its place."""
+    """A good file that another process wrote between reading and renaming would be set aside."""
     store.folder.mkdir()
     path = store.folder / "a.json"
     path.write_text("{")
@@ -285,7 +285,7 @@ def failing(number: int) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
-def test_a_disk_that_takes_nothing_only_warns(
+def test_a_disk_that_cannot_be_written_only_warns(
     store: ProfileStore,
     make_report: MakeReport,
     cpu: Hardware,
@@ -315,7 +315,7 @@ def test_a_folder_that_cannot_be_made_only_warns(
 def test_a_read_only_folder_is_read(
     store: ProfileStore, make_profile: MakeProfile, make_report: MakeReport, cpu: Hardware, warnings: list[str]
 ) -> None:
-    """Profiles on a mounted drive that only can be read would be of no use, or a damaged one among them an error."""
+    """Profiles on a read-only drive would be of no use, or a damaged one among them would be an error."""
     store.folder.mkdir()
     make_profile().save(store.folder / "a.json")
     (store.folder / "b.json").write_text("{")
@@ -329,10 +329,10 @@ def test_a_read_only_folder_is_read(
     assert names(store.folder) == ["a.json", "b.json"]
 
 
-def test_what_cannot_be_renamed_is_skipped(
+def test_a_file_that_cannot_be_renamed_is_skipped(
     store: ProfileStore, make_profile: MakeProfile, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One bad file on a drive that only can be read would hide the good ones."""
+    """One bad file on a read-only drive would hide the good ones."""
     store.folder.mkdir()
     make_profile().save(store.folder / "a.json")
     (store.folder / "b.json").write_text("{")
@@ -345,7 +345,7 @@ def test_what_cannot_be_renamed_is_skipped(
 def test_a_file_that_cannot_be_read_is_not_replaced(
     store: ProfileStore, make_report: MakeReport, cpu: Hardware, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another user's file, or one behind an I/O error, may be good."""
+    """Another user's file, or one behind an I/O error, may be good: it would be lost."""
     store.save(make_report(), cpu, 7.0, limit_is_given=True)
     monkeypatch.setattr(store_module, "read_profile", failing(errno.EACCES))
     assert store.load() == []
@@ -355,7 +355,7 @@ def test_a_file_that_cannot_be_read_is_not_replaced(
     assert len(warnings) == 2
 
 
-def test_a_lock_that_nobody_lets_go_of_only_warns(
+def test_a_lock_that_is_never_released_only_warns(
     tmp_path: Path, make_report: MakeReport, cpu: Hardware, warnings: list[str]
 ) -> None:
     """A process that hangs while it saves would hang every later probe."""
@@ -368,7 +368,7 @@ def test_a_lock_that_nobody_lets_go_of_only_warns(
 
 
 @pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_drive_without_locks_is_used_all_the_same(
+def test_a_drive_without_locks_is_used_too(
     store: ProfileStore,
     make_report: MakeReport,
     cpu: Hardware,
@@ -408,7 +408,7 @@ class Savers:
         self._folder = tmp_path / "profiles"
 
     def start(self, first: int, count: int) -> subprocess.Popen[str]:
-        """Start one that saves `count` probes, or with 0 saves until it is killed."""
+        """Start a process that saves `count` probes, or with 0 saves until it is killed."""
         return subprocess.Popen(
             [sys.executable, str(SAVER), str(self._folder), *map(str, self._files), str(first), str(count)],
             env=child_environment(),
@@ -424,7 +424,7 @@ def savers(tmp_path: Path, make_report: MakeReport, cpu: Hardware) -> Savers:
 
 @pytest.mark.slow
 def test_several_processes_at_once_lose_nothing(store: ProfileStore, savers: Savers) -> None:
-    """Of two probes that end at the same moment one would be forgotten."""
+    """Of two probes that end at the same moment one would be lost."""
     processes = [savers.start(first, 5) for first in (100, 200, 300, 400)]
     said = [process.communicate(timeout=60)[0] for process in processes]
     assert said == [""] * 4
@@ -432,10 +432,10 @@ def test_several_processes_at_once_lose_nothing(store: ProfileStore, savers: Sav
 
 
 @pytest.mark.slow
-def test_a_kill_leaves_a_store_that_can_be_read(
+def test_a_store_can_be_read_after_a_kill(
     store: ProfileStore, savers: Savers, make_report: MakeReport, cpu: Hardware, warnings: list[str]
 ) -> None:
-    """Half a file would be set aside, with everything in it; and each kill would leave a temporary one for ever."""
+    """Half a file would be set aside with all its entries; and a temporary file of each kill would remain for ever."""
     for delay in (0.01, 0.05, 0.1):
         with savers.start(1000, 0) as process:
             assert process.stdout is not None
@@ -450,7 +450,7 @@ def test_a_kill_leaves_a_store_that_can_be_read(
     assert warnings == []
 
 
-def test_where_profiles_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_of_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """A notebook whose disk is wiped at its end could not keep its profiles on a drive."""
     monkeypatch.setenv("AUTOFIT_PROFILES", "~/drive/profiles")
     assert default_folder() == Path.home() / "drive" / "profiles"
@@ -459,13 +459,13 @@ def test_where_profiles_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         assert default_folder() == platformdirs.user_data_path("autofit") / "profiles"
 
 
-def test_where_the_shipped_ones_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_of_shipped_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The profiles that come with autofit would be found in a checkout and not in a wheel, or the other way round."""
     package = tmp_path / "autofit"
     package.mkdir()
     monkeypatch.setattr(store_module, "PACKAGE", package)
     (tmp_path / "profiles").mkdir()
-    assert shipped_folder() is None  # whose `profiles` beside an installed package that is, nobody knows
+    assert shipped_folder() is None  # a folder `profiles` beside an installed package may be anybody's
     (tmp_path / "pyproject.toml").touch()
     assert shipped_folder() == tmp_path / "profiles"
     (package / "_profiles").mkdir()
