@@ -20,13 +20,13 @@ class AutofitError(Exception):
 
 
 class UserError(AutofitError):
-    """Something the user gave cannot be used: the message names it and says what to do."""
+    """An input of the user cannot be used: the message names it and says what to do."""
 
     exit_code = 2
 
 
 class DoesNotFitError(AutofitError):
-    """Not even one image at a time fits into the memory there is."""
+    """Not even one image at a time fits into the available memory."""
 
     exit_code = 3
 
@@ -42,6 +42,6 @@ class StorageError(TrainingFailedError):
 
 
 class InterruptedRunError(AutofitError):
-    """The run was asked to stop, has committed what it had, and can be resumed."""
+    """The run was asked to stop, has committed its progress, and can be resumed."""
 
     exit_code = 130

@@ -19,7 +19,7 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class MemoryLeft:
-    """The memory that this process can still get before the kernel kills, and in a few words, whose it is."""
+    """The memory that this process can still get before the kernel kills it; `of` names the machine or cgroup."""
 
     bytes: int
     of: str
@@ -113,7 +113,7 @@ def cgroups_of_process(proc: Path, cgroup_root: Path, controller: str) -> Iterat
     """The cgroups that bind this process, its own first, in every hierarchy that has the controller or may have it.
 
     In a container the path can be the host's, of which nothing is mounted, or lead above the root (`/../..`): what
-    exists counts, and nothing outside the root is looked at.
+    exists counts, and nothing outside the root is read.
     """
     for line in read_text(proc / "self" / "cgroup").splitlines():
         _, _, rest = line.partition(":")
@@ -133,7 +133,7 @@ def cgroups_of_process(proc: Path, cgroup_root: Path, controller: str) -> Iterat
 
 
 def read_text(path: Path) -> str:
-    """A small file's text; empty where there is none."""
+    """A small file's text; empty if it cannot be read."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:

@@ -52,11 +52,11 @@ def detect(
     """Detect this machine.
 
     Args:
-        inline: the worker will run in this very process, so what that holds of the GPU is the worker's to use. Else it
-            is one of the others.
+        inline: the worker will run in this process, so the GPU memory that the process holds counts as free. Otherwise
+            the process counts as one of the other GPU processes.
         proc: where the process file system is mounted.
         cgroup_root: where the cgroup file systems are mounted.
-        nvml: what stands in for the module `pynvml`, which is else imported if a GPU may be used.
+        nvml: a replacement of the module `pynvml`; by default that is imported if a GPU may be used.
     """
     tensorflow, cpu_only = _tensorflow()
     gpu = None if cpu_only else first_visible_gpu(nvml, inline=inline)
@@ -85,7 +85,7 @@ def detect(
 def fingerprint(hardware: Hardware) -> str:
     """Sixteen hexadecimal digits that two machines share if they are alike in speed and memory.
 
-    Memory counts in steps of 256 MiB: what the firmware and the kernel keep differs a little between equal machines.
+    Memory counts in steps of 256 MiB: what the firmware and the kernel reserve differs a little between equal machines.
     """
     step = MEMORY_STEP_BYTES
     decisive = [
@@ -140,7 +140,7 @@ def _host(proc: Path, cgroup_root: Path) -> _Host:
 
 
 def _cores(proc: Path, cgroup_root: Path) -> int:
-    """The cores this process may use. A quota of 1.5 counts as 2, as in OpenJDK and Go: it is there to be used."""
+    """The cores this process may use. A quota of 1.5 counts as 2, as in OpenJDK and Go, so that all of it can be used."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [
         math.ceil(quota) for cgroup in cgroups_of_process(proc, cgroup_root, "cpu") if (quota := cpu_quota(cgroup))

@@ -26,7 +26,7 @@ class GpuProcess(Record):
 
 
 def gpu_processes(*, nvml: ModuleType | None = None) -> list[GpuProcess]:
-    """All processes on the first visible GPU, with this one; none if there is no GPU or the driver does not say."""
+    """All processes on the first visible GPU, this one included; none if there is no GPU or the driver does not say."""
     visible = _visible()
     if visible is None:
         return []
@@ -34,7 +34,7 @@ def gpu_processes(*, nvml: ModuleType | None = None) -> list[GpuProcess]:
 
 
 def gpu_count(*, nvml: ModuleType | None = None) -> int | None:
-    """How many GPUs the driver knows, with hidden ones; None if NVML cannot be used."""
+    """How many GPUs the driver knows, hidden ones included; None if NVML cannot be used."""
     return _with_nvml(nvml, lambda nvml: int(nvml.nvmlDeviceGetCount()))
 
 
@@ -115,13 +115,13 @@ def _processes(nvml: ModuleType, handle: object) -> dict[int, GpuProcess]:
         listing = getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses")
         for process in _or_none(partial(listing, handle)) or []:
             name = _or_none(partial(nvml.nvmlSystemGetProcessName, process.pid)) or "unknown"
-            program = name.partition(" -")[0]  # some drivers add what it was called with, which is nobody's business
+            program = name.partition(" -")[0]  # some drivers add the arguments, which may be private
             found[process.pid] = GpuProcess(pid=process.pid, name=program, bytes=process.usedGpuMemory)
     return found
 
 
 def _or_none(call: Callable[[], T]) -> T | None:
-    """What the call returns, or None: drivers and virtual GPUs each support another part of NVML."""
+    """The result of the call; None if it fails: drivers and virtual GPUs each support a different part of NVML."""
     try:
         return call()
     except Exception:  # noqa: BLE001 — NVML's errors, and a missing function of an old driver's library

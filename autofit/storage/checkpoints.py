@@ -6,7 +6,7 @@
             state.json          cursor, history, length of the audit log, ...
             manifest.json       size and SHA-256 of the others, written last
         00000011/               the one before, for when the newest is damaged
-        00000010.damaged/       set aside: did not verify
+        00000010.damaged/       set aside: failed verification
         .saving-…, .removed-…   a save or a removal under way, or killed: removed by the next save
 
 A generation is written under a hidden name, made durable file by file, and renamed: it exists whole or not at all.

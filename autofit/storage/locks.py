@@ -23,7 +23,7 @@ class Lock(StrEnum):
 
     Attributes:
         HELD: this process has the lock now.
-        BUSY: another process has it.
+        BUSY: another process holds the lock.
         UNSUPPORTED: the file system, such as a mounted drive, has no locks.
     """
 

@@ -185,7 +185,7 @@ def writing_in(folder: Path) -> Iterator[None]:
 
 
 class RunLock:
-    """An advisory lock on a run directory, inherited by the worker, so that it is held until the last of them is gone.
+    """An advisory lock on a run directory, inherited by the worker: it is held until parent and worker are both gone.
 
     A worker that outlives its parent still holds it; see `locks`.
     """
@@ -223,7 +223,7 @@ class RunLock:
         return self._file
 
     def release(self) -> None:
-        """Let go; the lock is free once no worker holds it either."""
+        """Release the lock; it is free once no worker holds it either."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

@@ -29,7 +29,7 @@ def open_plain(path: Path, *, follow_links: bool = True) -> BinaryIO:
         follow_links: False refuses a symbolic link in place of the file: it could point out of the folder.
 
     Raises:
-        NotRegularFileError: it is no regular file.
+        NotRegularFileError: it is not a regular file.
         OSError: it cannot be opened, or is a link that is not followed.
     """
     stream = open(path, "rb", opener=_open_without_waiting if follow_links else _open_without_links)  # noqa: SIM115 - the caller closes it; Path has no opener
@@ -41,7 +41,7 @@ def open_plain_unbuffered(path: Path, mode: Literal["rb", "ab", "a+b"]) -> FileI
     """Open a regular file without a buffer, to read or append. It follows no link, and does not block at a pipe.
 
     Raises:
-        NotRegularFileError: it is no regular file.
+        NotRegularFileError: it is not a regular file.
         OSError: it cannot be opened, or is a link.
     """
     file = open(path, mode, buffering=0, opener=_open_without_links)  # noqa: SIM115 - the caller closes it
@@ -71,9 +71,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that is written under a temporary name in the same folder, and is there once it is whole.
+    """Write a file under a temporary name in the same folder; it gets its own name when it is complete.
 
-    At the end of the block: fsync, rename, fsync the folder. An error in it leaves what was there before.
+    At the end of the block: fsync, rename, fsync the folder. After an error in it, the old file is unchanged.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -92,7 +92,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove the unfinished files of killed writers from a folder to which no process is writing."""
-    with contextlib.suppress(OSError):  # on a disk that takes no changes they stay: nobody reads them
+    with contextlib.suppress(OSError):  # on a read-only disk they stay: nothing reads them
         for entry in folder.iterdir():
             if _UNFINISHED.fullmatch(entry.name):
                 entry.unlink()
