@@ -140,7 +140,7 @@ def _host(proc: Path, cgroup_root: Path) -> _Host:
 
 
 def _cores(proc: Path, cgroup_root: Path) -> int:
-    """The cores this process may use. A quota of 1.5 counts as 2, as in OpenJDK and Go, so that all of it can be used."""
+    """The cores this process may use. A quota of 1.5 counts as 2, as in OpenJDK and Go: all of it can be used."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [
         math.ceil(quota) for cgroup in cgroups_of_process(proc, cgroup_root, "cpu") if (quota := cpu_quota(cgroup))

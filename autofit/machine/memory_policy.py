@@ -7,8 +7,8 @@ SHARE_OF_MACHINE = 0.9
 
 LEAST_STOP_BELOW_BYTES = 64 * 2**20
 MOST_STOP_BELOW_BYTES = 10**9
-"""A commit copies the trained weights, the optimizer's state and the best weights, and packs the largest of them. Measured
-with Adam: next to nothing for a head, 40 to 60 MB for a whole MobileNetV2, 650 MB for a whole ResNet50."""
+"""A commit copies the trained weights, the optimizer's state and the best weights, and packs the largest of them.
+Measured with Adam: next to nothing for a head, 40 to 60 MB for a whole MobileNetV2, 650 MB for a whole ResNet50."""
 
 
 def usable_bytes(available_bytes: int) -> int:
@@ -19,7 +19,7 @@ def usable_bytes(available_bytes: int) -> int:
 def stop_below_bytes(available_bytes: int) -> int:
     """With less memory left than this, a worker commits and stops; `available_bytes` is what was left when it started.
 
-    It is half of what a plan leaves free: a worker that uses its whole share stays above it; only unplanned growth reaches it.
+    It is half of what a plan leaves free: a worker that uses its whole share stays above it; unplanned growth does not.
     """
     half = (available_bytes - usable_bytes(available_bytes)) // 2
     return max(LEAST_STOP_BELOW_BYTES, min(half, MOST_STOP_BELOW_BYTES))

@@ -92,7 +92,7 @@ def write_file(path: Path, data: bytes) -> FileEntry:
 
 
 def carry_over(source: Path, target: Path, entry: FileEntry) -> bool:
-    """Link the file, or copy it if it cannot be linked; False if it is not what its entry says."""
+    """Link the file, or copy it if it cannot be linked; False if its size or hash is not the listed one."""
     try:
         about = source.lstat()
         if not stat.S_ISREG(about.st_mode) or about.st_size != entry.bytes:
@@ -114,7 +114,7 @@ def delete_folder(path: Path) -> None:
 
 
 def set_aside_damaged(folder: Path) -> str:
-    """Rename a damaged generation and return the name it has now."""
+    """Rename a damaged generation and return its new name."""
     candidates = [f"{folder.name}.damaged", *(f"{folder.name}.damaged-{n}" for n in range(2, 100))]
     for name in candidates:
         target = folder.with_name(name)

@@ -67,7 +67,7 @@ class Checkpoint:
 
 
 class CheckpointStore:
-    """The generations in one folder, of which the newest `keep` are kept."""
+    """The generations in one folder, of which the newest `keep` are retained."""
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         if keep < 1:
@@ -164,7 +164,7 @@ class CheckpointStore:
         return {int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match and match[2]}
 
     def _make_ready(self) -> None:
-        """Make the folder, and free space in it: what killed saves left may be what fills the disk."""
+        """Make the folder, and free space in it: the remains of killed saves may fill the disk."""
         if not self.folder.exists():
             self.folder.mkdir(parents=True)
             fsync_folder(self.folder.parent)
@@ -213,14 +213,14 @@ class CheckpointStore:
         return files
 
     def _newest_files(self) -> tuple[Path, dict[str, FileEntry]]:
-        """The newest generation's folder and what its manifest lists: nothing where it is damaged or missing."""
+        """The newest generation's folder and what its manifest lists: nothing if it is damaged or missing."""
         for generation, folder in self._generations()[:1]:
             with suppress(DamagedError):
                 return folder, read_manifest(folder, generation).files
         return self.folder, {}
 
     def _remove_old(self) -> None:
-        """Remove the generations beyond `keep`: renamed first, so that no half-deleted one is ever taken for good."""
+        """Remove the generations beyond `keep`: renamed first, so that a half-deleted one is never read as valid."""
         with suppress(OSError, StorageError):  # the new checkpoint is safe; the next save tries again
             for _, folder in self._generations()[self.keep :]:
                 hidden = folder.with_name(_REMOVED + folder.name)
@@ -228,7 +228,7 @@ class CheckpointStore:
                 delete_folder(hidden)
 
     def _generations(self) -> list[tuple[int, Path]]:
-        """Number and folder of each generation, the newest first; a link is none."""
+        """Number and folder of each generation, the newest first; links are ignored."""
         try:
             with os.scandir(self.folder) as entries:
                 names = [e.name for e in entries if _NAME.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
@@ -239,6 +239,6 @@ class CheckpointStore:
         return sorted(((int(name), self.folder / name) for name in names), reverse=True)
 
     def _numbers_taken(self) -> list[int]:
-        """Those set aside count too, so that a number never means two checkpoints."""
+        """The next free number. Generations that were set aside count too, so that a number never means two checkpoints."""
         matches = (_NUMBERED.fullmatch(entry.name) for entry in self.folder.iterdir())
         return [int(match[1]) for match in matches if match]

@@ -16,7 +16,7 @@ from autofit.storage.locks import Lock, open_lock_file, wait_for_lock
 
 @dataclass(frozen=True, slots=True)
 class AttemptDirectory:
-    """The files of one worker's life: `job.json` goes in, the others come out."""
+    """The files of one attempt: the worker reads `job.json` and writes the others, but for the supervisor's record."""
 
     path: Path
 
@@ -42,7 +42,7 @@ class AttemptDirectory:
 
     @property
     def memory(self) -> Path:
-        """The last sample of memory in use, from which a sudden end is classified."""
+        """The last sample of memory in use, from which the exit of a killed worker is classified."""
         return self.path / "memory"
 
     @property
@@ -94,7 +94,7 @@ class RunDirectory:
 
     @property
     def features(self) -> Path:
-        """Where the features of the images lie in the cache, and how they were made."""
+        """The cache entries that hold the features of the images, and how they were computed."""
         return self.path / "features.json"
 
     @property
@@ -143,7 +143,7 @@ class RunDirectory:
         return number, AttemptDirectory(path)
 
     def refuse_links_out(self) -> None:
-        """Refuse a directory in which a symbolic link points outside: what is written or truncated would be elsewhere.
+        """Refuse a directory in which a symbolic link points outside: a file elsewhere would be written or truncated.
 
         Raises:
             UserError: there is such a link, or the directory cannot be read.

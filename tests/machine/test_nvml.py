@@ -25,7 +25,7 @@ def test_gpu(tree: Tree) -> None:
 @pytest.mark.usefixtures("gpus")
 @pytest.mark.parametrize(("inline", "free"), [(True, 13_000 * MB), (False, 12_000 * MB)])
 def test_own_memory_on_the_gpu_is_free_to_a_worker_in_this_process_only(tree: Tree, *, inline: bool, free: int) -> None:
-    """Inline, a notebook's own memory would count as used; else its worker would plan with memory the notebook holds."""
+    """Inline, a notebook's own memory would count as used; else its worker would plan with what the notebook holds."""
     processes = [process(os.getpid(), 1_000 * MB), process(8, None)]
     nvml = fake_nvml(DeviceGetComputeRunningProcesses=lambda _: processes, SystemGetProcessName=fails)
     found = detect(inline=inline, proc=tree.proc, cgroup_root=tree.cgroup_root, nvml=nvml)

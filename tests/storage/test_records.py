@@ -66,7 +66,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("content", "reason"), REFUSED.values(), ids=REFUSED)
 def test_what_is_no_such_record_is_refused_in_one_line(tmp_path: Path, content: str | bytes, reason: str) -> None:
-    """Half a file that is taken for a record, or twenty lines of a validator's words on a user's terminal."""
+    """Half a file that is taken for a record, or twenty lines of a validator's message on a user's terminal."""
     path = tmp_path / "note.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=r"note\.json is not a valid Note") as caught:
@@ -133,7 +133,7 @@ def failing_fsync(number: int) -> Callable[[int], None]:
 def test_a_drive_that_cannot_fsync_a_folder_is_used_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing could be saved on a mounted drive without this call; yet a disk that breaks must be heard."""
+    """Nothing could be saved on a mounted drive without this call; yet the error of a broken disk must be raised."""
     monkeypatch.setattr(records.os, "fsync", failing_fsync(errno.EINVAL))  # type: ignore[attr-defined]
     fsync_folder(tmp_path)
     monkeypatch.setattr(records.os, "fsync", failing_fsync(errno.EIO))  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ class Clock:
         self.now = 100.0
 
     def __call__(self) -> float:
-        """What a clock says."""
+        """The current time, in seconds."""
         return self.now
 
     def sleep(self, seconds: float) -> None:
@@ -84,7 +84,7 @@ def test_a_second_writer_is_refused_when_its_patience_ends(tmp_path: Path) -> No
 
 
 def test_a_writer_waits_for_the_one_before_it(tmp_path: Path) -> None:
-    """A resume right after a kill would be refused, though the old worker is just about to leave."""
+    """A resume right after a kill would be refused, though the old worker is just about to stop."""
     clock = Clock()
     first = RunLock(RunDirectory(tmp_path)).acquire(0)
 
@@ -118,7 +118,7 @@ def test_the_lock_is_not_inherited_by_chance(tmp_path: Path) -> None:
 
 
 def test_a_drive_without_locks_is_used_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No run could be kept on a mounted drive."""
+    """No run could be saved on a mounted drive."""
 
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
@@ -129,6 +129,6 @@ def test_a_drive_without_locks_is_used_all_the_same(tmp_path: Path, monkeypatch:
 
 
 def test_a_run_directory_that_is_gone_cannot_be_locked(tmp_path: Path) -> None:
-    """A traceback where the drive was unmounted."""
+    """A traceback if the drive was unmounted."""
     with pytest.raises(StorageError, match=r"gone cannot be written \(No such file or directory\)"):
         RunLock(RunDirectory(tmp_path / "gone")).acquire(0)
