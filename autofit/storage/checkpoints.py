@@ -239,6 +239,6 @@ class CheckpointStore:
         return sorted(((int(name), self.folder / name) for name in names), reverse=True)
 
     def _numbers_taken(self) -> list[int]:
-        """The next free number. Generations that were set aside count too, so that a number never means two checkpoints."""
+        """All used numbers, also of generations set aside, so that a number never means two checkpoints."""
         matches = (_NUMBERED.fullmatch(entry.name) for entry in self.folder.iterdir())
         return [int(match[1]) for match in matches if match]

@@ -16,7 +16,7 @@ from autofit.storage.locks import Lock, open_lock_file, wait_for_lock
 
 @dataclass(frozen=True, slots=True)
 class AttemptDirectory:
-    """The files of one attempt: the worker reads `job.json` and writes the others, but for the supervisor's record."""
+    """The files of one attempt: `job.json` is the input of the worker, the others record what it did."""
 
     path: Path
 
