@@ -50,7 +50,7 @@ class NextTrial:
 
 
 class BatchSearch:
-    """An ask/tell search for the largest batch that fits. Its whole state is the trials that it was told.
+    """An ask/tell search for the largest batch that fits. Its whole state is the trials given to `tell`.
 
     Args:
         limit_bytes: the most that `Trial.memory_bytes` may be.

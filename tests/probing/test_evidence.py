@@ -77,7 +77,7 @@ def test_one_size_with_gaps_is_chance() -> None:
 
 
 def test_the_memory_outside_the_allocator_leaves_less_room() -> None:
-    """Of a limit that the bare process half fills, an allocator is full long before half of the limit."""
+    """If the process alone half fills the limit, its allocator is full long before it holds half of the limit."""
     sizes = [
         fits(n, arena_resident_bytes=int(1.2 * (10 + n) * MB), non_allocator_bytes=700 * MB) for n in (16, 64, 200)
     ]

@@ -150,7 +150,7 @@ def test_a_cpu_says_nothing_of_a_gpu_beside_it(
 
 
 @pytest.mark.parametrize(
-    ("saved_is_given", "asked_is_given", "expected"),
+    ("saved_is_given", "planned_is_given", "expected"),
     [(False, False, EXACT), (True, False, NEAR), (False, True, NEAR), (True, True, NEAR)],
 )
 def test_free_memory_may_differ_more(
@@ -159,15 +159,15 @@ def test_free_memory_may_differ_more(
     make_entry: MakeEntry,
     make_profile: MakeProfile,
     saved_is_given: bool,
-    asked_is_given: bool,
+    planned_is_given: bool,
     expected: str,
 ) -> None:
-    """What a machine has free is never twice the same, so that no profile without a limit would ever match."""
+    """The free memory of a machine is never twice the same: no profile without a limit would ever match."""
     profile = make_profile(make_entry(limit_is_given=saved_is_given))
-    assert kind_of(ask(profile, limit_bytes=round(3.12 * GB), limit_is_given=asked_is_given)) == expected
+    assert kind_of(ask(profile, limit_bytes=round(3.12 * GB), limit_is_given=planned_is_given)) == expected
 
 
-def test_an_answer_holds_only_as_far_as_was_asked(
+def test_an_answer_holds_only_up_to_its_max_batch(
     ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile
 ) -> None:
     """A training on few images would cap the batch of every later one."""
@@ -177,8 +177,8 @@ def test_an_answer_holds_only_as_far_as_was_asked(
     assert kind_of(ask(make_profile(make_entry(max_batch=201)), max_batch=4096)) == EXACT
 
 
-def test_no_more_is_verified_than_is_asked(ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
-    """A size would be run that the training has no use for."""
+def test_no_size_above_max_batch_is_expected(ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
+    """A trial would run a size that the training cannot use."""
     hint = ask(make_profile(make_entry()), max_batch=64)
     assert hint is not None
     assert hint.expected_batch == 64
@@ -190,7 +190,7 @@ def test_a_users_own_network_is_never_matched(ask: FindHint, make_entry: MakeEnt
 
 
 def test_nothing_fits_is_no_hint(ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
-    """A machine that was full once would be given up for ever."""
+    """A machine whose memory was full once would never be probed again."""
     nothing = make_entry(largest_feasible_batch=0, recommended_batch=0)
     assert ask(make_profile(nothing)) is None
     assert ask(make_profile(nothing), limit_bytes=8 * GB) is None
@@ -206,7 +206,7 @@ def test_one_size_is_no_line(
 
 
 def test_the_best_of_several(ask: FindHint, make_entry: MakeEntry, make_profile: MakeProfile) -> None:
-    """A stranger's or an old figure would be verified although a better one is there."""
+    """An untrusted or old figure would be verified although there is a better one."""
     shipped = (make_profile(make_entry(largest_feasible_batch=201)), Origin.SHIPPED)
     near = make_profile(make_entry(largest_feasible_batch=202, memory_limit_bytes=4 * GB))
     old = make_profile(make_entry(largest_feasible_batch=203))

@@ -113,7 +113,7 @@ def test_no_more_than_64_trials_are_saved(make_entry: MakeEntry, make_trial: Mak
 
 
 def test_no_path_of_the_user_is_saved(make_report: MakeReport, make_trial: MakeTrial) -> None:
-    """An exported profile would tell strangers the names of folders."""
+    """An exported profile would reveal the names of the user's folders."""
     trials = [make_trial(8, Verdict.DEVICE_OOM, cause="in /home/ada/secret.py")]
     report = make_report(weights="/home/ada/weights.h5", trials=trials, limited_by="/home/ada")
     entry = entry_of(report, 1.0, limit_is_given=False)
