@@ -1,6 +1,9 @@
-"""What this machine is, what of it counts, and what is wrong with it, found without starting TensorFlow or CUDA.
+"""A diagnosis of this machine, made without starting TensorFlow or CUDA: hardware, limits, and what is wrong.
 
-`gather` looks (effects), `findings` judges (pure), and the record `Diagnosis` goes to a reader or into a file.
+- `gather`: collects the facts; every effect is here.
+- `findings`: runs all checks on the facts. Pure, as are the checks in `memory`, `gpu`, `holders` (processes that hold
+  GPU memory), `software` and `environment`.
+- `records`: `Facts`, `Finding` and the `Diagnosis`, which is shown to the user or written as JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ __all__ = ["Diagnosis", "Facts", "Finding", "Severity", "diagnose", "findings", 
 
 
 def diagnose() -> Diagnosis:
-    """Look at this machine, as seen from this process, and say what was found."""
+    """Examine this machine, as seen from this process, and return the findings."""
     facts = gather()
     return Diagnosis(
         hardware=facts.hardware,

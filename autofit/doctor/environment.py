@@ -1,4 +1,4 @@
-"""Findings about what surrounds the process: environment variables, the platform, folders and disks. Pure."""
+"""Findings about the environment of the process: variables, the platform, folders and disks. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from autofit.protocol.job import ONEDNN_VARIABLE, kernels_asked
 LITTLE_DISK_BYTES = 2 * 10**9
 
 ONEDNN_MEANS = {
-    "onednn": "where memory runs out, oneDNN ends the process instead of raising, so that an out-of-memory costs a "
-    "restart",
+    "onednn": "where memory runs out, oneDNN ends the process instead of raising an error, so that an "
+    "out-of-memory costs a restart",
     "eigen": "oneDNN stays off also where memory cannot run out, and many processors compute faster with it",
 }
 
@@ -32,7 +32,7 @@ def legacy_keras(facts: Facts) -> list[Finding]:
 
 
 def keras_backend(facts: Facts) -> list[Finding]:
-    """Another backend than TensorFlow, which a notebook's own Keras will use."""
+    """A Keras backend other than TensorFlow: a notebook's own Keras will use it."""
     backend = facts.environment.get("KERAS_BACKEND", "")
     if backend in {"", "tensorflow"}:
         return []
@@ -49,7 +49,7 @@ def keras_backend(facts: Facts) -> list[Finding]:
 
 
 def onednn(facts: Facts) -> list[Finding]:
-    """On a CPU, which kernels compute is for the plan of a run to say: see docs/decisions/0023."""
+    """On a CPU, this variable overrides the kernels that a run would choose: see docs/decisions/0023."""
     asked = kernels_asked(facts.environment)
     if facts.hardware.device != "cpu" or asked is None:
         return []
@@ -58,7 +58,7 @@ def onednn(facts: Facts) -> list[Finding]:
             severity=Severity.NOTE,
             topic="environment",
             text=f"{ONEDNN_VARIABLE}={facts.environment[ONEDNN_VARIABLE]}: {ONEDNN_MEANS[asked]}",
-            advice="unset it, and autofit uses oneDNN on a CPU just where memory cannot run out",
+            advice="unset it, and autofit uses oneDNN on a CPU only where memory cannot run out",
             command=f"unset {ONEDNN_VARIABLE}",
         )
     ]
@@ -80,15 +80,15 @@ def profiles_folder(facts: Facts) -> list[Finding]:
         Finding(
             severity=Severity.WARNING,
             topic="environment",
-            text=f"AUTOFIT_PROFILES={facts.profiles} cannot be written: what a probe measures will not be kept",
-            advice="name a folder that can, or unset it",
+            text=f"AUTOFIT_PROFILES={facts.profiles} cannot be written: the measurements of a probe will not be saved",
+            advice="name a writable folder, or unset it",
             command="unset AUTOFIT_PROFILES",
         )
     ]
 
 
 def little_disk(facts: Facts) -> list[Finding]:
-    """Folders with hardly room for checkpoints."""
+    """Folders with little room for checkpoints."""
     return [_disk(folder) for folder in facts.folders if (folder.free_bytes or 0) < LITTLE_DISK_BYTES]
 
 
@@ -96,9 +96,9 @@ def _disk(folder: Folder) -> Finding:
     free = folder.free_bytes
     state = "cannot be used" if free is None else f"has only {format_size(free)} free"
     advice = (
-        "make room there, or set TMPDIR to another folder"
+        "free space there, or set TMPDIR to another folder"
         if folder.role == "temporary"
-        else ("make room there, or keep runs elsewhere with --run-dir")
+        else ("free space there, or write runs elsewhere with --run-dir")
     )
     return Finding(
         severity=Severity.WARNING, topic="disk", text=f"the {folder.role} folder {folder.path} {state}", advice=advice

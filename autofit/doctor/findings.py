@@ -1,4 +1,4 @@
-"""From facts to findings: every check, and the order in which a reader gets them. Pure."""
+"""All checks, which turn facts into findings, and the order in which findings are shown. Pure."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ _ORDER = list(Severity)
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """Everything there is to say, the gravest first."""
+    """The findings of all checks, the gravest first."""
     found = [finding for check in CHECKS for finding in check(facts)]
     return sorted(found, key=lambda finding: _ORDER.index(finding.severity))

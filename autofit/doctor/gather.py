@@ -1,4 +1,4 @@
-"""Look at the machine: every effect of the doctor is here, and none of them starts TensorFlow or CUDA."""
+"""Collects the facts about the machine: every effect of the doctor is here, and none starts TensorFlow or CUDA."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VARIABLES = (
     "TF_ENABLE_ONEDNN_OPTS",
     "TF_FORCE_GPU_ALLOW_GROWTH",
 )
-"""The only environment variables whose values are looked at: others may hold secrets."""
+"""The only environment variables whose values are read: others may hold secrets."""
 
 PROFILES_VARIABLE = "AUTOFIT_PROFILES"
 KERNELS = re.compile(r"ipykernel|colab_kernel")
@@ -57,13 +57,13 @@ def gather(
     nvml: ModuleType | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Facts:
-    """Look at this machine, as seen from this process.
+    """Collect the facts about this machine, as seen from this process.
 
     Args:
         proc: where the process file system is mounted.
         cgroup_root: where the cgroup file systems are mounted.
         dev: where the device files are.
-        nvml: what stands in for the module `pynvml`.
+        nvml: a replacement for the module `pynvml`.
         environ: the environment variables.
     """
     profiles = environ.get(PROFILES_VARIABLE) or None
@@ -114,7 +114,7 @@ def _cudnn_found(environ: Mapping[str, str]) -> bool:
     return any(True for folder in (*given, *LIBRARY_FOLDERS) for _ in folder.glob("libcudnn.so*"))
 
 
-# the GPU, and who is on it
+# the GPU and the processes on it
 
 
 def _nvidia_files(proc: Path, dev: Path) -> list[str]:
@@ -165,10 +165,10 @@ def _folder(role: str, find: Callable[[], str]) -> Folder:
 
 
 def _writable(name: str) -> bool:
-    """Whether the folder can be written, or made."""
+    """Whether the folder can be written or created."""
     try:
         folder = Path(name).expanduser()
-    except RuntimeError:  # the home of a user that there is not
+    except RuntimeError:  # the home directory of a user that does not exist
         return False
     nearest = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)

@@ -6,7 +6,7 @@ from autofit.doctor.records import Facts, Finding, Severity
 from autofit.doctor.software import release
 
 LEAST_CAPABILITY = (6, 0)
-"""The oldest that TensorFlow's published packages hold code for: sm_60, sm_70, sm_80, sm_89, compute_90.
+"""The lowest compute capability in TensorFlow's published packages: sm_60, sm_70, sm_80, sm_89, compute_90.
 
 https://github.com/tensorflow/tensorflow/blob/master/.bazelrc, `HERMETIC_CUDA_COMPUTE_CAPABILITIES`, and
 `tensorflow/python/platform/build_info.py` of the package itself (2.21).
@@ -17,7 +17,7 @@ _LOOK = "see what nvidia-smi says: "
 
 
 def unusable_nvml(facts: Facts) -> list[Finding]:
-    """The kernel shows an NVIDIA driver or device, and NVML does not answer or finds nothing."""
+    """There is an NVIDIA driver or device, but NVML does not answer or finds no GPU."""
     if facts.gpu_count or not facts.nvidia_files:
         return []
     device = any(file.startswith("/dev/") for file in facts.nvidia_files)
@@ -45,12 +45,12 @@ def unusable_nvml(facts: Facts) -> list[Finding]:
 
 
 def hidden(facts: Facts) -> list[Finding]:
-    """There is a GPU, and a run would not see it."""
+    """There is a GPU, but a run would not see it."""
     if not facts.gpu_count or facts.hardware.device == "gpu" or _is_cpu_build(facts):
         return []
     visible = facts.environment.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        text, advice, command = "NVML lists a GPU and cannot describe it", f"{_LOOK}it names the fault", "nvidia-smi"
+        text, advice, command = "NVML lists a GPU but cannot describe it", f"{_LOOK}it names the error", "nvidia-smi"
         return [Finding(severity=Severity.PROBLEM, topic="gpu", text=text, advice=advice, command=command)]
     return [
         Finding(
@@ -64,7 +64,7 @@ def hidden(facts: Facts) -> list[Finding]:
 
 
 def too_old(facts: Facts) -> list[Finding]:
-    """The GPU is older than TensorFlow's packages."""
+    """The GPU is too old for TensorFlow's packages."""
     capability = facts.hardware.compute_capability
     if capability is None or release(capability) >= LEAST_CAPABILITY:
         return []
@@ -97,7 +97,7 @@ def several(facts: Facts) -> list[Finding]:
 
 
 def cpu_build(facts: Facts) -> list[Finding]:
-    """A TensorFlow that knows no GPU, on a machine that has one."""
+    """A TensorFlow build without GPU support, on a machine that has a GPU."""
     builds = [name for name in CPU_BUILDS if name in facts.versions]
     if not facts.gpu_count or not builds:
         return []
@@ -108,8 +108,8 @@ def cpu_build(facts: Facts) -> list[Finding]:
         Finding(
             severity=Severity.PROBLEM if alone else Severity.WARNING,
             topic="software",
-            text=f"{name} knows no GPU, and there is one: autofit will use the CPU" if alone else beside,
-            advice="remove it, then install the build that knows GPUs",
+            text=f"{name} has no GPU support, but there is a GPU: autofit will use the CPU" if alone else beside,
+            advice="remove it, then install the build with GPU support",
             command=f"pip uninstall -y {' '.join(builds)} tensorflow && pip install 'tensorflow[and-cuda]'",
         )
     ]

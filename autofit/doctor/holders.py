@@ -1,4 +1,4 @@
-"""Findings about who holds the GPU's memory: the notebook itself, other processes, or nobody that can be seen. Pure."""
+"""Findings about the processes that hold GPU memory: this notebook, other processes, or unknown ones. Pure."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from autofit.doctor.records import Facts, Finding, Relative, Severity
 from autofit.machine.nvml import GpuProcess
 
 SMALL_BYTES = 500 * 10**6
-"""A desktop's windows hold a few hundred megabytes; what holds more is worth a warning."""
+"""A desktop environment holds a few hundred megabytes; more than that is worth a warning."""
 
 LITTLE_BYTES = 2 * 10**9
-"""With less free, a small backbone hardly trains: TensorFlow alone takes half a gigabyte."""
+"""With less free memory a small backbone hardly trains: TensorFlow alone takes half a gigabyte."""
 
 SHOWN = 4
 
 
 def free_for_worker(facts: Facts) -> int:
-    """The GPU memory that a worker could get now; what this process holds is not free to it."""
+    """The GPU memory that a worker could get now; memory that this process holds is not available to it."""
     return facts.hardware.device_free_bytes or 0
 
 
 def _unseen_bytes(facts: Facts) -> int:
-    """GPU memory in use by processes that NVML does not list here; 0 where it may as well be the driver's own."""
+    """GPU memory in use by processes that NVML does not list here; 0 if the driver itself may hold it."""
     total = facts.hardware.device_memory_bytes or 0
     unseen = total - free_for_worker(facts) - _known(facts.gpu_processes)
     return unseen if unseen >= max(total // 10, 10**9) else 0
@@ -36,14 +36,14 @@ def relatives(facts: Facts) -> list[Finding]:
             topic="notebook" if relative.notebook else "gpu",
             text=f"{_who(facts, relative)} holds {_held(facts, relative)} of the GPU's memory, which the process that "
             "autofit trains in cannot use",
-            advice=_way_out(relative),
+            advice=_advice(relative),
         )
         for relative in _holding(facts)
     ]
 
 
 def _holding(facts: Facts) -> list[Relative]:
-    """The relatives on the GPU: by NVML's list, or where that is short, by the device that they have open."""
+    """The relatives on the GPU: by NVML's list, or if that is incomplete, by the device that they have open."""
     if facts.hardware.device != "gpu":
         return []
     listed = {process.pid for process in facts.gpu_processes}
@@ -66,7 +66,7 @@ def _held(facts: Facts, relative: Relative) -> str:
     return "an unknown amount" if known[0] is None else format_size(known[0])
 
 
-def _way_out(relative: Relative) -> str:
+def _advice(relative: Relative) -> str:
     if not relative.notebook:
         return "start autofit from a program that has not used the GPU"
     return (
@@ -76,7 +76,7 @@ def _way_out(relative: Relative) -> str:
 
 
 def others(facts: Facts) -> list[Finding]:
-    """Processes of others on the GPU."""
+    """Other processes on the GPU."""
     found = _others(facts)
     if not found:
         return []
@@ -125,7 +125,7 @@ def unseen(facts: Facts) -> list[Finding]:
         Finding(
             severity=Severity.WARNING,
             topic="gpu",
-            text=f"{size} of the GPU's memory are in use, and the driver does not say here by whom",
+            text=f"{size} of the GPU's memory are in use, and the driver does not show the process that holds it",
             advice="close other notebooks and containers on this GPU; nvidia-smi outside of the container names them",
             command="nvidia-smi",
         )

@@ -18,7 +18,7 @@ def limit(facts: Facts) -> list[Finding]:
 
 
 def little_memory(facts: Facts) -> list[Finding]:
-    """Too little free for comfort, on the host or on the GPU."""
+    """Little free memory, on the host or on the GPU."""
     free = {"host": facts.hardware.host_available_bytes}
     if facts.hardware.device == "gpu":
         free["GPU"] = free_for_worker(facts)
@@ -29,8 +29,8 @@ def _little(where: str, free_bytes: int) -> Finding:
     return Finding(
         severity=Severity.WARNING,
         topic="memory",
-        text=f"only {format_size(free_bytes)} of {where} memory are free",
-        advice="close what else uses it, or take a small backbone and a small --image-size",
+        text=f"only {format_size(free_bytes)} of {where} memory is free",
+        advice="close other programs that use it, or use a small backbone and a small --image-size",
     )
 
 
@@ -45,13 +45,13 @@ def cgroup_below_host(facts: Facts) -> list[Finding]:
 
 
 def oom_kills(facts: Facts) -> list[Finding]:
-    """The kernel has ended processes here for want of memory."""
+    """The kernel has killed processes here because memory ran out."""
     if not facts.oom_kills:
         return []
     times = "once" if facts.oom_kills == 1 else f"{facts.oom_kills:,} times"
-    text = f"the kernel's OOM killer has struck {times} in this cgroup"
+    text = f"the kernel's OOM killer has killed processes {times} in this cgroup"
     limit = format_size(facts.hardware.host_limit_bytes)
-    advice = "close what else runs in it, or give it more memory"
+    advice = "close other programs in it, or give it more memory"
     if facts.hardware.device == "cpu":  # on a GPU the flag limits the GPU's memory
         advice += f"; --memory-limit keeps a run below its limit of {limit}"
     return [Finding(severity=Severity.WARNING, topic="memory", text=text, advice=advice)]

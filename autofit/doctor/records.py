@@ -1,4 +1,4 @@
-"""What the doctor knows (`Facts`), what it says of it (`Finding`), and all of that for a reader (`Diagnosis`)."""
+"""The records of the doctor: `Facts` about the machine, `Finding`, and the `Diagnosis` that is reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Severity(StrEnum):
     """How much a finding matters, the gravest first.
 
     PROBLEM: autofit cannot run here, or cannot use a device that is here. WARNING: it runs, but slower, smaller or less
-    safely than it could. NOTE: good to know. OK: looked at, and as it should be.
+    safely than it could. NOTE: good to know. OK: checked, and as it should be.
     """
 
     PROBLEM = "problem"
@@ -27,14 +27,14 @@ class Severity(StrEnum):
 
 
 class Finding(Record):
-    """One thing that the doctor found. `text` and `advice` may hold names from strangers: print them escaped.
+    """One thing that the doctor found. `text` and `advice` may hold untrusted names: print them escaped.
 
     Attributes:
         severity: how much it matters.
         topic: one word for what it is about: memory, gpu, notebook, software, environment, disk or platform.
         text: what was found, and which value.
-        advice: what to do; empty where there is nothing to do.
-        command: a command that does it, to be copied; empty where there is none.
+        advice: what to do; empty if there is nothing to do.
+        command: a command that does it, to be copied; empty if there is none.
     """
 
     severity: Severity
@@ -50,7 +50,7 @@ class Diagnosis(Record):
     Attributes:
         hardware: the machine, as a run would see it.
         versions: the installed distributions that matter, by name.
-        environment: the environment variables that matter and are set; of `LD_LIBRARY_PATH` only that it is.
+        environment: the environment variables that matter and are set; of `LD_LIBRARY_PATH` only whether it is set.
         findings: the gravest first.
     """
 
@@ -63,11 +63,11 @@ class Diagnosis(Record):
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """This process, or one that it descends from.
+    """This process or one of its ancestors.
 
     Attributes:
         notebook: whether it is a notebook's kernel.
-        uses_cuda: whether it has CUDA's device open; a container often hides that from NVML's list of processes.
+        uses_cuda: whether it has CUDA's device open; NVML's list of processes often lacks it in a container.
     """
 
     pid: int
@@ -78,7 +78,7 @@ class Relative:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that autofit writes into, and what is free there; None where it cannot be looked at."""
+    """A folder that autofit writes into, and its free space; None if that cannot be read."""
 
     role: str
     path: str
@@ -94,16 +94,16 @@ class Facts:
         platform: as in `sys.platform`.
         versions: installed distributions that matter, by name.
         environment: as in `Diagnosis`.
-        gpu_count: GPUs that the driver knows, hidden ones too; None where NVML cannot be used.
+        gpu_count: the number of GPUs, including hidden ones; None if NVML cannot be used.
         gpu_processes: all processes on the GPU that counts.
-        nvidia_files: the files by which the kernel shows that there is an NVIDIA driver or device.
+        nvidia_files: the files that show that there is an NVIDIA driver or device.
         cuda_missing: CUDA packages that the installed TensorFlow names in its extra `and-cuda` and that are missing.
-        cudnn_found: whether cuDNN lies where a system keeps its libraries.
+        cudnn_found: whether cuDNN is in a library folder of the system.
         family: this process first, then its parent and so on up.
-        oom_kills: strikes of the kernel's OOM killer in this cgroup; None where they are not counted.
+        oom_kills: kills by the kernel's OOM killer in this cgroup; None if they are not counted.
         folders: the folders that autofit writes into.
-        profiles: the folder that `AUTOFIT_PROFILES` names; None where it is not set.
-        profiles_writable: whether that folder can be written, or made.
+        profiles: the folder that `AUTOFIT_PROFILES` names; None if it is not set.
+        profiles_writable: whether that folder can be written or created.
     """
 
     hardware: Hardware

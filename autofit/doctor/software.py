@@ -7,7 +7,7 @@ import re
 from autofit.doctor.records import Facts, Finding, Severity
 
 PYTHONS = ((3, 11), (3, 14))
-"""The first that autofit runs on, and the first that it does not."""
+"""The first Python version that autofit supports, and the first that it does not."""
 
 LEAST = {"TensorFlow": (2, 20), "Keras": (3, 13), "Pillow": (11, 3)}
 
@@ -27,12 +27,12 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def python(facts: Facts) -> list[Finding]:
-    """A Python that autofit is not made for."""
+    """A Python version that autofit does not support."""
     version = facts.hardware.python_version
     if PYTHONS[0] <= release(version) < PYTHONS[1]:
         return []
-    text = f"Python {version} is not one that autofit runs on: 3.11, 3.12 and 3.13"
-    advice = "make an environment with one of these"
+    text = f"Python {version} is not supported: autofit needs 3.11, 3.12 or 3.13"
+    advice = "create an environment with one of these"
     return [Finding(severity=Severity.PROBLEM, topic="software", text=text, advice=advice)]
 
 
@@ -42,7 +42,7 @@ def tensorflow(facts: Facts) -> list[Finding]:
 
 
 def keras(facts: Facts) -> list[Finding]:
-    """Keras, missing, too old, or with a known hole in reading model files."""
+    """Keras, missing, too old, or with a known vulnerability in reading model files."""
     version = facts.hardware.keras_version
     found = _too_old("Keras", version)
     if found or version is None or release(version) >= SAFE_KERAS:
@@ -52,7 +52,7 @@ def keras(facts: Facts) -> list[Finding]:
             severity=Severity.NOTE,
             topic="software",
             text=f"Keras {version}: a crafted model file can read other files when it is loaded (CVE-2026-12480)",
-            advice="load no model files from strangers, or upgrade; autofit loads none",
+            advice="load no model files from untrusted sources, or upgrade; autofit loads none",
             command="pip install --upgrade keras",
         )
     ]
@@ -69,7 +69,7 @@ def pillow(facts: Facts) -> list[Finding]:
             severity=Severity.WARNING,
             topic="software",
             text=f"Pillow {version}: crafted JPEGs overflow its decoder (critical, CVE-2026-112403); 13.0 fixes it",
-            advice="upgrade before you train on images from strangers; autofit goes on meanwhile",
+            advice="upgrade before you train on images from untrusted sources; autofit runs with this version too",
             command="pip install --upgrade pillow",
         )
     ]
@@ -100,7 +100,7 @@ def two_nvml_packages(facts: Facts) -> list[Finding]:
             severity=Severity.NOTE,
             topic="software",
             text=f"the package pynvml {facts.versions['pynvml']} is deprecated; nvidia-ml-py has a module of its name",
-            advice="remove it, and install nvidia-ml-py anew, whose file it may have taken along",
+            advice="remove it, and reinstall nvidia-ml-py, whose file may have been removed with it",
             command="pip uninstall -y pynvml && pip install --force-reinstall nvidia-ml-py",
         )
     ]

@@ -1,4 +1,4 @@
-"""What the doctor found, as a person reads it in a terminal or a log: the machine first, then the gravest. Pure."""
+"""The doctor's diagnosis as text for a terminal or a log: the machine first, then the gravest findings. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Line = tuple[str, str, str]
 
 
 def doctor_text(diagnosis: Diagnosis) -> str:
-    """The diagnosis as plain lines, 80 columns but for names and commands, ASCII but for names."""
+    """The diagnosis as plain lines, within 80 columns except names and commands, ASCII except names."""
     return "\n".join(f"{label}{rest}".rstrip() for label, _, rest in _lines(diagnosis))
 
 
@@ -46,7 +46,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[Line]:
 
 
 def machine_rows(diagnosis: Diagnosis) -> list[tuple[str, str]]:
-    """What the machine is: a name and what there is to say, each."""
+    """Facts about the machine, a name and a value each."""
     hardware = diagnosis.hardware
     variables = " ".join(f"{name}={value}" for name, value in diagnosis.environment.items())
     return [
@@ -69,7 +69,7 @@ def _gpu_words(hardware: Hardware) -> str:
 
 
 def _host_words(hardware: Hardware) -> str:
-    """The host's memory; what is free of it stands in the limit where that is the host's."""
+    """The host's memory; on a CPU the row `Limit` says how much of it is free."""
     words = [format_size(hardware.host_memory_bytes)]
     if hardware.host_limit_bytes < hardware.host_memory_bytes:
         words.append(f"{format_size(hardware.host_limit_bytes)} of it for this process")
@@ -79,7 +79,7 @@ def _host_words(hardware: Hardware) -> str:
 
 
 def _limit_words(diagnosis: Diagnosis) -> str:
-    """What was looked at and is as it should be: which limit counts."""
+    """The findings that are OK: which limit counts."""
     return printable("; ".join(finding.text for finding in diagnosis.findings if finding.severity is Severity.OK))
 
 
@@ -103,7 +103,7 @@ def _sentence(text: str) -> str:
 
 
 def _labelled(label: str, style: str, text: str) -> Iterator[Line]:
-    """A label and a text that is wrapped beside it; a long name or path stays whole."""
+    """A label and a text that is wrapped beside it; a long name or path is not broken."""
     rows = textwrap.wrap(text, WIDTH - LABEL_CELLS, break_long_words=False, break_on_hyphens=False)
     for number, row in enumerate(rows):
         yield (label if number == 0 else "").ljust(LABEL_CELLS), style, row

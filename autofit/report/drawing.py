@@ -1,4 +1,4 @@
-"""How our plots look, and how a figure becomes a PNG for a file or an SVG for a page.
+"""The style of all plots, and a figure as PNG for a file or SVG for a page.
 
 matplotlib is imported inside functions (it takes a second) and used through `Figure`, never through pyplot: a notebook
 keeps its own figures, backend and style.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "#24292f"
-BLUE, ORANGE, RED = "#3a7fc1", "#d5822a", "#d1483f"  # told apart on white and on black
+BLUE, ORANGE, RED = "#3a7fc1", "#d5822a", "#d1483f"  # distinguishable on white and on black
 DOTS_PER_INCH = 150
 PANEL_INCHES = (4.8, 3.6)
 
@@ -52,7 +52,7 @@ STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones
 def svg(figure: Figure, prefix: str = "") -> str:
     """The figure as an `<svg>` element for a page: see-through, its ink the colour of the text around it.
 
-    `prefix` begins its ids, each of which may stand only once in a page.
+    `prefix` begins its ids, which must be unique in a page.
     """
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -77,7 +77,7 @@ def png(figure: Figure) -> bytes:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Our style, whatever style the user has set, and theirs again afterwards."""
+    """Apply our style, and restore the user's afterwards."""
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):

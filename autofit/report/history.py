@@ -1,4 +1,4 @@
-"""Questions that a report asks of a history: `{metric: [value per epoch]}`, as Keras keeps it. Pure."""
+"""The best epoch and other facts of a history, `{metric: [value per epoch]}` as in Keras. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ History = dict[str, list[float]]
 
 
 def best_epoch(history: History) -> int | None:
-    """The epoch, from zero, with the lowest validation loss, else loss; None where no epoch has a finite one."""
+    """The epoch, from zero, with the lowest validation loss, else loss; None if no epoch has a finite loss."""
     losses = history.get("val_loss") or history.get("loss") or []
     finite = [(loss, epoch) for epoch, loss in enumerate(losses) if math.isfinite(loss)]
     return min(finite)[1] if finite else None
 
 
 def accuracy_name(history: History) -> str | None:
-    """The training metric that counts right answers; Keras lets it be `acc` or `sparse_categorical_accuracy` too."""
+    """The training metric that measures accuracy; Keras may name it `acc` or `sparse_categorical_accuracy` too."""
     names = [name for name in history if not name.startswith("val_")]
     return next((name for name in names if name == "acc" or "accuracy" in name), None)
 
@@ -26,7 +26,7 @@ def finished_epochs(history: History) -> int:
 
 
 def best_figures(history: History, epoch: int) -> list[tuple[str, float]]:
-    """Accuracy and loss of one epoch, on the validation images where there are some, else on the training images."""
+    """Accuracy and loss of one epoch, on the validation images if there are any, else on the training images."""
     prefix, words = ("val_", "validation") if history.get("val_loss") else ("", "training")
     named = [("accuracy", accuracy_name(history) or "accuracy"), ("loss", "loss")]
     columns = [(f"{words} {shown}", history.get(prefix + name, [])) for shown, name in named]

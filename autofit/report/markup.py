@@ -1,7 +1,7 @@
-"""The pieces of a page: HTML that is complete in itself, with no script and no request to anywhere.
+"""The HTML elements of a page, which is self-contained: no scripts, no network requests.
 
-Names come from folders of strangers. `Html` is a type of its own: only `escaped` makes it from a plain string, escaped,
-so the type checker sees where something unescaped would get in.
+File and class names are untrusted. `Html` is a type of its own: only `escaped` makes it from a plain string, escaped,
+so the type checker finds any place where unescaped text would enter.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from autofit.printable import printable
 Html = NewType("Html", str)
 
 MAX_ROWS = 500
-"""A table's rows; a folder of ten thousand broken images must not make a page that no browser opens."""
+"""The most rows in a table: ten thousand broken images must not make a page too large for a browser."""
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""Were anything to slip through the escaping, the browser would still load and run nothing."""
+"""Content security policy: even if some text were not escaped, the browser would load and run nothing."""
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #24292f; --soft: #6b7480; --rule: #d9dee4; --paper: #ffffff; --card: #f5f7f9;
@@ -57,7 +57,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .82rem; }
 
 
 def escaped(plain: str) -> Html:
-    """Any text as HTML that shows it: the one way in."""
+    """Any text as HTML that shows it: the only way to make `Html` from a string."""
     return Html(html.escape(printable(plain)))
 
 
@@ -67,7 +67,7 @@ def join(parts: Iterable[Html]) -> Html:
 
 
 def element(tag: str, body: Html, kind: str = "") -> Html:
-    """An element; `tag` and `kind` are ours, never a user's."""
+    """An element; `tag` and `kind` are constants of this package, never user input."""
     attribute = f' class="{kind}"' if kind else ""
     return Html(f"<{tag}{attribute}>{body}</{tag}>")
 
@@ -92,26 +92,26 @@ def document(title: str, sections: Sequence[Html]) -> str:
 
 
 def section(title: str, body: Html, level: int = 2) -> Html:
-    """A headed part of the page; nothing where there is nothing to say."""
+    """A section with a heading; nothing if the body is empty."""
     return join([element(f"h{level}", escaped(title)), body]) if body else Html("")
 
 
 def cards(facts: Iterable[tuple[str, str]]) -> Html:
-    """A few figures that stand out: a name and a value each."""
+    """A few highlighted figures: a name and a value each."""
     boxes = (element("div", Html(f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>")) for name, value in facts)
     return element("dl", join(boxes), "facts")
 
 
 def bullets(lines: Iterable[str]) -> Html:
-    """A list of sentences; nothing where there is none."""
+    """A list of sentences; nothing if there are none."""
     items = [element("li", escaped(line)) for line in lines]
     return element("ul", join(items)) if items else Html("")
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Html]], numbers: int = 0, kind: str = "") -> Html:
-    """A table whose last `numbers` columns are figures; cut at `MAX_ROWS`, saying so.
+    """A table whose last `numbers` columns are figures; cut at `MAX_ROWS` with a note.
 
-    Without headers it is a list of names and what there is to say of each. In a table of the kind `whole` no word is
+    Without headers it is a list of names and values. In a table of the kind `whole` no word is
     broken, however long.
     """
     if not rows:

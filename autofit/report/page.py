@@ -1,4 +1,4 @@
-"""A probe, a sweep or a run as one page of HTML: complete in itself, with no script and no request to anywhere."""
+"""A probe, a sweep or a run as one page of HTML: self-contained, without scripts or network requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from autofit.report.probe_text import (
     shown_memory,
     workload_words,
 )
-from autofit.report.run_text import before_resuming, happenings, headline, resume_command, usage_code, usage_words
+from autofit.report.run_text import before_resuming, headline, incidents, resume_command, usage_code, usage_words
 from autofit.report.sweep_text import (
     DOES_NOT_FIT,
     FAILED,
@@ -44,7 +44,7 @@ def probe_page(report: ProbeReport) -> str:
 
 
 def sweep_page(report: SweepReport) -> str:
-    """A sweep as a page: one table and one picture of all, then each probe as on a page of its own."""
+    """A sweep as a page: one table and one figure of all networks, then the sections of each probe."""
     heading = element("h1", escaped("What fits on this machine, and how fast"))
     facts = [[escaped(name), escaped(value)] for name, value in sweep_lines(report, reasons=False)]
     picture = Html(svg(plots.sweep_figure(report, title=""), prefix="sweep-")) if report.probes else Html("")
@@ -68,7 +68,7 @@ def run_page(
     model_path: Path,
     images_per_second: float | None = None,
 ) -> str:
-    """A run as a page: how it ended, its curves, what went wrong and was got over, how to use the model."""
+    """A run as a page: how it ended, its curves, the problems it recovered from, how to use the model."""
     curves = svg(plots.history_figure(result.history)) if finished_epochs(result.history) else ""
     return document(
         f"Run: {result.status}",
@@ -76,12 +76,12 @@ def run_page(
             element("h1", escaped(headline(result, images_per_second)), "" if result.status == "completed" else "bad"),
             _run_facts(result),
             section("Curves", Html(curves)),
-            section("What happened", bullets(happenings(result))),
+            section("What happened", bullets(incidents(result))),
             _next(result, labels, model_path),
             section("Epochs", _epochs(result)),
             section("Attempts", _attempts(result)),
             section("Out of memory", _oom_events(result)),
-            section(f"Images left out: {len(result.quarantined):,}", _quarantined(result)),
+            section(f"Images left out: {len(result.quarantined):,}", _bad_images(result)),
         ],
     )
 
@@ -107,7 +107,7 @@ def _machine(report: ProbeReport) -> Html:
 
 
 def _machine_row(name: str, value: str | float) -> list[Html]:
-    """A fact about the machine; a field named in bytes is shown in GB."""
+    """A fact about the machine; a field whose name ends in `_bytes` is shown in GB."""
     shown = f"{value}"
     if name.endswith("_bytes") and isinstance(value, int | float):
         shown = bytes_words(value)
@@ -134,7 +134,7 @@ def _trial_row(trial: Trial, report: ProbeReport) -> list[Html]:
 
 
 def _sweep_rows(report: SweepReport) -> Html:
-    """The sweep's table; what does not fit and what failed with the reason where the others have their speed."""
+    """The sweep's table; a network that does not fit or failed has the reason in place of its speed."""
     trains = ["Trains"] if trains_differ(report) else []
     headers = ["Network", "Size", *trains, "Images/s", "", "Recommended", "Largest", "An image", "Time"]
     best = max((recommended_speed(probe) for probe in report.probes), default=0.0)
@@ -179,7 +179,7 @@ def _run_facts(result: ResultRecord) -> Html:
 def _next(result: ResultRecord, labels: Sequence[str], model_path: Path) -> Html:
     if result.status != "completed":
         advice = element("p", escaped(before_resuming(result)))
-        return section("To go on", join([advice, element("pre", escaped(resume_command(model_path.parent)))]))
+        return section("To continue", join([advice, element("pre", escaped(resume_command(model_path.parent)))]))
     code = element("pre", join(escaped(line) for line in usage_code(model_path)))
     return section("To use the model", join([code, element("p", escaped(usage_words(labels)))]))
 
@@ -228,5 +228,5 @@ def _oom_events(result: ResultRecord) -> Html:
     return table(("Phase", "Attempt", "Epoch", "Step", "At once", "Lost"), rows, numbers=5)
 
 
-def _quarantined(result: ResultRecord) -> Html:
+def _bad_images(result: ResultRecord) -> Html:
     return table(("Image", "Why"), [[escaped(image.path), escaped(image.reason)] for image in result.quarantined])

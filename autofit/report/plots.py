@@ -1,4 +1,4 @@
-"""Plots of a probe, a sweep and a history: what is drawn; how it looks stands in `drawing`.
+"""Plots of a probe, a sweep and a history: what is drawn; the style is in `drawing`.
 
 matplotlib is imported inside functions: it takes a second.
 """
@@ -32,19 +32,19 @@ MOST_TICKS = 7
 
 
 def probe_plot(report: ProbeReport, path: Path) -> None:
-    """Write a PNG of memory and images a second against the batch, in place of what was there.
+    """Write a PNG of memory and images a second against the batch, replacing an existing file.
 
     Raises:
-        OSError: it cannot be written there.
+        OSError: the file cannot be written.
     """
     write_atomically(path, png(probe_figure(report, workload_words(report.workload))))
 
 
 def sweep_plot(report: SweepReport, path: Path) -> None:
-    """Write a PNG of what each network of a sweep can do, in place of what was there.
+    """Write a PNG of what each network of a sweep can do, replacing an existing file.
 
     Raises:
-        OSError: it cannot be written there.
+        OSError: the file cannot be written.
     """
     write_atomically(path, png(sweep_figure(report, sweep_title(report))))
 
@@ -53,7 +53,7 @@ def history_plot(history: History, target: Path | BinaryIO) -> None:
     """Write a PNG of loss and accuracy over the epochs, to a path or an open binary file.
 
     Raises:
-        OSError: it cannot be written there.
+        OSError: the file cannot be written.
     """
     image = png(history_figure(history))
     if isinstance(target, Path):
@@ -80,7 +80,7 @@ def history_figure(history: History) -> Figure:
 
 
 def _draw_memory(axes: Axes, report: ProbeReport) -> None:
-    """What each size took, the line through it and the limit; a size that ran out is a cross at the limit."""
+    """The memory of each size, the line through it and the limit; a size that ran out is a cross at the limit."""
     limit = report.memory_limit_bytes / GIGABYTE
     fits, failed = _trials(report)
     known = [trial for trial in fits if trial.memory_bytes]
@@ -105,7 +105,7 @@ def _draw_memory(axes: Axes, report: ProbeReport) -> None:
 
 
 def _failed_height(trial: Trial, report: ProbeReport) -> float:
-    """Where a failed size stands: at the limit that it ran into, else where it was, or would be by the fitted line."""
+    """The height of a failed size: the limit if it ran out of memory, else its measured or predicted memory."""
     model = report.memory_model
     if trial.verdict in OUT_OF_MEMORY:
         return float(report.memory_limit_bytes)
@@ -114,7 +114,7 @@ def _failed_height(trial: Trial, report: ProbeReport) -> float:
 
 
 def _draw_points(axes: Axes, trials: Sequence[Trial], heights: Sequence[float]) -> None:
-    """A dot for each size; a ring where it comes from a saved profile."""
+    """A dot for each size; a ring if it comes from a saved profile."""
     for label, saved, face in (("measured", False, BLUE), ("saved", True, "none")):
         points = [(t.batch_size, height) for t, height in zip(trials, heights, strict=True) if t.saved is saved]
         if points:

@@ -1,4 +1,4 @@
-"""From a probe's record to words: what a person reads in a terminal, a log or a page. Pure."""
+"""A probe's record as text for a terminal, a log or a page. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def workload_words(workload: Workload) -> str:
 
 
 def fastest_trial(report: ProbeReport) -> Trial | None:
-    """The feasible trial with the most images a second; None where none was timed."""
+    """The feasible trial with the most images a second; None if none was timed."""
     timed = [trial for trial in report.trials if trial.verdict is Verdict.FITS and trial.images_per_second > 0]
     return max(timed, key=lambda trial: trial.images_per_second, default=None)
 
@@ -54,12 +54,12 @@ def ordered_trials(report: ProbeReport) -> list[Trial]:
 
 
 def memory_share(trial: Trial, report: ProbeReport) -> float:
-    """What a trial takes of the limit, from 0 to 1; above 1 where it went over."""
+    """The share of the limit that a trial used, from 0 to 1; above 1 if it exceeded the limit."""
     return trial.memory_bytes / max(report.memory_limit_bytes, 1)
 
 
 def probe_lines(report: ProbeReport) -> list[tuple[str, str]]:
-    """What a probe found: a name and what there is to say, each."""
+    """The findings of a probe, a name and a value each."""
     found = [("Largest that fits", _largest_words(report)), ("Recommended", _why_recommended(report))]
     nothing = [("Result", f"not even one image fits: {NOTHING_FITS}")]
     return [
@@ -72,13 +72,13 @@ def probe_lines(report: ProbeReport) -> list[tuple[str, str]]:
 
 
 def _largest_words(report: ProbeReport) -> str:
-    """The answer; where it is the largest size of interest, the limit did not make it."""
+    """The largest batch that fits, with a note if a larger one was not asked for."""
     largest = report.largest_feasible_batch
     return f"{largest:,}, and no larger size was asked for" if largest == report.max_batch else f"{largest:,}"
 
 
 def limit_words(report: ProbeReport) -> str:
-    """The limit as it was given or found, and on a CPU what of it was left for tensors in the end."""
+    """The given or detected limit, and the part of it that was left for tensors."""
     limit, tensors = report.memory_limit_bytes, report.allocator_limit_bytes
     left = f"; {bytes_words(tensors)} of it left for tensors" if 0 < tensors < limit else ""
     is_found = report.limited_by != GIVEN_LIMIT and report.hardware.get("device") == "cpu"
@@ -87,7 +87,7 @@ def limit_words(report: ProbeReport) -> str:
 
 
 def limit_name(report: ProbeReport) -> str:
-    """What limits, without the figure."""
+    """The name of the limit, without its size."""
     return printable(report.limited_by.replace("_", " "))
 
 
@@ -107,13 +107,14 @@ def _why_recommended(report: ProbeReport) -> str:
 
 
 def _memory_lines(report: ProbeReport) -> list[tuple[str, str]]:
-    """What one more image costs, what of it is no tensor at all, and what is left free."""
-    model, rest = report.memory_model, report.non_allocator_bytes
+    """The memory per image, the non-allocator memory and the headroom."""
+    model, non_allocator = report.memory_model, report.non_allocator_bytes
     headroom = model.headroom_bytes if model else 0
     free = f"{bytes_words(headroom)} kept free below the limit, from the measured spread"
+    other = f"{bytes_words(non_allocator)}, measured outside tensors and image buffers"
     return [
         *([("Memory", _line_words(model))] if model else []),
-        *([("Bare process", f"{bytes_words(rest)}, measured outside tensors and image buffers")] if rest else []),
+        *([("Other memory", other)] if non_allocator else []),
         *([("Headroom", free)] if headroom else []),
     ]
 
@@ -128,20 +129,20 @@ def _line_words(model: MemoryModelRecord) -> str:
 
 
 def _gap_words(fragmentation: float) -> str:
-    """What of the tensors' share is room that their gaps in the allocator take."""
+    """The extra memory for gaps between tensors in the allocator (fragmentation)."""
     share = f"{100 * (fragmentation - 1):.0f}"
     return f"; tensors with {share} % for the gaps between them" if share != "0" else ""
 
 
 def _error_words(relative: float) -> str:
-    """How far the line is off; nothing where it met each size, as two sizes always are."""
+    """The error of the fitted line; nothing if it meets every size, as with two sizes."""
     if relative < EXACT:
         return ""
     return f", off by {100 * relative:.1f} % at most" if relative >= SHOWN_ERROR else ", off by under 0.1 %"
 
 
 def is_linear(model: MemoryModelRecord) -> bool:
-    """Whether the fitted line says anything of the sizes tried; one that misses a peak by all of it does not."""
+    """Whether the fitted line describes the sizes tried: no error exceeds the peak itself."""
     return model.max_relative_error <= 1.0
 
 
@@ -152,7 +153,7 @@ def _probe_time(report: ProbeReport) -> str:
 
 
 def noted_trial(trial: Trial, report: ProbeReport) -> str:
-    """A trial's verdict, and what it is to the report: `fits, verified, largest`.
+    """A trial's verdict and its role in the report: `fits, verified, largest`.
 
     A size may have run twice, to be measured and to be verified: the first is marked recommended, the last largest.
     """
@@ -170,12 +171,12 @@ def noted_trial(trial: Trial, report: ProbeReport) -> str:
 
 
 def shown_memory(trial: Trial) -> str:
-    """What a trial took, where it is what the size needs: one that ran out of memory had only come so far."""
+    """The memory of a trial; empty if it ran out of memory, since its peak is not what the size needs."""
     return bytes_words(trial.memory_bytes) if trial.memory_bytes and trial.verdict not in OUT_OF_MEMORY else ""
 
 
 def probe_table(report: ProbeReport) -> Table:
-    """The trials as a table for a terminal 80 columns wide; `probe_lines` say what was found."""
+    """The trials as a table for a terminal 80 columns wide; `probe_lines` has the findings."""
     table = titled_table(workload_words(report.workload))
     table.add_column("Batch", justify="right", no_wrap=True, min_width=BATCH_CELLS)
     for header in ("Verdict", _memory_header(report), "Images/s"):
@@ -202,7 +203,7 @@ def probe_text(report: ProbeReport) -> str:
 
 
 def probe_facts(report: ProbeReport, columns: int = COLUMNS) -> list[str]:
-    """`probe_lines` as lines for a terminal or a log that is so wide."""
+    """`probe_lines` as lines for a terminal or a log of that width."""
     return fact_lines(probe_lines(report), columns)
 
 
@@ -222,7 +223,7 @@ def _cells(trial: Trial, report: ProbeReport, marks: str) -> tuple[str, str, str
 
 
 def _bar_cells(report: ProbeReport) -> int:
-    """How long the two bars may be beside the longest verdict, so that a row stays within 80 columns."""
+    """The length of the two bars beside the longest verdict, so that a row stays within 80 columns."""
     verdict = max((len(noted_trial(trial, report)) for trial in report.trials), default=0)
     header = len(_memory_header(report))
 

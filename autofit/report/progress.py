@@ -1,6 +1,6 @@
-"""What a person sees while it runs: bars in a terminal, one display in a notebook, lines in a log.
+"""Progress views: a bar in a terminal, one display in a notebook, lines in a log.
 
-The supervisor and the scanner tell a `ProgressView` what goes on and never ask where it is shown. Views are called from
+The supervisor and the scanner call a `ProgressView` and do not know where it is shown. Views are called from
 one thread; a terminal's spinner turns on a thread of its own, which only reads.
 """
 
@@ -32,29 +32,29 @@ BAR_MIN_CELLS, BAR_MAX_CELLS = 10, 40
 
 
 class ProgressView:
-    """What the supervisor and the scanner tell; as it stands, the quiet view: it passes on what user code prints."""
+    """The interface of all views. Used directly it is the quiet view: it shows only what user code prints."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def scanning(self, count: int) -> None:
-        """So many images have been found up to now."""
+        """Show the number of images found so far."""
 
     def update(self, progress: Progress, *, epochs: int) -> None:
-        """The worker has come so far; `epochs` is 0 in a probe."""
+        """Show the progress of the worker; `epochs` is 0 in a probe."""
 
     def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
-        """An epoch is finished, with these figures."""
+        """Show a finished epoch and its metrics."""
 
     def message(self, text: str) -> None:
-        """Something to be told once, above the bars."""
+        """Show a message once, above the bar."""
 
     def passthrough(self, text: str) -> None:
-        """What user code printed in the worker, as it came: parts of lines too."""
+        """Pass on what user code printed in the worker, unchanged; it may be a part of a line."""
         write(self._stream, text)
 
     def close(self) -> None:
-        """Take the bars away; may be called twice."""
+        """Remove the bar; may be called twice."""
 
     def __enter__(self) -> Self:
         return self
@@ -64,42 +64,42 @@ class ProgressView:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write what the stream's encoding can hold: a strange file name in an ASCII log must not end a run."""
+    """Write what the stream's encoding can hold: a file name in another script must not end a run with an ASCII log."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(text.encode(encoding, "replace").decode(encoding))
     stream.flush()
 
 
 class WatchingView(ProgressView):
-    """The views that show something: each says how to show a status, and how to add a line for good."""
+    """Base of the views that show progress; a subclass shows a status and adds permanent lines."""
 
     def show(self, status: Status) -> None:
-        """Show what goes on now."""
+        """Show the current status."""
         raise NotImplementedError
 
     def line(self, text: str) -> None:
-        """Show a line that stays; `text` is safe to print."""
+        """Add a permanent line; `text` is safe to print."""
         raise NotImplementedError
 
     def scanning(self, count: int) -> None:
-        """So many images have been found up to now."""
+        """Show the number of images found so far."""
         self.show(Status("Looking for images", facts=(f"{count:,} found",)))
 
     def update(self, progress: Progress, *, epochs: int) -> None:
-        """The worker has come so far."""
+        """Show the progress of the worker."""
         self.show(describe(progress, epochs))
 
     def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
-        """A line for each finished epoch."""
+        """Add a line for each finished epoch."""
         self.line(describe_epoch(end, epochs))
 
     def message(self, text: str) -> None:
-        """Something to be told once."""
+        """Add a line with the message."""
         self.line(printable(text))
 
 
 class PlainView(WatchingView):
-    """Lines for a log: one every few seconds at most, one a finished epoch, and messages."""
+    """Lines for a log: at most one every few seconds, one for each finished epoch, and messages."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(stream)
@@ -108,24 +108,24 @@ class PlainView(WatchingView):
         self._inside_line = False
 
     def show(self, status: Status) -> None:
-        """A line, unless there was one just now."""
+        """Add a line, unless the last one is less than `SECONDS_BETWEEN_LINES` old."""
         if self._clock() >= self._quiet_until:
             self.line(status.text)
             self._quiet_until = self._clock() + SECONDS_BETWEEN_LINES
 
     def line(self, text: str) -> None:
-        """A line of its own, also after user code that printed half a one."""
+        """Add a line; if user code printed a part of a line, end that one first."""
         write(self._stream, f"\n{text}\n" if self._inside_line else f"{text}\n")
         self._inside_line = False
 
     def passthrough(self, text: str) -> None:
-        """What user code printed, byte for byte."""
+        """Pass on what user code printed, byte for byte."""
         super().passthrough(text)
         self._inside_line = not text.endswith("\n") if text else self._inside_line
 
 
 class LiveView(WatchingView):
-    """A spinner, a bar and figures at the foot of a terminal; lines scroll by above."""
+    """A spinner, a bar and figures at the bottom of a terminal; lines scroll above."""
 
     def __init__(self, stream: TextIO, console: Console) -> None:
         super().__init__(stream)
@@ -146,21 +146,21 @@ class LiveView(WatchingView):
         return self
 
     def show(self, status: Status) -> None:
-        """Shown at the spinner's next turn."""
+        """Set the status, which is drawn at the next refresh."""
         self._status = status
 
     def line(self, text: str) -> None:
-        """A line above the bar."""
+        """Add a line above the bar."""
         self._console.print(Text(text))
 
     def passthrough(self, text: str) -> None:
-        """Whole lines above the bar, colours kept; half a line waits for its end."""
+        """Print complete lines above the bar, with their colours; hold a part of a line until it is complete."""
         *lines, self._half_line = (self._half_line + text).split("\n")
         for line in lines:
             self._console.print(Text.from_ansi(line), soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bar away and give the cursor back."""
+        """Remove the bar and show the cursor again."""
         if self._half_line:
             self.passthrough("\n")
         self._live.stop()
@@ -191,18 +191,18 @@ class NotebookView(WatchingView):
         self._handle = display(self._bundle(), raw=True, display_id=True)
 
     def show(self, status: Status) -> None:
-        """Shown unless the display was updated just now: each update is a message to the browser."""
+        """Update the display, at most every half second: each update is a message to the browser."""
         self._status = status
         if self._clock() >= self._quiet_until:
             self._update()
 
     def line(self, text: str) -> None:
-        """A line above the bar."""
+        """Add a line above the bar."""
         self._lines = [*self._lines, text][-NOTEBOOK_LINES:]
         self._update()
 
     def close(self) -> None:
-        """Leave the lines and take the bar away."""
+        """Keep the lines and remove the bar."""
         self._status = None
         self._update()
 
@@ -211,7 +211,7 @@ class NotebookView(WatchingView):
         self._quiet_until = self._clock() + SECONDS_BETWEEN_DISPLAYS
 
     def _bundle(self) -> dict[str, str]:
-        """The display as HTML, and as text for where that cannot be shown."""
+        """The display as HTML, and as text for front ends without HTML."""
         now = [self._status.text] if self._status else []
         lines = "".join(f"<div>{html.escape(line)}</div>" for line in self._lines)
         return {
@@ -230,11 +230,11 @@ class NotebookView(WatchingView):
 
 
 def progress_view(stream: TextIO | None = None, *, quiet: bool = False) -> ProgressView:
-    """The view that suits where it is shown: a notebook, a terminal, or neither.
+    """The view for this environment: a notebook, a terminal, or neither.
 
     Args:
-        stream: where to; without it the notebook, or standard error, so that standard output stays free for results.
-        quiet: show nothing but what user code prints.
+        stream: the output; None means the notebook, else standard error, so that standard output is only for results.
+        quiet: show only what user code prints.
     """
     display = notebook_display() if stream is None else None
     target = stream or (sys.stdout if display else sys.stderr)
@@ -246,7 +246,7 @@ def progress_view(stream: TextIO | None = None, *, quiet: bool = False) -> Progr
 
 
 def notebook_display() -> Callable[..., Any] | None:
-    """IPython's `display` where this process is a notebook's kernel (Jupyter, Colab, VS Code), else None.
+    """IPython's `display` if this process is a notebook's kernel (Jupyter, Colab, VS Code), else None.
 
     Only a kernel's shell has the attribute `kernel`; IPython in a terminal is a terminal.
     """
@@ -259,11 +259,11 @@ def notebook_display() -> Callable[..., Any] | None:
 
 
 def can_redraw(stream: TextIO) -> bool:
-    """Whether it is a terminal that can move its cursor and show a bar's characters."""
+    """Whether the stream is a terminal that can move its cursor and show the characters of a bar."""
     utf8 = (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
     return utf8 and stream.isatty() and not Console(file=stream).is_dumb_terminal
 
 
 def showing(view: ProgressView | None) -> AbstractContextManager[ProgressView]:
-    """The view that was given, which stays open, or the one that suits where we are, closed in the end."""
+    """The given view, which is not closed, or the view for this environment, closed at the end of the `with` block."""
     return nullcontext(view) if view else progress_view()

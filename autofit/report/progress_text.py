@@ -1,4 +1,4 @@
-"""What goes on in a worker, in words: from its heartbeat to one line. Pure.
+"""A heartbeat of a worker as one line of text. Pure.
 
 Records count epochs and steps from zero; people read them from one.
 """
@@ -30,7 +30,7 @@ DOING = {
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What goes on, in words, counted from one; `steps` is 0 where nobody knows how many there are."""
+    """What the worker is doing, in words, counted from one; `steps` is 0 if their number is unknown."""
 
     words: str
     step: int = 0
@@ -44,9 +44,9 @@ class Status:
 
 
 def describe(progress: Progress, epochs: int) -> Status:
-    """What one line of `progress.jsonl` says; `epochs` is 0 where none are planned.
+    """A line of `progress.jsonl` as a status; `epochs` is 0 if none are planned.
 
-    A heartbeat repeats what was last said of everything, so each phase shows only what is its own.
+    A heartbeat repeats the last value of every field, so each phase shows only its own fields.
     """
     phase, step, steps = progress.phase, min(progress.step + 1, progress.steps), progress.steps
     if phase is Phase.PROBE:
@@ -60,7 +60,7 @@ def describe(progress: Progress, epochs: int) -> Status:
             DOING[phase], progress.step, steps, (f"{progress.step:,}/{steps:,} images", *_pace_facts(progress))
         )
     words = DOING[phase] if phase is Phase.PREDICT else _epoch_words(progress.epoch, epochs)
-    metrics = metric_facts(progress.metrics) if progress.step else []  # before the first step those of the epoch before
+    metrics = metric_facts(progress.metrics) if progress.step else []  # else the previous epoch's
     return Status(words, step, steps, (f"{step:,}/{steps:,}", *_pace_facts(progress), *metrics))
 
 
@@ -85,7 +85,7 @@ def metric_facts(metrics: dict[str, float]) -> list[str]:
 
 
 def shortened(status: Status, cells: int) -> Status:
-    """The status in as many columns: the micro-batch goes first, then what stands last."""
+    """The status shortened to `cells` columns: drops the micro-batch first, then the last facts."""
     facts = list(status.facts)
     while facts and len(replace(status, facts=tuple(facts)).text) > cells:
         spare = [place for place, fact in enumerate(facts) if fact.startswith(MICRO_BATCH)]

@@ -1,4 +1,4 @@
-"""From a run's record to words: what a person reads in a terminal, a log or a page. Pure."""
+"""A run's record as text for a terminal, a log or a page. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from autofit.printable import printable
 from autofit.protocol.messages import BadImage, OomEvent, Verdict
 from autofit.report.history import best_epoch, best_figures, finished_epochs
-from autofit.report.words import OUT_OF_MEMORY, attempt_words, count_of, duration_words, metric_words, place
+from autofit.report.words import OUT_OF_MEMORY, attempt_words, count_of, duration_words, metric_words, oom_position
 from autofit.runs.result_record import ResultRecord
 
 SHOWN_EVENTS = 3
@@ -20,25 +20,25 @@ SHOWN_LABELS = 6
 def run_summary(
     result: ResultRecord, *, labels: Sequence[str], model_path: Path, images_per_second: float | None = None
 ) -> str:
-    """What happened in a run, where the model lies and what to do next, for a person with little patience.
+    """A short summary of a run: what happened, where the model is and what to do next.
 
     Args:
         result: the content of `result.json`.
         labels: the class names, in the order of the model's outputs.
-        model_path: where `model.keras` lies, in the run directory.
-        images_per_second: training speed, where it is known.
+        model_path: the path of `model.keras` in the run directory.
+        images_per_second: training speed, if it is known.
     """
     opening = [headline(result, images_per_second), *best_line(result)]
     paragraphs = [
         "\n".join(opening),
-        "\n".join(map(_wrapped, [*happenings(result), *quarantine_lines(result.quarantined)])),
+        "\n".join(map(_wrapped, [*incidents(result), *bad_image_lines(result.quarantined)])),
         what_next(result, labels, model_path),
     ]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
 def _wrapped(line: str) -> str:
-    """A sentence within 80 columns; a line about a file stays whole, so that its name can be copied."""
+    """A sentence within 80 columns; a line about a file is not wrapped, so that its name can be copied."""
     if line.startswith(" "):
         return line
     return textwrap.fill(line, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
@@ -65,7 +65,7 @@ def _pace(result: ResultRecord, images_per_second: float | None) -> str:
 
 
 def best_line(result: ResultRecord) -> list[str]:
-    """The best epoch and its figures, as one line; none before the first epoch is finished."""
+    """The best epoch and its figures, as one line; no line before the first epoch is finished."""
     epoch = best_epoch(result.history)
     if epoch is None:
         return ["No epoch had a finite loss: try a lower learning rate."] if finished_epochs(result.history) else []
@@ -73,8 +73,8 @@ def best_line(result: ResultRecord) -> list[str]:
     return [f"Best epoch {epoch + 1}: {', '.join(figures)}."]
 
 
-def happenings(result: ResultRecord) -> list[str]:
-    """What went wrong and was got over, a line each; empty where nothing did."""
+def incidents(result: ResultRecord) -> list[str]:
+    """The problems that the run recovered from, one line each; empty if there were none."""
     lines = [*oom_lines(result.oom_events, result_changed=result.result_changed), *attempt_lines(result)]
     if result.result_changed:
         lines.append(
@@ -85,14 +85,14 @@ def happenings(result: ResultRecord) -> list[str]:
 
 
 def oom_lines(events: Sequence[OomEvent], *, result_changed: bool) -> list[str]:
-    """Each out-of-memory that was got over, or one line for all where they are many."""
+    """Each out-of-memory that the run recovered from, or one line for all if there are many."""
     unchanged = "" if result_changed else "; the result is not changed"
     if len(events) <= SHOWN_EVENTS:
         return [f"{_oom_words(event)}{unchanged}." for event in events]
     most = max(event.micro_batch_size_before for event in events)
     least = min(event.micro_batch_size_after for event in events)
     lost = duration_words(sum(event.seconds_lost for event in events))
-    first, last = place(events[0]), place(events[-1])
+    first, last = oom_position(events[0]), oom_position(events[-1])
     where = first if first == last else f"first {first}, last {last}"
     sizes = f"went from {most} images at once down to {least}"
     return [f"Ran out of memory {len(events):,} times, {where}; {sizes}; {lost} lost{unchanged}."]
@@ -100,13 +100,13 @@ def oom_lines(events: Sequence[OomEvent], *, result_changed: bool) -> list[str]:
 
 def _oom_words(event: OomEvent) -> str:
     before, after = count_of(event.micro_batch_size_before, "image"), event.micro_batch_size_after
-    return f"Ran out of memory {place(event)} with {before} at once; went on with {after}"
+    return f"Ran out of memory {oom_position(event)} with {before} at once; continued with {after}"
 
 
 def attempt_lines(result: ResultRecord) -> list[str]:
-    """Each attempt that ended before its time, and why; the first few where they are many."""
+    """The attempts that did not complete, and why; the first few if there are many."""
     bad = [(n, a) for n, a in enumerate(result.attempts, 1) if a.verdict is not Verdict.COMPLETED]
-    resumed = "; the next went on from the last checkpoint"
+    resumed = "; the next continued from the last checkpoint"
     lines = [
         f"Attempt {number} {attempt_words(attempt)}{resumed if number < len(result.attempts) else ''}."
         for number, attempt in bad[:SHOWN_EVENTS]
@@ -114,7 +114,7 @@ def attempt_lines(result: ResultRecord) -> list[str]:
     return lines + _more(len(bad), "attempt", "ended early; result.json has them all")
 
 
-def quarantine_lines(images: Sequence[BadImage]) -> list[str]:
+def bad_image_lines(images: Sequence[BadImage]) -> list[str]:
     """How many images could not be read, and the first few of them."""
     if not images:
         return []
@@ -130,11 +130,11 @@ def _more(total: int, noun: str, rest: str, indent: str = "") -> list[str]:
 
 
 def what_next(result: ResultRecord, labels: Sequence[str], model_path: Path) -> str:
-    """Where the model lies and how to use it; for a run that did not end well, how to go on."""
+    """Where the model is and how to use it; for a run that did not complete, how to resume it."""
     if result.status == "completed":
         code = "\n".join(f"    {line}" for line in usage_code(model_path))
         return f"The model is {printable(str(model_path))}. To use it:\n\n{code}\n\n{_wrapped(usage_words(labels))}"
-    first = _wrapped(f"{before_resuming(result)}To go on:")
+    first = _wrapped(f"{before_resuming(result)}To continue:")
     return f"{first}\n\n    {resume_command(model_path.parent)}"
 
 
@@ -144,7 +144,7 @@ def usage_code(model_path: Path) -> list[str]:
 
 
 def usage_words(labels: Sequence[str]) -> str:
-    """What goes into the model and what comes out."""
+    """The model's input and output."""
     shown = ", ".join(printable(label) for label in labels[:SHOWN_LABELS])
     more = f" and {len(labels) - SHOWN_LABELS:,} more (labels.json)" if len(labels) > SHOWN_LABELS else ""
     classes = f" for {count_of(len(labels), 'class', 'classes')}: {shown}{more}" if labels else ""
@@ -152,7 +152,7 @@ def usage_words(labels: Sequence[str]) -> str:
 
 
 def resume_command(run_directory: Path) -> str:
-    """The command that goes on with a run."""
+    """The command that resumes a run."""
     return printable(f"autofit resume {shlex.quote(str(run_directory))}")
 
 
@@ -162,10 +162,13 @@ def report_command(run_directory: Path) -> str:
 
 
 def before_resuming(result: ResultRecord) -> str:
-    """What to put right first, where the last attempt's verdict tells."""
+    """What to fix before resuming, by the last attempt's verdict; empty if there is nothing."""
     verdict = result.attempts[-1].verdict if result.attempts and result.status == "failed" else None
     if verdict in OUT_OF_MEMORY:
-        return "Close what else uses the memory; where that does not help, start anew with a smaller image_size. "
+        return (
+            "Close other programs that use the memory; if that does not help, start a new run with a smaller "
+            "image_size. "
+        )
     if verdict is Verdict.STORAGE:
-        return "Make room on the disk first. "
-    return "Put right what is named above first. " if verdict else ""
+        return "Free disk space first. "
+    return "Fix the error named above first. " if verdict else ""

@@ -1,4 +1,4 @@
-"""From a sweep's record to words: one table over all networks and image sizes, and what does not fit. Pure."""
+"""A sweep's record as text: one table of all networks and image sizes, and what does not fit. Pure."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def sweep_text(report: SweepReport) -> str:
 
 
 def sweep_table(report: SweepReport) -> Table:
-    """A sweep as a table for a terminal 80 columns wide; `sweep_lines` say what else there is to say."""
+    """A sweep as a table for a terminal 80 columns wide; `sweep_lines` has the other findings."""
     table = titled_table(sweep_title(report))
     headers = _headers(report)
     for header in headers:
@@ -65,7 +65,7 @@ def sweep_table(report: SweepReport) -> Table:
 
 
 def sweep_lines(report: SweepReport, *, reasons: bool = True) -> list[tuple[str, str]]:
-    """What a sweep found beside its table: a name and what there is to say, each; with why a row has no figures."""
+    """The findings of a sweep beside its table, a name and a value each; `reasons` says why a row has no figures."""
     return [
         *_fastest_line(report),
         *_limit_line(report),
@@ -76,7 +76,7 @@ def sweep_lines(report: SweepReport, *, reasons: bool = True) -> list[tuple[str,
 
 
 def _reason_lines(report: SweepReport) -> list[tuple[str, str]]:
-    """What would help where nothing fits, and the cause where a probe failed."""
+    """Advice for each network that does not fit, and the cause of each failed probe."""
     unfit = [(probe_name(probe.workload), fit_advice(probe, report)) for probe in report.probes if not _fits(probe)]
     failed = [(probe_name(failure.workload), printable(failure.cause)) for failure in report.failures]
     return [
@@ -86,12 +86,12 @@ def _reason_lines(report: SweepReport) -> list[tuple[str, str]]:
 
 
 def sweep_facts(report: SweepReport, columns: int = COLUMNS) -> list[str]:
-    """`sweep_lines` as lines for a terminal or a log that is so wide."""
+    """`sweep_lines` as lines for a terminal or a log of that width."""
     return fact_lines(sweep_lines(report), columns)
 
 
 def probe_name(workload: Workload) -> str:
-    """A row's name where there are no columns, as `ResNet50 at 224`."""
+    """A row's name outside of the table, as `ResNet50 at 224`."""
     return printable(f"{workload.backbone} at {size_words(workload)}")
 
 
@@ -102,7 +102,7 @@ def size_words(workload: Workload) -> str:
 
 
 def fit_advice(probe: ProbeReport, report: SweepReport) -> str:
-    """What would help where not even one image fits: the largest size of this network that did, if there was one."""
+    """Advice if not even one image fits: the largest size of this network that fits, if there is one."""
     smaller = [
         other.workload
         for other in report.probes
@@ -146,7 +146,7 @@ def _fastest_line(report: SweepReport) -> list[tuple[str, str]]:
 
 
 def _limit_line(report: SweepReport) -> list[tuple[str, str]]:
-    """What limits; free memory may have changed a little from probe to probe."""
+    """The limit; a range, since free memory may change a little from probe to probe."""
     limits = sorted({probe.memory_limit_bytes for probe in report.probes})
     names = list(dict.fromkeys(limit_name(probe) for probe in report.probes))
     if not limits:
@@ -208,13 +208,13 @@ def _failed_cells(_: SweepFailure) -> list[str]:
 
 
 def image_words(probe: ProbeReport) -> str:
-    """What one more image takes, where that is a figure: memory may not be linear in the batch."""
+    """The memory per image; empty if memory is not linear in the batch size."""
     model = probe.memory_model
     return bytes_words(model.bytes_per_image) if model and is_linear(model) else ""
 
 
 def _bar_cells(rows: Sequence[Sequence[str]], report: SweepReport) -> int:
-    """How long the bar may be beside everything else, so that a row stays within 80 columns; 0 where it has no room."""
+    """The length of the bar that keeps a row within 80 columns; 0 if there is no room for one."""
     widths = [max(map(len, column)) for column in zip(_headers(report), *rows, strict=True)]
     speed = len(widths) - len(FIGURES) - 1
     others = sum(widths) - widths[speed] + GAP_CELLS * (len(widths) - 1)

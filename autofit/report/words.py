@@ -1,4 +1,4 @@
-"""Figures, names and verdicts as a person reads them: the smallest pieces that every report is made of. Pure.
+"""Numbers, sizes, durations and verdicts as words, shared by all reports. Pure.
 
 Records count epochs, steps and the like from zero; people read them from one.
 """
@@ -30,12 +30,12 @@ ATTEMPT_WORDS = {
     Verdict.HOST_OOM: "ran out of host memory",
     Verdict.TIMEOUT: "took too long",
     Verdict.HUNG: "stopped responding",
-    Verdict.YIELDED: "left before host memory ran out",
+    Verdict.YIELDED: "stopped before host memory ran out",
     Verdict.STORAGE: "could not write to the disk",
-    Verdict.USER_ERROR: "met something it cannot use",
+    Verdict.USER_ERROR: "stopped on a user error",
     Verdict.INTERRUPTED: "was interrupted",
 }
-PHASE_WORDS = {  # of the phases that are not steps of an epoch
+PHASE_WORDS = {  # the phases without steps of an epoch
     Phase.WEIGHTS: "while loading the weights",
     Phase.BUILD: "while building the model",
     Phase.TRACE: "while tracing",
@@ -58,7 +58,7 @@ def bytes_words(size_bytes: float) -> str:
 
 
 def speed_words(images_per_second: float) -> str:
-    """Images a second, to a tenth where they are few: a large network on a CPU runs five."""
+    """Images per second, to a tenth below ten: a large network on a CPU runs five."""
     return f"{images_per_second:,.{1 if images_per_second < 9.95 else 0}f}"  # noqa: PLR2004
 
 
@@ -80,7 +80,7 @@ def metric_words(value: float) -> str:
 
 
 def bar(share: float, cells: int = BAR_CELLS, marks: str = BLOCKS) -> str:
-    """A bar filled by a share from 0 to 1; told from its rest without colour, and never empty for more than 0.
+    """A bar filled by a share from 0 to 1; readable without colour, and never empty for a share above 0.
 
     `marks` are one for full and one for empty.
     """
@@ -89,7 +89,7 @@ def bar(share: float, cells: int = BAR_CELLS, marks: str = BLOCKS) -> str:
 
 
 def fact_lines(facts: Iterable[tuple[str, str]], columns: int = COLUMNS) -> list[str]:
-    """Names, and what there is to say of each, as lines; what is too long for one goes on below itself."""
+    """Names and values as lines; a long value is wrapped and indented."""
     return [
         line
         for name, value in facts
@@ -102,7 +102,7 @@ def fact_lines(facts: Iterable[tuple[str, str]], columns: int = COLUMNS) -> list
     ]
 
 
-def place(event: OomEvent) -> str:
+def oom_position(event: OomEvent) -> str:
     """Where in the run an out-of-memory happened, counted from one."""
     if event.phase in PHASE_WORDS:
         return PHASE_WORDS[event.phase]
@@ -112,10 +112,10 @@ def place(event: OomEvent) -> str:
 
 
 def attempt_words(attempt: AttemptRecord) -> str:
-    """How and where an attempt ended, as `crashed at epoch 2, step 7 with 32 images at once (SIGSEGV)`."""
+    """The outcome and position of an attempt, as `crashed at epoch 2, step 7 with 32 images at once (SIGSEGV)`."""
     how = ATTEMPT_WORDS.get(attempt.verdict, attempt.verdict)
     cause = f" ({printable(attempt.cause)})" if attempt.cause else ""
-    size = attempt.micro_batch_size  # 0 where it ended before it had one
+    size = attempt.micro_batch_size  # 0 if it ended before a micro-batch was chosen
     images = f" with {count_of(size, 'image')} at once" if size else ""
     return f"{how} at epoch {attempt.epoch + 1}, step {attempt.step + 1}{images}{cause}"
 

@@ -1,4 +1,4 @@
-"""What the doctor says of made-up machines."""
+"""The findings of the doctor on made-up machines."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MakeFamily = Callable[..., list[Relative]]
 
 
 def grave(facts: Facts) -> list[Finding]:
-    """All but what is as it should be."""
+    """All findings that are not OK."""
     return [finding for finding in findings(facts) if finding.severity is not Severity.OK]
 
 
 def only(facts: Facts) -> Finding:
-    """The one thing that is wrong."""
+    """The only finding that is not OK."""
     found = grave(facts)
     assert len(found) == 1, found
     return found[0]
@@ -34,12 +34,12 @@ def holding(*processes: tuple[int, int | None]) -> list[GpuProcess]:
 
 
 def test_nothing_is_found_where_nothing_is_wrong(facts: MakeFacts, gpu_facts: MakeFacts) -> None:
-    """People would mend what is not broken, and no longer read what the doctor says."""
+    """Users would fix what is not broken, and no longer read the findings."""
     assert [grave(facts()), grave(gpu_facts())] == [[], []]
 
 
 def test_the_gravest_comes_first(facts: MakeFacts) -> None:
-    """What keeps autofit from running would stand below what is merely good to know."""
+    """A problem that prevents training would be listed below mere notes."""
     found = findings(facts(platform="darwin", oom_kills=1, keras_version=None))
     assert [finding.severity for finding in found] == ["problem", "warning", "note", "ok"]
 
@@ -59,7 +59,7 @@ def test_the_limit_that_counts(facts: MakeFacts, gpu_facts: MakeFacts) -> None:
 
 @pytest.mark.parametrize(("free", "wrong"), [(2 * GB, False), (2 * GB - 1, True)])
 def test_little_host_memory(facts: MakeFacts, free: int, *, wrong: bool) -> None:
-    """A run would be killed on a machine of which everyone could have said so."""
+    """A run would be killed for lack of memory without a warning before it."""
     found = grave(facts(host_available_bytes=free))
     assert [(one.severity, one.topic) for one in found] == [("warning", "memory")] * wrong
 
@@ -67,7 +67,7 @@ def test_little_host_memory(facts: MakeFacts, free: int, *, wrong: bool) -> None
 def test_little_gpu_memory(gpu_facts: MakeFacts) -> None:
     """A GPU that is full would be reported as well."""
     found = grave(gpu_facts(device_free_bytes=GB, gpu_processes=holding((7, 14 * GB))))
-    assert "only 1 GB of GPU memory are free" in [one.text for one in found]
+    assert "only 1 GB of GPU memory is free" in [one.text for one in found]
 
 
 def test_a_cgroup_below_the_host(facts: MakeFacts) -> None:
@@ -79,7 +79,7 @@ def test_a_cgroup_below_the_host(facts: MakeFacts) -> None:
 
 @pytest.mark.parametrize(("count", "words"), [(1, "once"), (1200, "1,200 times")])
 def test_kills_by_the_kernel(facts: MakeFacts, count: int, words: str) -> None:
-    """A run that died without a word would stay unexplained."""
+    """A run that was killed without a message would remain unexplained."""
     found = only(facts(oom_kills=count))
     assert found.severity is Severity.WARNING
     assert words in found.text
@@ -108,18 +108,18 @@ def test_other_processes_are_named(gpu_facts: MakeFacts) -> None:
 
 
 def test_many_processes_are_counted(gpu_facts: MakeFacts) -> None:
-    """The list of a shared machine would push all else off the screen."""
+    """The list of processes on a shared machine would fill the screen."""
     found = only(gpu_facts(gpu_processes=holding(*((pid, GB) for pid in range(50, 59)))))
     assert found.text.endswith("and 5 more")
 
 
 def test_the_windows_of_a_desktop_are_no_warning(gpu_facts: MakeFacts) -> None:
-    """Every laptop would be warned of its own screen."""
+    """Every laptop would get a warning about its own desktop."""
     assert only(gpu_facts(gpu_processes=holding((7, 300_000_000)))).severity is Severity.NOTE
 
 
 def test_an_unknown_amount_may_be_large(gpu_facts: MakeFacts) -> None:
-    """A process whose memory the driver does not tell would be taken for one that holds none."""
+    """A process whose memory the driver does not report would be taken for one that holds none."""
     found = only(gpu_facts(gpu_processes=holding((7, None))))
     assert found.severity is Severity.WARNING
     assert "amount unknown" in found.text
@@ -127,7 +127,7 @@ def test_an_unknown_amount_may_be_large(gpu_facts: MakeFacts) -> None:
 
 @pytest.mark.parametrize(("free", "severity"), [(GB, Severity.PROBLEM), (9 * GB, Severity.WARNING)])
 def test_the_notebook_holds_the_gpu(gpu_facts: MakeFacts, family: MakeFamily, free: int, severity: Severity) -> None:
-    """The commonest fault of all would be told as somebody else's process, or as an out-of-memory."""
+    """The most common fault would be reported as somebody else's process, or as an out-of-memory."""
     held = holding((KERNEL, 15 * GB - free))
     found = grave(gpu_facts(device_free_bytes=free, gpu_processes=held, family=family(notebook=True)))[0]
     assert (found.severity, found.topic) == (severity, "notebook")
@@ -148,7 +148,7 @@ def test_a_notebook_that_has_merely_looked_at_the_gpu(gpu_facts: MakeFacts, fami
 
 
 def test_this_program_holds_the_gpu(gpu_facts: MakeFacts) -> None:
-    """What this process holds, the process that trains cannot have."""
+    """Memory that this process holds would be counted as free for the worker."""
     made = gpu_facts(device_free_bytes=1 * GB, gpu_processes=holding((OWN, 14 * GB)))
     found = grave(made)
     assert [(one.severity, one.topic) for one in found] == [("problem", "gpu"), ("warning", "memory")]
@@ -208,7 +208,7 @@ def test_a_hidden_gpu(facts: MakeFacts, visible: str) -> None:
 
 
 def test_a_gpu_that_cannot_be_described(facts: MakeFacts) -> None:
-    """A GPU that has fallen off the bus would not be missed."""
+    """A GPU that the driver has lost would not be reported."""
     assert only(facts(gpu_count=1)).severity is Severity.PROBLEM
 
 

@@ -1,4 +1,4 @@
-"""Records as a probe and a run leave them, small enough to be known by heart."""
+"""Small records of a probe, a sweep and a run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from autofit.protocol.messages import OomEvent, Phase, Trial, Verdict
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from tests.support.records import make_workload
 
-REST_BYTES = 300_000_000
+NON_ALLOCATOR_BYTES = 300_000_000
 
 
 def _trial(batch_size: int, gigabytes: float, images_per_second: float) -> Trial:
     return Trial(
         batch_size=batch_size,
         verdict=Verdict.FITS,
-        peak_bytes=round(gigabytes * 1e9) - REST_BYTES,
-        non_allocator_bytes=REST_BYTES,
+        peak_bytes=round(gigabytes * 1e9) - NON_ALLOCATOR_BYTES,
+        non_allocator_bytes=NON_ALLOCATOR_BYTES,
         images_per_second=images_per_second,
     )
 

@@ -1,4 +1,4 @@
-"""What the doctor found, as a person reads it."""
+"""The text of the doctor's diagnosis."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_sound_machine() -> None:
 
 
 def test_a_machine_with_a_gpu() -> None:
-    """The GPU, which counts most, or the cgroup's share of the host would not be told."""
+    """The GPU, which counts most, or the cgroup's share of the host would not be shown."""
     lines = doctor_text(diagnosis(environment={"KERAS_BACKEND": "jax"}, **GPU)).splitlines()
     assert lines[0] == "GPU        NVIDIA T4, 16 GB, compute capability 7.5, driver 580.1"
     assert lines[2] == "Memory     16 GB, 13 GB of it for this process, 12 GB free"
@@ -54,7 +54,7 @@ def test_a_machine_with_a_gpu() -> None:
 
 
 def test_a_finding_says_what_to_do() -> None:
-    """A reader would know what is wrong, and not how to put it right."""
+    """A reader would know what is wrong, but not how to fix it."""
     text = doctor_text(diagnosis(WARNING, WARNING))
     assert "WARNING    Little room.\n           Make some.\n               rm -r old-runs\n" in text
     assert text.endswith("\n2 warnings.")
@@ -76,7 +76,7 @@ def test_the_text_fits_a_terminal() -> None:
     assert sum("word" in line for line in lines) > 1
 
 
-def test_names_from_strangers_are_written_out() -> None:
+def test_untrusted_names_are_escaped() -> None:
     """A process could name itself so that it clears the screen, or forges a line."""
     evil = "\x1b[2J\nNothing is wrong"
     found = Finding(severity=Severity.WARNING, topic="gpu", text=evil, advice=evil, command=evil)
@@ -93,7 +93,7 @@ def test_a_pipe_gets_ascii() -> None:
 
 
 def test_a_terminal_gets_the_same_words_in_colour() -> None:
-    """A terminal and a log would tell two stories, or a name in brackets be taken for a colour."""
+    """A terminal and a log would show different texts, or a name in brackets be taken for a colour."""
     made = diagnosis(WARNING.model_copy(update={"text": "[red]little[/red] room"}))
     console = Console(width=80, force_terminal=True, color_system="standard")
     with console.capture() as plain:

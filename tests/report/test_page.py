@@ -1,4 +1,4 @@
-"""The pages: whole HTML, complete in itself, in which no name from a stranger's folder does anything."""
+"""The pages: valid, self-contained HTML in which no name from an untrusted source can do anything."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def hostile_pages(
 
 @pytest.mark.parametrize("name", ["probe", "sweep", "run", "failed"])
 def test_hostile_names_are_shown_and_do_nothing(hostile_pages: dict[str, str], name: str) -> None:
-    """Opening a report on a stranger's photos would run the stranger's script."""
+    """Opening a report on photos from an untrusted source would run a script from there."""
     seen = Page(hostile_pages[name])
     assert "script" not in seen.tags
     assert "img" not in seen.tags
@@ -93,7 +93,7 @@ def test_hostile_names_are_shown_and_do_nothing(hostile_pages: dict[str, str], n
 
 
 @pytest.mark.parametrize("name", ["probe", "sweep", "run", "failed"])
-def test_a_page_asks_nobody_for_anything(hostile_pages: dict[str, str], name: str) -> None:
+def test_a_page_makes_no_requests(hostile_pages: dict[str, str], name: str) -> None:
     """A page opened offline would be broken, and one opened online would tell others that it was."""
     seen = Page(hostile_pages[name])
     loaded = [value for key, value in seen.attributes if key in {"src", "href", "xlink:href", "srcset"}]
@@ -166,6 +166,7 @@ def test_the_run_page_says_how_it_ended(make_result: Callable[..., ResultRecord]
     ):
         assert expected in text
     assert "Images left out" not in text
+    assert "AttemptOutcomeBatchAt onceTime" in text
 
 
 def test_a_page_without_any_epoch(make_result: Callable[..., ResultRecord]) -> None:

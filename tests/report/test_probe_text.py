@@ -122,8 +122,8 @@ def test_headroom_and_the_bare_process_are_told_where_they_were_measured(report:
     model = MemoryModelRecord(base_bytes=9.4e8, bytes_per_image=5.71e6, max_relative_error=0.006, headroom_bytes=48e6)
     text = probe_text(report.model_copy(update={"memory_model": model, "non_allocator_bytes": 480_000_000}))
     assert "\nHeadroom:          48 MB kept free below the limit, from the measured spread\n" in text
-    assert "\nBare process:      0.48 GB, measured outside tensors and image buffers\n" in text
-    assert not {"Headroom", "Bare process"} & {line.split(":")[0] for line in probe_facts(report)}
+    assert "\nOther memory:      0.48 GB, measured outside tensors and image buffers\n" in text
+    assert not {"Headroom", "Other memory"} & {line.split(":")[0] for line in probe_facts(report)}
 
 
 def test_a_limit_that_is_all_for_tensors_is_told_once(report: ProbeReport) -> None:

@@ -1,4 +1,4 @@
-"""What a person sees while it runs, in each of the places where it may be shown."""
+"""The progress views in a log, a terminal and a notebook."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from autofit.storage.run_directory import AttemptDirectory
 
 
 class Clock:
-    """A clock that goes on when told."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -34,12 +34,12 @@ class Clock:
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     encoding = "utf-8"
 
     def isatty(self) -> bool:
-        """Whether a person sits before it."""
+        """Always true."""
         return True
 
 
@@ -57,7 +57,7 @@ def heartbeat(phase: Phase, epoch: int = 0, step: int = 0, steps: int = 0, **met
 
 
 def train(view: ProgressView, clock: Clock | None = None, epochs: int = 2, steps: int = 60) -> None:
-    """A short run as a worker tells it, a second a step; what it does not say anew, it repeats."""
+    """The heartbeats of a short run, one second a step; each repeats the values that have not changed."""
     metrics: dict[str, float] = {}
     for phase in (Phase.START, Phase.WEIGHTS, Phase.BUILD, Phase.TRACE):
         view.update(heartbeat(phase), epochs=epochs)
@@ -86,7 +86,7 @@ def test_people_count_from_one() -> None:
     assert status.text == "Epoch 2/10 · 34/60 · 148 images/s · micro-batch 32 · loss 0.420 · accuracy 0.910"
 
 
-def test_the_end_of_an_epoch_is_not_passed() -> None:
+def test_no_step_is_shown_beyond_the_last() -> None:
     """A worker that has done all its steps would be shown at 61 of 60."""
     assert describe(heartbeat(Phase.TRAIN, 0, 60, 60), epochs=1).facts[0] == "60/60"
 
@@ -97,7 +97,7 @@ def test_every_phase_has_words(phase: Phase) -> None:
     assert describe(heartbeat(phase), epochs=3).words[0].isupper()
 
 
-def test_a_trial_is_told_by_its_size() -> None:
+def test_a_trial_is_shown_by_its_size() -> None:
     """A trial would be announced as an epoch, or its size taken for a step."""
     trial = Progress(time=0.0, phase=Phase.PROBE, step=64, micro_batch_size=64)
     assert describe(trial, epochs=1).text == "Probing · 64 images at once"
@@ -105,7 +105,7 @@ def test_a_trial_is_told_by_its_size() -> None:
 
 @pytest.mark.parametrize("phase", [Phase.VALIDATE, Phase.SAVE, Phase.TRACE])
 def test_a_phase_does_not_show_another_ones_figures(phase: Phase) -> None:
-    """A heartbeat repeats the last step of the training: saving would seem to stand still at 60 of 60."""
+    """A heartbeat repeats the last step of the training: saving would seem stuck at 60 of 60."""
     status = describe(heartbeat(phase, 1, 60, 60, loss=0.42), epochs=10)
     assert (status.steps, status.facts) == (0, ())
 
@@ -136,7 +136,7 @@ def test_plain_lines_are_few() -> None:
     assert 20 <= len(lines) <= 2 + 1 + 120 / 5
 
 
-def test_an_epoch_is_told_once_however_often_it_was_begun() -> None:
+def test_an_epoch_is_reported_once_however_often_it_was_begun() -> None:
     """A worker killed in an epoch and resumed in it would make it look finished, or finished twice."""
     stream = io.StringIO()
     with PlainView(stream, Clock()) as view:
@@ -148,32 +148,32 @@ def test_an_epoch_is_told_once_however_often_it_was_begun() -> None:
     ]
 
 
-class EndedWorker:
-    """A worker that has ended by itself."""
+class ExitedWorker:
+    """A worker that has exited by itself."""
 
     def poll(self) -> Exit:
-        """How it ended."""
+        """Its exit."""
         return Exit(0)
 
     def send(self, request: Request) -> None:
-        """Nobody is there to hear it."""
+        """Do nothing: there is no process."""
 
     def kill(self) -> None:
-        """Nothing is left to be killed."""
+        """Do nothing: there is no process."""
 
     def close(self) -> None:
-        """Nothing is left to be released."""
+        """Do nothing: there is nothing to release."""
 
 
-def test_what_a_worker_writes_down_is_told_in_its_order(tmp_path: Path, make_oom: Callable[..., OomEvent]) -> None:
-    """An out-of-memory that was got over would go untold, or an epoch be called done after the next had begun."""
+def test_events_of_a_worker_are_shown_in_their_order(tmp_path: Path, make_oom: Callable[..., OomEvent]) -> None:
+    """An out-of-memory would not be shown, or an epoch would be called done after the next had begun."""
     attempt, stream = AttemptDirectory(tmp_path), io.StringIO()
     end = EpochEnd(epoch=0, metrics={"loss": 0.5})
     events = [Event(oom=make_oom(2, 64)), Event(epoch_end=end)]
     attempt.events.write_text("".join(event.model_dump_json(exclude_defaults=True) + "\n" for event in events))
     attempt.progress.write_text(heartbeat(Phase.TRAIN, 1, 1, 60).model_dump_json() + "\n")
     clock = Clock()
-    MonitoredWorker(attempt, EndedWorker(), PlainView(stream, clock), 2, clock, lambda _: None, 0).run()
+    MonitoredWorker(attempt, ExitedWorker(), PlainView(stream, clock), 2, clock, lambda _: None, 0).run()
     assert stream.getvalue().splitlines() == [
         "out of memory with 64 images at once: going on with 32",
         "Epoch 1/2 done · loss 0.500",
@@ -181,8 +181,8 @@ def test_what_a_worker_writes_down_is_told_in_its_order(tmp_path: Path, make_oom
     ]
 
 
-def test_plain_messages_stand_on_lines_of_their_own() -> None:
-    """A message would be glued to half a line of a user's print, or a name in it would command the terminal."""
+def test_plain_messages_are_on_lines_of_their_own() -> None:
+    """A message would be glued to half a line of a user's print, or a name in it would control the terminal."""
     stream = io.StringIO()
     view = PlainView(stream, Clock())
     view.passthrough("half a line")
@@ -192,7 +192,7 @@ def test_plain_messages_stand_on_lines_of_their_own() -> None:
     assert stream.getvalue() == "half a line\nbroken: \\x1b[2J.jpg\nwhole\nnext\n"
 
 
-def test_scanning_is_told_now_and_then() -> None:
+def test_scanning_is_reported_now_and_then() -> None:
     """A million files would be a million lines."""
     stream, clock = io.StringIO(), Clock()
     view = PlainView(stream, clock)
@@ -242,14 +242,14 @@ def test_a_terminal_shows_one_line_that_fits(width: int, figures: str) -> None:
 
 
 def test_a_phase_without_steps_shows_words_and_no_bar() -> None:
-    """A spinner beside an empty bar would look like training that stands still."""
+    """A spinner beside an empty bar would look like training that has stopped."""
     view, _ = live(80)
     view.show(describe(heartbeat(Phase.TRACE), epochs=10))
     assert rendered(view, 80)[1:] == " Tracing"
 
 
 def test_a_terminal_keeps_messages_and_prints_above_the_bar() -> None:
-    """What user code printed would be overwritten by the bar, or markup in it would be obeyed."""
+    """What user code printed would be overwritten by the bar, or markup in it would be interpreted."""
     view, stream = live(80)
     with view:
         view.passthrough("user says h")
@@ -270,7 +270,7 @@ class Notebook:
         self.displays = 0
 
     def __call__(self, bundle: dict[str, str], *, raw: bool, display_id: bool) -> Any:
-        """Display anew, below what is there."""
+        """Open a new display."""
         assert raw
         assert display_id
         self.displays += 1
@@ -278,7 +278,7 @@ class Notebook:
         return self
 
     def update(self, bundle: dict[str, str], *, raw: bool) -> None:
-        """Display in place of what was displayed."""
+        """Replace the content of the display."""
         assert raw
         self.shown.append(bundle)
 
@@ -287,7 +287,7 @@ def test_a_notebook_has_one_display() -> None:
     """A notebook would keep and save hundreds of lines of progress."""
     notebook, clock, stream = Notebook(), Clock(), io.StringIO()
     with NotebookView(stream, notebook, clock) as view:
-        train(view)  # no time goes by: nothing but what must be said
+        train(view)  # no time passes: only the lines that must be shown
         during = len(notebook.shown)
         view.message("<b>hot</b>")
         view.passthrough("printed\n")
@@ -313,7 +313,7 @@ def enter_notebook(monkeypatch: pytest.MonkeyPatch, shell: object, display: Call
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
 
 
-def test_the_view_suits_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_view_suits_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log would get escape codes, a terminal plain lines, or a notebook hundreds of them."""
     monkeypatch.setenv("TERM", "xterm-256color")
     assert type(progress_view(io.StringIO())) is PlainView

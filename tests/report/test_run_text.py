@@ -1,4 +1,4 @@
-"""What is said of a run, word for word."""
+"""The summary of a run, word for word."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ It takes raw pixels, 0 to 255, and gives probabilities for 2 classes: daisy,
     assert run_summary(make_result(), labels=["daisy", "rose"], model_path=MODEL, images_per_second=131.2) == expected
 
 
-def test_a_shrink_is_told_and_that_it_changed_nothing(make_result: MakeResult, make_oom: MakeOom) -> None:
-    """Running out of memory would be hidden, or would leave one wondering whether the result is worth anything."""
+def test_a_shrink_is_reported_and_that_it_changed_nothing(make_result: MakeResult, make_oom: MakeOom) -> None:
+    """Running out of memory would be hidden, or would leave open whether the result is still valid."""
     text = run_summary(make_result(oom_events=[make_oom(2, 64, Phase.EXTRACT)]), labels=[], model_path=MODEL)
     assert (
-        "Ran out of memory at epoch 1, step 3 with 64 images at once; went on with 32;\n  the result is not changed."
+        "Ran out of memory at epoch 1, step 3 with 64 images at once; continued with 32;\n  the result is not changed."
     ) in text
 
 
 def test_validation_has_no_step_of_its_own(make_result: MakeResult, make_oom: MakeOom) -> None:
-    """An out-of-memory in the validation would be told at a step after the epoch's last."""
+    """An out-of-memory in the validation would be reported at a step after the epoch's last."""
     text = run_summary(make_result(oom_events=[make_oom(60, 64, Phase.VALIDATE)]), labels=[], model_path=MODEL)
-    assert "Ran out of memory while validating epoch 1 with 64 images at once; went on with" in text
+    assert "Ran out of memory while validating epoch 1 with 64 images at once; continued\n  with 32" in text
 
 
 def test_a_changed_result_is_said_plainly(make_result: MakeResult, make_oom: MakeOom) -> None:
@@ -66,19 +66,19 @@ def test_many_shrinks_are_one_sentence(make_result: MakeResult, make_oom: MakeOo
 
 
 def test_bad_attempts_and_their_causes(make_result: MakeResult, make_attempt: MakeAttempt) -> None:
-    """A worker that crashed and was started again would not be told, or told without its cause."""
+    """A worker that crashed and was started again would not be reported, or reported without its cause."""
     attempts = [make_attempt(Verdict.CRASHED, "SIGSEGV"), make_attempt(Verdict.COMPLETED)]
     text = run_summary(make_result(attempts=attempts), labels=[], model_path=MODEL)
     assert (
         "Attempt 1 crashed at epoch 2, step 7 with 32 images at once (SIGSEGV); the next\n"
-        "  went on from the last checkpoint."
+        "  continued from the last checkpoint."
     ) in text
     many = run_summary(make_result(attempts=[attempts[0]] * 9), labels=[], model_path=MODEL)
     assert "and 6 more attempts ended early" in many
 
 
 def test_images_left_out_are_counted_and_named(make_result: MakeResult) -> None:
-    """Broken images would be unnamed, or their names would fill the screen or command the terminal."""
+    """Broken images would be unnamed, or their names would fill the screen or control the terminal."""
     bad = [BadImage(path=f"p\x1b[2J/{n}.jpg", reason="truncated") for n in range(5)]
     text = run_summary(make_result(quarantined=bad), labels=[], model_path=MODEL)
     assert (
@@ -88,22 +88,22 @@ def test_images_left_out_are_counted_and_named(make_result: MakeResult) -> None:
     ) in text
 
 
-def test_a_failed_run_says_why_and_how_to_go_on(make_result: MakeResult, make_attempt: MakeAttempt) -> None:
-    """After a failure one would not know what to type, or would be pointed to a model that is not there."""
+def test_a_failed_run_says_why_and_how_to_continue(make_result: MakeResult, make_attempt: MakeAttempt) -> None:
+    """After a failure a user would not know what to type, or would be pointed to a model that does not exist."""
     failed = make_result(
         status="failed", cause="No space left on device", history={}, attempts=[make_attempt(Verdict.STORAGE)]
     )
     text = run_summary(failed, labels=["daisy"], model_path=MODEL)
     assert text.startswith("Failed before the first epoch was finished (2 min 12 s): No space left on device.\n")
-    assert text.endswith("Make room on the disk first. To go on:\n\n    autofit resume 'runs/my flowers'")
+    assert text.endswith("Free disk space first. To continue:\n\n    autofit resume 'runs/my flowers'")
     assert "load_model" not in text
 
 
-def test_an_interrupted_run_can_be_gone_on_with(make_result: MakeResult) -> None:
-    """Whoever pressed Ctrl-C would think that the work is lost."""
+def test_an_interrupted_run_can_be_resumed(make_result: MakeResult) -> None:
+    """A user who pressed Ctrl-C would think that the work is lost."""
     text = run_summary(make_result(status="interrupted"), labels=[], model_path=MODEL)
     assert text.startswith("Interrupted after 3 epochs (2 min 12 s).\nBest epoch 2")
-    assert text.endswith("To go on:\n\n    autofit resume 'runs/my flowers'")
+    assert text.endswith("To continue:\n\n    autofit resume 'runs/my flowers'")
 
 
 def test_a_thousand_classes_are_not_listed(make_result: MakeResult) -> None:
@@ -134,6 +134,6 @@ def test_accuracy_under_another_name() -> None:
 
 
 def test_losses_that_are_no_numbers_come_with_advice(make_result: MakeResult) -> None:
-    """A diverged training would be reported as if all were well."""
+    """A diverged training would be reported as a success."""
     text = run_summary(make_result(history={"loss": [float("nan")]}), labels=[], model_path=MODEL)
     assert "No epoch had a finite loss: try a lower learning rate." in text
