@@ -71,7 +71,7 @@ def probe_figure(report: ProbeReport, title: str) -> Figure:
 
 
 def history_figure(history: History) -> Figure:
-    """Loss and, where there is one, accuracy over the epochs, counted from one."""
+    """Loss and, if the history has it, accuracy over the epochs, counted from one."""
     names = [name for name in ("loss", accuracy_name(history)) if name]
     with canvas("", panels=len(names)) as (figure, panels):
         for axes, name in zip(panels, names, strict=True):

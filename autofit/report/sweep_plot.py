@@ -1,4 +1,4 @@
-"""A sweep as a picture: a row for each network, how fast it is and how many images it holds at once."""
+"""A sweep as a plot: a row for each network, how fast it is and how many images it holds at once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _fitting(report: SweepReport) -> list[tuple[int, ProbeReport]]:
 
 
 def _draw_speeds(axes: Axes, report: SweepReport) -> None:
-    """A bar each, with its figure; in words where there is none."""
+    """A bar with its figure for each network; the reason in words if it has none."""
     axes.set(title="Speed at the recommended batch", xlabel="images/s")
     speeds = [(row, recommended_speed(probe)) for row, probe in _fitting(report)]
     best = max((speed for _, speed in speeds), default=0.0) or 1.0

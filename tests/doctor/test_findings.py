@@ -219,12 +219,12 @@ def test_an_old_gpu(gpu_facts: MakeFacts, capability: str | None, *, wrong: bool
     assert [(one.severity, one.topic) for one in found] == [("problem", "gpu")] * wrong
 
 
-@pytest.mark.parametrize(("visible", "told"), [(None, True), ("0,1", True), ("1", False)])
-def test_several_gpus(gpu_facts: MakeFacts, visible: str | None, *, told: bool) -> None:
-    """People would wait for the other GPUs to be used, or be told what they have chosen themselves."""
+@pytest.mark.parametrize(("visible", "reported"), [(None, True), ("0,1", True), ("1", False)])
+def test_several_gpus(gpu_facts: MakeFacts, visible: str | None, *, reported: bool) -> None:
+    """People would wait for the other GPUs to be used, or get a note about a choice that they made themselves."""
     environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     found = grave(gpu_facts(gpu_count=4, environment=environment))
-    assert [one.severity for one in found] == ["note"] * told
+    assert [one.severity for one in found] == ["note"] * reported
 
 
 @pytest.mark.parametrize("build", ["tensorflow-cpu", "tensorflow-intel"])

@@ -88,7 +88,7 @@ def test_only_known_variables_are_read(look: LOOK) -> None:
 
 
 def test_processes_on_the_gpu(look: LOOK, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The notebook's own memory, which `Hardware` leaves out, would not be known."""
+    """The notebook's own memory, which is not in `Hardware`, would not be known."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     found = look(nvml=nvml(7, os.getpid()))
     assert [(process.pid, process.bytes) for process in found.gpu_processes] == [(7, GB), (os.getpid(), GB)]
@@ -96,7 +96,7 @@ def test_processes_on_the_gpu(look: LOOK, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_hidden_gpu_is_counted(look: LOOK, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doctor could not tell a GPU that is hidden from one that is not there."""
+    """The doctor could not distinguish a hidden GPU from a missing one."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     found = look(nvml=nvml(7))
     assert (found.gpu_count, found.gpu_processes, found.hardware.device) == (2, [], "cpu")

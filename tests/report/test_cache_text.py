@@ -1,4 +1,4 @@
-"""What is said of the cache, word for word."""
+"""The text of the cache, word for word."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def listing(*entries: EntrySummary) -> CacheList:
 
 
 def test_the_list_in_full() -> None:
-    """One would not know what takes the room, what it is of, or what goes next."""
+    """A user would not see which entries use the space, what they hold, or which is removed next."""
     pixels = entry(kind="pixels", about={}, images=5_613_000, size_bytes=6_123_456_789, last_used=USED_AT - 86400)
     assert (
         cache_text(listing(entry(), pixels))

@@ -17,7 +17,7 @@ from autofit.report.drawing import INK, svg
 
 
 def test_a_probe_is_plotted_as_png(report: ProbeReport, tmp_path: Path) -> None:
-    """`--plot` would leave no picture, an empty one, or parts beside it."""
+    """`--plot` would write no plot, an empty one, or temporary files beside it."""
     path = tmp_path / "probe.png"
     plots.probe_plot(report, path)
     with Image.open(path) as image:
@@ -37,7 +37,7 @@ def test_memory_panel_shows_limit_line_measurements_and_failures(report: ProbeRe
 
 
 def test_the_memory_panel_says_what_limits_and_what_is_left_free(report: ProbeReport) -> None:
-    """The picture would not say which limit bound, or why the largest size stands below it."""
+    """The picture would not say which limit bound, or why the largest size is below it."""
     model = MemoryModelRecord(base_bytes=1.2e8, bytes_per_image=1.06e7, max_relative_error=0.02, headroom_bytes=9e7)
     memory, _ = plots.probe_figure(report.model_copy(update={"memory_model": model}), "").axes
     assert memory.get_title("left") == "Memory, limited by --memory-limit"
@@ -45,7 +45,7 @@ def test_the_memory_panel_says_what_limits_and_what_is_left_free(report: ProbeRe
 
 
 def test_saved_sizes_are_rings(known: ProbeReport) -> None:
-    """What a saved profile told would look as if it had been measured now."""
+    """Figures from a saved profile would look as if it had been measured now."""
     for axes in plots.probe_figure(known, "").axes:
         drawn = {line.get_label(): line for line in axes.lines}
         assert list(drawn["saved"].get_xdata()) == [32, 64, 256]  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def test_the_recommended_size_is_marked(report: ProbeReport) -> None:
     assert list(drawn["recommended, 32"].get_xydata()[0]) == [32, 146]  # type: ignore[index, arg-type]
 
 
-def test_a_size_that_was_too_slow_stands_on_the_fitted_line(report: ProbeReport) -> None:
+def test_a_size_that_was_too_slow_is_on_the_fitted_line(report: ProbeReport) -> None:
     """A size that was stopped for its time would be drawn as one that took no memory, or all of it."""
     slow = Trial(batch_size=100, verdict=Verdict.TIMEOUT)
     memory, _ = plots.probe_figure(report.model_copy(update={"trials": [*report.trials[:3], slow]}), "").axes
@@ -69,7 +69,7 @@ def test_a_size_that_was_too_slow_stands_on_the_fitted_line(report: ProbeReport)
 
 
 def test_a_sweep_is_plotted_as_png(sweep: SweepReport, tmp_path: Path) -> None:
-    """`--plot` of a sweep would leave no picture, or one whose rows are cut off."""
+    """`--plot` of a sweep would write no plot, or one whose rows are cut off."""
     plots.sweep_plot(sweep, tmp_path / "sweep.png")
     with Image.open(tmp_path / "sweep.png") as image:
         assert (image.format, image.width) == ("PNG", 1440)
@@ -77,7 +77,7 @@ def test_a_sweep_is_plotted_as_png(sweep: SweepReport, tmp_path: Path) -> None:
 
 
 def test_a_sweep_shows_every_network_in_the_tables_order(sweep: SweepReport) -> None:
-    """A network that does not fit would be missing, or its bar would stand beside another's name."""
+    """A network that does not fit would be missing, or its bar would be beside another's name."""
     speed, sizes = plots.sweep_figure(sweep, "").axes
     names = [label.get_text() for label in speed.get_yticklabels()]
     assert names == [

@@ -1,4 +1,4 @@
-"""What is said of a probe, word for word."""
+"""The text of a probe, word for word."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_headroom_and_the_bare_process_are_told_where_they_were_measured(report:
 
 
 def test_a_limit_that_is_all_for_tensors_is_told_once(report: ProbeReport) -> None:
-    """A GPU's limit would be told twice, as if something were taken off it."""
+    """A GPU's limit would be shown twice, as if a part of it were not available."""
     whole = report.model_copy(update={"allocator_limit_bytes": report.memory_limit_bytes})
     assert "--memory-limit, 3.00 GB\n" in probe_text(whole)
     unknown = report.model_copy(update={"allocator_limit_bytes": 0})

@@ -1,4 +1,4 @@
-"""What is said of saved profiles, word for word."""
+"""The text of saved profiles, word for word."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def summary(**changes: Any) -> ProfileSummary:
 
 
 def test_the_list_in_full() -> None:
-    """One could not tell one's own machines from those that come with autofit, or take one for empty that is not."""
+    """A user could not distinguish own profiles from shipped ones, or a profile with entries would look empty."""
     shipped = summary(device_name="Some(R) Fine(TM) CPU", entries=0, extractions=2, newest=None, origin=Origin.SHIPPED)
     listing = ProfileList(folder="/home/ada/profiles", profiles=[summary(), shipped])
     assert (
@@ -159,7 +159,7 @@ def test_an_empty_list_says_how_to_get_one() -> None:
     assert text == "There are no profiles yet: autofit probe makes the first.\nYour profiles are in /home/ada/profiles"
 
 
-def test_nothing_a_stranger_wrote_is_wide_or_does_anything() -> None:
+def test_untrusted_text_is_shortened_and_escaped() -> None:
     """A name in an imported profile could clear the screen, or push the figures out of sight."""
     evil = "\x1b[2J\u202e" + "x" * 190
     shown = profile(entry(largest=2**24, recommended=2**24, backbone=evil, image_size=(9999, 16384)), cpu_model=evil)

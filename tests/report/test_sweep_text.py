@@ -1,4 +1,4 @@
-"""What is said of a sweep, word for word."""
+"""The text of a sweep, word for word."""
 
 from __future__ import annotations
 
