@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -42,6 +43,9 @@ GIBIBYTES_A_PROCESS = 6
 """Memory for one of the processes that test side by side: a training with TensorFlow takes up to 2 GB."""
 MOST_PROCESSES = 4
 
+ONLY_SLOW = "\npytestmark = pytest.mark.slow"
+"""What stands in a file in which all tests are slow."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Print the table of the fault tests, in whichever process their reports arrive."""
@@ -57,6 +61,19 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow tests: at the end both processes then have short ones left, and finish together."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import a file of slow tests that will not run: most of them load Keras."""
+    if "not slow" in config.option.markexpr and collection_path.match("test_*.py"):
+        return ONLY_SLOW in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector ignore what was imported and collected: it would go through all of it in vain."""
+    gc.collect()
+    gc.freeze()
 
 
 PLENTY_BYTES = 3 * 10**9

@@ -16,6 +16,7 @@ import typer
 from autofit import refuse_windows
 from autofit.cli import cache, doctor, probe, profiles, training
 from autofit.errors import AutofitError, UserError
+from autofit.printable import one_line
 
 INTERRUPTED = 130
 
@@ -62,7 +63,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         if debug:
             traceback.print_exception(error)
         code, text = _code_and_text(error)
-        print(f"autofit: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201
+        print(f"autofit: {one_line(text)}", file=sys.stderr)  # noqa: T201
         return code
     return 0
 

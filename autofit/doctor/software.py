@@ -6,8 +6,7 @@ import re
 
 from autofit.doctor.records import Facts, Finding, Severity
 
-PYTHONS = ((3, 11), (3, 14))
-"""The first Python version that autofit supports, and the first that it does not."""
+LEAST_PYTHON = (3, 11)
 
 LEAST = {"TensorFlow": (2, 20), "Keras": (3, 13), "Pillow": (11, 3)}
 
@@ -27,12 +26,12 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def python(facts: Facts) -> list[Finding]:
-    """A Python version that autofit does not support."""
+    """A Python version that is too old."""
     version = facts.hardware.python_version
-    if PYTHONS[0] <= release(version) < PYTHONS[1]:
+    if release(version) >= LEAST_PYTHON:
         return []
-    text = f"Python {version} is not supported: autofit needs 3.11, 3.12 or 3.13"
-    advice = "create an environment with one of these"
+    text = f"Python {version} is not supported: autofit needs 3.11 or newer"
+    advice = "create an environment with a newer Python"
     return [Finding(severity=Severity.PROBLEM, topic="software", text=text, advice=advice)]
 
 
