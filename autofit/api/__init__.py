@@ -9,11 +9,11 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     result.py        Result: a run that has ended, with its history, its model and predictions
     directories.py   the run directory, and the names that it cannot have
     existing_run.py  the run that a directory holds already, and how to resume it
-    signature.py     the signature by which a user's own runs are known again
+    signature.py     recognises runs that this user started, before their code is imported
     new_run.py       a new run: what is shown, its probe, its plan, and `run.json`
     mirroring.py     the mirror's part in a run
     workers.py       what is needed to start a worker: machine, launcher, payload, cache, import paths
-    measure.py       one probe, with the saved profiles before and after it
+    measure.py       runs one probe, with the saved profiles before and after it
     extractions.py   the measurements of feature extractions in the profiles
     supervision.py   the attempts, and how the run ends
 """

@@ -4,7 +4,7 @@ options.py           Options, the validated request; make_options and the checks
 option_table.py      all options, each declared once
 training_options.py  the declarations about the network and the training
 run_options.py       the declarations about images and caches, the machine, and the run
-option.py            Option, what a declaration holds
+option.py            the Option class
 option_checks.py     checks of particular options
 validators.py        checks of single values: numbers, words, paths
 backbones.py         the networks of keras.applications

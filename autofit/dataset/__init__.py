@@ -1,7 +1,7 @@
 """The data set of a run: found once, in the parent process, and the same in every attempt.
 
     scan.py     the user's data -> ImageIndex: joins the modules below
-    folder.py   a folder with one subfolder a class -> Found
+    folder.py   a folder with one subfolder for each class -> Found
     listing.py  a CSV file, lists or a DataFrame -> Found
     split.py    Found -> training and validation, in order (pure)
     table.py    the lines of a CSV file, each with its number

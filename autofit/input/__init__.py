@@ -2,7 +2,7 @@
 
 decode.py           one image file -> 8-bit RGB of the size that is needed, within bounded memory
 augment.py          mirrored and cropped views of an image, a function of seed, epoch and sample
-views.py            the rows of features of the images, one for each view
+views.py            which row of features belongs to which view of an image
 epoch_order.py      the order in which an epoch visits the training images
 batch_loader.py     decodes batches ahead of the training, in threads
 resizable_pool.py   the threads; thread_autotune.py how many, by what wait_meter.py measures

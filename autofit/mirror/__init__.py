@@ -3,10 +3,10 @@
 A mirror is a run directory itself. A thread of the parent writes it; the training does not wait for that thread, and no
 failure of the drive stops it.
 
-    watchdog.py   runs on a thread what may hang, such as a look at a mounted drive
+    watchdog.py   runs calls that may hang, such as reading a mounted drive, on a thread of their own
     copying.py    copies files and checkpoint generations from one folder to another, verified
     content.py    the content of a mirror, and how it is brought up to date
-    restore.py    how far the run in a folder is, and copying a run from its mirror into its run directory
+    restore.py    how many epochs and steps a run has completed; copies a run from its mirror
     patience.py   the time limits; overlap.py refuses a mirror that overlaps with its run directory
     mirror.py     the mirror's thread: lock, retries, messages, and the last copy
 """

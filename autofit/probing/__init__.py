@@ -2,8 +2,8 @@
 
 search.py        which size to try next (ask/tell, pure)
 evidence.py      conclusions from the trials so far (pure)
-memory_model.py  a line through the memory that they took (pure)
-hint.py          the hint of a saved profile, adjusted to today's process (pure)
+memory_model.py  a linear fit of memory against batch size (pure)
+hint.py          the hint of a saved profile, adjusted to the memory of this process (pure)
 trial_limits.py  the memory budget and the time limit of a trial (pure)
 trial_worker.py  a worker process that runs trials
 loop.py          drives trials in workers; the answer is a size that ran in a fresh one

@@ -30,6 +30,9 @@ class Verdict(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+OUT_OF_MEMORY = frozenset({Verdict.DEVICE_OOM, Verdict.HOST_OOM})
+
+
 class Phase(StrEnum):
     """What a worker is doing; announced before it begins, each with a deadline of its own."""
 
@@ -88,7 +91,7 @@ class OomEvent(Record):
 def describe_oom(event: OomEvent) -> str:
     """The message about an out-of-memory error: what happened, and with how many images at once the run goes on."""
     before, after = event.micro_batch_size_before, event.micro_batch_size_after
-    return f"out of memory with {before} images at once: going on with {after}"
+    return f"out of memory with {before} images at once: continuing with {after}"
 
 
 def _writable(name: str) -> str:

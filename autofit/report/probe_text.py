@@ -8,14 +8,13 @@ from rich.text import Text
 from autofit.machine.memory_policy import SHARE_OF_MACHINE
 from autofit.printable import printable
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
-from autofit.protocol.messages import Trial, Verdict
+from autofit.protocol.messages import OUT_OF_MEMORY, Trial, Verdict
 from autofit.report.tables import titled_table
 from autofit.report.words import (
     ASCII_MARKS,
     BAR_CELLS,
     BLOCKS,
     COLUMNS,
-    OUT_OF_MEMORY,
     TABLE_COLUMNS,
     bar,
     bytes_words,

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autofit.printable import printable
-from autofit.protocol.messages import BadImage, OomEvent, Verdict
+from autofit.protocol.messages import OUT_OF_MEMORY, BadImage, OomEvent, Verdict
 from autofit.report.history import best_epoch, best_figures, finished_epochs
-from autofit.report.words import OUT_OF_MEMORY, attempt_words, count_of, duration_words, metric_words, oom_position
+from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position
 from autofit.runs.result_record import ResultRecord
 
 SHOWN_EVENTS = 3

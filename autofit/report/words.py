@@ -17,7 +17,6 @@ TABLE_COLUMNS = COLUMNS - 2  # the edges of a table in a terminal take two
 NAME_CELLS = 18
 BAR_CELLS = 12
 BLOCKS, ASCII_MARKS = "█░", "#."
-OUT_OF_MEMORY = {Verdict.DEVICE_OOM, Verdict.HOST_OOM}
 
 TRIAL_WORDS = {
     Verdict.FITS: "fits",

@@ -9,12 +9,10 @@ from itertools import takewhile
 from autofit.config.batch_schedule import shrink
 from autofit.errors import DoesNotFitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.process.exit_classifier import ExitDiagnosis
-from autofit.protocol.messages import Verdict
+from autofit.protocol.messages import OUT_OF_MEMORY, Verdict
 
 MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
 """Attempts that ran out of memory do not count: each is followed by a smaller one, down to one image at a time."""
-
-OUT_OF_MEMORY = {Verdict.DEVICE_OOM, Verdict.HOST_OOM}
 
 
 @dataclass(frozen=True, slots=True)

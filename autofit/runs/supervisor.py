@@ -14,13 +14,13 @@ from autofit.errors import AutofitError
 from autofit.process.launch import Launcher
 from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, monitored
 from autofit.protocol.job import CacheJob, Event, Job, TrainJob
-from autofit.protocol.messages import MemoryBudget, OomEvent, Phase, Verdict
+from autofit.protocol.messages import OUT_OF_MEMORY, MemoryBudget, OomEvent, Phase, Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.attempt_summary import sizes_at_exit, summarize
 from autofit.runs.collect_result import committed
 from autofit.runs.model_source import model_source
 from autofit.runs.result_record import AttemptRecord
-from autofit.runs.retry_policy import OUT_OF_MEMORY, AttemptSummary, Sizes, next_sizes
+from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in

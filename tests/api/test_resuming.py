@@ -1,4 +1,4 @@
-"""What going on with a run takes."""
+"""Resuming a run."""
 
 from __future__ import annotations
 

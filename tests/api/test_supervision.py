@@ -54,7 +54,7 @@ def test_callbacks_that_are_missing_are_missed(
     stages: Stages, photos: Path, train: Train, interrupted: Interrupted, view: RecordingView
 ) -> None:
     """The rest of a run would go without its callbacks, and nobody know; or the message come where it is untrue."""
-    warning = "this run was started with callbacks; going on without them"
+    warning = "this run was started with callbacks; continuing without them"
     interrupted(photos, callbacks=["a callback"])
     stages.ends = [InterruptedRunError("asked to stop")] * 2
     with pytest.raises(InterruptedRunError):

@@ -199,7 +199,7 @@ def test_what_a_worker_says_is_shown_in_its_order(tmp_path: Path) -> None:
     ]
     (tmp_path / "events.jsonl").write_text("".join(event.model_dump_json() + "\n" for event in events))
     ended, _, view = watch(tmp_path, [line(Phase.TRAIN, step=3), None])
-    assert view.messages == ["hello", "out of memory with 8 images at once: going on with 4", "epoch 0 of 3"]
+    assert view.messages == ["hello", "out of memory with 8 images at once: continuing with 4", "epoch 0 of 3"]
     assert list(ended.events) == events
     assert ended.last == line(Phase.TRAIN, step=3) == view.updates[-1]
     assert ended.wall_seconds == 2

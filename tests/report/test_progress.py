@@ -175,7 +175,7 @@ def test_events_of_a_worker_are_shown_in_their_order(tmp_path: Path, make_oom: C
     clock = Clock()
     MonitoredWorker(attempt, ExitedWorker(), PlainView(stream, clock), 2, clock, lambda _: None, 0).run()
     assert stream.getvalue().splitlines() == [
-        "out of memory with 64 images at once: going on with 32",
+        "out of memory with 64 images at once: continuing with 32",
         "Epoch 1/2 done · loss 0.500",
         "Epoch 2/2 · 2/60 · 148 images/s · micro-batch 32",
     ]

@@ -20,12 +20,13 @@ from autofit.input.aligned_array import aligned
 from autofit.protocol.job import Job, ModelSource
 from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
-from autofit.worker.execution.microbatch import MicroBatcher
+from autofit.worker.execution.microbatch import Blame, MicroBatcher, blame
 from autofit.worker.execution.sliced_model import Network, SplitNetwork, WholeNetwork, slices_decide
 from autofit.worker.execution.steps import EvaluateStep, TrainStep, compile_forward, tensors_of
 from autofit.worker.model.bn_folding import folded
 from autofit.worker.model.builder import BuiltModel, build, build_from_function
 from autofit.worker.model.objective import Objective, make_objective
+from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import device_bytes_reader
 from autofit.worker.runtime.tf_settings import device_name
@@ -76,9 +77,20 @@ class Session:
         return micro.repeat(len(images), lambda size: self._extracted(images, size))
 
     def train_on_features(self, features: tf.Tensor, labels: np.ndarray, weights: np.ndarray) -> dict[str, tf.Tensor]:
-        """Update the head from one batch of features; returns the epoch's metrics so far."""
+        """Update the head from one batch of features; returns the epoch's metrics so far.
+
+        Raises:
+            OutOfDeviceMemoryError: the batch does not fit; the weights are as before.
+            TornUpdateError: the weights can no longer be trusted.
+        """
         count = len(labels)
-        return self.train_step.commit(self.train_step.accumulate(features, labels, weights, count), count)
+        try:
+            computed = self.train_step.accumulate(features, labels, weights, count)
+        except tf.errors.OpError as error:
+            if blame(error) is not Blame.MEMORY:
+                raise
+            raise OutOfDeviceMemoryError("a batch of features does not fit into the device's memory") from error
+        return self.train_step.commit(computed, count)
 
     def _extracted(self, images: np.ndarray, size: int) -> tf.Tensor:
         assert self.extract is not None  # noqa: S101 - told apart by the caller

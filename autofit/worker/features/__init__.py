@@ -1,4 +1,4 @@
-"""Features of a frozen backbone: computed once an image and cached.
+"""Features of a frozen backbone: computed once for each image and cached.
 
 extraction.py      the pass before the first epoch
 extractor.py       runs the backbone in micro-batches and appends the features to the cache

@@ -2,9 +2,9 @@
 
 tf_settings.py      TensorFlow's settings and the limit of its allocator
 memory.py           the memory of this process, inside TensorFlow's allocator and in all
-allocator_stall.py  notices that the allocator waits in vain
+allocator_stall.py  notices that the allocator waits for memory that nothing will free
 heartbeat.py        progress.jsonl and events.jsonl
-control_pipe.py     the requests of the parent, and its end
+control_pipe.py     the requests of the parent, and how the worker notices its death
 stop_conditions.py  whether the worker stops before its work is done
 exceptions.py       what ends a job
 """

@@ -37,8 +37,8 @@ from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.commits import Commits
 from autofit.worker.training.epoch_plan import EpochPlans
 from autofit.worker.training.export import class_weights, save_model, write_history
-from autofit.worker.training.open_source import SourceOpener
 from autofit.worker.training.run_events import RunEvents
+from autofit.worker.training.source_opener import SourceOpener
 from autofit.worker.training.train_state import TrainingProgress, TrainState
 
 
@@ -64,7 +64,7 @@ class Trainer:
         self._class_weights = (
             class_weights(self._index.class_counts()) if work.plan.class_weight == "balanced" else None
         )
-        self._passes = EpochPlans(self._index, work.plan)
+        self._epoch_plans = EpochPlans(self._index, work.plan)
         self._events = RunEvents(heartbeat, job.attempt, work.launched_at)
         self._state = TrainState(session)
         self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan)
@@ -173,10 +173,10 @@ class Trainer:
         """Train on what is left of an epoch, until its end or until a callback stops the training."""
         if self._progress.stopped:
             return
-        epoch_plan = self._passes.training(epoch, self._progress.position)
+        epoch_plan = self._epoch_plans.training(epoch, self._progress.position)
         bounds = epoch_plan.bounds()
         steps = self._progress.step + len(bounds)
-        batches = self._source.batches(epoch_plan, self._passes.after_training(epoch))
+        batches = self._source.batches(epoch_plan, self._epoch_plans.after_training(epoch))
         for (_, stop), batch in zip(bounds, batches, strict=True):
             self._note_bad_images(batch.skipped)
             has_samples = len(batch.samples) > 0
@@ -228,7 +228,7 @@ class Trainer:
         values = self._session.fresh_metric_values()
         self._session.results_of(trained)  # a checkpoint from inside the validation holds the training's metrics
         seen = 0
-        batches = self._source.batches(self._passes.validation(epoch), self._passes.after_validation(epoch))
+        batches = self._source.batches(self._epoch_plans.validation(epoch), self._epoch_plans.after_validation(epoch))
         for step, batch in enumerate(batches):
             self._note_bad_images(batch.skipped)
             seen += len(batch.samples)
