@@ -52,6 +52,7 @@ class Heartbeat:
         self.device_bytes: Callable[[], int] = lambda: 0
         self.host_bytes = 0
         self._read_memory_left = read_memory_left or memory_left_reader()
+        self._asked_at = float("-inf")
         left = self._read_left()
         self.stop_below_bytes = stop_below_bytes(left.bytes if left else 0)
         self._news.set()
@@ -91,11 +92,14 @@ class Heartbeat:
         return int(self._state.get("micro_batch_size", 0))
 
     def memory_left(self) -> MemoryLeft | None:
-        """The memory that the host has left, at most `FRESH_SECONDS` old; None if the system gives no figure.
+        """The memory that the host has left; None if the system gives no figure.
 
-        A reading takes 0.1 to 0.4 ms. After a long step, an older one would not show what that step has taken.
+        It is read again unless it was asked for less than `FRESH_SECONDS` ago: after a longer step, even a reading that
+        the heartbeat has just made may be from before the step took its memory. A reading takes 0.1 to 0.4 ms.
         """
-        is_fresh = time.monotonic() - self._read_at < FRESH_SECONDS
+        now = time.monotonic()
+        is_fresh = now - self._asked_at < FRESH_SECONDS and now - self._read_at < FRESH_SECONDS
+        self._asked_at = now
         return self._memory_left if is_fresh else self._read_left()
 
     def event(self, event: Event) -> None:

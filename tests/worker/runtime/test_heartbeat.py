@@ -187,6 +187,22 @@ def test_what_is_left_is_never_old(attempt: AttemptDirectory) -> None:
         assert heartbeat.memory_left() is heartbeat.memory_left()  # not looked at for every step
 
 
+def test_after_a_long_step_the_memory_is_read_again(attempt: AttemptDirectory) -> None:
+    """The heartbeat's own reading may be from before the step took its memory: a leak would be seen a step too late."""
+    looks: list[MemoryLeft] = []
+
+    def look() -> MemoryLeft:
+        looks.append(MemoryLeft(len(looks), "host memory"))
+        return looks[-1]
+
+    with Heartbeat(attempt, look) as heartbeat:
+        stop_thread(heartbeat)
+        heartbeat.memory_left()
+        time.sleep(1.5 * FRESH_SECONDS)
+        of_the_heartbeat = heartbeat._read_left()
+        assert heartbeat.memory_left() is not of_the_heartbeat
+
+
 def test_what_is_left_at_the_start_says_when_to_leave(attempt: AttemptDirectory) -> None:
     """Measured once TensorFlow is there, it would follow from what the worker itself has taken."""
     for available, expected in ((0, 64 * 2**20), (4 * 10**9, 2 * 10**8)):
