@@ -54,6 +54,10 @@ class Page(HTMLParser):
         self.text += data
 
 
+_PAGES: dict[str, str] = {}
+"""The pages of `hostile_pages`, drawn once: plots take seconds."""
+
+
 @pytest.fixture
 def hostile_pages(
     report: ProbeReport,
@@ -61,6 +65,8 @@ def hostile_pages(
     make_attempt: Callable[..., AttemptRecord],
     make_oom: Callable[..., OomEvent],
 ) -> dict[str, str]:
+    if _PAGES:
+        return _PAGES
     workload = report.workload.model_copy(update={"backbone": HOSTILE, "weights": HOSTILE})
     machine: dict[str, str | int | float | None] = {HOSTILE: HOSTILE}
     strange = {"workload": workload, "hardware": machine, "limited_by": HOSTILE, "other_gpu_processes": [HOSTILE]}
@@ -74,12 +80,13 @@ def hostile_pages(
         "quarantined": [BadImage(path=HOSTILE, reason=HOSTILE)],
     }
     folder = Path(HOSTILE.replace("/", "")) / "model.keras"
-    return {
-        "probe": probe_page(probe),
-        "sweep": sweep_page(SweepReport(probes=[probe, probe], failures=[failure], wall_seconds=2.0)),
-        "run": run_page(make_result(**fields), labels=[HOSTILE], model_path=folder),
-        "failed": run_page(make_result(**fields, status="failed"), labels=[HOSTILE], model_path=folder),
-    }
+    _PAGES.update(
+        probe=probe_page(probe),
+        sweep=sweep_page(SweepReport(probes=[probe, probe], failures=[failure], wall_seconds=2.0)),
+        run=run_page(make_result(**fields), labels=[HOSTILE], model_path=folder),
+        failed=run_page(make_result(**fields, status="failed"), labels=[HOSTILE], model_path=folder),
+    )
+    return _PAGES
 
 
 @pytest.mark.parametrize("name", ["probe", "sweep", "run", "failed"])
