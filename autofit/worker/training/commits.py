@@ -20,7 +20,7 @@ class Commits:
         clock: in seconds.
 
     Attributes:
-        newest: the checkpoint that the attempt begins with; None if there is none.
+        newest: the checkpoint that the attempt begins with; None if there is none, or after `release_newest`.
         progress: the progress of that checkpoint; None likewise.
     """
 
@@ -45,6 +45,10 @@ class Commits:
         """
         if self.newest is not None and self.progress is not None:
             self._state.restore(self.newest, self.progress)
+
+    def release_newest(self) -> None:
+        """Free the arrays of the checkpoint that the attempt began with: they take as much memory as the state."""
+        self.newest = None
 
     def note_step(self) -> None:
         """Count a batch that the newest checkpoint does not hold."""

@@ -68,7 +68,6 @@ class Trainer:
         self._events = RunEvents(heartbeat, job.attempt, work.launched_at)
         self._state = TrainState(session)
         self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan)
-        self._is_restoring = self._commits.newest is not None
         self._progress = self._restored_progress()
         self._replay = read_micro_batch_sizes(Path(work.plan.replay)) if work.plan.replay else {}
         self._audit_log = AuditLog(self._files.audit if work.plan.audit else None, self._progress.ledger_bytes)
@@ -85,8 +84,7 @@ class Trainer:
         opener = SourceOpener(
             self._job, self._work, self._session, self._heartbeat, self._stop_conditions, self._index, self._predecoded
         )
-        backbone_sha256 = self._state.frozen_sha256 if self._has_epochs_left() else None
-        with opener, closing(self._open_source(opener, backbone_sha256)) as self._source:
+        with opener, closing(self._open_source(opener)) as self._source:
             self._callbacks.list.on_train_begin()
             self._restore()
             while self._has_epochs_left():
@@ -95,9 +93,11 @@ class Trainer:
         self._audit_log.close()
         return self._finish()
 
-    def _open_source(self, opener: SourceOpener, backbone_sha256: str | None) -> Source[Any]:
+    def _open_source(self, opener: SourceOpener) -> Source[Any]:
         if self._has_epochs_left():
-            source = opener.cached(backbone_sha256, self._note_bad_images, self._note_shrink, self._events.phase)
+            source = opener.cached(
+                self._state.frozen_sha256, self._note_bad_images, self._note_shrink, self._events.phase
+            )
             if source is not None:
                 return source
         return opener.decoded(self._micro, self._validation_micro, self._events.phase)
@@ -127,7 +127,7 @@ class Trainer:
         What they do to the model then (a learning rate) is in the checkpoint already and must not be done twice, and
         some reset their own state.
         """
-        if self._is_restoring:
+        if self._commits.newest is not None:
             self._commits.restore()
             self._callbacks.set_states(self._progress.callbacks)
 
@@ -162,7 +162,7 @@ class Trainer:
         self._callbacks.list.on_epoch_begin(epoch)
         if self._progress.position > 0:
             self._restore()
-        self._is_restoring = False
+        self._commits.release_newest()
         self._train_epoch(epoch)
         logs = self._session.metrics()
         if self._index.validation_count:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autofit.protocol.job import TrainingPlan
+from autofit.storage.checkpoints import Checkpoint
 from autofit.worker.training.commits import Commits
 from autofit.worker.training.train_state import TrainingProgress
 
@@ -90,3 +93,14 @@ def test_without_new_steps_there_is_nothing_to_commit() -> None:
     seen.append(made.is_behind)
     made.save(TrainingProgress())
     assert [*seen, made.is_behind] == [False, True, False]
+
+
+def test_the_arrays_of_the_first_checkpoint_can_be_freed() -> None:
+    """A resumed training would hold a copy of its weights and its optimizer's state in memory until its end."""
+    made, _ = commits([0.0], None, 100)
+    checkpoint = Checkpoint(1, {"model": {"w": np.zeros(3)}}, TrainingProgress().model_dump(mode="json"), ())
+    freed = weakref.ref(checkpoint.groups["model"]["w"])
+    made.newest = checkpoint
+    del checkpoint
+    made.release_newest()
+    assert freed() is None
