@@ -13,29 +13,15 @@ from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import TrainingPlan
 from autofit.runs.memory_budget import largest_decoded_batch, limited_by, memory_budget
-from autofit.runs.model_source import workload
 from autofit.runs.plan import training_plan
 from tests.support.machines import make_hardware
+from tests.support.records import make_probe_report
 
 CPU = make_hardware(cores=4, host_limit_bytes=12 * 10**9, host_available_bytes=9 * 10**9, limited_by="a cgroup")
 GPU = CPU.model_copy(
     update={"device": "gpu", "device_memory_bytes": 80 * 10**9, "device_free_bytes": 70 * 10**9, "limited_by": "GPU"}
 )
 LARGE = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})
-
-
-def report(recommended: int, largest: int = 4096) -> ProbeReport:
-    return ProbeReport(
-        workload=workload(make_options(), 3),
-        hardware={},
-        memory_limit_bytes=10**9,
-        limited_by="a test",
-        largest_feasible_batch=largest,
-        recommended_batch=recommended,
-        memory_model=None,
-        trials=[],
-        wall_seconds=1.0,
-    )
 
 
 def planned(images: int, probe: ProbeReport | None, **given: Any) -> TrainingPlan:
@@ -107,7 +93,7 @@ def test_features_are_decoded_in_blocks() -> None:
 
 def test_without_a_line_of_memory_nothing_is_foreseen() -> None:
     """A probe that measured a single size says nothing of another."""
-    assert training_plan(make_options(), 10_000, report(32), LARGE).kernels == "eigen"
+    assert training_plan(make_options(), 10_000, make_probe_report(32), LARGE).kernels == "eigen"
 
 
 @pytest.mark.parametrize(

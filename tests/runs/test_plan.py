@@ -11,28 +11,14 @@ from autofit.machine.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport
 from autofit.protocol.job import Kernels, TrainingPlan, kernels_asked
 from autofit.runs import plan
-from autofit.runs.model_source import workload
 from autofit.runs.plan import training_plan
 from tests.support.machines import make_hardware
+from tests.support.records import make_probe_report
 
 CPU = make_hardware(cores=4, host_limit_bytes=12 * 10**9, host_available_bytes=9 * 10**9, limited_by="a cgroup")
 GPU = CPU.model_copy(
     update={"device": "gpu", "device_memory_bytes": 80 * 10**9, "device_free_bytes": 70 * 10**9, "limited_by": "GPU"}
 )
-
-
-def report(recommended: int, largest: int = 4096) -> ProbeReport:
-    return ProbeReport(
-        workload=workload(make_options(), 3),
-        hardware={},
-        memory_limit_bytes=10**9,
-        limited_by="a test",
-        largest_feasible_batch=largest,
-        recommended_batch=recommended,
-        memory_model=None,
-        trials=[],
-        wall_seconds=1.0,
-    )
 
 
 def planned(images: int, probe: ProbeReport | None, **given: Any) -> TrainingPlan:
@@ -56,17 +42,17 @@ def test_an_automatic_batch_is_a_power_of_two_within_a_twentieth_of_the_images(
     images: int, recommended: int, expected: int
 ) -> None:
     """An epoch would have too few updates to learn from, or a batch larger than is fast."""
-    made = planned(images, report(recommended))
+    made = planned(images, make_probe_report(recommended))
     assert (made.first_batch_size, made.last_batch_size) == (expected, expected)
 
 
 @pytest.mark.parametrize(
     ("given", "probe", "expected"),
     [
-        ({}, report(64), 32),  # the batch itself: a twentieth of 1,000 images
-        ({}, report(4), 4),
+        ({}, make_probe_report(64), 32),  # the batch itself: a twentieth of 1,000 images
+        ({}, make_probe_report(4), 4),
         ({"batch_size": 128}, None, 128),  # no probe: begin with the whole batch
-        ({"batch_size": 128}, report(64), 64),
+        ({"batch_size": 128}, make_probe_report(64), 64),
         ({"batch_size": 128, "micro_batch_size": 16}, None, 16),
         ({"batch_size": 8, "micro_batch_size": 16}, None, 8),  # never more than the batch
         ({"batch_schedule": "32:64"}, None, 64),
@@ -97,7 +83,10 @@ def test_the_micro_batch_is_what_was_asked_for_or_what_the_probe_found(
 )
 def test_from_scratch_a_quarter_of_what_fits_is_left_free(given: dict[str, Any], largest: int, expected: int) -> None:
     """BatchNormalization would see other micro-batches after a shrink, and the result would be changed."""
-    assert planned(10_000, report(min(32, largest), largest), batch_size=128, **given).micro_batch_size == expected
+    assert (
+        planned(10_000, make_probe_report(min(32, largest), largest), batch_size=128, **given).micro_batch_size
+        == expected
+    )
 
 
 def test_a_ramp_keeps_both_ends_and_the_settings_that_were_asked_for() -> None:
@@ -205,7 +194,7 @@ def test_onednn_computes_only_where_memory_cannot_run_out(
     probe = None
     if probed is not None:
         model = MemoryModelRecord(base_bytes=10**9, bytes_per_image=probed, max_relative_error=0.0)
-        probe = report(32).model_copy(update={"memory_model": model, "memory_limit_bytes": 10 * 10**9})
+        probe = make_probe_report(32).model_copy(update={"memory_model": model, "memory_limit_bytes": 10 * 10**9})
     assert training_plan(make_options(**given), 10_000, probe, machine).kernels == expected
 
 
@@ -228,7 +217,10 @@ def test_images_are_decoded_early_where_an_extraction_will_need_them(
     """Memory beyond a limit would be taken, or a core of which there is only one."""
     machine = CPU.model_copy(update={"cores": cores})
     options = make_options(**given)
-    assert plan.predecoded_images(training_plan(options, 1_000, report(32), machine), options, machine) == expected
+    assert (
+        plan.predecoded_images(training_plan(options, 1_000, make_probe_report(32), machine), options, machine)
+        == expected
+    )
 
 
 @pytest.mark.parametrize("asked", ["eigen", "onednn"])

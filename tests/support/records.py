@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from autofit.probing.records import Workload
+from autofit.config.options import make_options
+from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import TrainingPlan
+from autofit.runs.model_source import workload
 
 
 def make_plan(**changes: Any) -> TrainingPlan:
@@ -40,3 +42,18 @@ def make_workload(**changes: Any) -> Workload:
         "optimizer": "adam",
     }
     return Workload(**(fields | changes))
+
+
+def make_probe_report(recommended: int, largest: int = 4096) -> ProbeReport:
+    """The report of a probe that found these sizes."""
+    return ProbeReport(
+        workload=workload(make_options(), 3),
+        hardware={},
+        memory_limit_bytes=10**9,
+        limited_by="a test",
+        largest_feasible_batch=largest,
+        recommended_batch=recommended,
+        memory_model=None,
+        trials=[],
+        wall_seconds=1.0,
+    )
