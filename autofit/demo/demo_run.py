@@ -8,7 +8,7 @@ from typing import Final
 from autofit.api import probe, run
 from autofit.api.result import Result
 from autofit.config.byte_size import format_size
-from autofit.demo.data import PHOTO_PIXELS, write_photos
+from autofit.demo.data import write_photos
 from autofit.errors import TrainingFailedError
 from autofit.probing.records import ProbeReport
 from autofit.protocol.messages import Verdict
@@ -16,9 +16,13 @@ from autofit.report.progress import ProgressView
 
 NETWORK: Final = "autofit.demo.network:digit_network"
 BATCH_SIZE: Final = 64
-EPOCHS: Final = 12
+IMAGE_PIXELS: Final = 64
+"""Twice what the photos have: an image then takes 2 MB, and half a batch far more than a process differs in size from
+one start to the next."""
+
+EPOCHS: Final = 8
 PLENTY_BYTES: Final = 3 * 10**9
-FITTING_SHARE_OF_BATCH: Final = 0.6
+FITTING_SHARE_OF_BATCH: Final = 0.75
 """The memory limit fits this share of a batch: the run must run out of memory once, and fits after one halving."""
 
 
@@ -40,7 +44,7 @@ def run_demo(folder: Path, view: ProgressView) -> Result:
     return run(
         photos,
         model=NETWORK,
-        image_size=PHOTO_PIXELS,
+        image_size=IMAGE_PIXELS,
         epochs=EPOCHS,
         batch_size=BATCH_SIZE,
         memory_limit=limit_bytes,
@@ -52,7 +56,7 @@ def run_demo(folder: Path, view: ProgressView) -> Result:
 def _measure(view: ProgressView) -> ProbeReport:
     return probe(
         model=NETWORK,
-        image_size=PHOTO_PIXELS,
+        image_size=IMAGE_PIXELS,
         num_classes=10,
         memory_limit=PLENTY_BYTES,
         max_batch=BATCH_SIZE,

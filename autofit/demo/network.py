@@ -13,9 +13,10 @@ def digit_network(input_shape: tuple[int, int, int], num_classes: int) -> Any:
         [
             keras.Input(input_shape),
             keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(32, 3, activation="relu", padding="same"),
-            keras.layers.Conv2D(32, 3, activation="relu", padding="same"),
+            keras.layers.Conv2D(48, 3, activation="relu", padding="same"),  # cheap, and most of what an image takes
             keras.layers.MaxPooling2D(4),
+            keras.layers.Conv2D(32, 3, activation="relu", padding="same"),
+            keras.layers.MaxPooling2D(2),
             keras.layers.Conv2D(64, 3, activation="relu", padding="same"),
             keras.layers.MaxPooling2D(2),
             keras.layers.Flatten(),
