@@ -54,6 +54,7 @@ SETTINGS = {
     "BFC, intra-op 2": Setting({**NO_ONEDNN, **BFC}, ["--intra", "2"]),
     "BFC, inter-op 1": Setting({**NO_ONEDNN, **BFC}, ["--inter", "1"]),
     "BFC, inter-op 2": Setting({**NO_ONEDNN, **BFC}, ["--inter", "2"]),
+    "BFC, deterministic operations": Setting({**NO_ONEDNN, **BFC}, ["--deterministic"]),
     "BFC, XLA": Setting({**NO_ONEDNN, **BFC}, ["--xla"], ["extract"]),
     "BFC, bfloat16": Setting({**NO_ONEDNN, **BFC}, ["--precision", "mixed_bfloat16"]),
     "BFC, bfloat16, oneDNN": Setting({**ONEDNN, **BFC}, ["--precision", "mixed_bfloat16"]),

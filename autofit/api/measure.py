@@ -66,9 +66,11 @@ class Measurer:
                 hint=hint,
                 payload=self.payload,
                 import_paths=self.import_paths,
+                deterministic=options.deterministic,
             )
             report = Prober(request, self.launcher, self.view).run()
-        self._save(report, hint, limit_is_given=memory.is_given)
+        if not options.deterministic:  # its speeds and peaks are those of other kernels
+            self._save(report, hint, limit_is_given=memory.is_given)
         return report
 
     def _hint(self, options: Options, num_classes: int, memory: MemoryBudget, max_batch: int) -> ProfileHint | None:

@@ -37,6 +37,8 @@ def announce_training(options: Options, index: ImageIndex, view: View) -> None:
         view.message("weights 'none': training the whole network, because a random backbone kept frozen learns nothing")
     if options.isolation == "inline":
         view.message(WHAT_INLINE_CANNOT)
+        if options.deterministic:
+            view.message("deterministic: TensorFlow stays so in this process until it ends")
 
 
 def new_run(
@@ -70,7 +72,10 @@ def new_run(
 
 
 def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
-    """Use the kernels and the feature cache as the run did that is replayed: otherwise bits would differ."""
+    """Use the kernels and the feature cache as the run did that is replayed: otherwise bits would differ.
+
+    A replay of a deterministic run is deterministic.
+    """
     if options.replay is None:
         return planned
     try:
@@ -79,7 +84,10 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
         raise UserError(
             f"replay {options.replay!r}: its run.json cannot be read ({error}): follow another run"
         ) from None
-    follows: dict[str, object] = {"kernels": followed.kernels}
+    follows: dict[str, object] = {
+        "kernels": followed.kernels,
+        "deterministic": options.deterministic or followed.deterministic,
+    }
     if options.feature_cache == "auto":
         keeps = followed.feature_cache and freezes_backbone(options)
         follows |= {"feature_cache": keeps, "feature_views": followed.feature_views}

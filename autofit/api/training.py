@@ -62,6 +62,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     precision: str = "float32",
     memory_limit: str | int | None = None,
     seed: int = 0,
+    deterministic: bool = False,
     checkpoint_every: str | float = "60s",
     max_minutes: float | None = None,
     max_bad_images: float = 0.1,
@@ -117,6 +118,9 @@ def run(  # noqa: PLR0913 - the options are the interface
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
         seed: The seed of the split, the order, the initial weights and dropout.
+        deterministic: Use only operations that give the same bits each time, also on a GPU. Runs with the same sizes,
+            replays, resumes and repeats after an out-of-memory are then bit-equal on one machine. It may be slower,
+            and a model with an operation that has no such implementation is refused.
         checkpoint_every: How often to save: a time such as `60s` or `2m`, or a number of steps.
         max_minutes: Save and stop after so many minutes; the run can be resumed.
         max_bad_images: Stop as soon as more than this share of all images cannot be read; 1 for never. All images are

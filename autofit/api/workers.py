@@ -73,7 +73,7 @@ def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> Cach
         folder=str(cache.folder),
         limit_bytes=cache.limit_bytes,
         by=record.options.cache_by,
-        fixed_size=record.options.micro_batch_size,
+        fixed_size=plan.extraction_size(record.options, record.plan, machine.device),
         first_size=known.micro_batch_size if known else None,
         first_peak_bytes=known.peak_bytes if known else 0,
         early_images=_predecoded_images(cache, record, machine),

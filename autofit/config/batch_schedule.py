@@ -25,6 +25,11 @@ LARGEST_EXTRACTION = {"cpu": 32, "gpu": 512}
 (MobileNetV2 at 160 px)."""
 
 
+DETERMINISTIC_EXTRACTION = {"cpu": 32, "gpu": 64}
+"""The images in the backbone at once in a deterministic run, whose features must not depend on what was the fastest.
+So few fit nearly everywhere: running out of memory would make it another size."""
+
+
 def shrink(micro_batch_size: int) -> int:
     """The micro-batch size after an out-of-memory: `max(1, micro // 2)`, autofit's own rule.
 

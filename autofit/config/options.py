@@ -53,6 +53,7 @@ class Options(Record):
     augment: Literal["none", "light"] = "none"
     feature_views: int = 4
     pixel_cache: Literal["auto", "off"] = "auto"
+    deterministic: bool = False
 
 
 def make_options(**given: Any) -> Options:

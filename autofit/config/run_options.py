@@ -114,6 +114,15 @@ RUN = (
         cli_type=int,
     ),
     Option(
+        "deterministic",
+        False,
+        "Use only operations that give the same bits each time, also on a GPU.",
+        "Runs with the same sizes, replays, resumes and repeats after an out-of-memory are then bit-equal on one "
+        "machine. It may be slower, and a model with an operation that has no such implementation is refused.",
+        check=flag,
+        cli_type=bool,
+    ),
+    Option(
         "checkpoint_every",
         "60s",
         "How often to save: a time such as `60s` or `2m`, or a number of steps.",

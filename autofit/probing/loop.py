@@ -56,6 +56,7 @@ class ProbeRequest:
         hint: the hint of a saved profile; None if there is none.
         payload: the model function, if the network is one.
         import_paths: where a worker may look for a user's own module.
+        deterministic: whether the training will use deterministic operations, which need other memory.
     """
 
     source: ModelSource
@@ -68,6 +69,7 @@ class ProbeRequest:
     hint: ProfileHint | None = None
     payload: Payload | None = None
     import_paths: Sequence[str] = ()
+    deterministic: bool = False
 
 
 @dataclass
@@ -219,6 +221,7 @@ class Prober:
             memory=request.memory,
             import_paths=list(request.import_paths),
             isolated=self.launcher.isolated,
+            deterministic=request.deterministic,
             work=TrialsJob(),
         )
 

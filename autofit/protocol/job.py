@@ -64,6 +64,7 @@ class TrainingPlan(Record):
     augment: Literal["none", "light"] = "none"
     pixel_cache: bool = False
     kernels: Kernels = "eigen"
+    deterministic: bool = False
 
     @property
     def schedule(self) -> BatchSchedule:
@@ -125,7 +126,7 @@ class PredictJob(Record):
 
 
 class Job(Record):
-    """The content of `job.json`."""
+    """The content of `job.json`. `deterministic` is as in the options."""
 
     schema_: Literal["autofit/job/1"] = Field("autofit/job/1", alias="schema")
     attempt: int
@@ -133,6 +134,7 @@ class Job(Record):
     memory: MemoryBudget
     import_paths: list[str] = Field(default_factory=list)
     isolated: bool
+    deterministic: bool = False
     work: TrainJob | TrialsJob | PredictJob = Field(discriminator="kind")
 
 

@@ -75,7 +75,7 @@ def best_line(result: ResultRecord) -> list[str]:
 
 def incidents(result: ResultRecord) -> list[str]:
     """The problems that the run recovered from, one line each; empty if there were none."""
-    lines = [*oom_lines(result.oom_events, result_changed=result.result_changed), *attempt_lines(result)]
+    lines = [*oom_lines(result), *attempt_lines(result)]
     if result.result_changed:
         lines.append(
             "THE RESULT IS CHANGED: BatchNormalization was training, and memory forced fewer images at once than "
@@ -84,9 +84,11 @@ def incidents(result: ResultRecord) -> list[str]:
     return lines
 
 
-def oom_lines(events: Sequence[OomEvent], *, result_changed: bool) -> list[str]:
+def oom_lines(result: ResultRecord) -> list[str]:
     """Each out-of-memory that the run recovered from, or one line for all if there are many."""
-    unchanged = "" if result_changed else "; the result is not changed"
+    events = result.oom_events
+    same = "; the result is not changed" if result.is_bit_equal else "; the result is the same to float tolerance"
+    unchanged = "" if result.result_changed else same
     if len(events) <= SHOWN_EVENTS:
         return [f"{_oom_words(event)}{unchanged}." for event in events]
     most = max(event.micro_batch_size_before for event in events)

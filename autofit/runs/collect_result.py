@@ -72,6 +72,7 @@ def collect_result(
         oom_events=[event.oom for event in events if event.oom],
         quarantined=list(quarantined.values()),
         result_changed=state.result_changed or any(event.result_changed for event in events),
+        is_bit_equal=all(map(_is_bit_equal, attempts)),
         weights_sha256=_weights_sha256(attempts[-1]) if status == "completed" and attempts else None,
         seconds_to_first_step=firsts[0] if firsts else None,
         wall_seconds=wall_seconds,
@@ -103,11 +104,21 @@ def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
 
 
 def _batch_size(attempt: AttemptDirectory, epoch: int) -> int:
+    job = _job(attempt)
+    return job.work.plan.schedule.batch_size(epoch) if job and isinstance(job.work, TrainJob) else 0
+
+
+def _is_bit_equal(attempt: AttemptDirectory) -> bool:
+    """Whether its operations gave the same bits each time: on a GPU, some do so only if they are asked to."""
+    job = _job(attempt)
+    return job is None or job.deterministic or job.memory.device == "cpu"
+
+
+def _job(attempt: AttemptDirectory) -> Job | None:
     try:
-        work = Job.load(attempt.job).work
+        return Job.load(attempt.job)
     except (OSError, ValueError):
-        return 0
-    return work.plan.schedule.batch_size(epoch) if isinstance(work, TrainJob) else 0
+        return None
 
 
 def _weights_sha256(attempt: AttemptDirectory) -> str | None:

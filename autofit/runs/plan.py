@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from autofit.config.batch_schedule import (
+    DETERMINISTIC_EXTRACTION,
     LARGEST_EXTRACTION,
     USUAL_BATCH,
     BatchSchedule,
@@ -47,6 +49,13 @@ def uses_pixel_cache(options: Options) -> bool:
     """Whether the run uses the pixel cache: if the decoded images are needed more than once."""
     times = cached_views(options) if uses_feature_cache(options) else options.epochs
     return options.pixel_cache == "auto" and times > 1
+
+
+def extraction_size(options: Options, planned: TrainingPlan, device: Literal["cpu", "gpu"]) -> int | None:
+    """The micro-batch of an extraction: as given, or fixed in a deterministic run; None to find the fastest."""
+    if options.micro_batch_size is not None:
+        return planned.micro_batch_size
+    return DETERMINISTIC_EXTRACTION[device] if planned.deterministic else None
 
 
 def predecoded_images(planned: TrainingPlan, options: Options, machine: Hardware) -> int:
@@ -109,6 +118,7 @@ def training_plan(
         augment=options.augment,
         pixel_cache=uses_pixel_cache(options),
         kernels=asked or _kernels(options, micro, probe, machine),
+        deterministic=options.deterministic,
     )
 
 

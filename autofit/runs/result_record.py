@@ -24,7 +24,11 @@ class AttemptRecord(Record):
 
 
 class ResultRecord(Record):
-    """The content of `result.json`."""
+    """The content of `result.json`.
+
+    `is_bit_equal` says whether the same updates give the same bits each time on that machine: not on a GPU, unless the
+    run was `deterministic`.
+    """
 
     schema_: Literal["autofit/result/1"] = Field("autofit/result/1", alias="schema")
     status: Literal["completed", "failed", "interrupted"]
@@ -34,6 +38,7 @@ class ResultRecord(Record):
     oom_events: list[OomEvent]
     quarantined: list[BadImage]
     result_changed: bool
+    is_bit_equal: bool = True
     weights_sha256: str | None
     seconds_to_first_step: float | None
     wall_seconds: float

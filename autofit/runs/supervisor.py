@@ -132,6 +132,7 @@ class Supervisor:
             memory=self._budget(sizes),
             import_paths=self._import_paths,
             isolated=self._launcher.isolated,
+            deterministic=record.plan.deterministic,
             work=TrainJob(
                 run_dir=str(self._files.path),
                 data_root=record.data.root,

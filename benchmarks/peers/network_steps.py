@@ -113,10 +113,15 @@ def main() -> None:
     parser.add_argument("--inter", type=int, default=0, help="threads between operations")
     parser.add_argument("--plain", action="store_true", help="extract without folding BatchNormalization")
     parser.add_argument("--xla", action="store_true", help="compile the extraction with XLA")
+    parser.add_argument("--deterministic", action="store_true", help="only deterministic operations")
     parser.add_argument("--precision", default="float32", help="Keras's dtype policy")
     asked = parser.parse_args()
     set_threads(asked.intra, asked.inter)
     take_allocator()
+    if asked.deterministic:
+        from autofit.worker.runtime.tf_settings import make_deterministic  # noqa: PLC0415 - as above
+
+        make_deterministic()
     import keras  # noqa: PLC0415 - as above
 
     keras.config.set_dtype_policy(asked.precision)

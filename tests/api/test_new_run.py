@@ -10,6 +10,7 @@ import pytest
 
 from autofit import api
 from autofit.cache.store import CacheList, EntrySummary
+from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION
 from autofit.errors import DoesNotFitError, InterruptedRunError, UserError
 from autofit.worker.inline_launcher import InlineLauncher
 
@@ -86,6 +87,25 @@ def test_a_replay_computes_with_the_kernels_of_the_run_that_it_follows(
         Path("a/run.json").write_text(text.replace('"kernels": "eigen"', f'"kernels": "{kernels}"'))
         train(photos, kernels, replay="a", feature_cache=kept)
         assert stages.runs[-1]["record"].plan.kernels == kernels
+
+
+@pytest.mark.parametrize(("followed", "asked"), [(True, False), (False, True), (False, False)])
+def test_a_replay_of_a_deterministic_run_is_deterministic(
+    stages: Stages, photos: Path, train: Train, *, followed: bool, asked: bool
+) -> None:
+    """It would run other kernels than the run that it is to repeat bit for bit."""
+    train(photos, "a", deterministic=followed)
+    Path("a/audit.jsonl").touch()
+    train(photos, "b", replay="a", deterministic=asked)
+    assert stages.runs[1]["record"].plan.deterministic is (followed or asked)
+
+
+def test_a_deterministic_run_is_probed_and_extracted_in_its_own_way(stages: Stages, photos: Path, train: Train) -> None:
+    """Its memory would be that of other kernels, or its features depend on which size was the fastest that day."""
+    train(photos, "a", deterministic=True, feature_cache="off", batch_size="auto")
+    assert [request.deterministic for request, _ in stages.probes] == [True]
+    train(photos, "b", deterministic=True)
+    assert stages.runs[1]["cache"].fixed_size == DETERMINISTIC_EXTRACTION["cpu"]
 
 
 def test_a_replay_of_a_run_without_its_request_is_refused(stages: Stages, photos: Path, train: Train) -> None:

@@ -52,6 +52,7 @@ DEFAULTS = {
     "augment": "none",
     "feature_views": 4,
     "pixel_cache": "auto",
+    "deterministic": False,
 }
 
 

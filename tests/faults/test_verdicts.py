@@ -120,6 +120,26 @@ def verdict_on(error: Exception) -> Verdict:
     return _verdict_of(error)[0]
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("UnimplementedError", "Determinism is not yet supported in GPU implementation of Bincount."),
+        ("UnimplementedError", "A deterministic GPU implementation of AdjustContrast is not currently available."),
+        ("InvalidArgumentError", "When determinism is enabled, random ops must have a seed specified."),
+        ("FailedPreconditionError", "Timestamp cannot be called when determinism is enabled"),
+        ("RuntimeError", "Random ops require a seed to be set when determinism is enabled."),
+    ],
+)
+def test_an_operation_that_cannot_be_deterministic_is_the_users(tf: ModuleType, kind: str, words: str) -> None:
+    """A run would be tried three times and end in a traceback, without a word about the option that it is about."""
+    from autofit.worker.jobs.dispatch import _refusal  # noqa: PLC0415 - beside TensorFlow alone
+
+    cause = _refusal(made(tf, kind, f"Graph execution error:\n\n{words}\n[[node a]]")) or ""
+    assert words in cause
+    assert cause.endswith("leave deterministic out, or use another layer")
+    assert _refusal(made(tf, kind, "Conv2D supports NHWC only")) is None
+
+
 @pytest.mark.parametrize(("kind", "words"), MEMORY)
 def test_memory_shrinks_the_micro_batch(tf: ModuleType, count: Callable[..., None], kind: str, words: str) -> None:
     """A run that only needs a smaller micro-batch would end with an error."""

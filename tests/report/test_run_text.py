@@ -42,6 +42,14 @@ def test_a_shrink_is_reported_and_that_it_changed_nothing(make_result: MakeResul
     ) in text
 
 
+def test_on_a_gpu_a_repeated_step_is_equal_to_float_tolerance(make_result: MakeResult, make_oom: MakeOom) -> None:
+    """A run on a GPU would claim the same bits, which another run of it does not have."""
+    result = make_result(oom_events=[make_oom(2, 64, Phase.EXTRACT)], is_bit_equal=False)
+    text = " ".join(run_summary(result, labels=[], model_path=MODEL).split())
+    assert "continued with 32; the result is the same to float tolerance." in text
+    assert "not changed" not in text
+
+
 def test_validation_has_no_step_of_its_own(make_result: MakeResult, make_oom: MakeOom) -> None:
     """An out-of-memory in the validation would be reported at a step after the epoch's last."""
     text = run_summary(make_result(oom_events=[make_oom(60, 64, Phase.VALIDATE)]), labels=[], model_path=MODEL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +23,11 @@ def files(tmp_path: Path) -> RunDirectory:
     return RunDirectory(tmp_path)
 
 
-def job(attempt: int) -> Job:
+def job(attempt: int, **changes: Any) -> Job:
     plan = make_plan(epochs=3, first_batch_size=32, last_batch_size=16, checkpoint_seconds=60.0, checkpoint_steps=None)
     work = TrainJob(run_dir="/run", data_root="/", class_names=["a"], plan=plan, micro_batch_size=8, launched_at=0.0)
     memory = MemoryBudget(device="cpu", limit_bytes=1, is_given=False)
-    return Job(attempt=attempt, source=None, memory=memory, isolated=True, work=work)
+    return Job(**{"attempt": attempt, "source": None, "memory": memory, "isolated": True, "work": work} | changes)
 
 
 def new_attempt(files: RunDirectory, *events: Event) -> AttemptDirectory:
@@ -36,6 +37,7 @@ def new_attempt(files: RunDirectory, *events: Event) -> AttemptDirectory:
     return attempt
 
 
+ON_GPU = MemoryBudget(device="gpu", limit_bytes=1, is_given=False)
 RECORD = AttemptRecord(
     verdict=Verdict.HOST_OOM, cause="SIGKILL", batch_size=32, micro_batch_size=4, epoch=1, step=2, wall_seconds=3.5
 )
@@ -123,6 +125,27 @@ def test_a_change_of_the_result_is_told(files: RunDirectory) -> None:
     new_attempt(files, Event(result_changed=True))
     new_attempt(files)
     assert collect_result(files, "completed", "", 0.0).result_changed
+
+
+@pytest.mark.parametrize(
+    ("jobs", "expected"),
+    [
+        ([], True),
+        ([{}], True),
+        ([{"memory": ON_GPU}], False),
+        ([{"memory": ON_GPU, "deterministic": True}], True),
+        ([{"memory": ON_GPU}, {}], False),  # begun on a GPU, ended on a CPU
+    ],
+    ids=str,
+)
+def test_a_result_says_whether_its_bits_can_be_repeated(
+    files: RunDirectory, jobs: list[dict[str, Any]], *, expected: bool
+) -> None:
+    """A run on a GPU would claim to be repeatable bit for bit, or a deterministic one not to be."""
+    for changes in jobs:
+        number, attempt = files.new_attempt()
+        job(number, **changes).save(attempt.job)
+    assert collect_result(files, "completed", "", 1.0).is_bit_equal is expected
 
 
 def test_the_last_checkpoint_has_the_history(files: RunDirectory) -> None:

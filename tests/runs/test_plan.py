@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -87,6 +87,28 @@ def test_from_scratch_a_quarter_of_what_fits_is_left_free(given: dict[str, Any],
         planned(10_000, make_probe_report(min(32, largest), largest), batch_size=128, **given).micro_batch_size
         == expected
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "device", "expected"),
+    [
+        ({}, "gpu", None),
+        ({"deterministic": True}, "cpu", 32),
+        ({"deterministic": True}, "gpu", 64),
+        ({"deterministic": True, "batch_size": 16}, "gpu", 64),  # an extraction is no update
+        ({"deterministic": True, "micro_batch_size": 8}, "gpu", 8),
+        ({"micro_batch_size": 64, "batch_size": 16}, "cpu", 16),
+    ],
+    ids=str,
+)
+def test_a_deterministic_extraction_does_not_measure(
+    given: dict[str, Any], device: Literal["cpu", "gpu"], expected: int | None
+) -> None:
+    """The features of two equal runs would come from other micro-batches, and differ in their last bits."""
+    options = make_options(**given)
+    made = training_plan(options, 1_000, None, CPU)
+    assert made.deterministic is options.deterministic
+    assert plan.extraction_size(options, made, device) == expected
 
 
 def test_a_ramp_keeps_both_ends_and_the_settings_that_were_asked_for() -> None:

@@ -195,13 +195,12 @@ class ExtractionPass:
     def _sizes(self, cache_job: CacheJob) -> tuple[int, BatchSizeAutotuner]:
         """How many images are decoded together, and how many go through the backbone at once."""
         block = EXTRACTION_BLOCK[self._job.memory.device]
-        if cache_job.fixed_size:
-            size = min(cache_job.fixed_size, self._work.micro_batch_size)
-            return size * -(-block // size), BatchSizeAutotuner(size, size, 0)
-        limit = allocator_bytes() or self._job.memory.tensors_bytes
-        most = LARGEST_EXTRACTION[self._job.memory.device]
+        most = cache_job.fixed_size or LARGEST_EXTRACTION[self._job.memory.device]
         if self._work.micro_batch_size < self._work.plan.micro_batch_size:  # memory ran out before
             most = min(most, self._work.micro_batch_size)
+        if cache_job.fixed_size:
+            return most * -(-block // most), BatchSizeAutotuner(most, most, 0)
+        limit = allocator_bytes() or self._job.memory.tensors_bytes
         first = starting_size(FIRST_SIZE, cache_job.first_size, cache_job.first_peak_bytes, most, limit)
         return block, BatchSizeAutotuner(first, most, limit, least=FIRST_SIZE)
 

@@ -95,6 +95,8 @@ def features_entry_record(job: Job, backbone_sha256: str, width: int, views: int
         "keras": keras.__version__,
         "pillow": PIL.__version__,
     }
+    if job.deterministic:  # rows of other kernels would be another result
+        recipe["deterministic"] = True
     if isinstance(job.work, TrainJob) and job.work.plan.augment != "none":
         recipe["augment"] = {"light": augment.RECIPE, "margin": augment.MARGIN}
     return EntryRecord(

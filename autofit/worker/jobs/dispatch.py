@@ -49,7 +49,8 @@ def _outcome(
         verdict, cause, trace = Verdict.COMPLETED, "", ""
     except Exception as error:  # noqa: BLE001 - sorted into a verdict, and its traceback saved
         sha256, trace = None, traceback.format_exc()
-        verdict, cause = _verdict_of(error)
+        refused = _refusal(error) if job.deterministic else None
+        verdict, cause = (Verdict.USER_ERROR, refused) if refused else _verdict_of(error)
     return Outcome(
         verdict=verdict,
         cause=cause,
@@ -69,6 +70,8 @@ def _dispatch(
     tf_settings.before_import(job.memory.device, planned)
     with predecoding(job) as predecoded:
         tf_settings.import_keras(isolated=job.isolated)
+        if job.deterministic:
+            tf_settings.make_deterministic()
         # the jobs import Keras: only after its settings are made
         if isinstance(job.work, TrialsJob):
             from autofit.worker.jobs.trial import run_trials  # noqa: PLC0415
@@ -100,6 +103,18 @@ def _verdict_of(error: Exception) -> tuple[Verdict, str]:
     if isinstance(error, MemoryError):
         return Verdict.HOST_OOM, f"MemoryError: {text}"
     return (Verdict.DEVICE_OOM if _is_device_oom(error) else Verdict.CRASHED), f"{name}: {text}"
+
+
+def _refusal(error: Exception) -> str | None:
+    """What to say of an operation that TensorFlow refuses to run deterministically; None for any other exception.
+
+    The exceptions are of several classes; each message has a word such as "deterministic" or "determinism" in it.
+    """
+    if isinstance(error, (UserError, StorageError, OSError)):
+        return None
+    why = next((line.strip() for line in str(error).splitlines() if "determin" in line.lower()), None)
+    advice = "leave deterministic out, or use another layer"
+    return why and f"deterministic: the model has an operation that cannot be ({why[:300]}): {advice}"
 
 
 def _is_device_oom(error: Exception) -> bool:

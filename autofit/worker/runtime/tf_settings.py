@@ -11,6 +11,7 @@ beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores of an AMD EPY
                 run out, else off
     intra-op    TensorFlow's: the cores    1: 0.63, 0.82; 2, the same: 0.98, 0.97
     inter-op    TensorFlow's: the cores    1: 1.01, 0.90; 2, the same: 1.01, 0.95
+    determinism on request (0027)          on: 1.01, 0.99 by processor time; on a busy machine, 2026-11-28
     XLA         off                        on: 0.07 (extraction)
     precision   float32                    bfloat16: 0.35, 0.19; with oneDNN 2.16, 0.88: it changes the result
 
@@ -107,6 +108,18 @@ def import_keras(*, isolated: bool) -> None:
             gc.freeze()
         if was_collecting:
             gc.enable()
+
+
+def make_deterministic() -> None:
+    """Let TensorFlow run only operations that give the same bits each time, from now to the end of the process.
+
+    cuDNN then takes the first algorithm that is deterministic and times none. An operation that has no deterministic
+    implementation raises `UnimplementedError`; one that draws random numbers without a seed, `RuntimeError`. The seeds
+    are set where the network is built. https://www.tensorflow.org/api_docs/python/tf/config/experimental/enable_op_determinism
+    """
+    import tensorflow as tf  # noqa: PLC0415 - after its settings are made
+
+    tf.config.experimental.enable_op_determinism()
 
 
 def limit_allocator(memory: MemoryBudget, trains: str) -> int:
