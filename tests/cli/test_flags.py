@@ -52,6 +52,8 @@ EVERY_FLAG = {
     "num_classes": ("5", 5),
     "max_batch": ("100", 100),
 }
+SWITCHES = ("audit", "deterministic")
+"""The options of a run whose flags take no value."""
 
 
 def flag(name: str) -> str:
@@ -60,11 +62,12 @@ def flag(name: str) -> str:
 
 def test_every_option_of_run_has_a_flag_with_effect(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
     """A flag would be accepted and ignored, or an option would have no flag."""
-    names = set(inspect.signature(api_run).parameters) - {"data", "labels", "callbacks", "view", "audit"}
+    names = set(inspect.signature(api_run).parameters) - {"data", "labels", "callbacks", "view", *SWITCHES}
     assert names == set(EVERY_FLAG) - {"num_classes", "max_batch"}
     flags = [word for name in names for word in (flag(name), EVERY_FLAG[name][0])]
-    assert run_command_line(["train", "photos", *flags, "--audit"]) == 0
-    assert calls.made == [("run", ("photos",), {name: EVERY_FLAG[name][1] for name in names} | {"audit": True})]
+    assert run_command_line(["train", "photos", *flags, *map(flag, SWITCHES)]) == 0
+    given = {name: EVERY_FLAG[name][1] for name in names} | dict.fromkeys(SWITCHES, True)
+    assert calls.made == [("run", ("photos",), given)]
     assert capsys.readouterr().out == "Trained 2 epochs in 3 s.\n"
 
 
