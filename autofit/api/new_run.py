@@ -18,7 +18,7 @@ from autofit.errors import InterruptedRunError, UserError
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
 from autofit.process.monitor import View
-from autofit.protocol.job import TrainingPlan, kernels_asked
+from autofit.protocol.job import TrainingPlan, kernels_asked, tuning_asked
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
 from autofit.runs.run_record import RunRecord, data_record
@@ -60,7 +60,10 @@ def new_run(
         has_callbacks=bool(payload and payload.callbacks),
         data=data_record(index),
         plan=_following(
-            options, plan.training_plan(options, index.train_count, report, machine, kernels_asked(os.environ))
+            options,
+            plan.training_plan(
+                options, index.train_count, report, machine, kernels_asked(os.environ), tuning_asked(os.environ)
+            ),
         ),
         started=time.time(),
         seal=sign_model(options.model) if options.model not in {None, GIVEN_FUNCTION} else "",
@@ -86,6 +89,7 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
         ) from None
     follows: dict[str, object] = {
         "kernels": followed.kernels,
+        "tuning": followed.tuning,
         "deterministic": options.deterministic or followed.deterministic,
     }
     if options.feature_cache == "auto":

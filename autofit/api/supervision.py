@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import Literal
 
+from autofit.api.device_notes import announce_device
 from autofit.api.existing_run import how_to_resume
 from autofit.api.extractions import save_extraction
 from autofit.api.report import write_page_or_say_why
@@ -38,6 +39,7 @@ def supervise(
     """Make attempts until the run is finished or cannot go on; write its result; return it, or raise the reason."""
     if record.has_callbacks and not (payload and payload.callbacks):
         view.message("this run was started with callbacks; continuing without them")
+    announce_device(record.plan, machine, view)
     start_seconds, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
     store, before = profile_store(view), len(files.attempts())
     supervisor = Supervisor(

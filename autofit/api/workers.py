@@ -8,8 +8,8 @@ from typing import Any
 
 from autofit.api.extractions import known_extraction
 from autofit.api.measure import Measurer
-from autofit.cache import store as cache_store
-from autofit.cache.store import CacheStore
+from autofit.cache.folder import default_folder as cache_folder
+from autofit.cache.store import CacheStore, default_limit_bytes
 from autofit.config.options import Options
 from autofit.machine import hardware
 from autofit.machine.hardware import Hardware
@@ -68,7 +68,7 @@ def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> Cach
     if not (record.plan.feature_cache or record.plan.pixel_cache):
         return None
     known = known_extraction(record, machine, store)
-    cache = CacheStore(cache_store.default_folder(), cache_store.default_limit_bytes())
+    cache = CacheStore(cache_folder(), default_limit_bytes())
     return CacheJob(
         folder=str(cache.folder),
         limit_bytes=cache.limit_bytes,

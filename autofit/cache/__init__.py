@@ -3,7 +3,9 @@
     identity.py      how an image is recognised
     entry_format.py  the files of an entry: a record, rows, and an index
     entry.py         an entry that is open for reading or writing
-    store.py         the folder of all entries, and its limit
+    store.py         all entries, and their limit
+    folder.py        the folder in which they are
+    compiled_kernels.py   the folder beside them for what CUDA compiles
 
 Nothing here imports TensorFlow: a row is an array of a fixed shape.
 """

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
 from pydantic import Field
 
 from autofit.cache.entry import Entry, EntryInUseError, EntryWriter, lock
@@ -23,7 +22,6 @@ from autofit.errors import UserError
 from autofit.storage.records import Record
 from autofit.storage.safe_files import open_plain_unbuffered
 
-FOLDER_VARIABLE = "AUTOFIT_CACHE"
 LIMIT_VARIABLE = "AUTOFIT_CACHE_LIMIT"
 DEFAULT_LIMIT_BYTES = 20 * 10**9
 LEAST_FREE_BYTES = 10**9
@@ -35,23 +33,6 @@ NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{1,16}-[0-9a-f]{8}")
 
 FILE_NAME = re.compile(r"entry\.json|rows\.bin|index\.bin|\.entry\.json\.\w+")
 REMOVING = ".removing-"
-
-
-def default_folder() -> Path:
-    """The user's cache folder: the one in `AUTOFIT_CACHE`, else `autofit` in the user's folder of caches.
-
-    Raises:
-        UserError: the variable is not a possible path, or a path that JSON cannot hold.
-    """
-    given = os.environ.get(FOLDER_VARIABLE, "").strip()
-    if not given:
-        return platformdirs.user_cache_path("autofit")
-    try:
-        folder = Path(given).expanduser().absolute()
-        str(folder).encode()
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"{FOLDER_VARIABLE} {given!r} cannot be used as a path ({error}): give another") from None
-    return folder
 
 
 def default_limit_bytes() -> int:

@@ -58,6 +58,7 @@ def folder_path() -> None:
 
 
 def _store() -> CacheStore:
-    from autofit.cache.store import CacheStore, default_folder, default_limit_bytes  # noqa: PLC0415
+    from autofit.cache.folder import default_folder  # noqa: PLC0415
+    from autofit.cache.store import CacheStore, default_limit_bytes  # noqa: PLC0415
 
     return CacheStore(default_folder(), default_limit_bytes())

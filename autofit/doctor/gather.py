@@ -14,9 +14,13 @@ from types import ModuleType
 
 import psutil
 
+from autofit.cache.compiled_kernels import LIMIT_VARIABLE, OFF_VARIABLE, PATH_VARIABLE, KernelCache, kernel_cache
+from autofit.cache.folder import default_folder
 from autofit.doctor.records import Facts, Folder, Relative
+from autofit.errors import UserError
 from autofit.machine import cgroups, hardware
 from autofit.machine import nvml as gpu_driver
+from autofit.machine.tensorflow_build import cuda_targets
 
 DISTRIBUTIONS = (
     "autofit-keras",
@@ -35,6 +39,10 @@ VARIABLES = (
     "TF_USE_LEGACY_KERAS",
     "TF_ENABLE_ONEDNN_OPTS",
     "TF_FORCE_GPU_ALLOW_GROWTH",
+    "TF_CUDNN_USE_AUTOTUNE",
+    PATH_VARIABLE,
+    LIMIT_VARIABLE,
+    OFF_VARIABLE,
 )
 """The only environment variables whose values are read: others may hold secrets."""
 
@@ -67,8 +75,9 @@ def gather(
         environ: the environment variables.
     """
     profiles = environ.get(PROFILES_VARIABLE) or None
+    machine = hardware.detect(proc=proc, cgroup_root=cgroup_root, nvml=nvml)
     return Facts(
-        hardware=hardware.detect(proc=proc, cgroup_root=cgroup_root, nvml=nvml),
+        hardware=machine,
         platform=sys.platform,
         versions=_versions(),
         environment=_environment(environ),
@@ -80,6 +89,8 @@ def gather(
         family=_family(proc),
         oom_kills=cgroups.oom_kills(proc=proc, cgroup_root=cgroup_root),
         folders=[_folder("temporary", tempfile.gettempdir), _folder("current", os.getcwd)],
+        cuda_targets=cuda_targets(),
+        kernel_cache=_kernel_cache(environ) if machine.device == "gpu" else None,
         profiles=profiles,
         profiles_writable=profiles is not None and _writable(profiles),
     )
@@ -112,6 +123,13 @@ def _cuda_missing() -> list[str]:
 def _cudnn_found(environ: Mapping[str, str]) -> bool:
     given = [Path(folder) for folder in environ.get("LD_LIBRARY_PATH", "").split(":") if folder]
     return any(True for folder in (*given, *LIBRARY_FOLDERS) for _ in folder.glob("libcudnn.so*"))
+
+
+def _kernel_cache(environ: Mapping[str, str]) -> KernelCache | None:
+    try:
+        return kernel_cache(environ, default_folder())
+    except UserError:  # of AUTOFIT_CACHE: a run says so
+        return None
 
 
 # the GPU and the processes on it

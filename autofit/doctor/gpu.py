@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from autofit.cache.compiled_kernels import OFF_VARIABLE
+from autofit.config.byte_size import format_size
 from autofit.doctor.records import Facts, Finding, Severity
 from autofit.doctor.software import release
+from autofit.machine.tensorflow_build import has_machine_code
 
 LEAST_CAPABILITY = (6, 0)
 """The lowest compute capability in TensorFlow's published packages: sm_60, sm_70, sm_80, sm_89, compute_90.
@@ -77,6 +80,38 @@ def too_old(facts: Facts) -> list[Finding]:
             command="export CUDA_VISIBLE_DEVICES=-1",
         )
     ]
+
+
+def compiled_first(facts: Facts) -> list[Finding]:
+    """The installed TensorFlow has no machine code for the GPU: the first start compiles, and takes minutes."""
+    hardware = facts.hardware
+    if hardware.device != "gpu" or too_old(facts) or has_machine_code(hardware.compute_capability, facts.cuda_targets):
+        return []
+    cache = facts.kernel_cache
+    if cache is None:
+        advice, command = "every start does so, as CUDA's cache is off", f"unset {OFF_VARIABLE}"
+    else:
+        advice, command = "wait for the first start; later ones take the kernels from CUDA's cache", ""
+    return [
+        Finding(
+            severity=Severity.NOTE if cache else Severity.WARNING,
+            topic="gpu",
+            text=f"{hardware.device_name} has compute capability {hardware.compute_capability}; this TensorFlow has "
+            f"machine code for {', '.join(facts.cuda_targets)} only and compiles its kernels for minutes",
+            advice=advice,
+            command=command,
+        )
+    ]
+
+
+def kernel_cache(facts: Facts) -> list[Finding]:
+    """Where CUDA keeps the kernels that it has compiled, and how large that is."""
+    cache = facts.kernel_cache
+    if cache is None:
+        return []
+    most = "" if cache.limit_bytes is None else f" of at most {format_size(cache.limit_bytes)}"
+    text = f"CUDA keeps the kernels that it compiles in {cache.path}: {format_size(cache.size_bytes)}{most}"
+    return [Finding(severity=Severity.NOTE, topic="gpu", text=text)]
 
 
 def several(facts: Facts) -> list[Finding]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
+from autofit.cache.compiled_kernels import KernelCache
 from autofit.machine.hardware import Hardware
 from autofit.machine.nvml import GpuProcess
 from autofit.storage.records import Record
@@ -102,6 +104,8 @@ class Facts:
         family: this process first, then its parent and so on up.
         oom_kills: kills by the kernel's OOM killer in this cgroup; None if they are not counted.
         folders: the folders that autofit writes into.
+        cuda_targets: what the kernels of the installed TensorFlow were compiled for; empty if unknown.
+        kernel_cache: what CUDA keeps of the kernels that it compiles; None if it is off or there is no GPU.
         profiles: the folder that `AUTOFIT_PROFILES` names; None if it is not set.
         profiles_writable: whether that folder can be written or created.
     """
@@ -118,5 +122,7 @@ class Facts:
     family: list[Relative]
     oom_kills: int | None
     folders: list[Folder]
+    cuda_targets: Sequence[str]
+    kernel_cache: KernelCache | None
     profiles: str | None
     profiles_writable: bool

@@ -26,7 +26,7 @@ STDERR_TAIL_BYTES = 2**16
 DEADLINE_SECONDS = {
     Phase.START: 300.0,  # the import of TensorFlow from a cold disk
     Phase.WEIGHTS: 3600.0,  # a download
-    Phase.BUILD: 600.0,
+    Phase.BUILD: 1800.0,  # the first operation on a GPU, which may compile kernels for it
     Phase.TRACE: 1800.0,  # also an XLA compilation
     Phase.PROBE: 900.0,
     Phase.EXTRACT: 900.0,  # one call; an out-of-memory costs 10 s in TensorFlow's allocator on top

@@ -39,8 +39,28 @@ ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 
 def kernels_asked(environment: Mapping[str, str]) -> Kernels | None:
     """The kernels that the user has chosen by TensorFlow's own variable; None without a choice."""
-    value = environment.get(ONEDNN_VARIABLE, "").lower()
-    return "onednn" if value in {"1", "true"} else "eigen" if value in {"0", "false"} else None
+    asked = _switch(environment, ONEDNN_VARIABLE)
+    return None if asked is None else "onednn" if asked else "eigen"
+
+
+Tuning = Literal["quick", "tuned"]
+"""How a GPU's convolutions get their algorithm: `quick`, the first that cuDNN suggests; `tuned`, the fastest of those
+that it suggests, each of which runs in the first step with each new shape (docs/decisions/0028)."""
+
+
+AUTOTUNE_VARIABLE = "TF_CUDNN_USE_AUTOTUNE"
+
+
+def tuning_asked(environment: Mapping[str, str]) -> Tuning | None:
+    """The way that the user has chosen by TensorFlow's own variable; None without a choice."""
+    asked = _switch(environment, AUTOTUNE_VARIABLE)
+    return None if asked is None else "tuned" if asked else "quick"
+
+
+def _switch(environment: Mapping[str, str], variable: str) -> bool | None:
+    """A variable that TensorFlow reads as true or false; None if it is neither."""
+    value = environment.get(variable, "").lower()
+    return True if value in {"1", "true"} else False if value in {"0", "false"} else None
 
 
 class TrainingPlan(Record):
@@ -65,6 +85,7 @@ class TrainingPlan(Record):
     pixel_cache: bool = False
     kernels: Kernels = "eigen"
     deterministic: bool = False
+    tuning: Tuning = "tuned"
 
     @property
     def schedule(self) -> BatchSchedule:

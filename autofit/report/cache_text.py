@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autofit.cache.store import FOLDER_VARIABLE, LIMIT_VARIABLE, CacheList, EntrySummary
+from autofit.cache.folder import FOLDER_VARIABLE
+from autofit.cache.store import LIMIT_VARIABLE, CacheList, EntrySummary
 from autofit.config.byte_size import format_size
 from autofit.printable import printable
 from autofit.report.tables import day, fixed_row

@@ -19,7 +19,7 @@ from autofit.config.run_options import MOST_PROBED_BATCH
 from autofit.machine.hardware import Hardware
 from autofit.machine.memory_policy import usable_bytes
 from autofit.probing.records import ProbeReport
-from autofit.protocol.job import MOST_THREADS, Kernels, TrainingPlan
+from autofit.protocol.job import MOST_THREADS, Kernels, TrainingPlan, Tuning
 from autofit.runs.memory_budget import can_spare, foreseen_bytes, most_to_extract_bytes
 
 PREDECODED_BYTES = 96 * 2**20
@@ -31,6 +31,11 @@ SHARE_FOR_ONEDNN = 0.5
 
 SHARE_FOR_BATCH_NORMALIZATION = 0.75
 """If the micro-batch is part of the result it must not shrink: it takes at most this share of the feasible size."""
+
+
+QUICK_PIXELS = 4_000 * 224 * 224
+"""If no more than so many pixels go through a frozen backbone once, cuDNN's convolutions are not tuned. On an H100
+MobileNet extracts 4,000 images of 224 px in about a second, and all that is known of tuning is that it takes longer."""
 
 
 def uses_feature_cache(options: Options) -> bool:
@@ -94,8 +99,18 @@ def training_plan(
     probe: ProbeReport | None,
     machine: Hardware,
     asked: Kernels | None = None,
+    tuning: Tuning | None = None,
 ) -> TrainingPlan:
-    """Make the plan: sizes as requested, else as the probe recommends; `asked` are the kernels that the user wants."""
+    """Make the plan: sizes as requested, else as the probe recommends.
+
+    Args:
+        options: the request.
+        train_count: the images for training.
+        probe: its report, if there was one.
+        machine: the one on which it runs.
+        asked: the kernels that the user wants.
+        tuning: how the user wants a GPU's convolutions to be chosen.
+    """
     first, last = _batch_sizes(options, train_count, probe)
     schedule = BatchSchedule(first, last, options.epochs)
     micro = _micro_batch_size(options, schedule.largest, probe)
@@ -119,6 +134,7 @@ def training_plan(
         pixel_cache=uses_pixel_cache(options),
         kernels=asked or _kernels(options, micro, probe, machine),
         deterministic=options.deterministic,
+        tuning=tuning or _tuning(options, train_count, machine),
     )
 
 
@@ -133,6 +149,15 @@ def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None,
         at_once = max(LARGEST_EXTRACTION["cpu"] if uses_feature_cache(options) else 1, micro_batch_size)
         takes = most_to_extract_bytes(options, at_once) if freezes_backbone(options) else math.inf
     return "onednn" if takes <= SHARE_FOR_ONEDNN * limit else "eigen"
+
+
+def _tuning(options: Options, train_count: int, machine: Hardware) -> Tuning:
+    """No tuning on a GPU for a short extraction, which it would only delay; nor if determinism forbids it."""
+    if machine.device != "gpu":
+        return "tuned"
+    pixels = train_count * cached_views(options) * math.prod(options.image_size)
+    is_short = uses_feature_cache(options) and pixels <= QUICK_PIXELS
+    return "quick" if is_short or options.deterministic else "tuned"
 
 
 def _batch_sizes(options: Options, train_count: int, probe: ProbeReport | None) -> tuple[int, int]:

@@ -18,7 +18,8 @@ import pytest
 from autofit.cache import store as store_module
 from autofit.cache.entry import Entry, EntryWriter
 from autofit.cache.entry_format import EntryRecord
-from autofit.cache.store import CacheList, CacheStore, NoRoomError, default_folder, default_limit_bytes
+from autofit.cache.folder import default_folder
+from autofit.cache.store import CacheList, CacheStore, NoRoomError, default_limit_bytes
 from autofit.errors import UserError
 
 KEY, OTHER_KEY = "ab" * 32, "cd" * 32

@@ -43,6 +43,8 @@ def _facts(**changes: Any) -> Facts:
         "family": _family(),
         "oom_kills": 0,
         "folders": [Folder("temporary", "/tmp", 50 * GB), Folder("current", "/photos", 50 * GB)],  # noqa: S108
+        "cuda_targets": ["sm_60", "sm_70", "sm_80", "sm_89", "compute_90"],
+        "kernel_cache": None,
         "profiles": None,
         "profiles_writable": False,
     }

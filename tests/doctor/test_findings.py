@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from autofit.cache.compiled_kernels import KernelCache
 from autofit.doctor import Facts, Finding, Severity, findings
 from autofit.doctor.records import Folder, Relative
 from autofit.machine.nvml import GpuProcess
 
 GB = 10**9
 OWN, KERNEL = 40, 30
+KEPT = KernelCache("/home/me/cuda", 300 * 10**6, 2 * GB)
 MakeFacts = Callable[..., Facts]
 MakeFamily = Callable[..., list[Relative]]
 
@@ -215,8 +217,37 @@ def test_a_gpu_that_cannot_be_described(facts: MakeFacts) -> None:
 @pytest.mark.parametrize(("capability", "wrong"), [("5.2", True), ("6.0", False), ("12.0", False), (None, False)])
 def test_an_old_gpu(gpu_facts: MakeFacts, capability: str | None, *, wrong: bool) -> None:
     """TensorFlow would ignore the GPU, and autofit would plan with it."""
-    found = grave(gpu_facts(compute_capability=capability))
+    found = grave(gpu_facts(compute_capability=capability, kernel_cache=None, cuda_targets=()))
     assert [(one.severity, one.topic) for one in found] == [("problem", "gpu")] * wrong
+
+
+@pytest.mark.parametrize(
+    ("capability", "cache", "severity"),
+    [
+        ("8.6", KEPT, None),
+        ("12.0", KEPT, "note"),
+        ("12.0", None, "warning"),
+        (None, KEPT, None),
+    ],
+)
+def test_a_gpu_for_which_kernels_are_compiled(
+    gpu_facts: MakeFacts, capability: str | None, cache: KernelCache | None, severity: str | None
+) -> None:
+    """A first start of minutes would be taken for one that hangs."""
+    found = [
+        one for one in grave(gpu_facts(compute_capability=capability, kernel_cache=cache)) if "keeps" not in one.text
+    ]
+    assert [one.severity for one in found] == ([severity] if severity else [])
+    assert all(f"compute capability {capability}" in one.text for one in found)
+
+
+def test_where_compiled_kernels_are_kept(gpu_facts: MakeFacts) -> None:
+    """Nobody would know which folder to keep when a container is made anew."""
+    found = only(gpu_facts(kernel_cache=KEPT))
+    assert (found.severity, found.text) == (
+        "note",
+        "CUDA keeps the kernels that it compiles in /home/me/cuda: 300 MB of at most 2 GB",
+    )
 
 
 @pytest.mark.parametrize(("visible", "reported"), [(None, True), ("0,1", True), ("1", False)])

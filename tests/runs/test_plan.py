@@ -9,7 +9,7 @@ import pytest
 from autofit.config.options import make_options
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport
-from autofit.protocol.job import Kernels, TrainingPlan, kernels_asked
+from autofit.protocol.job import Kernels, TrainingPlan, Tuning, kernels_asked, tuning_asked
 from autofit.runs import plan
 from autofit.runs.plan import training_plan
 from tests.support.machines import make_hardware
@@ -109,6 +109,41 @@ def test_a_deterministic_extraction_does_not_measure(
     made = training_plan(options, 1_000, None, CPU)
     assert made.deterministic is options.deterministic
     assert plan.extraction_size(options, made, device) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "images", "asked", "expected"),
+    [
+        ({}, 250, None, "quick"),
+        ({}, 4_000, None, "quick"),
+        ({}, 4_001, None, "tuned"),
+        ({"image_size": 448}, 1_001, None, "tuned"),  # four times the pixels
+        ({"augment": "light", "feature_cache": "on"}, 1_001, None, "tuned"),  # four views
+        ({"epochs": 1}, 250, None, "tuned"),  # no cache: nothing says how long the backbone runs
+        ({"trainable": "all"}, 250, None, "tuned"),
+        ({"trainable": "all", "deterministic": True}, 250, None, "quick"),
+        ({}, 250, "tuned", "tuned"),
+        ({}, 10**6, "quick", "quick"),
+    ],
+    ids=str,
+)
+def test_convolutions_are_tuned_where_that_pays(
+    given: dict[str, Any], images: int, asked: Tuning | None, expected: Tuning
+) -> None:
+    """A run of seconds would wait for its tuning, or one of hours would run slower convolutions."""
+    options = make_options(image_size=given.pop("image_size", 224), **given)
+    assert training_plan(options, images, make_probe_report(32), GPU, None, asked).tuning == expected
+    assert training_plan(options, images, make_probe_report(32), CPU, None).tuning == "tuned"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("0", "quick"), ("False", "quick"), ("1", "tuned"), ("true", "tuned"), ("", None), ("2", None)],
+)
+def test_the_variable_is_read_as_tensorflow_does(value: str, expected: Tuning | None) -> None:
+    """What a user has set would be passed over."""
+    assert tuning_asked({"TF_CUDNN_USE_AUTOTUNE": value}) == expected
+    assert tuning_asked({}) is None
 
 
 def test_a_ramp_keeps_both_ends_and_the_settings_that_were_asked_for() -> None:

@@ -66,8 +66,10 @@ def _dispatch(
     job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
 ) -> str | None:
     """Import Keras under its settings and call the job; returns the hash of the weights that a training ended with."""
-    planned = job.work.plan.kernels if isinstance(job.work, TrainJob) and job.isolated else None
-    tf_settings.before_import(job.memory.device, planned)
+    plan = job.work.plan if isinstance(job.work, TrainJob) and job.isolated else None
+    tf_settings.before_import(job.memory.device, plan.kernels if plan else None, plan.tuning if plan else None)
+    if job.isolated and job.memory.device == "gpu":
+        tf_settings.keep_compiled_kernels()
     with predecoding(job) as predecoded:
         tf_settings.import_keras(isolated=job.isolated)
         if job.deterministic:

@@ -15,20 +15,25 @@ beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores of an AMD EPY
     XLA         off                        on: 0.07 (extraction)
     precision   float32                    bfloat16: 0.35, 0.19; with oneDNN 2.16, 0.88: it changes the result
 
-On a GPU the allocator is BFC by itself. XLA and mixed precision stay off there because nothing was measured: there was
-no GPU. They are to be switched on by a trial on the machine, never by assumption.
+On a GPU the allocator is BFC by itself, and the plan decides whether cuDNN's convolutions are tuned (0028). XLA is off:
+with it, Keras's `fit` took 197 s for a first epoch (docs/gpu.md). Mixed precision is off because nothing was measured.
+They are to be switched on by a trial on the machine, never by assumption.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
+from pathlib import Path
 
+from autofit.cache import compiled_kernels
+from autofit.cache.folder import default_folder
 from autofit.config.byte_size import format_size
 from autofit.errors import UserError
 from autofit.machine import cgroups, memory_policy
-from autofit.protocol.job import ONEDNN_VARIABLE, Kernels, kernels_asked
+from autofit.protocol.job import AUTOTUNE_VARIABLE, ONEDNN_VARIABLE, Kernels, Tuning, kernels_asked
 from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget
 from autofit.worker.runtime.exceptions import ShortOfMemoryError
 from autofit.worker.runtime.memory import CPU, GPU, reserve_arena, resident_bytes
@@ -52,7 +57,7 @@ CONTEXT_ARENA_MB = 4
 _allocator_limit: int | None = None
 
 
-def before_import(device: str, planned: Kernels | None = None) -> None:
+def before_import(device: str, planned: Kernels | None = None, tuning: Tuning | None = None) -> None:
     """Make the settings that TensorFlow and Keras read while they are imported.
 
     On a CPU oneDNN is switched off where memory may run out. Its kernels do not check their scratch memory: where it
@@ -63,6 +68,8 @@ def before_import(device: str, planned: Kernels | None = None) -> None:
         device: "cpu" or "gpu".
         planned: the kernels in the plan of a training (`autofit/runs/`). Other jobs use Eigen's, unless the user has
             asked for others.
+        tuning: how the plan of a training has the convolutions chosen on a GPU. Other jobs leave it to TensorFlow and
+            the user.
 
     Raises:
         UserError: a setting of the user's that autofit cannot work with.
@@ -75,7 +82,23 @@ def before_import(device: str, planned: Kernels | None = None) -> None:
             os.environ.setdefault(ONEDNN_VARIABLE, "0")
         else:  # from the run's first attempt to its last, whatever the shell says
             os.environ[ONEDNN_VARIABLE] = "1" if planned == "onednn" else "0"
+    elif tuning is not None:
+        os.environ[AUTOTUNE_VARIABLE] = "1" if tuning == "tuned" else "0"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what native code says goes to stderr.log
+
+
+def keep_compiled_kernels() -> None:
+    """Let CUDA keep what it compiles for this GPU in autofit's cache folder, unless the user has set another folder.
+
+    Where the folder cannot be made, CUDA's own stays.
+
+    Raises:
+        UserError: AUTOFIT_CACHE is not a possible path.
+    """
+    ours = compiled_kernels.settings(os.environ, default_folder())
+    with contextlib.suppress(OSError):
+        Path(ours[compiled_kernels.PATH_VARIABLE]).mkdir(parents=True, exist_ok=True)
+        os.environ.update(ours)
 
 
 def kernels_in_use() -> Kernels:

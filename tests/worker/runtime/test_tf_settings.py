@@ -10,7 +10,17 @@ import pytest
 from autofit.config.backbones import ModelSpec
 from autofit.errors import UserError
 from autofit.machine.cgroups import MemoryLeft
-from autofit.protocol.job import ONEDNN_VARIABLE, Job, Kernels, ModelSource, Outcome, PredictJob, TrainJob
+from autofit.protocol.job import (
+    AUTOTUNE_VARIABLE,
+    ONEDNN_VARIABLE,
+    Job,
+    Kernels,
+    ModelSource,
+    Outcome,
+    PredictJob,
+    TrainJob,
+    Tuning,
+)
 from autofit.protocol.messages import MemoryBudget, Verdict
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.jobs.dispatch import run_job
@@ -83,6 +93,45 @@ def test_the_kernels_are_those_of_the_plan(
     tf_settings.before_import(device, planned)
     assert os.environ.get(ONEDNN_VARIABLE) == expected
     assert tf_settings.kernels_in_use() == ("eigen" if expected == "0" else "onednn")
+
+
+@pytest.mark.parametrize(
+    ("device", "tuning", "users", "expected"),
+    [
+        ("gpu", "quick", None, "0"),
+        ("gpu", "tuned", "0", "1"),  # what the user had set when the run began is in its plan
+        ("gpu", None, "0", "0"),  # a probe
+        ("cpu", "quick", None, None),
+    ],
+)
+def test_the_tuning_is_that_of_the_plan(
+    device: str, tuning: Tuning | None, users: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on from another shell would choose other convolutions, with other bits."""
+    monkeypatch.setenv(AUTOTUNE_VARIABLE, "")  # so that it is gone again afterwards
+    monkeypatch.delenv(AUTOTUNE_VARIABLE)
+    for name in (ONEDNN_VARIABLE, "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):  # set beside it: as they were afterwards
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    if users is not None:
+        monkeypatch.setenv(AUTOTUNE_VARIABLE, users)
+    tf_settings.before_import(device, None, tuning)
+    assert os.environ.get(AUTOTUNE_VARIABLE) == expected
+
+
+def test_cuda_keeps_its_kernels_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start in a container would compile again; or a folder that cannot be made would end the run."""
+    for name in ("CUDA_CACHE_PATH", "CUDA_CACHE_MAXSIZE"):
+        monkeypatch.setenv(name, "")  # so that it is gone again afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / "cache"))
+    tf_settings.keep_compiled_kernels()
+    assert os.environ["CUDA_CACHE_PATH"] == str(tmp_path / "cache" / "cuda")
+    assert (tmp_path / "cache" / "cuda").is_dir()
+    monkeypatch.delenv("CUDA_CACHE_PATH")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / "file"))
+    tf_settings.keep_compiled_kernels()
+    assert "CUDA_CACHE_PATH" not in os.environ
 
 
 WORKS = {

@@ -1,0 +1,41 @@
+"""What the installed TensorFlow was compiled for, read from its files: it is not imported."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib import util
+from pathlib import Path
+
+LARGEST_FILE_BYTES = 2**20
+CAPABILITIES = re.compile(r"'cuda_compute_capabilities', \[([^\]]*)\]")
+
+
+def cuda_targets() -> tuple[str, ...]:
+    """What its CUDA kernels were compiled for, such as `sm_80` (machine code) and `compute_90` (PTX); empty if unknown.
+
+    The list is in `tensorflow/python/platform/build_info.py` of each package.
+    """
+    try:
+        spec = util.find_spec("tensorflow")
+        if spec is None or not spec.origin:
+            return ()
+        file = Path(spec.origin).parent / "python" / "platform" / "build_info.py"
+        with file.open(encoding="utf-8") as stream:
+            found = CAPABILITIES.search(stream.read(LARGEST_FILE_BYTES))
+    except (OSError, ValueError):
+        return ()
+    return tuple(re.findall(r"'(\w+)'", found[1])) if found else ()
+
+
+def has_machine_code(capability: str | None, targets: Sequence[str]) -> bool:
+    """Whether a GPU of this compute capability finds machine code; else its first start compiles PTX. True if unknown.
+
+    Machine code runs on the same major version, and the same minor version or a higher one:
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide/index.html#binary-compatibility
+    """
+    if capability is None or not targets or not re.fullmatch(r"\d+\.\d+", capability):
+        return True
+    major, minor = map(int, capability.split("."))
+    codes = [divmod(int(target[3:]), 10) for target in targets if re.fullmatch(r"sm_\d{2,3}", target)]
+    return any(major == at_major and minor >= at_minor for at_major, at_minor in codes)

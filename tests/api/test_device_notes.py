@@ -1,0 +1,52 @@
+"""What a run says of its GPU before it begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from autofit.api.device_notes import device_notes
+from autofit.cache.compiled_kernels import KernelCache
+from autofit.machine.hardware import Hardware
+from autofit.protocol.job import TrainingPlan
+from tests.support.machines import make_hardware
+from tests.support.records import make_plan
+
+TARGETS = ("sm_80", "compute_90")
+
+
+def h100(capability: str | None = "9.0") -> Hardware:
+    return make_hardware(device="gpu", device_name="NVIDIA H100", compute_capability=capability)
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (make_plan(tuning="quick"), "cuDNN's first choice, for a quick start; TF_CUDNN_USE_AUTOTUNE=1"),
+        (make_plan(), "tuned in the first steps; TF_CUDNN_USE_AUTOTUNE=0"),
+        (make_plan(tuning="quick", deterministic=True), "cuDNN's first deterministic choice"),
+    ],
+    ids=["quick", "tuned", "deterministic"],
+)
+def test_the_choice_of_the_convolutions_is_said(plan: TrainingPlan, words: str) -> None:
+    """A user would not know that there was a choice, nor how to make another."""
+    (note,) = device_notes(plan, h100("8.0"), TARGETS, None)
+    assert words in note
+
+
+@pytest.mark.parametrize(
+    ("cache", "words"),
+    [
+        (
+            KernelCache("/home/me/cuda", 0, None),
+            "this first start compiles its kernels, which may take minutes; they are",
+        ),
+        (KernelCache("/home/me/cuda", 9, None), None),
+        (None, "every start compiles its kernels"),
+    ],
+    ids=["empty", "full", "off"],
+)
+def test_a_start_that_compiles_is_announced(cache: KernelCache | None, words: str | None) -> None:
+    """A first start of minutes would be taken for one that hangs; or a later one, which is quick, be announced so."""
+    notes = device_notes(make_plan(), h100(), TARGETS, cache)
+    assert len(notes) == (1 if words is None else 2)
+    assert words is None or (words in notes[1] and "compute capability 9.0" in notes[1])
