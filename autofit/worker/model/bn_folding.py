@@ -17,6 +17,8 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
+from autofit.worker.model.layer_graph import calls_in, calls_of
+
 RECIPE = 1
 """The version of the computation: each change of a feature's last bits gives a new number, and old cache entries are
 not used any more."""
@@ -56,9 +58,9 @@ def _pairs(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
     if isinstance(model, keras.Sequential):
         return {}
     config = model.get_config()
-    sources = {layer["name"]: _names_in(layer["inbound_nodes"]) for layer in config["layers"]}
+    sources = {layer["name"]: [name for name, _ in calls_in(layer["inbound_nodes"])] for layer in config["layers"]}
     uses = Counter(name for names in sources.values() for name in names)
-    uses.update(_names_of(config["output_layers"]))
+    uses.update(name for name, _ in calls_of(config["output_layers"]))
     layers = {layer.name: layer for layer in model.layers}
     pairs = {}
     for second in filter(_is_plain_normalization, model.layers):
@@ -69,26 +71,6 @@ def _pairs(model: keras.Model) -> dict[keras.Layer, keras.Layer]:
         ):  # `first` may be an operation instead of a layer
             pairs[layers[first]] = second
     return pairs
-
-
-def _names_in(calls: object) -> list[str]:
-    """The names of the layers whose tensors are arguments of calls, which are in the form of a configuration."""
-    if isinstance(calls, dict):
-        if calls.get("class_name") == "__keras_tensor__":
-            return [calls["config"]["keras_history"][0]]
-        return [name for value in calls.values() for name in _names_in(value)]
-    if isinstance(calls, list | tuple):
-        return [name for value in calls for name in _names_in(value)]
-    return []
-
-
-def _names_of(outputs: object) -> list[str]:
-    """The names of the layers of outputs: each is `[name, call, tensor]`, alone or in a list or dictionary of them."""
-    if isinstance(outputs, dict):
-        return [name for value in outputs.values() for name in _names_of(value)]
-    if isinstance(outputs, list | tuple):
-        return [outputs[0]] if isinstance(outputs[0], str) else [name for value in outputs for name in _names_of(value)]
-    return []
 
 
 def _is_foldable(layer: keras.Layer) -> bool:
