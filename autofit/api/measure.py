@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autofit.config.options import Options
+from autofit.machine.gpu_others import others_reader
 from autofit.machine.hardware import Hardware
 from autofit.probing.hint import ProfileHint
 from autofit.probing.loop import Prober, ProbeRequest
@@ -67,6 +68,7 @@ class Measurer:
                 payload=self.payload,
                 import_paths=self.import_paths,
                 deterministic=options.deterministic,
+                others_bytes=others_reader(self.machine.other_gpu_processes),
             )
             report = Prober(request, self.launcher, self.view).run()
         if not options.deterministic:  # its speeds and peaks are those of other kernels

@@ -1,12 +1,14 @@
 """The probe: how many images at once this machine can train, and how many are fastest.
 
-search.py        which size to try next (ask/tell, pure)
+search.py        which size to try next on a CPU (ask/tell, pure)
+gpu_search.py    the same on a GPU
 evidence.py      conclusions from the trials so far (pure)
 memory_model.py  a linear fit of memory against batch size (pure)
 hint.py          the hint of a saved profile, adjusted to the memory of this process (pure)
 trial_limits.py  the memory budget and the time limit of a trial (pure)
 trial_worker.py  a worker process that runs trials
 loop.py          drives trials in workers; the answer is a size that ran in a fresh one
+time_spent.py    where the seconds of a probe went (pure)
 recommend.py     the fastest of the sizes that fit, and the order of a sweep (pure)
 records.py       the reports of a probe and a sweep
 """

@@ -178,6 +178,12 @@ class Evidence:
         speeds = [by_size[size] for size in sorted(by_size)]
         return len(speeds) > 1 and speeds[-1] > CLEARLY_FASTER * max(speeds[:-1])
 
+    @property
+    def others_grew_bytes(self) -> int:
+        """By how much other processes on a GPU were seen to grow since the first trial, at most."""
+        held = [trial.other_processes_bytes for trial in self.trials]
+        return max(held, default=0) - held[0] if held else 0
+
     def doublings_to(self, size: int) -> float:
         """How many doublings this size lies beyond the measured sizes; 0 within them."""
         points = self.points

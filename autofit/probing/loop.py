@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +12,12 @@ from pathlib import Path
 
 from autofit.config.byte_size import format_size
 from autofit.machine.hardware import Hardware
+from autofit.probing.gpu_search import GpuSearch
 from autofit.probing.hint import ProfileHint, adjusted_to_process
 from autofit.probing.recommend import recommended_batch
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
 from autofit.probing.search import BatchSearch, NextTrial
+from autofit.probing.time_spent import start_seconds, time_spent
 from autofit.probing.trial_limits import (
     deadline_seconds,
     measured_non_allocator_bytes,
@@ -27,7 +30,7 @@ from autofit.probing.trial_worker import TrialWorker
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View, monitored
 from autofit.protocol.job import Job, ModelSource, TrialsJob
-from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Trial, Verdict
+from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget, Request, Trial, Verdict
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory
 
@@ -57,6 +60,7 @@ class ProbeRequest:
         payload: the model function, if the network is one.
         import_paths: where a worker may look for a user's own module.
         deterministic: whether the training will use deterministic operations, which need other memory.
+        others_bytes: how much of the GPU's memory other processes hold now.
     """
 
     source: ModelSource
@@ -70,6 +74,7 @@ class ProbeRequest:
     payload: Payload | None = None
     import_paths: Sequence[str] = ()
     deterministic: bool = False
+    others_bytes: Callable[[], int] = lambda: 0
 
 
 @dataclass
@@ -88,6 +93,7 @@ class Prober:
     _non_allocator_bytes_given: dict[int, int] = field(default_factory=dict)  # by the first size of a process
     _hint: ProfileHint | None = None
     _baseline_rss_bytes: int = 0
+    _process_starts_seconds: float = 0.0
 
     def run(self) -> ProbeReport:
         """Find the largest feasible batch and the recommended one.
@@ -110,10 +116,12 @@ class Prober:
 
     def _start(self) -> None:
         """Start the workers, and adjust the profile's hint to the size of such a process today."""
+        began = self.clock()
         self._measuring = self._start_worker()
         if self._needs_standby():
             self._standby = self._start_worker()  # imports TensorFlow while the first one measures
         self._baseline_rss_bytes = self._measuring.baseline_rss_bytes()
+        self._process_starts_seconds += self.clock() - began
         if hint := self.request.hint:
             self._hint = adjusted_to_process(hint, self._baseline_rss_bytes, self.request.memory.limit_bytes)
 
@@ -129,7 +137,7 @@ class Prober:
     # The trials -----------------------------------------------------------------------------------------------------
 
     def _search(self) -> BatchSearch:
-        search = BatchSearch(
+        search = (GpuSearch if self._is_gpu else BatchSearch)(
             self.request.memory.limit_bytes,
             self.request.max_batch,
             saved=self._hint.trials if self._hint else (),
@@ -143,23 +151,41 @@ class Prober:
         return search
 
     def _trial(self, asked: NextTrial, *, uses_hint: bool) -> Trial:
-        """Measure one size, in the present worker or a fresh one; a worker that ran out of memory is not used again."""
+        """Measure one size, in the present worker or a fresh one.
+
+        A worker that ran out of memory is used again only if it says that its allocator is whole.
+        """
         budget = self._budget(asked, uses_hint=uses_hint)
         if budget.tensors_bytes < LEAST_ALLOCATOR_BYTES:
             trial = Trial(batch_size=asked.size, verdict=Verdict.HOST_OOM, cause="the images alone leave no room")
         else:
             trial = within_memory_limit(self._measure(asked, budget), self.request.memory, fresh=asked.fresh)
-        if trial.verdict is not Verdict.FITS:
+        if trial.verdict is not Verdict.FITS and not trial.worker_stays:
             self._close_measuring()
         self._trials.append(trial)
         return trial
 
     def _measure(self, asked: NextTrial, budget: MemoryBudget) -> Trial:
-        worker = self._worker_for(asked)
-        if not worker.asked and budget.non_allocator_bytes is not None:  # a process has the budget of its first size
+        began, worker = self.clock(), self._worker_for(asked)
+        is_first = not worker.asked
+        if is_first and budget.non_allocator_bytes is not None:  # a process has the budget of its first size
             self._non_allocator_bytes_given[asked.size] = budget.non_allocator_bytes
-        steps = min_steps(self._hint, asked.size)
-        return worker.run(asked.size, steps, budget, deadline_seconds(self._trials, asked.size))
+        request = Request(
+            trial=asked.size,
+            steps=min_steps(self._hint, asked.size),
+            partial_batch=asked.fresh or not self._is_gpu,  # on a GPU one more shape to tune: for the answer only
+            memory=budget,
+        )
+        trial = worker.run(request, deadline_seconds(self._trials, asked.size))
+        if is_first:
+            self._process_starts_seconds += start_seconds(self.clock() - began, trial)
+        return (
+            trial.model_copy(update={"other_processes_bytes": self.request.others_bytes()}) if self._is_gpu else trial
+        )
+
+    @property
+    def _is_gpu(self) -> bool:
+        return self.request.memory.device == "gpu"
 
     def _budget(self, asked: NextTrial, *, uses_hint: bool) -> MemoryBudget:
         """The memory budget of a process whose first trial this is; an exploratory worker has room for larger ones."""
@@ -232,21 +258,29 @@ class Prober:
         trials = [*(hint.trials if hint else ()), *self._trials]
         verified = [t for t in self._trials if t.fresh and t.batch_size == search.answer]
         given = self._non_allocator_bytes_given.get(search.answer)
+        limit_bytes, headroom_bytes = self.request.memory.limit_bytes, search.headroom_bytes(search.answer)
         return ProbeReport(
             workload=self.request.workload,
             hardware=self.request.machine.model_dump(mode="json", exclude={"other_gpu_processes"}),
-            memory_limit_bytes=self.request.memory.limit_bytes,
+            memory_limit_bytes=limit_bytes,
             allocator_limit_bytes=max((trial.allocator_bytes for trial in verified), default=0),
             limited_by=self.request.limited_by,
             other_gpu_processes=_other_gpu_processes(self.request.machine),
             max_batch=self.request.max_batch,
             largest_feasible_batch=search.answer,
-            recommended_batch=recommended_batch(trials, search.answer),
+            recommended_batch=recommended_batch(
+                trials,
+                search.answer,
+                device=self.request.memory.device,
+                keep_below_bytes=limit_bytes - headroom_bytes if self._is_gpu else math.inf,
+            ),
             non_allocator_bytes=given or self._non_allocator_bytes(uses_hint=hint is not None),
             baseline_rss_bytes=self._baseline_rss_bytes,
             memory_model=_memory_model(search),
+            headroom_bytes=headroom_bytes if search.model or self._is_gpu else 0.0,
             trials=trials,
             source="profile" if hint else "measured",
+            time_spent=time_spent(self._trials, self._process_starts_seconds, wall_seconds),
             wall_seconds=wall_seconds,
         )
 
@@ -257,7 +291,6 @@ def _memory_model(search: BatchSearch) -> MemoryModelRecord | None:
         return None
     return MemoryModelRecord(
         **dataclasses.asdict(model),
-        headroom_bytes=search.headroom_bytes(search.answer),
         fragmentation=search.fragmentation,
     )
 

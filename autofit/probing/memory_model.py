@@ -15,6 +15,9 @@ from dataclasses import dataclass
 UNBOUNDED_BATCH = 2**31 - 1  # more images than any device holds: the answer of a flat line
 ROUNDING_IMAGES = 1e-6  # sums of floats leave an exact line a hair short of its last whole image
 
+MAX_RELATIVE_ERROR = 0.3
+"""A line that misses a measured size by more describes none: reports give no figure of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryModel:

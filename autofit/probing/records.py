@@ -28,17 +28,30 @@ class MemoryModelRecord(Record):
     """The bytes that a batch takes of the memory limit, as a line: `base_bytes + bytes_per_image * batch`.
 
     On a CPU that is resident memory: tensors, image buffers and the rest of the process, each measured. On a GPU it is
-    device memory. `max_relative_error` is the largest over the measured sizes, `headroom_bytes` the memory that
-    the search left free below the limit at the answer, from the errors of its predictions and the spread of repeated
-    steps. `fragmentation` is the factor by which gaps in the allocator make the tensors larger: 1.08 for 8 % more; the
-    line includes it.
+    device memory. `max_relative_error` is the largest over the measured sizes. `fragmentation` is the factor by which
+    gaps in the allocator make the tensors larger: 1.08 for 8 % more; the line includes it.
     """
 
     base_bytes: float
     bytes_per_image: float
     max_relative_error: float
-    headroom_bytes: float = 0.0
     fragmentation: float = 1.0
+
+
+class TimeSpent(Record):
+    """Where the seconds of a probe went; together they are its `wall_seconds`.
+
+    Attributes:
+        process_starts_seconds: waiting for processes: TensorFlow's import, the device, the network.
+        first_steps_seconds: the first step of each kind at each size: tracing, tuning of kernels, and the step itself.
+        steady_steps_seconds: the training steps after it.
+        other_seconds: validation, checkpoints, the ends of processes and all else.
+    """
+
+    process_starts_seconds: float
+    first_steps_seconds: float
+    steady_steps_seconds: float
+    other_seconds: float
 
 
 class ProbeReport(Record):
@@ -55,12 +68,17 @@ class ProbeReport(Record):
             measured. A training has the same budget.
         baseline_rss_bytes: the resident size of a worker after it had imported TensorFlow and before it did anything
             else; 0 if it was not measured.
-        recommended_batch: the smallest batch within 5 % of the best images/s.
+        recommended_batch: the smallest batch within 5 % of the best images/s; on a GPU within 3 %, of the sizes that
+            leave `headroom_bytes` free.
+        headroom_bytes: on a CPU the memory that the search left free below the limit at the answer, from the errors of
+            its predictions and the spread of repeated steps. On a GPU what a training should leave free: a share of the
+            limit, and what other processes were seen to take.
+        memory_model: None if nothing was measured; on a GPU also if the line misses a size by over 30 %.
         trials: the trials in the order in which they ran; those of a saved profile first.
         source: whether the answer was measured from nothing or predicted by a saved profile, and then verified.
     """
 
-    schema_: Literal["autofit/probe/2"] = Field("autofit/probe/2", alias="schema")
+    schema_: Literal["autofit/probe/3"] = Field("autofit/probe/3", alias="schema")
     workload: Workload
     hardware: dict[str, str | int | float | None]
     memory_limit_bytes: int
@@ -73,8 +91,10 @@ class ProbeReport(Record):
     non_allocator_bytes: int = 0
     baseline_rss_bytes: int = 0
     memory_model: MemoryModelRecord | None
+    headroom_bytes: float = 0.0
     trials: list[Trial]
     source: Literal["measured", "profile"] = "measured"
+    time_spent: TimeSpent | None = None
     wall_seconds: float
 
 
@@ -88,7 +108,7 @@ class SweepFailure(Record):
 class SweepReport(Record):
     """Several probes on one machine, the fastest first; those that fit no image are last."""
 
-    schema_: Literal["autofit/sweep/2"] = Field("autofit/sweep/2", alias="schema")
+    schema_: Literal["autofit/sweep/3"] = Field("autofit/sweep/3", alias="schema")
     probes: list[ProbeReport]
     failures: list[SweepFailure] = Field(default_factory=list)
     wall_seconds: float

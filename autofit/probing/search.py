@@ -65,6 +65,9 @@ class BatchSearch:
         ValueError: `max_batch` or `first` is below 1, or `max_trials` too few to verify anything.
     """
 
+    _kept_for_verifying = 1
+    """The last trials, in which only what fits is verified."""
+
     def __init__(
         self,
         limit_bytes: int,
@@ -98,7 +101,7 @@ class BatchSearch:
             return None
         if evidence.largest_fitting == 0:
             return self._begin()
-        if left == 1 or evidence.timed_out:
+        if left <= self._kept_for_verifying or evidence.timed_out:
             fits = evidence.largest_fitting
             return NextTrial(fits, fresh=True) if fits > evidence.answer else None
         return self._exploratory_trial() or self._candidate()
@@ -172,7 +175,7 @@ class BatchSearch:
         if evidence.failed_sizes or evidence.believes_saved:
             return None
         if evidence.line is None:
-            size = min(self._second_size(), evidence.ceiling)
+            size = min(self._second_size(GROWTH), evidence.ceiling)
             return NextTrial(size, fresh=size == evidence.ceiling) if fits < size else None
         size = fits * (GROWTH if fits < self._first else 2)
         if self._candidate_that_fits or size > SAFE_SHARE * evidence.largest_conceivable:
@@ -181,14 +184,14 @@ class BatchSearch:
             return NextTrial(size, fresh=False)
         return None
 
-    def _second_size(self) -> int:
-        """Four times the first, or less if its peak, all counted as images, says that less may fit."""
+    def _second_size(self, growth: int) -> int:
+        """`growth` times the first, or less if its peak, all counted as images, says that less may fit."""
         fits = self._evidence.largest_fitting
         measured = [trial for trial in self._evidence.fitting if trial.peak_bytes]
         if not measured:  # without a peak nothing says how far the limit is
             return fits * 2
         predicted = (self._evidence.limit_bytes - measured[-1].non_allocator_bytes) * fits // measured[-1].peak_bytes
-        return max(fits + 1, min(fits * GROWTH, max(predicted, math.floor(fits * MIN_GROWTH))))
+        return max(fits + 1, min(fits * growth, max(predicted, math.floor(fits * MIN_GROWTH))))
 
     def _is_line_unproven(self) -> bool:
         """Whether the line is not proved well enough for a jump to its predicted limit."""

@@ -10,7 +10,7 @@ from autofit.errors import AutofitError, InterruptedRunError, StorageError, Trai
 from autofit.probing.evidence import FAILURES
 from autofit.process.monitor import MonitoredWorker, WorkerExit
 from autofit.protocol.job import Event
-from autofit.protocol.messages import MemoryBudget, Request, Trial, Verdict
+from autofit.protocol.messages import Request, Trial, Verdict
 
 T = TypeVar("T")
 
@@ -24,16 +24,16 @@ class TrialWorker:
     close: Callable[[], None]
     asked: int = 0
 
-    def run(self, size: int, steps: int, budget: MemoryBudget, deadline_seconds: float) -> Trial:
-        """Run a trial of this size. A worker that exits over its memory or its deadline is a trial as well.
+    def run(self, request: Request, deadline_seconds: float) -> Trial:
+        """Run the trial of a request. A worker that exits over its memory or its deadline is a trial as well.
 
         Raises:
             AutofitError: the worker exited for another reason; see `error_of_exit`.
         """
         self.worker.trial_deadline_seconds = deadline_seconds
-        self.worker.send(Request(trial=size, steps=steps, memory=budget))
+        self.worker.send(request)
         self.asked += 1
-        return self._next(lambda event: event.trial) or trial_of_exit(size, self.worker.ended)
+        return self._next(lambda event: event.trial) or trial_of_exit(request.trial or 1, self.worker.ended)
 
     def baseline_rss_bytes(self) -> int:
         """The resident size of the worker after it had imported TensorFlow; 0 if it exits without reporting one."""

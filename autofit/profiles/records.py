@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from autofit.machine import hardware
 from autofit.machine.hardware import Hardware
-from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
+from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import ExtractionSpeed
 from autofit.protocol.messages import Trial, Verdict
 from autofit.storage.records import Record
@@ -239,7 +239,7 @@ def entry_of(report: ProbeReport, measured_at: float, *, limit_is_given: bool) -
         recommended_batch=report.recommended_batch,
         non_allocator_bytes=report.non_allocator_bytes,
         baseline_rss_bytes=report.baseline_rss_bytes,
-        memory_model=_saved_model(report.memory_model),
+        memory_model=_saved_model(report),
         trials=_trials_to_save(report.trials),
         measured_at=measured_at,
         autofit_version=_autofit_version(),
@@ -273,8 +273,10 @@ def _autofit_version() -> str:
     return hardware.installed_version("autofit-keras") or ""
 
 
-def _saved_model(model: MemoryModelRecord | None) -> SavedMemoryModel | None:
-    return None if model is None else SavedMemoryModel(**model.model_dump(include=set(SavedMemoryModel.model_fields)))
+def _saved_model(report: ProbeReport) -> SavedMemoryModel | None:
+    if report.memory_model is None:
+        return None
+    return SavedMemoryModel(**report.memory_model.model_dump(), headroom_bytes=report.headroom_bytes)
 
 
 def _trials_to_save(trials: list[Trial]) -> list[SavedTrial]:

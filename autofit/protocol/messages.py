@@ -148,15 +148,22 @@ class Trial(Record):
     Attributes:
         batch_size: images on the device at once.
         verdict: how it ended.
-        peak_bytes: the allocator's peak.
+        peak_bytes: the allocator's peak; on a GPU the steady one, without the first steps of the size.
+        first_step_peak_bytes: on a GPU, the peak of the first steps, in which cuDNN tries algorithms with workspaces of
+            some gigabytes and takes smaller ones where there is no room. 0 on a CPU.
         arena_resident_bytes: on a CPU, how much of the allocator's arena was in use after the first step: the peak, and
             what fragmentation adds to it. 0 where it is not known, as on a GPU.
         allocator_bytes: on a CPU, the size of the allocator's arena. 0 on a GPU.
-        spread_bytes: how far the peaks of its steps lay apart.
+        spread_bytes: how far the peaks of its steps lay apart; on a GPU of the steady ones.
         non_allocator_bytes: on a CPU, resident memory outside the allocator, with the image buffers. 0 on a GPU.
         host_bytes: the process's resident size at the end, and its children's.
         step_seconds: median time of a training step.
         images_per_second: what that makes.
+        seconds: the whole trial in its worker; 0 where the worker did not live to say so.
+        first_steps_seconds: the first step of each kind: tracing, tuning, and the step itself.
+        steady_steps_seconds: all further training steps together.
+        other_processes_bytes: on a GPU, the memory that other processes were seen to hold at its end.
+        worker_stays: it ran out of memory on a GPU, and the allocator is whole again: the worker takes another size.
         fresh: it was its worker's first, so nothing before it can have helped or hindered. Inline all workers are in
             one process, and it is no more than that.
         saved: it was not run now: it comes from a saved profile.
@@ -166,6 +173,7 @@ class Trial(Record):
     batch_size: int = Field(ge=1)
     verdict: Verdict
     peak_bytes: int = Field(default=0, ge=0)
+    first_step_peak_bytes: int = Field(default=0, ge=0)
     arena_resident_bytes: int = Field(default=0, ge=0)
     allocator_bytes: int = Field(default=0, ge=0)
     spread_bytes: int = Field(default=0, ge=0)
@@ -173,6 +181,11 @@ class Trial(Record):
     host_bytes: int = Field(default=0, ge=0)
     step_seconds: float = Field(default=0.0, ge=0)
     images_per_second: float = Field(default=0.0, ge=0)
+    seconds: float = Field(default=0.0, ge=0)
+    first_steps_seconds: float = Field(default=0.0, ge=0)
+    steady_steps_seconds: float = Field(default=0.0, ge=0)
+    other_processes_bytes: int = Field(default=0, ge=0)
+    worker_stays: bool = False
     fresh: bool = False
     saved: bool = False
     cause: str = ""
@@ -189,11 +202,12 @@ class Trial(Record):
 class Request(Record):
     """One line from the parent to its worker: run a trial, or (`leave`) commit and stop for this reason.
 
-    `steps` is the least number of whole steps in the trial. The first trial's `memory` is the process's budget, which
-    can be set only once.
+    `steps` is the least number of whole steps in the trial, and `partial_batch` says whether it begins with a shorter
+    batch, as the last of an epoch is. The first trial's `memory` is the process's budget, which can be set only once.
     """
 
     trial: int | None = None
     steps: int = 2
+    partial_batch: bool = True
     memory: MemoryBudget | None = None
     leave: Literal["interrupted", "yielded"] | None = None

@@ -122,7 +122,7 @@ def _draw_points(axes: Axes, trials: Sequence[Trial], heights: Sequence[float]) 
 
 
 def _draw_headroom(axes: Axes, report: ProbeReport) -> None:
-    headroom = report.memory_model.headroom_bytes if report.memory_model else 0.0
+    headroom = report.headroom_bytes
     if headroom:
         limit = report.memory_limit_bytes
         band = (limit - headroom) / GIGABYTE, limit / GIGABYTE

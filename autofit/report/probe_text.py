@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rich.table import Table
 from rich.text import Text
 
 from autofit.machine.memory_policy import SHARE_OF_MACHINE
 from autofit.printable import printable
-from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
+from autofit.probing.gpu_search import HEADROOM_SHARE, LEAST_HEADROOM_BYTES, headroom_bytes
+from autofit.probing.memory_model import MAX_RELATIVE_ERROR
+from autofit.probing.recommend import AS_FAST_AS_THE_BEST, recommended_speed
+from autofit.probing.records import MemoryModelRecord, ProbeReport, TimeSpent, Workload
 from autofit.protocol.messages import OUT_OF_MEMORY, Trial, Verdict
 from autofit.report.tables import titled_table
 from autofit.report.words import (
@@ -67,6 +72,7 @@ def probe_lines(report: ProbeReport) -> list[tuple[str, str]]:
         *_others_line(report),
         *_memory_lines(report),
         ("Time", _probe_time(report)),
+        *([("Of that", _spent_words(report, report.time_spent))] if report.time_spent else []),
     ]
 
 
@@ -102,26 +108,44 @@ def _why_recommended(report: ProbeReport) -> str:
     if fastest.batch_size == report.recommended_batch:
         return f"{report.recommended_batch:,}, the fastest ({speed_words(fastest.images_per_second)} images/s)"
     best = f"{speed_words(fastest.images_per_second)} images/s at {fastest.batch_size:,}"
-    return f"{report.recommended_batch:,}, the smallest within 5 % of the best ({best})"
+    share = AS_FAST_AS_THE_BEST[_device(report)]
+    if 0 < recommended_speed(report) < share * fastest.images_per_second:
+        return f"{report.recommended_batch:,}, as fast as any that keeps the headroom ({best})"
+    return f"{report.recommended_batch:,}, the smallest within {100 * (1 - share):.0f} % of the best ({best})"
+
+
+def _device(report: ProbeReport) -> Literal["cpu", "gpu"]:
+    return "gpu" if report.hardware.get("device") == "gpu" else "cpu"
 
 
 def _memory_lines(report: ProbeReport) -> list[tuple[str, str]]:
     """The memory per image, the non-allocator memory and the headroom."""
     model, non_allocator = report.memory_model, report.non_allocator_bytes
-    headroom = model.headroom_bytes if model else 0
-    free = f"{bytes_words(headroom)} kept free below the limit, from the measured spread"
     other = f"{bytes_words(non_allocator)}, measured outside tensors and image buffers"
+    measured = {t.batch_size for t in report.trials if t.verdict is Verdict.FITS and t.memory_bytes}
     return [
-        *([("Memory", _line_words(model))] if model else []),
+        *([("Memory", _line_words(model))] if model or len(measured) > 1 else []),
         *([("Other memory", other)] if non_allocator else []),
-        *([("Headroom", free)] if headroom else []),
+        *([("Headroom", _headroom_words(report))] if report.headroom_bytes else []),
     ]
 
 
-def _line_words(model: MemoryModelRecord) -> str:
+def _headroom_words(report: ProbeReport) -> str:
+    headroom = bytes_words(report.headroom_bytes)
+    if _device(report) == "cpu":
+        return f"{headroom} kept free below the limit, from the measured spread"
+    others = report.headroom_bytes - headroom_bytes(report.memory_limit_bytes)
+    taken = f", and {bytes_words(others)} that other processes took meanwhile" if others >= 1 else ""
+    return (
+        f"{headroom} that the recommended size leaves free: {HEADROOM_SHARE:.0%} of the limit, "
+        f"{bytes_words(LEAST_HEADROOM_BYTES)} at least{taken}"
+    )
+
+
+def _line_words(model: MemoryModelRecord | None) -> str:
+    if model is None or not is_linear(model):
+        return "not linear in the batch here, so there is no figure for an image"
     image = f"{bytes_words(model.bytes_per_image)} an image"
-    if not is_linear(model):
-        return f"not linear in the batch here; about {image} at the largest sizes"
     base = bytes_words(abs(model.base_bytes))
     line = f"{base} + {image}" if model.base_bytes >= 0 else f"{image}, less {base}"
     return f"{line}{_error_words(model.max_relative_error)}{_gap_words(model.fragmentation)}"
@@ -141,14 +165,24 @@ def _error_words(relative: float) -> str:
 
 
 def is_linear(model: MemoryModelRecord) -> bool:
-    """Whether the fitted line describes the sizes tried: no error exceeds the peak itself."""
-    return model.max_relative_error <= 1.0
+    """Whether the fitted line describes the sizes tried."""
+    return model.max_relative_error <= MAX_RELATIVE_ERROR
 
 
 def _probe_time(report: ProbeReport) -> str:
     saved = sum(trial.saved for trial in report.trials)
     known = f", {saved:,} known from a saved profile" if saved else ""
     return f"{duration_words(report.wall_seconds)}, {count_of(len(report.trials) - saved, 'trial')}{known}"
+
+
+def _spent_words(report: ProbeReport, spent: TimeSpent) -> str:
+    """Where the seconds went, as `15 s starting 2 processes, 12 s first steps (tracing, tuning), …`."""
+    processes = sum(trial.fresh and not trial.saved for trial in report.trials)
+    return (
+        f"{duration_words(spent.process_starts_seconds)} starting {count_of(processes, 'process', 'processes')}, "
+        f"{duration_words(spent.first_steps_seconds)} first steps (tracing, tuning), "
+        f"{duration_words(spent.steady_steps_seconds)} steady steps, {duration_words(spent.other_seconds)} other"
+    )
 
 
 def noted_trial(trial: Trial, report: ProbeReport) -> str:

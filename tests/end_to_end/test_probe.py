@@ -88,7 +88,7 @@ def test_the_answer_trains_within_the_limit_and_little_more_does_not(tmp_path: P
     assert verified.host_bytes <= LIMIT_BYTES
     assert report.source == "measured"
     assert report.memory_model is not None
-    assert report.memory_model.headroom_bytes > 0
+    assert report.headroom_bytes > 0
     held, _ = run_alone(tmp_path / "a", answer, 20, report.non_allocator_bytes)
     assert (held.verdict, held.host_bytes <= LIMIT_BYTES) == (Verdict.FITS, True)
     more, seconds = run_alone(tmp_path / "b", answer * 100 // 90, 3, report.non_allocator_bytes)

@@ -29,6 +29,21 @@ def test_smaller_within_five_percent_wins() -> None:
     assert recommended_batch([trial(64, 100), trial(16, 94.9)], 64) == 64
 
 
+def test_on_a_gpu_smaller_within_three_percent_wins() -> None:
+    """On a GPU 96 of 100 images/s are a loss, and not the error of a timing."""
+    assert recommended_batch([trial(2048, 100), trial(1024, 97)], 2048, device="gpu") == 1024
+    assert recommended_batch([trial(2048, 100), trial(1024, 96.9)], 2048, device="gpu") == 2048
+
+
+def test_a_size_that_takes_of_the_headroom_is_recommended_only_if_all_do() -> None:
+    """A training would begin with a size that the next process on the card makes run out."""
+    full, roomy = (
+        trial(size, speed).model_copy(update={"peak_bytes": size}) for size, speed in ((100, 200), (90, 100))
+    )
+    assert recommended_batch([roomy, full], 100, keep_below_bytes=95) == 90
+    assert recommended_batch([full], 100, keep_below_bytes=95) == 100
+
+
 def test_failed_trial_is_never_recommended() -> None:
     """A size that ran out of memory may have been fast until then."""
     assert recommended_batch([trial(64, 500, Verdict.DEVICE_OOM), trial(16, 90)], 16) == 16

@@ -38,8 +38,8 @@ def test_memory_panel_shows_limit_line_measurements_and_failures(report: ProbeRe
 
 def test_the_memory_panel_says_what_limits_and_what_is_left_free(report: ProbeReport) -> None:
     """The picture would not say which limit bound, or why the largest size is below it."""
-    model = MemoryModelRecord(base_bytes=1.2e8, bytes_per_image=1.06e7, max_relative_error=0.02, headroom_bytes=9e7)
-    memory, _ = plots.probe_figure(report.model_copy(update={"memory_model": model}), "").axes
+    model = MemoryModelRecord(base_bytes=1.2e8, bytes_per_image=1.06e7, max_relative_error=0.02)
+    memory, _ = plots.probe_figure(report.model_copy(update={"memory_model": model, "headroom_bytes": 9e7}), "").axes
     assert memory.get_title("left") == "Memory, limited by --memory-limit"
     assert "headroom, 90 MB" in memory.get_legend_handles_labels()[1]
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from autofit.probing.records import MemoryModelRecord, ProbeReport
+from autofit.probing.records import MemoryModelRecord, ProbeReport, TimeSpent
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report.probe_text import noted_trial, probe_facts, probe_table, probe_text
 
@@ -110,20 +110,66 @@ def test_a_line_that_misses_the_trials_is_not_praised(report: ProbeReport) -> No
     """Memory that is not linear in the batch would be described by a line that is "within 656 %" of it."""
     steps = MemoryModelRecord(base_bytes=-4e8, bytes_per_image=1.06e7, max_relative_error=6.56)
     text = probe_text(report.model_copy(update={"memory_model": steps}))
-    assert "Memory:            not linear in the batch here; about 10.6 MB an image at the\n" in text
+    assert "Memory:            not linear in the batch here, so there is no figure for an\n" in text
     assert "at most" not in text
-    below = steps.model_copy(update={"max_relative_error": 0.5})
+    assert "10.6 MB" not in text
+    below = steps.model_copy(update={"max_relative_error": 0.3})
     text = probe_text(report.model_copy(update={"memory_model": below}))
-    assert "Memory:            10.6 MB an image, less 0.40 GB, off by 50.0 % at most\n" in text
+    assert "Memory:            10.6 MB an image, less 0.40 GB, off by 30.0 % at most\n" in text
+
+
+def test_a_probe_without_a_line_says_that_it_has_none(report: ProbeReport) -> None:
+    """On a GPU a line that misses the trials is not even in the record; its place in the text would just be empty."""
+    assert "Memory:            not linear in the batch here" in probe_text(
+        report.model_copy(update={"memory_model": None})
+    )
 
 
 def test_headroom_and_the_bare_process_are_told_where_they_were_measured(report: ProbeReport) -> None:
     """One would wonder why the largest size is not at the limit, and what takes memory before the first image."""
-    model = MemoryModelRecord(base_bytes=9.4e8, bytes_per_image=5.71e6, max_relative_error=0.006, headroom_bytes=48e6)
-    text = probe_text(report.model_copy(update={"memory_model": model, "non_allocator_bytes": 480_000_000}))
+    model = MemoryModelRecord(base_bytes=9.4e8, bytes_per_image=5.71e6, max_relative_error=0.006)
+    measured = {"memory_model": model, "headroom_bytes": 48e6, "non_allocator_bytes": 480_000_000}
+    text = probe_text(report.model_copy(update=measured))
     assert "\nHeadroom:          48 MB kept free below the limit, from the measured spread\n" in text
     assert "\nOther memory:      0.48 GB, measured outside tensors and image buffers\n" in text
     assert not {"Headroom", "Other memory"} & {line.split(":")[0] for line in probe_facts(report)}
+
+
+def on_gpu(report: ProbeReport, **changes: object) -> ProbeReport:
+    """The same of a GPU with 80 GB."""
+    fields = {"hardware": {"device": "gpu"}, "memory_limit_bytes": 80 * 10**9, "headroom_bytes": 4e9}
+    return report.model_copy(update=fields | changes)
+
+
+def test_headroom_on_a_gpu_is_told_as_the_share_that_it_is(report: ProbeReport) -> None:
+    """It would be called a measured spread, which the workspaces of first steps made 55 of 83 GB."""
+    text = " ".join(probe_text(on_gpu(report)).split())
+    assert "Headroom: 4.00 GB that the recommended size leaves free: 5% of the limit, 0.30 GB at least Time" in text
+    text = " ".join(probe_text(on_gpu(report, headroom_bytes=5e9)).split())
+    assert "0.30 GB at least, and 1.00 GB that other processes took meanwhile Time" in text
+
+
+def test_the_recommendation_on_a_gpu_is_within_three_percent_or_keeps_the_headroom(report: ProbeReport) -> None:
+    """The words would be those of a CPU; or a slower size be called as fast as the best."""
+    within = [t.model_copy(update={"images_per_second": 148.0 if t.batch_size == 32 else 120}) for t in report.trials]
+    assert "32, the fastest (148 images/s)" in probe_text(on_gpu(report, trials=within))
+    within[2] = within[2].model_copy(update={"images_per_second": 150.0})
+    assert "32, the smallest within 3 % of the best (150 images/s at 64)" in probe_text(on_gpu(report, trials=within))
+    within[2] = within[2].model_copy(update={"images_per_second": 200.0})
+    text = " ".join(probe_text(on_gpu(report, trials=within)).split())
+    assert "32, as fast as any that keeps the headroom (200 images/s at 64)" in text
+
+
+def test_the_time_is_told_in_its_parts(report: ProbeReport) -> None:
+    """A probe of 43 s would not say that it was waiting for processes and tuning, and that no trial was too long."""
+    spent = TimeSpent(
+        process_starts_seconds=15.2, first_steps_seconds=14.1, steady_steps_seconds=9.0, other_seconds=4.7
+    )
+    lines = probe_text(report.model_copy(update={"time_spent": spent})).splitlines()
+    assert lines[-2:] == [
+        "Of that:           15 s starting 1 process, 14 s first steps (tracing, tuning),",
+        "                   9.0 s steady steps, 4.7 s other",
+    ]
 
 
 def test_a_limit_that_is_all_for_tensors_is_told_once(report: ProbeReport) -> None:

@@ -1,13 +1,17 @@
-"""Trials: the real step at one size, with validation, a partial batch and a checkpoint, as training will do it."""
+"""Trials: the real step at one size, with validation, a partial batch and a checkpoint, as training will do it.
+
+On a GPU the first step of each kind at a size is apart from the steady ones: cuDNN tries algorithms in it, with
+workspaces of some gigabytes where there is room. Its peak says nothing about what the size needs.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +25,7 @@ from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.execution.microbatch import Blame, MicroBatcher, Shrink, blame
 from autofit.worker.execution.session import Session
+from autofit.worker.jobs.measurement import Measurement
 from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network
 from autofit.worker.runtime.allocator_stall import stall_watch
 from autofit.worker.runtime.control_pipe import Requests
@@ -28,8 +33,8 @@ from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import (
     CPU,
-    allocator_bytes,
     arena_resident_bytes,
+    device_bytes_reader,
     peak_bytes,
     reset_peak,
     resident_bytes,
@@ -39,6 +44,12 @@ from autofit.worker.training.train_state import TrainState
 
 TIMED_SECONDS = 0.6
 TIMED_STEPS = 8
+LEAST_STEPS_ON_GPU = 2
+"""One that tunes, and one that shows what the size needs."""
+
+WHOLE_WITHIN_BYTES = 16 * 2**20
+"""An allocator with at most so much more in use than before a trial is whole: metrics and the like are made lazily."""
+
 PARTIAL_SHARE = 16
 """The last batch of an epoch is of any size below a whole one: a small one stands for them, and costs least."""
 
@@ -68,32 +79,14 @@ def run_trials(
 
 
 def _run_requested(trials: Trials, heartbeat: Heartbeat, requests: Requests, first: Request) -> None:
-    """Run trials until one does not fit: after that the allocator is fragmented, and a trial would measure this."""
+    """Run trials until one does not fit and leaves the allocator fragmented, which the next one would measure."""
     request: Request | None = first
     while request is not None and request.trial is not None:
         heartbeat.phase(Phase.PROBE, step=request.trial, micro_batch_size=request.trial)
-        if trials.run(request.trial, request.steps).verdict is not Verdict.FITS:
+        trial = trials.run(request.trial, request.steps, partial_batch=request.partial_batch)
+        if trial.verdict is not Verdict.FITS and not trial.worker_stays:
             return
         request = requests.get()
-
-
-@dataclass
-class _Measured:
-    """What one trial has measured so far: the peak of each whole step, and of everything else that it did."""
-
-    step_peaks: list[int] = field(default_factory=list)
-    other_peaks: list[int] = field(default_factory=list)
-    step_seconds: list[float] = field(default_factory=list)
-    arena_resident_bytes: int = 0
-    non_allocator_bytes: int = 0
-
-    @property
-    def peak_bytes(self) -> int:
-        return max([*self.step_peaks, *self.other_peaks], default=0)
-
-    @property
-    def spread_bytes(self) -> int:
-        return max(self.step_peaks) - min(self.step_peaks) if self.step_peaks else 0
 
 
 class Trials:
@@ -117,59 +110,92 @@ class Trials:
         self._folder = folder
         self._clock = clock
         self._device = device_name(job.memory)
+        self._in_use_bytes = device_bytes_reader(self._device)
         self._size = job.source.spec.image_size
         self._classes = job.source.num_classes
         self._state = TrainState(session)
+        self._is_gpu = job.memory.device == "gpu"
         self._count = 0
+        self._began = 0.0
         self._reporting = threading.Lock()
         self._reported: Trial | None = None
 
-    def run(self, batch_size: int, steps: int) -> Trial:
+    def run(self, batch_size: int, steps: int, *, partial_batch: bool = True) -> Trial:
         """Do all that training does with a batch of this size, and report the result, exactly once."""
         self._count += 1
-        self._reported = None
-        measured = _Measured()
+        self._reported, self._began = None, self._clock()
+        measured = Measurement(self._device)
+        in_use_bytes = self._in_use_bytes()
+        cause = self._cause_of_failure(batch_size, steps, measured, partial_batch=partial_batch)
+        if cause is None:
+            return self._report(batch_size, measured, Verdict.FITS)
+        stays = self._is_gpu and self._is_whole(in_use_bytes)
+        return self._report(batch_size, measured, Verdict.DEVICE_OOM, cause, worker_stays=stays)
+
+    def _cause_of_failure(
+        self, batch_size: int, steps: int, measured: Measurement, *, partial_batch: bool
+    ) -> str | None:
+        """What ran out of memory, in one line; None if nothing did. The error is gone then, and with it its tensors."""
         try:
             with self._noticing_a_stall(batch_size, measured):
-                self._work(batch_size, steps, measured)
+                self._work(batch_size, steps, measured, partial_batch=partial_batch)
         except Exception as error:
             if not isinstance(error, OutOfDeviceMemoryError) and blame(error) is Blame.OTHER:
                 raise
-            return self._report(batch_size, measured, Verdict.DEVICE_OOM, str(error).splitlines()[0][:200])
-        return self._report(batch_size, measured, Verdict.FITS)
+            return str(error).splitlines()[0][:200]
+        return None
 
-    def _work(self, batch_size: int, steps: int, measured: _Measured) -> None:
+    def _is_whole(self, in_use_bytes: int) -> bool:
+        """Whether the allocator has no more in use than before the trial, by its own statistics."""
+        gc.collect()
+        return 0 < self._in_use_bytes() <= in_use_bytes + WHOLE_WITHIN_BYTES
+
+    def _work(self, batch_size: int, steps: int, measured: Measurement, *, partial_batch: bool) -> None:
         """A shorter last batch, whole batches, a validation and a checkpoint, with the loader's buffers filled.
 
         The shorter batch comes first: in a fresh process it is what traces, and the whole steps can be timed.
         """
         images, labels, buffers = self._samples(batch_size)
-        partial = max(1, batch_size // PARTIAL_SHARE)
-        with self._peak_into(measured.other_peaks):
-            self._step(images[:partial], labels[:partial])
-        if steps == 1 and self._session.extract is not None:
+        if partial_batch:
+            partial = max(1, batch_size // PARTIAL_SHARE)
+            with self._first_step(measured):
+                self._step(images[:partial], labels[:partial])
+        if steps == 1 and self._session.extract is not None and not self._is_gpu:
             self._one_pass(images, labels, measured)
         else:
             self._whole_steps(images, labels, steps, measured)
-            with self._peak_into(measured.other_peaks):
-                values = self._session.fresh_metric_values()
-                self._session.evaluate_batch(images, labels, values, _fixed(batch_size))
+            self._validate(images, labels, measured)
         with self._peak_into(measured.other_peaks), tempfile.TemporaryDirectory(dir=self._folder) as folder:
             CheckpointStore(Path(folder)).save(self._state.groups(), {})
         del buffers
 
-    def _whole_steps(self, images: np.ndarray, labels: np.ndarray, steps: int, measured: _Measured) -> None:
+    def _whole_steps(self, images: np.ndarray, labels: np.ndarray, steps: int, measured: Measurement) -> None:
         """Run so many steps or more, until their time is known; the first touches fresh memory and takes longer."""
         took = measured.step_seconds
-        while not _are_enough(took, steps):
+        least = max(steps, LEAST_STEPS_ON_GPU) if self._is_gpu else steps
+        while not _are_enough(took, least):
+            tunes = self._is_gpu and not took
             began = self._clock()
-            with self._peak_into(measured.step_peaks):
+            with self._peak_into(measured.first_peaks if tunes else measured.step_peaks):
                 self._step(images, labels)
             took.append(self._clock() - began)
             if len(took) == 1:
                 self._measure_process(measured)
 
-    def _one_pass(self, images: np.ndarray, labels: np.ndarray, measured: _Measured) -> None:
+    def _validate(self, images: np.ndarray, labels: np.ndarray, measured: Measurement) -> None:
+        """Validate a batch; on a GPU twice, since the first one tunes."""
+
+        def evaluate() -> None:
+            values = self._session.fresh_metric_values()
+            self._session.evaluate_batch(images, labels, values, _fixed(len(images)))
+
+        if self._is_gpu:
+            with self._first_step(measured):
+                evaluate()
+        with self._peak_into(measured.other_peaks):
+            evaluate()
+
+    def _one_pass(self, images: np.ndarray, labels: np.ndarray, measured: Measurement) -> None:
         """Run a step and a validation on the features of one pass through the frozen backbone, the same in both.
 
         This is for a size that a profile knows: when it was found, each had a pass of its own.
@@ -184,11 +210,19 @@ class Trials:
         with self._peak_into(measured.other_peaks):
             self._session.evaluate_step(features, labels, self._session.fresh_metric_values())
 
-    def _measure_process(self, measured: _Measured) -> None:
+    def _measure_process(self, measured: Measurement) -> None:
         """Measure what is resident after a step; on a GPU that says nothing about the limit."""
         if self._device == CPU:
             measured.arena_resident_bytes = arena_resident_bytes()
             measured.non_allocator_bytes = max(0, resident_bytes() - measured.arena_resident_bytes)
+
+    @contextlib.contextmanager
+    def _first_step(self, measured: Measurement) -> Iterator[None]:
+        """Measure the first step of a kind other than a whole one: its time, and its peak, on a GPU apart."""
+        began = self._clock()
+        with self._peak_into(measured.first_peaks if self._is_gpu else measured.other_peaks):
+            yield
+        measured.other_first_seconds.append(self._clock() - began)
 
     @contextlib.contextmanager
     def _peak_into(self, peaks: list[int]) -> Iterator[None]:
@@ -216,40 +250,25 @@ class Trials:
         buffers = np.ones(image_buffer_bytes(count, self._size) - images.nbytes, np.uint8)
         return images, random.integers(0, self._classes, count), buffers
 
-    def _noticing_a_stall(self, batch_size: int, measured: _Measured) -> contextlib.AbstractContextManager[None]:
+    def _noticing_a_stall(self, batch_size: int, measured: Measurement) -> contextlib.AbstractContextManager[None]:
         """On a CPU, report an out-of-memory as soon as the allocator waits for memory that nothing will free."""
         if self._device != CPU:
             return contextlib.nullcontext()
         cause = "the allocator waits for memory that nothing will free"
         return stall_watch(lambda: self._report(batch_size, measured, Verdict.DEVICE_OOM, cause))
 
-    def _report(self, batch_size: int, measured: _Measured, verdict: Verdict, cause: str = "") -> Trial:
+    def _report(
+        self, batch_size: int, measured: Measurement, verdict: Verdict, cause: str = "", *, worker_stays: bool = False
+    ) -> Trial:
         """Send the event of the trial; of two at the same moment, the first."""
         with self._reporting:
             if self._reported is None:
-                self._reported = self._trial(batch_size, measured, verdict, cause)
+                seconds, fresh = self._clock() - self._began, self._count == 1
+                self._reported = measured.trial(
+                    batch_size, verdict, cause, seconds=seconds, fresh=fresh, worker_stays=worker_stays
+                )
                 self._heartbeat.event(Event(trial=self._reported))
             return self._reported
-
-    def _trial(self, batch_size: int, measured: _Measured, verdict: Verdict, cause: str) -> Trial:
-        fits, fresh = verdict is Verdict.FITS, self._count == 1
-        took = measured.step_seconds
-        step_seconds = float(np.median(took[1:] or took)) if fits else 0.0
-        is_timed = fits and (len(took) > 1 or not fresh)  # the first step of a process finds no memory touched yet
-        return Trial(
-            batch_size=batch_size,
-            verdict=verdict,
-            peak_bytes=measured.peak_bytes,
-            arena_resident_bytes=measured.arena_resident_bytes,
-            allocator_bytes=allocator_bytes() if self._device == CPU else 0,
-            spread_bytes=measured.spread_bytes,
-            non_allocator_bytes=measured.non_allocator_bytes,
-            host_bytes=resident_bytes(),
-            step_seconds=step_seconds,
-            images_per_second=batch_size / step_seconds if is_timed else 0.0,
-            fresh=fresh,
-            cause=cause,
-        )
 
 
 def _are_enough(took: list[float], steps: int) -> bool:
