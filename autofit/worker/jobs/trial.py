@@ -32,7 +32,6 @@ from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import (
-    CPU,
     arena_resident_bytes,
     device_bytes_reader,
     peak_bytes,
@@ -212,7 +211,7 @@ class Trials:
 
     def _measure_process(self, measured: Measurement) -> None:
         """Measure what is resident after a step; on a GPU that says nothing about the limit."""
-        if self._device == CPU:
+        if not self._is_gpu:
             measured.arena_resident_bytes = arena_resident_bytes()
             measured.non_allocator_bytes = max(0, resident_bytes() - measured.arena_resident_bytes)
 
@@ -252,7 +251,7 @@ class Trials:
 
     def _noticing_a_stall(self, batch_size: int, measured: Measurement) -> contextlib.AbstractContextManager[None]:
         """On a CPU, report an out-of-memory as soon as the allocator waits for memory that nothing will free."""
-        if self._device != CPU:
+        if self._is_gpu:
             return contextlib.nullcontext()
         cause = "the allocator waits for memory that nothing will free"
         return stall_watch(lambda: self._report(batch_size, measured, Verdict.DEVICE_OOM, cause))
