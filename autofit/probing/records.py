@@ -45,7 +45,7 @@ class TimeSpent(Record):
         process_starts_seconds: waiting for processes: TensorFlow's import, the device, the network.
         first_steps_seconds: the first step of each kind at each size: tracing, tuning of kernels, and the step itself.
         steady_steps_seconds: the training steps after it.
-        other_seconds: validation, checkpoints, the ends of processes and all else.
+        other_seconds: validation, checkpoints, steps that ran out of memory, the ends of processes and all else.
     """
 
     process_starts_seconds: float

@@ -14,6 +14,9 @@ MIN_DEADLINE_SECONDS = 120.0
 DEADLINE_STEPS = 60
 """A trial runs some ten steps, a validation and a save; after this many predicted steps it counts as stuck."""
 
+DEADLINE_FIRST_STEPS = 3
+"""Its first steps trace, and on a GPU tune and compile kernels: so many times the longest that a trial took for it."""
+
 MIN_STEPS = 2
 MIN_STEPS_OF_A_TIMED_SIZE = 1
 """Whole steps in a trial, at least: a size that a profile knows from this very machine was timed when it was found."""
@@ -68,7 +71,9 @@ def deadline_seconds(trials: Sequence[Trial], size: int) -> float:
     slowest_per_image = max((t.step_seconds / t.batch_size for t in trials if t.step_seconds), default=0.0)
     if slowest_per_image == 0:
         return FIRST_DEADLINE_SECONDS
-    return MIN_DEADLINE_SECONDS + DEADLINE_STEPS * slowest_per_image * size
+    first_steps_seconds = max(trial.first_steps_seconds for trial in trials)
+    steps_seconds = DEADLINE_STEPS * slowest_per_image * size
+    return MIN_DEADLINE_SECONDS + DEADLINE_FIRST_STEPS * first_steps_seconds + steps_seconds
 
 
 def min_steps(hint: ProfileHint | None, size: int) -> int:

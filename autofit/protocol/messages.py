@@ -160,7 +160,7 @@ class Trial(Record):
         step_seconds: median time of a training step.
         images_per_second: what that makes.
         seconds: the whole trial in its worker; 0 where the worker did not live to say so.
-        first_steps_seconds: the first step of each kind: tracing, tuning, and the step itself.
+        first_steps_seconds: the first step of each kind, if it fits: tracing, tuning, and the step itself.
         steady_steps_seconds: all further training steps together.
         other_processes_bytes: on a GPU, the memory that other processes were seen to hold at its end.
         worker_stays: it ran out of memory on a GPU, and the allocator is whole again: the worker takes another size.

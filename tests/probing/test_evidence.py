@@ -106,3 +106,11 @@ def test_a_dropped_profile_has_no_influence() -> None:
     assert evidence.failed_sizes == []
     assert evidence.ceiling == 4096
     assert evidence.points == [(4, 30 * MB)]
+
+
+def test_others_grew_by_the_most_that_they_were_seen_to_hold_more_than_at_first() -> None:
+    """What another process held before, which the limit leaves out already, would be kept free twice."""
+    held = [fits(size, other_processes_bytes=bytes_ * MB) for size, bytes_ in ((4, 500), (32, 800), (256, 600))]
+    assert seen(*held).others_grew_bytes == 300 * MB
+    assert seen(held[0], fits(32)).others_grew_bytes == 0
+    assert seen().others_grew_bytes == 0

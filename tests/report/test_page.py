@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
+from autofit.probing.records import ProbeReport, SweepFailure, SweepReport, TimeSpent
 from autofit.protocol.messages import BadImage, OomEvent, Verdict
 from autofit.report import markup
 from autofit.report.page import probe_page, run_page, sweep_page
@@ -122,7 +122,10 @@ def test_a_page_has_one_of_each_id(report: ProbeReport, sweep: SweepReport, page
 
 def test_the_probe_page_says_what_was_found(report: ProbeReport) -> None:
     """The page would be less complete than the terminal's table."""
-    text = Page(probe_page(report)).text
+    spent = TimeSpent(
+        process_starts_seconds=15.2, first_steps_seconds=14.1, steady_steps_seconds=9.0, other_seconds=2.9
+    )
+    text = Page(probe_page(report.model_copy(update={"time_spent": spent}))).text
     for expected in (
         "MobileNetV2 at 160 x 192",
         "fits, recommended",
@@ -130,6 +133,7 @@ def test_the_probe_page_says_what_was_found(report: ProbeReport) -> None:
         "12.70 GB",
         "41 s, 5 trials",
         "2.50 GB of it left for tensors",
+        "15 s starting 1 process, 14 s first steps",
     ):
         assert expected in text
 

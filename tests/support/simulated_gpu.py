@@ -80,7 +80,6 @@ class SimulatedGpu:
                 peak_bytes=room_bytes,
                 other_processes_bytes=self.others_bytes,
                 seconds=OOM_SECONDS + tuning,
-                first_steps_seconds=OOM_SECONDS + tuning,
                 worker_stays=True,
                 fresh=is_first,
             )
