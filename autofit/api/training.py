@@ -93,10 +93,10 @@ def run(  # noqa: PLR0913 - the options are the interface
         dropout: The share of the head's inputs that is dropped in training.
         epochs: The number of passes over the training images.
         fine_tune_epochs: Not in this version.
-        batch_size: The number of samples in an update. `auto` takes the probe's recommendation, but at most a twentieth
-            of the training set.
-        micro_batch_size: The number of samples on the device at once. `auto` takes the probe's recommendation, but at
-            most the batch size.
+        batch_size: The number of samples in an update. `auto` follows from the data, never from the machine: 32; 16
+            with less than 1,280 training images, 8 with less than 640.
+        micro_batch_size: The number of samples on the device at once. `auto` takes the batch size if it fits and the
+            backbone trains; else what the probe recommends, but at most the batch size.
         batch_schedule: A ramp of the batch size over the epochs, such as `32:16`. Not together with `batch_size`.
         optimizer: A Keras optimizer, by name. A compiled `model` has its own.
         learning_rate: The optimizer's learning rate.

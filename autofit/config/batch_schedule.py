@@ -14,8 +14,8 @@ from autofit.errors import UserError
 BATCHES_IN_MEMORY = 3  # the batch that trains, and two that are decoded meanwhile
 LEAST_BUFFER_BYTES = 32 * 2**20  # small batches are decoded further ahead
 SMALLEST_AUTO_BATCH = 8
-USUAL_BATCH = 32  # Keras's own default, for a head that trains on cached features: no batch size is too large for it
-LEAST_AUTO_STEPS = 20  # updates in an epoch with an automatic batch size, if the training set is large enough
+USUAL_BATCH = 32  # Keras's own default
+LEAST_AUTO_STEPS = 40  # updates in an epoch with an automatic batch size, if the training set is large enough
 
 EXTRACTION_BLOCK = {"cpu": 64, "gpu": 512}
 """The number of images that are decoded together for an extraction."""
@@ -99,13 +99,13 @@ def batch_bounds(samples: int, batch_size: int, position: int) -> Iterator[tuple
         yield start, min(start + batch_size, samples)
 
 
-def auto_batch_size(recommended: int, training_images: int) -> int:
-    """The batch size for `"auto"`: `max(8, 2 ** floor(log2(min(recommended, training_images // 20))))`.
+def auto_batch_size(training_images: int) -> int:
+    """The batch size for `"auto"`: 32, and for less than 1,280 images 16, for less than 640 images 8.
 
-    autofit's own rule: the probe's recommendation, but at most a twentieth of the training set, so that an epoch has
-    enough updates. A training set of less than 8 images still gives 8: its only batch is shorter.
+    It depends on the data only, never on the machine, and was measured (docs/decisions/0030). A set of
+    less than 8 images still gives 8: its only batch is shorter.
     """
-    most = min(recommended, training_images // LEAST_AUTO_STEPS)
+    most = min(USUAL_BATCH, training_images // LEAST_AUTO_STEPS)
     return max(SMALLEST_AUTO_BATCH, _power_of_two_within(most))
 
 

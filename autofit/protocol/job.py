@@ -64,7 +64,12 @@ def _switch(environment: Mapping[str, str], variable: str) -> bool | None:
 
 
 class TrainingPlan(Record):
-    """The sizes and settings that a run was started with: the same wherever it is resumed."""
+    """The sizes and settings that a run was started with: the same wherever it is resumed.
+
+    `micro_batch_is_cut` says that the machine, and not the user, made the micro-batch smaller than the batch in a
+    training where that may change the result. `recalibration_images` is the number of training images from which the
+    averages of BatchNormalization are computed before each validation, if it trains; 0 leaves its moving averages.
+    """
 
     epochs: int = Field(ge=1)
     first_batch_size: int = Field(ge=1)
@@ -86,6 +91,8 @@ class TrainingPlan(Record):
     kernels: Kernels = "eigen"
     deterministic: bool = False
     tuning: Tuning = "tuned"
+    micro_batch_is_cut: bool = False
+    recalibration_images: int = Field(0, ge=0)
 
     @property
     def schedule(self) -> BatchSchedule:

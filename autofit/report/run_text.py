@@ -78,8 +78,9 @@ def incidents(result: ResultRecord) -> list[str]:
     lines = [*oom_lines(result), *attempt_lines(result)]
     if result.result_changed:
         lines.append(
-            "THE RESULT IS CHANGED: BatchNormalization was training, and memory forced fewer images at once than "
-            "planned. A machine with more memory would end with other weights."
+            "THE RESULT IS CHANGED: the number of images at once is part of this training, as BatchNormalization or "
+            "dropout inside the network depends on it, and memory allowed fewer than the batch. A machine with more "
+            "memory would end with other weights."
         )
     return lines
 

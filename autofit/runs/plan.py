@@ -8,14 +8,12 @@ from typing import Literal
 from autofit.config.batch_schedule import (
     DETERMINISTIC_EXTRACTION,
     LARGEST_EXTRACTION,
-    USUAL_BATCH,
     BatchSchedule,
     auto_batch_size,
     auto_micro_batch_size,
     batch_image_bytes,
 )
 from autofit.config.options import Options, freezes_backbone, has_constant_features
-from autofit.config.run_options import MOST_PROBED_BATCH
 from autofit.machine.hardware import Hardware
 from autofit.machine.memory_policy import usable_bytes
 from autofit.probing.records import ProbeReport
@@ -30,7 +28,12 @@ SHARE_FOR_ONEDNN = 0.5
 """Share of the available memory. A training that is estimated to take less cannot run out, so oneDNN may compute it."""
 
 SHARE_FOR_BATCH_NORMALIZATION = 0.75
-"""If the micro-batch is part of the result it must not shrink: it takes at most this share of the feasible size."""
+"""Where a batch has to be cut although BatchNormalization trains, its parts should not shrink again: they take at most
+this share of the feasible size."""
+
+
+RECALIBRATION_IMAGES = 512
+"""The training images from which the averages of BatchNormalization are computed (docs/decisions/0031)."""
 
 
 QUICK_PIXELS = 4_000 * 224 * 224
@@ -80,12 +83,8 @@ def needs_probe(options: Options) -> bool:
 
 
 def largest_useful_batch(options: Options, train_count: int) -> int:
-    """The largest micro-batch that a training of so many images could use: larger ones need no probe.
-
-    If BatchNormalization trains, it is so much larger that the whole batch is within the share that it may take.
-    """
-    useful = options.micro_batch_size or auto_batch_size(MOST_PROBED_BATCH, train_count)
-    return math.ceil(useful / SHARE_FOR_BATCH_NORMALIZATION) if _trains_batch_normalization(options) else useful
+    """The largest micro-batch that a training of so many images could use: larger ones need no probe."""
+    return options.micro_batch_size or auto_batch_size(train_count)
 
 
 def _trains_batch_normalization(options: Options) -> bool:
@@ -111,14 +110,17 @@ def training_plan(
         asked: the kernels that the user wants.
         tuning: how the user wants a GPU's convolutions to be chosen.
     """
-    first, last = _batch_sizes(options, train_count, probe)
+    first, last = _batch_sizes(options, train_count)
     schedule = BatchSchedule(first, last, options.epochs)
     micro = _micro_batch_size(options, schedule.largest, probe)
+    is_cut = micro < schedule.largest and options.micro_batch_size is None
     return TrainingPlan(
         epochs=options.epochs,
         first_batch_size=first,
         last_batch_size=last,
         micro_batch_size=micro,
+        micro_batch_is_cut=is_cut and options.trainable == "all",
+        recalibration_images=RECALIBRATION_IMAGES if _trains_batch_normalization(options) else 0,
         seed=options.seed,
         class_weight=options.class_weight,
         early_stopping=options.early_stopping,
@@ -160,19 +162,26 @@ def _tuning(options: Options, train_count: int, machine: Hardware) -> Tuning:
     return "quick" if is_short or options.deterministic else "tuned"
 
 
-def _batch_sizes(options: Options, train_count: int, probe: ProbeReport | None) -> tuple[int, int]:
+def _batch_sizes(options: Options, train_count: int) -> tuple[int, int]:
     if options.batch_schedule is not None:
         return options.batch_schedule
     if options.batch_size is not None:
         return options.batch_size, options.batch_size
-    size = auto_batch_size(probe.recommended_batch if probe else USUAL_BATCH, train_count)
+    size = auto_batch_size(train_count)
     return size, size
 
 
 def _micro_batch_size(options: Options, batch_size: int, probe: ProbeReport | None) -> int:
+    """The micro-batch size: as requested, else what the probe found.
+
+    Where the backbone trains, other micro-batches make other weights. So if the whole batch fits it is not cut, however
+    fast it is: every machine that holds it trains the same model.
+    """
     if options.micro_batch_size is not None:
         return min(options.micro_batch_size, batch_size)
     if probe is None:
+        return batch_size
+    if options.trainable == "all" and batch_size <= probe.largest_feasible_batch:
         return batch_size
     bound = probe.recommended_batch
     if _trains_batch_normalization(options):

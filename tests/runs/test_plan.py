@@ -21,35 +21,59 @@ GPU = CPU.model_copy(
 )
 
 
+SLOW_AND_SMALL = make_probe_report(4, 20)
+FAST_AND_LARGE = make_probe_report(2048, 4096)
+
+
 def planned(images: int, probe: ProbeReport | None, **given: Any) -> TrainingPlan:
     return training_plan(make_options(**given), images, probe, CPU)
 
 
+@pytest.mark.parametrize(("images", "expected"), [(60, 8), (1_000, 16), (10_000, 32), (10**6, 32)])
 @pytest.mark.parametrize(
-    ("images", "recommended", "expected"),
-    [
-        (10_000, 64, 64),
-        (10_000, 100, 64),  # the power of two below
-        (1_000, 64, 32),  # at most a twentieth: 50
-        (640, 64, 32),  # a twentieth exactly
-        (639, 64, 16),
-        (60, 64, 8),  # 8 at least
-        (10_000, 1, 8),  # also where the device takes fewer at once
-        (10**6, 4096, 4096),
-    ],
+    "given",
+    [{}, {"feature_cache": "off"}, {"trainable": "all"}, {"weights": None}, {"model": "json:loads"}],
+    ids=str,
 )
-def test_an_automatic_batch_is_a_power_of_two_within_a_twentieth_of_the_images(
-    images: int, recommended: int, expected: int
+def test_an_automatic_batch_is_the_same_on_every_machine(images: int, expected: int, given: dict[str, Any]) -> None:
+    """Two machines would train two models from one request: the batch would follow what is fast, or what fits."""
+    options = make_options(**given)
+    for probe, machine in ((SLOW_AND_SMALL, CPU), (FAST_AND_LARGE, GPU), (SLOW_AND_SMALL, GPU)):
+        made = training_plan(options, images, probe, machine)
+        assert (made.first_batch_size, made.last_batch_size) == (expected, expected)
+
+
+@pytest.mark.parametrize("given", [{"trainable": "all"}, {"weights": None}, {"model": "json:loads"}], ids=str)
+def test_where_the_backbone_trains_every_machine_that_holds_the_batch_has_the_same_micro_batch(
+    given: dict[str, Any],
 ) -> None:
-    """An epoch would have too few updates to learn from, or a batch larger than is fast."""
-    made = planned(images, make_probe_report(recommended))
-    assert (made.first_batch_size, made.last_batch_size) == (expected, expected)
+    """BatchNormalization would take its statistics from the parts that happen to be fast on this machine."""
+    options = make_options(**given)
+    on_a_cpu = training_plan(options, 10_000, make_probe_report(4, 40), CPU)
+    on_a_gpu = training_plan(options, 10_000, FAST_AND_LARGE, GPU)
+    assert (on_a_cpu.micro_batch_size, on_a_cpu.micro_batch_is_cut) == (32, False)
+    assert (on_a_gpu.micro_batch_size, on_a_gpu.micro_batch_is_cut) == (32, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"weights": None}, True),
+        ({"trainable": "all"}, True),
+        ({"weights": None, "micro_batch_size": 4}, False),  # as the user wants it
+        ({"feature_cache": "off"}, False),  # a frozen backbone gives the same features in any parts
+    ],
+    ids=str,
+)
+def test_a_batch_that_the_machine_has_to_cut_is_noted(given: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
+    """The run would end with other weights than on a larger machine, and not say so."""
+    assert training_plan(make_options(**given), 10_000, SLOW_AND_SMALL, CPU).micro_batch_is_cut is expected
 
 
 @pytest.mark.parametrize(
     ("given", "probe", "expected"),
     [
-        ({}, make_probe_report(64), 32),  # the batch itself: a twentieth of 1,000 images
+        ({}, make_probe_report(64), 16),  # the batch itself: 16 for 1,000 images
         ({}, make_probe_report(4), 4),
         ({"batch_size": 128}, None, 128),  # no probe: begin with the whole batch
         ({"batch_size": 128}, make_probe_report(64), 64),
@@ -74,7 +98,8 @@ def test_the_micro_batch_is_what_was_asked_for_or_what_the_probe_found(
     [
         ({"weights": None}, 40, 30),
         ({"weights": None}, 1, 1),  # one image at a time is the least there is
-        ({"weights": None}, 1000, 32),  # no headroom is needed below what is fast
+        ({"weights": None}, 128, 128),  # it fits, whatever is fast
+        ({"weights": None}, 127, 32),
         ({"weights": "imagenet", "trainable": "all"}, 40, 32),  # frozen BatchNormalization: it may shrink
         ({}, 40, 32),
         ({"model": "json:loads"}, 40, 30),  # it may hold BatchNormalization that trains
@@ -177,7 +202,7 @@ def test_a_ramp_keeps_both_ends_and_the_settings_that_were_asked_for() -> None:
     )
 
 
-@pytest.mark.parametrize(("images", "expected"), [(10, 8), (400, 16), (960, 32), (10**6, 32)])
+@pytest.mark.parametrize(("images", "expected"), [(10, 8), (800, 16), (1_280, 32), (10**6, 32)])
 def test_a_head_on_kept_features_has_the_usual_batch(images: int, expected: int) -> None:
     """A batch that fills the device would leave a head hardly any updates to learn from."""
     assert planned(images, None).first_batch_size == expected
@@ -212,11 +237,11 @@ def test_a_probe_is_made_only_where_a_size_is_left_open(given: dict[str, Any], e
 @pytest.mark.parametrize(
     ("given", "images", "expected"),
     [
-        ({}, 1_000, 32),
-        ({}, 10**9, 4096),
+        ({}, 1_000, 16),
+        ({}, 10**9, 32),
         ({}, 10, 8),
         ({"micro_batch_size": 6}, 10**9, 6),
-        ({"weights": "none"}, 10, 11),  # three quarters of 11 hold the whole batch of 8
+        ({"weights": "none"}, 10, 8),
     ],
     ids=str,
 )

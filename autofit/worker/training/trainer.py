@@ -1,7 +1,8 @@
 """The training loop: autofit's own, around Keras's callbacks, metrics and optimizers.
 
-On plain data its history equals `model.fit`'s. Unlike `fit` it can change the batch size between epochs, resume inside
-one, and repeat a batch that ran out of memory. Callbacks see one `on_train_begin` an attempt.
+On plain data its history equals `model.fit`'s, but for the validation where BatchNormalization trains. Unlike `fit` it
+can change the batch size between epochs, resume inside one, and repeat a batch that ran out of memory. Callbacks see
+one `on_train_begin` an attempt.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
 from autofit.worker.training.audit_log import AuditLog, read_micro_batch_sizes
 from autofit.worker.training.batch_sources import Samples, Source
+from autofit.worker.training.bn_recalibration import recalibration_for
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.commits import Commits
 from autofit.worker.training.epoch_plan import EpochPlans
@@ -64,7 +66,8 @@ class Trainer:
         self._class_weights = (
             class_weights(self._index.class_counts()) if work.plan.class_weight == "balanced" else None
         )
-        self._epoch_plans = EpochPlans(self._index, work.plan)
+        self._recalibration = recalibration_for(session.built, work.plan)
+        self._epoch_plans = EpochPlans(self._index, work.plan, recalibrates=self._recalibration is not None)
         self._events = RunEvents(heartbeat, job.attempt, work.launched_at)
         self._state = TrainState(session)
         self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan)
@@ -73,7 +76,8 @@ class Trainer:
         self._audit_log = AuditLog(self._files.audit if work.plan.audit else None, self._progress.ledger_bytes)
         self._micro = MicroBatcher(self._progress.micro_batch_size, self._note_training_shrink)
         self._validation_micro = MicroBatcher(self._progress.validation_micro_batch_size, self._note_shrink)
-        if work.micro_batch_size < work.plan.micro_batch_size and not self._replay:
+        is_cut = work.plan.micro_batch_is_cut or work.micro_batch_size < work.plan.micro_batch_size
+        if is_cut and not self._replay:
             self._note_changed_result()
         steps = steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
         self._callbacks = Callbacks(payload.callbacks if payload else (), session, work.plan.epochs, steps)
@@ -164,6 +168,7 @@ class Trainer:
             self._restore()
         self._commits.release_newest()
         self._train_epoch(epoch)
+        self._recalibrate(epoch)
         logs = self._session.metrics()
         if self._index.validation_count:
             logs = {**logs, **{f"val_{name}": value for name, value in self._validate(epoch).items()}}
@@ -219,6 +224,21 @@ class Trainer:
         self._stop_if_asked()
         if self._commits.is_due:
             self._commit()
+
+    def _recalibrate(self, epoch: int) -> None:
+        """Set the averages of BatchNormalization that trains to those of some training images."""
+        epoch_plan = self._epoch_plans.recalibration(epoch)
+        if self._recalibration is None or epoch_plan is None:
+            return
+        self._events.phase(Phase.VALIDATE)
+        self._events.pause()
+        self._recalibration.begin()
+        for batch in self._source.batches(epoch_plan, self._epoch_plans.after_recalibration(epoch)):
+            self._note_bad_images(batch.skipped)
+            self._recalibration.add(batch.images, self._micro)
+            self._events.beat()
+            self._stop_if_asked()
+        self._recalibration.finish()
 
     def _validate(self, epoch: int) -> dict[str, float]:
         self._events.phase(Phase.VALIDATE)
@@ -291,7 +311,7 @@ class Trainer:
         self._events.phase(phase)
 
     def _note_changed_result(self) -> None:
-        """Report where a smaller micro-batch than the plan's is part of the mathematics."""
+        """Report where a micro-batch that memory made smaller is part of the mathematics."""
         if self._session.micro_decides and not self._progress.result_changed:
             self._progress = self._progress.moved(result_changed=True)
             self._events.result_changed(self._session.micro_decides)

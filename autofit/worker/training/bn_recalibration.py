@@ -1,0 +1,146 @@
+"""Recalibrates the averages of BatchNormalization that trains: statistics over training images for the present weights.
+
+In training a BatchNormalization normalizes with the statistics of a batch; for inference it keeps moving averages of
+them. With Keras's momentum of 0.99 or 0.999 these follow the weights over hundreds or thousands of updates, and until
+then a validation says nothing about the network. So before each validation they are computed anew from some training
+images: the mean over all of them, and their variance around it, in layers that see each other's batch statistics
+(Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021, section 3: arXiv:2105.07576).
+
+No training step reads the averages, so a training goes on with the same weights as without a recalibration. They depend
+on the weights and on the images alone, not on the averages before: repeated after a restart, they are the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from autofit.input.aligned_array import aligned
+from autofit.protocol.job import TrainingPlan
+from autofit.worker.execution.microbatch import MicroBatcher
+from autofit.worker.execution.steps import tensors_of
+from autofit.worker.model.builder import BuiltModel
+from autofit.worker.model.keras_internals import all_layers
+
+Totals = list[tf.Tensor]
+"""For each layer the sums over images of the batch's mean and of its mean square, float64 `(channels,)` each."""
+
+
+class BatchNormRecalibration:
+    """The averages of all BatchNormalization layers that train, accumulated over batches of images and then set.
+
+    Args:
+        model: takes float images `(n, height, width, 3)`.
+        layers: those of its layers to recalibrate.
+    """
+
+    def __init__(self, model: keras.Model, layers: Sequence[keras.layers.BatchNormalization]) -> None:
+        self._model, self._layers = model, layers
+        self._totals: Totals = []
+        self._count = 0
+        height, width = self._model.input_shape[1:3]
+        signature = [
+            tf.TensorSpec((None, height, width, 3), tf.uint8),
+            [tf.TensorSpec(layer.moving_mean.shape, tf.float64) for layer in self._layers for _ in range(2)],
+        ]
+        self._add = tf.function(self._add_eagerly, input_signature=signature, autograph=False)
+
+    def begin(self) -> None:
+        """Forget the images so far."""
+        zeros = [np.zeros(layer.moving_mean.shape) for layer in self._layers]
+        self._totals = [tf.constant(array) for array in zeros for _ in range(2)]
+        self._count = 0
+
+    def add(self, images: np.ndarray, micro: MicroBatcher) -> None:
+        """Add uint8 images `(n, height, width, 3)`, in slices of the training's micro-batch size.
+
+        Raises:
+            OutOfDeviceMemoryError: not even a single image fits.
+        """
+
+        def one_slice(start: int, stop: int) -> None:
+            self._totals = self._add(aligned(images[start:stop]), self._totals)
+
+        micro.slices(len(images), one_slice)
+        self._count += len(images)
+
+    def finish(self) -> None:
+        """Set the averages to those of the images that were added; without any they stay."""
+        if not self._count:
+            return
+        for layer, mean_sum, square_sum in zip(self._layers, self._totals[::2], self._totals[1::2], strict=True):
+            mean = mean_sum / self._count
+            layer.moving_mean.assign(tf.cast(mean, tf.float32))
+            layer.moving_variance.assign(tf.cast(tf.maximum(square_sum / self._count - mean**2, 0.0), tf.float32))
+
+    def _add_eagerly(self, images: tf.Tensor, totals: Totals) -> Totals:
+        count = tf.cast(tf.shape(images)[0], tf.float64)
+        statistics = batch_statistics(self._model, self._layers, tf.cast(images, tf.float32))
+        return [total + count * value for total, value in zip(totals, statistics, strict=True)]
+
+
+def recalibration_for(built: BuiltModel, plan: TrainingPlan) -> BatchNormRecalibration | None:
+    """The recalibration that a plan asks for; None if it asks for none, or if no BatchNormalization trains.
+
+    The head that autofit puts on a backbone has no BatchNormalization.
+    """
+    model = built.features or built.model
+    layers = training_layers(model)
+    return BatchNormRecalibration(model, layers) if layers and plan.recalibration_images else None
+
+
+def training_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The BatchNormalization layers that normalize with a batch's statistics in training, and keep averages of them.
+
+    Renormalization is left out: it uses its averages in training.
+    """
+    layers = (layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization))
+    return [layer for layer in layers if layer.trainable and not getattr(layer, "renorm", False)]
+
+
+def batch_statistics(
+    model: keras.Model, layers: Sequence[keras.layers.BatchNormalization], images: tf.Tensor
+) -> Totals:
+    """For each layer the mean and the mean square of its input over a batch, float64 `(channels,)` each.
+
+    The layers normalize with the batch's statistics, everything else is in inference: a dropout would change the
+    variances. An average that starts at zero is the batch's statistics times `1 - momentum` after one call.
+    """
+    averages = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
+    zeros = [tf.zeros_like(value) for value in tensors_of(averages)]
+    with (
+        _normalizing_with_the_batch(layers),
+        keras.StatelessScope(state_mapping=list(zip(averages, zeros, strict=True))) as scope,
+    ):
+        model(images, training=False)
+    moved = [tf.cast(tf.convert_to_tensor(scope.get_current_value(average)), tf.float64) for average in averages]
+    found: Totals = []
+    for layer, mean, variance in zip(layers, moved[::2], moved[1::2], strict=True):
+        factor = 1.0 / (1.0 - layer.momentum)
+        found += [mean * factor, variance * factor + (mean * factor) ** 2]
+    return found
+
+
+@contextlib.contextmanager
+def _normalizing_with_the_batch(layers: Sequence[keras.layers.BatchNormalization]) -> Iterator[None]:
+    """Have these layers called in training while the model around them is called in inference."""
+
+    def in_training(call: Callable[..., Any]) -> Callable[..., Any]:
+        def call_in_training(inputs: tf.Tensor, training: Any = None, mask: Any = None) -> Any:
+            del training
+            return call(inputs, training=True, mask=mask)
+
+        return call_in_training
+
+    for layer in layers:
+        layer.call = in_training(layer.call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.call
