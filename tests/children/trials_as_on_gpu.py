@@ -1,6 +1,6 @@
 """Run trials as on a GPU, on the CPU's BFC allocator, which keeps the same statistics; print them, a line of JSON each.
 
-The third size does not fit. The last one is of a session that does not let go of a tensor when it runs out of memory.
+The third size does not fit. The last two are of sessions that fail: one keeps a tensor, one may be broken for good.
 """
 
 import dataclasses
@@ -25,6 +25,7 @@ from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.execution.session import Session
 from autofit.worker.jobs.startup import limit_allocator, open_network
 from autofit.worker.jobs.trial import Trials
+from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import CPU
 
@@ -33,12 +34,21 @@ LEAKED: list[Any] = []
 
 
 class LeakingSession(Session):
-    """A session whose step fails and keeps 64 MiB."""
+    """A session whose step runs out of memory and keeps 64 MiB."""
 
     def train_batch(self, *_: Any) -> Any:
         """Fail."""
         LEAKED.append(tf.zeros([64 * 2**20], tf.uint8))
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+
+class BrokenSession(Session):
+    """A session whose step fails for what may be memory, and leaves no tensor."""
+
+    def train_batch(self, *_: Any) -> Any:
+        """Fail."""
+        broken = tf.errors.InternalError(None, None, "CUDNN_STATUS_INTERNAL_ERROR")
+        raise OutOfDeviceMemoryError("8 images at once do not fit") from broken
 
 
 options = make_options(backbone="MobileNet", weights=None, image_size=32, trainable="head")
@@ -54,5 +64,6 @@ with tempfile.TemporaryDirectory() as folder:
     for size in (FITS, FITS_TOO, TOO_MANY, FITS_TOO):
         sys.stdout.write(trials.run(size, 1, partial_batch=size == FITS).model_dump_json() + "\n")
     fields = {field.name: getattr(session, field.name) for field in dataclasses.fields(session)}
-    leaking = Trials(as_on_gpu, LeakingSession(**fields), heartbeat, Path(folder))
-    sys.stdout.write(leaking.run(FITS, 1, partial_batch=False).model_dump_json() + "\n")
+    for kind in (LeakingSession, BrokenSession):
+        failing = Trials(as_on_gpu, kind(**fields), heartbeat, Path(folder))
+        sys.stdout.write(failing.run(FITS, 1, partial_batch=False).model_dump_json() + "\n")

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,14 @@ def _run_requested(trials: Trials, heartbeat: Heartbeat, requests: Requests, fir
         request = requests.get()
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a size does not fit, in one line, and whether memory is the only explanation."""
+
+    cause: str
+    is_surely_memory: bool
+
+
 class Trials:
     """The trials of one process, in the order of the requests.
 
@@ -125,23 +134,21 @@ class Trials:
         self._reported, self._began = None, self._clock()
         measured = Measurement(self._device)
         in_use_bytes = self._in_use_bytes()
-        cause = self._cause_of_failure(batch_size, steps, measured, partial_batch=partial_batch)
-        if cause is None:
+        failure = self._failure(batch_size, steps, measured, partial_batch=partial_batch)
+        if failure is None:
             return self._report(batch_size, measured, Verdict.FITS)
-        stays = self._is_gpu and self._is_whole(in_use_bytes)
-        return self._report(batch_size, measured, Verdict.DEVICE_OOM, cause, worker_stays=stays)
+        stays = self._is_gpu and failure.is_surely_memory and self._is_whole(in_use_bytes)
+        return self._report(batch_size, measured, Verdict.DEVICE_OOM, failure.cause, worker_stays=stays)
 
-    def _cause_of_failure(
-        self, batch_size: int, steps: int, measured: Measurement, *, partial_batch: bool
-    ) -> str | None:
-        """What ran out of memory, in one line; None if nothing did. The error is gone then, and with it its tensors."""
+    def _failure(self, batch_size: int, steps: int, measured: Measurement, *, partial_batch: bool) -> _Failure | None:
+        """What ran out of memory; None if nothing did. The error is gone then, and with it its tensors."""
         try:
             with self._noticing_a_stall(batch_size, measured):
                 self._work(batch_size, steps, measured, partial_batch=partial_batch)
         except Exception as error:
             if not isinstance(error, OutOfDeviceMemoryError) and blame(error) is Blame.OTHER:
                 raise
-            return str(error).splitlines()[0][:200]
+            return _Failure(str(error).splitlines()[0][:200], is_surely_memory=_is_surely_memory(error))
         return None
 
     def _is_whole(self, in_use_bytes: int) -> bool:
@@ -268,6 +275,12 @@ class Trials:
                 )
                 self._heartbeat.event(Event(trial=self._reported))
             return self._reported
+
+
+def _is_surely_memory(error: BaseException) -> bool:
+    """Whether no error that led to this one could mean a broken handle of cuDNN or cuBLAS: these stay broken."""
+    before = error.__cause__ or error.__context__
+    return blame(error) is not Blame.PERHAPS and (before is None or _is_surely_memory(before))
 
 
 def _are_enough(took: list[float], steps: int) -> bool:

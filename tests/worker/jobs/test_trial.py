@@ -19,7 +19,7 @@ LEAKED_BYTES = 64 * 2**20
 
 @pytest.fixture(scope="module")
 def trials(tmp_path_factory: pytest.TempPathFactory) -> list[Trial]:
-    """Two sizes that fit, one that does not, the second again, and one that fails and leaks; run once."""
+    """Two sizes that fit, one that does not, the second again, one that leaks, and one that may be broken; run once."""
 
     def run(folder: Path) -> None:
         done = subprocess.run([sys.executable, CHILDREN / "trials_as_on_gpu.py"], check=True, capture_output=True)
@@ -31,7 +31,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> list[Trial]:
 
 def test_the_allocator_is_whole_after_an_out_of_memory_and_the_process_goes_on(trials: list[Trial]) -> None:
     """Each out-of-memory would cost the start of a process; or a trial measure what the one before left behind."""
-    _, fits, too_many, again, _ = trials
+    _, fits, too_many, again, _, _ = trials
     assert (too_many.verdict, too_many.worker_stays) == (Verdict.DEVICE_OOM, True)
     assert again.verdict is Verdict.FITS
     assert again.peak_bytes == pytest.approx(fits.peak_bytes, rel=0.15)
@@ -39,9 +39,15 @@ def test_the_allocator_is_whole_after_an_out_of_memory_and_the_process_goes_on(t
 
 def test_an_allocator_that_is_not_whole_ends_the_process(trials: list[Trial]) -> None:
     """A leak of an out-of-memory would count in each trial after it."""
-    leaking = trials[-1]
+    leaking = trials[-2]
     assert (leaking.verdict, leaking.worker_stays) == (Verdict.DEVICE_OOM, False)
     assert leaking.first_step_peak_bytes >= LEAKED_BYTES
+
+
+def test_an_error_that_may_mean_a_broken_handle_ends_the_process(trials: list[Trial]) -> None:
+    """Each size after it would fail on cuDNN's broken handle, and be taken for too large."""
+    broken = trials[-1]
+    assert (broken.verdict, broken.worker_stays) == (Verdict.DEVICE_OOM, False)
 
 
 def test_first_steps_are_apart_from_steady_ones(trials: list[Trial]) -> None:
