@@ -6,7 +6,7 @@ A batch is the images of one update, a micro-batch the images on the device at o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from autofit.errors import UserError
@@ -30,12 +30,46 @@ DETERMINISTIC_EXTRACTION = {"cpu": 32, "gpu": 64}
 So few fit nearly everywhere: running out of memory would make it another size."""
 
 
-def shrink(micro_batch_size: int) -> int:
-    """The micro-batch size after an out-of-memory: `max(1, micro // 2)`, autofit's own rule.
+FIRST_EXTRACTION = {"cpu": 8, "gpu": 64}
+"""The first micro-batch of an extraction on a machine without measurements. The first image of a small one on a CPU is
+there soon; on a GPU each size is a shape that is tuned, so it begins with one that is fast enough for a short run."""
+
+EXTRACTION_GROWTH = {"cpu": 2, "gpu": 8}
+"""The factor from one micro-batch size of an extraction to the next that is tried."""
+
+TUNING_SECONDS = {"cpu": 0.0, "gpu": 2.0}
+"""What a new shape costs before it runs. On a GPU an assumption: a run through three sizes took 25 s more than one
+through a single size (H100, docs/gpu.md), of which the failed tries are a part."""
+
+SHRINK_WINDOW = 8
+"""After an out-of-memory, a size that ran before is taken if it is at least such a part of the one that failed."""
+
+
+def shrink(micro_batch_size: int, ran_before: Collection[int] = ()) -> int:
+    """The micro-batch size after an out-of-memory: half, or a smaller one that ran before; autofit's own rule.
 
     Halving reaches a size that fits in a logarithm of tries, and each failed try costs 10 s in TensorFlow's allocator.
+    A size that ran in this process is known to fit, and on a GPU it is tuned.
+
+    Args:
+        micro_batch_size: the size that failed.
+        ran_before: the sizes that have run in this process.
     """
-    return max(1, micro_batch_size // 2)
+    half = max(1, micro_batch_size // 2)
+    known = [size for size in ran_before if micro_batch_size <= SHRINK_WINDOW * size and size <= half]
+    return max(known, default=half)
+
+
+def slice_rows(micro_batch_size: int, batch_size: int) -> int:
+    """How many rows a padded slice has: the micro-batch size, or the smallest of its halvings that holds a batch.
+
+    Each number of rows is a shape that a GPU tunes. All batches of a pass have the same, the last one too; a ramp of
+    batch sizes has one for each power of two.
+    """
+    rows = micro_batch_size
+    while rows > 1 and -(-rows // 2) >= batch_size:
+        rows = -(-rows // 2)
+    return rows
 
 
 def ramp(first: int, last: int, epoch: int, epochs: int) -> int:

@@ -25,6 +25,16 @@ def aligned(images: np.ndarray) -> np.ndarray:
     return copy
 
 
+def padded(images: np.ndarray, rows: int) -> np.ndarray:
+    """The images in aligned host memory, with images of zeros after them if there are fewer than `rows`."""
+    if len(images) >= rows:
+        return aligned(images)
+    made = aligned_empty((rows, *images.shape[1:]))
+    made[: len(images)] = images
+    made[len(images) :] = 0
+    return made
+
+
 def aligned_empty(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return an uninitialised uint8 array that starts at a multiple of 64 bytes.
 

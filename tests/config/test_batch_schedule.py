@@ -11,6 +11,7 @@ from autofit.config.batch_schedule import (
     batch_bounds,
     ramp,
     shrink,
+    slice_rows,
     steps_per_epoch,
 )
 from autofit.errors import UserError
@@ -130,3 +131,41 @@ def test_auto_micro_batch_size_is_the_smaller_and_never_zero() -> None:
     assert auto_micro_batch_size(32, 256) == 32
     assert auto_micro_batch_size(256, 48) == 48
     assert auto_micro_batch_size(8, 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "ran", "expected"),
+    [
+        (64, (), 32),
+        (1, (), 1),
+        (512, (64,), 64),  # tuned: better than 256, which is not
+        (512, (32,), 256),  # too small a part of it
+        (64, (8, 16, 32), 32),
+        (64, (64, 48), 32),  # more than half may fail as well
+        (100, (25, 20), 25),
+    ],
+)
+def test_a_size_that_ran_before_is_preferred(size: int, ran: tuple[int, ...], expected: int) -> None:
+    """On a GPU each new size after an out-of-memory would be tuned anew; or a tiny one be taken for good."""
+    assert shrink(size, ran) == expected
+
+
+@pytest.mark.parametrize(
+    ("micro", "batch", "expected"),
+    [
+        (32, 32, 32),
+        (32, 64, 32),
+        (32, 17, 32),
+        (32, 16, 16),
+        (32, 5, 8),
+        (32, 1, 1),
+        (100, 13, 13),
+        (100, 14, 25),
+        (1, 1, 1),
+    ],
+)
+def test_padded_slices_hold_a_batch_with_little_waste(micro: int, batch: int, expected: int) -> None:
+    """A batch would not fit into its slice, be computed twice over, or each step of a ramp have a shape of its own."""
+    rows = slice_rows(micro, batch)
+    assert rows == expected
+    assert min(micro, batch) <= rows < max(2 * batch, 2)

@@ -76,17 +76,28 @@ class Shrink:
 
 
 class MicroBatcher:
-    """A micro-batch size that only shrinks, and two ways to process a batch with it."""
+    """A micro-batch size that only shrinks, and two ways to process a batch with it.
+
+    Args:
+        size: in images.
+        on_shrink: called after an out-of-memory.
+        clock: in seconds.
+        pads: whether smaller batches are padded to the size, so that they take as much memory.
+    """
 
     def __init__(
         self,
         size: int,
         on_shrink: Callable[[Shrink], None],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        pads: bool = False,
     ) -> None:
         self.size = size
         self._on_shrink = on_shrink
         self._clock = clock
+        self._pads = pads
+        self._ran: set[int] = set()
 
     def repeat(self, count: int, work: Callable[[int], T]) -> T:
         """Do `work(micro_batch_size)` on `count` images, again from its start with half the size until it fits.
@@ -97,9 +108,12 @@ class MicroBatcher:
         while True:
             started = self._clock()
             try:
-                return work(self.size)
+                result = work(self.size)
             except Exception as error:  # noqa: BLE001 - sorted by blame, and raised on if not about memory
                 self._shrink_or_raise(error, count, self._clock() - started)
+            else:
+                self._note_run(count)
+                return result
 
     def slices(self, count: int, work: Callable[[int, int], T]) -> list[T]:
         """Do `work(start, stop)` on slices of `count` images, repeating only the slice that did not fit."""
@@ -113,15 +127,20 @@ class MicroBatcher:
             except Exception as error:  # noqa: BLE001 - as above
                 self._shrink_or_raise(error, stop - start, self._clock() - began)
             else:
+                self._note_run(stop - start)
                 start = stop
         return results
 
+    def _note_run(self, count: int) -> None:
+        if count >= self.size or self._pads:
+            self._ran.add(self.size)
+
     def _shrink_or_raise(self, error: Exception, count: int, seconds: float) -> None:
         verdict = blame(error)
-        before = min(self.size, count)
+        before = self.size if self._pads else min(self.size, count)
         if verdict is Blame.OTHER or (verdict is Blame.PERHAPS and before == 1):
             raise error
         if before == 1:
             raise OutOfDeviceMemoryError("a single image does not fit into the device's memory") from error
-        self.size = shrink(before)
+        self.size = shrink(before, self._ran)
         self._on_shrink(Shrink(before, self.size, seconds))

@@ -15,8 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from autofit.config.batch_schedule import slice_rows
 from autofit.errors import UserError
-from autofit.input.aligned_array import aligned
+from autofit.input.aligned_array import aligned, padded
 from autofit.protocol.job import Job, ModelSource
 from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
@@ -31,10 +32,19 @@ from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import device_bytes_reader
 from autofit.worker.runtime.tf_settings import device_name
 
+PADS = {"cpu": False, "gpu": True}
+"""Where slices are padded to one shape. A CPU tunes nothing, and would compute the zeros. A user's own model is not
+padded: its layers may look at all rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A network with its objective and its compiled steps."""
+    """A network with its objective and its compiled steps.
+
+    With `pads`, each slice of images has as many rows as the micro-batch, of which the last may be zeros that do not
+    count: one shape, which a GPU tunes once. `usual`, in the methods, is the batch size of the pass, where that may be
+    less than the micro-batch.
+    """
 
     built: BuiltModel
     objective: Objective
@@ -43,6 +53,7 @@ class Session:
     evaluate_step: EvaluateStep
     extract: Callable[[np.ndarray], tf.Tensor] | None
     micro_decides: str | None
+    pads: bool = False
 
     def train_batch(
         self,
@@ -51,6 +62,7 @@ class Session:
         weights: np.ndarray,
         micro: MicroBatcher,
         on_phase: Callable[[Phase], None],
+        usual: int | None = None,
     ) -> dict[str, tf.Tensor]:
         """Make one update from a batch of uint8 images `(n, height, width, 3)`; returns the epoch's metrics so far.
 
@@ -61,20 +73,22 @@ class Session:
         count = len(images)
         if self.extract is None:
             on_phase(Phase.TRAIN)
-            computed = micro.repeat(count, lambda size: self.train_step.accumulate(images, labels, weights, size))
+            computed = micro.repeat(
+                count, lambda size: self.train_step.accumulate(images, labels, weights, self._rows(size, usual))
+            )
             return self.train_step.commit(computed, count)
         on_phase(Phase.EXTRACT)
-        features = self.features_of(images, micro)
+        features = self.features_of(images, micro, usual)
         on_phase(Phase.TRAIN)
         return self.train_on_features(features, labels, weights)
 
-    def features_of(self, images: np.ndarray, micro: MicroBatcher) -> tf.Tensor:
+    def features_of(self, images: np.ndarray, micro: MicroBatcher, usual: int | None = None) -> tf.Tensor:
         """Run the frozen backbone on uint8 images `(n, height, width, 3)`; returns pooled features `(n, d)`.
 
         Raises:
             OutOfDeviceMemoryError: not even a single image fits.
         """
-        return micro.repeat(len(images), lambda size: self._extracted(images, size))
+        return micro.repeat(len(images), lambda size: self._extracted(images, self._rows(size, usual)))
 
     def train_on_features(self, features: tf.Tensor, labels: np.ndarray, weights: np.ndarray) -> dict[str, tf.Tensor]:
         """Update the head from one batch of features; returns the epoch's metrics so far.
@@ -93,9 +107,18 @@ class Session:
         return self.train_step.commit(computed, count)
 
     def _extracted(self, images: np.ndarray, size: int) -> tf.Tensor:
-        assert self.extract is not None  # noqa: S101 - told apart by the caller
-        slices = [self.extract(aligned(images[at : at + size])) for at in range(0, len(images), size)]
+        slices = [self._features(images[at : at + size], size) for at in range(0, len(images), size)]
         return slices[0] if len(slices) == 1 else tf.concat(slices, axis=0)
+
+    def _features(self, images: np.ndarray, rows: int) -> tf.Tensor:
+        """Features of one slice, which has so many rows if slices are padded."""
+        assert self.extract is not None  # noqa: S101 - told apart by the caller
+        if not self.pads:
+            return self.extract(aligned(images))
+        return self.extract(padded(images, rows))[: len(images)]
+
+    def _rows(self, size: int, usual: int | None) -> int:
+        return slice_rows(size, usual) if self.pads and usual is not None else size
 
     def fresh_metric_values(self) -> list[tf.Tensor]:
         """Reset the metrics and return their values."""
@@ -103,14 +126,22 @@ class Session:
         return tensors_of(self.evaluate_step.variables)
 
     def evaluate_batch(
-        self, images: np.ndarray, labels: np.ndarray, values: list[tf.Tensor], micro: MicroBatcher
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        values: list[tf.Tensor],
+        micro: MicroBatcher,
+        usual: int | None = None,
     ) -> list[tf.Tensor]:
         """Return the metric values after one more batch."""
 
         def one_slice(start: int, stop: int) -> None:
             nonlocal values
-            part = aligned(images[start:stop])
-            inputs = part if self.extract is None else self.extract(part)
+            part, rows = images[start:stop], self._rows(micro.size, usual)
+            if self.extract is not None:
+                inputs = self._features(part, rows)
+            else:
+                inputs = padded(part, rows) if self.pads else aligned(part)
             values = self.evaluate_step(inputs, labels[start:stop], values)
 
         micro.slices(len(images), one_slice)
@@ -142,15 +173,18 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
     network, spec = _network(built, source.spec.image_size)
     extracts = built.frozen and built.features is not None
     objective = make_objective(built.model, source, compiled=built.compiled)
+    micro_decides = None if built.frozen else slices_decide(built.model, network)
+    pads = PADS[job.memory.device] and isinstance(network, SplitNetwork)
     return Session(
         built=built,
         objective=objective,
         network=network,
-        train_step=TrainStep(network, objective, spec),
+        train_step=TrainStep(network, objective, spec, pads=pads and not extracts and micro_decides is None),
         # a frozen backbone is traced once, for training and for validation
-        evaluate_step=EvaluateStep(built.head if extracts else built.model, objective, spec),
+        evaluate_step=EvaluateStep(built.head if extracts else built.model, objective, spec, pads=pads),
         extract=compile_forward(folded(built.features)) if extracts else None,
-        micro_decides=None if built.frozen else slices_decide(built.model, network),
+        micro_decides=micro_decides,
+        pads=pads,
     )
 
 

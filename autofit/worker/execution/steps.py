@@ -34,10 +34,17 @@ class TrainStep:
 
     `inputs` are uint8 images `(n, height, width, 3)` or float32 features `(n, d)`, as `inputs_spec` says; labels are
     class numbers `(n,)`, weights float32 `(n,)`.
+
+    With `pads`, a slice of fewer than the micro-batch's images is padded for the network with rows of zeros, whose
+    outputs are dropped before the loss: the same update, and one shape for all slices. It must not be asked for where
+    one row's output depends on other rows.
     """
 
-    def __init__(self, network: Network, objective: Objective, inputs_spec: tf.TensorSpec) -> None:
+    def __init__(
+        self, network: Network, objective: Objective, inputs_spec: tf.TensorSpec, *, pads: bool = False
+    ) -> None:
         self._network = network
+        self._pads = pads
         self._objective = objective
         self._begun = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._applied = 0
@@ -88,11 +95,14 @@ class TrainStep:
         def one_slice(start: tf.Tensor, loss: tf.Tensor, sums: Any, state: Any, metrics: Any) -> Any:
             stop = tf.minimum(start + micro, count)
             part = slice(start, stop)
+            rows = micro if self._pads else stop - start
             share = tf.cast(stop - start, tf.float32) / tf.cast(count, tf.float32)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(trainable)
                 slice_loss, state, metrics = self._forward(
-                    (trainable, state, metrics), (inputs[part], labels[part], weights[part], drawn[part]), share
+                    (trainable, state, metrics),
+                    (self._rows(inputs[part], rows), labels[part], weights[part], self._rows(drawn[part], rows)),
+                    share,
                 )
             gradients = tape.gradient(slice_loss, trainable, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             sums = [total + tf.convert_to_tensor(g) for total, g in zip(sums, gradients, strict=True)]
@@ -102,6 +112,13 @@ class TrainStep:
         start = (tf.constant(0), tf.constant(0.0), zeros, state, tensors_of(self._objective.metric_variables))
         done = tf.while_loop(lambda at, *_: at < count, one_slice, start, parallel_iterations=1)
         return done[1:]
+
+    def _rows(self, values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """The values with rows of zeros after them; the values themselves where nothing is padded."""
+        if not self._pads:
+            return values
+        after = [[0, rows - tf.shape(values)[0]], *[[0, 0]] * (values.shape.rank - 1)]
+        return tf.pad(values, after)
 
     def _draw(self, count: tf.Tensor, state: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         variables = self._network.state
@@ -120,6 +137,8 @@ class TrainStep:
         mapping = list(zip([*trainable, *state, *metric_variables], [x for part in values for x in part], strict=True))
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
             probabilities = self._network(inputs, drawn)
+            if self._pads:
+                probabilities = probabilities[: tf.shape(labels)[0]]
             encoded = self._objective.encode(labels)
             loss = self._objective.loss_function(encoded, probabilities, sample_weight=weights)
             loss = (loss + self._network.penalty()) * share
@@ -152,10 +171,14 @@ class EvaluateStep:
     """Adds the loss and metrics of a slice to values that are passed in and out, so that a repeated slice counts once.
 
     `inputs` are what `model` takes, as `inputs_spec` says: uint8 images `(n, height, width, 3)`, or features `(n, d)`.
+    With `pads` there may be more of them than labels; those after the last label do not count.
     """
 
-    def __init__(self, model: keras.Model, objective: Objective, inputs_spec: tf.TensorSpec) -> None:
+    def __init__(
+        self, model: keras.Model, objective: Objective, inputs_spec: tf.TensorSpec, *, pads: bool = False
+    ) -> None:
         self._model = model
+        self._pads = pads
         self._objective = objective
         self.variables = [*objective.loss.variables, *objective.metric_variables]
         signature = [
@@ -173,6 +196,8 @@ class EvaluateStep:
         objective = self._objective
         with keras.StatelessScope(state_mapping=list(zip(self.variables, values, strict=True))) as scope:
             probabilities = self._model(tf.cast(inputs, tf.float32), training=False)
+            if self._pads:
+                probabilities = probabilities[: tf.shape(labels)[0]]
             encoded = objective.encode(labels)
             loss = objective.loss_function(encoded, probabilities)
             if self._model.losses:

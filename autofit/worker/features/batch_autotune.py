@@ -11,6 +11,9 @@ from collections.abc import Sequence
 WORTH_IT = 1.03
 """A size has to be faster than half of it by this factor to be worth its memory."""
 
+LEAST_GAIN = 2
+"""A size that costs seconds before it runs is tried if it can gain so many times as much."""
+
 SHARE_OF_THE_LIMIT = 0.9
 """A size is not tried if its predicted peak is above this share of the allocator's limit: running out costs 10 s."""
 
@@ -47,10 +50,26 @@ class BatchSizeAutotuner:
         most: the largest size to be tried.
         limit_bytes: the memory that tensors may take; 0 if unknown.
         least: the smallest size to be tried; if it is below `first`, smaller sizes are measured too.
+        growth: the factor to the next larger size.
+        new_shape_seconds: what a size costs before it runs for the first time.
+
+    Attributes:
+        remaining_images: how many are still to be extracted; None if that is unknown.
     """
 
-    def __init__(self, first: int, most: int, limit_bytes: int, least: int | None = None) -> None:
+    def __init__(
+        self,
+        first: int,
+        most: int,
+        limit_bytes: int,
+        least: int | None = None,
+        *,
+        growth: int = 2,
+        new_shape_seconds: float = 0.0,
+    ) -> None:
         self.size = first
+        self.remaining_images: int | None = None
+        self._growth, self._new_shape_seconds = growth, new_shape_seconds
         self._first, self._most, self._least = first, most, first if least is None else min(first, least)
         self._limit_bytes = limit_bytes
         self._best = first
@@ -118,11 +137,17 @@ class BatchSizeAutotuner:
             self._no_larger()
 
     def _rise(self) -> None:
-        following = min(2 * self.size, self._most)
-        if following > self.size and self._is_predicted_to_fit(following):
+        following = min(self._growth * self.size, self._most)
+        if following > self.size and self._may_pay() and self._is_predicted_to_fit(following):
             self.size = following
         else:
             self._no_larger()
+
+    def _may_pay(self) -> bool:
+        """Whether a larger size may gain more than it costs at first: at best half of the time that is left."""
+        if not self._new_shape_seconds or self.remaining_images is None:
+            return True
+        return self.remaining_images / self._rates[self.size] / 2 > LEAST_GAIN * self._new_shape_seconds
 
     def _no_larger(self) -> None:
         """Stop growing; measure smaller sizes unless a size above the first was worth its memory."""

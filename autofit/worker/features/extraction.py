@@ -16,7 +16,14 @@ import numpy as np
 
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
-from autofit.config.batch_schedule import EXTRACTION_BLOCK, LARGEST_EXTRACTION, batch_bounds
+from autofit.config.batch_schedule import (
+    EXTRACTION_BLOCK,
+    EXTRACTION_GROWTH,
+    FIRST_EXTRACTION,
+    LARGEST_EXTRACTION,
+    TUNING_SECONDS,
+    batch_bounds,
+)
 from autofit.input.batch_loader import BatchLoader, Decode, LoadedBatch
 from autofit.input.epoch_order import epoch_order
 from autofit.input.views import ViewIndex
@@ -39,7 +46,6 @@ from autofit.worker.runtime.memory import allocator_bytes, peak_bytes, reset_pea
 from autofit.worker.runtime.stop_conditions import StopConditions
 from autofit.worker.runtime.tf_settings import device_name
 
-FIRST_SIZE = 8
 LIVE_BATCHES, MOST_COMPARED = 2, 64
 """So many batches, of so many images at most, are compared before features that were just extracted are used."""
 
@@ -134,7 +140,7 @@ class ExtractionPass:
             if chunks := cache.chunks(rows, block):
                 found, rows, extracted = rows, *self._extract(cache, rows, chunks, autotuner, loader)
                 found.close()
-            if extracted and not self._matches_live(rows, loader):
+            if extracted and not self._matches_live(rows, loader, autotuner.size):
                 rows.close()
                 self._report_no_cache("they differ from what the network makes of the same images now")
                 return None
@@ -175,6 +181,7 @@ class ExtractionPass:
                 images_per_second=done / seconds if seconds and done else 0.0,
             )
             done += len(batch.samples) + len(batch.skipped)
+            autotuner.remaining_images = count - done
             if self._stop_conditions.is_met():
                 self._stop_conditions.stop()
 
@@ -201,8 +208,13 @@ class ExtractionPass:
         if cache_job.fixed_size:
             return most * -(-block // most), BatchSizeAutotuner(most, most, 0)
         limit = allocator_bytes() or self._job.memory.tensors_bytes
-        first = starting_size(FIRST_SIZE, cache_job.first_size, cache_job.first_peak_bytes, most, limit)
-        return block, BatchSizeAutotuner(first, most, limit, least=FIRST_SIZE)
+        device = self._job.memory.device
+        usual = FIRST_EXTRACTION[device]
+        first = starting_size(min(usual, most), cache_job.first_size, cache_job.first_peak_bytes, most, limit)
+        least = None if self._session.pads else usual  # each size is tuned: smaller ones would cost more than they gain
+        return block, BatchSizeAutotuner(
+            first, most, limit, least=least, growth=EXTRACTION_GROWTH[device], new_shape_seconds=TUNING_SECONDS[device]
+        )
 
     def _extractor(self, autotuner: BatchSizeAutotuner) -> Extractor:
         device = device_name(self._job.memory)
@@ -213,16 +225,21 @@ class ExtractionPass:
             return taken
 
         assert self._session.extract is not None  # noqa: S101 - the backbone is frozen
-        return Extractor(self._session.extract, MicroBatcher(autotuner.size, self._on_shrink), autotuner, peak)
+        micro = MicroBatcher(autotuner.size, self._on_shrink, pads=self._session.pads)
+        return Extractor(self._session.extract, micro, autotuner, peak, pads=self._session.pads)
 
-    def _matches_live(self, rows: FeatureRows, loader: BatchLoader) -> bool:
-        """Compare with the first batches of the first epoch, as a training without the cache would compute them."""
+    def _matches_live(self, rows: FeatureRows, loader: BatchLoader, extraction_size: int) -> bool:
+        """Compare with the first batches of the first epoch, as a training without the cache would compute them.
+
+        Where slices are padded, with as many rows as in the extraction: another shape would be tuned for this alone.
+        """
         plan, index = self._work.plan, self._views.index
         order = index.of(epoch_order(index.train_count, plan.seed, 0), 0)
         known = rows.known()
         bounds = list(batch_bounds(len(order), min(plan.first_batch_size, MOST_COMPARED), 0))[:LIVE_BATCHES]
         groups = [order[start:stop][known[order[start:stop]]] for start, stop in bounds]
-        micro = MicroBatcher(self._work.micro_batch_size, self._on_shrink)
+        size = extraction_size if self._session.pads else self._work.micro_batch_size
+        micro = MicroBatcher(size, self._on_shrink, pads=self._session.pads)
         live = loader.batches((group for group in groups if len(group)), self._views.decode)
         try:
             return matches_live(

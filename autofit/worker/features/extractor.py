@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autofit.cache.entry import EntryWriter
 from autofit.cache.identity import Identities
-from autofit.input.aligned_array import aligned
+from autofit.input.aligned_array import aligned, padded
 from autofit.input.batch_loader import LoadedBatch
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner
@@ -28,17 +29,20 @@ class Extractor:
         autotuner: chooses their size between blocks.
         peak_bytes: returns the allocator's peak since the last call.
         clock: in seconds.
+        pads: whether each micro-batch has as many rows as its size says, of which the last may be zeros.
     """
 
     def __init__(
         self,
-        forward: Callable[[NDArray[np.uint8]], object],
+        forward: Callable[[NDArray[np.uint8]], Any],
         micro: MicroBatcher,
         autotuner: BatchSizeAutotuner,
         peak_bytes: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        pads: bool = False,
     ) -> None:
-        self._forward, self._micro, self._autotuner = forward, micro, autotuner
+        self._forward, self._micro, self._autotuner, self._pads = forward, micro, autotuner, pads
         self._peak_bytes, self._clock = peak_bytes, clock
 
     def features_of(self, images: NDArray[np.uint8], at_once: int | None) -> tuple[Features, Numbers]:
@@ -53,7 +57,7 @@ class Extractor:
 
         def one_slice(start: int, stop: int) -> Features:
             began = self._clock()
-            features = np.asarray(self._forward(aligned(images[start:stop])), np.float32)
+            features = self._forward_padded(images[start:stop], at_once)
             if stop - start == self._autotuner.size:
                 seconds.append(self._clock() - began)
             starts.extend([start] * (stop - start))
@@ -65,6 +69,15 @@ class Extractor:
                 self._autotuner.shrunk(self._micro.size)
             self._autotuner.note(seconds, self._peak_bytes())
         return np.concatenate(parts), np.asarray(starts, np.int64)
+
+    def _forward_padded(self, images: NDArray[np.uint8], at_once: int | None) -> Features:
+        """Features of one micro-batch. One that is made again, of `at_once` images, may have been padded then."""
+        if not self._pads:
+            return np.asarray(self._forward(aligned(images)), np.float32)
+        rows = self._micro.size
+        if rows == at_once:
+            rows = max(rows, self._autotuner.size)
+        return np.asarray(self._forward(padded(images, rows))[: len(images)], np.float32)
 
 
 def extract_missing(

@@ -71,6 +71,7 @@ class DecodedImages:
     ) -> None:
         self._session, self._stream, self._reader = session, loader.stream(), reader
         self._announced: EpochPlan | None = None
+        self._batch_size: int | None = None
         self._micro, self._validation_micro = micro, validation_micro
         self._on_phase = on_phase
 
@@ -79,7 +80,7 @@ class DecodedImages:
         if epoch_plan != self._announced:
             self._stream.close()
             self._announce(epoch_plan)
-        self._announced = None
+        self._announced, self._batch_size = None, epoch_plan.batch_size
         if following is not None:
             self._announce(following)
         for _ in epoch_plan.bounds():
@@ -93,11 +94,11 @@ class DecodedImages:
 
     def train(self, batch: LoadedBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
         """Run forward and backward, or the frozen backbone and then the head."""
-        return self._session.train_batch(batch.images, labels, weights, self._micro, self._on_phase)
+        return self._session.train_batch(batch.images, labels, weights, self._micro, self._on_phase, self._batch_size)
 
     def evaluate(self, batch: LoadedBatch, labels: NDArray[np.int64], values: Values) -> Values:
         """Run forward only."""
-        return self._session.evaluate_batch(batch.images, labels, values, self._validation_micro)
+        return self._session.evaluate_batch(batch.images, labels, values, self._validation_micro, self._batch_size)
 
     def close(self) -> None:
         """Cancel what is being decoded ahead; the loader stays open."""

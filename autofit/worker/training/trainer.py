@@ -74,8 +74,10 @@ class Trainer:
         self._progress = self._restored_progress()
         self._replay = read_micro_batch_sizes(Path(work.plan.replay)) if work.plan.replay else {}
         self._audit_log = AuditLog(self._files.audit if work.plan.audit else None, self._progress.ledger_bytes)
-        self._micro = MicroBatcher(self._progress.micro_batch_size, self._note_training_shrink)
-        self._validation_micro = MicroBatcher(self._progress.validation_micro_batch_size, self._note_shrink)
+        self._micro = MicroBatcher(self._progress.micro_batch_size, self._note_training_shrink, pads=session.pads)
+        self._validation_micro = MicroBatcher(
+            self._progress.validation_micro_batch_size, self._note_shrink, pads=session.pads
+        )
         is_cut = work.plan.micro_batch_is_cut or work.micro_batch_size < work.plan.micro_batch_size
         if is_cut and not self._replay:
             self._note_changed_result()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -9,9 +11,9 @@ import tensorflow as tf
 
 from autofit.config.backbones import ModelSpec
 from autofit.protocol.job import ModelSource
-from autofit.worker.execution.sliced_model import WholeNetwork
+from autofit.worker.execution.sliced_model import SplitNetwork, WholeNetwork
 from autofit.worker.execution.steps import EvaluateStep, TrainStep, compile_forward, tensors_of
-from autofit.worker.model.builder import build_from_function
+from autofit.worker.model.builder import build, build_from_function
 from autofit.worker.model.objective import Objective, make_objective
 
 pytestmark = pytest.mark.slow
@@ -84,3 +86,27 @@ def test_a_validation_and_an_extraction_are_traced_once(model: keras.Model, obje
         forward(images)
     assert evaluate._run.experimental_get_tracing_count() == 1
     assert forward.experimental_get_tracing_count() == 1
+
+
+def test_padding_changes_no_gradient(calibrated: Path) -> None:
+    """Rows of zeros would be learned from, or the share of a slice be taken of the padded one."""
+    spec = ModelSpec(backbone="MobileNetV2", weights=str(calibrated), image_size=(96, 96), trainable="all", dropout=0.0)
+    source = ModelSource(spec=spec, num_classes=CLASSES, optimizer="adam", learning_rate=1e-3)
+    built = build(spec, CLASSES, lambda _: None)
+    assert built.head is not None
+    network = SplitNetwork(built.features, built.head, built.head_layers)
+    images = np.random.default_rng(0).integers(0, 256, (12, 96, 96, 3), np.uint8)
+    labels, weights = np.arange(12) % CLASSES, np.linspace(0.5, 2, 12, dtype=np.float32)
+
+    results = []
+    for pads in (False, True):
+        objective = make_objective(built.model, source, compiled=False)
+        step = TrainStep(network, objective, tf.TensorSpec((None, 96, 96, 3), tf.uint8), pads=pads)
+        loss, gradients, _, metrics = step.accumulate(images, labels, weights, 8)
+        results.append((loss, gradients, metrics))
+
+    (loss, gradients, metrics), (padded_loss, padded_gradients, padded_metrics) = results
+    np.testing.assert_allclose(padded_loss, loss, rtol=1e-5)
+    np.testing.assert_allclose(padded_metrics, metrics)
+    differences = [tf.norm(a - b) / tf.norm(a) for a, b in zip(gradients, padded_gradients, strict=True)]
+    assert max(map(float, differences)) < 1e-4

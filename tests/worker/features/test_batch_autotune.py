@@ -184,3 +184,19 @@ def test_the_first_size(known: tuple[int | None, int, int], expected: int) -> No
     """A hint would cost an out-of-memory of ten seconds, or a good one be of no use."""
     size, peak_bytes, limit_bytes = known
     assert starting_size(USUAL, size, peak_bytes, MOST, limit_bytes) == expected
+
+
+@pytest.mark.parametrize(
+    ("remaining", "sizes"),
+    [(100, [64]), (10_000, [64]), (50_000, [64, 512]), (None, [64, 512])],
+)
+def test_a_size_that_has_to_be_tuned_is_tried_only_if_it_can_pay(remaining: int | None, sizes: list[int]) -> None:
+    """A short extraction on a GPU would tune shape after shape and end later; a long one would stay slow."""
+    autotuner = BatchSizeAutotuner(64, 512, 0, growth=8, new_shape_seconds=2.0)
+    autotuner.remaining_images = remaining
+    assert grow(autotuner, lambda size: size / (2902 if size == 64 else 4681)) == sizes
+
+
+def test_a_size_found_before_is_taken_as_it_is_where_each_has_to_be_tuned() -> None:
+    """Smaller sizes would be tuned only to be compared."""
+    assert grow(BatchSizeAutotuner(512, 512, 0, growth=8, new_shape_seconds=2.0), float) == [512]

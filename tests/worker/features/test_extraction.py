@@ -103,6 +103,7 @@ class Runs:
         session: Any = SimpleNamespace(
             built=SimpleNamespace(head=SimpleNamespace(input_shape=(None, WIDTH))),
             extract=mean_colours,
+            pads=False,
             features_of=lambda images, _: mean_colours(images),
         )
         reports: Any = self.reports
