@@ -1,0 +1,209 @@
+"""Rows of features with their labels, read in blocks: what a head is solved on, in memory or mapped from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+
+BLOCK_VALUES = 2**22
+"""Values of a block: 32 MiB in float64."""
+SMALLEST_DEVIATION = 1e-6
+"""A column whose standard deviation is below this share of its largest value is constant, to float32's precision."""
+
+
+class RowSource(Protocol):
+    """What features are read from: an array, a memory-mapped one, or anything that gathers rows by their numbers.
+
+    Attributes:
+        shape: (n, d).
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, d)."""
+        ...
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """The features of these rows (int64), (k, d), of any float type."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledRows:
+    """Rows of features, each with a class, a weight and the photo that it shows.
+
+    Attributes:
+        parts: where features are read from; row i of the whole is row `row_of[i]` of `parts[part_of[i]]`.
+        part_of: int64 (n,).
+        row_of: int64 (n,).
+        labels: int64 (n,), from 0.
+        weights: float64 (n,), of the row's loss: 0 or more.
+        groups: int64 (n,); rows with the same number are views of one photo.
+    """
+
+    parts: tuple[RowSource, ...]
+    part_of: Numbers
+    row_of: Numbers
+    labels: Numbers
+    weights: Floats
+    groups: Numbers
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self.labels)
+
+    @property
+    def width(self) -> int:
+        """How many features a row has."""
+        return self.parts[0].shape[1]
+
+    def of(self, numbers: Numbers) -> LabelledRows:
+        """Some of the rows."""
+        return replace(
+            self,
+            part_of=self.part_of[numbers],
+            row_of=self.row_of[numbers],
+            labels=self.labels[numbers],
+            weights=self.weights[numbers],
+            groups=self.groups[numbers],
+        )
+
+    def weighted(self, weights: Floats) -> LabelledRows:
+        """The same rows with other weights."""
+        return replace(self, weights=weights)
+
+    def block_rows(self) -> list[slice]:
+        """The rows of each block; they depend on the number of rows and their width only."""
+        step = max(1, BLOCK_VALUES // max(1, self.width))
+        return [slice(start, min(start + step, len(self))) for start in range(0, len(self), step)]
+
+    def read(self, rows: slice) -> Floats:
+        """The features of a block, float64 (k, d)."""
+        features = np.empty((len(range(*rows.indices(len(self)))), self.width))
+        for place, part in enumerate(self.parts):
+            here = self.part_of[rows] == place
+            if here.any():
+                features[here] = part[self.row_of[rows][here]]
+        return features
+
+
+def labelled_rows(
+    features: RowSource,
+    labels: Sequence[int] | Numbers,
+    *,
+    sample_weights: Sequence[float] | Floats | None = None,
+    groups: Sequence[int] | Numbers | None = None,
+) -> LabelledRows:
+    """The rows of one source.
+
+    Args:
+        features: (n, d).
+        labels: (n,), from 0.
+        sample_weights: (n,), of each row's loss; 1 by default.
+        groups: (n,); rows with the same number are views of one photo. Each row is a photo of its own by default.
+
+    Raises:
+        ValueError: the lengths differ, or a weight is negative or not finite.
+    """
+    count = features.shape[0]
+    weights = np.ones(count) if sample_weights is None else np.asarray(sample_weights, np.float64)
+    photos = np.arange(count) if groups is None else np.asarray(groups)
+    classes = np.asarray(labels)
+    if not len(classes) == len(weights) == len(photos) == count:
+        raise ValueError(f"{count} rows have {len(classes)} labels, {len(weights)} weights and {len(photos)} groups")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError("a sample weight is negative or not finite")
+    order = np.arange(count, dtype=np.int64)
+    return LabelledRows(
+        (features,), np.zeros_like(order), order, classes.astype(np.int64), weights, photos.astype(np.int64)
+    )
+
+
+def check_labels(rows: LabelledRows, num_classes: int) -> None:
+    """Check that each label is a class.
+
+    Raises:
+        ValueError: one is not.
+    """
+    if len(rows) and not 0 <= rows.labels.min() <= rows.labels.max() < num_classes:
+        raise ValueError(f"a label is not one of the {num_classes} classes")
+
+
+def joined(first: LabelledRows, second: LabelledRows) -> LabelledRows:
+    """All rows of both; equal groups of the two are different photos."""
+    photos = second.groups + (first.groups.max(initial=-1) - second.groups.min(initial=0) + 1)
+    return LabelledRows(
+        (*first.parts, *second.parts),
+        np.concatenate([first.part_of, second.part_of + len(first.parts)]),
+        np.concatenate([first.row_of, second.row_of]),
+        np.concatenate([first.labels, second.labels]),
+        np.concatenate([first.weights, second.weights]),
+        np.concatenate([first.groups, photos]),
+    )
+
+
+def with_class_weights(rows: LabelledRows, class_weights: Mapping[int, float] | None) -> LabelledRows:
+    """The rows, each weight multiplied with that of its class; a class that is not named has 1.
+
+    Raises:
+        ValueError: a weight is negative or not finite.
+    """
+    if not class_weights:
+        return rows
+    of_class = np.ones(1 + max(int(rows.labels.max(initial=0)), *class_weights))
+    of_class[list(class_weights)] = list(class_weights.values())
+    if not (np.isfinite(of_class).all() and (of_class >= 0).all()):
+        raise ValueError("a class weight is negative or not finite")
+    return rows.weighted(rows.weights * of_class[rows.labels])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standardisation:
+    """The weighted mean of each column, and the inverse of its standard deviation: 0 where the column is constant.
+
+    Attributes:
+        mean: float64 (d,).
+        inverse_deviation: float64 (d,).
+    """
+
+    mean: Floats
+    inverse_deviation: Floats
+
+    def __call__(self, features: Floats) -> Floats:
+        """Standardise the features in place, and return them."""
+        features -= self.mean
+        features *= self.inverse_deviation
+        return features
+
+
+def standardisation(rows: LabelledRows) -> Standardisation:
+    """The standardisation by these rows and their weights, in one pass over them.
+
+    Raises:
+        ValueError: a feature is not finite.
+    """
+    total, largest = 0.0, np.zeros(rows.width)
+    mean, squares = np.zeros(rows.width), np.zeros(rows.width)  # of deviations from the mean so far
+    for block in rows.block_rows():
+        features, weights = rows.read(block), rows.weights[block]
+        if not np.isfinite(features).all():
+            raise ValueError("a feature is not a finite number")
+        weight = float(weights.sum())
+        if weight == 0.0:
+            continue
+        np.maximum(largest, np.abs(features).max(axis=0), out=largest)
+        block_mean = weights @ features / weight
+        shift, features = block_mean - mean, features - block_mean
+        total += weight
+        mean += shift * (weight / total)
+        squares += weights @ np.square(features) + np.square(shift) * (weight * (total - weight) / total)
+    deviation = np.sqrt(squares / total) if total else squares
+    constant = deviation <= SMALLEST_DEVIATION * largest
+    return Standardisation(mean, np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~constant))

@@ -1,0 +1,293 @@
+"""The head solved: multinomial logistic regression with L2, to its optimum, as one Dense softmax; no TensorFlow.
+
+With constant features the head is a convex problem. It is solved on standardised features, in coordinates in which it
+is nearly round: along the eigenvectors of the features' covariance, each scaled by the curvature that it has there.
+Where there are fewer rows than features, the kernel lies in the space of the rows (its penalty says so), and the
+problem shrinks to that. The solution is folded back, so that kernel and bias apply to the features as they are.
+
+Products of small matrices on several BLAS threads wait for each other, on a busy machine a hundred times as long as
+they compute. So BLAS has one thread here; where there are several blocks of rows, they are computed side by side, and
+summed in their order: the result does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
+
+from autofit.worker.features.head_rows import (
+    Floats,
+    LabelledRows,
+    Numbers,
+    RowSource,
+    check_labels,
+    labelled_rows,
+    standardisation,
+    with_class_weights,
+)
+
+HELD_BYTES = 2**30
+"""Standardised rows stay in memory up to this; beyond it they are read again for each pass."""
+DOUBLE_VALUES = 2**23
+"""Up to so many values the rows are float64; beyond it float32, whose products are twice as fast."""
+MOST_EIGENVECTORS = 2048
+"""Eigenvectors cost the third power of their number: some two seconds for so many, on two cores."""
+ROWS_PER_EIGENVECTOR = 4
+"""The covariance of more rows than so many for each feature is taken from a part of them: it only scales the search."""
+SMALLEST_EIGENVALUE = 1e-11
+"""Of the largest: below it the rows have no extent, to float64's precision."""
+MISSING_CLASS_BIAS = -16.1
+"""The natural logarithm of 1e-7, about the least probability that Keras's loss tells from 0. The logits of the other
+classes have a mean of 0, so that a class without training rows is never the most probable one."""
+
+MOST_ITERATIONS = 1000
+CORRECTIONS = 20
+OPTIMUM, COMPARISON = 1e-6, 3e-4
+"""The largest slope at the end, of the mean loss in coordinates in which it is nearly round: for the head that is
+handed over, and for heads that are only compared: their losses on other rows are right to 1 %, in a third of
+the passes.
+"""
+FLOAT32_TOLERANCE = 1e-5
+"""The same at best, where the rows are float32."""
+
+
+one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+"""Decorates a function that solves: BLAS has one thread in this process until it returns."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """A Dense softmax on features as the backbone gives them.
+
+    Attributes:
+        kernel: float32 (d, k).
+        bias: float32 (k,).
+    """
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def logits(self, rows: LabelledRows) -> Floats:
+        """Of each row, float64 (n, k), read in blocks."""
+        kernel, bias = self.kernel.astype(np.float64), self.bias.astype(np.float64)
+        blocks = [rows.read(block) @ kernel + bias for block in rows.block_rows()]
+        return np.concatenate(blocks) if blocks else np.empty((0, len(bias)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """A solved head, and where the next one, with another strength, begins.
+
+    Attributes:
+        head: what was found.
+        coordinates: float64 (r + 1, present classes): the kernel in the problem's own coordinates, and the bias.
+        passes: over the rows.
+        converged: whether the optimum was reached, to the tolerance or to the precision of the sums.
+    """
+
+    head: Head
+    coordinates: Floats
+    passes: int
+    converged: bool
+
+
+@one_blas_thread
+def solve_head(
+    features: RowSource,
+    labels: Numbers,
+    num_classes: int,
+    *,
+    l2: float,
+    class_weights: Mapping[int, float] | None = None,
+    sample_weights: Floats | None = None,
+) -> Head:
+    """Solve the head with one strength of its penalty.
+
+    What is minimised is the sum over the rows of weight times cross-entropy, plus `l2 / 2` times the sum of squares of
+    the kernel on standardised features; the bias is free. So `1 / l2` is what is elsewhere called C.
+
+    Args:
+        features: (n, d), in memory or mapped; any float type.
+        labels: int64 (n,), from 0 to `num_classes` - 1. A class that has no row of a weight above 0 is never predicted.
+        num_classes: k.
+        l2: above 0.
+        class_weights: of the classes' losses; 1 for those not named.
+        sample_weights: float64 (n,), of the rows' losses.
+
+    Raises:
+        ValueError: a label, a weight or `l2` is out of its range, or a feature is not finite.
+    """
+    rows = with_class_weights(labelled_rows(features, labels, sample_weights=sample_weights), class_weights)
+    return HeadProblem(rows, num_classes).solve(l2).head
+
+
+class HeadProblem:
+    """The rows of a head, made ready once for any number of strengths; used under `one_blas_thread`.
+
+    Args:
+        rows: what to solve it on.
+        num_classes: k.
+        threads: blocks of rows that are computed at once; the result does not depend on it.
+        held_bytes: standardised rows stay in memory up to this.
+
+    Raises:
+        ValueError: a label is out of its range, no row has a weight, or a feature is not finite.
+    """
+
+    def __init__(self, rows: LabelledRows, num_classes: int, *, threads: int = 1, held_bytes: int = HELD_BYTES) -> None:
+        check_labels(rows, num_classes)
+        rows = rows.of(np.flatnonzero(rows.weights > 0))
+        if not len(rows):
+            raise ValueError("no row has a weight above 0")
+        self._rows, self._num_classes, self._threads = rows, num_classes, threads
+        self._present, self._targets = np.unique(rows.labels, return_inverse=True)
+        self._total_weight = float(rows.weights.sum())
+        self._block_rows = rows.block_rows()
+        values = len(rows) * rows.width
+        self._dtype: type[np.float32 | np.float64] = np.float64 if values <= DOUBLE_VALUES else np.float32
+        self._standardise = standardisation(rows)
+        self._held: list[NDArray[Any]] | None = None
+        if values * np.dtype(self._dtype).itemsize <= held_bytes:
+            self._held = [self._features(block) for block in range(len(self._block_rows))]
+        self._basis, self._eigenvalues, self._projected = self._coordinates()
+
+    def _features(self, block: int) -> NDArray[Any]:
+        """A block of rows: standardised, or already in the problem's coordinates."""
+        if self._held is not None:
+            return self._held[block]
+        return self._standardise(self._rows.read(self._block_rows[block])).astype(self._dtype, copy=False)
+
+    def _coordinates(self) -> tuple[Floats | None, Floats, bool]:
+        """Choose the coordinates.
+
+        Returns:
+            The basis (d, r), None for the features themselves; the weighted sum of squares along each of its vectors
+            (r,); and whether the rows are held in it.
+        """
+        rows, width = self._rows, self._rows.width
+        if self._held is not None and len(rows) <= min(width, MOST_EIGENVECTORS):
+            basis, eigenvalues = _row_space(np.concatenate(self._held).astype(np.float64), rows.weights)
+            self._held = [(block @ basis).astype(self._dtype) for block in self._held]
+            return basis, eigenvalues, True
+        if width <= MOST_EIGENVECTORS:
+            return *self._column_space(), False
+        return None, np.full(width, self._total_weight), False
+
+    def _column_space(self) -> tuple[Floats, Floats]:
+        """All eigenvectors of the covariance (d, d) of the rows, or of a part of them, and its eigenvalues (d,)."""
+        step = max(1, len(self._rows) // (ROWS_PER_EIGENVECTOR * self._rows.width))
+        part = self._rows.of(np.arange(0, len(self._rows), step))
+        covariance = np.zeros((self._rows.width, self._rows.width))
+        for block in part.block_rows():
+            features = self._standardise(part.read(block))
+            covariance += features.T @ (features * part.weights[block, None])
+        eigenvalues, basis = np.linalg.eigh(covariance)
+        return basis, np.maximum(eigenvalues, 0.0) * (self._total_weight / float(part.weights.sum()))
+
+    def solve(self, l2: float, start: Solution | None = None, *, tolerance: float = OPTIMUM) -> Solution:
+        """Find the optimum for a strength, from the solution for another one, or from zeros.
+
+        Args:
+            l2: the strength, as in `solve_head`.
+            start: the solution of this problem for a strength nearby.
+            tolerance: `OPTIMUM` or `COMPARISON`.
+
+        Raises:
+            ValueError: `l2` is not above 0.
+        """
+        if not (np.isfinite(l2) and l2 > 0):
+            raise ValueError(f"l2 is {l2}: it must be a number above 0")
+        classes = len(self._present)
+        shape = (len(self._eigenvalues) + 1, classes)
+        begin = np.zeros(shape) if start is None else start.coordinates
+        if classes == 1:
+            return Solution(self._folded(begin), begin, 0, converged=True)
+        curvature = np.append(self._eigenvalues / classes + l2, self._total_weight / classes) / self._total_weight
+        scale = 1.0 / np.sqrt(curvature)[:, None]
+        tolerance = tolerance if self._dtype is np.float64 else max(tolerance, FLOAT32_TOLERANCE)
+        limits = {"maxiter": MOST_ITERATIONS, "maxfun": 2 * MOST_ITERATIONS, "maxcor": CORRECTIONS}
+        with ThreadPoolExecutor(self._threads) as pool:
+            found = minimize(
+                self._objective(l2, scale, pool),
+                (begin / scale).ravel(),
+                method="L-BFGS-B",
+                jac=True,
+                options={**limits, "gtol": tolerance, "ftol": tolerance**2 / 10},
+            )
+        coordinates = found.x.reshape(shape) * scale
+        coordinates[-1] -= coordinates[-1].mean()
+        # Status 1 is a limit that was reached; 2, a line search that finds nothing lower, is the precision of the sums.
+        return Solution(self._folded(coordinates), coordinates, int(found.nfev), converged=found.status != 1)
+
+    def _objective(
+        self, l2: float, scale: Floats, pool: ThreadPoolExecutor
+    ) -> Callable[[Floats], tuple[float, Floats]]:
+        """The mean of the loss and the penalty, and their gradient, at scaled coordinates."""
+
+        def loss_and_gradient(flat: Floats) -> tuple[float, Floats]:
+            coordinates = flat.reshape(len(scale), -1) * scale
+            kernel = coordinates[:-1]
+            loss, gradient = self._loss(kernel, coordinates[-1], pool)
+            loss += l2 / 2 * float(np.vdot(kernel, kernel))
+            gradient[:-1] += l2 * kernel
+            return loss / self._total_weight, (gradient * scale / self._total_weight).ravel()
+
+        return loss_and_gradient
+
+    def _loss(self, kernel: Floats, bias: Floats, pool: ThreadPoolExecutor) -> tuple[float, Floats]:
+        """The weighted sum of cross-entropies and its gradient (r + 1, k), in the problem's coordinates."""
+        turn = None if self._projected else self._basis
+        on_rows = (kernel if turn is None else turn @ kernel).astype(self._dtype)
+        blocks = range(len(self._block_rows))
+        run = pool.map if len(blocks) > 1 else map
+        loss, gradient, bias_gradient = 0.0, np.zeros(on_rows.shape), np.zeros_like(bias)
+        for block_loss, block_gradient, errors in run(lambda block: self._block_loss(block, on_rows, bias), blocks):
+            loss += block_loss
+            gradient += block_gradient
+            bias_gradient += errors
+        return loss, np.vstack([gradient if turn is None else turn.T @ gradient, bias_gradient])
+
+    def _block_loss(self, block: int, kernel: NDArray[Any], bias: Floats) -> tuple[float, NDArray[Any], Floats]:
+        """A block's sum of cross-entropies, and its gradients by the kernel on the rows and by the bias."""
+        rows, features = self._block_rows[block], self._features(block)
+        loss, errors = _cross_entropy(features @ kernel + bias, self._targets[rows], self._rows.weights[rows])
+        return loss, features.T @ errors.astype(self._dtype), errors.sum(axis=0)
+
+    def _folded(self, coordinates: Floats) -> Head:
+        """The head on features as they are, of all classes."""
+        kernel, bias = coordinates[:-1], coordinates[-1]
+        standardised = kernel if self._basis is None else self._basis @ kernel
+        own = standardised * self._standardise.inverse_deviation[:, None]
+        whole = np.zeros((self._rows.width, self._num_classes))
+        whole_bias = np.full(self._num_classes, MISSING_CLASS_BIAS)
+        whole[:, self._present] = own
+        whole_bias[self._present] = bias - self._standardise.mean @ own
+        return Head(whole.astype(np.float32), whole_bias.astype(np.float32))
+
+
+def _row_space(features: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Orthonormal vectors (d, r) that span the rows, and the weighted sum of squares along each (r,)."""
+    own = features * np.sqrt(weights)[:, None]
+    eigenvalues, vectors = np.linalg.eigh(own @ own.T)
+    kept = eigenvalues > SMALLEST_EIGENVALUE * max(float(eigenvalues[-1]), np.finfo(np.float64).tiny)
+    eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
+    return (own.T @ vectors) / np.sqrt(eigenvalues), eigenvalues
+
+
+def _cross_entropy(logits: Floats, targets: Numbers, weights: Floats) -> tuple[float, Floats]:
+    """The weighted sum of cross-entropies, and its gradient by the logits (n, k)."""
+    logits -= logits.max(axis=1, keepdims=True)
+    chosen = logits[np.arange(len(targets)), targets]
+    np.exp(logits, out=logits)
+    sums = logits.sum(axis=1)
+    loss = float(weights @ (np.log(sums) - chosen))
+    logits *= (weights / sums)[:, None]
+    logits[np.arange(len(targets)), targets] -= weights
+    return loss, logits

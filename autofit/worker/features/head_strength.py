@@ -1,0 +1,319 @@
+"""How strongly the head is penalised, and the head that is handed over; no TensorFlow.
+
+Strengths are tried from strong to weak, each from the solution of the one before, until the loss on other rows has long
+been rising. The other rows are the validation set; where that is small they are those of five folds of training and
+validation together, each left out in turn. The views of a photo stay in one fold.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from autofit.worker.features.head_rows import (
+    Floats,
+    LabelledRows,
+    Numbers,
+    check_labels,
+    joined,
+    with_class_weights,
+)
+from autofit.worker.features.head_solver import COMPARISON, HELD_BYTES, Head, HeadProblem, Solution, one_blas_thread
+
+HowChosen = Literal["validation", "cross-validation"]
+
+STRENGTHS = tuple(10.0 ** (half / 2) for half in range(9, -7, -1))
+"""From 30,000 to 0.001, two in a decade."""
+RISING_STRENGTHS = 4
+"""The path ends when the loss has been above its least for so many strengths: two decades."""
+SMALL_VALIDATION = 200
+"""Fewer validation photos than these choose a strength by chance: one standard error is 3 points and more."""
+DEFAULT_L2 = 30.0
+"""Where no photo can judge: among the best on every set that was tried, of standardised features."""
+FOLDS = 5
+MOST_CROSS_VALIDATED = 5000
+"""Of more photos than these one fold of five is left out only: it has a thousand, and folds cost time."""
+WORSE_ERRORS = 2.0
+"""A strength is out if its accuracy is worse than the best by more than so many standard errors of the difference. Of
+the others the one with the least loss is taken. By itself the loss can be ruled by a few rows that are far from all
+others, and accuracy alone is too coarse: it cost 0.2 to 0.6 points on average."""
+SPREAD = 0x9E3779B97F4A7C15
+"""2^64 divided by the golden ratio: multiples of it are spread evenly."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathPoint:
+    """One strength, and how its heads did on photos that they were not solved on.
+
+    Attributes:
+        l2: the strength.
+        loss: mean cross-entropy in nats, weighted as in training.
+        accuracy: weighted likewise.
+        accuracy_gap: to the best accuracy of the path, in standard errors of the difference.
+        passes: over the rows, of all folds.
+        seconds: of all folds.
+    """
+
+    l2: float
+    loss: float
+    accuracy: float
+    accuracy_gap: float
+    passes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """The strength that was chosen.
+
+    Attributes:
+        l2: the strength.
+        how_chosen: on the validation set, or by cross-validation on training and validation together.
+        photos: how many it was judged by.
+        path: all that were tried, from strong to weak.
+    """
+
+    l2: float
+    how_chosen: HowChosen
+    photos: int
+    path: tuple[PathPoint, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadFit:
+    """The head that is handed over, and what is known of it.
+
+    Attributes:
+        head: solved on training and validation together if `refitted`, else on training.
+        l2: its strength.
+        validation_accuracy: of the head solved on the training rows only; None without validation photos. Views of a
+            photo count as one photo.
+        validation_loss: likewise; mean cross-entropy in nats, not weighted.
+        standard_error: of `validation_accuracy`.
+        how_chosen: what the strength was chosen by.
+        refitted: whether the validation rows are in `head` too. The validation figures are those from before.
+        path: the strengths that were tried.
+        seconds: of everything.
+        converged: whether the optimum was reached.
+    """
+
+    head: Head
+    l2: float
+    validation_accuracy: float | None
+    validation_loss: float | None
+    standard_error: float | None
+    how_chosen: HowChosen
+    refitted: bool
+    path: tuple[PathPoint, ...]
+    seconds: float
+    converged: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoScores:
+    """Of each photo: float64 (photos,) each; views of one photo are averaged."""
+
+    losses: Floats
+    hits: Floats
+    weights: Floats
+
+
+def together(parts: Sequence[PhotoScores]) -> PhotoScores:
+    """The photos of all parts, in their order."""
+    return PhotoScores(*(np.concatenate([getattr(part, name) for part in parts]) for name in PhotoScores.__slots__))
+
+
+@one_blas_thread
+def fit_head(
+    train: LabelledRows,
+    validation: LabelledRows,
+    num_classes: int,
+    *,
+    class_weights: Mapping[int, float] | None = None,
+    refit: bool = True,
+    threads: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> HeadFit:
+    """Choose the strength, solve the head on the training rows, judge it, and solve it again on all rows.
+
+    Args:
+        train: rows to solve it on.
+        validation: rows to judge it by, of other photos; without any the strength is chosen by cross-validation.
+        num_classes: k.
+        class_weights: of the classes' losses; 1 for those not named.
+        refit: whether the head that is handed over is solved on the validation rows as well. Not where they are the
+            user's own: these must stay unseen.
+        threads: that may compute at once; the result does not depend on it.
+        clock: in seconds.
+
+    Raises:
+        ValueError: as for `HeadProblem`.
+    """
+    started = clock()
+    check_labels(validation, num_classes)
+    weighted = with_class_weights(train, class_weights), with_class_weights(validation, class_weights)
+    strength = choose_l2(*weighted, num_classes, may_pool=refit, threads=threads, clock=clock)
+    solution = HeadProblem(weighted[0], num_classes, threads=threads).solve(strength.l2)
+    scores = photo_scores(solution.head, validation.weighted(np.ones(len(validation))))
+    photos = len(scores.hits)
+    accuracy = float(scores.hits.mean()) if photos else None
+    refitted = refit and photos > 0
+    if refitted:
+        solution = HeadProblem(joined(*weighted), num_classes, threads=threads).solve(strength.l2)
+    return HeadFit(
+        head=solution.head,
+        l2=strength.l2,
+        validation_accuracy=accuracy,
+        validation_loss=float(scores.losses.mean()) if photos else None,
+        standard_error=None if accuracy is None else standard_error(accuracy, photos),
+        how_chosen=strength.how_chosen,
+        refitted=refitted,
+        path=strength.path,
+        seconds=clock() - started,
+        converged=solution.converged,
+    )
+
+
+def standard_error(accuracy: float, photos: int) -> float:
+    """Of an accuracy that was measured on so many photos; never 0, since a few right answers prove no perfection.
+
+    One right and one wrong answer are added, as in the rule of succession.
+    """
+    share = (accuracy * photos + 1) / (photos + 2)
+    return float(np.sqrt(share * (1 - share) / (photos + 2)))
+
+
+@one_blas_thread
+def choose_l2(
+    train: LabelledRows,
+    validation: LabelledRows,
+    num_classes: int,
+    *,
+    may_pool: bool = True,
+    threads: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Strength:
+    """Choose the strength on the validation set, or by stratified cross-validation where that is small.
+
+    Args:
+        train: rows, with the weights that they are solved with.
+        validation: rows of other photos.
+        num_classes: k.
+        may_pool: whether the validation rows may be solved on in cross-validation. Otherwise it divides the training
+            rows only.
+        threads: that may compute at once.
+        clock: in seconds.
+    """
+    if len(np.unique(validation.groups)) >= SMALL_VALIDATION:
+        how_chosen: HowChosen = "validation"
+        splits = [(train, validation)]
+    else:
+        how_chosen = "cross-validation"
+        splits = _fold_splits(joined(train, validation) if may_pool else train)
+    judged = [(rows, other) for rows, other in splits if _can_judge(rows, other)]
+    paths = [_heads(rows, other, num_classes, threads, HELD_BYTES // len(judged)) for rows, other in judged]
+    return _chosen(paths, how_chosen, clock)
+
+
+def _fold_splits(pool: LabelledRows) -> list[tuple[LabelledRows, LabelledRows]]:
+    """The rows to solve on and those to judge by, for each fold that is left out."""
+    folds = fold_of_rows(pool.labels, pool.groups)
+    left_out = 1 if len(np.unique(pool.groups)) > MOST_CROSS_VALIDATED else FOLDS
+    return [
+        (pool.of(np.flatnonzero(folds != fold)), pool.of(np.flatnonzero(folds == fold))) for fold in range(left_out)
+    ]
+
+
+def fold_of_rows(labels: Numbers, groups: Numbers) -> Numbers:
+    """The fold of each row: photos of a class are dealt out evenly, and the views of a photo stay together.
+
+    Args:
+        labels: int64 (n,). The class of a photo is that of its first view.
+        groups: int64 (n,), the photo of each row.
+    """
+    photos, first, photo_of = np.unique(groups, return_index=True, return_inverse=True)
+    mixed = np.argsort(np.arange(len(photos), dtype=np.uint64) * np.uint64(SPREAD), kind="stable")
+    by_class = mixed[np.argsort(labels[first][mixed], kind="stable")]
+    folds = np.empty(len(photos), np.int64)
+    folds[by_class] = np.arange(len(photos)) % FOLDS
+    return folds[photo_of]
+
+
+def _can_judge(rows: LabelledRows, other: LabelledRows) -> bool:
+    """Whether heads can be solved on `rows` and judged by a row of `other`: one whose class they know."""
+    return bool(np.isin(other.labels[other.weights > 0], rows.labels[rows.weights > 0]).any())
+
+
+def photo_scores(head: Head, rows: LabelledRows) -> PhotoScores:
+    """How a head does on each photo; rows of weight 0 are left out."""
+    rows = rows.of(np.flatnonzero(rows.weights > 0))
+    logits = head.logits(rows)
+    if not np.isfinite(logits).all():
+        raise ValueError("a feature is not a finite number")
+    order = np.arange(len(rows))
+    logits -= logits.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[order, rows.labels]
+    hits = (logits.argmax(axis=1) == rows.labels).astype(np.float64)
+    _, photo_of = np.unique(rows.groups, return_inverse=True)
+    views = np.bincount(photo_of)
+    return PhotoScores(*(np.bincount(photo_of, values) / views for values in (losses, hits, rows.weights)))
+
+
+def _heads(
+    rows: LabelledRows, other: LabelledRows, num_classes: int, threads: int, held_bytes: int
+) -> Iterator[tuple[int, PhotoScores]]:
+    """The passes and the scores of each strength in turn."""
+    known = np.isin(other.labels, rows.labels[rows.weights > 0])  # nothing is learnt about a class without rows
+    other = other.of(np.flatnonzero(known))
+    problem = HeadProblem(rows, num_classes, threads=threads, held_bytes=held_bytes)
+    solution: Solution | None = None
+    for l2 in STRENGTHS:
+        solution = problem.solve(l2, solution, tolerance=COMPARISON)
+        yield solution.passes, photo_scores(solution.head, other)
+
+
+def _chosen(
+    paths: Sequence[Iterator[tuple[int, PhotoScores]]], how_chosen: HowChosen, clock: Callable[[], float]
+) -> Strength:
+    """Follow the paths of all folds side by side, and choose."""
+    if not paths:  # no class has photos on both sides
+        return Strength(DEFAULT_L2, how_chosen, 0, ())
+    tried: list[PathPoint] = []
+    hits: list[Floats] = []
+    started = clock()
+    for l2, found in zip(STRENGTHS, zip(*paths, strict=True), strict=True):
+        scores = together([each for _, each in found])
+        hits.append(scores.hits)
+        loss, accuracy = (float(np.average(each, weights=scores.weights)) for each in (scores.losses, scores.hits))
+        tried.append(PathPoint(l2, loss, accuracy, 0.0, sum(passes for passes, _ in found), clock() - started))
+        started = clock()
+        if len(tried) - 1 - int(np.argmin([point.loss for point in tried])) >= RISING_STRENGTHS:
+            break
+    gaps = accuracy_gaps(np.stack(hits), scores.weights)
+    path = tuple(replace(point, accuracy_gap=float(gap)) for point, gap in zip(tried, gaps, strict=True))
+    return Strength(best_of(path).l2, how_chosen, len(scores.hits), path)
+
+
+def best_of(path: tuple[PathPoint, ...]) -> PathPoint:
+    """The least loss of the strengths whose accuracy is not clearly worse than the best."""
+    return min((point for point in path if point.accuracy_gap <= WORSE_ERRORS), key=lambda point: point.loss)
+
+
+def accuracy_gaps(hits: Floats, weights: Floats) -> Floats:
+    """How far the accuracy of each strength is from the best, in standard errors of the difference.
+
+    Photos are paired: that both are right about most of them says nothing of their difference.
+
+    Args:
+        hits: (strengths, photos), 0 to 1.
+        weights: (photos,).
+    """
+    shares = weights / weights.sum()
+    differences = hits[int(np.argmax(hits @ shares))] - hits
+    gaps = differences @ shares
+    errors = np.sqrt(np.square(differences - gaps[:, None]) @ np.square(shares))
+    return np.divide(gaps, errors, out=np.where(gaps > 0, np.inf, 0.0), where=errors > 0)

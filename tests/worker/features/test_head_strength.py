@@ -1,0 +1,195 @@
+"""The strength of the head's penalty, its figures, and the refit on all rows. No TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autofit.worker.features.head_rows import LabelledRows, labelled_rows
+from autofit.worker.features.head_solver import HeadProblem
+from autofit.worker.features.head_strength import (
+    RISING_STRENGTHS,
+    STRENGTHS,
+    PathPoint,
+    accuracy_gaps,
+    best_of,
+    choose_l2,
+    fit_head,
+    fold_of_rows,
+    photo_scores,
+    standard_error,
+)
+
+
+def _photos(count: int, seed: int, *, noise: float = 1.0, classes: int = 3, views: int = 1) -> LabelledRows:
+    """Rows around a centre for each class; the views of a photo differ a little."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    centres = np.random.default_rng(0).normal(size=(classes, 40))
+    photos = centres[labels] + noise * random.normal(size=(count, 40))
+    features = np.repeat(photos, views, axis=0) + 0.01 * random.normal(size=(count * views, 40))
+    groups = np.repeat(np.arange(count), views)
+    return labelled_rows(features, np.repeat(labels, views), groups=groups)
+
+
+def _accuracy(head: Any, rows: LabelledRows) -> float:
+    return float(photo_scores(head, rows).hits.mean())
+
+
+def test_noise_is_penalised_more_than_signal() -> None:
+    """The strength would not follow from the data: noisy features would be learnt by heart."""
+    clear, noisy = (choose_l2(_photos(90, 1, noise=noise), _photos(300, 2, noise=noise), 3) for noise in (0.3, 6.0))
+    assert clear.l2 < 1
+    assert noisy.l2 > 10
+    assert clear.how_chosen == noisy.how_chosen == "validation"
+    assert noisy.photos == 300
+
+
+@pytest.mark.parametrize(("validating", "how"), [(199, "cross-validation"), (200, "validation")])
+def test_a_small_validation_set_gives_way_to_cross_validation(validating: int, how: str) -> None:
+    """A strength would be chosen by a few dozen photos where all could judge."""
+    strength = choose_l2(_photos(60, 1), _photos(validating, 2), 3)
+    assert strength.how_chosen == how
+    assert strength.photos == (validating if how == "validation" else validating + 60)
+
+
+def test_views_do_not_make_a_validation_set_large() -> None:
+    """Fifty photos in four views would pass for two hundred."""
+    assert choose_l2(_photos(60, 1), _photos(50, 2, views=4), 3).how_chosen == "cross-validation"
+
+
+def test_data_of_the_users_own_stay_unseen() -> None:
+    """Photos that the user set apart for validation would be in the model that they are to judge."""
+    train, own = _photos(60, 1), _photos(50, 2)
+    fit = fit_head(train, own, 3, refit=False)
+    assert not fit.refitted
+    assert choose_l2(train, own, 3, may_pool=False).photos == 60
+    np.testing.assert_array_equal(fit.head.kernel, HeadProblem(train, 3).solve(fit.l2).head.kernel)
+
+
+def test_the_refit_learns_from_validation_and_the_figures_are_from_before() -> None:
+    """Photos held out would be lost to the model, or the accuracy be that of photos that it was solved on."""
+    train, validation = _photos(30, 1, noise=3.0), _photos(200, 2, noise=3.0)
+    fit = fit_head(train, validation, 3)
+    before = HeadProblem(train, 3).solve(fit.l2).head
+    assert fit.refitted
+    assert fit.validation_accuracy == _accuracy(before, validation) < _accuracy(fit.head, validation)
+    fresh = _photos(2000, 3, noise=3.0)
+    assert _accuracy(fit.head, fresh) > _accuracy(before, fresh) + 0.05
+
+
+def test_the_views_of_a_photo_stay_in_one_fold() -> None:
+    """A view of a photo would be judged by a head that has seen another view of it: the weakest strength would win."""
+    random = np.random.default_rng(0)
+    groups = random.permutation(np.repeat(np.arange(100), 4))
+    labels = groups % 7
+    folds = fold_of_rows(labels, groups)
+    assert all(len(np.unique(folds[groups == photo])) == 1 for photo in range(100))
+    photos = np.unique(groups, return_index=True)[1]
+    for label in range(7):
+        counts = np.bincount(folds[photos][labels[photos] == label], minlength=5)
+        assert counts.max() - counts.min() <= 1
+    assert np.bincount(folds[photos]).tolist() == [20] * 5
+
+
+def test_neighbours_are_dealt_out_to_different_folds() -> None:
+    """Photos that were taken one after another are alike: whole stretches of them would be left out together."""
+    folds = fold_of_rows(np.zeros(500, np.int64), np.arange(500))
+    assert all(len(np.unique(folds[start : start + 25])) == 5 for start in range(0, 500, 25))
+
+
+def test_the_path_ends_when_the_loss_has_long_been_rising() -> None:
+    """The weakest strengths take the most passes, and would be tried in vain."""
+    path = choose_l2(_photos(60, 1, noise=5.0), _photos(300, 2, noise=5.0), 3).path
+    least = int(np.argmin([point.loss for point in path]))
+    assert len(path) == least + 1 + RISING_STRENGTHS < len(STRENGTHS)
+    assert [point.l2 for point in path] == list(STRENGTHS[: len(path)])
+
+
+def test_a_clearly_worse_accuracy_is_not_chosen_for_its_loss() -> None:
+    """A few rows far from all others rule the loss: strengths that learn nothing would be taken, as on digits."""
+    points = [(100.0, 1.9, 0.46, 9.0), (10.0, 2.1, 0.75, 0.5), (1.0, 2.4, 0.76, 0.0)]
+    path = tuple(PathPoint(l2, loss, accuracy, gap, 1, 0.0) for l2, loss, accuracy, gap in points)
+    assert best_of(path).l2 == 10.0
+
+
+def test_the_gap_between_accuracies_counts_the_photos_that_differ() -> None:
+    """Two strengths that agree on most photos would seem as uncertain as two that do not."""
+    hits = np.zeros((3, 100))
+    hits[0, :60], hits[1, :56], hits[2, 40:96] = 1, 1, 1
+    gaps = accuracy_gaps(hits, np.ones(100))
+    assert gaps[0] == 0
+    assert gaps[1] == pytest.approx(0.04 / np.sqrt(0.04 * 0.96 / 100))
+    assert gaps[2] < 0.5
+
+
+def test_a_photo_counts_once_however_many_views_it_has() -> None:
+    """The accuracy's error would shrink with each view, and a photo with more views count for more."""
+    photos = _photos(100, 2, noise=4.0)
+    train = _photos(60, 1, noise=4.0)
+    thrice = photos.of(np.sort(np.concatenate([np.arange(100)] * 3)))
+    once, more = (fit_head(train, rows, 3, refit=False) for rows in (photos, thrice))
+    assert (once.validation_accuracy, once.standard_error) == (more.validation_accuracy, more.standard_error)
+    assert once.validation_loss == pytest.approx(more.validation_loss)
+
+
+def test_class_weights_choose_the_strength_too() -> None:
+    """The strength would be right for the large class while the head is solved for all alike."""
+    rows, others = _photos(120, 1, noise=3.0), _photos(300, 2, noise=3.0)
+    weights = {0: 100.0, 1: 1e-9, 2: 1e-9}
+    fit = fit_head(rows, others, 3, class_weights=weights)
+    point = next(point for point in fit.path if point.l2 == fit.l2)
+    assert point.accuracy > 0.99  # almost only class 0 counts, and it is predicted always
+    assert fit.validation_accuracy is not None
+    assert fit.validation_accuracy < 0.5  # the figure that is printed is not weighted
+
+
+def test_a_class_that_training_lacks_costs_no_strength() -> None:
+    """Its rows cannot be right at any strength: their loss would drown that of the others."""
+    train, validation = _photos(90, 1, noise=4.0), _photos(300, 2, noise=4.0)
+    known = train.of(np.flatnonzero(train.labels != 2))
+    strength = choose_l2(known, validation, 3)
+    assert strength.photos == 200
+    fit = fit_head(known, validation, 3)
+    assert fit.validation_accuracy is not None
+    assert fit.validation_accuracy < 2 / 3  # they do count in the figure
+    assert 2 in fit.head.logits(validation).argmax(axis=1)  # and are learnt by the refit
+
+
+def test_the_smallest_sets_are_fitted() -> None:
+    """Two photos of each class, or no validation photo at all, would end in an error of NumPy's."""
+    tiny = fit_head(_photos(3, 1), _photos(3, 2), 3)
+    assert tiny.validation_accuracy is not None
+    assert np.isfinite(tiny.head.kernel).all()
+    none = fit_head(_photos(60, 1), _photos(0, 2), 3)
+    assert (none.validation_accuracy, none.standard_error, none.refitted) == (None, None, False)
+    assert none.how_chosen == "cross-validation"
+    single = fit_head(_photos(2, 1, classes=2), _photos(0, 2), 2)
+    assert single.path == ()
+    assert _accuracy(single.head, _photos(2, 1, classes=2)) == 1.0
+
+
+def test_the_same_rows_give_the_same_head_bit_for_bit() -> None:
+    """A replay would end with another model."""
+    first, again = (fit_head(_photos(80, 1), _photos(40, 2), 3, threads=threads) for threads in (1, 2))
+    assert first.head.kernel.tobytes() == again.head.kernel.tobytes()
+    assert first.head.bias.tobytes() == again.head.bias.tobytes()
+    assert first.converged
+
+
+def test_the_standard_error_of_a_perfect_score_is_not_zero() -> None:
+    """Ten right answers of ten would be said to be certain."""
+    assert standard_error(1.0, 10) == pytest.approx(np.sqrt(11 / 12 * 1 / 12 / 12))
+    assert standard_error(0.7, 1000) == pytest.approx(np.sqrt(0.21 / 1000), rel=0.01)
+
+
+def test_bad_validation_rows_are_refused() -> None:
+    """An accuracy of NaN, or a label that no class has, would be handed over."""
+    train, validation = _photos(60, 1), _photos(30, 2)
+    with pytest.raises(ValueError, match="not one of the 2 classes"):
+        fit_head(train.of(np.flatnonzero(train.labels < 2)), validation, 2, refit=False)
+    features = np.full((30, 40), np.nan)
+    with pytest.raises(ValueError, match="not a finite number"):
+        fit_head(train, labelled_rows(features, validation.labels), 3, refit=False)
