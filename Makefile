@@ -18,7 +18,7 @@ CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3
 PYTHON ?= $(shell for name in $(CANDIDATES); do \
 	$$name -I -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$name && break; done)
 
-.PHONY: help demo test test-fast test-faults test-oldest check format clean
+.PHONY: help demo test test-fast test-faults test-oldest test-gpu check format clean
 
 help:
 	@echo 'make demo         train on 1,797 handwritten digits, running out of memory on purpose'
@@ -26,6 +26,7 @@ help:
 	@echo 'make test-fast    the tests without real training: one or two minutes'
 	@echo 'make test-faults  kills, full disks and damage by the hundred: under an hour, ends with a table'
 	@echo 'make test-oldest  the tests of models and images with the oldest releases that are allowed'
+	@echo 'make test-gpu     the tests on a card; without one they are left out'
 	@echo 'make check        ruff, mypy and the import contracts'
 	@echo 'make format       let ruff format the code and mend what it can'
 	@echo 'make clean        remove .venv and all caches'
@@ -42,6 +43,10 @@ test-fast: $(READY)
 # Every case of what `make test` tries a share of; one test may take many minutes.
 test-faults: $(READY)
 	$(PYTEST) -m 'not gpu' --timeout 1800 --whole tests/faults
+
+# One after another: they share the card. TensorFlow needs its CUDA libraries: pip install 'tensorflow[and-cuda]'.
+test-gpu: $(READY)
+	$(VENV)/bin/python -m pytest -m gpu --durations 0 tests/gpu
 
 # The tests that depend most on the releases of Keras, TensorFlow, Pillow and NumPy, with the oldest that are allowed,
 # in an environment of their own.
