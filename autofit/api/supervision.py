@@ -7,12 +7,12 @@ import time
 from contextlib import suppress
 from typing import Literal
 
-from autofit.api.device_notes import announce_device
+from autofit.api.device_notes import announce_device, taken_meanwhile
 from autofit.api.existing_run import how_to_resume
 from autofit.api.extractions import save_extraction
 from autofit.api.report import write_page_or_say_why
 from autofit.api.result import Result, shown_path
-from autofit.api.workers import cache_for, import_paths, launcher_for, profile_store
+from autofit.api.workers import cache_for, import_paths, launcher_for, machine_for, profile_store
 from autofit.errors import AutofitError, InterruptedRunError, TrainingFailedError
 from autofit.machine.hardware import Hardware
 from autofit.mirror.mirror import Mirror
@@ -53,6 +53,7 @@ def supervise(
         import_paths=import_paths(record.options, payload),
         cache=cache_for(record, machine, store),
         sleep=mirror.sleep if mirror else time.sleep,
+        why_less=lambda: taken_meanwhile(machine, machine_for(record.options)),
     )
     if mirror:
         mirror.start()

@@ -13,6 +13,7 @@ CHECKS = (
     gpu.unusable_nvml,
     gpu.hidden,
     gpu.too_old,
+    gpu.old_driver,
     gpu.compiled_first,
     gpu.several,
     gpu.cpu_build,

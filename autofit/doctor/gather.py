@@ -20,7 +20,7 @@ from autofit.doctor.records import Facts, Folder, Relative
 from autofit.errors import UserError
 from autofit.machine import cgroups, hardware
 from autofit.machine import nvml as gpu_driver
-from autofit.machine.tensorflow_build import cuda_targets
+from autofit.machine.tensorflow_build import cuda_targets, cuda_version
 
 DISTRIBUTIONS = (
     "autofit-keras",
@@ -82,6 +82,10 @@ def gather(
         versions=_versions(),
         environment=_environment(environ),
         gpu_count=gpu_driver.gpu_count(nvml=nvml),
+        cards=gpu_driver.cards(nvml=nvml),
+        gpu_error=gpu_driver.gpu_error(nvml=nvml),
+        cuda_of_driver=gpu_driver.cuda_of_driver(nvml=nvml),
+        cuda_of_build=cuda_version(),
         gpu_processes=gpu_driver.gpu_processes(nvml=nvml),
         nvidia_files=_nvidia_files(proc, dev),
         cuda_missing=_cuda_missing(),

@@ -53,8 +53,7 @@ def hidden(facts: Facts) -> list[Finding]:
         return []
     visible = facts.environment.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        text, advice, command = "NVML lists a GPU but cannot describe it", f"{_LOOK}it names the error", "nvidia-smi"
-        return [Finding(severity=Severity.PROBLEM, topic="gpu", text=text, advice=advice, command=command)]
+        return [_lost(facts)]
     return [
         Finding(
             severity=Severity.WARNING,
@@ -62,6 +61,45 @@ def hidden(facts: Facts) -> list[Finding]:
             text=f"CUDA_VISIBLE_DEVICES={visible} hides the GPU: autofit will use the CPU",
             advice="unset it, or give it the number of a GPU that nvidia-smi lists",
             command="unset CUDA_VISIBLE_DEVICES",
+        )
+    ]
+
+
+def _lost(facts: Facts) -> Finding:
+    """A GPU that the driver lists and cannot describe, such as one that has fallen off the bus."""
+    error = f" ({facts.gpu_error})" if facts.gpu_error else ""
+    return Finding(
+        severity=Severity.PROBLEM,
+        topic="gpu",
+        text=f"the driver lists a GPU but cannot describe it{error}: autofit will use the CPU",
+        advice="a GPU that is lost has fallen off the bus (dmesg has a line with Xid 79): restart the machine; if it "
+        f"comes again, its power or its slot is bad. Else {_LOOK}it names the error",
+        command="nvidia-smi",
+    )
+
+
+def old_driver(facts: Facts) -> list[Finding]:
+    """The driver is older than what TensorFlow was built with.
+
+    A driver runs what was built for its own major version of CUDA or an earlier one; it compiles PTX of its own minor
+    version at most: https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+    """
+    driver, build = facts.cuda_of_driver, facts.cuda_of_build
+    if facts.hardware.device != "gpu" or driver is None or build is None:
+        return []
+    compiles = not has_machine_code(facts.hardware.compute_capability, facts.cuda_targets)
+    if release(driver)[0] >= release(build)[0] and not (compiles and release(driver) < release(build)):
+        return []
+    whose = f"the driver {facts.hardware.driver_version or ''}".strip()
+    reason = f" and cannot compile for compute capability {facts.hardware.compute_capability}" if compiles else ""
+    return [
+        Finding(
+            severity=Severity.PROBLEM,
+            topic="gpu",
+            text=f"{whose} supports CUDA {driver} at most, but this TensorFlow was built with {build}{reason}: "
+            "it would not use the GPU",
+            advice="update NVIDIA's driver, or train on the CPU meanwhile",
+            command="export CUDA_VISIBLE_DEVICES=-1",
         )
     ]
 
@@ -114,19 +152,29 @@ def kernel_cache(facts: Facts) -> list[Finding]:
     return [Finding(severity=Severity.NOTE, topic="gpu", text=text)]
 
 
+MUCH_LARGER = 1.5
+"""Another GPU with so many times the memory is worth a warning."""
+
+
 def several(facts: Facts) -> list[Finding]:
-    """More than one GPU, of which autofit uses one."""
+    """More than one GPU, of which autofit uses one: the first in the order of the PCI bus, whatever its size."""
     visible = facts.environment.get("CUDA_VISIBLE_DEVICES")
     chosen = visible is not None and "," not in visible
     if facts.hardware.device != "gpu" or (facts.gpu_count or 0) < 2 or chosen:  # noqa: PLR2004 - several
         return []
+    used = facts.hardware.device_memory_bytes or 0
+    number, largest = max(enumerate(facts.cards), key=lambda item: item[1].memory_bytes, default=(1, None))
+    is_small = largest is not None and largest.memory_bytes >= MUCH_LARGER * used
+    listed = ", ".join(f"{card.name} ({format_size(card.memory_bytes)})" for card in facts.cards)
+    better = f"number {number}, {largest.name}, has more memory" if is_small and largest else "to choose another"
     return [
         Finding(
-            severity=Severity.NOTE,
+            severity=Severity.WARNING if is_small else Severity.NOTE,
             topic="gpu",
-            text=f"there are {facts.gpu_count} GPUs; autofit uses the first, {facts.hardware.device_name}",
-            advice="to choose another, name it in CUDA_VISIBLE_DEVICES",
-            command="export CUDA_VISIBLE_DEVICES=1",
+            text=f"there are {facts.gpu_count} GPUs{f': {listed}' if listed else ''}; autofit uses one, the first in "
+            f"the order of the PCI bus, {facts.hardware.device_name}",
+            advice=f"{better}: name it in CUDA_VISIBLE_DEVICES",
+            command=f"export CUDA_VISIBLE_DEVICES={number if is_small else 1}",
         )
     ]
 

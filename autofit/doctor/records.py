@@ -11,7 +11,7 @@ from pydantic import Field
 
 from autofit.cache.compiled_kernels import KernelCache
 from autofit.machine.hardware import Hardware
-from autofit.machine.nvml import GpuProcess
+from autofit.machine.nvml import Card, GpuProcess
 from autofit.storage.records import Record
 
 
@@ -97,6 +97,10 @@ class Facts:
         versions: installed distributions that matter, by name.
         environment: as in `Diagnosis`.
         gpu_count: the number of GPUs, including hidden ones; None if NVML cannot be used.
+        cards: all of them, in the order of the PCI bus.
+        gpu_error: why the GPU that counts cannot be described, in the driver's words; empty if it can, or none counts.
+        cuda_of_driver: the newest CUDA that the driver supports; None if it does not say.
+        cuda_of_build: the CUDA that the installed TensorFlow was built with; None if it has none.
         gpu_processes: all processes on the GPU that counts.
         nvidia_files: the files that show that there is an NVIDIA driver or device.
         cuda_missing: CUDA packages that the installed TensorFlow names in its extra `and-cuda` and that are missing.
@@ -115,6 +119,10 @@ class Facts:
     versions: dict[str, str]
     environment: dict[str, str]
     gpu_count: int | None
+    cards: list[Card]
+    gpu_error: str
+    cuda_of_driver: str | None
+    cuda_of_build: str | None
     gpu_processes: list[GpuProcess]
     nvidia_files: list[str]
     cuda_missing: list[str]

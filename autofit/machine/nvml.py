@@ -12,9 +12,13 @@ from functools import partial
 from types import ModuleType
 from typing import TypeVar
 
+from autofit.printable import one_line
 from autofit.storage.records import Record
 
 T = TypeVar("T")
+
+MIG_ENABLED = 1
+"""NVML_DEVICE_MIG_ENABLE of https://docs.nvidia.com/deploy/nvml-api/group__nvmlMultiInstanceGPU.html"""
 
 
 class GpuProcess(Record):
@@ -38,7 +42,41 @@ def gpu_count(*, nvml: ModuleType | None = None) -> int | None:
     return _with_nvml(nvml, lambda nvml: int(nvml.nvmlDeviceGetCount()))
 
 
+def cards(*, nvml: ModuleType | None = None) -> list[Card]:
+    """All GPUs that the driver knows, hidden ones included, in the order of the PCI bus; none without NVML."""
+    return _with_nvml(nvml, lambda nvml: [_card(nvml, number) for number in range(nvml.nvmlDeviceGetCount())]) or []
+
+
+def gpu_error(*, nvml: ModuleType | None = None) -> str:
+    """Why the first visible GPU cannot be described, in the driver's words, such as `GPU is lost`; empty if it can."""
+    visible = _visible()
+    if visible is None or not gpu_count(nvml=nvml):
+        return ""
+
+    def ask(nvml: ModuleType) -> str:
+        try:
+            _describe(nvml, _handle(nvml, visible), inline=False)
+        except Exception as error:  # noqa: BLE001 - NVML's errors, and StopIteration for a GPU that does not exist
+            return one_line(error) or type(error).__name__
+        return ""
+
+    return _with_nvml(nvml, ask) or ""
+
+
+def cuda_of_driver(*, nvml: ModuleType | None = None) -> str | None:
+    """The newest CUDA that the driver supports, such as `12.4`; None if it does not say."""
+    number = _with_nvml(nvml, lambda nvml: int(nvml.nvmlSystemGetCudaDriverVersion()))
+    return None if not number else f"{number // 1000}.{number % 1000 // 10}"
+
+
 # the GPU
+
+
+class Card(Record):
+    """A GPU of this machine; `memory_bytes` is 0 if the driver does not say."""
+
+    name: str
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +121,40 @@ def _with_nvml(nvml: ModuleType | None, ask: Callable[[ModuleType], T]) -> T | N
 
 
 def _handle(nvml: ModuleType, visible: str) -> object:
-    """NVML counts in PCI order; CUDA does with `CUDA_DEVICE_ORDER=PCI_BUS_ID`, and takes a UUID's first digits too."""
+    """NVML counts in PCI order; CUDA does with `CUDA_DEVICE_ORDER=PCI_BUS_ID`, and takes a UUID's first digits too.
+
+    Of a GPU that is divided (MIG), CUDA shows a process the first part.
+    """
     if visible.isdecimal():
-        return nvml.nvmlDeviceGetHandleByIndex(int(visible))
+        return _first_part(nvml, nvml.nvmlDeviceGetHandleByIndex(int(visible)))
     if visible.startswith("MIG-"):
         return nvml.nvmlDeviceGetHandleByUUID(visible)
     handles: list[object] = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
-    return next(handle for handle in handles if nvml.nvmlDeviceGetUUID(handle).startswith(visible))
+    return _first_part(nvml, next(handle for handle in handles if nvml.nvmlDeviceGetUUID(handle).startswith(visible)))
+
+
+def _first_part(nvml: ModuleType, handle: object) -> object:
+    """The first part of a GPU that is divided, else the GPU itself."""
+    mode = _or_none(partial(nvml.nvmlDeviceGetMigMode, handle)) if hasattr(nvml, "nvmlDeviceGetMigMode") else None
+    if not mode or mode[0] != MIG_ENABLED:
+        return handle
+    most = _or_none(partial(nvml.nvmlDeviceGetMaxMigDeviceCount, handle)) or 0
+    parts = (_or_none(partial(nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)) for number in range(most))
+    return next((part for part in parts if part is not None), handle)
+
+
+def _card(nvml: ModuleType, number: int) -> Card:
+    handle = _or_none(partial(nvml.nvmlDeviceGetHandleByIndex, number))
+    name = None if handle is None else _or_none(partial(nvml.nvmlDeviceGetName, handle))
+    memory = None if handle is None else _or_none(partial(nvml.nvmlDeviceGetMemoryInfo, handle))
+    return Card(name=name or "a GPU that the driver cannot describe", memory_bytes=memory.total if memory else 0)
 
 
 def _describe(nvml: ModuleType, handle: object, *, inline: bool) -> Gpu:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     processes = _processes(nvml, handle)
     own = processes.pop(os.getpid(), None) if inline else None
-    capability = _or_none(partial(nvml.nvmlDeviceGetCudaComputeCapability, handle))
+    capability = _capability(nvml, handle)
     return Gpu(
         name=nvml.nvmlDeviceGetName(handle),
         memory_bytes=memory.total,
@@ -106,6 +164,16 @@ def _describe(nvml: ModuleType, handle: object, *, inline: bool) -> Gpu:
         driver=_or_none(nvml.nvmlSystemGetDriverVersion),
         compute_capability=capability and "{}.{}".format(*capability),
     )
+
+
+def _capability(nvml: ModuleType, handle: object) -> tuple[int, int] | None:
+    """The compute capability (major, minor); a part of a divided GPU may not say, but its GPU does."""
+    found = _or_none(partial(nvml.nvmlDeviceGetCudaComputeCapability, handle))
+    whole = getattr(nvml, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", None)
+    if found is None and whole is not None:
+        parent = _or_none(partial(whole, handle))
+        found = parent and _or_none(partial(nvml.nvmlDeviceGetCudaComputeCapability, parent))
+    return found
 
 
 def _processes(nvml: ModuleType, handle: object) -> dict[int, GpuProcess]:

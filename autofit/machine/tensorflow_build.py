@@ -9,23 +9,32 @@ from pathlib import Path
 
 LARGEST_FILE_BYTES = 2**20
 CAPABILITIES = re.compile(r"'cuda_compute_capabilities', \[([^\]]*)\]")
+CUDA = re.compile(r"'cuda_version', '(\d+\.\d+)")
 
 
 def cuda_targets() -> tuple[str, ...]:
-    """What its CUDA kernels were compiled for, such as `sm_80` (machine code) and `compute_90` (PTX); empty if unknown.
+    """What its CUDA kernels were compiled for, such as `sm_80` (machine code), `compute_90` (PTX); empty if unknown."""
+    found = CAPABILITIES.search(_build_info())
+    return tuple(re.findall(r"'(\w+)'", found[1])) if found else ()
 
-    The list is in `tensorflow/python/platform/build_info.py` of each package.
-    """
+
+def cuda_version() -> str | None:
+    """The CUDA that it was built with, such as `12.5`; None if it has none or that is unknown."""
+    found = CUDA.search(_build_info())
+    return found[1] if found else None
+
+
+def _build_info() -> str:
+    """The text of the file in which each package describes its build; empty if there is none."""
     try:
         spec = util.find_spec("tensorflow")
         if spec is None or not spec.origin:
-            return ()
+            return ""
         file = Path(spec.origin).parent / "python" / "platform" / "build_info.py"
         with file.open(encoding="utf-8") as stream:
-            found = CAPABILITIES.search(stream.read(LARGEST_FILE_BYTES))
+            return stream.read(LARGEST_FILE_BYTES)
     except (OSError, ValueError):
-        return ()
-    return tuple(re.findall(r"'(\w+)'", found[1])) if found else ()
+        return ""
 
 
 def has_machine_code(capability: str | None, targets: Sequence[str]) -> bool:

@@ -45,11 +45,14 @@ class Supervisor:
         patience: Patience = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        why_less: Callable[[], str] = lambda: "",
     ) -> None:
+        """Take a run; `why_less` says, after an out-of-memory of the device, who else took memory meanwhile."""
         self._files, self._record, self._memory, self._launcher = files, record, memory, launcher
         self._view, self._payload, self._lock_fd = view, payload, lock_fd
         self._import_paths, self._cache = list(import_paths), cache
         self._patience, self._clock, self._sleep = patience, clock, sleep
+        self._why_less = why_less
         self._store = CheckpointStore(files.checkpoints)
         self._past: list[AttemptSummary] = []
         self._batch_bytes = batch_image_bytes(record.plan.schedule.largest, record.options.image_size)
@@ -182,10 +185,12 @@ class Supervisor:
 
     def _failure_message(self, summary: AttemptSummary, sizes: Sizes) -> str:
         cause = summary.diagnosis.cause or summary.diagnosis.verdict.value
+        others = self._why_less() if summary.diagnosis.verdict is Verdict.DEVICE_OOM else ""
         fewer = " and fewer decoded ahead" if sizes.buffer_bytes < summary.sizes.buffer_bytes else ""
         return (
             f"attempt {len(self._past)} ended ({summary.diagnosis.verdict.value}: {cause}); "
             f"going on from the last checkpoint with {sizes.micro_batch_size} images at once{fewer}"
+            + (f": {others}" if others else "")
         )
 
 

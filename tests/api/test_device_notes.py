@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from autofit.api.device_notes import device_notes
+from autofit.api.device_notes import announce_device, device_notes, taken_meanwhile
 from autofit.cache.compiled_kernels import KernelCache
 from autofit.machine.hardware import Hardware
+from autofit.machine.nvml import GpuProcess
 from autofit.protocol.job import TrainingPlan
 from tests.support.machines import make_hardware
 from tests.support.records import make_plan
+from tests.support.views import RecordingView
 
+GB = 10**9
+OLD = GpuProcess(pid=7, name="Xorg", bytes=10**8)
+NEW = GpuProcess(pid=77, name="python", bytes=13 * GB)
 TARGETS = ("sm_80", "compute_90")
 
 
@@ -50,3 +55,27 @@ def test_a_start_that_compiles_is_announced(cache: KernelCache | None, words: st
     notes = device_notes(make_plan(), h100(), TARGETS, cache)
     assert len(notes) == (1 if words is None else 2)
     assert words is None or (words in notes[1] and "compute capability 9.0" in notes[1])
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "processes", "expected"),
+    [
+        (15 * GB, [], ""),
+        (14_800 * 10**6, [OLD], ""),
+        (2 * GB, [OLD], "another program took 13 GB of the GPU meanwhile; 2 GB are free"),
+        (2 * GB, [OLD, NEW], "another program (python, pid 77) took 13 GB of the GPU meanwhile; 2 GB are free"),
+    ],
+    ids=["nothing", "little", "unseen", "named"],
+)
+def test_who_took_the_memory_is_said(free_bytes: int, processes: list[GpuProcess], expected: str) -> None:
+    """An out-of-memory would be taken for the run's own, where another program has just filled the card."""
+    before = make_hardware(device="gpu", device_free_bytes=15 * GB, other_gpu_processes=[OLD])
+    now = before.model_copy(update={"device_free_bytes": free_bytes, "other_gpu_processes": processes})
+    assert taken_meanwhile(before, now) == expected
+
+
+def test_a_gpu_that_is_lost_is_told(monkeypatch: pytest.MonkeyPatch, view: RecordingView) -> None:
+    """A run on the CPU would go on for days where a card was expected."""
+    monkeypatch.setattr("autofit.api.device_notes.gpu_error", lambda: "GPU is lost")
+    announce_device(make_plan(), make_hardware(), view)
+    assert view.messages == ["there is a GPU, but its driver cannot describe it (GPU is lost): training on the CPU"]

@@ -10,7 +10,7 @@ import pytest
 from autofit.cache.compiled_kernels import KernelCache
 from autofit.doctor import Facts, Finding, Severity, findings
 from autofit.doctor.records import Folder, Relative
-from autofit.machine.nvml import GpuProcess
+from autofit.machine.nvml import Card, GpuProcess
 
 GB = 10**9
 OWN, KERNEL = 40, 30
@@ -256,6 +256,56 @@ def test_several_gpus(gpu_facts: MakeFacts, visible: str | None, *, reported: bo
     environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     found = grave(gpu_facts(gpu_count=4, environment=environment))
     assert [one.severity for one in found] == ["note"] * reported
+
+
+T4, H100 = Card(name="NVIDIA T4", memory_bytes=16 * GB), Card(name="NVIDIA H100", memory_bytes=80 * GB)
+
+
+@pytest.mark.parametrize(
+    ("others", "severity", "command"),
+    [([T4], "note", "1"), ([H100], "warning", "1"), ([T4, H100], "warning", "2")],
+    ids=["alike", "larger", "third"],
+)
+def test_a_small_gpu_beside_a_larger_one(gpu_facts: MakeFacts, others: list[Card], severity: str, command: str) -> None:
+    """A run would fill the small card of a workstation, and nobody would know why, or how to take the other."""
+    found = only(gpu_facts(gpu_count=1 + len(others), cards=[T4, *others]))
+    assert (found.severity, found.command) == (severity, f"export CUDA_VISIBLE_DEVICES={command}")
+    assert "NVIDIA T4 (16 GB), " in found.text
+    assert "the first in the order of the PCI bus, NVIDIA T4" in found.text
+
+
+def test_a_gpu_that_is_lost(facts: MakeFacts) -> None:
+    """A card that fell off the bus would be a run on the CPU that takes days."""
+    found = only(facts(gpu_count=1, gpu_error="GPU is lost"))
+    assert "cannot describe it (GPU is lost)" in found.text
+    assert "Xid 79" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("driver", "capability", "words"),
+    [
+        ("12.5", "7.5", None),
+        ("12.2", "7.5", None),  # machine code of the same major version
+        ("13.0", "9.0", None),
+        ("11.4", "7.5", "supports CUDA 11.4 at most, but this TensorFlow was built with 12.5:"),
+        ("12.2", "9.0", "and cannot compile for compute capability 9.0"),
+        (None, "7.5", None),
+    ],
+)
+def test_a_driver_that_is_too_old(gpu_facts: MakeFacts, driver: str | None, capability: str, words: str | None) -> None:
+    """TensorFlow would not find the card, or fail at the first kernel, and the driver's version say nothing."""
+    problems = [
+        one
+        for one in findings(gpu_facts(cuda_of_driver=driver, compute_capability=capability))
+        if one.severity is Severity.PROBLEM
+    ]
+    assert len(problems) == (words is not None)
+    assert all(words in one.text for one in problems if words)
+
+
+def test_a_driver_says_nothing_of_a_build_without_cuda(gpu_facts: MakeFacts) -> None:
+    """A build for another kind of GPU would be called too new."""
+    assert grave(gpu_facts(cuda_of_driver="11.4", cuda_of_build=None)) == []
 
 
 @pytest.mark.parametrize("build", ["tensorflow-cpu", "tensorflow-intel"])

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -253,6 +254,35 @@ def test_a_signal_ends_a_run_that_can_be_resumed(
     assert_permutations(run_dir, [8] * EPOCHS)
     assert result_of(run_dir)["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
     assert newest.with_name(f"{newest.name}.damaged").exists() is is_damaged
+
+
+def test_a_run_in_the_background_of_a_script_is_saved_by_sigterm(
+    photos: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """A shell without job control starts `autofit train … &` with SIGINT ignored: only SIGTERM is left to stop it."""
+    run_dir, code, number = (tmp_path / name for name in ("run", "code", "number"))
+    command = shlex.join(train_command(photos, run_dir))
+    with started(
+        ["sh", "-c", f"{command} & echo $! >{number}.new; mv {number}.new {number}; wait $!; echo $? >{code}"]
+    ) as script:
+        wait_until(number.exists, "it was not started", process=script)
+        in_background = psutil.Process(int(number.read_text()))
+        try:
+            wait_until(lambda: committed(run_dir) >= (0, 24), "the moment never came", process=script)
+            in_background.send_signal(signal.SIGINT)
+            seen = committed(run_dir)
+            wait_until(lambda: committed(run_dir) > seen, "the ignored signal stopped it", process=script)
+            in_background.send_signal(signal.SIGTERM)
+            errors = script.communicate(timeout=60)[1]
+        finally:
+            with contextlib.suppress(psutil.Error):
+                in_background.kill()
+
+    assert code.read_text().strip() == "130"
+    assert f"autofit resume {run_dir}" in errors.strip().splitlines()[-1]
+    assert result_of(run_dir)["status"] == "interrupted"
+    finish(autofit_command("resume", run_dir))
+    assert result_of(run_dir)["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
 
 
 def test_max_minutes_interrupts_a_run_that_ends_with_the_same_weights(undisturbed: Path, inline: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from autofit.machine.hardware import detect
-from autofit.machine.nvml import GpuProcess
-from tests.support.fake_machine import MB, Tree, fails, fake_nvml, process
+from autofit.machine.nvml import Card, GpuProcess, cards, cuda_of_driver, gpu_error
+from tests.support.fake_machine import DEVICES, MB, Tree, fails, fake_nvml, process
 
 
 @pytest.mark.usefixtures("gpus")
@@ -112,3 +115,85 @@ def test_nvml_is_closed_again(tree: Tree, *, broken: bool) -> None:
         nvml.__dict__["nvmlDeviceGetName"] = fails
     tree.detect(nvml)
     assert calls == ["init", "shutdown"]
+
+
+def divided(*parts: SimpleNamespace | None) -> dict[str, Callable[..., Any]]:
+    """An NVML whose first GPU is divided into parts; of a part it does not know the compute capability."""
+
+    def part(_: object, number: int) -> SimpleNamespace:
+        return parts[number] or fails()
+
+    def capability(device: SimpleNamespace) -> Any:
+        return device.capability or fails()
+
+    return {
+        "DeviceGetMigMode": lambda device: (int(device is DEVICES[0]), 1),
+        "DeviceGetMaxMigDeviceCount": lambda _: len(parts),
+        "DeviceGetMigDeviceHandleByIndex": part,
+        "DeviceGetDeviceHandleFromMigDeviceHandle": lambda _: DEVICES[0],
+        "DeviceGetCudaComputeCapability": capability,
+    }
+
+
+SLICE = SimpleNamespace(name="NVIDIA A100 MIG 1g.5gb", total=5_000 * MB, free=4_900 * MB, capability=None)
+
+
+@pytest.mark.parametrize("visible", [None, "0", "GPU-aaaa"])
+def test_of_a_divided_gpu_the_first_part_counts(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, visible: str | None
+) -> None:
+    """A run would plan with the 80 GB of a card of which CUDA shows it five."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = tree.detect(fake_nvml(**divided(None, SLICE)))
+    assert (found.device_name, found.device_memory_bytes, found.device_free_bytes) == (
+        "NVIDIA A100 MIG 1g.5gb",
+        5_000 * MB,
+        4_900 * MB,
+    )
+    assert found.compute_capability == "7.5"
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_divided_gpu_without_parts_is_the_gpu(tree: Tree) -> None:
+    """NVML would be asked for a part that is not there, and the machine be taken for one without a GPU."""
+    assert tree.detect(fake_nvml(**divided(None, None))).device_name == "NVIDIA T4"
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_gpu_that_is_lost_is_named(tree: Tree) -> None:
+    """A card that fell off the bus would be a silent training on the CPU."""
+
+    def lost(_: object) -> None:
+        raise RuntimeError("GPU is lost")
+
+    nvml = fake_nvml(DeviceGetMemoryInfo=lost)
+    assert tree.detect(nvml).device == "cpu"
+    assert gpu_error(nvml=nvml) == "GPU is lost"
+    assert cards(nvml=nvml)[0] == Card(name="NVIDIA T4", memory_bytes=0)
+    assert cards(nvml=fake_nvml(DeviceGetHandleByIndex=fails))[1].memory_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("visible", "changes"),
+    [("0", {}), ("-1", {}), ("0", {"DeviceGetCount": lambda: 0}), ("0", {"Init": fails})],
+    ids=str,
+)
+def test_a_gpu_that_is_well_hidden_or_absent_has_no_error(
+    monkeypatch: pytest.MonkeyPatch, visible: str, changes: dict[str, Callable[..., Any]]
+) -> None:
+    """Each run on a CPU would be told of a broken GPU."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpu_error(nvml=fake_nvml(**changes)) == ""
+
+
+def test_all_cards_and_the_drivers_cuda() -> None:
+    """The doctor could not say which card is used of which, nor that the driver is too old."""
+    nvml = fake_nvml(SystemGetCudaDriverVersion=lambda: 12040)
+    assert cards(nvml=nvml) == [
+        Card(name="NVIDIA T4", memory_bytes=16_000 * MB),
+        Card(name="NVIDIA H100", memory_bytes=80_000 * MB),
+    ]
+    assert cuda_of_driver(nvml=nvml) == "12.4"
+    assert cuda_of_driver(nvml=fake_nvml(SystemGetCudaDriverVersion=fails)) is None

@@ -72,6 +72,17 @@ def test_a_run_that_nothing_disturbs_takes_one_attempt(files: RunDirectory, run:
     assert_every_image_once_an_epoch(files)
 
 
+def test_after_an_out_of_memory_it_says_who_took_the_memory_and_goes_on(
+    files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another program that fills the card in the middle would end the run, or be blamed on its size."""
+    taken = "another program (python, pid 77) took 13 GB of the GPU meanwhile; 2 GB are free"
+    assert run("device_oom@0,complete", why_less=lambda: taken) is None
+    assert [verdict for verdict, _, _ in ended(files)] == ["device_oom", "completed"]
+    assert capsys.readouterr().out.count(taken) == 1
+    assert_every_image_once_an_epoch(files)
+
+
 def test_what_may_have_ended_an_attempt_is_not_begun_with_again(files: RunDirectory, run: Run) -> None:
     """A saved size that kills the worker would kill each one, until the run is given up as stuck."""
     cache = CacheJob(folder="/", limit_bytes=1, by="stat", first_size=32, first_peak_bytes=10**8, early_images=7)
