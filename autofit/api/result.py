@@ -83,6 +83,11 @@ class Result:
         return self.record.result_changed
 
     @property
+    def warnings(self) -> list[str]:
+        """What the figures of the validation do not show, in words, as `summary()` says it too."""
+        return self.record.warnings
+
+    @property
     def weights_sha256(self) -> str | None:
         """SHA-256 of all weights at the end of the last epoch, in model order."""
         return self.record.weights_sha256

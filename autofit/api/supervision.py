@@ -72,7 +72,7 @@ def _end(files: RunDirectory, record: RunRecord, error: AutofitError | None, wal
         AutofitError: the run failed; or it is finished, but its result cannot be written.
     """
     try:
-        result = _write_result(files, error, wall_seconds)
+        result = _write_result(files, record, error, wall_seconds)
     except AutofitError as problem:
         if error is None:
             raise type(problem)(
@@ -86,9 +86,9 @@ def _end(files: RunDirectory, record: RunRecord, error: AutofitError | None, wal
     raise _with_directions(error, files, record)
 
 
-def _write_result(files: RunDirectory, error: AutofitError | None, wall_seconds: float) -> Result:
+def _write_result(files: RunDirectory, record: RunRecord, error: AutofitError | None, wall_seconds: float) -> Result:
     with writing_in(files.path):
-        collect_result(files, _status(error), str(error or ""), wall_seconds).save(files.result)
+        collect_result(files, _status(error), str(error or ""), wall_seconds, record.data).save(files.result)
     return Result(files.path)
 
 

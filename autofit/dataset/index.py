@@ -53,7 +53,14 @@ class ImageIndex:
 
     def class_counts(self) -> tuple[int, ...]:
         """Training images of each class, in the order of `class_names`."""
-        counts = Counter(self.labels[: self.validation_from])
+        return self._counts(self.labels[: self.validation_from])
+
+    def validation_counts(self) -> tuple[int, ...]:
+        """Validation images of each class, in the order of `class_names`."""
+        return self._counts(self.labels[self.validation_from :])
+
+    def _counts(self, labels: array[int]) -> tuple[int, ...]:
+        counts = Counter(labels)
         return tuple(counts[number] for number in range(len(self.class_names)))
 
     def fingerprint(self) -> str:

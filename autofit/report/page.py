@@ -10,7 +10,6 @@ from autofit.probing.records import ProbeReport, SweepReport, Workload
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report import plots
 from autofit.report.drawing import svg
-from autofit.report.history import best_epoch, best_figures, finished_epochs
 from autofit.report.markup import Html, bar, bullets, cards, document, element, escaped, join, section, table
 from autofit.report.probe_text import (
     fastest_trial,
@@ -21,7 +20,15 @@ from autofit.report.probe_text import (
     shown_memory,
     workload_words,
 )
-from autofit.report.run_text import before_resuming, headline, incidents, resume_command, usage_code, usage_words
+from autofit.report.run_text import (
+    before_resuming,
+    figure_words,
+    headline,
+    incidents,
+    resume_command,
+    usage_code,
+    usage_words,
+)
 from autofit.report.sweep_text import (
     DOES_NOT_FIT,
     FAILED,
@@ -33,6 +40,7 @@ from autofit.report.sweep_text import (
     trains_differ,
 )
 from autofit.report.words import attempt_words, bytes_words, count_of, duration_words, metric_words, speed_words
+from autofit.runs.history import best_epoch, best_figures, finished_epochs
 from autofit.runs.result_record import ResultRecord
 
 
@@ -77,6 +85,7 @@ def run_page(
             _run_facts(result),
             section("Curves", Html(curves)),
             section("What happened", bullets(incidents(result))),
+            section("Words of warning", bullets(result.warnings)),
             _next(result, labels, model_path),
             section("Epochs", _epochs(result)),
             section("Attempts", _attempts(result)),
@@ -168,7 +177,7 @@ def _run_facts(result: ResultRecord) -> Html:
         [
             ("Epochs", f"{finished_epochs(result.history):,}"),
             *([("Best epoch", f"{best + 1:,}")] if best is not None else []),
-            *((name.capitalize(), metric_words(value)) for name, value in figures),
+            *((name.capitalize(), figure_words(name, value, result)) for name, value in figures),
             ("Time", duration_words(result.wall_seconds)),
             ("Out of memory", count_of(len(result.oom_events), "time") if result.oom_events else "never"),
             ("Result changed", "yes" if result.result_changed else "no"),

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, BinaryIO
 from autofit.probing.records import ProbeReport, SweepReport
 from autofit.protocol.messages import OUT_OF_MEMORY, Trial, Verdict
 from autofit.report.drawing import BLUE, INK, ORANGE, RED, canvas, png
-from autofit.report.history import History, accuracy_name, best_epoch, finished_epochs
 from autofit.report.probe_text import is_linear, limit_name, ordered_trials, workload_words
 from autofit.report.sweep_plot import sweep_figure
 from autofit.report.sweep_text import sweep_title
 from autofit.report.words import bytes_words
+from autofit.runs.history import History, accuracy_name, best_epoch, finished_epochs
 from autofit.storage.safe_files import write_atomically
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from autofit.printable import printable
 from autofit.protocol.messages import OUT_OF_MEMORY, BadImage, OomEvent, Verdict
-from autofit.report.history import best_epoch, best_figures, finished_epochs
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position
+from autofit.runs.history import VALIDATION_ACCURACY, best_epoch, best_figures, finished_epochs
 from autofit.runs.result_record import ResultRecord
+from autofit.runs.result_warnings import standard_error
 
 SHOWN_EVENTS = 3
 SHOWN_LABELS = 6
@@ -32,6 +33,7 @@ def run_summary(
     paragraphs = [
         "\n".join(opening),
         "\n".join(map(_wrapped, [*incidents(result), *bad_image_lines(result.quarantined)])),
+        "\n".join(_wrapped(f"Note: {printable(warning)}") for warning in result.warnings),
         what_next(result, labels, model_path),
     ]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
@@ -69,8 +71,15 @@ def best_line(result: ResultRecord) -> list[str]:
     epoch = best_epoch(result.history)
     if epoch is None:
         return ["No epoch had a finite loss: try a lower learning rate."] if finished_epochs(result.history) else []
-    figures = [f"{name} {metric_words(value)}" for name, value in best_figures(result.history, epoch)]
+    figures = [f"{name} {figure_words(name, value, result)}" for name, value in best_figures(result.history, epoch)]
     return [f"Best epoch {epoch + 1}: {', '.join(figures)}."]
+
+
+def figure_words(name: str, value: float, result: ResultRecord) -> str:
+    """A figure of the best epoch, by its name in `best_figures`; a validation accuracy with its standard error."""
+    if name != VALIDATION_ACCURACY or not result.validated_images:
+        return metric_words(value)
+    return f"{metric_words(value)} ± {metric_words(standard_error(value, result.validated_images))}"
 
 
 def incidents(result: ResultRecord) -> list[str]:

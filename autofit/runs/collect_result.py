@@ -16,6 +16,8 @@ from autofit.errors import UserError
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
 from autofit.protocol.messages import Phase, Progress, Verdict
 from autofit.runs.result_record import AttemptRecord, ResultRecord
+from autofit.runs.result_warnings import ValidatedRun, result_warnings
+from autofit.runs.run_record import DataRecord
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.records import MAX_RECORD_BYTES, first_problem
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
@@ -36,6 +38,7 @@ class Committed(BaseModel):
     position: int = Field(0, ge=0)
     micro_batch_size: int = Field(0, ge=0)
     history: dict[str, list[float]] = Field(default_factory=dict)
+    best_predicted: list[int] = Field(default_factory=list)
     result_changed: bool = False
 
 
@@ -56,13 +59,18 @@ def committed(store: CheckpointStore) -> Committed | None:
 
 
 def collect_result(
-    files: RunDirectory, status: Literal["completed", "failed", "interrupted"], cause: str, wall_seconds: float
+    files: RunDirectory,
+    status: Literal["completed", "failed", "interrupted"],
+    cause: str,
+    wall_seconds: float,
+    data: DataRecord | None = None,
 ) -> ResultRecord:
-    """Read everything that a run has recorded about itself."""
+    """Read everything that a run has recorded about itself; without its `data` it warns of nothing."""
     attempts = files.attempts()
     events = [event for attempt in attempts for event in _records(_head(attempt.events, MAX_RECORD_BYTES), Event)]
     state = committed(CheckpointStore(files.checkpoints)) or Committed()
     quarantined = {event.quarantined.path: event.quarantined for event in events if event.quarantined}
+    validated = _validated(state, data)
     firsts = [event.seconds_to_first_step for event in events if event.seconds_to_first_step is not None]
     return ResultRecord(
         status=status,
@@ -76,7 +84,16 @@ def collect_result(
         weights_sha256=_weights_sha256(attempts[-1]) if status == "completed" and attempts else None,
         seconds_to_first_step=firsts[0] if firsts else None,
         wall_seconds=wall_seconds,
+        validated_images=validated.images if validated else 0,
+        warnings=result_warnings(validated) if validated else [],
     )
+
+
+def _validated(state: Committed, data: DataRecord | None) -> ValidatedRun | None:
+    """The figures that warnings are about; None if nothing is known of the images."""
+    if data is None:
+        return None
+    return ValidatedRun(state.history, data.class_names, data.validation_counts, state.best_predicted)
 
 
 def _attempt_record(attempt: AttemptDirectory) -> AttemptRecord:

@@ -28,6 +28,7 @@ class ResultRecord(Record):
 
     `is_bit_equal` says whether the same updates give the same bits each time on that machine: not on a GPU, unless the
     run was `deterministic`.
+    `validated_images` is how many images the validation read, 0 if unknown. `warnings` are sentences for people.
     """
 
     schema_: Literal["autofit/result/1"] = Field("autofit/result/1", alias="schema")
@@ -42,6 +43,8 @@ class ResultRecord(Record):
     weights_sha256: str | None
     seconds_to_first_step: float | None
     wall_seconds: float
+    validated_images: int = 0
+    warnings: list[str] = Field(default_factory=list)
 
 
 def is_finished(files: RunDirectory) -> bool:

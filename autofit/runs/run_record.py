@@ -14,7 +14,10 @@ from autofit.storage.run_directory import RunDirectory
 
 
 class DataRecord(Record):
-    """The images of a run, in numbers; `samples.csv` lists them."""
+    """The images of a run, in numbers; `samples.csv` lists them.
+
+    `validation_counts` are those of each class; empty in records from before there were any.
+    """
 
     root: str
     class_names: list[str]
@@ -22,6 +25,7 @@ class DataRecord(Record):
     validation_count: int
     skipped_files: int
     fingerprint: str
+    validation_counts: list[int] = Field(default_factory=list)
 
 
 class RunRecord(Record):
@@ -49,6 +53,7 @@ def data_record(index: ImageIndex) -> DataRecord:
         validation_count=index.validation_count,
         skipped_files=index.skipped_files,
         fingerprint=index.fingerprint(),
+        validation_counts=list(index.validation_counts()),
     )
 
 

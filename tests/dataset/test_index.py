@@ -17,9 +17,10 @@ from tests.support.datasets import WEIRD_NAMES, csv_file, images, quick, touch
 
 
 def test_counts_are_of_the_training_part(pets: Path) -> None:
-    """Class weights would be computed from images that are not trained on."""
+    """Class weights would be computed from images that are not trained on, or warnings from such as are."""
     index = scan(pets, validation=0.2)
     assert (index.train_count, index.validation_count, index.class_counts()) == (12, 3, (8, 4))
+    assert index.validation_counts() == (2, 1)
 
 
 def test_the_fingerprint_tells_every_difference() -> None:

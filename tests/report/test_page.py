@@ -78,6 +78,7 @@ def hostile_pages(
         "attempts": [make_attempt(Verdict.CRASHED, HOSTILE)],
         "oom_events": [make_oom(2, 64)],
         "quarantined": [BadImage(path=HOSTILE, reason=HOSTILE)],
+        "warnings": [HOSTILE],
     }
     folder = Path(HOSTILE.replace("/", "")) / "model.keras"
     _PAGES.update(
@@ -178,6 +179,13 @@ def test_the_run_page_says_how_it_ended(make_result: Callable[..., ResultRecord]
         assert expected in text
     assert "Images left out" not in text
     assert "AttemptOutcomeBatchAt onceTime" in text
+
+
+def test_the_run_page_has_the_warnings_and_the_standard_error(make_result: Callable[..., ResultRecord]) -> None:
+    """Whoever reads only the page would take an accuracy on forty images for a fact."""
+    text = Page(run_page(make_result(warnings=["A warning."], validated_images=40), labels=[], model_path=MODEL)).text
+    assert "Words of warning\nA warning." in text
+    assert "0.875 ± 0.055" in text
 
 
 def test_a_page_without_any_epoch(make_result: Callable[..., ResultRecord]) -> None:

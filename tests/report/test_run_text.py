@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from autofit.protocol.messages import BadImage, OomEvent, Phase, Verdict
-from autofit.report.history import best_epoch, best_figures
 from autofit.report.run_text import run_summary
+from autofit.runs.history import best_epoch, best_figures
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 
 MODEL = Path("runs/my flowers/model.keras")
@@ -32,6 +32,14 @@ The model is runs/my flowers/model.keras. To use it:
 It takes raw pixels, 0 to 255, and gives probabilities for 2 classes: daisy,
   rose."""
     assert run_summary(make_result(), labels=["daisy", "rose"], model_path=MODEL, images_per_second=131.2) == expected
+
+
+def test_warnings_and_the_standard_error_are_in_the_summary(make_result: MakeResult) -> None:
+    """An accuracy on forty images would be taken for a fact."""
+    result = make_result(warnings=["Never predicted in validation: owls."], validated_images=40)
+    text = run_summary(result, labels=[], model_path=MODEL)
+    assert "Best epoch 2: validation accuracy 0.875 ± 0.055, validation loss 0.400." in text
+    assert "\n\nNote: Never predicted in validation: owls.\n\n" in text
 
 
 def test_a_shrink_is_reported_and_that_it_changed_nothing(make_result: MakeResult, make_oom: MakeOom) -> None:

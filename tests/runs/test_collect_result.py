@@ -13,6 +13,7 @@ from autofit.protocol.job import Event, Job, ModelSource, Outcome, TrainJob
 from autofit.protocol.messages import BadImage, MemoryBudget, OomEvent, Phase, Progress, Verdict
 from autofit.runs.collect_result import collect_result
 from autofit.runs.result_record import AttemptRecord
+from autofit.runs.run_record import DataRecord
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from tests.support.records import make_plan
@@ -155,6 +156,26 @@ def test_the_last_checkpoint_has_the_history(files: RunDirectory) -> None:
     result = collect_result(files, "failed", "", 0.0)
     assert result.history == {"loss": [0.5, 0.25]}
     assert result.result_changed
+
+
+def test_a_result_warns_of_what_its_validation_does_not_show(files: RunDirectory) -> None:
+    """`result.json` would hold no warning, or those of an epoch that is not the best."""
+    history = {"loss": [0.5], "accuracy": [0.9], "val_loss": [0.5], "val_accuracy": [0.9]}
+    state = {"history": history, "best_predicted": [700, 490, 0]}
+    CheckpointStore(files.checkpoints).save({"model": {"w": np.zeros(1)}}, state)
+    data = DataRecord(
+        root="/photos",
+        class_names=["cats", "dogs", "owls"],
+        train_count=9,
+        validation_count=1200,
+        skipped_files=0,
+        fingerprint="",
+        validation_counts=[700, 300, 200],
+    )
+    result = collect_result(files, "completed", "", 0.0, data)
+    assert result.warnings == ["Never predicted in validation: owls."]
+    assert result.validated_images == 1190
+    assert collect_result(files, "completed", "", 0.0).warnings == []
 
 
 def test_only_a_completed_run_has_final_weights(files: RunDirectory) -> None:

@@ -121,8 +121,9 @@ class Session:
         return slice_rows(size, usual) if self.pads and usual is not None else size
 
     def fresh_metric_values(self) -> list[tf.Tensor]:
-        """Reset the metrics and return their values."""
+        """Reset the metrics and the counts of predicted classes, and return their values."""
         self.objective.reset()
+        self.evaluate_step.predicted.assign(np.zeros(self.evaluate_step.predicted.shape))
         return tensors_of(self.evaluate_step.variables)
 
     def evaluate_batch(
@@ -152,6 +153,10 @@ class Session:
         for variable, value in zip(self.evaluate_step.variables, values, strict=True):
             variable.assign(value)
         return self.metrics()
+
+    def predicted_counts(self) -> list[int]:
+        """How often each class was predicted, in the values that were set last."""
+        return [int(count) for count in keras.ops.convert_to_numpy(self.evaluate_step.predicted)]
 
     def metrics(self) -> dict[str, float]:
         """Read the metrics so far from the device."""

@@ -172,6 +172,10 @@ class EvaluateStep:
 
     `inputs` are what `model` takes, as `inputs_spec` says: uint8 images `(n, height, width, 3)`, or features `(n, d)`.
     With `pads` there may be more of them than labels; those after the last label do not count.
+
+    Attributes:
+        variables: those whose values are passed: of the loss, of the metrics, and `predicted`.
+        predicted: how often each class was predicted, float32 `(classes,)`.
     """
 
     def __init__(
@@ -180,7 +184,8 @@ class EvaluateStep:
         self._model = model
         self._pads = pads
         self._objective = objective
-        self.variables = [*objective.loss.variables, *objective.metric_variables]
+        self.predicted = keras.Variable(np.zeros(model.output_shape[-1], np.float32), trainable=False, name="predicted")
+        self.variables = [*objective.loss.variables, *objective.metric_variables, self.predicted]
         signature = [
             inputs_spec,
             tf.TensorSpec((None,), tf.int64),
@@ -205,6 +210,8 @@ class EvaluateStep:
             objective.loss.update_state(loss, sample_weight=tf.cast(tf.shape(labels)[0], tf.float32))
             for metric in objective.metrics:
                 metric.update_state(encoded, probabilities)
+            classes = tf.one_hot(tf.argmax(probabilities, axis=-1), self.predicted.shape[0])
+            self.predicted.assign_add(tf.reduce_sum(classes, axis=0))
         return _current(scope, self.variables)
 
 

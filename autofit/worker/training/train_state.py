@@ -27,7 +27,8 @@ class TrainingProgress(Record):
     """The progress of a training: everything that a checkpoint holds besides arrays.
 
     The cursor is `epoch` (from zero) and `position` in the epoch's order; `step` counts the epoch's applied updates.
-    `best_value` is the lowest `val_loss` (or `loss`) so far, `waited_epochs` the epochs since.
+    `best_value` is the lowest `val_loss` (or `loss`) so far, `waited_epochs` the epochs since. `best_predicted` is how
+    often the best epoch's validation predicted each class; empty without a validation.
     """
 
     epoch: int = 0
@@ -38,6 +39,7 @@ class TrainingProgress(Record):
     history: dict[str, list[float]] = Field(default_factory=dict)
     best_epoch: int | None = None
     best_value: float | None = None
+    best_predicted: list[int] = Field(default_factory=list)
     waited_epochs: int = 0
     stopped: bool = False
     result_changed: bool = False

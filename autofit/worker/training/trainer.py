@@ -271,6 +271,8 @@ class Trainer:
         progress = self._progress.after_epoch(epoch, logs)
         if progress.best_epoch == epoch:
             self._state.best = self._state.weights()
+            if self._index.validation_count:
+                progress = progress.moved(best_predicted=self._session.predicted_counts())
         self._callbacks.list.on_epoch_end(epoch, logs)
         patience = self._plan.early_stopping
         out_of_patience = patience is not None and progress.waited_epochs >= patience

@@ -85,6 +85,7 @@ def test_a_validation_and_an_extraction_are_traced_once(model: keras.Model, obje
         values = evaluate(images, labels, values)
         forward(images)
     assert evaluate._run.experimental_get_tracing_count() == 1
+    assert int(np.sum(values[-1])) == 12
     assert forward.experimental_get_tracing_count() == 1
 
 

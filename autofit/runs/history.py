@@ -6,6 +6,9 @@ import math
 
 History = dict[str, list[float]]
 
+VALIDATION_ACCURACY = "validation accuracy"
+"""The name of the accuracy on the validation images in `best_figures`."""
+
 
 def best_epoch(history: History) -> int | None:
     """The epoch, from zero, with the lowest validation loss, else loss; None if no epoch has a finite loss."""
