@@ -6,6 +6,7 @@ views.py            which row of features belongs to which view of an image
 epoch_order.py      the order in which an epoch visits the training images
 batch_loader.py     decodes batches ahead of the training, in threads
 resizable_pool.py   the threads; thread_autotune.py how many, by what wait_meter.py measures
+loader_limit.py     whether that is what a pass waits for, in words
 sample_reader.py    the pixels of samples, whole or augmented; pixel_cache.py those that are cached on disk
 predecode.py        decodes the first images in predecode_process.py, while the worker imports TensorFlow
 bad_images.py       the images that cannot be read, and when they are too many

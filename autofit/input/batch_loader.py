@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from autofit.input.aligned_array import aligned_empty
 from autofit.input.decode import UnreadableImageError, decode_into
+from autofit.input.loader_limit import loader_limit
 from autofit.input.resizable_pool import ResizablePool
 from autofit.input.thread_autotune import ThreadChoice, extra_threads, most_useful_threads, thread_bytes
 from autofit.input.wait_meter import WaitMeter
@@ -109,6 +110,12 @@ class BatchLoader:
     def threads(self) -> int:
         """How many images are decoded at once now."""
         return self._pool.threads
+
+    def limit_words(self, device_rate: float | None = None) -> str:
+        """Say whether the loader is what its consumer waits for; `device_rate` is as in `loader_limit`."""
+        return loader_limit(
+            self._meter.whole(), threads=self.threads, cores=self._first_threads, device_rate=device_rate
+        )
 
     def stream(self) -> BatchStream:
         """Batches of groups that become known one after another; the caller closes it."""

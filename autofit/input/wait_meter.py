@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ class WaitMeter:
         self._lock = threading.Lock()
         self._began: float | None = None  # when the consumer first waited
         self._images, self._cpu_seconds, self._waited_seconds = 0, 0.0, 0.0
+        self._first_began: float | None = None
+        self._earlier = Window(0.0, 0, 0.0, 0.0)
 
     @contextlib.contextmanager
     def decoding(self) -> Iterator[None]:
@@ -43,8 +46,8 @@ class WaitMeter:
     def waiting(self) -> Iterator[None]:
         """Enclose the waiting for an image."""
         began = self._clock()
-        if self._began is None:
-            self._began = began
+        if self._began is None or self._first_began is None:
+            self._began = self._first_began = began
         yield
         self._waited_seconds += self._clock() - began
 
@@ -56,5 +59,22 @@ class WaitMeter:
         with self._lock:
             window = Window(seconds, self._images, self._waited_seconds, self._cpu_seconds)
             self._images, self._cpu_seconds = 0, 0.0
+            self._earlier = _joined(self._earlier, window)
         self._began, self._waited_seconds = self._clock(), 0.0
         return window
+
+    def whole(self) -> Window:
+        """What was measured since the consumer first waited."""
+        with self._lock:
+            rest = Window(0.0, self._images, self._waited_seconds, self._cpu_seconds)
+            seconds = self._clock() - self._first_began if self._first_began is not None else 0.0
+            return dataclasses.replace(_joined(self._earlier, rest), seconds=seconds)
+
+
+def _joined(one: Window, other: Window) -> Window:
+    return Window(
+        one.seconds + other.seconds,
+        one.images + other.images,
+        one.waited_seconds + other.waited_seconds,
+        one.cpu_seconds + other.cpu_seconds,
+    )

@@ -190,7 +190,7 @@ class ExtractionPass:
             extract_missing(batches, chunks, writer, self._views.identities, extractor, on_block)
             writer.share()
             rows = cache.find_again(unreadable)
-        self._report_speed(autotuner)
+        self._report_speed(autotuner, loader)
         return rows, done - len(unreadable)
 
     def _note_unreadable(self, batch: LoadedBatch) -> None:
@@ -248,7 +248,9 @@ class ExtractionPass:
         finally:
             live.close()
 
-    def _report_speed(self, autotuner: BatchSizeAutotuner) -> None:
+    def _report_speed(self, autotuner: BatchSizeAutotuner, loader: BatchLoader) -> None:
+        if limit := loader.limit_words(autotuner.rate or None):
+            self._heartbeat.event(Event(message=f"{limit}; the next run takes the features from the cache"))
         if autotuner.rate:
             speed = ExtractionSpeed(
                 micro_batch_size=autotuner.fastest,

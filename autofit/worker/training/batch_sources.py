@@ -50,6 +50,9 @@ class Source(Protocol[B]):
     def evaluate(self, batch: B, labels: NDArray[np.int64], values: Values) -> Values:
         """The metric values after one batch more."""
 
+    def limit_words(self) -> str:
+        """Say that the source is slower than the device, and what would help; empty if it is not."""
+
     def close(self) -> None:
         """Release its resources."""
 
@@ -69,7 +72,8 @@ class DecodedImages:
         validation_micro: MicroBatcher,
         on_phase: Callable[[Phase], None],
     ) -> None:
-        self._session, self._stream, self._reader = session, loader.stream(), reader
+        self._session, self._loader, self._reader = session, loader, reader
+        self._stream = loader.stream()
         self._announced: EpochPlan | None = None
         self._batch_size: int | None = None
         self._micro, self._validation_micro = micro, validation_micro
@@ -99,6 +103,10 @@ class DecodedImages:
     def evaluate(self, batch: LoadedBatch, labels: NDArray[np.int64], values: Values) -> Values:
         """Run forward only."""
         return self._session.evaluate_batch(batch.images, labels, values, self._validation_micro, self._batch_size)
+
+    def limit_words(self) -> str:
+        """Whether decoding is what the device waits for."""
+        return self._loader.limit_words()
 
     def close(self) -> None:
         """Cancel what is being decoded ahead; the loader stays open."""
@@ -155,6 +163,10 @@ class CachedFeatures:
     def evaluate(self, batch: FeatureBatch, labels: NDArray[np.int64], values: Values) -> Values:
         """Run the head alone."""
         return self._session.evaluate_step(batch.features, labels, values)
+
+    def limit_words(self) -> str:
+        """Nothing is waited for."""
+        return ""
 
     def close(self) -> None:
         """Close the cache entries."""

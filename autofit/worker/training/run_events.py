@@ -37,6 +37,7 @@ class RunEvents:
         self._images_per_second = 0.0
         self._began: float | None = None
         self._has_stepped = False
+        self._has_told_limit = False
 
     def beat(self, **state: Any) -> None:
         """Update the heartbeat; a worker that is silent for long is taken for hung."""
@@ -109,6 +110,9 @@ class RunEvents:
         """Report a checkpoint that could not be used."""
         self.message(f"checkpoint {name} is damaged and was set aside; using the one before")
 
-    def epoch_ended(self, epoch: int, metrics: dict[str, float]) -> None:
-        """Report a finished epoch, counted from zero."""
+    def epoch_ended(self, epoch: int, metrics: dict[str, float], source_limit: str = "") -> None:
+        """Report a finished epoch, counted from zero; and once in an attempt that its source is the limit, if it is."""
         self._heartbeat.event(Event(epoch_end=EpochEnd(epoch=epoch, metrics=metrics)))
+        if source_limit and not self._has_told_limit:
+            self._has_told_limit = True
+            self.message(source_limit)

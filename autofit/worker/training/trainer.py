@@ -280,7 +280,7 @@ class Trainer:
         self._progress = progress.moved(stopped=out_of_patience or asked_to_stop)
         write_history(self._files.history, progress.history)
         self._commit()
-        self._events.epoch_ended(epoch, logs)
+        self._events.epoch_ended(epoch, logs, self._source.limit_words())
         if self._has_epochs_left():
             self._stop_if_asked()
 

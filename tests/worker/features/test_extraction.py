@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -209,3 +210,11 @@ def test_nothing_stays_locked_after_a_failure(runs: Runs) -> None:
     with pytest.raises(RuntimeError, match="the decoder failed"):
         runs.run("b", runs.photos(1, 2, 3), on_decode=fail)
     assert runs.store.clear()[0] == 2
+
+
+def test_an_extraction_that_waits_for_its_loader_says_so(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fast card would extract no faster than a slow one, and nobody would know why."""
+    monkeypatch.setattr("autofit.input.loader_limit.LEAST_SECONDS", 0.0)
+    runs.run("a", runs.photos(1, 2, 3), on_decode=lambda: time.sleep(0.3))
+    (told,) = [message for message in runs.reports.messages if "the loader is the limit" in message]
+    assert told.endswith("a copy on a local disk would help; the next run takes the features from the cache")

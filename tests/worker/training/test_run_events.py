@@ -48,3 +48,14 @@ def test_the_speed_is_that_of_whole_steps_without_the_first_and_without_pauses(t
         assert events._images_per_second == pytest.approx(0.8 * 4 + 0.2 * 8)
     told = Tail(AttemptDirectory(tmp_path).events).records(Event)
     assert [event.seconds_to_first_step for event in told] == [60.0]
+
+
+def test_a_source_that_is_the_limit_is_told_once(tmp_path: Path) -> None:
+    """Each of a hundred epochs would say the same, or none."""
+    with Heartbeat(AttemptDirectory(tmp_path)) as heartbeat:
+        events = RunEvents(heartbeat, 1, 0.0)
+        for epoch, limit in enumerate(["", "the loader is the limit", "the loader is the limit"]):
+            events.epoch_ended(epoch, {}, limit)
+    told = Tail(AttemptDirectory(tmp_path).events).records(Event)
+    assert [event.message for event in told if event.message] == ["the loader is the limit"]
+    assert [event.epoch_end.epoch for event in told if event.epoch_end] == [0, 1, 2]
