@@ -11,7 +11,7 @@ from autofit.cache.compiled_kernels import KernelCache, kernel_cache
 from autofit.cache.folder import default_folder
 from autofit.config.byte_size import format_size
 from autofit.machine.hardware import Hardware
-from autofit.machine.nvml import gpu_error
+from autofit.machine.nvml import GpuProcess, gpu_error
 from autofit.machine.tensorflow_build import cuda_targets, has_machine_code
 from autofit.process.monitor import View
 from autofit.protocol.job import AUTOTUNE_VARIABLE, TrainingPlan, Tuning
@@ -20,6 +20,10 @@ TUNING_WORDS: Mapping[Tuning, str] = {
     "quick": f"convolutions: cuDNN's first choice, for a quick start; {AUTOTUNE_VARIABLE}=1 tunes them in a new run",
     "tuned": f"convolutions: tuned in the first steps; {AUTOTUNE_VARIABLE}=0 starts a new run sooner",
 }
+SHOWN = 3
+WORTH_TELLING_BYTES = 500 * 10**6
+"""So much of the GPU's memory in the hands of others is told: a desktop and the driver itself hold less."""
+
 DETERMINISTIC_WORDS = "convolutions: cuDNN's first deterministic choice"
 
 
@@ -44,7 +48,7 @@ def device_notes(
         targets: what TensorFlow's kernels were compiled for; empty if unknown.
         cache: what CUDA keeps of the kernels that it compiles; None if it is off.
     """
-    notes = [DETERMINISTIC_WORDS if planned.deterministic else TUNING_WORDS[planned.tuning]]
+    notes = [*_held(machine), DETERMINISTIC_WORDS if planned.deterministic else TUNING_WORDS[planned.tuning]]
     compiles = not has_machine_code(machine.compute_capability, targets)
     if compiles and (cache is None or not cache.size_bytes):
         again = "every start" if cache is None else "this first start"
@@ -56,8 +60,20 @@ def device_notes(
     return notes
 
 
-WORTH_TELLING_BYTES = 500 * 10**6
-"""So much less free memory than before is told after an out-of-memory: a smaller amount comes and goes."""
+def _held(machine: Hardware) -> list[str]:
+    """What others hold of the GPU, so that the run has only what is free."""
+    total, free = machine.device_memory_bytes or 0, machine.device_free_bytes or 0
+    if total - free < max(total // 10, WORTH_TELLING_BYTES):
+        return []
+    sizes = ((process, f", {format_size(process.bytes)}" if process.bytes else "") for process in _largest(machine))
+    holders = ", ".join(f"{process.name} (pid {process.pid}{size})" for process, size in sizes)
+    whose = holders or "a program that the driver does not show"
+    return [f"{format_size(free)} of the GPU's {format_size(total)} are free, and the run uses those; held by {whose}"]
+
+
+def _largest(machine: Hardware) -> list[GpuProcess]:
+    """The processes that hold the most of the GPU."""
+    return sorted(machine.other_gpu_processes, key=lambda process: -(process.bytes or 0))[:SHOWN]
 
 
 def taken_meanwhile(before: Hardware, now: Hardware) -> str:
@@ -67,6 +83,6 @@ def taken_meanwhile(before: Hardware, now: Hardware) -> str:
         return ""
     known = {process.pid for process in before.other_gpu_processes}
     new = [process for process in now.other_gpu_processes if process.pid not in known]
-    names = ", ".join(f"{process.name}, pid {process.pid}" for process in new[:3])
+    names = ", ".join(f"{process.name}, pid {process.pid}" for process in new[:SHOWN])
     who = f"another program ({names})" if new else "another program"
     return f"{who} took {format_size(less)} of the GPU meanwhile; {format_size(now.device_free_bytes or 0)} are free"

@@ -79,3 +79,31 @@ def test_a_gpu_that_is_lost_is_told(monkeypatch: pytest.MonkeyPatch, view: Recor
     monkeypatch.setattr("autofit.api.device_notes.gpu_error", lambda: "GPU is lost")
     announce_device(make_plan(), make_hardware(), view)
     assert view.messages == ["there is a GPU, but its driver cannot describe it (GPU is lost): training on the CPU"]
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "processes", "expected"),
+    [
+        (15 * GB, [OLD], None),
+        (
+            3 * GB,
+            [OLD, NEW],
+            "3 GB of the GPU's 16 GB are free, and the run uses those; held by python (pid 77, 13 GB), Xorg",
+        ),
+        (3 * GB, [], "held by a program that the driver does not show"),
+        (3 * GB, [NEW.model_copy(update={"bytes": None})], "held by python (pid 77)"),
+    ],
+    ids=["little", "named", "unseen", "amount unknown"],
+)
+def test_who_holds_the_card_is_said_first(free_bytes: int, processes: list[GpuProcess], expected: str | None) -> None:
+    """A notebook that has used TensorFlow itself would leave a run a small part of the card, and nobody know it."""
+    machine = make_hardware(
+        device="gpu",
+        device_memory_bytes=16 * GB,
+        device_free_bytes=free_bytes,
+        other_gpu_processes=processes,
+        compute_capability="8.0",
+    )
+    notes = device_notes(make_plan(), machine, TARGETS, None)
+    assert len(notes) == (1 if expected is None else 2)
+    assert expected is None or expected in notes[0]

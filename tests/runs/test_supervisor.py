@@ -72,6 +72,13 @@ def test_a_run_that_nothing_disturbs_takes_one_attempt(files: RunDirectory, run:
     assert_every_image_once_an_epoch(files)
 
 
+def test_each_attempt_of_a_deterministic_run_is_deterministic(files: RunDirectory, run: Run) -> None:
+    """A run that goes on after a crash, or is resumed, would go on with other kernels."""
+    record = load_child("stub_parent").run_record(deterministic=True)
+    assert run("SIGKILL@2,complete", record=record) is None
+    assert [job.deterministic for job in jobs(files)] == [True, True]
+
+
 def test_after_an_out_of_memory_it_says_who_took_the_memory_and_goes_on(
     files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

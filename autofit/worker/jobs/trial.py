@@ -165,7 +165,7 @@ class Trials:
         if partial_batch:
             partial = max(1, batch_size // PARTIAL_SHARE)
             with self._first_step(measured):
-                self._step(images[:partial], labels[:partial])
+                self._step(images[:partial], labels[:partial], batch_size)
         if steps == 1 and self._session.extract is not None and not self._is_gpu:
             self._one_pass(images, labels, measured)
         else:
@@ -183,7 +183,7 @@ class Trials:
             tunes = self._is_gpu and not took
             began = self._clock()
             with self._peak_into(measured.first_peaks if tunes else measured.step_peaks):
-                self._step(images, labels)
+                self._step(images, labels, len(labels))
             took.append(self._clock() - began)
             if len(took) == 1:
                 self._measure_process(measured)
@@ -239,10 +239,13 @@ class Trials:
         finally:
             peaks.append(peak_bytes(self._device))
 
-    def _step(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """Make a training step and wait for the device, so that the step can be timed."""
+    def _step(self, images: np.ndarray, labels: np.ndarray, micro_batch_size: int) -> None:
+        """Make a training step and wait for the device, so that the step can be timed.
+
+        Where slices are padded, a shorter batch has the shape of a whole one, as in the training.
+        """
         weights = np.ones(len(labels), np.float32)
-        self._session.train_batch(images, labels, weights, _fixed(len(labels)), lambda _: None)
+        self._session.train_batch(images, labels, weights, _fixed(micro_batch_size), lambda _: None)
         self._session.metrics()
 
     def _samples(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
