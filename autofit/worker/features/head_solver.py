@@ -264,7 +264,7 @@ class HeadProblem:
         """The head on features as they are, of all classes."""
         kernel, bias = coordinates[:-1], coordinates[-1]
         standardised = kernel if self._basis is None else self._basis @ kernel
-        own = standardised * self._standardise.inverse_deviation[:, None]
+        own = standardised * self._standardise.scale[:, None]
         whole = np.zeros((self._rows.width, self._num_classes))
         whole_bias = np.full(self._num_classes, MISSING_CLASS_BIAS)
         whole[:, self._present] = own

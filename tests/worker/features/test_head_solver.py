@@ -10,7 +10,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from autofit.worker.features import head_rows, head_solver
-from autofit.worker.features.head_rows import joined, labelled_rows
+from autofit.worker.features.head_rows import joined, labelled_rows, standardisation
 from autofit.worker.features.head_solver import HeadProblem, solve_head
 
 
@@ -27,7 +27,8 @@ def _slopes(head: Any, features: Any, labels: Any, l2: float, weights: Any) -> t
     """The largest slopes of the objective, by kernel and bias on standardised features, for a unit of weight."""
     features = features.astype(np.float64)
     mean = np.average(features, axis=0, weights=weights)
-    deviation = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weights))
+    variance = np.average((features - mean) ** 2, axis=0, weights=weights)
+    deviation = np.sqrt(variance + 0.01 * variance.mean())
     logits = features @ head.kernel + head.bias
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
@@ -118,13 +119,29 @@ def test_constant_columns_are_left_out(width: int) -> None:
     assert np.abs(head.kernel[0]).max() > 0
 
 
-def test_the_scale_of_a_feature_does_not_matter() -> None:
-    """A feature of large numbers would escape its penalty, and one far from 0 lose its digits."""
+def test_the_scale_and_the_place_of_the_features_do_not_matter() -> None:
+    """A backbone with small features would be penalised more, and one with features far from 0 lose their digits."""
     features, labels = _drawn(80, 6, 3)
-    moved = features.astype(np.float64) * [1, 1e3, 1e-3, 1, 1, 1] + [0, 0, 0, 500, 0, 0]
+    moved = features.astype(np.float64) * 1e-3 + [0, 0, 0, 5, 0, -1]
     plain, other = (solve_head(each, labels, 3, l2=1.0) for each in (features, moved))
     mine, yours = (head.logits(labelled_rows(x, labels)) for head, x in ((plain, features), (other, moved)))
     np.testing.assert_allclose(mine, yours, atol=2e-3)
+
+
+def test_a_channel_that_is_nearly_dead_is_not_amplified() -> None:
+    """One that is 0.001 on a single training row would decide about each photo on which it is 1."""
+    features, labels = _drawn(80, 6, 3)
+    features[:, 2] = 0.0
+    features[7, 2] = 1e-3
+    rows = labelled_rows(features, labels)
+    scale = standardisation(rows).scale
+    usual = 1 / np.sqrt(features.astype(np.float64).var(axis=0).mean())
+    assert 0 < scale[2] <= 10.01 * usual
+    head = solve_head(features, labels, 3, l2=1.0)
+    awake = features.copy()
+    awake[:, 2] = 1.0
+    before, after = (head.logits(labelled_rows(each, labels)).argmax(axis=1) for each in (features, awake))
+    assert (before == after).mean() > 0.95
 
 
 def test_a_class_without_rows_is_never_predicted() -> None:
