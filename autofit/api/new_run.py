@@ -11,8 +11,9 @@ from autofit.api.probes import does_not_fit
 from autofit.api.result import shown_path
 from autofit.api.signature import sign_model
 from autofit.api.workers import measurer_for
+from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_checks import GIVEN_FUNCTION
-from autofit.config.options import Options, freezes_backbone
+from autofit.config.options import Options, freezes_backbone, trains_pretrained
 from autofit.dataset import ImageIndex
 from autofit.errors import InterruptedRunError, UserError
 from autofit.machine.hardware import Hardware
@@ -35,6 +36,9 @@ def announce_training(options: Options, index: ImageIndex, view: View) -> None:
     )
     if options.model is None and options.weights == "none":
         view.message("weights 'none': training the whole network, because a random backbone kept frozen learns nothing")
+    rate = unusual_rate(options.optimizer, options.learning_rate, trains_pretrained=trains_pretrained(options))
+    if rate is not None:
+        view.message(rate)
     if options.isolation == "inline":
         view.message(WHAT_INLINE_CANNOT)
         if options.deterministic:

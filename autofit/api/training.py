@@ -50,7 +50,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     micro_batch_size: int | str = "auto",
     batch_schedule: str | tuple[int, int] | None = None,
     optimizer: str = "adam",
-    learning_rate: float = 1e-3,
+    learning_rate: float | None = None,
     class_weight: str | None = "none",
     early_stopping: int | None = None,
     validation: float | str | Path = 0.2,
@@ -99,7 +99,8 @@ def run(  # noqa: PLR0913 - the options are the interface
             backbone trains; else what the probe recommends, but at most the batch size.
         batch_schedule: A ramp of the batch size over the epochs, such as `32:16`. Not together with `batch_size`.
         optimizer: A Keras optimizer, by name. A compiled `model` has its own.
-        learning_rate: The optimizer's learning rate.
+        learning_rate: The optimizer's learning rate. Default: 0.001; 0.0001 if all layers of a pretrained network
+            train, with `adam` and its like.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike.
         early_stopping: Stop after so many epochs without a better validation loss.
         validation: The images to validate on: a share of each class, or a folder.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from autofit.config import backbones
+from autofit.config.learning_rates import DEFAULT_LEARNING_RATE, default_learning_rate
 from autofit.config.option_table import BY_NAME, OPTIONS, REQUEST
 from autofit.errors import UserError
 from autofit.storage.records import Record
@@ -110,15 +111,24 @@ def _refuse_backbone_options_with_a_model(values: Mapping[str, Any]) -> None:
 
 
 def _dependent_values(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that depend on other options: the backbone, its weights, the layers that train and the image size."""
+    """The values that depend on other options: the backbone, its weights, what trains, image size and learning rate."""
     if found["model"] is not None:
         size = found["image_size"] or (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE)
-        return {"backbone": None, "weights": "none", "trainable": "all", "image_size": size}
+        rate = found["learning_rate"] or DEFAULT_LEARNING_RATE
+        return {
+            "backbone": None,
+            "weights": "none",
+            "trainable": "all",
+            "image_size": size,
+            "learning_rate": rate,
+        }
     backbone = backbones.find(found["backbone"] or backbones.DEFAULT_BACKBONE)
     size = found["image_size"] or (backbone.default_size, backbone.default_size)
     backbone.check_image_size(size)
     trainable = found["trainable"] or ("all" if found["weights"] == "none" else "head")
-    return {"backbone": backbone.name, "trainable": trainable, "image_size": size}
+    pretrained = trainable == "all" and found["weights"] != "none"
+    rate = found["learning_rate"] or default_learning_rate(found["optimizer"], trains_pretrained=pretrained)
+    return {"backbone": backbone.name, "trainable": trainable, "image_size": size, "learning_rate": rate}
 
 
 def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,6 +168,11 @@ def check_for_training(options: Options) -> None:
         )
     if options.feature_cache == "on" and not freezes_backbone(options):
         raise UserError("feature_cache 'on' needs a frozen backbone: give trainable 'head', or leave it at 'auto'")
+
+
+def trains_pretrained(options: Options) -> bool:
+    """Whether all layers of a pretrained network train."""
+    return options.trainable == "all" and options.weights != "none"
 
 
 def freezes_backbone(options: Options) -> bool:

@@ -18,7 +18,7 @@ from autofit.config.option_checks import (
 )
 from autofit.config.validators import auto_or_whole_number, real_number, whole_number
 
-DEFAULT_OPTIMIZER, DEFAULT_LEARNING_RATE = "adam", 1e-3
+DEFAULT_OPTIMIZER = "adam"
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "sgd", "rmsprop", "adagrad", "adadelta", "adafactor", "ftrl", "lion")
 """The optimizers that Keras 3.13 and all later versions have."""
 
@@ -136,10 +136,12 @@ TRAINING = (
     ),
     Option(
         "learning_rate",
-        DEFAULT_LEARNING_RATE,
+        None,
         "The optimizer's learning rate.",
-        check=partial(real_number, least=0.0, exclusive=True),
+        check=or_none(partial(real_number, least=0.0, exclusive=True)),
+        default_text="0.001; 0.0001 if all layers of a pretrained network train, with `adam` and its like",
         cli_type=float,
+        metavar="RATE",
     ),
     Option(
         "num_classes",

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from autofit.config.training_options import DEFAULT_LEARNING_RATE, DEFAULT_OPTIMIZER
+from autofit.config.learning_rates import DEFAULT_LEARNING_RATE
+from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
 

@@ -37,6 +37,7 @@ from autofit.worker.training.batch_sources import Samples, Source
 from autofit.worker.training.bn_recalibration import recalibration_for
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.commits import Commits
+from autofit.worker.training.divergence import advice, divergence
 from autofit.worker.training.epoch_plan import EpochPlans
 from autofit.worker.training.export import class_weights, save_model, write_history
 from autofit.worker.training.run_events import RunEvents
@@ -170,8 +171,9 @@ class Trainer:
             self._restore()
         self._commits.release_newest()
         self._train_epoch(epoch)
-        self._recalibrate(epoch)
         logs = self._session.metrics()
+        self._require_convergence(logs["loss"])
+        self._recalibrate(epoch)
         if self._index.validation_count:
             logs = {**logs, **{f"val_{name}": value for name, value in self._validate(epoch).items()}}
         self._close_epoch(epoch, logs)
@@ -225,6 +227,7 @@ class Trainer:
             self._stop_conditions.measure_non_allocator_bytes()
         self._stop_if_asked()
         if self._commits.is_due:
+            self._require_convergence(self._session.metrics()["loss"])
             self._commit()
 
     def _recalibrate(self, epoch: int) -> None:
@@ -331,6 +334,12 @@ class Trainer:
                 self._events.bad_image(self._index.path(sample), reason)
         if skipped and self._bad_images.is_too_full():
             self._give_up(self._bad_images.complaint())
+
+    def _require_convergence(self, loss: float) -> None:
+        """Raise UserError, without a commit, if the training has diverged; a callback that stopped it has the say."""
+        why = divergence([*self._progress.history.get("loss", []), loss])
+        if why and not self._progress.stopped and self._job.source:
+            raise UserError(advice(why, self._job.source.learning_rate))
 
     def _give_up(self, why: str) -> NoReturn:
         """End for a reason that the user can put right; an epoch that has trained nothing begins anew then."""

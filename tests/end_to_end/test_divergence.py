@@ -1,0 +1,47 @@
+"""A training that diverges, with a real network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import autofit
+from autofit.demo.network import digit_network
+from autofit.errors import UserError
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import RunDirectory
+from tests.support.drawn import draw_tinted
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_training_that_diverges_ends_and_keeps_the_weights_from_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would train on weights of NaN for hours, and commit them over the good ones."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    draw_tinted(photos, 8)
+    run_dir = tmp_path / "run"
+
+    with pytest.raises(UserError, match=r"diverged: its loss is nan in epoch 1.*lower than 1e\+20"):
+        autofit.run(
+            photos,
+            model=digit_network,
+            image_size=32,
+            epochs=3,
+            batch_size=8,
+            optimizer="sgd",
+            learning_rate=1e20,
+            checkpoint_every=1,
+            isolation="inline",
+            run_dir=run_dir,
+        )
+
+    assert "learning_rate 1e+20 is far over what is usual with sgd" in capsys.readouterr().err
+    assert autofit.Result(run_dir).status == "failed"
+    newest = CheckpointStore(RunDirectory(run_dir).checkpoints).latest()
+    assert newest is None or all(abs(array).max() < 1e30 for array in newest.groups["model"].values())
+    with pytest.raises(UserError, match="diverged"):
+        autofit.resume(run_dir, model=digit_network)
