@@ -18,7 +18,7 @@ import tensorflow as tf
 from autofit.config.batch_schedule import slice_rows
 from autofit.errors import UserError
 from autofit.input.aligned_array import aligned, padded
-from autofit.protocol.job import Job, ModelSource
+from autofit.protocol.job import Event, Job, ModelSource, TrialsJob
 from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
 from autofit.worker.execution.microbatch import Blame, MicroBatcher, blame
@@ -174,7 +174,7 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
         raise ValueError("this job has no model")
     heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
     heartbeat.phase(Phase.BUILD)
-    built = _build(source, job.import_paths, payload, heartbeat)
+    built = _build(source, job, payload, heartbeat)
     network, spec = _network(built, source.spec.image_size)
     extracts = built.frozen and built.features is not None
     objective = make_objective(built.model, source, compiled=built.compiled)
@@ -193,11 +193,18 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
     )
 
 
-def _build(source: ModelSource, import_paths: list[str], payload: Payload | None, heartbeat: Heartbeat) -> BuiltModel:
+def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: Heartbeat) -> BuiltModel:
+    """Build the network; trials need no weights, which may have to be downloaded."""
     if source.reference is None and not source.sent:
-        return build(source.spec, source.num_classes, heartbeat.phase)
+        return build(
+            source.spec,
+            source.num_classes,
+            heartbeat.phase,
+            on_message=lambda text: heartbeat.event(Event(message=text)),
+            loads=not isinstance(job.work, TrialsJob),
+        )
     sent = payload.model if payload else None
-    function = _import(source.reference, import_paths) if source.reference else sent
+    function = _import(source.reference, job.import_paths) if source.reference else sent
     if function is None:
         raise UserError("the model function of this run is gone with the process that gave it: give model= again")
     return build_from_function(function, source.spec.image_size, source.num_classes, source.spec.seed)

@@ -2,6 +2,7 @@
 
 builder.py          raw images to probabilities, from a backbone or from the user's function
 weights.py          loads the weights of a backbone, and hashes weights
+classifier_weights.py  weights of a whole classifier, without its top
 bn_folding.py       a frozen backbone with BatchNormalization folded into its convolutions
 objective.py        loss, metrics and optimizer
 saved_model.py      opens a saved model

@@ -6,7 +6,7 @@ import hashlib
 import os
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http.client import HTTPException
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import keras
 
 from autofit.config.backbones import Backbone
 from autofit.errors import UserError
+from autofit.printable import printable
+from autofit.worker.model.classifier_weights import classes_of_top, load_without_top, weighted_layers
 
 WEIGHTS_SUFFIXES = (".h5", ".keras")  # .weights.h5 too
 
@@ -21,7 +23,9 @@ WEIGHTS_SUFFIXES = (".h5", ".keras")  # .weights.h5 too
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, UserWarning)
 
 
-def load_backbone(backbone: Backbone, image_size: tuple[int, int], weights: str) -> keras.Model:
+def load_backbone(
+    backbone: Backbone, image_size: tuple[int, int], weights: str, on_message: Callable[[str], None]
+) -> keras.Model:
     """The backbone without its top, from preprocessed images `(n, height, width, 3)` to pooled features `(n, d)`.
 
     Pooling is left to Keras: ConvNeXt has a LayerNormalization after it, the others are as with a pooling layer on top.
@@ -30,18 +34,21 @@ def load_backbone(backbone: Backbone, image_size: tuple[int, int], weights: str)
         backbone: which one.
         image_size: (height, width) in pixels.
         weights: "imagenet", which downloads on first use and may take minutes, "none", or a file.
+        on_message: called with a line about what was loaded, where that is not what one would expect.
 
     Raises:
         UserError: the weights cannot be downloaded or read, or do not fit.
     """
     if weights == "imagenet":
-        return _with_imagenet(backbone, image_size)
+        return _with_imagenet(backbone, image_size, on_message)
     if weights == "none":
         return _construct(backbone, image_size, None)
     path = Path(weights)
     _check_file(backbone, image_size, path)
     model = _construct(backbone, image_size, None)
-    _load_file(model, backbone, path)
+    classes = _load_file(model, backbone, path)
+    top = f"; its top for {classes:,} classes was left out" if classes else ""
+    on_message(f"weights of {len(weighted_layers(model)):,} layers loaded from {printable(path.name)}{top}")
     return model
 
 
@@ -75,23 +82,37 @@ def _construct(backbone: Backbone, image_size: tuple[int, int], weights: str | N
     return function(weights=weights, include_top=False, input_shape=(*image_size, 3), pooling="avg")
 
 
-def _with_imagenet(backbone: Backbone, image_size: tuple[int, int]) -> keras.Model:
+def _with_imagenet(backbone: Backbone, image_size: tuple[int, int], on_message: Callable[[str], None]) -> keras.Model:
     """Let Keras download what its cache lacks; build and load."""
+    cached = imagenet_cache() / backbone.weights_file_for(image_size)
+    was_there = cached.exists()
     try:
         with warnings.catch_warnings():
             # MobileNet v1 and v2 say that the weights for 224 pixels serve a size without its own: as intended.
             warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
-            return _construct(backbone, image_size, "imagenet")
+            model = _construct(backbone, image_size, "imagenet")
     except Exception as error:
-        cached = imagenet_cache() / backbone.weights_file_for(image_size)
         if _is_no_download(error):
-            raise UserError(_offline_message(backbone, cached, error)) from error
+            message = _replaced_message if was_there else _offline_message
+            raise UserError(message(backbone, cached, error)) from error
         # Keras downloads into the final file and has no checksum for MobileNet v1 and v2: a part may stay after a kill.
         if isinstance(error, _UNREADABLE) and cached.exists():
             raise UserError(
                 f"the ImageNet weights in {cached} cannot be read ({first_sentence(error)}): delete the file, run again"
             ) from error
         raise
+    if serves := _sizes_served(backbone, image_size):
+        on_message(f"ImageNet weights: {serves}")
+    return model
+
+
+def _sizes_served(backbone: Backbone, image_size: tuple[int, int]) -> str:
+    """For which image sizes the file serves that is loaded for this one, where the backbone has several files."""
+    height, width = image_size
+    if not backbone.weights_sizes or (height == width and height in backbone.weights_sizes):
+        return ""
+    own = ", ".join(map(str, backbone.weights_sizes))
+    return f"{backbone.name} has files of its own for {own} pixels; the one for 224 serves {height}x{width} too"
 
 
 def imagenet_cache() -> Path:
@@ -103,6 +124,16 @@ def imagenet_cache() -> Path:
 def _is_no_download(error: Exception) -> bool:
     """Whether Keras could not fetch a file; it raises a bare `Exception` for the errors of urllib (`get_file`)."""
     return "URL fetch failure" in str(error) or isinstance(error, ConnectionError | TimeoutError | HTTPException)
+
+
+def _replaced_message(backbone: Backbone, cached: Path, error: Exception) -> str:
+    """Keras downloads again where its checksum tells that a file is not its own, and deletes the file if that fails."""
+    reason = first_sentence(error).rpartition(" -- ")[2]
+    gone = "" if cached.exists() else ", and Keras has deleted it"
+    return (
+        f"{cached} was not Keras's own file with the ImageNet weights of {backbone.name} (its checksum differs){gone}"
+        f"; Keras's could not be downloaded ({reason}): put that one there, or give your file with --weights FILE"
+    )
 
 
 def _offline_message(backbone: Backbone, cached: Path, error: Exception) -> str:
@@ -127,14 +158,20 @@ def _check_file(backbone: Backbone, image_size: tuple[int, int], path: Path) -> 
         )
 
 
-def _load_file(model: keras.Model, backbone: Backbone, path: Path) -> None:
+def _load_file(model: keras.Model, backbone: Backbone, path: Path) -> int | None:
+    """Load a file; returns the number of classes of a top that was left out, None if it has none."""
     try:
+        classes = classes_of_top(path, int(model.output_shape[-1]))
         with warnings.catch_warnings():
             # Keras 3.15 only warns where a part of the file is missing and the fresh weights stay.
             warnings.filterwarnings("error", message="Skipping nested container", category=UserWarning)
-            model.load_weights(path)
+            if classes is None:
+                model.load_weights(path)
+            else:
+                load_without_top(model, backbone, path, classes)
     except _UNREADABLE as error:
         raise UserError(
             f"weights file {path} does not fit {backbone.name} ({first_sentence(error)}): "
-            f"give weights saved from keras.applications.{backbone.name}(include_top=False)"
+            f"give weights saved from keras.applications.{backbone.name}, with its top or without"
         ) from error
+    return classes

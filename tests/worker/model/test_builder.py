@@ -275,7 +275,7 @@ def test_a_weights_file_that_cannot_be_right_is_refused(
 def without_network(tmp_path_factory: Any, mobilenet: keras.Model) -> tuple[Path, list[str]]:
     """Keras's cache, and what building with ImageNet weights says where nothing can be downloaded.
 
-    The cache has a good file for MobileNet at 32 pixels and half a file at 128.
+    The cache has a good file for MobileNet at 32 pixels, half a file at 128, and one for ResNet50 that is not Keras's.
     """
     home: Path = tmp_path_factory.mktemp("home")
     (home / "models").mkdir()
@@ -283,6 +283,7 @@ def without_network(tmp_path_factory: Any, mobilenet: keras.Model) -> tuple[Path
     good = (home / "models" / "good.h5").read_bytes()
     (home / "models" / find("MobileNet").weights_file_for((32, 32))).write_bytes(good)
     (home / "models" / find("MobileNet").weights_file_for((128, 128))).write_bytes(good[: len(good) // 2])
+    (home / "models" / find("ResNet50").weights_file_for((32, 32))).write_bytes(good)
     code = """
 import sys, warnings
 warnings.simplefilter("error", UserWarning)
@@ -290,10 +291,12 @@ from autofit.config.backbones import ModelSpec
 from autofit.errors import UserError
 from autofit.worker.model.builder import build
 from autofit.worker.model.weights import weights_sha256
-for name, size in (("MobileNet", 32), ("MobileNet", 128), ("MobileNetV2", 64)):
+for name, size in (("MobileNet", 32), ("MobileNet", 128), ("MobileNetV2", 64), ("ResNet50", 32)):
     try:
         spec = ModelSpec(backbone=name, weights="imagenet", image_size=(size, size), trainable="head")
-        print("SAID", weights_sha256(build(spec, 2, lambda phase: None).model.layers[2]))
+        said = []
+        built = build(spec, 2, lambda phase: None, on_message=said.append)
+        print("SAID", weights_sha256(built.model.layers[2]), *said)
     except UserError as error:
         print("SAID", error)
 """
@@ -308,14 +311,17 @@ def test_cached_imagenet_weights_need_no_network(
     without_network: tuple[Path, list[str]], mobilenet: keras.Model
 ) -> None:
     """A machine without a network could not train with the weights it has, or a size without its own would warn."""
-    _, (cached, _, _) = without_network
+    _, (cached, _, _, _) = without_network
 
-    assert cached == weights_sha256(mobilenet)
+    sha256, said = cached.split(" ", 1)
+    assert sha256 == weights_sha256(mobilenet)
+    assert said.startswith("ImageNet weights: MobileNet has files of its own for 128, 160, 192, 224 pixels; ")
+    assert said.endswith("the one for 224 serves 32x32 too")
 
 
 def test_an_incomplete_download_is_named(without_network: tuple[Path, list[str]]) -> None:
     """A killed download would make every later run fail with a message of h5py's."""
-    folder, (_, half, _) = without_network
+    folder, (_, half, _, _) = without_network
 
     assert str(folder / "mobilenet_1_0_128_tf_no_top.h5") in half
     assert half.endswith("delete the file, run again")
@@ -323,11 +329,20 @@ def test_an_incomplete_download_is_named(without_network: tuple[Path, list[str]]
 
 def test_missing_imagenet_weights_say_where_to_put_them(without_network: tuple[Path, list[str]]) -> None:
     """Someone without a network would not learn which file to copy where, or how to train without it."""
-    folder, (_, _, missing) = without_network
+    folder, (_, _, missing, _) = without_network
 
     assert "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5" in missing
     assert str(folder) in missing
     assert "--weights none" in missing
+
+
+def test_a_cached_file_that_keras_refuses_is_called_so(without_network: tuple[Path, list[str]]) -> None:
+    """It would be said to be missing, although it was there."""
+    folder, (_, _, _, refused) = without_network
+
+    assert refused.startswith(f"{folder / 'resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5'} was not Keras's own")
+    assert "its checksum differs), and Keras has deleted it; Keras's could not be downloaded (" in refused
+    assert refused.endswith("--weights FILE")
 
 
 # Hashes
