@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from autofit.api.result import shown_path
-from autofit.cache.compiled_kernels import KernelCache, kernel_cache
+from autofit.cache.compiled_kernels import PATH_VARIABLE, KernelCache, kernel_cache
 from autofit.cache.folder import default_folder
 from autofit.config.byte_size import format_size
 from autofit.machine.hardware import Hardware
@@ -20,6 +20,7 @@ TUNING_WORDS: Mapping[Tuning, str] = {
     "quick": f"convolutions: cuDNN's first choice, for a quick start; {AUTOTUNE_VARIABLE}=1 tunes them in a new run",
     "tuned": f"convolutions: tuned in the first steps; {AUTOTUNE_VARIABLE}=0 starts a new run sooner",
 }
+CUDAS_FOLDER = Path("~/.nv/ComputeCache")
 SHOWN = 3
 WORTH_TELLING_BYTES = 500 * 10**6
 """So much of the GPU's memory in the hands of others is told: a desktop and the driver itself hold less."""
@@ -27,12 +28,16 @@ WORTH_TELLING_BYTES = 500 * 10**6
 DETERMINISTIC_WORDS = "convolutions: cuDNN's first deterministic choice"
 
 
-def announce_device(planned: TrainingPlan, machine: Hardware, view: View) -> None:
-    """Show how convolutions are chosen, and what has to be compiled first; on a CPU, whether a GPU was lost."""
+def announce_device(planned: TrainingPlan, machine: Hardware, view: View, *, isolated: bool = True) -> None:
+    """Show how convolutions are chosen, and what has to be compiled first; on a CPU, whether a GPU was lost.
+
+    With `isolated` false, CUDA keeps compiled kernels where it does by itself.
+    """
     if machine.device == "cpu" and (error := gpu_error()):
         view.message(f"there is a GPU, but its driver cannot describe it ({error}): training on the CPU")
     if machine.device == "gpu":
-        cache = kernel_cache(os.environ, default_folder())
+        ours = {} if isolated else {PATH_VARIABLE: str(CUDAS_FOLDER.expanduser())}
+        cache = kernel_cache({**ours, **os.environ}, default_folder())
         for note in device_notes(planned, machine, cuda_targets(), cache):
             view.message(note)
 

@@ -39,7 +39,7 @@ def supervise(
     """Make attempts until the run is finished or cannot go on; write its result; return it, or raise the reason."""
     if record.has_callbacks and not (payload and payload.callbacks):
         view.message("this run was started with callbacks; continuing without them")
-    announce_device(record.plan, machine, view)
+    announce_device(record.plan, machine, view, isolated=record.options.isolation == "process")
     start_seconds, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
     store, before = profile_store(view), len(files.attempts())
     supervisor = Supervisor(

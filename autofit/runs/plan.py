@@ -154,8 +154,11 @@ def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None,
 
 
 def _tuning(options: Options, train_count: int, machine: Hardware) -> Tuning:
-    """No tuning on a GPU for a short extraction, which it would only delay; nor if determinism forbids it."""
-    if machine.device != "gpu":
+    """No tuning on a GPU for a short extraction, which it would only delay; nor if determinism forbids it.
+
+    A user's own process is left as it is.
+    """
+    if machine.device != "gpu" or options.isolation == "inline":
         return "tuned"
     pixels = train_count * cached_views(options) * math.prod(options.image_size)
     is_short = uses_feature_cache(options) and pixels <= QUICK_PIXELS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from autofit.api.device_notes import announce_device, device_notes, taken_meanwhile
@@ -72,6 +74,19 @@ def test_who_took_the_memory_is_said(free_bytes: int, processes: list[GpuProcess
     before = make_hardware(device="gpu", device_free_bytes=15 * GB, other_gpu_processes=[OLD])
     now = before.model_copy(update={"device_free_bytes": free_bytes, "other_gpu_processes": processes})
     assert taken_meanwhile(before, now) == expected
+
+
+@pytest.mark.parametrize("isolated", [True, False])
+def test_the_folder_of_compiled_kernels_is_the_one_in_use(
+    monkeypatch: pytest.MonkeyPatch, view: RecordingView, tmp_path: Path, *, isolated: bool
+) -> None:
+    """Someone would keep the wrong folder for the next container."""
+    monkeypatch.setattr("autofit.api.device_notes.cuda_targets", lambda: TARGETS)
+    monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    announce_device(make_plan(), h100(), view, isolated=isolated)
+    assert ("cache/cuda" in view.messages[-1]) is isolated
+    assert (".nv/ComputeCache" in view.messages[-1]) is not isolated
 
 
 def test_a_gpu_that_is_lost_is_told(monkeypatch: pytest.MonkeyPatch, view: RecordingView) -> None:

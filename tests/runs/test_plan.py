@@ -147,6 +147,7 @@ def test_a_deterministic_extraction_does_not_measure(
         ({"epochs": 1}, 250, None, "tuned"),  # no cache: nothing says how long the backbone runs
         ({"trainable": "all"}, 250, None, "tuned"),
         ({"trainable": "all", "deterministic": True}, 250, None, "quick"),
+        ({"isolation": "inline"}, 250, None, "tuned"),  # a user's own process is left as it is
         ({}, 250, "tuned", "tuned"),
         ({}, 10**6, "quick", "quick"),
     ],
