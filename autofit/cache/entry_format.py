@@ -53,7 +53,7 @@ class EntryRecord(Record):
     kind: Literal["features", "pixels"]
     key: str = Field(pattern=r"^[0-9a-f]{64}$")
     about: dict[str, str] = Field(max_length=32)
-    dtype: Literal["float32", "uint8"]
+    dtype: Literal["float32", "float16", "uint8"]
     row_shape: tuple[int, ...] = Field(min_length=1, max_length=MAX_SIDES)
     created: float
 

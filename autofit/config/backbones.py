@@ -75,6 +75,8 @@ class ModelSpec(Record):
         hidden_units: width of a hidden layer in the head; 0 for none.
         dropout: share of the head's inputs to drop in training.
         seed: for the initial weights.
+        cut: where everything above trains and the rest is frozen, whatever `trainable` says: "auto", "input", a share
+            of the layers with kernels, or the name of a layer. None for no cut.
     """
 
     backbone: str | None
@@ -84,15 +86,17 @@ class ModelSpec(Record):
     hidden_units: Annotated[int, Field(ge=0)] = 0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    cut: str | None = None
 
     @property
     def about(self) -> dict[str, str]:
         """A description of cached features for people: the backbone, the size of its images, and its weights."""
-        return {
+        about = {
             "backbone": self.backbone or "",
             "image_size": "x".join(map(str, self.image_size)),
             "weights": self.weights if self.weights in {"imagenet", "none"} else Path(self.weights).name,
         }
+        return about if self.cut is None else {**about, "cut": self.cut}
 
 
 def find(name: str) -> Backbone:

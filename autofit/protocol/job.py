@@ -9,13 +9,17 @@ from pydantic import Field
 
 from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import BatchSchedule
+from autofit.config.fine_tuning import FineTuning
 from autofit.config.run_options import MOST_VIEWS
 from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, Trial, Verdict
 from autofit.storage.records import Record
 
 
 class ModelSource(Record):
-    """Where the network comes from: autofit's own builder, an importable function, or one sent along with the job."""
+    """Where the network comes from: autofit's own builder, an importable function, or one sent along with the job.
+
+    With `fine_tuning`, the optimizer is the one of these settings, and `learning_rate` its peak.
+    """
 
     spec: ModelSpec
     reference: str | None = None
@@ -23,6 +27,7 @@ class ModelSource(Record):
     num_classes: int
     optimizer: str
     learning_rate: float
+    fine_tuning: FineTuning | None = None
 
 
 MOST_THREADS = 1024

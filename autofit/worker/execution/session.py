@@ -36,6 +36,9 @@ PADS = {"cpu": False, "gpu": True}
 """Where slices are padded to one shape. A CPU tunes nothing, and would compute the zeros. A user's own model is not
 padded: its layers may look at all rows."""
 
+CUT_FEATURES = tf.float16
+"""The type of features at a cut, which are large: the head is trained on the same ones with and without a cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -54,6 +57,11 @@ class Session:
     extract: Callable[[np.ndarray], tf.Tensor] | None
     micro_decides: str | None
     pads: bool = False
+
+    @property
+    def head_in_slices(self) -> bool:
+        """Whether the head is large, with a part of the backbone in it, and runs in micro-batches too."""
+        return self.built.cut is not None
 
     def train_batch(
         self,
@@ -80,24 +88,33 @@ class Session:
         on_phase(Phase.EXTRACT)
         features = self.features_of(images, micro, usual)
         on_phase(Phase.TRAIN)
-        return self.train_on_features(features, labels, weights)
+        return self.train_on_features(features, labels, weights, micro, usual)
 
     def features_of(self, images: np.ndarray, micro: MicroBatcher, usual: int | None = None) -> tf.Tensor:
-        """Run the frozen backbone on uint8 images `(n, height, width, 3)`; returns pooled features `(n, d)`.
+        """Run the frozen part on uint8 images `(n, height, width, 3)`; returns features `(n, *feature_shape)`.
 
         Raises:
             OutOfDeviceMemoryError: not even a single image fits.
         """
         return micro.repeat(len(images), lambda size: self._extracted(images, self._rows(size, usual)))
 
-    def train_on_features(self, features: tf.Tensor, labels: np.ndarray, weights: np.ndarray) -> dict[str, tf.Tensor]:
+    def train_on_features(
+        self, features: Any, labels: np.ndarray, weights: np.ndarray, micro: MicroBatcher, usual: int | None = None
+    ) -> dict[str, tf.Tensor]:
         """Update the head from one batch of features; returns the epoch's metrics so far.
 
+        A head on pooled features takes the batch whole, one with a part of the backbone in it in micro-batches.
+
         Raises:
-            OutOfDeviceMemoryError: the batch does not fit; the weights are as before.
+            OutOfDeviceMemoryError: the batch, or a single image of it, does not fit; the weights are as before.
             TornUpdateError: the weights can no longer be trusted.
         """
         count = len(labels)
+        if self.head_in_slices:
+            computed = micro.repeat(
+                count, lambda size: self.train_step.accumulate(features, labels, weights, self._rows(size, usual))
+            )
+            return self.train_step.commit(computed, count)
         try:
             computed = self.train_step.accumulate(features, labels, weights, count)
         except tf.errors.OpError as error:
@@ -148,6 +165,24 @@ class Session:
         micro.slices(len(images), one_slice)
         return values
 
+    def evaluate_features(
+        self, features: Any, labels: np.ndarray, values: list[tf.Tensor], micro: MicroBatcher
+    ) -> list[tf.Tensor]:
+        """Return the metric values after one more batch of features.
+
+        Raises:
+            OutOfDeviceMemoryError: not even a single image fits.
+        """
+        if not self.head_in_slices:
+            return self.evaluate_step(features, labels, values)
+
+        def one_slice(start: int, stop: int) -> None:
+            nonlocal values
+            values = self.evaluate_step(features[start:stop], labels[start:stop], values)
+
+        micro.slices(len(labels), one_slice)
+        return values
+
     def results_of(self, values: list[tf.Tensor]) -> dict[str, float]:
         """Set the metrics to these values and return their results."""
         for variable, value in zip(self.evaluate_step.variables, values, strict=True):
@@ -175,22 +210,30 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
     heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
     heartbeat.phase(Phase.BUILD)
     built = _build(source, job, payload, heartbeat)
-    network, spec = _network(built, source.spec.image_size)
+    network, inputs = _network(built, source.spec.image_size)
     extracts = built.frozen and built.features is not None
     objective = make_objective(built.model, source, compiled=built.compiled)
-    micro_decides = None if built.frozen else slices_decide(built.model, network)
+    micro_decides = _what_slices_decide(built, network)
     pads = PADS[job.memory.device] and isinstance(network, SplitNetwork)
+    trains_in_slices = not extracts or built.cut is not None
     return Session(
         built=built,
         objective=objective,
         network=network,
-        train_step=TrainStep(network, objective, spec, pads=pads and not extracts and micro_decides is None),
+        train_step=TrainStep(network, objective, inputs, pads=pads and trains_in_slices and micro_decides is None),
         # a frozen backbone is traced once, for training and for validation
-        evaluate_step=EvaluateStep(built.head if extracts else built.model, objective, spec, pads=pads),
-        extract=compile_forward(folded(built.features)) if extracts else None,
+        evaluate_step=EvaluateStep(built.head if extracts else built.model, objective, inputs, pads=pads),
+        extract=compile_forward(folded(built.features), inputs.dtype) if extracts else None,
         micro_decides=micro_decides,
         pads=pads,
     )
+
+
+def _what_slices_decide(built: BuiltModel, network: Network) -> str | None:
+    """Why the micro-batch size changes the result; a head whose layers are called one by one is safe from that."""
+    if built.frozen and built.head_layers:
+        return None
+    return slices_decide(built.head if built.frozen and built.head is not None else built.model, network)
 
 
 def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: Heartbeat) -> BuiltModel:
@@ -207,7 +250,8 @@ def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: He
     function = _import(source.reference, job.import_paths) if source.reference else sent
     if function is None:
         raise UserError("the model function of this run is gone with the process that gave it: give model= again")
-    return build_from_function(function, source.spec.image_size, source.num_classes, source.spec.seed)
+    spec = source.spec
+    return build_from_function(function, spec.image_size, source.num_classes, spec.seed, spec.cut)
 
 
 def _import(reference: str, import_paths: list[str]) -> Any:
@@ -224,8 +268,8 @@ def _network(built: BuiltModel, image_size: tuple[int, int]) -> tuple[Network, t
     if built.features is None or built.head is None:
         return WholeNetwork(built.model), images
     if built.frozen:
-        width = int(built.head.input_shape[-1])
-        return SplitNetwork(None, built.head, built.head_layers), tf.TensorSpec((None, width), tf.float32)
+        network = SplitNetwork(None, built.head, built.head_layers) if built.head_layers else WholeNetwork(built.head)
+        return network, tf.TensorSpec((None, *built.feature_shape), CUT_FEATURES if built.cut else tf.float32)
     return SplitNetwork(built.features, built.head, built.head_layers), images
 
 

@@ -74,9 +74,9 @@ class SplitNetwork:
 
     def __call__(self, inputs: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
         """Run the backbone and the head in training mode, with the drawn mask in place of the head's dropout."""
-        flow = inputs
+        flow = tf.cast(inputs, tf.float32)
         if self._features is not None:
-            flow = self._features(tf.cast(inputs, tf.float32), training=True)
+            flow = self._features(flow, training=True)
         for layer in self._head_layers:
             flow = flow * drawn if layer is self._dropout else layer(flow)
         return flow
@@ -92,7 +92,7 @@ def _width_at(dropout: keras.layers.Layer | None, head: keras.Model, layers: Seq
     for layer in layers:
         if layer is dropout:
             break
-        width = int(getattr(layer, "units", width))
+        width = int(layer.output_shape[-1] if isinstance(layer, keras.Model) else getattr(layer, "units", width))
     return width
 
 

@@ -215,11 +215,14 @@ class EvaluateStep:
         return _current(scope, self.variables)
 
 
-def compile_forward(model: keras.Model) -> Any:
-    """Compile the inference of uint8 or float images `(n, height, width, 3)`, one trace for all sizes of a batch."""
+def compile_forward(model: keras.Model, dtype: tf.DType = tf.float32) -> Any:
+    """Compile the inference of uint8 images `(n, height, width, 3)`, one trace for all sizes of a batch.
+
+    Its results are cast to `dtype`.
+    """
     height, width = model.input_shape[1:3]
 
     def forward(images: tf.Tensor) -> tf.Tensor:
-        return model(tf.cast(images, tf.float32), training=False)
+        return tf.cast(model(tf.cast(images, tf.float32), training=False), dtype)
 
     return tf.function(forward, input_signature=[tf.TensorSpec((None, height, width, 3), tf.uint8)], autograph=False)

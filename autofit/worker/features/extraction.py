@@ -125,10 +125,8 @@ class ExtractionPass:
         files = RunDirectory(Path(self._work.run_dir))
         replayed = RunDirectory(Path(self._work.plan.replay)).features if self._work.plan.replay else None
         store = CacheStore(Path(cache_job.folder), cache_job.limit_bytes)
-        head = self._session.built.head
-        assert head is not None  # noqa: S101 - the backbone is frozen, so there is one
-        views = self._views.index.views
-        record = features_entry_record(self._job, self._backbone_sha256, int(head.input_shape[-1]), views)
+        built, views = self._session.built, self._views.index.views
+        record = features_entry_record(self._job, self._backbone_sha256, built.feature_shape, views, built.cut)
         return FeatureCache(store, record, files.features, replayed, self._views.identities)
 
     def _complete_rows(self, cache: FeatureCache, cache_job: CacheJob, loader: BatchLoader) -> FeatureRows | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from autofit.cache.entry import EntryWriter
 from autofit.cache.identity import Identities
+from autofit.errors import UserError
 from autofit.input.aligned_array import aligned, padded
 from autofit.input.batch_loader import LoadedBatch
 from autofit.worker.execution.microbatch import MicroBatcher
@@ -24,7 +25,7 @@ class Extractor:
     """Extracts features in micro-batches that grow, and shrink if memory runs out.
 
     Args:
-        forward: uint8 images `(n, height, width, 3)` to features `(n, d)`.
+        forward: uint8 images `(n, height, width, 3)` to features, a row each.
         micro: runs the micro-batches.
         autotuner: chooses their size between blocks.
         peak_bytes: returns the allocator's peak since the last call.
@@ -46,10 +47,11 @@ class Extractor:
         self._peak_bytes, self._clock = peak_bytes, clock
 
     def features_of(self, images: NDArray[np.uint8], at_once: int | None) -> tuple[Features, Numbers]:
-        """Features `(n, d)` of n images, and for each the first image of its micro-batch, int64 (n,).
+        """Features of n images, a row each, and for each the first image of its micro-batch, int64 (n,).
 
         Raises:
             OutOfDeviceMemoryError: not even a single image fits.
+            UserError: a feature at a cut is too large for float16.
         """
         self._micro.size = at_once or self._autotuner.size
         starts: list[int] = []
@@ -57,7 +59,7 @@ class Extractor:
 
         def one_slice(start: int, stop: int) -> Features:
             began = self._clock()
-            features = self._forward_padded(images[start:stop], at_once)
+            features = _within_float16(self._forward_padded(images[start:stop], at_once))
             if stop - start == self._autotuner.size:
                 seconds.append(self._clock() - began)
             starts.extend([start] * (stop - start))
@@ -73,11 +75,24 @@ class Extractor:
     def _forward_padded(self, images: NDArray[np.uint8], at_once: int | None) -> Features:
         """Features of one micro-batch. One that is made again, of `at_once` images, may have been padded then."""
         if not self._pads:
-            return np.asarray(self._forward(aligned(images)), np.float32)
+            return np.asarray(self._forward(aligned(images)))
         rows = self._micro.size
         if rows == at_once:
             rows = max(rows, self._autotuner.size)
-        return np.asarray(self._forward(padded(images, rows))[: len(images)], np.float32)
+        return np.asarray(self._forward(padded(images, rows)))[: len(images)]
+
+
+def _within_float16(features: Features) -> Features:
+    """The features, if they are float32, or none was too large for float16: it would be infinite, and so the loss.
+
+    Raises:
+        UserError: one was.
+    """
+    if features.dtype == np.float16 and not np.isfinite(features).all():
+        raise UserError(
+            "the layer that is fine-tuned from gives values beyond those of float16: give another fine_tune_from"
+        )
+    return features
 
 
 def extract_missing(

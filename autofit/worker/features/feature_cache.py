@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ from autofit.worker.model import bn_folding
 from autofit.worker.runtime.tf_settings import kernels_in_use
 
 Numbers = NDArray[np.int64]
-Features = NDArray[np.float32]
+Features = NDArray[np.floating]
 
 MOST_SLICES = 2**24
 RELATIVE_TOLERANCE = 1e-3
@@ -71,14 +71,18 @@ def load_features_record(path: Path, key: str) -> FeaturesRecord | None:
     return None
 
 
-def features_entry_record(job: Job, backbone_sha256: str, width: int, views: int) -> EntryRecord:
+def features_entry_record(
+    job: Job, backbone_sha256: str, shape: tuple[int, ...], views: int, cut: str | None = None
+) -> EntryRecord:
     """The record of a new entry of features. Its key is a hash of all that features depend on besides their images.
 
     Args:
-        job: a training job, whose model autofit builds.
-        backbone_sha256: the hash of the backbone's weights.
-        width: features an image.
+        job: a training job.
+        backbone_sha256: the hash of the frozen weights.
+        shape: of an image's features.
         views: of each training image.
+        cut: the layer that the features leave; None for those of the whole backbone. At a cut they are large, and kept
+            as float16.
     """
     assert job.source is not None  # noqa: S101 - a training has a model
     spec = job.source.spec
@@ -99,12 +103,14 @@ def features_entry_record(job: Job, backbone_sha256: str, width: int, views: int
         recipe["deterministic"] = True
     if isinstance(job.work, TrainJob) and job.work.plan.augment != "none":
         recipe["augment"] = {"light": augment.RECIPE, "margin": augment.MARGIN}
+    if cut is not None:
+        recipe["cut"] = cut
     return EntryRecord(
         kind="features",
         key=hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
         about={**spec.about, "views": str(views)},
-        dtype="float32",
-        row_shape=(width,),
+        dtype="float32" if cut is None else "float16",
+        row_shape=shape,
         created=time.time(),
     )
 
@@ -130,11 +136,12 @@ class FeatureRows:
         return self.entry_of >= 0
 
     def gather(self, numbers: Numbers) -> Features:
-        """The features of these rows, float32 `(k, d)`."""
+        """The features of these rows, `(k, *row_shape)` of the entries' type."""
         places = self.entry_of[numbers]
         if len(self.entries) == 1:
-            return np.asarray(self.entries[0].rows(self.row_of[numbers]), np.float32)
-        features = np.empty((len(numbers), *self.entries[0].record.row_shape), np.float32)
+            return cast("Features", self.entries[0].rows(self.row_of[numbers]))
+        record = self.entries[0].record
+        features = np.empty((len(numbers), *record.row_shape), record.dtype)
         for place, entry in enumerate(self.entries):
             here = places == place
             features[here] = entry.rows(self.row_of[numbers[here]])
@@ -318,7 +325,7 @@ class FeatureCache:
 def matches_live(rows: FeatureRows, live: Iterable[tuple[Numbers, Features]]) -> bool:
     """Whether cached features equal those of live batches of rows, to float tolerance."""
     return all(
-        np.abs(rows.gather(numbers) - features).max(initial=0.0)
+        np.abs(rows.gather(numbers).astype(np.float32) - features.astype(np.float32)).max(initial=0.0)
         <= RELATIVE_TOLERANCE * max(float(np.abs(features).max(initial=0.0)), 1e-6)
         for numbers, features in live
     )

@@ -25,7 +25,8 @@ def limit_allocator(job: Job, heartbeat: Heartbeat) -> None:
         UserError: the memory limit is under what the process itself needs.
         ShortOfMemoryError: no limit was given, and the host has too little left.
     """
-    trains = job.source.spec.trainable if job.source else "head"
+    spec = job.source.spec if job.source else None
+    trains = "head" if spec is None else "all" if spec.cut is not None else spec.trainable
     heartbeat.event(Event(allocator_bytes=tf_settings.limit_allocator(job.memory, trains)))
 
 

@@ -209,12 +209,13 @@ class Trials:
         began = self._clock()
         with self._peak_into(measured.step_peaks):
             features = self._session.features_of(images, _fixed(len(images)))
-            self._session.train_on_features(features, labels, np.ones(len(labels), np.float32))
+            micro = _fixed(len(labels))
+            self._session.train_on_features(features, labels, np.ones(len(labels), np.float32), micro)
             self._session.metrics()  # waits for the device
         measured.step_seconds.append(self._clock() - began)
         self._measure_process(measured)
         with self._peak_into(measured.other_peaks):
-            self._session.evaluate_step(features, labels, self._session.fresh_metric_values())
+            self._session.evaluate_features(features, labels, self._session.fresh_metric_values(), micro)
 
     def _measure_process(self, measured: Measurement) -> None:
         """Measure what is resident after a step; on a GPU that says nothing about the limit."""

@@ -6,6 +6,7 @@ and its parts share their layers: training the head trains the model.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ import tensorflow as tf
 from autofit.config.backbones import ModelSpec, Preprocessing, find
 from autofit.errors import UserError
 from autofit.protocol.messages import Phase
+from autofit.worker.model.cut_points import CutPoint, choose_cut, cut_points, split_at
 from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.weights import first_sentence, load_backbone
 
@@ -44,6 +46,10 @@ class BuiltModel:
             cannot be split.
         frozen: no weight of `features` trains.
         compiled: the user has compiled the model; its loss, optimizer and metrics are used.
+        cut: name of the layer at which the backbone is cut, perhaps `outer/inner`; None for no cut. With a cut,
+            `features` ends at that layer: its output `(n, ...)` is the features, and the layers above are in `head`.
+            In `head_layers` they are the first one, a network that is called in inference: what is random in a
+            backbone, such as stochastic depth, stays out, and the result does not depend on the micro-batch.
     """
 
     model: keras.Model
@@ -52,6 +58,12 @@ class BuiltModel:
     head_layers: tuple[keras.Layer, ...]
     frozen: bool
     compiled: bool
+    cut: str | None = None
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """The shape of an image's features; empty if the model cannot be split."""
+        return () if self.head is None else tuple(self.head.input_shape[1:])
 
 
 def build(
@@ -85,17 +97,28 @@ def build(
     network = load_backbone(backbone, spec.image_size, weights, on_message)
     if weights != "none":
         on_phase(Phase.BUILD)
+    cut = _chosen_cut(network, spec.cut)
     _freeze(network, spec)
+    if cut is not None:
+        return _assemble_cut(network, cut, backbone.preprocessing, spec, num_classes)
     return _assemble(network, backbone.preprocessing, spec, num_classes)
 
 
 def build_from_function(
-    function: ModelFunction, image_size: tuple[int, int], num_classes: int, seed: int
+    function: ModelFunction, image_size: tuple[int, int], num_classes: int, seed: int, cut: str | None = None
 ) -> BuiltModel:
     """Build with a user's `(input_shape, num_classes) -> keras.Model`; refuse a model whose training would be altered.
 
+    Args:
+        function: the user's.
+        image_size: (height, width) in pixels.
+        num_classes: how many.
+        seed: for the initial weights.
+        cut: as in `ModelSpec`.
+
     Raises:
-        UserError: the function failed, or its model cannot be trained in micro-batches; the message says why.
+        UserError: the function failed, its model cannot be trained in micro-batches, or cannot be cut there; the
+            message says why.
     """
     _refuse_channels_first()
     keras.utils.set_random_seed(seed)
@@ -108,7 +131,35 @@ def build_from_function(
         _check_optimizer(model)
     else:
         _check_probabilities(model, shape)
-    return BuiltModel(model, None, None, (), frozen=False, compiled=model.compiled)
+    found = _chosen_cut(model, cut)
+    if found is None:
+        return BuiltModel(model, None, None, (), frozen=False, compiled=model.compiled)
+    _freeze_normalizations(model)
+    lower, upper = _frozen_below(model, found)
+    features = _of_fixed_size(lower, shape)
+    return BuiltModel(
+        model, features, _of_fixed_size(upper, features.output_shape[1:]), (), True, model.compiled, found.name
+    )
+
+
+def _of_fixed_size(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:
+    """The same network for inputs of one shape, where it takes several."""
+    if tuple(network.input_shape[1:]) == tuple(shape):
+        return network
+    inputs = keras.Input(shape, dtype=network.inputs[0].dtype)
+    return keras.Model(inputs, network(inputs))
+
+
+def _chosen_cut(network: keras.Model, wanted: str | None) -> CutPoint | None:
+    """The cut that a spec asks for; None where everything or only the head trains."""
+    return None if wanted is None else choose_cut(cut_points(network), wanted)
+
+
+def _frozen_below(network: keras.Model, cut: CutPoint) -> tuple[keras.Model, keras.Model]:
+    """The parts of a network below and above a cut, the lower one frozen."""
+    lower, upper = split_at(network, cut.name)
+    lower.trainable = False
+    return lower, upper
 
 
 def _refuse_channels_first() -> None:
@@ -127,11 +178,15 @@ def _freeze(network: keras.Model, spec: ModelSpec) -> None:
     Pretrained statistics stay unchanged only with `trainable = False` on each BatchNormalization: a call with
     `training=False` is overridden by an outer `training=True` (Keras 3.13 to 3.15).
     """
-    if spec.weights != "none":
-        for layer in _batch_normalizations(network):
-            layer.trainable = False
-    if spec.trainable == "head":
+    if spec.weights != "none" or spec.cut is not None:
+        _freeze_normalizations(network)
+    if spec.trainable == "head" and spec.cut is None:
         network.trainable = False
+
+
+def _freeze_normalizations(network: keras.Model) -> None:
+    for layer in _batch_normalizations(network):
+        layer.trainable = False
 
 
 def _assemble(network: keras.Model, preprocessing: Preprocessing, spec: ModelSpec, num_classes: int) -> BuiltModel:
@@ -147,6 +202,26 @@ def _assemble(network: keras.Model, preprocessing: Preprocessing, spec: ModelSpe
         head_layers=head_layers,
         frozen=spec.trainable == "head",
         compiled=False,
+    )
+
+
+def _assemble_cut(
+    network: keras.Model, cut: CutPoint, preprocessing: Preprocessing, spec: ModelSpec, num_classes: int
+) -> BuiltModel:
+    """Join preprocessing, backbone and head to one model; and the part below the cut and that above it to two."""
+    whole = _assemble(network, preprocessing, spec, num_classes)
+    lower, upper = _frozen_below(network, cut)
+    images = keras.Input((*spec.image_size, 3), dtype="float32", name="images")
+    activations = lower(_preprocess(images, preprocessing))
+    head_input = keras.Input(activations.shape[1:], dtype=activations.dtype, name="activations")
+    head_layers = (upper, *whole.head_layers)
+    return dataclasses.replace(
+        whole,
+        features=keras.Model(images, activations, name="features"),
+        head=keras.Model(head_input, _chain(head_layers, head_input), name="head"),
+        head_layers=head_layers,
+        frozen=True,
+        cut=cut.name,
     )
 
 

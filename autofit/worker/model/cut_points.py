@@ -25,9 +25,13 @@ AUTO = "auto"
 AUTO_SHARE = 0.7
 """Where "auto" cuts: this share of the layers with kernels stays frozen."""
 
+INPUT = "input"
+"""The cut below which there is nothing: everything trains."""
+
 INSIDE = "/"
 """Between the name of a network that is a layer of another and the name of a layer inside it."""
 
+_SHARES = {AUTO: AUTO_SHARE, INPUT: 0.0}
 _ABOUT = 0.05
 _NEAREST = 3
 _NORMALIZATIONS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization, keras.layers.GroupNormalization)
@@ -181,7 +185,7 @@ def _has_kernel(layer: keras.Layer) -> bool:
     return not isinstance(layer, _NORMALIZATIONS) and any(len(weight.shape) > 1 for weight in layer.weights)
 
 
-def choose_cut(points: Sequence[CutPoint], wanted: str) -> CutPoint:
+def choose_cut(points: Sequence[CutPoint], wanted: str) -> CutPoint | None:
     """The cut point that is meant by "auto", a share of the layers that stays frozen, or a layer's name.
 
     For a share it is the end of a block at about that share whose output has the fewest values for an image, since
@@ -189,15 +193,20 @@ def choose_cut(points: Sequence[CutPoint], wanted: str) -> CutPoint:
 
     Args:
         points: of the network, from input to output.
-        wanted: "auto", a number from 0 to 1 such as "0.7", or a name; for a layer of a network inside the network its
-            own name is enough where no other layer has it.
+        wanted: "auto", "input", a number from 0 to 1 such as "0.7", or a name; for a layer of a network inside the
+            network its own name is enough where no other layer has it.
+
+    Returns:
+        None for "input" and for 0: there is nothing below.
 
     Raises:
         UserError: the network has no cut points, or the layer is none of them; the message names the nearest.
     """
+    share = _share(wanted)
+    if share == 0:
+        return None
     if not points:
         raise UserError("the network cannot be cut: no layer has everything pass through it; train the head or all")
-    share = _share(wanted)
     if share is not None:
         ends = [point for point in points if point.ends_block] or list(points)
         near = [point for point in ends if abs(point.share - share) <= _ABOUT]
@@ -215,8 +224,8 @@ def _share(wanted: str) -> float | None:
     Raises:
         UserError: a number that is no share.
     """
-    if wanted == AUTO:
-        return AUTO_SHARE
+    if wanted in _SHARES:
+        return _SHARES[wanted]
     try:
         share = float(wanted)
     except ValueError:

@@ -14,6 +14,7 @@ from autofit.config.learning_rates import DEFAULT_LEARNING_RATE
 from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
+from autofit.worker.model.fine_tuning import fine_tuning_optimizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +64,29 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
     if compiled:
         _refuse_beside_a_compiled_model(source)
         return _objective_of_compiled(model, source.num_classes)
-    optimizer = keras.optimizers.get(
-        {"class_name": source.optimizer, "config": {"learning_rate": source.learning_rate}}
-    )
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     return _built(
         Objective(
             loss_function=keras.losses.SparseCategoricalCrossentropy(),
             loss=keras.metrics.Mean(name="loss"),
             metrics=[accuracy],
-            optimizer=optimizer,
+            optimizer=_optimizer(model, source),
             one_hot_classes=0,
         ),
         model,
     )
 
 
+def _optimizer(model: keras.Model, source: ModelSource) -> keras.optimizers.Optimizer:
+    if source.fine_tuning is not None:
+        return fine_tuning_optimizer(model.trainable_variables, source.learning_rate, source.fine_tuning)
+    return keras.optimizers.get({"class_name": source.optimizer, "config": {"learning_rate": source.learning_rate}})
+
+
 def _refuse_beside_a_compiled_model(source: ModelSource) -> None:
     """Refuse an optimizer or learning rate, which would be ignored."""
+    if source.fine_tuning is not None:
+        raise UserError("fine-tuning a compiled model would leave out its optimizer: leave the model uncompiled")
     for name, given, usual in (
         ("optimizer", source.optimizer, DEFAULT_OPTIMIZER),
         ("learning_rate", source.learning_rate, DEFAULT_LEARNING_RATE),

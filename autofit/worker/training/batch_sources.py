@@ -130,6 +130,8 @@ class CachedFeatures:
         rows: the rows of features, one for each view.
         view_index: which row a sample has in an epoch.
         reasons: why a sample has no row.
+        micro: for a head with a part of the backbone in it, in training.
+        validation_micro: the same in validation.
         on_phase: called with the phase.
     """
 
@@ -139,10 +141,12 @@ class CachedFeatures:
         rows: FeatureRows,
         view_index: ViewIndex,
         reasons: Mapping[int, str],
+        micro: MicroBatcher,
+        validation_micro: MicroBatcher,
         on_phase: Callable[[Phase], None],
     ) -> None:
         self._session, self._rows, self._view_index, self._reasons = session, rows, view_index, reasons
-        self._on_phase = on_phase
+        self._micro, self._validation_micro, self._on_phase = micro, validation_micro, on_phase
         self._known = rows.known()
 
     def batches(self, epoch_plan: EpochPlan, following: EpochPlan | None) -> Iterator[FeatureBatch]:
@@ -156,13 +160,13 @@ class CachedFeatures:
             yield FeatureBatch(self._rows.gather(rows[known]), asked[known], skipped)
 
     def train(self, batch: FeatureBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
-        """Update the head from the whole batch."""
+        """Update the head."""
         self._on_phase(Phase.TRAIN)
-        return self._session.train_on_features(batch.features, labels, weights)
+        return self._session.train_on_features(batch.features, labels, weights, self._micro)
 
     def evaluate(self, batch: FeatureBatch, labels: NDArray[np.int64], values: Values) -> Values:
         """Run the head alone."""
-        return self._session.evaluate_step(batch.features, labels, values)
+        return self._session.evaluate_features(batch.features, labels, values, self._validation_micro)
 
     def limit_words(self) -> str:
         """Nothing is waited for."""

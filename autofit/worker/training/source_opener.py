@@ -79,6 +79,8 @@ class SourceOpener:
         backbone_sha256: str | None,
         on_unreadable: Callable[[Sequence[tuple[int, str]]], None],
         on_shrink: Callable[[Shrink], None],
+        micro: MicroBatcher,
+        validation_micro: MicroBatcher,
         on_phase: Callable[[Phase], None],
     ) -> CachedFeatures | None:
         """Features from the cache, extracted if they are missing; None if the plan does not use them or they cannot be.
@@ -88,7 +90,9 @@ class SourceOpener:
         Args:
             backbone_sha256: hash of the frozen backbone's weights; None if nothing is frozen.
             on_unreadable: called with (sample, reason) of images that cannot be read; it may raise.
-            on_shrink: called when memory ran out.
+            on_shrink: called when memory ran out in the extraction.
+            micro: for a head with a part of the backbone in it, in training.
+            validation_micro: the same in validation.
             on_phase: called with each phase.
         """
         cache = self._work.cache
@@ -114,7 +118,10 @@ class SourceOpener:
         )
         rows = extraction.run(cache, self._loader)
         self._reader.drop_predecoded()
-        return CachedFeatures(self._session, rows, view_index, extraction.unreadable, on_phase) if rows else None
+        if rows is None:
+            return None
+        reasons = extraction.unreadable
+        return CachedFeatures(self._session, rows, view_index, reasons, micro, validation_micro, on_phase)
 
     def _views(self, view_index: ViewIndex, images: Identities) -> Views:
         identities = view_index.identities(images)

@@ -101,13 +101,14 @@ class Trainer:
         return self._finish()
 
     def _open_source(self, opener: SourceOpener) -> Source[Any]:
+        sizes, on_phase = (self._micro, self._validation_micro), self._events.phase
         if self._has_epochs_left():
             source = opener.cached(
-                self._state.frozen_sha256, self._note_bad_images, self._note_shrink, self._events.phase
+                self._state.frozen_sha256, self._note_bad_images, self._note_shrink, *sizes, on_phase
             )
             if source is not None:
                 return source
-        return opener.decoded(self._micro, self._validation_micro, self._events.phase)
+        return opener.decoded(*sizes, on_phase)
 
     def _has_epochs_left(self) -> bool:
         """Whether there is an epoch to finish or to begin."""

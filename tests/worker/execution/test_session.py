@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from autofit.worker.execution.session import Session
+from autofit.worker.model.builder import BuiltModel
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 
 pytestmark = pytest.mark.slow
@@ -28,8 +29,9 @@ class FullStep:
 def train(error: Exception) -> None:
     step: Any = FullStep(error)
     nothing: Any = None
-    session = Session(nothing, nothing, nothing, step, nothing, None, None)
-    session.train_on_features(nothing, np.zeros(3, np.int64), np.ones(3, np.float32))
+    built = BuiltModel(nothing, nothing, nothing, (), frozen=True, compiled=False)
+    session = Session(built, nothing, nothing, step, nothing, None, None)
+    session.train_on_features(nothing, np.zeros(3, np.int64), np.ones(3, np.float32), nothing)
 
 
 def test_features_that_do_not_fit_end_the_attempt_as_out_of_memory() -> None:

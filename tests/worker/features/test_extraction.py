@@ -102,7 +102,7 @@ class Runs:
             decode(sample, out)
 
         session: Any = SimpleNamespace(
-            built=SimpleNamespace(head=SimpleNamespace(input_shape=(None, WIDTH))),
+            built=SimpleNamespace(feature_shape=(WIDTH,), cut=None),
             extract=mean_colours,
             pads=False,
             features_of=lambda images, _: mean_colours(images),

@@ -55,6 +55,12 @@ def test_articulation_points_are_the_nodes_whose_removal_disconnects(
     assert found == sorted(ends | {n for n in graph if n not in ends and not reaches(graph, source, target, without=n)})
 
 
+def chosen(found: list[CutPoint], wanted: str) -> CutPoint:
+    cut = choose_cut(found, wanted)
+    assert cut is not None
+    return cut
+
+
 def points(*shares: float, values: Callable[[int], int] = lambda _: 8) -> list[CutPoint]:
     return [CutPoint(f"layer_{at}", share, (values(at),), ends_block=True) for at, share in enumerate(shares)]
 
@@ -62,19 +68,25 @@ def points(*shares: float, values: Callable[[int], int] = lambda _: 8) -> list[C
 def test_a_share_is_the_nearest_end_of_a_block() -> None:
     """Many more layers would train than was asked for."""
     between = CutPoint("between", 0.5, (1,), ends_block=False)
-    assert choose_cut([*points(0.1, 0.4), between, *points(0.9)], "0.5").name == "layer_1"
+    assert chosen([*points(0.1, 0.4), between, *points(0.9)], "0.5").name == "layer_1"
 
 
 def test_of_blocks_at_about_the_same_share_the_smallest_output_is_chosen() -> None:
     """The cache would have four times the size that it needs."""
     sizes = [400, 100, 100, 400, 1]
-    chosen = choose_cut(points(0.67, 0.69, 0.71, 0.73, 0.9, values=sizes.__getitem__), "0.7")
-    assert chosen.name == "layer_2"
+    name = chosen(points(0.67, 0.69, 0.71, 0.73, 0.9, values=sizes.__getitem__), "0.7").name
+    assert name == "layer_2"
 
 
 def test_auto_leaves_some_blocks_to_train_and_most_frozen() -> None:
     """The default would train everything, or nothing."""
-    assert 0.5 <= choose_cut(points(*np.linspace(0, 0.99, 100).tolist()), "auto").share <= 0.9
+    assert 0.5 <= chosen(points(*np.linspace(0, 0.99, 100).tolist()), "auto").share <= 0.9
+
+
+@pytest.mark.parametrize("wanted", ["input", "0", "0.0"])
+def test_nothing_is_below_the_input(wanted: str) -> None:
+    """The first layer would be frozen where everything was to train; a network without cuts could not be trained."""
+    assert choose_cut(points(0.1, 0.5), wanted) is choose_cut([], wanted) is None
 
 
 @pytest.mark.parametrize("wanted", ["1.5", "-0.1", "nan"])
@@ -99,7 +111,7 @@ def test_a_network_without_cuts_is_refused() -> None:
 def test_a_name_inside_a_network_is_enough_where_it_is_the_only_one() -> None:
     """Users know the names of the backbone's layers, not the path to them."""
     inside = [CutPoint(name, 0.5, (1,), ends_block=True) for name in ("a/one", "a/two", "b/two")]
-    assert choose_cut(inside, "one").name == choose_cut(inside, "a/one").name == "a/one"
+    assert chosen(inside, "one").name == chosen(inside, "a/one").name == "a/one"
     with pytest.raises(UserError, match="is the name of 2 layers"):
         choose_cut(inside, "two")
 
@@ -234,7 +246,7 @@ def test_backbones_of_keras_can_be_cut(name: str) -> None:
     )
     found = cut_points(network)
     images = np.random.default_rng(0).uniform(-1, 1, (1, side, side, 3)).astype("float32")
-    lower, upper = split_at(network, choose_cut(found, "auto").name)
+    lower, upper = split_at(network, chosen(found, "auto").name)
 
     assert len(found) == BACKBONES[name]
     np.testing.assert_allclose(upper(lower(images)), network(images), rtol=1e-4, atol=1e-6)

@@ -1,0 +1,29 @@
+"""The settings of a fine-tuning's optimizer, as they go to a worker."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from autofit.storage.records import Record
+
+
+class FineTuning(Record):
+    """AdamW with warm-up, cosine decay, lower rates for lower layers and clipped gradients.
+
+    Attributes:
+        updates: of the whole stage; the rate has decayed to zero after them.
+        warmup_updates: in which the rate rises from zero to its peak.
+        lowest_rate: the rate of the lowest layer that trains, as a share of the head's; those between rise
+            geometrically.
+        weight_decay: by which a kernel shrinks in an update, as a share of it and of its rate. Biases and the
+            scales of normalizations do not shrink.
+        clip_norm: the largest norm that the gradient of a batch has, over all variables.
+    """
+
+    updates: Annotated[int, Field(ge=1)]
+    warmup_updates: Annotated[int, Field(ge=0)]
+    lowest_rate: Annotated[float, Field(gt=0, le=1)] = 0.3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
