@@ -21,7 +21,8 @@ from autofit.worker.model.objective import Objective
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, TornUpdateError
 
 TEMPORARIES = 3
-"""How many copies of all trained variables an optimizer's update may hold at once; Adam holds two or three."""
+"""How many copies of all trained variables an optimizer's update may hold at once; Adam holds two or three. Gradients
+that are clipped by their global norm are one more."""
 
 
 def tensors_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
@@ -48,7 +49,8 @@ class TrainStep:
         self._objective = objective
         self._begun = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._applied = 0
-        self._reserve = tf.constant(TEMPORARIES * sum(int(np.prod(v.shape)) for v in network.trainable), tf.int64)
+        copies = TEMPORARIES + (objective.optimizer.global_clipnorm is not None)
+        self._reserve = tf.constant(copies * sum(int(np.prod(v.shape)) for v in network.trainable), tf.int64)
         signature = [
             inputs_spec,
             tf.TensorSpec((None,), tf.int64),

@@ -148,10 +148,12 @@ class CachedFeatures:
         self._session, self._rows, self._view_index, self._reasons = session, rows, view_index, reasons
         self._micro, self._validation_micro, self._on_phase = micro, validation_micro, on_phase
         self._known = rows.known()
+        self._batch_size: int | None = None
 
     def batches(self, epoch_plan: EpochPlan, following: EpochPlan | None) -> Iterator[FeatureBatch]:
         """Batches of rows from the cache."""
         del following  # nothing is read ahead
+        self._batch_size = epoch_plan.batch_size
         for group in epoch_plan.groups():
             asked = np.asarray(group, np.int64)
             rows = self._view_index.of(asked, epoch_plan.epoch or 0)
@@ -162,7 +164,7 @@ class CachedFeatures:
     def train(self, batch: FeatureBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
         """Update the head."""
         self._on_phase(Phase.TRAIN)
-        return self._session.train_on_features(batch.features, labels, weights, self._micro)
+        return self._session.train_on_features(batch.features, labels, weights, self._micro, self._batch_size)
 
     def evaluate(self, batch: FeatureBatch, labels: NDArray[np.int64], values: Values) -> Values:
         """Run the head alone."""

@@ -17,6 +17,7 @@ from autofit.cache.identity import identities_of
 from autofit.cache.store import CacheStore
 from autofit.config.options import make_options
 from autofit.dataset import ImageIndex
+from autofit.errors import UserError
 from autofit.input.batch_loader import BatchLoader
 from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex
@@ -65,6 +66,8 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder, self.store = folder, CacheStore(folder / "cache", 10**9)
         self.reports = Reports()
+        self.cut: str | None = None
+        self.forward = mean_colours
         self.open: list[FeatureRows] = []
 
     def photos(self, *numbers: int) -> list[str]:
@@ -102,10 +105,10 @@ class Runs:
             decode(sample, out)
 
         session: Any = SimpleNamespace(
-            built=SimpleNamespace(feature_shape=(WIDTH,), cut=None),
-            extract=mean_colours,
+            built=SimpleNamespace(feature_shape=(WIDTH,), cut=self.cut),
+            extract=self.forward,
             pads=False,
-            features_of=lambda images, _: mean_colours(images),
+            features_of=lambda images, _: self.forward(images),
         )
         reports: Any = self.reports
         extraction = ExtractionPass(
@@ -218,3 +221,35 @@ def test_an_extraction_that_waits_for_its_loader_says_so(runs: Runs, monkeypatch
     runs.run("a", runs.photos(1, 2, 3), on_decode=lambda: time.sleep(0.3))
     (told,) = [message for message in runs.reports.messages if "the loader is the limit" in message]
     assert told.endswith("a copy on a local disk would help; the next run takes the features from the cache")
+
+
+def mean_colours_at_a_cut(images: np.ndarray) -> np.ndarray:
+    """The same features as they leave a cut."""
+    return mean_colours(images).astype(np.float16)
+
+
+def test_features_at_a_cut_are_kept_as_float16_apart_from_those_of_another(runs: Runs) -> None:
+    """The head would be trained on the output of another layer, or the cache be twice as large."""
+    paths = runs.photos(1, 2)
+    pooled = runs.run("pooled", paths)
+    runs.forward = mean_colours_at_a_cut
+    kept: list[FeatureRows | None] = []
+    for cut in ("one", "other", "one"):
+        runs.cut = cut
+        kept.append(runs.run(f"{cut} {len(kept)}", paths))
+    assert pooled is not None
+    names = {rows.entries[0].folder.name for rows in (pooled, *kept) if rows}
+    assert len(names) == 3
+    assert [rows.gather(np.arange(2)).dtype for rows in (pooled, *kept) if rows] == ["float32"] + ["float16"] * 3
+    assert "all extracted before" in runs.reports.messages[-1]
+    for rows in kept:
+        assert rows is not None
+        np.testing.assert_array_equal(rows.gather(np.arange(2)), expected(1, 2))
+
+
+def test_values_beyond_float16_are_refused(runs: Runs) -> None:
+    """The loss would be infinite, and nobody know why."""
+    runs.cut = "high"
+    runs.forward = lambda images: (mean_colours_at_a_cut(images) + 1) * np.float16(np.inf)
+    with pytest.raises(UserError, match="beyond those of float16"):
+        runs.run("high", runs.photos(1, 2))
