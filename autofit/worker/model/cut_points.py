@@ -22,8 +22,8 @@ from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.layer_graph import Call, has_graph, layer_graph, operations
 
 AUTO = "auto"
-AUTO_SHARE = 0.7
-"""Where "auto" cuts: this share of the layers with kernels stays frozen."""
+AUTO_SHARE = 0.85
+"""Where "auto" cuts: this share of the layers with kernels stays frozen (docs/decisions/0034)."""
 
 INPUT = "input"
 """The cut below which there is nothing: everything trains."""
