@@ -10,6 +10,8 @@ PYTEST := $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE)
 
 # Another environment that is active, or its packages, must not reach into ours.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Bytecode is written even where the shell forbids it: some hundred child processes of the tests would compile anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What a Python must run without an error: a pyenv shim may stand on the PATH and fail, Debian leaves ensurepip out.
 # With -I, since make before 4.4 hands the caller's whole environment to $(shell).

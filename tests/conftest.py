@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +45,8 @@ GIBIBYTES_A_PROCESS = 6
 """Memory for one of the processes that test side by side: a training with TensorFlow takes up to 2 GB."""
 MOST_PROCESSES = 4
 
-ONLY_SLOW = "\npytestmark = pytest.mark.slow"
-"""What stands in a file in which all tests are slow."""
+ONLY_SLOW = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.slow\b", re.MULTILINE)
+"""What a file contains in which all tests are slow."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,10 +54,11 @@ def pytest_configure(config: pytest.Config) -> None:
     fault_table.install(config)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Choose how many processes `-n auto` starts: one for each core, if the memory suffices."""
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Choose how many processes `-n auto` starts: one for each core and, as slow tests often wait, one more."""
     by_memory = psutil.virtual_memory().total // (GIBIBYTES_A_PROCESS * 2**30)
-    return max(1, min(len(os.sched_getaffinity(0)), by_memory, MOST_PROCESSES))
+    by_cores = len(os.sched_getaffinity(0)) + ("not slow" not in config.option.markexpr)
+    return max(1, min(by_cores, by_memory, MOST_PROCESSES))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not import a file of slow tests that will not run: most of them load Keras."""
     if "not slow" in config.option.markexpr and collection_path.match("test_*.py"):
-        return ONLY_SLOW in collection_path.read_text(encoding="utf-8") or None
+        return ONLY_SLOW.search(collection_path.read_text(encoding="utf-8")) is not None or None
     return None
 
 
@@ -97,14 +100,17 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a MobileNetV2 whose BatchNormalization has seen images: random ones give constant features."""
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`calibrated(backbone)`: weights whose BatchNormalization has seen images. Random ones give constant features."""
 
-    def calibrate(folder: Path) -> None:
-        program = [sys.executable, str(CHILDREN / "calibrate.py"), str(folder / "calibrated.weights.h5")]
-        subprocess.run(program, check=True, capture_output=True)
+    def calibrated(backbone: str) -> Path:
+        def calibrate(folder: Path) -> None:
+            program = [sys.executable, str(CHILDREN / "calibrate.py"), backbone, str(folder / "calibrated.weights.h5")]
+            subprocess.run(program, check=True, capture_output=True)
 
-    return made_once(tmp_path_factory, "weights", calibrate) / "calibrated.weights.h5"
+        return made_once(tmp_path_factory, f"weights-{backbone}", calibrate) / "calibrated.weights.h5"
+
+    return calibrated
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,8 @@ pytestmark = pytest.mark.slow
 IMAGES, BAD = 180, "class1/007.jpg"
 EPOCHS, AT_ONCE = 3, 6
 REQUEST: dict[str, Any] = {
-    "backbone": "MobileNetV2",
-    "image_size": 96,
+    "backbone": "MobileNet",
+    "image_size": 64,
     "batch_size": 16,
     "dropout": 0.3,
     "epochs": EPOCHS,
@@ -59,21 +59,26 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.fixture(scope="module")
+def weights(calibrated: Callable[[str], Path]) -> Path:
+    return calibrated("MobileNet")
+
+
 Train = Callable[..., autofit.Result]
 
 
 @pytest.fixture
-def train(photos: Path, calibrated: Path, tmp_path: Path) -> Train:
-    """`train("name", **options)`: a frozen MobileNetV2 with dropout on these photos, or on those in `data`."""
+def train(photos: Path, weights: Path, tmp_path: Path) -> Train:
+    """`train("name", **options)`: a frozen MobileNet with dropout on these photos, or on those in `data`."""
 
     def train(name: str, data: Path = photos, **options: Any) -> autofit.Result:
-        return autofit.run(data, run_dir=tmp_path / name, **{**REQUEST, "weights": calibrated, **options})
+        return autofit.run(data, run_dir=tmp_path / name, **{**REQUEST, "weights": weights, **options})
 
     return train
 
 
 @pytest.fixture(scope="module")
-def finished(photos: Path, calibrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
+def finished(photos: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
     """`finished("name", onednn="0", **options)`: as `train`, but made once, with its cache beside it.
 
     Tests only read it.
@@ -84,7 +89,7 @@ def finished(photos: Path, calibrated: Path, tmp_path_factory: pytest.TempPathFa
             with pytest.MonkeyPatch.context() as patched:
                 patched.setenv("AUTOFIT_CACHE", str(folder / "cache"))
                 patched.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
-                autofit.run(photos, run_dir=folder / "run", **{**REQUEST, "weights": calibrated, **options})
+                autofit.run(photos, run_dir=folder / "run", **{**REQUEST, "weights": weights, **options})
 
         return autofit.Result(made_once(tmp_path_factory, f"cache-run-{name}", make) / "run")
 
@@ -132,15 +137,16 @@ def test_the_next_run_extracts_nothing_and_ends_with_the_same_bits(train: Train,
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_copy_is_known_by_its_content(calibrated: Path, photos: Path, tmp_path: Path) -> None:
+def test_a_copy_is_known_by_its_content(weights: Path, photos: Path, tmp_path: Path) -> None:
     """A notebook that unpacks its archive anew each morning would extract anew each morning."""
     said = []
     for name in ("a", "b"):
         shutil.copytree(photos, tmp_path / f"photos-{name}")
         result = autofit.run(
             tmp_path / f"photos-{name}",
-            weights=calibrated,
-            image_size=96,
+            backbone="MobileNet",
+            weights=weights,
+            image_size=64,
             epochs=2,
             batch_size=16,
             cache_by="content",
@@ -177,7 +183,7 @@ def begun_with(result: autofit.Result) -> tuple[int | None, int]:
 
 def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path, outside_bytes: int) -> None:
     """Promise 1 with the cache: a replay without a limit, out of the same rows or of rows that are made again."""
-    limit = outside_bytes - AFTER_IMPORT_BYTES["all"] + AFTER_IMPORT_BYTES["head"] + 80 * 10**6
+    limit = outside_bytes - AFTER_IMPORT_BYTES["all"] + AFTER_IMPORT_BYTES["head"] + 42 * 10**6
     ran_out = train("a", batch_size=64, micro_batch_size=64, memory_limit=limit)
     assert ran_out.oom_events
     assert {event.phase for event in ran_out.oom_events} == {Phase.EXTRACT}
@@ -199,7 +205,7 @@ def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path,
 def test_kills_while_extracting_and_training_change_nothing(
     finished: Train,
     photos: Path,
-    calibrated: Path,
+    weights: Path,
     cache: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -211,7 +217,7 @@ def test_kills_while_extracting_and_training_change_nothing(
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
     undisturbed = finished(f"in-parts-{onednn}", onednn, micro_batch_size=AT_ONCE, checkpoint_every=1)
     for moment, reached in (("0:0", extracted(30)), ("0:0", extracted(60)), ("0:3", trained(2)), ("0:5", trained(4))):
-        kill_when(halting_run(moment, photos, calibrated, tmp_path / "killed"), tmp_path / "killed", reached)
+        kill_when(halting_run(moment, photos, weights, tmp_path / "killed"), tmp_path / "killed", reached)
         if clears:
             shutil.rmtree(cache, ignore_errors=True)
     result = autofit.resume(tmp_path / "killed")
@@ -283,7 +289,7 @@ def test_without_room_it_trains_without_the_cache(train: Train, monkeypatch: pyt
     monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", "10kB")
     result = train("run", epochs=2)
     said = " ".join(events(result, "message"))
-    assert "features are not kept (it would take 921.6 KB, and the cache may have 10 KB)" in said
+    assert "features are not kept (it would take 737.3 KB, and the cache may have 10 KB)" in said
     assert result.status == "completed"
 
 
@@ -328,7 +334,7 @@ def test_augmentation_is_another_training_and_another_with_another_seed(train: T
 
 @pytest.mark.parametrize("views", [{}, {"feature_cache": "on", "feature_views": 2}], ids=["live", "views"])
 def test_kills_of_an_augmented_run_change_nothing(
-    finished: Train, photos: Path, calibrated: Path, cache: Path, tmp_path: Path, views: dict[str, Any]
+    finished: Train, photos: Path, weights: Path, cache: Path, tmp_path: Path, views: dict[str, Any]
 ) -> None:
     """Promises 2, 3 and 4 with augmentation: what an image looks like in an epoch must not depend on the attempt."""
     request = {"augment": "light", "micro_batch_size": AT_ONCE, "checkpoint_every": 1, **views}
@@ -338,7 +344,7 @@ def test_kills_of_an_augmented_run_change_nothing(
         undisturbed = finished("without-pixels-light", pixel_cache="off", feature_cache="auto", **request)
     early = [("0:0", extracted(200)), ("0:0", extracted(30))] if views else [("0:3", trained(2)), ("0:6", trained(5))]
     for moment, reached in (*early, ("0:8", trained(7))):
-        run = halting_run(moment, photos, calibrated, tmp_path / "killed", augment="light", **views)
+        run = halting_run(moment, photos, weights, tmp_path / "killed", augment="light", **views)
         kill_when(run, tmp_path / "killed", reached)
         shutil.rmtree(cache, ignore_errors=True)
     result = autofit.resume(tmp_path / "killed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,15 @@ def updates(result: autofit.Result) -> list[tuple[int, int, int, tuple[int, ...]
 
 @pytest.mark.parametrize("trainable", ["head", "all"])
 def test_a_run_that_ran_out_ends_as_its_replay_without_a_limit(
-    trainable: str, photos: Path, calibrated: Path, outside_bytes: int, tmp_path: Path
+    trainable: str, photos: Path, calibrated: Callable[[str], Path], outside_bytes: int, tmp_path: Path
 ) -> None:
     """A lost step, a torn update or another order after an out-of-memory changes the weights' hash."""
-    given = {"backbone": "MobileNetV2", "weights": calibrated, "trainable": trainable, "feature_cache": "off"}
+    given = {
+        "backbone": "MobileNetV2",
+        "weights": calibrated("MobileNetV2"),
+        "trainable": trainable,
+        "feature_cache": "off",
+    }
     ran_out = train(photos, tmp_path / "a", memory_limit=too_small(trainable, outside_bytes), **given)
     replay = train(photos, tmp_path / "b", replay=tmp_path / "a", **given)
 
@@ -74,10 +80,10 @@ def test_a_run_that_ran_out_ends_as_its_replay_without_a_limit(
 
 
 def test_a_frozen_backbone_gives_the_same_head_for_any_micro_batch(
-    photos: Path, calibrated: Path, tmp_path: Path
+    photos: Path, calibrated: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """Dropout or the update depending on the micro-batch would make another head; extraction may differ in rounding."""
-    given = {"backbone": "MobileNetV2", "weights": calibrated, "hidden_units": 8, "feature_cache": "off"}
+    given = {"backbone": "MobileNetV2", "weights": calibrated("MobileNetV2"), "hidden_units": 8, "feature_cache": "off"}
     whole = train(photos, tmp_path / "whole", **given)
     parts = train(photos, tmp_path / "parts", micro_batch_size=7, **given)
 

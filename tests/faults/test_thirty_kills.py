@@ -159,7 +159,7 @@ def audited_updates(run_dir: Path) -> list[tuple[int, int, int, tuple[int, ...]]
 
 def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
     three_hundred: Path,
-    calibrated: Path,
+    calibrated: Callable[[str], Path],
     too_little: int,
     tmp_path: Path,
     whole: bool,  # noqa: FBT001 - a fixture
@@ -169,7 +169,16 @@ def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
     times = 30 if whole else 3
     for promise in (1, 2, 3, 4):
         count(promise=promise, cases=times)
-    network = ["--backbone", "MobileNetV2", "--weights", calibrated, "--trainable", "all", "--image-size", 96]
+    network = [
+        "--backbone",
+        "MobileNetV2",
+        "--weights",
+        calibrated("MobileNetV2"),
+        "--trainable",
+        "all",
+        "--image-size",
+        96,
+    ]
     sizes = ["--batch-size", BATCH, "--micro-batch-size", BATCH, "--epochs", EPOCHS[times]]
     request = ["train", three_hundred, *network, *sizes, "--checkpoint-every", 1, "--audit"]
     killed, alone = tmp_path / "killed", tmp_path / "alone"

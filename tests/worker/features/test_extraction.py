@@ -29,6 +29,8 @@ from autofit.runs.plan import training_plan
 from autofit.worker.features.extraction import ExtractionPass, Views
 from autofit.worker.features.feature_cache import FeatureRows
 
+pytestmark = pytest.mark.slow  # imports TensorFlow
+
 SIZE = (32, 32)
 WIDTH = 3
 

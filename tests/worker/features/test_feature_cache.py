@@ -24,6 +24,8 @@ from autofit.worker.features.feature_cache import (
     matches_live,
 )
 
+pytestmark = pytest.mark.slow  # imports TensorFlow
+
 KEY = "ab" * 32
 WIDTH = 5
 COUNT = 40

@@ -22,6 +22,8 @@ from autofit.worker.model.keras_internals import all_layers
 from tests.support.paths import CHILDREN
 from tests.support.shared import made_once
 
+pytestmark = pytest.mark.slow  # imports TensorFlow
+
 SIZE = (12, 12, 3)
 
 
@@ -202,7 +204,6 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Compar
     return compared
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLDS)
 @pytest.mark.parametrize(
     "onednn",

@@ -14,6 +14,8 @@ from keras import layers
 from autofit.errors import UserError
 from autofit.worker.model.cut_points import CutPoint, articulation_points, choose_cut, cut_points, split_at
 
+pytestmark = pytest.mark.slow  # imports TensorFlow
+
 SIZE = (16, 16, 3)
 
 
@@ -235,7 +237,6 @@ BACKBONES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_backbones_of_keras_can_be_cut(name: str) -> None:
     """`auto` would fail on a network that users choose by its name."""

@@ -8,6 +8,8 @@ from keras import layers
 
 from autofit.worker.model.keras_internals import all_layers, draws_random_numbers
 
+pytestmark = pytest.mark.slow  # imports TensorFlow
+
 SIZE = (32, 32, 3)
 
 

@@ -16,6 +16,8 @@ from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.training.batch_sources import DecodedImages
 from autofit.worker.training.epoch_plan import EpochPlan
 
+pytestmark = pytest.mark.slow  # imports TensorFlow
+
 SIZE = (2, 3)
 EPOCH = EpochPlan(0, 10, 4, order=(7, 0))
 VALIDATION = EpochPlan(10, 3, 2)
