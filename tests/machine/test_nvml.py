@@ -13,6 +13,7 @@ import pytest
 from autofit.machine.hardware import detect
 from autofit.machine.nvml import Card, GpuProcess, cards, cuda_of_driver, gpu_error
 from tests.support.fake_machine import DEVICES, MB, Tree, fails, fake_nvml, process
+from tests.support.ids import steady
 
 
 @pytest.mark.usefixtures("gpus")
@@ -178,7 +179,7 @@ def test_a_gpu_that_is_lost_is_named(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("visible", "changes"),
     [("0", {}), ("-1", {}), ("0", {"DeviceGetCount": lambda: 0}), ("0", {"Init": fails})],
-    ids=str,
+    ids=steady,
 )
 def test_a_gpu_that_is_well_hidden_or_absent_has_no_error(
     monkeypatch: pytest.MonkeyPatch, visible: str, changes: dict[str, Callable[..., Any]]
