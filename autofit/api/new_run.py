@@ -23,8 +23,21 @@ from autofit.protocol.job import TrainingPlan, kernels_asked, tuning_asked
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
 from autofit.runs.run_record import RunRecord, data_record
+from autofit.runs.stages import stages_of
 from autofit.storage.run_directory import RunDirectory, writing_in
 from autofit.worker.inline_launcher import WHAT_INLINE_CANNOT
+
+NOT_FOLLOWED = (
+    "seed",
+    "class_weight",
+    "replay",
+    "audit",
+    "threads",
+    "checkpoint_seconds",
+    "checkpoint_steps",
+    "max_bad_images",
+)
+"""What a replay of a run in stages has of its own: the stages are those of the run that it follows."""
 
 
 def announce_training(options: Options, index: ImageIndex, view: View) -> None:
@@ -59,16 +72,22 @@ def new_run(
     report = None
     if plan.needs_probe(options):
         report = _probe_first(files, options, index, measurer_for(options, machine, payload, view))
+    has_callbacks = bool(payload and payload.callbacks)
+    planned = plan.staged_plan(
+        options,
+        index.train_count,
+        len(index.class_names),
+        report,
+        machine,
+        kernels_asked(os.environ),
+        tuning_asked(os.environ),
+        has_callbacks=has_callbacks,
+    )
     record = RunRecord(
         options=options,
-        has_callbacks=bool(payload and payload.callbacks),
+        has_callbacks=has_callbacks,
         data=data_record(index),
-        plan=_following(
-            options,
-            plan.training_plan(
-                options, index.train_count, report, machine, kernels_asked(os.environ), tuning_asked(os.environ)
-            ),
-        ),
+        plan=_following(options, planned),
         started=time.time(),
         seal=sign_model(options.model) if options.model not in {None, GIVEN_FUNCTION} else "",
     )
@@ -91,12 +110,15 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
         raise UserError(
             f"replay {options.replay!r}: its run.json cannot be read ({error}): follow another run"
         ) from None
+    if stages_of(followed) != ("training",):
+        own = {name: getattr(planned, name) for name in NOT_FOLLOWED}
+        planned = followed.model_copy(update=own)
     follows: dict[str, object] = {
         "kernels": followed.kernels,
         "tuning": followed.tuning,
         "deterministic": options.deterministic or followed.deterministic,
     }
-    if options.feature_cache == "auto":
+    if options.feature_cache == "auto" and stages_of(followed) == ("training",):
         keeps = followed.feature_cache and freezes_backbone(options)
         follows |= {"feature_cache": keeps, "feature_views": followed.feature_views}
     return planned.model_copy(update=follows)

@@ -44,8 +44,10 @@ def run(  # noqa: PLR0913 - the options are the interface
     trainable: str | None = None,
     hidden_units: int = 0,
     dropout: float = 0.2,
-    epochs: int = 10,
+    recipe: str = "auto",
+    epochs: int | str = "auto",
     fine_tune_epochs: int = 0,
+    fine_tune_from: str | float = "auto",
     batch_size: int | str = "auto",
     micro_batch_size: int | str = "auto",
     batch_schedule: str | tuple[int, int] | None = None,
@@ -91,8 +93,15 @@ def run(  # noqa: PLR0913 - the options are the interface
             weights, `all` without.
         hidden_units: The width of a hidden layer in the head; 0 for none.
         dropout: The share of the head's inputs that is dropped in training.
-        epochs: The number of passes over the training images.
-        fine_tune_epochs: Not in this version.
+        recipe: How the head of a frozen backbone trains: `auto` solves it to its optimum, `classic` trains it by
+            epochs. It is trained by epochs in any case where `epochs`, `batch_size`, `batch_schedule`, `hidden_units`,
+            `optimizer`, `learning_rate`, `early_stopping`, `replay`, callbacks, or augmentation without cached views
+            ask for that.
+        epochs: The number of passes over the training images. `auto` is 10 where the head is not solved.
+        fine_tune_epochs: The number of epochs of fine-tuning after the head: the upper layers of the backbone train as
+            well. The model of the best epoch by validation is handed over, of the head's or of these.
+        fine_tune_from: The layer above which fine-tuning trains: `auto`, `input` (everything), a layer's name, or the
+            share of the backbone's layers that stays frozen.
         batch_size: The number of samples in an update. `auto` follows from the data, never from the machine: 32; 16
             with less than 1,280 training images, 8 with less than 640.
         micro_batch_size: The number of samples on the device at once. `auto` takes the batch size if it fits and the

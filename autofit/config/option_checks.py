@@ -44,6 +44,17 @@ def not_yet(only: Any) -> Check:
     return check
 
 
+def cut_choice(name: str, value: Any) -> str:
+    """Where fine-tuning begins, as text: `auto`, `input`, a layer's name, or a share from 0 to 1.
+
+    Whether the network has such a layer shows when it is built.
+    """
+    if isinstance(value, str) and value.strip():
+        text = value.strip()
+        return text.lower() if text.lower() in {"auto", "input"} else text
+    return str(real_number(name, value, least=0.0, below=1.0))
+
+
 def backbone_name(name: str, value: Any) -> str | None:
     """The name of a backbone in Keras's spelling; None stays None."""
     from autofit.config import backbones  # noqa: PLC0415 - loads pydantic, which `--help` must not

@@ -8,12 +8,17 @@ from typing import Any, Literal
 
 from autofit.config import backbones
 from autofit.config.learning_rates import DEFAULT_LEARNING_RATE, default_learning_rate
+from autofit.config.option import Option
 from autofit.config.option_table import BY_NAME, OPTIONS, REQUEST
+from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.errors import UserError
 from autofit.storage.records import Record
 
 DEFAULT_IMAGE_SIZE = 224
 """For a model function, which has no size of its own: the size that most backbones were trained at."""
+
+DEFAULT_EPOCHS = 10
+"""Of a training by epochs."""
 
 
 class Options(Record):
@@ -30,7 +35,7 @@ class Options(Record):
     trainable: Literal["head", "all"]
     hidden_units: int
     dropout: float
-    epochs: int
+    epochs: int | None
     batch_size: int | None
     micro_batch_size: int | None
     batch_schedule: tuple[int, int] | None
@@ -54,6 +59,9 @@ class Options(Record):
     augment: Literal["none", "light"] = "none"
     feature_views: int = 4
     pixel_cache: Literal["auto", "off"] = "auto"
+    recipe: Literal["auto", "classic"] = "auto"
+    fine_tune_epochs: int = 0
+    fine_tune_from: str = "auto"
     deterministic: bool = False
 
 
@@ -149,8 +157,15 @@ def difference(there: Options, here: Options) -> str | None:
     for field in Options.model_fields:
         was, is_now = getattr(there, field), getattr(here, field)
         if was != is_now and not declared[field].may_change:
-            return f"{declared[field].name} {was!r} there, {is_now!r} here"
+            return (
+                f"{declared[field].name} {_shown(declared[field], was)} there, {_shown(declared[field], is_now)} here"
+            )
     return None
+
+
+def _shown(option: Option, value: Any) -> str:
+    """A value as a user gives it: None stands for "auto" where that is the default."""
+    return repr("auto" if value is None and option.default == "auto" else value)
 
 
 def check_for_training(options: Options) -> None:
@@ -165,6 +180,11 @@ def check_for_training(options: Options) -> None:
         raise UserError(
             "trainable 'head' with weights 'none' would train on a random backbone and learn nothing: "
             "give weights, or leave trainable out to train everything"
+        )
+    if options.fine_tune_epochs and not freezes_backbone(options):
+        raise UserError(
+            f"fine_tune_epochs {options.fine_tune_epochs} follow a frozen backbone: give a backbone with weights, and "
+            "leave trainable out"
         )
     if options.feature_cache == "on" and not freezes_backbone(options):
         raise UserError("feature_cache 'on' needs a frozen backbone: give trainable 'head', or leave it at 'auto'")
@@ -183,3 +203,60 @@ def freezes_backbone(options: Options) -> bool:
 def has_constant_features(options: Options) -> bool:
     """Whether the backbone's features of an image are the same in every epoch."""
     return freezes_backbone(options) and options.augment == "none"
+
+
+def epochs_of(options: Options) -> int:
+    """The epochs of a training by epochs."""
+    return DEFAULT_EPOCHS if options.epochs is None else options.epochs
+
+
+def begins_with_head(options: Options) -> bool:
+    """Whether a training of all layers begins with the head alone: random weights there would ruin those below.
+
+    Not where an option is about a training that is none in stages.
+    """
+    return (
+        options.recipe == "auto"
+        and options.model is None
+        and options.trainable == "all"
+        and options.weights != "none"
+        and options.optimizer == DEFAULT_OPTIMIZER
+        and options.batch_schedule is None
+        and options.replay is None
+        and options.feature_cache != "off"
+        and options.hidden_units == 0
+    )
+
+
+def head_options(options: Options) -> Options:
+    """The request for the head alone, of one to train all layers: what it says of epochs and rates is about all."""
+    return options.model_copy(
+        update={
+            "trainable": "head",
+            "epochs": None,
+            "batch_size": None,
+            "learning_rate": DEFAULT_LEARNING_RATE,
+            "early_stopping": None,
+            "augment": "none",
+        }
+    )
+
+
+def allows_solved_head(options: Options) -> bool:
+    """Whether the head may be solved to its optimum: its features are constant, and no option is about its epochs."""
+    about_epochs = (
+        options.epochs,
+        options.batch_size,
+        options.batch_schedule,
+        options.early_stopping,
+        options.replay,
+        options.hidden_units or None,
+    )
+    return (
+        options.recipe == "auto"
+        and freezes_backbone(options)
+        and options.feature_cache != "off"
+        and (options.augment == "none" or options.feature_cache == "on")
+        and all(value is None for value in about_epochs)
+        and (options.optimizer, options.learning_rate) == (DEFAULT_OPTIMIZER, DEFAULT_LEARNING_RATE)
+    )

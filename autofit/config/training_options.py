@@ -8,9 +8,9 @@ from autofit.config.option import EVERYWHERE, ONE_NETWORK, PROBES, Option
 from autofit.config.option_checks import (
     backbone_name,
     batch_size_ramp,
+    cut_choice,
     image_sides,
     model_name,
-    not_yet,
     one_of,
     or_none,
     validation_source,
@@ -92,13 +92,39 @@ NETWORK = (
 
 TRAINING = (
     Option(
+        "recipe",
+        "auto",
+        "How the head of a frozen backbone trains: `auto` solves it to its optimum, `classic` trains it by epochs.",
+        "It is trained by epochs in any case where `epochs`, `batch_size`, `batch_schedule`, `hidden_units`, "
+        "`optimizer`, `learning_rate`, `early_stopping`, `replay`, callbacks, or augmentation without cached views ask "
+        "for that.",
+        check=one_of("auto", "classic"),
+        metavar="auto|classic",
+    ),
+    Option(
         "epochs",
-        10,
+        "auto",
         "The number of passes over the training images.",
-        check=partial(whole_number, least=1),
+        "`auto` is 10 where the head is not solved.",
+        check=auto_or_whole_number,
+        metavar="auto|N",
+    ),
+    Option(
+        "fine_tune_epochs",
+        0,
+        "The number of epochs of fine-tuning after the head: the upper layers of the backbone train as well.",
+        "The model of the best epoch by validation is handed over, of the head's or of these.",
+        check=partial(whole_number, least=0),
         cli_type=int,
     ),
-    Option("fine_tune_epochs", 0, "Not in this version.", check=not_yet(0), fields=(), cli_type=int, is_hidden=True),
+    Option(
+        "fine_tune_from",
+        "auto",
+        "The layer above which fine-tuning trains: `auto`, `input` (everything), a layer's name, or the share of the "
+        "backbone's layers that stays frozen.",
+        check=cut_choice,
+        metavar="auto|input|LAYER|SHARE",
+    ),
     Option(
         "batch_size",
         "auto",

@@ -22,8 +22,9 @@ one start to the next."""
 
 EPOCHS: Final = 8
 PLENTY_BYTES: Final = 3 * 10**9
-FITTING_SHARE_OF_BATCH: Final = 0.75
-"""The memory limit fits this share of a batch: the run must run out of memory once, and fits after one halving."""
+SHARE_TO_THE_WHOLE: Final = 0.5
+"""The memory limit lies in the middle between what a half of the batch takes and what the whole batch takes: the run
+must run out of memory once, and fits after one halving."""
 
 
 def run_demo(folder: Path, view: ProgressView) -> Result:
@@ -66,20 +67,17 @@ def _measure(view: ProgressView) -> ProbeReport:
 
 
 def insufficient_limit_bytes(report: ProbeReport) -> int:
-    """The memory limit in bytes under which only a part of a batch fits: non-allocator memory plus that part.
+    """The memory limit in bytes under which a half of the batch fits, and the whole does not.
 
     A run with a given batch size has no probe: its worker estimates the non-allocator memory as the first trial did.
     """
-    fitted = [trial for trial in report.trials if trial.verdict is Verdict.FITS and trial.peak_bytes]
-    small = min(fitted, key=lambda trial: trial.batch_size, default=None)
-    large = max(fitted, key=lambda trial: trial.batch_size, default=None)
-    if small is None or large is None or small.batch_size == large.batch_size:
+    fitted = {trial.batch_size: trial for trial in report.trials if trial.verdict is Verdict.FITS and trial.peak_bytes}
+    whole, half = fitted.get(BATCH_SIZE), fitted.get(BATCH_SIZE // 2)
+    if whole is None or half is None:
         raise TrainingFailedError("the demo could not measure its network: too few trials fitted in memory")
-    image_bytes = (large.peak_bytes - small.peak_bytes) / (large.batch_size - small.batch_size)
-    non_allocator_bytes = report.memory_limit_bytes - fitted[0].allocator_bytes
-    return int(
-        non_allocator_bytes + small.peak_bytes + image_bytes * (BATCH_SIZE * FITTING_SHARE_OF_BATCH - small.batch_size)
-    )
+    first = next(trial for trial in report.trials if trial.allocator_bytes)
+    non_allocator_bytes = report.memory_limit_bytes - first.allocator_bytes
+    return non_allocator_bytes + half.peak_bytes + int(SHARE_TO_THE_WHOLE * (whole.peak_bytes - half.peak_bytes))
 
 
 def _next_run_dir(folder: Path) -> Path:

@@ -13,7 +13,8 @@ def digit_network(input_shape: tuple[int, int, int], num_classes: int) -> Any:
         [
             keras.Input(input_shape),
             keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(48, 3, activation="relu", padding="same"),  # cheap, and most of what an image takes
+            keras.layers.Conv2D(16, 3, activation="relu", padding="same"),
+            *(keras.layers.Conv2D(16, 1, activation="relu") for _ in range(4)),  # cheap, and most of the memory
             keras.layers.MaxPooling2D(4),
             keras.layers.Conv2D(32, 3, activation="relu", padding="same"),
             keras.layers.MaxPooling2D(2),

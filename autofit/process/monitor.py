@@ -30,6 +30,7 @@ DEADLINE_SECONDS = {
     Phase.TRACE: 1800.0,  # also an XLA compilation
     Phase.PROBE: 900.0,
     Phase.EXTRACT: 900.0,  # one call; an out-of-memory costs 10 s in TensorFlow's allocator on top
+    Phase.SOLVE: 1800.0,  # one pass over the features
     Phase.TRAIN: 1800.0,  # one call; the first one traces
     Phase.VALIDATE: 1800.0,
     Phase.SAVE: 900.0,  # a slow mounted drive

@@ -11,7 +11,7 @@ from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import BatchSchedule
 from autofit.config.fine_tuning import FineTuning
 from autofit.config.run_options import MOST_VIEWS
-from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, Trial, Verdict
+from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, StageName, Trial, Verdict
 from autofit.storage.records import Record
 
 
@@ -68,6 +68,30 @@ def _switch(environment: Mapping[str, str], variable: str) -> bool | None:
     return True if value in {"1", "true"} else False if value in {"0", "false"} else None
 
 
+class FineTunePlan(Record):
+    """The stage after the head: the layers above a cut train as well.
+
+    Attributes:
+        epochs: of the stage.
+        batch_size: samples in an update.
+        micro_batch_size: samples on the device at once.
+        learning_rate: the peak of the rate of the head; lower layers have less.
+        cut: where the layers that train begin: `auto`, `input`, a layer's name, or a share of the layers.
+        augment: of the training images.
+        views: of each training image in the cache, if the layers below the cut are constant.
+        kernels: which implementations compute on a CPU.
+    """
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    micro_batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    cut: str
+    augment: Literal["none", "light"] = "none"
+    views: int = Field(1, ge=1, le=MOST_VIEWS)
+    kernels: Kernels = "eigen"
+
+
 class TrainingPlan(Record):
     """The sizes and settings that a run was started with: the same wherever it is resumed.
 
@@ -94,6 +118,9 @@ class TrainingPlan(Record):
     augment: Literal["none", "light"] = "none"
     pixel_cache: bool = False
     kernels: Kernels = "eigen"
+    head: Literal["epochs", "solve"] = "epochs"
+    refit_head: bool = False
+    fine_tune: FineTunePlan | None = None
     deterministic: bool = False
     tuning: Tuning = "tuned"
     micro_batch_is_cut: bool = False
@@ -123,7 +150,9 @@ class CacheJob(Record):
 
 
 class TrainJob(Record):
-    """Train from the newest checkpoint, or from the start, to the last epoch; with a cache, if the plan uses one.
+    """Train a stage from the newest checkpoint, or from the start, to its last epoch; with a cache, if planned.
+
+    `plan` is that of the stage. Epochs are counted on over the stages.
 
     `launched_at` and the time limit `stop_at` are readings of `time.monotonic()`, which the processes of one machine
     share on Linux (CLOCK_MONOTONIC, https://man7.org/linux/man-pages/man2/clock_gettime.2.html) and on macOS. The wall
@@ -135,6 +164,7 @@ class TrainJob(Record):
     data_root: str
     class_names: list[str]
     plan: TrainingPlan
+    stage: StageName = "training"
     micro_batch_size: int
     launched_at: float
     stop_at: float | None = None

@@ -42,10 +42,15 @@ class Phase(StrEnum):
     TRACE = "trace"
     PROBE = "probe"
     EXTRACT = "extract"
+    SOLVE = "solve"
     TRAIN = "train"
     VALIDATE = "validate"
     SAVE = "save"
     PREDICT = "predict"
+
+
+StageName = Literal["training", "head", "fine-tune"]
+"""The stages of a training: a single one, or the head and then perhaps fine-tuning."""
 
 
 class Progress(Record):
@@ -58,6 +63,7 @@ class Progress(Record):
     time: float
     monotonic_seconds: float = 0.0
     phase: Phase
+    stage: StageName = "training"
     counts: Literal["batches", "images"] = "batches"
     epoch: int = 0
     step: int = 0
@@ -106,11 +112,41 @@ class BadImage(Record):
     reason: str
 
 
+class StageRecord(Record):
+    """One finished stage of a training, and how far its result can be trusted.
+
+    Attributes:
+        name: what trained.
+        method: `solved`: to the optimum of a convex problem, on cached features; `epochs`: by gradient descent.
+        epochs: rows of the history; a solved head has one.
+        seconds: of a solved head, how long it took, without the extraction.
+        l2: of a solved head, the strength of its penalty.
+        chosen_by: of a solved head, what its strength was chosen by, in a few words.
+        refitted: whether the model was fitted once more, on training and validation images together; the figures are
+            those from before.
+        standard_error: of the validation accuracy; None without a validation set.
+    """
+
+    name: StageName
+    method: Literal["solved", "epochs"]
+    epochs: int = Field(ge=0)
+    seconds: float | None = None
+    l2: float | None = None
+    chosen_by: str = ""
+    refitted: bool = False
+    standard_error: float | None = None
+
+
 class EpochEnd(Record):
-    """One finished epoch, counted from zero, and its metrics as `model.fit` would log them."""
+    """One finished epoch, counted from zero, and its metrics as `model.fit` would log them.
+
+    `solved` is given if the epoch is all of its stage, as where the head is solved.
+    """
 
     epoch: int
     metrics: dict[str, float]
+    stage: StageName = "training"
+    solved: StageRecord | None = None
 
 
 LEAST_ALLOCATOR_BYTES = 32 * 2**20

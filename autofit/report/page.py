@@ -26,6 +26,7 @@ from autofit.report.run_text import (
     headline,
     incidents,
     resume_command,
+    stage_lines,
     usage_code,
     usage_words,
 )
@@ -40,7 +41,7 @@ from autofit.report.sweep_text import (
     trains_differ,
 )
 from autofit.report.words import attempt_words, bytes_words, count_of, duration_words, metric_words, speed_words
-from autofit.runs.history import best_epoch, best_figures, finished_epochs
+from autofit.runs.history import best_epoch, best_figures, finished_epochs, stage_of
 from autofit.runs.result_record import ResultRecord
 
 
@@ -77,14 +78,14 @@ def run_page(
     images_per_second: float | None = None,
 ) -> str:
     """A run as a page: how it ended, its curves, the problems it recovered from, how to use the model."""
-    curves = svg(plots.history_figure(result.history)) if finished_epochs(result.history) else ""
+    curves = svg(plots.history_figure(result.history, result.best_epoch)) if finished_epochs(result.history) else ""
     return document(
         f"Run: {result.status}",
         [
             element("h1", escaped(headline(result, images_per_second)), "" if result.status == "completed" else "bad"),
             _run_facts(result),
             section("Curves", Html(curves)),
-            section("What happened", bullets(incidents(result))),
+            section("What happened", bullets([*stage_lines(result), *incidents(result)])),
             section("Words of warning", bullets(result.warnings)),
             _next(result, labels, model_path),
             section("Epochs", _epochs(result)),
@@ -171,7 +172,7 @@ def _reason_cells(reason: str, time: str) -> list[Html]:
 
 
 def _run_facts(result: ResultRecord) -> Html:
-    best = best_epoch(result.history)
+    best = best_epoch(result.history, result.best_epoch)
     figures = best_figures(result.history, best) if best is not None else []
     return cards(
         [
@@ -194,10 +195,11 @@ def _next(result: ResultRecord, labels: Sequence[str], model_path: Path) -> Html
 
 
 def _epochs(result: ResultRecord) -> Html:
-    names, best = list(result.history), best_epoch(result.history)
+    names, best = list(result.history), best_epoch(result.history, result.best_epoch)
     rows = [
         [
             element("b", escaped(f"{epoch + 1} (best)")) if epoch == best else escaped(f"{epoch + 1}"),
+            *([escaped(stage_of(result.stages, epoch))] if len(result.stages) > 1 else []),
             *(
                 escaped(metric_words(column[epoch]) if epoch < len(column) else "")
                 for column in result.history.values()
@@ -205,7 +207,8 @@ def _epochs(result: ResultRecord) -> Html:
         ]
         for epoch in range(finished_epochs(result.history))
     ]
-    return table(["Epoch", *names], rows, numbers=len(names))
+    stage = ["Stage"] if len(result.stages) > 1 else []
+    return table(["Epoch", *stage, *names], rows, numbers=len(names))
 
 
 def _attempts(result: ResultRecord) -> Html:

@@ -70,12 +70,12 @@ def probe_figure(report: ProbeReport, title: str) -> Figure:
     return figure
 
 
-def history_figure(history: History) -> Figure:
+def history_figure(history: History, recorded_best: int | None = None) -> Figure:
     """Loss and, if the history has it, accuracy over the epochs, counted from one."""
     names = [name for name in ("loss", accuracy_name(history)) if name]
     with canvas("", panels=len(names)) as (figure, panels):
         for axes, name in zip(panels, names, strict=True):
-            _draw_metric(axes, name, history)
+            _draw_metric(axes, name, history, recorded_best)
     return figure
 
 
@@ -196,7 +196,7 @@ def _trials(report: ProbeReport) -> tuple[list[Trial], list[Trial]]:
     return fits, [trial for trial in trials if trial.verdict is not Verdict.FITS]
 
 
-def _draw_metric(axes: Axes, name: str, history: History) -> None:
+def _draw_metric(axes: Axes, name: str, history: History, recorded_best: int | None) -> None:
     from matplotlib.ticker import MaxNLocator
 
     curves = [("training", name, ORANGE), ("validation", f"val_{name}", BLUE)]
@@ -204,7 +204,7 @@ def _draw_metric(axes: Axes, name: str, history: History) -> None:
         if values := history.get(key):
             axes.plot(range(1, len(values) + 1), values, "o-", color=colour, markersize=3.5, label=label)
     axes.set_xlim(0.5, max(finished_epochs(history), 1) + 0.5)
-    best = best_epoch(history)
+    best = best_epoch(history, recorded_best)
     if best is not None:
         axes.axvline(best + 1, color=INK, alpha=0.35, linewidth=1, linestyle=(0, (2, 3)), label="best epoch")
     axes.set(title=name.replace("_", " ").capitalize(), xlabel="Epoch")

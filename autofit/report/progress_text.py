@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from autofit.printable import printable
-from autofit.protocol.messages import EpochEnd, Phase, Progress
+from autofit.protocol.messages import EpochEnd, Phase, Progress, StageName
 from autofit.report.words import count_of, metric_words
 
 MICRO_BATCH = "micro-batch"
@@ -21,6 +21,7 @@ DOING = {
     Phase.TRACE: "Tracing",
     Phase.PROBE: "Probing",
     Phase.EXTRACT: "Extracting features",
+    Phase.SOLVE: "Solving the head",
     Phase.TRAIN: "Training",
     Phase.VALIDATE: "Validating",
     Phase.SAVE: "Saving",
@@ -53,24 +54,28 @@ def describe(progress: Progress, epochs: int) -> Status:
         return Status(DOING[phase], facts=(f"{count_of(progress.micro_batch_size, 'image')} at once",))
     if phase not in IN_STEPS or not steps:
         return Status(
-            _epoch_words(progress.epoch, epochs) + ", validating" if phase is Phase.VALIDATE else DOING[phase]
+            _epoch_words(progress.epoch, epochs, progress.stage) + ", validating"
+            if phase is Phase.VALIDATE
+            else DOING[phase]
         )
     if progress.counts == "images":
         return Status(
             DOING[phase], progress.step, steps, (f"{progress.step:,}/{steps:,} images", *_pace_facts(progress))
         )
-    words = DOING[phase] if phase is Phase.PREDICT else _epoch_words(progress.epoch, epochs)
+    words = DOING[phase] if phase is Phase.PREDICT else _epoch_words(progress.epoch, epochs, progress.stage)
     metrics = metric_facts(progress.metrics) if progress.step else []  # else the previous epoch's
     return Status(words, step, steps, (f"{step:,}/{steps:,}", *_pace_facts(progress), *metrics))
 
 
 def describe_epoch(end: EpochEnd, epochs: int) -> str:
     """A finished epoch and its figures, on one line."""
-    return Status(f"{_epoch_words(end.epoch, epochs)} done", facts=tuple(metric_facts(end.metrics))).text
+    done = "Head solved" if end.solved else f"{_epoch_words(end.epoch, epochs, end.stage)} done"
+    return Status(done, facts=tuple(metric_facts(end.metrics))).text
 
 
-def _epoch_words(epoch: int, epochs: int) -> str:
-    return f"Epoch {epoch + 1:,}/{epochs:,}" if epochs else f"Epoch {epoch + 1:,}"
+def _epoch_words(epoch: int, epochs: int, stage: StageName) -> str:
+    word = "Fine-tuning, epoch" if stage == "fine-tune" else "Epoch"
+    return f"{word} {epoch + 1:,}/{epochs:,}" if epochs else f"{word} {epoch + 1:,}"
 
 
 def _pace_facts(progress: Progress) -> list[str]:

@@ -32,6 +32,7 @@ def run_summary(
     opening = [headline(result, images_per_second), *best_line(result)]
     paragraphs = [
         "\n".join(opening),
+        "\n".join(map(_wrapped, stage_lines(result))),
         "\n".join(map(_wrapped, [*incidents(result), *bad_image_lines(result.quarantined)])),
         "\n".join(_wrapped(f"Note: {printable(warning)}") for warning in result.warnings),
         what_next(result, labels, model_path),
@@ -51,6 +52,8 @@ def headline(result: ResultRecord, images_per_second: float | None = None) -> st
     epochs = finished_epochs(result.history)
     done = count_of(epochs, "epoch")
     wall = duration_words(result.wall_seconds)
+    if result.status == "completed" and _is_solved(result):
+        return f"Solved the head in {wall}."
     if result.status == "completed":
         return f"Trained {done} in {wall}{_pace(result, images_per_second)}."
     ended = "Failed" if result.status == "failed" else "Interrupted"
@@ -68,11 +71,44 @@ def _pace(result: ResultRecord, images_per_second: float | None) -> str:
 
 def best_line(result: ResultRecord) -> list[str]:
     """The best epoch and its figures, as one line; no line before the first epoch is finished."""
-    epoch = best_epoch(result.history)
+    epoch = best_epoch(result.history, result.best_epoch)
     if epoch is None:
         return ["No epoch had a finite loss: try a lower learning rate."] if finished_epochs(result.history) else []
     figures = [f"{name} {figure_words(name, value, result)}" for name, value in best_figures(result.history, epoch)]
-    return [f"Best epoch {epoch + 1}: {', '.join(figures)}."]
+    best = "Reached" if _is_solved(result) else f"Best epoch {epoch + 1}:"
+    return [f"{best} {', '.join(figures)}."]
+
+
+def _is_solved(result: ResultRecord) -> bool:
+    """Whether a solved head is all that was trained."""
+    return [stage.method for stage in result.stages] == ["solved"]
+
+
+def stage_lines(result: ResultRecord) -> list[str]:
+    """What a solved head is, in a sentence or two; no line for a training by epochs."""
+    lines = []
+    for stage in result.stages:
+        if stage.method != "solved":
+            continue
+        chosen = f"; the strength of its penalty was chosen by {printable(stage.chosen_by)}" if stage.chosen_by else ""
+        lines.append(f"The head was solved to its optimum in {duration_words(stage.seconds or 0.0)}{chosen}.")
+        if stage.refitted:
+            lines.append(
+                "The saved model was then fitted on the training and validation images together; "
+                "the validation figures are from before that."
+            )
+    return lines + _fine_tuning_lines(result)
+
+
+def _fine_tuning_lines(result: ResultRecord) -> list[str]:
+    """Whether fine-tuning gave a better model than the head alone."""
+    stages = [stage.name for stage in result.stages]
+    best = best_epoch(result.history, result.best_epoch)
+    if stages[-1:] != ["fine-tune"] or best is None:
+        return []
+    if best < result.stages[0].epochs:
+        return ["Fine-tuning gave no better model by validation: the one with the head alone was kept."]
+    return ["Fine-tuning gave a better model than the head alone by validation, and that model was kept."]
 
 
 def figure_words(name: str, value: float, result: ResultRecord) -> str:

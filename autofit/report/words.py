@@ -39,6 +39,7 @@ PHASE_WORDS = {  # the phases without steps of an epoch
     Phase.BUILD: "while building the model",
     Phase.TRACE: "while tracing",
     Phase.PROBE: "while probing",
+    Phase.SOLVE: "while solving the head",
     Phase.SAVE: "while saving",
     Phase.PREDICT: "while predicting",
 }

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autofit.errors import UserError
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
-from autofit.protocol.messages import Phase, Progress, Verdict
+from autofit.protocol.messages import Phase, Progress, StageName, StageRecord, Verdict
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.result_warnings import ValidatedRun, result_warnings
 from autofit.runs.run_record import DataRecord
@@ -37,9 +37,12 @@ class Committed(BaseModel):
     epoch: int = Field(0, ge=0)
     position: int = Field(0, ge=0)
     micro_batch_size: int = Field(0, ge=0)
+    stage: StageName = "training"
     history: dict[str, list[float]] = Field(default_factory=dict)
+    best_epoch: int | None = Field(None, ge=0)
     best_predicted: list[int] = Field(default_factory=list)
     result_changed: bool = False
+    stages: list[StageRecord] = Field(default_factory=list)
 
 
 def committed(store: CheckpointStore) -> Committed | None:
@@ -79,6 +82,8 @@ def collect_result(
         attempts=[_attempt_record(attempt) for attempt in attempts],
         oom_events=[event.oom for event in events if event.oom],
         quarantined=list(quarantined.values()),
+        best_epoch=state.best_epoch,
+        stages=state.stages,
         result_changed=state.result_changed or any(event.result_changed for event in events),
         is_bit_equal=all(map(_is_bit_equal, attempts)),
         weights_sha256=_weights_sha256(attempts[-1]) if status == "completed" and attempts else None,
@@ -93,7 +98,7 @@ def _validated(state: Committed, data: DataRecord | None) -> ValidatedRun | None
     """The figures that warnings are about; None if nothing is known of the images."""
     if data is None:
         return None
-    return ValidatedRun(state.history, data.class_names, data.validation_counts, state.best_predicted)
+    return ValidatedRun(state.history, data.class_names, data.validation_counts, state.best_predicted, state.best_epoch)
 
 
 def _attempt_record(attempt: AttemptDirectory) -> AttemptRecord:

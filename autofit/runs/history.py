@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+from autofit.protocol.messages import StageRecord
 
 History = dict[str, list[float]]
 
@@ -10,11 +13,31 @@ VALIDATION_ACCURACY = "validation accuracy"
 """The name of the accuracy on the validation images in `best_figures`."""
 
 
-def best_epoch(history: History) -> int | None:
-    """The epoch, from zero, with the lowest validation loss, else loss; None if no epoch has a finite loss."""
+def best_epoch(history: History, recorded: int | None = None) -> int | None:
+    """The best epoch, from zero: the recorded one, else that with the lowest validation loss, else loss.
+
+    Args:
+        history: each metric's value at the end of each epoch.
+        recorded: the epoch whose model the run handed over, if it is known.
+
+    Returns:
+        None if no epoch has a finite loss.
+    """
     losses = history.get("val_loss") or history.get("loss") or []
+    if recorded is not None and recorded < len(losses) and math.isfinite(losses[recorded]):
+        return recorded
     finite = [(loss, epoch) for epoch, loss in enumerate(losses) if math.isfinite(loss)]
     return min(finite)[1] if finite else None
+
+
+def stage_of(stages: Sequence[StageRecord], epoch: int) -> str:
+    """The stage that an epoch, from zero, is of; the last one for an epoch of a stage that is not finished."""
+    after = 0
+    for stage in stages:
+        after += stage.epochs
+        if epoch < after:
+            return stage.name
+    return stages[-1].name if stages else ""
 
 
 def accuracy_name(history: History) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Final, Literal
 
 from autofit.config.batch_schedule import (
     DETERMINISTIC_EXTRACTION,
@@ -13,19 +13,38 @@ from autofit.config.batch_schedule import (
     auto_micro_batch_size,
     batch_image_bytes,
 )
-from autofit.config.options import Options, freezes_backbone, has_constant_features
+from autofit.config.options import (
+    Options,
+    allows_solved_head,
+    begins_with_head,
+    epochs_of,
+    freezes_backbone,
+    has_constant_features,
+    head_options,
+)
 from autofit.machine.hardware import Hardware
 from autofit.machine.memory_policy import usable_bytes
 from autofit.probing.records import ProbeReport
-from autofit.protocol.job import MOST_THREADS, Kernels, TrainingPlan, Tuning
+from autofit.protocol.job import MOST_THREADS, FineTunePlan, Kernels, TrainingPlan, Tuning
 from autofit.runs.memory_budget import can_spare, foreseen_bytes, most_to_extract_bytes
 
 PREDECODED_BYTES = 96 * 2**20
 """Memory for images that are decoded while a worker imports TensorFlow: 1,300 of them at 160 px, more than a core
 decodes in the two or three seconds until the worker needs them."""
 
+FINE_TUNE_BATCH = 32
+FINE_TUNE_RATE = 1e-4
+FINE_TUNE_VIEWS = 4
+FINE_TUNE_AUGMENT: Final = "light"
+"""Of fine-tuning: samples in an update, the peak of the head's rate, and the views of each training image whose
+activations are cached."""
+
 SHARE_FOR_ONEDNN = 0.5
 """Share of the available memory. A training that is estimated to take less cannot run out, so oneDNN may compute it."""
+
+MOST_SOLVED = 10**8
+"""Training images times classes. Solving the head for so many takes about a fifth of the time of their extraction, as
+the passes over the rows are counted; beyond it, epochs need fewer passes."""
 
 SHARE_FOR_BATCH_NORMALIZATION = 0.75
 """Where a batch has to be cut although BatchNormalization trains, its parts should not shrink again: they take at most
@@ -44,18 +63,18 @@ MobileNet extracts 4,000 images of 224 px in about a second, and all that is kno
 def uses_feature_cache(options: Options) -> bool:
     """Whether the run uses the feature cache; with `auto`, if that is exact and features are used again."""
     if options.feature_cache == "auto":
-        return has_constant_features(options) and options.epochs > 1
+        return has_constant_features(options) and epochs_of(options) > 1
     return options.feature_cache == "on" and freezes_backbone(options)
 
 
 def cached_views(options: Options) -> int:
     """The number of views of each training image in the feature cache; more than one an epoch would be useless."""
-    return min(options.feature_views, options.epochs) if options.augment != "none" else 1
+    return min(options.feature_views, epochs_of(options)) if options.augment != "none" else 1
 
 
 def uses_pixel_cache(options: Options) -> bool:
     """Whether the run uses the pixel cache: if the decoded images are needed more than once."""
-    times = cached_views(options) if uses_feature_cache(options) else options.epochs
+    times = cached_views(options) if uses_feature_cache(options) else epochs_of(options)
     return options.pixel_cache == "auto" and times > 1
 
 
@@ -111,11 +130,11 @@ def training_plan(
         tuning: how the user wants a GPU's convolutions to be chosen.
     """
     first, last = _batch_sizes(options, train_count)
-    schedule = BatchSchedule(first, last, options.epochs)
+    schedule = BatchSchedule(first, last, epochs_of(options))
     micro = _micro_batch_size(options, schedule.largest, probe)
     is_cut = micro < schedule.largest and options.micro_batch_size is None
     return TrainingPlan(
-        epochs=options.epochs,
+        epochs=epochs_of(options),
         first_batch_size=first,
         last_batch_size=last,
         micro_batch_size=micro,
@@ -138,6 +157,91 @@ def training_plan(
         deterministic=options.deterministic,
         tuning=tuning or _tuning(options, train_count, machine),
     )
+
+
+def staged_plan(
+    options: Options,
+    train_count: int,
+    num_classes: int,
+    probe: ProbeReport | None,
+    machine: Hardware,
+    asked: Kernels | None = None,
+    tuning: Tuning | None = None,
+    *,
+    has_callbacks: bool = False,
+) -> TrainingPlan:
+    """Make the plan with its stages: the head, solved if nothing asks for epochs, and fine-tuning if asked for.
+
+    A training of all layers of a pretrained backbone is the same, with everything above the images fine-tuned.
+
+    Args:
+        options: the request.
+        train_count: the images for training.
+        num_classes: the width of the head's output.
+        probe: its report, if there was one.
+        machine: the one on which it runs.
+        asked: the kernels that the user wants.
+        tuning: how the user wants a GPU's convolutions to be chosen.
+        has_callbacks: whether there are callbacks, which are about epochs.
+    """
+    whole = training_plan(options, train_count, probe, machine, asked, tuning)
+    if not begins_with_head(options):
+        planned = _with_solved_head(whole, options, train_count, num_classes, has_callbacks=has_callbacks)
+        return planned.model_copy(update={"fine_tune": _fine_tune_plan(options, asked)})
+    of_head = head_options(options)
+    planned = _with_solved_head(
+        training_plan(of_head, train_count, None, machine, asked, tuning),
+        of_head,
+        train_count,
+        num_classes,
+        has_callbacks=has_callbacks,
+    )
+    if planned.head != "solve":
+        return whole
+    size = options.batch_size or FINE_TUNE_BATCH
+    fine_tune = FineTunePlan(
+        epochs=whole.epochs,
+        batch_size=size,
+        micro_batch_size=_micro_batch_size(options, size, probe),
+        learning_rate=options.learning_rate,
+        cut="input",
+        augment=whole.augment,
+        kernels=whole.kernels,
+    )
+    return planned.model_copy(update={"fine_tune": fine_tune})
+
+
+def _fine_tune_plan(options: Options, asked: Kernels | None) -> FineTunePlan | None:
+    """Fine-tuning above a cut; None if it is not asked for.
+
+    The kernels are Eigen's, which raise where memory runs out: what the upper layers take was not measured.
+    """
+    if not options.fine_tune_epochs:
+        return None
+    size = options.batch_size or FINE_TUNE_BATCH
+    return FineTunePlan(
+        epochs=options.fine_tune_epochs,
+        batch_size=size,
+        micro_batch_size=min(options.micro_batch_size or size, size),
+        learning_rate=FINE_TUNE_RATE,
+        cut=options.fine_tune_from,
+        augment=FINE_TUNE_AUGMENT,
+        views=min(FINE_TUNE_VIEWS, options.fine_tune_epochs),
+        kernels=asked or "eigen",
+    )
+
+
+def _with_solved_head(
+    planned: TrainingPlan, options: Options, train_count: int, num_classes: int, *, has_callbacks: bool
+) -> TrainingPlan:
+    """The plan with a head that is solved instead of trained by epochs, if nothing asks for epochs and it is feasible.
+
+    Where the user gave no validation images of their own, the head is fitted once more on all images.
+    """
+    is_feasible = planned.feature_cache and train_count * num_classes <= MOST_SOLVED
+    if not is_feasible or has_callbacks or not allows_solved_head(options):
+        return planned
+    return planned.model_copy(update={"head": "solve", "refit_head": isinstance(options.validation, float)})
 
 
 def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None, machine: Hardware) -> Kernels:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from autofit.protocol.messages import BadImage, OomEvent, Verdict
+from autofit.protocol.messages import BadImage, OomEvent, StageRecord, Verdict
 from autofit.storage.records import Record
 from autofit.storage.run_directory import RunDirectory
 
@@ -40,6 +40,8 @@ class ResultRecord(Record):
     quarantined: list[BadImage]
     result_changed: bool
     is_bit_equal: bool = True
+    best_epoch: int | None = None
+    stages: list[StageRecord] = Field(default_factory=list)
     weights_sha256: str | None
     seconds_to_first_step: float | None
     wall_seconds: float

@@ -36,12 +36,14 @@ class ValidatedRun:
         class_names: the name of each class.
         validation_counts: validation images of each class; empty if unknown.
         predicted_counts: how often the best epoch's model predicted each class in its validation; empty if unknown.
+        best_epoch: as the run recorded it; None if unknown.
     """
 
     history: History
     class_names: Sequence[str]
     validation_counts: Sequence[int]
     predicted_counts: Sequence[int]
+    best_epoch: int | None = None
 
     @property
     def images(self) -> int:
@@ -61,7 +63,7 @@ def standard_error(accuracy: float, images: int) -> float:
 
 def result_warnings(run: ValidatedRun) -> list[str]:
     """The warnings about a run, a sentence or two each; none without a validation."""
-    epoch = best_epoch(run.history)
+    epoch = best_epoch(run.history, run.best_epoch)
     if epoch is None or not run.images or "val_loss" not in run.history:
         return []
     training, validation = _accuracies(run.history, epoch)

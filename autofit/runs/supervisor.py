@@ -13,8 +13,8 @@ from autofit.config.batch_schedule import batch_image_bytes
 from autofit.errors import AutofitError
 from autofit.process.launch import Launcher
 from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, monitored
-from autofit.protocol.job import CacheJob, Event, Job, TrainJob
-from autofit.protocol.messages import OUT_OF_MEMORY, MemoryBudget, OomEvent, Phase, Verdict
+from autofit.protocol.job import CacheJob, Event, Job, TrainingPlan, TrainJob
+from autofit.protocol.messages import OUT_OF_MEMORY, MemoryBudget, OomEvent, Phase, StageName, Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.attempt_summary import sizes_at_exit, summarize
 from autofit.runs.collect_result import committed
@@ -22,6 +22,7 @@ from autofit.runs.model_source import model_source
 from autofit.runs.result_record import AttemptRecord
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
+from autofit.runs.stages import next_stage, plan_of_stage, source_of_stage, stages_of
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in
 from autofit.storage.safe_files import remove_unfinished
@@ -81,37 +82,53 @@ class Supervisor:
             AutofitError: another attempt would be of no use.
         """
         number, directory = self._files.new_attempt()
-        before = self._cursor()
-        worker_exit = self._attempt(number, directory, sizes)
+        before, (stage, plan) = self._cursor(), self._stage()
+        worker_exit = self._attempt(number, directory, sizes, stage, plan)
         summary = summarize(worker_exit, sizes, committed=self._cursor() > before)
         self._past.append(summary)
         if summary.diagnosis.verdict is Verdict.COMPLETED:
-            return None
+            return self._sizes_after(stage)
         following = next_sizes(self._past, self._batch_bytes)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:
             _note_oom(number, directory, worker_exit, summary.sizes, following)
         self._view.message(self._failure_message(summary, following))
         return following
 
+    def _sizes_after(self, stage: StageName) -> Sizes | None:
+        """The sizes of the stage that follows; None after the last."""
+        if stage == stages_of(self._record.plan)[-1]:
+            return None
+        self._past.clear()
+        return self._first_sizes()
+
+    def _stage(self) -> tuple[StageName, TrainingPlan]:
+        """The stage of the next attempt, and its plan. After the last one its model may still have to be saved."""
+        plan, state = self._record.plan, committed(self._store)
+        finished = state.stages if state else ()
+        stage = next_stage(plan, finished) or stages_of(plan)[-1]
+        return stage, plan_of_stage(plan, stage, finished)
+
     def _first_sizes(self) -> Sizes:
-        """The sizes of the plan, or the smaller ones of an earlier attempt."""
-        state = committed(self._store)
-        micro = (state and state.micro_batch_size) or self._record.plan.micro_batch_size
+        """The sizes of the plan, or the smaller ones of an earlier attempt at the same stage."""
+        state, (stage, plan) = committed(self._store), self._stage()
+        micro = (state and state.stage == stage and state.micro_batch_size) or plan.micro_batch_size
         return Sizes(
             micro_batch_size=micro,
             buffer_bytes=self._memory.buffer_bytes,
             non_allocator_bytes=self._memory.non_allocator_bytes,
         )
 
-    def _attempt(self, number: int, directory: AttemptDirectory, sizes: Sizes) -> WorkerExit:
+    def _attempt(
+        self, number: int, directory: AttemptDirectory, sizes: Sizes, stage: StageName, plan: TrainingPlan
+    ) -> WorkerExit:
         with monitored(
-            self._job(number, sizes),
+            self._job(number, sizes, stage, plan),
             directory,
             self._launcher,
             view=self._view,
             payload=self._payload,
             lock_fd=self._lock_fd,
-            epochs=self._record.plan.epochs,
+            epochs=plan.epochs,
             patience=self._patience,
             clock=self._clock,
             sleep=self._sleep,
@@ -119,7 +136,7 @@ class Supervisor:
             worker_exit = worker.run()
         self._remove_unfinished([directory])
         with writing_in(self._files.path):  # on a full disk the worker itself could not report it
-            self._record_of(worker_exit, sizes).save(directory.record)
+            self._record_of(worker_exit, sizes, plan).save(directory.record)
         return worker_exit
 
     def _remove_unfinished(self, attempts: Sequence[AttemptDirectory]) -> None:
@@ -127,11 +144,12 @@ class Supervisor:
         for folder in [self._files.path, *(attempt.path for attempt in attempts)]:
             remove_unfinished(folder)
 
-    def _job(self, number: int, sizes: Sizes) -> Job:
+    def _job(self, number: int, sizes: Sizes, stage: StageName, plan: TrainingPlan) -> Job:
         record = self._record
+        source = model_source(record.options, len(record.data.class_names))
         return Job(
             attempt=number,
-            source=model_source(record.options, len(record.data.class_names)),
+            source=source_of_stage(source, record.plan, stage, record.data.train_count),
             memory=self._budget(sizes),
             import_paths=self._import_paths,
             isolated=self._launcher.isolated,
@@ -140,7 +158,8 @@ class Supervisor:
                 run_dir=str(self._files.path),
                 data_root=record.data.root,
                 class_names=record.data.class_names,
-                plan=record.plan,
+                plan=plan,
+                stage=stage,
                 micro_batch_size=sizes.micro_batch_size,
                 launched_at=self._clock(),
                 stop_at=self._stop_at,
@@ -170,13 +189,13 @@ class Supervisor:
         state = committed(self._store)
         return (state.epoch, state.position) if state else (0, -1)
 
-    def _record_of(self, worker_exit: WorkerExit, sizes: Sizes) -> AttemptRecord:
+    def _record_of(self, worker_exit: WorkerExit, sizes: Sizes, plan: TrainingPlan) -> AttemptRecord:
         last = worker_exit.last
         epoch = last.epoch if last else 0
         return AttemptRecord(
             verdict=worker_exit.diagnosis.verdict,
             cause=worker_exit.diagnosis.cause,
-            batch_size=self._record.plan.schedule.batch_size(epoch),
+            batch_size=plan.schedule.batch_size(epoch),
             micro_batch_size=sizes_at_exit(worker_exit, sizes).micro_batch_size,
             epoch=epoch,
             step=last.step if last else 0,

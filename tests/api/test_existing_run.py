@@ -25,7 +25,7 @@ def network(input_shape: tuple[int, int, int], num_classes: int) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"epochs": 12}, "epochs 10 there, 12 here"),
+        ({"epochs": 12}, "epochs 'auto' there, 12 here"),
         ({"memory_limit": "4GB"}, "memory_limit None there, 4000000000 here"),
         ({"backbone": "VGG16"}, "backbone 'MobileNetV2' there, 'VGG16' here"),
         ({"model": network}, "backbone 'MobileNetV2' there, None here"),

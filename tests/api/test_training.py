@@ -77,7 +77,7 @@ def test_lists_and_labels_are_data_too(stages: Stages, photos: Path, train: Trai
     [
         ({"epochs": 0}, "epochs must be"),
         ({"weights": None, "trainable": "head"}, "would train on a random backbone"),
-        ({"fine_tune_epochs": 3}, "does not work in this version"),
+        ({"fine_tune_epochs": 3, "weights": None}, "fine_tune_epochs 3 follow a frozen backbone"),
         ({"validation": "nowhere"}, "nowhere does not exist"),
         ({"labels": ["cat"]}, "labels belong to a list of paths"),
     ],

@@ -58,11 +58,11 @@ def train(name: str, **options: Any) -> dict[str, Any]:
     return {"shapes": sorted(SEEN), "history": result.history}
 
 
-def counted(compile_forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def counted(compile_forward: Callable[..., Any]) -> Callable[..., Any]:
     """The frozen backbone, which is folded and has no such convolution, that tells its batch size as well."""
 
-    def compile_and_count(model: Any) -> Any:
-        forward = compile_forward(model)
+    def compile_and_count(*given: Any) -> Any:
+        forward = compile_forward(*given)
 
         def count(images: Any) -> Any:
             noted(len(images))
@@ -76,7 +76,7 @@ def counted(compile_forward: Callable[[Any], Any]) -> Callable[[Any], Any]:
 if __name__ == "__main__":
     keras.layers.Conv2D.call = counting(keras.layers.Conv2D.call)
     setattr(session, "compile_forward", counted(steps.compile_forward))  # noqa: B010 - a function for mypy
-    whole = {"trainable": "all", "learning_rate": 1e-6, "epochs": 1}
+    whole = {"recipe": "classic", "trainable": "all", "learning_rate": 1e-6, "epochs": 1}
     runs: dict[str, dict[str, Any]] = {
         "plain-whole": whole,
         "padded-whole": whole,

@@ -68,7 +68,7 @@ BAD_INPUT = [
     (["train", "good", "--memory-limit", "lots"], "memory_limit: the size 'lots' is not understood"),
     (["train", "good", "--memory-limit", "100MB", "--run-dir", "low"], "under what the bare process needs"),
     (["train", "good", "--checkpoint-every", "often"], "checkpoint_every 'often' cannot be read"),
-    (["train", "good", "--fine-tune-epochs", "5"], "fine_tune_epochs=5 does not work in this version"),
+    (["train", "good", "--fine-tune-epochs", "5", "--weights", "none"], "fine_tune_epochs 5 follow a frozen backbone"),
     (["train", "good", "--weights", "none", "--trainable", "head"], "would train on a random backbone"),
     (["train", "good", "--weights", "gone.h5"], "weights 'gone.h5': there is no such file"),
     (["train", "good", "--model", "no_such_module:f"], "there is no module 'no_such_module'"),
@@ -134,4 +134,4 @@ def test_the_refusal_of_a_folder_with_another_request_names_the_option(
     err = capsys.readouterr().err.splitlines()
     assert err[-1] == "autofit: asked to stop: the last checkpoint is kept; go on with: autofit resume mine"
     assert run_command_line([*request, "--epochs", "12"]) == 2
-    assert "holds another request (epochs 10 there, 12 here): give another run_dir" in capsys.readouterr().err
+    assert "holds another request (epochs 'auto' there, 12 here): give another run_dir" in capsys.readouterr().err

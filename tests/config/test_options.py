@@ -28,7 +28,7 @@ DEFAULTS = {
     "trainable": "head",
     "hidden_units": 0,
     "dropout": 0.2,
-    "epochs": 10,
+    "epochs": None,
     "batch_size": None,
     "micro_batch_size": None,
     "batch_schedule": None,
@@ -53,6 +53,9 @@ DEFAULTS = {
     "feature_views": 4,
     "pixel_cache": "auto",
     "deterministic": False,
+    "recipe": "auto",
+    "fine_tune_epochs": 0,
+    "fine_tune_from": "auto",
 }
 
 
@@ -176,7 +179,7 @@ def test_each_form_of_an_option_becomes_one_value(given: dict[str, Any], expecte
         ({"model": "__main__:f"}, "model '__main__:f' does not exist in another process: give the function itself"),
         ({"model": network, "backbone": "VGG16"}, "backbone 'VGG16' and model are both given: give one of the two"),
         ({"model": network, "dropout": 0.5}, "dropout=0.5 is about a backbone's head: set it in the model function"),
-        ({"fine_tune_epochs": 5}, "fine_tune_epochs=5 does not work in this version: leave it out"),
+        ({"fine_tune_from": 1.5}, "fine_tune_from must be at least 0 and under 1"),
     ],
     ids=steady,
 )
@@ -246,7 +249,6 @@ def test_a_memory_limit_that_is_no_size_is_refused(value: Any) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        {"fine_tune_epochs": 1},
         {"precision": "mixed_float16"},
     ],
     ids=steady,

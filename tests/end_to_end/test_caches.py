@@ -183,13 +183,14 @@ def begun_with(result: autofit.Result) -> tuple[int | None, int]:
 
 def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path, outside_bytes: int) -> None:
     """Promise 1 with the cache: a replay without a limit, out of the same rows or of rows that are made again."""
-    limit = outside_bytes - AFTER_IMPORT_BYTES["all"] + AFTER_IMPORT_BYTES["head"] + 42 * 10**6
-    ran_out = train("a", batch_size=64, micro_batch_size=64, memory_limit=limit)
+    larger = {"image_size": 96, "batch_size": 64}
+    limit = outside_bytes - AFTER_IMPORT_BYTES["all"] + AFTER_IMPORT_BYTES["head"] + 75 * 10**6
+    ran_out = train("a", micro_batch_size=64, memory_limit=limit, **larger)
     assert ran_out.oom_events
     assert {event.phase for event in ran_out.oom_events} == {Phase.EXTRACT}
-    same_rows = train("b", batch_size=64, replay=ran_out.run_dir)
+    same_rows = train("b", replay=ran_out.run_dir, **larger)
     shutil.rmtree(cache)
-    made_again = train("c", batch_size=64, replay=ran_out.run_dir)
+    made_again = train("c", replay=ran_out.run_dir, **larger)
     assert events(made_again, "kept_rows")
     for replay in (same_rows, made_again):
         assert not replay.oom_events
@@ -275,11 +276,12 @@ def test_damaged_rows_are_made_again(train: Train, cache: Path, finished: Train)
     shutil.copytree(first.run_dir.with_name("cache"), cache)
     rows = next(cache.rglob("rows.bin"))
     data = bytearray(rows.read_bytes())
-    for place in range(0, len(data), len(data) // 10):
+    damaged = range(0, len(data), len(data) // 10)
+    for place in damaged:
         data[place] ^= 255
     rows.write_bytes(data)
     second = train("second")
-    assert "extracted 10 now" in " ".join(events(second, "message"))
+    assert f"extracted {len(damaged)} now" in " ".join(events(second, "message"))
     np.testing.assert_allclose(second.history["loss"], first.history["loss"], rtol=1e-4)
 
 

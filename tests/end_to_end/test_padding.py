@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ Runs = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, calibrated: Path) -> Runs:
+def runs(tmp_path_factory: pytest.TempPathFactory, calibrated: Callable[[str], Path]) -> Runs:
     """The runs of `counted_shapes.py` on 75 photos: 60 to train on, 15 to validate, in batches of 16."""
     folder = tmp_path_factory.mktemp("shapes")
     photos = folder / "photos"
     photos.mkdir()
     draw_tinted(photos, 25)
-    program = [sys.executable, *map(str, (CHILDREN / "counted_shapes.py", photos, calibrated, folder))]
+    program = [sys.executable, *map(str, (CHILDREN / "counted_shapes.py", photos, calibrated("MobileNetV2"), folder))]
     done = subprocess.run(program, check=True, capture_output=True, text=True)
     made: Runs = json.loads(done.stdout.splitlines()[-1])
     return made

@@ -1,7 +1,7 @@
 """A run that is killed thirty times and runs out of memory must end as its undisturbed replay without a limit.
 
-A real MobileNetV2, all of it trained, on three hundred drawn photos, from the command line. `make test-faults` kills it
-thirty times, `make test` three times.
+A real MobileNetV2, first its head and then all of it trained, on three hundred drawn photos, from the command line.
+`make test-faults` kills it thirty times, `make test` three times.
 """
 
 from __future__ import annotations
@@ -194,7 +194,8 @@ def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
     assert not replay_result["oom_events"]
     assert killed_result["weights_sha256"] == replay_result["weights_sha256"]
     assert audited_updates(killed) == audited_updates(alone)
-    assert_each_epoch_once(killed, EPOCHS[times], range(TRAIN_COUNT))
+    assert [stage["name"] for stage in killed_result["stages"]] == ["head", "fine-tune"]
+    assert_each_epoch_once(killed, 1 + EPOCHS[times], range(TRAIN_COUNT))
     assert_same_history(killed_result["history"], replay_result["history"])
     assert_same_predictions(killed, alone, sorted(three_hundred.rglob("*.jpg"))[::10])
 

@@ -5,6 +5,7 @@ Each has a budget of seconds, starts and the tuning of convolutions included.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,13 @@ def train(photos: Path, weights: Path, run_dir: Path, **options: Any) -> autofit
 
 
 @pytest.mark.timeout(240)
-def test_a_step_that_ran_out_under_a_limit_is_repeated(photos: Path, calibrated: Path, tmp_path: Path) -> None:
+def test_a_step_that_ran_out_under_a_limit_is_repeated(
+    photos: Path, calibrated: Callable[[str], Path], tmp_path: Path
+) -> None:
     """A limit by logical device would end the process, or the step be lost."""
-    result = train(photos, calibrated, tmp_path / "a", image_size=224, batch_size=240, epochs=1, memory_limit="1GB")
+    result = train(
+        photos, calibrated("MobileNetV2"), tmp_path / "a", image_size=224, batch_size=240, epochs=1, memory_limit="1GB"
+    )
     assert result.status == "completed"
     assert result.oom_events
     assert len(result.attempts) == 1, "a logical device's limit is a clean error, which costs no process"
@@ -40,10 +45,10 @@ def test_a_step_that_ran_out_under_a_limit_is_repeated(photos: Path, calibrated:
 
 
 @pytest.mark.timeout(240)
-def test_a_replay_is_equal_to_float_tolerance(photos: Path, calibrated: Path, tmp_path: Path) -> None:
+def test_a_replay_is_equal_to_float_tolerance(photos: Path, calibrated: Callable[[str], Path], tmp_path: Path) -> None:
     """Another order, other samples or another dropout would be taken for what a GPU rounds differently."""
-    first = train(photos, calibrated, tmp_path / "a")
-    replay = train(photos, calibrated, tmp_path / "b", replay=tmp_path / "a")
+    first = train(photos, calibrated("MobileNetV2"), tmp_path / "a")
+    replay = train(photos, calibrated("MobileNetV2"), tmp_path / "b", replay=tmp_path / "a")
     keys = ("epoch", "step", "micro_batch_size", "samples")
     ledgers = [[[update[key] for key in keys] for update in updates_of(tmp_path / name)] for name in "ab"]
     assert ledgers[0] == ledgers[1]
@@ -53,23 +58,25 @@ def test_a_replay_is_equal_to_float_tolerance(photos: Path, calibrated: Path, tm
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("trainable", ["head", "all"])
 def test_a_deterministic_run_its_repetition_and_its_replay_are_bit_equal(
-    trainable: str, photos: Path, calibrated: Path, tmp_path: Path
+    trainable: str, photos: Path, calibrated: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """The option would promise what a card does not do."""
     given = {"trainable": trainable, "deterministic": True}
-    first, again = (train(photos, calibrated, tmp_path / name, **given) for name in "ab")
-    replay = train(photos, calibrated, tmp_path / "c", replay=tmp_path / "a", **given)
+    first, again = (train(photos, calibrated("MobileNetV2"), tmp_path / name, **given) for name in "ab")
+    replay = train(photos, calibrated("MobileNetV2"), tmp_path / "c", replay=tmp_path / "a", **given)
     assert again.weights_sha256 == first.weights_sha256
     assert replay.weights_sha256 == first.weights_sha256
     assert replay.history["loss"] == first.history["loss"]
 
 
 @pytest.mark.timeout(400)
-def test_a_deterministic_out_of_memory_is_repeated_bit_for_bit(photos: Path, calibrated: Path, tmp_path: Path) -> None:
+def test_a_deterministic_out_of_memory_is_repeated_bit_for_bit(
+    photos: Path, calibrated: Callable[[str], Path], tmp_path: Path
+) -> None:
     """The repeated step would be another update than its replay without a limit."""
     given = {"image_size": 224, "batch_size": 240, "epochs": 1, "deterministic": True}
-    ran_out = train(photos, calibrated, tmp_path / "a", memory_limit="1GB", **given)
-    replay = train(photos, calibrated, tmp_path / "b", replay=tmp_path / "a", **given)
+    ran_out = train(photos, calibrated("MobileNetV2"), tmp_path / "a", memory_limit="1GB", **given)
+    replay = train(photos, calibrated("MobileNetV2"), tmp_path / "b", replay=tmp_path / "a", **given)
     assert ran_out.oom_events
     assert not replay.oom_events
     assert replay.weights_sha256 == ran_out.weights_sha256

@@ -263,7 +263,8 @@ class ExtractionPass:
         if self._work.plan.augment != "none":
             of = f"views, {self._views.index.views} of each training image instead of a new one in each epoch"
         known = int(rows.known().sum())
-        self._heartbeat.event(Event(message=f"features of {known:,} {of}: {how}; each epoch trains the head on them"))
+        used = "" if self._work.plan.head == "solve" else "; each epoch trains the head on them"
+        self._heartbeat.event(Event(message=f"features of {known:,} {of}: {how}{used}"))
 
     def _report_no_cache(self, why: str) -> None:
         self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)

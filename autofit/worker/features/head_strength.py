@@ -89,6 +89,7 @@ class HeadFit:
 
     Attributes:
         head: solved on training and validation together if `refitted`, else on training.
+        trained: solved on training only.
         l2: its strength.
         validation_accuracy: of the head solved on the training rows only; None without validation photos. Views of a
             photo count as one photo.
@@ -102,6 +103,7 @@ class HeadFit:
     """
 
     head: Head
+    trained: Head
     l2: float
     validation_accuracy: float | None
     validation_loss: float | None
@@ -136,6 +138,7 @@ def fit_head(
     class_weights: Mapping[int, float] | None = None,
     refit: bool = True,
     threads: int = 1,
+    on_progress: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> HeadFit:
     """Choose the strength, solve the head on the training rows, judge it, and solve it again on all rows.
@@ -148,6 +151,7 @@ def fit_head(
         refit: whether the head that is handed over is solved on the validation rows as well. Not where they are the
             user's own: these must stay unseen.
         threads: that may compute at once; the result does not depend on it.
+        on_progress: called after each strength; it may raise.
         clock: in seconds.
 
     Raises:
@@ -156,9 +160,10 @@ def fit_head(
     started = clock()
     check_labels(validation, num_classes)
     weighted = with_class_weights(train, class_weights), with_class_weights(validation, class_weights)
-    strength = choose_l2(*weighted, num_classes, may_pool=refit, threads=threads, clock=clock)
-    solution = HeadProblem(weighted[0], num_classes, threads=threads).solve(strength.l2)
-    scores = photo_scores(solution.head, validation.weighted(np.ones(len(validation))))
+    strength = choose_l2(*weighted, num_classes, may_pool=refit, threads=threads, on_progress=on_progress, clock=clock)
+    trained = solution = HeadProblem(weighted[0], num_classes, threads=threads).solve(strength.l2)
+    on_progress()
+    scores = photo_scores(trained.head, validation.weighted(np.ones(len(validation))))
     photos = len(scores.hits)
     accuracy = float(scores.hits.mean()) if photos else None
     refitted = refit and photos > 0
@@ -166,6 +171,7 @@ def fit_head(
         solution = HeadProblem(joined(*weighted), num_classes, threads=threads).solve(strength.l2)
     return HeadFit(
         head=solution.head,
+        trained=trained.head,
         l2=strength.l2,
         validation_accuracy=accuracy,
         validation_loss=float(scores.losses.mean()) if photos else None,
@@ -195,6 +201,7 @@ def choose_l2(
     *,
     may_pool: bool = True,
     threads: int = 1,
+    on_progress: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Strength:
     """Choose the strength on the validation set, or by stratified cross-validation where that is small.
@@ -206,6 +213,7 @@ def choose_l2(
         may_pool: whether the validation rows may be solved on in cross-validation. Otherwise it divides the training
             rows only.
         threads: that may compute at once.
+        on_progress: called after each strength; it may raise.
         clock: in seconds.
     """
     if len(np.unique(validation.groups)) >= SMALL_VALIDATION:
@@ -216,7 +224,7 @@ def choose_l2(
         splits = _fold_splits(joined(train, validation) if may_pool else train)
     judged = [(rows, other) for rows, other in splits if _can_judge(rows, other)]
     paths = [_heads(rows, other, num_classes, threads, HELD_BYTES // len(judged)) for rows, other in judged]
-    return _chosen(paths, how_chosen, clock)
+    return _chosen(paths, how_chosen, on_progress, clock)
 
 
 def _fold_splits(pool: LabelledRows) -> list[tuple[LabelledRows, LabelledRows]]:
@@ -277,7 +285,10 @@ def _heads(
 
 
 def _chosen(
-    paths: Sequence[Iterator[tuple[int, PhotoScores]]], how_chosen: HowChosen, clock: Callable[[], float]
+    paths: Sequence[Iterator[tuple[int, PhotoScores]]],
+    how_chosen: HowChosen,
+    on_progress: Callable[[], None],
+    clock: Callable[[], float],
 ) -> Strength:
     """Follow the paths of all folds side by side, and choose."""
     if not paths:  # no class has photos on both sides
@@ -286,6 +297,7 @@ def _chosen(
     hits: list[Floats] = []
     started = clock()
     for l2, found in zip(STRENGTHS, zip(*paths, strict=True), strict=True):
+        on_progress()
         scores = together([each for _, each in found])
         hits.append(scores.hits)
         loss, accuracy = (float(np.average(each, weights=scores.weights)) for each in (scores.losses, scores.hits))

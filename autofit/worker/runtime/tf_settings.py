@@ -109,14 +109,14 @@ def kernels_in_use() -> Kernels:
 def import_keras(*, isolated: bool) -> None:
     """Import TensorFlow and Keras; in a worker process without what Keras imports only if it is installed.
 
-    pandas and matplotlib, which no training needs, cost a fifth of the import (0.5 of 2.9 s) and 50 MB. Keras works
-    without them; what imports them later finds them. The garbage collector, which would go through a million new
-    objects again and again in vain, is off meanwhile (another 0.4 s). In a worker process it ignores them afterwards as
-    well: imported objects stay, and three rounds through them would take 0.9 s more until the model is saved
-    (2026-11-26, 2 cores, TensorFlow 2.21). In a process that is not autofit's own (`isolated` is false), only the pause
-    of the collector is made.
+    pandas and matplotlib, which no training needs, cost a fifth of the import (0.5 of 2.9 s) and 50 MB; SciPy, which
+    only a solved head needs, another 0.4 s and 10 MB. Keras works without them; what imports them later finds them.
+    The garbage collector, which would go through a million new objects again and again in vain, is off meanwhile
+    (another 0.4 s). In a worker process it ignores them afterwards as well: imported objects stay, and three rounds
+    through them would take 0.9 s more until the model is saved (2026-11-26, SciPy 2026-11-28; 2 cores, TensorFlow
+    2.21). In a process that is not autofit's own (`isolated` is false), only the pause of the collector is made.
     """
-    hidden = [name for name in ("pandas", "matplotlib") if isolated and name not in sys.modules]
+    hidden = [name for name in ("pandas", "matplotlib", "scipy") if isolated and name not in sys.modules]
     was_collecting = gc.isenabled()
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # the import system then does not find it

@@ -133,6 +133,9 @@ class CachedFeatures:
         micro: for a head with a part of the backbone in it, in training.
         validation_micro: the same in validation.
         on_phase: called with the phase.
+
+    Attributes:
+        rows: as given.
     """
 
     def __init__(
@@ -145,10 +148,16 @@ class CachedFeatures:
         validation_micro: MicroBatcher,
         on_phase: Callable[[Phase], None],
     ) -> None:
-        self._session, self._rows, self._view_index, self._reasons = session, rows, view_index, reasons
+        self._session, self.rows, self._view_index, self._reasons = session, rows, view_index, reasons
         self._micro, self._validation_micro, self._on_phase = micro, validation_micro, on_phase
         self._known = rows.known()
         self._batch_size: int | None = None
+
+    def known_rows(self, samples: NDArray[np.int64], epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows that these samples have in an epoch, and the samples that have one, both int64 (k,)."""
+        rows = self._view_index.of(samples, epoch)
+        known = self._known[rows]
+        return rows[known], samples[known]
 
     def batches(self, epoch_plan: EpochPlan, following: EpochPlan | None) -> Iterator[FeatureBatch]:
         """Batches of rows from the cache."""
@@ -156,10 +165,9 @@ class CachedFeatures:
         self._batch_size = epoch_plan.batch_size
         for group in epoch_plan.groups():
             asked = np.asarray(group, np.int64)
-            rows = self._view_index.of(asked, epoch_plan.epoch or 0)
-            known = self._known[rows]
-            skipped = tuple((sample, self._reasons[sample]) for sample in asked[~known].tolist())
-            yield FeatureBatch(self._rows.gather(rows[known]), asked[known], skipped)
+            rows, samples = self.known_rows(asked, epoch_plan.epoch or 0)
+            skipped = tuple((sample, self._reasons[sample]) for sample in asked[~np.isin(asked, samples)].tolist())
+            yield FeatureBatch(self.rows.gather(rows), samples, skipped)
 
     def train(self, batch: FeatureBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
         """Update the head."""
@@ -176,4 +184,4 @@ class CachedFeatures:
 
     def close(self) -> None:
         """Close the cache entries."""
-        self._rows.close()
+        self.rows.close()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 FAR_PAST_THE_START = 2.0
-"""Times the loss of the first epoch."""
+"""Times the loss of the first epoch of its stage."""
 
 LONG_EPOCHS = 3
 """Epochs in a row over that loss. One or two may be a rise from which a training comes back."""

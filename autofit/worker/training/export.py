@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import write_atomically
+from autofit.worker.model.builder import BuiltModel
 
 
 def class_weights(counts: Sequence[int]) -> np.ndarray:
@@ -18,6 +21,20 @@ def class_weights(counts: Sequence[int]) -> np.ndarray:
     """
     numbers = np.asarray(counts, np.float64)
     return (numbers.sum() / (len(numbers) * numbers)).astype(np.float32)
+
+
+def weights_of(labels: np.ndarray, by_class: np.ndarray | None) -> np.ndarray:
+    """The weight of each sample in the loss, float32 (n,): that of its class; 1 without weights of classes."""
+    return np.ones(len(labels), np.float32) if by_class is None else by_class[labels]
+
+
+def write_model(built: BuiltModel, files: RunDirectory, class_names: Sequence[str]) -> None:
+    """Write the model as it is now, and the names of its outputs."""
+    if not built.compiled:
+        del built.model.optimizer  # it was there for the callbacks; its state would treble the file
+    save_model(built.model, files.model)
+    labels = {"schema": "autofit/labels/1", "labels": class_names}
+    write_atomically(files.labels, (json.dumps(labels, indent=2) + "\n").encode())
 
 
 def save_model(model: keras.Model, path: Path) -> None:

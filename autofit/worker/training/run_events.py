@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from autofit.protocol.job import Event
-from autofit.protocol.messages import BadImage, EpochEnd, OomEvent, Phase
+from autofit.protocol.messages import BadImage, EpochEnd, OomEvent, Phase, StageName, StageRecord
 from autofit.worker.execution.microbatch import Shrink
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.training.train_state import TrainingProgress
@@ -22,6 +22,7 @@ class RunEvents:
     Args:
         heartbeat: writes the lines.
         attempt: the number of the attempt.
+        stage: which stage of the training it is of.
         launched_at: when the parent started the worker, by the same clock.
         clock: in seconds.
     """
@@ -30,10 +31,13 @@ class RunEvents:
         self,
         heartbeat: Heartbeat,
         attempt: int,
+        stage: StageName,
         launched_at: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._heartbeat, self._attempt, self._launched_at, self._clock = heartbeat, attempt, launched_at, clock
+        self._stage: StageName = stage
+        heartbeat.beat(stage=stage)
         self._images_per_second = 0.0
         self._began: float | None = None
         self._has_stepped = False
@@ -110,9 +114,18 @@ class RunEvents:
         """Report a checkpoint that could not be used."""
         self.message(f"checkpoint {name} is damaged and was set aside; using the one before")
 
-    def epoch_ended(self, epoch: int, metrics: dict[str, float], source_limit: str = "") -> None:
-        """Report a finished epoch, counted from zero; and once in an attempt that its source is the limit, if it is."""
-        self._heartbeat.event(Event(epoch_end=EpochEnd(epoch=epoch, metrics=metrics)))
+    def epoch_ended(
+        self, epoch: int, metrics: dict[str, float], solved: StageRecord | None = None, source_limit: str = ""
+    ) -> None:
+        """Report a finished epoch; and once in an attempt that its source is the limit, if it is.
+
+        Args:
+            epoch: counted from zero.
+            metrics: as `model.fit` would log them.
+            solved: the record of the stage, if the epoch is all of it.
+            source_limit: in words; empty if the source is not the limit.
+        """
+        self._heartbeat.event(Event(epoch_end=EpochEnd(epoch=epoch, metrics=metrics, stage=self._stage, solved=solved)))
         if source_limit and not self._has_told_limit:
             self._has_told_limit = True
             self.message(source_limit)

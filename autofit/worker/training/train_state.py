@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from autofit.errors import TrainingFailedError
+from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.checkpoints import Checkpoint
 from autofit.storage.records import Record
 from autofit.worker.execution.session import Session
@@ -28,7 +29,8 @@ class TrainingProgress(Record):
 
     The cursor is `epoch` (from zero) and `position` in the epoch's order; `step` counts the epoch's applied updates.
     `best_value` is the lowest `val_loss` (or `loss`) so far, `waited_epochs` the epochs since. `best_predicted` is how
-    often the best epoch's validation predicted each class; empty without a validation.
+    often the best epoch's validation predicted each class; empty without a validation. `stages` are finished; `stage`
+    is the one that the checkpoint is of.
     """
 
     epoch: int = 0
@@ -39,6 +41,7 @@ class TrainingProgress(Record):
     history: dict[str, list[float]] = Field(default_factory=dict)
     best_epoch: int | None = None
     best_value: float | None = None
+    best_accuracy: float | None = None
     best_predicted: list[int] = Field(default_factory=list)
     waited_epochs: int = 0
     stopped: bool = False
@@ -46,6 +49,18 @@ class TrainingProgress(Record):
     ledger_bytes: int = 0
     frozen_sha256: str | None = None
     callbacks: list[Any] = Field(default_factory=list)
+    stage: StageName = "training"
+    stages: list[StageRecord] = Field(default_factory=list)
+
+    def in_stage(self, stage: StageName) -> TrainingProgress:
+        """The progress at the beginning of the stage that follows: epochs, history and the best are counted on."""
+        return self.moved(stage=stage, position=0, step=0, waited_epochs=0, stopped=False, callbacks=[])
+
+    def after_stage(self, record: StageRecord | None = None) -> TrainingProgress:
+        """The progress with its stage finished; by default the record is that of a stage that was trained by epochs."""
+        before = sum(stage.epochs for stage in self.stages)
+        by_epochs = StageRecord(name=self.stage, method="epochs", epochs=self.epoch - before)
+        return self.moved(stages=[*self.stages, record or by_epochs])
 
     def moved(self, **changes: Any) -> TrainingProgress:
         """A copy with these changes."""
@@ -54,18 +69,24 @@ class TrainingProgress(Record):
     def after_epoch(self, epoch: int, logs: Mapping[str, float]) -> TrainingProgress:
         """The progress after an epoch with these metrics: at the beginning of the next one, with the best noted.
 
-        `best_value` follows `val_loss`, or `loss` where there is no validation.
+        `best_value` follows `val_loss`, or `loss` where there is no validation. An epoch of fine-tuning is better if it
+        is more accurate: with growing confidence its loss rises while it gets more images right. With equal accuracy
+        the lower loss counts.
         """
         history = {name: [*self.history.get(name, []), value] for name, value in logs.items()}
         progress = self.moved(epoch=epoch + 1, position=0, step=0, history=history)
-        value = logs.get("val_loss", logs["loss"])
-        if self._is_better(value):
-            return progress.moved(best_epoch=epoch, best_value=value, waited_epochs=0)
+        value, accuracy = logs.get("val_loss", logs["loss"]), logs.get("val_accuracy", logs.get("accuracy"))
+        if self._is_better(value, accuracy):
+            return progress.moved(best_epoch=epoch, best_value=value, best_accuracy=accuracy, waited_epochs=0)
         return progress.moved(waited_epochs=self.waited_epochs + 1)
 
-    def _is_better(self, value: float) -> bool:
-        """Whether a loss is lower than the lowest so far; any is better than one that is no number."""
-        return self.best_value is None or math.isnan(self.best_value) or value < self.best_value
+    def _is_better(self, value: float, accuracy: float | None) -> bool:
+        """Whether an epoch is better than the best so far; any is better than one whose loss is no number."""
+        if self.best_value is None or math.isnan(self.best_value):
+            return True
+        if self.stage == "fine-tune" and accuracy is not None and self.best_accuracy not in {None, accuracy}:
+            return accuracy > (self.best_accuracy or 0.0)
+        return value < self.best_value
 
 
 class TrainState:
@@ -109,6 +130,25 @@ class TrainState:
         _write(objective.optimizer.variables, groups["optimizer"])
         _write([*objective.loss.variables, *objective.metric_variables], groups["metrics"])
         self.best = dict(groups.get("best", {}))
+
+    def begin_stage(self, checkpoint: Checkpoint, *, from_best: bool) -> None:
+        """Take the head's weights from a checkpoint of the stage before, in which only the head has trained.
+
+        The model that is handed over if no epoch of the new stage is better is the best of the stage before.
+
+        Args:
+            checkpoint: the last one of that stage.
+            from_best: begin with the weights of its best epoch, and not of the last one.
+
+        Raises:
+            TrainingFailedError: it is of another network.
+        """
+        groups = checkpoint.groups
+        head = self._model[-len(groups["model"]) :]
+        _write(head, groups["best"])
+        self.best = self.weights()
+        if not from_best:
+            _write(head, groups["model"])
 
     def show_best(self) -> None:
         """Set the model to the best epoch's weights."""

@@ -7,7 +7,6 @@ one `on_train_begin` an attempt.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -25,21 +24,21 @@ from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
-from autofit.storage.safe_files import write_atomically
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
-from autofit.worker.execution.steps import tensors_of
 from autofit.worker.model.weights import weights_sha256
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
 from autofit.worker.training.audit_log import AuditLog, read_micro_batch_sizes
-from autofit.worker.training.batch_sources import Samples, Source
+from autofit.worker.training.batch_sources import CachedFeatures, Samples, Source
 from autofit.worker.training.bn_recalibration import recalibration_for
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.commits import Commits
 from autofit.worker.training.divergence import advice, divergence
 from autofit.worker.training.epoch_plan import EpochPlans
-from autofit.worker.training.export import class_weights, save_model, write_history
+from autofit.worker.training.evaluation import Evaluation
+from autofit.worker.training.export import class_weights, weights_of, write_history, write_model
+from autofit.worker.training.head_stage import HeadStage, SolvedHead, final_weights, set_head
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.source_opener import SourceOpener
 from autofit.worker.training.train_state import TrainingProgress, TrainState
@@ -67,9 +66,9 @@ class Trainer:
         self._class_weights = (
             class_weights(self._index.class_counts()) if work.plan.class_weight == "balanced" else None
         )
-        self._recalibration = recalibration_for(session.built, work.plan)
-        self._epoch_plans = EpochPlans(self._index, work.plan, recalibrates=self._recalibration is not None)
-        self._events = RunEvents(heartbeat, job.attempt, work.launched_at)
+        recalibration = recalibration_for(session.built, work.plan)
+        self._epoch_plans = EpochPlans(self._index, work.plan, recalibrates=recalibration is not None)
+        self._events = RunEvents(heartbeat, job.attempt, work.stage, work.launched_at)
         self._state = TrainState(session)
         self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan)
         self._progress = self._restored_progress()
@@ -85,6 +84,16 @@ class Trainer:
         steps = steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
         self._callbacks = Callbacks(payload.callbacks if payload else (), session, work.plan.epochs, steps)
         self._bad_images = BadImages(len(self._index.paths), work.plan.max_bad_images)
+        self._evaluation = Evaluation(
+            session,
+            self._epoch_plans,
+            self._labels,
+            recalibration,
+            self._micro,
+            self._events,
+            self._callbacks,
+            self._goes_on,
+        )
 
     def run(self) -> str:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
@@ -94,6 +103,8 @@ class Trainer:
         with opener, closing(self._open_source(opener)) as self._source:
             self._callbacks.list.on_train_begin()
             self._restore()
+            if self._plan.head == "solve" and self._has_epochs_left() and not self._progress.epoch:
+                self._solve_head()
             while self._has_epochs_left():
                 self._epoch()
             self._callbacks.list.on_train_end()
@@ -122,9 +133,13 @@ class Trainer:
         size = self._work.micro_batch_size
         checkpoint, progress = self._commits.newest, self._commits.progress
         if checkpoint is None or progress is None:
-            return TrainingProgress(micro_batch_size=size, validation_micro_batch_size=size)
+            return TrainingProgress(stage=self._work.stage, micro_batch_size=size, validation_micro_batch_size=size)
         for name in checkpoint.set_aside:
             self._events.damaged_checkpoint(name)
+        if progress.stages and progress.stage != self._work.stage:
+            self._state.begin_stage(checkpoint, from_best=progress.stages[-1].method == "epochs")
+            self._commits.release_newest()
+            return progress.in_stage(self._work.stage).moved(micro_batch_size=size, validation_micro_batch_size=size)
         self._commits.restore()
         validation_size = min(progress.validation_micro_batch_size, size)
         return progress.moved(micro_batch_size=size, validation_micro_batch_size=validation_size)
@@ -174,10 +189,38 @@ class Trainer:
         self._train_epoch(epoch)
         logs = self._session.metrics()
         self._require_convergence(logs["loss"])
-        self._recalibrate(epoch)
+        self._evaluation.recalibrate(self._source, epoch)
         if self._index.validation_count:
-            logs = {**logs, **{f"val_{name}": value for name, value in self._validate(epoch).items()}}
+            validation = self._evaluation.validate(self._source, epoch)
+            if validation is None:
+                self._give_up(self._bad_images.nothing_left("validation"))
+            logs = {**logs, **{f"val_{name}": value for name, value in validation.items()}}
         self._close_epoch(epoch, logs)
+
+    def _solve_head(self) -> None:
+        """Solve the head on cached features, as the only epoch; without the cache it is trained by epochs."""
+        if not isinstance(self._source, CachedFeatures):
+            self._events.message("the features are not cached: the head is trained by epochs")
+            return
+        self._events.phase(Phase.SOLVE)
+        stage = HeadStage(self._source, self._index, self._plan, self._class_weights, self._goes_on)
+        if not len(stage.train):
+            self._give_up(self._bad_images.nothing_left("training"))
+        if self._index.validation_count and not len(stage.validation):
+            self._give_up(self._bad_images.nothing_left("validation"))
+        solved = stage.solve()
+        self._write_audit(0, 0, self._index.train_count, stage.used.tolist(), stage.unused.tolist())
+        self._commits.note_step()
+        self._events.note_first_step()
+        set_head(self._session, solved.trained)
+        self._progress = self._progress.moved(stopped=True)
+        self._close_epoch(0, solved.metrics, solved)
+
+    def _goes_on(self, skipped: Sequence[tuple[int, str]] = ()) -> None:
+        """Called in work outside the steps, with the images that could not be read: silence would look like a hang."""
+        self._note_bad_images(skipped)
+        self._events.beat()
+        self._stop_if_asked()
 
     def _train_epoch(self, epoch: int) -> None:
         """Train on what is left of an epoch, until its end or until a callback stops the training."""
@@ -209,17 +252,16 @@ class Trainer:
         self._events.step_begins(epoch=epoch, step=step, steps=steps, micro_batch_size=self._micro.size)
         self._callbacks.list.on_train_batch_begin(step)
         labels = self._labels[batch.samples]
-        logs = self._source.train(batch, labels, self._weights_of(labels))
-        self._audit_log.write(
-            attempt=self._job.attempt,
-            epoch=epoch,
-            step=step,
-            micro_batch_size=self._micro.size,
-            samples=batch.samples.tolist(),
-            skipped=[sample for sample, _ in batch.skipped],
-        )
+        logs = self._source.train(batch, labels, weights_of(labels, self._class_weights))
+        skipped = [sample for sample, _ in batch.skipped]
+        self._write_audit(epoch, step, self._micro.size, batch.samples.tolist(), skipped)
         self._events.step_ended(len(labels), logs, step=step + 1, micro_batch_size=self._micro.size)
         self._callbacks.train_batch_ended(step, logs)
+
+    def _write_audit(self, epoch: int, step: int, size: int, samples: list[int], skipped: list[int]) -> None:
+        self._audit_log.write(
+            attempt=self._job.attempt, epoch=epoch, step=step, micro_batch_size=size, samples=samples, skipped=skipped
+        )
 
     def _between_steps(self, *, trained: bool) -> None:
         self._commits.note_step()
@@ -231,60 +273,24 @@ class Trainer:
             self._require_convergence(self._session.metrics()["loss"])
             self._commit()
 
-    def _recalibrate(self, epoch: int) -> None:
-        """Set the averages of BatchNormalization that trains to those of some training images."""
-        epoch_plan = self._epoch_plans.recalibration(epoch)
-        if self._recalibration is None or epoch_plan is None:
-            return
-        self._events.phase(Phase.VALIDATE)
-        self._events.pause()
-        self._recalibration.begin()
-        for batch in self._source.batches(epoch_plan, self._epoch_plans.after_recalibration(epoch)):
-            self._note_bad_images(batch.skipped)
-            self._recalibration.add(batch.images, self._micro)
-            self._events.beat()
-            self._stop_if_asked()
-        self._recalibration.finish()
-
-    def _validate(self, epoch: int) -> dict[str, float]:
-        self._events.phase(Phase.VALIDATE)
-        self._events.pause()
-        self._callbacks.list.on_test_begin()
-        trained = tensors_of(self._session.evaluate_step.variables)
-        values = self._session.fresh_metric_values()
-        self._session.results_of(trained)  # a checkpoint from inside the validation holds the training's metrics
-        seen = 0
-        batches = self._source.batches(self._epoch_plans.validation(epoch), self._epoch_plans.after_validation(epoch))
-        for step, batch in enumerate(batches):
-            self._note_bad_images(batch.skipped)
-            seen += len(batch.samples)
-            if len(batch.samples):
-                self._callbacks.list.on_test_batch_begin(step)
-                values = self._source.evaluate(batch, self._labels[batch.samples], values)
-                self._callbacks.list.on_test_batch_end(step)
-            self._events.beat()
-            self._stop_if_asked()
-        if not seen:  # a loss of nothing is 0, and no epoch would ever be better
-            self._give_up(self._bad_images.nothing_left("validation"))
-        results = self._session.results_of(values)
-        self._callbacks.list.on_test_end(results)
-        return results
-
-    def _close_epoch(self, epoch: int, logs: dict[str, float]) -> None:
-        """Keep the best weights, write the history, commit, and report."""
+    def _close_epoch(self, epoch: int, logs: dict[str, float], solved: SolvedHead | None = None) -> None:
+        """Keep the best weights, write the history, commit, and report; a solved head is an epoch of its own."""
         progress = self._progress.after_epoch(epoch, logs)
         if progress.best_epoch == epoch:
-            self._state.best = self._state.weights()
+            self._state.best = final_weights(self._session, self._state, solved) if solved else self._state.weights()
             if self._index.validation_count:
-                progress = progress.moved(best_predicted=self._session.predicted_counts())
+                predicted = solved.predicted if solved else self._session.predicted_counts()
+                progress = progress.moved(best_predicted=predicted)
         self._callbacks.list.on_epoch_end(epoch, logs)
         patience = self._plan.early_stopping
         out_of_patience = patience is not None and progress.waited_epochs >= patience
         asked_to_stop = self._progress.stopped or self._callbacks.have_stopped_training
         self._progress = progress.moved(stopped=out_of_patience or asked_to_stop)
+        if not self._has_epochs_left():
+            self._progress = self._progress.after_stage(solved.record if solved else None)
         write_history(self._files.history, progress.history)
         self._commit()
-        self._events.epoch_ended(epoch, logs, self._source.limit_words())
+        self._events.epoch_ended(epoch, logs, solved.record if solved else None, self._source.limit_words())
         if self._has_epochs_left():
             self._stop_if_asked()
 
@@ -292,17 +298,8 @@ class Trainer:
         self._events.phase(Phase.SAVE)
         sha256 = weights_sha256(self._session.built.model)
         self._state.show_best()
-        if not self._session.built.compiled:
-            del self._session.built.model.optimizer  # it was there for the callbacks; its state would treble the file
-        save_model(self._session.built.model, self._files.model)
-        labels = {"schema": "autofit/labels/1", "labels": self._work.class_names}
-        write_atomically(self._files.labels, (json.dumps(labels, indent=2) + "\n").encode())
+        write_model(self._session.built, self._files, self._work.class_names)
         return sha256
-
-    def _weights_of(self, labels: np.ndarray) -> np.ndarray:
-        if self._class_weights is None:
-            return np.ones(len(labels), np.float32)
-        return self._class_weights[labels]
 
     # What goes wrong ----------------------------------------------------------------------------------------------
 
@@ -338,7 +335,8 @@ class Trainer:
 
     def _require_convergence(self, loss: float) -> None:
         """Raise UserError, without a commit, if the training has diverged; a callback that stopped it has the say."""
-        why = divergence([*self._progress.history.get("loss", []), loss])
+        before = sum(stage.epochs for stage in self._progress.stages)
+        why = divergence([*self._progress.history.get("loss", [])[before:], loss])
         if why and not self._progress.stopped and self._job.source:
             raise UserError(advice(why, self._job.source.learning_rate))
 

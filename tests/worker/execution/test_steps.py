@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -89,9 +90,15 @@ def test_a_validation_and_an_extraction_are_traced_once(model: keras.Model, obje
     assert forward.experimental_get_tracing_count() == 1
 
 
-def test_padding_changes_no_gradient(calibrated: Path) -> None:
+def test_padding_changes_no_gradient(calibrated: Callable[[str], Path]) -> None:
     """Rows of zeros would be learned from, or the share of a slice be taken of the padded one."""
-    spec = ModelSpec(backbone="MobileNetV2", weights=str(calibrated), image_size=(96, 96), trainable="all", dropout=0.0)
+    spec = ModelSpec(
+        backbone="MobileNetV2",
+        weights=str(calibrated("MobileNetV2")),
+        image_size=(96, 96),
+        trainable="all",
+        dropout=0.0,
+    )
     source = ModelSource(spec=spec, num_classes=CLASSES, optimizer="adam", learning_rate=1e-3)
     built = build(spec, CLASSES, lambda _: None)
     assert built.head is not None

@@ -25,7 +25,7 @@ tf_settings.before_import("cpu")
 tf_settings.import_keras(isolated=True)
 import sys
 collector = dict(left_alone=gc.get_freeze_count(), works=gc.isenabled())
-hidden = [name for name in ("pandas", "matplotlib") if name in sys.modules]
+hidden = [name for name in ("pandas", "matplotlib", "scipy") if name in sys.modules]
 allocator = tf_settings.limit_allocator(budget, "head")
 import tensorflow as tf
 empty = memory.arena_resident_bytes()

@@ -29,7 +29,7 @@ def test_the_speed_is_that_of_whole_steps_without_the_first_and_without_pauses(t
     """On a GPU a step returns before it is done; a first step that traces, or a checkpoint, is not the speed."""
     clock = Clock()
     with Heartbeat(AttemptDirectory(tmp_path)) as heartbeat:
-        events = RunEvents(heartbeat, 1, 90.0, clock)
+        events = RunEvents(heartbeat, 1, "training", 90.0, clock)
         events.step_begins(step=0)
         clock.now += 50  # traces
         events.step_ended(8, {})
@@ -53,9 +53,9 @@ def test_the_speed_is_that_of_whole_steps_without_the_first_and_without_pauses(t
 def test_a_source_that_is_the_limit_is_told_once(tmp_path: Path) -> None:
     """Each of a hundred epochs would say the same, or none."""
     with Heartbeat(AttemptDirectory(tmp_path)) as heartbeat:
-        events = RunEvents(heartbeat, 1, 0.0)
+        events = RunEvents(heartbeat, 1, "training", 0.0)
         for epoch, limit in enumerate(["", "the loader is the limit", "the loader is the limit"]):
-            events.epoch_ended(epoch, {}, limit)
+            events.epoch_ended(epoch, {}, source_limit=limit)
     told = Tail(AttemptDirectory(tmp_path).events).records(Event)
     assert [event.message for event in told if event.message] == ["the loader is the limit"]
     assert [event.epoch_end.epoch for event in told if event.epoch_end] == [0, 1, 2]

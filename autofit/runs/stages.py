@@ -1,0 +1,70 @@
+"""The stages of a run: which comes next, and what its workers are asked to do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autofit.config.batch_schedule import steps_per_epoch
+from autofit.config.fine_tuning import FineTuning
+from autofit.protocol.job import FineTunePlan, ModelSource, TrainingPlan
+from autofit.protocol.messages import StageName, StageRecord
+
+WARMUP_SHARE = 0.1
+"""Of the updates of a fine-tuning, at the beginning: its rate rises meanwhile."""
+
+
+def stages_of(plan: TrainingPlan) -> tuple[StageName, ...]:
+    """The stages of a plan, in order."""
+    if plan.fine_tune is not None:
+        return ("head", "fine-tune")
+    return ("head",) if plan.head == "solve" else ("training",)
+
+
+def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord]) -> StageName | None:
+    """The first stage that is not finished; None if all are."""
+    done = {stage.name for stage in finished}
+    return next((stage for stage in stages_of(plan) if stage not in done), None)
+
+
+def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[StageRecord]) -> TrainingPlan:
+    """The plan of one stage: its epochs are counted on from those of the stages before it."""
+    fine_tune = plan.fine_tune
+    if stage != "fine-tune" or fine_tune is None:
+        return plan.model_copy(update={"fine_tune": None})
+    before = sum(record.epochs for record in finished if record.name != stage)
+    return plan.model_copy(
+        update={
+            "epochs": before + fine_tune.epochs,
+            "first_batch_size": fine_tune.batch_size,
+            "last_batch_size": fine_tune.batch_size,
+            "micro_batch_size": fine_tune.micro_batch_size,
+            "early_stopping": None,  # the rate ends at zero, and the best epoch is handed over
+            "augment": fine_tune.augment,
+            "feature_cache": fine_tune.cut != "input",
+            "feature_views": fine_tune.views,
+            "kernels": fine_tune.kernels,
+            "head": "epochs",
+            "refit_head": False,
+            "fine_tune": None,
+        }
+    )
+
+
+def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, train_count: int) -> ModelSource:
+    """Where a worker of the stage gets its network: cut for fine-tuning, with a frozen backbone for the head."""
+    if stage == "training":
+        return source
+    if stage == "head" or plan.fine_tune is None:
+        return source.model_copy(update={"spec": source.spec.model_copy(update={"trainable": "head"})})
+    return source.model_copy(
+        update={
+            "spec": source.spec.model_copy(update={"trainable": "all", "cut": plan.fine_tune.cut}),
+            "learning_rate": plan.fine_tune.learning_rate,
+            "fine_tuning": _settings(plan.fine_tune, train_count),
+        }
+    )
+
+
+def _settings(fine_tune: FineTunePlan, train_count: int) -> FineTuning:
+    updates = fine_tune.epochs * steps_per_epoch(train_count, fine_tune.batch_size)
+    return FineTuning(updates=updates, warmup_updates=round(WARMUP_SHARE * updates))

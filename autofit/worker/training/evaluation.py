@@ -1,0 +1,90 @@
+"""The passes that follow the training of an epoch: the averages of BatchNormalization anew, and the validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autofit.protocol.messages import Phase
+from autofit.worker.execution.microbatch import MicroBatcher
+from autofit.worker.execution.session import Session
+from autofit.worker.execution.steps import tensors_of
+from autofit.worker.training.batch_sources import Source
+from autofit.worker.training.bn_recalibration import BatchNormRecalibration
+from autofit.worker.training.callbacks import Callbacks
+from autofit.worker.training.epoch_plan import EpochPlans
+from autofit.worker.training.run_events import RunEvents
+
+Skipped = Sequence[tuple[int, str]]
+
+
+class Evaluation:
+    """Recalibrates and validates a network.
+
+    Args:
+        session: the network.
+        epoch_plans: which samples the passes visit.
+        labels: of all samples, int64 (n,).
+        recalibration: of BatchNormalization; None if it does not train.
+        micro: the micro-batches of a recalibration.
+        events: reports the progress.
+        callbacks: they are told of a validation.
+        after_batch: called with (sample, reason) of the images of a batch that could not be read; it may raise.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        epoch_plans: EpochPlans,
+        labels: NDArray[np.int64],
+        recalibration: BatchNormRecalibration | None,
+        micro: MicroBatcher,
+        events: RunEvents,
+        callbacks: Callbacks,
+        after_batch: Callable[[Skipped], None],
+    ) -> None:
+        self._session, self._epoch_plans, self._labels = session, epoch_plans, labels
+        self._recalibration, self._micro = recalibration, micro
+        self._events, self._callbacks, self._after_batch = events, callbacks, after_batch
+
+    def recalibrate(self, source: Source[Any], epoch: int) -> None:
+        """Set the averages of BatchNormalization that trains to those of some training images."""
+        epoch_plan = self._epoch_plans.recalibration(epoch)
+        if self._recalibration is None or epoch_plan is None:
+            return
+        self._begin()
+        self._recalibration.begin()
+        for batch in source.batches(epoch_plan, self._epoch_plans.after_recalibration(epoch)):
+            self._recalibration.add(batch.images, self._micro)
+            self._after_batch(batch.skipped)
+        self._recalibration.finish()
+
+    def validate(self, source: Source[Any], epoch: int) -> dict[str, float] | None:
+        """The metrics on the validation images; None if none of these can be read."""
+        self._begin()
+        callbacks = self._callbacks.list
+        callbacks.on_test_begin()
+        trained = tensors_of(self._session.evaluate_step.variables)
+        values = self._session.fresh_metric_values()
+        self._session.results_of(trained)  # a checkpoint from inside the validation holds the training's metrics
+        seen = 0
+        batches = source.batches(self._epoch_plans.validation(epoch), self._epoch_plans.after_validation(epoch))
+        for step, batch in enumerate(batches):
+            seen += len(batch.samples)
+            if len(batch.samples):
+                callbacks.on_test_batch_begin(step)
+                values = source.evaluate(batch, self._labels[batch.samples], values)
+                callbacks.on_test_batch_end(step)
+            self._after_batch(batch.skipped)
+        if not seen:  # a loss of nothing is 0, and no epoch would ever be better
+            return None
+        results = self._session.results_of(values)
+        callbacks.on_test_end(results)
+        return results
+
+    def _begin(self) -> None:
+        self._events.phase(Phase.VALIDATE)
+        self._events.pause()

@@ -1,0 +1,165 @@
+"""The stage that solves the head: from cached features to the weights of the last Dense layer, in one step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autofit.dataset import ImageIndex
+from autofit.protocol.job import TrainingPlan
+from autofit.protocol.messages import StageRecord
+from autofit.worker.execution.session import Session
+from autofit.worker.features.feature_cache import FeatureRows
+from autofit.worker.features.head_rows import LabelledRows
+from autofit.worker.training.batch_sources import CachedFeatures
+from autofit.worker.training.train_state import Arrays, TrainState
+
+if TYPE_CHECKING:
+    from autofit.worker.features.head_solver import Head
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class CachedRows:
+    """The rows of the feature cache as the solver reads them. See `RowSource`."""
+
+    rows: FeatureRows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, d)."""
+        return len(self.rows.entry_of), *self.rows.entries[0].record.row_shape
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """The features of these rows, float32 (k, d)."""
+        return self.rows.gather(np.asarray(rows, np.int64))
+
+
+def labelled(source: CachedFeatures, samples: Numbers, labels: Numbers, views: int) -> LabelledRows:
+    """The rows of some samples that have features, each view of a photo with its share of the photo's weight.
+
+    Args:
+        source: the features.
+        samples: which samples, int64 (n,).
+        labels: of all samples, from 0.
+        views: of each sample.
+    """
+    chosen = [source.known_rows(samples, view) for view in range(views)]
+    rows = np.concatenate([numbers for numbers, _ in chosen])
+    of_samples = np.concatenate([known for _, known in chosen])
+    return LabelledRows(
+        parts=(CachedRows(source.rows),),
+        part_of=np.zeros(len(rows), np.int64),
+        row_of=rows,
+        labels=labels[of_samples],
+        weights=np.full(len(rows), 1.0 / views),
+        groups=of_samples,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SolvedHead:
+    """What the stage has found.
+
+    Attributes:
+        trained: solved on the training images alone; the metrics are its own.
+        final: what is handed over: fitted on all images, where the plan says so.
+        metrics: `loss`, `accuracy` and, with a validation set, `val_loss` and `val_accuracy`.
+        predicted: how many validation images were predicted as each class.
+        record: of the stage.
+    """
+
+    trained: Head
+    final: Head
+    metrics: dict[str, float]
+    predicted: list[int]
+    record: StageRecord
+
+
+class HeadStage:
+    """Solves the head of a run on the features in the cache.
+
+    Args:
+        source: the features.
+        index: the images.
+        plan: views, threads, and whether to refit.
+        class_weights: of the classes' losses, float32 (classes,); None for none.
+        on_progress: called now and then while it is solved; it may raise.
+        clock: in seconds.
+
+    Attributes:
+        train: the rows to train on.
+        validation: the rows to validate with; none if the run has no validation images.
+        used: the training images that have features, int64 (n,).
+        unused: those that have none.
+    """
+
+    def __init__(
+        self,
+        source: CachedFeatures,
+        index: ImageIndex,
+        plan: TrainingPlan,
+        class_weights: NDArray[np.float32] | None,
+        on_progress: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan, self._on_progress, self._clock = plan, on_progress, clock
+        self._classes = len(index.class_names)
+        self._class_weights = None if class_weights is None else dict(enumerate(class_weights.tolist()))
+        samples, labels = np.arange(len(index.paths)), np.asarray(index.labels, np.int64)
+        trained = samples[: index.train_count]
+        self.train = labelled(source, trained, labels, plan.feature_views)
+        self.validation = labelled(source, samples[index.train_count :], labels, 1)
+        self.used = np.unique(self.train.groups)
+        self.unused = np.setdiff1d(trained, self.used)
+
+    def solve(self) -> SolvedHead:
+        """Choose the strength of the penalty, solve the head, and fit it again on all images if the plan says so."""
+        from autofit.worker.features.head_strength import fit_head, photo_scores  # noqa: PLC0415 - loads SciPy
+
+        began = self._clock()
+        fit = fit_head(
+            self.train,
+            self.validation,
+            self._classes,
+            class_weights=self._class_weights,
+            refit=self._plan.refit_head,
+            threads=self._plan.threads,
+            on_progress=self._on_progress,
+        )
+        record = StageRecord(
+            name="head",
+            method="solved",
+            epochs=1,
+            seconds=self._clock() - began,
+            l2=fit.l2,
+            chosen_by=fit.how_chosen,
+            refitted=fit.refitted,
+            standard_error=fit.standard_error,
+        )
+        classes = fit.trained.logits(self.validation).argmax(axis=1) if len(self.validation) else []
+        predicted = np.bincount(classes, minlength=self._classes).tolist()
+        scores = photo_scores(fit.trained, self.train)
+        metrics = {"accuracy": float(scores.hits.mean()), "loss": float(scores.losses.mean())}
+        if fit.validation_accuracy is not None and fit.validation_loss is not None:
+            metrics |= {"val_accuracy": fit.validation_accuracy, "val_loss": fit.validation_loss}
+        return SolvedHead(fit.trained, fit.head, metrics, predicted, record)
+
+
+def final_weights(session: Session, state: TrainState, solved: SolvedHead) -> Arrays:
+    """The weights of the model that is handed over; the session has those of the training images afterwards."""
+    set_head(session, solved.final)
+    final = state.weights()
+    set_head(session, solved.trained)
+    return final
+
+
+def set_head(session: Session, head: Head) -> None:
+    """Set the weights of the last Dense layer."""
+    session.built.head_layers[-1].set_weights([head.kernel, head.bias])

@@ -1,0 +1,161 @@
+"""The stages of a run: the head solved, then fine-tuning; killed within and between them. Real runs, real kills."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+import autofit
+from autofit.protocol.messages import Phase
+from autofit.storage.checkpoints import CheckpointStore
+from tests.support.drawn import draw_tinted
+from tests.support.paths import child_environment
+from tests.support.processes import autofit_command, workers_of
+from tests.support.run_files import assert_each_epoch_once, committed, result_of, samples_of
+from tests.support.shared import made_once
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+IMAGES, TRAIN_COUNT = 90, 72
+NETWORK: dict[str, Any] = {"backbone": "MobileNet", "image_size": 64}
+FINE_TUNED: dict[str, Any] = {"fine_tune_epochs": 2, "fine_tune_from": "conv_pw_11_relu", "checkpoint_every": 1}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn photos: 30 of each of three classes, told apart by their colour."""
+    return made_once(tmp_path_factory, "stage-photos", lambda folder: draw_tinted(folder, IMAGES // 3))
+
+
+@pytest.fixture(scope="module")
+def weights(calibrated: Callable[[str], Path]) -> Path:
+    return calibrated("MobileNet")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache of this test's own."""
+    monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(photos: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in both stages that nothing happened to."""
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("AUTOFIT_CACHE", str(folder / "cache"))
+            autofit.run(photos, run_dir=folder / "run", weights=weights, audit=True, **NETWORK, **FINE_TUNED)
+
+    return made_once(tmp_path_factory, "stages-fine-tuned", make) / "run"
+
+
+def kill_both(command: list[str], reached: Callable[[], bool]) -> None:
+    """Start a run, and kill it and its worker when it has reached a point."""
+    environment = child_environment()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
+        wait_until(reached, "the run never came so far", process=parent)
+        workers = workers_of(parent)
+        for victim in [psutil.Process(parent.pid), *workers]:
+            victim.kill()
+        psutil.wait_procs(workers, timeout=30)
+
+
+def stages_finished(run_dir: Path) -> int:
+    """The stages that the newest checkpoint says are finished."""
+    state = CheckpointStore(run_dir / "checkpoints").latest_state() or {"stages": []}
+    return len(state["stages"])
+
+
+def command_for(photos: Path, weights: Path, run_dir: Path, **more: Any) -> list[str]:
+    """The same request on the command line."""
+    flags = [text for name, value in {**NETWORK, **more}.items() for text in (f"--{name.replace('_', '-')}", value)]
+    return autofit_command("train", photos, "--weights", weights, "--audit", "--run-dir", run_dir, *flags)
+
+
+def test_a_request_without_options_solves_the_head(photos: Path, weights: Path, tmp_path: Path) -> None:
+    """A head trained for ten epochs is worse than what the same features give; and a kill must not make it another."""
+    result = autofit.run(photos, run_dir=tmp_path / "whole", weights=weights, audit=True, **NETWORK)
+    (stage,) = result.record.stages
+    assert (stage.name, stage.method, stage.refitted) == ("head", "solved", True)
+    assert {name: len(values) for name, values in result.history.items()} == dict.fromkeys(result.history, 1)
+    assert result.history["val_accuracy"][0] > 0.9
+    assert "solved to its optimum" in result.summary()
+    assert_each_epoch_once(result.run_dir, 1, range(TRAIN_COUNT))
+
+    killed = tmp_path / "killed"
+    kill_both(command_for(photos, weights, killed), (killed / "features.json").exists)  # extracted, not solved
+    assert committed(killed) == (0, 0)
+    resumed = autofit.resume(killed)
+    assert len(resumed.attempts) == 2
+    assert resumed.weights_sha256 == result.weights_sha256
+    assert resumed.history == result.history
+    np.testing.assert_array_equal(last_layer(resumed), last_layer(result))
+
+
+def test_kills_within_and_between_stages_change_nothing(
+    photos: Path, weights: Path, fine_tuned: Path, tmp_path: Path
+) -> None:
+    """A stage that begins anew, is left out, or begins from other weights ends with another model."""
+    run_dir = tmp_path / "killed"
+    kill_both(command_for(photos, weights, run_dir, **FINE_TUNED), lambda: stages_finished(run_dir) == 1)
+    resume = autofit_command("resume", run_dir)
+    kill_both(resume, lambda: committed(run_dir) >= (1, 32))
+    kill_both(resume, lambda: committed(run_dir) >= (2, 32))
+
+    result, expected = autofit.resume(run_dir), result_of(fine_tuned)
+
+    assert result.weights_sha256 == expected["weights_sha256"]
+    assert result.history == expected["history"]
+    assert [stage.model_dump(exclude={"seconds"}) for stage in result.record.stages] == [
+        {name: value for name, value in stage.items() if name != "seconds"} for stage in expected["stages"]
+    ]
+    assert_each_epoch_once(run_dir, 3, range(TRAIN_COUNT))
+
+
+def test_the_best_of_all_stages_is_handed_over(photos: Path, fine_tuned: Path) -> None:
+    """A later stage would make the model worse, or its model be thrown away though it is better."""
+    result = autofit.Result(fine_tuned)
+    assert [stage.name for stage in result.record.stages] == ["head", "fine-tune"]
+    assert [stage.epochs for stage in result.record.stages] == [1, 2]
+    best = int(np.argmin(result.history["val_loss"]))
+    paths = [photos / path for path in samples_of(fine_tuned, "validation").values()]
+    scores = result.evaluate(paths, [path.parent.name for path in paths])
+    if best > 0:  # the refitted head of the first stage has seen the validation images
+        assert scores["loss"] == pytest.approx(result.history["val_loss"][best], rel=1e-2)
+    else:
+        assert scores["loss"] <= result.history["val_loss"][0]
+
+
+def test_running_out_while_fine_tuning_changes_nothing(
+    photos: Path, weights: Path, outside_bytes: int, tmp_path: Path
+) -> None:
+    """Promise 1 in the second stage: against a replay without a limit."""
+    request = {
+        **NETWORK,
+        **FINE_TUNED,
+        "fine_tune_from": "conv_pw_3_relu",
+        "batch_size": 64,
+        "epochs": 1,
+        "image_size": 96,
+    }
+    request |= {"fine_tune_epochs": 1, "epochs": 1}
+    limit = outside_bytes + 195 * 10**6
+    ran_out = autofit.run(photos, run_dir=tmp_path / "a", weights=weights, audit=True, memory_limit=limit, **request)
+    assert {(event.phase, event.epoch > 0) for event in ran_out.oom_events} == {(Phase.TRAIN, True)}
+    replay = autofit.run(photos, run_dir=tmp_path / "b", weights=weights, replay=ran_out.run_dir, **request)
+    assert not replay.oom_events
+    assert replay.weights_sha256 == ran_out.weights_sha256
+
+
+def last_layer(result: autofit.Result) -> np.ndarray:
+    import keras
+
+    return np.asarray(keras.models.load_model(result.model_path).get_layer("probabilities").get_weights()[0])

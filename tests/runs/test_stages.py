@@ -1,0 +1,108 @@
+"""The stages of a run: their order, and what each asks of its workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autofit.config.options import make_options
+from autofit.protocol.job import TrainingPlan
+from autofit.protocol.messages import StageName, StageRecord
+from autofit.runs.model_source import model_source
+from autofit.runs.plan import staged_plan
+from autofit.runs.stages import next_stage, plan_of_stage, source_of_stage, stages_of
+from tests.support.machines import make_hardware
+from tests.support.records import make_probe_report
+
+HEAD = StageRecord(name="head", method="solved", epochs=1, l2=1.0)
+
+
+def plan(*, images: int = 1_000, classes: int = 10, has_callbacks: bool = False, **given: Any) -> TrainingPlan:
+    probe = make_probe_report(32, 64)
+    return staged_plan(make_options(**given), images, classes, probe, make_hardware(), has_callbacks=has_callbacks)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("head",)),
+        ({"recipe": "classic"}, ("training",)),
+        ({"epochs": 3}, ("training",)),
+        ({"batch_size": 8}, ("training",)),
+        ({"batch_schedule": "32:16"}, ("training",)),
+        ({"hidden_units": 8}, ("training",)),
+        ({"optimizer": "sgd"}, ("training",)),
+        ({"learning_rate": 0.1}, ("training",)),
+        ({"early_stopping": 2}, ("training",)),
+        ({"feature_cache": "off"}, ("training",)),
+        ({"augment": "light"}, ("training",)),
+        ({"augment": "light", "feature_cache": "on"}, ("head",)),
+        ({"has_callbacks": True}, ("training",)),
+        ({"images": 10**6, "classes": 1_000}, ("training",)),
+        ({"weights": None}, ("training",)),
+        ({"model": "json:loads"}, ("training",)),
+        ({"fine_tune_epochs": 4}, ("head", "fine-tune")),
+        ({"fine_tune_epochs": 4, "epochs": 2}, ("head", "fine-tune")),
+        ({"trainable": "all"}, ("head", "fine-tune")),
+        ({"trainable": "all", "epochs": 3, "batch_size": 8}, ("head", "fine-tune")),
+        ({"trainable": "all", "optimizer": "sgd"}, ("training",)),
+        ({"trainable": "all", "recipe": "classic"}, ("training",)),
+        ({"trainable": "all", "has_callbacks": True}, ("training",)),
+    ],
+    ids=str,
+)
+def test_the_stages_follow_from_the_request(given: dict[str, Any], expected: tuple[StageName, ...]) -> None:
+    """An option about epochs would have no effect, or a head be trained worse than need be."""
+    assert stages_of(plan(**given)) == expected
+
+
+def test_epochs_of_a_head_before_fine_tuning_are_its_own() -> None:
+    """A user's epochs would be taken for those of the fine-tuning."""
+    made = plan(fine_tune_epochs=4, epochs=2)
+    assert (made.head, made.epochs) == ("epochs", 2)
+    assert made.fine_tune is not None
+    assert made.fine_tune.epochs == 4
+
+
+def test_the_head_is_fitted_again_only_on_images_that_autofit_has_split_off(tmp_path: Any) -> None:
+    """Validation images of the user's own would no longer be unseen."""
+    assert plan().refit_head
+    assert not plan(validation=tmp_path).refit_head
+
+
+def test_a_stage_follows_when_the_one_before_is_finished() -> None:
+    """A stage would be trained twice, or left out."""
+    made = plan(fine_tune_epochs=4)
+    assert next_stage(made, []) == "head"
+    assert next_stage(made, [HEAD]) == "fine-tune"
+    assert next_stage(made, [HEAD, HEAD.model_copy(update={"name": "fine-tune"})]) is None
+
+
+def test_epochs_are_counted_on_over_the_stages() -> None:
+    """The order of the samples would repeat that of the stage before, or the stage end at once."""
+    made = plan(fine_tune_epochs=4, fine_tune_from="0.5")
+    of_stage = plan_of_stage(made, "fine-tune", [HEAD])
+    assert (of_stage.epochs, of_stage.head, of_stage.fine_tune) == (5, "epochs", None)
+    assert (of_stage.augment, of_stage.feature_views, of_stage.feature_cache) == ("light", 4, True)
+    assert plan_of_stage(made, "head", []).epochs == made.epochs
+
+
+def test_only_a_stage_with_constant_activations_caches_them() -> None:
+    """Activations of layers that train would be taken from before."""
+    made = plan(trainable="all", epochs=3)
+    assert not plan_of_stage(made, "fine-tune", [HEAD]).feature_cache
+    assert plan_of_stage(made, "head", []).feature_cache
+
+
+def test_each_stage_has_its_network_and_its_rates() -> None:
+    """The head would train the whole network, or fine-tuning the head alone."""
+    options = make_options(trainable="all", learning_rate=5e-5)
+    made = plan(trainable="all", learning_rate=5e-5, epochs=2)
+    source = model_source(options, 10)
+    head = source_of_stage(source, made, "head", 1_000)
+    assert (head.spec.trainable, head.spec.cut, head.fine_tuning) == ("head", None, None)
+    tuned = source_of_stage(source, made, "fine-tune", 1_000)
+    assert (tuned.spec.trainable, tuned.spec.cut, tuned.learning_rate) == ("all", "input", 5e-5)
+    assert tuned.fine_tuning is not None
+    assert tuned.fine_tuning.updates == 2 * -(-1_000 // 32)

@@ -1,0 +1,96 @@
+"""The stage that solves the head, on made-up features."""
+
+from __future__ import annotations
+
+from array import array
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from autofit.config.options import make_options
+from autofit.dataset import ImageIndex
+from autofit.input.views import ViewIndex
+from autofit.runs.plan import staged_plan
+from autofit.worker.training.batch_sources import CachedFeatures
+from autofit.worker.training.head_stage import HeadStage, labelled
+from tests.support.machines import make_hardware
+
+pytestmark = pytest.mark.slow  # imports TensorFlow
+
+TRAIN, VALIDATION, WIDTH = 60, 20, 5
+
+
+class MadeUpRows:
+    """Features in which the class can be seen, but for those of a missing image."""
+
+    def __init__(self, labels: NDArray[np.int64], views: ViewIndex, missing: int) -> None:
+        numbers = np.arange(len(views))
+        random = np.random.default_rng(0)
+        self.entry_of = np.where(views.samples(numbers) == missing, -1, 0)
+        self.entries = [SimpleNamespace(record=SimpleNamespace(row_shape=(WIDTH,)))]
+        self._features = random.normal(size=(len(views), WIDTH)).astype(np.float32)
+        self._features[:, 0] += 3.0 * labels[views.samples(numbers)]
+
+    def known(self) -> NDArray[np.bool_]:
+        """See `FeatureRows`."""
+        known: NDArray[np.bool_] = self.entry_of >= 0
+        return known
+
+    def gather(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `FeatureRows`."""
+        assert self.known()[rows].all()
+        return self._features[rows]
+
+
+@pytest.fixture
+def index() -> ImageIndex:
+    count = TRAIN + VALIDATION
+    paths = [f"{number}.png" for number in range(count)]
+    return ImageIndex("/photos", paths, array("i", [number % 2 for number in range(count)]), ("a", "b"), TRAIN)
+
+
+def source(index: ImageIndex, views: int, missing: int = -1) -> CachedFeatures:
+    view_index = ViewIndex(TRAIN, VALIDATION, views)
+    rows: Any = MadeUpRows(np.asarray(index.labels), view_index, missing)
+    unused: Any = None  # the network, and its micro-batches
+    return CachedFeatures(unused, rows, view_index, {missing: "damaged"}, unused, unused, lambda _: None)
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_all_views_of_a_photo_count_as_one(index: ImageIndex, views: int) -> None:
+    """A photo would count as often as it has views, or its views lie in a fold each and be recognized."""
+    samples = np.arange(TRAIN)
+    rows = labelled(source(index, views, missing=7), samples, np.asarray(index.labels), views)
+    assert len(rows) == views * (TRAIN - 1)
+    assert rows.weights.sum() == pytest.approx(TRAIN - 1)
+    assert np.bincount(rows.groups).tolist() == [views * (sample != 7) for sample in samples]
+    assert (rows.labels == rows.groups % 2).all()
+    assert len(rows.read(slice(0, 4))) == 4
+
+
+def test_it_learns_and_names_what_it_did(index: ImageIndex) -> None:
+    """The head would be another than the one whose figures are shown."""
+    plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware())
+    asked: list[None] = []
+    stage = HeadStage(source(index, 1, missing=7), index, plan, None, lambda: asked.append(None))
+    assert (len(stage.used), stage.unused.tolist()) == (TRAIN - 1, [7])
+    solved = stage.solve()
+    assert asked
+    assert solved.metrics["val_accuracy"] > 0.8
+    assert solved.metrics.keys() == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert sum(solved.predicted) == VALIDATION
+    assert (solved.record.method, solved.record.refitted, solved.record.epochs) == ("solved", True, 1)
+    assert not np.array_equal(solved.trained.kernel, solved.final.kernel)
+    again = HeadStage(source(index, 1, missing=7), index, plan, None, lambda: None).solve()
+    np.testing.assert_array_equal(solved.final.kernel, again.final.kernel)
+
+
+def test_the_users_own_validation_images_stay_unseen(index: ImageIndex) -> None:
+    """The accuracy on them would no longer say anything."""
+    plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware()).model_copy(update={"refit_head": False})
+    solved = HeadStage(source(index, 1), index, plan, None, lambda: None).solve()
+    assert not solved.record.refitted
+    np.testing.assert_array_equal(solved.trained.kernel, solved.final.kernel)
