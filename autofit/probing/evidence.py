@@ -136,7 +136,7 @@ class Evidence:
     def has_nearly_filled(self) -> bool:
         """Whether the largest size that fits is known to have nearly filled its allocator."""
         largest = self._largest_fitting_trial
-        return largest is not None and largest.arena_resident_bytes > 0 and not self._left_room(largest)
+        return largest is not None and largest.arena_resident_bytes > 0 and not _left_room(largest, self.limit_bytes)
 
     def _largest_by_free_memory(self, line: MemoryModel) -> int:
         """The size that the untouched part of the allocator would hold, in the process of the largest size that fits.
@@ -144,7 +144,12 @@ class Evidence:
         A line through small sizes may be off by a few percent at its far end; this was measured there.
         """
         largest = self._largest_fitting_trial
-        if largest is None or not largest.fresh or not largest.arena_resident_bytes or self._left_room(largest):
+        if (
+            largest is None
+            or not largest.fresh
+            or not largest.arena_resident_bytes
+            or _left_room(largest, self.limit_bytes)
+        ):
             return 0
         free_bytes = max(largest.allocator_bytes - largest.arena_resident_bytes, 0)
         return largest.batch_size + int(free_bytes / max(line.bytes_per_image, 1.0))
@@ -168,7 +173,7 @@ class Evidence:
     def spread(self) -> float:
         """The spread of the peaks of equal steps, as a share of them; of trials that left room, if there are any."""
         measured = [trial for trial in self._line_trials() if trial.memory_bytes]
-        chosen = [trial for trial in measured if self._left_room(trial)] or measured
+        chosen = [trial for trial in measured if _left_room(trial, self.limit_bytes)] or measured
         return max((trial.spread_bytes / trial.memory_bytes for trial in chosen), default=0.0)
 
     @property
@@ -196,7 +201,7 @@ class Evidence:
     def _points_of(self, trials: Sequence[Trial]) -> list[Point]:
         fragmentation = self._fragmentation_of(trials)
         measured = {t.batch_size: t for t in trials if t.verdict is Verdict.FITS and t.peak_bytes > 0}
-        with_room = {size: trial for size, trial in measured.items() if self._left_room(trial)}
+        with_room = {size: trial for size, trial in measured.items() if _left_room(trial, self.limit_bytes)}
         chosen = with_room if len(with_room) > POINTS_OF_A_LINE else measured
         return sorted((size, _limit_bytes_of(trial, fragmentation)) for size, trial in chosen.items())
 
@@ -206,14 +211,17 @@ class Evidence:
         If a network's large tensors cannot be packed, that shows at every size; what shows at one only is chance.
         """
         factors = {
-            t.batch_size: t.arena_resident_bytes / t.peak_bytes for t in trials if t.peak_bytes and self._left_room(t)
+            t.batch_size: t.arena_resident_bytes / t.peak_bytes
+            for t in trials
+            if t.peak_bytes and _left_room(t, self.limit_bytes)
         }
         largest = sorted(factors)[-2:]
         return max(1.0, min(factors[size] for size in largest)) if len(largest) > 1 else 1.0
 
-    def _left_room(self, trial: Trial) -> bool:
-        """Whether the allocator had at least as much room again as it used, as far as that is known."""
-        return 0 < 2 * trial.arena_resident_bytes < self.limit_bytes - trial.non_allocator_bytes
+
+def _left_room(trial: Trial, limit_bytes: int) -> bool:
+    """Whether the allocator had at least as much room again as it used, as far as that is known."""
+    return 0 < 2 * trial.arena_resident_bytes < limit_bytes - trial.non_allocator_bytes
 
 
 def _limit_bytes_of(trial: Trial, fragmentation: float) -> int:

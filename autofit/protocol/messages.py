@@ -124,7 +124,6 @@ class StageRecord(Record):
         chosen_by: of a solved head, what its strength was chosen by, in a few words.
         refitted: whether the model was fitted once more, on training and validation images together; the figures are
             those from before.
-        standard_error: of the validation accuracy; None without a validation set.
     """
 
     name: StageName
@@ -134,7 +133,6 @@ class StageRecord(Record):
     l2: float | None = None
     chosen_by: str = ""
     refitted: bool = False
-    standard_error: float | None = None
 
 
 class EpochEnd(Record):

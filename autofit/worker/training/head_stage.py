@@ -141,7 +141,6 @@ class HeadStage:
             l2=fit.l2,
             chosen_by=fit.how_chosen,
             refitted=fit.refitted,
-            standard_error=fit.standard_error,
         )
         classes = fit.trained.logits(self.validation).argmax(axis=1) if len(self.validation) else []
         predicted = np.bincount(classes, minlength=self._classes).tolist()
