@@ -31,7 +31,7 @@ SAVER = CHILDREN / "saver.py"
 CALLS = "/^((mkdir|open|rename|link|unlink|f?chmod)(at|at2|2)?|write|fsync|close|rmdir|chdir)$"
 """System calls with which a save changes the disk, as several architectures name them; `chdir` marks its beginning."""
 
-MOST_TRIES = 5
+MOST_TRIES = 25
 
 Count = Callable[..., None]
 Mutation = Callable[[bytes, bytes, random.Random], bytes]
