@@ -147,7 +147,7 @@ def test_running_out_while_fine_tuning_changes_nothing(
         "image_size": 96,
     }
     request |= {"fine_tune_epochs": 1, "epochs": 1}
-    limit = outside_bytes + 195 * 10**6
+    limit = outside_bytes + 180 * 10**6
     ran_out = autofit.run(photos, run_dir=tmp_path / "a", weights=weights, audit=True, memory_limit=limit, **request)
     assert {(event.phase, event.epoch > 0) for event in ran_out.oom_events} == {(Phase.TRAIN, True)}
     replay = autofit.run(photos, run_dir=tmp_path / "b", weights=weights, replay=ran_out.run_dir, **request)
