@@ -111,16 +111,15 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
             f"replay {options.replay!r}: its run.json cannot be read ({error}): follow another run"
         ) from None
     if stages_of(followed) != ("training",):
-        own = {name: getattr(planned, name) for name in NOT_FOLLOWED}
-        planned = followed.model_copy(update=own)
-    follows: dict[str, object] = {
+        planned = followed.model_copy(update={name: getattr(planned, name) for name in NOT_FOLLOWED})
+    elif options.feature_cache == "auto":
+        keeps = followed.feature_cache and freezes_backbone(options)
+        planned = planned.model_copy(update={"feature_cache": keeps, "feature_views": followed.feature_views})
+    follows = {
         "kernels": followed.kernels,
         "tuning": followed.tuning,
         "deterministic": options.deterministic or followed.deterministic,
     }
-    if options.feature_cache == "auto" and stages_of(followed) == ("training",):
-        keeps = followed.feature_cache and freezes_backbone(options)
-        follows |= {"feature_cache": keeps, "feature_views": followed.feature_views}
     return planned.model_copy(update=follows)
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 import autofit
@@ -23,6 +22,7 @@ from autofit.storage.run_directory import RunDirectory
 from autofit.worker.runtime.tf_settings import AFTER_IMPORT_BYTES
 from tests.support.drawn import draw_tinted
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.processes import kill_with_children
 from tests.support.run_files import assert_each_epoch_once
 from tests.support.shared import made_once
 from tests.support.waiting import wait_until
@@ -266,8 +266,7 @@ def kill_when(command: list[str], run_dir: Path, reached: Reached) -> None:
             return any(reached(line) for line in lines)
 
         wait_until(comes_so_far, "the run never came so far", process=parent)
-        for victim in [*psutil.Process(parent.pid).children(), psutil.Process(parent.pid)]:
-            victim.kill()
+        kill_with_children(parent)
 
 
 def test_damaged_rows_are_made_again(train: Train, cache: Path, finished: Train) -> None:

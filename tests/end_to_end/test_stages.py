@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 import autofit
@@ -16,7 +15,7 @@ from autofit.protocol.messages import Phase
 from autofit.storage.checkpoints import CheckpointStore
 from tests.support.drawn import draw_tinted
 from tests.support.paths import child_environment
-from tests.support.processes import autofit_command, workers_of
+from tests.support.processes import autofit_command, kill_with_children
 from tests.support.run_files import assert_each_epoch_once, committed, result_of, samples_of
 from tests.support.shared import made_once
 from tests.support.waiting import wait_until
@@ -62,10 +61,7 @@ def kill_both(command: list[str], reached: Callable[[], bool]) -> None:
     environment = child_environment()
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
         wait_until(reached, "the run never came so far", process=parent)
-        workers = workers_of(parent)
-        for victim in [psutil.Process(parent.pid), *workers]:
-            victim.kill()
-        psutil.wait_procs(workers, timeout=30)
+        kill_with_children(parent)
 
 
 def stages_finished(run_dir: Path) -> int:

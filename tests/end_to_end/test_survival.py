@@ -25,7 +25,7 @@ from autofit.process.monitor import Tail
 from autofit.protocol.messages import Progress
 from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import CHILDREN, child_environment
-from tests.support.processes import autofit_command, workers_of
+from tests.support.processes import autofit_command, kill_with_children, workers_of
 from tests.support.run_files import committed, result_of, samples_of, updates_of
 from tests.support.shared import made_once
 from tests.support.waiting import wait_until
@@ -94,11 +94,7 @@ def kill_both(arguments: Sequence[str], moment: Condition) -> None:
     with started(arguments) as process:
         wait_until(lambda: bool(workers_of(process)), "no worker starts", process=process)
         wait_until(moment, "the moment never came", process=process)
-        workers = workers_of(process)
-        process.kill()
-        for worker in workers:
-            worker.kill()
-        psutil.wait_procs(workers, timeout=30)
+        kill_with_children(process)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -91,7 +90,6 @@ class HeadStage:
         plan: views, threads, and whether to refit.
         class_weights: of the classes' losses, float32 (classes,); None for none.
         on_progress: called now and then while it is solved; it may raise.
-        clock: in seconds.
 
     Attributes:
         train: the rows to train on.
@@ -107,9 +105,8 @@ class HeadStage:
         plan: TrainingPlan,
         class_weights: NDArray[np.float32] | None,
         on_progress: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._plan, self._on_progress, self._clock = plan, on_progress, clock
+        self._plan, self._on_progress = plan, on_progress
         self._classes = len(index.class_names)
         self._class_weights = None if class_weights is None else dict(enumerate(class_weights.tolist()))
         samples, labels = np.arange(len(index.paths)), np.asarray(index.labels, np.int64)
@@ -123,7 +120,6 @@ class HeadStage:
         """Choose the strength of the penalty, solve the head, and fit it again on all images if the plan says so."""
         from autofit.worker.features.head_strength import fit_head, photo_scores  # noqa: PLC0415 - loads SciPy
 
-        began = self._clock()
         fit = fit_head(
             self.train,
             self.validation,
@@ -137,7 +133,7 @@ class HeadStage:
             name="head",
             method="solved",
             epochs=1,
-            seconds=self._clock() - began,
+            seconds=fit.seconds,
             l2=fit.l2,
             chosen_by=fit.how_chosen,
             refitted=fit.refitted,
