@@ -122,8 +122,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         feature_views: The number of fixed views of each training image, with `feature_cache` `on` and `augment`.
         pixel_cache: Decode each image once and store its pixels on disk. `auto` does so if the backbone runs in more
             than one epoch; the pixels are the same. `off` decodes the images each time.
-        cache_by: How the caches recognise an image: `stat` by its path, size and time of change, `content` by all its
-            bytes.
+        cache_by: How the caches recognise an image: `content` by all its bytes; `stat` by these up to 256 KiB, else by
+            path, size, times, inode and samples of its bytes.
         precision: Not in this version.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.

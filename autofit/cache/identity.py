@@ -1,18 +1,21 @@
-"""The identity of an image file, by path, size and time of change or by content: is it the same image as last time?"""
+"""The identity of an image file: is it the same image as last time?
+
+Name, size and time of change can be equal for two files: archives give their files round times, and one unpacked over
+another keeps the names. So an identity always holds bytes of the file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from autofit.storage.safe_files import open_plain
 
 By = Literal["stat", "content"]
 Identities = NDArray[np.uint64]
@@ -20,45 +23,94 @@ Identities = NDArray[np.uint64]
 
 IDENTITY_BYTES = 16
 
+RECIPE = 2
+"""The version of the identities, a part of each entry's key: entries with identities of another are not used.
+
+1 was made of path, size and time of change alone.
+"""
+
+WHOLE_BYTES = 2**18
+"""Files up to this size are known by all their bytes: reading them costs less than decoding them, by far."""
+
+SAMPLE_BYTES = 2**14
+"""Larger files are sampled by so many bytes at their beginning, in the middle and at the end."""
+
+THREADS = 8
+"""On a mounted drive each file has to be waited for."""
+
+_GROUP = 4096
+_CHUNK_BYTES = 2**20
+_NO_IDENTITY = bytes(IDENTITY_BYTES)
+
 
 def identities_of(paths: Iterable[str], by: By, on_image: Callable[[], None] = lambda: None) -> Identities:
     """Identify each file.
 
     Args:
         paths: absolute.
-        by: "stat" hashes path, size and time of the last change, which is quick; "content" reads the file, so that a
-            copy, or the same archive unpacked again, has the same identity.
-        on_image: called after each image.
+        by: "content" reads the whole file, so that a copy, or the same archive unpacked again, has the same identity.
+            "stat" does so up to `WHOLE_BYTES`; for a larger file it takes samples of the content, with path, size, time
+            of change, time of change of the status, and inode. Where a drive changes the last two by itself, as network
+            drives may, the file counts as another one.
+        on_image: called after each image, in the calling thread.
 
     Returns:
-        uint64 (n, 2); zeros for a path that is not a file (by content: not a readable file), which is never cached.
+        uint64 (n, 2); zeros for a path that is not a readable file, which is never cached.
     """
-    identify = _by_stat if by == "stat" else _by_content
     digests = bytearray()
-    for path in paths:
-        digests += identify(path)
+    for digest in _in_threads(paths, WHOLE_BYTES if by == "stat" else None):
+        digests += digest
         on_image()
     return np.frombuffer(bytes(digests), np.uint64).reshape(-1, 2)
 
 
-def _by_stat(path: str) -> bytes:
+def _in_threads(paths: Iterable[str], most_whole_bytes: int | None) -> Iterator[bytes]:
+    """The digest of each path, in their order; of a million paths only a group is queued at once."""
+    remaining = iter(paths)
+    with ThreadPoolExecutor(THREADS, "autofit-identity") as pool:
+        while group := list(islice(remaining, _GROUP)):
+            yield from pool.map(_identity, group, [most_whole_bytes] * len(group))
+
+
+def _identity(path: str, most_whole_bytes: int | None) -> bytes:
     try:
-        status = os.stat(path)  # noqa: PTH116 - a Path for each of a million images takes longer than the call
-        name = os.fsencode(path)
+        file = _open_regular(path)
     except (OSError, ValueError):  # ValueError: not a possible file name, such as one with a NUL or half a character
-        return bytes(IDENTITY_BYTES)
-    if not stat.S_ISREG(status.st_mode):
-        return bytes(IDENTITY_BYTES)
-    text = b"%s\0%d\0%d" % (name, status.st_size, status.st_mtime_ns)
-    return hashlib.blake2b(text, digest_size=IDENTITY_BYTES, person=b"autofit-stat").digest()
-
-
-def _by_content(path: str) -> bytes:
-    digest = hashlib.blake2b(digest_size=IDENTITY_BYTES, person=b"autofit-content")
+        return _NO_IDENTITY
     try:
-        with open_plain(Path(path)) as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
-    except (OSError, ValueError):
-        return bytes(IDENTITY_BYTES)
+        status = os.fstat(file)
+        if most_whole_bytes is None or status.st_size <= most_whole_bytes:
+            return _of_content(file)
+        return _of_samples(path, file, status)
+    except OSError:
+        return _NO_IDENTITY
+    finally:
+        os.close(file)
+
+
+def _open_regular(path: str) -> int:
+    """Open a regular file; a pipe is neither waited for nor touched.
+
+    Raises:
+        OSError: it is none, or cannot be opened.
+        ValueError: the path cannot be one of a file.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - a Path for each of a million images takes longer
+        raise OSError
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _of_content(file: int) -> bytes:
+    digest = hashlib.blake2b(digest_size=IDENTITY_BYTES, person=b"autofit-content")
+    while chunk := os.read(file, _CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.digest()
+
+
+def _of_samples(path: str, file: int, status: os.stat_result) -> bytes:
+    digest = hashlib.blake2b(digest_size=IDENTITY_BYTES, person=b"autofit-sample")
+    times = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    digest.update(b"%s\0%d\0%d\0%d\0%d\0" % (os.fsencode(path), *times))
+    for place in (0, (status.st_size - SAMPLE_BYTES) // 2, status.st_size - SAMPLE_BYTES):
+        digest.update(os.pread(file, SAMPLE_BYTES, place))
     return digest.digest()

@@ -187,6 +187,10 @@ class CacheStore:
         removed = [place.size_bytes for place in self._places() if _remove(place.path)]
         return len(removed), sum(removed)
 
+    def remove(self, name: str) -> bool:
+        """Remove an entry, unless a process uses it; returns whether it was removed."""
+        return NAME.fullmatch(name) is not None and _remove(self.folder / name)
+
     def _places(self) -> list[_Place]:
         """The folders in the cache store that are ours: entries, and what an interrupted removal has left."""
         places = []

@@ -65,7 +65,8 @@ IMAGES = (
     Option(
         "cache_by",
         "stat",
-        "How the caches recognise an image: `stat` by its path, size and time of change, `content` by all its bytes.",
+        "How the caches recognise an image: `content` by all its bytes; `stat` by these up to 256 KiB, else by path, "
+        "size, times, inode and samples of its bytes.",
         check=one_of("stat", "content"),
         metavar="stat|content",
         may_change=True,

@@ -19,20 +19,25 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from autofit.cache import identity
 from autofit.cache.entry import Entry, EntryWriter, RowReader
 from autofit.cache.entry_format import INDEX, EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
-from autofit.input.decode import RECIPE, decode_into
+from autofit.input.decode import RECIPE, UnreadableImageError, decode_into
 
 Row = NDArray[np.uint8]
 
 NOT_THERE = -1
 
+COMPARED = 8
+"""So many images of each entry, drawn anew each time, are decoded and compared before the entry is used."""
+
 
 def pixels_record(size: tuple[int, int]) -> EntryRecord:
     """The record of an entry of decoded images: RGB of one (height, width), by one recipe of one version of Pillow."""
-    recipe = {"kind": "pixels", "decode": RECIPE, "image_size": list(size), "pillow": PIL.__version__}
+    recipe = {"kind": "pixels", "decode": RECIPE, "identity": identity.RECIPE, "image_size": list(size)}
+    recipe["pillow"] = PIL.__version__
     return EntryRecord(
         kind="pixels",
         key=hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
@@ -56,12 +61,13 @@ class PixelCache:
 
     Attributes:
         why_not: why no more images are cached, in a few words; empty as long as they are.
+        thrown_away: how many entries held other pixels than decoding gives now, and were removed.
     """
 
     def __init__(
         self, store: CacheStore, size: tuple[int, int], images: Identities, path_of: Callable[[int], str]
     ) -> None:
-        self.why_not = ""
+        self.why_not, self.thrown_away = "", 0
         self._record = pixels_record(size)
         self._images, self._path_of = images, path_of
         self._readers: list[RowReader] = []
@@ -73,11 +79,13 @@ class PixelCache:
         self._lock = threading.Lock()
         entries = store.open_entries(self._record.key, self._record)
         try:
-            for entry in entries:
-                self._add_rows_of(entry)
+            differing = [entry for entry in entries if not self._add_rows_of(entry)]
         finally:
             for entry in entries:
                 entry.close()  # its rows can still be read, as `RowReader` has the file open
+        for entry in differing:
+            self.thrown_away += store.remove(entry.folder.name)
+            entries.remove(entry)
         if self._missing():
             self._open_writer(store, entries[-1].folder.name if entries else None)
 
@@ -123,18 +131,39 @@ class PixelCache:
     def _missing(self) -> int:
         return int((self._images.any(axis=1) & (self._reader_of == NOT_THERE)).sum())
 
-    def _add_rows_of(self, entry: Entry) -> None:
-        """Note which images an entry has; whether a row is damaged is checked when it is read."""
+    def _add_rows_of(self, entry: Entry) -> bool:
+        """Note which images an entry has; whether a row is damaged is checked when it is read.
+
+        Returns:
+            Whether a few of the rows are what decoding gives now; if not, none of them is used.
+        """
         missing = np.flatnonzero(self._reader_of == NOT_THERE)
         rows = entry.find(self._images[missing], verified=False)
         missing, rows = missing[rows >= 0], rows[rows >= 0]
         if not len(rows):
-            return
+            return True
         with contextlib.suppress(OSError):
             self._readers.append(RowReader(entry.folder, self._record))
             self._lines[missing], self._row_of[missing] = entry.lines()[rows], rows
             self._reader_of[missing] = len(self._readers) - 1
+            drawn = np.random.default_rng().choice(missing, min(COMPARED, len(missing)), replace=False)
+            if not all(map(self._is_as_decoded, drawn.tolist())):
+                self._reader_of[missing] = NOT_THERE
+                return False
             entry.used()
+        return True
+
+    def _is_as_decoded(self, sample: int) -> bool:
+        """Whether the cached pixels of a sample are those of its file; also if one of the two cannot be read."""
+        cached, live = (np.empty(self._record.row_shape, np.uint8) for _ in range(2))
+        reader = self._readers[self._reader_of[sample]]
+        if not reader.read_into(int(self._row_of[sample]), self._lines[sample : sample + 1], cached):
+            return True  # damaged, which is found when it is needed
+        try:
+            decode_into(self._path_of(sample), live)
+        except (UnreadableImageError, OSError):
+            return True
+        return np.array_equal(cached, live)
 
     def _open_writer(self, store: CacheStore, newest: str | None) -> None:
         """Open the newest entry, or a new one if another process writes it, for as many missing images as have room."""

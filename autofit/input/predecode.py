@@ -26,6 +26,9 @@ END_SECONDS = 5.0
 MOST_THREADS = 4
 """Each thread holds an image in memory, and the import takes no longer on a machine with many cores."""
 
+STATE_NUMBERS = 4
+"""So many numbers tell one state of a file from another."""
+
 Row = NDArray[np.uint8]
 
 
@@ -39,18 +42,18 @@ class PredecodeTable:
 
     Attributes:
         rows: uint8 (count, height, width, 3).
-        files: int64 (count, 2), the size in bytes and the time of change in nanoseconds of the file that a row was
-            decoded from; a size of 0 if there is no row.
+        files: int64 (count, 4), size in bytes, inode, and the times of change of content and status in nanoseconds, of
+            the file that a row was decoded from; a size of 0 if there is no row.
     """
 
     def __init__(self, file: int, count: int, image_size: tuple[int, int]) -> None:
-        self.files: NDArray[np.int64] = np.memmap(_opened(file), np.int64, "r+", shape=(count, 2))
+        self.files: NDArray[np.int64] = np.memmap(_opened(file), np.int64, "r+", shape=(count, STATE_NUMBERS))
         self.rows: Row = np.memmap(_opened(file), np.uint8, "r+", self.files.nbytes, (count, *image_size, 3))
 
     @staticmethod
     def size_bytes(count: int, image_size: tuple[int, int]) -> int:
         """The size of the file."""
-        return count * (2 * np.dtype(np.int64).itemsize + 3 * math.prod(image_size))
+        return count * (STATE_NUMBERS * np.dtype(np.int64).itemsize + 3 * math.prod(image_size))
 
 
 class PredecodedImages:
@@ -148,13 +151,18 @@ def _start(job: Job, work: TrainJob) -> PredecodedImages | None:
     return None
 
 
-def file_state(path: str) -> tuple[int, int] | None:
-    """The size and the time of change of a file, as in `PredecodeTable.files`; None if it does not exist."""
+def file_state(path: str) -> tuple[int, ...] | None:
+    """The state of a file, as in `PredecodeTable.files`; None if it does not exist."""
     try:
         status = Path(path).stat()
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, _signed(status.st_ino), status.st_mtime_ns, status.st_ctime_ns
+
+
+def _signed(number: int) -> int:
+    """An unsigned number of 64 bits, such as an inode, as the signed one of the same bits."""
+    return number - 2**64 if number >= 2**63 else number
 
 
 def _opened(file: int) -> str:

@@ -73,7 +73,12 @@ class SampleReader:
         if why_not := next((cache.why_not for cache in self._caches if cache.why_not), ""):
             return f"decoded images are not kept ({why_not}): decoding them in each epoch"
         there = f"{known:,} are there already" if known else "the first epoch keeps them"
-        return f"decoded images: {there}; {format_size(size)} in the cache"
+        differed = "some differed from their files and were thrown away; " if self._thrown_away() else ""
+        return f"decoded images: {differed}{there}; {format_size(size)} in the cache"
+
+    def _thrown_away(self) -> int:
+        """How many entries of the pixel cache held other pixels than their files."""
+        return sum(cache.thrown_away for cache in self._caches)
 
     def close(self) -> None:
         """Close the pixel cache."""

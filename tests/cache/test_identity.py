@@ -1,4 +1,4 @@
-"""One image and another: by what is said of the file, and by what is in it."""
+"""One image and another: by samples and what is said of the file, and by all that is in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autofit.cache.identity import By, Identities, identities_of
+from autofit.cache.identity import SAMPLE_BYTES, WHOLE_BYTES, By, Identities, identities_of
 
 BOTH: tuple[By, ...] = ("stat", "content")
 
@@ -89,20 +89,72 @@ def test_by_stat_a_file_that_was_changed_is_another(photo: Path, change: Callabl
     assert identity(photo, "stat") != before
 
 
-def test_by_stat_another_path_is_another_image(photo: Path) -> None:
-    """Two images of one size, unpacked in the same second, would share a row."""
+def test_by_stat_a_large_file_at_another_path_is_another_image(photo: Path) -> None:
+    """Two bitmaps of one size that differ between the samples, unpacked in the same second, would share a row."""
     other = photo.with_name("other.jpg")
     shutil.copy2(photo, other)
     assert photo.stat().st_mtime_ns == other.stat().st_mtime_ns
     assert identity(photo, "stat") != identity(other, "stat")
 
 
+@pytest.mark.parametrize("by", BOTH)
+def test_a_small_file_is_known_by_its_bytes_alone(photo: Path, tmp_path: Path, by: By) -> None:
+    """A data set that is copied, or unpacked anew in each session, would be extracted anew in each session."""
+    photo.write_bytes(photo.read_bytes()[:WHOLE_BYTES])
+    before = identity(photo, by)
+    assert before == identity(photo, "content")
+    copy = tmp_path / "elsewhere" / "copy.png"
+    copy.parent.mkdir()
+    shutil.copy(photo, copy)
+    touch(copy, 7)
+    assert identity(copy, by) == before
+
+
 @pytest.mark.parametrize("change", [read_only, looked_at, linked])
-def test_by_stat_nothing_else_counts(photo: Path, change: Callable[[Path], None]) -> None:
+def test_of_a_small_file_nothing_else_counts(photo: Path, change: Callable[[Path], None]) -> None:
     """A backup, or a look at the photos, would cost the extraction of all."""
+    photo.write_bytes(b"small")
     before = identity(photo, "stat")
     change(photo)
     assert identity(photo, "stat") == before
+
+
+@pytest.mark.parametrize("size", [1, WHOLE_BYTES, WHOLE_BYTES + 1, 2**20])
+def test_by_stat_another_file_of_equal_name_size_and_time_is_another_image(tmp_path: Path, size: int) -> None:
+    """A data set unzipped over another would train on the pixels of the other."""
+    path = tmp_path / "0001.jpg"
+    found = []
+    for byte in (b"a", b"b"):
+        path.write_bytes(byte * size)  # in place: the inode stays
+        touch(path, 10**18)
+        found.append(identity(path, "stat"))
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("place", [0, 2**19, 2**20 - 1])
+def test_by_stat_a_large_file_is_known_by_samples_of_its_content(
+    tmp_path: Path, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a drive that gives each file the same inode and times, one photo would be taken for another."""
+    path = tmp_path / "0001.jpg"
+    path.write_bytes(bytes(2**20))
+    status = path.stat()
+    monkeypatch.setattr(os, "fstat", lambda _: status)
+    before = identity(path, "stat")
+    data = bytearray(2**20)
+    data[place - SAMPLE_BYTES // 4 if place == 2**19 else place] = 1
+    path.write_bytes(data)
+    assert identity(path, "stat") != before
+
+
+def test_many_images_are_identified_in_their_order(tmp_path: Path) -> None:
+    """Beyond the group that is read at once, images would have the identities of others."""
+    paths = [str(tmp_path / f"{number % 7}.jpg") for number in range(10_000)]
+    for number in range(7):
+        Path(paths[number]).write_bytes(b"%d" % number)
+    found = identities_of(iter(paths), "stat")
+    assert (found == found[np.arange(10_000) % 7]).all()
+    assert len(np.unique(found, axis=0)) == 7
 
 
 def test_by_content_a_copy_is_the_same_image(photo: Path, tmp_path: Path) -> None:
@@ -126,13 +178,10 @@ def test_by_content_one_byte_makes_another_image(photo: Path, place: int) -> Non
     assert identity(photo, "content") != before
 
 
-def test_the_two_ways_have_nothing_in_common(tmp_path: Path) -> None:
-    """Somebody could make a file whose content identity equals the path identity of another file."""
+def test_an_empty_file_has_an_identity(tmp_path: Path) -> None:
+    """It would count as a file that does not exist."""
     empty = tmp_path / "empty"
     empty.touch()
-    text = b"%s\0%d\0%d" % (os.fsencode(empty), 0, empty.stat().st_mtime_ns)
-    (tmp_path / "forged").write_bytes(text)
-    assert identity(tmp_path / "forged", "content") != identity(empty, "stat")
     assert identity(empty, "content") != (0, 0)
 
 

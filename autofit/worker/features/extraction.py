@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
@@ -48,6 +49,11 @@ from autofit.worker.runtime.tf_settings import device_name
 
 LIVE_BATCHES, MOST_COMPARED = 2, 64
 """So many batches, of so many images at most, are compared before features that were just extracted are used."""
+
+COMPARED_AGAIN = 8
+"""So many images, drawn anew each time, are compared where all features were in the cache: a fraction of a second."""
+
+FROM_NOW = "from what the network makes of the same images now"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +136,32 @@ class ExtractionPass:
         return FeatureCache(store, record, files.features, replayed, self._views.identities)
 
     def _complete_rows(self, cache: FeatureCache, cache_job: CacheJob, loader: BatchLoader) -> FeatureRows | None:
-        """Find the rows, extract those that are missing, and open them again with the new ones."""
+        """Find the rows, extract those that are missing, compare some with live ones, and note where they are.
+
+        Where rows that were found differ, their entries are thrown away and all is extracted, once.
+        """
+        for is_first in (True, False):
+            rows, extracted, size = self._found_and_extracted(cache, cache_job, loader)
+            try:
+                was_found = extracted < int(rows.known().sum())
+                if self._matches_live(rows, loader, size, was_extracted=extracted > 0):
+                    cache.note(rows)
+                    self._report_rows(rows, extracted)
+                    return rows
+                cache.throw_away(rows)
+            except BaseException:
+                rows.close()
+                raise
+            if not was_found or not is_first:
+                break
+            self._heartbeat.event(Event(message=f"features in the cache differ {FROM_NOW}: thrown away"))
+        self._report_no_cache(f"they differ {FROM_NOW}")
+        return None
+
+    def _found_and_extracted(
+        self, cache: FeatureCache, cache_job: CacheJob, loader: BatchLoader
+    ) -> tuple[FeatureRows, int, int]:
+        """All rows, how many of them were extracted now, and the last size of the extraction."""
         extracted = 0
         rows = cache.find()
         try:
@@ -138,16 +169,10 @@ class ExtractionPass:
             if chunks := cache.chunks(rows, block):
                 found, rows, extracted = rows, *self._extract(cache, rows, chunks, autotuner, loader)
                 found.close()
-            if extracted and not self._matches_live(rows, loader, autotuner.size):
-                rows.close()
-                self._report_no_cache("they differ from what the network makes of the same images now")
-                return None
-            cache.note(rows)
         except BaseException:
             rows.close()
             raise
-        self._report_rows(rows, extracted)
-        return rows
+        return rows, extracted, autotuner.size
 
     def _extract(
         self,
@@ -226,25 +251,36 @@ class ExtractionPass:
         micro = MicroBatcher(autotuner.size, self._on_shrink, pads=self._session.pads)
         return Extractor(self._session.extract, micro, autotuner, peak, pads=self._session.pads)
 
-    def _matches_live(self, rows: FeatureRows, loader: BatchLoader, extraction_size: int) -> bool:
-        """Compare with the first batches of the first epoch, as a training without the cache would compute them.
+    def _matches_live(
+        self, rows: FeatureRows, loader: BatchLoader, extraction_size: int, *, was_extracted: bool
+    ) -> bool:
+        """Compare with what the network makes of the images now.
 
         Where slices are padded, with as many rows as in the extraction: another shape would be tuned for this alone.
         """
-        plan, index = self._work.plan, self._views.index
-        order = index.of(epoch_order(index.train_count, plan.seed, 0), 0)
-        known = rows.known()
-        bounds = list(batch_bounds(len(order), min(plan.first_batch_size, MOST_COMPARED), 0))[:LIVE_BATCHES]
-        groups = [order[start:stop][known[order[start:stop]]] for start, stop in bounds]
+        groups = self._first_batches(rows) if was_extracted else [_drawn(rows)]
         size = extraction_size if self._session.pads else self._work.micro_batch_size
         micro = MicroBatcher(size, self._on_shrink, pads=self._session.pads)
         live = loader.batches((group for group in groups if len(group)), self._views.decode)
         try:
             return matches_live(
-                rows, ((batch.samples, np.asarray(self._session.features_of(batch.images, micro))) for batch in live)
+                rows,
+                (
+                    (batch.samples, np.asarray(self._session.features_of(batch.images, micro)))
+                    for batch in live
+                    if len(batch.samples)  # none, if all of them have become unreadable
+                ),
             )
         finally:
             live.close()
+
+    def _first_batches(self, rows: FeatureRows) -> list[NDArray[np.int64]]:
+        """The rows of the first batches of the first epoch, as a training without the cache would compute them."""
+        plan, index = self._work.plan, self._views.index
+        order = index.of(epoch_order(index.train_count, plan.seed, 0), 0)
+        known = rows.known()
+        bounds = list(batch_bounds(len(order), min(plan.first_batch_size, MOST_COMPARED), 0))[:LIVE_BATCHES]
+        return [order[start:stop][known[order[start:stop]]] for start, stop in bounds]
 
     def _report_speed(self, autotuner: BatchSizeAutotuner, loader: BatchLoader) -> None:
         if limit := loader.limit_words(autotuner.rate or None):
@@ -269,3 +305,9 @@ class ExtractionPass:
     def _report_no_cache(self, why: str) -> None:
         self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)
         self._heartbeat.event(Event(message=f"features are not kept ({why}): training without the feature cache"))
+
+
+def _drawn(rows: FeatureRows) -> NDArray[np.int64]:
+    """A few rows, others each time."""
+    known = np.flatnonzero(rows.known())
+    return np.sort(np.random.default_rng().choice(known, min(COMPARED_AGAIN, len(known)), replace=False))

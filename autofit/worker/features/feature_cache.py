@@ -24,6 +24,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from pydantic import Field
 
+from autofit.cache import identity
 from autofit.cache.entry import Entry, EntryWriter
 from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
@@ -91,6 +92,7 @@ def features_entry_record(
         "weights": backbone_sha256,
         "image_size": list(spec.image_size),
         "decode": RECIPE,
+        "identity": identity.RECIPE,
         "forward": bn_folding.RECIPE,
         "precision": "float32",
         "device": job.memory.device,
@@ -302,6 +304,13 @@ class FeatureCache:
             writer.close()
             raise NoRoomError(str(error)) from error
         return writer
+
+    def throw_away(self, rows: FeatureRows) -> None:
+        """Close the rows and remove their entries from the cache; they are extracted again with the same slices."""
+        names = [entry.folder.name for entry in rows.entries]
+        rows.close()
+        for name in names:
+            self._store.remove(name)
 
     def note(self, rows: FeatureRows) -> None:
         """Record where the rows are, once there is one for each image that can be read.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from array import array
 from collections.abc import Callable, Iterator
@@ -255,3 +256,58 @@ def test_values_beyond_float16_are_refused(runs: Runs) -> None:
     runs.forward = lambda images: (mean_colours_at_a_cut(images) + 1) * np.float16(np.inf)
     with pytest.raises(UserError, match="beyond those of float16"):
         runs.run("high", runs.photos(1, 2))
+
+
+def unzip(path: str, colour: tuple[int, int, int]) -> None:
+    """Write an image whose size and time are those of any other."""
+    Image.new("RGB", (40, 40), colour).save(path)
+    os.truncate(path, 500)  # what follows the end of a PNG does not count
+    os.utime(path, ns=(10**18, 10**18))
+
+
+def test_another_data_set_of_equal_names_sizes_and_times_has_its_own_features(runs: Runs) -> None:
+    """Two data sets that were unzipped over each other would train on the pixels of the first."""
+    for red in (10, 50):
+        for number, path in enumerate(runs.photos(1, 2)):
+            unzip(path, (red + number, 60, 0))
+        rows = runs.run(f"red {red}", runs.photos(1, 2))
+        assert rows is not None
+        np.testing.assert_array_equal(rows.gather(np.arange(2)), np.array([(red, 60, 0), (red + 1, 60, 0)], np.float32))
+    assert len(runs.store.listing().entries) == 2
+
+
+def test_features_in_the_cache_that_differ_from_live_ones_are_thrown_away(runs: Runs) -> None:
+    """A network whose features changed without a change of the key, or mixed up rows, would be trained on for ever."""
+    first = runs.run("a", runs.photos(1, 2, 3))
+    assert first is not None
+    (stale,) = [entry.folder for entry in first.entries]
+    first.close()
+    runs.forward = lambda images: mean_colours(images) + 7
+    rows = runs.run("b", runs.photos(1, 2, 3))
+    assert rows is not None
+    np.testing.assert_array_equal(rows.gather(np.arange(3)), expected(1, 2, 3) + 7)
+    assert not stale.exists()
+    assert any("thrown away" in message for message in runs.reports.messages)
+
+
+def test_features_that_differ_each_time_are_done_without(runs: Runs) -> None:
+    """The run would extract for ever, or train on numbers that say nothing."""
+    noise = np.random.default_rng(0)
+    runs.forward = lambda images: mean_colours(images) + noise.uniform(10, 100)
+    assert runs.run("a", runs.photos(1, 2)) is None
+    assert "training without the feature cache" in runs.reports.messages[-1]
+    assert runs.store.listing().entries == []
+
+
+def test_images_that_have_become_unreadable_are_not_compared(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose features are all in the cache would crash because a drive has just come off."""
+    paths = runs.photos(1, 2)
+    first = runs.run("a", paths)
+    assert first is not None
+    known = identities_of(paths, "stat")
+    monkeypatch.setattr("tests.worker.features.test_extraction.identities_of", lambda *_: known)
+    for path in paths:
+        Path(path).unlink()
+    rows = runs.run("b", paths)
+    assert rows is not None
+    np.testing.assert_array_equal(rows.gather(np.arange(2)), expected(1, 2))
