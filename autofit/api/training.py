@@ -56,7 +56,8 @@ def run(  # noqa: PLR0913 - the options are the interface
     class_weight: str | None = "none",
     early_stopping: int | None = None,
     validation: float | str | Path = 0.2,
-    augment: str | None = "none",
+    augment: str | None = "auto",
+    flip: bool = True,
     feature_cache: str | None = "auto",
     feature_views: int = 4,
     pixel_cache: str | None = "auto",
@@ -113,8 +114,14 @@ def run(  # noqa: PLR0913 - the options are the interface
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike.
         early_stopping: Stop after so many epochs without a better validation loss.
         validation: The images to validate on: a share of each class, or a folder.
-        augment: Augmentation: `light` mirrors each training image half of the time and crops it mildly, anew in each
-            epoch. The image that an epoch trains on depends only on seed, epoch and image.
+        augment: Augmentation of the training images, anew in each epoch: `none`, `light` or `strong`. As layers of
+            Keras, `light` is `RandomFlip("horizontal")` and `RandomCrop` to 87 to 100 % of each side, and `strong` is
+            `RandomFlip("horizontal")`, `RandomZoom((-0.3, 0))` with a window anywhere, `RandomRotation(15 / 360)`,
+            `RandomContrast(0.2)`, `RandomBrightness(0.2)` and `RandomErasing(0.5, scale=(0.02, 0.2))`. `auto` is
+            `light` in fine-tuning above a cut, and else `none`. The image that an epoch trains on depends only on seed,
+            epoch and image.
+        flip: Whether augmentation may mirror an image left to right. Switch it off where left and right matter: for
+            digits, text or signs.
         feature_cache: Run a frozen backbone once on each image, store the features on disk, and train the head on them.
             It is the same training, many times faster, and later runs use the features too. `auto` does so if the
             backbone is frozen, nothing is augmented, and there is more than one epoch. `off` runs the backbone in every

@@ -10,6 +10,7 @@ from autofit.config import backbones
 from autofit.config.learning_rates import DEFAULT_LEARNING_RATE, default_learning_rate
 from autofit.config.option import Option
 from autofit.config.option_table import BY_NAME, OPTIONS, REQUEST
+from autofit.config.run_options import Strength
 from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.errors import UserError
 from autofit.storage.records import Record
@@ -56,7 +57,8 @@ class Options(Record):
     max_bad_images: float = 0.1
     feature_cache: Literal["auto", "on", "off"] = "auto"
     cache_by: Literal["stat", "content"] = "stat"
-    augment: Literal["none", "light"] = "none"
+    augment: Literal["auto"] | Strength = "auto"
+    flip: bool = True
     feature_views: int = 4
     pixel_cache: Literal["auto", "off"] = "auto"
     recipe: Literal["auto", "classic"] = "auto"
@@ -202,7 +204,12 @@ def freezes_backbone(options: Options) -> bool:
 
 def has_constant_features(options: Options) -> bool:
     """Whether the backbone's features of an image are the same in every epoch."""
-    return freezes_backbone(options) and options.augment == "none"
+    return freezes_backbone(options) and strength_of(options) == "none"
+
+
+def strength_of(options: Options) -> Strength:
+    """The augmentation of a training; fine-tuning above a cut has its own default."""
+    return "none" if options.augment == "auto" else options.augment
 
 
 def epochs_of(options: Options) -> int:
@@ -256,7 +263,7 @@ def allows_solved_head(options: Options) -> bool:
         options.recipe == "auto"
         and freezes_backbone(options)
         and options.feature_cache != "off"
-        and (options.augment == "none" or options.feature_cache == "on")
+        and (strength_of(options) == "none" or options.feature_cache == "on")
         and all(value is None for value in about_epochs)
         and (options.optimizer, options.learning_rate) == (DEFAULT_OPTIMIZER, DEFAULT_LEARNING_RATE)
     )

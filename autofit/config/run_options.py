@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from autofit.config.option import EVERYWHERE, PROBES, Option
 from autofit.config.option_checks import (
@@ -20,6 +21,9 @@ from autofit.config.validators import flag, real_number, share, whole_number
 MOST_VIEWS = 64
 """The largest number of augmented views of a training image in the feature cache."""
 
+Strength = Literal["none", "light", "strong"]
+"""How much training images are augmented."""
+
 MOST_PROBED_BATCH = 4096
 """The largest batch size that a probe looks for, if nobody asks for another."""
 
@@ -29,11 +33,23 @@ MAX_SEED = 2**32 - 1
 IMAGES = (
     Option(
         "augment",
-        "none",
-        "Augmentation: `light` mirrors each training image half of the time and crops it mildly, anew in each epoch.",
+        "auto",
+        "Augmentation of the training images, anew in each epoch: `none`, `light` or `strong`.",
+        'As layers of Keras, `light` is `RandomFlip("horizontal")` and `RandomCrop` to 87 to 100 % of each side, '
+        'and `strong` is `RandomFlip("horizontal")`, `RandomZoom((-0.3, 0))` with a window anywhere, '
+        "`RandomRotation(15 / 360)`, `RandomContrast(0.2)`, `RandomBrightness(0.2)` and `RandomErasing(0.5, "
+        "scale=(0.02, 0.2))`. `auto` is `light` in fine-tuning above a cut, and else `none`. "
         "The image that an epoch trains on depends only on seed, epoch and image.",
-        check=one_of("none", "light", none_means="none"),
-        metavar="none|light",
+        check=one_of("auto", "none", "light", "strong", none_means="none"),
+        metavar="auto|none|light|strong",
+    ),
+    Option(
+        "flip",
+        True,
+        "Whether augmentation may mirror an image left to right.",
+        "Switch it off where left and right matter: for digits, text or signs.",
+        check=flag,
+        cli_type=bool,
     ),
     Option(
         "feature_cache",

@@ -1,4 +1,4 @@
-"""Light augmentation: a mirror image half of the time, and a mild crop.
+"""Augmentation: `light` is a mirror image half of the time and a mild crop, `strong` is much more (`distortion.py`).
 
 The view of an image is a function of a key, such as (seed, epoch, sample), and of nothing else: no random generator has
 a state. So the view does not depend on the batch size, the number of threads, or how often the run was killed.
@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from autofit.config.run_options import Strength
+from autofit.input.distortion import DISTORTION_RECIPE, Distortion, distort_into
 
 MARGIN = 1.15
 """The factor by which an image is decoded larger in height and width, to leave a margin for the crop.
@@ -24,7 +27,7 @@ with Deep Convolutional Neural Networks, 2012, section 4.1, with the mirror imag
 """
 
 RECIPE = 1
-"""The version of the function from key and image to view: each change of its results gives a new number."""
+"""The version of the function from key and image to light view: each change of its results gives a new number."""
 
 _DRAWS = struct.Struct("<4Q")
 
@@ -75,3 +78,48 @@ def augment_into(pixels: NDArray[np.uint8], crop: CropParameters, out: NDArray[n
         (out.shape[1], out.shape[0]), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height)
     )
     out[...] = np.asarray(view)[:, :: -1 if crop.is_mirrored else 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """What is done to training images.
+
+    Attributes:
+        strength: `none`, `light` or `strong`.
+        flips: whether half of the views are mirror images.
+    """
+
+    strength: Strength = "none"
+    flips: bool = True
+
+    @property
+    def is_on(self) -> bool:
+        """Whether training images are decoded with a margin and augmented."""
+        return self.strength != "none"
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """All that the view of a key depends on besides its image, for the key of cached features; empty for none."""
+        if not self.is_on:
+            return {}
+        recipe: dict[str, Any] = {"light": RECIPE, "margin": MARGIN}
+        if self.strength == "strong":
+            recipe["strong"] = DISTORTION_RECIPE
+        return recipe if self.flips else {**recipe, "flip": False}
+
+    def view_into(self, pixels: NDArray[np.uint8], key: tuple[int, ...], out: NDArray[np.uint8]) -> None:
+        """Make the view of a key.
+
+        Args:
+            pixels: uint8 (height, width, 3), with the margin.
+            key: integers of 64 bits.
+            out: uint8 (height, width, 3), without the margin.
+        """
+        crop = CropParameters.of(*key)
+        if not self.flips:
+            crop = replace(crop, is_mirrored=False)
+        if self.strength == "strong":
+            distort_into(pixels, Distortion.of(*key), out)
+            out[...] = out[:, :: -1 if crop.is_mirrored else 1].copy()
+        else:
+            augment_into(pixels, crop, out)

@@ -11,7 +11,7 @@ from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore
 from autofit.config.byte_size import format_size
 from autofit.dataset import ImageIndex
-from autofit.input.augment import CropParameters, augment_into, with_margin
+from autofit.input.augment import Augmentation, with_margin
 from autofit.input.batch_loader import Decode
 from autofit.input.decode import decode_into
 from autofit.input.pixel_cache import PixelCache, Row
@@ -26,7 +26,7 @@ class SampleReader:
         index: the images.
         size: (height, width) in pixels.
         seed: of the augmentation.
-        augments: whether training images are augmented. They are then decoded with a margin, to be cropped.
+        augmentation: of training images. If it is on, they are decoded with a margin, to be cropped.
         predecoded: images that another process has decoded to `size`; it is stopped.
     """
 
@@ -35,12 +35,12 @@ class SampleReader:
         index: ImageIndex,
         size: tuple[int, int],
         seed: int,
+        augmentation: Augmentation,
         *,
-        augments: bool,
         predecoded: PredecodedImages | None = None,
     ) -> None:
-        self._index, self._seed, self._augments = index, seed, augments
-        self._size, self._train_size = size, with_margin(size) if augments else size
+        self._index, self._seed, self._augmentation = index, seed, augmentation
+        self._size, self._train_size = size, with_margin(size) if augmentation.is_on else size
         self._whole = self._with_margin = self._from_file
         self._open = ExitStack()
         self._caches: list[PixelCache] = []
@@ -60,7 +60,7 @@ class SampleReader:
             store: the cache on disk.
             images: the identity of each sample, uint64 (n, 2).
         """
-        if not self._augments:
+        if not self._augmentation.is_on:
             self._whole = self._cached(store, self._size, images).read_into
             return
         trains = (np.arange(len(images)) < self._index.train_count)[:, None]
@@ -86,7 +86,7 @@ class SampleReader:
 
     def of_epoch(self, epoch: int | None) -> Decode:
         """The decoder of a training epoch, in which each sample has a view of its own; None for the validation."""
-        return partial(self._random_view, epoch) if self._augments and epoch is not None else self._whole
+        return partial(self._random_view, epoch) if self._augmentation.is_on and epoch is not None else self._whole
 
     def of_views(self, view_index: ViewIndex, identities: Identities) -> Decode:
         """The decoder of the rows of features: each view follows from its image, not from its number in this run.
@@ -98,10 +98,10 @@ class SampleReader:
 
         def decode(row: int, out: Row) -> None:
             sample, view = view_index.sample(row), view_index.view(row)
-            if view is None or not self._augments:
+            if view is None or not self._augmentation.is_on:
                 self._whole(sample, out)
             else:
-                self._view(sample, CropParameters.of(*identities[row].tolist()), out)
+                self._view(sample, tuple(identities[row].tolist()), out)
 
         return decode
 
@@ -116,9 +116,9 @@ class SampleReader:
             decode_into(path, out)
 
     def _random_view(self, epoch: int, sample: int, out: Row) -> None:
-        self._view(sample, CropParameters.of(self._seed, epoch, sample), out)
+        self._view(sample, (self._seed, epoch, sample), out)
 
-    def _view(self, sample: int, crop: CropParameters, out: Row) -> None:
+    def _view(self, sample: int, key: tuple[int, ...], out: Row) -> None:
         pixels = np.empty((*self._train_size, 3), np.uint8)
         self._with_margin(sample, pixels)
-        augment_into(pixels, crop, out)
+        self._augmentation.view_into(pixels, key, out)

@@ -10,7 +10,7 @@ from pydantic import Field
 from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import BatchSchedule
 from autofit.config.fine_tuning import FineTuning
-from autofit.config.run_options import MOST_VIEWS
+from autofit.config.run_options import MOST_VIEWS, Strength
 from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, StageName, Trial, Verdict
 from autofit.storage.records import Record
 
@@ -78,6 +78,7 @@ class FineTunePlan(Record):
         learning_rate: the peak of the rate of the head; lower layers have less.
         cut: where the layers that train begin: `auto`, `input`, a layer's name, or a share of the layers.
         augment: of the training images.
+        flip: whether augmentation mirrors them.
         views: of each training image in the cache, if the layers below the cut are constant.
         kernels: which implementations compute on a CPU.
     """
@@ -87,7 +88,8 @@ class FineTunePlan(Record):
     micro_batch_size: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     cut: str
-    augment: Literal["none", "light"] = "none"
+    augment: Strength = "none"
+    flip: bool = True
     views: int = Field(1, ge=1, le=MOST_VIEWS)
     kernels: Kernels = "eigen"
 
@@ -115,7 +117,8 @@ class TrainingPlan(Record):
     max_bad_images: float = 0.1
     feature_cache: bool = False
     feature_views: int = Field(1, ge=1, le=MOST_VIEWS)
-    augment: Literal["none", "light"] = "none"
+    augment: Strength = "none"
+    flip: bool = True
     pixel_cache: bool = False
     kernels: Kernels = "eigen"
     head: Literal["epochs", "solve"] = "epochs"

@@ -21,6 +21,7 @@ from autofit.config.options import (
     freezes_backbone,
     has_constant_features,
     head_options,
+    strength_of,
 )
 from autofit.machine.hardware import Hardware
 from autofit.machine.memory_policy import usable_bytes
@@ -69,7 +70,7 @@ def uses_feature_cache(options: Options) -> bool:
 
 def cached_views(options: Options) -> int:
     """The number of views of each training image in the feature cache; more than one an epoch would be useless."""
-    return min(options.feature_views, epochs_of(options)) if options.augment != "none" else 1
+    return min(options.feature_views, epochs_of(options)) if strength_of(options) != "none" else 1
 
 
 def uses_pixel_cache(options: Options) -> bool:
@@ -151,7 +152,8 @@ def training_plan(
         max_bad_images=options.max_bad_images,
         feature_cache=uses_feature_cache(options),
         feature_views=cached_views(options),
-        augment=options.augment,
+        augment=strength_of(options),
+        flip=options.flip,
         pixel_cache=uses_pixel_cache(options),
         kernels=asked or _kernels(options, micro, probe, machine),
         deterministic=options.deterministic,
@@ -206,6 +208,7 @@ def staged_plan(
         learning_rate=options.learning_rate,
         cut="input",
         augment=whole.augment,
+        flip=whole.flip,
         kernels=whole.kernels,
     )
     return planned.model_copy(update={"fine_tune": fine_tune})
@@ -219,14 +222,16 @@ def _fine_tune_plan(options: Options, asked: Kernels | None) -> FineTunePlan | N
     if not options.fine_tune_epochs:
         return None
     size = options.batch_size or FINE_TUNE_BATCH
+    strength = FINE_TUNE_AUGMENT if options.augment == "auto" else options.augment
     return FineTunePlan(
         epochs=options.fine_tune_epochs,
         batch_size=size,
         micro_batch_size=min(options.micro_batch_size or size, size),
         learning_rate=FINE_TUNE_RATE,
         cut=options.fine_tune_from,
-        augment=FINE_TUNE_AUGMENT,
-        views=min(FINE_TUNE_VIEWS, options.fine_tune_epochs),
+        augment=strength,
+        flip=options.flip,
+        views=min(FINE_TUNE_VIEWS, options.fine_tune_epochs) if strength != "none" else 1,
         kernels=asked or "eigen",
     )
 

@@ -40,6 +40,7 @@ def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[Stage
             "micro_batch_size": fine_tune.micro_batch_size,
             "early_stopping": None,  # the rate ends at zero, and the best epoch is handed over
             "augment": fine_tune.augment,
+            "flip": fine_tune.flip,
             "feature_cache": fine_tune.cut != "input",
             "feature_views": fine_tune.views,
             "kernels": fine_tune.kernels,

@@ -36,7 +36,7 @@ EVERY_FLAG = {
     "class_weight": ("balanced", "balanced"),
     "early_stopping": ("4", 4),
     "validation": ("held-out", "held-out"),
-    "augment": ("light", "light"),
+    "augment": ("strong", "strong"),
     "feature_cache": ("on", "on"),
     "feature_views": ("2", 2),
     "pixel_cache": ("off", "off"),
@@ -56,6 +56,8 @@ EVERY_FLAG = {
 }
 SWITCHES = ("audit", "deterministic")
 """The options of a run whose flags take no value."""
+SWITCHED_ON = ("flip",)
+"""The options of a run that a flag switches off."""
 
 
 def flag(name: str) -> str:
@@ -64,11 +66,20 @@ def flag(name: str) -> str:
 
 def test_every_option_of_run_has_a_flag_with_effect(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
     """A flag would be accepted and ignored, or an option would have no flag."""
-    names = set(inspect.signature(api_run).parameters) - {"data", "labels", "callbacks", "view", *SWITCHES}
+    names = set(inspect.signature(api_run).parameters) - {
+        "data",
+        "labels",
+        "callbacks",
+        "view",
+        *SWITCHES,
+        *SWITCHED_ON,
+    }
     assert names == set(EVERY_FLAG) - {"num_classes", "max_batch"}
     flags = [word for name in names for word in (flag(name), EVERY_FLAG[name][0])]
-    assert run_command_line(["train", "photos", *flags, *map(flag, SWITCHES)]) == 0
-    given = {name: EVERY_FLAG[name][1] for name in names} | dict.fromkeys(SWITCHES, True)
+    off = [f"--no-{name}" for name in SWITCHED_ON]
+    assert run_command_line(["train", "photos", *flags, *map(flag, SWITCHES), *off]) == 0
+    given = {name: EVERY_FLAG[name][1] for name in names}
+    given |= dict.fromkeys(SWITCHES, True) | dict.fromkeys(SWITCHED_ON, False)
     assert calls.made == [("run", ("photos",), given)]
     assert capsys.readouterr().out == "Trained 2 epochs in 3 s.\n"
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from autofit.config.options import make_options
 from autofit.dataset import ImageIndex
+from autofit.input.augment import Augmentation
 from autofit.input.decode import UnreadableImageError, decode_image
 from autofit.input.predecode import PredecodedImages, predecoding
 from autofit.input.sample_reader import SampleReader
@@ -138,7 +139,7 @@ def test_the_reader_uses_predecoded_images(begin: Callable[[int], PredecodedImag
     )
     assert predecoded._table is not None
     predecoded._table.rows[1] = 7  # differs from what the decoder gives
-    reader, out = SampleReader(index, SIZE, 0, augments=False, predecoded=predecoded), np.empty((*SIZE, 3), np.uint8)
+    reader, out = SampleReader(index, SIZE, 0, Augmentation(), predecoded=predecoded), np.empty((*SIZE, 3), np.uint8)
     decode = reader.of_views(ViewIndex(COUNT, 0), np.zeros((COUNT, 2), np.uint64))
     for sample, path in enumerate(index.paths):
         if sample != BAD:

@@ -88,6 +88,20 @@ def test_epochs_are_counted_on_over_the_stages() -> None:
     assert plan_of_stage(made, "head", []).epochs == made.epochs
 
 
+@pytest.mark.parametrize(
+    ("given", "strength", "views"),
+    [({}, "light", 4), ({"augment": "none"}, "none", 1), ({"augment": "strong", "feature_cache": "on"}, "strong", 4)],
+    ids=str,
+)
+def test_fine_tuning_has_the_augmentation_that_is_given(given: dict[str, Any], strength: str, views: int) -> None:
+    """Augmentation would be on although it was switched off, or digits be mirrored in fine-tuning alone."""
+    for flip in (True, False):
+        of_stage = plan_of_stage(plan(fine_tune_epochs=4, flip=flip, **given), "fine-tune", [HEAD])
+        assert (of_stage.augment, of_stage.feature_views, of_stage.flip) == (strength, views, flip)
+    every_layer = plan_of_stage(plan(trainable="all", flip=False, **given), "fine-tune", [HEAD])
+    assert (every_layer.augment, every_layer.flip) == ("none" if not given else strength, False)
+
+
 def test_only_a_stage_with_constant_activations_caches_them() -> None:
     """Activations of layers that train would be taken from before."""
     made = plan(trainable="all", epochs=3)

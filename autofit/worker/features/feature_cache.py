@@ -29,7 +29,7 @@ from autofit.cache.entry import Entry, EntryWriter
 from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
-from autofit.input import augment
+from autofit.input.augment import Augmentation
 from autofit.input.decode import RECIPE
 from autofit.protocol.job import Job, TrainJob
 from autofit.storage.records import Record
@@ -104,7 +104,7 @@ def features_entry_record(
     if job.deterministic:  # rows of other kernels would be another result
         recipe["deterministic"] = True
     if isinstance(job.work, TrainJob) and job.work.plan.augment != "none":
-        recipe["augment"] = {"light": augment.RECIPE, "margin": augment.MARGIN}
+        recipe["augment"] = Augmentation(job.work.plan.augment, job.work.plan.flip).recipe
     if cut is not None:
         recipe["cut"] = cut
     return EntryRecord(

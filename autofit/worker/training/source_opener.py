@@ -12,6 +12,7 @@ from typing import Self
 from autofit.cache.identity import Identities, identities_of
 from autofit.cache.store import CacheStore
 from autofit.dataset import ImageIndex
+from autofit.input.augment import Augmentation
 from autofit.input.batch_loader import BatchLoader
 from autofit.input.predecode import PredecodedImages
 from autofit.input.sample_reader import SampleReader
@@ -62,8 +63,8 @@ class SourceOpener:
             buffer_bytes=max(1, job.memory.buffer_bytes - work.plan.schedule.largest * math.prod(size) * 3),
             threads_bytes=job.memory.threads_bytes,
         )
-        augments = work.plan.augment == "light"
-        self._reader = SampleReader(index, size, work.plan.seed, augments=augments, predecoded=predecoded)
+        augmentation = Augmentation(work.plan.augment, work.plan.flip)
+        self._reader = SampleReader(index, size, work.plan.seed, augmentation, predecoded=predecoded)
         self._open = ExitStack()
         self._open.callback(self._reader.close)
         self._open.enter_context(self._loader)

@@ -19,6 +19,7 @@ from autofit.cache.store import CacheStore
 from autofit.config.options import make_options
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
+from autofit.input.augment import Augmentation
 from autofit.input.batch_loader import BatchLoader
 from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex
@@ -101,7 +102,7 @@ class Runs:
         index = ImageIndex("/", paths, array("i", [0] * len(paths)), ("one",), len(paths))
         views = ViewIndex(len(paths), 0)
         identities = views.identities(identities_of(paths, "stat"))
-        decode = SampleReader(index, SIZE, 0, augments=False).of_views(views, identities)
+        decode = SampleReader(index, SIZE, 0, Augmentation()).of_views(views, identities)
 
         def decode_after(sample: int, out: np.ndarray) -> None:
             on_decode()
