@@ -12,12 +12,14 @@ from autofit.config.options import Options
 from autofit.machine.gpu_others import others_reader
 from autofit.machine.hardware import Hardware
 from autofit.probing.hint import ProfileHint
-from autofit.probing.loop import Prober, ProbeRequest
-from autofit.probing.records import ProbeReport
+from autofit.probing.loop import FIRST_SIZE, Prober, ProbeRequest
+from autofit.probing.records import ProbeReport, Workload
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View
-from autofit.profiles.match import find_hint
+from autofit.profiles.known import known_report
+from autofit.profiles.match import Limit, find_hint
 from autofit.profiles.store import ProfileStore
+from autofit.protocol.job import ModelSource
 from autofit.protocol.messages import MemoryBudget
 from autofit.protocol.payload import Payload
 from autofit.runs.memory_budget import limited_by, memory_budget
@@ -52,12 +54,43 @@ class Measurer:
             TrainingFailedError: a trial failed for a reason that is not memory.
             InterruptedRunError: Ctrl-C.
         """
-        measured = workload(options, num_classes)
+        memory, measured = memory_budget(options, self.machine, 1), workload(options, num_classes)
+        hint = self._hint(measured, memory, max_batch)
+        return self._probe(options, model_source(options, num_classes), measured, max_batch, hint=hint)
+
+    def measure_size(self, options: Options, source: ModelSource, measured: Workload, size: int) -> ProbeReport:
+        """Find the largest size up to this one, which is tried first, unless a saved profile of this machine knows it.
+
+        Args:
+            options: the request.
+            source: the network.
+            measured: the same in words.
+            size: the largest of interest.
+
+        Raises:
+            AutofitError: as in `measure`.
+        """
         memory = memory_budget(options, self.machine, 1)
-        hint = self._hint(options, num_classes, memory, max_batch)
+        limit = Limit(memory.limit_bytes, memory.is_given)
+        profiles = self.store.load() if self.store is not None else []
+        known = known_report(profiles, self.machine, measured, limit, size, limited_by(options, self.machine))
+        return known or self._probe(options, source, measured, size, first=size)
+
+    def _probe(
+        self,
+        options: Options,
+        source: ModelSource,
+        measured: Workload,
+        max_batch: int,
+        *,
+        hint: ProfileHint | None = None,
+        first: int = FIRST_SIZE,
+    ) -> ProbeReport:
+        """Run the trials, and save what they have measured."""
+        memory = memory_budget(options, self.machine, 1)
         with tempfile.TemporaryDirectory(prefix="autofit-probe-") as folder:
             request = ProbeRequest(
-                source=model_source(options, num_classes),
+                source=source,
                 workload=measured,
                 memory=memory,
                 machine=self.machine,
@@ -65,6 +98,7 @@ class Measurer:
                 max_batch=max_batch,
                 folder=Path(folder),
                 hint=hint,
+                first=first,
                 payload=self.payload,
                 import_paths=self.import_paths,
                 deterministic=options.deterministic,
@@ -75,13 +109,13 @@ class Measurer:
             self._save(report, hint, limit_is_given=memory.is_given)
         return report
 
-    def _hint(self, options: Options, num_classes: int, memory: MemoryBudget, max_batch: int) -> ProfileHint | None:
+    def _hint(self, measured: Workload, memory: MemoryBudget, max_batch: int) -> ProfileHint | None:
         if self.store is None:
             return None
         hint = find_hint(
             self.store.load(),
             self.machine,
-            workload(options, num_classes),
+            measured,
             memory.limit_bytes,
             limit_is_given=memory.is_given,
             max_batch=max_batch,

@@ -12,17 +12,19 @@ from autofit.api.existing_run import how_to_resume
 from autofit.api.extractions import save_extraction
 from autofit.api.report import write_page_or_say_why
 from autofit.api.result import Result, shown_path
+from autofit.api.stage_sizes import StageSizes, saved_probe
 from autofit.api.workers import cache_for, import_paths, launcher_for, machine_for, profile_store
-from autofit.errors import AutofitError, InterruptedRunError, TrainingFailedError
+from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError
 from autofit.machine.hardware import Hardware
 from autofit.mirror.mirror import Mirror
-from autofit.probing.records import ProbeReport
 from autofit.process.monitor import View
-from autofit.protocol.messages import MemoryBudget
+from autofit.protocol.messages import MemoryBudget, StageName
 from autofit.protocol.payload import Payload
 from autofit.runs.collect_result import collect_result
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
 from autofit.runs.run_record import RunRecord
+from autofit.runs.squeeze import Squeeze, squeeze
+from autofit.runs.stage_probe import LEFT_OUT, is_left_out
 from autofit.runs.supervisor import Supervisor
 from autofit.storage.run_directory import RunDirectory, RunLock, writing_in
 
@@ -42,10 +44,11 @@ def supervise(
     announce_device(record.plan, machine, view, isolated=record.options.isolation == "process")
     start_seconds, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
     store, before = profile_store(view), len(files.attempts())
+    memory = _memory(files, record, machine)
     supervisor = Supervisor(
         files,
         record,
-        _memory(files, record, machine),
+        memory,
         launcher_for(record.options, machine),
         view=view,
         payload=payload,
@@ -53,7 +56,8 @@ def supervise(
         import_paths=import_paths(record.options, payload),
         cache=cache_for(record, machine, store),
         sleep=mirror.sleep if mirror else time.sleep,
-        why_less=lambda: taken_meanwhile(machine, machine_for(record.options)),
+        squeezed=lambda stage: _squeezed(files, stage, machine, machine_for(record.options), memory.limit_bytes),
+        begin_stage=StageSizes(files, record, payload, view, memory).begin,
     )
     if mirror:
         mirror.start()
@@ -88,13 +92,16 @@ def _end(files: RunDirectory, record: RunRecord, error: AutofitError | None, wal
 
 def _write_result(files: RunDirectory, record: RunRecord, error: AutofitError | None, wall_seconds: float) -> Result:
     with writing_in(files.path):
-        collect_result(files, _status(error), str(error or ""), wall_seconds, record.data).save(files.result)
+        result = collect_result(files, _status(error), str(error or ""), wall_seconds, record.data)
+        if error is None and is_left_out(record.plan, result.stages):
+            result = result.model_copy(update={"warnings": [LEFT_OUT, *result.warnings]})
+        result.save(files.result)
     return Result(files.path)
 
 
 def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> MemoryBudget:
     """The memory that the workers may use; with what they take outside the allocator, if the probe measured it."""
-    probe = _probe(files)
+    probe = saved_probe(files.probe)
     budget = memory_budget(
         record.options,
         machine,
@@ -105,12 +112,15 @@ def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> Memory
     return budget.model_copy(update={"non_allocator_bytes": probe.non_allocator_bytes or None if probe else None})
 
 
-def _probe(files: RunDirectory) -> ProbeReport | None:
-    """The run's probe; None if there is none."""
-    try:
-        return ProbeReport.load(files.probe)
-    except (OSError, ValueError):  # the sizes were given, or the file is damaged: it only makes estimates better
+def _squeezed(
+    files: RunDirectory, stage: StageName, before: Hardware, now: Hardware, limit_bytes: int
+) -> Squeeze | None:
+    """What others have taken of the GPU since the run began, and what that leaves; None if it is little."""
+    words = taken_meanwhile(before, now)
+    if not words:
         return None
+    of_stage = saved_probe(files.fine_tune_probe) if stage == "fine-tune" else None
+    return squeeze(words, now.device_free_bytes or 0, limit_bytes, of_stage or saved_probe(files.probe))
 
 
 def _attempts(supervisor: Supervisor, mirror: Mirror | None) -> AutofitError | None:
@@ -133,6 +143,8 @@ def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord
     """The same error, with the place of the logs or how to resume."""
     if isinstance(error, InterruptedRunError):
         return InterruptedRunError(f"{error}: the last checkpoint is kept; go on with: {how_to_resume(files, record)}")
+    if isinstance(error, DoesNotFitError) and record.plan.fine_tune is not None and files.model.exists():
+        return DoesNotFitError(f"{error}; the head's model is in {shown_path(files.model)}")
     if isinstance(error, TrainingFailedError):
         log = files.path
         with suppress(OSError, IndexError):  # the disk may be what failed

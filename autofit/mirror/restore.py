@@ -113,8 +113,8 @@ def discard(files: RunDirectory) -> None:
 
 def _single_files(files: RunDirectory) -> list[Path]:
     """The request first, the result last."""
-    first = [files.run, files.samples, files.probe, files.features, files.audit, files.history]
-    return [*first, files.model, files.labels, files.report, files.result]
+    first = [files.run, files.samples, files.probe, files.fine_tune_probe, files.features]
+    return [*first, files.audit, files.history, files.model, files.labels, files.report, files.result]
 
 
 def _attempts(mirror: RunDirectory) -> list[AttemptDirectory]:

@@ -37,6 +37,9 @@ from autofit.storage.run_directory import AttemptDirectory
 EXPLORATORY_IMAGES_BUFFERED = 16
 """The images whose buffers the first worker has room for: larger exploratory trials are far below the limit anyway."""
 
+FIRST_SIZE = 4
+"""The size that a search begins with: small enough to fit nearly anywhere."""
+
 SMALL_SEARCH = 32
 """Up to this `max_batch` a search is over before a second worker has started."""
 
@@ -57,6 +60,7 @@ class ProbeRequest:
         max_batch: the largest size of interest.
         folder: where the workers' files are written.
         hint: the hint of a saved profile; None if there is none.
+        first: the size to begin with, without a hint.
         payload: the model function, if the network is one.
         import_paths: where a worker may look for a user's own module.
         deterministic: whether the training will use deterministic operations, which need other memory.
@@ -71,6 +75,7 @@ class ProbeRequest:
     max_batch: int
     folder: Path
     hint: ProfileHint | None = None
+    first: int = FIRST_SIZE
     payload: Payload | None = None
     import_paths: Sequence[str] = ()
     deterministic: bool = False
@@ -142,6 +147,7 @@ class Prober:
             self.request.max_batch,
             saved=self._hint.trials if self._hint else (),
             expected=min(self._hint.expected_batch, self.request.max_batch) if self._hint else 0,
+            first=self.request.first,
         )
         while (asked := search.ask()) is not None:
             uses_hint = not search.hint_failed

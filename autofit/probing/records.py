@@ -11,7 +11,11 @@ from autofit.storage.records import Record
 
 
 class Workload(Record):
-    """The probed network and its training: everything that decides how much memory one image takes."""
+    """The probed network and its training: everything that decides how much memory one image takes.
+
+    `cut` is where the layers begin that train, if it is a stage of fine-tuning: they train on activations, without the
+    layers below. It is as asked for, `auto`, a layer's name or a share; empty for a network that is trained on images.
+    """
 
     backbone: str
     image_size: tuple[int, int]
@@ -22,6 +26,7 @@ class Workload(Record):
     dropout: float
     optimizer: str
     precision: str = "float32"
+    cut: str = ""
 
 
 class MemoryModelRecord(Record):

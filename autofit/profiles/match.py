@@ -132,7 +132,7 @@ def is_known(workload: Workload | SavedWorkload | SavedExtraction) -> bool:
 
 def case_of(entry: ProfileEntry) -> Case:
     """The workload that an entry measured, without its limit."""
-    return _key(entry.workload), entry.workload.num_classes
+    return key_of(entry.workload), entry.workload.num_classes
 
 
 def limit_of(entry: ProfileEntry) -> Limit:
@@ -156,7 +156,7 @@ def _device(machine: HardwareFacts | Hardware) -> tuple[object, ...]:
     return machine.device, machine.device_name, memory, machine.compute_capability
 
 
-def _key(workload: Workload | SavedWorkload) -> Key:
+def key_of(workload: Workload | SavedWorkload) -> Key:
     """The fields of a workload that decide how much memory an image takes; the number of classes hardly does."""
     return (
         workload.backbone,
@@ -167,12 +167,13 @@ def _key(workload: Workload | SavedWorkload) -> Key:
         workload.optimizer,
         workload.hidden_units,
         workload.dropout > 0,
+        workload.cut,
     )
 
 
 def _match(planned: _PlannedProbe, profile: MachineProfile, origin: Origin, entry: ProfileEntry) -> _Match | None:
     """The entry as a match, if it is of this workload and gives an answer or a memory line; else None."""
-    if not is_known(entry.workload) or _key(entry.workload) != _key(planned.workload):
+    if not is_known(entry.workload) or key_of(entry.workload) != key_of(planned.workload):
         return None
     exact = _is_exact(planned, profile, entry) and bool(_fitting(entry))
     if entry.largest_feasible_batch == 0 or not (exact or _gives_a_line(entry)):

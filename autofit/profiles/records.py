@@ -69,6 +69,7 @@ class SavedWorkload(_Bounded):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     optimizer: Name
     precision: Name
+    cut: Name = ""
 
 
 class SavedTrial(_Bounded):
@@ -178,8 +179,8 @@ class MachineProfile(_Bounded):
     The fingerprint is checked against the facts, so that no file claims a machine that it does not describe. A
     change of `hardware.fingerprint` is therefore a change of this schema.
 
-    `extractions` came later, without a change of the number: files without them are read as before, and no version was
-    released that refuses files with them. The next field is a change of the number.
+    `extractions`, and `cut` of a workload, came later, without a change of the number: files without them are read as
+    before, and no version was released that refuses files with them. After a release a field is a change of the number.
     """
 
     schema_: Literal["autofit/profile/2"] = Field(alias="schema")

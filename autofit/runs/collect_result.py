@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -86,7 +87,7 @@ def collect_result(
         stages=state.stages,
         result_changed=state.result_changed or any(event.result_changed for event in events),
         is_bit_equal=all(map(_is_bit_equal, attempts)),
-        weights_sha256=_weights_sha256(attempts[-1]) if status == "completed" and attempts else None,
+        weights_sha256=_last_sha256(attempts) if status == "completed" else None,
         seconds_to_first_step=firsts[0] if firsts else None,
         wall_seconds=wall_seconds,
         validated_images=validated.images if validated else 0,
@@ -143,9 +144,10 @@ def _job(attempt: AttemptDirectory) -> Job | None:
         return None
 
 
-def _weights_sha256(attempt: AttemptDirectory) -> str | None:
-    outcome = _outcome(attempt)
-    return outcome.weights_sha256 if outcome else None
+def _last_sha256(attempts: Sequence[AttemptDirectory]) -> str | None:
+    """The weights that the last stage ended with: of the newest attempt that completed one."""
+    outcomes = (_outcome(attempt) for attempt in reversed(attempts))
+    return next((outcome.weights_sha256 for outcome in outcomes if outcome and outcome.weights_sha256), None)
 
 
 def _outcome(attempt: AttemptDirectory) -> Outcome | None:

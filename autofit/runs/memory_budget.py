@@ -54,8 +54,8 @@ def memory_budget(
         options: the request.
         machine: the one on which it runs.
         largest_batch: the number of decoded images that a worker holds at once, at least.
-        extracts: whether the worker uses the backbone only to extract features.
-        foreseen_bytes: the estimate of what the worker takes; infinity without one.
+        extracts: whether the worker uses the backbone to extract features.
+        foreseen_bytes: the estimate of what else the worker takes; infinity without one.
 
     Raises:
         UserError: the limit is less than the bare process needs.
@@ -69,7 +69,9 @@ def memory_budget(
     free = machine.device_free_bytes or machine.device_memory_bytes or 0
     has = usable_gpu_bytes(free) if machine.device == "gpu" else usable_bytes(machine.host_available_bytes)
     if machine.device == "cpu":
-        use = most_to_extract_bytes(options, largest_batch) if extracts else TIMES_FORESEEN * foreseen_bytes
+        use = TIMES_FORESEEN * foreseen_bytes
+        if extracts:
+            use = max(most_to_extract_bytes(options, largest_batch), use if math.isfinite(use) else 0)
         has = int(min(has, max(LEAST_USE_BYTES, use)))
     return MemoryBudget(
         device=machine.device,

@@ -46,12 +46,14 @@ class AttemptSummary:
     short_lived: bool
 
 
-def next_sizes(past: Sequence[AttemptSummary], batch_bytes: int) -> Sizes:
+def next_sizes(past: Sequence[AttemptSummary], batch_bytes: int, fits_now: int | None = None) -> Sizes:
     """The sizes of the next attempt.
 
     Args:
         past: the attempts so far, at least one.
         batch_bytes: host memory that the images of one batch take.
+        fits_now: how many images at once the device's free memory holds, where others took some of it; None if nothing
+            new is known.
 
     Raises:
         AutofitError: another attempt would be of no use; the class and the message say why.
@@ -63,7 +65,7 @@ def next_sizes(past: Sequence[AttemptSummary], batch_bytes: int) -> Sizes:
     _raise_if_nothing_fits(stalled)
     _raise_if_stuck(stalled)
     _raise_if_always_short(past, batch_bytes)
-    return _smaller(last, batch_bytes, again=len(stalled) > 1)
+    return _smaller(last, batch_bytes, fits_now, again=len(stalled) > 1)
 
 
 def _raise_if_final(verdict: Verdict, cause: str, *, reported: bool) -> None:
@@ -128,16 +130,21 @@ def _never_enough(cause: str, times: int) -> DoesNotFitError:
     )
 
 
-def _smaller(last: AttemptSummary, batch_bytes: int, *, again: bool) -> Sizes:
+def _smaller(last: AttemptSummary, batch_bytes: int, fits_now: int | None, *, again: bool) -> Sizes:
     """Smaller sizes: device memory shrinks the micro-batch, host memory the buffers too, any other reason nothing."""
     sizes = last.sizes
     if last.diagnosis.verdict is Verdict.DEVICE_OOM:
-        return replace(sizes, micro_batch_size=shrink(sizes.micro_batch_size))
+        return replace(sizes, micro_batch_size=_after_device_oom(sizes.micro_batch_size, fits_now))
     if last.diagnosis.verdict is Verdict.HOST_OOM:
         return replace(
             sizes, micro_batch_size=shrink(sizes.micro_batch_size), buffer_bytes=max(1, sizes.buffer_bytes // 2)
         )
     return _after_yielding(last, batch_bytes, again=again) if last.diagnosis.verdict is Verdict.YIELDED else sizes
+
+
+def _after_device_oom(size: int, fits_now: int | None) -> int:
+    """The size that is known to fit what is free now, if that explains why this one did not; else half of this one."""
+    return fits_now if fits_now is not None and fits_now < size else shrink(size)
 
 
 def _after_yielding(last: AttemptSummary, batch_bytes: int, *, again: bool) -> Sizes:

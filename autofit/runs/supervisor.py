@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from autofit.config.batch_schedule import batch_image_bytes
-from autofit.errors import AutofitError
+from autofit.errors import AutofitError, DoesNotFitError
 from autofit.process.launch import Launcher
 from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, monitored
 from autofit.protocol.job import CacheJob, Event, Job, TrainingPlan, TrainJob
@@ -22,10 +23,23 @@ from autofit.runs.model_source import model_source
 from autofit.runs.result_record import AttemptRecord
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
+from autofit.runs.squeeze import Squeeze
+from autofit.runs.stage_probe import StageStart, is_left_out
 from autofit.runs.stages import next_stage, plan_of_stage, source_of_stage, stages_of
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in
 from autofit.storage.safe_files import remove_unfinished
+
+
+class BeginStage(Protocol):
+    """Says what the attempts of a stage begin with."""
+
+    def __call__(self, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+        """What a stage begins with, or goes on with if something of it is committed.
+
+        Raises:
+            AutofitError: it cannot begin.
+        """
 
 
 class Supervisor:
@@ -46,14 +60,19 @@ class Supervisor:
         patience: Patience = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        why_less: Callable[[], str] = lambda: "",
+        squeezed: Callable[[StageName], Squeeze | None] = lambda _: None,
+        begin_stage: BeginStage | None = None,
     ) -> None:
-        """Take a run; `why_less` says, after an out-of-memory of the device, who else took memory meanwhile."""
+        """Take a run.
+
+        `squeezed` says, after an out-of-memory of the device, what others took of it meanwhile; `begin_stage` what the
+        attempts of a stage begin with, by default the sizes of its plan.
+        """
         self._files, self._record, self._memory, self._launcher = files, record, memory, launcher
         self._view, self._payload, self._lock_fd = view, payload, lock_fd
         self._import_paths, self._cache = list(import_paths), cache
         self._patience, self._clock, self._sleep = patience, clock, sleep
-        self._why_less = why_less
+        self._squeezed, self._begin_stage = squeezed, begin_stage or self._as_planned
         self._store = CheckpointStore(files.checkpoints)
         self._past: list[AttemptSummary] = []
         self._batch_bytes = batch_image_bytes(record.plan.schedule.largest, record.options.image_size)
@@ -71,8 +90,18 @@ class Supervisor:
             sizes: Sizes | None = self._first_sizes()
             while sizes is not None:
                 sizes = self._next(sizes)
+        except DoesNotFitError as error:
+            return self._without_fine_tuning(error)
         except AutofitError as error:
             return error
+        return None
+
+    def _without_fine_tuning(self, error: DoesNotFitError) -> AutofitError | None:
+        """End with the head's model, if it is finished and nothing of the stage after it is committed."""
+        state = committed(self._store)
+        if state is None or state.stage != "head" or not is_left_out(self._record.plan, state.stages):
+            return error
+        self._view.message(f"{error}: the model is the head's")
         return None
 
     def _next(self, sizes: Sizes) -> Sizes | None:
@@ -88,10 +117,13 @@ class Supervisor:
         self._past.append(summary)
         if summary.diagnosis.verdict is Verdict.COMPLETED:
             return self._sizes_after(stage)
-        following = next_sizes(self._past, self._batch_bytes)
+        squeeze = self._squeezed(stage) if summary.diagnosis.verdict is Verdict.DEVICE_OOM else None
+        following = next_sizes(self._past, self._batch_bytes, squeeze.size if squeeze else None)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:
             _note_oom(number, directory, worker_exit, summary.sizes, following)
-        self._view.message(self._failure_message(summary, following))
+        self._view.message(self._failure_message(summary, following, squeeze))
+        if squeeze is not None:
+            self._memory = self._memory.model_copy(update={"limit_bytes": squeeze.limit_bytes})
         return following
 
     def _sizes_after(self, stage: StageName) -> Sizes | None:
@@ -111,12 +143,18 @@ class Supervisor:
     def _first_sizes(self) -> Sizes:
         """The sizes of the plan, or the smaller ones of an earlier attempt at the same stage."""
         state, (stage, plan) = committed(self._store), self._stage()
-        micro = (state and state.stage == stage and state.micro_batch_size) or plan.micro_batch_size
+        begun = state if state is not None and state.stage == stage else None
+        start = self._begin_stage(stage, plan, is_begun=begun is not None)
+        self._memory = start.memory
         return Sizes(
-            micro_batch_size=micro,
+            micro_batch_size=(begun and begun.micro_batch_size) or start.micro_batch_size,
             buffer_bytes=self._memory.buffer_bytes,
             non_allocator_bytes=self._memory.non_allocator_bytes,
         )
+
+    def _as_planned(self, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+        del stage, is_begun
+        return StageStart(plan.micro_batch_size, self._memory)
 
     def _attempt(
         self, number: int, directory: AttemptDirectory, sizes: Sizes, stage: StageName, plan: TrainingPlan
@@ -202,14 +240,13 @@ class Supervisor:
             wall_seconds=worker_exit.wall_seconds,
         )
 
-    def _failure_message(self, summary: AttemptSummary, sizes: Sizes) -> str:
+    def _failure_message(self, summary: AttemptSummary, sizes: Sizes, squeeze: Squeeze | None) -> str:
         cause = summary.diagnosis.cause or summary.diagnosis.verdict.value
-        others = self._why_less() if summary.diagnosis.verdict is Verdict.DEVICE_OOM else ""
         fewer = " and fewer decoded ahead" if sizes.buffer_bytes < summary.sizes.buffer_bytes else ""
         return (
             f"attempt {len(self._past)} ended ({summary.diagnosis.verdict.value}: {cause}); "
             f"going on from the last checkpoint with {sizes.micro_batch_size} images at once{fewer}"
-            + (f": {others}" if others else "")
+            + (f": {squeeze.words}" if squeeze else "")
         )
 
 

@@ -78,6 +78,11 @@ class RunDirectory:
         return self.path / "probe.json"
 
     @property
+    def fine_tune_probe(self) -> Path:
+        """The report of the probe for fine-tuning."""
+        return self.path / "probe-fine-tune.json"
+
+    @property
     def samples(self) -> Path:
         """The images in their order: index, path, label, split."""
         return self.path / "samples.csv"

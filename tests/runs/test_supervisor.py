@@ -21,6 +21,7 @@ from autofit.process.monitor import DEADLINE_SECONDS, Patience
 from autofit.protocol.job import CacheJob, Job, TrainJob
 from autofit.protocol.messages import Phase, Progress
 from autofit.runs.collect_result import collect_result
+from autofit.runs.squeeze import Squeeze
 from autofit.storage.run_directory import RunDirectory, RunLock
 from tests.support.paths import AUTOFIT_PATH, load_child
 from tests.support.run_files import assert_each_epoch_once, updates_of
@@ -84,7 +85,7 @@ def test_after_an_out_of_memory_it_says_who_took_the_memory_and_goes_on(
 ) -> None:
     """Another program that fills the card in the middle would end the run, or be blamed on its size."""
     taken = "another program (python, pid 77) took 13 GB of the GPU meanwhile; 2 GB are free"
-    assert run("device_oom@0,complete", why_less=lambda: taken) is None
+    assert run("device_oom@0,complete", squeezed=lambda _: Squeeze(taken, 10**9)) is None
     assert [verdict for verdict, _, _ in ended(files)] == ["device_oom", "completed"]
     assert capsys.readouterr().out.count(taken) == 1
     assert_every_image_once_an_epoch(files)

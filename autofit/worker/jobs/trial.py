@@ -1,5 +1,7 @@
 """Trials: the real step at one size, with validation, a partial batch and a checkpoint, as training will do it.
 
+Where a part of the network trains on cached activations, a trial makes up activations and does the same with them.
+
 On a GPU the first step of each kind at a size is apart from the steady ones: cuDNN tries algorithms in it, with
 workspaces of some gigabytes where there is room. Its peak says nothing about what the size needs.
 """
@@ -121,6 +123,7 @@ class Trials:
         self._in_use_bytes = device_bytes_reader(self._device)
         self._size = job.source.spec.image_size
         self._classes = job.source.num_classes
+        self._on_features = job.source.spec.cut not in {None, "input"}
         self._state = TrainState(session)
         self._is_gpu = job.memory.device == "gpu"
         self._count = 0
@@ -166,7 +169,7 @@ class Trials:
             partial = max(1, batch_size // PARTIAL_SHARE)
             with self._first_step(measured):
                 self._step(images[:partial], labels[:partial], batch_size)
-        if steps == 1 and self._session.extract is not None and not self._is_gpu:
+        if steps == 1 and self._session.extract is not None and not self._is_gpu and not self._on_features:
             self._one_pass(images, labels, measured)
         else:
             self._whole_steps(images, labels, steps, measured)
@@ -192,8 +195,11 @@ class Trials:
         """Validate a batch; on a GPU twice, since the first one tunes."""
 
         def evaluate() -> None:
-            values = self._session.fresh_metric_values()
-            self._session.evaluate_batch(images, labels, values, _fixed(len(images)))
+            values, micro = self._session.fresh_metric_values(), _fixed(len(images))
+            if self._on_features:
+                self._session.evaluate_features(images, labels, values, micro)
+            else:
+                self._session.evaluate_batch(images, labels, values, micro)
 
         if self._is_gpu:
             with self._first_step(measured):
@@ -245,16 +251,25 @@ class Trials:
 
         Where slices are padded, a shorter batch has the shape of a whole one, as in the training.
         """
-        weights = np.ones(len(labels), np.float32)
-        self._session.train_batch(images, labels, weights, _fixed(micro_batch_size), lambda _: None)
+        weights, micro = np.ones(len(labels), np.float32), _fixed(micro_batch_size)
+        if self._on_features:
+            self._session.train_on_features(images, labels, weights, micro)
+        else:
+            self._session.train_batch(images, labels, weights, micro, lambda _: None)
         self._session.metrics()
 
     def _samples(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Random uint8 images `(count, height, width, 3)`, labels, and the rest of what a loader holds, filled.
 
-        Memory and time do not depend on what the images show.
+        Memory and time do not depend on what the images show. Where features train, the images are float16 features
+        `(count, *feature_shape)`, and all that a loader holds is the rest.
         """
         random = np.random.default_rng(0)
+        if self._on_features:
+            shape = self._session.built.feature_shape
+            features = np.ones((count, *shape), np.float16) * random.random(shape).astype(np.float16)
+            buffers = np.ones(image_buffer_bytes(count, self._size), np.uint8)
+            return features, random.integers(0, self._classes, count), buffers
         images = aligned_empty((count, *self._size, 3))
         images[...] = random.integers(0, 256, (1, *self._size, 3), dtype=np.uint8)
         buffers = np.ones(image_buffer_bytes(count, self._size) - images.nbytes, np.uint8)

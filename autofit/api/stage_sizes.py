@@ -1,0 +1,91 @@
+"""The sizes of a run's stages: of fine-tuning by a probe of its own, kept in the run directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autofit.api.workers import machine_for, measurer_for
+from autofit.machine.hardware import Hardware
+from autofit.probing.records import ProbeReport
+from autofit.process.monitor import View
+from autofit.protocol.job import FineTunePlan, TrainingPlan
+from autofit.protocol.messages import MemoryBudget, StageName
+from autofit.protocol.payload import Payload
+from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
+from autofit.runs.model_source import model_source
+from autofit.runs.run_record import RunRecord
+from autofit.runs.stage_probe import StageStart, needs_stage_probe, probed_words, size_of_stage, stage_workload
+from autofit.runs.stages import source_of_stage
+from autofit.storage.run_directory import RunDirectory, writing_in
+
+
+@dataclass(frozen=True, slots=True)
+class StageSizes:
+    """Finds what the attempts of each stage of a run begin with.
+
+    Attributes:
+        files: of the run.
+        record: the run.
+        payload: the model function, if the network is one.
+        view: shows the progress.
+        memory: of the workers of a stage without a probe of its own.
+    """
+
+    files: RunDirectory
+    record: RunRecord
+    payload: Payload | None
+    view: View
+    memory: MemoryBudget
+
+    def begin(self, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+        """What a stage begins with, or goes on with if it has begun.
+
+        An answer in the run directory is used again, but not that nothing fits: memory may be free now.
+
+        Raises:
+            DoesNotFitError: not even one image at a time fits.
+            AutofitError: the probe failed, or was stopped; see `Measurer.measure`.
+        """
+        fine_tune = self.record.plan.fine_tune
+        if fine_tune is None or not needs_stage_probe(self.record.options, plan, stage):
+            return StageStart(plan.micro_batch_size, self.memory)
+        report, machine = saved_probe(self.files.fine_tune_probe), machine_for(self.record.options)
+        if report is None or not report.largest_feasible_batch:
+            if is_begun:
+                return StageStart(plan.micro_batch_size, self.memory)
+            report = self._probe(plan, fine_tune, machine)
+        size = size_of_stage(plan.micro_batch_size, report)
+        return StageStart(size, self._memory_for(plan, report, size, machine))
+
+    def _probe(self, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware) -> ProbeReport:
+        """Probe the stage, or take what an earlier run has measured; and save the report."""
+        options, data = self.record.options, self.record.data
+        classes = len(data.class_names)
+        source = source_of_stage(model_source(options, classes), self.record.plan, "fine-tune", data.train_count)
+        measurer = measurer_for(options, machine, self.payload, self.view)
+        measured = stage_workload(options, classes, fine_tune)
+        report = measurer.measure_size(options, source, measured, plan.micro_batch_size)
+        with writing_in(self.files.path):
+            report.save(self.files.fine_tune_probe)
+        if report.largest_feasible_batch:
+            self.view.message(probed_words(report))
+        return report
+
+    def _memory_for(self, plan: TrainingPlan, report: ProbeReport, size: int, machine: Hardware) -> MemoryBudget:
+        """The memory of a worker that extracts the activations, and then trains with so many at once."""
+        return memory_budget(
+            self.record.options,
+            machine,
+            largest_decoded_batch(plan, machine),
+            extracts=plan.feature_cache,
+            foreseen_bytes=foreseen_bytes(report, size),
+        )
+
+
+def saved_probe(path: Path) -> ProbeReport | None:
+    """The report of a probe in the run directory; None if there is none."""
+    try:
+        return ProbeReport.load(path)
+    except (OSError, ValueError):  # the sizes were given, or the file is damaged: it only makes estimates better
+        return None

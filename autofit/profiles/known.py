@@ -1,0 +1,93 @@
+"""What the saved profiles of a machine know so well that it need not run again. Pure.
+
+A profile is a hint for a probe, whose answer always runs (docs/decisions/0013). A stage of fine-tuning asks less: one
+small size, after the run has trained already; and if the answer were wrong, the size is halved in the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autofit.machine.hardware import Hardware, fingerprint
+from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
+from autofit.profiles.match import Limit, is_known, key_of, limit_of
+from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
+from autofit.protocol.messages import Trial, Verdict
+
+ROOM = 0.9
+"""A size that ran fits again if it took at most this share of the limit that counts now."""
+
+
+def known_report(
+    profiles: Sequence[tuple[MachineProfile, Origin]],
+    machine: Hardware,
+    workload: Workload,
+    limit: Limit,
+    size: int,
+    limited_by: str,
+) -> ProbeReport | None:
+    """The report that a probe of this size would give, by the newest measurement on this machine; None if none says.
+
+    Args:
+        profiles: as `ProfileStore.load` returns them.
+        machine: the machine that would run the probe.
+        workload: the network.
+        limit: the memory limit that counts now.
+        size: the largest of interest.
+        limited_by: which limit that is, in a few words.
+    """
+    entries = [
+        entry
+        for profile, origin in profiles
+        if origin is Origin.OWN and profile.fingerprint == fingerprint(machine)
+        for entry in profile.entries
+        if is_known(workload) and is_known(entry.workload) and key_of(entry.workload) == key_of(workload)
+    ]
+    for entry in sorted(entries, key=lambda entry: -entry.measured_at):
+        answer = _answer(entry, limit, size)
+        if answer:
+            return _report(entry, machine, workload, limit, answer, size, limited_by)
+    return None
+
+
+def _answer(entry: ProfileEntry, limit: Limit, size: int) -> int:
+    """The largest size up to the one of interest that an entry knows to fit; 0 if it does not say."""
+    enough = any(trial.batch_size >= size and trial.memory_bytes <= ROOM * limit.bytes for trial in _fresh(entry))
+    if enough:
+        return size
+    was_bound = entry.largest_feasible_batch < entry.max_batch
+    return min(entry.largest_feasible_batch, size) if was_bound and limit_of(entry).is_alike(limit) else 0
+
+
+def _fresh(entry: ProfileEntry) -> list[Trial]:
+    """The trials that fit in a process of their own, with what they took."""
+    trials = [trial.as_trial() for trial in entry.trials]
+    return [one for one in trials if one.fresh and one.verdict is Verdict.FITS and one.memory_bytes > 0]
+
+
+def _report(
+    entry: ProfileEntry,
+    machine: Hardware,
+    workload: Workload,
+    limit: Limit,
+    answer: int,
+    size: int,
+    limited_by: str,
+) -> ProbeReport:
+    model = entry.memory_model
+    return ProbeReport(
+        workload=workload,
+        hardware=machine.model_dump(mode="json", exclude={"other_gpu_processes"}),
+        memory_limit_bytes=limit.bytes,
+        limited_by=limited_by,
+        max_batch=size,
+        largest_feasible_batch=answer,
+        recommended_batch=min(entry.recommended_batch, answer),
+        non_allocator_bytes=entry.non_allocator_bytes,
+        baseline_rss_bytes=entry.baseline_rss_bytes,
+        memory_model=model and MemoryModelRecord(**model.model_dump(exclude={"headroom_bytes"})),
+        headroom_bytes=model.headroom_bytes if model else 0.0,
+        trials=[trial.as_trial() for trial in entry.trials],
+        source="profile",
+        wall_seconds=0.0,
+    )

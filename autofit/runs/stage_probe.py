@@ -1,0 +1,73 @@
+"""The probe of a stage that needs other memory than the one before it: whether, of what, and what follows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from autofit.config.batch_schedule import auto_micro_batch_size
+from autofit.config.options import Options, begins_with_head
+from autofit.errors import DoesNotFitError
+from autofit.probing.records import ProbeReport, Workload
+from autofit.protocol.job import FineTunePlan, TrainingPlan
+from autofit.protocol.messages import MemoryBudget, StageName, StageRecord
+from autofit.runs.model_source import workload
+from autofit.runs.stages import stages_of
+
+LAYERWISE_ADAMW: Final = "layerwise-adamw"
+"""The name of fine-tuning's optimizer in a workload."""
+
+WHAT_WOULD_HELP = "a cut nearer to the head (fine_tune_from), smaller images or more memory would help"
+
+LEFT_OUT = (
+    "Fine-tuning was left out: not even one image at a time fits. "
+    f"The model is the head's; {WHAT_WOULD_HELP}, in a new run."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StageStart:
+    """What the attempts of a stage begin with: images at once, and the memory of a worker."""
+
+    micro_batch_size: int
+    memory: MemoryBudget
+
+
+def needs_stage_probe(options: Options, plan: TrainingPlan, stage: StageName) -> bool:
+    """Whether the size of a stage is found by a probe before it begins.
+
+    Not where a size was given, nor in a replay, which has the sizes of the run that it follows; and where all layers
+    train, the run began with the probe.
+    """
+    is_given = options.batch_size is not None or options.micro_batch_size is not None
+    return stage == "fine-tune" and not (is_given or plan.replay or begins_with_head(options))
+
+
+def stage_workload(options: Options, num_classes: int, fine_tune: FineTunePlan) -> Workload:
+    """What a probe of fine-tuning measures: the layers above the cut, with the optimizer of this stage."""
+    of_run = workload(options, num_classes)
+    return of_run.model_copy(update={"trainable": "all", "optimizer": LAYERWISE_ADAMW, "cut": fine_tune.cut})
+
+
+def size_of_stage(planned: int, report: ProbeReport) -> int:
+    """The micro-batch of a stage: what is planned if it fits, else what does.
+
+    Raises:
+        DoesNotFitError: not even one image at a time fits.
+    """
+    if not report.largest_feasible_batch:
+        limit = report.limited_by
+        raise DoesNotFitError(f"fine-tuning: not even one image at a time fits (limited by {limit}); {WHAT_WOULD_HELP}")
+    return auto_micro_batch_size(planned, report.largest_feasible_batch)
+
+
+def probed_words(report: ProbeReport) -> str:
+    """What the probe of a stage found, in one line."""
+    how = "as an earlier run has measured" if report.source == "profile" else f"probed in {report.wall_seconds:.0f} s"
+    return f"fine-tuning: {report.largest_feasible_batch} images at once fit ({how})"
+
+
+def is_left_out(plan: TrainingPlan, finished: Sequence[StageRecord]) -> bool:
+    """Whether a run that is over has no fine-tuning though it was planned: its head alone was finished."""
+    return "fine-tune" in stages_of(plan) and [stage.name for stage in finished] == ["head"]
