@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autofit.api.workers import machine_for, measurer_for
+from autofit.errors import TrainingFailedError
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
 from autofit.process.monitor import View
@@ -45,7 +46,8 @@ class StageSizes:
 
         Raises:
             DoesNotFitError: not even one image at a time fits.
-            AutofitError: the probe failed, or was stopped; see `Measurer.measure`.
+            InterruptedRunError: the probe was stopped.
+            AutofitError: the model cannot be used, or the disk.
         """
         fine_tune = self.record.plan.fine_tune
         if fine_tune is None or not needs_stage_probe(self.record.options, plan, stage):
@@ -54,9 +56,19 @@ class StageSizes:
         if report is None or not report.largest_feasible_batch:
             if is_begun:
                 return StageStart(plan.micro_batch_size, self.memory)
-            report = self._probe(plan, fine_tune, machine)
+            report = self._probe_if_possible(plan, fine_tune, machine)
+        if report is None:
+            return StageStart(plan.micro_batch_size, self.memory)
         size = size_of_stage(plan.micro_batch_size, report)
         return StageStart(size, self._memory_for(plan, report, size, machine))
+
+    def _probe_if_possible(self, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware) -> ProbeReport | None:
+        """Probe the stage; None if a trial failed for another reason than memory, such as a kill."""
+        try:
+            return self._probe(plan, fine_tune, machine)
+        except TrainingFailedError as error:
+            self.view.message(f"fine-tuning begins without a probe, and shrinks in the step if it has to: {error}")
+            return None
 
     def _probe(self, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware) -> ProbeReport:
         """Probe the stage, or take what an earlier run has measured; and save the report."""

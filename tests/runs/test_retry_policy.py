@@ -88,6 +88,14 @@ def test_who_yields_gives_up_buffers_before_speed(sizes: Sizes, expected: Sizes,
     assert sizes_after(attempted(Verdict.YIELDED, sizes, progressed=progressed)) == expected
 
 
+@pytest.mark.parametrize(("fits_now", "expected"), [(None, 4), (7, 7), (2, 2), (1, 1), (8, 4), (100, 4)])
+def test_what_is_known_to_fit_the_rest_is_taken(fits_now: int | None, expected: int) -> None:
+    """A card of which another program took a little would be used by half; or a size that failed be repeated."""
+    past = [attempted(Verdict.DEVICE_OOM)]
+    assert next_sizes(past, BATCH_BYTES, fits_now).micro_batch_size == expected
+    assert next_sizes([attempted(Verdict.CRASHED)], BATCH_BYTES, fits_now) == SIZES
+
+
 def test_who_yields_again_from_the_same_place_gives_up_both() -> None:
     """A validation that memory is too short for would be given up before a smaller one was tried."""
     first, second = attempted(Verdict.YIELDED), attempted(Verdict.YIELDED, replace(SIZES, buffer_bytes=32 * KB))

@@ -85,8 +85,9 @@ def test_after_an_out_of_memory_it_says_who_took_the_memory_and_goes_on(
 ) -> None:
     """Another program that fills the card in the middle would end the run, or be blamed on its size."""
     taken = "another program (python, pid 77) took 13 GB of the GPU meanwhile; 2 GB are free"
-    assert run("device_oom@0,complete", squeezed=lambda _: Squeeze(taken, 10**9)) is None
-    assert [verdict for verdict, _, _ in ended(files)] == ["device_oom", "completed"]
+    assert run("device_oom@0,complete", squeezed=lambda _: Squeeze(taken, 10**9, 3)) is None
+    assert [(verdict, size) for verdict, _, size in ended(files)] == [("device_oom", 4), ("completed", 3)]
+    assert jobs(files)[1].memory.limit_bytes == 10**9
     assert capsys.readouterr().out.count(taken) == 1
     assert_every_image_once_an_epoch(files)
 

@@ -1,0 +1,92 @@
+"""What a profile knows of one small size, so that a stage needs no trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from autofit.machine.hardware import Hardware
+from autofit.probing.records import ProbeReport, Workload
+from autofit.profiles.known import known_report
+from autofit.profiles.match import Limit
+from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
+from autofit.protocol.messages import Trial
+
+MakeEntry = Callable[..., ProfileEntry]
+MakeProfile = Callable[..., MachineProfile]
+MakeTrial = Callable[..., Trial]
+
+GB = 10**9
+SIZE = 32
+ANSWER: dict[str, int] = {"max_batch": SIZE, "largest_feasible_batch": SIZE, "recommended_batch": SIZE}
+
+
+def known(
+    profiles: Any, machine: Hardware, workload: Workload, limit: int, *, given: bool = False
+) -> ProbeReport | None:
+    return known_report(profiles, machine, workload, Limit(limit, given), SIZE, "host memory")
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_known"), [(8 * GB, True), (2 * GB, True), (int(1.12 * GB), False), (GB // 2, False)], ids=str
+)
+def test_a_size_that_ran_with_room_to_spare_is_known(
+    cpu: Hardware,
+    workload: Workload,
+    make_entry: MakeEntry,
+    make_profile: MakeProfile,
+    make_trial: MakeTrial,
+    limit: int,
+    *,
+    is_known: bool,
+) -> None:
+    """Each run would cost a trial, as free memory is never twice the same; or too large a size be believed."""
+    entry = make_entry(trials=[make_trial(SIZE, fresh=True)], **ANSWER)  # 1.12 GB
+    report = known([(make_profile(entry), Origin.OWN)], cpu, workload, limit)
+    assert (report is not None) is is_known
+    if report:
+        assert report.largest_feasible_batch == SIZE
+        assert report.source == "profile"
+        assert report.trials[0].step_seconds > 0
+        assert report.memory_limit_bytes == limit
+
+
+def test_a_smaller_answer_is_known_under_the_same_limit_only(
+    cpu: Hardware, workload: Workload, make_entry: MakeEntry, make_profile: MakeProfile, make_trial: MakeTrial
+) -> None:
+    """A machine with more memory than before would go on with the small size."""
+    entry = make_entry(
+        trials=[make_trial(8, fresh=True)],
+        max_batch=SIZE,
+        largest_feasible_batch=8,
+        recommended_batch=8,
+        memory_limit_bytes=GB,
+        limit_is_given=True,
+    )
+    profiles = [(make_profile(entry), Origin.OWN)]
+    same = known(profiles, cpu, workload, GB, given=True)
+    assert same is not None
+    assert same.largest_feasible_batch == 8
+    assert known(profiles, cpu, workload, 2 * GB, given=True) is None
+
+
+def test_only_this_machine_and_this_workload_are_known(
+    cpu: Hardware, workload: Workload, make_entry: MakeEntry, make_profile: MakeProfile, make_trial: MakeTrial
+) -> None:
+    """What another cut takes, another machine, or a file from somebody else says, would be believed without a trial."""
+    entry = make_entry(trials=[make_trial(SIZE, fresh=True)], **ANSWER)
+    profile = make_profile(entry)
+    assert known([(profile, Origin.OWN)], cpu, workload, 8 * GB)
+    assert not known([(profile, Origin.SHIPPED)], cpu, workload, 8 * GB)
+    assert not known([(profile, Origin.OWN)], cpu, workload.model_copy(update={"cut": "auto"}), 8 * GB)
+    assert not known([(profile, Origin.OWN)], cpu.model_copy(update={"cores": 64}), workload, 8 * GB)
+
+
+def test_a_size_that_ran_beside_others_is_not_known(
+    cpu: Hardware, workload: Workload, make_entry: MakeEntry, make_profile: MakeProfile, make_trial: MakeTrial
+) -> None:
+    """Memory that an earlier trial had touched would count as free."""
+    entry = make_entry(trials=[make_trial(SIZE, fresh=False)], **ANSWER)
+    assert not known([(make_profile(entry), Origin.OWN)], cpu, workload, 8 * GB)

@@ -1,0 +1,87 @@
+"""The probe of a stage: when there is one, of what, and what follows from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autofit.config.options import Options, make_options
+from autofit.errors import DoesNotFitError
+from autofit.protocol.job import FineTunePlan, TrainingPlan
+from autofit.protocol.messages import StageRecord
+from autofit.runs.plan import staged_plan
+from autofit.runs.stage_probe import is_left_out, needs_stage_probe, probed_words, size_of_stage, stage_workload
+from tests.support.machines import make_hardware
+from tests.support.records import make_probe_report
+
+HEAD = StageRecord(name="head", method="solved", epochs=1, l2=1.0)
+FINE_TUNE = StageRecord(name="fine-tune", method="epochs", epochs=2)
+
+
+def planned(options: Options) -> TrainingPlan:
+    return staged_plan(options, 1_000, 10, make_probe_report(32, 64), make_hardware())
+
+
+@pytest.mark.parametrize(
+    ("given", "is_needed"),
+    [
+        ({}, True),
+        ({"fine_tune_from": "input"}, True),
+        ({"micro_batch_size": 4}, False),
+        ({"batch_size": 8, "epochs": 1}, False),
+        ({"trainable": "all", "fine_tune_epochs": 0}, False),  # the run began with the probe
+    ],
+    ids=str,
+)
+def test_a_stage_is_probed_where_its_size_is_not_known(given: dict[str, Any], *, is_needed: bool) -> None:
+    """A size that was given would be measured for nothing, or one that nobody knows be found by running out."""
+    options = make_options(**{"fine_tune_epochs": 2, **given})
+    plan = planned(options)
+    assert plan.fine_tune is not None
+    assert needs_stage_probe(options, plan, "fine-tune") is is_needed
+    assert not needs_stage_probe(options, plan, "head")
+
+
+def test_a_replay_has_the_sizes_of_the_run_that_it_follows() -> None:
+    """Each replay would cost a probe, whose answer the audit log overrules."""
+    options = make_options(fine_tune_epochs=2)
+    follows = planned(options).model_copy(update={"replay": "a"})
+    assert not needs_stage_probe(options, follows, "fine-tune")
+
+
+def test_another_cut_is_another_workload() -> None:
+    """The answer for the last layers would be believed of the whole network."""
+    cuts = [FineTunePlan(epochs=1, batch_size=32, micro_batch_size=32, learning_rate=1, cut=cut) for cut in "ab"]
+    one, other = (stage_workload(make_options(), 3, cut) for cut in cuts)
+    assert one != other
+    assert one.trainable == other.trainable == "all"
+    assert one.optimizer != make_options().optimizer
+
+
+@pytest.mark.parametrize(("largest", "expected"), [(32, 32), (4096, 32), (31, 31), (1, 1)])
+def test_the_size_is_the_whole_batch_where_it_fits(largest: int, expected: int) -> None:
+    """Two machines that hold the batch would train in other micro-batches."""
+    assert size_of_stage(32, make_probe_report(8, largest)) == expected
+
+
+def test_nothing_that_fits_says_what_would_help() -> None:
+    """A user would only learn that it failed."""
+    with pytest.raises(DoesNotFitError, match=r"fine-tuning: not even one image .*fine_tune_from"):
+        size_of_stage(32, make_probe_report(0, 0))
+
+
+def test_what_was_found_is_said_with_its_origin() -> None:
+    """A second run would seem to have measured in no time."""
+    report = make_probe_report(8, 32)
+    assert probed_words(report).startswith("fine-tuning: 32 images at once fit (probed in ")
+    assert "earlier run" in probed_words(report.model_copy(update={"source": "profile"}))
+
+
+def test_fine_tuning_that_never_came_is_noticed() -> None:
+    """The head would look like all that was asked for, or a finished run as if something were missing."""
+    two = planned(make_options(fine_tune_epochs=2))
+    assert is_left_out(two, [HEAD])
+    assert not is_left_out(two, [HEAD, FINE_TUNE])
+    assert not is_left_out(two, [])
+    assert not is_left_out(planned(make_options()), [HEAD])
