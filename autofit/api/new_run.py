@@ -59,9 +59,17 @@ def announce_training(options: Options, index: ImageIndex, view: View) -> None:
 
 
 def new_run(
-    files: RunDirectory, options: Options, index: ImageIndex, machine: Hardware, payload: Payload | None, view: View
+    files: RunDirectory,
+    options: Options,
+    index: ImageIndex,
+    machine: Hardware,
+    payload: Payload | None,
+    view: View,
+    called_at: float | None = None,
 ) -> RunRecord:
     """Probe if a size is not given, make the plan, and write the list of images, the request and the plan.
+
+    `called_at` is when the user called, by `time.monotonic()`: a time budget counts from there.
 
     Raises:
         UserError: the model or the memory limit cannot be used.
@@ -89,6 +97,7 @@ def new_run(
         data=data_record(index),
         plan=_following(options, planned),
         started=time.time(),
+        seconds_before=0.0 if called_at is None else time.monotonic() - called_at,
         seal=sign_model(options.model) if options.model not in {None, GIVEN_FUNCTION} else "",
     )
     with writing_in(files.path):
@@ -105,11 +114,12 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
     if options.replay is None:
         return planned
     try:
-        followed = RunRecord.load(RunDirectory(Path(options.replay)).run).plan
+        of_followed = RunRecord.load(RunDirectory(Path(options.replay)).run)
     except (OSError, ValueError) as error:
         raise UserError(
             f"replay {options.replay!r}: its run.json cannot be read ({error}): follow another run"
         ) from None
+    followed = of_followed.plan
     if stages_of(followed) != ("training",):
         planned = followed.model_copy(update={name: getattr(planned, name) for name in NOT_FOLLOWED})
     elif options.feature_cache == "auto":
@@ -119,6 +129,7 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
         "kernels": followed.kernels,
         "tuning": followed.tuning,
         "deterministic": options.deterministic or followed.deterministic,
+        "ends_with_ledger": of_followed.options.time_budget_seconds is not None,
     }
     return planned.model_copy(update=follows)
 

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import Literal
 
+from autofit.api.budget_notes import announce_budget
 from autofit.api.device_notes import announce_device, taken_meanwhile
 from autofit.api.existing_run import how_to_resume
 from autofit.api.extractions import save_extraction
@@ -22,10 +23,11 @@ from autofit.protocol.messages import MemoryBudget, StageName
 from autofit.protocol.payload import Payload
 from autofit.runs.collect_result import collect_result
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
-from autofit.runs.run_record import RunRecord
+from autofit.runs.run_record import RunRecord, read_run
 from autofit.runs.squeeze import Squeeze, squeeze
 from autofit.runs.stage_probe import LEFT_OUT, is_left_out
 from autofit.runs.supervisor import Supervisor
+from autofit.runs.time_budget import TimeBudget
 from autofit.storage.run_directory import RunDirectory, RunLock, writing_in
 
 
@@ -37,14 +39,22 @@ def supervise(
     lock: RunLock,
     view: View,
     mirror: Mirror | None,
+    called_at: float | None = None,
 ) -> Result:
-    """Make attempts until the run is finished or cannot go on; write its result; return it, or raise the reason."""
+    """Make attempts until the run is finished or cannot go on; write its result; return it, or raise the reason.
+
+    A time budget counts from `called_at`, when the user called, by `time.monotonic()`; or from now.
+    """
     if record.has_callbacks and not (payload and payload.callbacks):
         view.message("this run was started with callbacks; continuing without them")
     announce_device(record.plan, machine, view, isolated=record.options.isolation == "process")
     start_seconds, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
     store, before = profile_store(view), len(files.attempts())
     memory = _memory(files, record, machine)
+    used_seconds = sum(attempt.wall_seconds for attempt in earlier)
+    budget = _budget(record, start_seconds if called_at is None else called_at, used_seconds, is_resumed=before > 0)
+    if budget:
+        announce_budget(budget, record, machine, store, view, is_resumed=before > 0)
     supervisor = Supervisor(
         files,
         record,
@@ -58,13 +68,26 @@ def supervise(
         sleep=mirror.sleep if mirror else time.sleep,
         squeezed=lambda stage: _squeezed(files, stage, machine, machine_for(record.options), memory.limit_bytes),
         begin_stage=StageSizes(files, record, payload, view, memory).begin,
+        budget=budget,
     )
     if mirror:
         mirror.start()
     error = _attempts(supervisor, mirror)
     save_extraction(record, machine, store, files, before)
-    wall_seconds = time.monotonic() - start_seconds + sum(attempt.wall_seconds for attempt in earlier)
+    wall_seconds = time.monotonic() - start_seconds + used_seconds + (record.seconds_before if budget else 0.0)
     return _end(files, record, error, wall_seconds, view)
+
+
+def _budget(record: RunRecord, called_at: float, used_seconds: float, *, is_resumed: bool) -> TimeBudget | None:
+    """What the run has left of its time budget; None without one.
+
+    What a killed session had used is known from its attempts, and from what it recorded before the first of them.
+    """
+    seconds = record.options.time_budget_seconds
+    if seconds is None:
+        return None
+    used = used_seconds + record.seconds_before if is_resumed else 0.0
+    return TimeBudget(seconds, called_at + seconds - used)
 
 
 def _end(files: RunDirectory, record: RunRecord, error: AutofitError | None, wall_seconds: float, view: View) -> Result:
@@ -92,8 +115,11 @@ def _end(files: RunDirectory, record: RunRecord, error: AutofitError | None, wal
 
 def _write_result(files: RunDirectory, record: RunRecord, error: AutofitError | None, wall_seconds: float) -> Result:
     with writing_in(files.path):
-        result = collect_result(files, _status(error), str(error or ""), wall_seconds, record.data)
-        if error is None and is_left_out(record.plan, result.stages):
+        result = collect_result(
+            files, _status(error), str(error or ""), wall_seconds, record.data, record.options.time_budget_seconds
+        )
+        decided = read_run(files) or record  # a time budget may have decided for the head alone
+        if error is None and is_left_out(decided.plan, result.stages):
             result = result.model_copy(update={"warnings": [LEFT_OUT, *result.warnings]})
         result.save(files.result)
     return Result(files.path)

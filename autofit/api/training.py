@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from autofit.api.workers import ModelFunction, machine_for, payload_of
 from autofit.config.option_table import checked
 from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import ImageIndex
+from autofit.dataset.spread import evenly_spread
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
@@ -46,7 +48,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     dropout: float = 0.2,
     recipe: str = "auto",
     epochs: int | str = "auto",
-    fine_tune_epochs: int = 0,
+    fine_tune_epochs: int | str | None = None,
     fine_tune_from: str | float = "auto",
     batch_size: int | str = "auto",
     micro_batch_size: int | str = "auto",
@@ -68,6 +70,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     deterministic: bool = False,
     checkpoint_every: str | float = "60s",
     max_minutes: float | None = None,
+    time_budget: str | float | None = None,
     max_bad_images: float = 0.1,
     run_dir: str | Path | None = None,
     mirror_dir: str | Path | None = None,
@@ -100,7 +103,9 @@ def run(  # noqa: PLR0913 - the options are the interface
             ask for that.
         epochs: The number of passes over the training images. `auto` is 10 where the head is not solved.
         fine_tune_epochs: The number of epochs of fine-tuning after the head: the upper layers of the backbone train as
-            well. The model of the best epoch by validation is handed over, of the head's or of these.
+            well. The model of the best epoch by validation is handed over, of the head's or of these. `auto` is as many
+            as `time_budget` has time for, but at most 8: more have not given a better model. Default: 0; `auto` with a
+            `time_budget`, where the head is solved.
         fine_tune_from: The layer above which fine-tuning trains: `auto`, `input` (everything), a layer's name, or the
             share of the backbone's layers that stays frozen.
         batch_size: The number of samples in an update. `auto` follows from the data, never from the machine: 32; 16
@@ -140,6 +145,10 @@ def run(  # noqa: PLR0913 - the options are the interface
             and a model with an operation that has no such implementation is refused.
         checkpoint_every: How often to save: a time such as `60s` or `2m`, or a number of steps.
         max_minutes: Save and stop after so many minutes; the run can be resumed.
+        time_budget: The time until the finished model, such as `90s`, `5m` or `1h`; or a number of seconds. It decides
+            whether the upper layers are fine-tuned and for how many epochs, ends a training after the last epoch that
+            fits, and where not even all images can be read in it, uses as many as can. The run ends at most a tenth of
+            it, or 5 s, later. A resumed run goes on with what is left.
         max_bad_images: Stop as soon as more than this share of all images cannot be read; 1 for never. All images are
             those for training and for validation. One or two bad images stop a run only if the share is 0. `resume`
             takes another share.
@@ -167,13 +176,16 @@ def run(  # noqa: PLR0913 - the options are the interface
         InterruptedRunError: Ctrl-C or `max_minutes` stopped it; resume it with `autofit.resume(run_dir)`.
         TrainingFailedError: the training failed for a reason that is not memory.
     """
+    called_at = time.monotonic()
     options = options_of_call(locals())
     check_for_training(options)
     with showing(view) as shown:
         index = dataset.scan(data, labels, validation=options.validation, seed=options.seed, on_progress=shown.scanning)
+        if options.time_budget_seconds is not None:
+            index = evenly_spread(index, options.seed)
         require_utf8(run_dir, index.root, *index.class_names)
         files = directory_for(run_dir, options)
-        return _start_or_resume(files, options, index, payload_of(model, callbacks), shown)
+        return _start_or_resume(files, options, index, payload_of(model, callbacks), shown, called_at)
 
 
 def resume(
@@ -198,6 +210,7 @@ def resume(
     Raises:
         AutofitError: as in `run`.
     """
+    called_at = time.monotonic()
     allowed_share = None if max_bad_images is None else checked("max_bad_images", max_bad_images)
     files = RunDirectory(absolute(run_dir))
     record = require_run(files)
@@ -216,11 +229,17 @@ def resume(
         announce_import(record, shown)
         if allowed_share is not None:
             record = save_if_changed(files, record, with_max_bad_images(record, allowed_share))
-        return supervise(files, record, machine_for(record.options), payload_of(model, callbacks), lock, shown, mirror)
+        machine, payload = machine_for(record.options), payload_of(model, callbacks)
+        return supervise(files, record, machine, payload, lock, shown, mirror, called_at)
 
 
 def _start_or_resume(
-    files: RunDirectory, options: Options, index: ImageIndex, payload: Payload | None, view: ProgressView
+    files: RunDirectory,
+    options: Options,
+    index: ImageIndex,
+    payload: Payload | None,
+    view: ProgressView,
+    called_at: float,
 ) -> Result:
     """Start the run, or resume it if its directory or its mirror holds it already."""
     with RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock, mirror_for(files, options.mirror_dir, view) as mirror:
@@ -232,5 +251,5 @@ def _start_or_resume(
         machine = machine_for(options)
         announce_training(options, index, view)
         if record is None:
-            record = new_run(files, options, index, machine, payload, view)
-        return supervise(files, record, machine, payload, lock, view, mirror)
+            record = new_run(files, options, index, machine, payload, view, called_at)
+        return supervise(files, record, machine, payload, lock, view, mirror, called_at)

@@ -8,6 +8,12 @@ from pydantic import Field
 
 from autofit.storage.records import Record
 
+MOST_AUTO_EPOCHS = 8
+"""With `fine_tune_epochs="auto"`: more have not given a better model (docs/decisions/0034, 0036)."""
+
+LEAST_AUTO_EPOCHS = 2
+"""With a time budget for fewer than these there is no fine-tuning, unless the user has asked for it."""
+
 
 class FineTuning(Record):
     """AdamW with warm-up, cosine decay, lower rates for lower layers and clipped gradients.

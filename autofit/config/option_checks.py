@@ -147,6 +147,29 @@ def checkpoint_interval(name: str, value: Any) -> tuple[float | None, int | None
     return None, whole_number(name, int(number), 1)
 
 
+_UNIT_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def time_span(name: str, value: Any) -> float:
+    """A time in seconds, from `90s`, `5m`, `1h` or a number of seconds."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smh]?)", str(value).strip().lower())
+    seconds = float(match[1]) * _UNIT_SECONDS[match[2]] if match and not isinstance(value, bool) else 0.0
+    if seconds <= 0:
+        raise UserError(f"{name} {value!r} cannot be read: give a time such as 90s, 5m or 1h, or a number of seconds")
+    return seconds
+
+
+def auto_or_count(name: str, value: Any) -> int | str:
+    """`"auto"`, or a whole number of at least 0."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return "auto"
+    if isinstance(value, str):
+        if not re.fullmatch("-?[0-9]{1,18}", value):
+            raise UserError(f"{name} must be 'auto' or a whole number, not {value!r}")
+        value = int(value)
+    return whole_number(name, value, 0)
+
+
 def path_text(name: str, value: Any) -> str:
     """An absolute path as text."""
     return str(absolute_path(name, value))

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic import Field
+
 from autofit.config import backbones
 from autofit.config.learning_rates import DEFAULT_LEARNING_RATE, default_learning_rate
 from autofit.config.option import Option
@@ -62,9 +64,10 @@ class Options(Record):
     feature_views: int = 4
     pixel_cache: Literal["auto", "off"] = "auto"
     recipe: Literal["auto", "classic"] = "auto"
-    fine_tune_epochs: int = 0
+    fine_tune_epochs: int | Literal["auto"] | None = None
     fine_tune_from: str = "auto"
     deterministic: bool = False
+    time_budget_seconds: float | None = Field(None, gt=0)
 
 
 def make_options(**given: Any) -> Options:
@@ -83,7 +86,12 @@ def make_options(**given: Any) -> Options:
             f"batch_size {found['batch_size']} and batch_schedule {values['batch_schedule']!r} exclude each other: "
             "give one"
         )
-    return Options(**_fields(found | _dependent_values(found)))
+    options = Options(
+        **_fields(found | _dependent_values(found) | {"fine_tune_epochs": found["fine_tune_epochs"] or 0})
+    )
+    if found["fine_tune_epochs"] is None and options.time_budget_seconds is not None and allows_solved_head(options):
+        return options.model_copy(update={"fine_tune_epochs": "auto"})
+    return options
 
 
 def options_of_call(arguments: Mapping[str, Any]) -> Options:

@@ -15,6 +15,7 @@ from autofit.config.option_checks import (
     one_of,
     or_none,
     path_text,
+    time_span,
 )
 from autofit.config.validators import flag, real_number, share, whole_number
 
@@ -154,6 +155,17 @@ RUN = (
         check=or_none(partial(real_number, least=0.0, exclusive=True)),
         cli_type=float,
         metavar="MINUTES",
+    ),
+    Option(
+        "time_budget",
+        None,
+        "The time until the finished model, such as `90s`, `5m` or `1h`; or a number of seconds.",
+        "It decides whether the upper layers are fine-tuned and for how many epochs, ends a training after the last "
+        "epoch that fits, and where not even all images can be read in it, uses as many as can. The run ends at most a "
+        "tenth of it, or 5 s, later. A resumed run goes on with what is left.",
+        check=or_none(time_span),
+        fields=("time_budget_seconds",),
+        metavar="TIME",
     ),
     Option(
         "max_bad_images",

@@ -6,6 +6,7 @@ from functools import partial
 
 from autofit.config.option import EVERYWHERE, ONE_NETWORK, PROBES, Option
 from autofit.config.option_checks import (
+    auto_or_count,
     backbone_name,
     batch_size_ramp,
     cut_choice,
@@ -111,11 +112,13 @@ TRAINING = (
     ),
     Option(
         "fine_tune_epochs",
-        0,
+        None,
         "The number of epochs of fine-tuning after the head: the upper layers of the backbone train as well.",
-        "The model of the best epoch by validation is handed over, of the head's or of these.",
-        check=partial(whole_number, least=0),
-        cli_type=int,
+        "The model of the best epoch by validation is handed over, of the head's or of these. `auto` is as many as "
+        "`time_budget` has time for, but at most 8: more have not given a better model.",
+        check=or_none(auto_or_count),
+        default_text="0; `auto` with a `time_budget`, where the head is solved",
+        metavar="auto|N",
     ),
     Option(
         "fine_tune_from",

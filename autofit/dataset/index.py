@@ -23,7 +23,8 @@ class ImageIndex:
 
     Args:
         root: absolute folder.
-        paths: relative to `root` if they are inside it, absolute otherwise; sorted within training and validation.
+        paths: relative to `root` if they are inside it, absolute otherwise; sorted within training and validation,
+            or spread evenly (`autofit/dataset/spread.py`).
         labels: class number of each path.
         class_names: the name of each class number.
         validation_from: samples [0, validation_from) are for training, the rest for validation.

@@ -81,6 +81,8 @@ class FineTunePlan(Record):
         flip: whether augmentation mirrors them.
         views: of each training image in the cache, if the layers below the cut are constant.
         kernels: which implementations compute on a CPU.
+        by_budget: whether the stage is still to be planned by what is left of the time budget when the head is done;
+            `epochs` is the most then.
     """
 
     epochs: int = Field(ge=1)
@@ -92,6 +94,7 @@ class FineTunePlan(Record):
     flip: bool = True
     views: int = Field(1, ge=1, le=MOST_VIEWS)
     kernels: Kernels = "eigen"
+    by_budget: bool = False
 
 
 class TrainingPlan(Record):
@@ -100,6 +103,8 @@ class TrainingPlan(Record):
     `micro_batch_is_cut` says that the machine, and not the user, made the micro-batch smaller than the batch in a
     training where that may change the result. `recalibration_images` is the number of training images from which the
     averages of BatchNormalization are computed before each validation, if it trains; 0 leaves its moving averages.
+    `ends_with_ledger` says that the run which is replayed may have ended before its last epoch, by a time budget: a
+    stage then ends where that run's audit log does.
     """
 
     epochs: int = Field(ge=1)
@@ -128,6 +133,7 @@ class TrainingPlan(Record):
     tuning: Tuning = "tuned"
     micro_batch_is_cut: bool = False
     recalibration_images: int = Field(0, ge=0)
+    ends_with_ledger: bool = False
 
     @property
     def schedule(self) -> BatchSchedule:
@@ -152,6 +158,22 @@ class CacheJob(Record):
     early_images: int = Field(0, ge=0)
 
 
+class StageTime(Record):
+    """The time that a stage has of a time budget; readings of `time.monotonic()`, as in `TrainJob`.
+
+    Attributes:
+        end_at: when the run is to be finished: what would not be done by then is not begun.
+        last_at: when it has to be: what has begun is cut short.
+        epoch_seconds: an epoch as it is foreseen; 0 if nothing is known.
+        finish_seconds: from the end of the last epoch to the end of the run, as it is foreseen.
+    """
+
+    end_at: float
+    last_at: float
+    epoch_seconds: float = Field(0.0, ge=0)
+    finish_seconds: float = Field(ge=0)
+
+
 class TrainJob(Record):
     """Train a stage from the newest checkpoint, or from the start, to its last epoch; with a cache, if planned.
 
@@ -171,6 +193,7 @@ class TrainJob(Record):
     micro_batch_size: int
     launched_at: float
     stop_at: float | None = None
+    time: StageTime | None = None
     cache: CacheJob | None = None
 
 
@@ -231,6 +254,13 @@ class ExtractionSpeed(Record):
     peak_bytes: int
 
 
+class ExtractionTime(Record):
+    """A pass of an extraction: how many images went through the network, decoded and all, and in how many seconds."""
+
+    images: int
+    seconds: float
+
+
 class Event(Record):
     """One line of `events.jsonl`; one of the fields says what happened."""
 
@@ -246,3 +276,4 @@ class Event(Record):
     seconds_to_first_step: float | None = None
     kept_rows: int | None = None
     extraction: ExtractionSpeed | None = None
+    extracted: ExtractionTime | None = None

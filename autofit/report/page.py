@@ -27,6 +27,7 @@ from autofit.report.run_text import (
     incidents,
     resume_command,
     stage_lines,
+    time_words,
     usage_code,
     usage_words,
 )
@@ -179,7 +180,7 @@ def _run_facts(result: ResultRecord) -> Html:
             ("Epochs", f"{finished_epochs(result.history):,}"),
             *([("Best epoch", f"{best + 1:,}")] if best is not None else []),
             *((name.capitalize(), figure_words(name, value, result)) for name, value in figures),
-            ("Time", duration_words(result.wall_seconds)),
+            ("Time", time_words(result)),
             ("Out of memory", count_of(len(result.oom_events), "time") if result.oom_events else "never"),
             ("Result changed", "yes" if result.result_changed else "no"),
         ]

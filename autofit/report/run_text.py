@@ -51,7 +51,7 @@ def headline(result: ResultRecord, images_per_second: float | None = None) -> st
     """How the run ended, in one line."""
     epochs = finished_epochs(result.history)
     done = count_of(epochs, "epoch")
-    wall = duration_words(result.wall_seconds)
+    wall = time_words(result)
     if result.status == "completed" and _is_solved(result):
         return f"Solved the head in {wall}."
     if result.status == "completed":
@@ -60,6 +60,12 @@ def headline(result: ResultRecord, images_per_second: float | None = None) -> st
     cause = f": {printable(result.cause)}" if result.cause else ""
     where = f"after {done} ({wall})" if epochs else f"before the first epoch was finished ({wall})"
     return f"{ended} {where}{cause}".removesuffix(".") + "."
+
+
+def time_words(result: ResultRecord) -> str:
+    """How long the run took, and of which time budget."""
+    wall = duration_words(result.wall_seconds)
+    return wall if result.budget_seconds is None else f"{wall} of a budget of {duration_words(result.budget_seconds)}"
 
 
 def _pace(result: ResultRecord, images_per_second: float | None) -> str:
@@ -97,14 +103,20 @@ def stage_lines(result: ResultRecord) -> list[str]:
                 "The saved model was then fitted on the training and validation images together; "
                 "the validation figures are from before that."
             )
-    return lines + _fine_tuning_lines(result)
+    return lines + _budget_lines(result) + _fine_tuning_lines(result)
+
+
+def _budget_lines(result: ResultRecord) -> list[str]:
+    """What a time budget left out, a line for each stage."""
+    done = {"head": "The head was trained with", "fine-tune": "Fine-tuning ended after", "training": "It ended after"}
+    return [f"{done[stage.name]} {stage.cut_short}: the time budget." for stage in result.stages if stage.cut_short]
 
 
 def _fine_tuning_lines(result: ResultRecord) -> list[str]:
     """Whether fine-tuning gave a better model than the head alone."""
     stages = [stage.name for stage in result.stages]
     best = best_epoch(result.history, result.best_epoch)
-    if stages[-1:] != ["fine-tune"] or best is None:
+    if stages[-1:] != ["fine-tune"] or best is None or not result.stages[-1].epochs:
         return []
     if best < result.stages[0].epochs:
         return ["Fine-tuning gave no better model by validation: the one with the head alone was kept."]

@@ -68,6 +68,7 @@ def collect_result(
     cause: str,
     wall_seconds: float,
     data: DataRecord | None = None,
+    budget_seconds: float | None = None,
 ) -> ResultRecord:
     """Read everything that a run has recorded about itself; without its `data` it warns of nothing."""
     attempts = files.attempts()
@@ -90,6 +91,7 @@ def collect_result(
         weights_sha256=_last_sha256(attempts) if status == "completed" else None,
         seconds_to_first_step=firsts[0] if firsts else None,
         wall_seconds=wall_seconds,
+        budget_seconds=budget_seconds,
         validated_images=validated.images if validated else 0,
         warnings=result_warnings(validated) if validated else [],
     )

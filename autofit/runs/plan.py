@@ -13,6 +13,7 @@ from autofit.config.batch_schedule import (
     auto_micro_batch_size,
     batch_image_bytes,
 )
+from autofit.config.fine_tuning import MOST_AUTO_EPOCHS
 from autofit.config.options import (
     Options,
     allows_solved_head,
@@ -210,6 +211,7 @@ def staged_plan(
         augment=whole.augment,
         flip=whole.flip,
         kernels=whole.kernels,
+        by_budget=options.time_budget_seconds is not None,
     )
     return planned.model_copy(update={"fine_tune": fine_tune})
 
@@ -223,16 +225,18 @@ def _fine_tune_plan(options: Options, asked: Kernels | None) -> FineTunePlan | N
         return None
     size = options.batch_size or FINE_TUNE_BATCH
     strength = FINE_TUNE_AUGMENT if options.augment == "auto" else options.augment
+    epochs = MOST_AUTO_EPOCHS if options.fine_tune_epochs == "auto" else options.fine_tune_epochs
     return FineTunePlan(
-        epochs=options.fine_tune_epochs,
+        epochs=epochs,
         batch_size=size,
         micro_batch_size=min(options.micro_batch_size or size, size),
         learning_rate=FINE_TUNE_RATE,
         cut=options.fine_tune_from,
         augment=strength,
         flip=options.flip,
-        views=min(FINE_TUNE_VIEWS, options.fine_tune_epochs) if strength != "none" else 1,
+        views=min(FINE_TUNE_VIEWS, epochs) if strength != "none" else 1,
         kernels=asked or "eigen",
+        by_budget=options.time_budget_seconds is not None,
     )
 
 

@@ -28,6 +28,7 @@ class ResultRecord(Record):
 
     `is_bit_equal` says whether the same updates give the same bits each time on that machine: not on a GPU, unless the
     run was `deterministic`.
+    `budget_seconds` is the time budget; with one, `wall_seconds` are those from the call on.
     `validated_images` is how many images the validation read, 0 if unknown. `warnings` are sentences for people.
     """
 
@@ -45,6 +46,7 @@ class ResultRecord(Record):
     weights_sha256: str | None
     seconds_to_first_step: float | None
     wall_seconds: float
+    budget_seconds: float | None = None
     validated_images: int = 0
     warnings: list[str] = Field(default_factory=list)
 

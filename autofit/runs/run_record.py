@@ -32,6 +32,8 @@ class RunRecord(Record):
     """The content of `run.json`: the request, validated, and the plan.
 
     `started` is the wall-clock time in seconds since the epoch; it also tells two runs of the same request apart.
+    `seconds_before` are those from the call to the plan, which count for a time budget: the images were looked for, and
+    perhaps a probe was made.
     `seal` is the signature of the user who started the run, if it imports its model by name (`api/signature.py`).
     """
 
@@ -41,6 +43,7 @@ class RunRecord(Record):
     data: DataRecord
     plan: TrainingPlan
     started: float
+    seconds_before: float = Field(0.0, ge=0)
     seal: str = ""
 
 

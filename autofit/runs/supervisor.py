@@ -14,7 +14,7 @@ from autofit.config.batch_schedule import batch_image_bytes
 from autofit.errors import AutofitError, DoesNotFitError
 from autofit.process.launch import Launcher
 from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, monitored
-from autofit.protocol.job import CacheJob, Event, Job, TrainingPlan, TrainJob
+from autofit.protocol.job import CacheJob, Event, Job, StageTime, TrainingPlan, TrainJob
 from autofit.protocol.messages import OUT_OF_MEMORY, MemoryBudget, OomEvent, Phase, StageName, Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.attempt_summary import sizes_at_exit, summarize
@@ -24,8 +24,10 @@ from autofit.runs.result_record import AttemptRecord
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
+from autofit.runs.stage_decision import epoch_seconds, with_stage_decided
 from autofit.runs.stage_probe import StageStart, is_left_out
 from autofit.runs.stages import next_stage, plan_of_stage, source_of_stage, stages_of
+from autofit.runs.time_budget import TimeBudget
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in
 from autofit.storage.safe_files import remove_unfinished
@@ -62,17 +64,20 @@ class Supervisor:
         sleep: Callable[[float], None] = time.sleep,
         squeezed: Callable[[StageName], Squeeze | None] = lambda _: None,
         begin_stage: BeginStage | None = None,
+        budget: TimeBudget | None = None,
     ) -> None:
         """Take a run.
 
         `squeezed` says, after an out-of-memory of the device, what others took of it meanwhile; `begin_stage` what the
-        attempts of a stage begin with, by default the sizes of its plan.
+        attempts of a stage begin with, by default the sizes of its plan; `budget` is what the run has of time, by
+        `clock`.
         """
         self._files, self._record, self._memory, self._launcher = files, record, memory, launcher
         self._view, self._payload, self._lock_fd = view, payload, lock_fd
         self._import_paths, self._cache = list(import_paths), cache
         self._patience, self._clock, self._sleep = patience, clock, sleep
         self._squeezed, self._begin_stage = squeezed, begin_stage or self._as_planned
+        self._time_budget = budget
         self._store = CheckpointStore(files.checkpoints)
         self._past: list[AttemptSummary] = []
         self._batch_bytes = batch_image_bytes(record.plan.schedule.largest, record.options.image_size)
@@ -87,7 +92,7 @@ class Supervisor:
         """
         self._remove_unfinished(self._files.attempts())
         try:
-            sizes: Sizes | None = self._first_sizes()
+            sizes = self._sizes_of_next_stage()
             while sizes is not None:
                 sizes = self._next(sizes)
         except DoesNotFitError as error:
@@ -131,7 +136,30 @@ class Supervisor:
         if stage == stages_of(self._record.plan)[-1]:
             return None
         self._past.clear()
-        return self._first_sizes()
+        return self._sizes_of_next_stage(after=stage)
+
+    def _sizes_of_next_stage(self, after: StageName | None = None) -> Sizes | None:
+        """The sizes of the next stage; None if the time budget has none, which is decided before the stage is probed.
+
+        When it is probed, the decision is made for good, by what that has shown.
+        """
+        self._decide_stage(is_probed=False)
+        if after == stages_of(self._record.plan)[-1]:
+            return None
+        sizes = self._first_sizes()
+        self._decide_stage(is_probed=True)
+        return None if after == stages_of(self._record.plan)[-1] else sizes
+
+    def _decide_stage(self, *, is_probed: bool) -> None:
+        """Decide about fine-tuning by the time budget, if there is one and that is next; and say so."""
+        state = committed(self._store)
+        if self._time_budget is not None and state is not None:
+            left_seconds = self._time_budget.left_seconds(self._clock())
+            self._record, words = with_stage_decided(
+                self._record, self._files, state.stages, left_seconds, is_probed=is_probed
+            )
+            if words:
+                self._view.message(words)
 
     def _stage(self) -> tuple[StageName, TrainingPlan]:
         """The stage of the next attempt, and its plan. After the last one its model may still have to be saved."""
@@ -201,9 +229,16 @@ class Supervisor:
                 micro_batch_size=sizes.micro_batch_size,
                 launched_at=self._clock(),
                 stop_at=self._stop_at,
+                time=self._stage_time(stage),
                 cache=self._cache_job(),
             ),
         )
+
+    def _stage_time(self, stage: StageName) -> StageTime | None:
+        """What a worker of the stage has of the time budget; None without one."""
+        if self._time_budget is None:
+            return None
+        return self._time_budget.stage_time(epoch_seconds(self._record, self._files, stage))
 
     def _budget(self, sizes: Sizes) -> MemoryBudget:
         """The memory budget of an attempt; if fewer images are decoded ahead than planned, none for more threads."""

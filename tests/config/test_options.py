@@ -42,6 +42,7 @@ DEFAULTS = {
     "checkpoint_seconds": 60.0,
     "checkpoint_steps": None,
     "max_minutes": None,
+    "time_budget_seconds": None,
     "isolation": "process",
     "audit": False,
     "replay": None,
@@ -116,6 +117,12 @@ def test_a_request_without_options_has_the_documented_defaults() -> None:
         ({"checkpoint_every": 50.0}, {"checkpoint_steps": 50}),
         ({"checkpoint_every": np.int64(7)}, {"checkpoint_steps": 7}),
         ({"max_minutes": 0.5}, {"max_minutes": 0.5}),
+        ({"time_budget": "5m"}, {"time_budget_seconds": 300.0, "fine_tune_epochs": "auto"}),
+        ({"time_budget": "1.5h", "fine_tune_epochs": 0}, {"time_budget_seconds": 5400.0, "fine_tune_epochs": 0}),
+        ({"time_budget": "90s", "epochs": 3}, {"time_budget_seconds": 90.0, "fine_tune_epochs": 0}),
+        ({"time_budget": 20, "trainable": "all"}, {"time_budget_seconds": 20.0, "fine_tune_epochs": 0}),
+        ({"fine_tune_epochs": "Auto"}, {"time_budget_seconds": None, "fine_tune_epochs": "auto"}),
+        ({"fine_tune_epochs": "4", "time_budget": "30"}, {"time_budget_seconds": 30.0, "fine_tune_epochs": 4}),
         ({"max_bad_images": 0}, {"max_bad_images": 0.0}),
         ({"max_bad_images": "1"}, {"max_bad_images": 1.0}),
         ({"isolation": "inline", "audit": True}, {"isolation": "inline", "audit": True}),
@@ -381,6 +388,13 @@ def test_the_difference_of_two_requests_names_the_users_option(
 def test_another_share_of_bad_images_is_no_other_request() -> None:
     """A run that stopped for too many bad images could not be resumed with more of them allowed."""
     assert difference(make_options(), make_options(max_bad_images=0.5)) is None
+
+
+@pytest.mark.parametrize("value", ["0s", 0, -1, "5 minutes", "5d", True, "", "nan"])
+def test_a_time_that_cannot_be_read_is_refused_with_examples(value: Any) -> None:
+    """A budget would be taken for another, or for none."""
+    expected = f"time_budget {value!r} cannot be read: give a time such as 90s, 5m or 1h, or a number of seconds"
+    assert refusal(time_budget=value) == expected
 
 
 def test_the_refusal_of_a_share_names_the_option_and_its_bounds() -> None:

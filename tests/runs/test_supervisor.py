@@ -22,6 +22,7 @@ from autofit.protocol.job import CacheJob, Job, TrainJob
 from autofit.protocol.messages import Phase, Progress
 from autofit.runs.collect_result import collect_result
 from autofit.runs.squeeze import Squeeze
+from autofit.runs.time_budget import TimeBudget
 from autofit.storage.run_directory import RunDirectory, RunLock
 from tests.support.paths import AUTOFIT_PATH, load_child
 from tests.support.run_files import assert_each_epoch_once, updates_of
@@ -387,3 +388,11 @@ def test_what_killed_writers_have_left_is_removed(files: RunDirectory, run: Run,
 
 def open_files() -> list[str]:
     return sorted(str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())
+
+
+def test_a_worker_is_told_how_long_it_has_and_a_second_attempt_no_longer(files: RunDirectory, run: Run) -> None:
+    """Each attempt after a crash would have the whole budget again."""
+    budget = TimeBudget(60.0, time.monotonic() + 50.0)
+    assert run("SIGKILL@3,complete", budget=budget) is None
+    times = [job.work.time for job in jobs(files) if isinstance(job.work, TrainJob)]
+    assert times == [budget.stage_time(), budget.stage_time()]

@@ -28,20 +28,21 @@ from autofit.config.batch_schedule import (
 from autofit.input.batch_loader import BatchLoader, Decode, LoadedBatch
 from autofit.input.epoch_order import epoch_order
 from autofit.input.views import ViewIndex
-from autofit.protocol.job import CacheJob, Event, ExtractionSpeed, Job, TrainJob
+from autofit.protocol.job import CacheJob, Event, ExtractionSpeed, ExtractionTime, Job, TrainJob
 from autofit.protocol.messages import Phase
 from autofit.storage.run_directory import RunDirectory
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner, starting_size
+from autofit.worker.features.extraction_time import ExtractionClock, ExtractionTimeLimit, NoTimeLeft
 from autofit.worker.features.extractor import Extractor, extract_missing
 from autofit.worker.features.feature_cache import (
-    ExtractionChunk,
     FeatureCache,
     FeatureRows,
     features_entry_record,
     matches_live,
 )
+from autofit.worker.features.features_record import ExtractionChunk
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import allocator_bytes, peak_bytes, reset_peak
 from autofit.worker.runtime.stop_conditions import StopConditions
@@ -83,12 +84,14 @@ class ExtractionPass:
         stop_conditions: checked after each block.
         on_unreadable: called with (sample, reason) of each image that cannot be read, block by block; it may raise.
         on_shrink: called when memory ran out.
+        clock: says when to go on with the images that were extracted so far; None for never.
 
     Attributes:
         unreadable: why a sample could not be read, by sample.
+        has_left_out: whether there was no time for all images.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is extracted, and whom to tell
         self,
         job: Job,
         session: Session,
@@ -99,13 +102,16 @@ class ExtractionPass:
         *,
         on_unreadable: Callable[[Sequence[tuple[int, str]]], None],
         on_shrink: Callable[[Shrink], None],
+        clock: ExtractionClock | None = None,
     ) -> None:
         assert isinstance(job.work, TrainJob)  # noqa: S101 - only a training has a feature cache
         self._job, self._work, self._session = job, job.work, session
         self._backbone_sha256, self._views = backbone_sha256, views
         self._heartbeat, self._stop_conditions = heartbeat, stop_conditions
+        self._time = ExtractionTimeLimit(clock, is_first_stage=job.work.stage != "fine-tune")
         self._on_unreadable, self._on_shrink = on_unreadable, on_shrink
         self.unreadable: dict[int, str] = {}
+        self.has_left_out = False
 
     def run(self, cache_job: CacheJob, loader: BatchLoader) -> FeatureRows | None:
         """The rows, whose entries stay locked until they are closed.
@@ -146,6 +152,7 @@ class ExtractionPass:
                 was_found = extracted < int(rows.known().sum())
                 if self._matches_live(rows, loader, size, was_extracted=extracted > 0):
                     cache.note(rows)
+                    self.has_left_out = cache.has_left_out
                     self._report_rows(rows, extracted)
                     return rows
                 cache.throw_away(rows)
@@ -166,7 +173,7 @@ class ExtractionPass:
         rows = cache.find()
         try:
             block, autotuner = self._sizes(cache_job)
-            if chunks := cache.chunks(rows, block):
+            if chunks := self._time.ordered(cache.chunks(rows, block), self._views.index):
                 found, rows, extracted = rows, *self._extract(cache, rows, chunks, autotuner, loader)
                 found.close()
         except BaseException:
@@ -185,18 +192,20 @@ class ExtractionPass:
         """Extract the chunks; returns all rows, and how many of them are new."""
         count = sum(len(chunk.samples) for chunk in chunks)
         extractor = self._extractor(autotuner)
-        done = written = 0
+        done = written = blocks = 0
         unreadable: set[int] = set()
         began = time.monotonic()
 
         def on_block(batch: LoadedBatch, cached_rows: int) -> None:
-            nonlocal done, written
+            nonlocal done, written, blocks
             if cached_rows > written:
                 self._heartbeat.event(Event(kept_rows=cached_rows - written))
                 written = cached_rows
             unreadable.update(row for row, _ in batch.skipped)
             self._note_unreadable(batch)
             seconds = time.monotonic() - began
+            self._time.check(blocks, began, done, count)
+            blocks += 1
             self._heartbeat.beat(
                 step=done,
                 steps=count,
@@ -210,10 +219,16 @@ class ExtractionPass:
 
         with cache.writer(found, count) as writer:
             batches = loader.batches((chunk.samples for chunk in chunks), self._views.decode)
-            extract_missing(batches, chunks, writer, self._views.identities, extractor, on_block)
+            try:
+                extract_missing(batches, chunks, writer, self._views.identities, extractor, on_block)
+            except NoTimeLeft:
+                writer.sync()
+                cache.leave_out(np.concatenate([chunk.samples for chunk in chunks[blocks:]]))
             writer.share()
             rows = cache.find_again(unreadable)
         self._report_speed(autotuner, loader)
+        spent = ExtractionTime(images=done, seconds=time.monotonic() - began)
+        self._heartbeat.event(Event(extracted=spent))
         return rows, done - len(unreadable)
 
     def _note_unreadable(self, batch: LoadedBatch) -> None:
@@ -300,7 +315,8 @@ class ExtractionPass:
             of = f"views, {self._views.index.views} of each training image instead of a new one in each epoch"
         known = int(rows.known().sum())
         used = "" if self._work.plan.head == "solve" else "; each epoch trains the head on them"
-        self._heartbeat.event(Event(message=f"features of {known:,} {of}: {how}{used}"))
+        left = f"; no time for {len(rows.known()) - known - len(self.unreadable):,} more" if self.has_left_out else ""
+        self._heartbeat.event(Event(message=f"features of {known:,} {of}: {how}{left}{used}"))
 
     def _report_no_cache(self, why: str) -> None:
         self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)

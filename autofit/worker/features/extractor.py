@@ -16,7 +16,8 @@ from autofit.input.aligned_array import aligned, padded
 from autofit.input.batch_loader import LoadedBatch
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner
-from autofit.worker.features.feature_cache import ExtractionChunk, Features, Numbers
+from autofit.worker.features.feature_cache import Features, Numbers
+from autofit.worker.features.features_record import ExtractionChunk
 
 SYNC_EVERY_SECONDS = 5.0
 

@@ -7,22 +7,20 @@ for bit.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import keras
 import numpy as np
 import PIL
 import tensorflow as tf
 from numpy.typing import NDArray
-from pydantic import Field
 
 from autofit.cache import identity
 from autofit.cache.entry import Entry, EntryWriter
@@ -32,44 +30,20 @@ from autofit.cache.store import CacheStore, NoRoomError
 from autofit.input.augment import Augmentation
 from autofit.input.decode import RECIPE
 from autofit.protocol.job import Job, TrainJob
-from autofit.storage.records import Record
+from autofit.worker.features.features_record import (
+    ExtractionChunk,
+    FeaturesRecord,
+    extraction_chunks,
+    load_features_record,
+)
 from autofit.worker.model import bn_folding
 from autofit.worker.runtime.tf_settings import kernels_in_use
 
 Numbers = NDArray[np.int64]
 Features = NDArray[np.floating]
 
-MOST_SLICES = 2**24
 RELATIVE_TOLERANCE = 1e-3
 """How far a cached feature may be from a live one, as a share of the largest: another slice sums in another order."""
-
-
-class FeaturesRecord(Record):
-    """The content of `features.json`.
-
-    Attributes:
-        key: of the entries.
-        own: name of the entry that this run writes.
-        entries: names of all entries that the rows are in; empty until there is a row for each readable image.
-        slices: `(start, stop)` of the rows that were computed together; empty until then, too.
-        unreadable: rows whose image could not be read then.
-    """
-
-    schema_: Literal["autofit/features/1"] = Field("autofit/features/1", alias="schema")
-    key: str
-    own: str
-    entries: list[str] = Field(default_factory=list)
-    slices: list[tuple[int, int]] = Field(default_factory=list, max_length=MOST_SLICES)
-    unreadable: list[int] = Field(default_factory=list, max_length=MOST_SLICES)
-
-
-def load_features_record(path: Path, key: str) -> FeaturesRecord | None:
-    """The `features.json` of a run directory; None if it does not exist, is damaged, or is about other features."""
-    with contextlib.suppress(OSError, ValueError):
-        record = FeaturesRecord.load(path)
-        if record.key == key:
-            return record
-    return None
 
 
 def features_entry_record(
@@ -183,41 +157,6 @@ def look_up(entries: Sequence[Entry], identities: Identities) -> FeatureRows:
     return FeatureRows(entries, entry_of, row_of)
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractionChunk:
-    """Rows that are decoded together.
-
-    Attributes:
-        samples: which rows, int64 (k,).
-        at_once: how many of them go through the backbone at once; None for the size that the autotuner has reached.
-    """
-
-    samples: Numbers
-    at_once: int | None
-
-
-def extraction_chunks(
-    missing: NDArray[np.bool_], block: int, recorded: FeaturesRecord | None
-) -> Iterator[ExtractionChunk]:
-    """The rows that are to be extracted, in their order.
-
-    Blocks begin at multiples of `block`, so that an extraction that was interrupted continues with the same ones. Where
-    a record says which rows were computed together, all of these are computed together again, even if only some of them
-    were lost. Rows that could not be read then are left out of that: they may be readable now.
-    """
-    missing = missing.copy()
-    lost = missing.copy()
-    lost[[row for row in (recorded.unreadable if recorded else []) if 0 <= row < len(lost)]] = False
-    for start, stop in recorded.slices if recorded else []:
-        if 0 <= start < stop <= len(lost) and lost[start:stop].any():
-            yield ExtractionChunk(np.arange(start, stop), stop - start)
-            missing[start:stop] = False
-    for start in range(0, len(missing), block):
-        rows = start + np.flatnonzero(missing[start : start + block])
-        if len(rows):
-            yield ExtractionChunk(rows, None)
-
-
 class FeatureCache:
     """Finds the rows of a run in the cache, and writes the missing ones.
 
@@ -235,6 +174,8 @@ class FeatureCache:
         self._store, self._record, self._path, self._identities = store, record, path, identities
         self._own_record = load_features_record(path, record.key)
         self._followed_record = load_features_record(follow, record.key) if follow else None
+        recorded = self._recorded()
+        self._left_out: Numbers = np.asarray(recorded.left_out if recorded else [], np.int64)
 
     def _recorded(self) -> FeaturesRecord | None:
         """The record of where the rows are and how they were computed: this run's, or that of the run it follows."""
@@ -259,7 +200,22 @@ class FeatureCache:
         for entry in entries:
             if entry not in chosen:
                 entry.close()
-        return look_up(chosen, self._identities)
+        rows = look_up(chosen, self._identities)
+        rows.entry_of[self._valid(self._left_out)] = -1
+        return rows
+
+    def _valid(self, numbers: Numbers) -> Numbers:
+        """Those that are numbers of rows: a record may come from an untrusted source."""
+        return numbers[(numbers >= 0) & (numbers < len(self._identities))]
+
+    @property
+    def has_left_out(self) -> bool:
+        """Whether there was no time for all rows."""
+        return len(self._left_out) > 0
+
+    def leave_out(self, numbers: Numbers) -> None:
+        """Go on without these rows, which were not extracted."""
+        self._left_out = np.union1d(self._left_out, numbers)
 
     def find_again(self, unreadable: Collection[int]) -> FeatureRows:
         """Open the rows after the missing ones were written, all but the unreadable.
@@ -270,6 +226,7 @@ class FeatureCache:
         rows = self.find()
         missing = ~rows.known()
         missing[list(unreadable)] = False
+        missing[self._valid(self._left_out)] = False
         if missing.any():
             rows.close()
             raise NoRoomError("another process has removed some of them")
@@ -277,7 +234,9 @@ class FeatureCache:
 
     def chunks(self, rows: FeatureRows, block: int) -> list[ExtractionChunk]:
         """The rows that are missing."""
-        return list(extraction_chunks(~rows.known(), block, self._recorded()))
+        missing = ~rows.known()
+        missing[self._valid(self._left_out)] = False
+        return list(extraction_chunks(missing, block, self._recorded()))
 
     def writer(self, found: FeatureRows, missing: int) -> EntryWriter:
         """The entry for the missing rows, whose name is recorded before anything is in it.
@@ -324,7 +283,8 @@ class FeatureCache:
             own=self._own_name or "",
             entries=[rows.entries[place].folder.name for place in used],
             slices=recorded.slices if recorded else rows.slices(),
-            unreadable=np.flatnonzero(~rows.known()).tolist(),
+            unreadable=np.setdiff1d(np.flatnonzero(~rows.known()), self._left_out).tolist(),
+            left_out=self._left_out.tolist(),
         )
         if record != self._own_record:
             record.save(self._path)

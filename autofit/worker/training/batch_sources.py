@@ -136,6 +136,7 @@ class CachedFeatures:
 
     Attributes:
         rows: as given.
+        has_left_out: whether there was no time for the features of all images: those have no rows either.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class CachedFeatures:
         self._micro, self._validation_micro, self._on_phase = micro, validation_micro, on_phase
         self._known = rows.known()
         self._batch_size: int | None = None
+        self.has_left_out = False
 
     def known_rows(self, samples: NDArray[np.int64], epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows that these samples have in an epoch, and the samples that have one, both int64 (k,)."""
@@ -166,8 +168,13 @@ class CachedFeatures:
         for group in epoch_plan.groups():
             asked = np.asarray(group, np.int64)
             rows, samples = self.known_rows(asked, epoch_plan.epoch or 0)
-            skipped = tuple((sample, self._reasons[sample]) for sample in asked[~np.isin(asked, samples)].tolist())
+            missing = asked[~np.isin(asked, samples)].tolist()
+            skipped = tuple((sample, self._reasons[sample]) for sample in missing if self._has_reason(sample))
             yield FeatureBatch(self.rows.gather(rows), samples, skipped)
+
+    def _has_reason(self, sample: int) -> bool:
+        """Whether a sample without a row could not be read; one that was left out for lack of time has no reason."""
+        return not self.has_left_out or sample in self._reasons
 
     def train(self, batch: FeatureBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
         """Update the head."""

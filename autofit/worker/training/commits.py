@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from autofit.protocol.job import TrainingPlan
+from autofit.protocol.messages import StageName
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
 from autofit.worker.training.train_state import TrainingProgress, TrainState
 
@@ -36,6 +37,27 @@ class Commits:
         self.progress = TrainingProgress.model_validate(self.newest.state) if self.newest else None
         self._last = clock()
         self._steps = 0
+
+    def begin(self, stage: StageName, micro_batch_size: int, on_damaged: Callable[[str], None]) -> TrainingProgress:
+        """Set the model to the newest checkpoint; returns its progress, with the micro-batch that the attempt may use.
+
+        Args:
+            stage: of the attempt. It begins with the head of the stage before, if the checkpoint is of that one.
+            micro_batch_size: samples on the device at once.
+            on_damaged: called with the name of each checkpoint that could not be used.
+        """
+        size, checkpoint, progress = micro_batch_size, self.newest, self.progress
+        if checkpoint is None or progress is None:
+            return TrainingProgress(stage=stage, micro_batch_size=size, validation_micro_batch_size=size)
+        for name in checkpoint.set_aside:
+            on_damaged(name)
+        if progress.stages and progress.stage != stage:
+            self._state.begin_stage(checkpoint, from_best=progress.stages[-1].method == "epochs")
+            self.release_newest()
+            return progress.in_stage(stage).moved(micro_batch_size=size, validation_micro_batch_size=size)
+        self.restore()
+        validation_size = min(progress.validation_micro_batch_size, size)
+        return progress.moved(micro_batch_size=size, validation_micro_batch_size=validation_size)
 
     def restore(self) -> None:
         """Set the model, the optimizer and the metrics to the newest checkpoint, if there is one.

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from autofit.errors import UserError
+from autofit.protocol.job import ModelSource
+
 FAR_PAST_THE_START = 2.0
 """Times the loss of the first epoch of its stage."""
 
@@ -25,6 +28,21 @@ def divergence(losses: Sequence[float]) -> str | None:
     if losses[0] > 0 and len(latest) == LONG_EPOCHS and min(latest) > bound:
         return f"its loss is {losses[-1]:.3g} in epoch {len(losses)} and was {losses[0]:.3g} in the first"
     return None
+
+
+def require_convergence(losses: Sequence[float], source: ModelSource | None) -> None:
+    """Check that a training has not diverged.
+
+    Args:
+        losses: as in `divergence`.
+        source: of the network, with its learning rate.
+
+    Raises:
+        UserError: it has; the message says what to do.
+    """
+    why = divergence(losses)
+    if why and source:
+        raise UserError(advice(why, source.learning_rate))
 
 
 def advice(why: str, learning_rate: float) -> str:

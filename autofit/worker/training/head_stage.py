@@ -107,7 +107,7 @@ class HeadStage:
         on_progress: Callable[[], None],
     ) -> None:
         self._plan, self._on_progress = plan, on_progress
-        self._classes = len(index.class_names)
+        self._classes, self._images, self._has_left_out = len(index.class_names), len(index.paths), source.has_left_out
         self._class_weights = None if class_weights is None else dict(enumerate(class_weights.tolist()))
         samples, labels = np.arange(len(index.paths)), np.asarray(index.labels, np.int64)
         trained = samples[: index.train_count]
@@ -115,6 +115,11 @@ class HeadStage:
         self.validation = labelled(source, samples[index.train_count :], labels, 1)
         self.used = np.unique(self.train.groups)
         self.unused = np.setdiff1d(trained, self.used)
+
+    def _used_words(self) -> str:
+        """How many of all images have features, as there was no time for more."""
+        used = len(self.used) + len(np.unique(self.validation.groups))
+        return f"{used:,} of {self._images:,} images"
 
     def solve(self) -> SolvedHead:
         """Choose the strength of the penalty, solve the head, and fit it again on all images if the plan says so."""
@@ -137,6 +142,7 @@ class HeadStage:
             l2=fit.l2,
             chosen_by=fit.how_chosen,
             refitted=fit.refitted,
+            cut_short=self._used_words() if self._has_left_out else "",
         )
         classes = fit.trained.logits(self.validation).argmax(axis=1) if len(self.validation) else []
         predicted = np.bincount(classes, minlength=self._classes).tolist()

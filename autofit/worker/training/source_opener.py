@@ -25,6 +25,7 @@ from autofit.worker.features.extraction import ExtractionPass, Views
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
 from autofit.worker.training.batch_sources import CachedFeatures, DecodedImages
+from autofit.worker.training.stage_clock import StageClock
 
 
 class SourceOpener:
@@ -116,13 +117,16 @@ class SourceOpener:
             self._stop_conditions,
             on_unreadable=on_unreadable,
             on_shrink=on_shrink,
+            clock=StageClock(self._work.time) if self._work.time else None,
         )
         rows = extraction.run(cache, self._loader)
         self._reader.drop_predecoded()
         if rows is None:
             return None
         reasons = extraction.unreadable
-        return CachedFeatures(self._session, rows, view_index, reasons, micro, validation_micro, on_phase)
+        source = CachedFeatures(self._session, rows, view_index, reasons, micro, validation_micro, on_phase)
+        source.has_left_out = extraction.has_left_out
+        return source
 
     def _views(self, view_index: ViewIndex, images: Identities) -> Views:
         identities = view_index.identities(images)

@@ -56,11 +56,30 @@ class TrainingProgress(Record):
         """The progress at the beginning of the stage that follows: epochs, history and the best are counted on."""
         return self.moved(stage=stage, position=0, step=0, waited_epochs=0, stopped=False, callbacks=[])
 
-    def after_stage(self, record: StageRecord | None = None) -> TrainingProgress:
-        """The progress with its stage finished; by default the record is that of a stage that was trained by epochs."""
-        before = sum(stage.epochs for stage in self.stages)
-        by_epochs = StageRecord(name=self.stage, method="epochs", epochs=self.epoch - before)
+    def after_stage(self, record: StageRecord | None = None, *, cut_short: str = "") -> TrainingProgress:
+        """The progress with its stage finished.
+
+        Args:
+            record: of the stage; by default that of one that was trained by epochs.
+            cut_short: what such a stage had no time for.
+        """
+        epochs = self.epoch - self._before
+        by_epochs = StageRecord(name=self.stage, method="epochs", epochs=epochs, cut_short=cut_short)
         return self.moved(stages=[*self.stages, record or by_epochs])
+
+    @property
+    def _before(self) -> int:
+        """The epochs of the stages before."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def losses_of_stage(self) -> list[float]:
+        """The training loss of each epoch of the stage that is finished."""
+        return self.history.get("loss", [])[self._before :]
+
+    def epochs_done(self, planned: int) -> str:
+        """How many epochs of the stage are done, of so many up to its end; empty if all are."""
+        before = self._before
+        return f"{self.epoch - before} of {planned - before} epochs" if self.epoch < planned else ""
 
     def moved(self, **changes: Any) -> TrainingProgress:
         """A copy with these changes."""

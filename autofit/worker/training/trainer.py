@@ -29,19 +29,21 @@ from autofit.worker.execution.session import Session
 from autofit.worker.model.weights import weights_sha256
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
-from autofit.worker.training.audit_log import AuditLog, read_micro_batch_sizes
+from autofit.worker.training.audit_log import AuditLog
 from autofit.worker.training.batch_sources import CachedFeatures, Samples, Source
 from autofit.worker.training.bn_recalibration import recalibration_for
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.commits import Commits
-from autofit.worker.training.divergence import advice, divergence
+from autofit.worker.training.divergence import require_convergence
 from autofit.worker.training.epoch_plan import EpochPlans
 from autofit.worker.training.evaluation import Evaluation
 from autofit.worker.training.export import class_weights, weights_of, write_history, write_model
 from autofit.worker.training.head_stage import HeadStage, SolvedHead, final_weights, set_head
+from autofit.worker.training.replay import Replay
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.source_opener import SourceOpener
-from autofit.worker.training.train_state import TrainingProgress, TrainState
+from autofit.worker.training.stage_clock import StageClock
+from autofit.worker.training.train_state import TrainState
 
 
 class Trainer:
@@ -63,16 +65,16 @@ class Trainer:
         self._files = RunDirectory(Path(work.run_dir))
         self._index = ImageIndex.read_csv(self._files.samples, work.data_root, tuple(work.class_names))
         self._labels = np.asarray(self._index.labels, np.int64)
-        self._class_weights = (
-            class_weights(self._index.class_counts()) if work.plan.class_weight == "balanced" else None
-        )
+        balances = work.plan.class_weight == "balanced"
+        self._class_weights = class_weights(self._index.class_counts()) if balances else None
         recalibration = recalibration_for(session.built, work.plan)
         self._epoch_plans = EpochPlans(self._index, work.plan, recalibrates=recalibration is not None)
         self._events = RunEvents(heartbeat, job.attempt, work.stage, work.launched_at)
         self._state = TrainState(session)
         self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan)
-        self._progress = self._restored_progress()
-        self._replay = read_micro_batch_sizes(Path(work.plan.replay)) if work.plan.replay else {}
+        self._progress = self._commits.begin(work.stage, work.micro_batch_size, self._events.damaged_checkpoint)
+        self._clock = StageClock(work.time)
+        self._replay = Replay(work.plan)
         self._audit_log = AuditLog(self._files.audit if work.plan.audit else None, self._progress.ledger_bytes)
         self._micro = MicroBatcher(self._progress.micro_batch_size, self._note_training_shrink, pads=session.pads)
         self._validation_micro = MicroBatcher(
@@ -100,49 +102,44 @@ class Trainer:
         opener = SourceOpener(
             self._job, self._work, self._session, self._heartbeat, self._stop_conditions, self._index, self._predecoded
         )
+        self._end_stage_without_time()
         with opener, closing(self._open_source(opener)) as self._source:
             self._callbacks.list.on_train_begin()
             self._restore()
             if self._plan.head == "solve" and self._has_epochs_left() and not self._progress.epoch:
                 self._solve_head()
-            while self._has_epochs_left():
+            if self._progress.stages and isinstance(self._source, CachedFeatures) and self._source.has_left_out:
+                self._end_stage(self._progress.epochs_done(self._plan.epochs))
+            while self._has_epochs_left() and not self._replay.is_over(self._progress):
                 self._epoch()
+            self._end_stage("")
             self._callbacks.list.on_train_end()
         self._audit_log.close()
         return self._finish()
 
     def _open_source(self, opener: SourceOpener) -> Source[Any]:
         sizes, on_phase = (self._micro, self._validation_micro), self._events.phase
-        if self._has_epochs_left():
-            source = opener.cached(
-                self._state.frozen_sha256, self._note_bad_images, self._note_shrink, *sizes, on_phase
-            )
-            if source is not None:
-                return source
-        return opener.decoded(*sizes, on_phase)
+        notes = self._note_bad_images, self._note_shrink
+        cached = opener.cached(self._state.frozen_sha256, *notes, *sizes, on_phase) if self._has_epochs_left() else None
+        return cached or opener.decoded(*sizes, on_phase)
 
     def _has_epochs_left(self) -> bool:
         """Whether there is an epoch to finish or to begin."""
         is_inside = self._progress.position > 0
         return is_inside or (self._progress.epoch < self._plan.epochs and not self._progress.stopped)
 
-    # Checkpoints --------------------------------------------------------------------------------------------------
+    def _end_stage_without_time(self) -> None:
+        """End a stage after the first, whose model may be handed over as it is, if there is no time for an epoch."""
+        if self._progress.stages and not self._progress.position and not self._clock.has_time_for_epoch():
+            self._end_stage(self._progress.epochs_done(self._plan.epochs))
 
-    def _restored_progress(self) -> TrainingProgress:
-        """The progress of the newest checkpoint, with the micro-batch that this attempt may use."""
-        size = self._work.micro_batch_size
-        checkpoint, progress = self._commits.newest, self._commits.progress
-        if checkpoint is None or progress is None:
-            return TrainingProgress(stage=self._work.stage, micro_batch_size=size, validation_micro_batch_size=size)
-        for name in checkpoint.set_aside:
-            self._events.damaged_checkpoint(name)
-        if progress.stages and progress.stage != self._work.stage:
-            self._state.begin_stage(checkpoint, from_best=progress.stages[-1].method == "epochs")
-            self._commits.release_newest()
-            return progress.in_stage(self._work.stage).moved(micro_batch_size=size, validation_micro_batch_size=size)
-        self._commits.restore()
-        validation_size = min(progress.validation_micro_batch_size, size)
-        return progress.moved(micro_batch_size=size, validation_micro_batch_size=validation_size)
+    def _end_stage(self, cut_short: str) -> None:
+        """Record a stage as finished between two epochs, if it is not yet."""
+        if self._has_epochs_left():
+            self._progress = self._progress.moved(stopped=True).after_stage(cut_short=cut_short)
+            self._commit()
+
+    # Checkpoints --------------------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
         """Set everything to the checkpoint, after the callbacks were told that the training or its epoch begins.
@@ -180,6 +177,7 @@ class Trainer:
 
     def _epoch(self) -> None:
         epoch = self._progress.epoch
+        self._clock.epoch_begins()
         if self._progress.position == 0:
             self._session.objective.reset()
         self._callbacks.list.on_epoch_begin(epoch)
@@ -231,6 +229,9 @@ class Trainer:
         steps = self._progress.step + len(bounds)
         batches = self._source.batches(epoch_plan, self._epoch_plans.after_training(epoch))
         for (_, stop), batch in zip(bounds, batches, strict=True):
+            if self._replay.is_over(self._progress):
+                self._progress = self._progress.moved(stopped=True)
+                return
             self._note_bad_images(batch.skipped)
             has_samples = len(batch.samples) > 0
             if has_samples:
@@ -238,7 +239,7 @@ class Trainer:
             self._progress = self._progress.moved(
                 position=stop,
                 step=self._progress.step + has_samples,
-                stopped=self._callbacks.have_stopped_training,
+                stopped=self._callbacks.have_stopped_training or self._clock.is_over(),
             )
             self._between_steps(trained=has_samples)
             if self._progress.stopped:
@@ -248,7 +249,7 @@ class Trainer:
 
     def _train_batch(self, batch: Samples, steps: int) -> None:
         epoch, step = self._progress.epoch, self._progress.step
-        self._micro.size = self._replay.get((epoch, step), self._micro.size)
+        self._micro.size = self._replay.size(self._progress, self._micro.size)
         self._events.step_begins(epoch=epoch, step=step, steps=steps, micro_batch_size=self._micro.size)
         self._callbacks.list.on_train_batch_begin(step)
         labels = self._labels[batch.samples]
@@ -268,6 +269,7 @@ class Trainer:
         self._events.beat()  # also after a batch without any readable image: silence would be taken for a hang
         if trained and self._events.note_first_step():
             self._stop_conditions.measure_non_allocator_bytes()
+            self._clock.epoch_begins()  # the first step, which traces, says nothing about the next epoch
         self._stop_if_asked()
         if self._commits.is_due:
             self._require_convergence(self._session.metrics()["loss"])
@@ -285,9 +287,11 @@ class Trainer:
         patience = self._plan.early_stopping
         out_of_patience = patience is not None and progress.waited_epochs >= patience
         asked_to_stop = self._progress.stopped or self._callbacks.have_stopped_training
-        self._progress = progress.moved(stopped=out_of_patience or asked_to_stop)
+        out_of_time = not self._clock.epoch_ended()
+        self._progress = progress.moved(stopped=out_of_patience or asked_to_stop or out_of_time)
         if not self._has_epochs_left():
-            self._progress = self._progress.after_stage(solved.record if solved else None)
+            cut_short = self._progress.epochs_done(self._plan.epochs) if out_of_time else ""
+            self._progress = self._progress.after_stage(solved.record if solved else None, cut_short=cut_short)
         write_history(self._files.history, progress.history)
         self._commit()
         self._events.epoch_ended(epoch, logs, solved.record if solved else None, self._source.limit_words())
@@ -335,10 +339,8 @@ class Trainer:
 
     def _require_convergence(self, loss: float) -> None:
         """Raise UserError, without a commit, if the training has diverged; a callback that stopped it has the say."""
-        before = sum(stage.epochs for stage in self._progress.stages)
-        why = divergence([*self._progress.history.get("loss", [])[before:], loss])
-        if why and not self._progress.stopped and self._job.source:
-            raise UserError(advice(why, self._job.source.learning_rate))
+        if not self._progress.stopped:
+            require_convergence([*self._progress.losses_of_stage(), loss], self._job.source)
 
     def _give_up(self, why: str) -> NoReturn:
         """End for a reason that the user can put right; an epoch that has trained nothing begins anew then."""

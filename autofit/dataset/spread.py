@@ -1,0 +1,37 @@
+"""The images in an order of which any beginning has all classes in about their shares."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from autofit.dataset.index import ImageIndex
+
+
+def evenly_spread(index: ImageIndex, seed: int) -> ImageIndex:
+    """The same images, those for training and those for validation each in a seeded, stratified order.
+
+    Where a time budget ends before all were read, those that were are a sample. The first images are one of each class.
+    """
+    labels, first = list(index.labels), index.validation_from
+    order = [
+        *spread_order(labels[:first], seed),
+        *(first + number for number in spread_order(labels[first:], seed)),
+    ]
+    paths, spread = [index.paths[number] for number in order], array("i", (labels[number] for number in order))
+    return replace(index, paths=paths, labels=spread)
+
+
+def spread_order(labels: Sequence[int], seed: int) -> list[int]:
+    """The numbers of all samples, so that each class is spread evenly from the beginning; drawn within a class."""
+    counts, met = Counter(labels), defaultdict[int, int](int)
+    keys: dict[int, tuple[float, int]] = {}
+    for place, number in enumerate(np.random.default_rng(seed).permutation(len(labels)).tolist()):
+        label = labels[number]
+        keys[number] = met[label] / counts[label], place
+        met[label] += 1
+    return sorted(keys, key=keys.__getitem__)

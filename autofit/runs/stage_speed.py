@@ -1,0 +1,63 @@
+"""How fast the first stage of a run was, from what its attempts have recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from autofit.probing.records import ProbeReport
+from autofit.process.monitor import Tail
+from autofit.protocol.job import Event, Job, TrainJob
+from autofit.protocol.messages import Verdict
+from autofit.runs.result_record import AttemptRecord
+from autofit.runs.time_budget import Speed
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+
+
+def measured_speed(files: RunDirectory) -> Speed:
+    """The speed of the newest extraction of the stage, and what the attempt that ended it took besides."""
+    speed = Speed(None, trained_per_second=_probed_rate(files))
+    for attempt, work in _attempts_at_first_stage(files):
+        events = Tail(attempt.events).records(Event)
+        passes = [event.extracted for event in events if event.extracted]
+        extracted = sum(one.seconds for one in passes)
+        if passes and extracted > 0:
+            images = sum(one.images for one in passes)
+            speed = replace(speed, images_per_second=images / extracted, kernels=work.plan.kernels)
+        if (wall := _completed_seconds(attempt)) is not None:
+            solved = sum(
+                end.epoch_end.solved.seconds or 0.0 for end in events if end.epoch_end and end.epoch_end.solved
+            )
+            other = max(wall - extracted - solved, 0.0)
+            speed = replace(speed, other_seconds=other)
+    return speed
+
+
+def _probed_rate(files: RunDirectory) -> float | None:
+    """Images a second in the updates of the second stage, by its probe; None if it has none."""
+    try:
+        trials = ProbeReport.load(files.fine_tune_probe).trials
+    except (OSError, ValueError):
+        return None
+    fitting = [trial for trial in trials if trial.verdict is Verdict.FITS and trial.step_seconds > 0]
+    largest = max(fitting, key=lambda trial: trial.batch_size, default=None)
+    return largest.batch_size / largest.step_seconds if largest else None
+
+
+def _attempts_at_first_stage(files: RunDirectory) -> Iterator[tuple[AttemptDirectory, TrainJob]]:
+    for attempt in files.attempts():
+        try:
+            work = Job.load(attempt.job).work
+        except (OSError, ValueError):
+            continue
+        if isinstance(work, TrainJob) and work.stage == "head":
+            yield attempt, work
+
+
+def _completed_seconds(attempt: AttemptDirectory) -> float | None:
+    """How long an attempt took that finished its stage; None for any other."""
+    try:
+        record = AttemptRecord.load(attempt.record)
+    except (OSError, ValueError):
+        return None
+    return record.wall_seconds if record.verdict is Verdict.COMPLETED else None

@@ -1,0 +1,75 @@
+"""Whether a stage has time for more: of the seconds that a time budget leaves it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from autofit.protocol.job import StageTime
+
+VALIDATION_SHARE = 0.25
+"""Of the time that an epoch has trained so far, in which it can surely be validated: a fifth of the images, forward."""
+
+SOLVE_SECONDS, SOLVE_SHARE = 2.0, 0.2
+"""What training the head takes after an extraction: solving it on some hundred images, SciPy's import included, and the
+share of the extraction's time on top, for the passes over many rows."""
+
+EARLY_SHARE = 0.25
+"""After this share of an extraction it is known well enough whether it ends in time."""
+
+
+class StageClock:
+    """Decides what is begun and when work is cut short; without a budget there is always time.
+
+    Args:
+        stage: the time that the stage has; None for as much as it takes.
+        clock: in seconds, the same as the parent's.
+    """
+
+    def __init__(self, stage: StageTime | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stage, self._clock = stage, clock
+        self._epoch_seconds = stage.epoch_seconds if stage else 0.0
+        self._began = clock()
+
+    def epoch_begins(self) -> None:
+        """An epoch begins; a second call takes back the first."""
+        self._began = self._clock()
+
+    def epoch_ended(self) -> bool:
+        """An epoch was trained and validated, and the next takes as long; returns whether it would be done in time."""
+        self._epoch_seconds = self._clock() - self._began
+        return self.has_time_for_epoch()
+
+    def has_time_for_epoch(self) -> bool:
+        """Whether another epoch would be done in time."""
+        return self._stage is None or self._ends(self._epoch_seconds) <= self._stage.end_at
+
+    def is_over(self) -> bool:
+        """Whether an epoch that has begun must stop in the middle, to be validated and saved."""
+        if self._stage is None:
+            return False
+        return self._ends(VALIDATION_SHARE * (self._clock() - self._began)) >= self._stage.last_at
+
+    def ends_extraction(self, began: float, done: int, count: int, *, is_first_stage: bool) -> bool:
+        """Whether an extraction ends before all images are through.
+
+        That of a first stage goes on as long as what follows has time. That of a later one, whose model may be left as
+        it is, ends as soon as it shows that there will be no time for an epoch.
+
+        Args:
+            began: a reading of the clock.
+            done: images so far.
+            count: of all.
+            is_first_stage: there is no model yet.
+        """
+        if self._stage is None:
+            return False
+        elapsed = self._clock() - began
+        if is_first_stage:
+            return self._ends(SOLVE_SECONDS + SOLVE_SHARE * elapsed) >= self._stage.end_at
+        ahead = elapsed * (count - done) / done if done >= EARLY_SHARE * count else 0.0
+        return self._ends(ahead + self._epoch_seconds) >= self._stage.last_at
+
+    def _ends(self, seconds: float) -> float:
+        """When the run ends if so many seconds of work follow."""
+        return self._clock() + seconds + (self._stage.finish_seconds if self._stage else 0.0)

@@ -1,0 +1,155 @@
+"""The decision about the second stage: what it is made of, that it is made once, and where it is written."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autofit.config.options import make_options
+from autofit.protocol.job import Event, ExtractionTime, Job, TrainJob
+from autofit.protocol.messages import EpochEnd, MemoryBudget, StageName, StageRecord, Trial, Verdict
+from autofit.runs.model_source import model_source
+from autofit.runs.plan import staged_plan
+from autofit.runs.result_record import AttemptRecord
+from autofit.runs.run_record import DataRecord, RunRecord
+from autofit.runs.stage_decision import epoch_seconds, with_stage_decided
+from autofit.runs.stage_speed import measured_speed
+from autofit.runs.stages import stages_of
+from autofit.runs.time_budget import Speed, Work, with_epochs
+from autofit.storage.run_directory import RunDirectory
+from tests.support.machines import make_hardware
+from tests.support.records import make_probe_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMAGES = 1_000
+HEAD = StageRecord(name="head", method="solved", epochs=1, seconds=2.0)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path)
+
+
+def record(**given: Any) -> RunRecord:
+    """A run on a thousand images with a budget of five minutes."""
+    options = make_options(**({"time_budget": "5m"} | given))
+    data = DataRecord(
+        root="/",
+        class_names=["a", "b"],
+        train_count=IMAGES,
+        validation_count=200,
+        skipped_files=0,
+        fingerprint="",
+    )
+    plan = staged_plan(options, IMAGES, 2, None, make_hardware())
+    return RunRecord(options=options, has_callbacks=False, data=data, plan=plan, started=time.time())
+
+
+def note_attempt(files: RunDirectory, run: RunRecord, *events: Event, wall: float, stage: StageName = "head") -> None:
+    """Write what an attempt at a stage leaves, which took so many seconds; none if it was killed with its parent."""
+    number, attempt = files.new_attempt()
+    work = TrainJob(
+        run_dir=str(files.path),
+        data_root="/",
+        class_names=["a", "b"],
+        plan=run.plan,
+        stage=stage,
+        micro_batch_size=8,
+        launched_at=0.0,
+    )
+    memory = MemoryBudget(device="cpu", limit_bytes=10**9, is_given=False)
+    Job(attempt=number, source=model_source(run.options, 2), memory=memory, isolated=True, work=work).save(attempt.job)
+    attempt.events.write_text("".join(event.model_dump_json() + "\n" for event in events))
+    if wall:
+        AttemptRecord(
+            verdict=Verdict.COMPLETED, cause="", batch_size=8, micro_batch_size=8, epoch=0, step=0, wall_seconds=wall
+        ).save(attempt.record)
+
+
+def solved_event() -> Event:
+    return Event(epoch_end=EpochEnd(epoch=0, metrics={}, stage="head", solved=HEAD))
+
+
+def test_the_speed_is_that_of_the_heads_extraction_and_its_start_the_rest(files: RunDirectory) -> None:
+    """The forecast would be that of another stage, or count the images twice."""
+    run = record()
+    note_attempt(files, run, Event(extracted=ExtractionTime(images=400, seconds=5.0)), wall=0.0)
+    note_attempt(files, run, Event(extracted=ExtractionTime(images=800, seconds=8.0)), solved_event(), wall=18.0)
+    note_attempt(files, run, Event(extracted=ExtractionTime(images=1, seconds=9.0)), wall=99.0, stage="fine-tune")
+    assert measured_speed(files) == Speed(100.0, run.plan.kernels, 8.0)
+
+
+def test_without_attempts_or_features_to_extract_no_speed_is_known(files: RunDirectory) -> None:
+    """A division by nothing would end the run, or a forecast be made of nothing."""
+    assert measured_speed(files) == Speed(None)
+    note_attempt(files, record(), solved_event(), wall=6.0)
+    assert measured_speed(files) == Speed(None, "eigen", 4.0)
+
+
+def test_the_decision_is_made_once_and_written_down(files: RunDirectory) -> None:
+    """A resumed or replayed run would train other epochs, at other rates."""
+    run = record()
+    note_attempt(files, run, Event(extracted=ExtractionTime(images=1200, seconds=12.0)), solved_event(), wall=20.0)
+    decided, words = with_stage_decided(run, files, [HEAD], 250.0, is_probed=True)
+    assert "for 8 epochs" in words
+    assert decided.plan.fine_tune is not None
+    assert not decided.plan.fine_tune.by_budget
+    assert RunRecord.load(files.run) == decided
+    assert with_stage_decided(decided, files, [HEAD], 3.0, is_probed=True) == (decided, "")
+    assert epoch_seconds(decided, files, "fine-tune") > 1
+    assert epoch_seconds(decided, files, "head") == 0
+
+
+def test_without_time_the_plan_has_no_second_stage_any_more(files: RunDirectory) -> None:
+    """A run whose budget is over would begin a stage when it is resumed."""
+    decided, words = with_stage_decided(record(), files, [HEAD], -1.0, is_probed=False)
+    assert stages_of(decided.plan) == ("head",)
+    assert "the head is the result" in words
+
+
+def test_a_stage_that_has_time_only_without_its_probe_is_not_probed(files: RunDirectory) -> None:
+    """The time that was left would go by with a probe, and nothing be trained."""
+    run = record()
+    note_attempt(files, run, Event(extracted=ExtractionTime(images=1200, seconds=12.0)), solved_event(), wall=20.0)
+    speed = measured_speed(files)
+    stage = run.plan.fine_tune
+    assert stage is not None
+    needed = Work(IMAGES, 200, speed).stage_seconds(with_epochs(stage, 2))
+    undecided, words = with_stage_decided(run, files, [HEAD], needed + 30.0, is_probed=False)
+    assert (undecided, words) == (run, "")
+    assert not files.run.exists()
+    decided, words = with_stage_decided(run, files, [HEAD], needed + 1.0, is_probed=False)
+    assert stages_of(decided.plan) == ("head",)
+    make_probe_report(32).save(files.fine_tune_probe)  # an earlier attempt has probed it
+    assert with_stage_decided(run, files, [HEAD], needed + 1.0, is_probed=False) == (run, "")
+
+
+def test_what_the_probe_has_timed_counts_more_than_an_estimate(files: RunDirectory) -> None:
+    """Epochs would be planned by a guess although their steps were measured."""
+    slow = Trial(batch_size=32, verdict=Verdict.FITS, step_seconds=3.2)
+    other = [
+        Trial(batch_size=64, verdict=Verdict.DEVICE_OOM),
+        Trial(batch_size=8, verdict=Verdict.FITS, step_seconds=0.1),
+    ]
+    make_probe_report(32).model_copy(update={"trials": [*other, slow]}).save(files.fine_tune_probe)
+    assert measured_speed(files).trained_per_second == pytest.approx(10.0)
+    run = record()
+    assert epoch_seconds(run, files, "fine-tune") == pytest.approx(1.2 * ((3000 + 200) / 3 / 10 + 0.32 + 0.3))
+
+
+@pytest.mark.parametrize(
+    ("given", "finished"),
+    [({}, []), ({"fine_tune_epochs": 0}, [HEAD]), ({"time_budget": None, "fine_tune_epochs": "auto"}, [HEAD])],
+    ids=str,
+)
+def test_nothing_is_decided_before_the_head_or_without_a_stage_or_budget(
+    files: RunDirectory, given: dict[str, Any], finished: list[StageRecord]
+) -> None:
+    """A stage would be planned by a speed that nothing has shown."""
+    run = record(**given)
+    assert with_stage_decided(run, files, finished, 250.0, is_probed=True) == (run, "")
+    assert not files.run.exists()

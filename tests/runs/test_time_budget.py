@@ -1,0 +1,177 @@
+"""What a time budget has room for: the decision about the second stage, and the words about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autofit.config.options import make_options
+from autofit.protocol.job import FineTunePlan
+from autofit.runs.time_budget import (
+    FINISH_SECONDS,
+    Speed,
+    TimeBudget,
+    Work,
+    decide,
+    is_asked_for,
+    most_epochs,
+    opening_words,
+    share_below,
+    with_epochs,
+)
+
+STAGE = FineTunePlan(
+    epochs=8, batch_size=32, micro_batch_size=32, learning_rate=1e-4, cut="auto", views=4, by_budget=True
+)
+UNKNOWN = "time budget 5 min: how fast this machine is shows in the first stage"
+WORK = Work(1_000, 200, Speed(100.0, "eigen", 8.0))
+
+
+def stage(**changes: Any) -> FineTunePlan:
+    return STAGE.model_copy(update=changes)
+
+
+works = st.builds(
+    Work,
+    st.integers(1, 10**6),
+    st.integers(0, 10**5),
+    st.builds(Speed, st.floats(0.1, 1e5), st.sampled_from(["eigen", "onednn"]), st.floats(0, 300)),
+)
+stages = st.builds(
+    stage,
+    epochs=st.integers(1, 40),
+    batch_size=st.integers(1, 256),
+    cut=st.sampled_from(["auto", "input", "0.5", "conv_pw_9_relu"]),
+    views=st.integers(1, 8),
+)
+seconds = st.floats(-10, 1e5)
+
+
+@given(planned=stages, work=works, left=seconds, asked=st.booleans())
+def test_what_is_chosen_fits_in_what_is_left(planned: FineTunePlan, work: Work, left: float, *, asked: bool) -> None:
+    """A run would be planned to end after its budget."""
+    chosen = decide(planned, work, left, is_asked_for=asked).fine_tune
+    if chosen is not None:
+        assert work.stage_seconds(chosen) <= left
+        assert 1 <= chosen.epochs <= planned.epochs
+        assert 1 <= chosen.views <= min(planned.views, chosen.epochs)
+        assert not chosen.by_budget
+
+
+@given(planned=stages, work=works, left=seconds, more=st.floats(0, 1e4), asked=st.booleans())
+def test_more_time_never_gives_fewer_epochs(
+    planned: FineTunePlan, work: Work, left: float, more: float, *, asked: bool
+) -> None:
+    """A user who gives more time would get less."""
+    less, greater = (decide(planned, work, time, is_asked_for=asked).fine_tune for time in (left, left + more))
+    assert (less.epochs if less else 0) <= (greater.epochs if greater else 0)
+
+
+def test_a_budget_beyond_what_helps_is_not_used_up_and_said_to_be() -> None:
+    """Minutes of a user's would be burnt for epochs that are of no use, or nobody would know why it ended."""
+    decision = decide(STAGE, WORK, 3600.0, is_asked_for=False)
+    assert decision.fine_tune == stage(by_budget=False)
+    assert decision.words.startswith("time budget: 60 min left: fine-tuning of the upper layers for 8 epochs, about ")
+    assert decision.words.endswith("; more epochs have not helped, so the budget is not used up")
+
+
+def test_with_less_time_there_are_fewer_epochs_and_views_then_none() -> None:
+    """Time would be spent on views that no epoch sees, or on a single epoch that changes hardly anything."""
+    needed = [WORK.stage_seconds(with_epochs(STAGE, epochs)) for epochs in (1, 2, 3)]
+    three = decide(STAGE, WORK, needed[2], is_asked_for=False)
+    assert three.fine_tune is not None
+    assert (three.fine_tune.epochs, three.fine_tune.views) == (3, 3)
+    assert three.words.endswith(" (of 8)")
+    none = decide(STAGE, WORK, needed[0], is_asked_for=False)
+    assert none.fine_tune is None
+    assert none.words.endswith("the head is the result")
+    one = decide(stage(epochs=5), WORK, needed[0], is_asked_for=True).fine_tune
+    assert one is not None
+    assert one.epochs == 1
+
+
+def test_without_a_speed_all_epochs_are_planned_and_that_is_said() -> None:
+    """Where all features of the head were in the cache nothing is known, and a fast machine would not be used."""
+    unknown = Work(1_000, 200, Speed(None))
+    decision = decide(STAGE, unknown, 60.0, is_asked_for=False)
+    assert decision.fine_tune is not None
+    assert decision.fine_tune.epochs == 8
+    assert "how fast that is shows then, and it ends in time" in decision.words
+    assert unknown.epoch_seconds(STAGE) == 0
+
+
+def test_eigens_kernels_after_onednns_are_foreseen_to_be_slower() -> None:
+    """The stage, which must be able to run out of memory, would take longer than planned each time."""
+    after_onednn = Work(1_000, 200, Speed(100.0, "onednn", 8.0))
+    assert after_onednn.stage_seconds(STAGE) > WORK.stage_seconds(STAGE)
+    assert after_onednn.stage_seconds(stage(kernels="onednn")) == WORK.stage_seconds(STAGE)
+
+
+def test_a_deeper_cut_is_foreseen_to_take_longer_epochs() -> None:
+    """Fine-tuning of all layers would be planned as if it were of the last few."""
+    cuts = ("auto", "0.5", "input")
+    epochs = [WORK.epoch_seconds(stage(cut=cut)) for cut in cuts]
+    assert epochs == sorted(epochs)
+    assert [share_below(cut) for cut in (*cuts, "block_3", "1.5")] == [0.85, 0.5, 0.0, 0.5, 1.0]
+
+
+@given(st.floats(0, 100), st.integers(0, 20), st.integers(1, 5))
+def test_the_most_epochs_are_at_least_as_many_as_are_worth_it_or_none(left: float, most: int, least: int) -> None:
+    """A stage would begin for an epoch that does nothing."""
+    found = most_epochs(lambda count: 7.0 * count, left, most, least)
+    assert found == 0 or least <= found <= most
+    assert 7.0 * found <= left
+
+
+@pytest.mark.parametrize(("budget_seconds", "last"), [(10.0, 2.5), (300.0, 15.0)])
+def test_a_worker_may_end_what_it_has_begun_within_half_the_tolerance(budget_seconds: float, last: float) -> None:
+    """A run would be over by more than a tenth or 5 s, or an epoch be cut off that ends in a second."""
+    time = TimeBudget(budget_seconds, 1_000.0).stage_time(3.0)
+    assert (time.end_at, time.last_at) == (1_000.0, 1_000.0 + last)
+    assert (time.epoch_seconds, time.finish_seconds) == (3.0, FINISH_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {},
+            "time budget 5 min: head about 24 s, then fine-tuning of the upper layers for 8 epochs, about 118 s",
+        ),
+        ({"left_seconds": 40.0}, "time budget 5 min: head about 24 s, and no time to fine-tune"),
+        ({"stage": None}, "time budget 5 min: about 24 s are needed"),
+        (
+            {"work": Work(1_000, 200, Speed(None))},
+            f"{UNKNOWN}; then it is decided whether and for how long to fine-tune",
+        ),
+        ({"extracts": False, "stage": None}, UNKNOWN),
+        ({"is_resumed": True, "left_seconds": 90.0}, "time budget 5 min: 90 s left"),
+        ({"is_resumed": True, "left_seconds": -3.0}, "time budget 5 min: 0 s left"),
+    ],
+    ids=str,
+)
+def test_the_opening_line_says_what_is_known(changes: dict[str, Any], expected: str) -> None:
+    """A user would wait without knowing what for, or be told of a forecast that nothing supports."""
+    told: dict[str, Any] = {"left_seconds": 290.0, "stage": STAGE, "work": WORK, "extracts": True}
+    told |= {"is_resumed": False, "is_asked_for": False}
+    assert opening_words(300.0, **(told | changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("given_options", "expected"),
+    [
+        ({"time_budget": 60}, False),
+        ({"time_budget": 60, "fine_tune_epochs": 5}, True),
+        ({"time_budget": 60, "trainable": "all"}, False),
+        ({"time_budget": 60, "trainable": "all", "epochs": 3}, True),
+    ],
+    ids=str,
+)
+def test_epochs_that_the_user_gave_are_told_from_those_of_the_budget(
+    given_options: dict[str, Any], *, expected: bool
+) -> None:
+    """A single epoch that a user has asked for would be left out as of no use."""
+    assert is_asked_for(make_options(**given_options)) is expected

@@ -1,0 +1,91 @@
+"""What a stage begins, and when it is cut short, by the time that a budget leaves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from autofit.protocol.job import StageTime
+from autofit.worker.training.stage_clock import StageClock
+
+
+@dataclass
+class Watch:
+    """A clock that is set."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        """The reading."""
+        return self.now
+
+
+def clock_with(watch: Watch, *, epoch_seconds: float = 0.0) -> StageClock:
+    """100 s, or 105 s at the most, 2 of which are for the model."""
+    return StageClock(StageTime(end_at=100, last_at=105, epoch_seconds=epoch_seconds, finish_seconds=2), watch)
+
+
+def test_without_a_budget_there_is_always_time() -> None:
+    """A run without a budget would end early."""
+    watch = Watch()
+    clock = StageClock(None, watch)
+    watch.now = 1e9
+    assert clock.has_time_for_epoch()
+    assert clock.epoch_ended()
+    assert not clock.is_over()
+    assert not clock.ends_extraction(0.0, 1, 10**6, is_first_stage=False)
+
+
+def test_an_epoch_that_would_go_over_is_not_begun() -> None:
+    """The run would be over its budget by up to an epoch."""
+    watch = Watch()
+    clock = clock_with(watch, epoch_seconds=60.0)
+    assert clock.has_time_for_epoch()
+    watch.now = 39.0
+    assert not clock.has_time_for_epoch()
+    clock.epoch_begins()
+    watch.now = 69.0  # it took 30 s, not 60
+    assert not clock.epoch_ended()
+    watch.now = 68.0
+    assert clock.has_time_for_epoch()
+
+
+def test_the_tracing_of_the_first_step_does_not_count_for_the_next_epoch() -> None:
+    """The first epoch, which traces, would be taken for the length of all, and the stage end after it."""
+    watch = Watch(50.0)
+    clock = clock_with(watch)
+    clock.epoch_begins()
+    watch.now = 80.0
+    clock.epoch_begins()
+    watch.now = 85.0
+    assert clock.epoch_ended()
+
+
+def test_an_epoch_that_takes_too_long_is_cut_so_that_it_can_be_validated() -> None:
+    """An epoch that is longer than foreseen would take the run far over its budget."""
+    watch = Watch(0.0)
+    clock = clock_with(watch)
+    clock.epoch_begins()
+    watch.now = 82.0  # and 20.5 s to validate, 2 s to save
+    assert not clock.is_over()
+    watch.now = 82.5
+    assert clock.is_over()
+
+
+@pytest.mark.parametrize(("now", "ends"), [(79.9, False), (80.0, True)])
+def test_the_images_of_the_first_stage_leave_time_for_the_head(now: float, *, ends: bool) -> None:
+    """All time would go by with images, and the head be solved after the budget."""
+    watch = Watch(now)  # 16 s of it, 2 s and 2 s follow
+    assert clock_with(watch).ends_extraction(0.0, 5, 10**6, is_first_stage=True) is ends
+
+
+def test_a_later_stage_without_a_chance_ends_as_soon_as_that_shows() -> None:
+    """A user would wait until the end of the budget for images that no epoch is trained on."""
+    watch = Watch(30.0)
+    clock = clock_with(watch, epoch_seconds=5.0)
+    assert not clock.ends_extraction(0.0, 24, 100, is_first_stage=False)  # too early to say
+    assert clock.ends_extraction(0.0, 25, 100, is_first_stage=False)  # 90 s more
+    assert not clock.ends_extraction(0.0, 50, 100, is_first_stage=False)
+    watch.now = 99.0
+    assert clock.ends_extraction(0.0, 1, 100, is_first_stage=False)
