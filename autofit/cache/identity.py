@@ -9,17 +9,23 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.storage.stutter import is_stutter
+
 By = Literal["stat", "content"]
 Identities = NDArray[np.uint64]
 """uint64 (n, 2): 128 bits an image; zeros for a file that does not exist."""
+
+ResultOf = Callable[[Future[bytes], str], bytes]
+"""Waits for the identity of a path."""
 
 IDENTITY_BYTES = 16
 
@@ -38,12 +44,21 @@ SAMPLE_BYTES = 2**14
 THREADS = 8
 """On a mounted drive each file has to be waited for."""
 
+WAITS_SECONDS = (0.1, 0.3, 0.9, 0.0)
+"""After so many seconds the identity of a file whose drive failed is tried again."""
+
 _GROUP = 4096
 _CHUNK_BYTES = 2**20
 _NO_IDENTITY = bytes(IDENTITY_BYTES)
 
 
-def identities_of(paths: Iterable[str], by: By, on_image: Callable[[], None] = lambda: None) -> Identities:
+def _result(future: Future[bytes], _: str) -> bytes:
+    return future.result()
+
+
+def identities_of(
+    paths: Iterable[str], by: By, on_image: Callable[[], None] = lambda: None, result_of: ResultOf = _result
+) -> Identities:
     """Identify each file.
 
     Args:
@@ -53,37 +68,57 @@ def identities_of(paths: Iterable[str], by: By, on_image: Callable[[], None] = l
             of change, time of change of the status, and inode. Where a drive changes the last two by itself, as network
             drives may, the file counts as another one.
         on_image: called after each image, in the calling thread.
+        result_of: waits for the identity of a path; it may raise.
 
     Returns:
         uint64 (n, 2); zeros for a path that is not a readable file, which is never cached.
     """
     digests = bytearray()
-    for digest in _in_threads(paths, WHOLE_BYTES if by == "stat" else None):
+    for digest in _in_threads(paths, WHOLE_BYTES if by == "stat" else None, result_of):
         digests += digest
         on_image()
     return np.frombuffer(bytes(digests), np.uint64).reshape(-1, 2)
 
 
-def _in_threads(paths: Iterable[str], most_whole_bytes: int | None) -> Iterator[bytes]:
+def _in_threads(paths: Iterable[str], most_whole_bytes: int | None, result_of: ResultOf) -> Iterator[bytes]:
     """The digest of each path, in their order; of a million paths only a group is queued at once."""
     remaining = iter(paths)
-    with ThreadPoolExecutor(THREADS, "autofit-identity") as pool:
+    pool = ThreadPoolExecutor(THREADS, "autofit-identity")
+    try:
         while group := list(islice(remaining, _GROUP)):
-            yield from pool.map(_identity, group, [most_whole_bytes] * len(group))
+            futures = [pool.submit(_identity, path, most_whole_bytes) for path in group]
+            yield from map(result_of, futures, group)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # their drive may hang
 
 
 def _identity(path: str, most_whole_bytes: int | None) -> bytes:
-    try:
-        file = _open_regular(path)
-    except (OSError, ValueError):  # ValueError: not a possible file name, such as one with a NUL or half a character
-        return _NO_IDENTITY
+    """The identity; where the drive fails it is tried again, a few times: images are tried longer."""
+    for wait_seconds in WAITS_SECONDS:
+        try:
+            return _read_identity(path, most_whole_bytes)
+        except OSError as error:
+            if not is_stutter(error):
+                return _NO_IDENTITY
+        except ValueError:  # not a possible file name, such as one with a NUL or half a character
+            return _NO_IDENTITY
+        time.sleep(wait_seconds)
+    return _NO_IDENTITY
+
+
+def _read_identity(path: str, most_whole_bytes: int | None) -> bytes:
+    """The identity of a file.
+
+    Raises:
+        OSError: it is not a regular file, or cannot be read.
+        ValueError: the path cannot be one of a file.
+    """
+    file = _open_regular(path)
     try:
         status = os.fstat(file)
         if most_whole_bytes is None or status.st_size <= most_whole_bytes:
             return _of_content(file)
         return _of_samples(path, file, status)
-    except OSError:
-        return _NO_IDENTITY
     finally:
         os.close(file)
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from autofit.input.aligned_array import aligned_empty
 from autofit.input.decode import UnreadableImageError, decode_into
+from autofit.input.drive_patience import DrivePatience
 from autofit.input.loader_limit import loader_limit
 from autofit.input.resizable_pool import ResizablePool
 from autofit.input.thread_autotune import ThreadChoice, extra_threads, most_useful_threads, thread_bytes
@@ -32,6 +33,9 @@ from autofit.input.wait_meter import WaitMeter
 
 WINDOW_ROUNDS = 4
 """A measuring window holds at least so many images a thread: a new thread needs some time for its first image."""
+
+ABANDON_SECONDS = 2.0
+"""So long images that are being decoded are waited for where nobody needs them any more: their drive may hang."""
 
 Group = Sequence[int] | NDArray[np.int64]  # the samples of one batch
 
@@ -68,6 +72,7 @@ class BatchLoader:
         threads_bytes: How much additional threads may hold without reducing the buffer.
         most_threads: The largest number of threads; by default, what the cores and the buffer allow.
         meter: Measures decoding and waiting.
+        patience: Reads images again where their drive fails.
 
     Use it as a context manager, or `close()` it: its threads serve any number of `batches()`.
     """
@@ -82,6 +87,7 @@ class BatchLoader:
         threads_bytes: int = 0,
         most_threads: int | None = None,
         meter: WaitMeter | None = None,
+        patience: DrivePatience | None = None,
     ) -> None:
         self._path_of = paths if callable(paths) else paths.__getitem__
         self._image_shape = (*image_size, 3)
@@ -91,7 +97,7 @@ class BatchLoader:
             extra = extra_threads(image_size, buffer_bytes, threads_bytes)
             most_threads = min(most_useful_threads(threads), threads + extra)
         self._choice = ThreadChoice(threads, most_threads)
-        self._meter = meter or WaitMeter()
+        self._meter, self._patience = meter or WaitMeter(), patience or DrivePatience()
         self._pool = ResizablePool(threads, "autofit-decode")
 
     def __enter__(self) -> Self:
@@ -103,7 +109,8 @@ class BatchLoader:
         self.close()
 
     def close(self) -> None:
-        """Cancel the queued images, wait for those being decoded, and end the threads."""
+        """Cancel the queued images, wait for those being decoded, but for no drive that hangs, and end the threads."""
+        self._patience.close()
         self._pool.close()
 
     @property
@@ -155,7 +162,7 @@ class BatchLoader:
     def _result_of(self, row: Future[str | None]) -> str | None:
         """Wait for a row; change the number of threads if a measuring window has ended and says so."""
         with self._meter.waiting():
-            reason = row.result()
+            reason = self._patience.result(row)
         window = self._meter.window(WINDOW_ROUNDS * self._pool.threads)
         if window is not None:
             self._choice.note(window)
@@ -169,7 +176,7 @@ class BatchLoader:
         """Decode a sample into its row of a batch; return why it cannot be read, or None."""
         with self._meter.decoding():
             try:
-                decode(sample, row)
+                self._patience.read(partial(decode, sample, row))
             except UnreadableImageError as error:
                 return str(error)
         return None
@@ -265,5 +272,5 @@ class _BegunBatch:
 
 
 def _abandon(batches: Iterable[_BegunBatch]) -> None:
-    """Cancel the rows that wait for a thread, then wait for those being decoded."""
-    wait([row for batch in batches for row in batch.rows if not row.cancel()])
+    """Cancel the rows that wait for a thread, then wait for those being decoded, though not for a drive that hangs."""
+    wait([row for batch in batches for row in batch.rows if not row.cancel()], ABANDON_SECONDS)

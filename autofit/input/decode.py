@@ -14,16 +14,18 @@ import stat
 import struct
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from autofit.input.numeric_images import grey_of_numbers, is_numeric
 from autofit.printable import one_line
+from autofit.storage.stutter import is_stutter
 
 # 512 MiB when decoded, as Pillow takes 4 bytes a pixel: above any camera's photo of 100 million pixels, and below the
 # 178,956,970 at which Pillow itself refuses by default.
@@ -52,9 +54,6 @@ _SIDES_END = 24  # in a PNG; in a bitmap they come before
 _BITMAP_HEADER_BYTES = 40  # of Windows's own, BITMAPINFOHEADER, and all later ones
 _START_OF_SCAN = b"\xff\xda"  # ITU-T T.81, table B.1; inside a scan a 0xff is followed by 0 or a restart marker
 
-_STRIP_PIXELS = 2**20
-"""Numeric images are converted in strips of so many pixels: at once would take five times the memory of the image."""
-
 _STRAIGHT_ALPHA = {"La": "LA", "RGBa": "RGBA"}  # the only conversion that Pillow has for premultiplied alpha
 
 # EXIF 2.32, tag 0x0112, as in PIL.ImageOps.exif_transpose
@@ -69,15 +68,19 @@ _TURNS = {
 }
 _SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
-# The maxima that numeric images without a declared range are assumed to have, the first that no value exceeds.
-_USUAL_MAXIMA = {"I": (255.0, 65535.0), "F": (1.0, 255.0, 65535.0)}
-
 # Errors of the machine, not of the file: if they were taken for the file's, an epoch would lose good images.
 _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
+_last_paths: dict[int, str] = {}  # by thread; who waits for a drive that hangs can say which
+
+
 class UnreadableImageError(Exception):
     """An image file that cannot be read; `str()` is a short reason in one line, without the path."""
+
+
+class DriveError(UnreadableImageError):
+    """An image file whose drive failed just now; it may be readable later."""
 
 
 def decode_image(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -91,6 +94,7 @@ def decode_image(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray
         uint8 (height, width, 3), RGB, 0..255.
 
     Raises:
+        DriveError: the drive failed, which may pass (`drive_patience.py`).
         UnreadableImageError: the file is missing, damaged, too large, or not an image.
         MemoryError: there is no memory for it.
         OSError: the machine is out of file handles or memory; every other OSError is reported as the file's.
@@ -107,6 +111,7 @@ def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8]) -> None:
         UnreadableImageError, MemoryError, OSError: as `decode_image`.
     """
     height, width, _ = out.shape
+    _last_paths[threading.get_ident()] = os.fspath(path)
     try:
         with _quiet_pillow():
             pixels = _pixels(path, (width, height))
@@ -115,8 +120,13 @@ def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8]) -> None:
     except Exception as error:  # on damaged files Pillow raises whatever its parsers run into
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             raise
-        raise UnreadableImageError(_reason(error)) from error
+        raise (DriveError if is_stutter(error) else UnreadableImageError)(_reason(error)) from error
     out[...] = pixels
+
+
+def path_read_by(thread: int) -> str | None:
+    """The path of the image that a thread, by its identifier, is decoding or has decoded last; None if none."""
+    return _last_paths.get(thread)
 
 
 def _pixels(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -227,10 +237,8 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     """Convert the image to mode RGB, alpha over white."""
-    if image.mode in _USUAL_MAXIMA:
-        return _from_numbers(image, _USUAL_MAXIMA[image.mode]).convert("RGB")
-    if image.mode.startswith("I;16"):
-        return _from_16_bits(image).convert("RGB")
+    if is_numeric(image):
+        return grey_of_numbers(image).convert("RGB")
     if image.mode in _STRAIGHT_ALPHA:
         image = image.convert(_STRAIGHT_ALPHA[image.mode])
     if image.has_transparency_data:
@@ -243,65 +251,6 @@ def _over_white(image: Image.Image) -> Image.Image:
     canvas = Image.new("RGB", image.size, "white")
     canvas.paste(image, mask=image)
     return canvas
-
-
-def _from_16_bits(image: Image.Image) -> Image.Image:
-    """Keep the high byte of a 16-bit grey image, as PNG's own scaling does; a transparent grey becomes white."""
-    transparent = image.info.get("transparency")
-
-    def high_byte(values: NDArray[Any]) -> NDArray[np.uint8]:
-        grey = (values >> 8).astype(np.uint8)
-        if transparent is not None:
-            grey[values == transparent] = 255
-        return grey
-
-    return _as_grey(image, high_byte)
-
-
-def _from_numbers(image: Image.Image, usual_maxima: tuple[float, ...]) -> Image.Image:
-    """Scale numbers to 0..255; only infinities are clipped; not-a-number becomes 0."""
-    low, high = _value_range(image, usual_maxima)
-
-    def scaled(values: NDArray[Any]) -> NDArray[np.uint8]:
-        with np.errstate(all="ignore"):
-            levels = (values.astype(np.float32) - low) * (255 / (high - low))
-            grey: NDArray[np.uint8] = (
-                np.clip(np.nan_to_num(levels, posinf=255, neginf=0), 0, 255).round().astype(np.uint8)
-            )
-        return grey
-
-    return _as_grey(image, scaled)
-
-
-def _as_grey(image: Image.Image, levels_of: Callable[[NDArray[Any]], NDArray[np.uint8]]) -> Image.Image:
-    """Convert the image to mode L; `levels_of` turns numbers (height, width) into levels 0..255."""
-    grey = Image.new("L", image.size)
-    for top, values in _strips(image):
-        grey.paste(Image.fromarray(levels_of(values)), (0, top))
-    return grey
-
-
-def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[Any]]]:
-    """The strips of the image from the top down: the first line of each, and its numbers (height, width)."""
-    height = max(1, _STRIP_PIXELS // image.width)
-    for top in range(0, image.height, height):
-        yield top, np.asarray(image.crop((0, top, image.width, min(top + height, image.height))))
-
-
-def _value_range(image: Image.Image, usual_maxima: tuple[float, ...]) -> tuple[float, float]:
-    """From 0 to the first usual maximum that holds all finite values, or from their own minimum to their maximum.
-
-    The usual ranges come first, so that a dark image of a data set stays darker than a bright one.
-    """
-    finite = (values[np.isfinite(values)] for _, values in _strips(image))
-    extremes = [(float(values.min()), float(values.max())) for values in finite if values.size]
-    if not extremes:
-        return 0.0, 1.0
-    low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
-    fitting = [maximum for maximum in usual_maxima if low >= 0 and high <= maximum]
-    if fitting:
-        return 0.0, fitting[0]
-    return low, high if high > low else low + 1
 
 
 def _reason(error: Exception) -> str:

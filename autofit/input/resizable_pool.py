@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+
+CLOSE_SECONDS = 2.0
+POLL_SECONDS = 0.002
 
 Answer = str | None
 Item = tuple[Future[Answer], Callable[[], Answer]]
@@ -68,13 +72,19 @@ class ResizablePool:
             self._crew = crew
 
     def close(self) -> None:
-        """Cancel the queued calls, wait for those that were begun, and end the threads."""
+        """Cancel the queued calls, wait for those that were begun, and end the threads.
+
+        Calls that take longer than `CLOSE_SECONDS`, such as those of a drive that hangs, are left to themselves.
+        """
         with self._lock:
             self._is_closed = True
             while self._queue:
                 self._queue.popleft()[0].cancel()
-        for crew in (*self._retired, self._crew):
-            crew.executor.shutdown(wait=True)
+        crews, until = (*self._retired, self._crew), time.monotonic() + CLOSE_SECONDS
+        while any(crew.taking for crew in crews) and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+        for crew in crews:
+            crew.executor.shutdown(wait=not crew.taking)
 
     def _require_open(self) -> None:
         if self._is_closed:

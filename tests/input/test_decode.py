@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
-from autofit.input import decode
+from autofit.input import decode, numeric_images
 from autofit.input.decode import MAX_PIXELS, MAX_SCANNED_PIXELS, UnreadableImageError, decode_image, decode_into
 
 WHITE = (255, 255, 255)
@@ -366,7 +366,7 @@ def test_numbers_are_converted_strip_by_strip_as_they_are_at_once(monkeypatch: p
     image = Image.fromarray(steps.astype({"I": np.int32, "F": np.float32, "I;16": np.uint16}[mode]))
     assert image.mode == mode
     at_once = decode._as_rgb(image)
-    monkeypatch.setattr(decode, "_STRIP_PIXELS", 40)  # four rows; the last strip has three
+    monkeypatch.setattr(numeric_images, "_STRIP_PIXELS", 40)  # four rows; the last strip has three
     assert decode._as_rgb(image).tobytes() == at_once.tobytes()
     darkest, brightest = at_once.convert("L").getextrema()
     assert (darkest, brightest) in {(0, 118), (0, 119)}  # the high byte, or rounded

@@ -54,6 +54,7 @@ LIVE_BATCHES, MOST_COMPARED = 2, 64
 COMPARED_AGAIN = 8
 """So many images, drawn anew each time, are compared where all features were in the cache: a fraction of a second."""
 
+LATE = "the drive did not answer in time; it is used in the next run"
 FROM_NOW = "from what the network makes of the same images now"
 
 
@@ -202,6 +203,7 @@ class ExtractionPass:
                 self._heartbeat.event(Event(kept_rows=cached_rows - written))
                 written = cached_rows
             unreadable.update(row for row, _ in batch.skipped)
+            unreadable.update(self._unidentified(batch))
             self._note_unreadable(batch)
             seconds = time.monotonic() - began
             self._time.check(blocks, began, done, count)
@@ -231,9 +233,14 @@ class ExtractionPass:
         self._heartbeat.event(Event(extracted=spent))
         return rows, done - len(unreadable)
 
+    def _unidentified(self, batch: LoadedBatch) -> list[int]:
+        """The rows of a block that can be read now, but could not when they were identified: they cannot be found."""
+        return [row for row in batch.samples.tolist() if not self._views.identities[row].any()]
+
     def _note_unreadable(self, batch: LoadedBatch) -> None:
         """Report the samples of a block, whose batch counts in rows, that could not be read."""
-        skipped = tuple((self._views.index.sample(row), reason) for row, reason in batch.skipped)
+        rows = (*batch.skipped, *((row, LATE) for row in self._unidentified(batch)))
+        skipped = tuple((self._views.index.sample(row), reason) for row, reason in rows)
         self.unreadable.update(skipped)
         self._on_unreadable(skipped)
 

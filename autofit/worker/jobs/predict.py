@@ -12,6 +12,7 @@ import numpy as np
 from autofit.config.batch_schedule import batch_bounds
 from autofit.input.aligned_array import aligned
 from autofit.input.batch_loader import BatchLoader
+from autofit.input.drive_patience import DrivePatience
 from autofit.protocol.job import Event, Job, PredictJob
 from autofit.protocol.messages import BadImage, OomEvent, Phase
 from autofit.storage.run_directory import AttemptDirectory
@@ -56,7 +57,11 @@ def predict(job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: He
 
     micro = MicroBatcher(work.batch_size, note)
     bounds = list(batch_bounds(len(paths), work.batch_size, 0))
-    with BatchLoader(paths, work.image_size, threads=work.threads, buffer_bytes=job.memory.buffer_bytes) as loader:
+    patience = DrivePatience(lambda line: heartbeat.event(Event(message=line)))
+    buffer_bytes = job.memory.buffer_bytes
+    with BatchLoader(
+        paths, work.image_size, threads=work.threads, buffer_bytes=buffer_bytes, patience=patience
+    ) as loader:
         for step, batch in enumerate(loader.batches(range(start, stop) for start, stop in bounds)):
             heartbeat.phase(Phase.PREDICT, step=step, steps=len(bounds), micro_batch_size=micro.size)
             for sample, reason in batch.skipped:

@@ -14,6 +14,7 @@ from autofit.cache.store import CacheStore
 from autofit.dataset import ImageIndex
 from autofit.input.augment import Augmentation
 from autofit.input.batch_loader import BatchLoader
+from autofit.input.drive_patience import DrivePatience
 from autofit.input.predecode import PredecodedImages
 from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex
@@ -41,6 +42,7 @@ class SourceOpener:
         stop_conditions: checked while features are extracted.
         index: the images.
         predecoded: images that another process has decoded.
+        go_on: called each second while images are waited for; it raises if the worker is to stop.
     """
 
     def __init__(
@@ -52,17 +54,20 @@ class SourceOpener:
         stop_conditions: StopConditions,
         index: ImageIndex,
         predecoded: PredecodedImages | None,
+        go_on: Callable[[], None],
     ) -> None:
         self._job, self._work, self._plan = job, work, work.plan
         self._session, self._heartbeat, self._stop_conditions = session, heartbeat, stop_conditions
         self._index = index
         size = job.source.spec.image_size if job.source else (0, 0)
+        self._patience = DrivePatience(lambda line: heartbeat.event(Event(message=line)), go_on)
         self._loader = BatchLoader(
             index.path,
             size,
             threads=work.plan.threads,
             buffer_bytes=max(1, job.memory.buffer_bytes - work.plan.schedule.largest * math.prod(size) * 3),
             threads_bytes=job.memory.threads_bytes,
+            patience=self._patience,
         )
         augmentation = Augmentation(work.plan.augment, work.plan.flip)
         self._reader = SampleReader(index, size, work.plan.seed, augmentation, predecoded=predecoded)
@@ -101,7 +106,7 @@ class SourceOpener:
         if cache is None:
             return None
         paths = map(self._index.path, range(len(self._index.paths)))
-        images = identities_of(paths, cache.by, self._heartbeat.beat)
+        images = identities_of(paths, cache.by, self._heartbeat.beat, self._patience.result)
         if self._plan.pixel_cache:
             self._reader.use_cache(CacheStore(Path(cache.folder), cache.limit_bytes), images)
             self._heartbeat.event(Event(message=self._reader.cache_message()))

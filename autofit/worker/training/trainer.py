@@ -100,7 +100,14 @@ class Trainer:
     def run(self) -> str:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
         opener = SourceOpener(
-            self._job, self._work, self._session, self._heartbeat, self._stop_conditions, self._index, self._predecoded
+            self._job,
+            self._work,
+            self._session,
+            self._heartbeat,
+            self._stop_conditions,
+            self._index,
+            self._predecoded,
+            self._stop_if_asked,
         )
         self._end_stage_without_time()
         with opener, closing(self._open_source(opener)) as self._source:

@@ -73,6 +73,7 @@ class Runs:
         self.cut: str | None = None
         self.forward = mean_colours
         self.open: list[FeatureRows] = []
+        self.unreadable: dict[int, str] = {}
 
     def photos(self, *numbers: int) -> list[str]:
         """The paths of photos, each made once, of a colour of its own."""
@@ -128,6 +129,7 @@ class Runs:
         cache_job = CacheJob(folder=str(self.store.folder), limit_bytes=10**9, by="stat", fixed_size=4)
         with BatchLoader(index.path, SIZE, threads=2, buffer_bytes=10**6) as loader:
             rows = extraction.run(cache_job, loader)
+        self.unreadable = extraction.unreadable
         if rows is not None:
             self.open.append(rows)
         return rows
@@ -312,3 +314,15 @@ def test_images_that_have_become_unreadable_are_not_compared(runs: Runs, monkeyp
     rows = runs.run("b", paths)
     assert rows is not None
     np.testing.assert_array_equal(rows.gather(np.arange(2)), expected(1, 2))
+
+
+def test_an_image_that_could_not_be_identified_is_left_out_alone(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file that a drive could not read for a moment would cost the feature cache of all."""
+    paths = runs.photos(1, 2, 3)
+    known = identities_of(paths, "stat").copy()
+    known[1] = 0
+    monkeypatch.setattr("tests.worker.features.test_extraction.identities_of", lambda *_: known)
+    rows = runs.run("a", paths)
+    assert rows is not None
+    assert rows.known().tolist() == [True, False, True]
+    assert runs.unreadable == {1: "the drive did not answer in time; it is used in the next run"}
