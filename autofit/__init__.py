@@ -22,7 +22,7 @@ from autofit.errors import (
 )
 
 if TYPE_CHECKING:
-    from autofit.api import probe, resume, run
+    from autofit.api import evaluate, probe, resume, run
     from autofit.api.result import Result
     from autofit.worker.image_sequence import ImageSequence
 
@@ -35,6 +35,7 @@ __all__ = [
     "StorageError",
     "TrainingFailedError",
     "UserError",
+    "evaluate",
     "probe",
     "resume",
     "run",
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "ImageSequence": "autofit.worker.image_sequence",
     "Result": "autofit.api.result",
+    "evaluate": "autofit.api",
     "probe": "autofit.api",
     "resume": "autofit.api",
     "run": "autofit.api",

@@ -24,6 +24,7 @@ PUBLIC = [
     "StorageError",
     "TrainingFailedError",
     "UserError",
+    "evaluate",
     "probe",
     "resume",
     "run",

@@ -8,6 +8,7 @@ from typing import Any, assert_type
 import numpy as np
 
 import autofit
+from autofit.runs.evaluation import Evaluation
 
 
 def network(input_shape: tuple[int, int, int], num_classes: int) -> Any:
@@ -58,8 +59,9 @@ def use_a_result(result: autofit.Result) -> None:
     assert_type(result.model_path, Path)
     assert_type(result.predict("a.jpg"), np.ndarray)
     assert_type(result.predict([Path("a.jpg"), "b.jpg"]), np.ndarray)
-    assert_type(result.evaluate(["a.jpg"], ["cat"]), dict[str, float])
-    assert_type(result.evaluate(Path("a.jpg"), [0]), dict[str, float])
+    assert_type(result.evaluate(["a.jpg"], ["cat"]), Evaluation)
+    assert_type(result.evaluate(Path("a.jpg"), [0], views=2).accuracy, float)
+    assert_type(autofit.evaluate("runs/a", "photos/").standard_error, float)
     assert_type(result.weights_sha256, str | None)
     assert_type(result.status, str)
 

@@ -1,4 +1,4 @@
-"""`run()`, `resume()`, `probe()`, `sweep()` and `report()`: the one place where all other packages are joined.
+"""`run()`, `resume()`, `probe()`, `sweep()`, `evaluate()`, `report()`: where all other packages are joined.
 
 The data flows one way: options -> images and machine -> probe -> plan -> supervisor -> workers -> checkpoints -> result
 -> report.
@@ -7,6 +7,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     probes.py        probe and sweep: what fits, without any images
     report.py        report: the page of a run that has ended
     result.py        Result: a run that has ended, with its history, its model and predictions
+    evaluation.py    evaluate: the model of a run that has ended, on images with known classes
     directories.py   the run directory, and the names that it cannot have
     existing_run.py  the run that a directory holds already, and how to resume it
     signature.py     recognises runs that this user started, before their code is imported
@@ -20,8 +21,9 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
 
 from __future__ import annotations
 
+from autofit.api.evaluation import evaluate
 from autofit.api.probes import does_not_fit, probe, sweep
 from autofit.api.report import report
 from autofit.api.training import resume, run
 
-__all__ = ["does_not_fit", "probe", "report", "resume", "run", "sweep"]
+__all__ = ["does_not_fit", "evaluate", "probe", "report", "resume", "run", "sweep"]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autofit.config.run_options import MOST_VIEWS
+from autofit.config.validators import whole_number
+from autofit.dataset.labelled import labelled_images
 from autofit.errors import UserError
 from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.protocol.messages import BadImage, OomEvent
 from autofit.report.progress import progress_view
 from autofit.report.run_text import run_summary
+from autofit.runs.evaluation import Evaluation, evaluation
 from autofit.runs.prediction import predict_paths
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord
@@ -21,11 +24,6 @@ from autofit.worker.inline_launcher import InlineLauncher
 
 if TYPE_CHECKING:
     import numpy as np
-
-LEAST_PROBABILITY = 1e-7
-"""Keras's epsilon: in the loss, a probability is at least this."""
-
-SHOWN_CLASSES = 10
 
 
 class Result:
@@ -113,11 +111,14 @@ class Result:
         """The run in words, as the command line shows it at the end."""
         return run_summary(self.record, labels=self.labels, model_path=shown_path(self.model_path))
 
-    def predict(self, paths: str | Path | Iterable[str | Path]) -> np.ndarray:
+    def predict(self, paths: str | Path | Iterable[str | Path], *, views: int = 1) -> np.ndarray:
         """Predict images in a worker process; they are decoded as in training.
 
         Args:
             paths: one file or several.
+            views: how many views of each image are predicted, with the mean of their probabilities as the answer. The
+                first is the whole image, then come its mirror image, unless the run has `flip` off, and mild crops. It
+                takes so many times longer.
 
         Returns:
             Probabilities, float32 `(n, classes)`; a row of NaN for an image that cannot be read.
@@ -125,56 +126,52 @@ class Result:
         Raises:
             AutofitError: the prediction failed; the message says why.
         """
-        return self._predict(_listed(paths))
+        return self._predict([paths] if isinstance(paths, str | Path) else list(paths), views)[0]
 
-    def evaluate(self, paths: str | Path | Iterable[str | Path], labels: Iterable[str | int]) -> dict[str, float]:
-        """Loss (cross-entropy) and accuracy on images with known labels; unreadable images are left out.
+    def evaluate(
+        self,
+        data: str | Path | Iterable[object],
+        labels: Iterable[object] | None = None,
+        *,
+        views: int = 1,
+    ) -> Evaluation:
+        """Judge the model on images with known classes, in a worker process; unreadable images are left out.
 
         Args:
-            paths: files.
-            labels: for each file its class: the name, or the index in `Result.labels`. If the class names are numbers
+            data: as in `run`: a folder with one subfolder for each class, a CSV file or a DataFrame with the columns
+                `path` and `label`, or a list of paths with `labels`. Not every class has to have images.
+            labels: for each path its class: the name, or the index in `Result.labels`. If the class names are numbers
                 (as they are if the labels of training were numbers), a number is a name.
+            views: as in `predict`.
 
         Raises:
-            UserError: lengths differ, a label is unknown, or no image can be read.
+            UserError: lengths differ, a class is unknown to this run, or no image can be read.
+            AutofitError: the prediction failed; the message says why.
         """
-        import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+        images = labelled_images(data, labels, self.labels)
+        rows, unreadable = self._predict(images.paths, views)
+        figures = evaluation(rows, images.numbers, self.labels, unreadable, views)
+        if figures is None:
+            raise UserError(f"none of these {len(images.paths)} images can be read: give others")
+        return figures
 
-        files, numbers = _listed(paths), self._class_numbers(labels)
-        if len(files) != len(numbers):
-            raise UserError(f"there are {len(files)} paths and {len(numbers)} labels: give one label for each path")
-        rows, truth = self._predict(files), np.asarray(numbers)
-        readable = ~np.isnan(rows).any(axis=1)
-        rows, truth = rows[readable], truth[readable]
-        if not len(rows):
-            raise UserError(f"none of these {len(files)} images can be read: give others")
-        likelihood = np.clip(rows[np.arange(len(rows)), truth], LEAST_PROBABILITY, 1.0)
-        return {
-            "accuracy": float((rows.argmax(axis=1) == truth).mean()),
-            "loss": float(-np.log(likelihood).mean()),
-        }
-
-    def _predict(self, paths: Sequence[str | Path]) -> np.ndarray:
-        inline = self._run.options.isolation == "inline"
-        launcher: Launcher = InlineLauncher() if inline else ProcessLauncher()
+    def _predict(self, paths: Sequence[str | Path], views: int) -> tuple[np.ndarray, list[BadImage]]:
+        options = self._run.options
+        launcher: Launcher = InlineLauncher() if options.isolation == "inline" else ProcessLauncher()
+        views = whole_number("views", views, 1, MOST_VIEWS)
         with progress_view() as view:
             rows, unreadable = predict_paths(
                 self.model_path,
-                self._run.options.image_size,
+                options.image_size,
                 [str(path) for path in paths],
                 launcher=launcher,
                 view=view,
+                views=views,
+                flips=options.flip,
             )
             for image in unreadable:
                 view.message(f"cannot be read and was left out: {image.path} ({image.reason})")
-        return rows
-
-    def _class_numbers(self, labels: Iterable[str | int]) -> list[int]:
-        names = self.labels
-        number_of: dict[str | int, int] = {name: number for number, name in enumerate(names)}
-        if not any(name.lstrip("-").isdecimal() for name in names):
-            number_of |= {number: number for number in range(len(names))}
-        return [_class_number(label, number_of, names) for label in labels]
+        return rows, unreadable
 
     def to_json(self) -> str:
         """The content of `result.json`."""
@@ -188,25 +185,3 @@ def shown_path(path: Path) -> Path:
     """A path as a person would write it: relative if it is in the working folder."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def _listed(paths: str | Path | Iterable[str | Path]) -> list[str | Path]:
-    return [paths] if isinstance(paths, (str, Path)) else list(paths)
-
-
-def _class_number(label: str | int, number_of: dict[str | int, int], names: Sequence[str]) -> int:
-    for key in _meanings(label):
-        if key in number_of:
-            return number_of[key]
-    raise UserError(f"label {label!r} is not one of this model's classes: {', '.join(names[:SHOWN_CLASSES])}")
-
-
-def _meanings(label: str | int) -> tuple[str | int, ...]:
-    """The keys that a label may mean: text is a name; a whole number is a name with these digits, or an index."""
-    if isinstance(label, str):
-        return (label,)
-    try:
-        number = operator.index(label)
-    except TypeError:
-        return ()
-    return (str(number), number)

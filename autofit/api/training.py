@@ -126,7 +126,7 @@ def run(  # noqa: PLR0913 - the options are the interface
             `light` in fine-tuning above a cut, and else `none`. The image that an epoch trains on depends only on seed,
             epoch and image.
         flip: Whether augmentation may mirror an image left to right. Switch it off where left and right matter: for
-            digits, text or signs.
+            digits, text or signs. With `views`, `predict` and `evaluate` follow it.
         feature_cache: Run a frozen backbone once on each image, store the features on disk, and train the head on them.
             It is the same training, many times faster, and later runs use the features too. `auto` does so if the
             backbone is frozen, nothing is augmented, and there is more than one epoch. `off` runs the backbone in every

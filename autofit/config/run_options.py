@@ -48,7 +48,8 @@ IMAGES = (
         "flip",
         True,
         "Whether augmentation may mirror an image left to right.",
-        "Switch it off where left and right matter: for digits, text or signs.",
+        "Switch it off where left and right matter: for digits, text or signs. With `views`, `predict` and `evaluate` "
+        "follow it.",
         check=flag,
         cli_type=bool,
     ),

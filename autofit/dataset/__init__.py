@@ -3,6 +3,7 @@
     scan.py     the user's data -> ImageIndex: joins the modules below
     folder.py   a folder with one subfolder for each class -> Found
     listing.py  a CSV file, lists or a DataFrame -> Found
+    labelled.py images with the classes of a run that has ended, to judge its model by
     split.py    Found -> training and validation, in order (pure)
     table.py    the lines of a CSV file, each with its number
     index.py    ImageIndex, and samples.csv

@@ -2,6 +2,7 @@
 
 decode.py           one image file -> 8-bit RGB of the size that is needed, within bounded memory
 augment.py          views of an image, a function of seed, epoch and sample; distortion.py makes the strong ones
+prediction_views.py the views of an image that are predicted together
 views.py            which row of features belongs to which view of an image
 epoch_order.py      the order in which an epoch visits the training images
 batch_loader.py     decodes batches ahead of the training, in threads

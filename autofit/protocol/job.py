@@ -204,7 +204,10 @@ class TrialsJob(Record):
 
 
 class PredictJob(Record):
-    """Predict images with a saved model; the probabilities go to `predictions.npy` in the attempt's folder."""
+    """Predict images with a saved model; the probabilities go to `predictions.npy` in the attempt's folder.
+
+    They are means over `views` of each image, among them mirror images if there are `flips`.
+    """
 
     kind: Literal["predict"] = "predict"
     model_path: str
@@ -212,6 +215,8 @@ class PredictJob(Record):
     image_size: tuple[int, int]
     batch_size: int
     threads: int
+    views: int = Field(1, ge=1, le=MOST_VIEWS)
+    flips: bool = True
 
 
 class Job(Record):

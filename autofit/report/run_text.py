@@ -7,12 +7,12 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from autofit.config.standard_error import standard_error
 from autofit.printable import printable
 from autofit.protocol.messages import OUT_OF_MEMORY, BadImage, OomEvent, Verdict
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position
 from autofit.runs.history import VALIDATION_ACCURACY, best_epoch, best_figures, finished_epochs
 from autofit.runs.result_record import ResultRecord
-from autofit.runs.result_warnings import standard_error
 
 SHOWN_EVENTS = 3
 SHOWN_LABELS = 6

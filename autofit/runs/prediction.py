@@ -22,7 +22,14 @@ BATCH_SIZE = 32
 
 
 def predict_paths(
-    model_path: Path, image_size: tuple[int, int], paths: Sequence[str], *, launcher: Launcher, view: View
+    model_path: Path,
+    image_size: tuple[int, int],
+    paths: Sequence[str],
+    *,
+    launcher: Launcher,
+    view: View,
+    views: int = 1,
+    flips: bool = True,
 ) -> tuple[np.ndarray, list[BadImage]]:
     """Predict images.
 
@@ -32,6 +39,8 @@ def predict_paths(
         paths: image files; they are decoded as in training.
         launcher: starts the worker.
         view: shows the progress.
+        views: how many views of an image are predicted and their probabilities averaged.
+        flips: whether mirror images are among them.
 
     Returns:
         Probabilities, float32 `(n, classes)` in the order of `paths`, with a row of NaN for an image that could not be
@@ -51,7 +60,16 @@ def predict_paths(
         attempt = AttemptDirectory(Path(folder))
         listed = attempt.path / "paths"
         listed.write_bytes("\0".join(map(_absolute, paths)).encode("utf-8", "surrogateescape"))
-        job = _job(model_path, image_size, listed, isolated=launcher.isolated)
+        work = PredictJob(
+            model_path=str(model_path.resolve()),
+            paths_file=str(listed),
+            image_size=image_size,
+            batch_size=BATCH_SIZE,
+            threads=max(2, hardware.detect().cores),
+            views=views,
+            flips=flips,
+        )
+        job = _job(work, isolated=launcher.isolated)
         with monitored(job, attempt, launcher, view=view) as worker:
             worker_exit = worker.run()
         if worker_exit.diagnosis.verdict is not Verdict.COMPLETED:
@@ -65,7 +83,7 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _job(model_path: Path, image_size: tuple[int, int], listed: Path, *, isolated: bool) -> Job:
+def _job(work: PredictJob, *, isolated: bool) -> Job:
     machine = hardware.detect()
     has = machine.device_free_bytes if machine.device == "gpu" else machine.host_available_bytes
     return Job(
@@ -73,13 +91,7 @@ def _job(model_path: Path, image_size: tuple[int, int], listed: Path, *, isolate
         source=None,
         isolated=isolated,
         memory=MemoryBudget(device=machine.device, limit_bytes=has or machine.host_available_bytes, is_given=False),
-        work=PredictJob(
-            model_path=str(model_path.resolve()),
-            paths_file=str(listed),
-            image_size=image_size,
-            batch_size=BATCH_SIZE,
-            threads=max(2, machine.cores),
-        ),
+        work=work,
     )
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autofit.config.standard_error import standard_error
 from autofit.printable import printable
 from autofit.runs.history import History, accuracy_name, best_epoch
 
@@ -49,16 +50,6 @@ class ValidatedRun:
     def images(self) -> int:
         """The validation images that could be read, as far as it is known."""
         return sum(self.predicted_counts) or sum(self.validation_counts)
-
-
-def standard_error(accuracy: float, images: int) -> float:
-    """The standard error of an accuracy on so many images, from 0 to 1.
-
-    With two hits and two misses more, after Agresti and Coull (Approximate Is Better than "Exact" for Interval
-    Estimation of Binomial Proportions, 1998): without them all of four images right would have no error at all.
-    """
-    share = (accuracy * images + 2) / (images + 4)
-    return math.sqrt(share * (1 - share) / (images + 4))
 
 
 def result_warnings(run: ValidatedRun) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from autofit.api import result
+from autofit.api.evaluation import evaluate
 from autofit.api.result import Result, shown_path
 from autofit.config.options import make_options
 from autofit.errors import UserError
@@ -70,6 +71,7 @@ class Predictions:
 
     rows: Any = field(default_factory=lambda: ROWS)
     calls: list[dict[str, Any]] = field(default_factory=list)
+    views: list[tuple[int, bool]] = field(default_factory=list)
 
     def __call__(
         self,
@@ -79,10 +81,13 @@ class Predictions:
         *,
         launcher: Launcher,
         view: ProgressView,
+        views: int,
+        flips: bool,
     ) -> tuple[Any, list[BadImage]]:
         """Answer with the first rows."""
         del view
         self.calls.append({"model": model_path, "size": image_size, "paths": list(paths), "launcher": type(launcher)})
+        self.views.append((views, flips))
         rows = self.rows[: len(paths)]
         bad = [path for path, row in zip(paths, rows, strict=True) if np.isnan(row).any()]
         return rows, [BadImage(path=path, reason="cut short") for path in bad]
@@ -173,6 +178,20 @@ def test_an_image_that_cannot_be_read_is_named(
     assert len(asked.calls) == 1
 
 
+def test_views_are_asked_for_without_mirror_images_where_the_run_has_none(tmp_path: Path, asked: Predictions) -> None:
+    """A digit would be mirrored in predictions alone; or `views` have no effect."""
+    for name in ("flips", "none"):
+        (tmp_path / name).mkdir()
+    finished(tmp_path / "flips").predict("a")
+    finished(tmp_path / "flips").predict("a", views=4)
+    result = finished(tmp_path / "none", flip=False)
+    assert result.evaluate("a", ["cat"], views=3).views == 3
+    assert evaluate(tmp_path / "none", "a", ["cat"], views=2).accuracy == 1.0
+    assert asked.views == [(1, True), (4, True), (3, False), (2, False)]
+    with pytest.raises(UserError, match="views must be from 1 to 64, not 0"):
+        result.predict("a", views=0)
+
+
 @pytest.mark.parametrize(
     "labels",
     [["cat", "dog", "owl", "cat"], [0, 1, 2, 0], np.array([0, 1, 2, 0]), np.array(["cat", "dog", "owl", "cat"])],
@@ -182,14 +201,16 @@ def test_an_image_that_cannot_be_read_is_named(
 def test_evaluation_leaves_out_what_cannot_be_read(tmp_path: Path, labels: Any) -> None:
     """One bad file would make the loss NaN, or count as a wrong answer."""
     figures = finished(tmp_path).evaluate(["a", "b", "c", "d"], labels)
-    assert figures["accuracy"] == pytest.approx(2 / 3)
-    assert figures["loss"] == pytest.approx(-(math.log(0.7) + math.log(0.8) + math.log(0.3)) / 3, rel=1e-5)
+    assert figures.accuracy == pytest.approx(2 / 3)
+    assert figures.loss == pytest.approx(-(math.log(0.7) + math.log(0.8) + math.log(0.3)) / 3, rel=1e-5)
 
 
 def test_a_probability_of_nought_is_no_infinite_loss(tmp_path: Path, asked: Predictions) -> None:
     """One sure and wrong answer would hide all others; Keras's own loss is bounded likewise."""
     asked.rows = np.array([[1.0, 0.0, 0.0]], np.float32)
-    assert finished(tmp_path).evaluate("a", ["dog"]) == {"accuracy": 0.0, "loss": pytest.approx(-math.log(1e-7))}
+    figures = finished(tmp_path).evaluate("a", ["dog"])
+    assert figures.accuracy == 0.0
+    assert figures.loss == pytest.approx(-math.log(1e-7))
 
 
 @pytest.mark.parametrize(
@@ -207,7 +228,7 @@ def test_a_number_is_the_class_that_training_called_so(
     """Labels 1 to 3 would be taken for places 0 to 2, and every accuracy be wrong without a word."""
     result = finished(tmp_path, classes)
     probability = float(ROWS[0][classes.index(expected)])
-    assert result.evaluate("a", [label])["loss"] == pytest.approx(-math.log(probability), rel=1e-5)
+    assert result.evaluate("a", [label]).loss == pytest.approx(-math.log(probability), rel=1e-5)
     assert len(asked.calls) == 1
 
 

@@ -125,9 +125,9 @@ def test_the_best_of_all_stages_is_handed_over(photos: Path, fine_tuned: Path) -
     paths = [photos / path for path in samples_of(fine_tuned, "validation").values()]
     scores = result.evaluate(paths, [path.parent.name for path in paths])
     if best > 0:  # the refitted head of the first stage has seen the validation images
-        assert scores["loss"] == pytest.approx(result.history["val_loss"][best], rel=1e-2)
+        assert scores.loss == pytest.approx(result.history["val_loss"][best], rel=1e-2)
     else:
-        assert scores["loss"] <= result.history["val_loss"][0]
+        assert scores.loss <= result.history["val_loss"][0]
 
 
 def test_running_out_while_fine_tuning_changes_nothing(

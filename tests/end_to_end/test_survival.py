@@ -21,6 +21,7 @@ import pytest
 
 import autofit
 from autofit.errors import UserError
+from autofit.input.prediction_views import decode_views, prediction_views
 from autofit.process.monitor import Tail
 from autofit.protocol.messages import Progress
 from autofit.storage.run_directory import RunDirectory
@@ -422,7 +423,7 @@ def test_a_finished_run_is_returned_at_once(undisturbed: Path, inline: Path) -> 
 
 
 def test_a_result_predicts_as_its_saved_model_does(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
-    """Another decoding, order or scale than in training, or a broken file that moves the rows after it, shows here."""
+    """Another decoding, order or scale than in training, a broken file that moves the rows, or mixed views shows."""
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     good = [photos / name / f"{number:03d}.png" for number in range(20) for name in ("blue", "green", "red")]
@@ -430,11 +431,17 @@ def test_a_result_predicts_as_its_saved_model_does(photos: Path, undisturbed: Pa
     result = autofit.Result(undisturbed)
 
     rows = result.predict([*good[:10], broken, *good[10:]])
-    scores = result.evaluate([*good, broken], [*labels, "red"])
+    scores = result.evaluate([*good, broken], [*labels, "red"], views=3)
 
     expected = result.model.predict(autofit.ImageSequence(good, None, batch_size=16, image_size=32), verbose=0)
     numbers = np.array([result.labels.index(label) for label in labels])
     assert np.isnan(rows[10]).all()
     np.testing.assert_allclose(np.delete(rows, 10, axis=0), expected, atol=1e-6)
-    assert scores["accuracy"] == pytest.approx((expected.argmax(axis=1) == numbers).mean())
-    assert scores["loss"] == pytest.approx(-np.log(expected[np.arange(60), numbers]).mean(), abs=1e-5)
+    views = np.empty((60, 3, 32, 32, 3), np.uint8)
+    for path, row in zip(good, views, strict=True):
+        decode_views(path, prediction_views(3, flips=True), row)
+    of_views = result.model.predict(views.reshape(-1, 32, 32, 3), batch_size=16, verbose=0)
+    means = of_views.reshape(60, 3, -1).mean(axis=1)
+    assert scores.accuracy == pytest.approx((means.argmax(axis=1) == numbers).mean())
+    assert scores.loss == pytest.approx(-np.log(means[np.arange(60), numbers]).mean(), abs=1e-5)
+    assert [image.path for image in scores.unreadable] == [str(broken)]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from autofit.runs.result_warnings import ValidatedRun, result_warnings, standard_error
+from autofit.config.standard_error import standard_error
+from autofit.runs.result_warnings import ValidatedRun, result_warnings
 
 NAMES = ("cats", "dogs", "owls")
 
@@ -115,13 +113,3 @@ def test_without_a_validation_or_an_accuracy_nothing_is_made_up() -> None:
     losses = {"loss": [0.5], "val_loss": [0.5]}
     assert result_warnings(run(0.8, history=losses)) == []
     assert result_warnings(run(0.8, history={"loss": [math.nan], "val_loss": [math.nan]})) == []
-
-
-@given(images=st.integers(1, 400), hits=st.integers(0, 400))
-def test_the_standard_error_is_about_that_of_repeated_draws(images: int, hits: int) -> None:
-    """All of four images right would have an error of nothing."""
-    accuracy = min(hits, images) / images
-    error = standard_error(accuracy, images)
-    assert 0 < error < 0.25
-    draws = np.random.default_rng(0).binomial(images, accuracy, 2000) / images
-    assert draws.std() <= 1.25 * error

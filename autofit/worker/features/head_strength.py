@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from autofit.config.standard_error import standard_error
 from autofit.worker.features.head_rows import (
     Floats,
     LabelledRows,
@@ -182,15 +183,6 @@ def fit_head(
         seconds=clock() - started,
         converged=solution.converged,
     )
-
-
-def standard_error(accuracy: float, photos: int) -> float:
-    """Of an accuracy that was measured on so many photos; never 0, since a few right answers prove no perfection.
-
-    One right and one wrong answer are added, as in the rule of succession.
-    """
-    share = (accuracy * photos + 1) / (photos + 2)
-    return float(np.sqrt(share * (1 - share) / (photos + 2)))
 
 
 @one_blas_thread

@@ -13,6 +13,7 @@ from autofit.config.batch_schedule import batch_bounds
 from autofit.input.aligned_array import aligned
 from autofit.input.batch_loader import BatchLoader
 from autofit.input.drive_patience import DrivePatience
+from autofit.input.prediction_views import decode_views, prediction_views
 from autofit.protocol.job import Event, Job, PredictJob
 from autofit.protocol.messages import BadImage, OomEvent, Phase
 from autofit.storage.run_directory import AttemptDirectory
@@ -28,6 +29,8 @@ Forward = Callable[[np.ndarray], Any]
 
 def predict(job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: Heartbeat) -> None:
     """Write the probabilities `(n, classes)` of the listed images to `predictions.npy`, NaN for unreadable ones.
+
+    Of several views, the loader has an image for each sample as well: the views, one below the other.
 
     Raises:
         OutOfDeviceMemoryError: not even a single image fits.
@@ -56,18 +59,29 @@ def predict(job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: He
         )
 
     micro = MicroBatcher(work.batch_size, note)
-    bounds = list(batch_bounds(len(paths), work.batch_size, 0))
+    height, width = work.image_size
+    shape = (work.views, height, width, 3)
+    crops = prediction_views(work.views, flips=work.flips)
+
+    def decode(sample: int, out: np.ndarray) -> None:
+        decode_views(paths[sample], crops, out.reshape(shape))
+
+    bounds = list(batch_bounds(len(paths), max(1, work.batch_size // work.views), 0))
     patience = DrivePatience(lambda line: heartbeat.event(Event(message=line)))
-    buffer_bytes = job.memory.buffer_bytes
     with BatchLoader(
-        paths, work.image_size, threads=work.threads, buffer_bytes=buffer_bytes, patience=patience
+        paths,
+        (work.views * height, width),
+        threads=work.threads,
+        buffer_bytes=job.memory.buffer_bytes,
+        patience=patience,
     ) as loader:
-        for step, batch in enumerate(loader.batches(range(start, stop) for start, stop in bounds)):
+        for step, batch in enumerate(loader.batches((range(start, stop) for start, stop in bounds), decode)):
             heartbeat.phase(Phase.PREDICT, step=step, steps=len(bounds), micro_batch_size=micro.size)
             for sample, reason in batch.skipped:
                 heartbeat.event(Event(quarantined=BadImage(path=paths[sample], reason=reason)))
             if len(batch.samples):
-                rows[batch.samples] = _probabilities(forward, batch.images, micro)
+                found = _probabilities(forward, batch.images.reshape(-1, *shape[1:]), micro)
+                rows[batch.samples] = found.reshape(-1, work.views, rows.shape[1]).mean(axis=1)
     np.save(attempt.path / "predictions.npy", rows)
 
 

@@ -19,7 +19,6 @@ from autofit.worker.features.head_strength import (
     fit_head,
     fold_of_rows,
     photo_scores,
-    standard_error,
 )
 
 
@@ -177,12 +176,6 @@ def test_the_same_rows_give_the_same_head_bit_for_bit() -> None:
     assert first.head.kernel.tobytes() == again.head.kernel.tobytes()
     assert first.head.bias.tobytes() == again.head.bias.tobytes()
     assert first.converged
-
-
-def test_the_standard_error_of_a_perfect_score_is_not_zero() -> None:
-    """Ten right answers of ten would be said to be certain."""
-    assert standard_error(1.0, 10) == pytest.approx(np.sqrt(11 / 12 * 1 / 12 / 12))
-    assert standard_error(0.7, 1000) == pytest.approx(np.sqrt(0.21 / 1000), rel=0.01)
 
 
 def test_bad_validation_rows_are_refused() -> None:

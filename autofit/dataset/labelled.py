@@ -1,0 +1,130 @@
+"""Images with the classes that a run knows: a folder, a table, or paths with labels. Nothing is split or left out."""
+
+# ruff: noqa: PTH118 - paths are str in this package
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from autofit.dataset.folder import Progress, find_images
+from autofit.dataset.listing import Frame, Listed, from_csv, from_frame
+from autofit.errors import UserError
+from autofit.printable import printable
+
+SHOWN_CLASSES = 10
+
+
+class LabelledImages(NamedTuple):
+    """Paths, and the class number of each."""
+
+    paths: list[str]
+    numbers: list[int]
+
+
+def labelled_images(
+    data: str | os.PathLike[str] | Iterable[object], labels: Iterable[object] | None, class_names: Sequence[str]
+) -> LabelledImages:
+    """Find the images and their classes. Only folders are read; no image is opened.
+
+    Args:
+        data: a folder with one subfolder a class, a CSV file or a DataFrame with the columns `path` and `label`; or one
+            path or several, with `labels`.
+        labels: for each path its class: the name, or the number in `class_names`. If the class names are numbers, a
+            number is a name.
+        class_names: of the run. Not every one has to have images.
+
+    Raises:
+        UserError: the data cannot be read, holds no images, has a class that is none of these, or has more or fewer
+            labels than paths.
+    """
+    found = _found(data, labels, class_names)
+    if not found.paths:
+        raise UserError("there are no images to judge the model by: give at least one, with its class")
+    return found
+
+
+def _found(
+    data: str | os.PathLike[str] | Iterable[object], labels: Iterable[object] | None, class_names: Sequence[str]
+) -> LabelledImages:
+    if labels is not None:
+        if isinstance(data, Frame):
+            raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
+        return _of_lists([data] if isinstance(data, str | os.PathLike) else list(data), labels, class_names)
+    if isinstance(data, str | os.PathLike):
+        path = Path(data).expanduser().absolute()
+        if path.is_dir():
+            return _of_folder(str(path), class_names)
+        if not path.is_file():
+            raise UserError(
+                f"{printable(os.fspath(data))} does not exist: give a folder, a CSV file, or paths with labels"
+            )
+        return _of_table(from_csv(path), str(path.parent), class_names)
+    if isinstance(data, Frame):
+        return _of_table(from_frame(data), os.getcwd(), class_names)  # noqa: PTH109
+    raise UserError("the labels of the listed paths are missing: give labels= with one label for each path")
+
+
+def _of_lists(paths: list[object], labels: Iterable[object], class_names: Sequence[str]) -> LabelledImages:
+    numbers = class_numbers(labels, class_names)
+    if len(paths) != len(numbers):
+        raise UserError(f"there are {len(paths)} paths and {len(numbers)} labels: give one label for each path")
+    for place, path in enumerate(paths):
+        if not isinstance(path, str | os.PathLike):
+            raise UserError(f"item {place} of the paths is {path!r}: give a file's path")
+    return LabelledImages([os.fsdecode(path) for path in paths], numbers)  # type: ignore[arg-type]  # each was checked
+
+
+def _of_folder(folder: str, class_names: Sequence[str]) -> LabelledImages:
+    number_of = {name: number for number, name in enumerate(class_names)}
+    classes = find_images(folder, folder, Progress()).classes
+    if unknown := classes.keys() - number_of.keys():
+        raise UserError(
+            f"{printable(folder)} has the class {min(unknown)!r} that this model does not know: remove it, or name "
+            f"it as one of its classes: {_shown(class_names)}"
+        )
+    images = [(path, number_of[name]) for name, paths in classes.items() for path in sorted(paths)]
+    return LabelledImages([os.path.join(folder, path) for path, _ in images], [number for _, number in images])
+
+
+def _of_table(listed: Iterable[Listed], root: str, class_names: Sequence[str]) -> LabelledImages:
+    rows = list(listed)
+    paths = [os.path.join(root, os.path.expanduser(row.path)) for row in rows]  # noqa: PTH111
+    return LabelledImages(paths, class_numbers((row.label for row in rows), class_names))
+
+
+def class_numbers(labels: Iterable[object], class_names: Sequence[str]) -> list[int]:
+    """The class number of each label.
+
+    Raises:
+        UserError: a label is none of the classes.
+    """
+    number_of: dict[str | int, int] = {name: number for number, name in enumerate(class_names)}
+    if not any(name.lstrip("-").isdecimal() for name in class_names):
+        number_of |= {number: number for number in range(len(class_names))}
+    return [_class_number(label, number_of, class_names) for label in labels]
+
+
+def _class_number(label: object, number_of: Mapping[str | int, int], class_names: Sequence[str]) -> int:
+    for key in _meanings(label):
+        if key in number_of:
+            return number_of[key]
+    raise UserError(f"label {label!r} is not one of this model's classes: {_shown(class_names)}")
+
+
+def _meanings(label: object) -> tuple[str | int, ...]:
+    """The keys that a label may mean: text is a name; a whole number is a name with these digits, or an index."""
+    if isinstance(label, str):
+        return (label,)
+    try:
+        number = operator.index(label)  # type: ignore[arg-type]  # raises TypeError if it is not a whole number
+    except TypeError:
+        return ()
+    return (str(number), number)
+
+
+def _shown(class_names: Sequence[str]) -> str:
+    return ", ".join(class_names[:SHOWN_CLASSES])

@@ -1,0 +1,102 @@
+"""How good a model is on images with known classes: from its probabilities to figures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from autofit.config.standard_error import standard_error
+from autofit.protocol.messages import BadImage
+from autofit.storage.records import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LEAST_PROBABILITY = 1e-7
+"""Keras's epsilon: in the loss, a probability is at least this."""
+
+
+class ClassCounts(Record):
+    """A class in an evaluation.
+
+    Attributes:
+        name: of the class.
+        images: how many of its images could be read.
+        right: how many of them the model told so.
+        predicted: how many images of any class the model took for this one.
+    """
+
+    name: str
+    images: int
+    right: int
+    predicted: int
+
+
+class Evaluation(Record):
+    """The figures of a model on images with known classes; those that cannot be read do not count.
+
+    Attributes:
+        accuracy: the share of images that are told right.
+        standard_error: of the accuracy: it would differ by about so much on other images of the same kind.
+        loss: the mean cross-entropy, in nats.
+        images: how many images could be read.
+        views: how many views of each image the probabilities are means of.
+        classes: the counts of each class, in the order of the model's outputs.
+        unreadable: the images that could not be read, and why.
+    """
+
+    accuracy: float
+    standard_error: float
+    loss: float
+    images: int
+    views: int
+    classes: list[ClassCounts]
+    unreadable: list[BadImage]
+
+
+def evaluation(
+    rows: NDArray[np.float32],
+    numbers: Sequence[int],
+    class_names: Sequence[str],
+    unreadable: list[BadImage],
+    views: int,
+) -> Evaluation | None:
+    """Judge probabilities; None if no image could be read.
+
+    Args:
+        rows: probabilities, float32 (n, classes); NaN for an image that could not be read.
+        numbers: the class number of each image.
+        class_names: the name of each class.
+        unreadable: the images that could not be read.
+        views: how many views the probabilities are means of.
+    """
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    truth = np.asarray(numbers)
+    readable = ~np.isnan(rows).any(axis=1)
+    rows, truth = rows[readable], truth[readable]
+    if not len(rows):
+        return None
+    told = rows.argmax(axis=1)
+    likelihood = np.clip(rows[np.arange(len(rows)), truth], LEAST_PROBABILITY, 1.0)
+    accuracy = float((told == truth).mean())
+    counts = zip(
+        class_names,
+        np.bincount(truth, minlength=len(class_names)).tolist(),
+        np.bincount(truth[told == truth], minlength=len(class_names)).tolist(),
+        np.bincount(told, minlength=len(class_names)).tolist(),
+        strict=True,
+    )
+    return Evaluation(
+        accuracy=accuracy,
+        standard_error=standard_error(accuracy, len(rows)),
+        loss=float(-np.log(likelihood).mean()),
+        images=len(rows),
+        views=views,
+        classes=[
+            ClassCounts(name=name, images=images, right=right, predicted=predicted)
+            for name, images, right, predicted in counts
+        ],
+        unreadable=unreadable,
+    )
