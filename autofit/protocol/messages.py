@@ -124,6 +124,7 @@ class StageRecord(Record):
         chosen_by: of a solved head, what its strength was chosen by, in a few words.
         refitted: whether the model was fitted once more, on training and validation images together; the figures are
             those from before.
+        cross_validated_accuracy: of a solved head whose strength was chosen by cross-validation: the accuracy there.
         cut_short: what a time budget left out, as "6 of 9 epochs"; empty if nothing.
     """
 
@@ -134,6 +135,7 @@ class StageRecord(Record):
     l2: float | None = None
     chosen_by: str = ""
     refitted: bool = False
+    cross_validated_accuracy: float | None = None
     cut_short: str = ""
 
 

@@ -113,13 +113,11 @@ def _budget_lines(result: ResultRecord) -> list[str]:
 
 
 def _fine_tuning_lines(result: ResultRecord) -> list[str]:
-    """Whether fine-tuning gave a better model than the head alone."""
+    """That fine-tuning gave a better model than the head alone; that it did not is a warning."""
     stages = [stage.name for stage in result.stages]
     best = best_epoch(result.history, result.best_epoch)
-    if stages[-1:] != ["fine-tune"] or best is None or not result.stages[-1].epochs:
+    if stages[-1:] != ["fine-tune"] or best is None or best < result.stages[0].epochs:
         return []
-    if best < result.stages[0].epochs:
-        return ["Fine-tuning gave no better model by validation: the one with the head alone was kept."]
     return ["Fine-tuning gave a better model than the head alone by validation, and that model was kept."]
 
 

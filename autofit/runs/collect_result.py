@@ -101,7 +101,14 @@ def _validated(state: Committed, data: DataRecord | None) -> ValidatedRun | None
     """The figures that warnings are about; None if nothing is known of the images."""
     if data is None:
         return None
-    return ValidatedRun(state.history, data.class_names, data.validation_counts, state.best_predicted, state.best_epoch)
+    return ValidatedRun(
+        state.history,
+        data.class_names,
+        data.validation_counts,
+        state.best_predicted,
+        state.best_epoch,
+        state.stages,
+    )
 
 
 def _attempt_record(attempt: AttemptDirectory) -> AttemptRecord:

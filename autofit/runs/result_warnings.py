@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
+from autofit.protocol.messages import StageRecord
 from autofit.runs.history import History, accuracy_name, best_epoch
 
 CERTAIN_ERRORS = 2.0
@@ -38,6 +39,7 @@ class ValidatedRun:
         validation_counts: validation images of each class; empty if unknown.
         predicted_counts: how often the best epoch's model predicted each class in its validation; empty if unknown.
         best_epoch: as the run recorded it; None if unknown.
+        stages: the finished stages.
     """
 
     history: History
@@ -45,6 +47,12 @@ class ValidatedRun:
     validation_counts: Sequence[int]
     predicted_counts: Sequence[int]
     best_epoch: int | None = None
+    stages: Sequence[StageRecord] = ()
+
+    @property
+    def solved(self) -> StageRecord | None:
+        """The stage whose head was solved; None if there was none."""
+        return next((stage for stage in self.stages if stage.method == "solved"), None)
 
     @property
     def images(self) -> int:
@@ -58,7 +66,7 @@ def result_warnings(run: ValidatedRun) -> list[str]:
     if epoch is None or not run.images or "val_loss" not in run.history:
         return []
     training, validation = _accuracies(run.history, epoch)
-    found = [*_unpredicted(run), *_too_small_classes(run)]
+    found = [*_unhelpful_stage(run, epoch), *_unpredicted(run), *_too_small_classes(run)]
     if validation is None:
         return found
     return [
@@ -87,18 +95,45 @@ def _at_chance(run: ValidatedRun, accuracy: float) -> list[str]:
         return []
     name = printable(run.class_names[list(run.validation_counts).index(most)])
     found = f"accuracy {accuracy:.3f}, and always answering {name!r} gives {chance:.3f}"
-    return [f"Validation is at chance: {found}. Look at the images and their classes, then at the learning rate."]
+    then = "" if run.solved else ", then at the learning rate"
+    return [f"Validation is at chance: {found}. Look at the images and their classes{then}."]
 
 
 def _far_ahead(run: ValidatedRun, training: float | None, validation: float) -> list[str]:
-    """Warn if the training accuracy is far over the validation's."""
-    if training is None:
-        return []
-    ahead = training - validation
-    if ahead < FAR_AHEAD or ahead < CERTAIN_ERRORS * standard_error(validation, run.images):
+    """Warn if the training accuracy is far over the validation's.
+
+    A head that is solved on few images knows nearly all of them, and so does what is fine-tuned from it, however good
+    they are on others: there the accuracy on training images that were left out in cross-validation is compared.
+    """
+    if run.solved is not None:
+        return _behind_cross_validation(run, run.solved, validation)
+    if training is None or not _is_far(training, validation, run.images):
         return []
     help_words = "more images, augment='light' or fewer layers that train would help"
     return [f"Training is far ahead of validation: accuracy {training:.3f} against {validation:.3f}; {help_words}."]
+
+
+def _behind_cross_validation(run: ValidatedRun, solved: StageRecord, validation: float) -> list[str]:
+    """Warn if a solved head was far better on training images that it had not seen than on the validation images."""
+    expected = solved.cross_validated_accuracy
+    if expected is None or not _is_far(expected, validation, run.images):
+        return []
+    figures = f"accuracy {validation:.3f} against {expected:.3f}"
+    why = "the validation images are of another kind than those for training, or these are many of the same things"
+    return [f"Validation is far behind cross-validation: {figures}; {why}."]
+
+
+def _is_far(accuracy: float, validation: float, images: int) -> bool:
+    ahead = accuracy - validation
+    return ahead >= FAR_AHEAD and ahead >= CERTAIN_ERRORS * standard_error(validation, images)
+
+
+def _unhelpful_stage(run: ValidatedRun, epoch: int) -> list[str]:
+    """Warn if fine-tuning is finished and the best epoch is one of the head's."""
+    names = [stage.name for stage in run.stages]
+    if names[-1:] != ["fine-tune"] or not run.stages[-1].epochs or epoch >= run.stages[0].epochs:
+        return []
+    return ["Fine-tuning gave no better model by validation: the one with the head alone was kept."]
 
 
 def _unpredicted(run: ValidatedRun) -> list[str]:

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from autofit.config.standard_error import standard_error
+from autofit.protocol.messages import StageRecord
 from autofit.runs.result_warnings import ValidatedRun, result_warnings
 
+HEAD = StageRecord(name="head", method="solved", epochs=1, l2=1.0)
+FINE_TUNE = StageRecord(name="fine-tune", method="epochs", epochs=2)
 NAMES = ("cats", "dogs", "owls")
 
 
@@ -65,6 +68,53 @@ def test_a_training_far_ahead_of_validation_is_noted(
     """Memorised training images would pass for learning, or a handful of images for a verdict."""
     given = run(validation, training, validation_counts=[counts] * 3, predicted_counts=[counts] * 3)
     assert any("far ahead" in line for line in result_warnings(given)) is expected
+
+
+@pytest.mark.parametrize(
+    ("cross_validated", "validation", "counts", "expected"),
+    [
+        (0.70, 0.68, 400, False),
+        (0.90, 0.62, 400, True),  # validation images of another kind
+        (0.90, 0.72, 4, False),  # twelve images: a standard error of 0.12
+        (None, 0.62, 400, False),  # chosen by validation: nothing is known of other images
+    ],
+)
+def test_a_solved_head_that_knows_its_training_images_is_no_warning(
+    cross_validated: float | None,
+    validation: float,
+    counts: int,
+    expected: bool,  # noqa: FBT001
+) -> None:
+    """Every head on a few hundred photos would be called overfitted; or none, where validation is far worse."""
+    head = HEAD.model_copy(update={"cross_validated_accuracy": cross_validated})
+    for stages in ([head], [head, FINE_TUNE]):
+        given = run(
+            validation, 1.0, stages=stages, validation_counts=[counts] * 3, predicted_counts=[counts] * 3, best_epoch=0
+        )
+        found = result_warnings(given)
+        assert not any("Training is far ahead" in line for line in found)
+        assert any("far behind cross-validation" in line for line in found) is expected
+
+
+def test_a_stage_that_did_not_help_is_named() -> None:
+    """Minutes of fine-tuning would look as if they had made the model."""
+    history = {name: values * 3 for name, values in run(0.9, 0.95).history.items()}
+    told = "Fine-tuning gave no better model by validation: the one with the head alone was kept."
+    for best, stages, expected in (
+        (0, [HEAD, FINE_TUNE], [told]),
+        (1, [HEAD, FINE_TUNE], []),
+        (0, [HEAD], []),
+        (0, [HEAD, FINE_TUNE.model_copy(update={"epochs": 0})], []),
+    ):
+        assert result_warnings(run(0.9, history=history, best_epoch=best, stages=stages)) == expected
+
+
+def test_a_solved_head_at_chance_is_not_blamed_on_a_learning_rate() -> None:
+    """There is none: the reader would look for it in vain."""
+    (by_epochs,) = result_warnings(run(0.34, 0.34))
+    (solved,) = result_warnings(run(0.34, 0.34, stages=[HEAD]))
+    assert by_epochs.endswith("their classes, then at the learning rate.")
+    assert solved.endswith("their classes.")
 
 
 def test_classes_that_were_never_predicted_are_named() -> None:

@@ -83,6 +83,13 @@ class Strength:
     photos: int
     path: tuple[PathPoint, ...]
 
+    @property
+    def cross_validated_accuracy(self) -> float | None:
+        """The accuracy with this strength on the folds that were left out; None if there were none."""
+        if self.how_chosen != "cross-validation":
+            return None
+        return next((point.accuracy for point in self.path if point.l2 == self.l2), None)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadFit:
@@ -97,6 +104,8 @@ class HeadFit:
         validation_loss: likewise; mean cross-entropy in nats, not weighted.
         standard_error: of `validation_accuracy`.
         how_chosen: what the strength was chosen by.
+        cross_validated_accuracy: on photos of the folds that were left out, if it was chosen by cross-validation; None
+            with class weights, which count there.
         refitted: whether the validation rows are in `head` too. The validation figures are those from before.
         path: the strengths that were tried.
         seconds: of everything.
@@ -110,6 +119,7 @@ class HeadFit:
     validation_loss: float | None
     standard_error: float | None
     how_chosen: HowChosen
+    cross_validated_accuracy: float | None
     refitted: bool
     path: tuple[PathPoint, ...]
     seconds: float
@@ -178,6 +188,7 @@ def fit_head(
         validation_loss=float(scores.losses.mean()) if photos else None,
         standard_error=None if accuracy is None else standard_error(accuracy, photos),
         how_chosen=strength.how_chosen,
+        cross_validated_accuracy=None if class_weights else strength.cross_validated_accuracy,
         refitted=refitted,
         path=strength.path,
         seconds=clock() - started,

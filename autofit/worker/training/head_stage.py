@@ -142,6 +142,7 @@ class HeadStage:
             l2=fit.l2,
             chosen_by=fit.how_chosen,
             refitted=fit.refitted,
+            cross_validated_accuracy=fit.cross_validated_accuracy,
             cut_short=self._used_words() if self._has_left_out else "",
         )
         classes = fit.trained.logits(self.validation).argmax(axis=1) if len(self.validation) else []

@@ -134,6 +134,17 @@ def test_a_photo_counts_once_however_many_views_it_has() -> None:
     assert once.validation_loss == pytest.approx(more.validation_loss)
 
 
+def test_the_accuracy_of_cross_validation_is_that_on_photos_left_out() -> None:
+    """A warning would compare with photos that the head has seen, or with a figure that class weights distort."""
+    train, few, many = _photos(150, 1, noise=4.0), _photos(40, 2, noise=4.0), _photos(400, 3, noise=4.0)
+    fit = fit_head(train, few, 3, refit=False)
+    assert fit.cross_validated_accuracy is not None
+    assert abs(fit.cross_validated_accuracy - _accuracy(fit.trained, many)) < 0.12
+    assert _accuracy(fit.trained, train) > fit.cross_validated_accuracy + 0.15
+    assert fit_head(train, few, 3, class_weights={0: 2.0}).cross_validated_accuracy is None
+    assert fit_head(train, many, 3).cross_validated_accuracy is None
+
+
 def test_class_weights_choose_the_strength_too() -> None:
     """The strength would be right for the large class while the head is solved for all alike."""
     rows, others = _photos(120, 1, noise=3.0), _photos(300, 2, noise=3.0)
