@@ -15,6 +15,7 @@ from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, freezes_backbone, trains_pretrained
 from autofit.dataset import ImageIndex
+from autofit.dataset.spread import evenly_spread
 from autofit.errors import InterruptedRunError, UserError
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
@@ -106,19 +107,41 @@ def new_run(
     return record
 
 
+def followed_run(options: Options) -> RunRecord | None:
+    """The run that is replayed; None if none is.
+
+    Raises:
+        UserError: its `run.json` cannot be read.
+    """
+    if options.replay is None:
+        return None
+    try:
+        return RunRecord.load(RunDirectory(Path(options.replay)).run)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"replay {options.replay!r}: its run.json cannot be read ({error}): follow another run"
+        ) from None
+
+
+def in_order(index: ImageIndex, options: Options) -> ImageIndex:
+    """The images in the order of the run: with a time budget of its own, or of the run it replays, a stratified one.
+
+    Raises:
+        UserError: the run that is replayed cannot be read.
+    """
+    followed = followed_run(options)
+    of = followed.options if followed else options
+    return index if of.time_budget_seconds is None else evenly_spread(index, options.seed)
+
+
 def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
     """Use the kernels and the feature cache as the run did that is replayed: otherwise bits would differ.
 
     A replay of a deterministic run is deterministic.
     """
-    if options.replay is None:
+    of_followed = followed_run(options)
+    if of_followed is None:
         return planned
-    try:
-        of_followed = RunRecord.load(RunDirectory(Path(options.replay)).run)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"replay {options.replay!r}: its run.json cannot be read ({error}): follow another run"
-        ) from None
     followed = of_followed.plan
     if stages_of(followed) != ("training",):
         planned = followed.model_copy(update={name: getattr(planned, name) for name in NOT_FOLLOWED})

@@ -18,14 +18,13 @@ from autofit.api.existing_run import (
     with_max_bad_images,
 )
 from autofit.api.mirroring import finished_result, mirror_for, mirror_of, restore_from
-from autofit.api.new_run import announce_training, new_run
+from autofit.api.new_run import announce_training, in_order, new_run
 from autofit.api.result import Result
 from autofit.api.supervision import supervise
 from autofit.api.workers import ModelFunction, machine_for, payload_of
 from autofit.config.option_table import checked
 from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import ImageIndex
-from autofit.dataset.spread import evenly_spread
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
@@ -181,8 +180,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     check_for_training(options)
     with showing(view) as shown:
         index = dataset.scan(data, labels, validation=options.validation, seed=options.seed, on_progress=shown.scanning)
-        if options.time_budget_seconds is not None:
-            index = evenly_spread(index, options.seed)
+        index = in_order(index, options)
         require_utf8(run_dir, index.root, *index.class_names)
         files = directory_for(run_dir, options)
         return _start_or_resume(files, options, index, payload_of(model, callbacks), shown, called_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,14 @@ import pytest
 
 from autofit import api
 from autofit.errors import UserError
+from autofit.protocol.messages import Verdict
 from autofit.protocol.payload import Payload
+from autofit.runs.result_record import AttemptRecord
+from autofit.runs.run_record import RunRecord
+from autofit.storage.run_directory import RunDirectory
 
 if TYPE_CHECKING:
-    from tests.api.conftest import Interrupted, Network, Stages
+    from tests.api.conftest import Interrupted, Network, Stages, Train
     from tests.support.views import RecordingView
 
 
@@ -83,3 +88,39 @@ def test_where_no_key_can_be_kept_the_model_is_asked_for(
         api.resume("a")
     api.resume("a", model="json:loads")
     assert len(stages.runs) == 2
+
+
+def test_a_resumed_run_has_what_is_left_of_its_time_budget(
+    stages: Stages, photos: Path, interrupted: Interrupted
+) -> None:
+    """Each resume would have the whole budget again, or the time of a killed session not count."""
+    interrupted(photos, time_budget="5m")
+    whole = stages.runs[0]["budget"]
+    assert whole.seconds == 300.0
+    files = RunDirectory(Path("a").absolute())
+    record = RunRecord.load(files.run)
+    assert 0 < record.seconds_before < 60
+    record.model_copy(update={"seconds_before": 30.0}).save(files.run)
+    for seconds in (50.0, 70.0):
+        AttemptRecord(
+            verdict=Verdict.INTERRUPTED,
+            cause="",
+            batch_size=8,
+            micro_batch_size=8,
+            epoch=0,
+            step=0,
+            wall_seconds=seconds,
+        ).save(files.new_attempt()[1].record)
+    before = time.monotonic()
+    api.resume("a")
+    assert before + 150.0 <= stages.runs[1]["budget"].end_at <= time.monotonic() + 150.0
+
+
+def test_the_time_that_a_budget_counts_begins_with_the_call(
+    stages: Stages, photos: Path, train: Train, view: RecordingView
+) -> None:
+    """The images are looked for, and perhaps probed, in time that would not count; or no line tell of the budget."""
+    before = time.monotonic()
+    train(photos, time_budget=60, view=view)
+    assert before + 60.0 <= stages.runs[0]["budget"].end_at <= stages.runs[0]["record"].seconds_before + before + 61.0
+    assert any(message.startswith("time budget 60 s: ") for message in view.messages)

@@ -41,8 +41,8 @@ class ExtractionTimeLimit:
         if self.clock is None:
             return list(chunks)
         first = views.train_count * views.views
-        of_training = [chunk for chunk in chunks if chunk.samples[0] < first]
-        of_validation = [chunk for chunk in chunks if chunk.samples[0] >= first]
+        of_training = [chunk for chunk in chunks if chunk.samples[-1] < first]
+        of_validation = [chunk for chunk in chunks if chunk.samples[-1] >= first]  # one may have some of both
         return interleaved(of_training, of_validation)
 
     def check(self, blocks: int, began: float, done: int, count: int) -> None:
