@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autofit.errors import (
@@ -18,11 +19,13 @@ from autofit.errors import (
     UserError,
 )
 from autofit.process.monitor import DEADLINE_SECONDS, Patience
-from autofit.protocol.job import CacheJob, Job, TrainJob
-from autofit.protocol.messages import Phase, Progress
+from autofit.protocol.job import CacheJob, FineTunePlan, Job, TrainJob
+from autofit.protocol.messages import Phase, Progress, StageRecord
 from autofit.runs.collect_result import collect_result
+from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
 from autofit.runs.time_budget import TimeBudget
+from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory, RunLock
 from tests.support.paths import AUTOFIT_PATH, load_child
 from tests.support.run_files import assert_each_epoch_once, updates_of
@@ -396,3 +399,23 @@ def test_a_worker_is_told_how_long_it_has_and_a_second_attempt_no_longer(files: 
     assert run("SIGKILL@3,complete", budget=budget) is None
     times = [job.work.time for job in jobs(files) if isinstance(job.work, TrainJob)]
     assert times == [budget.stage_time(), budget.stage_time()]
+
+
+@pytest.mark.parametrize(("seconds", "stage"), [(-1.0, "head"), (1e6, "fine-tune")])
+def test_the_stage_after_the_head_is_decided_when_a_run_is_resumed_between_the_two(
+    files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str], seconds: float, stage: str
+) -> None:
+    """A run that was killed between its stages would begin one for which there is no time, or none though there is."""
+    planned = FineTunePlan(
+        epochs=2, batch_size=4, micro_batch_size=4, learning_rate=1e-4, cut="auto", views=2, by_budget=True
+    )
+    record = load_child("stub_parent").run_record(head="solve", fine_tune=planned)
+    head = StageRecord(name="head", method="solved", epochs=1).model_dump(mode="json")
+    state = {"epoch": 1, "position": 0, "ledger_bytes": 0, "stage": "head", "stages": [head]}
+    CheckpointStore(files.checkpoints).save({"model": {"w": np.array(1)}}, state)
+    files.audit.touch()
+    assert run("complete", record=record, budget=TimeBudget(60.0, time.monotonic() + seconds)) is None
+    assert [job.work.stage for job in jobs(files) if isinstance(job.work, TrainJob)] == [stage]
+    saved = RunRecord.load(files.run).plan.fine_tune
+    assert saved == (planned.model_copy(update={"by_budget": False}) if stage == "fine-tune" else None)
+    assert capsys.readouterr().out.count("time budget: ") == 1
