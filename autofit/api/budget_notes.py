@@ -1,8 +1,9 @@
-"""What a run says of its time budget before its first attempt."""
+"""What is known of a run's speed before its first attempt, and what it says of its time budget."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from autofit.api.extractions import known_extraction
 from autofit.machine.hardware import Hardware
@@ -12,17 +13,21 @@ from autofit.runs.run_record import RunRecord
 from autofit.runs.time_budget import Speed, TimeBudget, Work, is_asked_for, opening_words
 
 
-def announce_budget(
-    budget: TimeBudget, record: RunRecord, machine: Hardware, store: ProfileStore, view: View, *, is_resumed: bool
-) -> None:
-    """Show the forecast, by what a profile of this machine knows; or that nothing is known yet."""
+def with_known_speed(budget: TimeBudget, record: RunRecord, machine: Hardware, store: ProfileStore) -> TimeBudget:
+    """The budget, with what a profile of this machine has of the network's speed."""
     known = known_extraction(record, machine, store)
-    speed = Speed(known.images_per_second if known else None, record.plan.kernels)
+    return replace(budget, known_per_second=known.images_per_second if known else None)
+
+
+def announce_budget(budget: TimeBudget, record: RunRecord, view: View, *, is_resumed: bool) -> None:
+    """Show the forecast; or that nothing is known yet."""
     words = opening_words(
         budget.seconds,
         budget.left_seconds(time.monotonic()),
         record.plan.fine_tune,
-        Work(record.data.train_count, record.data.validation_count, speed),
+        Work(
+            record.data.train_count, record.data.validation_count, Speed(budget.known_per_second, record.plan.kernels)
+        ),
         extracts=record.plan.head == "solve",
         is_asked_for=is_asked_for(record.options),
         is_resumed=is_resumed,

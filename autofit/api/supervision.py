@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import Literal
 
-from autofit.api.budget_notes import announce_budget
+from autofit.api.budget_notes import announce_budget, with_known_speed
 from autofit.api.device_notes import announce_device, taken_meanwhile
 from autofit.api.existing_run import how_to_resume
 from autofit.api.extractions import save_extraction
@@ -54,7 +54,8 @@ def supervise(
     used_seconds = sum(attempt.wall_seconds for attempt in earlier)
     budget = _budget(record, start_seconds if called_at is None else called_at, used_seconds, is_resumed=before > 0)
     if budget:
-        announce_budget(budget, record, machine, store, view, is_resumed=before > 0)
+        budget = with_known_speed(budget, record, machine, store)
+        announce_budget(budget, record, view, is_resumed=before > 0)
     supervisor = Supervisor(
         files,
         record,

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from autofit.protocol.job import StageTime
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.runs.run_record import RunRecord
 from autofit.runs.stage_probe import needs_stage_probe
 from autofit.runs.stage_speed import measured_speed
 from autofit.runs.stages import next_stage
-from autofit.runs.time_budget import TRACE_SECONDS, Work, decide, is_asked_for
+from autofit.runs.time_budget import TRACE_SECONDS, TimeBudget, Work, decide, is_asked_for
 from autofit.storage.run_directory import RunDirectory, writing_in
 
 
 def with_stage_decided(
-    record: RunRecord, files: RunDirectory, finished: Sequence[StageRecord], left_seconds: float, *, is_probed: bool
+    record: RunRecord,
+    files: RunDirectory,
+    finished: Sequence[StageRecord],
+    budget: TimeBudget,
+    now: float,
+    *,
+    is_probed: bool,
 ) -> tuple[RunRecord, str]:
     """Decide whether and how long to fine-tune, if that is next and not yet decided, and save it in `run.json`.
 
@@ -24,7 +32,8 @@ def with_stage_decided(
         record: the run.
         files: its directory.
         finished: its finished stages.
-        left_seconds: of the budget.
+        budget: of the run.
+        now: by its clock.
         is_probed: the sizes of the stage are known. Before, only that there is none is decided for good.
 
     Returns:
@@ -36,7 +45,7 @@ def with_stage_decided(
     stage = record.plan.fine_tune
     if stage is None or not stage.by_budget or next_stage(record.plan, finished) != "fine-tune":
         return record, ""
-    work = _work(record, files)
+    work, left_seconds = _work(record, files, budget), budget.left_seconds(now)
     if not is_probed and not files.fine_tune_probe.exists():
         left_seconds -= probe_seconds(record, work)
     decision = decide(stage, work, left_seconds, is_asked_for=is_asked_for(record.options))
@@ -49,10 +58,12 @@ def with_stage_decided(
     return decided, decision.words
 
 
-def epoch_seconds(record: RunRecord, files: RunDirectory, stage: StageName) -> float:
-    """An epoch of a stage as it is foreseen; 0 if nothing is known of it."""
+def stage_time(record: RunRecord, files: RunDirectory, stage: StageName, budget: TimeBudget) -> StageTime:
+    """What a worker of a stage is told, with an epoch as it is foreseen, if anything is known of it."""
     fine_tune = record.plan.fine_tune
-    return _work(record, files).epoch_seconds(fine_tune) if stage == "fine-tune" and fine_tune else 0.0
+    if stage != "fine-tune" or fine_tune is None:
+        return budget.stage_time()
+    return budget.stage_time(_work(record, files, budget).epoch_seconds(fine_tune))
 
 
 def probe_seconds(record: RunRecord, work: Work) -> float:
@@ -61,5 +72,9 @@ def probe_seconds(record: RunRecord, work: Work) -> float:
     return work.speed.other_seconds + TRACE_SECONDS if needed else 0.0
 
 
-def _work(record: RunRecord, files: RunDirectory) -> Work:
-    return Work(record.data.train_count, record.data.validation_count, measured_speed(files))
+def _work(record: RunRecord, files: RunDirectory, budget: TimeBudget) -> Work:
+    """The images and the speed: what the run has measured, else what a profile says."""
+    speed = measured_speed(files)
+    if speed.images_per_second is None:
+        speed = replace(speed, images_per_second=budget.known_per_second, kernels=record.plan.kernels)
+    return Work(record.data.train_count, record.data.validation_count, speed)

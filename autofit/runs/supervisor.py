@@ -24,7 +24,7 @@ from autofit.runs.result_record import AttemptRecord
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
-from autofit.runs.stage_decision import epoch_seconds, with_stage_decided
+from autofit.runs.stage_decision import stage_time, with_stage_decided
 from autofit.runs.stage_probe import StageStart, is_left_out
 from autofit.runs.stages import next_stage, plan_of_stage, source_of_stage, stages_of
 from autofit.runs.time_budget import TimeBudget
@@ -154,9 +154,8 @@ class Supervisor:
         """Decide about fine-tuning by the time budget, if there is one and that is next; and say so."""
         state = committed(self._store)
         if self._time_budget is not None and state is not None:
-            left_seconds = self._time_budget.left_seconds(self._clock())
             self._record, words = with_stage_decided(
-                self._record, self._files, state.stages, left_seconds, is_probed=is_probed
+                self._record, self._files, state.stages, self._time_budget, self._clock(), is_probed=is_probed
             )
             if words:
                 self._view.message(words)
@@ -238,7 +237,7 @@ class Supervisor:
         """What a worker of the stage has of the time budget; None without one."""
         if self._time_budget is None:
             return None
-        return self._time_budget.stage_time(epoch_seconds(self._record, self._files, stage))
+        return stage_time(self._record, self._files, stage, self._time_budget)
 
     def _budget(self, sizes: Sizes) -> MemoryBudget:
         """The memory budget of an attempt; if fewer images are decoded ahead than planned, none for more threads."""

@@ -58,10 +58,12 @@ class TimeBudget:
     Attributes:
         seconds: of the whole run.
         end_at: a reading of `time.monotonic()`; a resumed run has used some of the seconds before.
+        known_per_second: images a second that a profile of this machine has for the network; None if there is none.
     """
 
     seconds: float
     end_at: float
+    known_per_second: float | None = None
 
     def left_seconds(self, now: float) -> float:
         """What is left at a reading of the same clock; below zero when it is over."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autofit.protocol.messages import BadImage, OomEvent, Phase, Verdict
-from autofit.report.run_text import run_summary
+from autofit.protocol.messages import BadImage, OomEvent, Phase, StageRecord, Verdict
+from autofit.report.run_text import headline, run_summary, stage_lines, time_words
 from autofit.runs.history import best_epoch, best_figures
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 
@@ -153,3 +153,17 @@ def test_losses_that_are_no_numbers_come_with_advice(make_result: MakeResult) ->
     """A diverged training would be reported as a success."""
     text = run_summary(make_result(history={"loss": [float("nan")]}), labels=[], model_path=MODEL)
     assert "No epoch had a finite loss: try a lower learning rate." in text
+
+
+def test_what_a_time_budget_left_out_is_said(make_result: MakeResult) -> None:
+    """A model of a part of the images, or of fewer epochs, would be taken for what all of them give."""
+    head = StageRecord(name="head", method="solved", epochs=1, seconds=1.0, cut_short="128 of 440 images")
+    tuned = StageRecord(name="fine-tune", method="epochs", epochs=2, cut_short="2 of 8 epochs")
+    result = make_result(stages=[head, tuned], budget_seconds=120.0)
+    assert "The head was trained with 128 of 440 images: the time budget." in stage_lines(result)
+    assert "Fine-tuning ended after 2 of 8 epochs: the time budget." in stage_lines(result)
+    assert time_words(result) == "2 min 12 s of a budget of 2 min 0 s"
+    assert headline(result).startswith("Trained 3 epochs in 2 min 12 s of a budget of 2 min 0 s")
+    none = tuned.model_copy(update={"epochs": 0, "cut_short": "0 of 8 epochs"})
+    lines = stage_lines(make_result(stages=[head, none], best_epoch=0))
+    assert lines[-1] == "Fine-tuning ended after 0 of 8 epochs: the time budget."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,10 @@ from autofit.runs.model_source import model_source
 from autofit.runs.plan import staged_plan
 from autofit.runs.result_record import AttemptRecord
 from autofit.runs.run_record import DataRecord, RunRecord
-from autofit.runs.stage_decision import epoch_seconds, with_stage_decided
+from autofit.runs.stage_decision import stage_time, with_stage_decided
 from autofit.runs.stage_speed import measured_speed
 from autofit.runs.stages import stages_of
-from autofit.runs.time_budget import Speed, Work, with_epochs
+from autofit.runs.time_budget import Speed, TimeBudget, Work, with_epochs
 from autofit.storage.run_directory import RunDirectory
 from tests.support.machines import make_hardware
 from tests.support.records import make_probe_report
@@ -70,6 +71,11 @@ def note_attempt(files: RunDirectory, run: RunRecord, *events: Event, wall: floa
         ).save(attempt.record)
 
 
+def budget(left_seconds: float) -> tuple[TimeBudget, float]:
+    """A budget, and a reading of its clock when so much is left."""
+    return TimeBudget(300.0, 1_000.0), 1_000.0 - left_seconds
+
+
 def solved_event() -> Event:
     return Event(epoch_end=EpochEnd(epoch=0, metrics={}, stage="head", solved=HEAD))
 
@@ -94,19 +100,20 @@ def test_the_decision_is_made_once_and_written_down(files: RunDirectory) -> None
     """A resumed or replayed run would train other epochs, at other rates."""
     run = record()
     note_attempt(files, run, Event(extracted=ExtractionTime(images=1200, seconds=12.0)), solved_event(), wall=20.0)
-    decided, words = with_stage_decided(run, files, [HEAD], 250.0, is_probed=True)
+    decided, words = with_stage_decided(run, files, [HEAD], *budget(250.0), is_probed=True)
     assert "for 8 epochs" in words
     assert decided.plan.fine_tune is not None
     assert not decided.plan.fine_tune.by_budget
     assert RunRecord.load(files.run) == decided
-    assert with_stage_decided(decided, files, [HEAD], 3.0, is_probed=True) == (decided, "")
-    assert epoch_seconds(decided, files, "fine-tune") > 1
-    assert epoch_seconds(decided, files, "head") == 0
+    assert with_stage_decided(decided, files, [HEAD], *budget(3.0), is_probed=True) == (decided, "")
+    whole = budget(250.0)[0]
+    assert stage_time(decided, files, "fine-tune", whole).epoch_seconds > 1
+    assert stage_time(decided, files, "head", whole) == whole.stage_time()
 
 
 def test_without_time_the_plan_has_no_second_stage_any_more(files: RunDirectory) -> None:
     """A run whose budget is over would begin a stage when it is resumed."""
-    decided, words = with_stage_decided(record(), files, [HEAD], -1.0, is_probed=False)
+    decided, words = with_stage_decided(record(), files, [HEAD], *budget(-1.0), is_probed=False)
     assert stages_of(decided.plan) == ("head",)
     assert "the head is the result" in words
 
@@ -119,13 +126,13 @@ def test_a_stage_that_has_time_only_without_its_probe_is_not_probed(files: RunDi
     stage = run.plan.fine_tune
     assert stage is not None
     needed = Work(IMAGES, 200, speed).stage_seconds(with_epochs(stage, 2))
-    undecided, words = with_stage_decided(run, files, [HEAD], needed + 30.0, is_probed=False)
+    undecided, words = with_stage_decided(run, files, [HEAD], *budget(needed + 30.0), is_probed=False)
     assert (undecided, words) == (run, "")
     assert not files.run.exists()
-    decided, words = with_stage_decided(run, files, [HEAD], needed + 1.0, is_probed=False)
+    decided, words = with_stage_decided(run, files, [HEAD], *budget(needed + 1.0), is_probed=False)
     assert stages_of(decided.plan) == ("head",)
     make_probe_report(32).save(files.fine_tune_probe)  # an earlier attempt has probed it
-    assert with_stage_decided(run, files, [HEAD], needed + 1.0, is_probed=False) == (run, "")
+    assert with_stage_decided(run, files, [HEAD], *budget(needed + 1.0), is_probed=False) == (run, "")
 
 
 def test_what_the_probe_has_timed_counts_more_than_an_estimate(files: RunDirectory) -> None:
@@ -137,8 +144,20 @@ def test_what_the_probe_has_timed_counts_more_than_an_estimate(files: RunDirecto
     ]
     make_probe_report(32).model_copy(update={"trials": [*other, slow]}).save(files.fine_tune_probe)
     assert measured_speed(files).trained_per_second == pytest.approx(10.0)
+    told = stage_time(record(), files, "fine-tune", budget(250.0)[0])
+    assert told.epoch_seconds == pytest.approx(1.2 * ((3000 + 200) / 3 / 10 + 0.32 + 0.3))
+
+
+def test_where_the_cache_had_all_features_a_profile_says_how_fast_the_machine_is(files: RunDirectory) -> None:
+    """A second run would plan epochs for which there is no time, and end among them."""
     run = record()
-    assert epoch_seconds(run, files, "fine-tune") == pytest.approx(1.2 * ((3000 + 200) / 3 / 10 + 0.32 + 0.3))
+    note_attempt(files, run, solved_event(), wall=8.0)
+    whole, now = budget(60.0)
+    known = dataclasses.replace(whole, known_per_second=20.0)
+    unknown_speed, _ = with_stage_decided(run, files, [HEAD], whole, now, is_probed=True)
+    known_speed, _ = with_stage_decided(run, files, [HEAD], known, now, is_probed=True)
+    assert unknown_speed.plan.fine_tune is not None
+    assert known_speed.plan.fine_tune is None
 
 
 @pytest.mark.parametrize(
@@ -151,5 +170,5 @@ def test_nothing_is_decided_before_the_head_or_without_a_stage_or_budget(
 ) -> None:
     """A stage would be planned by a speed that nothing has shown."""
     run = record(**given)
-    assert with_stage_decided(run, files, finished, 250.0, is_probed=True) == (run, "")
+    assert with_stage_decided(run, files, finished, *budget(250.0), is_probed=True) == (run, "")
     assert not files.run.exists()

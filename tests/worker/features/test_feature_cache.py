@@ -175,6 +175,35 @@ def test_a_replay_uses_the_rows_of_the_run_it_follows_or_makes_them_in_the_same_
     assert [(start, stop) for start, stop, _ in spans(chunks)] == slices
 
 
+def test_rows_that_were_left_out_stay_out_when_the_run_goes_on_or_is_replayed(
+    store: CacheStore, tmp_path: Path
+) -> None:
+    """A resumed run would train its head on other images than before, and a replay on others than its run."""
+    cache = cache_of(store, tmp_path / "run")
+    rows = find(cache)
+    chunks = cache.chunks(rows, 8)
+    extract(cache, chunks[:3])
+    cache.leave_out(np.arange(24, COUNT))
+    rows = cache.find_again([5])
+    OPENED.append(rows)
+    cache.note(rows)
+    told = FeaturesRecord.load(tmp_path / "run" / "features.json")
+    assert (told.left_out, told.unreadable) == (list(range(24, COUNT)), [])
+    made(store, tmp_path / "other").close()  # another run has them all
+    for again in (cache_of(store, tmp_path / "run"), cache_of(store, tmp_path / "replay", follow=tmp_path / "run")):
+        rows = find(again)
+        assert again.has_left_out
+        assert np.flatnonzero(rows.known()).tolist() == list(range(24))
+        assert again.chunks(rows, 8) == []
+
+
+def test_rows_that_are_made_again_are_made_without_those_left_out_between_them() -> None:
+    """Images that a run had no time for would be computed with others, and those differ in their last bits."""
+    told = FeaturesRecord(key=KEY, own="", slices=[(0, 4), (4, 8)], left_out=[5, 6])
+    (chunk,) = extraction_chunks(np.array([0, 0, 0, 0, 1, 0, 0, 1], bool), 8, told)
+    assert (chunk.samples.tolist(), chunk.at_once) == ([4, 7], 2)
+
+
 @pytest.mark.parametrize("content", ["", "{", '{"schema": "autofit/features/1"}', '{"schema": "autofit/features/9"}'])
 def test_a_damaged_record_is_ignored(store: CacheStore, tmp_path: Path, content: str) -> None:
     """A cut file in a run directory would end the run; rows can always be found or made."""

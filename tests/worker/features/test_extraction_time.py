@@ -1,0 +1,59 @@
+"""The order in which an extraction under a time budget goes through the images, and when it may end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autofit.input.views import ViewIndex
+from autofit.worker.features.extraction_time import LEAST_BLOCKS, ExtractionTimeLimit, NoTimeLeft
+from autofit.worker.features.features_record import ExtractionChunk, extraction_chunks
+
+
+@dataclass
+class Over:
+    """A clock that never has time for more."""
+
+    def ends_extraction(self, began: float, done: int, count: int, *, is_first_stage: bool) -> bool:
+        """Now."""
+        del began, done, count
+        return is_first_stage
+
+
+def chunks_of(views: ViewIndex, block: int) -> list[ExtractionChunk]:
+    return list(extraction_chunks(np.ones(len(views), bool), block, None))
+
+
+@given(st.integers(1, 300), st.integers(1, 100), st.integers(1, 4), st.integers(1, 80))
+def test_there_are_images_to_train_on_and_to_validate_with_in_the_first_blocks(
+    train_count: int, validation_count: int, number: int, block: int
+) -> None:
+    """A head would be solved without an image to judge it by, or none be there to solve it on."""
+    views = ViewIndex(train_count, validation_count, number)
+    ordered = ExtractionTimeLimit(Over(), is_first_stage=True).ordered(chunks_of(views, block), views)
+    rows = np.concatenate([chunk.samples for chunk in ordered])
+    assert sorted(rows.tolist()) == list(range(len(views)))
+    first = np.concatenate([chunk.samples for chunk in ordered[:LEAST_BLOCKS]])
+    assert (first < train_count * number).any()
+    assert (first >= train_count * number).any()
+
+
+def test_without_a_budget_nothing_is_changed() -> None:
+    """Features would be computed in another order, and so differ in their last bits from those of earlier versions."""
+    views = ViewIndex(100, 50)
+    limit = ExtractionTimeLimit(None, is_first_stage=True)
+    assert [chunk.samples[0] for chunk in limit.ordered(chunks_of(views, 8), views)] == list(range(0, 150, 8))
+    limit.check(10**6, 0.0, 1, 2)
+
+
+def test_the_first_blocks_are_extracted_whatever_the_time() -> None:
+    """A run with too small a budget would end without a model."""
+    limit = ExtractionTimeLimit(Over(), is_first_stage=True)
+    limit.check(LEAST_BLOCKS - 1, 0.0, 1, 2)
+    with pytest.raises(NoTimeLeft):
+        limit.check(LEAST_BLOCKS, 0.0, 1, 2)
+    ExtractionTimeLimit(Over(), is_first_stage=False).check(LEAST_BLOCKS, 0.0, 1, 2)
