@@ -48,9 +48,14 @@ def _beside(mirror: Path) -> Path:
     return Path("runs") / mirror.name
 
 
+def _stem(backbone: str | None) -> str:
+    """The network as a part of a folder's name: of a preset, the last part of its name."""
+    return "model" if backbone is None else backbone.rstrip("/").rpartition("/")[2].rpartition(":")[2]
+
+
 def _new_default(options: Options) -> Path:
     """A new folder for each run, also for runs that start in the same second."""
-    stem = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{options.backbone or 'model'}"
+    stem = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{_stem(options.backbone)}"
     path, number = stem, 1
     while True:
         try:

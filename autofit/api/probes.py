@@ -38,11 +38,13 @@ def probe(  # noqa: PLR0913 - the options are the interface
     """Find the largest batch size that this machine can train, and the fastest, without any images.
 
     Args:
-        backbone: A network of `keras.applications`, by name. Default: `MobileNetV2`.
+        backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
+            folder. Default: `MobileNetV2`.
         model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
             name as `module:function`. The function may be defined in a notebook cell. The model's inputs are raw images
             of 0 to 255 in the shape `(n, height, width, 3)`.
-        weights: The backbone's initial weights: `imagenet`, `none` (random), or a file.
+        weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
+            `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
             Default: the backbone's own, 224 with `model`.
         trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
@@ -98,7 +100,8 @@ def sweep(  # noqa: PLR0913 - the options are the interface
         backbones: Networks of `keras.applications`, by name.
         image_sizes: The sizes of the images in pixels, as `image_size` of `run`; without any, each backbone is probed
             at its own size.
-        weights: The backbone's initial weights: `imagenet`, `none` (random), or a file.
+        weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
+            `imagenet` means its own.
         trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
             weights, `all` without.
         hidden_units: The width of a hidden layer in the head; 0 for none.

@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, PositiveInt
 
+from autofit.config.hub_presets import default_size_pixels, is_preset
 from autofit.errors import UserError
 from autofit.storage.records import Record
 
@@ -68,8 +69,9 @@ class ModelSpec(Record):
     """The description that a model is built from; the same spec gives the same initial weights.
 
     Attributes:
-        backbone: a name in `BACKBONES`; None if a model function builds the model.
-        weights: "imagenet", "none", or the absolute path of a file with weights of the backbone without its top.
+        backbone: a name in `BACKBONES`, or `hub:` and a preset of KerasHub; None if a model function builds the model.
+        weights: "imagenet", "preset" (those of a preset), "none", or the absolute path of a file with weights of the
+            backbone without its top.
         image_size: (height, width) in pixels.
         trainable: "head" freezes the whole backbone; "all" trains it, and its BatchNormalization only without weights.
         hidden_units: width of a hidden layer in the head; 0 for none.
@@ -94,17 +96,19 @@ class ModelSpec(Record):
         about = {
             "backbone": self.backbone or "",
             "image_size": "x".join(map(str, self.image_size)),
-            "weights": self.weights if self.weights in {"imagenet", "none"} else Path(self.weights).name,
+            "weights": self.weights if self.weights in {"imagenet", "preset", "none"} else Path(self.weights).name,
         }
         return about if self.cut is None else {**about, "cut": self.cut}
 
 
 def find(name: str) -> Backbone:
-    """Find a backbone by its name, in upper or lower case.
+    """Find a backbone by its name, in upper or lower case. Of a preset of KerasHub, little is known.
 
     Raises:
         UserError: there is no such backbone; the message names the nearest.
     """
+    if is_preset(name):
+        return Backbone(name, default_size_pixels(name), "none", "", min_size=1)
     canonical = _CANONICAL.get(name.lower())
     if canonical is None:
         raise UserError(f"backbone {name!r} is not in keras.applications: {_nearest(name)}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from autofit.config.batch_schedule import BatchSchedule
 from autofit.config.byte_size import parse_size
+from autofit.config.hub_presets import is_preset, preset_name
 from autofit.config.option import Check
 from autofit.config.validators import absolute_path, choice, is_file, is_installed, real_number, whole_number
 from autofit.errors import UserError
@@ -61,9 +62,11 @@ def backbone_name(name: str, value: Any) -> str | None:
 
     if value is None:
         return None
+    if hasattr(value, "save_to_preset"):
+        raise UserError(f"{name} is an object: save it with its save_to_preset(FOLDER), then give 'hub:FOLDER'")
     if not isinstance(value, str):
         raise UserError(f"{name} must be a name such as {backbones.DEFAULT_BACKBONE!r}, not {value!r}")
-    return backbones.find(value).name
+    return preset_name(value) if is_preset(value) else backbones.find(value).name
 
 
 def model_name(name: str, value: str | Callable[..., Any] | None) -> str | None:

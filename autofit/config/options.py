@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from autofit.config import backbones
+from autofit.config.hub_presets import PRESET_WEIGHTS, is_preset
 from autofit.config.learning_rates import DEFAULT_LEARNING_RATE, default_learning_rate
 from autofit.config.option import Option
 from autofit.config.option_table import BY_NAME, OPTIONS, REQUEST
@@ -141,12 +142,26 @@ def _dependent_values(found: Mapping[str, Any]) -> dict[str, Any]:
             "learning_rate": rate,
         }
     backbone = backbones.find(found["backbone"] or backbones.DEFAULT_BACKBONE)
+    weights = _preset_weights(backbone.name, found["weights"]) if is_preset(backbone.name) else found["weights"]
     size = found["image_size"] or (backbone.default_size, backbone.default_size)
     backbone.check_image_size(size)
-    trainable = found["trainable"] or ("all" if found["weights"] == "none" else "head")
-    pretrained = trainable == "all" and found["weights"] != "none"
+    trainable = found["trainable"] or ("all" if weights == "none" else "head")
+    pretrained = trainable == "all" and weights != "none"
     rate = found["learning_rate"] or default_learning_rate(found["optimizer"], trains_pretrained=pretrained)
-    return {"backbone": backbone.name, "trainable": trainable, "image_size": size, "learning_rate": rate}
+    return {
+        "backbone": backbone.name,
+        "weights": weights,
+        "trainable": trainable,
+        "image_size": size,
+        "learning_rate": rate,
+    }
+
+
+def _preset_weights(backbone: str, weights: str) -> str:
+    """The weights of a preset: its own, or none."""
+    if weights not in {"imagenet", "none"}:
+        raise UserError(f"weights {weights!r} are for a network of keras.applications: {backbone} has its own, or none")
+    return PRESET_WEIGHTS if weights == "imagenet" else weights
 
 
 def _fields(found: Mapping[str, Any]) -> dict[str, Any]:

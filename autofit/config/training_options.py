@@ -27,7 +27,7 @@ NETWORK = (
     Option(
         "backbone",
         None,
-        "A network of `keras.applications`, by name.",
+        "A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its folder.",
         check=backbone_name,
         commands=ONE_NETWORK,
         default_text="`MobileNetV2`",
@@ -49,6 +49,7 @@ NETWORK = (
         "weights",
         "imagenet",
         "The backbone's initial weights: `imagenet`, `none` (random), or a file.",
+        "For a preset of KerasHub `imagenet` means its own.",
         check=weights_file,
         commands=EVERYWHERE,
         metavar="imagenet|none|FILE",

@@ -64,7 +64,7 @@ class SavedWorkload(_Bounded):
     image_size: tuple[Pixels, Pixels]
     num_classes: Count
     trainable: Literal["head", "all"]
-    weights: Literal["imagenet", "none", "file"]
+    weights: Literal["imagenet", "preset", "none", "file"]
     hidden_units: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
     optimizer: Name
@@ -265,7 +265,7 @@ def extraction_of(speed: ExtractionSpeed, workload: Workload, measured_at: float
 
 def saved_workload(workload: Workload) -> SavedWorkload:
     """The workload without the path of a file of weights."""
-    weights = workload.weights if workload.weights in {"imagenet", "none"} else "file"
+    weights = workload.weights if workload.weights in {"imagenet", "preset", "none"} else "file"
     return SavedWorkload(**{**workload.model_dump(), "weights": weights})
 
 

@@ -9,23 +9,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from autofit.config.backbones import ModelSpec, Preprocessing, find
+from autofit.config.backbones import Backbone, ModelSpec, find
+from autofit.config.hub_presets import is_preset
 from autofit.errors import UserError
 from autofit.protocol.messages import Phase
 from autofit.worker.model.cut_points import CutPoint, choose_cut, cut_points, split_at
+from autofit.worker.model.hub_backbone import load_hub_backbone
 from autofit.worker.model.keras_internals import all_layers
+from autofit.worker.model.preprocessing import preprocess
 from autofit.worker.model.weights import first_sentence, load_backbone
 
 ModelFunction = Callable[[tuple[int, int, int], int], keras.Model]
-
-# `keras.applications.imagenet_utils.preprocess_input`: of RGB in 0..1, and of BGR in 0..255.
-_TORCH_MEAN, _TORCH_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_CAFFE_MEAN = (103.939, 116.779, 123.68)
+Preprocess = Callable[[keras.KerasTensor], keras.KerasTensor]
 
 # Both divide by the number of samples (`keras.losses`); "mean_with_sample_weight" divides by the weights' sum.
 _MEAN_REDUCTIONS = ("sum_over_batch_size", "mean")
@@ -94,14 +95,25 @@ def build(
     keras.utils.set_random_seed(spec.seed)
     weights = spec.weights if loads else "none"
     on_phase(Phase.BUILD if weights == "none" else Phase.WEIGHTS)
-    network = load_backbone(backbone, spec.image_size, weights, on_message)
+    network, preprocessing = _backbone(backbone, spec.image_size, weights, on_message)
     if weights != "none":
         on_phase(Phase.BUILD)
     cut = _chosen_cut(network, spec.cut)
     _freeze(network, spec)
     if cut is not None:
-        return _assemble_cut(network, cut, backbone.preprocessing, spec, num_classes)
-    return _assemble(network, backbone.preprocessing, spec, num_classes)
+        return _assemble_cut(network, cut, preprocessing, spec, num_classes)
+    return _assemble(network, preprocessing, spec, num_classes)
+
+
+def _backbone(
+    backbone: Backbone, image_size: tuple[int, int], weights: str, on_message: Callable[[str], None]
+) -> tuple[keras.Model, Preprocess]:
+    """The backbone, from preprocessed images to pooled features; and how images are preprocessed for it."""
+    if is_preset(backbone.name):
+        found = load_hub_backbone(backbone.name, image_size, loads=weights != "none", on_message=on_message)
+        return found.network, keras.layers.Rescaling(found.scale, found.offset, name="preprocessing")
+    network = load_backbone(backbone, image_size, weights, on_message)
+    return network, partial(preprocess, preprocessing=backbone.preprocessing)
 
 
 def build_from_function(
@@ -189,10 +201,10 @@ def _freeze_normalizations(network: keras.Model) -> None:
         layer.trainable = False
 
 
-def _assemble(network: keras.Model, preprocessing: Preprocessing, spec: ModelSpec, num_classes: int) -> BuiltModel:
+def _assemble(network: keras.Model, preprocessing: Preprocess, spec: ModelSpec, num_classes: int) -> BuiltModel:
     """Join preprocessing, backbone and head, to one model and to two that share its layers."""
     images = keras.Input((*spec.image_size, 3), dtype="float32", name="images")
-    pooled = network(_preprocess(images, preprocessing))
+    pooled = network(preprocessing(images))
     head_layers = _head_layers(spec, num_classes)
     head_input = keras.Input(pooled.shape[1:], dtype=pooled.dtype, name="pooled")
     return BuiltModel(
@@ -206,13 +218,13 @@ def _assemble(network: keras.Model, preprocessing: Preprocessing, spec: ModelSpe
 
 
 def _assemble_cut(
-    network: keras.Model, cut: CutPoint, preprocessing: Preprocessing, spec: ModelSpec, num_classes: int
+    network: keras.Model, cut: CutPoint, preprocessing: Preprocess, spec: ModelSpec, num_classes: int
 ) -> BuiltModel:
     """Join preprocessing, backbone and head to one model; and the part below the cut and that above it to two."""
     whole = _assemble(network, preprocessing, spec, num_classes)
     lower, upper = _frozen_below(network, cut)
     images = keras.Input((*spec.image_size, 3), dtype="float32", name="images")
-    activations = lower(_preprocess(images, preprocessing))
+    activations = lower(preprocessing(images))
     head_input = keras.Input(activations.shape[1:], dtype=activations.dtype, name="activations")
     head_layers = (upper, *whole.head_layers)
     return dataclasses.replace(
@@ -223,20 +235,6 @@ def _assemble_cut(
         frozen=True,
         cut=cut.name,
     )
-
-
-def _preprocess(images: keras.KerasTensor, preprocessing: Preprocessing) -> keras.KerasTensor:
-    """RGB images `(n, height, width, 3)` in 0..255 as the backbone needs them; equals its `preprocess_input`."""
-    if preprocessing == "tf":
-        return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="preprocessing")(images)
-    if preprocessing == "torch":
-        mean = [255 * value for value in _TORCH_MEAN]
-        variance = [(255 * value) ** 2 for value in _TORCH_DEVIATION]
-        return keras.layers.Normalization(mean=mean, variance=variance, name="preprocessing")(images)
-    if preprocessing == "caffe":
-        bgr = keras.ops.flip(images, axis=-1)
-        return keras.layers.Rescaling(1.0, offset=[-value for value in _CAFFE_MEAN], name="preprocessing")(bgr)
-    return images
 
 
 def _head_layers(spec: ModelSpec, num_classes: int) -> tuple[keras.Layer, ...]:

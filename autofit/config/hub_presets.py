@@ -1,0 +1,76 @@
+"""Backbones of KerasHub, named `hub:PRESET`: a preset's name, its address, or a folder that holds one.
+
+KerasHub is imported in the worker only. Here is no more than what can be known without it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from autofit.config.validators import is_installed
+from autofit.errors import UserError
+
+PREFIX = "hub:"
+PRESET_WEIGHTS = "preset"
+"""The weights of a preset, in place of `imagenet`: what it was trained on is not known."""
+
+DEFAULT_SIZE_PIXELS = 224
+
+_BY_PATH = ("/", "./", "../", "~")
+
+
+def is_preset(name: str | None) -> bool:
+    """Whether a backbone's name is that of a preset of KerasHub."""
+    return name is not None and name.lower().startswith(PREFIX)
+
+
+def preset_name(name: str) -> str:
+    """Check and complete `hub:PRESET`; a folder becomes an absolute path.
+
+    Raises:
+        UserError: KerasHub is not installed, or there is no such folder.
+    """
+    preset = name[len(PREFIX) :].strip()
+    if not preset:
+        raise UserError(f"backbone {name!r} names no preset: give one, such as hub:resnet_50_imagenet, or its folder")
+    if not is_installed("keras_hub"):
+        raise UserError(f"backbone {name!r} needs KerasHub: pip install 'autofit-keras[hub]'")
+    folder = Path(preset).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UserError(f"backbone {name!r}: the folder holds no config.json, which a preset has; give another")
+        return f"{PREFIX}{folder.absolute()}"
+    if preset.startswith(_BY_PATH):
+        raise UserError(f"backbone {name!r}: there is no such folder; give the folder of a preset, or a preset's name")
+    return PREFIX + preset
+
+
+def preset_of(name: str) -> str:
+    """The preset of a checked name, as KerasHub takes it."""
+    return name[len(PREFIX) :]
+
+
+def default_size_pixels(name: str) -> int:
+    """Height and width that a preset's images have: as its folder says, else 224."""
+    sizes = [_size(_content(Path(preset_of(name)) / file)) for file in ("image_converter.json", "preprocessor.json")]
+    return next((size for size in sizes if size), DEFAULT_SIZE_PIXELS)
+
+
+def _content(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _size(content: Any) -> int | None:
+    """The larger side of the first `image_size` in the configuration of a converter, or of what holds one."""
+    if not isinstance(content, dict):
+        return None
+    size = content.get("image_size")
+    sides = [side for side in size if isinstance(side, int) and side > 0] if isinstance(size, list) else []
+    if sides:
+        return max(sides)
+    return next((found for value in content.values() if (found := _size(value))), None)

@@ -1,0 +1,103 @@
+"""Builds a backbone of KerasHub from a preset, as the same kind of network that `keras.applications` gives."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from autofit.config.hub_presets import preset_of
+from autofit.errors import UserError
+from autofit.worker.model.weights import first_sentence
+
+FEATURE_MAPS, TOKENS = 4, 3
+"""The ranks of an output of maps `(n, height, width, d)` and of one of tokens `(n, tokens, d)`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HubBackbone:
+    """A preset's network.
+
+    Attributes:
+        network: functional, from preprocessed images `(n, height, width, 3)` to pooled features `(n, d)`.
+        scale: by which an image of 0 to 255 is multiplied, one number or one a channel.
+        offset: what is added then.
+    """
+
+    network: keras.Model
+    scale: Any
+    offset: Any
+
+
+def load_hub_backbone(
+    name: str, image_size: tuple[int, int], *, loads: bool, on_message: Callable[[str], None]
+) -> HubBackbone:
+    """Build the backbone of a preset; its outputs are averaged over places or tokens.
+
+    The network is made of the backbone's layers without its class, so that a model of plain Keras layers can be opened
+    without KerasHub.
+
+    Args:
+        name: `hub:` and a preset.
+        image_size: (height, width) in pixels.
+        loads: whether to load the weights; a preset that is not on this machine is downloaded in any case.
+        on_message: called with a line for the user.
+
+    Raises:
+        UserError: the preset cannot be loaded, is for no images or not for images of this size.
+    """
+    hub = _keras_hub(name)
+    try:
+        backbone = hub.models.Backbone.from_preset(preset_of(name), load_weights=loads)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise  # running out of memory has its own verdict
+    except Exception as error:
+        raise UserError(
+            f"backbone {name!r} cannot be loaded ({type(error).__name__}: {first_sentence(error)}): check its name and "
+            "the network, or give the folder of a preset"
+        ) from error
+    _require_images(name, backbone, image_size)
+    output = backbone.outputs[0]
+    pooling = keras.layers.GlobalAveragePooling2D if len(output.shape) == FEATURE_MAPS else _AveragePooling1D
+    network = keras.Model(backbone.inputs[0], pooling(name="pooling")(output), name=backbone.name)
+    scale, offset = _preprocessing(hub, name, on_message)
+    return HubBackbone(network, scale, offset)
+
+
+_AveragePooling1D = keras.layers.GlobalAveragePooling1D
+
+
+def _keras_hub(name: str) -> Any:
+    try:
+        return importlib.import_module("keras_hub")
+    except ImportError as error:
+        raise UserError(f"backbone {name!r} needs KerasHub ({first_sentence(error)}): pip install keras-hub") from error
+
+
+def _require_images(name: str, backbone: Any, image_size: tuple[int, int]) -> None:
+    """Refuse a backbone that is not functional, not from one image to maps or tokens, or for images of another size."""
+    inputs, outputs = getattr(backbone, "inputs", None) or [], getattr(backbone, "outputs", None) or []
+    shape = tuple(inputs[0].shape) if len(inputs) == 1 else ()
+    if len(shape) != FEATURE_MAPS or shape[3] != len("RGB") or len(outputs) != 1:
+        raise UserError(f"backbone {name!r} is not from one RGB image to one output: give a preset for images")
+    if len(outputs[0].shape) not in {FEATURE_MAPS, TOKENS}:
+        raise UserError(f"backbone {name!r} gives outputs of shape {tuple(outputs[0].shape)}: give another preset")
+    if any(have not in {None, need} for have, need in zip(shape[1:3], image_size, strict=True)):
+        raise UserError(
+            f"backbone {name!r} takes images of {shape[1]}x{shape[2]} only, not {image_size[0]}x{image_size[1]}: "
+            f"give image_size {shape[1]}x{shape[2]}"
+        )
+
+
+def _preprocessing(hub: Any, name: str, on_message: Callable[[str], None]) -> tuple[Any, Any]:
+    """How the preset scales images; resizing and cropping is autofit's."""
+    try:
+        converter = hub.layers.ImageConverter.from_preset(preset_of(name))
+    except Exception as error:  # noqa: BLE001 - KerasHub raises many kinds for a preset without one
+        on_message(f"{name} has no image converter ({first_sentence(error)}): its network gets values of 0 to 255")
+        return 1.0, 0.0
+    return 1.0 if converter.scale is None else converter.scale, 0.0 if converter.offset is None else converter.offset

@@ -1,0 +1,46 @@
+"""A run with a backbone of KerasHub; left out where KerasHub is not installed."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import autofit
+from tests.support.drawn import draw_tinted
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("keras_hub") is None, reason="KerasHub is not installed"),
+    # Keras 3.13 to 3.15 over NumPy 2.3 and later, whenever a variable becomes an array, as in every save.
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
+
+
+def test_a_preset_is_trained_in_both_stages_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A preset would be accepted, and fail in the probe, the cache, the second stage or the prediction."""
+    monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "photos").mkdir()
+    draw_tinted(tmp_path / "photos", 20)
+    hub = importlib.import_module("keras_hub")
+    hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64, 64],
+        stackwise_num_blocks=[1, 1],
+        stackwise_num_strides=[1, 2],
+        block_type="basic_block",
+    ).save_to_preset(str(tmp_path / "preset"))
+
+    result = autofit.run(
+        tmp_path / "photos",
+        backbone=f"hub:{tmp_path / 'preset'}",
+        image_size=32,
+        fine_tune_epochs=1,
+        run_dir=tmp_path / "run",
+    )
+
+    assert [stage.name for stage in result.record.stages] == ["head", "fine-tune"]
+    assert result.evaluate(tmp_path / "photos").accuracy > 0.7
