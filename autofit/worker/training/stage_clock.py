@@ -53,8 +53,9 @@ class StageClock:
     def ends_extraction(self, began: float, done: int, count: int, *, is_first_stage: bool) -> bool:
         """Whether an extraction ends before all images are through.
 
-        That of a first stage goes on as long as what follows has time. That of a later one, whose model may be left as
-        it is, ends as soon as it shows that there will be no time for an epoch.
+        That of a first stage goes on as long as what follows has time, and a little longer if all images will be
+        through then. That of a later one, whose model may be left as it is, ends as soon as it shows that there will
+        be no time for an epoch.
 
         Args:
             began: a reading of the clock.
@@ -65,10 +66,13 @@ class StageClock:
         if self._stage is None:
             return False
         elapsed = self._clock() - began
+        ahead = elapsed * (count - done) / max(done, 1)
         if is_first_stage:
-            return self._ends(SOLVE_SECONDS + SOLVE_SHARE * elapsed) >= self._stage.end_at
-        ahead = elapsed * (count - done) / done if done >= EARLY_SHARE * count else 0.0
-        return self._ends(ahead + self._epoch_seconds) >= self._stage.last_at
+            follows = SOLVE_SECONDS + SOLVE_SHARE * elapsed
+            is_late = self._ends(follows) >= self._stage.end_at
+            return is_late and self._ends(follows + ahead) >= self._stage.last_at
+        foreseen = ahead if done >= EARLY_SHARE * count else 0.0
+        return self._ends(foreseen + self._epoch_seconds) >= self._stage.last_at
 
     def _ends(self, seconds: float) -> float:
         """When the run ends if so many seconds of work follow."""

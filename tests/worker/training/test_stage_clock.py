@@ -80,6 +80,13 @@ def test_the_images_of_the_first_stage_leave_time_for_the_head(now: float, *, en
     assert clock_with(watch).ends_extraction(0.0, 5, 10**6, is_first_stage=True) is ends
 
 
+@pytest.mark.parametrize(("done", "ends"), [(94, True), (96, False)])
+def test_the_last_images_of_the_first_stage_are_read_if_that_takes_little_longer(done: int, *, ends: bool) -> None:
+    """A head would be solved on nearly all images, where all of them had taken two seconds more."""
+    watch = Watch(80.0)  # 16 + 2 + 2 s follow, and 5.1 or 3.3 s for the other images
+    assert clock_with(watch).ends_extraction(0.0, done, 100, is_first_stage=True) is ends
+
+
 def test_a_later_stage_without_a_chance_ends_as_soon_as_that_shows() -> None:
     """A user would wait until the end of the budget for images that no epoch is trained on."""
     watch = Watch(30.0)
