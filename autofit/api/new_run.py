@@ -79,7 +79,9 @@ def new_run(
         InterruptedRunError: the probe was stopped.
     """
     report = None
-    if plan.needs_probe(options):
+    if plan.needs_probe(options) and not plan.has_time_to_probe(options):
+        view.message("no probe in so short a time budget: a step that runs out of memory is repeated with fewer images")
+    elif plan.needs_probe(options):
         report = _probe_first(files, options, index, measurer_for(options, machine, payload, view))
     has_callbacks = bool(payload and payload.callbacks)
     planned = plan.staged_plan(

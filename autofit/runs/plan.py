@@ -41,6 +41,9 @@ FINE_TUNE_AUGMENT: Final = "light"
 """Of fine-tuning: samples in an update, the peak of the head's rate, and the views of each training image whose
 activations are cached."""
 
+LEAST_TO_PROBE_SECONDS = 120.0
+"""With a shorter time budget nothing is probed before the first stage: a probe takes some 25 s on two cores."""
+
 SHARE_FOR_ONEDNN = 0.5
 """Share of the available memory. A training that is estimated to take less cannot run out, so oneDNN may compute it."""
 
@@ -101,6 +104,11 @@ def predecoded_images(planned: TrainingPlan, options: Options, machine: Hardware
 def needs_probe(options: Options) -> bool:
     """Whether a size has to be probed. An extraction finds its own size, and a head alone fits with any."""
     return options.batch_size is None and options.batch_schedule is None and not uses_feature_cache(options)
+
+
+def has_time_to_probe(options: Options) -> bool:
+    """Whether a time budget leaves most of itself after a probe; without one a step that runs out of memory shrinks."""
+    return options.time_budget_seconds is None or options.time_budget_seconds >= LEAST_TO_PROBE_SECONDS
 
 
 def largest_useful_batch(options: Options, train_count: int) -> int:

@@ -29,6 +29,17 @@ def test_a_size_that_was_given_needs_no_probe(
     assert stages.runs[0]["record"].plan.first_batch_size == 8
 
 
+@pytest.mark.parametrize(("budget", "probes"), [("119s", 0), ("2m", 1), (None, 1)])
+def test_a_short_time_budget_does_not_go_by_with_a_probe(
+    stages: Stages, photos: Path, train: Train, view: RecordingView, budget: str | None, probes: int
+) -> None:
+    """A budget of half a minute would be over before anything is trained."""
+    train(photos, batch_size="auto", weights="none", time_budget=budget, view=view)
+    assert len(stages.probes) == probes
+    assert any(message.startswith("no probe in so short") for message in view.messages) is (probes == 0)
+    assert stages.runs[0]["record"].plan.first_batch_size == 8
+
+
 def test_an_extraction_needs_no_probe(stages: Stages, photos: Path, train: Train) -> None:
     """The size for a head that trains on kept features would be measured, and it has room for any."""
     train(photos, batch_size="auto")
