@@ -64,7 +64,7 @@ def run_record(data_root: str = "/", **changes: Any) -> RunRecord:
         replay=None,
         threads=2,
     )
-    plan = usual.model_copy(update=changes)
+    plan = TrainingPlan.model_validate(usual.model_dump() | changes)
     data = DataRecord(
         root=data_root, class_names=["a", "b"], train_count=IMAGES, validation_count=0, skipped_files=0, fingerprint=""
     )

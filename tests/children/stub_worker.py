@@ -4,7 +4,8 @@ stub_worker.py ENDS ATTEMPT_DIR
 
 ENDS says how each attempt ends, separated by commas, the last one again and again: `complete`, or `WAY@UPDATES`: in
 that way, after so many updates of the attempt. Its checkpoints, heartbeat, log and control pipe are the real ones,
-and so are its order, its batches and, where there are images `0.png` to `23.png`, its loader.
+and so are its order, its batches and, where there are images `0.png` to `23.png`, its loader. A plan with stages is
+trained in stages, one after another from the same checkpoints. A full disk ends it as it ends a training.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from autofit.config.batch_schedule import batch_bounds
+from autofit.errors import StorageError
 from autofit.input.batch_loader import BatchLoader, LoadedBatch
 from autofit.input.epoch_order import epoch_order
 from autofit.process.launch import CONTROL_FD
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
-from autofit.protocol.messages import Phase, Verdict
+from autofit.protocol.messages import Phase, StageRecord, Verdict
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from autofit.worker.runtime.control_pipe import Requests, read_requests
@@ -49,6 +51,8 @@ class StubTraining:
         self.store = CheckpointStore(files.checkpoints)
         found = self.store.latest()
         self.state: dict[str, Any] = found.state if found else {"epoch": 0, "position": 0, "ledger_bytes": 0}
+        if self.state.get("stages") and self.state["stage"] != work.stage:
+            self.state |= {"stage": work.stage, "position": 0}
         self.weights = int(found.groups["model"]["w"]) if found else 0
         self.audit_log = AuditLog(files.audit, self.state["ledger_bytes"])
         self.updates = 0
@@ -66,8 +70,18 @@ class StubTraining:
                 self.commit()
                 return Outcome(verdict=Verdict.INTERRUPTED, cause="asked to stop")
             self.update(plan.schedule.batch_size(self.state["epoch"]))
+        self.finish_stage()
         self.commit()
         return Outcome(verdict=Verdict.COMPLETED, weights_sha256=f"{self.weights:064x}")
+
+    def finish_stage(self) -> None:
+        """Record that the stage is finished, if the plan has stages and an earlier attempt has not."""
+        stage, stages = self.work.stage, self.state.get("stages", [])
+        if stage == "training" or any(record["name"] == stage for record in stages):
+            return
+        epochs = self.work.plan.epochs - sum(record["epochs"] for record in stages)
+        record = StageRecord(name=stage, method="epochs", epochs=epochs)
+        self.state |= {"stage": stage, "stages": [*stages, record.model_dump(mode="json")]}
 
     def batches(self, size: int) -> Iterator[LoadedBatch]:
         """The batches that the epoch still has."""
@@ -173,7 +187,10 @@ def main() -> int:
     assert isinstance(job.work, TrainJob)
     with Heartbeat(attempt) as heartbeat:
         training = StubTraining(job, job.work, attempt, heartbeat, ends[min(job.attempt, len(ends)) - 1])
-        outcome = training.run(requests)
+        try:
+            outcome = training.run(requests)
+        except (OSError, StorageError) as error:
+            outcome = Outcome(verdict=Verdict.STORAGE, cause=str(error))
         if outcome is not None:
             outcome.save(attempt.outcome)
     return 0

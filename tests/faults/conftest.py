@@ -17,7 +17,8 @@ from collections.abc import Callable, Generator
 import pytest
 
 from tests.support.fault_table import PROMISES, attach, counted, install
-from tests.support.paths import AUTOFIT_PATH
+from tests.support.paths import AUTOFIT_PATH, load_child
+from tests.support.stub_runs import Stub, draw_images
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,6 +54,14 @@ def autofit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let programs in any folder import autofit; with one thread: Python warns of a fork beside OpenBLAS's."""
     monkeypatch.setenv("PYTHONPATH", AUTOFIT_PATH)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def stub(tmp_path_factory: pytest.TempPathFactory) -> Stub:
+    """Runs of the stub on two dozen images."""
+    images = tmp_path_factory.mktemp("images")
+    draw_images(images)
+    return Stub(load_child("stub_parent"), images, tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.fixture(scope="session")
