@@ -1,36 +1,31 @@
-"""The stages of a run: the head solved, then fine-tuning; killed within and between them. Real runs, real kills."""
+"""The stages of a run: the head solved, then fine-tuning; killed within the first. Real runs, real kills.
+
+Kills within and between both are in `tests/faults/test_stage_kills.py`.
+"""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import autofit
 from autofit.protocol.messages import Phase
-from autofit.storage.checkpoints import CheckpointStore
-from tests.support.drawn import draw_tinted
 from tests.support.paths import child_environment
-from tests.support.processes import autofit_command, kill_with_children
-from tests.support.run_files import assert_each_epoch_once, committed, result_of, samples_of
-from tests.support.shared import made_once
+from tests.support.processes import kill_with_children
+from tests.support.run_files import assert_each_epoch_once, committed, samples_of
+from tests.support.staged_runs import FINE_TUNED, NETWORK, TRAIN_COUNT, command_for, stage_photos, undisturbed_run
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-IMAGES, TRAIN_COUNT = 90, 72
-NETWORK: dict[str, Any] = {"backbone": "MobileNet", "image_size": 64}
-FINE_TUNED: dict[str, Any] = {"fine_tune_epochs": 2, "fine_tune_from": "conv_pw_11_relu", "checkpoint_every": 1}
-
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn photos: 30 of each of three classes, told apart by their colour."""
-    return made_once(tmp_path_factory, "stage-photos", lambda folder: draw_tinted(folder, IMAGES // 3))
+    return stage_photos(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +42,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def fine_tuned(photos: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run in both stages that nothing happened to."""
-
-    def make(folder: Path) -> None:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setenv("AUTOFIT_CACHE", str(folder / "cache"))
-            autofit.run(photos, run_dir=folder / "run", weights=weights, audit=True, **NETWORK, **FINE_TUNED)
-
-    return made_once(tmp_path_factory, "stages-fine-tuned", make) / "run"
+    return undisturbed_run(tmp_path_factory, photos, weights)
 
 
 def kill_both(command: list[str], reached: Callable[[], bool]) -> None:
@@ -62,18 +51,6 @@ def kill_both(command: list[str], reached: Callable[[], bool]) -> None:
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as parent:
         wait_until(reached, "the run never came so far", process=parent)
         kill_with_children(parent)
-
-
-def stages_finished(run_dir: Path) -> int:
-    """The stages that the newest checkpoint says are finished."""
-    state = CheckpointStore(run_dir / "checkpoints").latest_state() or {"stages": []}
-    return len(state["stages"])
-
-
-def command_for(photos: Path, weights: Path, run_dir: Path, **more: Any) -> list[str]:
-    """The same request on the command line."""
-    flags = [text for name, value in {**NETWORK, **more}.items() for text in (f"--{name.replace('_', '-')}", value)]
-    return autofit_command("train", photos, "--weights", weights, "--audit", "--run-dir", run_dir, *flags)
 
 
 def test_a_request_without_options_solves_the_head(photos: Path, weights: Path, tmp_path: Path) -> None:
@@ -94,26 +71,6 @@ def test_a_request_without_options_solves_the_head(photos: Path, weights: Path, 
     assert resumed.weights_sha256 == result.weights_sha256
     assert resumed.history == result.history
     np.testing.assert_array_equal(last_layer(resumed), last_layer(result))
-
-
-def test_kills_within_and_between_stages_change_nothing(
-    photos: Path, weights: Path, fine_tuned: Path, tmp_path: Path
-) -> None:
-    """A stage that begins anew, is left out, or begins from other weights ends with another model."""
-    run_dir = tmp_path / "killed"
-    kill_both(command_for(photos, weights, run_dir, **FINE_TUNED), lambda: stages_finished(run_dir) == 1)
-    resume = autofit_command("resume", run_dir)
-    kill_both(resume, lambda: committed(run_dir) >= (1, 32))
-    kill_both(resume, lambda: committed(run_dir) >= (2, 32))
-
-    result, expected = autofit.resume(run_dir), result_of(fine_tuned)
-
-    assert result.weights_sha256 == expected["weights_sha256"]
-    assert result.history == expected["history"]
-    assert [stage.model_dump(exclude={"seconds"}) for stage in result.record.stages] == [
-        {name: value for name, value in stage.items() if name != "seconds"} for stage in expected["stages"]
-    ]
-    assert_each_epoch_once(run_dir, 3, range(TRAIN_COUNT))
 
 
 def test_the_best_of_all_stages_is_handed_over(photos: Path, fine_tuned: Path) -> None:

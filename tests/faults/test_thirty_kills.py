@@ -10,8 +10,7 @@ import random
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,9 @@ import pytest
 from PIL import Image
 
 import autofit
-from tests.support.paths import child_environment
-from tests.support.processes import autofit_command, workers_of
+from tests.support.processes import autofit_command, started, workers_of
 from tests.support.run_files import assert_each_epoch_once, result_of, updates_of
+from tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -53,29 +52,6 @@ def three_hundred(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def too_little(outside_bytes: int) -> int:
     """A memory limit that is too small for a whole batch at once, on this machine and these versions."""
     return outside_bytes + ALLOCATOR_BYTES
-
-
-@contextmanager
-def started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A running command; it does not outlive its test."""
-    environment = child_environment()
-    with log.open("ab") as output:
-        process = subprocess.Popen(arguments, env=environment, stdout=output, stderr=output)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-
-def comes_true(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for the condition; whether it came true in time and before the command ended."""
-    deadline = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 class Killer:

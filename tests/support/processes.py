@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
+
+from tests.support.paths import child_environment
 
 
 def autofit_command(*arguments: object) -> list[str]:
@@ -32,3 +36,16 @@ def kill_with_children(process: subprocess.Popen[str] | subprocess.Popen[bytes])
                 one.kill()
         psutil.wait_procs(family[1:], timeout=30)
     process.wait()
+
+
+@contextlib.contextmanager
+def started(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A running command; it does not outlive its test."""
+    environment = child_environment()
+    with log.open("ab") as output:
+        process = subprocess.Popen(arguments, env=environment, stdout=output, stderr=output)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()

@@ -45,3 +45,13 @@ def exit_of(worker: Worker) -> Exit:
     ended = worker.poll()
     assert ended is not None
     return ended
+
+
+def comes_true(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for the condition; whether it came true in time and before the command ended."""
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False

@@ -1,0 +1,47 @@
+"""Runs in two stages, the head solved and then fine-tuning, on drawn photos: what their tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import autofit
+from autofit.storage.checkpoints import CheckpointStore
+from tests.support.drawn import draw_tinted
+from tests.support.processes import autofit_command
+from tests.support.shared import made_once
+
+IMAGES, TRAIN_COUNT = 90, 72
+NETWORK: dict[str, Any] = {"backbone": "MobileNet", "image_size": 64}
+FINE_TUNED: dict[str, Any] = {"fine_tune_epochs": 2, "fine_tune_from": "conv_pw_11_relu", "checkpoint_every": 1}
+"""A batch of 32, so three updates an epoch, each of them committed."""
+
+
+def stage_photos(factory: pytest.TempPathFactory) -> Path:
+    """Drawn photos: 30 of each of three classes, told apart by their colour."""
+    return made_once(factory, "stage-photos", lambda folder: draw_tinted(folder, IMAGES // 3))
+
+
+def undisturbed_run(factory: pytest.TempPathFactory, photos: Path, weights: Path) -> Path:
+    """The directory of a run in both stages that nothing happened to."""
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("AUTOFIT_CACHE", str(folder / "cache"))
+            autofit.run(photos, run_dir=folder / "run", weights=weights, audit=True, **NETWORK, **FINE_TUNED)
+
+    return made_once(factory, "stages-fine-tuned", make) / "run"
+
+
+def command_for(photos: Path, weights: Path, run_dir: Path, **more: Any) -> list[str]:
+    """The same request on the command line."""
+    flags = [text for name, value in {**NETWORK, **more}.items() for text in (f"--{name.replace('_', '-')}", value)]
+    return autofit_command("train", photos, "--weights", weights, "--audit", "--run-dir", run_dir, *flags)
+
+
+def stages_finished(run_dir: Path) -> int:
+    """The stages that the newest checkpoint says are finished."""
+    state = CheckpointStore(run_dir / "checkpoints").latest_state() or {"stages": []}
+    return len(state["stages"])
