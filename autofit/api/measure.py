@@ -12,7 +12,7 @@ from autofit.config.options import Options
 from autofit.machine.gpu_others import others_reader
 from autofit.machine.hardware import Hardware
 from autofit.probing.hint import ProfileHint
-from autofit.probing.loop import FIRST_SIZE, Prober, ProbeRequest
+from autofit.probing.loop import Prober, ProbeRequest
 from autofit.probing.records import ProbeReport, Workload
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View
@@ -59,7 +59,7 @@ class Measurer:
         return self._probe(options, model_source(options, num_classes), measured, max_batch, hint=hint)
 
     def measure_size(self, options: Options, source: ModelSource, measured: Workload, size: int) -> ProbeReport:
-        """Find the largest size up to this one, which is tried first, unless a saved profile of this machine knows it.
+        """Find out if this size fits, else a half of it, and so on; unless a saved profile of this machine knows it.
 
         Args:
             options: the request.
@@ -74,7 +74,7 @@ class Measurer:
         limit = Limit(memory.limit_bytes, memory.is_given)
         profiles = self.store.load() if self.store is not None else []
         known = known_report(profiles, self.machine, measured, limit, size, limited_by(options, self.machine))
-        return known or self._probe(options, source, measured, size, first=size)
+        return known or self._probe(options, source, measured, size, from_above=True)
 
     def _probe(
         self,
@@ -84,7 +84,7 @@ class Measurer:
         max_batch: int,
         *,
         hint: ProfileHint | None = None,
-        first: int = FIRST_SIZE,
+        from_above: bool = False,
     ) -> ProbeReport:
         """Run the trials, and save what they have measured."""
         memory = memory_budget(options, self.machine, 1)
@@ -98,7 +98,7 @@ class Measurer:
                 max_batch=max_batch,
                 folder=Path(folder),
                 hint=hint,
-                first=first,
+                from_above=from_above,
                 payload=self.payload,
                 import_paths=self.import_paths,
                 deterministic=options.deterministic,

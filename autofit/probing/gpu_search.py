@@ -56,13 +56,8 @@ class GpuSearch(BatchSearch):
         return evidence.line and (self.model or fit(evidence.points[-POINTS_OF_A_LINE:]))
 
     def _begin(self) -> NextTrial:
-        """A profile's size, in a process of its own; without a profile the first size, and if that fails 1.
-
-        If a first size is the largest of interest, it is the answer's, and in a process of its own as well.
-        """
-        begun, evidence = super()._begin(), self._evidence
-        is_last = not evidence.failed_sizes and begun.size == evidence.ceiling
-        return replace(begun, fresh=evidence.believes_saved or is_last)
+        """A profile's size, in a process of its own; without a profile the first size, and if that fails 1."""
+        return replace(super()._begin(), fresh=self._evidence.believes_saved)
 
     def _exploratory_trial(self) -> NextTrial | None:
         """The next size in the process that climbs; None when it is time for the answer's own process."""

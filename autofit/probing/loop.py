@@ -13,6 +13,7 @@ from pathlib import Path
 from autofit.config.byte_size import format_size
 from autofit.machine.hardware import Hardware
 from autofit.probing.gpu_search import GpuSearch
+from autofit.probing.halving_search import HalvingSearch
 from autofit.probing.hint import ProfileHint, adjusted_to_process
 from autofit.probing.recommend import recommended_batch
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
@@ -37,9 +38,6 @@ from autofit.storage.run_directory import AttemptDirectory
 EXPLORATORY_IMAGES_BUFFERED = 16
 """The images whose buffers the first worker has room for: larger exploratory trials are far below the limit anyway."""
 
-FIRST_SIZE = 4
-"""The size that a search begins with: small enough to fit nearly anywhere."""
-
 SMALL_SEARCH = 32
 """Up to this `max_batch` a search is over before a second worker has started."""
 
@@ -60,7 +58,7 @@ class ProbeRequest:
         max_batch: the largest size of interest.
         folder: where the workers' files are written.
         hint: the hint of a saved profile; None if there is none.
-        first: the size to begin with, without a hint.
+        from_above: whether only `max_batch` is of interest, and its halves if that does not fit.
         payload: the model function, if the network is one.
         import_paths: where a worker may look for a user's own module.
         deterministic: whether the training will use deterministic operations, which need other memory.
@@ -75,7 +73,7 @@ class ProbeRequest:
     max_batch: int
     folder: Path
     hint: ProfileHint | None = None
-    first: int = FIRST_SIZE
+    from_above: bool = False
     payload: Payload | None = None
     import_paths: Sequence[str] = ()
     deterministic: bool = False
@@ -142,12 +140,12 @@ class Prober:
     # The trials -----------------------------------------------------------------------------------------------------
 
     def _search(self) -> BatchSearch:
-        search = (GpuSearch if self._is_gpu else BatchSearch)(
+        gradual = GpuSearch if self._is_gpu else BatchSearch
+        search = (HalvingSearch if self.request.from_above else gradual)(
             self.request.memory.limit_bytes,
             self.request.max_batch,
             saved=self._hint.trials if self._hint else (),
             expected=min(self._hint.expected_batch, self.request.max_batch) if self._hint else 0,
-            first=self.request.first,
         )
         while (asked := search.ask()) is not None:
             uses_hint = not search.hint_failed

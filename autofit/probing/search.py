@@ -166,8 +166,7 @@ class BatchSearch:
             return NextTrial(max(1, min(size, self._largest_allowed(), evidence.ceiling)), fresh=True)
         if evidence.failed_sizes:
             return NextTrial(1, fresh=True)
-        size = min(self._first, evidence.ceiling)
-        return NextTrial(size, fresh=size == evidence.ceiling)
+        return NextTrial(min(self._first, evidence.ceiling), fresh=False)
 
     def _exploratory_trial(self) -> NextTrial | None:
         """The next small size, while there is something to learn from it; None when it is time for a candidate."""

@@ -106,8 +106,17 @@ class Supervisor:
         state = committed(self._store)
         if state is None or state.stage != "head" or not is_left_out(self._record.plan, state.stages):
             return error
+        if not self._files.model.exists() and not self._saves_the_head():
+            return error
         self._view.message(f"{error}: the model is the head's")
         return None
+
+    def _saves_the_head(self) -> bool:
+        """Whether a worker can save the head's model, which the one that finished it did not live to save."""
+        plan = plan_of_stage(self._record.plan, "head", ())
+        sizes = Sizes(plan.micro_batch_size, self._memory.buffer_bytes)
+        worker_exit = self._attempt(*self._files.new_attempt(), sizes, "head", plan)
+        return worker_exit.diagnosis.verdict is Verdict.COMPLETED
 
     def _next(self, sizes: Sizes) -> Sizes | None:
         """Make one attempt; returns the sizes of the next one, or None if the run is finished.
@@ -129,7 +138,8 @@ class Supervisor:
         self._view.message(self._failure_message(summary, following, squeeze))
         if squeeze is not None:
             self._memory = self._memory.model_copy(update={"limit_bytes": squeeze.limit_bytes})
-        return following
+        # a worker may end badly after it has finished its stage: the next one has sizes of its own
+        return following if self._stage()[0] == stage else self._sizes_after(stage)
 
     def _sizes_after(self, stage: StageName) -> Sizes | None:
         """The sizes of the stage that follows; None after the last."""

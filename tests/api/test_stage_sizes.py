@@ -49,7 +49,7 @@ def test_the_stage_is_probed_as_it_will_train(begin: Begin, stages: Stages, view
     ((request, _),) = stages.probes
     assert request.source.spec.cut == request.workload.cut == "out_relu"
     assert request.source.fine_tuning is not None
-    assert (request.max_batch, request.first, request.hint) == (32, 32, None)
+    assert (request.max_batch, request.from_above, request.hint) == (32, True, None)
     assert "fine-tuning: 32 images at once fit (probed in 1 s)" in view.messages
 
 

@@ -3,9 +3,10 @@
 stub_worker.py ENDS ATTEMPT_DIR
 
 ENDS says how each attempt ends, separated by commas, the last one again and again: `complete`, or `WAY@UPDATES`: in
-that way, after so many updates of the attempt. Its checkpoints, heartbeat, log and control pipe are the real ones,
-and so are its order, its batches and, where there are images `0.png` to `23.png`, its loader. A plan with stages is
-trained in stages, one after another from the same checkpoints. A full disk ends it as it ends a training.
+that way, after so many updates of the attempt; or `late`, by SIGKILL after its last commit. Its checkpoints, heartbeat,
+log and control pipe are the real ones, and so are its order, its batches and, where there are images `0.png` to
+`23.png`, its loader. A plan with stages is trained in stages, one after another from the same checkpoints. A full disk
+ends it as it ends a training.
 """
 
 from __future__ import annotations
@@ -72,6 +73,9 @@ class StubTraining:
             self.update(plan.schedule.batch_size(self.state["epoch"]))
         self.finish_stage()
         self.commit()
+        if self.way == "late":
+            os.kill(os.getpid(), signal.SIGKILL)
+        RunDirectory(Path(self.work.run_dir)).model.write_text(self.work.stage)
         return Outcome(verdict=Verdict.COMPLETED, weights_sha256=f"{self.weights:064x}")
 
     def finish_stage(self) -> None:

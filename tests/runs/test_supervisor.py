@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,12 @@ from autofit.errors import (
     UserError,
 )
 from autofit.process.monitor import DEADLINE_SECONDS, Patience
-from autofit.protocol.job import CacheJob, FineTunePlan, Job, TrainJob
-from autofit.protocol.messages import Phase, Progress, StageRecord
+from autofit.protocol.job import CacheJob, FineTunePlan, Job, TrainingPlan, TrainJob
+from autofit.protocol.messages import MemoryBudget, Phase, Progress, StageRecord
 from autofit.runs.collect_result import collect_result
 from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
+from autofit.runs.stage_probe import StageStart
 from autofit.runs.time_budget import TimeBudget
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory, RunLock
@@ -120,6 +122,63 @@ def test_the_time_limit_is_by_the_clock_that_the_worker_reads(
     first, second = [(work.launched_at, work.stop_at) for work in works if isinstance(work, TrainJob)]
     assert before <= first[0] < second[0] <= time.monotonic()
     assert first[1] == second[1] == pytest.approx(before + 120, abs=10)
+
+
+def in_stages() -> RunRecord:
+    """A run of an epoch with four images at once, and then of another with three."""
+    fine_tune = {"epochs": 1, "batch_size": 4, "micro_batch_size": 3, "learning_rate": 1e-4, "cut": "input"}
+    record: RunRecord = load_child("stub_parent").run_record(epochs=1, fine_tune=fine_tune)
+    return record
+
+
+@dataclass
+class Begun:
+    """Says what a stage begins with; notes what it was asked."""
+
+    error: AutofitError | None = None
+    asked: list[tuple[str, bool]] = field(default_factory=list)
+
+    def __call__(self, stage: str, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+        """The sizes of the plan, or that the second stage does not fit."""
+        self.asked.append((stage, is_begun))
+        if self.error is not None and stage == "fine-tune":
+            raise self.error
+        return StageStart(plan.micro_batch_size, MemoryBudget(device="cpu", limit_bytes=10**9, is_given=True))
+
+
+@pytest.mark.parametrize("ends", ["complete", "late,complete"])
+def test_a_stage_begins_with_its_own_sizes(files: RunDirectory, run: Run, ends: str) -> None:
+    """After a worker that was killed when it had just finished, the next stage would have the sizes of that one."""
+    begun = Begun()
+    assert run(ends, record=in_stages(), begin_stage=begun) is None
+    assert [size for _, _, size in ended(files)] == [4, 3]
+    assert begun.asked == [("head", False), ("fine-tune", False)]
+    assert_every_image_once_an_epoch(files)
+
+
+def test_a_stage_that_goes_on_says_so(run: Run) -> None:
+    """It would be probed again, or go on with another size than the one that it had come to."""
+    assert isinstance(run("complete,user_error@4", record=in_stages()), UserError)
+    begun = Begun()
+    assert run("complete", record=in_stages(), begin_stage=begun) is None
+    assert begun.asked == [("fine-tune", True)]
+
+
+@pytest.mark.parametrize("ends", ["complete", "late,complete"])
+def test_fine_tuning_that_does_not_fit_leaves_the_heads_model(
+    files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str], ends: str
+) -> None:
+    """A run would fail although a good model is there; or be complete without one, where nobody lived to save it."""
+    assert run(ends, record=in_stages(), begin_stage=Begun(DoesNotFitError("not even one image"))) is None
+    assert files.model.read_text() == "head"
+    assert "not even one image: the model is the head's" in capsys.readouterr().out
+    assert collect_result(files, "completed", "", 0.0).weights_sha256 is not None
+
+
+def test_what_does_not_fit_in_the_middle_of_fine_tuning_fails(run: Run) -> None:
+    """The head's model would be handed over as the result, and what was trained above it be lost."""
+    error = run("complete,device_oom@4,device_oom@0", record=in_stages())
+    assert isinstance(error, DoesNotFitError)
 
 
 @pytest.mark.slow

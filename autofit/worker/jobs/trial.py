@@ -72,7 +72,8 @@ def run_trials(
     try:
         limit_allocator(job, heartbeat)
     except UserError as error:
-        if job.memory.non_allocator_bytes is None:  # nothing was measured yet: the user's limit is too small
+        is_stage = job.source is not None and job.source.spec.cut is not None
+        if job.memory.non_allocator_bytes is None and not is_stage:  # nothing ran yet: the user's limit is too small
             raise
         heartbeat.event(Event(trial=Trial(batch_size=first.trial, verdict=Verdict.HOST_OOM, cause=str(error))))
         return
