@@ -31,8 +31,8 @@ TRAIN_FACTOR = 3.0
 """Forward and backward take about so many times as long as forward alone."""
 
 TRACE_SECONDS, WHOLE_TRACE_SECONDS = 3.0, 12.0
-"""The first steps of fine-tuning, which trace forward and backward, at the least; and those of a whole MobileNetV2 on two
-cores."""
+"""The first steps of fine-tuning, which trace forward and backward, at the least; and those of a whole MobileNetV2, on
+two cores."""
 
 VIEW_SECONDS = 0.001
 """How much longer an augmented view takes to make than an image: on one core of an AMD EPYC, photos of food, 224 px."""
