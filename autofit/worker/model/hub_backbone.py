@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from autofit.config.hub_presets import preset_of
 from autofit.errors import UserError
+from autofit.printable import printable
+from autofit.worker.model.classifier_weights import weighted_layers
 from autofit.worker.model.weights import first_sentence
 
 FEATURE_MAPS, TOKENS = 4, 3
@@ -62,13 +64,13 @@ def load_hub_backbone(
         ) from error
     _require_images(name, backbone, image_size)
     output = backbone.outputs[0]
-    pooling = keras.layers.GlobalAveragePooling2D if len(output.shape) == FEATURE_MAPS else _AveragePooling1D
+    is_map = len(output.shape) == FEATURE_MAPS
+    pooling = keras.layers.GlobalAveragePooling2D if is_map else keras.layers.GlobalAveragePooling1D
     network = keras.Model(backbone.inputs[0], pooling(name="pooling")(output), name=backbone.name)
+    if loads:
+        on_message(f"weights of {len(weighted_layers(network)):,} layers loaded from {printable(name)}")
     scale, offset = _preprocessing(hub, name, on_message)
     return HubBackbone(network, scale, offset)
-
-
-_AveragePooling1D = keras.layers.GlobalAveragePooling1D
 
 
 def _keras_hub(name: str) -> Any:
@@ -98,6 +100,8 @@ def _preprocessing(hub: Any, name: str, on_message: Callable[[str], None]) -> tu
     try:
         converter = hub.layers.ImageConverter.from_preset(preset_of(name))
     except Exception as error:  # noqa: BLE001 - KerasHub raises many kinds for a preset without one
-        on_message(f"{name} has no image converter ({first_sentence(error)}): its network gets values of 0 to 255")
+        on_message(
+            f"{printable(name)} has no image converter ({first_sentence(error)}): its network gets values of 0 to 255"
+        )
         return 1.0, 0.0
     return 1.0 if converter.scale is None else converter.scale, 0.0 if converter.offset is None else converter.offset

@@ -15,6 +15,7 @@ from autofit.config.backbones import ModelSpec
 from autofit.errors import UserError
 from autofit.worker.model.bn_folding import folded
 from autofit.worker.model.builder import BuiltModel, build
+from autofit.worker.model.classifier_weights import weighted_layers
 from autofit.worker.model.keras_internals import all_layers
 
 pytestmark = [
@@ -74,7 +75,7 @@ def test_the_features_are_those_of_the_preset(network: Any, preset: Path) -> Non
     assert model.features is not None
     np.testing.assert_allclose(model.features(images()), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(folded(model.features)(images()), expected, rtol=1e-3, atol=1e-4)
-    assert messages == []
+    assert messages == [f"weights of {len(weighted_layers(network))} layers loaded from hub:{preset}"]
     assert [layer.name for layer in all_layers(model.model) if layer.trainable_weights] == ["probabilities"]
 
 
