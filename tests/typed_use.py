@@ -35,6 +35,7 @@ def train() -> None:
         seed=7,
         checkpoint_every="2m",
         max_minutes=60,
+        time_budget="5m",
         memory_limit=3_000_000_000,
         run_dir=Path("runs/a"),
         audit=True,
