@@ -42,7 +42,8 @@ FINE_TUNE_AUGMENT: Final = "light"
 activations are cached."""
 
 LEAST_TO_PROBE_SECONDS = 120.0
-"""With a shorter time budget nothing is probed before the first stage: a probe takes some 25 s on two cores."""
+"""With a shorter time budget nothing is probed. Before the first stage that takes some 25 s on two cores, before the
+second 11 s (docs/decisions/0038)."""
 
 SHARE_FOR_ONEDNN = 0.5
 """Share of the available memory. A training that is estimated to take less cannot run out, so oneDNN may compute it."""

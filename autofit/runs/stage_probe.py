@@ -13,6 +13,7 @@ from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import FineTunePlan, TrainingPlan
 from autofit.protocol.messages import MemoryBudget, StageName, StageRecord
 from autofit.runs.model_source import workload
+from autofit.runs.plan import has_time_to_probe
 from autofit.runs.stages import stages_of
 
 LAYERWISE_ADAMW: Final = "layerwise-adamw"
@@ -38,10 +39,11 @@ def needs_stage_probe(options: Options, plan: TrainingPlan, stage: StageName) ->
     """Whether the size of a stage is found by a probe before it begins.
 
     Not where a size was given, nor in a replay, which has the sizes of the run that it follows; and where all layers
-    train, the run began with the probe.
+    train, the run began with the probe. With a short time budget it would take what there is for training.
     """
     is_given = options.batch_size is not None or options.micro_batch_size is not None
-    return stage == "fine-tune" and not (is_given or plan.replay or begins_with_head(options))
+    is_known = is_given or plan.replay or begins_with_head(options)
+    return stage == "fine-tune" and not is_known and has_time_to_probe(options)
 
 
 def stage_workload(options: Options, num_classes: int, fine_tune: FineTunePlan) -> Workload:

@@ -21,8 +21,8 @@ SOLVE_SECONDS = 2.0
 """Solving the head on some hundred images, SciPy's import included, where this run has not measured it."""
 
 MARGIN = 1.2
-"""A forecast is longer by this factor than what was measured suggests. The rate of fine-tuning falls to zero over the
-planned epochs, so one epoch less is better than a training that is cut short."""
+"""A forecast of an extraction or an epoch is longer by this factor than what was measured suggests. The rate of
+fine-tuning falls to zero over the planned epochs, so one epoch less is better than a training that is cut short."""
 
 EIGEN_FACTOR = 1.4
 """How much longer Eigen's kernels take than oneDNN's (docs/decisions/0023)."""
@@ -127,7 +127,7 @@ class Work:
         start = self.speed.other_seconds + trace
         if stage.augment != "none":
             extraction += views * self.train_count * VIEW_SECONDS
-        return MARGIN * (start + extraction) + stage.epochs * self.epoch_seconds(stage) + FINISH_SECONDS
+        return start + MARGIN * extraction + stage.epochs * self.epoch_seconds(stage) + FINISH_SECONDS
 
     def _image_seconds(self, kernels: Kernels) -> float:
         """One image through the whole network, forward, with these kernels; 0 if no speed is known."""
