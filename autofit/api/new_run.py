@@ -15,6 +15,7 @@ from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, freezes_backbone, trains_pretrained
 from autofit.dataset import ImageIndex
+from autofit.dataset.findings import classes_text, kinds_text
 from autofit.dataset.spread import evenly_spread
 from autofit.errors import InterruptedRunError, UserError
 from autofit.machine.hardware import Hardware
@@ -44,10 +45,15 @@ NOT_FOLLOWED = (
 def announce_training(options: Options, index: ImageIndex, view: View) -> None:
     """Show on which images the run trains, and what is unusual about it."""
     skipped = f"; {index.skipped_files} other files skipped" if index.skipped_files else ""
+    kinds = f" ({kinds_text(index.skipped_kinds)})" if index.skipped_kinds else ""
+    tested = f", {index.test_count} to test" if index.test_count else ""
     view.message(
         f"{index.train_count} images of {len(index.class_names)} classes to train on, "
-        f"{index.validation_count} to validate{skipped}"
+        f"{index.validation_count} to validate{tested}{skipped}{kinds}"
     )
+    view.message(f"images to train on by class: {classes_text(index.class_names, index.class_counts())}")
+    for note in index.notes:
+        view.message(note)
     if options.model is None and options.weights == "none":
         view.message("weights 'none': training the whole network, because a random backbone kept frozen learns nothing")
     rate = unusual_rate(options.optimizer, options.learning_rate, trains_pretrained=trains_pretrained(options))

@@ -22,9 +22,10 @@ from autofit.api.new_run import announce_training, in_order, new_run
 from autofit.api.result import Result
 from autofit.api.supervision import supervise
 from autofit.api.workers import ModelFunction, machine_for, payload_of
+from autofit.config.option_checks import GIVEN_TABLE
 from autofit.config.option_table import checked
 from autofit.config.options import Options, check_for_training, options_of_call
-from autofit.dataset import ImageIndex
+from autofit.dataset import HeldOut, ImageIndex
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
@@ -56,7 +57,11 @@ def run(  # noqa: PLR0913 - the options are the interface
     learning_rate: float | None = None,
     class_weight: str | None = "none",
     early_stopping: int | None = None,
-    validation: float | str | Path = 0.2,
+    validation: float | HeldOut = 0.2,
+    test: HeldOut | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    images_in: str | Path | None = None,
     augment: str | None = "auto",
     flip: bool = True,
     feature_cache: str | None = "auto",
@@ -82,8 +87,8 @@ def run(  # noqa: PLR0913 - the options are the interface
     """Train an image classifier, and never lose the run to memory.
 
     Args:
-        data: A folder with one subfolder for each class, a CSV file with the columns `path` and `label`, a list of
-            paths, or a DataFrame with those columns.
+        data: A folder with one subfolder for each class, or with `train/`, `val/` and `test/` that have them; a CSV
+            file or a DataFrame with a column of paths and one of labels; or a list of paths.
         labels: A class name or number for each path of a list.
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
             folder. Default: `MobileNetV2`.
@@ -119,7 +124,14 @@ def run(  # noqa: PLR0913 - the options are the interface
             train, with `adam` and its like.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike.
         early_stopping: Stop after so many epochs without a better validation loss.
-        validation: The images to validate on: a share of each class, or a folder.
+        validation: The images to validate on: a share of each class, a folder, or a CSV file. In Python also a
+            DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.
+        test: The images to judge the finished model by: a folder or a CSV file. In Python also a DataFrame. They are
+            never trained on. Default: those that the data has (`test/`, a column `split`), if any.
+        path_column: The column of a table that holds the paths. Default: `path`, or another usual name.
+        label_column: The column of a table that holds the labels. Default: `label`, or another usual name.
+        images_in: The folder that a table's relative paths are relative to. Default: that of the table, or the one in
+            it where the images are.
         augment: Augmentation of the training images, anew in each epoch: `none`, `light` or `strong`. As layers of
             Keras, `light` is `RandomFlip("horizontal")` and `RandomCrop` to 87 to 100 % of each side, and `strong` is
             `RandomFlip("horizontal")`, `RandomZoom((-0.3, 0))` with a window anywhere, `RandomRotation(15 / 360)`,
@@ -181,7 +193,15 @@ def run(  # noqa: PLR0913 - the options are the interface
     options = options_of_call(locals())
     check_for_training(options)
     with showing(view) as shown:
-        index = dataset.scan(data, labels, validation=options.validation, seed=options.seed, on_progress=shown.scanning)
+        index = dataset.scan(
+            data,
+            labels,
+            validation=validation if options.validation == GIVEN_TABLE else options.validation,
+            test=test,
+            asked=dataset.asked_of(path_column, label_column, images_in),
+            seed=options.seed,
+            on_progress=shown.scanning,
+        )
         index = in_order(index, options)
         require_utf8(run_dir, index.root, *index.class_names)
         files = directory_for(run_dir, options)

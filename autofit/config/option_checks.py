@@ -22,6 +22,9 @@ MAX_SIDE_PIXELS = 65_535
 GIVEN_FUNCTION = "<function>"
 """The value of `Options.model` for a function that was given as an object, not as `module:function`."""
 
+GIVEN_TABLE = "<table>"
+"""The value of `Options.validation` for a DataFrame, whose images are in `samples.csv`."""
+
 
 def or_none(check: Check) -> Check:
     """A check that also accepts None."""
@@ -121,12 +124,16 @@ def batch_size_ramp(name: str, value: Any) -> tuple[int, int]:
 
 
 def validation_source(name: str, value: Any) -> float | str:
-    """A share of the images, from 0 to below 1, or the absolute path of a folder."""
+    """A share of the images, from 0 to below 1, the absolute path of a folder or table, or GIVEN_TABLE."""
+    if hasattr(value, "columns"):
+        return GIVEN_TABLE
     try:
         share = float(value)
     except (TypeError, ValueError, OverflowError):
         if not isinstance(value, (str, os.PathLike)):
-            raise UserError(f"{name} must be a share of the images such as 0.2, or a folder, not {value!r}") from None
+            raise UserError(
+                f"{name} must be a share of the images such as 0.2, a folder or a table, not {value!r}"
+            ) from None
         return str(absolute_path(name, value))
     return real_number(name, value if isinstance(value, bool) else share, 0.0, below=1.0)
 

@@ -200,8 +200,43 @@ TRAINING = (
     Option(
         "validation",
         0.2,
-        "The images to validate on: a share of each class, or a folder.",
+        "The images to validate on: a share of each class, a folder, or a CSV file.",
+        "In Python also a DataFrame. Where the data has images for validation (`val/`, a column `split`), a share "
+        "above 0 means these.",
         check=validation_source,
-        metavar="SHARE|DIR",
+        metavar="SHARE|DIR|CSV",
+    ),
+    Option(
+        "test",
+        None,
+        "The images to judge the finished model by: a folder or a CSV file.",
+        "In Python also a DataFrame. They are never trained on. Default: those that the data has (`test/`, a column "
+        "`split`), if any.",
+        fields=(),
+        metavar="DIR|CSV",
+    ),
+    Option(
+        "path_column",
+        None,
+        "The column of a table that holds the paths.",
+        "Default: `path`, or another usual name.",
+        fields=(),
+        metavar="NAME",
+    ),
+    Option(
+        "label_column",
+        None,
+        "The column of a table that holds the labels.",
+        "Default: `label`, or another usual name.",
+        fields=(),
+        metavar="NAME",
+    ),
+    Option(
+        "images_in",
+        None,
+        "The folder that a table's relative paths are relative to.",
+        "Default: that of the table, or the one in it where the images are.",
+        fields=(),
+        metavar="DIR",
     ),
 )

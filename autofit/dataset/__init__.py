@@ -1,8 +1,16 @@
 """The data set of a run: found once, in the parent process, and the same in every attempt.
 
     scan.py     the user's data -> ImageIndex: joins the modules below
+    sources.py  data that is no folder and no table, refused by its name
+    layout.py   where a folder has its class folders: in itself, in splits, in a wrapper
+    split_words.py  names of splits (pure)
     folder.py   a folder with one subfolder for each class -> Found
+    columns.py  how a table is written, and which columns are meant
+    listed_places.py  where the files of a table are
+    labels.py   what a label means, the order of classes (pure)
     listing.py  a CSV file, lists or a DataFrame -> Found
+    held_out.py the images of validation and test that are given, or that the data has
+    findings.py what was found, in words (pure)
     labelled.py images with the classes of a run that has ended, to judge its model by
     split.py    Found -> training and validation, in order (pure)
     table.py    the lines of a CSV file, each with its number
@@ -13,7 +21,9 @@ Paths are str everywhere, as the operating system returns them: a million Path o
 
 from __future__ import annotations
 
+from autofit.dataset.columns import asked_of
+from autofit.dataset.held_out import HeldOut
 from autofit.dataset.index import ImageIndex
 from autofit.dataset.scan import scan
 
-__all__ = ["ImageIndex", "scan"]
+__all__ = ["HeldOut", "ImageIndex", "asked_of", "scan"]

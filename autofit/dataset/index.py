@@ -8,13 +8,14 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from autofit.dataset.table import damaged, read_rows, write_rows
 
 COLUMNS = ("index", "path", "label", "split")
+SPLITS = ("train", "validation", "test")  # in this order
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class ImageIndex:
         class_names: the name of each class number.
         validation_from: samples [0, validation_from) are for training, the rest for validation.
         skipped_files: number of files in the folders that are not images. Not stored in `samples.csv`.
+        test_paths: the images held out for the test, sorted; no training ever sees them, and no index counts them.
+        test_labels: class number of each of these.
+        skipped_kinds: number of the skipped files by kind, such as `.txt`. Not stored.
+        notes: what was understood of the data, in words. Not stored.
     """
 
     root: str
@@ -37,6 +42,10 @@ class ImageIndex:
     class_names: tuple[str, ...]
     validation_from: int
     skipped_files: int = 0
+    test_paths: list[str] = field(default_factory=list)
+    test_labels: array[int] = field(default_factory=lambda: array("i"))
+    skipped_kinds: dict[str, int] = field(default_factory=dict, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def train_count(self) -> int:
@@ -47,6 +56,11 @@ class ImageIndex:
     def validation_count(self) -> int:
         """Images for validation."""
         return len(self.paths) - self.validation_from
+
+    @property
+    def test_count(self) -> int:
+        """Images for the test."""
+        return len(self.test_paths)
 
     def path(self, index: int) -> str:
         """The absolute path of one sample."""
@@ -69,6 +83,8 @@ class ImageIndex:
         digest = hashlib.sha256(json.dumps([self.class_names, self.validation_from]).encode())
         for path, label in zip(self.paths, self.labels, strict=True):
             digest.update(f"\0{path}\0{label}".encode(errors="surrogateescape"))  # no path contains NUL
+        for path, label in zip(self.test_paths, self.test_labels, strict=True):
+            digest.update(f"\0test\0{path}\0{label}".encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def write_csv(self, path: Path) -> None:
@@ -87,21 +103,27 @@ class ImageIndex:
             UserError: it cannot be read, or a line is damaged; the message names its number.
         """
         number_of = {name: number for number, name in enumerate(class_names)}
-        paths: list[str] = []
-        labels = array("i")
-        train_count = 0
+        paths, labels = list[str](), array("i")
+        counts = Counter[str]()
         for line, (index, image, label, split) in read_rows(path, COLUMNS):
             if index != str(len(paths)):
                 raise damaged(path, line, f"the index is {index!r}, not {len(paths)}")
             if label not in number_of:
                 raise damaged(path, line, f"{label!r} is none of the {len(class_names)} classes")
-            if split != "validation" and (split != "train" or train_count < len(paths)):
-                raise damaged(path, line, f"the split {split!r} is out of place: first come all train, then validation")
-            train_count += split == "train"
+            if split not in SPLITS or any(counts[later] for later in SPLITS[SPLITS.index(split) + 1 :]):
+                raise damaged(
+                    path, line, f"the split {split!r} is out of place: first come all train, then validation, then test"
+                )
+            counts[split] += 1
             paths.append(image)
             labels.append(number_of[label])
-        return cls(root, paths, labels, tuple(class_names), train_count)
+        first_tested = len(paths) - counts["test"]
+        test_paths, test_labels = paths[first_tested:], labels[first_tested:]
+        del paths[first_tested:], labels[first_tested:]
+        return cls(root, paths, labels, tuple(class_names), counts["train"], 0, test_paths, test_labels)
 
     def _rows(self) -> Iterator[tuple[int, str, str, str]]:
         for index, (path, label) in enumerate(zip(self.paths, self.labels, strict=True)):
             yield index, path, self.class_names[label], "train" if index < self.validation_from else "validation"
+        for index, (path, label) in enumerate(zip(self.test_paths, self.test_labels, strict=True), len(self.paths)):
+            yield index, path, self.class_names[label], "test"

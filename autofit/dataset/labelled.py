@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from autofit.dataset.folder import Progress, find_images
-from autofit.dataset.listing import Frame, Listed, from_csv, from_frame
+from autofit.dataset.folder import find_images
+from autofit.dataset.found import Progress
+from autofit.dataset.listing import Frame, Listing, from_csv, from_frame
 from autofit.errors import UserError
 from autofit.printable import printable
 
@@ -62,9 +63,9 @@ def _found(
             raise UserError(
                 f"{printable(os.fspath(data))} does not exist: give a folder, a CSV file, or paths with labels"
             )
-        return _of_table(from_csv(path), str(path.parent), class_names)
+        return _of_table(from_csv(path), class_names)
     if isinstance(data, Frame):
-        return _of_table(from_frame(data), os.getcwd(), class_names)  # noqa: PTH109
+        return _of_table(from_frame(data), class_names)
     raise UserError("the labels of the listed paths are missing: give labels= with one label for each path")
 
 
@@ -90,9 +91,9 @@ def _of_folder(folder: str, class_names: Sequence[str]) -> LabelledImages:
     return LabelledImages([os.path.join(folder, path) for path, _ in images], [number for _, number in images])
 
 
-def _of_table(listed: Iterable[Listed], root: str, class_names: Sequence[str]) -> LabelledImages:
-    rows = list(listed)
-    paths = [os.path.join(root, os.path.expanduser(row.path)) for row in rows]  # noqa: PTH111
+def _of_table(listing: Listing, class_names: Sequence[str]) -> LabelledImages:
+    rows = list(listing.rows)
+    paths = [os.path.join(listing.root, os.path.expanduser(row.path)) for row in rows]  # noqa: PTH111
     return LabelledImages(paths, class_numbers((row.label for row in rows), class_names))
 
 

@@ -1,21 +1,27 @@
 """Images that are listed one by one with their labels: in a CSV file, in lists or arrays, or in a DataFrame."""
 
-# ruff: noqa: PTH111, PTH113, PTH118 - a Path for each of a million files would take most of the time
+# ruff: noqa: PTH109, PTH111, PTH117, PTH118, PTH120 - a Path for each of a million files would take most of the time
 
 from __future__ import annotations
 
-import operator
+import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, get_args, runtime_checkable
 
-from autofit.dataset.folder import Found, Progress, below
+from autofit.dataset.columns import Asked, Columns, choose_columns, table_form
+from autofit.dataset.found import Found, Progress, below
+from autofit.dataset.index import COLUMNS
+from autofit.dataset.labels import Label, class_order, label_of, several_labels
+from autofit.dataset.listed_places import ListedPlaces
+from autofit.dataset.split_words import Role, split_role
 from autofit.dataset.table import read_rows
 from autofit.errors import UserError
 from autofit.printable import printable
 
-Label = str | int
+MOST_MISSING = 0.1
+"""The share of listed files that may be missing: they count as images that cannot be read."""
 
 
 class Listed(NamedTuple):
@@ -24,6 +30,8 @@ class Listed(NamedTuple):
     place: str
     path: str
     label: Label
+    role: Role = "train"
+    exists: bool = True
 
 
 @runtime_checkable
@@ -36,80 +44,202 @@ class Frame(Protocol):
         """The values of a column."""
 
 
-def from_csv(path: Path) -> Iterator[Listed]:
-    """The images of a CSV file with the columns `path` and `label`; labels are text."""
-    for line, (image, label) in read_rows(path, ("path", "label")):
-        yield Listed(f"line {line}", image, label)
+class Listing(NamedTuple):
+    """Listed images, to be read once; `notes` and `places.note` say what was understood, after that."""
+
+    rows: Iterator[Listed]
+    root: str
+    places: ListedPlaces
+    notes: tuple[str, ...] = ()
+    has_splits: bool = False
 
 
-def from_frame(frame: Frame) -> Iterator[Listed]:
-    """The images of a DataFrame with the columns `path` and `label`."""
-    columns = list(frame.columns)
-    for column in ("path", "label"):
-        if column not in columns:
-            raise UserError(f"the DataFrame has no column {column!r} but {columns}: rename the one that is meant")
-    return from_lists(frame["path"], frame["label"])
+def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a constant
+    """The images of a CSV file: its columns are found by their usual names, its labels are text.
+
+    Raises:
+        UserError: it is no such file; or, while it is read, a line is damaged.
+    """
+    form = table_form(path, asked)
+    root = _own_root(path, form.columns) or os.path.dirname(path)
+    places = ListedPlaces(root, asked.images_in, name=path.stem)
+    note = form.columns.note
+    rows = _rows_of_csv(path, form.columns.names, form.encoding, form.separator, places)
+    return Listing(rows, root, places, (note,) if note else (), form.columns.split is not None)
 
 
-def from_lists(paths: Iterable[object], labels: Iterable[object]) -> Iterator[Listed]:
+def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a constant
+    """The images of a DataFrame; relative paths are relative to the working folder.
+
+    Raises:
+        UserError: it has no such columns; or, while it is read, a row holds no path, label or split.
+    """
+    names = list(frame.columns)
+    header = [name for name in names if isinstance(name, str)]
+    examples: Mapping[str, object] = {name: next(iter(frame[name]), "") for name in header}
+    columns = choose_columns(header, examples, asked, "the DataFrame")
+    if columns is None:
+        lacking = "path" if "label" in header or asked.label_column else "label"
+        raise UserError(
+            f"the DataFrame has no column {lacking!r} but {names}: rename the one that is meant, or name it with "
+            f"{lacking}_column="
+        )
+    splits = None if columns.split is None else frame[columns.split]
+    listing = _from_lists(frame[columns.path], frame[columns.label], splits, asked.images_in)
+    return listing._replace(notes=(columns.note,) if columns.note else ())
+
+
+def from_lists(paths: Iterable[object], labels: Iterable[object], images_in: str | None = None) -> Listing:
     """The images of two lists or arrays of the same length, counted from 0.
 
     Raises:
-        UserError: the lengths differ, a path is not a path, or a label is neither text nor a whole number.
+        UserError: the lengths differ; or, while they are read, a path is not a path or a label is none.
     """
-    paths, labels = _plain_list(paths), _plain_list(labels)
-    if len(paths) != len(labels):
-        raise UserError(f"there are {len(paths)} paths and {len(labels)} labels: give one label for each path")
-    return (
-        Listed(f"item {number}", _path(path, number), _label(label, number))
-        for number, (path, label) in enumerate(zip(paths, labels, strict=True))
-    )
+    return _from_lists(paths, labels, None, images_in)
 
 
-def gather(listed: Iterable[Listed], root: str, progress: Progress) -> Found:
+def gather(listing: Listing, root: str, progress: Progress) -> Found:
     """Sort listed images into classes, each image once. Text labels are ordered as text, whole numbers as numbers.
 
     Args:
-        listed: relative paths are relative to `root`; `~` is expanded.
-        root: absolute folder.
+        listing: is read to its end; `~` is expanded.
+        root: absolute folder that the stored paths are relative to.
         progress: counts the images.
 
     Raises:
-        UserError: files are missing, one is listed with two labels, or labels mix text and numbers.
+        UserError: too many files are missing, one is listed with two labels or in two splits, labels mix text and
+            numbers, or one lists others.
     """
-    label_of = _labels_by_path(listed, root, progress)
-    try:
-        classes: dict[Label, list[str]] = {label: [] for label in sorted(set(label_of.values()))}
-    except TypeError:
-        raise UserError("the labels mix text and whole numbers: give all of one kind") from None
-    for path, label in label_of.items():
-        classes[label].append(path)
-    return Found({str(label): paths for label, paths in classes.items()})
+    gathered = _Gathered(root, progress)
+    for row in listing.rows:
+        gathered.take(row, listing.root)
+    gathered.require_most()
+    labels = set(gathered.label_of.values())
+    if len({type(label) for label in labels}) > 1:
+        raise UserError("the labels mix text and whole numbers: give all of one kind")
+    names = class_order(map(str, labels))
+    if several := several_labels(names):
+        raise UserError(
+            f"the label {several!r} names several classes: several labels for one image are not in this version"
+        )
+    notes = [*listing.notes, listing.places.note, gathered.note]
+    return gathered.by_class(names, tuple(note for note in notes if note))
 
 
-def _labels_by_path(listed: Iterable[Listed], root: str, progress: Progress) -> dict[str, Label]:
-    label_of: dict[str, Label] = {}
-    first_equal: dict[Label, Label] = {}  # each line of a CSV file has a new object for the same text
-    missing_count, first_missing = 0, ""
-    for place, path, label in listed:
-        absolute = os.path.normpath(os.path.join(root, os.path.expanduser(path)))
-        stored = below(root, absolute)
+class _Gathered:
+    """Each listed image with its label, and with its split if that is not the training."""
+
+    def __init__(self, root: str, progress: Progress) -> None:
+        self.root = root
+        self.progress = progress
+        self.label_of: dict[str, Label] = {}
+        self.role_of: dict[str, Role] = {}
+        self.missing_count = 0
+        self.first_missing = ""
+        self._first_equal: dict[Label, Label] = {}  # each line of a CSV file has a new object for the same text
+
+    def take(self, row: Listed, folder: str) -> None:
+        place, path, label, role, exists = row
+        absolute = os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
+        stored = below(self.root, absolute)
         if stored == path and type(path) is str:
             stored = path  # the caller's object: copies of a million paths would take 100 MB
-        if stored not in label_of:
-            label_of[stored] = first_equal.setdefault(label, label)
-            progress.count_one()
-            if not os.path.isfile(absolute):
-                missing_count += 1
-                first_missing = first_missing or f"{printable(absolute)} ({place})"
-        elif label_of[stored] != label:
-            raise UserError(f"{printable(path)} has the labels {label_of[stored]!r} and, {place}, {label!r}: keep one")
-    if missing_count:
-        raise UserError(
-            f"{missing_count} of {len(label_of)} listed files do not exist, the first is {first_missing}: "
-            "correct or remove them"
+        if stored not in self.label_of:
+            self.label_of[stored] = self._first_equal.setdefault(label, label)
+            if role != "train":
+                self.role_of[stored] = role
+            self.progress.count_one()
+            if not exists:
+                self.missing_count += 1
+                self.first_missing = self.first_missing or f"{printable(absolute)} ({place})"
+        elif self.label_of[stored] != label:
+            raise UserError(
+                f"{printable(path)} has the labels {self.label_of[stored]!r} and, {place}, {label!r}: keep one"
+            )
+        elif self.role_of.get(stored, "train") != role:
+            first = self.role_of.get(stored, "train")
+            raise UserError(f"{printable(path)} is in the splits {first!r} and, {place}, {role!r}: keep one")
+
+    def require_most(self) -> None:
+        if self.missing_count > MOST_MISSING * len(self.label_of):
+            raise UserError(
+                f"{self.missing_count} of {len(self.label_of)} listed files do not exist, the first is "
+                f"{self.first_missing}: correct or remove them, or name the folder of the images with images_in="
+            )
+
+    @property
+    def note(self) -> str | None:
+        if not self.missing_count:
+            return None
+        return (
+            f"{self.missing_count} of {len(self.label_of)} listed files do not exist and count as images that cannot "
+            f"be read, the first is {self.first_missing}"
         )
-    return label_of
+
+    def by_class(self, names: list[str], notes: tuple[str, ...]) -> Found:
+        splits: dict[Role, dict[str, list[str]]] = {}
+        for path, label in self.label_of.items():
+            of_split = splits.setdefault(self.role_of.get(path, "train"), {name: [] for name in names})
+            of_split[str(label)].append(path)
+        train, validation, test = (
+            Found({name: paths for name, paths in splits.get(role, {}).items() if paths}) for role in get_args(Role)
+        )
+        train.notes = notes
+        train.validation = validation if validation.classes else None
+        train.test = test if test.classes else None
+        return train
+
+
+def _rows_of_csv(
+    path: Path, names: tuple[str, ...], encoding: str, separator: str, places: ListedPlaces
+) -> Iterator[Listed]:
+    for line, (image, label, *split) in read_rows(path, names, encoding=encoding, separator=separator):
+        try:
+            yield _listed(f"line {line}", image, label_of(label), split, places)
+        except ValueError as error:
+            raise UserError(f"{printable(str(path))}, line {line}: {error}; correct this line") from None
+
+
+def _from_lists(
+    paths: Iterable[object], labels: Iterable[object], splits: Iterable[object] | None, images_in: str | None
+) -> Listing:
+    paths, labels = _plain_list(paths), _plain_list(labels)
+    if len(paths) != len(labels):
+        raise UserError(f"there are {len(paths)} paths and {len(labels)} labels: give one label for each path")
+    root = os.getcwd()
+    places = ListedPlaces(root, images_in)
+    rows = _rows_of_lists(paths, labels, _plain_list(splits) if splits is not None else None, places)
+    return Listing(rows, root, places, has_splits=splits is not None)
+
+
+def _rows_of_lists(
+    paths: list[object], labels: list[object], splits: list[object] | None, places: ListedPlaces
+) -> Iterator[Listed]:
+    for number, (path, label) in enumerate(zip(paths, labels, strict=True)):
+        split = [] if splits is None else [str(splits[number])]
+        try:
+            yield _listed(f"item {number}", _path(path, number), label_of(label), split, places)
+        except ValueError as error:
+            raise UserError(f"item {number} of the labels: {error}") from None
+
+
+def _listed(place: str, path: str, label: Label, split: list[str], places: ListedPlaces) -> Listed:
+    role = split_role(split[0]) if split else "train"
+    if role is None:
+        raise ValueError(f"the split {split[0]!r} is none of train, validation and test")
+    found = places.find(path)
+    return Listed(place, path if found is None else found, label, role, found is not None)
+
+
+def _own_root(path: Path, columns: Columns) -> str | None:
+    """The folder that the paths of a run's own `samples.csv` are relative to, as the run.json beside it says."""
+    if path.name != "samples.csv" or columns.names != COLUMNS[1:]:
+        return None
+    try:
+        root = json.loads(path.with_name("run.json").read_text())["data"]["root"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return root if isinstance(root, str) and os.path.isabs(root) else None
 
 
 def _plain_list(values: Iterable[object]) -> list[object]:
@@ -126,12 +256,3 @@ def _path(value: object, number: int) -> str:
     if not path:
         raise UserError(f"item {number} of the paths is {value!r}: give a file's path")
     return path
-
-
-def _label(value: object, number: int) -> Label:
-    if isinstance(value, str) and value:
-        return value
-    try:
-        return operator.index(value)  # type: ignore[arg-type]  # raises TypeError if it is not a whole number
-    except TypeError:
-        raise UserError(f"item {number} of the labels is {value!r}: give text or a whole number") from None

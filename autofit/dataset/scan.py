@@ -1,154 +1,154 @@
 """Turns the data that a user gives into an ImageIndex."""
 
-# ruff: noqa: PTH100, PTH109, PTH110, PTH111, PTH112, PTH120 - paths are str in this package
-
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
 
-from autofit.dataset.folder import Found, Progress, find_images, training_and_validation
+from autofit.dataset.columns import Asked
+from autofit.dataset.findings import notes_of, without_images
+from autofit.dataset.folder import find_images
+from autofit.dataset.found import Found, Progress
+from autofit.dataset.held_out import HeldOut, Source, held_out_images, require_apart
 from autofit.dataset.index import ImageIndex
-from autofit.dataset.listing import Frame, Listed, from_csv, from_frame, from_lists, gather
+from autofit.dataset.layout import find_layout
+from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists, gather
+from autofit.dataset.sources import existing_source
 from autofit.dataset.split import Classes, in_order, stratified_split
 from autofit.errors import UserError
 from autofit.printable import printable
 
-LEAST_IMAGES_A_CLASS = 2
-
 Data = str | os.PathLike[str] | Iterable[object]
+PLAIN = Asked()
 
 
 def scan(
     data: Data,
     labels: Iterable[object] | None = None,
     *,
-    validation: float | str | Path = 0.2,
+    validation: float | HeldOut = 0.2,
+    test: HeldOut | None = None,
+    asked: Asked = PLAIN,
     seed: int = 0,
     on_progress: Callable[[int], None] | None = None,
 ) -> ImageIndex:
-    """Find all images and their classes, and split them into training and validation. No image is opened.
+    """Find all images and their classes, and split them into training, validation and test. No image is opened.
 
     Args:
-        data: a folder with one subfolder a class, or with `train/` and `val/` or `validation/` that have them; a CSV
-            file with the columns `path` and `label`, its relative paths relative to its folder; a list or array of
-            paths; a DataFrame with the columns `path` and `label`. `~` is expanded.
+        data: a folder with one subfolder a class, or with splits that have them (`layout.py`); a CSV file or DataFrame
+            with a column of paths, one of labels and perhaps one of splits (`columns.py`); a list or array of paths.
+            `~` is expanded.
         labels: text or whole numbers, one for each path of a list.
-        validation: a share from 0 up to under 1, taken from each class, or a folder with one subfolder a class. Where
-            `train/` and `val/` were found, any share above 0 means `val/`, and 0 leaves it out.
+        validation: a share from 0 up to under 1, taken from each class; or a folder, CSV file or DataFrame. Where the
+            data itself has images for validation, any share above 0 means these, and 0 leaves them out.
+        test: a folder, CSV file or DataFrame. Default: the images for the test that the data has, if any.
+        asked: what the user says of tables.
         seed: another seed, another split.
         on_progress: called with the number of images so far, every few thousand.
 
     Raises:
         UserError: an argument cannot be used; the message names it and says what to do.
     """
+    share = _share(validation)
+    apart = None if isinstance(validation, int | float) else validation
     progress = Progress(on_progress)
-    source = _read(data, labels, _share_or_folder(validation), progress)
+    source = _read(data, labels, [held for held in (apart, test) if held is not None], asked, progress)
     _require_trainable(source.found, source.name)
-    if isinstance(source.held_out, str):
-        return _with_validation_folder(source.root, source.found, source.held_out, progress)
-    training, validating = stratified_split(list(source.found.classes.values()), source.held_out, seed)
-    return _index(source.root, source.found, training, validating)
+    training: Classes = list(source.found.classes.values())
+    apart_from_training = held_out_images("validation", source, apart, asked, progress)
+    testing = held_out_images("test", source, test, asked, progress) or []
+    validating = (apart_from_training or []) if share != 0 else []
+    require_apart({"training": training, "validation": validating, "test": testing})
+    if share and apart_from_training is None:
+        training, validating = stratified_split(training, share, seed)
+    return _index(source, training, validating, testing)
 
 
-class _Source(NamedTuple):
-    """The images for training: without the share `held_out`, which is for validation, or all if that is a folder."""
-
-    name: str
-    root: str
-    found: Found
-    held_out: float | str
-
-
-def _read(data: Data, labels: Iterable[object] | None, held_out: float | str, progress: Progress) -> _Source:
-    if not isinstance(data, str | os.PathLike):
-        root = os.getcwd()
-        return _Source("the list", root, gather(_listed(data, labels), root, progress), held_out)
-    name = printable(os.fspath(data))
-    if labels is not None:
-        raise UserError(f"labels belong to a list of paths, and the data is {name}: leave them out")
-    path = _existing(data)
-    if not os.path.isdir(path):
-        root = os.path.dirname(path)
-        return _Source(name, root, gather(from_csv(Path(path)), root, progress), held_out)
-    training_folder, beside = training_and_validation(path)
-    if beside and held_out and not isinstance(held_out, str):
-        held_out = beside
-    leave_out = held_out if isinstance(held_out, str) else None
-    return _Source(name, path, find_images(training_folder, path, progress, leave_out=leave_out), held_out)
-
-
-def _share_or_folder(validation: float | str | Path) -> float | str:
-    if isinstance(validation, str | os.PathLike):
-        return _existing(validation)
+def _share(validation: float | HeldOut) -> float | None:
+    """The share of each class for validation; None if its images are given."""
+    if isinstance(validation, str | os.PathLike | Frame):
+        return None
     if not 0 <= validation < 1:
         raise UserError(f"validation is {validation}: give a share from 0 up to under 1, or a folder")
     return validation
 
 
-def _existing(path: str | os.PathLike[str]) -> str:
-    absolute = os.path.abspath(os.path.expanduser(path))
-    if not os.path.exists(absolute):
-        raise UserError(
-            f"{printable(os.fspath(path))} does not exist: check the path (looked for {printable(absolute)})"
-        )
-    return absolute
+def _read(
+    data: Data, labels: Iterable[object] | None, held_out: Iterable[HeldOut], asked: Asked, progress: Progress
+) -> Source:
+    """The images of the data, without those in folders that are given as another split."""
+    if not isinstance(data, str | os.PathLike):
+        listing = _listed(data, labels, asked)
+        return Source("the list", listing.root, gather(listing, listing.root, progress))
+    name = printable(os.fspath(data))
+    if labels is not None:
+        raise UserError(f"labels belong to a list of paths, and the data is {name}: leave them out")
+    path = existing_source(data)
+    if not os.path.isdir(path):  # noqa: PTH112 - paths are str in this package
+        listing = from_csv(Path(path), asked)
+        return Source(name, listing.root, gather(listing, listing.root, progress))
+    apart = [existing_source(held) for held in held_out if isinstance(held, str | os.PathLike)]
+    return Source(name, path, _found_in_folder(path, apart, progress))
 
 
-def _listed(data: Data, labels: Iterable[object] | None) -> Iterable[Listed]:
+def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> Found:
+    layout = find_layout(folder, leave_out)
+    found = find_images(layout.train, folder, progress, leave_out=leave_out)
+    found.notes += layout.notes
+    if layout.validation:
+        found.validation = find_images(layout.validation, folder, progress)
+    if layout.test:
+        found.test = find_images(layout.test, folder, progress)
+    return found
+
+
+def _listed(data: Data, labels: Iterable[object] | None, asked: Asked) -> Listing:
     if not isinstance(data, Iterable):
         raise UserError(f"the data is {data!r}: give a folder, a CSV file, a list of paths with labels or a DataFrame")
     if isinstance(data, Frame):
         if labels is not None:
             raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
-        return from_frame(data)
+        return from_frame(data, asked)
     if labels is None:
         raise UserError("the labels of the listed paths are missing: give labels= with one label for each path")
-    return from_lists(data, labels)
+    return from_lists(data, labels, asked.images_in)
 
 
 def _require_trainable(found: Found, source: str) -> None:
     skipped = f" ({found.skipped_files} other files were skipped)" if found.skipped_files else ""
     if not found.classes:
-        raise UserError(f"{source} holds no images{skipped}: give images of two classes or more")
+        vanished = without_images(found)
+        found_instead = f"; {vanished}" if vanished else ""
+        raise UserError(f"{source} holds no images{skipped}: give images of two classes or more{found_instead}")
     if len(found.classes) == 1:
         only = next(iter(found.classes))
-        empty = f" (without images: {', '.join(map(repr, found.empty_classes))})" if found.empty_classes else ""
-        raise UserError(f"{source} holds images of only one class, {only!r}{empty}: give two classes or more")
-    for name, paths in found.classes.items():
-        if len(paths) < LEAST_IMAGES_A_CLASS:
-            raise UserError(
-                f"class {name!r} has only one image, {printable(paths[0])}: add a second or remove the class"
-            )
-
-
-def _with_validation_folder(root: str, found: Found, folder: str, progress: Progress) -> ImageIndex:
-    held_out = find_images(folder, root, progress)
-    if not held_out.classes:
+        vanished = without_images(found)
         raise UserError(
-            f"the validation folder {printable(folder)} holds no images ({held_out.skipped_files} other files)"
+            f"{source} holds images of only one class, {only!r}{f' ({vanished})' if vanished else ''}: "
+            "give two classes or more"
         )
-    if unknown := held_out.classes.keys() - found.classes.keys():
-        raise UserError(
-            f"the validation folder {printable(folder)} has the class {min(unknown)!r} that training has no images of: "
-            f"remove it, or name it as one of the {len(found.classes)} training classes"
-        )
-    validating = [held_out.classes.get(name, []) for name in found.classes]
-    held_out_paths = {path for paths in validating for path in paths}
-    if both := [path for paths in found.classes.values() for path in paths if path in held_out_paths]:
-        raise UserError(
-            f"{len(both)} images are both for training and for validation, the first is {printable(min(both))}: "
-            "give a validation folder of other images"
-        )
-    return _index(root, found, list(found.classes.values()), validating, held_out.skipped_files)
+    if all(len(paths) == 1 for paths in found.classes.values()):
+        raise UserError(f"no class of {source} has more than one image: add images, there is nothing to learn from")
 
 
-def _index(root: str, found: Found, training: Classes, validating: Classes, more_skipped_files: int = 0) -> ImageIndex:
+def _index(source: Source, training: Classes, validating: Classes, testing: Classes) -> ImageIndex:
     paths, labels = in_order(training)
     train_count = len(paths)
     validation_paths, validation_labels = in_order(validating)
     paths += validation_paths
     labels += validation_labels
-    return ImageIndex(root, paths, labels, tuple(found.classes), train_count, found.skipped_files + more_skipped_files)
+    test_paths, test_labels = in_order(testing)
+    found = source.found
+    return ImageIndex(
+        source.root,
+        paths,
+        labels,
+        tuple(found.classes),
+        train_count,
+        found.skipped.total(),
+        test_paths,
+        test_labels,
+        dict(found.skipped),
+        notes_of(found),
+    )

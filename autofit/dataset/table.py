@@ -18,10 +18,13 @@ from autofit.storage.safe_files import whole_file
 SHOWN_HEADER_CHARACTERS = 80
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+def read_rows(
+    path: Path, columns: Sequence[str], *, encoding: str = "utf-8-sig", separator: str = ","
+) -> Iterator[tuple[int, list[str]]]:
     """Yield each row as the number of its first line and its cells under `columns`, in their order.
 
-    The file is UTF-8, with or without a byte order mark; other bytes, as Linux allows in names, become surrogates.
+    By default the file is UTF-8, with or without a byte order mark, with commas; other bytes, as Linux allows in names,
+    become surrogates.
     Other columns and blank lines are skipped.
 
     Raises:
@@ -29,8 +32,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[st
             or fewer cells than the header, an empty cell under `columns`, or a broken quotation.
     """
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            yield from _rows_of(stream, path, columns)
+        with path.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
+            yield from _rows_of(stream, path, columns, separator)
     except OSError as error:
         raise UserError(f"{printable(str(path))} cannot be read: {error.strerror}") from None
 
@@ -54,8 +57,10 @@ def damaged(path: Path, line: int, problem: str) -> UserError:
     return UserError(f"{printable(str(path))}, line {line}: {problem}; correct this line")
 
 
-def _rows_of(stream: TextIO, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(stream, strict=True)  # else an open quotation mark would swallow the rest of the file
+def _rows_of(stream: TextIO, path: Path, columns: Sequence[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(
+        stream, strict=True, delimiter=separator
+    )  # else an open quotation mark would swallow the rest of the file
     header = _header(reader, path, columns)
     positions = [header.index(column) for column in columns]
     line = reader.line_num + 1

@@ -37,12 +37,10 @@ def autofit(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders and files with one fault each, and `good` without a fault."""
     root = tmp_path_factory.mktemp("inputs")
-    for name in ("good/cat", "good/dog", "one/cat", "lonely/cat"):
+    for name in ("good/cat", "good/dog", "one/cat"):
         (root / name).mkdir(parents=True)
         for number in range(30):
             (root / name / f"{number}.jpg").touch()
-    (root / "lonely" / "dog").mkdir()
-    (root / "lonely" / "dog" / "0.jpg").touch()
     (root / "empty" / "cat").mkdir(parents=True)
     (root / "damaged.csv").write_text("path,label\ngood/cat/0.jpg,cat\ngood/cat/1.jpg\n", encoding="utf-8")
     return root
@@ -52,7 +50,8 @@ BAD_INPUT = [
     (["train", "nowhere"], "nowhere does not exist"),
     (["train", "empty"], "empty holds no images"),
     (["train", "one"], "one holds images of only one class, 'cat'"),
-    (["train", "lonely"], "class 'dog' has only one image"),
+    (["train", ""], "the data is an empty path: give a folder"),
+    (["train", "gs://bucket/photos"], "is a gs address: copy the data to this machine first"),
     (["train", "damaged.csv"], "line 3"),
     (["train", "good", "--backbone", "MobileNetV4"], "did you mean MobileNetV"),
     (["train", "good", "--optimizer", "adan"], "optimizer 'adan' is not known: did you mean adam?"),

@@ -170,7 +170,7 @@ def test_each_form_of_an_option_becomes_one_value(given: dict[str, Any], expecte
         ({"batch_schedule": 32}, "batch_schedule 32 is not two sizes of at least 1: give A:B, for example 32:16"),
         (
             {"validation": None},
-            "validation must be a share of the images such as 0.2, or a folder, not None",
+            "validation must be a share of the images such as 0.2, a folder or a table, not None",
         ),
         (
             {"memory_limit": "lots"},

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from autofit.dataset import scan
-from autofit.dataset.folder import IMAGE_SUFFIXES, PROGRESS_EVERY_FILES
+from autofit.dataset.folder import IMAGE_SUFFIXES
+from autofit.dataset.found import PROGRESS_EVERY_FILES
 from autofit.errors import UserError
 from tests.support.datasets import camera_roll, images, labelled, photos, touch, training, validating
 
@@ -147,15 +148,6 @@ def test_train_beside_validation_is_recognised(tmp_path: Path, name: str) -> Non
 def test_train_beside_other_folders_is_a_class(tmp_path: Path) -> None:
     """Photos of trains could not be distinguished from photos of cars."""
     assert scan(photos(tmp_path, train=3, car=3)).class_names == ("car", "train")
-
-
-@pytest.mark.parametrize("names", [("train", "test"), ("train", "val", "test"), ("train", "val", "validation")])
-def test_other_splits_are_not_taken_for_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
-    """A network would learn to distinguish the training set from the test set."""
-    for name in names:
-        photos(tmp_path / name, cat=2, dog=2)
-    with pytest.raises(UserError, match=r"test|validation.*look like splits"):
-        scan(tmp_path)
 
 
 def test_a_folder_without_subfolders_is_refused(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_the_csv_may_be_read_by_others(tmp_path: Path) -> None:
         ("2,b.jpg,cat,train", "the index is '2', not 1"),
         ("one,b.jpg,cat,train", "the index is 'one', not 1"),
         ("1,b.jpg,fox,train", "'fox' is none of the 2 classes"),
-        ("1,b.jpg,cat,test", "the split 'test' is out of place"),
+        ("1,b.jpg,cat,held", "the split 'held' is out of place"),
         ("1,b.jpg,cat,train", "the split 'train' is out of place"),
         ('1,"b.jpg,cat,train', "unexpected end of data"),
     ],

@@ -97,8 +97,8 @@ def test_a_dataframe_is_known_by_its_columns(pets: Path) -> None:
     labels = [10, 10, 2, 2, -1, -1]
     frame = pandas.DataFrame({"label": labels, "size": 0, "path": paths}).sample(frac=1, random_state=1)
     assert scan(frame) == scan(paths, labels) == scan(frame["path"], frame["label"])
-    with pytest.raises(UserError, match=r"no column 'path' but \['label', 'file'\]"):
-        scan(frame[["label", "path"]].rename(columns={"path": "file"}))
+    with pytest.raises(UserError, match=r"no column 'path' but \['label', 'where'\]"):
+        scan(frame[["label", "path"]].rename(columns={"path": "where"}))
     with pytest.raises(UserError, match="a DataFrame has its own"):
         scan(frame, labels)
 
@@ -115,10 +115,22 @@ def test_missing_labels_are_refused(pets: Path) -> None:
         scan([str(pets / "cat" / file) for file in images(2)])
 
 
-@pytest.mark.parametrize("label", [None, "", float("nan"), 1.5, [0, 1]])
-def test_a_label_that_is_none_is_refused_by_its_place(pets: Path, label: object) -> None:
+@pytest.mark.parametrize(
+    ("label", "problem"),
+    [
+        (None, "is missing"),
+        ("", "is empty"),
+        (" ", "is empty"),
+        (float("nan"), "is missing"),
+        (1.5, "give text or a whole number"),
+        ("1.5", "give text or a whole number"),
+        ([0, 1], "is a list: several labels"),
+        ("['a', 'b']", "is a list: several labels"),
+    ],
+)
+def test_a_label_that_is_none_is_refused_by_its_place(pets: Path, label: object, problem: str) -> None:
     """A gap in a table would become a class of its own."""
-    with pytest.raises(UserError, match=r"item 1 of the labels is .*: give text or a whole number"):
+    with pytest.raises(UserError, match=rf"item 1 of the labels: the label .*{problem}"):
         scan([str(pets / "cat" / file) for file in images(3)], [0, label, 1])
 
 

@@ -104,7 +104,7 @@ def test_a_share_out_of_range_is_refused(pets: Path, validation: float) -> None:
 
 def test_a_file_for_a_validation_folder_is_refused(pets: Path) -> None:
     """The error would come from the file system, as a traceback."""
-    with pytest.raises(UserError, match=r"0000\.jpg cannot be read: Not a directory"):
+    with pytest.raises(UserError, match=r"0000\.jpg is one image: give a folder"):
         scan(pets, validation=pets / "cat" / "0000.jpg")
 
 
@@ -134,7 +134,9 @@ def test_one_class_is_refused_and_empty_ones_are_named(tmp_path: Path) -> None:
         scan(tmp_path / "data")
     touch(tmp_path / "data", "dog/a.txt")
     (tmp_path / "data" / "hen").mkdir()
-    with pytest.raises(UserError, match=r"only one class, 'cat' \(without images: 'dog', 'hen'\)"):
+    with pytest.raises(
+        UserError, match=r"only one class, 'cat' \(without images: 'dog' \(1 \.txt\), 'hen' \(empty\)\)"
+    ):
         scan(tmp_path / "data")
 
 
@@ -144,11 +146,19 @@ def test_an_empty_class_folder_is_ignored(pets: Path) -> None:
     assert scan(pets).class_names == ("cat", "dog")
 
 
-def test_a_class_of_one_image_is_refused_by_name(pets: Path) -> None:
-    """It could not be both trained and validated."""
+def test_a_class_of_one_image_is_for_training_and_named(pets: Path) -> None:
+    """A data set of a hundred classes would be refused for one photo, or its owner not learn of it."""
     touch(pets, "newt/a.jpg")
-    with pytest.raises(UserError, match=r"class 'newt' has only one image, newt/a\.jpg"):
-        scan(pets)
+    index = scan(pets)
+    assert index.class_counts() == (8, 4, 1)
+    assert index.notes == ("one image only, which is for training: 'newt'",)
+
+
+def test_classes_of_one_image_each_are_refused(tmp_path: Path) -> None:
+    """Nothing could be validated, and no class be told from its one photo."""
+    photos(tmp_path, cat=1, dog=1)
+    with pytest.raises(UserError, match=r"no class of .* has more than one image"):
+        scan(tmp_path)
 
 
 def test_every_message_is_one_line(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""What was found in the data, in words: classes without images, of one image, of nearly equal names. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from autofit.dataset.found import Found
+from autofit.dataset.labels import look_alike_warning
+from autofit.printable import printable
+
+SHOWN_CLASSES = 12
+SHOWN_KINDS = 4
+
+HEIF_KINDS = frozenset({".heic", ".heif"})
+
+
+def notes_of(found: Found) -> tuple[str, ...]:
+    """All that was understood and found, a line each."""
+    single = [name for name, paths in found.classes.items() if len(paths) == 1]
+    lines = [
+        *found.notes,
+        look_alike_warning([*found.classes, *found.empty_classes]),
+        without_images(found),
+        f"one image only, which is for training: {named(single)}" if single else None,
+    ]
+    return tuple(line for line in lines if line)
+
+
+def without_images(found: Found) -> str | None:
+    """One line on class folders without images, with what they hold instead; None if there are none."""
+    if not found.empty_classes:
+        return None
+    kinds = {name: found.empty_kinds.get(name, {}) for name in found.empty_classes}
+    shown = [f"{name!r} ({kinds_text(held) if held else 'empty'})" for name, held in kinds.items()]
+    remedy = ""
+    if any(HEIF_KINDS & held.keys() for held in kinds.values()):
+        remedy = "; HEIC photos are read where pillow-heif is installed: pip install 'autofit[heif]'"
+    return f"without images: {listed(shown)}{remedy}"
+
+
+def kinds_text(kinds: Mapping[str, int]) -> str:
+    """Files by kind, most first, such as `10 .heic, 2 without suffix`."""
+    most = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+    shown = [f"{count} {printable(kind)}" for kind, count in most[:SHOWN_KINDS]]
+    rest = sum(count for _, count in most[SHOWN_KINDS:])
+    return ", ".join([*shown, f"{rest} others"] if rest else shown)
+
+
+def classes_text(names: Collection[str], counts: Collection[int]) -> str:
+    """Classes with their numbers of images, such as `cats (120), dogs (98) and 12 more`."""
+    return listed([f"{printable(name)} ({count})" for name, count in zip(names, counts, strict=True)])
+
+
+def named(names: Collection[str]) -> str:
+    """Class names, the first of them if they are many."""
+    return listed([repr(name) for name in names])
+
+
+def listed(texts: Collection[str]) -> str:
+    """Texts with commas, the first of them if they are many."""
+    shown = ", ".join(list(texts)[:SHOWN_CLASSES])
+    return f"{shown} and {len(texts) - SHOWN_CLASSES} more" if len(texts) > SHOWN_CLASSES else shown

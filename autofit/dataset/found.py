@@ -1,0 +1,60 @@
+"""What was found: images by class, and what else lay there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+PROGRESS_EVERY_FILES = 4096
+
+
+@dataclass(slots=True)
+class Found:
+    """Images by class.
+
+    Args:
+        classes: class name -> paths as an ImageIndex stores them. In class order; no class is empty, each path is there
+            once.
+        empty_classes: names of class folders without an image.
+        skipped: number of files that are not images, by kind, such as `.txt`.
+        empty_kinds: for class folders without an image, the number of their other files by kind.
+        validation: the images that the data itself holds out for validation.
+        test: those that it holds out for the test.
+        notes: what was understood of the data, in words.
+    """
+
+    classes: dict[str, list[str]]
+    empty_classes: tuple[str, ...] = ()
+    skipped: Counter[str] = field(default_factory=Counter)
+    empty_kinds: dict[str, dict[str, int]] = field(default_factory=dict)
+    validation: Found | None = None
+    test: Found | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def skipped_files(self) -> int:
+        """The number of files that are not images."""
+        return self.skipped.total()
+
+
+class Progress:
+    """Counts images and calls `report(count)` every few thousand of them."""
+
+    __slots__ = ("count", "report")
+
+    def __init__(self, report: Callable[[int], None] | None = None) -> None:
+        self.count = 0
+        self.report = report
+
+    def count_one(self) -> None:
+        """Count one image."""
+        self.count += 1
+        if self.report and self.count % PROGRESS_EVERY_FILES == 0:
+            self.report(self.count)
+
+
+def below(root: str, path: str) -> str:
+    """An absolute `path` as an index stores it: relative to `root` if it is inside `root`, unchanged otherwise."""
+    prefix = root if root.endswith("/") else root + "/"
+    return path.removeprefix(prefix)

@@ -1,0 +1,97 @@
+"""The images of a split of their own: those that the data holds out itself, or a folder or table that is given."""
+
+# ruff: noqa: PTH112 - paths are str in this package
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from autofit.dataset.columns import Asked
+from autofit.dataset.folder import find_images
+from autofit.dataset.found import Found, Progress
+from autofit.dataset.layout import class_folders
+from autofit.dataset.listing import Frame, from_csv, from_frame, gather
+from autofit.dataset.sources import existing_source
+from autofit.dataset.split import Classes
+from autofit.errors import UserError
+from autofit.printable import printable
+
+HeldOut = str | os.PathLike[str] | Frame
+"""A folder with one subfolder a class, a CSV file or a DataFrame."""
+
+Split = Literal["validation", "test"]
+
+
+class Source(NamedTuple):
+    """The data: its name in messages, the absolute folder that stored paths are relative to, and its images."""
+
+    name: str
+    root: str
+    found: Found
+
+
+def held_out_images(
+    split: Split, source: Source, given: HeldOut | None, asked: Asked, progress: Progress
+) -> Classes | None:
+    """The images of a split by training class: those given, else those of the data; None if there are none.
+
+    What the user gives goes before what the data holds out; that is then said to be left out.
+
+    Raises:
+        UserError: it holds no images, or a class that training has no images of.
+    """
+    own = source.found.validation if split == "validation" else source.found.test
+    if given is None:
+        return None if own is None else _by_class(source, own, f"the {split} split of {source.name}")
+    if own is not None:
+        source.found.notes += (f"the {split} images of the data are left out: {split}= is given",)
+    held = _given_images(split, source.root, given, asked, progress)
+    source.found.notes += held.notes
+    name = printable(os.fspath(given)) if isinstance(given, str | os.PathLike) else "DataFrame"
+    is_folder = isinstance(given, str | os.PathLike) and os.path.isdir(os.path.expanduser(given))  # noqa: PTH111
+    return _by_class(source, held, f"the {split} {'folder' if is_folder else 'table'} {name}")
+
+
+def require_apart(splits: Mapping[str, Classes]) -> None:
+    """Check that no image is in two splits: an accuracy on images that were trained on says nothing.
+
+    Raises:
+        UserError: some are; the first is named.
+    """
+    for (first, one), (second, other) in combinations(splits.items(), 2):
+        held = {path for paths in other for path in paths}
+        if held and (both := [path for paths in one for path in paths if path in held]):
+            raise UserError(
+                f"{len(both)} images are both for {first} and for {second}, the first is {printable(min(both))}: "
+                f"give other images for {second}"
+            )
+
+
+def _given_images(split: Split, root: str, given: HeldOut, asked: Asked, progress: Progress) -> Found:
+    if isinstance(given, str | os.PathLike):
+        path = existing_source(given)
+        if os.path.isdir(path):
+            return find_images(class_folders(path), root, progress)
+        listing = from_csv(Path(path), asked)
+    else:
+        listing = from_frame(given, asked)
+    found = gather(listing, root, progress)
+    return (found.validation if split == "validation" else found.test) or found
+
+
+def _by_class(source: Source, held: Found, name: str) -> Classes:
+    """The images of a split in the order of the training classes."""
+    source.found.skipped.update(held.skipped)
+    if not held.classes:
+        raise UserError(f"{name} holds no images ({held.skipped.total()} other files)")
+    known = source.found.classes
+    if unknown := held.classes.keys() - known.keys():
+        raise UserError(
+            f"{name} has the class {min(unknown)!r} that training has no images of: "
+            f"remove it, or name it as one of the {len(known)} training classes"
+        )
+    return [held.classes.get(class_name, []) for class_name in known]

@@ -1,0 +1,89 @@
+"""What a label means, the order of classes, and labels that may be one class. Pure."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import Final
+
+Label = str | int
+
+_WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]*)")
+_DECIMAL: Final = re.compile(r"(-?[0-9]+)\.([0-9]+)")
+SHOWN_PAIRS = 5
+
+
+def label_of(value: object) -> Label:
+    """The label that a value of a table means: text without blanks around it, or a whole number; 1.0 is 1.
+
+    Raises:
+        ValueError: it means none; the message says what it is instead.
+    """
+    if isinstance(value, str):
+        return _label_of_text(value.strip())
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # raises TypeError if it is not a whole number
+    except TypeError:
+        pass
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise ValueError(_problem(value))
+
+
+def class_order(names: Iterable[str]) -> list[str]:
+    """Class names in order: as numbers if all are whole numbers, else as text."""
+    names = list(names)
+    return sorted(names, key=int) if names and all(map(_WHOLE.fullmatch, names)) else sorted(names)
+
+
+def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Class names that differ only in case or blanks."""
+    alike = defaultdict[str, list[str]](list)
+    for name in names:
+        alike["".join(name.split()).casefold()].append(name)
+    return [tuple(same) for same in alike.values() if len(same) > 1]
+
+
+def look_alike_warning(names: Iterable[str]) -> str | None:
+    """One line on class names that differ only in case or blanks; None if there are none."""
+    pairs = [" and ".join(map(repr, same)) for same in look_alikes(names)]
+    if not pairs:
+        return None
+    more = f" and {len(pairs) - SHOWN_PAIRS} more" if len(pairs) > SHOWN_PAIRS else ""
+    shown = f"{', '.join(pairs[:SHOWN_PAIRS])}{more}"
+    return f"warning: these classes differ only in case or blanks: {shown}; rename those that are one class"
+
+
+def several_labels(names: Collection[str]) -> str | None:
+    """A class name that lists others, such as `cat|dog` beside `cat` and `dog`; None if there is none."""
+    known = set(names)
+    for name in names:
+        parts = [part.strip() for part in re.split(r"[|;,]", name)]
+        if len(parts) > 1 and known.issuperset(parts):
+            return name
+    return None
+
+
+def _label_of_text(text: str) -> Label:
+    if not text:
+        raise ValueError("the label is empty")
+    if text.casefold() == "nan":
+        raise ValueError(_problem(text))
+    if text.startswith("[") and text.endswith("]"):
+        raise ValueError(f"the label {text!r} is a list: several labels for one image are not in this version")
+    if number := _DECIMAL.fullmatch(text):
+        if number[2].strip("0"):
+            raise ValueError(_problem(text))
+        return str(int(number[1]))
+    return text
+
+
+def _problem(value: object) -> str:
+    if isinstance(value, list | tuple | set | dict):
+        return f"the label {value!r} is a list: several labels for one image are not in this version"
+    if value is None or (isinstance(value, float) and math.isnan(value)) or value == "nan":
+        return f"the label is missing ({value!r})"
+    return f"the label is {value!r}: give text or a whole number"

@@ -1,0 +1,48 @@
+"""Data that is no folder and no table, by its name: each is refused with what to do."""
+
+# ruff: noqa: PTH100, PTH110, PTH111, PTH112 - paths are str in this package
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+from autofit.dataset.folder import IMAGE_SUFFIXES
+from autofit.errors import UserError
+from autofit.printable import printable
+
+_UNPACK: Final = "is an archive: unpack it and give the folder"
+_REMEDIES: Final = {
+    **dict.fromkeys(("zip", "tar", "tgz", "gz", "bz2", "xz", "7z", "rar", "zst"), _UNPACK),
+    **dict.fromkeys(("xlsx", "xls", "xlsm", "ods", "numbers"), "is a spreadsheet: save it as CSV and give that"),
+    **dict.fromkeys(
+        ("parquet", "feather", "json", "jsonl", "pkl", "pickle", "h5", "hdf5", "npz", "npy", "mat", "tfrecord", "arff"),
+        "is no folder and no CSV file: write its images to files and give a folder with one subfolder a class, "
+        "or a DataFrame with the columns path and label",
+    ),
+    **dict.fromkeys(IMAGE_SUFFIXES, "is one image: give a folder with one subfolder of images a class"),
+}
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # a drive of Windows has one letter
+
+
+def existing_source(data: str | os.PathLike[str]) -> str:
+    """The absolute path of a folder or table that a user gives; `~` is expanded.
+
+    Raises:
+        UserError: it is empty, a URL, an archive or another file that is no table, or does not exist.
+    """
+    text = os.fspath(data)
+    shown = printable(text)
+    if not text.strip():
+        raise UserError("the data is an empty path: give a folder with one subfolder of images a class, or a CSV file")
+    absolute = os.path.abspath(os.path.expanduser(text))
+    if os.path.isdir(absolute):
+        return absolute
+    if url := _URL.match(text):
+        raise UserError(f"{shown} is a {url[1]} address: copy the data to this machine first and give its folder")
+    if remedy := _REMEDIES.get(text.rpartition(".")[2].lower() if "." in text else ""):
+        raise UserError(f"{shown} {remedy}")
+    if not os.path.exists(absolute):
+        raise UserError(f"{shown} does not exist: check the path (looked for {printable(absolute)})")
+    return absolute

@@ -1,0 +1,62 @@
+"""Names of splits, in any case and in the usual spellings: of folders, and in the column of a table. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
+
+Role = Literal["train", "validation", "test"]
+
+_ROLES: Final[dict[str, Role]] = {
+    **dict.fromkeys(("train", "training", "trainval", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
+_ADDED = ("set", "sets", "data", "dataset", "images", "image", "imgs", "img", "split", "folder")
+"""Words that say nothing more: `training_set`, `train_images`."""
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+class SplitName(NamedTuple):
+    """What a name says: which split, and the words beside it, which its siblings share (`seg` of `seg_train`)."""
+
+    role: Role
+    others: tuple[str, ...]
+
+
+def split_name(name: str) -> SplitName | None:
+    """What a name says of a split; None if it has no word for one, or words for two."""
+    words = [_bare(word.lower()) for word in _WORD.findall(name)]
+    roles = [_ROLES[word] for word in words if word in _ROLES]
+    if len(roles) != 1:
+        return None
+    return SplitName(roles[0], tuple(word for word in words if word not in _ROLES and word not in _ADDED))
+
+
+def split_role(name: str) -> Role | None:
+    """The split that a name stands for; None if it stands for none."""
+    meant = split_name(name)
+    return meant.role if meant else None
+
+
+def roles_of(names: Iterable[str]) -> dict[str, Role]:
+    """The names that stand for splits of one data set: two or more which differ only in that; else none.
+
+    `train_station` and `test_tube` are no splits of one another.
+    """
+    alike: dict[tuple[str, ...], dict[str, Role]] = defaultdict(dict)
+    for name in sorted(names):
+        if meant := split_name(name):
+            alike[meant.others][name] = meant.role
+    return next((roles for roles in alike.values() if len(set(roles.values())) > 1), {})
+
+
+def _bare(word: str) -> str:
+    """A word without what is written together with it: `trainset` is `train`."""
+    for added in _ADDED:
+        if word.removesuffix(added) in _ROLES:
+            return word.removesuffix(added)
+    return word

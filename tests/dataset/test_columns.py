@@ -1,0 +1,166 @@
+"""Tables as people write them: separators, encodings, splits and paths are understood, or refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from autofit.dataset import ImageIndex, asked_of, scan
+from autofit.errors import UserError
+from tests.support.datasets import csv_file, images, labelled, photos, touch
+
+ROWS = [(f"{name}/{file}", name) for name in ("cat", "dog") for file in images(4)]
+SPLITS = ["Training", "train", "val", "TEST"] * 2
+
+
+def written(header: str, separator: str = ",", rows: Sequence[tuple[str, ...]] | None = None) -> str:
+    lines = [separator.join(row) for row in rows or ROWS]
+    return "\n".join([header, *lines, ""])
+
+
+def expected() -> dict[str, str]:
+    return dict(ROWS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        written("path,label"),
+        written("filename,class"),
+        written("File Name;Category", ";"),
+        written("image_path\ttarget", "\t"),
+        written("img|species", "|"),
+        written("id,breed", rows=[(path.removesuffix(".jpg"), label) for path, label in ROWS]),
+        written("path,label", rows=[(path.replace("/", "\\"), label) for path, label in ROWS]),
+        written("path,label", rows=[(path, f"  {label} ") for path, label in ROWS]),
+        written("path,label").encode("utf-16"),
+        written("path,label").encode("utf-16-le"),
+        written("id,image,label", rows=[("7", *row) for row in ROWS]),
+        written("path,label,usage", rows=[(*row, "private") for row in ROWS]),
+    ],
+)
+def test_a_table_is_understood(pets: Path, text: str | bytes) -> None:
+    """A table from a competition or a spreadsheet would be refused, or its numbers be taken for paths."""
+    assert labelled(scan(csv_file(pets, text))) == expected()
+
+
+@pytest.mark.parametrize("name", ["split", "Subset", "partition", "set"])
+def test_a_column_of_splits_is_followed(pets: Path, name: str) -> None:
+    """Images for the test would be trained on."""
+    rows = [(*row, split) for row, split in zip(ROWS, SPLITS, strict=True)]
+    index = scan(csv_file(pets, written(f"path,label,{name}", rows=rows)))
+    assert (index.train_count, index.validation_count) == (4, 2)
+    assert index.test_paths == ["cat/0003.jpg", "dog/0003.jpg"]
+    assert list(index.test_labels) == [0, 1]
+    assert scan(csv_file(pets, written(f"path,label,{name}", rows=rows)), validation=0).validation_count == 0
+
+
+def test_the_list_of_a_run_is_read_like_any_other(pets: Path, tmp_path: Path) -> None:
+    """The same images could not be trained on again in the same split."""
+    index = scan(csv_file(pets, written("path,label,split", rows=[(*r, s) for r, s in zip(ROWS, SPLITS, strict=True)])))
+    run = tmp_path / "run"
+    run.mkdir()
+    index.write_csv(run / "samples.csv")
+    (run / "run.json").write_text(json.dumps({"data": {"root": index.root}}))
+    assert scan(run / "samples.csv") == index
+    assert ImageIndex.read_csv(run / "samples.csv", index.root, index.class_names) == index
+
+
+def test_numbers_are_numbers_in_folders_tables_and_frames(pets: Path, tmp_path: Path) -> None:
+    """Class 10 would come before class 2 in one of them, and one model's outputs be another's."""
+    pandas = pytest.importorskip("pandas")
+    names = ["0", "1", "2", "10"]
+    photos(tmp_path / "numbers", **dict.fromkeys(names, 2))
+    paths = [str(pets / "cat" / file) for file in images(8)]
+    rows = list(zip(paths, [name for name in names for _ in "ab"], strict=True))
+    of_frame = scan(pandas.DataFrame({"path": paths, "label": [float(name) for _, name in rows]}))
+    of_text = scan(csv_file(pets, written("path,label", rows=[(path, f"{name}.0") for path, name in rows])))
+    assert scan(tmp_path / "numbers").class_names == tuple(names)
+    assert scan(csv_file(pets, written("path,label", rows=list(rows)))).class_names == tuple(names)
+    assert of_frame.class_names == of_text.class_names == tuple(names)
+
+
+def test_columns_may_be_named(pets: Path) -> None:
+    """A table with two columns of labels could not be used."""
+    text = written("where,what,label", rows=[(path, label, "x") for path, label in ROWS])
+    assert labelled(scan(csv_file(pets, text), asked=asked_of("where", "what", None))) == expected()
+    with pytest.raises(
+        UserError, match=r"list\.csv has not one column 'kind': its columns are 'where', 'what', 'label'"
+    ):
+        scan(csv_file(pets, text), asked=asked_of("where", "kind", None))
+
+
+def test_the_images_may_be_elsewhere(pets: Path, tmp_path: Path) -> None:
+    """A table that is not beside its images could not be used."""
+    table = csv_file(tmp_path, written("path,label"))
+    index = scan(table, asked=asked_of(None, None, str(pets)))
+    assert index.paths[0].startswith("pets/")
+    with pytest.raises(UserError, match=r"images_in .*nowhere is no folder"):
+        asked_of(None, None, str(tmp_path / "nowhere"))
+
+
+def test_the_folder_of_the_images_is_found_beside_the_table(tmp_path: Path) -> None:
+    """Names in a table mostly lack the folder, and a user would have to write them again."""
+    touch(tmp_path / "img", *images(4))
+    rows = [(file, "cat" if file < "0002" else "dog") for file in images(4)]
+    index = scan(csv_file(tmp_path, written("path,label", rows=list(rows))), validation=0)
+    assert index.paths == [f"img/{file}" for file in images(4)]
+    assert index.notes == ("listed images are in img/",)
+    touch(tmp_path / "other", *images(4))
+    with pytest.raises(UserError, match=r"0000\.jpg is in img/ and in other/: name the folder"):
+        scan(tmp_path / "list.csv")
+
+
+def test_a_missing_file_among_many_is_an_image_that_cannot_be_read(pets: Path) -> None:
+    """One lost photo of a thousand would end the run, or vanish without a word."""
+    rows = [(f"cat/{file}", "cat") for file in images(10)] + [(f"dog/{file}", "dog") for file in images(6)]
+    index = scan(csv_file(pets, written("path,label", rows=list(rows))))
+    assert len(index.paths) == 16
+    assert "1 of 16 listed files do not exist" in index.notes[0]
+    assert "dog/0005.jpg (line 17)" in index.notes[0]
+
+
+REFUSED = [
+    ("path,cat,dog", [("cat/0000.jpg", "1", "0")], "one column a class .*: several labels .* not in this version"),
+    ("path,label", [*ROWS, ("cat/0009.jpg", "cat|dog")], r"'cat\|dog' names several classes"),
+    ("path,label", [*ROWS, ("cat/0009.jpg", "nan")], r"list\.csv, line 10: the label is missing"),
+    ("path,label", [*ROWS, ("cat/0009.jpg", " ")], r"list\.csv, line 10: the label is empty"),
+    ("path,label,split", [(*row, "north") for row in ROWS], r"line 2: the split 'north' is none of train"),
+    ("path,label,split", [(*ROWS[0], "train"), (*ROWS[0], "test")], "is in the splits 'train' and, line 3, 'test'"),
+    ("Label,LABEL,path", [("a", "b", "cat/0000.jpg")], "either of which may be meant"),
+]
+
+
+@pytest.mark.parametrize(("header", "rows", "message"), REFUSED)
+def test_a_table_that_cannot_be_understood_is_refused(
+    pets: Path, header: str, rows: list[tuple[str, ...]], message: str
+) -> None:
+    """A column of marks, a gap or a list would become a class."""
+    with pytest.raises(UserError, match=message):
+        scan(csv_file(pets, written(header, rows=rows)))
+
+
+def test_labels_that_differ_in_case_or_blanks_are_named(pets: Path) -> None:
+    """One class would be two, and the accuracy be halved for no visible reason."""
+    rows = [*ROWS, ("cat/0008.jpg", "Cat"), ("cat/0009.jpg", "Cat")]
+    index = scan(csv_file(pets, written("path,label", rows=list(rows))))
+    assert [note for note in index.notes if "'Cat' and 'cat'" in note and note.startswith("warning")]
+
+
+def test_validation_and_test_may_be_tables_and_frames(pets: Path, tmp_path: Path) -> None:
+    """A user with three tables could not use them."""
+    pandas = pytest.importorskip("pandas")
+    photos(tmp_path / "held", cat=2, dog=2)
+    rows = [(str(tmp_path / "held" / name / file), name) for name in ("cat", "dog") for file in images(2)]
+    table = csv_file(tmp_path, written("path,label", rows=list(rows)))
+    frame = pandas.DataFrame(rows, columns=["file", "class"])
+    assert scan(pets, validation=table).validation_count == 4
+    assert scan(pets, validation=frame, test=None).validation_count == 4
+    tested = scan(pets, test=frame)
+    assert tested.test_paths == [str(path) for path, _ in rows]
+    assert (tested.train_count, tested.validation_count, tested.test_count) == (12, 3, 4)
+    with pytest.raises(UserError, match="4 images are both for validation and for test"):
+        scan(pets, validation=table, test=frame)

@@ -1,0 +1,31 @@
+"""What is found in the data is put in words: classes without images, with the kinds of what they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autofit.dataset import scan
+from autofit.dataset.findings import classes_text, kinds_text
+from tests.support.datasets import touch
+
+
+def test_classes_without_images_are_named_all_at_once(pets: Path) -> None:
+    """A class of photos in another format would vanish without a word."""
+    touch(pets, *(f"hen/{n}.cr2" for n in range(3)), "hen/a.txt", "newt/a.xyz1234", "owl/1.5", "owl/Thumbs.db")
+    (pets / "yak").mkdir()
+    index = scan(pets)
+    assert index.class_names == ("cat", "dog")
+    assert index.notes == (
+        (
+            "without images: 'hen' (3 .cr2, 1 .txt), 'newt' (1 without suffix), "
+            "'owl' (1 .db, 1 without suffix), 'yak' (empty)"
+        ),
+    )
+    assert index.skipped_kinds == {".cr2": 3, ".txt": 1, "without suffix": 2, ".db": 1}
+
+
+def test_many_are_counted_and_not_listed() -> None:
+    """The opening lines of a data set of a thousand classes would fill the screen."""
+    names = [f"class{number:04}" for number in range(1000)]
+    assert classes_text(names, range(1000)).endswith("class0011 (11) and 988 more")
+    assert kinds_text({f".{mark}": 2 for mark in "abcdef"}) == "2 .a, 2 .b, 2 .c, 2 .d, 4 others"

@@ -1,0 +1,132 @@
+"""Layouts of folders, as data sets come: each is understood, or refused in a line that names both readings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autofit.dataset import ImageIndex, scan
+from autofit.errors import UserError
+from tests.support.datasets import csv_file, labelled, touch
+
+Counts = tuple[int, int, int]
+LONGEST_MESSAGE = 500
+
+
+def lay(root: Path, *folders: str, images: int = 4) -> Path:
+    """Make folders with so many images, each of its own name; a folder that ends in `!` has text files."""
+    for place, folder in enumerate(folders):
+        suffix = "txt" if folder.endswith("!") else "jpg"
+        touch(root / folder.strip("!"), *(f"{place:02}_{number:02}.{suffix}" for number in range(images)))
+    return root
+
+
+def under(splits: str, classes: str = "cat dog") -> list[str]:
+    return [f"{split}/{name}" for split in splits.split() for name in classes.split()]
+
+
+TESTED = "path,label\n" + "".join(
+    f"other/{n}/{p:02}_{i:02}.jpg,{n}\n" for p, n in enumerate(("cat", "dog")) for i in range(4)
+)
+
+
+def counts(index: ImageIndex) -> Counts:
+    return index.train_count, index.validation_count, index.test_count
+
+
+UNDERSTOOD: list[tuple[str, list[str], Counts]] = [
+    ("plain", ["cat", "dog"], (6, 2, 0)),
+    ("train val", under("train val"), (8, 8, 0)),
+    ("in any case", under("TRAIN VAL"), (8, 8, 0)),
+    ("Train Test", under("Train Test"), (6, 2, 8)),
+    ("Training Testing", under("Training Testing"), (6, 2, 8)),
+    ("training_set", under("training_set test_set"), (6, 2, 8)),
+    ("TrainSet", under("TrainSet ValSet"), (8, 8, 0)),
+    ("train dev", under("train dev"), (8, 8, 0)),
+    ("with years", under("train2017 val2017"), (8, 8, 0)),
+    ("train_images", under("train_images test_images"), (6, 2, 8)),
+    ("trainval test", under("trainval test"), (6, 2, 8)),
+    ("all three", under("train valid test"), (8, 8, 8)),
+    ("seg, each in a wrapper", [*under("seg_train/seg_train seg_test/seg_test"), "seg_pred/seg_pred"], (6, 2, 8)),
+    ("a test without classes", [*under("train val"), "test"], (8, 8, 0)),
+    ("annotations beside", [*under("train val"), "annotations!"], (8, 8, 0)),
+    ("a copy of the whole beside", [*under("train val"), *under("data/train data/val")], (8, 8, 0)),
+    ("a wrapper", under("flowers"), (6, 2, 0)),
+    ("two wrappers around splits", under("a/b/train a/b/test"), (6, 2, 8)),
+    ("images beside annotations", [*under("images"), "annotations!"], (6, 2, 0)),
+    ("years inside classes", under("cat dog", "2023 2024"), (12, 4, 0)),
+    ("one folder inside each class", under("cat dog", "images"), (6, 2, 0)),
+    ("photos of trains", ["train", "car"], (6, 2, 0)),
+    ("trains and tests by name only", ["train_station", "test_tube"], (6, 2, 0)),
+    ("numbered classes", ["class_1", "class_2"], (6, 2, 0)),
+    ("with masks on faces", ["masks", "no_masks"], (6, 2, 0)),
+    ("a part to predict", [*under("seg_train seg_test"), "seg_pred"], (6, 2, 8)),
+    ("what systems add", ["cat", "dog", "@eaDir/cat", "__MACOSX/cat", ".ipynb_checkpoints"], (6, 2, 0)),
+]
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"), [case[1:] for case in UNDERSTOOD], ids=[case[0] for case in UNDERSTOOD]
+)
+def test_a_layout_is_understood(tmp_path: Path, folders: list[str], expected: Counts) -> None:
+    """Splits would be classes, a wrapper the only class, or images for the test be trained on."""
+    index = scan(lay(tmp_path, *folders))
+    assert counts(index) == expected
+    assert {Path(path).parts[0].lower() for path in index.test_paths} <= {
+        "test",
+        "testing",
+        "test_set",
+        "test_images",
+        "seg_test",
+        "a",
+    }
+    if "cat" in index.class_names:
+        assert index.class_names == ("cat", "dog")
+        assert all(f"{name}/" in path for path, name in labelled(index).items())
+
+
+REFUSED: list[tuple[str, list[str], str]] = [
+    ("folds", under("fold_1 fold_2"), "each of fold_1 and fold_2 holds the same subfolders cat and dog"),
+    ("the same subfolders", under("paris rome"), "either these are the classes and paris and rome are splits"),
+    ("splits inside classes", under("cat dog", "train test"), "splits inside classes: put the splits above"),
+    ("flat splits", ["train", "test"], "look like splits and not like classes, but train has no class folders"),
+    ("two for validation", under("train val validation"), "val and validation both look like validation"),
+    ("none for training", under("val test"), "none of them is for training"),
+    (
+        "splits of other classes",
+        [*under("train"), *under("test", "cup pen")],
+        "test has none of the subfolders of train",
+    ),
+    ("images and masks", ["images", "masks"], "images without class folders, and what describes them"),
+    ("flat images", ["images", "annotations!"], "images without class folders, and what describes them"),
+]
+
+
+@pytest.mark.parametrize(("folders", "message"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+def test_a_layout_of_two_readings_is_refused(tmp_path: Path, folders: list[str], message: str) -> None:
+    """One reading would be taken without a word, and be the wrong one for half of the users."""
+    with pytest.raises(UserError, match=message) as refusal:
+        scan(lay(tmp_path, *folders))
+    assert len(str(refusal.value)) < LONGEST_MESSAGE + len(str(tmp_path))
+
+
+def test_what_was_understood_is_said(tmp_path: Path) -> None:
+    """A user would not learn that a folder was entered, left out, or taken for a split."""
+    index = scan(lay(tmp_path, *under("photos/Train photos/Valid photos/TEST"), "photos/extra"))
+    assert index.notes == (
+        "the data set is in photos/",
+        "left out beside the splits: extra",
+        "validation images are those of Valid/",
+        "test images are those of TEST/",
+    )
+
+
+def test_a_test_image_is_in_no_other_split(tmp_path: Path) -> None:
+    """A link would let an image be trained on and tested, and the accuracy mean nothing."""
+    lay(tmp_path, *under("train"))
+    (tmp_path / "test").symlink_to(tmp_path / "train")
+    with pytest.raises(UserError, match="links to one folder"):
+        scan(tmp_path)
+    with pytest.raises(UserError, match="8 images are both for training and for test"):
+        scan(lay(tmp_path / "other", "cat", "dog"), test=csv_file(tmp_path, TESTED))

@@ -1,0 +1,39 @@
+"""What is no folder and no table is refused with what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autofit.dataset import scan
+from autofit.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("data", "advice"),
+    [
+        ("", "empty path: give a folder"),
+        (" ", "empty path: give a folder"),
+        ("photos.zip", "is an archive: unpack it"),
+        ("photos.tar.gz", "is an archive: unpack it"),
+        ("list.xlsx", "is a spreadsheet: save it as CSV"),
+        ("train.parquet", "or a DataFrame with the columns path and label"),
+        ("https://example.org/photos.zip", "is a https address: copy the data to this machine"),
+        ("gs://bucket/photos", "is a gs address: copy the data to this machine"),
+        ("cat.jpg", "is one image: give a folder"),
+        ("nowhere", "does not exist: check the path"),
+    ],
+)
+def test_what_is_no_data_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, advice: str
+) -> None:
+    """An empty path would be the working folder, and an archive end in a message about encodings."""
+    monkeypatch.chdir(tmp_path)
+    if data.strip() and ":" not in data and data != "nowhere":
+        (tmp_path / data).write_bytes(b"PK\3\4")
+    with pytest.raises(UserError, match=advice):
+        scan(data)
+    if data.strip():
+        with pytest.raises(UserError, match=advice):
+            scan(tmp_path, test=data)
