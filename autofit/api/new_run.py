@@ -18,6 +18,7 @@ from autofit.dataset import ImageIndex
 from autofit.dataset.findings import classes_text, kinds_text
 from autofit.dataset.spread import evenly_spread
 from autofit.errors import InterruptedRunError, UserError
+from autofit.input.find_ranges import find_ranges, ranges_text
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
 from autofit.process.monitor import View
@@ -100,6 +101,10 @@ def new_run(
         tuning_asked(os.environ),
         has_callbacks=has_callbacks,
     )
+    ranges = find_ranges(len(index.paths), index.path, options.seed)
+    if ranges:
+        view.message(ranges_text(ranges))
+    planned = planned.model_copy(update={"value_ranges": ranges})
     record = RunRecord(
         options=options,
         has_callbacks=has_callbacks,

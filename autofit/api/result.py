@@ -168,6 +168,7 @@ class Result:
                 view=view,
                 views=views,
                 flips=options.flip,
+                value_ranges=self._run.plan.value_ranges,
             )
             for image in unreadable:
                 view.message(f"cannot be read and was left out: {image.path} ({image.reason})")

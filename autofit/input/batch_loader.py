@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autofit.input.aligned_array import aligned_empty
-from autofit.input.decode import UnreadableImageError, decode_into
+from autofit.input.decode import decode_into
 from autofit.input.drive_patience import DrivePatience
+from autofit.input.image_files import UnreadableImageError
 from autofit.input.loader_limit import loader_limit
 from autofit.input.resizable_pool import ResizablePool
 from autofit.input.thread_autotune import ThreadChoice, extra_threads, most_useful_threads, thread_bytes

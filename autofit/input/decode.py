@@ -10,49 +10,38 @@ from __future__ import annotations
 import errno
 import io
 import os
-import stat
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from autofit.input.numeric_images import grey_of_numbers, is_numeric
+from autofit.input.image_files import (
+    END_OF_JPEG,
+    JPEG_SIGNATURE,
+    DriveError,
+    ImageContent,
+    UnreadableImageError,
+    opened,
+    refuse_bomb,
+    refuse_endless_scans,
+    refuse_icon_bomb,
+    refused_or_draft,
+    require_content,
+)
+from autofit.input.numeric_images import NO_RANGES, ValueRanges, grey_of_numbers, kind_of
 from autofit.printable import one_line
 from autofit.storage.stutter import is_stutter
 
-# 512 MiB when decoded, as Pillow takes 4 bytes a pixel: above any camera's photo of 100 million pixels, and below the
-# 178,956,970 at which Pillow itself refuses by default.
-MAX_PIXELS = 2**27
-
-# Each scan of a progressive JPEG goes over all its pixels again, and needs only some 200 bytes if it changes none: a
-# file of 4 MB can occupy a thread for 20 minutes. Cameras and editors write about ten scans. So many pixels take 6 s.
-MAX_SCANNED_PIXELS = 64 * MAX_PIXELS
-
-# A list of formats, so that no photo makes Pillow start Ghostscript (EPS) or another program. TGA has no signature, so
-# it is tried last.
-FORMATS = (
-    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "PCX", "QOI"),
-    "TGA",
-)
-
-RECIPE = 1
+RECIPE = 2
 """The version of the recipe: each change of the pixels of a valid file gives a new number, and old cache entries are
 not used any more."""
 
 MAX_REASON_LENGTH = 160
-
-_ICON_SIGNATURE = b"\0\0\1\0"
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_SIDES_END = 24  # in a PNG; in a bitmap they come before
-_BITMAP_HEADER_BYTES = 40  # of Windows's own, BITMAPINFOHEADER, and all later ones
-_START_OF_SCAN = b"\xff\xda"  # ITU-T T.81, table B.1; inside a scan a 0xff is followed by 0 or a restart marker
 
 _STRAIGHT_ALPHA = {"La": "LA", "RGBa": "RGBA"}  # the only conversion that Pillow has for premultiplied alpha
 
@@ -71,24 +60,24 @@ _SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 # Errors of the machine, not of the file: if they were taken for the file's, an epoch would lose good images.
 _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
+LEAST_SHARE = 0.75
+"""A JPEG without its end is used if so much of its height is there."""
 
+_FLAT_LEVELS = 2  # what a JPEG lacks is decoded as one colour, but for rounding
+
+_without_end: set[str] = set()
 _last_paths: dict[int, str] = {}  # by thread; who waits for a drive that hangs can say which
 
 
-class UnreadableImageError(Exception):
-    """An image file that cannot be read; `str()` is a short reason in one line, without the path."""
-
-
-class DriveError(UnreadableImageError):
-    """An image file whose drive failed just now; it may be readable later."""
-
-
-def decode_image(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np.uint8]:
+def decode_image(
+    path: str | os.PathLike[str], size: tuple[int, int], ranges: ValueRanges = NO_RANGES
+) -> NDArray[np.uint8]:
     """Decode one image.
 
     Args:
         path: The image file.
         size: (height, width) in pixels, at least 1 each.
+        ranges: the numbers that are black and white in images of more than 8 bits.
 
     Returns:
         uint8 (height, width, 3), RGB, 0..255.
@@ -100,11 +89,16 @@ def decode_image(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray
         OSError: the machine is out of file handles or memory; every other OSError is reported as the file's.
     """
     out = np.empty((*size, 3), np.uint8)
-    decode_into(path, out)
+    decode_into(path, out, ranges)
     return out
 
 
-def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8]) -> None:
+def lack_their_end() -> frozenset[str]:
+    """The paths of the JPEGs that this process has decoded though their end is missing."""
+    return frozenset(_without_end)
+
+
+def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8], ranges: ValueRanges = NO_RANGES) -> None:
     """Decode one image into `out`, uint8 (height, width, 3), which stays as it is if that fails.
 
     Raises:
@@ -114,7 +108,7 @@ def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8]) -> None:
     _last_paths[threading.get_ident()] = os.fspath(path)
     try:
         with _quiet_pillow():
-            pixels = _pixels(path, (width, height))
+            pixels = _pixels(path, (width, height), ranges)
     except (UnreadableImageError, MemoryError):
         raise
     except Exception as error:  # on damaged files Pillow raises whatever its parsers run into
@@ -124,29 +118,55 @@ def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8]) -> None:
     out[...] = pixels
 
 
+@contextmanager
+def image_of(path: str) -> Iterator[Image.Image | None]:
+    """An opened image, of which nothing but the header has been read, in this block; None if it cannot be opened."""
+    with ExitStack() as files, _quiet_pillow():
+        image = None
+        with suppress(Exception):  # on damaged files Pillow raises whatever its parsers run into
+            require_content(path)
+            stream = files.enter_context(ImageContent(path))
+            refuse_icon_bomb(stream)
+            image = files.enter_context(opened(stream))
+            refuse_bomb(*image.size)
+        yield image
+
+
 def path_read_by(thread: int) -> str | None:
     """The path of the image that a thread, by its identifier, is decoding or has decoded last; None if none."""
     return _last_paths.get(thread)
 
 
-def _pixels(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np.uint8]:
+def _pixels(path: str | os.PathLike[str], size: tuple[int, int], ranges: ValueRanges) -> NDArray[np.uint8]:
     """uint8 (height, width, 3) for `size` = (width, height), the order that Pillow counts in."""
-    _require_content(path)
+    require_content(path)
     # A stream, not a path: for a path Pillow maps plain bitmaps, and a file cut short meanwhile would be a SIGBUS.
-    with _Content(path) as stream:
-        _refuse_icon_bomb(stream)
-        return _pixels_of(stream, size)
+    with ImageContent(path) as stream:
+        refuse_icon_bomb(stream)
+        try:
+            return _pixels_of(stream, size, ranges)
+        except OSError as error:
+            stream.seek(0)
+            if not str(error).startswith("image file is truncated") or stream.read(3) != JPEG_SIGNATURE:
+                raise
+            stream.seek(0)
+            pixels = _pixels_of(io.BytesIO(stream.read() + END_OF_JPEG), size, ranges, lacks_end=True)
+    _without_end.add(os.fspath(path))
+    return pixels
 
 
-def _pixels_of(stream: BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8]:
-    with Image.open(stream, formats=FORMATS) as image:
-        _refuse_bomb(image.width, image.height)
-        _refuse_endless_scans(image, stream)
+def _pixels_of(
+    stream: BinaryIO, size: tuple[int, int], ranges: ValueRanges, *, lacks_end: bool = False
+) -> NDArray[np.uint8]:
+    with opened(stream) as image:
+        refuse_endless_scans(image, stream)
         # Square, since the photo may lie on its side, which is known for a PNG only after loading; None unless a JPEG.
-        draft = image.draft("RGB", (2 * max(size), 2 * max(size)))
+        draft = refused_or_draft(image, 2 * max(size))
         image.load()
+        if lacks_end:
+            _require_most_of(image)
         turn = _turn(image)
-        stretched = _as_rgb(image).resize(
+        stretched = _as_rgb(image, ranges).resize(
             size[::-1] if turn in _SIDEWAYS else size,
             Image.Resampling.BILINEAR,
             box=draft and draft[1],
@@ -155,70 +175,13 @@ def _pixels_of(stream: BinaryIO, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(stretched if turn is None else stretched.transpose(turn))
 
 
-def _require_content(path: str | os.PathLike[str]) -> None:
-    """Refuse everything but a regular file that is not empty, before opening it: a named pipe would block for ever."""
-    status = Path(path).stat()
-    if stat.S_ISDIR(status.st_mode):
-        raise UnreadableImageError("it is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        raise UnreadableImageError("it is not a regular file")
-    if status.st_size == 0:
-        raise UnreadableImageError("the file is empty")
-
-
-class _Content(io.BufferedReader):
-    """A file that never reads more bytes at once than it has.
-
-    A damaged header may declare a part to be 2**63 bytes long. Python would allocate them first, and the MemoryError
-    would look like one of the machine.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(io.FileIO(path))
-        self._size_bytes = os.fstat(self.fileno()).st_size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read `size` bytes, or fewer at the end of the file."""
-        return super().read(size if size is None else min(size, self._size_bytes))
-
-
-def _refuse_bomb(width: int, height: int) -> None:
-    """Refuse an image that is too large to be decoded, by its header alone."""
-    if width * height > MAX_PIXELS:
-        raise UnreadableImageError(f"{width} x {height} pixels; at most {MAX_PIXELS} are read")
-
-
-def _refuse_icon_bomb(stream: BinaryIO) -> None:
-    """Refuse an icon by the headers of its images: Pillow decodes one of them while it opens the file."""
-    if stream.read(len(_ICON_SIGNATURE)) == _ICON_SIGNATURE:
-        directory = stream.read(16 * int.from_bytes(stream.read(2), "little"))
-        for entry in range(0, len(directory) - 15, 16):
-            stream.seek(int.from_bytes(directory[entry + 12 : entry + 16], "little"))
-            _refuse_bomb(*_sides_in_icon(stream.read(_SIDES_END)))
-    stream.seek(0)
-
-
-def _sides_in_icon(header: bytes) -> tuple[int, int]:
-    """(width, height) of one image of an icon, a PNG or a bitmap; the height of a bitmap includes the mask."""
-    if len(header) == _SIDES_END and header.startswith(_PNG_SIGNATURE):
-        width, height = struct.unpack(">II", header[16:24])
-        return width, height
-    if len(header) == _SIDES_END and int.from_bytes(header[:4], "little") >= _BITMAP_HEADER_BYTES:
-        width, height = struct.unpack("<ii", header[4:12])
-        return abs(width), abs(height) // 2
-    return 0, 0  # damaged, or of OS/2, whose bitmaps are small
-
-
-def _refuse_endless_scans(image: Image.Image, stream: BinaryIO) -> None:
-    """Refuse a JPEG with so many scans over its pixels that decoding takes minutes."""
-    if not image.info.get("progressive"):
-        return
-    place = stream.tell()
-    stream.seek(0)
-    scans = stream.read().count(_START_OF_SCAN)
-    stream.seek(place)
-    if scans * image.width * image.height > MAX_SCANNED_PIXELS:
-        raise UnreadableImageError(f"{image.width} x {image.height} pixels in {scans} scans: no photo has so many")
+def _require_most_of(image: Image.Image) -> None:
+    """Refuse a JPEG without its end of which too much is missing: the lines below are then of one colour."""
+    lines = np.asarray(image.convert("RGB"))
+    flat = (np.ptp(lines, axis=1) <= _FLAT_LEVELS).all(axis=1)
+    present = len(flat) - int(np.argmin(flat[::-1])) if not flat.all() else 0
+    if present < LEAST_SHARE * len(flat):
+        raise UnreadableImageError(f"cut off: {present / len(flat):.0%} of it is there")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -235,10 +198,10 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def _as_rgb(image: Image.Image, ranges: ValueRanges = NO_RANGES) -> Image.Image:
     """Convert the image to mode RGB, alpha over white."""
-    if is_numeric(image):
-        return grey_of_numbers(image).convert("RGB")
+    if kind_of(image):
+        return grey_of_numbers(image, ranges).convert("RGB")
     if image.mode in _STRAIGHT_ALPHA:
         image = image.convert(_STRAIGHT_ALPHA[image.mode])
     if image.has_transparency_data:

@@ -16,7 +16,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
-from autofit.input.decode import DriveError, path_read_by
+from autofit.input.decode import path_read_by
+from autofit.input.image_files import DriveError
 from autofit.printable import printable
 
 FIRST_WAIT_SECONDS, WAIT_GROWTH, LONGEST_WAIT_SECONDS = 0.1, 3.0, 10.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,45 +13,42 @@ from PIL import Image
 _STRIP_PIXELS = 2**20
 """Numeric images are converted in strips of so many pixels: at once would take five times the memory of the image."""
 
-# The maxima that numeric images without a declared range are assumed to have, the first that no value exceeds.
-_USUAL_MAXIMA = {"I": (255.0, 65535.0), "F": (1.0, 255.0, 65535.0)}
+_GREY_MAXIMA = (255.0, 4095.0, 65535.0)  # a byte, 12 bits as of medical and scientific cameras, 16 bits
+_USUAL_MAXIMA = {"I;16": _GREY_MAXIMA, "I": _GREY_MAXIMA, "F": (1.0, *_GREY_MAXIMA)}
+"""The maxima that images without a known range are assumed to have, the first that no value exceeds, by kind."""
+
+ValueRanges = Mapping[str, tuple[float, float]]
+"""The numbers that are black and white, by kind of image (`kind_of`): the same for all images of a data set."""
+
+NO_RANGES: ValueRanges = MappingProxyType({})
+"""Each image has the range that its own numbers suggest."""
 
 
-def is_numeric(image: Image.Image) -> bool:
-    """Whether the pixels of an image are numbers that are not bytes."""
-    return image.mode in _USUAL_MAXIMA or image.mode.startswith("I;16")
+def kind_of(image: Image.Image) -> str:
+    """`I;16`, `I` or `F` if the pixels of an image are numbers that are not bytes, else empty."""
+    if image.mode.startswith("I;16"):
+        return "I;16"
+    return image.mode if image.mode in _USUAL_MAXIMA else ""
 
 
-def grey_of_numbers(image: Image.Image) -> Image.Image:
-    """A numeric image as one of mode L."""
-    if image.mode in _USUAL_MAXIMA:
-        return _from_numbers(image, _USUAL_MAXIMA[image.mode])
-    return _from_16_bits(image)
+def grey_of_numbers(image: Image.Image, ranges: ValueRanges) -> Image.Image:
+    """A numeric image as one of mode L: its numbers scaled to 0..255, and clipped; not-a-number becomes 0.
 
-
-def _from_16_bits(image: Image.Image) -> Image.Image:
-    """Keep the high byte of a 16-bit grey image, as PNG's own scaling does; a transparent grey becomes white."""
-    transparent = image.info.get("transparency")
-
-    def high_byte(values: NDArray[Any]) -> NDArray[np.uint8]:
-        grey = (values >> 8).astype(np.uint8)
-        if transparent is not None:
-            grey[values == transparent] = 255
-        return grey
-
-    return _as_grey(image, high_byte)
-
-
-def _from_numbers(image: Image.Image, usual_maxima: tuple[float, ...]) -> Image.Image:
-    """Scale numbers to 0..255; only infinities are clipped; not-a-number becomes 0."""
-    low, high = _value_range(image, usual_maxima)
+    A transparent number of a 16-bit image becomes white.
+    """
+    kind = kind_of(image)
+    low, high = ranges.get(kind) or value_range(extremes_of(image), kind)
+    transparent = image.info.get("transparency") if kind == "I;16" else None
 
     def scaled(values: NDArray[Any]) -> NDArray[np.uint8]:
-        with np.errstate(all="ignore"):
-            levels = (values.astype(np.float32) - low) * (255 / (high - low))
-            grey: NDArray[np.uint8] = (
-                np.clip(np.nan_to_num(levels, posinf=255, neginf=0), 0, 255).round().astype(np.uint8)
-            )
+        if (kind, low, high) == ("I;16", 0, 65535):  # as PNG's own scaling does
+            grey = (values >> 8).astype(np.uint8)
+        else:
+            with np.errstate(all="ignore"):
+                levels = (values.astype(np.float32) - low) * (255 / (high - low))
+                grey = np.clip(np.nan_to_num(levels, posinf=255, neginf=0), 0, 255).round().astype(np.uint8)
+        if transparent is not None:
+            grey[values == transparent] = 255
         return grey
 
     return _as_grey(image, scaled)
@@ -71,17 +69,22 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[Any]]]:
         yield top, np.asarray(image.crop((0, top, image.width, min(top + height, image.height))))
 
 
-def _value_range(image: Image.Image, usual_maxima: tuple[float, ...]) -> tuple[float, float]:
-    """From 0 to the first usual maximum that holds all finite values, or from their own minimum to their maximum.
+def extremes_of(image: Image.Image) -> tuple[float, float] | None:
+    """The lowest and the highest finite number; None if there is none."""
+    finite = (values[np.isfinite(values)] for _, values in _strips(image))
+    extremes = [(float(values.min()), float(values.max())) for values in finite if values.size]
+    return (min(low for low, _ in extremes), max(high for _, high in extremes)) if extremes else None
+
+
+def value_range(extremes: tuple[float, float] | None, kind: str) -> tuple[float, float]:
+    """From 0 to the first usual maximum that holds all numbers, or from their own minimum to their maximum.
 
     The usual ranges come first, so that a dark image of a data set stays darker than a bright one.
     """
-    finite = (values[np.isfinite(values)] for _, values in _strips(image))
-    extremes = [(float(values.min()), float(values.max())) for values in finite if values.size]
-    if not extremes:
+    if extremes is None:
         return 0.0, 1.0
-    low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
-    fitting = [maximum for maximum in usual_maxima if low >= 0 and high <= maximum]
+    low, high = extremes
+    fitting = [maximum for maximum in _USUAL_MAXIMA[kind] if low >= 0 and high <= maximum]
     if fitting:
         return 0.0, fitting[0]
     return low, high if high > low else low + 1

@@ -24,7 +24,9 @@ from autofit.cache.entry import Entry, EntryWriter, RowReader
 from autofit.cache.entry_format import INDEX, EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
-from autofit.input.decode import RECIPE, UnreadableImageError, decode_into
+from autofit.input.decode import RECIPE, decode_into
+from autofit.input.image_files import UnreadableImageError
+from autofit.input.numeric_images import NO_RANGES, ValueRanges
 
 Row = NDArray[np.uint8]
 
@@ -34,10 +36,12 @@ COMPARED = 8
 """So many images of each entry, drawn anew each time, are decoded and compared before the entry is used."""
 
 
-def pixels_record(size: tuple[int, int]) -> EntryRecord:
+def pixels_record(size: tuple[int, int], ranges: ValueRanges = NO_RANGES) -> EntryRecord:
     """The record of an entry of decoded images: RGB of one (height, width), by one recipe of one version of Pillow."""
-    recipe = {"kind": "pixels", "decode": RECIPE, "identity": identity.RECIPE, "image_size": list(size)}
-    recipe["pillow"] = PIL.__version__
+    recipe: dict[str, object] = {"kind": "pixels", "decode": RECIPE, "image_size": list(size)}
+    recipe |= {"identity": identity.RECIPE, "pillow": PIL.__version__}
+    if ranges:
+        recipe["ranges"] = dict(ranges)
     return EntryRecord(
         kind="pixels",
         key=hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
@@ -58,6 +62,7 @@ class PixelCache:
         size: (height, width) in pixels.
         images: the identity of each sample, uint64 (n, 2); zeros for a sample that is not to be cached.
         path_of: from a sample to its file.
+        ranges: as in `decode_image`.
 
     Attributes:
         why_not: why no more images are cached, in a few words; empty as long as they are.
@@ -65,10 +70,15 @@ class PixelCache:
     """
 
     def __init__(
-        self, store: CacheStore, size: tuple[int, int], images: Identities, path_of: Callable[[int], str]
+        self,
+        store: CacheStore,
+        size: tuple[int, int],
+        images: Identities,
+        path_of: Callable[[int], str],
+        ranges: ValueRanges = NO_RANGES,
     ) -> None:
         self.why_not, self.thrown_away = "", 0
-        self._record = pixels_record(size)
+        self._record, self._ranges = pixels_record(size, ranges), ranges
         self._images, self._path_of = images, path_of
         self._readers: list[RowReader] = []
         self._reader_of = np.full(len(images), NOT_THERE, np.int32)
@@ -125,7 +135,7 @@ class PixelCache:
             if self._readers[reader].read_into(int(self._row_of[sample]), self._lines[sample : sample + 1], out):
                 return
             self._reader_of[sample] = NOT_THERE
-        decode_into(self._path_of(sample), out)
+        decode_into(self._path_of(sample), out, self._ranges)
         self._append(sample, out)
 
     def _missing(self) -> int:
@@ -160,7 +170,7 @@ class PixelCache:
         if not reader.read_into(int(self._row_of[sample]), self._lines[sample : sample + 1], cached):
             return True  # damaged, which is found when it is needed
         try:
-            decode_into(self._path_of(sample), live)
+            decode_into(self._path_of(sample), live, self._ranges)
         except (UnreadableImageError, OSError):
             return True
         return np.array_equal(cached, live)

@@ -9,6 +9,7 @@ needed. Images that it has not decoded, or whose file has changed since, are dec
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.input.numeric_images import NO_RANGES, ValueRanges
 from autofit.protocol.job import Job, TrainJob
 from autofit.storage.run_directory import RunDirectory
 
@@ -65,18 +67,28 @@ class PredecodedImages:
         image_size: (height, width) in pixels.
         count: how many samples at most.
         threads: how many are decoded at once.
+        ranges: as in `decode_image`.
 
     Raises:
         OSError: there is no memory, or no process can be started.
     """
 
-    def __init__(self, run_dir: Path, data_root: str, image_size: tuple[int, int], *, count: int, threads: int) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        data_root: str,
+        image_size: tuple[int, int],
+        *,
+        count: int,
+        threads: int,
+        ranges: ValueRanges = NO_RANGES,
+    ) -> None:
         samples = RunDirectory(run_dir).samples
         file = os.memfd_create("autofit-predecoded")
         try:
             os.truncate(file, PredecodeTable.size_bytes(count, image_size))
             self._table: PredecodeTable | None = PredecodeTable(file, count, image_size)
-            numbers = map(str, (file, count, *image_size, threads))
+            numbers = (json.dumps(dict(ranges)), *map(str, (file, count, *image_size, threads)))
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "autofit.input.predecode_process", str(samples), data_root, *numbers],
                 stdin=subprocess.PIPE,
@@ -147,6 +159,7 @@ def _start(job: Job, work: TrainJob) -> PredecodedImages | None:
             job.source.spec.image_size,
             count=work.cache.early_images,
             threads=min(max(1, work.plan.threads - 1), MOST_THREADS),
+            ranges=work.plan.value_ranges,
         )
     return None
 

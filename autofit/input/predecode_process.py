@@ -1,7 +1,8 @@
-"""The predecoding process: `python -P -m autofit.input.predecode_process SAMPLES ROOT FD COUNT HEIGHT WIDTH N`.
+"""The predecoding process: `python -P -m autofit.input.predecode_process SAMPLES ROOT RANGES FD COUNT HEIGHT WIDTH N`.
 
 The protocol, whole:
   in    SAMPLES, ROOT                  the run's samples.csv, and the folder that its paths are relative to
+        RANGES                         as in `decode_image`, as JSON
         FD, COUNT, HEIGHT, WIDTH       an inherited file in memory, and its shape (`predecode.PredecodeTable`)
         N                              how many are decoded at once
         stdin                          nothing; its end means that the worker needs no more, or has ended: exit
@@ -13,6 +14,7 @@ An image that cannot be decoded is left out: the worker will decode it again and
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import threading
@@ -22,21 +24,24 @@ from pathlib import Path
 
 from autofit.dataset.index import COLUMNS
 from autofit.dataset.table import read_rows
-from autofit.input.decode import UnreadableImageError, decode_into
+from autofit.input.decode import decode_into, lack_their_end
+from autofit.input.image_files import UnreadableImageError
+from autofit.input.numeric_images import ValueRanges
 from autofit.input.predecode import PredecodeTable, file_state
 
 
-def main(samples: str, root: str, *numbers: str) -> None:
+def main(samples: str, root: str, ranges_json: str, *numbers: str) -> None:
     """Decode until all images are done, or until stdin ends."""
     file, count, height, width, threads = map(int, numbers)
     threading.Thread(target=_exit_with_stdin, daemon=True).start()
+    ranges: ValueRanges = json.loads(ranges_json)
     table = PredecodeTable(file, count, (height, width))
 
     def decode(sample: int, path: str) -> None:
         before = file_state(path)
         with contextlib.suppress(UnreadableImageError, MemoryError, OSError):
-            decode_into(path, table.rows[sample])
-            if before is not None and file_state(path) == before:
+            decode_into(path, table.rows[sample], ranges)
+            if before is not None and file_state(path) == before and path not in lack_their_end():
                 table.files[sample] = before
 
     with ThreadPoolExecutor(threads) as pool:

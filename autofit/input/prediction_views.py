@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autofit.input.augment import MARGIN, CropParameters, augment_into, with_margin
 from autofit.input.decode import decode_into
+from autofit.input.numeric_images import NO_RANGES, ValueRanges
 
 _WHOLE = CropParameters(side=1.0, left=0.0, top=0.0, is_mirrored=False)
 _PLACES = ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
@@ -35,18 +36,24 @@ def prediction_views(count: int, *, flips: bool) -> list[CropParameters]:
     return views[:count]
 
 
-def decode_views(path: str | os.PathLike[str], views: Sequence[CropParameters], out: NDArray[np.uint8]) -> None:
+def decode_views(
+    path: str | os.PathLike[str],
+    views: Sequence[CropParameters],
+    out: NDArray[np.uint8],
+    ranges: ValueRanges = NO_RANGES,
+) -> None:
     """Decode the views of an image: twice at most, to the size itself and with the margin for crops.
 
     Args:
         path: of the image file.
         views: as `prediction_views` gives them.
         out: uint8 (views, height, width, 3).
+        ranges: as in `decode_into`.
 
     Raises:
         UnreadableImageError, MemoryError, OSError: as `decode_into`.
     """
-    decode_into(path, out[0])
+    decode_into(path, out[0], ranges)
     larger = None
     for view, row in zip(views[1:], out[1:], strict=True):
         if view.side == 1:
@@ -54,5 +61,5 @@ def decode_views(path: str | os.PathLike[str], views: Sequence[CropParameters], 
             continue
         if larger is None:
             larger = np.empty((*with_margin((out.shape[1], out.shape[2])), 3), np.uint8)
-            decode_into(path, larger)
+            decode_into(path, larger, ranges)
         augment_into(larger, view, row)

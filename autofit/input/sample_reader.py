@@ -14,6 +14,7 @@ from autofit.dataset import ImageIndex
 from autofit.input.augment import Augmentation, with_margin
 from autofit.input.batch_loader import Decode
 from autofit.input.decode import decode_into
+from autofit.input.numeric_images import NO_RANGES, ValueRanges
 from autofit.input.pixel_cache import PixelCache, Row
 from autofit.input.predecode import PredecodedImages
 from autofit.input.views import ViewIndex
@@ -28,6 +29,7 @@ class SampleReader:
         seed: of the augmentation.
         augmentation: of training images. If it is on, they are decoded with a margin, to be cropped.
         predecoded: images that another process has decoded to `size`; it is stopped.
+        ranges: as in `decode_image`.
     """
 
     def __init__(
@@ -38,8 +40,9 @@ class SampleReader:
         augmentation: Augmentation,
         *,
         predecoded: PredecodedImages | None = None,
+        ranges: ValueRanges = NO_RANGES,
     ) -> None:
-        self._index, self._seed, self._augmentation = index, seed, augmentation
+        self._index, self._seed, self._augmentation, self._ranges = index, seed, augmentation, ranges
         self._size, self._train_size = size, with_margin(size) if augmentation.is_on else size
         self._whole = self._with_margin = self._from_file
         self._open = ExitStack()
@@ -106,14 +109,14 @@ class SampleReader:
         return decode
 
     def _cached(self, store: CacheStore, size: tuple[int, int], images: Identities) -> PixelCache:
-        cache = self._open.enter_context(PixelCache(store, size, images, self._index.path))
+        cache = self._open.enter_context(PixelCache(store, size, images, self._index.path, self._ranges))
         self._caches.append(cache)
         return cache
 
     def _from_file(self, sample: int, out: Row) -> None:
         path, predecoded = self._index.path(sample), self._predecoded
         if predecoded is None or not predecoded.read_into(sample, path, out):
-            decode_into(path, out)
+            decode_into(path, out, self._ranges)
 
     def _random_view(self, epoch: int, sample: int, out: Row) -> None:
         self._view(sample, (self._seed, epoch, sample), out)

@@ -104,7 +104,8 @@ class TrainingPlan(Record):
     training where that may change the result. `recalibration_images` is the number of training images from which the
     averages of BatchNormalization are computed before each validation, if it trains; 0 leaves its moving averages.
     `ends_with_ledger` says that the run which is replayed may have ended before its last epoch, by a time budget: a
-    stage then ends where that run's audit log does.
+    stage then ends where that run's audit log does. `value_ranges` are the numbers that are black and white in images
+    of more than 8 bits (`autofit/input/numeric_images.py`), found once for the data set; empty if it has none.
     """
 
     epochs: int = Field(ge=1)
@@ -119,6 +120,7 @@ class TrainingPlan(Record):
     audit: bool
     replay: str | None
     threads: int = Field(ge=1, le=MOST_THREADS)
+    value_ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
     max_bad_images: float = 0.1
     feature_cache: bool = False
     feature_views: int = Field(1, ge=1, le=MOST_VIEWS)
@@ -206,7 +208,8 @@ class TrialsJob(Record):
 class PredictJob(Record):
     """Predict images with a saved model; the probabilities go to `predictions.npy` in the attempt's folder.
 
-    They are means over `views` of each image, among them mirror images if there are `flips`.
+    They are means over `views` of each image, among them mirror images if there are `flips`. `value_ranges` are those
+    of the training.
     """
 
     kind: Literal["predict"] = "predict"
@@ -217,6 +220,7 @@ class PredictJob(Record):
     threads: int
     views: int = Field(1, ge=1, le=MOST_VIEWS)
     flips: bool = True
+    value_ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
 
 class Job(Record):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autofit.errors import DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
+from autofit.input.numeric_images import NO_RANGES, ValueRanges
 from autofit.machine import hardware
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View, monitored
@@ -30,6 +31,7 @@ def predict_paths(
     view: View,
     views: int = 1,
     flips: bool = True,
+    value_ranges: ValueRanges = NO_RANGES,
 ) -> tuple[np.ndarray, list[BadImage]]:
     """Predict images.
 
@@ -41,6 +43,7 @@ def predict_paths(
         view: shows the progress.
         views: how many views of an image are predicted and their probabilities averaged.
         flips: whether mirror images are among them.
+        value_ranges: the numbers that are black and white in images of more than 8 bits, as in training.
 
     Returns:
         Probabilities, float32 `(n, classes)` in the order of `paths`, with a row of NaN for an image that could not be
@@ -68,6 +71,7 @@ def predict_paths(
             threads=max(2, hardware.detect().cores),
             views=views,
             flips=flips,
+            value_ranges=dict(value_ranges),
         )
         job = _job(work, isolated=launcher.isolated)
         with monitored(job, attempt, launcher, view=view) as worker:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autofit.errors import UserError
-from autofit.input.decode import UnreadableImageError, decode_image
+from autofit.input.decode import decode_image
 from autofit.input.epoch_order import epoch_order
+from autofit.input.image_files import UnreadableImageError
 from autofit.protocol.messages import BadImage
 
 Images = NDArray[np.uint8]

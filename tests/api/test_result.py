@@ -72,6 +72,7 @@ class Predictions:
     rows: Any = field(default_factory=lambda: ROWS)
     calls: list[dict[str, Any]] = field(default_factory=list)
     views: list[tuple[int, bool]] = field(default_factory=list)
+    value_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __call__(
         self,
@@ -83,11 +84,13 @@ class Predictions:
         view: ProgressView,
         views: int,
         flips: bool,
+        value_ranges: dict[str, tuple[float, float]],
     ) -> tuple[Any, list[BadImage]]:
         """Answer with the first rows."""
         del view
         self.calls.append({"model": model_path, "size": image_size, "paths": list(paths), "launcher": type(launcher)})
         self.views.append((views, flips))
+        self.value_ranges = value_ranges
         rows = self.rows[: len(paths)]
         bad = [path for path, row in zip(paths, rows, strict=True) if np.isnan(row).any()]
         return rows, [BadImage(path=path, reason="cut short") for path in bad]
@@ -288,3 +291,16 @@ def test_a_model_that_is_not_there_yet_is_refused_without_keras(tmp_path: Path) 
     with pytest.raises(UserError, match="there is no model at"):
         _ = finished(tmp_path).model
     assert ("keras" in sys.modules) == before
+
+
+def test_a_prediction_uses_the_range_of_numbers_of_the_training(tmp_path: Path, asked: Predictions) -> None:
+    """Images of 12 bits would be black in prediction, or brighter than those that were trained on."""
+    finished(tmp_path)
+    record = RunRecord.load(tmp_path / "run.json")
+    ranges = {"I;16": (0.0, 4095.0)}
+    record.model_copy(update={"plan": record.plan.model_copy(update={"value_ranges": ranges})}).save(
+        tmp_path / "run.json"
+    )
+    result_ = Result(tmp_path)
+    result_.predict("a.jpg")
+    assert asked.value_ranges == ranges

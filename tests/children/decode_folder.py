@@ -13,7 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from autofit.input.decode import UnreadableImageError, decode_image
+from autofit.input.decode import decode_image
+from autofit.input.image_files import UnreadableImageError
 
 IMAGE_SIZE = (24, 32)
 

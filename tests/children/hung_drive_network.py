@@ -12,13 +12,14 @@ from typing import Any
 from survivor_network import network as small  # type: ignore[import-not-found]  # lies beside this script
 
 from autofit.input import decode
+from autofit.input.image_files import ImageContent
 
 HANGS_AFTER = 200
 
 
 def network(input_shape: tuple[int, int, int], num_classes: int) -> Any:
     """The small network; the worker that builds it has its images on that drive."""
-    whole: Any = decode._Content
+    whole: Any = ImageContent
     opened: list[str] = []
 
     class OnDrive(whole):  # type: ignore[misc]
@@ -26,5 +27,5 @@ def network(input_shape: tuple[int, int, int], num_classes: int) -> Any:
             opened.append(path)
             super().__init__(os.environ["HUNG_PIPE"] if len(opened) > HANGS_AFTER else path)
 
-    setattr(decode, "_Content", OnDrive)  # noqa: B010 - the lowest layer of reading an image
+    setattr(decode, "ImageContent", OnDrive)  # noqa: B010 - the lowest layer of reading an image
     return small(input_shape, num_classes)

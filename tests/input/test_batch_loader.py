@@ -19,8 +19,8 @@ from PIL import Image
 from autofit.input import batch_loader as loader_module
 from autofit.input.aligned_array import aligned_empty
 from autofit.input.batch_loader import BatchLoader, LoadedBatch
-from autofit.input.decode import UnreadableImageError
 from autofit.input.epoch_order import epoch_order
+from autofit.input.image_files import UnreadableImageError
 from autofit.input.thread_autotune import WINDOWS, thread_bytes
 from autofit.input.wait_meter import WaitMeter
 from tests.support.waiting import wait_until

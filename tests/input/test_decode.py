@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from autofit.input import decode, numeric_images
-from autofit.input.decode import MAX_PIXELS, MAX_SCANNED_PIXELS, UnreadableImageError, decode_image, decode_into
+from autofit.input.decode import decode_image, decode_into, lack_their_end
+from autofit.input.image_files import FORMATS, MAX_PIXELS, MAX_SCANNED_PIXELS, UnreadableImageError
+from autofit.input.numeric_images import ValueRanges
 
 WHITE = (255, 255, 255)
 HALF_RED = (255, 127, 127)  # red of alpha 128 over white
@@ -233,7 +235,7 @@ def loaded_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """The (width, height) that the images decoded in this test had before they were resized."""
     sizes = []
 
-    def record(image: Image.Image) -> Image.Image:
+    def record(image: Image.Image, _: ValueRanges) -> Image.Image:
         sizes.append(image.size)
         return image
 
@@ -535,7 +537,7 @@ def test_decoding_into_a_row_leaves_its_neighbours(tmp_path: Path) -> None:
 def test_every_format_is_one_that_pillow_reads() -> None:
     """Pillow raises KeyError for a format that it does not know: every file of no earlier format would be misjudged."""
     Image.init()
-    assert set(decode.FORMATS) <= set(Image.OPEN)
+    assert set(FORMATS) <= set(Image.OPEN)
 
 
 SEEDS = [
@@ -556,3 +558,74 @@ def test_mutated_files_are_read_or_named(tmp_path: Path, seed: bytes, changes: l
         data[place % len(data)] = value
     with contextlib.suppress(UnreadableImageError):
         assert decoded(tmp_path, bytes(data), (5, 7)).shape == (5, 7, 3)
+
+
+def noisy_jpeg(*, progressive: bool = False) -> bytes:
+    """A JPEG of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (160, 64, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "JPEG", progressive=progressive)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+@pytest.mark.parametrize("missing", [2, 30, 300])
+def test_a_jpeg_that_only_lacks_its_end_is_used_and_counted(
+    tmp_path: Path, missing: int, options: dict[str, bool]
+) -> None:
+    """Photos of a card that was pulled out too early would be lost, or used without a word."""
+    whole = noisy_jpeg(**options)
+    (tmp_path / "photo").write_bytes(whole[:-missing])
+    cut_off = decode_image(tmp_path / "photo", (160, 64)).astype(int)
+    assert str(tmp_path / "photo") in lack_their_end()
+    entire = decoded(tmp_path, whole, (160, 64)).astype(int)
+    assert np.abs(cut_off - entire)[:120].mean() < (8 if options else 1)
+
+
+def test_a_whole_jpeg_is_not_counted(tmp_path: Path) -> None:
+    """A good data set would be called damaged."""
+    (tmp_path / "good").write_bytes(noisy_jpeg())
+    decode_image(tmp_path / "good", (8, 8))
+    assert str(tmp_path / "good") not in lack_their_end()
+
+
+def test_a_jpeg_that_lacks_more_than_its_end_says_how_much(tmp_path: Path) -> None:
+    """A download that stopped halfway would be trained on as a half grey image."""
+    whole = noisy_jpeg()
+    with pytest.raises(UnreadableImageError, match=r"^cut off: [456]\d% of it is there$"):
+        decoded(tmp_path, whole[: len(whole) * 55 // 100], (8, 8))
+
+
+def test_a_large_jpeg_is_judged_by_what_decoding_costs(tmp_path: Path) -> None:
+    """A panorama of 200 megapixels would be left out, though at an eighth it costs no more than a photo."""
+    stream = io.BytesIO()
+    Image.new("L", (16_000, 12_600), 200).save(stream, "JPEG", quality=10)
+    pixels = decoded(tmp_path, stream.getvalue(), (32, 32))
+    assert np.abs(pixels.astype(int) - 200).max() <= 2
+
+
+def test_a_large_progressive_jpeg_is_refused(tmp_path: Path) -> None:
+    """It is held whole at any size: with two threads the worker would be killed."""
+    stream = io.BytesIO()
+    Image.new("L", (16, 16)).save(stream, "JPEG", progressive=True)
+    data = bytearray(stream.getvalue())
+    place = data.index(b"\xff\xc2") + 5
+    data[place : place + 4] = struct.pack(">HH", 12_600, 16_000)
+    with pytest.raises(UnreadableImageError, match="16000 x 12600 pixels; at most"):
+        decoded(tmp_path, bytes(data), (32, 32))
+
+
+@pytest.mark.parametrize(
+    ("brightest", "level"), [(255, 255), (4095, 255), (65535, 255), (200, 200), (2048, 128), (32768, 128)]
+)
+def test_16_bits_that_are_not_all_used_are_not_black(tmp_path: Path, brightest: int, level: int) -> None:
+    """Images of 8 or 12 bits in files of 16 would all be black, and the training learn nothing."""
+    pixels = decoded(tmp_path, encoded(plain("I;16", brightest), "PNG"), (4, 4))
+    assert abs(int(pixels.max()) - level) <= 1
+
+
+def test_a_range_of_the_data_set_holds_for_each_image(tmp_path: Path) -> None:
+    """A dark image would be as bright as a bright one; numbers beyond the range would wrap around."""
+    for value, level in ((100, 6), (4095, 255), (60_000, 255)):
+        (tmp_path / "grey.png").write_bytes(encoded(plain("I;16", value), "PNG"))
+        assert decode_image(tmp_path / "grey.png", (4, 4), {"I;16": (0, 4095)})[0, 0].tolist() == [level] * 3

@@ -18,8 +18,9 @@ from PIL import Image
 from autofit.cache.identity import identities_of
 from autofit.input import decode, drive_patience
 from autofit.input.batch_loader import BatchLoader, LoadedBatch
-from autofit.input.decode import DriveError, decode_image
+from autofit.input.decode import decode_image
 from autofit.input.drive_patience import DrivePatience, mount_of, wait_seconds
+from autofit.input.image_files import DriveError, ImageContent
 from autofit.storage.stutter import STUTTERS
 
 SIZE = (8, 8)
@@ -59,7 +60,7 @@ class Drive:
 @pytest.fixture
 def drive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Drive]:
     drive = Drive()
-    monkeypatch.setattr(decode, "_Content", drive.opener(decode._Content))
+    monkeypatch.setattr(decode, "ImageContent", drive.opener(ImageContent))
     monkeypatch.setattr(drive_patience, "FIRST_WAIT_SECONDS", 0.001)
     monkeypatch.setattr(drive_patience, "LONGEST_WAIT_SECONDS", 0.01)
     yield drive

@@ -17,7 +17,9 @@ from autofit.cache.entry import EntryWriter
 from autofit.cache.identity import identities_of
 from autofit.cache.store import CacheStore
 from autofit.input import pixel_cache
-from autofit.input.decode import UnreadableImageError, decode_image, decode_into
+from autofit.input.decode import decode_image, decode_into
+from autofit.input.image_files import UnreadableImageError
+from autofit.input.numeric_images import ValueRanges
 from autofit.input.pixel_cache import COMPARED, PixelCache
 
 COUNT, SIZE = 12, (8, 10)
@@ -42,9 +44,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files that were decoded."""
     decoded: list[str] = []
 
-    def decode(path: str, row: NDArray[np.uint8]) -> None:
+    def decode(path: str, row: NDArray[np.uint8], ranges: ValueRanges) -> None:
         decoded.append(path)
-        decode_into(path, row)
+        decode_into(path, row, ranges)
 
     monkeypatch.setattr(pixel_cache, "decode_into", decode)
     return decoded

@@ -19,7 +19,8 @@ from PIL import Image
 from autofit.config.options import make_options
 from autofit.dataset import ImageIndex
 from autofit.input.augment import Augmentation
-from autofit.input.decode import UnreadableImageError, decode_image
+from autofit.input.decode import decode_image
+from autofit.input.image_files import UnreadableImageError
 from autofit.input.predecode import PredecodedImages, predecoding
 from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from autofit.input.augment import MARGIN
-from autofit.input.decode import UnreadableImageError, decode_image
+from autofit.input.decode import decode_image
+from autofit.input.image_files import UnreadableImageError
 from autofit.input.prediction_views import decode_views, prediction_views
 
 SIZE = (24, 36)

@@ -79,6 +79,8 @@ def features_entry_record(
         recipe["deterministic"] = True
     if isinstance(job.work, TrainJob) and job.work.plan.augment != "none":
         recipe["augment"] = Augmentation(job.work.plan.augment, job.work.plan.flip).recipe
+    if isinstance(job.work, TrainJob) and job.work.plan.value_ranges:
+        recipe["ranges"] = job.work.plan.value_ranges
     if cut is not None:
         recipe["cut"] = cut
     return EntryRecord(

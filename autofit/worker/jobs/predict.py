@@ -64,7 +64,7 @@ def predict(job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: He
     crops = prediction_views(work.views, flips=work.flips)
 
     def decode(sample: int, out: np.ndarray) -> None:
-        decode_views(paths[sample], crops, out.reshape(shape))
+        decode_views(paths[sample], crops, out.reshape(shape), work.value_ranges)
 
     bounds = list(batch_bounds(len(paths), max(1, work.batch_size // work.views), 0))
     patience = DrivePatience(lambda line: heartbeat.event(Event(message=line)))

@@ -14,10 +14,12 @@ from autofit.cache.store import CacheStore
 from autofit.dataset import ImageIndex
 from autofit.input.augment import Augmentation
 from autofit.input.batch_loader import BatchLoader
+from autofit.input.decode import lack_their_end
 from autofit.input.drive_patience import DrivePatience
 from autofit.input.predecode import PredecodedImages
 from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex
+from autofit.printable import printable
 from autofit.protocol.job import Event, Job, TrainJob
 from autofit.protocol.messages import Phase
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
@@ -70,7 +72,9 @@ class SourceOpener:
             patience=self._patience,
         )
         augmentation = Augmentation(work.plan.augment, work.plan.flip)
-        self._reader = SampleReader(index, size, work.plan.seed, augmentation, predecoded=predecoded)
+        self._reader = SampleReader(
+            index, size, work.plan.seed, augmentation, predecoded=predecoded, ranges=work.plan.value_ranges
+        )
         self._open = ExitStack()
         self._open.callback(self._reader.close)
         self._open.enter_context(self._loader)
@@ -133,6 +137,16 @@ class SourceOpener:
         source.has_left_out = extraction.has_left_out
         return source
 
+    def _report_cut_off(self) -> None:
+        """Count the JPEGs that were used although their end is missing."""
+        cut_off = lack_their_end()
+        if not cut_off:
+            return
+        mine = [path for path in map(self._index.path, range(len(self._index.paths))) if path in cut_off]
+        if mine:
+            what = f"{len(mine):,} JPEGs lack their end" if len(mine) > 1 else "a JPEG lacks its end"
+            self._heartbeat.event(Event(message=f"{what}, used as far as they go: {printable(mine[0])}"))
+
     def _views(self, view_index: ViewIndex, images: Identities) -> Views:
         identities = view_index.identities(images)
         return Views(view_index, identities, self._reader.of_views(view_index, identities))
@@ -143,4 +157,5 @@ class SourceOpener:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._report_cut_off()
         self._open.close()

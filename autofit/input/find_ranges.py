@@ -1,0 +1,61 @@
+"""The range of the numbers in images of more than 8 bits, found once for a data set from a sample of its images.
+
+Files say how many bits a number has room for, seldom how many are used: of 16 bits, a camera may fill 12, a program 8.
+With a range for each image, a dark image of a data set would be as bright as a bright one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from autofit.input.decode import image_of
+from autofit.input.numeric_images import extremes_of, kind_of, value_range
+
+LOOKED_AT, MEASURED = 256, 64
+"""So many images are opened at most, and so many of those of more than 8 bits are read."""
+
+FIRST_LOOK = 16
+"""If none of so many images has more than 8 bits, the others are not opened."""
+
+
+def find_ranges(count: int, path_of: Callable[[int], str], seed: int) -> dict[str, tuple[float, float]]:
+    """The numbers that are black and white, by kind of image (`numeric_images.kind_of`).
+
+    Args:
+        count: of images.
+        path_of: from an image's number to its file.
+        seed: of the choice of images.
+
+    Returns:
+        A range for each kind of which there is an image in the sample; empty where all have 8 bits.
+    """
+    extremes: dict[str, list[tuple[float, float]]] = {}
+    chosen = np.random.default_rng(seed).permutation(count)[:LOOKED_AT].tolist()
+    for place, number in enumerate(chosen):
+        measured = sum(map(len, extremes.values()))
+        if measured >= MEASURED or (place >= FIRST_LOOK and not measured):
+            break
+        kind, found = _looked_at(path_of(number))
+        if found:
+            extremes.setdefault(kind, []).append(found)
+    return {kind: value_range(_joined(found), kind) for kind, found in extremes.items()}
+
+
+def ranges_text(ranges: dict[str, tuple[float, float]]) -> str:
+    """One line that says which numbers are taken for black and white."""
+    words = " and ".join(f"{low:,.6g} to {high:,.6g}" for low, high in ranges.values())
+    return f"images of more than 8 bits: {words}, as found in a sample, is black to white in training and prediction"
+
+
+def _looked_at(path: str) -> tuple[str, tuple[float, float] | None]:
+    """Kind and extremes of an image; no extremes if it has 8 bits or cannot be read."""
+    with image_of(path) as image:
+        kind = kind_of(image) if image is not None else ""
+        return kind, extremes_of(image) if kind and image is not None else None
+
+
+def _joined(extremes: list[tuple[float, float]]) -> tuple[float, float]:
+    lows, highs = zip(*extremes, strict=True)
+    return min(lows), max(highs)

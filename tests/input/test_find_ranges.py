@@ -1,0 +1,77 @@
+"""The range of numbers of more than 8 bits, found for a data set."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autofit.input import find_ranges as find_ranges_module
+from autofit.input.decode import image_of
+from autofit.input.find_ranges import FIRST_LOOK, find_ranges, ranges_text
+
+
+def write(folder: Path, *images: np.ndarray) -> list[str]:
+    """Write images as TIFF files, which hold numbers of any kind."""
+    paths = [folder / f"{number}.tif" for number in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    return [str(path) for path in paths]
+
+
+def found(paths: list[str]) -> dict[str, tuple[float, float]]:
+    return find_ranges(len(paths), paths.__getitem__, 0)
+
+
+def grey(value: float, kind: type) -> np.ndarray:
+    return np.full((4, 4), value, kind)
+
+
+@pytest.mark.parametrize(
+    ("images", "ranges"),
+    [
+        ([grey(17, np.uint16), grey(250, np.uint16)], {"I;16": (0, 255)}),
+        ([grey(17, np.uint16), grey(3000, np.uint16)], {"I;16": (0, 4095)}),
+        ([grey(17, np.uint16), grey(4096, np.uint16)], {"I;16": (0, 65535)}),
+        ([grey(-1024, np.int32), grey(3071, np.int32)], {"I": (-1024, 3071)}),
+        ([grey(0.2, np.float32), grey(0.9, np.float32)], {"F": (0, 1)}),
+        ([grey(0.2, np.float32), grey(255, np.uint16)], {"F": (0, 1), "I;16": (0, 255)}),
+        ([grey(17, np.uint8), grey(250, np.uint8)], {}),
+    ],
+    ids=["8 in 16", "12 in 16", "16", "signed", "float", "two kinds", "8"],
+)
+def test_the_range_is_that_of_all_images(
+    tmp_path: Path, images: list[np.ndarray], ranges: dict[str, tuple[float, float]]
+) -> None:
+    """Images would be black, or each have a range of its own."""
+    assert found(write(tmp_path, *images)) == ranges
+
+
+def test_images_that_cannot_be_read_say_nothing(tmp_path: Path) -> None:
+    """A run would end before it began because of one broken file."""
+    paths = write(tmp_path, grey(3000, np.uint16))
+    (tmp_path / "broken.tif").write_bytes(b"II*\0 broken")
+    assert found([str(tmp_path / "broken.tif"), str(tmp_path / "missing.tif"), *paths]) == {"I;16": (0, 4095)}
+
+
+def test_a_data_set_of_8_bits_is_hardly_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start would open hundreds of files of a slow drive."""
+    paths = write(tmp_path, *[grey(1, np.uint8)] * 40)
+    looked: list[str] = []
+
+    def looking(path: str) -> AbstractContextManager[Image.Image | None]:
+        looked.append(path)
+        return image_of(path)
+
+    monkeypatch.setattr(find_ranges_module, "image_of", looking)
+    assert found(paths) == {}
+    assert len(looked) == FIRST_LOOK
+
+
+def test_the_range_is_said() -> None:
+    """Nobody would know how the numbers were understood."""
+    said = ranges_text({"I;16": (0, 4095), "I": (-1024, 3071)})
+    assert "0 to 4,095 and -1,024 to 3,071, as found in a sample, is black to white" in said
