@@ -122,7 +122,7 @@ class Work:
         """The whole stage, from the start of its worker to the end of the run, as it is foreseen."""
         views = stage.views if stage.cut != "input" else 0
         rows = views * self.train_count + (self.validation_count if views else 0)
-        extraction = rows * self._image_seconds(stage.kernels)
+        extraction = share_below(stage.cut) * rows * self._image_seconds(stage.kernels)
         trace = max(TRACE_SECONDS, WHOLE_TRACE_SECONDS * (1 - share_below(stage.cut)))
         start = self.speed.other_seconds + trace
         if stage.augment != "none":

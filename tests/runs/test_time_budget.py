@@ -139,7 +139,7 @@ def test_a_worker_may_end_what_it_has_begun_within_half_the_tolerance(budget_sec
     [
         (
             {},
-            "time budget 5 min: head about 24 s, then fine-tuning of the upper layers for 8 epochs, about 116 s",
+            "time budget 5 min: head about 24 s, then fine-tuning of the upper layers for 8 epochs, about 108 s",
         ),
         ({"left_seconds": 40.0}, "time budget 5 min: head about 24 s, and no time to fine-tune"),
         ({"stage": None}, "time budget 5 min: about 24 s are needed"),
