@@ -11,6 +11,7 @@ from autofit.api.budget_notes import announce_budget, with_known_speed
 from autofit.api.device_notes import announce_device, taken_meanwhile
 from autofit.api.existing_run import how_to_resume
 from autofit.api.extractions import save_extraction
+from autofit.api.final_test import with_test
 from autofit.api.report import write_page_or_say_why
 from autofit.api.result import Result, shown_path
 from autofit.api.stage_sizes import StageSizes, saved_probe
@@ -76,7 +77,7 @@ def supervise(
     error = _attempts(supervisor, mirror)
     save_extraction(record, machine, store, files, before)
     wall_seconds = time.monotonic() - start_seconds + used_seconds + (record.seconds_before if budget else 0.0)
-    return _end(files, record, error, wall_seconds, view)
+    return _end(files, record, error, wall_seconds, machine, view)
 
 
 def _budget(record: RunRecord, called_at: float, used_seconds: float, *, is_resumed: bool) -> TimeBudget | None:
@@ -91,8 +92,15 @@ def _budget(record: RunRecord, called_at: float, used_seconds: float, *, is_resu
     return TimeBudget(seconds, called_at + seconds - used)
 
 
-def _end(files: RunDirectory, record: RunRecord, error: AutofitError | None, wall_seconds: float, view: View) -> Result:
-    """Write the result and the page; then return the run, or raise the reason why it failed.
+def _end(
+    files: RunDirectory,
+    record: RunRecord,
+    error: AutofitError | None,
+    wall_seconds: float,
+    machine: Hardware,
+    view: View,
+) -> Result:
+    """Write the result, test a finished model, and write the page; then return the run, or raise why it failed.
 
     What cannot be written never hides that reason.
 
@@ -101,6 +109,8 @@ def _end(files: RunDirectory, record: RunRecord, error: AutofitError | None, wal
     """
     try:
         result = _write_result(files, record, error, wall_seconds)
+        if error is None:
+            result = _tested(files, record, result, machine, view)
     except AutofitError as problem:
         if error is None:
             raise type(problem)(
@@ -123,6 +133,16 @@ def _write_result(files: RunDirectory, record: RunRecord, error: AutofitError | 
         if error is None and is_left_out(decided.plan, result.stages):
             result = result.model_copy(update={"warnings": [LEFT_OUT, *result.warnings]})
         result.save(files.result)
+    return Result(files.path)
+
+
+def _tested(files: RunDirectory, record: RunRecord, result: Result, machine: Hardware, view: View) -> Result:
+    """Add the figures of the test to a result that is written: a kill in between leaves the run finished."""
+    tested = with_test(files, record, result.record, machine, view)
+    if tested == result.record:
+        return result
+    with writing_in(files.path):
+        tested.save(files.result)
     return Result(files.path)
 
 

@@ -60,6 +60,11 @@ class ListedPlaces:
         self._searches += 1
         return self._elsewhere(path)
 
+    def expected(self, path: str) -> str:
+        """Where a file would be that there is not, relative to `root` or absolute."""
+        base = self._bases[0]
+        return path if base == self.root else os.path.join(base, path)
+
     def _under(self, base: str, path: str) -> str | None:
         for form in self._forms(path):
             if os.path.isfile(os.path.join(base, os.path.expanduser(form))):

@@ -228,7 +228,7 @@ def _listed(place: str, path: str, label: Label, split: list[str], places: Liste
     if role is None:
         raise ValueError(f"the split {split[0]!r} is none of train, validation and test")
     found = places.find(path)
-    return Listed(place, path if found is None else found, label, role, found is not None)
+    return Listed(place, places.expected(path) if found is None else found, label, role, found is not None)
 
 
 def _own_root(path: Path, columns: Columns) -> str | None:

@@ -29,7 +29,7 @@ def run_summary(
         model_path: the path of `model.keras` in the run directory.
         images_per_second: training speed, if it is known.
     """
-    opening = [headline(result, images_per_second), *best_line(result)]
+    opening = [headline(result, images_per_second), *best_line(result), *test_line(result)]
     paragraphs = [
         "\n".join(opening),
         "\n".join(map(_wrapped, stage_lines(result))),
@@ -83,6 +83,23 @@ def best_line(result: ResultRecord) -> list[str]:
     figures = [f"{name} {figure_words(name, value, result)}" for name, value in best_figures(result.history, epoch)]
     best = "Reached" if _is_solved(result) else f"Best epoch {epoch + 1}:"
     return [f"{best} {', '.join(figures)}."]
+
+
+def test_line(result: ResultRecord) -> list[str]:
+    """The figures on the images for the test, as one line; no line without such images."""
+    words = test_words(result)
+    if words is None or result.test_loss is None:
+        return []
+    images = count_of(result.tested_images, "image")
+    return [f"Test accuracy {words}, test loss {metric_words(result.test_loss)}, on {images} held out for it."]
+
+
+def test_words(result: ResultRecord) -> str | None:
+    """The accuracy on the images for the test, with its standard error; None without such images."""
+    if result.test_accuracy is None or not result.tested_images:
+        return None
+    error = standard_error(result.test_accuracy, result.tested_images)
+    return f"{metric_words(result.test_accuracy)} ± {metric_words(error)}"
 
 
 def _is_solved(result: ResultRecord) -> bool:

@@ -29,6 +29,8 @@ class ResultRecord(Record):
     `is_bit_equal` says whether the same updates give the same bits each time on that machine: not on a GPU, unless the
     run was `deterministic`.
     `budget_seconds` is the time budget; with one, `wall_seconds` are those from the call on.
+    `test_accuracy` and `test_loss` (nats) are the handed-over model's on the images for the test, of which
+    `tested_images` could be read; None without such images.
     `validated_images` is how many images the validation read, 0 if unknown. `warnings` are sentences for people.
     """
 
@@ -48,6 +50,9 @@ class ResultRecord(Record):
     wall_seconds: float
     budget_seconds: float | None = None
     validated_images: int = 0
+    test_accuracy: float | None = None
+    test_loss: float | None = None
+    tested_images: int = 0
     warnings: list[str] = Field(default_factory=list)
 
 

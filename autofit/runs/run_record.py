@@ -26,6 +26,7 @@ class DataRecord(Record):
     skipped_files: int
     fingerprint: str
     validation_counts: list[int] = Field(default_factory=list)
+    test_count: int = Field(0, ge=0)
 
 
 class RunRecord(Record):
@@ -57,6 +58,7 @@ def data_record(index: ImageIndex) -> DataRecord:
         skipped_files=index.skipped_files,
         fingerprint=index.fingerprint(),
         validation_counts=list(index.validation_counts()),
+        test_count=index.test_count,
     )
 
 

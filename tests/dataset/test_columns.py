@@ -98,6 +98,9 @@ def test_the_images_may_be_elsewhere(pets: Path, tmp_path: Path) -> None:
     table = csv_file(tmp_path, written("path,label"))
     index = scan(table, asked=asked_of(None, None, str(pets)))
     assert index.paths[0].startswith("pets/")
+    rows = [(f"cat/{file}", "cat") for file in images(10)] + [(f"dog/{file}", "dog") for file in images(6)]
+    lacking = scan(csv_file(tmp_path, written("path,label", rows=rows)), asked=asked_of(None, None, str(pets)))
+    assert "pets/dog/0005.jpg" in lacking.paths
     with pytest.raises(UserError, match=r"images_in .*nowhere is no folder"):
         asked_of(None, None, str(tmp_path / "nowhere"))
 

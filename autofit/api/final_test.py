@@ -1,0 +1,55 @@
+"""The test at the end of a run: the finished model on the images that were held out for it, and on no others."""
+
+from __future__ import annotations
+
+import os
+
+from autofit.api.workers import launcher_for
+from autofit.dataset import ImageIndex
+from autofit.errors import AutofitError
+from autofit.machine.hardware import Hardware
+from autofit.printable import one_line
+from autofit.process.monitor import View
+from autofit.runs.evaluation import Evaluation, evaluation
+from autofit.runs.prediction import predict_paths
+from autofit.runs.result_record import ResultRecord
+from autofit.runs.run_record import RunRecord
+from autofit.storage.run_directory import RunDirectory
+
+
+def with_test(
+    files: RunDirectory, record: RunRecord, result: ResultRecord, machine: Hardware, view: View
+) -> ResultRecord:
+    """The result of a finished run with the figures of its test; as it is if the run has no test images.
+
+    A test that fails, or is interrupted, changes nothing: the run is finished, and the reason is shown.
+    """
+    if not record.data.test_count:
+        return result
+    view.message(f"testing the finished model on {record.data.test_count} images that were never trained on")
+    try:
+        figures = _figures(files, record, machine, view)
+    except AutofitError as error:
+        view.message(f"the test images were not evaluated ({one_line(error)}): do it with Result.evaluate()")
+        return result
+    if figures is None:
+        view.message("the test images were not evaluated: none of them can be read")
+        return result
+    for image in figures.unreadable:
+        view.message(f"test image left out: {image.path} ({image.reason})")
+    update = {"test_accuracy": figures.accuracy, "test_loss": figures.loss, "tested_images": figures.images}
+    return result.model_copy(update=update)
+
+
+def _figures(files: RunDirectory, record: RunRecord, machine: Hardware, view: View) -> Evaluation | None:
+    index = ImageIndex.read_csv(files.samples, record.data.root, record.data.class_names)
+    paths = [os.path.join(index.root, path) for path in index.test_paths]  # noqa: PTH118 - as in the index
+    rows, unreadable = predict_paths(
+        files.model,
+        record.options.image_size,
+        paths,
+        launcher=launcher_for(record.options, machine),
+        view=view,
+        flips=record.options.flip,
+    )
+    return evaluation(rows, list(index.test_labels), record.data.class_names, unreadable, 1)
