@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import autofit
-from autofit.protocol.messages import Phase
+from autofit.probing.records import ProbeReport
+from autofit.protocol.messages import Phase, Verdict
 from tests.support.paths import child_environment
 from tests.support.processes import kill_with_children
 from tests.support.run_files import assert_each_epoch_once, committed, samples_of
@@ -21,6 +22,9 @@ from tests.support.staged_runs import FINE_TUNED, NETWORK, TRAIN_COUNT, command_
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
+
+WEIGHTS_ABOVE_BYTES = 4 * 1_600_000
+"""Of MobileNet above `conv_pw_11_relu`. With two slots of Adam and gradients it is four times as much."""
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,17 @@ def test_the_best_of_all_stages_is_handed_over(photos: Path, fine_tuned: Path) -
         assert scores.loss == pytest.approx(result.history["val_loss"][best], rel=1e-2)
     else:
         assert scores.loss <= result.history["val_loss"][0]
+
+
+def test_fine_tuning_was_probed_by_its_own_work(fine_tuned: Path) -> None:
+    """A trial that leaves out the updates, or of another size, would say nothing about what follows."""
+    report = ProbeReport.load(fine_tuned / "probe-fine-tune.json")
+    assert (report.largest_feasible_batch, report.workload.cut) == (32, FINE_TUNED["fine_tune_from"])
+    if report.source == "measured":  # and not by another test of this process
+        (trial,) = report.trials
+        assert (trial.batch_size, trial.verdict, trial.fresh) == (32, Verdict.FITS, True)
+        assert trial.step_seconds > 0
+        assert trial.peak_bytes > 4 * WEIGHTS_ABOVE_BYTES
 
 
 def test_running_out_while_fine_tuning_changes_nothing(
