@@ -8,7 +8,7 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -65,6 +65,10 @@ class ImageIndex:
     def path(self, index: int) -> str:
         """The absolute path of one sample."""
         return os.path.join(self.root, self.paths[index])  # noqa: PTH118 - paths are str in this package
+
+    def without_validation(self) -> Self:
+        """The same images, all of them for training."""
+        return replace(self, validation_from=len(self.paths))
 
     def class_counts(self) -> tuple[int, ...]:
         """Training images of each class, in the order of `class_names`."""

@@ -21,7 +21,7 @@ from typing import IO
 
 from autofit.storage.checkpoint_files import MANIFEST, STATE, Manifest
 from autofit.storage.records import MAX_RECORD_BYTES
-from autofit.storage.safe_files import fsync_folder, open_plain
+from autofit.storage.safe_files import create_plain, fsync_folder, open_plain
 
 CHUNK_BYTES = 2**18
 SYNC_EVERY_BYTES = 2**24
@@ -54,10 +54,6 @@ def open_if_there(path: Path) -> IO[bytes] | None:
         return open_plain(path, follow_links=False)
     except FileNotFoundError:
         return None
-
-
-def _without_links(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
 
 
 def read_plain(path: Path, limit_bytes: int) -> bytes:
@@ -102,7 +98,7 @@ def copy_file(source: IO[bytes], target: Path, size_bytes: int, beat: Beat) -> s
         OSError: the target cannot be written, or does not read back as it was written.
     """
     digest, left_bytes, unsynced_bytes = hashlib.sha256(), size_bytes, 0
-    with open(target, "xb", opener=_without_links) as stream:
+    with create_plain(target) as stream:
         while left_bytes:
             chunk = _read(source, min(CHUNK_BYTES, left_bytes))
             stream.write(chunk)

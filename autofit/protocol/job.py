@@ -83,6 +83,7 @@ class FineTunePlan(Record):
         kernels: which implementations compute on a CPU.
         by_budget: whether the stage is still to be planned by what is left of the time budget when the head is done;
             `epochs` is the most then.
+        refit: whether a fine-tuning that was better than the head is done once more, on all images.
     """
 
     epochs: int = Field(ge=1)
@@ -95,6 +96,7 @@ class FineTunePlan(Record):
     views: int = Field(1, ge=1, le=MOST_VIEWS)
     kernels: Kernels = "eigen"
     by_budget: bool = False
+    refit: bool = False
 
 
 class TrainingPlan(Record):

@@ -49,8 +49,9 @@ class Phase(StrEnum):
     PREDICT = "predict"
 
 
-StageName = Literal["training", "head", "fine-tune"]
-"""The stages of a training: a single one, or the head and then perhaps fine-tuning."""
+StageName = Literal["training", "head", "fine-tune", "refit"]
+"""The stages of a training: a single one, or the head and then perhaps fine-tuning. A refit is the fine-tuning once
+more, on training and validation images together."""
 
 
 class Progress(Record):
@@ -118,7 +119,7 @@ class StageRecord(Record):
     Attributes:
         name: what trained.
         method: `solved`: to the optimum of a convex problem, on cached features; `epochs`: by gradient descent.
-        epochs: rows of the history; a solved head has one.
+        epochs: of the training; a solved head has one. Each is a row of the history, but for those of a refit.
         seconds: of a solved head, how long it took, without the extraction.
         l2: of a solved head, the strength of its penalty.
         chosen_by: of a solved head, what its strength was chosen by, in a few words.

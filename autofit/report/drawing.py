@@ -7,8 +7,9 @@ keeps its own figures, backend and style.
 from __future__ import annotations
 
 import io
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ INK = "#24292f"
 BLUE, ORANGE, RED = "#3a7fc1", "#d5822a", "#d1483f"  # distinguishable on white and on black
 DOTS_PER_INCH = 150
 PANEL_INCHES = (4.8, 3.6)
+MOST_TICKS = 7
 
 STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones as str
     "font.family": "DejaVu Sans",  # comes with matplotlib
@@ -47,6 +49,22 @@ STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones
     "svg.fonttype": "path",
     "svg.hashsalt": "autofit",  # the same figure gives the same page
 }
+
+
+def scale_by_doubling(axes: Axes, sizes: Sequence[int], *, has_figures: bool = False) -> None:
+    """Ticks at powers of two, at most so many that they do not run into each other, with one on either side.
+
+    `has_figures` leaves room on both sides for figures beside the points.
+    """
+    from matplotlib.ticker import NullLocator
+
+    low, high = math.floor(math.log2(min(sizes))), max(math.ceil(math.log2(max(sizes))), 1)
+    margin = 0.4 + 0.1 * (high - low) if has_figures else 0.3
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(2 ** (low - margin), 2 ** (high + margin))
+    axes.set_xticks([2**power for power in range(low, high + 1, math.ceil((high - low + 1) / MOST_TICKS))])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
 
 
 def svg(figure: Figure, prefix: str = "") -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from autofit.probing.records import ProbeReport, SweepReport
 from autofit.protocol.messages import OUT_OF_MEMORY, Trial, Verdict
-from autofit.report.drawing import BLUE, INK, ORANGE, RED, canvas, png
+from autofit.report.drawing import BLUE, INK, MOST_TICKS, ORANGE, RED, canvas, png, scale_by_doubling
 from autofit.report.probe_text import is_linear, limit_name, ordered_trials, workload_words
 from autofit.report.sweep_plot import sweep_figure
 from autofit.report.sweep_text import sweep_title
@@ -28,7 +28,6 @@ __all__ = ["history_figure", "history_plot", "probe_figure", "probe_plot", "swee
 
 GIGABYTE = 1e9
 LINE_BEYOND_LIMIT = 1.05  # the fitted line ends just above the limit, below the legend
-MOST_TICKS = 7
 
 
 def probe_plot(report: ProbeReport, path: Path) -> None:
@@ -157,7 +156,7 @@ def _draw_speed(axes: Axes, report: ProbeReport) -> None:
         return
     best = {trial.batch_size: trial.images_per_second for trial in sorted(timed, key=lambda t: t.images_per_second)}
     sizes = sorted(best)
-    _scale_by_doubling(axes, sizes)
+    scale_by_doubling(axes, sizes)
     axes.plot(sizes, [best[size] for size in sizes], color=BLUE, alpha=0.6, linewidth=1.2)
     if speed := best.get(report.recommended_batch):
         label = f"recommended, {report.recommended_batch:,}"
@@ -174,19 +173,6 @@ def _draw_speed(axes: Axes, report: ProbeReport) -> None:
     _draw_points(axes, timed, [trial.images_per_second for trial in timed])
     axes.set_ylim(0, 1.1 * max(best.values()))
     axes.legend(loc="lower right")
-
-
-def _scale_by_doubling(axes: Axes, sizes: Sequence[int]) -> None:
-    """Ticks at powers of two, at most so many that they do not run into each other, with one on either side."""
-    from matplotlib.ticker import NullLocator
-
-    low, high = math.floor(math.log2(min(sizes))), max(math.ceil(math.log2(max(sizes))), 1)
-    apart = math.ceil((high - low + 1) / MOST_TICKS)
-    axes.set_xscale("log", base=2)
-    axes.set_xlim(2 ** (low - 0.3), 2 ** (high + 0.3))
-    axes.set_xticks([2**power for power in range(low, high + 1, apart)])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
 
 
 def _trials(report: ProbeReport) -> tuple[list[Trial], list[Trial]]:

@@ -29,6 +29,10 @@ DOING = {
 }
 
 
+EPOCH_OF: dict[StageName, str] = {"fine-tune": "Fine-tuning, epoch", "refit": "Fine-tuning on all images, epoch"}
+"""What an epoch is called in a stage that is not the only one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """What the worker is doing, in words, counted from one; `steps` is 0 if their number is unknown."""
@@ -74,7 +78,7 @@ def describe_epoch(end: EpochEnd, epochs: int) -> str:
 
 
 def _epoch_words(epoch: int, epochs: int, stage: StageName) -> str:
-    word = "Fine-tuning, epoch" if stage == "fine-tune" else "Epoch"
+    word = EPOCH_OF.get(stage, "Epoch")
     return f"{word} {epoch + 1:,}/{epochs:,}" if epochs else f"{word} {epoch + 1:,}"
 
 

@@ -133,8 +133,14 @@ def _fine_tuning_lines(result: ResultRecord) -> list[str]:
     """That fine-tuning gave a better model than the head alone; that it did not is a warning."""
     stages = [stage.name for stage in result.stages]
     best = best_epoch(result.history, result.best_epoch)
-    if stages[-1:] != ["fine-tune"] or best is None or best < result.stages[0].epochs:
+    if "fine-tune" not in stages or best is None or best < result.stages[0].epochs:
         return []
+    if result.stages[-1].name == "refit" and result.stages[-1].refitted:
+        return [
+            "Fine-tuning gave a better model than the head alone by validation.",
+            "It was then done once more, on the training and validation images together: that is the saved model.",
+            "The validation figures are from before.",
+        ]
     return ["Fine-tuning gave a better model than the head alone by validation, and that model was kept."]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepReport
-from autofit.report.drawing import BLUE, INK, ORANGE, RED, canvas
+from autofit.report.drawing import BLUE, INK, ORANGE, RED, canvas, scale_by_doubling
 from autofit.report.sweep_text import DOES_NOT_FIT, FAILED, probe_name, trains_differ
 from autofit.report.words import speed_words
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INCHES_AROUND, INCHES_A_ROW = 1.6, 0.3
-MOST_TICKS = 7
 
 
 def sweep_figure(report: SweepReport, title: str) -> Figure:
@@ -64,8 +62,6 @@ def _draw_speeds(axes: Axes, report: SweepReport) -> None:
 
 def _draw_sizes(axes: Axes, report: SweepReport) -> None:
     """From the recommended batch to the largest, on a scale that doubles."""
-    from matplotlib.ticker import NullLocator
-
     axes.set(title="Batch", xlabel="Images at once")
     found = _fitting(report)
     if not found:
@@ -74,7 +70,6 @@ def _draw_sizes(axes: Axes, report: SweepReport) -> None:
     rows = [row for row, _ in found]
     recommended = [max(probe.recommended_batch, 1) for _, probe in found]
     largest = [probe.largest_feasible_batch for _, probe in found]
-    axes.set_xscale("log", base=2)
     axes.hlines(rows, recommended, largest, color=INK, alpha=0.3, linewidth=1.2)
     axes.plot(largest, rows, "o", color=BLUE, markersize=7, label="largest that fits")
     axes.plot(recommended, rows, "o", color=ORANGE, markersize=5, label="recommended")
@@ -82,9 +77,4 @@ def _draw_sizes(axes: Axes, report: SweepReport) -> None:
         axes.annotate(f"{last:,}", (last, row), (8, 0), textcoords="offset points", va="center")
         if first < last:
             axes.annotate(f"{first:,}", (first, row), (-8, 0), textcoords="offset points", va="center", ha="right")
-    low, high = math.floor(math.log2(min(recommended))), max(math.ceil(math.log2(max(largest))), 1)
-    margin = 0.4 + 0.1 * (high - low)  # room for the figures
-    axes.set_xlim(2 ** (low - margin), 2 ** (high + margin))
-    axes.set_xticks([2**power for power in range(low, high + 1, math.ceil((high - low + 1) / MOST_TICKS))])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda size, _: f"{size:,.0f}")
+    scale_by_doubling(axes, [*recommended, *largest], has_figures=True)

@@ -41,6 +41,10 @@ FINE_TUNE_AUGMENT: Final = "light"
 """Of fine-tuning: samples in an update, the peak of the head's rate, and the views of each training image whose
 activations are cached."""
 
+MOST_REFITTED = 2_000
+"""Training images up to which a fine-tuning that helped is done once more with the validation images. It takes as long
+again, and the more images there are, the less a quarter more of them gains."""
+
 LEAST_TO_PROBE_SECONDS = 120.0
 """With a shorter time budget nothing is probed. Before the first stage that takes some 25 s on two cores, before the
 second 11 s (docs/decisions/0038)."""
@@ -221,6 +225,7 @@ def staged_plan(
         flip=whole.flip,
         kernels=whole.kernels,
         by_budget=options.time_budget_seconds is not None,
+        refit=_is_refitted(options, train_count),
     )
     return planned.model_copy(update={"fine_tune": fine_tune})
 
@@ -246,7 +251,13 @@ def _fine_tune_plan(options: Options, asked: Kernels | None) -> FineTunePlan | N
         views=min(FINE_TUNE_VIEWS, epochs) if strength != "none" else 1,
         kernels=asked or "eigen",
         by_budget=options.time_budget_seconds is not None,
+        refit=_is_refitted(options, train_count),
     )
+
+
+def _is_refitted(options: Options, train_count: int) -> bool:
+    """Whether the fine-tuned model is trained once more with the validation images, if they are autofit's to use."""
+    return isinstance(options.validation, float) and options.validation > 0 and train_count <= MOST_REFITTED
 
 
 def _with_solved_head(

@@ -8,28 +8,41 @@ from autofit.config.batch_schedule import steps_per_epoch
 from autofit.config.fine_tuning import FineTuning
 from autofit.protocol.job import FineTunePlan, ModelSource, TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
+from autofit.runs.history import stage_of
+from autofit.runs.run_record import DataRecord
 
 WARMUP_SHARE = 0.1
 """Of the updates of a fine-tuning, at the beginning: its rate rises meanwhile."""
 
 
 def stages_of(plan: TrainingPlan) -> tuple[StageName, ...]:
-    """The stages of a plan, in order."""
+    """The stages of a plan, in order; the last may turn out to be of no use."""
     if plan.fine_tune is not None:
-        return ("head", "fine-tune")
+        return ("head", "fine-tune", "refit") if plan.fine_tune.refit else ("head", "fine-tune")
     return ("head",) if plan.head == "solve" else ("training",)
 
 
-def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord]) -> StageName | None:
-    """The first stage that is not finished; None if all are."""
+def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: int | None) -> StageName | None:
+    """The first stage that is not finished; None if all are that are of use.
+
+    A fine-tuning that was no better than the head is not done once more.
+
+    Args:
+        plan: of the run.
+        finished: the stages that are.
+        best_epoch: of all, counted from zero.
+    """
     done = {stage.name for stage in finished}
-    return next((stage for stage in stages_of(plan) if stage not in done), None)
+    following = next((stage for stage in stages_of(plan) if stage not in done), None)
+    if following == "refit" and stage_of(finished, best_epoch or 0) != "fine-tune":
+        return None
+    return following
 
 
 def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[StageRecord]) -> TrainingPlan:
     """The plan of one stage: its epochs are counted on from those of the stages before it."""
     fine_tune = plan.fine_tune
-    if stage != "fine-tune" or fine_tune is None:
+    if stage not in {"fine-tune", "refit"} or fine_tune is None:
         return plan.model_copy(update={"fine_tune": None})
     before = sum(record.epochs for record in finished if record.name != stage)
     return plan.model_copy(
@@ -51,21 +64,22 @@ def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[Stage
     )
 
 
-def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, train_count: int) -> ModelSource:
+def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, data: DataRecord) -> ModelSource:
     """Where a worker of the stage gets its network: cut for fine-tuning, with a frozen backbone for the head."""
     if stage == "training":
         return source
     if stage == "head" or plan.fine_tune is None:
         return source.model_copy(update={"spec": source.spec.model_copy(update={"trainable": "head"})})
+    images = data.train_count + (data.validation_count if stage == "refit" else 0)
     return source.model_copy(
         update={
             "spec": source.spec.model_copy(update={"trainable": "all", "cut": plan.fine_tune.cut}),
             "learning_rate": plan.fine_tune.learning_rate,
-            "fine_tuning": _settings(plan.fine_tune, train_count),
+            "fine_tuning": _settings(plan.fine_tune, images),
         }
     )
 
 
-def _settings(fine_tune: FineTunePlan, train_count: int) -> FineTuning:
-    updates = fine_tune.epochs * steps_per_epoch(train_count, fine_tune.batch_size)
+def _settings(fine_tune: FineTunePlan, images: int) -> FineTuning:
+    updates = fine_tune.epochs * steps_per_epoch(images, fine_tune.batch_size)
     return FineTuning(updates=updates, warmup_updates=round(WARMUP_SHARE * updates))

@@ -143,7 +143,7 @@ class Supervisor:
 
     def _sizes_after(self, stage: StageName) -> Sizes | None:
         """The sizes of the stage that follows; None after the last."""
-        if stage == stages_of(self._record.plan)[-1]:
+        if stage == stages_of(self._record.plan)[-1] or self._following_stage() is None:
             return None
         self._past.clear()
         return self._sizes_of_next_stage(after=stage)
@@ -173,9 +173,14 @@ class Supervisor:
     def _stage(self) -> tuple[StageName, TrainingPlan]:
         """The stage of the next attempt, and its plan. After the last one its model may still have to be saved."""
         plan, state = self._record.plan, committed(self._store)
-        finished = state.stages if state else ()
-        stage = next_stage(plan, finished) or stages_of(plan)[-1]
+        finished = state.stages if state else []
+        stage = self._following_stage() or finished[-1].name
         return stage, plan_of_stage(plan, stage, finished)
+
+    def _following_stage(self) -> StageName | None:
+        """The stage that is not finished yet; None if all are."""
+        state = committed(self._store)
+        return next_stage(self._record.plan, state.stages if state else (), state.best_epoch if state else None)
 
     def _first_sizes(self) -> Sizes:
         """The sizes of the plan, or the smaller ones of an earlier attempt at the same stage."""
@@ -224,7 +229,7 @@ class Supervisor:
         source = model_source(record.options, len(record.data.class_names))
         return Job(
             attempt=number,
-            source=source_of_stage(source, record.plan, stage, record.data.train_count),
+            source=source_of_stage(source, record.plan, stage, record.data),
             memory=self._budget(sizes),
             import_paths=self._import_paths,
             isolated=self._launcher.isolated,

@@ -49,6 +49,15 @@ def open_plain_unbuffered(path: Path, mode: Literal["rb", "ab", "a+b"]) -> FileI
     return file
 
 
+def create_plain(path: Path) -> BinaryIO:
+    """Create a file for writing, in which nothing was before.
+
+    Raises:
+        OSError: it cannot be created, or there is something of this name.
+    """
+    return open(path, "xb", opener=_open_without_links)
+
+
 def _open_without_waiting(name: str, flags: int) -> int:
     return os.open(name, flags | os.O_NONBLOCK)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,18 @@ from autofit.config.options import make_options
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.runs.model_source import model_source
-from autofit.runs.plan import staged_plan
+from autofit.runs.plan import MOST_REFITTED, staged_plan
+from autofit.runs.run_record import DataRecord
 from autofit.runs.stages import next_stage, plan_of_stage, source_of_stage, stages_of
 from tests.support.machines import make_hardware
 from tests.support.records import make_probe_report
 
 HEAD = StageRecord(name="head", method="solved", epochs=1, l2=1.0)
+FINE_TUNED = StageRecord(name="fine-tune", method="epochs", epochs=4)
+IN_STAGES: tuple[StageName, ...] = ("head", "fine-tune", "refit")
+DATA = DataRecord(
+    root="/photos", class_names=["a", "b"], train_count=1_000, validation_count=250, skipped_files=0, fingerprint=""
+)
 
 
 def plan(*, images: int = 1_000, classes: int = 10, has_callbacks: bool = False, **given: Any) -> TrainingPlan:
@@ -42,10 +49,10 @@ def plan(*, images: int = 1_000, classes: int = 10, has_callbacks: bool = False,
         ({"images": 10**6, "classes": 1_000}, ("training",)),
         ({"weights": None}, ("training",)),
         ({"model": "json:loads"}, ("training",)),
-        ({"fine_tune_epochs": 4}, ("head", "fine-tune")),
-        ({"fine_tune_epochs": 4, "epochs": 2}, ("head", "fine-tune")),
-        ({"trainable": "all"}, ("head", "fine-tune")),
-        ({"trainable": "all", "epochs": 3, "batch_size": 8}, ("head", "fine-tune")),
+        ({"fine_tune_epochs": 4}, IN_STAGES),
+        ({"fine_tune_epochs": 4, "epochs": 2}, IN_STAGES),
+        ({"trainable": "all"}, IN_STAGES),
+        ({"trainable": "all", "epochs": 3, "batch_size": 8}, IN_STAGES),
         ({"trainable": "all", "optimizer": "sgd"}, ("training",)),
         ({"trainable": "all", "recipe": "classic"}, ("training",)),
         ({"trainable": "all", "has_callbacks": True}, ("training",)),
@@ -71,12 +78,28 @@ def test_the_head_is_fitted_again_only_on_images_that_autofit_has_split_off(tmp_
     assert not plan(validation=tmp_path).refit_head
 
 
-def test_a_stage_follows_when_the_one_before_is_finished() -> None:
+def test_a_stage_follows_when_the_one_before_is_finished(tmp_path: Path) -> None:
     """A stage would be trained twice, or left out."""
+    made = plan(fine_tune_epochs=4, validation=tmp_path)
+    assert next_stage(made, [], None) == "head"
+    assert next_stage(made, [HEAD], 0) == "fine-tune"
+    assert next_stage(made, [HEAD, FINE_TUNED], 1) is None
+
+
+def test_only_fine_tuning_that_helped_is_done_once_more() -> None:
+    """The validation images would be lost to the model; or a worse one take the place of the head alone."""
     made = plan(fine_tune_epochs=4)
-    assert next_stage(made, []) == "head"
-    assert next_stage(made, [HEAD]) == "fine-tune"
-    assert next_stage(made, [HEAD, HEAD.model_copy(update={"name": "fine-tune"})]) is None
+    assert stages_of(made) == ("head", "fine-tune", "refit")
+    assert next_stage(made, [HEAD, FINE_TUNED], 0) is None
+    assert next_stage(made, [HEAD, FINE_TUNED], 3) == "refit"
+    assert next_stage(made, [HEAD, FINE_TUNED, FINE_TUNED.model_copy(update={"name": "refit"})], 3) is None
+
+
+def test_images_of_the_users_own_to_validate_with_are_not_trained_on(tmp_path: Path) -> None:
+    """What the user keeps apart would be trained on; nor is there anything to add without a validation."""
+    assert stages_of(plan(fine_tune_epochs=4, validation=tmp_path)) == ("head", "fine-tune")
+    assert stages_of(plan(fine_tune_epochs=4, validation=0)) == ("head", "fine-tune")
+    assert stages_of(plan(fine_tune_epochs=4, images=MOST_REFITTED + 1)) == ("head", "fine-tune")
 
 
 def test_epochs_are_counted_on_over_the_stages() -> None:
@@ -114,9 +137,12 @@ def test_each_stage_has_its_network_and_its_rates() -> None:
     options = make_options(trainable="all", learning_rate=5e-5)
     made = plan(trainable="all", learning_rate=5e-5, epochs=2)
     source = model_source(options, 10)
-    head = source_of_stage(source, made, "head", 1_000)
+    head = source_of_stage(source, made, "head", DATA)
     assert (head.spec.trainable, head.spec.cut, head.fine_tuning) == ("head", None, None)
-    tuned = source_of_stage(source, made, "fine-tune", 1_000)
+    tuned = source_of_stage(source, made, "fine-tune", DATA)
     assert (tuned.spec.trainable, tuned.spec.cut, tuned.learning_rate) == ("all", "input", 5e-5)
     assert tuned.fine_tuning is not None
     assert tuned.fine_tuning.updates == 2 * -(-1_000 // 32)
+    refitted = source_of_stage(source, made, "refit", DATA)
+    assert refitted.fine_tuning is not None
+    assert refitted.fine_tuning.updates == 2 * -(-1_250 // 32)

@@ -29,9 +29,14 @@ def updates_of(run_dir: Path, epoch: int | None = None) -> list[dict[str, Any]]:
     return [line for line in lines if epoch in {None, line["epoch"]}]
 
 
-def assert_each_epoch_once(run_dir: Path, epochs: int, samples: Sequence[int], *, skipped: bool = False) -> None:
-    """Assert that each epoch trained on each of these samples once; or else, with `skipped`, has skipped it once."""
-    for epoch in range(epochs):
+def assert_each_epoch_once(
+    run_dir: Path, epochs: int, samples: Sequence[int], *, first: int = 0, skipped: bool = False
+) -> None:
+    """Assert that each epoch trained on each of these samples once; or else, with `skipped`, has skipped it once.
+
+    Those from the epoch `first` up to, without it, the epoch `epochs`, counted from zero.
+    """
+    for epoch in range(first, epochs):
         lines = updates_of(run_dir, epoch)
         used = [sample for line in lines for sample in line["samples"] + (line["skipped"] if skipped else [])]
         assert sorted(used) == list(samples)

@@ -52,7 +52,7 @@ class Commits:
         for name in checkpoint.set_aside:
             on_damaged(name)
         if progress.stages and progress.stage != stage:
-            self._state.begin_stage(checkpoint, from_best=progress.stages[-1].method == "epochs")
+            self._state.begin_stage(checkpoint, stage, progress.stages[-1])
             self.release_newest()
             return progress.in_stage(stage).moved(micro_batch_size=size, validation_micro_batch_size=size)
         self.restore()

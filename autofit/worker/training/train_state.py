@@ -64,7 +64,13 @@ class TrainingProgress(Record):
             cut_short: what such a stage had no time for.
         """
         epochs = self.epoch - self._before
-        by_epochs = StageRecord(name=self.stage, method="epochs", epochs=epochs, cut_short=cut_short)
+        by_epochs = StageRecord(
+            name=self.stage,
+            method="epochs",
+            epochs=epochs,
+            cut_short=cut_short,
+            refitted=self.stage == "refit" and not cut_short,
+        )
         return self.moved(stages=[*self.stages, record or by_epochs])
 
     @property
@@ -90,8 +96,11 @@ class TrainingProgress(Record):
 
         `best_value` follows `val_loss`, or `loss` where there is no validation. An epoch of fine-tuning is better if it
         is more accurate: with growing confidence its loss rises while it gets more images right. With equal accuracy
-        the lower loss counts.
+        the lower loss counts. The epochs of a refit, which has no validation, are compared with nothing: the history
+        and the best are those of the stages before.
         """
+        if self.stage == "refit":
+            return self.moved(epoch=epoch + 1, position=0, step=0)
         history = {name: [*self.history.get(name, []), value] for name, value in logs.items()}
         progress = self.moved(epoch=epoch + 1, position=0, step=0, history=history)
         value, accuracy = logs.get("val_loss", logs["loss"]), logs.get("val_accuracy", logs.get("accuracy"))
@@ -109,7 +118,13 @@ class TrainingProgress(Record):
 
 
 class TrainState:
-    """The arrays of a session, read from it and written back into it."""
+    """The arrays of a session, read from it and written back into it.
+
+    Attributes:
+        frozen_sha256: of the backbone's weights, if it is frozen.
+        best: the weights that are handed over if nothing better comes.
+        head: after the stage of the head, what it has handed over; empty before.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -118,6 +133,7 @@ class TrainState:
         self._model = [variable for variable in session.built.model.variables if id(variable) not in left_out]
         self.frozen_sha256 = frozen_hash(frozen) if frozen else None
         self.best: Arrays = {}
+        self.head: Arrays = {}
 
     def weights(self) -> Arrays:
         """The model's variables that may change, by name."""
@@ -131,7 +147,7 @@ class TrainState:
             "optimizer": _read(objective.optimizer.variables),
             "metrics": _read([*objective.loss.variables, *objective.metric_variables]),
         }
-        return {**groups, "best": self.best} if self.best else groups
+        return groups | {name: arrays for name, arrays in (("best", self.best), ("head", self.head)) if arrays}
 
     def restore(self, checkpoint: Checkpoint, progress: TrainingProgress) -> None:
         """Set everything to the state that a checkpoint holds.
@@ -148,26 +164,35 @@ class TrainState:
         _write(self._model, groups["model"])
         _write(objective.optimizer.variables, groups["optimizer"])
         _write([*objective.loss.variables, *objective.metric_variables], groups["metrics"])
-        self.best = dict(groups.get("best", {}))
+        self.best, self.head = dict(groups.get("best", {})), dict(groups.get("head", {}))
 
-    def begin_stage(self, checkpoint: Checkpoint, *, from_best: bool) -> None:
-        """Take the head's weights from a checkpoint of the stage before, in which only the head has trained.
+    def begin_stage(self, checkpoint: Checkpoint, stage: StageName, before: StageRecord) -> None:
+        """Take the head's weights from a checkpoint of the stage before; the backbone keeps those it was built with.
 
-        The model that is handed over if no epoch of the new stage is better is the best of the stage before.
+        Fine-tuning begins with the head as it was solved on the training images, or with its best epoch; a refit with
+        the head that was handed over. The best of the stages before is handed over if nothing better comes.
 
         Args:
-            checkpoint: the last one of that stage.
-            from_best: begin with the weights of its best epoch, and not of the last one.
+            checkpoint: the last one of the stage before.
+            stage: the one that begins.
+            before: the stage before.
 
         Raises:
             TrainingFailedError: it is of another network.
         """
         groups = checkpoint.groups
-        head = self._model[-len(groups["model"]) :]
-        _write(head, groups["best"])
+        if stage == "refit":
+            self._write_head(groups["head"])
+            self.best = dict(groups["best"])
+            return
+        self.head = dict(groups["best"])
+        self._write_head(self.head)
         self.best = self.weights()
-        if not from_best:
-            _write(head, groups["model"])
+        if before.method == "solved":
+            self._write_head(groups["model"])
+
+    def _write_head(self, arrays: Arrays) -> None:
+        _write(self._model[-len(arrays) :], arrays)
 
     def show_best(self) -> None:
         """Set the model to the best epoch's weights."""

@@ -63,7 +63,8 @@ class Trainer:
         self._session, self._heartbeat, self._stop_conditions = session, heartbeat, stop_conditions
         self._predecoded = predecoded
         self._files = RunDirectory(Path(work.run_dir))
-        self._index = ImageIndex.read_csv(self._files.samples, work.data_root, tuple(work.class_names))
+        index = ImageIndex.read_csv(self._files.samples, work.data_root, tuple(work.class_names))
+        self._index = index if work.stage != "refit" else index.without_validation()
         self._labels = np.asarray(self._index.labels, np.int64)
         balances = work.plan.class_weight == "balanced"
         self._class_weights = class_weights(self._index.class_counts()) if balances else None
@@ -285,7 +286,9 @@ class Trainer:
     def _close_epoch(self, epoch: int, logs: dict[str, float], solved: SolvedHead | None = None) -> None:
         """Keep the best weights, write the history, commit, and report; a solved head is an epoch of its own."""
         progress = self._progress.after_epoch(epoch, logs)
-        if progress.best_epoch == epoch:
+        if self._work.stage == "refit" and progress.epoch == self._plan.epochs:
+            self._state.best = self._state.weights()
+        elif progress.best_epoch == epoch:
             self._state.best = final_weights(self._session, self._state, solved) if solved else self._state.weights()
             if self._index.validation_count:
                 predicted = solved.predicted if solved else self._session.predicted_counts()
