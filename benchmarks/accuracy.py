@@ -126,20 +126,15 @@ def contests(task: Task, splits: int) -> Iterator[Contest]:
             yield Contest(task, split, train, test, Path(temporary))
 
 
-def judged(contest: Contest, contenders: Sequence[str], fine_tune_epochs: int) -> Iterator[Judged]:
+def judged(contest: Contest, contenders: Sequence[str]) -> Iterator[Judged]:
     """All contenders on one split, in turn."""
-    if "autofit" in contenders:
-        yield contest.autofit("autofit")
-    if "classic" in contenders:
-        yield contest.autofit("autofit, classic", "--recipe", "classic")
-    if "fine-tune" in contenders:
-        yield contest.autofit("autofit, fine-tuned", "--fine-tune-epochs", str(fine_tune_epochs))
-    if "all" in contenders:
-        yield contest.autofit("autofit, all layers", "--trainable", "all")
-    if "sklearn" in contenders:
-        yield contest.scikit_learn()
-    if "keras" in contenders:
-        yield contest.keras()
+    for contender in contenders:
+        if contender == "sklearn":
+            yield contest.scikit_learn()
+        elif contender == "keras":
+            yield contest.keras()
+        else:
+            yield contest.autofit(*AUTOFIT[contender])
 
 
 def rows(runs: Sequence[Judged]) -> Iterator[list[str]]:
@@ -153,7 +148,17 @@ def rows(runs: Sequence[Judged]) -> Iterator[list[str]]:
 
 
 HEADER = ["photos", "who", "accuracy", "standard error", "seconds", "splits"]
-CONTENDERS = ("autofit", "classic", "fine-tune", "all", "sklearn", "keras")
+AUTOFIT = {
+    "autofit": ("autofit",),
+    "classic": ("autofit, classic", "--recipe", "classic"),
+    "fine-tune": ("autofit, fine-tuned", "--fine-tune-epochs", "10"),
+    "all": ("autofit, all layers", "--trainable", "all"),
+    "10s": ("autofit, 10 s", "--time-budget", "10s"),
+    "1m": ("autofit, 1 minute", "--time-budget", "1m"),
+    "5m": ("autofit, 5 minutes", "--time-budget", "5m"),
+}
+"""What autofit is asked for: a name for the table, and flags."""
+CONTENDERS = (*AUTOFIT, "sklearn", "keras")
 
 
 def main() -> None:
@@ -165,7 +170,6 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="of the backbone, without its top")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=["autofit", "sklearn"])
-    parser.add_argument("--fine-tune-epochs", type=int, default=10)
     parser.add_argument("--json", type=Path, help="where all runs are written")
     asked = parser.parse_args()
     runs: list[Judged] = []
@@ -173,7 +177,7 @@ def main() -> None:
         name, _, photos = given.partition("=")
         task = Task(name, Path(photos), asked.backbone, asked.image_size, asked.weights.resolve())
         for contest in contests(task, asked.splits):
-            for run in judged(contest, asked.contenders, asked.fine_tune_epochs):
+            for run in judged(contest, asked.contenders):
                 runs.append(run)
                 print(f"{run.task}, split {run.split}, {run.contender}: {run.accuracy:.3f}, {run.seconds:.1f} s")
     print(f"\n{machine()}; {versions(sys.executable, ['tensorflow', 'keras', 'scikit-learn'])}; {today()}\n")
