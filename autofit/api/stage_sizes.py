@@ -74,7 +74,7 @@ class StageSizes:
         """Probe the stage, or take what an earlier run has measured; and save the report."""
         options, data = self.record.options, self.record.data
         classes = len(data.class_names)
-        source = source_of_stage(model_source(options, classes), self.record.plan, "fine-tune", data.train_count)
+        source = source_of_stage(model_source(options, classes), self.record.plan, "fine-tune", data)
         measurer = measurer_for(options, machine, self.payload, self.view)
         measured = stage_workload(options, classes, fine_tune)
         report = measurer.measure_size(options, source, measured, plan.micro_batch_size)

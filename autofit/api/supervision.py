@@ -20,7 +20,7 @@ from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, T
 from autofit.machine.hardware import Hardware
 from autofit.mirror.mirror import Mirror
 from autofit.process.monitor import View
-from autofit.protocol.messages import MemoryBudget, StageName
+from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName
 from autofit.protocol.payload import Payload
 from autofit.runs.collect_result import collect_result
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
@@ -166,7 +166,7 @@ def _squeezed(
     words = taken_meanwhile(before, now)
     if not words:
         return None
-    of_stage = saved_probe(files.fine_tune_probe) if stage == "fine-tune" else None
+    of_stage = saved_probe(files.fine_tune_probe) if stage in FINE_TUNING else None
     return squeeze(words, now.device_free_bytes or 0, limit_bytes, of_stage or saved_probe(files.probe))
 
 

@@ -22,11 +22,13 @@ class ViewIndex:
         train_count: training images; samples from 0.
         validation_count: validation images, which follow them; each has one row, of the whole image.
         views: rows of each training image.
+        augmented: whether these are augmented: none is then the whole image, as that of a validation image is.
     """
 
     train_count: int
     validation_count: int
     views: int = 1
+    augmented: bool = False
 
     def __len__(self) -> int:
         return self.train_count * self.views + self.validation_count
@@ -60,5 +62,5 @@ class ViewIndex:
         rows = np.arange(len(self))
         identities = images[self.samples(rows)]
         known = identities.any(axis=1) & (rows < self.train_count * self.views)
-        identities[known, 1] ^= (rows[known] // self.train_count).astype(np.uint64)
+        identities[known, 1] ^= (rows[known] // self.train_count + self.augmented).astype(np.uint64)
         return identities

@@ -119,7 +119,7 @@ class MirrorContent:
         if self._seen is None:
             self._sweep_parts()
         files = self._files
-        for path in (files.run, files.samples, files.probe, files.fine_tune_probe, files.features):
+        for path in (files.run, files.samples, files.probe, files.fine_tune_probe, *files.feature_records()):
             self._file(path, self._mirror.path / path.name)
         self._checkpoint()
         for attempt in self._files.attempts():
@@ -263,7 +263,7 @@ def require_empty(mirror: RunDirectory) -> None:
     """
     if _is_there(mirror.checkpoints):
         require_folder(mirror.checkpoints)
-    inputs = (mirror.samples, mirror.probe, mirror.fine_tune_probe, mirror.features)
+    inputs = (mirror.samples, mirror.probe, mirror.fine_tune_probe, *mirror.feature_records())
     outputs = (mirror.audit, mirror.history, mirror.model, mirror.labels, mirror.report, mirror.result)
     found = [path for path in (*inputs, *outputs) if _is_there(path)]
     found += [folder for folder, _ in CheckpointStore(mirror.checkpoints).manifests()]

@@ -113,7 +113,7 @@ def discard(files: RunDirectory) -> None:
 
 def _single_files(files: RunDirectory) -> list[Path]:
     """The request first, the result last."""
-    first = [files.run, files.samples, files.probe, files.fine_tune_probe, files.features]
+    first = [files.run, files.samples, files.probe, files.fine_tune_probe, *files.feature_records()]
     return [*first, files.audit, files.history, files.model, files.labels, files.report, files.result]
 
 

@@ -7,7 +7,7 @@ parent sends it lines over the control pipe (`Request`); the end of that pipe me
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -52,6 +52,9 @@ class Phase(StrEnum):
 StageName = Literal["training", "head", "fine-tune", "refit"]
 """The stages of a training: a single one, or the head and then perhaps fine-tuning. A refit is the fine-tuning once
 more, on training and validation images together."""
+
+FINE_TUNING: Final[frozenset[StageName]] = frozenset({"fine-tune", "refit"})
+"""The stages in which layers of a pretrained backbone train."""
 
 
 class Progress(Record):

@@ -115,7 +115,7 @@ def stage_lines(result: ResultRecord) -> list[str]:
             continue
         chosen = f"; the strength of its penalty was chosen by {printable(stage.chosen_by)}" if stage.chosen_by else ""
         lines.append(f"The head was solved to its optimum in {duration_words(stage.seconds or 0.0)}{chosen}.")
-        if stage.refitted:
+        if stage.refitted and (best_epoch(result.history, result.best_epoch) or 0) < stage.epochs:
             lines.append(
                 "The saved model was then fitted on the training and validation images together; "
                 "the validation figures are from before that."
@@ -125,7 +125,12 @@ def stage_lines(result: ResultRecord) -> list[str]:
 
 def _budget_lines(result: ResultRecord) -> list[str]:
     """What a time budget left out, a line for each stage."""
-    done = {"head": "The head was trained with", "fine-tune": "Fine-tuning ended after", "training": "It ended after"}
+    done = {
+        "head": "The head was trained with",
+        "fine-tune": "Fine-tuning ended after",
+        "refit": "Fine-tuning on all images was dropped after",
+        "training": "It ended after",
+    }
     return [f"{done[stage.name]} {stage.cut_short}: the time budget." for stage in result.stages if stage.cut_short]
 
 

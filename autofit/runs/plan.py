@@ -203,7 +203,7 @@ def staged_plan(
     whole = training_plan(options, train_count, probe, machine, asked, tuning)
     if not begins_with_head(options):
         planned = _with_solved_head(whole, options, train_count, num_classes, has_callbacks=has_callbacks)
-        return planned.model_copy(update={"fine_tune": _fine_tune_plan(options, asked)})
+        return planned.model_copy(update={"fine_tune": _fine_tune_plan(options, train_count, asked)})
     of_head = head_options(options)
     planned = _with_solved_head(
         training_plan(of_head, train_count, None, machine, asked, tuning),
@@ -230,7 +230,7 @@ def staged_plan(
     return planned.model_copy(update={"fine_tune": fine_tune})
 
 
-def _fine_tune_plan(options: Options, asked: Kernels | None) -> FineTunePlan | None:
+def _fine_tune_plan(options: Options, train_count: int, asked: Kernels | None) -> FineTunePlan | None:
     """Fine-tuning above a cut; None if it is not asked for.
 
     The kernels are Eigen's, which raise where memory runs out: what the upper layers take was not measured.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from autofit.protocol.job import StageTime
-from autofit.protocol.messages import StageName, StageRecord
+from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
 from autofit.runs.run_record import RunRecord
 from autofit.runs.stage_probe import needs_stage_probe
 from autofit.runs.stage_speed import measured_speed
@@ -43,7 +43,7 @@ def with_stage_decided(
         StorageError: `run.json` cannot be written.
     """
     stage = record.plan.fine_tune
-    if stage is None or not stage.by_budget or next_stage(record.plan, finished) != "fine-tune":
+    if stage is None or not stage.by_budget or next_stage(record.plan, finished, None) != "fine-tune":
         return record, ""
     work, left_seconds = _work(record, files, budget), budget.left_seconds(now)
     if not is_probed and not files.fine_tune_probe.exists():
@@ -61,9 +61,10 @@ def with_stage_decided(
 def stage_time(record: RunRecord, files: RunDirectory, stage: StageName, budget: TimeBudget) -> StageTime:
     """What a worker of a stage is told, with an epoch as it is foreseen, if anything is known of it."""
     fine_tune = record.plan.fine_tune
-    if stage != "fine-tune" or fine_tune is None:
+    if stage not in FINE_TUNING or fine_tune is None:
         return budget.stage_time()
-    return budget.stage_time(_work(record, files, budget).epoch_seconds(fine_tune))
+    work = _work(record, files, budget)
+    return budget.stage_time((work.refitted() if stage == "refit" else work).epoch_seconds(fine_tune))
 
 
 def probe_seconds(record: RunRecord, work: Work) -> float:

@@ -11,7 +11,7 @@ from autofit.config.options import Options, begins_with_head
 from autofit.errors import DoesNotFitError
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import FineTunePlan, TrainingPlan
-from autofit.protocol.messages import MemoryBudget, StageName, StageRecord
+from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName, StageRecord
 from autofit.runs.model_source import workload
 from autofit.runs.plan import has_time_to_probe
 from autofit.runs.stages import stages_of
@@ -43,7 +43,7 @@ def needs_stage_probe(options: Options, plan: TrainingPlan, stage: StageName) ->
     """
     is_given = options.batch_size is not None or options.micro_batch_size is not None
     is_known = is_given or plan.replay or begins_with_head(options)
-    return stage == "fine-tune" and not is_known and has_time_to_probe(options)
+    return stage in FINE_TUNING and not is_known and has_time_to_probe(options)
 
 
 def stage_workload(options: Options, num_classes: int, fine_tune: FineTunePlan) -> Workload:

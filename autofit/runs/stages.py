@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from autofit.config.batch_schedule import steps_per_epoch
 from autofit.config.fine_tuning import FineTuning
 from autofit.protocol.job import FineTunePlan, ModelSource, TrainingPlan
-from autofit.protocol.messages import StageName, StageRecord
+from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
 from autofit.runs.history import stage_of
 from autofit.runs.run_record import DataRecord
 
@@ -42,7 +42,7 @@ def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: 
 def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[StageRecord]) -> TrainingPlan:
     """The plan of one stage: its epochs are counted on from those of the stages before it."""
     fine_tune = plan.fine_tune
-    if stage not in {"fine-tune", "refit"} or fine_tune is None:
+    if stage not in FINE_TUNING or fine_tune is None:
         return plan.model_copy(update={"fine_tune": None})
     before = sum(record.epochs for record in finished if record.name != stage)
     return plan.model_copy(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autofit.config.batch_schedule import steps_per_epoch
 from autofit.config.fine_tuning import LEAST_AUTO_EPOCHS
@@ -118,16 +118,27 @@ class Work:
         updates = steps_per_epoch(self.train_count, stage.batch_size)
         return MARGIN * (network + UPDATE_SECONDS * updates + EPOCH_SECONDS)
 
+    def refitted(self) -> Work:
+        """The same images, all of them for training."""
+        return replace(self, train_count=self.train_count + self.validation_count, validation_count=0)
+
     def stage_seconds(self, stage: FineTunePlan) -> float:
-        """The whole stage, from the start of its worker to the end of the run, as it is foreseen."""
+        """Fine-tuning and its refit, from the start of a worker to the end of the run, as it is foreseen."""
         views = stage.views if stage.cut != "input" else 0
-        rows = views * self.train_count + (self.validation_count if views else 0)
-        extraction = share_below(stage.cut) * rows * self._image_seconds(stage.kernels)
+        plain = self.validation_count if views else 0
+        seconds = self._worker_seconds(stage, views * self.train_count, plain)
+        if stage.refit:  # the activations of the training images are cached by then
+            seconds += self.refitted()._worker_seconds(stage, views * self.validation_count, 0)  # noqa: SLF001
+        return seconds + FINISH_SECONDS
+
+    def _worker_seconds(self, stage: FineTunePlan, views: int, plain: int) -> float:
+        """A worker that extracts so many augmented views and plain images, and then trains all epochs."""
+        extraction = share_below(stage.cut) * (views + plain) * self._image_seconds(stage.kernels)
         trace = max(TRACE_SECONDS, WHOLE_TRACE_SECONDS * (1 - share_below(stage.cut)))
         start = self.speed.other_seconds + trace
         if stage.augment != "none":
-            extraction += views * self.train_count * VIEW_SECONDS
-        return start + MARGIN * extraction + stage.epochs * self.epoch_seconds(stage) + FINISH_SECONDS
+            extraction += views * VIEW_SECONDS
+        return start + MARGIN * extraction + stage.epochs * self.epoch_seconds(stage)
 
     def _image_seconds(self, kernels: Kernels) -> float:
         """One image through the whole network, forward, with these kernels; 0 if no speed is known."""

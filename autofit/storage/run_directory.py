@@ -61,6 +61,10 @@ class AttemptDirectory:
         return self.path / "stderr.log"
 
 
+CUT_STAGES = ("fine-tune", "refit")
+"""The stages whose features are the activations at a cut."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
     """Everything that one run reads and writes."""
@@ -100,7 +104,15 @@ class RunDirectory:
     @property
     def features(self) -> Path:
         """The cache entries that hold the features of the images, and how they were computed."""
-        return self.path / "features.json"
+        return self.features_of("head")
+
+    def features_of(self, stage: str) -> Path:
+        """The same of one stage: those of the images at a cut are others."""
+        return self.path / (f"features-{stage}.json" if stage in CUT_STAGES else "features.json")
+
+    def feature_records(self) -> tuple[Path, ...]:
+        """The same of all stages."""
+        return self.features, *map(self.features_of, CUT_STAGES)
 
     @property
     def history(self) -> Path:

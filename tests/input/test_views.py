@@ -54,10 +54,17 @@ def test_each_view_has_an_identity_of_its_own_and_a_missing_file_none(views: int
     """One view's features would be found for another's, or those of a file that is gone."""
     images = np.random.default_rng(0).integers(1, 2**63, (10, 2)).astype(np.uint64)
     images[3] = 0
-    view_index = ViewIndex(7, 3, views)
+    view_index = ViewIndex(7, 3, views, augmented=True)
     identities = view_index.identities(images)
     of_missing = view_index.samples(np.arange(len(view_index))) == 3
     assert not identities[of_missing].any()
     assert len(np.unique(identities[~of_missing], axis=0)) == (~of_missing).sum()
     assert np.array_equal(identities[7 * views :], images[7:])
-    assert np.array_equal(identities[:7], images[:7])
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_no_augmented_view_is_taken_for_the_whole_image(views: int) -> None:
+    """Another split would validate with crops, which it finds in the cache for what were training images."""
+    images = np.random.default_rng(0).integers(1, 2**63, (10, 2)).astype(np.uint64)
+    augmented = ViewIndex(7, 3, views, augmented=True).identities(images)[: 7 * views]
+    assert not set(map(bytes, augmented)) & set(map(bytes, images))

@@ -100,7 +100,7 @@ def test_the_decision_is_made_once_and_written_down(files: RunDirectory) -> None
     """A resumed or replayed run would train other epochs, at other rates."""
     run = record()
     note_attempt(files, run, Event(extracted=ExtractionTime(images=1200, seconds=12.0)), solved_event(), wall=20.0)
-    decided, words = with_stage_decided(run, files, [HEAD], *budget(250.0), is_probed=True)
+    decided, words = with_stage_decided(run, files, [HEAD], *budget(300.0), is_probed=True)
     assert "for 8 epochs" in words
     assert decided.plan.fine_tune is not None
     assert not decided.plan.fine_tune.by_budget
@@ -108,6 +108,8 @@ def test_the_decision_is_made_once_and_written_down(files: RunDirectory) -> None
     assert with_stage_decided(decided, files, [HEAD], *budget(3.0), is_probed=True) == (decided, "")
     whole = budget(250.0)[0]
     assert stage_time(decided, files, "fine-tune", whole).epoch_seconds > 1
+    longer = stage_time(decided, files, "refit", whole).epoch_seconds  # four fifths trained thrice, a fifth once
+    assert longer == pytest.approx(stage_time(decided, files, "fine-tune", whole).epoch_seconds * 15 / 13, rel=0.05)
     assert stage_time(decided, files, "head", whole) == whole.stage_time()
 
 

@@ -29,7 +29,7 @@ from autofit.input.batch_loader import BatchLoader, Decode, LoadedBatch
 from autofit.input.epoch_order import epoch_order
 from autofit.input.views import ViewIndex
 from autofit.protocol.job import CacheJob, Event, ExtractionSpeed, ExtractionTime, Job, TrainJob
-from autofit.protocol.messages import Phase
+from autofit.protocol.messages import FINE_TUNING, Phase
 from autofit.storage.run_directory import RunDirectory
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
@@ -109,7 +109,7 @@ class ExtractionPass:
         self._job, self._work, self._session = job, job.work, session
         self._backbone_sha256, self._views = backbone_sha256, views
         self._heartbeat, self._stop_conditions = heartbeat, stop_conditions
-        self._time = ExtractionTimeLimit(clock, is_first_stage=job.work.stage != "fine-tune")
+        self._time = ExtractionTimeLimit(clock, is_first_stage=job.work.stage not in FINE_TUNING)
         self._on_unreadable, self._on_shrink = on_unreadable, on_shrink
         self.unreadable: dict[int, str] = {}
         self.has_left_out = False
@@ -136,11 +136,12 @@ class ExtractionPass:
 
     def _feature_cache(self, cache_job: CacheJob) -> FeatureCache:
         files = RunDirectory(Path(self._work.run_dir))
-        replayed = RunDirectory(Path(self._work.plan.replay)).features if self._work.plan.replay else None
+        stage, replay = self._work.stage, self._work.plan.replay
+        replayed = RunDirectory(Path(replay)).features_of(stage) if replay else None
         store = CacheStore(Path(cache_job.folder), cache_job.limit_bytes)
         built, views = self._session.built, self._views.index.views
         record = features_entry_record(self._job, self._backbone_sha256, built.feature_shape, views, built.cut)
-        return FeatureCache(store, record, files.features, replayed, self._views.identities)
+        return FeatureCache(store, record, files.features_of(stage), replayed, self._views.identities)
 
     def _complete_rows(self, cache: FeatureCache, cache_job: CacheJob, loader: BatchLoader) -> FeatureRows | None:
         """Find the rows, extract those that are missing, compare some with live ones, and note where they are.

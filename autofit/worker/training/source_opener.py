@@ -116,7 +116,8 @@ class SourceOpener:
             self._heartbeat.event(Event(message=self._reader.cache_message()))
         if not self._plan.feature_cache or not backbone_sha256:
             return None
-        view_index = ViewIndex(self._index.train_count, self._index.validation_count, self._plan.feature_views)
+        counts, augmented = (self._index.train_count, self._index.validation_count), self._plan.augment != "none"
+        view_index = ViewIndex(*counts, self._plan.feature_views, augmented)
         extraction = ExtractionPass(
             self._job,
             self._session,
