@@ -18,6 +18,7 @@ from tests.support.processes import autofit_command, kill_with_children, started
 from tests.support.run_files import assert_each_epoch_once, committed, result_of
 from tests.support.staged_runs import (
     FINE_TUNED,
+    IMAGES,
     TRAIN_COUNT,
     command_for,
     stage_photos,
@@ -90,9 +91,12 @@ MOMENTS: dict[str, Reached] = {
     "first update": is_at(1, 32),
     "second epoch": is_at(2, 0),
     "last update": is_at(2, 64),
-    "finished": lambda run_dir: stages_finished(run_dir) > 1,
+    "fine-tuned": lambda run_dir: stages_finished(run_dir) > 1,
+    "refitting": is_at(3, 32),
+    "refitted": is_at(4, 64),
+    "finished": lambda run_dir: stages_finished(run_dir) > 2,
 }
-SOME = ("probing", "first update", "last update")
+SOME = ("probing", "last update", "refitting")
 
 
 class Killer:
@@ -153,6 +157,7 @@ def test_kills_within_and_between_stages_change_nothing(
         assert result["history"] == expected["history"]
         assert without_seconds(result["stages"]) == without_seconds(expected["stages"])
         assert_each_epoch_once(killer.run_dir, 3, range(TRAIN_COUNT))
+        assert_each_epoch_once(killer.run_dir, 5, range(IMAGES), first=3)
 
 
 def without_seconds(stages: list[dict[str, object]]) -> list[dict[str, object]]:
