@@ -5,6 +5,7 @@ The directory may come from an untrusted source.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from autofit.api.result import shown_path
@@ -16,7 +17,9 @@ from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.process.monitor import View
 from autofit.report.run_text import resume_command
+from autofit.runs.result_record import is_finished
 from autofit.runs.run_record import RunRecord, read_run
+from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory, writing_in
 
 # The same request -----------------------------------------------------------------------------------------------------
@@ -66,6 +69,36 @@ def require_same(record: RunRecord, options: Options, index: ImageIndex, option:
     if what is not None:
         where = option if option == "mirror_dir" else "run directory"
         raise UserError(f"{where} {folder} holds another request ({what}): give another {option}")
+
+
+def require_same_code(
+    files: RunDirectory, record: RunRecord, code: Mapping[str, str], *, is_request: bool
+) -> RunRecord:
+    """Check that the model function and the callbacks are those that the run has trained with.
+
+    Before the first checkpoint, nothing is lost with other code: a mistake in it may be why there is none.
+
+    Args:
+        files: of the run.
+        record: the run.
+        code: the hashes of the code that is given now.
+        is_request: what is missing is not wanted; a run may be resumed without its callbacks.
+
+    Returns:
+        The run, with the code that it has now.
+
+    Raises:
+        UserError: they are others.
+    """
+    differing = {what for what, now in code.items() if record.code.get(what, now) != now}
+    if is_request and record.has_callbacks != ("callbacks" in code):
+        differing.add("callbacks")
+    is_begun = is_finished(files) or CheckpointStore(files.checkpoints).latest_state() is not None
+    if differing and is_begun:
+        what = f"the code of the {min(differing)}, or a value that it uses, has changed"
+        raise UserError(f"run directory {files.path} holds another request ({what}): give another run_dir")
+    known = {} if is_request else record.code
+    return save_if_changed(files, record, record.model_copy(update={"code": {**known, **code}}))
 
 
 # What may change ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from autofit.api.measure import Measurer
 from autofit.api.probes import does_not_fit
 from autofit.api.result import shown_path
 from autofit.api.signature import sign_model
-from autofit.api.workers import measurer_for
+from autofit.api.workers import code_of_run, measurer_for
 from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, freezes_backbone, trains_pretrained
@@ -113,6 +113,7 @@ def new_run(
         started=time.time(),
         seconds_before=0.0 if called_at is None else time.monotonic() - called_at,
         seal=sign_model(options.model) if options.model not in {None, GIVEN_FUNCTION} else "",
+        code=code_of_run(options, payload),
     )
     with writing_in(files.path):
         index.write_csv(files.samples)

@@ -14,6 +14,7 @@ from autofit.api.existing_run import (
     find_same_run,
     require_model,
     require_run,
+    require_same_code,
     save_if_changed,
     with_max_bad_images,
 )
@@ -21,7 +22,7 @@ from autofit.api.mirroring import finished_result, mirror_for, mirror_of, restor
 from autofit.api.new_run import announce_training, in_order, new_run
 from autofit.api.result import Result
 from autofit.api.supervision import supervise
-from autofit.api.workers import ModelFunction, machine_for, payload_of
+from autofit.api.workers import ModelFunction, code_of_run, machine_for, payload_of
 from autofit.config.option_checks import GIVEN_TABLE
 from autofit.config.option_table import checked
 from autofit.config.options import Options, check_for_training, options_of_call
@@ -250,6 +251,7 @@ def resume(
         if allowed_share is not None:
             record = save_if_changed(files, record, with_max_bad_images(record, allowed_share))
         machine, payload = machine_for(record.options), payload_of(model, callbacks)
+        record = require_same_code(files, record, code_of_run(record.options, payload), is_request=False)
         return supervise(files, record, machine, payload, lock, shown, mirror, called_at)
 
 
@@ -266,6 +268,8 @@ def _start_or_resume(
         if mirror:
             restore_from(mirror, files, options, index)
         record = find_same_run(files, options, index)
+        if record is not None:
+            record = require_same_code(files, record, code_of_run(options, payload), is_request=True)
         if record is not None and is_finished(files):
             return finished_result(files, mirror)
         machine = machine_for(options)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from autofit.api.code_identity import user_code
 from autofit.api.extractions import known_extraction
 from autofit.api.measure import Measurer
 from autofit.cache.folder import default_folder as cache_folder
@@ -52,6 +53,11 @@ def payload_of(model: Any, callbacks: Sequence[Any]) -> Payload | None:
 def import_paths(options: Options, payload: Payload | None) -> list[str]:
     """The folders in which a worker may look for a user's own module; none if it runs no code of the user's."""
     return import_paths_for(function_given=options.model is not None or payload is not None, working_folder=Path.cwd())
+
+
+def code_of_run(options: Options, payload: Payload | None) -> dict[str, str]:
+    """The hashes of the user's own code in a run, the function and the callbacks, as a worker will find it."""
+    return user_code(options.model, payload, import_paths(options, payload))
 
 
 def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> CacheJob | None:

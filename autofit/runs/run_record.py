@@ -36,6 +36,7 @@ class RunRecord(Record):
     `seconds_before` are those from the call to the plan, which count for a time budget: the images were looked for, and
     perhaps a probe was made.
     `seal` is the signature of the user who started the run, if it imports its model by name (`api/signature.py`).
+    `code` are the hashes of the user's own code, by what it is; empty in records from before there were any.
     """
 
     schema_: Literal["autofit/run/1"] = Field("autofit/run/1", alias="schema")
@@ -46,6 +47,7 @@ class RunRecord(Record):
     started: float
     seconds_before: float = Field(0.0, ge=0)
     seal: str = ""
+    code: dict[str, str] = Field(default_factory=dict)
 
 
 def data_record(index: ImageIndex) -> DataRecord:

@@ -45,6 +45,49 @@ def test_another_request_is_refused_by_the_option_that_differs(
     assert len(stages.runs) == 1
 
 
+def other_network(input_shape: tuple[int, int, int], num_classes: int) -> tuple[Any, ...]:
+    """Another model function."""
+    return input_shape, num_classes
+
+
+class Callback:
+    """A callback with a setting."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ({"model": network}, {"model": other_network}, "the code of the model"),
+        ({"callbacks": [Callback(1)]}, {"callbacks": [Callback(2)]}, "the code of the callbacks"),
+        ({"callbacks": [Callback(1)]}, {}, "the code of the callbacks"),
+        ({}, {"callbacks": [Callback(1)]}, "the code of the callbacks"),
+    ],
+    ids=steady,
+)
+def test_other_code_is_another_request(
+    stages: Stages, photos: Path, train: Train, before: dict[str, Any], now: dict[str, Any], said: str
+) -> None:
+    """An edited network would return the old model without a word."""
+    first = train(photos, **before)
+    with pytest.raises(UserError, match=said):
+        train(photos, **now)
+    assert train(photos, **before).run_dir == first.run_dir
+    assert len(stages.runs) == 1
+
+
+def test_code_may_change_before_anything_is_trained(stages: Stages, photos: Path, train: Train) -> None:
+    """A mistake in a model function could only be put right in another run directory."""
+    stages.ends = [InterruptedRunError("its model function raised")]
+    with pytest.raises(InterruptedRunError):
+        train(photos, model=network)
+    train(photos, model=other_network)
+    with pytest.raises(UserError, match="the code of the model"):
+        train(photos, model=network)
+
+
 def test_other_images_are_another_request(stages: Stages, photos: Path, train: Train) -> None:
     """Half of a run would be trained on one set of images, and half on another."""
     stages.ends = [InterruptedRunError("asked to stop")]

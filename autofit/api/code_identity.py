@@ -1,0 +1,201 @@
+"""Tells one model function or callback from another: by its code, and by the values that the code uses.
+
+A rerun with other code is another run, but not one with other comments or another layout. What is imported from modules
+counts by its name alone: an installed package may be updated. Nothing that is looked at is called or imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import json
+import sys
+import sysconfig
+import textwrap
+import types
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autofit.protocol.payload import Payload
+
+MOST_DEPTH = 12
+"""How far values within values are followed."""
+
+Describe = Callable[[Any], Any]
+PLAIN = (str, int, float, bool, bytes, complex, type(None))
+INSTALLED = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+
+def user_code(model: str | None, payload: Payload | None, folders: Sequence[str]) -> dict[str, str]:
+    """The hashes of a user's own code in a run, by what it is: `model` and `callbacks`.
+
+    Args:
+        model: `module:function`, if the network is named so.
+        payload: the function and the callbacks, if they were given as objects.
+        folders: in which the module is looked for.
+    """
+    found = {}
+    if payload and payload.model is not None:
+        found["model"] = code_of([payload.model])
+    elif model is not None and ":" in model:
+        found["model"] = code_of_module(model.partition(":")[0], folders)
+    if payload and payload.callbacks:
+        found["callbacks"] = code_of(payload.callbacks)
+    return {what: code for what, code in found.items() if code}
+
+
+def code_of(objects: Sequence[Any]) -> str:
+    """The SHA-256 of the code of some functions, classes or callbacks, and of the values that it uses.
+
+    Of a callback, its class and what it was made with count: the attributes that are named like parameters of its
+    constructor. Others change while it is used.
+    """
+    return _sha256([_described(value, frozenset(), 0) for value in objects])
+
+
+def code_of_module(name: str, folders: Sequence[str]) -> str:
+    """The SHA-256 of the code in a module's file, which is not imported; empty if there is none in these folders."""
+    parts = name.split(".")
+    for folder in folders:
+        for path in (Path(folder, *parts).with_suffix(".py"), Path(folder, *parts, "__init__.py")):
+            try:
+                return _sha256(_normal(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError):
+                continue
+    return ""
+
+
+def _sha256(description: Any) -> str:
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode(errors="backslashreplace")).hexdigest()
+
+
+def _normal(source: str) -> str:
+    """Source code without comments and layout.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return ast.unparse(ast.parse(textwrap.dedent(source)))
+    except (SyntaxError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _described(value: Any, within: frozenset[int], depth: int) -> Any:
+    """A value as JSON, the same in each process."""
+    if isinstance(value, PLAIN):
+        return repr(value)
+    if depth > MOST_DEPTH or id(value) in within:
+        return "..."
+    describe = functools.partial(_described, within=within | {id(value)}, depth=depth + 1)
+    for kind, by in DESCRIBERS.items():
+        if isinstance(value, kind):
+            return [kind.__name__, by(value, describe)]
+    if hasattr(value, "tobytes") and hasattr(value, "dtype"):
+        return [f"{value.dtype}{value.shape}", hashlib.sha256(value.tobytes()).hexdigest()]
+    return _instance(value, describe)
+
+
+def _is_installed(module: str) -> bool:
+    """Whether a module belongs to Python or to an installed package, which counts by its name."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return module != "__main__" and (file is None or file.startswith(INSTALLED))
+
+
+def _function(function: types.FunctionType, describe: Describe) -> Any:
+    if _is_installed(function.__module__ or ""):
+        return [function.__module__, function.__qualname__]
+    cells = function.__closure__ or ()
+    return [
+        _code(function),
+        describe(function.__defaults__),
+        describe(function.__kwdefaults__),
+        [describe(cell.cell_contents) for cell in cells if _is_filled(cell)],
+        {name: describe(value) for name, value in sorted(_globals_of(function).items())},
+    ]
+
+
+def _is_filled(cell: types.CellType) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return False
+    return True
+
+
+def _code(function: types.FunctionType) -> str:
+    """The source of a function; its bytecode where there is none, or where several lambdas share a line."""
+    try:
+        if function.__name__ != "<lambda>":
+            return _normal(inspect.getsource(function))
+    except (OSError, TypeError, ValueError):
+        pass
+    return json.dumps(_bytecode(function.__code__))
+
+
+def _bytecode(code: types.CodeType) -> list[Any]:
+    constants = [_bytecode(item) if isinstance(item, types.CodeType) else repr(item) for item in code.co_consts]
+    return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), constants]
+
+
+def _globals_of(function: types.FunctionType) -> dict[str, Any]:
+    """The global values that a function and the functions within it name."""
+    names: set[str] = set()
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names)
+        codes += [item for item in code.co_consts if isinstance(item, types.CodeType)]
+    return {name: function.__globals__[name] for name in names if name in function.__globals__}
+
+
+def _class(value: type, describe: Describe) -> Any:
+    name = [value.__module__, value.__qualname__]
+    if _is_installed(value.__module__):
+        return name
+    members = vars(value).items()
+    functions = {key: describe(getattr(item, "__func__", item)) for key, item in members if _is_code(item)}
+    plain = {key: repr(item) for key, item in members if isinstance(item, str | int | float | bool) and key[:2] != "__"}
+    return [*name, functions, plain, [describe(base) for base in value.__bases__ if base is not object]]
+
+
+def _is_code(member: Any) -> bool:
+    return isinstance(member, types.FunctionType | staticmethod | classmethod)
+
+
+def _instance(value: Any, describe: Describe) -> Any:
+    """An object: its class, and what it was made with."""
+    parameters = _parameters(type(value))
+    attributes = {**getattr(value, "__dict__", {})}
+    given = {name: attributes[name] for name in parameters if name in attributes}
+    functions = {name: item for name, item in attributes.items() if isinstance(item, types.FunctionType)}
+    return [
+        "object",
+        describe(type(value)),
+        {name: describe(item) for name, item in sorted({**given, **functions}.items())},
+    ]
+
+
+def _parameters(kind: type) -> list[str]:
+    try:
+        return list(inspect.signature(kind).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+DESCRIBERS: Mapping[type, Callable[[Any, Describe], Any]] = {
+    types.ModuleType: lambda module, _: module.__name__,
+    types.BuiltinFunctionType: lambda function, _: function.__qualname__,
+    types.FunctionType: _function,
+    types.MethodType: lambda method, describe: [describe(method.__func__), describe(method.__self__)],
+    functools.partial: lambda made, describe: [describe(made.func), describe(made.args), describe(made.keywords)],
+    type: _class,
+    dict: lambda items, describe: [[repr(key), describe(item)] for key, item in items.items()],
+    list: lambda items, describe: [describe(item) for item in items],
+    tuple: lambda items, describe: [describe(item) for item in items],
+    set: lambda items, describe: sorted(json.dumps(describe(item)) for item in items),
+    frozenset: lambda items, describe: sorted(json.dumps(describe(item)) for item in items),
+}

@@ -1,0 +1,162 @@
+"""One function or callback told from another, by its code and by the values that this uses."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autofit.api.code_identity import code_of, code_of_module, user_code
+from autofit.protocol.payload import Payload
+
+NETWORK = """
+ACTIVATION = "relu"
+
+def block(x):
+    return x + 1
+
+def build(input_shape, num_classes, *, width=8):
+    def inner(x):
+        return block(x) * width
+    return ACTIVATION, inner(num_classes)
+"""
+
+CALLBACKS = """
+class Stopper:
+    LIMIT = 3
+
+    def __init__(self, patience, on_end=None):
+        self.patience = patience
+        self.on_end = on_end
+        self.waited = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.waited += 1
+
+class Sub(Stopper):
+    pass
+"""
+
+
+def function_of(source: str, name: str = "build") -> Callable[..., Any]:
+    """A function as a notebook cell defines it."""
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(source, "<cell>", "exec"), space)  # noqa: S102 - as a notebook does
+    made: Callable[..., Any] = space[name]
+    return made
+
+
+def callback_of(source: str, made: str = "Sub(2)") -> Any:
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(source, "<cell>", "exec"), space)  # noqa: S102
+    return eval(made, space)  # noqa: S307
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ('"relu"', '"tanh"'),
+        ("x + 1", "x + 2"),
+        ("width=8", "width=9"),
+        ("block(x) * width", "block(x) + width"),
+        ("return x + 1", "return x"),
+    ],
+)
+def test_other_code_and_other_values_that_it_uses_make_another_function(was: str, now: str) -> None:
+    """An edited network would return the old model without a word."""
+    assert was in NETWORK
+    assert code_of([function_of(NETWORK)]) == code_of([function_of(NETWORK)])
+    assert code_of([function_of(NETWORK)]) != code_of([function_of(NETWORK.replace(was, now))])
+
+
+def test_values_around_a_function_count() -> None:
+    """A function made by another one, or with some arguments given, would not be told from its siblings."""
+
+    def made(value: Any) -> Callable[[], Any]:
+        return lambda: value
+
+    assert code_of([made(1)]) == code_of([made(1)]) != code_of([made(2)])
+    assert code_of([functools.partial(print, 1)]) != code_of([functools.partial(print, 2)])
+    assert code_of([made(np.arange(3))]) == code_of([made(np.arange(3))]) != code_of([made(np.arange(1, 4))])
+    assert code_of([made({"b", "a", "c"})]) == code_of([made({"c", "b", "a"})])
+    assert code_of([made(code_of)]) == code_of([made(code_of)])
+
+
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        (CALLBACKS, "Sub(3)"),
+        (CALLBACKS, "Stopper(2)"),
+        (CALLBACKS.replace("+= 1", "+= 2"), "Sub(2)"),
+        (CALLBACKS.replace("LIMIT = 3", "LIMIT = 4"), "Sub(2)"),
+        (CALLBACKS, "Sub(2, on_end=lambda: 1)"),
+    ],
+)
+def test_another_callback_is_told_by_its_class_and_what_it_was_made_with(source: str, made: str) -> None:
+    """A run would go on with the rules of another callback."""
+    assert code_of([callback_of(source, made)]) != code_of([callback_of(CALLBACKS)])
+
+
+def test_a_callback_that_was_used_is_still_the_same() -> None:
+    """A cell that is run again with the same object would be another request."""
+    callback = callback_of(CALLBACKS)
+    before = code_of([callback])
+    callback.on_epoch_end(0)
+    assert code_of([callback]) == before
+
+
+def test_comments_and_layout_do_not_count(tmp_path: Path) -> None:
+    """A run could not be resumed after a comment was added."""
+    (tmp_path / "net.py").write_text(NETWORK)
+    first = code_of_module("net", [str(tmp_path)])
+    (tmp_path / "net.py").write_text("# a comment\n" + NETWORK.replace("x + 1", "(x  +  1)  # so"))
+    assert code_of_module("net", [str(tmp_path)]) == first
+    (tmp_path / "net.py").write_text(NETWORK.replace("x + 1", "x + 2"))
+    assert code_of_module("net", [str(tmp_path)]) != first
+
+
+def test_a_module_is_read_and_never_imported(tmp_path: Path) -> None:
+    """The parent would run a stranger's code, or import TensorFlow."""
+    package = tmp_path / "pack"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit(3)")
+    (package / "net.py").write_text("raise SystemExit(4)\n" + NETWORK)
+    found = user_code("pack.net:build", None, ["/nowhere", str(tmp_path)])
+    assert found == {"model": code_of_module("pack.net", [str(tmp_path)])}
+    assert user_code("missing:build", None, [str(tmp_path)]) == {}
+    (package / "net.py").write_text("no python")
+    assert user_code("pack.net:build", None, [str(tmp_path)]) == {}
+
+
+def test_the_same_code_is_the_same_in_another_process() -> None:
+    """A run could not be resumed in a new kernel."""
+    program = (
+        "import sys; sys.path[:0] = sys.argv[1:]; from tests.api.test_code_identity import *; "
+        "print(user_code(None, Payload(function_of(NETWORK), (callback_of(CALLBACKS), {'a', 'b', 'c'})), []))"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", program, str(Path(__file__).parents[2])],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert answers == {
+        f"{user_code(None, Payload(function_of(NETWORK), (callback_of(CALLBACKS), {'a', 'b', 'c'})), [])}\n"
+    }
+
+
+def test_values_that_hold_themselves_end() -> None:
+    """A network that holds itself in a list would never be compared."""
+    ring: list[Any] = [1]
+    ring.append(ring)
+    assert code_of([ring]) == code_of([ring])
