@@ -135,11 +135,14 @@ class Supervisor:
         following = next_sizes(self._past, self._batch_bytes, squeeze.size if squeeze else None)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:
             _note_oom(number, directory, worker_exit, summary.sizes, following)
+        if self._stage()[0] != stage:  # it has ended badly after its stage: the next one has sizes of its own
+            verdict = summary.diagnosis.verdict.value
+            self._view.message(f"attempt {len(self._past)} ended ({verdict}) when its stage was finished")
+            return self._sizes_after(stage)
         self._view.message(self._failure_message(summary, following, squeeze))
         if squeeze is not None:
             self._memory = self._memory.model_copy(update={"limit_bytes": squeeze.limit_bytes})
-        # a worker may end badly after it has finished its stage: the next one has sizes of its own
-        return following if self._stage()[0] == stage else self._sizes_after(stage)
+        return following
 
     def _sizes_after(self, stage: StageName) -> Sizes | None:
         """The sizes of the stage that follows; None after the last."""

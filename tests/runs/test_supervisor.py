@@ -147,12 +147,15 @@ class Begun:
 
 
 @pytest.mark.parametrize("ends", ["complete", "late,complete"])
-def test_a_stage_begins_with_its_own_sizes(files: RunDirectory, run: Run, ends: str) -> None:
+def test_a_stage_begins_with_its_own_sizes(
+    files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str], ends: str
+) -> None:
     """After a worker that was killed when it had just finished, the next stage would have the sizes of that one."""
     begun = Begun()
     assert run(ends, record=in_stages(), begin_stage=begun) is None
     assert [size for _, _, size in ended(files)] == [4, 3]
     assert begun.asked == [("head", False), ("fine-tune", False)]
+    assert "4 images at once" not in capsys.readouterr().out
     assert_every_image_once_an_epoch(files)
 
 
