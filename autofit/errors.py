@@ -12,11 +12,20 @@ Each is one line: what happened, which value, what to do. `cli/` alone turns the
 
 from __future__ import annotations
 
+MOST_CHARACTERS = 500
+
 
 class AutofitError(Exception):
-    """Base of all errors that autofit raises on purpose."""
+    """Base of all errors that autofit raises on purpose. The message has at most `MOST_CHARACTERS`."""
 
     exit_code = 4
+
+    def __init__(self, message: object = "") -> None:
+        text = str(message)
+        if len(text) > MOST_CHARACTERS:  # such as with the value of an argument in it
+            half = MOST_CHARACTERS // 2 - 1
+            text = f"{text[:half]}…{text[-half:]}"  # what to do stands at the end
+        super().__init__(text)
 
 
 class UserError(AutofitError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,11 @@ def run(  # noqa: PLR0913 - the options are the interface
 
     Args:
         data: A folder with one subfolder for each class, or with `train/`, `val/` and `test/` that have them; a CSV
-            file or a DataFrame with a column of paths and one of labels; or a list of paths.
-        labels: A class name or number for each path of a list.
+            file or a DataFrame with a column of paths and one of labels; or a list of paths. Also images in memory: an
+            array `(n, height, width, channels)`, a list of arrays or PIL images, a `tf.data.Dataset` or a `PyDataset`
+            of images and labels. They are written to `images/` in the run directory; `validation` and `test` are then
+            shares, datasets or pairs `(images, labels)`.
+        labels: A class name or number for each path or image of a list or array, or one-hot rows for images.
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
             folder. Default: `MobileNetV2`.
         model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
@@ -191,9 +195,15 @@ def run(  # noqa: PLR0913 - the options are the interface
         TrainingFailedError: the training failed for a reason that is not memory.
     """
     called_at = time.monotonic()
-    options = options_of_call(locals())
+    options = options_of_call(locals() | {"validation": dataset.stand_in(validation), "test": dataset.stand_in(test)})
     check_for_training(options)
     with showing(view) as shown:
+        if dataset.are_images(data):
+            files = directory_for(run_dir, options)
+            run_dir = files.path
+            write = partial(dataset.images_in_files, folder=files.images, say=shown.message, on_progress=shown.scanning)
+            data, labels = write("train", (data, labels)), None
+            validation, test = write("validation", validation), write("test", test)
         index = dataset.scan(
             data,
             labels,

@@ -2,6 +2,7 @@
 
     scan.py     the user's data -> ImageIndex: joins the modules below
     sources.py  data that is no folder and no table, refused by its name
+    arrays.py   images in memory or in a dataset object, written to files
     layout.py   where a folder has its class folders: in itself, in splits, in a wrapper
     split_words.py  names of splits (pure)
     folder.py   a folder with one subfolder for each class -> Found
@@ -21,9 +22,10 @@ Paths are str everywhere, as the operating system returns them: a million Path o
 
 from __future__ import annotations
 
+from autofit.dataset.arrays import are_images, images_in_files, stand_in
 from autofit.dataset.columns import asked_of
 from autofit.dataset.held_out import HeldOut
 from autofit.dataset.index import ImageIndex
 from autofit.dataset.scan import scan
 
-__all__ = ["HeldOut", "ImageIndex", "asked_of", "scan"]
+__all__ = ["HeldOut", "ImageIndex", "are_images", "asked_of", "images_in_files", "scan", "stand_in"]

@@ -87,6 +87,11 @@ class RunDirectory:
         return self.path / "probe-fine-tune.json"
 
     @property
+    def images(self) -> Path:
+        """The folder of images that were given in memory."""
+        return self.path / "images"
+
+    @property
     def samples(self) -> Path:
         """The images in their order: index, path, label, split."""
         return self.path / "samples.csv"

@@ -1,0 +1,248 @@
+"""Images that a caller holds in memory or in a dataset object, written to files that a run can train on.
+
+The files are named by number and content: the same images in the same run directory give the same files, so that the
+same call resumes its run. One image at a time is converted. TensorFlow is never imported: a `tf.data.Dataset` is asked
+by its own methods.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autofit.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+IMAGE_SIDES = 3
+CHANNELS = (1, 3, 4)
+DIGEST_DIGITS = 16
+_CHUNK = 256  # images are looked at in groups of so many
+
+Pairs = tuple[list[str], list[Any]]
+
+
+def are_images(data: object) -> bool:
+    """Whether the data are images themselves, or a dataset of them, and not a path, a table or a list of paths."""
+    if _is_dataset(data):
+        return True
+    if _is_array(data):
+        return getattr(data, "ndim", 0) >= IMAGE_SIDES
+    first = data[0] if isinstance(data, list | tuple) and data else None
+    return first is not None and (hasattr(first, "getbands") or (_is_array(first) and getattr(first, "ndim", 0) > 1))
+
+
+def write_images(
+    data: Any, labels: Any, folder: Path, say: Callable[[str], None], on_progress: Callable[[int], None]
+) -> Pairs:
+    """Write each image as a PNG file.
+
+    Args:
+        data: an array `(n, height, width[, channels])`, a list of arrays or PIL images, or a dataset that gives pairs
+            of batches.
+        labels: one for each image, or one-hot rows; None for a dataset, which has its own.
+        folder: for the files; made if it does not exist.
+        say: takes a line that says how the numbers were understood.
+        on_progress: called with the number of images so far.
+
+    Returns:
+        The path and the label of each image.
+
+    Raises:
+        UserError: the data cannot be used; the message says what to do.
+    """
+    if _is_dataset(data):
+        if labels is not None:
+            raise UserError("a dataset has its own labels: leave labels out")
+        pairs: Iterable[tuple[Any, Any]] = _of_dataset(data)
+    else:
+        pairs = zip(data, _labels_for(data, labels), strict=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    scale = _Scale(data if _is_array(data) else None)
+    paths, numbers = [], []
+    for number, (image, label) in enumerate(pairs):
+        paths.append(str(_write(image, number, folder, scale)))
+        numbers.append(label)
+        on_progress(number + 1)
+    if scale.words:
+        say(scale.words)
+    return paths, numbers
+
+
+def class_numbers(labels: Any) -> list[Any]:
+    """Labels as a plain list; one-hot rows become the number of their class.
+
+    Raises:
+        UserError: a row has no class or several, or the labels have more than two dimensions.
+    """
+    import numpy as np  # noqa: PLC0415 - loaded only where it is used
+
+    rows = np.asarray(labels)
+    if rows.ndim == 2 and rows.shape[1] > 1:  # noqa: PLR2004 - rows and columns
+        if not (((rows == 0) | (rows == 1)).all(axis=1) & (rows.sum(axis=1) == 1)).all():
+            raise UserError(
+                "labels have a row with several classes or none: one-hot rows have a single 1; give one each"
+            )
+        return [int(number) for number in rows.argmax(axis=1)]
+    if rows.ndim > 1 and rows.size != len(rows):
+        raise UserError(f"labels have the shape {rows.shape}: give one label for each image")
+    if rows.dtype.kind == "f" and (rows == rows.round()).all():
+        rows = rows.astype(np.int64)
+    plain: list[Any] = rows.reshape(-1).tolist()
+    return plain
+
+
+def _labels_for(data: Any, labels: Any) -> list[Any]:
+    if labels is None:
+        raise UserError(f"the labels of {len(data):,} images are missing: give labels with one for each")
+    plain = class_numbers(labels)
+    if len(plain) != len(data):
+        raise UserError(f"there are {len(data):,} images and {len(plain):,} labels: give one label for each image")
+    return plain
+
+
+def _is_array(data: object) -> bool:
+    return hasattr(data, "__array_interface__")
+
+
+def _is_dataset(data: object) -> bool:
+    """Whether the data are a `tf.data.Dataset` or a Keras `PyDataset`, by the names of their classes."""
+    return any(
+        kind.__name__ in {"DatasetV2", "PyDataset"} and kind.__module__.startswith(("tensorflow", "keras"))
+        for kind in type(data).__mro__
+    )
+
+
+def _of_dataset(data: Any) -> Iterator[tuple[Any, Any]]:
+    if hasattr(data, "as_numpy_iterator"):
+        if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+            raise UserError("the dataset repeats for ever: give it without repeat()")
+        batches: Iterable[Any] = data.as_numpy_iterator()
+    else:
+        batches = (data[number] for number in range(len(data)))
+    for batch in batches:
+        if not isinstance(batch, tuple) or len(batch) < 2:  # noqa: PLR2004 - images and labels
+            raise UserError("the dataset gives no pairs: give one of (images, labels)")
+        images, labels = batch[:2]
+        if getattr(images, "ndim", 0) == IMAGE_SIDES:
+            yield images, class_numbers([labels])[0]
+        else:
+            yield from zip(images, class_numbers(labels), strict=True)
+
+
+class _Scale:
+    """What the numbers of floating point images mean: 0 to 1, or 0 to 255; decided for all by the array, or the first.
+
+    Args:
+        whole: the array of all images, if there is one.
+    """
+
+    def __init__(self, whole: Any | None) -> None:
+        self.words = ""
+        self._factor: float | None = None
+        if whole is not None and whole.dtype.kind == "f" and len(whole):
+            chunks = range(0, len(whole), _CHUNK)
+            self._decide(max(float(whole[start : start + _CHUNK].max()) for start in chunks))
+
+    def levels(self, values: np.ndarray, number: int) -> np.ndarray:
+        """Floating point numbers as uint8."""
+        import numpy as np  # noqa: PLC0415
+
+        low, high = float(values.min(initial=0)), float(values.max(initial=0))
+        if not np.isfinite(values).all():
+            raise UserError(f"image {number} has numbers that are not finite: give 0 to 1 or 0 to 255")
+        if self._factor is None:
+            self._decide(high)
+        assert self._factor is not None  # noqa: S101 - decided just now
+        if low < 0 or high * self._factor > 255.5:  # noqa: PLR2004 - rounded to 255
+            raise UserError(
+                f"image {number} has numbers from {low:g} to {high:g}: give all images as 0 to 1 or 0 to 255"
+            )
+        return np.asarray((values * self._factor).round().astype(np.uint8))
+
+    def _decide(self, high: float) -> None:
+        self._factor = 255.0 if high <= 1 else 1.0
+        self.words = f"the images' numbers are taken as 0 to {'1' if high <= 1 else '255'}, from black to white"
+
+
+def _write(image: Any, number: int, folder: Path, scale: _Scale) -> Path:
+    """Write one image under its name, unless that file is there."""
+    import numpy as np  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415
+
+    values = _checked(np.asarray(image), number)
+    if values.dtype.kind == "f":
+        values = scale.levels(values, number)
+    elif values.dtype.kind == "b":
+        values = values.astype(np.uint8) * np.uint8(255)
+    elif values.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)}:
+        if values.size and not 0 <= int(values.min()) <= int(values.max()) <= 255:  # noqa: PLR2004 - a byte
+            raise UserError(f"image {number} is {values.dtype} beyond 0 to 255: give uint8, or numbers from 0 to 1")
+        values = values.astype(np.uint8)
+    if values.dtype == np.uint16 and values.ndim == IMAGE_SIDES:
+        raise UserError(f"image {number} has 16 bits and colours: give uint8")
+    digest = hashlib.blake2b(f"{values.shape}{values.dtype}".encode() + values.tobytes()).hexdigest()
+    path = folder / f"{number:07d}-{digest[:DIGEST_DIGITS]}.png"
+    if not path.exists():
+        unfinished = path.with_suffix(".part")
+        Image.fromarray(values).save(unfinished, "PNG", compress_level=1)
+        unfinished.replace(path)
+    return path
+
+
+def _checked(values: np.ndarray, number: int) -> np.ndarray:
+    """The image `(height, width)` or `(height, width, 3 or 4)`."""
+    if values.ndim == IMAGE_SIDES and values.shape[2] == 1:
+        values = values[:, :, 0]
+    is_image = values.ndim == IMAGE_SIDES - 1 or (values.ndim == IMAGE_SIDES and values.shape[2] in CHANNELS)
+    if not is_image or not values.size or values.dtype.kind not in "buif":
+        raise UserError(
+            f"image {number} has the shape {values.shape} of {values.dtype}: give (height, width, channels), 1, 3 or 4"
+        )
+    return values
+
+
+class ImageTable:
+    """Images and labels as a table, in the way of a DataFrame.
+
+    Args:
+        paths: of the images.
+        labels: one for each.
+    """
+
+    def __init__(self, paths: list[str], labels: list[Any]) -> None:
+        self.columns: Iterable[object] = ("path", "label")
+        self._values = {"path": paths, "label": labels}
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(self.columns)
+
+    def __getitem__(self, column: str, /) -> Iterable[object]:
+        return self._values[column]
+
+
+def stand_in(held_out: Any) -> Any:
+    """A table in place of images in memory, before they are written; anything else as it is."""
+    is_pair = isinstance(held_out, tuple) and len(held_out) == 2  # noqa: PLR2004 - images and labels
+    return ImageTable([], []) if is_pair or _is_dataset(held_out) else held_out
+
+
+def images_in_files(
+    split: str, data: Any, folder: Path, say: Callable[[str], None], on_progress: Callable[[int], None]
+) -> Any:
+    """A table of images in memory, after writing them to files; anything else as it is.
+
+    Args:
+        split: the name of the folder in `folder`.
+        data: a pair of images and labels, a dataset, or something else.
+        folder: of all images of the run.
+        say: as in `write_images`.
+        on_progress: as in `write_images`.
+    """
+    if isinstance(stand_in(data), ImageTable):
+        images, labels = data if isinstance(data, tuple) else (data, None)
+        return ImageTable(*write_images(images, labels, folder / split, say, on_progress))
+    return data

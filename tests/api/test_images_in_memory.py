@@ -1,0 +1,43 @@
+"""Images in memory, given to `run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autofit
+from autofit.api import training
+from autofit.dataset import ImageIndex
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[ImageIndex]:
+    """The images of the runs that would start now."""
+    indices: list[ImageIndex] = []
+    monkeypatch.setattr(training, "_start_or_resume", lambda _files, _options, index, *_: indices.append(index))
+    return indices
+
+
+@pytest.mark.parametrize("validation", [0.2, "pair"])
+def test_the_same_arrays_are_the_same_images(tmp_path: Path, started: list[ImageIndex], validation: Any) -> None:
+    """`autofit.run(x, y)` would be refused, or the same call in the same directory be another run."""
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3)).astype(np.uint8)
+    labels = np.arange(30) % 3
+    held = (255 - images[:6], np.eye(3)[labels[:6]]) if validation == "pair" else validation
+    for _ in range(2):
+        autofit.run(images.copy(), labels, validation=held, run_dir=tmp_path / "run")
+    first, second = started
+    assert first.fingerprint() == second.fingerprint()
+    assert (first.train_count, first.validation_count) == ((30, 6) if validation == "pair" else (24, 6))
+    assert all(Path(first.path(number)).is_relative_to(tmp_path / "run" / "images") for number in range(30))
+
+
+def test_arrays_without_labels_are_refused_in_a_line(tmp_path: Path, started: list[ImageIndex]) -> None:
+    """An array would be read as a list of paths, and its numbers fill the screen."""
+    with pytest.raises(autofit.UserError, match=r"^the labels of 2 images are missing") as refused:
+        autofit.run(np.zeros((2, 100, 100, 3)), run_dir=tmp_path / "run")
+    assert len(str(refused.value)) < 100
+    assert not started

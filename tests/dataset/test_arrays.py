@@ -1,0 +1,172 @@
+"""Images in memory become the files of a run: their numbers, their labels, and what is refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autofit.dataset import are_images, images_in_files, scan, stand_in
+from autofit.dataset.arrays import ImageTable, class_numbers, write_images
+from autofit.errors import MOST_CHARACTERS, UserError
+
+RANDOM = np.random.default_rng(0)
+BYTES = RANDOM.integers(0, 256, (6, 5, 4, 3)).astype(np.uint8)
+BYTES[0, 0, 0, 0] = 255
+LABELS = [0, 1, 0, 1, 0, 1]
+
+
+def written(folder: Path, data: Any, labels: Any = LABELS) -> tuple[np.ndarray, list[Any], list[str]]:
+    """The pixels of the files, the labels, and what was said."""
+    said: list[str] = []
+    paths, numbers = write_images(data, labels, folder, said.append, lambda _: None)
+    return np.stack([np.asarray(Image.open(path)) for path in paths]), numbers, said
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (BYTES, ""),
+        (BYTES.astype(np.int64), ""),
+        (BYTES.astype(np.float32), "0 to 255"),
+        (BYTES.astype(np.float32) / 255, "0 to 1"),
+        ([Image.fromarray(image) for image in BYTES], ""),
+        (list(BYTES), ""),
+    ],
+    ids=["uint8", "int64", "float to 255", "float to 1", "PIL", "list"],
+)
+def test_numbers_of_each_kind_are_the_same_pixels(tmp_path: Path, data: Any, said: str) -> None:
+    """Images from 0 to 1 would all be black, without a word."""
+    assert are_images(data)
+    pixels, labels, lines = written(tmp_path, data)
+    assert np.array_equal(pixels, BYTES)
+    assert labels == LABELS
+    assert said in "".join(lines)
+    assert len(lines) == bool(said)
+
+
+def test_grey_images_and_16_bits_are_kept(tmp_path: Path) -> None:
+    """MNIST could not be trained on, or measurements of 12 bits be cut to 8."""
+    assert np.array_equal(written(tmp_path / "a", BYTES[..., 0])[0], BYTES[..., 0])
+    assert np.array_equal(written(tmp_path / "b", BYTES[..., :1])[0], BYTES[..., 0])
+    twelve = BYTES[..., 0].astype(np.uint16) * 16
+    assert np.array_equal(written(tmp_path / "c", twelve)[0], twelve)
+
+
+def test_the_same_images_are_the_same_files(tmp_path: Path) -> None:
+    """The same call would not resume its run, but start another one."""
+    first = write_images(BYTES, LABELS, tmp_path, print, lambda _: None)
+    times = [Path(path).stat().st_mtime_ns for path in first[0]]
+    assert write_images(BYTES.copy(), LABELS, tmp_path, print, lambda _: None) == first
+    assert [Path(path).stat().st_mtime_ns for path in first[0]] == times
+    changed = BYTES.copy()
+    changed[2] += 1
+    again = write_images(changed, LABELS, tmp_path, print, lambda _: None)[0]
+    assert [one == other for one, other in zip(first[0], again, strict=True)] == [True, True, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("labels", "numbers"),
+    [
+        (np.eye(3)[[2, 0, 1]], [2, 0, 1]),
+        (np.eye(3, dtype=bool)[[2, 0]], [2, 0]),
+        (np.array([[1], [0]]), [1, 0]),
+        (np.array([1.0, 2.0]), [1, 2]),
+        (["cat", "dog"], ["cat", "dog"]),
+    ],
+    ids=["one-hot", "bool", "column", "float", "text"],
+)
+def test_labels_become_classes(labels: Any, numbers: list[Any]) -> None:
+    """One-hot rows, as Keras's own examples make them, could not be trained on."""
+    assert class_numbers(labels) == numbers
+
+
+@pytest.mark.parametrize(
+    ("data", "labels", "why"),
+    [
+        (BYTES, None, "the labels of 6 images are missing"),
+        (BYTES, [0, 1], "there are 6 images and 2 labels"),
+        (BYTES, np.ones((6, 3)), "several classes or none"),
+        (BYTES, np.zeros((6, 3)), "several classes or none"),
+        (BYTES.astype(np.float32) - 200, LABELS, "numbers from -"),
+        (BYTES.astype(np.float32) * 9, LABELS, "0 to 1 or 0 to 255"),
+        (np.full((6, 4, 4), np.nan), LABELS, "not finite"),
+        (np.moveaxis(np.zeros((6, 9, 8, 3), np.uint8), 3, 1), LABELS, "has the shape (3, 9, 8)"),
+        (BYTES.astype(np.int64) + 1000, LABELS, "beyond 0 to 255"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_in_a_line(tmp_path: Path, data: Any, labels: Any, why: str) -> None:
+    """Numbers would be taken for something else, or a traceback of NumPy end the run."""
+    with pytest.raises(UserError) as refused:
+        written(tmp_path, data, labels)
+    assert why in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) <= MOST_CHARACTERS
+
+
+class DatasetV2:
+    """Stands for TensorFlow's class, which is known by its name and module: TensorFlow is not imported."""
+
+    def __init__(self, batches: list[Any], cardinality: int = 2) -> None:
+        self._batches, self._cardinality = batches, cardinality
+
+    def cardinality(self) -> int:
+        """As TensorFlow's."""
+        return self._cardinality
+
+    def as_numpy_iterator(self) -> Any:
+        """As TensorFlow's."""
+        return iter(self._batches)
+
+
+DatasetV2.__module__ = "tensorflow.python.data.ops.dataset_ops"
+
+
+@pytest.mark.parametrize("labels", [np.array(LABELS), np.eye(2)[LABELS]], ids=["numbers", "one-hot"])
+def test_a_dataset_of_batches_or_of_single_images_is_taken(tmp_path: Path, labels: np.ndarray) -> None:
+    """The output of `image_dataset_from_directory` could not be given."""
+    batches = DatasetV2([(BYTES[:4].astype(np.float32), labels[:4]), (BYTES[4:].astype(np.float32), labels[4:])])
+    single = DatasetV2(list(zip(BYTES, np.array(LABELS), strict=True)))
+    for number, data in enumerate((batches, single)):
+        assert are_images(data)
+        pixels, numbers, _ = written(tmp_path / str(number), data, None)
+        assert np.array_equal(pixels, BYTES)
+        assert numbers == LABELS
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [(DatasetV2([], -1), "repeats for ever"), (DatasetV2([BYTES]), "gives no pairs")],
+    ids=["infinite", "no labels"],
+)
+def test_a_dataset_that_cannot_be_used_is_refused(tmp_path: Path, data: Any, why: str) -> None:
+    """A run would fill the disk for ever."""
+    with pytest.raises(UserError, match=why):
+        written(tmp_path, data, None)
+
+
+@pytest.mark.parametrize("data", ["folder", ["a.jpg", "b.jpg"], [], np.array(["a.jpg"]), ImageTable([], [])])
+def test_paths_and_tables_are_not_taken_for_images(data: Any) -> None:
+    """Every other call would be broken."""
+    assert not are_images(data)
+    assert stand_in(data) is data
+
+
+def test_images_for_validation_are_a_split_of_their_own(tmp_path: Path) -> None:
+    """`validation=(x, y)` would be refused, or mixed with the images for training."""
+    tables = {
+        split: images_in_files(split, (images, LABELS), tmp_path, print, lambda _: None)
+        for split, images in (("train", BYTES), ("validation", 255 - BYTES))
+    }
+    index = scan(tables["train"], validation=tables["validation"])
+    assert (index.train_count, index.validation_count, index.class_names) == (6, 6, ("0", "1"))
+
+
+def test_no_message_is_longer_than_a_few_lines() -> None:
+    """A whole array in a message would fill the notebook; what to do stands at its end."""
+    text = str(UserError(f"the data is {'0, ' * 10_000}: give a folder"))
+    assert len(text) <= MOST_CHARACTERS
+    assert text.endswith(": give a folder")
