@@ -59,8 +59,8 @@ def run(  # noqa: PLR0913 - the options are the interface
     learning_rate: float | None = None,
     class_weight: str | None = "none",
     early_stopping: int | None = None,
-    validation: float | HeldOut = 0.2,
-    test: HeldOut | None = None,
+    validation: float | HeldOut | tuple[Any, Any] = 0.2,
+    test: HeldOut | tuple[Any, Any] | None = None,
     path_column: str | None = None,
     label_column: str | None = None,
     images_in: str | Path | None = None,
@@ -195,20 +195,23 @@ def run(  # noqa: PLR0913 - the options are the interface
         TrainingFailedError: the training failed for a reason that is not memory.
     """
     called_at = time.monotonic()
-    options = options_of_call(locals() | {"validation": dataset.stand_in(validation), "test": dataset.stand_in(test)})
+    tables = {"validation": dataset.stand_in(validation), "test": dataset.stand_in(test)}
+    options = options_of_call(locals() | tables)
     check_for_training(options)
     with showing(view) as shown:
-        if dataset.are_images(data):
+        held_out: dict[str, Any] = {"validation": validation, "test": test}
+        if dataset.are_images(data) or any(tables[split] is not given for split, given in held_out.items()):
             files = directory_for(run_dir, options)
             run_dir = files.path
             write = partial(dataset.images_in_files, folder=files.images, say=shown.message, on_progress=shown.scanning)
-            data, labels = write("train", (data, labels)), None
-            validation, test = write("validation", validation), write("test", test)
+            if dataset.are_images(data):
+                data, labels = write("train", (data, labels)), None
+            held_out = {split: write(split, given) for split, given in held_out.items()}
         index = dataset.scan(
             data,
             labels,
-            validation=validation if options.validation == GIVEN_TABLE else options.validation,
-            test=test,
+            validation=held_out["validation"] if options.validation == GIVEN_TABLE else options.validation,
+            test=held_out["test"],
             asked=dataset.asked_of(path_column, label_column, images_in),
             seed=options.seed,
             on_progress=shown.scanning,
