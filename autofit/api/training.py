@@ -28,6 +28,7 @@ from autofit.config.option_checks import GIVEN_TABLE
 from autofit.config.option_table import checked
 from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import HeldOut, ImageIndex
+from autofit.dataset.contents import require_images
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
@@ -216,6 +217,7 @@ def run(  # noqa: PLR0913 - the options are the interface
             seed=options.seed,
             on_progress=shown.scanning,
         )
+        require_images(index)
         index = in_order(index, options)
         require_utf8(run_dir, index.root, *index.class_names)
         files = directory_for(run_dir, options)

@@ -11,6 +11,7 @@
     labels.py   what a label means, the order of classes (pure)
     listing.py  a CSV file, lists or a DataFrame -> Found
     held_out.py the images of validation and test that are given, or that the data has
+    contents.py classes whose files only look like images
     findings.py what was found, in words (pure)
     labelled.py images with the classes of a run that has ended, to judge its model by
     split.py    Found -> training and validation, in order (pure)

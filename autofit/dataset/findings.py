@@ -34,7 +34,7 @@ def without_images(found: Found) -> str | None:
     shown = [f"{name!r} ({kinds_text(held) if held else 'empty'})" for name, held in kinds.items()]
     remedy = ""
     if any(HEIF_KINDS & held.keys() for held in kinds.values()):
-        remedy = "; HEIC photos are read where pillow-heif is installed: pip install 'autofit[heif]'"
+        remedy = "; HEIC photos are not read in this version: convert them to JPEG"
     return f"without images: {listed(shown)}{remedy}"
 
 

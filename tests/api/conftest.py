@@ -86,12 +86,12 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of 2 x 100 photos, which nothing here opens, in an empty working folder."""
+    """A folder of 2 x 100 photos, of one byte each, which nothing here decodes, in an empty working folder."""
     monkeypatch.chdir(tmp_path)
     for label in ("cat", "dog"):
         (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(100):
-            (tmp_path / "photos" / label / f"{number}.jpg").touch()
+            (tmp_path / "photos" / label / f"{number}.jpg").write_bytes(b"x")
     return tmp_path / "photos"
 
 

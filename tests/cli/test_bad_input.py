@@ -40,7 +40,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("good/cat", "good/dog", "one/cat"):
         (root / name).mkdir(parents=True)
         for number in range(30):
-            (root / name / f"{number}.jpg").touch()
+            (root / name / f"{number}.jpg").write_bytes(b"x")
     (root / "empty" / "cat").mkdir(parents=True)
     (root / "damaged.csv").write_text("path,label\ngood/cat/0.jpg,cat\ngood/cat/1.jpg\n", encoding="utf-8")
     return root

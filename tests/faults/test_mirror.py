@@ -63,7 +63,7 @@ def test_a_run_goes_on_from_its_mirror_after_any_loss(
     for label in ("cat", "dog"):
         (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(IMAGES // 2):
-            (tmp_path / "photos" / label / f"{number}.jpg").touch()
+            (tmp_path / "photos" / label / f"{number}.jpg").write_bytes(b"x")
     photos = tmp_path / "photos"
     expected = finished(photos, tmp_path / "undisturbed", tmp_path / "undisturbed-mirror")
     for case in range(60 if whole else 2):

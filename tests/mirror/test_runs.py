@@ -50,7 +50,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for label in ("cat", "dog"):
         (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(IMAGES // 2):
-            (tmp_path / "photos" / label / f"{number}.jpg").touch()
+            (tmp_path / "photos" / label / f"{number}.jpg").write_bytes(b"x")
     return tmp_path / "photos"
 
 

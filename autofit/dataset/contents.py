@@ -1,0 +1,72 @@
+"""Classes whose files only look like images: empty ones, Git LFS pointers, web pages. Few of each are opened."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from autofit.dataset.findings import listed
+from autofit.dataset.index import ImageIndex
+from autofit.errors import UserError
+
+SAMPLED_OF_A_CLASS = 3
+MOST_SAMPLED_CLASSES = 1000
+READ_BYTES = 64
+
+EMPTY = "empty"
+LFS_POINTER = "Git LFS pointers, for which 'git lfs pull' brings the images"
+WEB_PAGE = "web pages, not images"
+
+
+def require_images(index: ImageIndex) -> None:
+    """Refuse classes none of whose files for training can be an image, all of them in one line.
+
+    Of each class the first, the middle and the last file are opened; only where none of these can be an image, all are.
+
+    Raises:
+        UserError: there are such classes; each is named with the number of its files and what they are.
+    """
+    places = _by_class(index.labels[: index.train_count], len(index.class_names))
+    hollow = [
+        f"{index.class_names[number]!r} ({_words(index, of_class)})"
+        for number, of_class in list(places.items())[:MOST_SAMPLED_CLASSES]
+        if all(what_instead(index.path(place)) for place in _sample(of_class))
+        and all(what_instead(index.path(place)) for place in of_class)
+    ]
+    if hollow:
+        raise UserError(
+            f"no file of these classes is an image: {listed(hollow)}: bring the images or remove the classes"
+        )
+
+
+def what_instead(path: str) -> str | None:
+    """What a file is that cannot be an image, by its first bytes; None if it may be one, or cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(READ_BYTES)
+    except OSError:
+        return None  # the loader tries again, and says why
+    if not start:
+        return EMPTY
+    if start.startswith(b"version https://git-lfs"):
+        return LFS_POINTER
+    return WEB_PAGE if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")) else None
+
+
+def _by_class(labels: array[int], class_count: int) -> dict[int, list[int]]:
+    places = defaultdict[int, list[int]](list)
+    for place, label in enumerate(labels):
+        places[label].append(place)
+    return {number: places[number] for number in range(class_count) if places[number]}
+
+
+def _sample(places: Sequence[int]) -> list[int]:
+    step = max(1, (len(places) - 1) // (SAMPLED_OF_A_CLASS - 1))
+    return list(places[::step][:SAMPLED_OF_A_CLASS])
+
+
+def _words(index: ImageIndex, places: Sequence[int]) -> str:
+    kinds = Counter(what_instead(index.path(place)) or "images" for place in places)
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
