@@ -28,7 +28,7 @@ from autofit.worker.features.extraction import ExtractionPass, Views
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
 from autofit.worker.training.batch_sources import CachedFeatures, DecodedImages
-from autofit.worker.training.stage_clock import StageClock
+from autofit.worker.training.stage_clock import stage_clock
 
 
 class SourceOpener:
@@ -127,7 +127,7 @@ class SourceOpener:
             self._stop_conditions,
             on_unreadable=on_unreadable,
             on_shrink=on_shrink,
-            clock=StageClock(self._work.time) if self._work.time else None,
+            clock=stage_clock(self._job, self._work) if self._work.time else None,
         )
         rows = extraction.run(cache, self._loader)
         self._reader.drop_predecoded()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from autofit.protocol.job import StageTime
+from autofit.protocol.job import Job, StageTime, TrainJob
 
 VALIDATION_SHARE = 0.25
 """Of the time that an epoch has trained so far, in which it can surely be validated: a fifth of the images, forward."""
@@ -13,6 +13,10 @@ VALIDATION_SHARE = 0.25
 SOLVE_SECONDS, SOLVE_SHARE = 2.0, 0.2
 """What training the head takes after an extraction: solving it on some hundred images, SciPy's import included, and the
 share of the extraction's time on top, for the passes over many rows."""
+
+USUAL_START_SECONDS, MOST_SLOWNESS = 5.0, 3.0
+"""From a worker's launch to its network, on two idle CPU cores. Where it took longer, others are busy, and solving and
+saving take longer as well: at most by this factor, since a cold disk delays the start alone."""
 
 EARLY_SHARE = 0.25
 """After this share of an extraction it is known well enough whether it ends in time."""
@@ -24,10 +28,19 @@ class StageClock:
     Args:
         stage: the time that the stage has; None for as much as it takes.
         clock: in seconds, the same as the parent's.
+        launched_at: when the worker was launched, by the clock; None where its start says nothing of its speed.
     """
 
-    def __init__(self, stage: StageTime | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stage: StageTime | None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        launched_at: float | None = None,
+    ) -> None:
         self._stage, self._clock = stage, clock
+        start_seconds = 0.0 if launched_at is None else clock() - launched_at
+        self._slowness = min(max(start_seconds / USUAL_START_SECONDS, 1.0), MOST_SLOWNESS)
         self._epoch_seconds = stage.epoch_seconds if stage else 0.0
         self._began = clock()
 
@@ -68,7 +81,7 @@ class StageClock:
         elapsed = self._clock() - began
         ahead = elapsed * (count - done) / max(done, 1)
         if is_first_stage:
-            follows = SOLVE_SECONDS + SOLVE_SHARE * elapsed
+            follows = self._slowness * SOLVE_SECONDS + SOLVE_SHARE * elapsed
             is_late = self._ends(follows) >= self._stage.end_at
             return is_late and self._ends(follows + ahead) >= self._stage.last_at
         foreseen = ahead if done >= EARLY_SHARE * count else 0.0
@@ -76,4 +89,9 @@ class StageClock:
 
     def _ends(self, seconds: float) -> float:
         """When the run ends if so many seconds of work follow."""
-        return self._clock() + seconds + (self._stage.finish_seconds if self._stage else 0.0)
+        return self._clock() + seconds + (self._slowness * self._stage.finish_seconds if self._stage else 0.0)
+
+
+def stage_clock(job: Job, work: TrainJob) -> StageClock:
+    """The clock of an attempt, when its network is built: on a CPU what that took says how busy the machine is."""
+    return StageClock(work.time, launched_at=work.launched_at if job.memory.device == "cpu" else None)

@@ -42,7 +42,7 @@ from autofit.worker.training.head_stage import HeadStage, SolvedHead, final_weig
 from autofit.worker.training.replay import Replay
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.source_opener import SourceOpener
-from autofit.worker.training.stage_clock import StageClock
+from autofit.worker.training.stage_clock import stage_clock
 from autofit.worker.training.train_state import TrainState
 
 
@@ -74,7 +74,7 @@ class Trainer:
         self._state = TrainState(session)
         self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan)
         self._progress = self._commits.begin(work.stage, work.micro_batch_size, self._events.damaged_checkpoint)
-        self._clock = StageClock(work.time)
+        self._clock = stage_clock(job, work)
         self._replay = Replay(work.plan)
         self._audit_log = AuditLog(self._files.audit if work.plan.audit else None, self._progress.ledger_bytes)
         self._micro = MicroBatcher(self._progress.micro_batch_size, self._note_training_shrink, pads=session.pads)
@@ -87,16 +87,8 @@ class Trainer:
         steps = steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
         self._callbacks = Callbacks(payload.callbacks if payload else (), session, work.plan.epochs, steps)
         self._bad_images = BadImages(len(self._index.paths), work.plan.max_bad_images)
-        self._evaluation = Evaluation(
-            session,
-            self._epoch_plans,
-            self._labels,
-            recalibration,
-            self._micro,
-            self._events,
-            self._callbacks,
-            self._goes_on,
-        )
+        told = self._events, self._callbacks, self._goes_on
+        self._evaluation = Evaluation(session, self._epoch_plans, self._labels, recalibration, self._micro, *told)
 
     def run(self) -> str:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""

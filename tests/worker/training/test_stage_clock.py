@@ -80,6 +80,18 @@ def test_the_images_of_the_first_stage_leave_time_for_the_head(now: float, *, en
     assert clock_with(watch).ends_extraction(0.0, 5, 10**6, is_first_stage=True) is ends
 
 
+@pytest.mark.parametrize(("start_seconds", "ends_at"), [(2.0, 80.0), (10.0, 77.0), (60.0, 73.5)])
+def test_on_a_busy_machine_more_time_is_left_for_what_follows(start_seconds: float, ends_at: float) -> None:
+    """Where TensorFlow took twice as long to start, the head would be solved and saved after the budget."""
+    watch = Watch(0.0)
+    time = StageTime(end_at=100, last_at=105, finish_seconds=2)
+    clock = StageClock(time, watch, launched_at=-start_seconds)
+    watch.now = ends_at - 0.5
+    assert not clock.ends_extraction(0.0, 5, 10**6, is_first_stage=True)
+    watch.now = ends_at
+    assert clock.ends_extraction(0.0, 5, 10**6, is_first_stage=True)
+
+
 @pytest.mark.parametrize(("done", "ends"), [(94, True), (96, False)])
 def test_the_last_images_of_the_first_stage_are_read_if_that_takes_little_longer(done: int, *, ends: bool) -> None:
     """A head would be solved on nearly all images, where all of them had taken two seconds more."""
