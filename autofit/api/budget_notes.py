@@ -31,5 +31,6 @@ def announce_budget(budget: TimeBudget, record: RunRecord, view: View, *, is_res
         extracts=record.plan.head == "solve",
         is_asked_for=is_asked_for(record.options),
         is_resumed=is_resumed,
+        views=record.plan.views,
     )
     view.message(words)

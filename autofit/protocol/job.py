@@ -99,6 +99,22 @@ class FineTunePlan(Record):
     refit: bool = False
 
 
+class ViewsPlan(Record):
+    """The stage that solves the head once more, on augmented views.
+
+    Attributes:
+        count: views of each training image.
+        augment: how they are made.
+        flip: whether augmentation mirrors them.
+        by_budget: whether there is the time for it is still to be seen, when the head is done.
+    """
+
+    count: int = Field(ge=1, le=MOST_VIEWS)
+    augment: Strength
+    flip: bool = True
+    by_budget: bool = False
+
+
 class TrainingPlan(Record):
     """The sizes and settings that a run was started with: the same wherever it is resumed.
 
@@ -132,6 +148,7 @@ class TrainingPlan(Record):
     kernels: Kernels = "eigen"
     head: Literal["epochs", "solve"] = "epochs"
     refit_head: bool = False
+    views: ViewsPlan | None = None
     fine_tune: FineTunePlan | None = None
     deterministic: bool = False
     tuning: Tuning = "tuned"

@@ -49,9 +49,12 @@ class Phase(StrEnum):
     PREDICT = "predict"
 
 
-StageName = Literal["training", "head", "fine-tune", "refit"]
-"""The stages of a training: a single one, or the head and then perhaps fine-tuning. A refit is the fine-tuning once
-more, on training and validation images together."""
+StageName = Literal["training", "head", "views", "fine-tune", "refit"]
+"""The stages of a training: a single one, or the head and then perhaps others. `views` solves the head once more, on
+augmented views; a refit is the fine-tuning once more, on training and validation images together."""
+
+LATER_STAGES: Final[frozenset[StageName]] = frozenset({"views", "fine-tune", "refit"})
+"""The stages that may be left out or end early: there is a model already."""
 
 FINE_TUNING: Final[frozenset[StageName]] = frozenset({"fine-tune", "refit"})
 """The stages in which layers of a pretrained backbone train."""

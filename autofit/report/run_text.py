@@ -9,9 +9,9 @@ from pathlib import Path
 
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
-from autofit.protocol.messages import OUT_OF_MEMORY, BadImage, OomEvent, Verdict
+from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, BadImage, OomEvent, Verdict
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position
-from autofit.runs.history import VALIDATION_ACCURACY, best_epoch, best_figures, finished_epochs
+from autofit.runs.history import VALIDATION_ACCURACY, best_epoch, best_figures, finished_epochs, stage_of
 from autofit.runs.result_record import ResultRecord
 
 SHOWN_EVENTS = 3
@@ -104,18 +104,23 @@ def test_words(result: ResultRecord) -> str | None:
 
 def _is_solved(result: ResultRecord) -> bool:
     """Whether a solved head is all that was trained."""
-    return [stage.method for stage in result.stages] == ["solved"]
+    return {stage.method for stage in result.stages} == {"solved"}
 
 
 def stage_lines(result: ResultRecord) -> list[str]:
     """What a solved head is, in a sentence or two; no line for a training by epochs."""
     lines = []
+    best = stage_of(result.stages, best_epoch(result.history, result.best_epoch) or 0)
     for stage in result.stages:
         if stage.method != "solved":
             continue
+        if stage.name == "views":
+            better = "a better model by validation" if best == "views" else "no better model than without by validation"
+            lines.append(f"It was solved once more, on augmented views of each image: {better}.")
+            continue
         chosen = f"; the strength of its penalty was chosen by {printable(stage.chosen_by)}" if stage.chosen_by else ""
         lines.append(f"The head was solved to its optimum in {duration_words(stage.seconds or 0.0)}{chosen}.")
-        if stage.refitted and (best_epoch(result.history, result.best_epoch) or 0) < stage.epochs:
+        if stage.refitted and best not in FINE_TUNING:
             lines.append(
                 "The saved model was then fitted on the training and validation images together; "
                 "the validation figures are from before that."
@@ -127,6 +132,7 @@ def _budget_lines(result: ResultRecord) -> list[str]:
     """What a time budget left out, a line for each stage."""
     done = {
         "head": "The head was trained with",
+        "views": "Solving the head on augmented views was left out after",
         "fine-tune": "Fine-tuning ended after",
         "refit": "Fine-tuning on all images was dropped after",
         "training": "It ended after",
@@ -138,7 +144,7 @@ def _fine_tuning_lines(result: ResultRecord) -> list[str]:
     """That fine-tuning gave a better model than the head alone; that it did not is a warning."""
     stages = [stage.name for stage in result.stages]
     best = best_epoch(result.history, result.best_epoch)
-    if "fine-tune" not in stages or best is None or best < result.stages[0].epochs:
+    if "fine-tune" not in stages or best is None or stage_of(result.stages, best) != "fine-tune":
         return []
     if result.stages[-1].name == "refit" and result.stages[-1].refitted:
         return [

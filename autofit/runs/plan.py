@@ -27,7 +27,7 @@ from autofit.config.options import (
 from autofit.machine.hardware import Hardware
 from autofit.machine.memory_policy import usable_bytes
 from autofit.probing.records import ProbeReport
-from autofit.protocol.job import MOST_THREADS, FineTunePlan, Kernels, TrainingPlan, Tuning
+from autofit.protocol.job import MOST_THREADS, FineTunePlan, Kernels, TrainingPlan, Tuning, ViewsPlan
 from autofit.runs.memory_budget import can_spare, foreseen_bytes, most_to_extract_bytes
 
 PREDECODED_BYTES = 96 * 2**20
@@ -40,6 +40,9 @@ FINE_TUNE_VIEWS = 4
 FINE_TUNE_AUGMENT: Final = "light"
 """Of fine-tuning: samples in an update, the peak of the head's rate, and the views of each training image whose
 activations are cached."""
+
+HEAD_VIEWS = 4
+"""Augmented views of each training image on which the head is solved once more, if a time budget has room for it."""
 
 MOST_REFITTED = 2_000
 """Training images up to which a fine-tuning that helped is done once more with the validation images. It takes as long
@@ -270,7 +273,15 @@ def _with_solved_head(
     is_feasible = planned.feature_cache and train_count * num_classes <= MOST_SOLVED
     if not is_feasible or has_callbacks or not allows_solved_head(options):
         return planned
-    return planned.model_copy(update={"head": "solve", "refit_head": isinstance(options.validation, float)})
+    views = ViewsPlan(count=HEAD_VIEWS, augment=FINE_TUNE_AUGMENT, flip=options.flip, by_budget=True)
+    has_views = options.time_budget_seconds is not None and options.augment == "auto" and not options.replay
+    return planned.model_copy(
+        update={
+            "head": "solve",
+            "refit_head": isinstance(options.validation, float),
+            "views": views if has_views else None,
+        }
+    )
 
 
 def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None, machine: Hardware) -> Kernels:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
 from autofit.protocol.messages import StageRecord
-from autofit.runs.history import History, accuracy_name, best_epoch
+from autofit.runs.history import History, accuracy_name, best_epoch, stage_of
 
 CERTAIN_ERRORS = 2.0
 """Standard errors from which on a difference counts: chance exceeds them once in twenty times."""
@@ -131,7 +131,7 @@ def _is_far(accuracy: float, validation: float, images: int) -> bool:
 def _unhelpful_stage(run: ValidatedRun, epoch: int) -> list[str]:
     """Warn if fine-tuning is finished and the best epoch is one of the head's."""
     names = [stage.name for stage in run.stages]
-    if names[-1:] != ["fine-tune"] or not run.stages[-1].epochs or epoch >= run.stages[0].epochs:
+    if names[-1:] != ["fine-tune"] or not run.stages[-1].epochs or stage_of(run.stages, epoch) == "fine-tune":
         return []
     return ["Fine-tuning gave no better model by validation: the one with the head alone was kept."]
 

@@ -72,4 +72,4 @@ def probed_words(report: ProbeReport) -> str:
 
 def is_left_out(plan: TrainingPlan, finished: Sequence[StageRecord]) -> bool:
     """Whether a run that is over has no fine-tuning though it was planned: its head alone was finished."""
-    return "fine-tune" in stages_of(plan) and [stage.name for stage in finished] == ["head"]
+    return "fine-tune" in stages_of(plan) and bool(finished) and not FINE_TUNING & {stage.name for stage in finished}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from autofit.config.batch_schedule import steps_per_epoch
 from autofit.config.fine_tuning import FineTuning
-from autofit.protocol.job import FineTunePlan, ModelSource, TrainingPlan
+from autofit.protocol.job import FineTunePlan, ModelSource, TrainingPlan, ViewsPlan
 from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
 from autofit.runs.history import stage_of
 from autofit.runs.run_record import DataRecord
@@ -17,9 +17,11 @@ WARMUP_SHARE = 0.1
 
 def stages_of(plan: TrainingPlan) -> tuple[StageName, ...]:
     """The stages of a plan, in order; the last may turn out to be of no use."""
-    if plan.fine_tune is not None:
-        return ("head", "fine-tune", "refit") if plan.fine_tune.refit else ("head", "fine-tune")
-    return ("head",) if plan.head == "solve" else ("training",)
+    first: StageName = "head" if plan.head == "solve" or plan.fine_tune is not None else "training"
+    views: tuple[StageName, ...] = ("views",) if plan.views is not None else ()
+    if plan.fine_tune is None:
+        return (first, *views)
+    return (first, *views, "fine-tune", "refit") if plan.fine_tune.refit else (first, *views, "fine-tune")
 
 
 def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: int | None) -> StageName | None:
@@ -41,9 +43,11 @@ def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: 
 
 def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[StageRecord]) -> TrainingPlan:
     """The plan of one stage: its epochs are counted on from those of the stages before it."""
+    if stage == "views" and plan.views is not None:
+        return _plan_of_views(plan, plan.views, finished)
     fine_tune = plan.fine_tune
     if stage not in FINE_TUNING or fine_tune is None:
-        return plan.model_copy(update={"fine_tune": None})
+        return plan.model_copy(update={"views": None, "fine_tune": None})
     before = sum(record.epochs for record in finished if record.name != stage)
     return plan.model_copy(
         update={
@@ -59,6 +63,21 @@ def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[Stage
             "kernels": fine_tune.kernels,
             "head": "epochs",
             "refit_head": False,
+            "views": None,
+            "fine_tune": None,
+        }
+    )
+
+
+def _plan_of_views(plan: TrainingPlan, views: ViewsPlan, finished: Sequence[StageRecord]) -> TrainingPlan:
+    before = sum(record.epochs for record in finished if record.name != "views")
+    return plan.model_copy(
+        update={
+            "epochs": before + 1,
+            "augment": views.augment,
+            "flip": views.flip,
+            "feature_views": views.count,
+            "views": None,
             "fine_tune": None,
         }
     )
@@ -68,7 +87,7 @@ def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, d
     """Where a worker of the stage gets its network: cut for fine-tuning, with a frozen backbone for the head."""
     if stage == "training":
         return source
-    if stage == "head" or plan.fine_tune is None:
+    if stage not in FINE_TUNING or plan.fine_tune is None:
         return source.model_copy(update={"spec": source.spec.model_copy(update={"trainable": "head"})})
     images = data.train_count + (data.validation_count if stage == "refit" else 0)
     return source.model_copy(

@@ -15,7 +15,7 @@ from autofit.errors import AutofitError, DoesNotFitError
 from autofit.process.launch import Launcher
 from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, monitored
 from autofit.protocol.job import CacheJob, Event, Job, StageTime, TrainingPlan, TrainJob
-from autofit.protocol.messages import OUT_OF_MEMORY, MemoryBudget, OomEvent, Phase, StageName, Verdict
+from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, MemoryBudget, OomEvent, Phase, StageName, Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.attempt_summary import sizes_at_exit, summarize
 from autofit.runs.collect_result import committed
@@ -104,7 +104,7 @@ class Supervisor:
     def _without_fine_tuning(self, error: DoesNotFitError) -> AutofitError | None:
         """End with the head's model, if it is finished and nothing of the stage after it is committed."""
         state = committed(self._store)
-        if state is None or state.stage != "head" or not is_left_out(self._record.plan, state.stages):
+        if state is None or state.stage in FINE_TUNING or not is_left_out(self._record.plan, state.stages):
             return error
         if not self._files.model.exists() and not self._saves_the_head():
             return error

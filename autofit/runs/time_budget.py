@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from autofit.config.batch_schedule import steps_per_epoch
 from autofit.config.fine_tuning import LEAST_AUTO_EPOCHS
 from autofit.config.options import Options
-from autofit.protocol.job import FineTunePlan, Kernels, StageTime
+from autofit.protocol.job import FineTunePlan, Kernels, StageTime, ViewsPlan
 
 FINISH_SECONDS = 2.0
 """From the last epoch to the end of the run: the model is saved, the worker exits, result and page are written."""
@@ -131,6 +131,13 @@ class Work:
             seconds += self.refitted()._worker_seconds(stage, views * self.validation_count, 0)  # noqa: SLF001
         return seconds + FINISH_SECONDS
 
+    def views_seconds(self, views: ViewsPlan, solve_seconds: float) -> float:
+        """Solving the head once more, on augmented views, as it is foreseen: with as many times the rows."""
+        of_training = views.count * self.train_count
+        extraction = of_training * (self._image_seconds(self.speed.kernels) + VIEW_SECONDS)
+        start = self.speed.other_seconds + (views.count + 1) * solve_seconds
+        return start + MARGIN * extraction + FINISH_SECONDS
+
     def _worker_seconds(self, stage: FineTunePlan, views: int, plain: int) -> float:
         """A worker that extracts so many augmented views and plain images, and then trains all epochs."""
         extraction = share_below(stage.cut) * (views + plain) * self._image_seconds(stage.kernels)
@@ -192,9 +199,9 @@ def decide(stage: FineTunePlan, work: Work, left_seconds: float, *, is_asked_for
     """
     least = 1 if is_asked_for or stage.epochs < LEAST_AUTO_EPOCHS else LEAST_AUTO_EPOCHS
     epochs = most_epochs(lambda count: work.stage_seconds(with_epochs(stage, count)), left_seconds, stage.epochs, least)
-    left = f"time budget: {_seconds_words(max(left_seconds, 0.0))} left"
+    left = f"time budget: {seconds_words(max(left_seconds, 0.0))} left"
     if not epochs:
-        needed = _seconds_words(work.stage_seconds(with_epochs(stage, least)))
+        needed = seconds_words(work.stage_seconds(with_epochs(stage, least)))
         return Decision(None, f"{left}, fine-tuning would take {needed}: the head is the result")
     decided = with_epochs(stage, epochs).model_copy(update={"by_budget": False})
     return Decision(decided, f"{left}: {_plan_words(decided, work)}{_rest_words(decided, work, left_seconds, stage)}")
@@ -202,7 +209,7 @@ def decide(stage: FineTunePlan, work: Work, left_seconds: float, *, is_asked_for
 
 def _plan_words(stage: FineTunePlan, work: Work) -> str:
     where = {"auto": "of the upper layers", "input": "of all layers"}.get(stage.cut, f"above {stage.cut}")
-    how_long = f", about {_seconds_words(work.stage_seconds(stage))}" if work.speed.images_per_second else ""
+    how_long = f", about {seconds_words(work.stage_seconds(stage))}" if work.speed.images_per_second else ""
     epochs = f"{stage.epochs} epoch" if stage.epochs == 1 else f"{stage.epochs} epochs"
     return f"fine-tuning {where} for {epochs}{how_long}"
 
@@ -225,6 +232,7 @@ def opening_words(
     extracts: bool,
     is_asked_for: bool,
     is_resumed: bool,
+    views: ViewsPlan | None = None,
 ) -> str:
     """What is said of a budget before the first attempt of a session.
 
@@ -236,23 +244,30 @@ def opening_words(
         extracts: whether the first stage computes features.
         is_asked_for: the user has given the number of epochs.
         is_resumed: some of the budget was used before.
+        views: on which the head may be solved once more.
     """
-    opening = f"time budget {_seconds_words(budget_seconds)}"
+    opening = f"time budget {seconds_words(budget_seconds)}"
     if is_resumed:
-        return f"{opening}: {_seconds_words(max(left_seconds, 0.0))} left"
+        return f"{opening}: {seconds_words(max(left_seconds, 0.0))} left"
     if not extracts or not work.speed.images_per_second:
         then = "; then it is decided whether and for how long to fine-tune" if stage else ""
         return f"{opening}: how fast this machine is shows in the first stage{then}"
     images = work.train_count + work.validation_count
     head = START_SECONDS + SOLVE_SECONDS + images / work.speed.images_per_second
+    again = work.views_seconds(views, SOLVE_SECONDS) if views else 0.0
+    if again and head + again <= left_seconds:
+        opening, left_seconds = f"{opening}: head, also on augmented views", left_seconds - again
+        head_words = f"about {seconds_words(head + again)}"
+    else:
+        opening, head_words = f"{opening}: head", f"about {seconds_words(head)}"
     if stage is None:
-        return f"{opening}: about {_seconds_words(head)} are needed"
+        return f"{opening} {head_words}"
     after = decide(stage, work, left_seconds - head, is_asked_for=is_asked_for)
     then = f"then {_plan_words(after.fine_tune, work)}" if after.fine_tune else "and no time to fine-tune"
-    return f"{opening}: head about {_seconds_words(head)}, {then}"
+    return f"{opening} {head_words}, {then}"
 
 
-def _seconds_words(seconds: float) -> str:
+def seconds_words(seconds: float) -> str:
     """A duration in whole seconds below two minutes, else in minutes."""
     return f"{math.ceil(seconds)} s" if seconds < IN_SECONDS_BELOW else f"{seconds / 60:.1f} min".replace(".0 ", " ")
 

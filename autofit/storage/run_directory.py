@@ -61,8 +61,8 @@ class AttemptDirectory:
         return self.path / "stderr.log"
 
 
-CUT_STAGES = ("fine-tune", "refit")
-"""The stages whose features are the activations at a cut."""
+OTHER_FEATURES = ("views", "fine-tune", "refit")
+"""The stages whose features are others than those of the head: of augmented views, or the activations at a cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +112,12 @@ class RunDirectory:
         return self.features_of("head")
 
     def features_of(self, stage: str) -> Path:
-        """The same of one stage: those of the images at a cut are others."""
-        return self.path / (f"features-{stage}.json" if stage in CUT_STAGES else "features.json")
+        """The same of one stage."""
+        return self.path / (f"features-{stage}.json" if stage in OTHER_FEATURES else "features.json")
 
     def feature_records(self) -> tuple[Path, ...]:
         """The same of all stages."""
-        return self.features, *map(self.features_of, CUT_STAGES)
+        return self.features, *map(self.features_of, OTHER_FEATURES)
 
     @property
     def history(self) -> Path:

@@ -35,8 +35,8 @@ def files(tmp_path: Path) -> RunDirectory:
     return RunDirectory(tmp_path)
 
 
-def record(**given: Any) -> RunRecord:
-    """A run on a thousand images with a budget of five minutes."""
+def record(*, views: bool = False, **given: Any) -> RunRecord:
+    """A run on a thousand images with a budget of five minutes; by default its head is not solved once more."""
     options = make_options(**({"time_budget": "5m"} | given))
     data = DataRecord(
         root="/",
@@ -47,6 +47,8 @@ def record(**given: Any) -> RunRecord:
         fingerprint="",
     )
     plan = staged_plan(options, IMAGES, 2, None, make_hardware())
+    if not views:
+        plan = plan.model_copy(update={"views": None})
     return RunRecord(options=options, has_callbacks=False, data=data, plan=plan, started=time.time())
 
 
@@ -174,3 +176,29 @@ def test_nothing_is_decided_before_the_head_or_without_a_stage_or_budget(
     run = record(**given)
     assert with_stage_decided(run, files, finished, *budget(250.0), is_probed=True) == (run, "")
     assert not files.run.exists()
+
+
+@pytest.mark.parametrize(("left", "goes_on"), [(200.0, True), (30.0, False)])
+def test_the_head_is_solved_once_more_on_views_if_there_is_time(
+    files: RunDirectory, left: float, *, goes_on: bool
+) -> None:
+    """A point of accuracy would be left lying, or the budget be overrun."""
+    run = record(views=True)
+    note_attempt(files, run, Event(extracted=ExtractionTime(images=1200, seconds=12.0)), solved_event(), wall=20.0)
+    decided, words = with_stage_decided(run, files, [HEAD], *budget(left), is_probed=False)
+    assert ("views" in stages_of(decided.plan)) == goes_on
+    assert ("solved once more, on 4 augmented views" in words) == goes_on
+    assert RunRecord.load(files.run) == decided
+    if goes_on:
+        assert with_stage_decided(decided, files, [HEAD], *budget(1.0), is_probed=True) == (decided, "")
+
+
+def test_views_are_left_out_where_no_speed_is_known_or_images_were_left_out(files: RunDirectory) -> None:
+    """A stage without a forecast would be begun; or views of a part be preferred to the other images."""
+    run = record(views=True)
+    decided, _ = with_stage_decided(run, files, [HEAD], *budget(250.0), is_probed=True)
+    assert "views" not in stages_of(decided.plan)
+    note_attempt(files, run, Event(extracted=ExtractionTime(images=1200, seconds=12.0)), solved_event(), wall=20.0)
+    short = HEAD.model_copy(update={"cut_short": "900 of 1,200 images"})
+    decided, _ = with_stage_decided(run, files, [short], *budget(250.0), is_probed=True)
+    assert "views" not in stages_of(decided.plan)

@@ -95,6 +95,18 @@ def test_only_fine_tuning_that_helped_is_done_once_more() -> None:
     assert next_stage(made, [HEAD, FINE_TUNED, FINE_TUNED.model_copy(update={"name": "refit"})], 3) is None
 
 
+def test_only_a_time_budget_brings_views_of_the_head() -> None:
+    """A run without options would take five times as long; or the user's own augmentation be done twice."""
+    assert "views" not in stages_of(plan())
+    assert stages_of(plan(time_budget="5m"))[:2] == ("head", "views")
+    assert "views" not in stages_of(plan(time_budget="5m", augment="none"))
+    made = plan(time_budget="5m", flip=False)
+    of_views = plan_of_stage(made, "views", [HEAD])
+    assert (of_views.head, of_views.epochs, of_views.feature_views, of_views.augment) == ("solve", 2, 4, "light")
+    assert (of_views.flip, of_views.refit_head, of_views.fine_tune) == (False, True, None)
+    assert source_of_stage(model_source(make_options(), 10), made, "views", DATA).spec.trainable == "head"
+
+
 def test_images_of_the_users_own_to_validate_with_are_not_trained_on(tmp_path: Path) -> None:
     """What the user keeps apart would be trained on; nor is there anything to add without a validation."""
     assert stages_of(plan(fine_tune_epochs=4, validation=tmp_path)) == ("head", "fine-tune")

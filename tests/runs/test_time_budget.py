@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autofit.config.options import make_options
-from autofit.protocol.job import FineTunePlan
+from autofit.protocol.job import FineTunePlan, ViewsPlan
 from autofit.runs.time_budget import (
     FINISH_SECONDS,
     Speed,
@@ -142,7 +142,11 @@ def test_a_worker_may_end_what_it_has_begun_within_half_the_tolerance(budget_sec
             "time budget 5 min: head about 24 s, then fine-tuning of the upper layers for 8 epochs, about 108 s",
         ),
         ({"left_seconds": 40.0}, "time budget 5 min: head about 24 s, and no time to fine-tune"),
-        ({"stage": None}, "time budget 5 min: about 24 s are needed"),
+        ({"stage": None}, "time budget 5 min: head about 24 s"),
+        (
+            {"stage": None, "views": ViewsPlan(count=4, augment="light")},
+            "time budget 5 min: head, also on augmented views about 97 s",
+        ),
         (
             {"work": Work(1_000, 200, Speed(None))},
             f"{UNKNOWN}; then it is decided whether and for how long to fine-tune",

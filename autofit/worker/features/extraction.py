@@ -29,7 +29,7 @@ from autofit.input.batch_loader import BatchLoader, Decode, LoadedBatch
 from autofit.input.epoch_order import epoch_order
 from autofit.input.views import ViewIndex
 from autofit.protocol.job import CacheJob, Event, ExtractionSpeed, ExtractionTime, Job, TrainJob
-from autofit.protocol.messages import FINE_TUNING, Phase
+from autofit.protocol.messages import LATER_STAGES, Phase
 from autofit.storage.run_directory import RunDirectory
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
@@ -109,7 +109,7 @@ class ExtractionPass:
         self._job, self._work, self._session = job, job.work, session
         self._backbone_sha256, self._views = backbone_sha256, views
         self._heartbeat, self._stop_conditions = heartbeat, stop_conditions
-        self._time = ExtractionTimeLimit(clock, is_first_stage=job.work.stage not in FINE_TUNING)
+        self._time = ExtractionTimeLimit(clock, is_first_stage=job.work.stage not in LATER_STAGES)
         self._on_unreadable, self._on_shrink = on_unreadable, on_shrink
         self.unreadable: dict[int, str] = {}
         self.has_left_out = False

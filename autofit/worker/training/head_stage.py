@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from autofit.dataset import ImageIndex
 from autofit.protocol.job import TrainingPlan
-from autofit.protocol.messages import StageRecord
+from autofit.protocol.messages import StageName, StageRecord
 from autofit.worker.execution.session import Session
 from autofit.worker.features.feature_cache import FeatureRows
 from autofit.worker.features.head_rows import LabelledRows
@@ -90,6 +90,7 @@ class HeadStage:
         plan: views, threads, and whether to refit.
         class_weights: of the classes' losses, float32 (classes,); None for none.
         on_progress: called now and then while it is solved; it may raise.
+        stage: which it is.
 
     Attributes:
         train: the rows to train on.
@@ -105,8 +106,10 @@ class HeadStage:
         plan: TrainingPlan,
         class_weights: NDArray[np.float32] | None,
         on_progress: Callable[[], None],
+        stage: StageName = "head",
     ) -> None:
         self._plan, self._on_progress = plan, on_progress
+        self._stage: StageName = stage
         self._classes, self._images, self._has_left_out = len(index.class_names), len(index.paths), source.has_left_out
         self._class_weights = None if class_weights is None else dict(enumerate(class_weights.tolist()))
         samples, labels = np.arange(len(index.paths)), np.asarray(index.labels, np.int64)
@@ -135,7 +138,7 @@ class HeadStage:
             on_progress=self._on_progress,
         )
         record = StageRecord(
-            name="head",
+            name=self._stage,
             method="solved",
             epochs=1,
             seconds=fit.seconds,

@@ -78,6 +78,11 @@ class TrainingProgress(Record):
         """The epochs of the stages before."""
         return sum(stage.epochs for stage in self.stages)
 
+    @property
+    def is_at_stage_start(self) -> bool:
+        """Whether nothing of the stage is trained yet."""
+        return self.epoch == self._before and not self.position
+
     def losses_of_stage(self) -> list[float]:
         """The training loss of each epoch of the stage that is finished."""
         return self.history.get("loss", [])[self._before :]

@@ -92,24 +92,16 @@ class Trainer:
 
     def run(self) -> str:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
-        opener = SourceOpener(
-            self._job,
-            self._work,
-            self._session,
-            self._heartbeat,
-            self._stop_conditions,
-            self._index,
-            self._predecoded,
-            self._stop_if_asked,
-        )
+        attempt = (self._job, self._work, self._session, self._heartbeat, self._stop_conditions)
+        opener = SourceOpener(*attempt, self._index, self._predecoded, self._stop_if_asked)
         self._end_stage_without_time()
         with opener, closing(self._open_source(opener)) as self._source:
             self._callbacks.list.on_train_begin()
             self._restore()
-            if self._plan.head == "solve" and self._has_epochs_left() and not self._progress.epoch:
-                self._solve_head()
             if self._progress.stages and isinstance(self._source, CachedFeatures) and self._source.has_left_out:
                 self._end_stage(self._progress.epochs_done(self._plan.epochs))
+            if self._plan.head == "solve" and self._has_epochs_left() and self._progress.is_at_stage_start:
+                self._solve_head()
             while self._has_epochs_left() and not self._replay.is_over(self._progress):
                 self._epoch()
             self._end_stage("")
@@ -198,21 +190,25 @@ class Trainer:
     def _solve_head(self) -> None:
         """Solve the head on cached features, as the only epoch; without the cache it is trained by epochs."""
         if not isinstance(self._source, CachedFeatures):
-            self._events.message("the features are not cached: the head is trained by epochs")
+            if self._work.stage == "views":
+                self._end_stage(self._progress.epochs_done(self._plan.epochs))
+            else:
+                self._events.message("the features are not cached: the head is trained by epochs")
             return
         self._events.phase(Phase.SOLVE)
-        stage = HeadStage(self._source, self._index, self._plan, self._class_weights, self._goes_on)
+        stage = HeadStage(self._source, self._index, self._plan, self._class_weights, self._goes_on, self._work.stage)
         if not len(stage.train):
             self._give_up(self._bad_images.nothing_left("training"))
         if self._index.validation_count and not len(stage.validation):
             self._give_up(self._bad_images.nothing_left("validation"))
         solved = stage.solve()
-        self._write_audit(0, 0, self._index.train_count, stage.used.tolist(), stage.unused.tolist())
+        epoch = self._progress.epoch
+        self._write_audit(epoch, 0, self._index.train_count, stage.used.tolist(), stage.unused.tolist())
         self._commits.note_step()
         self._events.note_first_step()
         set_head(self._session, solved.trained)
         self._progress = self._progress.moved(stopped=True)
-        self._close_epoch(0, solved.metrics, solved)
+        self._close_epoch(epoch, solved.metrics, solved)
 
     def _goes_on(self, skipped: Sequence[tuple[int, str]] = ()) -> None:
         """Called in work outside the steps, with the images that could not be read: silence would look like a hang."""
@@ -278,7 +274,8 @@ class Trainer:
     def _close_epoch(self, epoch: int, logs: dict[str, float], solved: SolvedHead | None = None) -> None:
         """Keep the best weights, write the history, commit, and report; a solved head is an epoch of its own."""
         progress = self._progress.after_epoch(epoch, logs)
-        if self._work.stage == "refit" and progress.epoch == self._plan.epochs:
+        is_torn = self._work.stage == "refit" and self._progress.stopped  # the time was over within its epoch
+        if self._work.stage == "refit" and progress.epoch == self._plan.epochs and not is_torn:
             self._state.best = self._state.weights()
         elif progress.best_epoch == epoch:
             self._state.best = final_weights(self._session, self._state, solved) if solved else self._state.weights()
@@ -292,7 +289,8 @@ class Trainer:
         out_of_time = not self._clock.epoch_ended()
         self._progress = progress.moved(stopped=out_of_patience or asked_to_stop or out_of_time)
         if not self._has_epochs_left():
-            cut_short = self._progress.epochs_done(self._plan.epochs) if out_of_time else ""
+            whole = self._progress.moved(epoch=epoch) if is_torn else self._progress
+            cut_short = whole.epochs_done(self._plan.epochs) if out_of_time or is_torn else ""
             self._progress = self._progress.after_stage(solved.record if solved else None, cut_short=cut_short)
         write_history(self._files.history, progress.history)
         self._commit()
