@@ -19,6 +19,7 @@ from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.checkpoints import Checkpoint
 from autofit.storage.records import Record
 from autofit.worker.execution.session import Session
+from autofit.worker.model.network_hash import network_sha256
 from autofit.worker.model.weights import frozen_hash
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -48,6 +49,7 @@ class TrainingProgress(Record):
     result_changed: bool = False
     ledger_bytes: int = 0
     frozen_sha256: str | None = None
+    network_sha256: str = ""
     callbacks: list[Any] = Field(default_factory=list)
     stage: StageName = "training"
     stages: list[StageRecord] = Field(default_factory=list)
@@ -127,6 +129,7 @@ class TrainState:
 
     Attributes:
         frozen_sha256: of the backbone's weights, if it is frozen.
+        network_sha256: of the layers and their settings.
         best: the weights that are handed over if nothing better comes.
         head: after the stage of the head, what it has handed over; empty before.
     """
@@ -137,8 +140,13 @@ class TrainState:
         left_out = {id(variable) for variable in frozen}
         self._model = [variable for variable in session.built.model.variables if id(variable) not in left_out]
         self.frozen_sha256 = frozen_hash(frozen) if frozen else None
+        self.network_sha256 = network_sha256(session.built.model)
         self.best: Arrays = {}
         self.head: Arrays = {}
+
+    def hashes(self) -> dict[str, str | None]:
+        """What tells a restored checkpoint that it belongs to this network."""
+        return {"frozen_sha256": self.frozen_sha256, "network_sha256": self.network_sha256}
 
     def weights(self) -> Arrays:
         """The model's variables that may change, by name."""
@@ -163,6 +171,11 @@ class TrainState:
         if progress.frozen_sha256 != self.frozen_sha256:
             raise TrainingFailedError(
                 "the backbone's weights are not those that this run was started with: bring the same weights back"
+            )
+        if progress.network_sha256 not in {"", self.network_sha256}:
+            raise TrainingFailedError(
+                "the model is another network than this run was started with: its layers, or their settings, differ; "
+                "give the same model again, or start a new run"
             )
         objective = self._session.objective
         groups = checkpoint.groups

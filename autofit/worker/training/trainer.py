@@ -155,7 +155,7 @@ class Trainer:
             micro_batch_size=self._micro.size,
             validation_micro_batch_size=self._validation_micro.size,
             ledger_bytes=self._audit_log.commit(),
-            frozen_sha256=self._state.frozen_sha256,
+            **self._state.hashes(),
             callbacks=self._callbacks.states(),
         )
         self._commits.save(self._progress)

@@ -1,0 +1,41 @@
+"""Tells one network from another by its layers: their classes, settings and the shapes of their weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import keras
+
+
+def network_sha256(model: keras.Model) -> str:
+    """SHA-256 (hex) over the layers of a network, in their order. The values of the weights do not count.
+
+    Nor do names: Keras numbers its layers by what was built before in the process. A layer that cannot describe its
+    settings counts by its class and its weights.
+    """
+    return hashlib.sha256(json.dumps(_described(model), sort_keys=True).encode()).hexdigest()
+
+
+def _described(layer: keras.layers.Layer) -> list[Any]:
+    parts = getattr(layer, "layers", None)
+    if isinstance(parts, list) and parts:
+        return [type(layer).__name__, [_described(part) for part in parts]]
+    return [type(layer).__name__, _config(layer), [list(weight.shape) for weight in layer.weights]]
+
+
+def _config(layer: keras.layers.Layer) -> Any:
+    try:
+        return _without_names(layer.get_config())
+    except Exception:  # noqa: BLE001 - a layer of the user's own may raise anything
+        return None
+
+
+def _without_names(value: Any) -> Any:
+    """A configuration as JSON, without the names of layers. A dtype's name is all of its configuration."""
+    if isinstance(value, dict):
+        return {str(key): _without_names(item) for key, item in value.items() if key != "name" or len(value) == 1}
+    if isinstance(value, list | tuple):
+        return [_without_names(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else type(value).__name__
