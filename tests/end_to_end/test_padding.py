@@ -15,7 +15,7 @@ import pytest
 from tests.support.drawn import draw_tinted
 from tests.support.paths import CHILDREN
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("padding")]  # one process: the others would make the runs too
 
 Runs = dict[str, dict[str, Any]]
 
@@ -27,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, calibrated: Callable[[str], P
     photos = folder / "photos"
     photos.mkdir()
     draw_tinted(photos, 25)
-    program = [sys.executable, *map(str, (CHILDREN / "counted_shapes.py", photos, calibrated("MobileNetV2"), folder))]
+    program = [sys.executable, *map(str, (CHILDREN / "counted_shapes.py", photos, calibrated("MobileNet"), folder))]
     done = subprocess.run(program, check=True, capture_output=True, text=True)
     made: Runs = json.loads(done.stdout.splitlines()[-1])
     return made
