@@ -177,12 +177,11 @@ class _Gathered:
         )
 
     def by_class(self, names: list[str], notes: tuple[str, ...]) -> Found:
-        splits: dict[Role, dict[str, list[str]]] = {}
+        splits: dict[Role, dict[str, list[str]]] = {role: {name: [] for name in names} for role in get_args(Role)}
         for path, label in self.label_of.items():
-            of_split = splits.setdefault(self.role_of.get(path, "train"), {name: [] for name in names})
-            of_split[str(label)].append(path)
+            splits[self.role_of.get(path, "train")][str(label)].append(path)
         train, validation, test = (
-            Found({name: paths for name, paths in splits.get(role, {}).items() if paths}) for role in get_args(Role)
+            Found({name: paths for name, paths in splits[role].items() if paths}) for role in get_args(Role)
         )
         train.notes = notes
         train.validation = validation if validation.classes else None

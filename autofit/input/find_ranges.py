@@ -7,6 +7,7 @@ With a range for each image, a dark image of a data set would be as bright as a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
@@ -51,9 +52,10 @@ def ranges_text(ranges: dict[str, tuple[float, float]]) -> str:
 
 def _looked_at(path: str) -> tuple[str, tuple[float, float] | None]:
     """Kind and extremes of an image; no extremes if it has 8 bits or cannot be read."""
-    with image_of(path) as image:
-        kind = kind_of(image) if image is not None else ""
-        return kind, extremes_of(image) if kind and image is not None else None
+    with image_of(path) as image, suppress(Exception):  # on damaged files Pillow raises whatever its parsers run into
+        if image is not None and (kind := kind_of(image)):
+            return kind, extremes_of(image)
+    return "", None
 
 
 def _joined(extremes: list[tuple[float, float]]) -> tuple[float, float]:

@@ -38,6 +38,9 @@ KERAS: dict[str, Any] = {
 }
 
 
+NEVER = "99:0"
+
+
 class Told(ProgressView):
     """Prints messages alone."""
 
@@ -52,7 +55,7 @@ def main(worker: str, photos: str, run_dir: str, mirror_dir: str) -> None:
     view = Told(sys.stdout)
     if worker.startswith("keras"):
         _, _, moment = worker.partition("@")
-        asked = {**KERAS, "callbacks": [halting_at(moment)] if moment else []}
+        asked = {**KERAS, "callbacks": [halting_at(moment or NEVER)]}  # always: without it, it is another request
     else:
         command = [sys.executable, "-P", str(STUB_WORKER), worker]
         vars(workers)["ProcessLauncher"] = functools.partial(ProcessLauncher, command)

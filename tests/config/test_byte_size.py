@@ -40,7 +40,7 @@ def test_a_size_is_read(text: str | int, expected: int) -> None:
     "text",
     [
         *("", "GB", "3 gigs", "3GBs", "3Gi", "3  GB", "-3GB", "0", "0GB", "0.0001kB", "1.5", "1.5B", "1,5GB", "3e9"),
-        *("0x10", "1_000", "3GB 3GB", "nan", "inf", "9" * 5000, "٣GB", "3\nGB", 0, -1, True),
+        *("0x10", "1_000", "3GB 3GB", "nan", "inf", "9" * 400, "٣GB", "3\nGB", 0, -1, True),
     ],
 )
 def test_anything_else_is_refused_in_one_line(text: str | int) -> None:

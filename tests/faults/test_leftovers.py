@@ -32,7 +32,7 @@ WAYS = [
     "bad_alloc",
 ]
 GROWTH_BYTES = 20 * 2**20
-FILES = {".lock", "audit.jsonl", "memory", "orphan"} | {
+FILES = {".lock", "audit.jsonl", "memory", "orphan", "model.keras"} | {
     *("job.json", "outcome.json", "attempt.json", "state.json", "manifest.json", "model.safetensors"),
     *("progress.jsonl", "events.jsonl", "stdout.log", "stderr.log"),
 }

@@ -170,7 +170,7 @@ def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
     assert not replay_result["oom_events"]
     assert killed_result["weights_sha256"] == replay_result["weights_sha256"]
     assert audited_updates(killed) == audited_updates(alone)
-    assert [stage["name"] for stage in killed_result["stages"]] == ["head", "fine-tune"]
+    assert [stage["name"] for stage in killed_result["stages"]][:2] == ["head", "fine-tune"]  # if it helped, a refit
     assert_each_epoch_once(killed, 1 + EPOCHS[times], range(TRAIN_COUNT))
     assert_same_history(killed_result["history"], replay_result["history"])
     assert_same_predictions(killed, alone, sorted(three_hundred.rglob("*.jpg"))[::10])
