@@ -46,10 +46,11 @@ class Drive:
                 if name in drive.hangs:
                     assert drive.released.wait(30)
                 super().__init__(path)
+                self.on_drive = name
 
             def read(self, size: int | None = -1, /) -> bytes:
                 """Fail as often as planned, then read."""
-                if left := drive.fails.get(drive.opened[-1]):
+                if left := drive.fails.get(self.on_drive):
                     number = left.pop(0)
                     raise OSError(number, os.strerror(number))
                 return bytes(super().read(size))
