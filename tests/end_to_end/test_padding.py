@@ -14,8 +14,9 @@ import pytest
 
 from tests.support.drawn import draw_tinted
 from tests.support.paths import CHILDREN
+from tests.support.shared import made_once
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("padding")]  # one process: the others would make the runs too
+pytestmark = pytest.mark.slow
 
 Runs = dict[str, dict[str, Any]]
 
@@ -23,13 +24,17 @@ Runs = dict[str, dict[str, Any]]
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, calibrated: Callable[[str], Path]) -> Runs:
     """The runs of `counted_shapes.py` on 75 photos: 60 to train on, 15 to validate, in batches of 16."""
-    folder = tmp_path_factory.mktemp("shapes")
-    photos = folder / "photos"
-    photos.mkdir()
-    draw_tinted(photos, 25)
-    program = [sys.executable, *map(str, (CHILDREN / "counted_shapes.py", photos, calibrated("MobileNet"), folder))]
-    done = subprocess.run(program, check=True, capture_output=True, text=True)
-    made: Runs = json.loads(done.stdout.splitlines()[-1])
+    weights = calibrated("MobileNet")
+
+    def make(folder: Path) -> None:
+        photos = folder / "photos"
+        photos.mkdir()
+        draw_tinted(photos, 25)
+        program = [sys.executable, *map(str, (CHILDREN / "counted_shapes.py", photos, weights, folder))]
+        done = subprocess.run(program, check=True, capture_output=True, text=True)
+        (folder / "runs.json").write_text(done.stdout.splitlines()[-1])
+
+    made: Runs = json.loads((made_once(tmp_path_factory, "shapes", make) / "runs.json").read_text())
     return made
 
 
