@@ -101,6 +101,8 @@ def new_run(
         tuning_asked(os.environ),
         has_callbacks=has_callbacks,
     )
+    if index.keeps_validation:
+        planned = plan.without_refit(planned)
     ranges = find_ranges(len(index.paths), index.path, options.seed)
     if ranges:
         view.message(ranges_text(ranges))

@@ -34,6 +34,7 @@ class ImageIndex:
         test_labels: class number of each of these.
         skipped_kinds: number of the skipped files by kind, such as `.txt`. Not stored.
         notes: what was understood of the data, in words. Not stored.
+        keeps_validation: whether the validation images were given as such, and not split off here. Not stored.
     """
 
     root: str
@@ -46,6 +47,7 @@ class ImageIndex:
     test_labels: array[int] = field(default_factory=lambda: array("i"))
     skipped_kinds: dict[str, int] = field(default_factory=dict, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    keeps_validation: bool = field(default=False, compare=False)
 
     @property
     def train_count(self) -> int:

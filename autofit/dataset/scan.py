@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from autofit.dataset.columns import Asked
@@ -62,7 +63,7 @@ def scan(
     require_apart({"training": training, "validation": validating, "test": testing})
     if share and apart_from_training is None:
         training, validating = stratified_split(training, share, seed)
-    return _index(source, training, validating, testing)
+    return replace(_index(source, training, validating, testing), keeps_validation=apart_from_training is not None)
 
 
 def _share(validation: float | HeldOut) -> float | None:

@@ -263,6 +263,12 @@ def _is_refitted(options: Options, train_count: int) -> bool:
     return isinstance(options.validation, float) and options.validation > 0 and train_count <= MOST_REFITTED
 
 
+def without_refit(planned: TrainingPlan) -> TrainingPlan:
+    """The plan for data with validation images of its own: nothing is trained on them."""
+    fine_tune = planned.fine_tune and planned.fine_tune.model_copy(update={"refit": False})
+    return planned.model_copy(update={"refit_head": False, "fine_tune": fine_tune})
+
+
 def _with_solved_head(
     planned: TrainingPlan, options: Options, train_count: int, num_classes: int, *, has_callbacks: bool
 ) -> TrainingPlan:

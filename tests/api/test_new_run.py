@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,25 @@ def test_a_short_time_budget_does_not_go_by_with_a_probe(
     assert len(stages.probes) == probes
     assert any(message.startswith("no probe in so short") for message in view.messages) is (probes == 0)
     assert stages.runs[0]["record"].plan.first_batch_size == 8
+
+
+@pytest.mark.parametrize("layout", ["split off", "a folder beside", "an option"])
+def test_nothing_is_trained_on_validation_images_that_were_given(
+    stages: Stages, photos: Path, train: Train, tmp_path: Path, layout: str
+) -> None:
+    """The figures on images that the user keeps apart would be those of images that the model has seen."""
+    given: dict[str, Any] = {"batch_size": "auto", "fine_tune_epochs": 2}
+    if layout == "split off":
+        data = photos
+    else:
+        data = tmp_path / "data" / "train"
+        shutil.copytree(photos, data)
+        shutil.copytree(photos, tmp_path / "data" / "val")
+        given |= {"validation": str(data.with_name("val"))} if layout == "an option" else {}
+    train(data if layout != "a folder beside" else data.parent, **given)
+    plan = stages.runs[0]["record"].plan
+    assert plan.fine_tune is not None
+    assert (plan.refit_head, plan.fine_tune.refit) == ((True, True) if layout == "split off" else (False, False))
 
 
 def test_an_extraction_needs_no_probe(stages: Stages, photos: Path, train: Train) -> None:
