@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import islice
+
 
 def printable(text: str) -> str:
     """The text on one line, with everything a terminal would act on (escapes, line ends, direction marks) written out.
@@ -14,3 +17,9 @@ def printable(text: str) -> str:
 def one_line(text: object) -> str:
     """Text, such as the message of an error, on one line: white space folded, and printable."""
     return printable(" ".join(str(text).split()))
+
+
+def first_of(texts: Collection[str], most: int) -> str:
+    """Texts with commas; if they are many, the first of them and how many more there are."""
+    shown = ", ".join(islice(texts, most))
+    return f"{shown} and {len(texts) - most:,} more" if len(texts) > most else shown

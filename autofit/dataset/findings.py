@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from autofit.dataset.found import Found
 from autofit.dataset.labels import look_alike_warning
-from autofit.printable import printable
+from autofit.printable import first_of, printable
 
 SHOWN_CLASSES = 12
 SHOWN_KINDS = 4
@@ -58,5 +58,4 @@ def named(names: Collection[str]) -> str:
 
 def listed(texts: Collection[str]) -> str:
     """Texts with commas, the first of them if they are many."""
-    shown = ", ".join(list(texts)[:SHOWN_CLASSES])
-    return f"{shown} and {len(texts) - SHOWN_CLASSES} more" if len(texts) > SHOWN_CLASSES else shown
+    return first_of(texts, SHOWN_CLASSES)

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from autofit.printable import first_of
+
 Label = str | int
 
 _WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]*)")
@@ -52,8 +54,7 @@ def look_alike_warning(names: Iterable[str]) -> str | None:
     pairs = [" and ".join(map(repr, same)) for same in look_alikes(names)]
     if not pairs:
         return None
-    more = f" and {len(pairs) - SHOWN_PAIRS} more" if len(pairs) > SHOWN_PAIRS else ""
-    shown = f"{', '.join(pairs[:SHOWN_PAIRS])}{more}"
+    shown = first_of(pairs, SHOWN_PAIRS)
     return f"warning: these classes differ only in case or blanks: {shown}; rename those that are one class"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from autofit.config.byte_size import format_size
 from autofit.doctor.records import Facts, Finding, Relative, Severity
 from autofit.machine.nvml import GpuProcess
+from autofit.printable import first_of
 
 SMALL_BYTES = 500 * 10**6
 """A desktop environment holds a few hundred megabytes; more than that is worth a warning."""
@@ -106,9 +107,7 @@ def _known(processes: list[GpuProcess]) -> int:
 
 
 def _named(processes: list[GpuProcess]) -> str:
-    shown = [f"{process.name} (pid {process.pid}, {_amount(process)})" for process in processes[:SHOWN]]
-    more = len(processes) - SHOWN
-    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+    return first_of([f"{process.name} (pid {process.pid}, {_amount(process)})" for process in processes], SHOWN)
 
 
 def _amount(process: GpuProcess) -> str:

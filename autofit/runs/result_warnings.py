@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autofit.config.standard_error import standard_error
-from autofit.printable import printable
+from autofit.printable import first_of, printable
 from autofit.protocol.messages import StageRecord
 from autofit.runs.history import History, accuracy_name, best_epoch, stage_of
 
@@ -165,6 +165,4 @@ def _coarse(run: ValidatedRun, accuracy: float) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(printable(name) for name in names[:SHOWN_CLASSES])
-    hidden = len(names) - SHOWN_CLASSES
-    return f"{shown} and {hidden:,} more" if hidden > 0 else shown
+    return first_of(list(map(printable, names)), SHOWN_CLASSES)

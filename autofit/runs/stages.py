@@ -19,9 +19,9 @@ def stages_of(plan: TrainingPlan) -> tuple[StageName, ...]:
     """The stages of a plan, in order; the last may turn out to be of no use."""
     first: StageName = "head" if plan.head == "solve" or plan.fine_tune is not None else "training"
     views: tuple[StageName, ...] = ("views",) if plan.views is not None else ()
-    if plan.fine_tune is None:
-        return (first, *views)
-    return (first, *views, "fine-tune", "refit") if plan.fine_tune.refit else (first, *views, "fine-tune")
+    tuned: tuple[StageName, ...] = ("fine-tune",) if plan.fine_tune is not None else ()
+    again: tuple[StageName, ...] = ("refit",) if plan.fine_tune is not None and plan.fine_tune.refit else ()
+    return (first, *views, *tuned, *again)
 
 
 def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: int | None) -> StageName | None:
@@ -48,10 +48,9 @@ def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[Stage
     fine_tune = plan.fine_tune
     if stage not in FINE_TUNING or fine_tune is None:
         return plan.model_copy(update={"views": None, "fine_tune": None})
-    before = sum(record.epochs for record in finished if record.name != stage)
     return plan.model_copy(
         update={
-            "epochs": before + fine_tune.epochs,
+            "epochs": _epochs_before(stage, finished) + fine_tune.epochs,
             "first_batch_size": fine_tune.batch_size,
             "last_batch_size": fine_tune.batch_size,
             "micro_batch_size": fine_tune.micro_batch_size,
@@ -69,11 +68,14 @@ def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[Stage
     )
 
 
+def _epochs_before(stage: StageName, finished: Sequence[StageRecord]) -> int:
+    return sum(record.epochs for record in finished if record.name != stage)
+
+
 def _plan_of_views(plan: TrainingPlan, views: ViewsPlan, finished: Sequence[StageRecord]) -> TrainingPlan:
-    before = sum(record.epochs for record in finished if record.name != "views")
     return plan.model_copy(
         update={
-            "epochs": before + 1,
+            "epochs": _epochs_before("views", finished) + 1,
             "augment": views.augment,
             "flip": views.flip,
             "feature_views": views.count,
