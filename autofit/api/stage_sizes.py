@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from autofit.api.workers import machine_for, measurer_for
 from autofit.errors import TrainingFailedError
@@ -17,6 +16,7 @@ from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, me
 from autofit.runs.model_source import model_source
 from autofit.runs.run_record import RunRecord
 from autofit.runs.stage_probe import StageStart, needs_stage_probe, probed_words, size_of_stage, stage_workload
+from autofit.runs.stage_speed import saved_probe
 from autofit.runs.stages import source_of_stage
 from autofit.storage.run_directory import RunDirectory, writing_in
 
@@ -93,11 +93,3 @@ class StageSizes:
             extracts=plan.feature_cache,
             foreseen_bytes=foreseen_bytes(report, size),
         )
-
-
-def saved_probe(path: Path) -> ProbeReport | None:
-    """The report of a probe in the run directory; None if there is none."""
-    try:
-        return ProbeReport.load(path)
-    except (OSError, ValueError):  # the sizes were given, or the file is damaged: it only makes estimates better
-        return None

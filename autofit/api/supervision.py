@@ -14,7 +14,7 @@ from autofit.api.extractions import save_extraction
 from autofit.api.final_test import with_test
 from autofit.api.report import write_page_or_say_why
 from autofit.api.result import Result, shown_path
-from autofit.api.stage_sizes import StageSizes, saved_probe
+from autofit.api.stage_sizes import StageSizes
 from autofit.api.workers import cache_for, import_paths, launcher_for, machine_for, profile_store
 from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError
 from autofit.machine.hardware import Hardware
@@ -27,6 +27,7 @@ from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, me
 from autofit.runs.run_record import RunRecord, read_run
 from autofit.runs.squeeze import Squeeze, squeeze
 from autofit.runs.stage_probe import LEFT_OUT, is_left_out
+from autofit.runs.stage_speed import saved_probe
 from autofit.runs.supervisor import Supervisor
 from autofit.runs.time_budget import TimeBudget
 from autofit.storage.run_directory import RunDirectory, RunLock, writing_in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from autofit.probing.records import ProbeReport
 from autofit.process.monitor import Tail
@@ -33,12 +34,18 @@ def measured_speed(files: RunDirectory) -> Speed:
     return speed
 
 
+def saved_probe(path: Path) -> ProbeReport | None:
+    """The report of a probe in the run directory; None if there is none."""
+    try:
+        return ProbeReport.load(path)
+    except (OSError, ValueError):  # the sizes were given, or the file is damaged: it only makes estimates better
+        return None
+
+
 def _probed_rate(files: RunDirectory) -> float | None:
     """Images a second in the updates of the second stage, by its probe; None if it has none."""
-    try:
-        trials = ProbeReport.load(files.fine_tune_probe).trials
-    except (OSError, ValueError):
-        return None
+    report = saved_probe(files.fine_tune_probe)
+    trials = report.trials if report else ()
     fitting = [trial for trial in trials if trial.verdict is Verdict.FITS and trial.step_seconds > 0]
     largest = max(fitting, key=lambda trial: trial.batch_size, default=None)
     return largest.batch_size / largest.step_seconds if largest else None

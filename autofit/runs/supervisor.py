@@ -18,7 +18,7 @@ from autofit.protocol.job import CacheJob, Event, Job, StageTime, TrainingPlan, 
 from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, MemoryBudget, OomEvent, Phase, StageName, Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.attempt_summary import sizes_at_exit, summarize
-from autofit.runs.collect_result import committed
+from autofit.runs.collect_result import Committed, committed
 from autofit.runs.model_source import model_source
 from autofit.runs.result_record import AttemptRecord
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
@@ -106,16 +106,17 @@ class Supervisor:
         state = committed(self._store)
         if state is None or state.stage in FINE_TUNING or not is_left_out(self._record.plan, state.stages):
             return error
-        if not self._files.model.exists() and not self._saves_the_head():
+        if not self._files.model.exists() and not self._saves_model(state):
             return error
         self._view.message(f"{error}: the model is the head's")
         return None
 
-    def _saves_the_head(self) -> bool:
-        """Whether a worker can save the head's model, which the one that finished it did not live to save."""
-        plan = plan_of_stage(self._record.plan, "head", ())
+    def _saves_model(self, state: Committed) -> bool:
+        """Whether a worker can save the model of the last finished stage, whose own did not live to save it."""
+        stage = state.stages[-1].name
+        plan = plan_of_stage(self._record.plan, stage, state.stages)
         sizes = Sizes(plan.micro_batch_size, self._memory.buffer_bytes)
-        worker_exit = self._attempt(*self._files.new_attempt(), sizes, "head", plan)
+        worker_exit = self._attempt(*self._files.new_attempt(), sizes, stage, plan)
         return worker_exit.diagnosis.verdict is Verdict.COMPLETED
 
     def _next(self, sizes: Sizes) -> Sizes | None:
@@ -146,7 +147,8 @@ class Supervisor:
 
     def _sizes_after(self, stage: StageName) -> Sizes | None:
         """The sizes of the stage that follows; None after the last."""
-        if stage == stages_of(self._record.plan)[-1] or self._following_stage() is None:
+        is_last = stage == stages_of(self._record.plan)[-1]
+        if is_last or self._stage_after(committed(self._store) or Committed()) is None:
             return None
         self._past.clear()
         return self._sizes_of_next_stage(after=stage)
@@ -175,15 +177,13 @@ class Supervisor:
 
     def _stage(self) -> tuple[StageName, TrainingPlan]:
         """The stage of the next attempt, and its plan. After the last one its model may still have to be saved."""
-        plan, state = self._record.plan, committed(self._store)
-        finished = state.stages if state else []
-        stage = self._following_stage() or finished[-1].name
-        return stage, plan_of_stage(plan, stage, finished)
+        state = committed(self._store) or Committed()
+        stage = self._stage_after(state) or state.stages[-1].name
+        return stage, plan_of_stage(self._record.plan, stage, state.stages)
 
-    def _following_stage(self) -> StageName | None:
+    def _stage_after(self, state: Committed) -> StageName | None:
         """The stage that is not finished yet; None if all are."""
-        state = committed(self._store)
-        return next_stage(self._record.plan, state.stages if state else (), state.best_epoch if state else None)
+        return next_stage(self._record.plan, state.stages, state.best_epoch)
 
     def _first_sizes(self) -> Sizes:
         """The sizes of the plan, or the smaller ones of an earlier attempt at the same stage."""

@@ -20,7 +20,7 @@ from autofit.errors import (
     UserError,
 )
 from autofit.process.monitor import DEADLINE_SECONDS, Patience
-from autofit.protocol.job import CacheJob, FineTunePlan, Job, TrainingPlan, TrainJob
+from autofit.protocol.job import CacheJob, FineTunePlan, Job, TrainingPlan, TrainJob, ViewsPlan
 from autofit.protocol.messages import MemoryBudget, Phase, Progress, StageRecord
 from autofit.runs.collect_result import collect_result
 from autofit.runs.run_record import RunRecord
@@ -176,6 +176,18 @@ def test_fine_tuning_that_does_not_fit_leaves_the_heads_model(
     assert files.model.read_text() == "head"
     assert "not even one image: the model is the head's" in capsys.readouterr().out
     assert collect_result(files, "completed", "", 0.0).weights_sha256 is not None
+
+
+def test_the_model_of_the_last_finished_stage_is_saved_by_a_worker_of_that_stage(files: RunDirectory, run: Run) -> None:
+    """A worker of the first stage would begin that anew, from the checkpoint of the second."""
+    record = in_stages()
+    views = ViewsPlan(count=2, augment="light")
+    record = record.model_copy(update={"plan": record.plan.model_copy(update={"views": views})})
+    begin = Begun(DoesNotFitError("not even one image"))
+    assert run("late,late,complete", record=record, begin_stage=begin) is None
+    assert files.model.exists()
+    jobs = [Job.load(attempt.job).work for attempt in files.attempts()]
+    assert [work.stage for work in jobs if isinstance(work, TrainJob)] == ["head", "views", "views"]
 
 
 def test_what_does_not_fit_in_the_middle_of_fine_tuning_fails(run: Run) -> None:
