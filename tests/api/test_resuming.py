@@ -12,9 +12,9 @@ from autofit import api
 from autofit.errors import UserError
 from autofit.protocol.messages import Verdict
 from autofit.protocol.payload import Payload
-from autofit.runs.result_record import AttemptRecord
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
+from tests.support.records import make_attempt_record
 
 if TYPE_CHECKING:
     from tests.api.conftest import Interrupted, Network, Stages, Train
@@ -102,15 +102,7 @@ def test_a_resumed_run_has_what_is_left_of_its_time_budget(
     assert 0 < record.seconds_before < 60
     record.model_copy(update={"seconds_before": 30.0}).save(files.run)
     for seconds in (50.0, 70.0):
-        AttemptRecord(
-            verdict=Verdict.INTERRUPTED,
-            cause="",
-            batch_size=8,
-            micro_batch_size=8,
-            epoch=0,
-            step=0,
-            wall_seconds=seconds,
-        ).save(files.new_attempt()[1].record)
+        make_attempt_record(Verdict.INTERRUPTED, seconds).save(files.new_attempt()[1].record)
     before = time.monotonic()
     api.resume("a")
     assert before + 150.0 <= stages.runs[1]["budget"].end_at <= time.monotonic() + 150.0

@@ -19,8 +19,8 @@ from autofit.errors import (
 )
 from autofit.protocol.messages import Verdict
 from autofit.protocol.payload import Payload
-from autofit.runs.result_record import AttemptRecord
 from autofit.storage.run_directory import RunDirectory
+from tests.support.records import make_attempt_record
 
 if TYPE_CHECKING:
     from tests.api.conftest import Interrupted, Stages, Train
@@ -110,15 +110,7 @@ def test_the_time_of_a_resumed_run_is_that_of_all_its_attempts(
     interrupted(photos)
     for number, seconds in (("0001", 100.0), ("0002", 50.0)):
         Path("a/attempts", number).mkdir(parents=True)
-        AttemptRecord(
-            verdict=Verdict.CRASHED,
-            cause="SIGKILL",
-            batch_size=8,
-            micro_batch_size=8,
-            epoch=0,
-            step=0,
-            wall_seconds=seconds,
-        ).save(Path("a/attempts", number, "attempt.json"))
+        make_attempt_record(Verdict.CRASHED, seconds).save(Path("a/attempts", number, "attempt.json"))
     result = api.resume("a")
     assert len(stages.runs) == 2
     assert 150 < result.record.wall_seconds < 175

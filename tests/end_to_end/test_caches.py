@@ -52,18 +52,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "cache-photos", draw)
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of this test's own."""
-    monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture(scope="module")
-def weights(calibrated: Callable[[str], Path]) -> Path:
-    return calibrated("MobileNet")
-
-
 Train = Callable[..., autofit.Result]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import autofit
 from tests.support.drawn import draw_tinted
+from tests.support.hub import small_residual_network
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,21 +25,14 @@ def test_a_preset_is_trained_in_both_stages_and_judged(tmp_path: Path, monkeypat
     monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "photos").mkdir()
     draw_tinted(tmp_path / "photos", 20)
-    hub = importlib.import_module("keras_hub")
-    hub.models.ResNetBackbone(
-        input_conv_filters=[64],
-        input_conv_kernel_sizes=[3],
-        stackwise_num_filters=[64, 64],
-        stackwise_num_blocks=[1, 1],
-        stackwise_num_strides=[1, 2],
-        block_type="basic_block",
-    ).save_to_preset(str(tmp_path / "preset"))
+    small_residual_network(importlib.import_module("keras_hub")).save_to_preset(str(tmp_path / "preset"))
 
     result = autofit.run(
         tmp_path / "photos",
         backbone=f"hub:{tmp_path / 'preset'}",
         image_size=32,
         fine_tune_epochs=1,
+        validation=0,  # so that there is no refit
         run_dir=tmp_path / "run",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from tests.support.drawn import draw_tinted
 from tests.support.run_files import result_of, samples_of, updates_of
 from tests.support.shared import made_once
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache")]
 
 TRAIN_COUNT, CLASSES = 168, 3
 NETWORK: dict[str, Any] = {"backbone": "MobileNet", "image_size": 32, "audit": True}
@@ -24,17 +23,6 @@ OVER_AT_ONCE = "0.1s"
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn photos: 70 of each of three classes, more than two blocks of an extraction."""
     return made_once(tmp_path_factory, "budget-photos", lambda folder: draw_tinted(folder, 70))
-
-
-@pytest.fixture(scope="module")
-def weights(calibrated: Callable[[str], Path]) -> Path:
-    return calibrated("MobileNet")
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty cache of this test's own."""
-    monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path / "cache"))
 
 
 def test_a_head_for_which_not_all_images_can_be_read_is_solved_on_a_part_and_replayed(

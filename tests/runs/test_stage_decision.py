@@ -13,7 +13,6 @@ from autofit.protocol.job import Event, ExtractionTime, Job, TrainJob
 from autofit.protocol.messages import EpochEnd, MemoryBudget, StageName, StageRecord, Trial, Verdict
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import staged_plan
-from autofit.runs.result_record import AttemptRecord
 from autofit.runs.run_record import DataRecord, RunRecord
 from autofit.runs.stage_decision import stage_time, with_stage_decided
 from autofit.runs.stage_speed import measured_speed
@@ -21,7 +20,7 @@ from autofit.runs.stages import stages_of
 from autofit.runs.time_budget import Speed, TimeBudget, Work, with_epochs
 from autofit.storage.run_directory import RunDirectory
 from tests.support.machines import make_hardware
-from tests.support.records import make_probe_report
+from tests.support.records import make_attempt_record, make_probe_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,9 +67,7 @@ def note_attempt(files: RunDirectory, run: RunRecord, *events: Event, wall: floa
     Job(attempt=number, source=model_source(run.options, 2), memory=memory, isolated=True, work=work).save(attempt.job)
     attempt.events.write_text("".join(event.model_dump_json() + "\n" for event in events))
     if wall:
-        AttemptRecord(
-            verdict=Verdict.COMPLETED, cause="", batch_size=8, micro_batch_size=8, epoch=0, step=0, wall_seconds=wall
-        ).save(attempt.record)
+        make_attempt_record(Verdict.COMPLETED, wall).save(attempt.record)
 
 
 def budget(left_seconds: float) -> tuple[TimeBudget, float]:

@@ -7,7 +7,9 @@ from typing import Any
 from autofit.config.options import make_options
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import TrainingPlan
+from autofit.protocol.messages import Verdict
 from autofit.runs.model_source import workload
+from autofit.runs.result_record import AttemptRecord
 
 
 def make_plan(**changes: Any) -> TrainingPlan:
@@ -56,4 +58,11 @@ def make_probe_report(recommended: int, largest: int = 4096) -> ProbeReport:
         memory_model=None,
         trials=[],
         wall_seconds=1.0,
+    )
+
+
+def make_attempt_record(verdict: Verdict, wall_seconds: float) -> AttemptRecord:
+    """The record of an attempt that ended so, after so long."""
+    return AttemptRecord(
+        verdict=verdict, cause="", batch_size=8, micro_batch_size=8, epoch=0, step=0, wall_seconds=wall_seconds
     )

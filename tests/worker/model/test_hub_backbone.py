@@ -17,6 +17,7 @@ from autofit.worker.model.bn_folding import folded
 from autofit.worker.model.builder import BuiltModel, build
 from autofit.worker.model.classifier_weights import weighted_layers
 from autofit.worker.model.keras_internals import all_layers
+from tests.support.hub import small_residual_network
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,15 +38,7 @@ def keras_hub() -> Any:
 
 @pytest.fixture(scope="module")
 def network(keras_hub: Any) -> Any:
-    """A small residual network, functional and of any image size."""
-    return keras_hub.models.ResNetBackbone(
-        input_conv_filters=[64],
-        input_conv_kernel_sizes=[3],
-        stackwise_num_filters=[64, 64],
-        stackwise_num_blocks=[1, 1],
-        stackwise_num_strides=[1, 2],
-        block_type="basic_block",
-    )
+    return small_residual_network(keras_hub)
 
 
 @pytest.fixture(scope="module")
