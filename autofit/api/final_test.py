@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from autofit.api.workers import launcher_for
@@ -14,6 +15,7 @@ from autofit.runs.evaluation import Evaluation, evaluation
 from autofit.runs.prediction import predict_paths
 from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
+from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
 
 
@@ -52,4 +54,6 @@ def _figures(files: RunDirectory, record: RunRecord, machine: Hardware, view: Vi
         view=view,
         flips=record.options.flip,
     )
+    with contextlib.suppress(OSError):  # `Result.worst("test")` and the like say that they are missing
+        write_probabilities(files.test, rows)
     return evaluation(rows, list(index.test_labels), record.data.class_names, unreadable, 1)

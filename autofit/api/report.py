@@ -7,6 +7,7 @@ from pathlib import Path
 from autofit.api.directories import absolute
 from autofit.api.existing_run import require_run
 from autofit.api.result import Result, shown_path
+from autofit.errors import UserError
 from autofit.printable import one_line
 from autofit.process.monitor import View
 from autofit.report.page import run_page
@@ -34,7 +35,11 @@ def write_page(files: RunDirectory, result: Result) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    page = run_page(result.record, labels=result.labels, model_path=files.model)
+    try:
+        predicted = result.predicted_images()
+    except UserError:
+        predicted = None
+    page = run_page(result.record, labels=result.labels, model_path=files.model, predicted=predicted)
     with writing_in(files.path):
         files.report.write_text(page, encoding="utf-8")
 

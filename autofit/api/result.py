@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autofit.api.result_figures import ResultFigures
 from autofit.config.run_options import MOST_VIEWS
 from autofit.config.validators import whole_number
 from autofit.dataset.labelled import labelled_images
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class Result:
-    """What `autofit.run()` returns.
+class Result(ResultFigures):
+    """What `autofit.run()` returns; in a notebook it shows its figures.
 
     Attributes:
         run_dir: the run directory.
@@ -40,11 +41,10 @@ class Result:
         Raises:
             UserError: it holds no run that has ended.
         """
-        self._files = RunDirectory(Path(run_dir).expanduser().absolute())
-        self.run_dir = self._files.path
+        files = RunDirectory(Path(run_dir).expanduser().absolute())
+        self.run_dir = files.path
         try:
-            self.record = ResultRecord.load(self._files.result)
-            self._run = RunRecord.load(self._files.run)
+            super().__init__(files, ResultRecord.load(files.result), RunRecord.load(files.run))
         except FileNotFoundError:
             raise UserError(f"{self.run_dir} holds no run that has ended: autofit resume {self.run_dir}") from None
         except (OSError, ValueError) as error:
@@ -92,8 +92,8 @@ class Result:
 
     @property
     def labels(self) -> list[str]:
-        """The class names, in the order of the model's outputs."""
-        return list(self._run.data.class_names)
+        """The same as `class_names`."""
+        return self.class_names
 
     @property
     def model_path(self) -> Path:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NewType
 
 from autofit.printable import printable
+from autofit.report.style import FRAGMENT_STYLE, PAGE_STYLE
 
 Html = NewType("Html", str)
 
@@ -19,41 +20,6 @@ MAX_ROWS = 500
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Content security policy: even if some text were not escaped, the browser would load and run nothing."""
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #24292f; --soft: #6b7480; --rule: #d9dee4; --paper: #ffffff; --card: #f5f7f9;
-  --accent: #2f6fad; --bad: #b93a32; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e3e7ec; --soft: #98a2ae; --rule: #353c45; --paper: #16191d;
-  --card: #1f242a; --accent: #6aa7dd; --bad: #ee7f77; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 62rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { margin: 0; font-size: 1.65rem; line-height: 1.25; }
-h2, h3 { margin: 2.5rem 0 .75rem; font-size: 1.1rem; border-bottom: 1px solid var(--rule); padding-bottom: .3rem; }
-h3 { margin-top: 1.5rem; font-size: 1rem; border-bottom: 0; }
-p { margin: .5rem 0; } .lead { color: var(--soft); } .bad { color: var(--bad); } .soft { color: var(--soft); }
-ul { padding-left: 1.2rem; }
-.facts { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 0; }
-.facts div { flex: 1 0 8.5rem; background: var(--card); border-radius: .5rem; padding: .7rem .9rem; }
-.facts dt { color: var(--soft); font-size: .82rem; }
-.facts dd { margin: 0; font-size: 1.2rem; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--rule); vertical-align: top;
-  overflow-wrap: anywhere; }
-table.pairs { width: auto; min-width: 60%; } .pairs td:first-child { color: var(--soft); padding-right: 2rem; }
-th { color: var(--soft); font-weight: 500; white-space: nowrap; } td.number, th.number { text-align: right; }
-td.number { white-space: nowrap; } table.whole td { overflow-wrap: normal; }
-.whole .bad { display: inline-block; min-width: 14rem; }
-svg { display: block; width: 100%; height: auto; margin-top: 1rem; }
-code, pre { font-family: ui-monospace, "DejaVu Sans Mono", monospace; }
-pre { background: var(--card); border-radius: .5rem; padding: .8rem 1rem; overflow-x: auto; font-size: .9rem; }
-.bar { display: block; height: .5rem; min-width: 6rem; border-radius: .25rem; background: var(--rule);
-  margin-top: .5rem; }
-.soft .bar i { opacity: .5; }
-.bar i { display: block; height: 100%; border-radius: .25rem; background: var(--accent); }
-footer { margin-top: 3rem; color: var(--soft); font-size: .82rem; }
-"""
 
 
 def escaped(plain: str) -> Html:
@@ -72,6 +38,11 @@ def element(tag: str, body: Html, kind: str = "") -> Html:
     return Html(f"<{tag}{attribute}>{body}</{tag}>")
 
 
+def picture(uri: str) -> Html:
+    """An image of a `data:` URI that was made here."""
+    return Html(f'<img alt="" src="{html.escape(uri)}">')
+
+
 def document(title: str, sections: Sequence[Html]) -> str:
     """The whole page."""
     return f"""<!DOCTYPE html>
@@ -81,7 +52,7 @@ def document(title: str, sections: Sequence[Html]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <title>{escaped(title)}</title>
-<style>{STYLE}</style>
+<style>{PAGE_STYLE}</style>
 </head>
 <body>
 {join(sections)}
@@ -89,6 +60,11 @@ def document(title: str, sections: Sequence[Html]) -> str:
 </body>
 </html>
 """
+
+
+def fragment(parts: Sequence[Html]) -> str:
+    """Parts for a cell of a notebook, with their own style, which leaves the notebook's as it is."""
+    return f'<div class="autofit"><style>{FRAGMENT_STYLE}</style>\n{join(parts)}\n</div>'
 
 
 def section(title: str, body: Html, level: int = 2) -> Html:

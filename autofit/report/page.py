@@ -9,6 +9,7 @@ from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepReport, Workload
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report import plots
+from autofit.report.classification_text import class_table, confused_list, confusion_table, pictures
 from autofit.report.drawing import svg
 from autofit.report.markup import Html, bar, bullets, cards, document, element, escaped, join, section, table
 from autofit.report.probe_text import (
@@ -42,9 +43,14 @@ from autofit.report.sweep_text import (
     sweep_title,
     trains_differ,
 )
+from autofit.report.thumbnails import thumbnail_uri
 from autofit.report.words import attempt_words, bytes_words, count_of, duration_words, metric_words, speed_words
 from autofit.runs.history import best_epoch, best_figures, finished_epochs, stage_of
+from autofit.runs.predicted_images import PredictedImages
 from autofit.runs.result_record import ResultRecord
+
+MOST_CLASSES_IN_A_TABLE = 20
+WORST_IMAGES = 12
 
 
 def probe_page(report: ProbeReport) -> str:
@@ -78,8 +84,17 @@ def run_page(
     labels: Sequence[str],
     model_path: Path,
     images_per_second: float | None = None,
+    predicted: PredictedImages | None = None,
 ) -> str:
-    """A run as a page: how it ended, its curves, the problems it recovered from, how to use the model."""
+    """A run as a page: how it ended, its curves, the problems it recovered from, how to use the model.
+
+    Args:
+        result: the content of `result.json`.
+        labels: the class names, in the order of the model's outputs.
+        model_path: the path of `model.keras` in the run directory.
+        images_per_second: training speed, if it is known.
+        predicted: what the best epoch's model says of the validation images, if it was kept.
+    """
     curves = svg(plots.history_figure(result.history, result.best_epoch)) if finished_epochs(result.history) else ""
     return document(
         f"Run: {result.status}",
@@ -87,6 +102,7 @@ def run_page(
             element("h1", escaped(headline(result, images_per_second)), "" if result.status == "completed" else "bad"),
             _run_facts(result),
             section("Curves", Html(curves)),
+            *(_judged(predicted, result) if predicted else []),
             section("What happened", bullets([*stage_lines(result), *incidents(result)])),
             section("Words of warning", bullets(result.warnings)),
             _next(result, labels, model_path),
@@ -96,6 +112,20 @@ def run_page(
             section(f"Images left out: {len(result.quarantined):,}", _bad_images(result)),
         ],
     )
+
+
+def _judged(predicted: PredictedImages, result: ResultRecord) -> list[Html]:
+    """The validation images class by class, and those that the model is most wrong about."""
+    counts, names = predicted.confusion_counts(), predicted.class_names
+    matrix = confusion_table if len(names) <= MOST_CLASSES_IN_A_TABLE else confused_list
+    before = " from before it was fitted once more on all images" if any(s.refitted for s in result.stages) else ""
+    whose = f"On {count_of(len(predicted), 'validation image')}, by the best model{before}."
+    worst = [image for image in predicted.worst(WORST_IMAGES) if not image.is_right]
+    return [
+        section("Class by class", join([element("p", escaped(whose), "lead"), class_table(predicted.class_figures())])),
+        section("Which class is taken for which", matrix(counts, names)),
+        section("The worst mistakes", pictures(worst, thumbnail_uri) if worst else Html("")),
+    ]
 
 
 def _probe_in_sweep(probe: ProbeReport, number: int) -> Html:

@@ -130,6 +130,16 @@ class RunDirectory:
         return self.path / "model.keras"
 
     @property
+    def validation(self) -> Path:
+        """What the best epoch's model says of the validation images; before a refit, which trains on them."""
+        return self.path / "validation.npy"
+
+    @property
+    def test(self) -> Path:
+        """What the model that is handed over says of the test images."""
+        return self.path / "test.npy"
+
+    @property
     def labels(self) -> Path:
         """The class names in the order of the model's outputs."""
         return self.path / "labels.json"

@@ -23,7 +23,7 @@ from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
 from autofit.worker.execution.microbatch import Blame, MicroBatcher, blame
 from autofit.worker.execution.sliced_model import Network, SplitNetwork, WholeNetwork, slices_decide
-from autofit.worker.execution.steps import EvaluateStep, TrainStep, compile_forward, tensors_of
+from autofit.worker.execution.steps import EvaluateStep, Tally, TrainStep, compile_forward, tensors_of
 from autofit.worker.model.bn_folding import folded
 from autofit.worker.model.builder import BuiltModel, build, build_from_function
 from autofit.worker.model.objective import Objective, make_objective
@@ -137,51 +137,46 @@ class Session:
     def _rows(self, size: int, usual: int | None) -> int:
         return slice_rows(size, usual) if self.pads and usual is not None else size
 
-    def fresh_metric_values(self) -> list[tf.Tensor]:
-        """Reset the metrics and the counts of predicted classes, and return their values."""
+    def fresh_tally(self, *, keeps_outputs: bool = False) -> Tally:
+        """Reset the metrics and the counts of predicted classes, and begin a tally with their values."""
         self.objective.reset()
         self.evaluate_step.predicted.assign(np.zeros(self.evaluate_step.predicted.shape))
-        return tensors_of(self.evaluate_step.variables)
+        return Tally(tensors_of(self.evaluate_step.variables), keeps_outputs=keeps_outputs)
 
     def evaluate_batch(
         self,
         images: np.ndarray,
         labels: np.ndarray,
-        values: list[tf.Tensor],
+        tally: Tally,
         micro: MicroBatcher,
         usual: int | None = None,
-    ) -> list[tf.Tensor]:
-        """Return the metric values after one more batch."""
+    ) -> None:
+        """Count one batch of images."""
 
         def one_slice(start: int, stop: int) -> None:
-            nonlocal values
             part, rows = images[start:stop], self._rows(micro.size, usual)
             if self.extract is not None:
                 inputs = self._features(part, rows)
             else:
                 inputs = padded(part, rows) if self.pads else aligned(part)
-            values = self.evaluate_step(inputs, labels[start:stop], values)
+            self.evaluate_step(inputs, labels[start:stop], tally)
 
         micro.slices(len(images), one_slice)
-        return values
 
-    def evaluate_features(
-        self, features: Any, labels: np.ndarray, values: list[tf.Tensor], micro: MicroBatcher
-    ) -> list[tf.Tensor]:
-        """Return the metric values after one more batch of features.
+    def evaluate_features(self, features: Any, labels: np.ndarray, tally: Tally, micro: MicroBatcher) -> None:
+        """Count one batch of features.
 
         Raises:
             OutOfDeviceMemoryError: not even a single image fits.
         """
         if not self.head_in_slices:
-            return self.evaluate_step(features, labels, values)
+            self.evaluate_step(features, labels, tally)
+            return
 
         def one_slice(start: int, stop: int) -> None:
-            nonlocal values
-            values = self.evaluate_step(features[start:stop], labels[start:stop], values)
+            self.evaluate_step(features[start:stop], labels[start:stop], tally)
 
         micro.slices(len(labels), one_slice)
-        return values
 
     def results_of(self, values: list[tf.Tensor]) -> dict[str, float]:
         """Set the metrics to these values and return their results."""
@@ -189,7 +184,8 @@ class Session:
             variable.assign(value)
         return self.metrics()
 
-    def predicted_counts(self) -> list[int]:
+    @property
+    def predicted(self) -> list[int]:
         """How often each class was predicted, in the values that were set last."""
         return [int(count) for count in keras.ops.convert_to_numpy(self.evaluate_step.predicted)]
 

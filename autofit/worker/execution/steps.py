@@ -169,8 +169,30 @@ def _current(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -
     return [tf.convert_to_tensor(scope.get_current_value(variable)) for variable in variables]
 
 
+class Tally:
+    """Loss and metrics over the batches of a pass so far, and what the model said; all may still be on the device.
+
+    Args:
+        values: of the variables of an `EvaluateStep`, before the first batch.
+        keeps_outputs: whether the model's outputs are kept.
+
+    Attributes:
+        values: after the last batch.
+        outputs: of each slice, float32 (n, classes), in order; empty where they are not kept.
+    """
+
+    def __init__(self, values: list[tf.Tensor], *, keeps_outputs: bool = False) -> None:
+        self.values, self.outputs, self._keeps_outputs = values, list[tf.Tensor](), keeps_outputs
+
+    def add(self, values: list[tf.Tensor], outputs: tf.Tensor) -> None:
+        """Take the values after one slice more, and the outputs for it."""
+        self.values = values
+        if self._keeps_outputs:
+            self.outputs.append(outputs)
+
+
 class EvaluateStep:
-    """Adds the loss and metrics of a slice to values that are passed in and out, so that a repeated slice counts once.
+    """Adds the loss and metrics of a slice to a tally, once it has succeeded, so that a repeated slice counts once.
 
     `inputs` are what `model` takes, as `inputs_spec` says: uint8 images `(n, height, width, 3)`, or features `(n, d)`.
     With `pads` there may be more of them than labels; those after the last label do not count.
@@ -195,11 +217,13 @@ class EvaluateStep:
         ]
         self._run = tf.function(self._run_eagerly, input_signature=signature, autograph=False)
 
-    def __call__(self, inputs: Any, labels: np.ndarray, values: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Return the metric values after this slice."""
-        return self._run(inputs, labels, values)
+    def __call__(self, inputs: Any, labels: np.ndarray, tally: Tally) -> None:
+        """Count one slice."""
+        tally.add(*self._run(inputs, labels, tally.values))
 
-    def _run_eagerly(self, inputs: tf.Tensor, labels: tf.Tensor, values: list[tf.Tensor]) -> list[tf.Tensor]:
+    def _run_eagerly(
+        self, inputs: tf.Tensor, labels: tf.Tensor, values: list[tf.Tensor]
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
         objective = self._objective
         with keras.StatelessScope(state_mapping=list(zip(self.variables, values, strict=True))) as scope:
             probabilities = self._model(tf.cast(inputs, tf.float32), training=False)
@@ -214,7 +238,7 @@ class EvaluateStep:
                 metric.update_state(encoded, probabilities)
             classes = tf.one_hot(tf.argmax(probabilities, axis=-1), self.predicted.shape[0])
             self.predicted.assign_add(tf.reduce_sum(classes, axis=0))
-        return _current(scope, self.variables)
+        return _current(scope, self.variables), probabilities
 
 
 def compile_forward(model: keras.Model, dtype: tf.DType = tf.float32) -> Any:

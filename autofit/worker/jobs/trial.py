@@ -196,11 +196,11 @@ class Trials:
         """Validate a batch; on a GPU twice, since the first one tunes."""
 
         def evaluate() -> None:
-            values, micro = self._session.fresh_metric_values(), _fixed(len(images))
+            tally, micro = self._session.fresh_tally(), _fixed(len(images))
             if self._on_features:
-                self._session.evaluate_features(images, labels, values, micro)
+                self._session.evaluate_features(images, labels, tally, micro)
             else:
-                self._session.evaluate_batch(images, labels, values, micro)
+                self._session.evaluate_batch(images, labels, tally, micro)
 
         if self._is_gpu:
             with self._first_step(measured):
@@ -222,7 +222,7 @@ class Trials:
         measured.step_seconds.append(self._clock() - began)
         self._measure_process(measured)
         with self._peak_into(measured.other_peaks):
-            self._session.evaluate_features(features, labels, self._session.fresh_metric_values(), micro)
+            self._session.evaluate_features(features, labels, self._session.fresh_tally(), micro)
 
     def _measure_process(self, measured: Measurement) -> None:
         """Measure what is resident after a step; on a GPU that says nothing about the limit."""

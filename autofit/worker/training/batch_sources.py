@@ -15,10 +15,10 @@ from autofit.input.views import ViewIndex
 from autofit.protocol.messages import Phase
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.session import Session
+from autofit.worker.execution.steps import Tally
 from autofit.worker.features.feature_cache import FeatureRows, Features
 from autofit.worker.training.epoch_plan import EpochPlan
 
-Values = list[Any]
 Metrics = dict[str, Any]
 """Values by name: tensors, whose numbers are read from the device when they are needed."""
 
@@ -47,8 +47,8 @@ class Source(Protocol[B]):
     def train(self, batch: B, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
         """Make one update; returns the epoch's metrics so far, which may still be on the device."""
 
-    def evaluate(self, batch: B, labels: NDArray[np.int64], values: Values) -> Values:
-        """The metric values after one batch more."""
+    def evaluate(self, batch: B, labels: NDArray[np.int64], tally: Tally) -> None:
+        """Count one batch."""
 
     def limit_words(self) -> str:
         """Say that the source is slower than the device, and what would help; empty if it is not."""
@@ -100,9 +100,9 @@ class DecodedImages:
         """Run forward and backward, or the frozen backbone and then the head."""
         return self._session.train_batch(batch.images, labels, weights, self._micro, self._on_phase, self._batch_size)
 
-    def evaluate(self, batch: LoadedBatch, labels: NDArray[np.int64], values: Values) -> Values:
+    def evaluate(self, batch: LoadedBatch, labels: NDArray[np.int64], tally: Tally) -> None:
         """Run forward only."""
-        return self._session.evaluate_batch(batch.images, labels, values, self._validation_micro, self._batch_size)
+        self._session.evaluate_batch(batch.images, labels, tally, self._validation_micro, self._batch_size)
 
     def limit_words(self) -> str:
         """Whether decoding is what the device waits for."""
@@ -181,9 +181,9 @@ class CachedFeatures:
         self._on_phase(Phase.TRAIN)
         return self._session.train_on_features(batch.features, labels, weights, self._micro, self._batch_size)
 
-    def evaluate(self, batch: FeatureBatch, labels: NDArray[np.int64], values: Values) -> Values:
+    def evaluate(self, batch: FeatureBatch, labels: NDArray[np.int64], tally: Tally) -> None:
         """Run the head alone."""
-        return self._session.evaluate_features(batch.features, labels, values, self._validation_micro)
+        self._session.evaluate_features(batch.features, labels, tally, self._validation_micro)
 
     def limit_words(self) -> str:
         """Nothing is waited for."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from autofit.protocol.messages import Phase
+from autofit.storage.probabilities import MOST_VALUES
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.session import Session
 from autofit.worker.execution.steps import tensors_of
@@ -19,6 +21,14 @@ from autofit.worker.training.epoch_plan import EpochPlans
 from autofit.worker.training.run_events import RunEvents
 
 Skipped = Sequence[tuple[int, str]]
+Probabilities = NDArray[np.float32]
+
+
+def in_place(rows: NDArray[Any], places: NDArray[np.int64], count: int) -> Probabilities:
+    """Rows (k, classes) at their places among so many, float32 (count, classes); the others are NaN."""
+    placed = np.full((count, rows.shape[1]), np.nan, np.float32)
+    placed[places] = rows
+    return placed
 
 
 class Evaluation:
@@ -33,6 +43,10 @@ class Evaluation:
         events: reports the progress.
         callbacks: they are told of a validation.
         after_batch: called with (sample, reason) of the images of a batch that could not be read; it may raise.
+
+    Attributes:
+        probabilities: of the last validation, float32 (images, classes), NaN for an image that could not be read; None
+            before it, or if they are too many to be kept.
     """
 
     def __init__(
@@ -49,6 +63,7 @@ class Evaluation:
         self._session, self._epoch_plans, self._labels = session, epoch_plans, labels
         self._recalibration, self._micro = recalibration, micro
         self._events, self._callbacks, self._after_batch = events, callbacks, after_batch
+        self.probabilities: Probabilities | None = None
 
     def recalibrate(self, source: Source[Any], epoch: int) -> None:
         """Set the averages of BatchNormalization that trains to those of some training images."""
@@ -68,22 +83,28 @@ class Evaluation:
         callbacks = self._callbacks.list
         callbacks.on_test_begin()
         trained = tensors_of(self._session.evaluate_step.variables)
-        values = self._session.fresh_metric_values()
+        epoch_plan = self._epoch_plans.validation(epoch)
+        tally = self._session.fresh_tally(keeps_outputs=self._keeps_outputs(epoch_plan.count))
         self._session.results_of(trained)  # a checkpoint from inside the validation holds the training's metrics
-        seen = 0
-        batches = source.batches(self._epoch_plans.validation(epoch), self._epoch_plans.after_validation(epoch))
-        for step, batch in enumerate(batches):
-            seen += len(batch.samples)
+        seen: list[NDArray[np.int64]] = []
+        for step, batch in enumerate(source.batches(epoch_plan, self._epoch_plans.after_validation(epoch))):
             if len(batch.samples):
+                seen.append(batch.samples)
                 callbacks.on_test_batch_begin(step)
-                values = source.evaluate(batch, self._labels[batch.samples], values)
+                source.evaluate(batch, self._labels[batch.samples], tally)
                 callbacks.on_test_batch_end(step)
             self._after_batch(batch.skipped)
         if not seen:  # a loss of nothing is 0, and no epoch would ever be better
             return None
-        results = self._session.results_of(values)
+        results = self._session.results_of(tally.values)
+        if tally.outputs:
+            outputs = np.concatenate([keras.ops.convert_to_numpy(part) for part in tally.outputs])
+            self.probabilities = in_place(outputs, np.concatenate(seen) - epoch_plan.first, epoch_plan.count)
         callbacks.on_test_end(results)
         return results
+
+    def _keeps_outputs(self, images: int) -> bool:
+        return images * self._session.built.model.output_shape[-1] <= MOST_VALUES
 
     def _begin(self) -> None:
         self._events.phase(Phase.VALIDATE)

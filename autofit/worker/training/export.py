@@ -8,7 +8,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
+from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import write_atomically
 from autofit.worker.model.builder import BuiltModel
@@ -28,13 +30,16 @@ def weights_of(labels: np.ndarray, by_class: np.ndarray | None) -> np.ndarray:
     return np.ones(len(labels), np.float32) if by_class is None else by_class[labels]
 
 
-def write_model(built: BuiltModel, files: RunDirectory, class_names: Sequence[str]) -> None:
-    """Write the model as it is now, and the names of its outputs."""
+def write_model(
+    built: BuiltModel, files: RunDirectory, class_names: Sequence[str], probabilities: NDArray[np.float32] | None
+) -> None:
+    """Write the model as it is now, the names of its outputs, and what was said of the validation images."""
     if not built.compiled:
         del built.model.optimizer  # it was there for the callbacks; its state would treble the file
     save_model(built.model, files.model)
     labels = {"schema": "autofit/labels/1", "labels": class_names}
     write_atomically(files.labels, (json.dumps(labels, indent=2) + "\n").encode())
+    write_probabilities(files.validation, probabilities)
 
 
 def save_model(model: keras.Model, path: Path) -> None:

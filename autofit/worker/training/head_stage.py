@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from autofit.dataset import ImageIndex
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
+from autofit.storage.probabilities import MOST_VALUES
 from autofit.worker.execution.session import Session
 from autofit.worker.features.feature_cache import FeatureRows
 from autofit.worker.features.head_rows import LabelledRows
 from autofit.worker.training.batch_sources import CachedFeatures
+from autofit.worker.training.evaluation import Probabilities, in_place
 from autofit.worker.training.train_state import Arrays, TrainState
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class SolvedHead:
         final: what is handed over: fitted on all images, where the plan says so.
         metrics: `loss`, `accuracy` and, with a validation set, `val_loss` and `val_accuracy`.
         predicted: how many validation images were predicted as each class.
+        probabilities: of the validation images, float32 (images, classes), NaN for one without features; None if
+            there are none, or too many values to be kept.
         record: of the stage.
     """
 
@@ -78,6 +82,7 @@ class SolvedHead:
     final: Head
     metrics: dict[str, float]
     predicted: list[int]
+    probabilities: Probabilities | None
     record: StageRecord
 
 
@@ -113,6 +118,7 @@ class HeadStage:
         self._classes, self._images, self._has_left_out = len(index.class_names), len(index.paths), source.has_left_out
         self._class_weights = None if class_weights is None else dict(enumerate(class_weights.tolist()))
         samples, labels = np.arange(len(index.paths)), np.asarray(index.labels, np.int64)
+        self._train_count = index.train_count
         trained = samples[: index.train_count]
         self.train = labelled(source, trained, labels, plan.feature_views)
         self.validation = labelled(source, samples[index.train_count :], labels, 1)
@@ -148,13 +154,21 @@ class HeadStage:
             cross_validated_accuracy=fit.cross_validated_accuracy,
             cut_short=self._used_words() if self._has_left_out else "",
         )
-        classes = fit.trained.logits(self.validation).argmax(axis=1) if len(self.validation) else []
-        predicted = np.bincount(classes, minlength=self._classes).tolist()
+        logits = fit.trained.logits(self.validation)
+        predicted = np.bincount(logits.argmax(axis=1), minlength=self._classes).tolist()
         scores = photo_scores(fit.trained, self.train)
         metrics = {"accuracy": float(scores.hits.mean()), "loss": float(scores.losses.mean())}
         if fit.validation_accuracy is not None and fit.validation_loss is not None:
             metrics |= {"val_accuracy": fit.validation_accuracy, "val_loss": fit.validation_loss}
-        return SolvedHead(fit.trained, fit.head, metrics, predicted, record)
+        return SolvedHead(fit.trained, fit.head, metrics, predicted, self._probabilities(logits), record)
+
+    def _probabilities(self, logits: NDArray[np.float64]) -> Probabilities | None:
+        from scipy.special import softmax  # noqa: PLC0415 - takes 0.2 s
+
+        count = self._images - self._train_count
+        if not len(logits) or count * self._classes > MOST_VALUES:
+            return None
+        return in_place(softmax(logits, axis=1), self.validation.groups - self._train_count, count)
 
 
 def final_weights(session: Session, state: TrainState, solved: SolvedHead) -> Arrays:

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from autofit.errors import TrainingFailedError
@@ -23,6 +24,7 @@ from autofit.worker.model.network_hash import network_sha256
 from autofit.worker.model.weights import frozen_hash
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+PROBABILITIES = "probabilities"
 
 
 class TrainingProgress(Record):
@@ -132,6 +134,7 @@ class TrainState:
         network_sha256: of the layers and their settings.
         best: the weights that are handed over if nothing better comes.
         head: after the stage of the head, what it has handed over; empty before.
+        probabilities: what the best epoch's model says of the validation images, see `Evaluation.probabilities`.
     """
 
     def __init__(self, session: Session) -> None:
@@ -143,6 +146,7 @@ class TrainState:
         self.network_sha256 = network_sha256(session.built.model)
         self.best: Arrays = {}
         self.head: Arrays = {}
+        self.probabilities: NDArray[np.float32] | None = None
 
     def hashes(self) -> dict[str, str | None]:
         """What tells a restored checkpoint that it belongs to this network."""
@@ -160,7 +164,9 @@ class TrainState:
             "optimizer": _read(objective.optimizer.variables),
             "metrics": _read([*objective.loss.variables, *objective.metric_variables]),
         }
-        return groups | {name: arrays for name, arrays in (("best", self.best), ("head", self.head)) if arrays}
+        kept = {} if self.probabilities is None else {PROBABILITIES: self.probabilities}
+        others = ("best", self.best), ("head", self.head), ("validation", kept)
+        return groups | {name: arrays for name, arrays in others if arrays}
 
     def restore(self, checkpoint: Checkpoint, progress: TrainingProgress) -> None:
         """Set everything to the state that a checkpoint holds.
@@ -183,6 +189,7 @@ class TrainState:
         _write(objective.optimizer.variables, groups["optimizer"])
         _write([*objective.loss.variables, *objective.metric_variables], groups["metrics"])
         self.best, self.head = dict(groups.get("best", {})), dict(groups.get("head", {}))
+        self.probabilities = groups.get("validation", {}).get(PROBABILITIES)
 
     def begin_stage(self, checkpoint: Checkpoint, stage: StageName, before: StageRecord) -> None:
         """Take the head's weights from a checkpoint of the stage before; the backbone keeps those it was built with.
@@ -199,6 +206,7 @@ class TrainState:
             TrainingFailedError: it is of another network.
         """
         groups = checkpoint.groups
+        self.probabilities = groups.get("validation", {}).get(PROBABILITIES)
         if stage == "refit":
             self._write_head(groups["head"])
             self.best = dict(groups["best"])

@@ -280,8 +280,8 @@ class Trainer:
         elif progress.best_epoch == epoch:
             self._state.best = final_weights(self._session, self._state, solved) if solved else self._state.weights()
             if self._index.validation_count:
-                predicted = solved.predicted if solved else self._session.predicted_counts()
-                progress = progress.moved(best_predicted=predicted)
+                self._state.probabilities = (solved or self._evaluation).probabilities
+                progress = progress.moved(best_predicted=(solved or self._session).predicted)
         self._callbacks.list.on_epoch_end(epoch, logs)
         patience = self._plan.early_stopping
         out_of_patience = patience is not None and progress.waited_epochs >= patience
@@ -302,7 +302,7 @@ class Trainer:
         self._events.phase(Phase.SAVE)
         sha256 = weights_sha256(self._session.built.model)
         self._state.show_best()
-        write_model(self._session.built, self._files, self._work.class_names)
+        write_model(self._session.built, self._files, self._work.class_names, self._state.probabilities)
         return sha256
 
     # What goes wrong ----------------------------------------------------------------------------------------------

@@ -42,10 +42,10 @@ class TightStep:
         self._allocate(min(micro, len(labels)))
         return self._step.accumulate(inputs, labels, weights, micro)
 
-    def __call__(self, inputs: Any, labels: np.ndarray, values: Any) -> Any:
+    def __call__(self, inputs: Any, labels: np.ndarray, tally: Any) -> None:
         """Evaluate with it, or run out of memory."""
         self._allocate(len(labels))
-        return self._step(inputs, labels, values)
+        self._step(inputs, labels, tally)
 
     def _allocate(self, images: int) -> None:
         if images > self._fits:
@@ -152,9 +152,12 @@ def test_a_validation_repeats_only_the_slice_that_did_not_fit(
     """Some images would count twice, or the validation not survive what the training survives."""
     features = session.features_of(IMAGES, make_micro(COUNT))
     tight: Any = TightStep(session.evaluate_step, 2)
-    results = [
-        each.results_of(each.evaluate_features(features, LABELS, each.fresh_metric_values(), make_micro(size)))
-        for each, size in ((session, COUNT), (dataclasses.replace(session, evaluate_step=tight), 4))
-    ]
+    sessions = (session, COUNT), (dataclasses.replace(session, evaluate_step=tight), 4)
+    tallies = [each.fresh_tally(keeps_outputs=True) for each, _ in sessions]
+    for (each, size), tally in zip(sessions, tallies, strict=True):
+        each.evaluate_features(features, LABELS, tally, make_micro(size))
+    results = [each.results_of(tally.values) for (each, _), tally in zip(sessions, tallies, strict=True)]
+    whole, slices = (np.concatenate(tally.outputs) for tally in tallies)
+    np.testing.assert_allclose(slices, whole, rtol=1e-4, atol=1e-6)
     assert [(each.before, each.after) for each in shrinks] == [(4, 2)]
     assert results[1] == pytest.approx(results[0], rel=1e-4)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from autofit.config.backbones import ModelSpec
 from autofit.protocol.job import ModelSource
 from autofit.worker.execution.sliced_model import SplitNetwork, WholeNetwork
-from autofit.worker.execution.steps import EvaluateStep, TrainStep, compile_forward, tensors_of
+from autofit.worker.execution.steps import EvaluateStep, Tally, TrainStep, compile_forward, tensors_of
 from autofit.worker.model.builder import build, build_from_function
 from autofit.worker.model.objective import Objective, make_objective
 
@@ -80,13 +80,13 @@ def test_the_optimizer_has_its_variables_before_the_trace(model: keras.Model, ob
 def test_a_validation_and_an_extraction_are_traced_once(model: keras.Model, objective: Objective) -> None:
     """Each size of a last batch would cost seconds of tracing."""
     evaluate, forward = EvaluateStep(model, objective, IMAGES), compile_forward(model)
-    values = tensors_of(evaluate.variables)
+    tally = Tally(tensors_of(evaluate.variables), keeps_outputs=True)
     for count in (8, 3, 1):
         images, labels, _ = samples(count)
-        values = evaluate(images, labels, values)
+        evaluate(images, labels, tally)
         forward(images)
     assert evaluate._run.experimental_get_tracing_count() == 1
-    assert int(np.sum(values[-1])) == 12
+    assert int(np.sum(tally.values[-1])) == sum(map(len, tally.outputs)) == 12
     assert forward.experimental_get_tracing_count() == 1
 
 

@@ -1,0 +1,137 @@
+"""What a `Result` shows of its model: curves, the confusion matrix, the figures of each class, the worst images."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from autofit.api.directories import absolute
+from autofit.api.display import ClassReport, ConfusionMatrix, Plot, WorstImages
+from autofit.config.validators import choice, whole_number
+from autofit.dataset import ImageIndex
+from autofit.errors import StorageError, UserError
+from autofit.report.plots import history_plot
+from autofit.report.result_card import result_card
+from autofit.runs.history import best_epoch
+from autofit.runs.predicted_images import PredictedImages, readable
+from autofit.runs.result_record import ResultRecord
+from autofit.runs.run_record import RunRecord
+from autofit.storage.probabilities import read_probabilities
+from autofit.storage.run_directory import RunDirectory
+
+Split = Literal["validation", "test"]
+SPLITS = ("validation", "test")
+
+
+class ResultFigures:
+    """The base of `Result` that reads what a run has kept; nothing here loads TensorFlow.
+
+    Args:
+        files: the run directory.
+        record: the content of `result.json`.
+        run: the content of `run.json`.
+
+    Attributes:
+        record: as given.
+    """
+
+    def __init__(self, files: RunDirectory, record: ResultRecord, run: RunRecord) -> None:
+        self._files, self.record, self._run = files, record, run
+        self._read: dict[str, PredictedImages] = {}
+
+    @property
+    def class_names(self) -> list[str]:
+        """The class names, in the order of the model's outputs."""
+        return list(self._run.data.class_names)
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch, from zero, whose model was the best by validation; None before one was finished."""
+        return best_epoch(self.record.history, self.record.best_epoch)
+
+    def plot(self) -> Plot:
+        """Loss and accuracy over the epochs as a picture.
+
+        Raises:
+            UserError: no epoch was finished.
+        """
+        if not self.record.history:
+            raise UserError("no epoch of this run was finished: there is nothing to plot")
+        buffer = io.BytesIO()
+        history_plot(self.record.history, buffer)
+        return Plot(buffer.getvalue())
+
+    def confusion_matrix(self, split: Split = "validation") -> ConfusionMatrix:
+        """How many images of each class the model took for which.
+
+        The predictions on the validation images are the best epoch's, from before a refit on all images.
+
+        Args:
+            split: `"validation"` or `"test"`.
+
+        Raises:
+            UserError: the run has no such images, or has kept no predictions of them.
+        """
+        images = self.predicted_images(split)
+        return ConfusionMatrix(images.confusion_counts(), images.class_names, f"{len(images):,} {split} images")
+
+    def per_class(self, split: Split = "validation") -> ClassReport:
+        """Precision, recall and F1 of each class, in the order of the model's outputs; see `confusion_matrix`."""
+        return ClassReport(self.predicted_images(split).class_figures())
+
+    def worst(self, n: int = 9, split: Split = "validation") -> WorstImages:
+        """The n images whose own class got the lowest probability, as pictures in a notebook; see `confusion_matrix`.
+
+        These are mistakes of the model, or of the labels.
+        """
+        return WorstImages(self.predicted_images(split).worst(whole_number("n", n, 1)))
+
+    def save(self, path: str | Path) -> Path:
+        """Copy the model to a file, whose name ends in `.keras`; returns its path.
+
+        Raises:
+            UserError: the run has no model yet, or the name has another ending.
+            StorageError: the file cannot be written.
+        """
+        target = absolute(path)
+        if target.suffix != ".keras":
+            raise UserError(f"{target.name} does not end in .keras, the only format of a whole model: name it so")
+        if not self._files.model.is_file():
+            raise UserError(f"this run has no model yet ({self.record.status}): finish it first")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._files.model, target)
+        except OSError as error:
+            raise StorageError(f"{target} cannot be written ({error.strerror or error}): give another path") from None
+        return target
+
+    def predicted_images(self, split: Split = "validation") -> PredictedImages:
+        """The images of a split with their classes and the model's probabilities; see `confusion_matrix`."""
+        split = choice("split", split, SPLITS)
+        if split not in self._read:
+            self._read[split] = self._read_predictions(split)
+        return self._read[split]
+
+    def _read_predictions(self, split: str) -> PredictedImages:
+        index = ImageIndex.read_csv(self._files.samples, self._run.data.root, self._run.data.class_names)
+        if split == "validation":
+            file, first = self._files.validation, index.validation_from
+            paths, labels = [index.path(number) for number in range(first, len(index.paths))], index.labels[first:]
+        else:
+            file, labels = self._files.test, index.test_labels
+            paths = [os.path.join(index.root, path) for path in index.test_paths]  # noqa: PTH118 - as in the index
+        if not paths:
+            raise UserError(f"this run has no {split} images: evaluate(folder) judges the model by other images")
+        rows = read_probabilities(file, len(paths), len(index.class_names))
+        images = readable(paths, labels, rows, index.class_names) if rows is not None else None
+        if not images:
+            raise UserError(
+                f"{self._files.path} has no predictions of the {split} images: evaluate(folder) judges the model anew"
+            )
+        return images
+
+    def _repr_html_(self) -> str:
+        return result_card(self.record, run_dir=self._files.path, model_path=self._files.model)

@@ -1,0 +1,111 @@
+"""How good a model is class by class, and where it is wrong: as text for a terminal and as HTML for a page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from autofit.report.markup import Html, bullets, element, escaped, join, picture, table
+from autofit.report.tables import fixed_row
+from autofit.report.words import TABLE_COLUMNS, count_of, metric_words
+from autofit.runs.predicted_images import ClassFigures, PredictedImage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CLASS_HEADERS = ("Class", "Images", "Precision", "Recall", "F1")
+CLASS_WIDTHS = (TABLE_COLUMNS - 4 * 11, 9, 9, 9, 9)
+MOST_CLASSES = 30
+MOST_COLUMNS = 8
+NONE = "-"
+COUNT_WIDTH = 5
+
+Thumbnail = Callable[[str], str | None]
+
+
+def class_cells(figures: ClassFigures) -> list[str]:
+    """The figures of a class under `CLASS_HEADERS`; a dash where there is none."""
+    shares = (figures.precision, figures.recall, figures.f1)
+    return [figures.name, f"{figures.images:,}", *(NONE if one is None else metric_words(one) for one in shares)]
+
+
+def class_lines(classes: Sequence[ClassFigures]) -> list[str]:
+    """Precision, recall and F1 of each class as the lines of a table."""
+    numbers = range(1, len(CLASS_HEADERS))
+    rows = [fixed_row(CLASS_HEADERS, CLASS_WIDTHS, numbers)]
+    rows += [fixed_row(class_cells(one), CLASS_WIDTHS, numbers) for one in classes]
+    return rows
+
+
+def class_table(classes: Sequence[ClassFigures]) -> Html:
+    """The same for a page."""
+    rows = [[escaped(cell) for cell in class_cells(one)] for one in classes]
+    return table(CLASS_HEADERS, rows, numbers=len(CLASS_HEADERS) - 1)
+
+
+def confusion_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
+    """The counts as the lines of a table, its columns numbered; of many classes only the most frequent confusions."""
+    if len(class_names) > MOST_COLUMNS:
+        return confused_lines(counts, class_names)
+    first = max(TABLE_COLUMNS - len(class_names) * (COUNT_WIDTH + 2), COUNT_WIDTH)
+    widths = (first, *[COUNT_WIDTH] * len(class_names))
+    numbers = range(1, len(widths))
+    rows = [fixed_row(("True \\ predicted", *(f"{place}" for place in numbers)), widths, numbers)]
+    rows += [
+        fixed_row((f"{place} {name}", *(f"{count:,}" for count in row)), widths, numbers)
+        for place, name, row in zip(numbers, class_names, counts.tolist(), strict=True)
+    ]
+    return rows
+
+
+def confused_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
+    """The pairs of classes that are confused, the most frequent first, as sentences."""
+    pairs = [
+        (int(counts[true, told]), true, told) for true, told in zip(*counts.nonzero(), strict=True) if true != told
+    ]
+    ordered = sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
+    lines = [
+        f"{count_of(number, 'image')} of {class_names[true]} taken for {class_names[told]}"
+        for number, true, told in ordered[:MOST_CLASSES]
+    ]
+    return lines or ["No image was taken for another class."]
+
+
+def confused_list(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html:
+    """The same for a page."""
+    return bullets(confused_lines(counts, class_names))
+
+
+def confusion_table(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html:
+    """The counts for a page, each cell the darker, the larger its share of its true class."""
+    totals = counts.sum(axis=1).tolist()
+    rows = [
+        [escaped(name), *(_shaded(count, total) for count in row)]
+        for name, row, total in zip(class_names, counts.tolist(), totals, strict=True)
+    ]
+    return table(("True \\ predicted", *class_names), rows, numbers=len(class_names), kind="whole")
+
+
+def _shaded(count: int, total: int) -> Html:
+    if not count:
+        return element("span", escaped("0"), "soft")
+    share = count / total
+    return Html(f'<span class="cell" style="--share:{100 * share:.0f}%">{escaped(f"{count:,}")}</span>')
+
+
+def image_line(image: PredictedImage) -> str:
+    """An image, its class and what the model says, in one line."""
+    return f"{image.label}, taken for {image.predicted} ({image.probability:.0%}): {image.path}"
+
+
+def pictures(images: Sequence[PredictedImage], thumbnail: Thumbnail) -> Html:
+    """Images as small pictures, each with its class and what the model says below it."""
+    return element("div", join(_figure(image, thumbnail(image.path)) for image in images), "pictures")
+
+
+def _figure(image: PredictedImage, uri: str | None) -> Html:
+    shown = picture(uri) if uri else element("span", escaped("cannot be read"), "soft")
+    told = element("b", escaped(image.predicted), "" if image.is_right else "bad")
+    words = join([element("span", escaped(image.label)), told, escaped(f"{image.probability:.0%}")])
+    return element("figure", join([shown, element("figcaption", words)]))

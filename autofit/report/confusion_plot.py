@@ -1,0 +1,59 @@
+"""A confusion matrix as a plot: a row for each true class, a column for each predicted one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from autofit.printable import printable
+from autofit.report.drawing import INK, PANEL_INCHES, canvas
+from autofit.report.tables import shortened_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+INCHES_A_CLASS, MOST_INCHES = 0.42, 24.0
+MOST_CLASSES_WITH_COUNTS = 40
+LONGEST_NAME = 22
+DARK_SHARE = 0.55
+
+
+def confusion_figure(counts: NDArray[np.int64], class_names: Sequence[str], title: str) -> Figure:
+    """The counts as a figure; a cell is the darker, the larger its share of its true class.
+
+    Args:
+        counts: int64 (classes, classes), a row for each true class.
+        class_names: the name of each class.
+        title: above the figure.
+    """
+    side = min(max(PANEL_INCHES[0], 2 + INCHES_A_CLASS * len(class_names)), MOST_INCHES)
+    with canvas(title, panels=1, height=side) as (figure, (axes,)):
+        figure.set_figwidth(side)
+        _draw(axes, counts, [shortened_text(printable(name), LONGEST_NAME) for name in class_names])
+    return figure
+
+
+def _draw(axes: Axes, counts: NDArray[np.int64], names: Sequence[str]) -> None:
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="equal")
+    axes.set(xlabel="Predicted", ylabel="True")
+    axes.grid(visible=False)
+    places = _labelled(len(names))
+    axes.set_xticks(places, [names[place] for place in places], rotation=90 if len(names) > 4 else 0)  # noqa: PLR2004
+    axes.set_yticks(places, [names[place] for place in places])
+    if len(names) > MOST_CLASSES_WITH_COUNTS:
+        return
+    for row in range(len(names)):
+        for column in range(len(names)):
+            if counts[row, column]:
+                ink = "white" if shares[row, column] > DARK_SHARE else INK
+                axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=ink, fontsize=8)
+
+
+def _labelled(classes: int) -> range:
+    """The classes whose names are beside the matrix: as many as can be told apart."""
+    room = int(MOST_INCHES / INCHES_A_CLASS)
+    return range(0, classes, -(-classes // room))

@@ -1,0 +1,47 @@
+"""What a notebook shows for a result: how it ended, its figures, and how to use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autofit.report.markup import Html, cards, element, escaped, fragment, join
+from autofit.report.run_text import before_resuming, figure_words, headline, test_words
+from autofit.runs.history import best_epoch, best_figures
+from autofit.runs.result_record import ResultRecord
+
+
+def result_card(result: ResultRecord, *, run_dir: Path, model_path: Path) -> str:
+    """A result as HTML for a cell of a notebook.
+
+    Args:
+        result: the content of `result.json`.
+        run_dir: the run directory.
+        model_path: the path of the saved model.
+    """
+    completed = result.status == "completed"
+    opening = element("p", element("b", escaped(headline(result)), "" if completed else "bad"))
+    warnings = [element("p", escaped(f"Note: {warning}"), "lead") for warning in result.warnings]
+    return fragment([opening, _figures(result), *warnings, *_next(result, run_dir, model_path)])
+
+
+def _figures(result: ResultRecord) -> Html:
+    best = best_epoch(result.history, result.best_epoch)
+    figures = best_figures(result.history, best) if best is not None else []
+    tested = test_words(result)
+    facts = [(name.capitalize(), figure_words(name, value, result)) for name, value in figures]
+    facts += [("Test accuracy", tested)] if tested else []
+    facts += [("Best epoch", f"{best + 1:,} of {len(result.history.get('loss', [])):,}")] if best is not None else []
+    return cards(facts) if facts else Html("")
+
+
+def _next(result: ResultRecord, run_dir: Path, model_path: Path) -> list[Html]:
+    """Three lines of use, or how to go on."""
+    if result.status != "completed":
+        call = f"autofit.resume({str(run_dir)!r})"
+        return [element("p", escaped(f"{before_resuming(result)}To go on:")), element("pre", escaped(call))]
+    lines = [
+        'result.predict("photo.jpg")      # the class and its probability',
+        "result.worst()                   # the images it is most wrong about",
+        f"keras.models.load_model({str(model_path)!r})",
+    ]
+    return [element("pre", join(escaped(line) for line in lines))]

@@ -1,0 +1,46 @@
+"""Image files as small pictures inside a page. An image that cannot be read has none."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+SIDE_PIXELS = 112
+"""The longer side of a picture: twice what it is shown with, for screens with small pixels."""
+
+SIDEWAYS = frozenset({5, 6, 7, 8})
+"""The orientations of EXIF 2.32 (tag 0x0112) that swap width and height."""
+
+ORIENTATION_TAG = 0x0112
+QUALITY = 80
+
+
+def thumbnail_uri(path: str | Path) -> str | None:
+    """The image as a `data:` URI of a small JPEG with its proportions; None if it cannot be read."""
+    from PIL import Image  # noqa: PLC0415 - a page without pictures needs neither this nor NumPy
+
+    from autofit.input.decode import decode_image  # noqa: PLC0415
+    from autofit.input.image_files import UnreadableImageError  # noqa: PLC0415
+
+    try:
+        pixels = decode_image(path, _shown_size(str(path)))
+    except (UnreadableImageError, OSError, MemoryError):
+        return None
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _shown_size(path: str) -> tuple[int, int]:
+    """(height, width) in pixels: the image's proportions within a square."""
+    from autofit.input.decode import image_of  # noqa: PLC0415
+
+    with image_of(path) as image:
+        if image is None:
+            return SIDE_PIXELS, SIDE_PIXELS
+        width, height = image.size
+        if image.getexif().get(ORIENTATION_TAG) in SIDEWAYS:
+            width, height = height, width
+    scale = SIDE_PIXELS / max(width, height, 1)
+    return max(round(height * scale), 1), max(round(width * scale), 1)

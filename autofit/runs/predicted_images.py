@@ -1,0 +1,147 @@
+"""What the model says of images whose classes are known: counts by class, figures by class, the worst images.
+
+The probabilities come from `validation.npy` and `test.npy` of the run directory, so that all of this is instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autofit.runs.evaluation import LEAST_PROBABILITY
+from autofit.storage.records import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class ClassFigures(Record):
+    """The figures of one class.
+
+    Attributes:
+        name: of the class.
+        images: how many of its images could be read.
+        predicted: how many images of any class the model took for this one.
+        precision: the share of those that are of this class; None if there are none.
+        recall: the share of its images that are told right; None if it has none.
+        f1: the harmonic mean of the two; None if one of them is, or if both are 0 (van Rijsbergen, Information
+            Retrieval, 1979, as scikit-learn names it).
+    """
+
+    name: str
+    images: int
+    predicted: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedImage:
+    """An image, its class, and what the model says.
+
+    Attributes:
+        path: of the file, absolute.
+        label: its class.
+        predicted: the class with the highest probability.
+        probability: of `predicted`, from 0 to 1.
+        label_probability: of `label`, from 0 to 1.
+    """
+
+    path: str
+    label: str
+    predicted: str
+    probability: float
+    label_probability: float
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the image is told right."""
+        return self.label == self.predicted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictedImages:
+    """Images with known classes and the model's probabilities for them; those that cannot be read are left out.
+
+    Attributes:
+        paths: of the images, absolute.
+        labels: the class number of each, int64 (n,).
+        probabilities: float32 (n, classes).
+        class_names: the name of each class number.
+    """
+
+    paths: Sequence[str]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def confusion_counts(self) -> NDArray[np.int64]:
+        """How many images of each class the model took for which: int64 (classes, classes), a row for each true one."""
+        import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+        classes = len(self.class_names)
+        cells = self.labels * classes + self._told()
+        return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+    def class_figures(self) -> list[ClassFigures]:
+        """The figures of each class, in the order of the model's outputs."""
+        counts = self.confusion_counts()
+        columns = zip(self.class_names, counts.sum(axis=1), counts.sum(axis=0), counts.diagonal(), strict=True)
+        return [_figures(name, int(images), int(predicted), int(right)) for name, images, predicted, right in columns]
+
+    def worst(self, count: int) -> list[PredictedImage]:
+        """The images whose own class got the lowest probability, the lowest first: mistakes, and doubtful labels."""
+        import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+        own = self.probabilities[np.arange(len(self)), self.labels]
+        return [self[int(place)] for place in np.argsort(own, kind="stable")[:count]]
+
+    def __getitem__(self, place: int) -> PredictedImage:
+        row, label = self.probabilities[place], int(self.labels[place])
+        told = int(row.argmax())
+        names = self.class_names
+        return PredictedImage(self.paths[place], names[label], names[told], float(row[told]), float(row[label]))
+
+    def __iter__(self) -> Iterator[PredictedImage]:
+        return map(self.__getitem__, range(len(self)))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the images that are told right."""
+        return float((self._told() == self.labels).mean())
+
+    @property
+    def loss(self) -> float:
+        """The mean cross-entropy, in nats, with probabilities of at least Keras's epsilon."""
+        import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+        own = self.probabilities[np.arange(len(self)), self.labels]
+        return float(-np.log(np.clip(own, LEAST_PROBABILITY, 1.0)).mean())
+
+    def _told(self) -> NDArray[np.int64]:
+        told: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return told
+
+
+def _figures(name: str, images: int, predicted: int, right: int) -> ClassFigures:
+    precision = right / predicted if predicted else None
+    recall = right / images if images else None
+    f1 = 2 * precision * recall / (precision + recall) if precision and recall else None
+    return ClassFigures(name=name, images=images, predicted=predicted, precision=precision, recall=recall, f1=f1)
+
+
+def readable(
+    paths: Sequence[str], labels: Sequence[int], probabilities: Any, class_names: Sequence[str]
+) -> PredictedImages:
+    """The images without those whose row has NaN, as it has for an image that cannot be read."""
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    known = ~np.isnan(probabilities).any(axis=1)
+    kept = [path for path, is_known in zip(paths, known.tolist(), strict=True) if is_known]
+    return PredictedImages(kept, np.asarray(labels, np.int64)[known], probabilities[known], tuple(class_names))

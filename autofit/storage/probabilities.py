@@ -1,0 +1,52 @@
+"""The files `validation.npy` and `test.npy` of a run: the model's probabilities for images with known classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autofit.storage.safe_files import open_plain, whole_file
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_VALUES = 5_000_000
+"""Probabilities of more values than this (20 MB) are not kept: each checkpoint holds those of the validation."""
+
+
+def write_probabilities(path: Path, probabilities: NDArray[np.float32] | None) -> None:
+    """Write probabilities (n, classes) so that a reader sees the old file or the new one; too many are not kept.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    if probabilities is None or probabilities.size > MOST_VALUES:
+        path.unlink(missing_ok=True)
+        return
+    with whole_file(path) as file:
+        np.save(file, probabilities.astype(np.float32, copy=False), allow_pickle=False)
+
+
+def read_probabilities(path: Path, images: int, classes: int) -> NDArray[np.float32] | None:
+    """The probabilities in a file; None if there is none, or if it is not of so many images and classes.
+
+    The file may be a stranger's: nothing in it is executed, and no more is read than these values take.
+    """
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    wanted = images, classes
+    try:
+        with open_plain(path) as file:
+            version = np.lib.format.read_magic(file)
+            if version != (1, 0):
+                return None
+            header = np.lib.format.read_array_header_1_0(file, max_header_size=1000)
+            if header != (wanted, False, np.dtype("<f4")) or images * classes > MOST_VALUES:
+                return None
+            values = np.frombuffer(file.read(4 * images * classes), "<f4")
+        return values.reshape(wanted)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,78 @@
+"""What a result shows of its model without TensorFlow."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autofit.api.result import Result
+from autofit.dataset import ImageIndex
+from autofit.errors import UserError
+from autofit.storage.probabilities import write_probabilities
+from tests.api.test_result import finished
+
+VALIDATION = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [np.nan] * 3, [0.3, 0.6, 0.1]], np.float32)
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Result:
+    """A run with four validation images, one of them unreadable, and one test image without a prediction."""
+    index = ImageIndex(
+        root="/photos",
+        paths=[f"{number}.jpg" for number in range(6)],
+        labels=array("i", [0, 1, 0, 1, 2, 2]),
+        class_names=("cat", "dog", "owl"),
+        validation_from=2,
+        test_paths=["test.jpg"],
+        test_labels=array("i", [1]),
+    )
+    index.write_csv(tmp_path / "samples.csv")
+    write_probabilities(tmp_path / "validation.npy", VALIDATION)
+    return finished(tmp_path)
+
+
+def test_counts_figures_and_worst_are_those_of_the_validation(result: Result) -> None:
+    """An unreadable image would shift all labels after it."""
+    matrix = result.confusion_matrix()
+    assert np.asarray(matrix).tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
+    assert matrix.plot().png.startswith(b"\x89PNG")
+    assert [(one.name, one.recall) for one in result.per_class()] == [("cat", 1.0), ("dog", 1.0), ("owl", 0.0)]
+    worst = result.worst(1)
+    assert [(one.path, one.label, one.predicted) for one in worst] == [("/photos/5.jpg", "owl", "dog")]
+    for shown in (matrix, result.per_class(), result.worst()):
+        assert "owl" in str(shown)
+        assert shown._repr_html_().startswith('<div class="autofit">')
+
+
+def test_what_was_not_kept_is_said(result: Result) -> None:
+    """The figures of nothing would be shown, or a traceback."""
+    with pytest.raises(UserError, match="no predictions of the test images: evaluate"):
+        result.worst(split="test")
+    with pytest.raises(UserError, match="did you mean test"):
+        result.per_class("tests")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="n must be from 1"):
+        result.worst(0)
+
+
+def test_the_model_is_copied_where_it_is_wanted(result: Result, tmp_path: Path) -> None:
+    """Another ending would be written, which Keras does not open, or a folder be missing."""
+    with pytest.raises(UserError, match="no model yet"):
+        result.save(tmp_path / "copy.keras")
+    result.model_path.write_bytes(b"model")
+    with pytest.raises(UserError, match=r"does not end in \.keras"):
+        result.save(tmp_path / "copy.h5")
+    assert result.save(tmp_path / "models" / "copy.keras").read_bytes() == b"model"
+
+
+def test_a_notebook_shows_the_figures_and_how_to_use_them(result: Result) -> None:
+    """A cell that ends with the result would show nothing but its name."""
+    card = result._repr_html_()
+    assert "result.predict(" in card
+    assert "Best epoch" in card
+    assert "<script" not in card
+    assert result.best_epoch == 1
+    assert result.class_names == ["cat", "dog", "owl"]
+    assert result.plot().png.startswith(b"\x89PNG")

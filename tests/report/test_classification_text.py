@@ -1,0 +1,86 @@
+"""Figures by class, the confusion matrix and the worst images, as text, HTML and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from autofit.report.classification_text import (
+    class_lines,
+    class_table,
+    confused_lines,
+    confusion_lines,
+    confusion_table,
+    pictures,
+)
+from autofit.report.confusion_plot import confusion_figure
+from autofit.report.drawing import png
+from autofit.report.thumbnails import SIDE_PIXELS, thumbnail_uri
+from autofit.runs.predicted_images import ClassFigures, PredictedImage
+
+COUNTS = np.array([[8, 2], [0, 1_500]])
+NAMES = ("cat", "<b>dog</b>")
+FIGURES = [
+    ClassFigures(name="cat", images=10, predicted=8, precision=1.0, recall=0.8, f1=0.889),
+    ClassFigures(name="owl\x1b[2J", images=0, predicted=0, precision=None, recall=None, f1=None),
+]
+MISTAKE = PredictedImage(path="/photos/a.jpg", label="cat", predicted="<i>", probability=0.9, label_probability=0.1)
+
+
+def test_the_figures_of_classes_are_lines_of_80_columns() -> None:
+    """A table would wrap in a terminal, or a class name control it."""
+    header, cat, owl = class_lines(FIGURES)
+    assert header.split() == ["Class", "Images", "Precision", "Recall", "F1"]
+    assert cat.split() == ["cat", "10", "1.000", "0.800", "0.889"]
+    assert owl.split()[-4:] == ["0", "-", "-", "-"]
+    assert "\x1b" not in owl
+    assert max(map(len, (header, cat, owl))) <= 80
+
+
+def test_a_small_matrix_is_a_table_and_a_large_one_its_confusions() -> None:
+    """A hundred columns say nothing in a terminal."""
+    _, cat, dog = confusion_lines(COUNTS, NAMES)
+    assert cat.split() == ["1", "cat", "8", "2"]
+    assert dog.split()[-2:] == ["0", "1,500"]
+    counts = np.diag([5] * 30)
+    counts[3, 4], counts[9, 1] = 2, 3
+    names = [f"class {number}" for number in range(30)]
+    assert confusion_lines(counts, names) == [
+        "3 images of class 9 taken for class 1",
+        "2 images of class 3 taken for class 4",
+    ]
+    assert confused_lines(np.diag([1, 1]), NAMES) == ["No image was taken for another class."]
+
+
+def test_names_in_a_page_are_text() -> None:
+    """A folder's name would be markup."""
+    for html in (
+        class_table([FIGURES[0].model_copy(update={"name": "<b>"})]),
+        confusion_table(COUNTS, NAMES),
+        pictures([MISTAKE], lambda _: None),
+    ):
+        assert "<b>d" not in html
+        assert "<i>" not in html
+        assert "&lt;" in html
+
+
+def test_a_picture_has_the_image_s_proportions_and_a_missing_one_says_so(tmp_path: Path) -> None:
+    """A page would show squeezed photos, or break at the first file that is gone."""
+    Image.new("RGB", (400, 100), (200, 30, 30)).save(tmp_path / "wide.png")
+    uri = thumbnail_uri(tmp_path / "wide.png")
+    assert uri is not None
+    assert uri.startswith("data:image/jpeg;base64,")
+    assert len(uri) < 2000
+    assert thumbnail_uri(tmp_path / "missing.png") is None
+    assert "cannot be read" in pictures([MISTAKE], thumbnail_uri)
+    assert SIDE_PIXELS == 112
+
+
+def test_matrices_of_any_size_are_drawn() -> None:
+    """The names of a thousand classes would make a picture that no memory holds."""
+    for classes in (2, 45, 300):
+        image = png(confusion_figure(np.eye(classes, dtype=np.int64), [f"class {n}" for n in range(classes)], "Title"))
+        assert image.startswith(b"\x89PNG")
+        assert len(image) < 3_000_000

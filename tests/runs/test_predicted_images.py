@@ -1,0 +1,62 @@
+"""From probabilities to counts by class, figures by class and the worst images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autofit.runs.predicted_images import ClassFigures, PredictedImages, readable
+
+NAMES = ("cat", "dog", "owl")
+ROWS = np.array(
+    [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [np.nan] * 3, [0.3, 0.6, 0.1], [0.0, 1.0, 0.0]],
+    np.float32,
+)
+LABELS = [0, 1, 2, 0, 0]
+PATHS = ["a", "b", "c", "d", "e"]
+
+
+@pytest.fixture
+def images() -> PredictedImages:
+    return readable(PATHS, LABELS, ROWS, NAMES)
+
+
+def test_an_image_that_cannot_be_read_counts_nowhere(images: PredictedImages) -> None:
+    """NaN has a largest value too, for NumPy: the image would be taken for the first class."""
+    assert list(images.paths) == ["a", "b", "d", "e"]
+    assert images.confusion_counts().tolist() == [[1, 2, 0], [0, 1, 0], [0, 0, 0]]
+    assert images.accuracy == 0.5
+
+
+def test_the_loss_is_keras_s(images: PredictedImages) -> None:
+    """A probability of 0 would make it infinite."""
+    keras_epsilon = 1e-7
+    assert images.loss == pytest.approx(-np.log([0.7, 0.8, 0.3, keras_epsilon]).mean(), rel=1e-5)
+
+
+def test_the_figures_of_each_class(images: PredictedImages) -> None:
+    """Precision and recall would be exchanged, or a class without images be a division by zero."""
+    assert images.class_figures() == [
+        ClassFigures(name="cat", images=3, predicted=1, precision=1.0, recall=1 / 3, f1=0.5),
+        ClassFigures(name="dog", images=1, predicted=3, precision=1 / 3, recall=1.0, f1=0.5),
+        ClassFigures(name="owl", images=0, predicted=0, precision=None, recall=None, f1=None),
+    ]
+
+
+def test_a_class_that_is_always_missed_has_no_f1() -> None:
+    """The harmonic mean of two zeros is a division by zero."""
+    (cat, dog) = readable(["a", "b"], [0, 1], np.array([[0, 1], [1, 0]], np.float32), NAMES[:2]).class_figures()
+    assert (cat.precision, cat.recall, cat.f1) == (dog.precision, dog.recall, dog.f1) == (0.0, 0.0, None)
+
+
+def test_the_worst_come_first(images: PredictedImages) -> None:
+    """A user would look at good images."""
+    worst = images.worst(3)
+    assert [(one.path, one.label, one.predicted, one.is_right) for one in worst] == [
+        ("e", "cat", "dog", False),
+        ("d", "cat", "dog", False),
+        ("a", "cat", "cat", True),
+    ]
+    assert worst[1].probability == pytest.approx(0.6)
+    assert worst[1].label_probability == pytest.approx(0.3)
+    assert images.worst(99)[-1].path == "b"
