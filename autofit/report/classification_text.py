@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -78,13 +79,14 @@ def confused_list(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html
 
 
 def confusion_table(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html:
-    """The counts for a page, each cell the darker, the larger its share of its true class."""
+    """The counts for a page, columns numbered, each cell the darker, the larger its share of its true class."""
     totals = counts.sum(axis=1).tolist()
     rows = [
-        [escaped(name), *(_shaded(count, total) for count in row)]
-        for name, row, total in zip(class_names, counts.tolist(), totals, strict=True)
+        [escaped(f"{place} {name}"), *(_shaded(count, total) for count in row)]
+        for place, name, row, total in zip(itertools.count(1), class_names, counts.tolist(), totals, strict=False)
     ]
-    return table(("True \\ predicted", *class_names), rows, numbers=len(class_names), kind="whole")
+    headers = ("True \\ predicted", *(f"{place}" for place in range(1, len(class_names) + 1)))
+    return table(headers, rows, numbers=len(class_names), kind="whole")
 
 
 def _shaded(count: int, total: int) -> Html:
@@ -106,6 +108,7 @@ def pictures(images: Sequence[PredictedImage], thumbnail: Thumbnail) -> Html:
 
 def _figure(image: PredictedImage, uri: str | None) -> Html:
     shown = picture(uri) if uri else element("span", escaped("cannot be read"), "soft")
-    told = element("b", escaped(image.predicted), "" if image.is_right else "bad")
-    words = join([element("span", escaped(image.label)), told, escaped(f"{image.probability:.0%}")])
+    verb = "told" if image.is_right else "taken for"
+    told = element("b", escaped(f"{image.predicted} {image.probability:.0%}"), "" if image.is_right else "bad")
+    words = join([element("span", escaped(image.label)), element("span", escaped(verb), "soft"), told])
     return element("figure", join([shown, element("figcaption", words)]))

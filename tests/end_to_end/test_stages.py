@@ -63,6 +63,7 @@ def test_a_request_without_options_solves_the_head(photos: Path, weights: Path, 
     assert len(resumed.attempts) == 2
     assert resumed.weights_sha256 == result.weights_sha256
     assert resumed.history == result.history
+    assert resumed.predicted_images().accuracy == result.history["val_accuracy"][0]
     np.testing.assert_array_equal(last_layer(resumed), last_layer(result))
 
 
@@ -72,8 +73,11 @@ def test_fine_tuning_that_helped_is_done_once_more_on_all_images(photos: Path, f
     stages = [(stage.name, stage.epochs, stage.refitted) for stage in result.record.stages]
     assert stages == [("head", 1, True), ("fine-tune", 2, False), ("refit", 2, True)]
     assert {len(values) for values in result.history.values()} == {3}
-    best = result.record.best_epoch
+    best = result.best_epoch
     assert best in {1, 2}
+    predicted = result.predicted_images()  # by the model from before the refit
+    assert predicted.accuracy == pytest.approx(result.history["val_accuracy"][best])
+    assert predicted.loss == pytest.approx(result.history["val_loss"][best], rel=1e-4)
     paths = [photos / path for path in samples_of(fine_tuned, "validation").values()]
     scores = result.evaluate(paths, [path.parent.name for path in paths])
     assert scores.loss < 0.9 * result.history["val_loss"][best]  # it has learned them

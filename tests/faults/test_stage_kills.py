@@ -139,7 +139,8 @@ def test_kills_within_and_between_stages_change_nothing(
 ) -> None:
     """A stage that begins anew, is left out, or begins from other weights or sizes ends with another model."""
     photos, weights = stage_photos(tmp_path_factory), calibrated("MobileNet")
-    expected = result_of(undisturbed_run(tmp_path_factory, photos, weights))
+    undisturbed = undisturbed_run(tmp_path_factory, photos, weights)
+    expected = result_of(undisturbed)
     chance = random.Random(16)
     for case in range(3 if whole else 1):
         moments = list(MOMENTS if whole else SOME)
@@ -154,6 +155,8 @@ def test_kills_within_and_between_stages_change_nothing(
         assert killer.kills >= 0.7 * len(MOMENTS if whole else SOME), "hardly a moment was hit"
         result = result_of(killer.run_dir)
         assert result["weights_sha256"] == expected["weights_sha256"]
+        predicted, kept = (folder / "validation.npy" for folder in (undisturbed, killer.run_dir))
+        assert kept.read_bytes() == predicted.read_bytes()
         assert result["history"] == expected["history"]
         assert without_seconds(result["stages"]) == without_seconds(expected["stages"])
         assert_each_epoch_once(killer.run_dir, 3, range(TRAIN_COUNT))
