@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,9 +30,9 @@ from tests.support.shared import made_once
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 # Nor do tests read or write the profiles and the cache of whoever runs them; the workers that they start inherit this.
-os.environ["AUTOFIT_PROFILES"] = tempfile.mkdtemp(prefix="autofit-test-profiles-")
-os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="autofit-test-data-")
-os.environ["AUTOFIT_CACHE"] = tempfile.mkdtemp(prefix="autofit-test-cache-")
+for variable in ("AUTOFIT_PROFILES", "XDG_DATA_HOME", "AUTOFIT_CACHE"):
+    os.environ[variable] = tempfile.mkdtemp(prefix="autofit-test-")
+    atexit.register(shutil.rmtree, os.environ[variable], ignore_errors=True)
 
 # A shell without job control starts what follows `&` with SIGINT ignored, and children inherit that: the programs to
 # which tests send Ctrl-C would never see it. A handler, unlike SIG_IGN, is reset to the default in a child.

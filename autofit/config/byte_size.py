@@ -36,6 +36,11 @@ def _bytes(match: re.Match[str]) -> int:
     return int(Fraction(match["number"]) * base**power)
 
 
+def whole_megabytes(size_bytes: int) -> str:
+    """The size in whole megabytes, rounded up: two limits that are near each other are told apart."""
+    return f"{-(-size_bytes // 1_000_000)} MB"
+
+
 def format_size(size_bytes: int) -> str:
     """The size in the largest decimal unit, to one decimal: `12.7 GB`; `parse_size` reads it back."""
     size, unit = float(size_bytes), "B"

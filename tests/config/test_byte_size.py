@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from autofit.config.byte_size import format_size, parse_size
+from autofit.config.byte_size import format_size, parse_size, whole_megabytes
 from autofit.errors import UserError
 
 
@@ -73,3 +73,13 @@ def test_a_written_size_is_read_back() -> None:
     chance = random.Random(0)
     for size_bytes in (int(10 ** chance.uniform(0, 16)) for _ in range(1000)):
         assert parse_size(format_size(size_bytes)) == pytest.approx(size_bytes, rel=0.05)
+
+
+def test_limits_that_are_near_each_other_are_told_apart() -> None:
+    """A message would say that 1 GB is under 1 GB."""
+    assert (whole_megabytes(1_040_000_000), whole_megabytes(1_040_000_001), whole_megabytes(0)) == (
+        "1040 MB",
+        "1041 MB",
+        "0 MB",
+    )
+    assert parse_size(whole_megabytes(1_040_000_001)) == 1_041_000_000

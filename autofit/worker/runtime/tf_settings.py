@@ -30,7 +30,7 @@ from pathlib import Path
 
 from autofit.cache import compiled_kernels
 from autofit.cache.folder import default_folder
-from autofit.config.byte_size import format_size
+from autofit.config.byte_size import format_size, whole_megabytes
 from autofit.errors import UserError
 from autofit.machine import cgroups, memory_policy
 from autofit.protocol.job import AUTOTUNE_VARIABLE, ONEDNN_VARIABLE, Kernels, Tuning, kernels_asked
@@ -178,9 +178,11 @@ def _limit_cpu(memory: MemoryBudget, trains: str) -> int:
     least = non_allocator + memory.buffer_bytes + LEAST_ALLOCATOR_BYTES
     limit = memory.limit_bytes if memory.is_given else _host_limit(memory.limit_bytes, now, least)
     if limit < least:
+        has, needs = whole_megabytes(limit), whole_megabytes(least)
+        bare, images = whole_megabytes(non_allocator), whole_megabytes(memory.buffer_bytes)
         raise UserError(
-            f"memory_limit {format_size(limit)} is under what the bare process needs ({format_size(non_allocator)} for "
-            f"TensorFlow, {format_size(memory.buffer_bytes)} for images): give over {format_size(least)}"
+            f"memory_limit {has} is under what the bare process needs ({bare} for TensorFlow, {images} for images): "
+            f"give over {needs}"
         )
     allocator = limit - non_allocator - memory.buffer_bytes
     os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "true"

@@ -61,6 +61,9 @@ def test_too_little_under_a_limit_that_was_given_is_the_limits(monkeypatch: pyte
     budget = MemoryBudget(device="cpu", limit_bytes=700 * MB, is_given=True)
     with pytest.raises(UserError, match=r"^memory_limit 700 MB is under what the bare process needs \(850 MB"):
         tf_settings._limit_cpu(budget, "head")
+    nearly = MemoryBudget(device="cpu", limit_bytes=1150 * MB, is_given=True)
+    with pytest.raises(UserError, match=r"^memory_limit 1150 MB .* give over 1152 MB$"):
+        tf_settings._limit_cpu(nearly, "head")
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(GB, 250 * MB), (3 * GB, 250 * MB), (19 * GB, 750 * MB)])
