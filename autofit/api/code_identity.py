@@ -99,14 +99,14 @@ def _described(value: Any, within: frozenset[int], depth: int) -> Any:
     return _instance(value, describe)
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
     """Whether a module belongs to Python or to an installed package, which counts by its name."""
     file = getattr(sys.modules.get(module), "__file__", None)
     return module != "__main__" and (file is None or file.startswith(INSTALLED))
 
 
 def _function(function: types.FunctionType, describe: Describe) -> Any:
-    if _is_installed(function.__module__ or ""):
+    if is_installed(function.__module__ or ""):
         return [function.__module__, function.__qualname__]
     cells = function.__closure__ or ()
     return [
@@ -154,7 +154,7 @@ def _globals_of(function: types.FunctionType) -> dict[str, Any]:
 
 def _class(value: type, describe: Describe) -> Any:
     name = [value.__module__, value.__qualname__]
-    if _is_installed(value.__module__):
+    if is_installed(value.__module__):
         return name
     members = vars(value).items()
     functions = {key: describe(getattr(item, "__func__", item)) for key, item in members if _is_code(item)}

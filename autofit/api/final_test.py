@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from autofit.api.own_objects import code_to_open
 from autofit.api.workers import launcher_for
 from autofit.dataset import ImageIndex
 from autofit.errors import AutofitError
@@ -53,6 +54,8 @@ def _figures(files: RunDirectory, record: RunRecord, machine: Hardware, view: Vi
         launcher=launcher_for(record.options, machine),
         view=view,
         flips=record.options.flip,
+        value_ranges=record.plan.value_ranges,
+        code=code_to_open(record, files.model),
     )
     with contextlib.suppress(OSError):  # `Result.worst("test")` and the like say that they are missing
         write_probabilities(files.test, rows)

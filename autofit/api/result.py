@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autofit.api.own_objects import code_to_open
 from autofit.api.result_figures import ResultFigures
 from autofit.config.run_options import MOST_VIEWS
 from autofit.config.validators import whole_number
@@ -169,6 +170,7 @@ class Result(ResultFigures):
                 views=views,
                 flips=options.flip,
                 value_ranges=self._run.plan.value_ranges,
+                code=code_to_open(self._run, self.model_path),
             )
             for image in unreadable:
                 view.message(f"cannot be read and was left out: {image.path} ({image.reason})")

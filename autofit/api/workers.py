@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from autofit.api.code_identity import user_code
 from autofit.api.extractions import known_extraction
 from autofit.api.measure import Measurer
+from autofit.api.own_objects import objects_to_send
 from autofit.cache.folder import default_folder as cache_folder
 from autofit.cache.store import CacheStore, default_limit_bytes
 from autofit.config.options import Options
@@ -47,7 +49,10 @@ def launcher_for(options: Options, machine: Hardware) -> Launcher:
 def payload_of(model: Any, callbacks: Sequence[Any]) -> Payload | None:
     """The objects that are sent to a worker; None if there are none. A model's name is part of the request instead."""
     function = model if callable(model) else None
-    return Payload(function, tuple(callbacks)) if function or callbacks else None
+    registered = objects_to_send()
+    if not (function or callbacks or registered):
+        return None
+    return Payload(function, tuple(callbacks), registered=registered)
 
 
 def import_paths(options: Options, payload: Payload | None) -> list[str]:
@@ -113,6 +118,6 @@ def measurer_for(
         launcher=launcher_for(options, machine),
         view=view,
         store=profile_store(view) if profile else None,
-        payload=Payload(payload.model) if payload and payload.model else None,
+        payload=dataclasses.replace(payload, callbacks=()) if payload else None,
         import_paths=import_paths(options, payload),
     )

@@ -14,6 +14,9 @@ from autofit.config.run_options import MOST_VIEWS, Strength
 from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, StageName, Trial, Verdict
 from autofit.storage.records import Record
 
+OutputKind = Literal["probabilities", "logits", "binary logits"]
+"""What a model gives: probabilities, or what a softmax or, each by itself, a sigmoid makes them of."""
+
 
 class ModelSource(Record):
     """Where the network comes from: autofit's own builder, an importable function, or one sent along with the job.
@@ -228,7 +231,7 @@ class PredictJob(Record):
     """Predict images with a saved model; the probabilities go to `predictions.npy` in the attempt's folder.
 
     They are means over `views` of each image, among them mirror images if there are `flips`. `value_ranges` are those
-    of the training.
+    of the training, `outputs` is what the model gives. `module` registers the user's layers when it is imported.
     """
 
     kind: Literal["predict"] = "predict"
@@ -240,6 +243,8 @@ class PredictJob(Record):
     views: int = Field(1, ge=1, le=MOST_VIEWS)
     flips: bool = True
     value_ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    outputs: OutputKind = "probabilities"
+    module: str | None = None
 
 
 class Job(Record):

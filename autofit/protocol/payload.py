@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What crosses as Python objects, for as long as the parent lives: a model function and Keras callbacks."""
+    """What crosses as Python objects, for as long as the parent lives: a model function and Keras callbacks.
+
+    `registered` are classes and functions that the user has registered with Keras.
+    """
 
     model: Callable[..., Any] | None = None
     callbacks: Sequence[Any] = ()
+    _: KW_ONLY
+    registered: Any = None
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """What is pickled, in the order of unpickling: what is registered may be needed to unpickle the others."""
+        return self.registered, self.model, self.callbacks
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Set the fields of a frozen object."""
+        for name, value in zip(("registered", "model", "callbacks"), state, strict=True):
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCode:
+    """The user's code that opening a saved model needs.
+
+    Attributes:
+        payload: registered classes and functions; None without any.
+        module: to import, which registers them; None for none.
+        import_paths: the folders in which modules are looked for.
+    """
+
+    payload: Payload | None = None
+    module: str | None = None
+    import_paths: Sequence[str] = ()
+
+
+NO_CODE = OwnCode()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from autofit.errors import DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
 from autofit.input.numeric_images import NO_RANGES, ValueRanges
 from autofit.machine import hardware
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View, monitored
-from autofit.protocol.job import Job, PredictJob
+from autofit.protocol.job import Job, OutputKind, PredictJob
 from autofit.protocol.messages import BadImage, MemoryBudget, Verdict
+from autofit.protocol.payload import NO_CODE, OwnCode
 from autofit.storage.run_directory import AttemptDirectory
+from autofit.storage.safe_files import open_plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 32
 
 
-def predict_paths(
+def predict_paths(  # noqa: PLR0913 - all that a prediction has of its run
     model_path: Path,
     image_size: tuple[int, int],
     paths: Sequence[str],
@@ -32,6 +35,7 @@ def predict_paths(
     views: int = 1,
     flips: bool = True,
     value_ranges: ValueRanges = NO_RANGES,
+    code: OwnCode = NO_CODE,
 ) -> tuple[np.ndarray, list[BadImage]]:
     """Predict images.
 
@@ -44,6 +48,7 @@ def predict_paths(
         views: how many views of an image are predicted and their probabilities averaged.
         flips: whether mirror images are among them.
         value_ranges: the numbers that are black and white in images of more than 8 bits, as in training.
+        code: of the user, which opening the model needs.
 
     Returns:
         Probabilities, float32 `(n, classes)` in the order of `paths`, with a row of NaN for an image that could not be
@@ -72,9 +77,11 @@ def predict_paths(
             views=views,
             flips=flips,
             value_ranges=dict(value_ranges),
+            outputs=_output_kind(model_path),
+            module=code.module,
         )
-        job = _job(work, isolated=launcher.isolated)
-        with monitored(job, attempt, launcher, view=view) as worker:
+        job = _job(work, code.import_paths, isolated=launcher.isolated)
+        with monitored(job, attempt, launcher, view=view, payload=code.payload) as worker:
             worker_exit = worker.run()
         if worker_exit.diagnosis.verdict is not Verdict.COMPLETED:
             raise _error(worker_exit.diagnosis.verdict, worker_exit.diagnosis.cause)
@@ -87,12 +94,23 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _job(work: PredictJob, *, isolated: bool) -> Job:
+def _output_kind(model_path: Path) -> OutputKind:
+    """What a saved model gives, as `labels.json` beside it says; earlier ones do not."""
+    try:
+        with open_plain(model_path.with_name("labels.json")) as file:
+            said = json.load(file).get("outputs", "probabilities")
+    except (OSError, ValueError, AttributeError):
+        return "probabilities"
+    return next((kind for kind in get_args(OutputKind) if kind == said), "probabilities")
+
+
+def _job(work: PredictJob, import_paths: Sequence[str], *, isolated: bool) -> Job:
     machine = hardware.detect()
     has = machine.device_free_bytes if machine.device == "gpu" else machine.host_available_bytes
     return Job(
         attempt=1,
         source=None,
+        import_paths=list(import_paths),
         isolated=isolated,
         memory=MemoryBudget(device=machine.device, limit_bytes=has or machine.host_available_bytes, is_given=False),
         work=work,

@@ -21,6 +21,7 @@ from autofit.errors import UserError
 from autofit.machine.hardware import detect
 from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.protocol.messages import BadImage, Verdict
+from autofit.protocol.payload import OwnCode
 from autofit.report.progress import ProgressView
 from autofit.runs.plan import training_plan
 from autofit.runs.result_record import AttemptRecord, ResultRecord
@@ -74,7 +75,7 @@ class Predictions:
     views: list[tuple[int, bool]] = field(default_factory=list)
     value_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 - as the function that it stands for
         self,
         model_path: Path,
         image_size: tuple[int, int],
@@ -85,9 +86,10 @@ class Predictions:
         views: int,
         flips: bool,
         value_ranges: dict[str, tuple[float, float]],
+        code: OwnCode,
     ) -> tuple[Any, list[BadImage]]:
         """Answer with the first rows."""
-        del view
+        del view, code
         self.calls.append({"model": model_path, "size": image_size, "paths": list(paths), "launcher": type(launcher)})
         self.views.append((views, flips))
         self.value_ranges = value_ranges

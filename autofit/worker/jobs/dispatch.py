@@ -83,7 +83,7 @@ def _dispatch(
         if isinstance(job.work, PredictJob):
             from autofit.worker.jobs.predict import predict  # noqa: PLC0415
 
-            predict(job, job.work, attempt, heartbeat)
+            predict(job, job.work, attempt, heartbeat, load_payload)
             return None
         from autofit.worker.jobs.attempt import train  # noqa: PLC0415
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from autofit.protocol.messages import BadImage, OomEvent, Phase
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.steps import compile_forward
-from autofit.worker.jobs.startup import limit_allocator
+from autofit.worker.jobs.startup import LoadPayload, limit_allocator, not_registered, open_payload
+from autofit.worker.model.outputs import probabilities_of
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import device_bytes_reader
 from autofit.worker.runtime.tf_settings import device_name
@@ -27,18 +29,22 @@ from autofit.worker.runtime.tf_settings import device_name
 Forward = Callable[[np.ndarray], Any]
 
 
-def predict(job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: Heartbeat) -> None:
+def predict(
+    job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: Heartbeat, load_payload: LoadPayload
+) -> None:
     """Write the probabilities `(n, classes)` of the listed images to `predictions.npy`, NaN for unreadable ones.
 
     Of several views, the loader has an image for each sample as well: the views, one below the other.
 
     Raises:
         OutOfDeviceMemoryError: not even a single image fits.
+        UserError: the saved model needs a class that is not known here.
     """
     limit_allocator(job, heartbeat)
     heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
     heartbeat.phase(Phase.BUILD)
-    model = keras.models.load_model(work.model_path, compile=False)
+    open_payload(job, load_payload)
+    model = _open_model(work)
     forward = compile_forward(model)
     paths = Path(work.paths_file).read_bytes().decode("utf-8", "surrogateescape").split("\0")
     rows = np.full((len(paths), int(model.output_shape[-1])), np.nan, np.float32)
@@ -80,11 +86,21 @@ def predict(job: Job, work: PredictJob, attempt: AttemptDirectory, heartbeat: He
             for sample, reason in batch.skipped:
                 heartbeat.event(Event(quarantined=BadImage(path=paths[sample], reason=reason)))
             if len(batch.samples):
-                found = _probabilities(forward, batch.images.reshape(-1, *shape[1:]), micro)
+                outputs = _outputs(forward, batch.images.reshape(-1, *shape[1:]), micro)
+                found = probabilities_of(outputs, work.outputs)
                 rows[batch.samples] = found.reshape(-1, work.views, rows.shape[1]).mean(axis=1)
     np.save(attempt.path / "predictions.npy", rows)
 
 
-def _probabilities(forward: Forward, images: np.ndarray, micro: MicroBatcher) -> np.ndarray:
+def _open_model(work: PredictJob) -> keras.Model:
+    if work.module is not None:
+        importlib.import_module(work.module)
+    try:
+        return keras.models.load_model(work.model_path, compile=False)
+    except (TypeError, ValueError) as error:
+        raise not_registered(error) or error from error
+
+
+def _outputs(forward: Forward, images: np.ndarray, micro: MicroBatcher) -> np.ndarray:
     parts = micro.slices(len(images), lambda start, stop: np.asarray(forward(aligned(images[start:stop]))))
     return np.concatenate(parts)

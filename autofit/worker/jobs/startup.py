@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from autofit.errors import UserError
 from autofit.protocol.job import Event, Job
 from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
+from autofit.worker.model.registered_objects import missing_object
 from autofit.worker.runtime import tf_settings
 from autofit.worker.runtime.heartbeat import Heartbeat
 
@@ -30,12 +32,35 @@ def limit_allocator(job: Job, heartbeat: Heartbeat) -> None:
     heartbeat.event(Event(allocator_bytes=tf_settings.limit_allocator(job.memory, trains)))
 
 
+def open_payload(job: Job, load_payload: LoadPayload) -> Payload | None:
+    """Load the user's objects, which may name modules in the job's import paths.
+
+    Raises:
+        UserError: one of Keras's kind is not registered, so that it cannot be rebuilt here.
+    """
+    sys.path.extend(path for path in job.import_paths if path not in sys.path)
+    try:
+        return load_payload()
+    except (TypeError, ValueError) as error:
+        raise not_registered(error) or error from error
+
+
+def not_registered(error: Exception) -> UserError | None:
+    """What to say where Keras does not find a class or function of the user's; None for another error."""
+    name = missing_object(error)
+    if not name:
+        return None
+    return UserError(
+        f"{name} is not known here: decorate it with @keras.saving.register_keras_serializable(), and run that before "
+        "this call"
+    )
+
+
 def open_network(job: Job, heartbeat: Heartbeat, load_payload: LoadPayload) -> tuple[Session, Payload | None]:
     """Build the network of a job, with the user's function if there is one, and return it with the user's objects."""
     from autofit.worker.execution.session import open_session  # noqa: PLC0415 - Keras only after its settings are made
 
-    sys.path.extend(path for path in job.import_paths if path not in sys.path)  # a payload may name modules there
-    payload = load_payload()
+    payload = open_payload(job, load_payload)
     session = open_session(job, payload, heartbeat)
     heartbeat.phase(Phase.TRACE)
     return session, payload

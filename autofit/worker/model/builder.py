@@ -10,28 +10,25 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from autofit.config.backbones import Backbone, ModelSpec, find
 from autofit.config.hub_presets import is_preset
 from autofit.errors import UserError
+from autofit.protocol.job import OutputKind
 from autofit.protocol.messages import Phase
 from autofit.worker.model.cut_points import CutPoint, choose_cut, cut_points, split_at
+from autofit.worker.model.given_model import ModelFunction, call_model_function, check_model
 from autofit.worker.model.hub_backbone import load_hub_backbone
 from autofit.worker.model.keras_internals import all_layers
+from autofit.worker.model.outputs import output_kind
 from autofit.worker.model.preprocessing import preprocess
-from autofit.worker.model.weights import first_sentence, load_backbone
+from autofit.worker.model.reopening import check_reopens
+from autofit.worker.model.weights import load_backbone
 
-ModelFunction = Callable[[tuple[int, int, int], int], keras.Model]
 Preprocess = Callable[[keras.KerasTensor], keras.KerasTensor]
-
-# Both divide by the number of samples (`keras.losses`); "mean_with_sample_weight" divides by the weights' sum.
-_MEAN_REDUCTIONS = ("sum_over_batch_size", "mean")
-
-_TOLERANCE = 1e-3  # of a probability and of a row's sum, wide enough for float16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +48,7 @@ class BuiltModel:
             `features` ends at that layer: its output `(n, ...)` is the features, and the layers above are in `head`.
             In `head_layers` they are the first one, a network that is called in inference: what is random in a
             backbone, such as stochastic depth, stays out, and the result does not depend on the micro-batch.
+        outputs: what the model gives; a prediction turns logits into probabilities.
     """
 
     model: keras.Model
@@ -60,6 +58,7 @@ class BuiltModel:
     frozen: bool
     compiled: bool
     cut: str | None = None
+    outputs: OutputKind = "probabilities"
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -117,7 +116,12 @@ def _backbone(
 
 
 def build_from_function(
-    function: ModelFunction, image_size: tuple[int, int], num_classes: int, seed: int, cut: str | None = None
+    function: ModelFunction,
+    image_size: tuple[int, int],
+    num_classes: int,
+    seed: int,
+    cut: str | None = None,
+    loss: Any = None,
 ) -> BuiltModel:
     """Build with a user's `(input_shape, num_classes) -> keras.Model`; refuse a model whose training would be altered.
 
@@ -127,31 +131,29 @@ def build_from_function(
         num_classes: how many.
         seed: for the initial weights.
         cut: as in `ModelSpec`.
+        loss: with which an uncompiled model is trained, if it was given.
 
     Raises:
-        UserError: the function failed, its model cannot be trained in micro-batches, or cannot be cut there; the
-            message says why.
+        UserError: the function failed, its model cannot be trained in micro-batches, saved and opened again, or cut
+            there; the message says why.
     """
     _refuse_channels_first()
     keras.utils.set_random_seed(seed)
     shape = (*image_size, 3)
-    model = _call(function, shape, num_classes)
-    _check_shapes(model, shape, num_classes)
-    _check_training(model)
-    if model.compiled:
-        _check_loss(model)
-        _check_optimizer(model)
-    else:
-        _check_probabilities(model, shape)
+    model = call_model_function(function, shape, num_classes)
+    check_model(model, shape, num_classes)
+    check_reopens(model)
+    built = BuiltModel(
+        model, None, None, (), frozen=False, compiled=model.compiled, outputs=output_kind(model, shape, loss)
+    )
     found = _chosen_cut(model, cut)
     if found is None:
-        return BuiltModel(model, None, None, (), frozen=False, compiled=model.compiled)
+        return built
     _freeze_normalizations(model)
     lower, upper = _frozen_below(model, found)
     features = _of_fixed_size(lower, shape)
-    return BuiltModel(
-        model, features, _of_fixed_size(upper, features.output_shape[1:]), (), True, model.compiled, found.name
-    )
+    head = _of_fixed_size(upper, features.output_shape[1:])
+    return dataclasses.replace(built, features=features, head=head, frozen=True, cut=found.name)
 
 
 def _of_fixed_size(network: keras.Model, shape: tuple[int, ...]) -> keras.Model:
@@ -252,90 +254,3 @@ def _chain(layers: tuple[keras.Layer, ...], x: keras.KerasTensor) -> keras.Keras
     for layer in layers:
         x = layer(x)
     return x
-
-
-def _call(function: ModelFunction, shape: tuple[int, int, int], num_classes: int) -> keras.Model:
-    """Call the user's function, which must return a built `keras.Model`."""
-    try:
-        model = function(shape, num_classes)
-    except (MemoryError, tf.errors.ResourceExhaustedError):
-        raise  # running out of memory is not the function's fault: it has its own verdict
-    except Exception as error:
-        raise UserError(f"the model function failed with {type(error).__name__}: {first_sentence(error)}") from error
-    if not isinstance(model, keras.Model):
-        kind = f"{type(model).__module__}.{type(model).__qualname__}"
-        raise UserError(f"the model function returned {kind}: return a keras.Model")
-    if not getattr(model, "inputs", None):
-        raise UserError(
-            f"the model function returned {type(model).__name__} without inputs: "
-            f"start a Sequential with keras.Input({shape}), or build a functional model"
-        )
-    return model
-
-
-def _check_shapes(model: keras.Model, shape: tuple[int, int, int], num_classes: int) -> None:
-    """Require one input that takes `(n, *shape)` and one output of `(n, num_classes)`, for any n."""
-    given = [tuple(tensor.shape) for tensor in model.inputs]
-    if len(given) != 1 or not _accepts(given[0], (None, *shape)):
-        raise UserError(f"the model takes {_listed(given)}: it needs one input of shape {(None, *shape)}")
-    given = [tuple(tensor.shape) for tensor in model.outputs]
-    named = "a dictionary of " if isinstance(model.compute_output_shape((None, *shape)), dict) else ""
-    if named or given != [(None, num_classes)]:
-        raise UserError(f"the model gives {named}{_listed(given)}: it needs one output of shape {(None, num_classes)}")
-
-
-def _accepts(given: tuple[int | None, ...], needed: tuple[int | None, ...]) -> bool:
-    return len(given) == len(needed) and all(have in (None, need) for have, need in zip(given, needed, strict=True))
-
-
-def _listed(shapes: list[tuple[int | None, ...]]) -> str:
-    return " and ".join(map(str, shapes))
-
-
-def _check_training(model: keras.Model) -> None:
-    """Refuse a model of which a step in micro-batches would leave out or change something."""
-    # compute_loss too: over what it averages cannot be seen from outside.
-    for method in ("train_step", "test_step", "compute_loss"):
-        if getattr(getattr(model, method), "__func__", None) is not getattr(keras.Model, method):
-            raise UserError(f"the model has a {method} of its own, which micro-batches cannot keep: remove it")
-    for layer in _batch_normalizations(model):
-        if layer.synchronized:
-            raise UserError(f"layer {layer.name!r} has synchronized=True, which micro-batches cannot keep: remove it")
-
-
-def _check_loss(model: keras.Model) -> None:
-    """Require one loss, a mean over the samples, of a compiled model."""
-    loss = model.loss
-    losses = list(loss.values()) if isinstance(loss, dict) else loss if isinstance(loss, list | tuple) else [loss]
-    if len(losses) != 1:
-        raise UserError(f"the model is compiled with {len(losses)} losses: compile it with one")
-    if losses[0] is None:
-        raise UserError("the model is compiled without a loss: give compile() a loss, or leave the model uncompiled")
-    reduction = getattr(losses[0], "reduction", _MEAN_REDUCTIONS[0])  # names and functions become a mean in Keras
-    if reduction not in _MEAN_REDUCTIONS:
-        raise UserError(f'the loss has reduction={reduction!r}: use "sum_over_batch_size", a mean over the samples')
-
-
-def _check_optimizer(model: keras.Model) -> None:
-    """Refuse an optimizer that needs support by the training loop: without it the weights would silently be others."""
-    optimizer = model.optimizer
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        raise UserError(
-            "the model is compiled with a LossScaleOptimizer, as Keras does for mixed_float16, and its scale is not "
-            "kept here: compile it with auto_scale_loss=False, or in float32"
-        )
-    if getattr(optimizer, "use_ema", False):
-        raise UserError("the optimizer has use_ema=True, and its averages are not kept here: compile without it")
-
-
-def _check_probabilities(model: keras.Model, shape: tuple[int, int, int]) -> None:
-    """Run a bright and a dark image: rows must be probabilities. A shape does not show whether there is a softmax."""
-    images = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
-    images[1] /= 64  # on bright images two sigmoids may saturate to 0 and 1, which sum to 1
-    rows = keras.ops.convert_to_numpy(model(images, training=False)).astype("float32")
-    sums = rows.sum(axis=1)
-    if not (np.all(rows > -_TOLERANCE) and np.all(np.abs(sums - 1) < _TOLERANCE)):
-        raise UserError(
-            f"the model is not compiled and its outputs are no probabilities (two rows sum to {sums[0]:.4g} and "
-            f"{sums[1]:.4g}): end it with a softmax, or compile it with a loss that has from_logits=True"
-        )

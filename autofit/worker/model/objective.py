@@ -15,6 +15,7 @@ from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
 from autofit.worker.model.fine_tuning import fine_tuning_optimizer
+from autofit.worker.model.outputs import label_classes, single_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,8 @@ def _refuse_beside_a_compiled_model(source: ModelSource) -> None:
 
 def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
     """The objective of a compiled model. Its metrics exist only after a call, so they are called with two samples."""
-    loss_function = _single_loss(model.loss)
-    sparse = isinstance(loss_function, keras.losses.SparseCategoricalCrossentropy)
-    one_hot = 0 if sparse or loss_function.name.replace("_", "").startswith("sparse") else num_classes
+    loss_function = single_loss(model.loss)
+    one_hot = label_classes(loss_function, num_classes)
     labels = np.zeros(2, np.int64)
     shown = keras.ops.one_hot(labels, num_classes) if one_hot else keras.ops.convert_to_tensor(labels)
     model.compute_metrics(None, shown, keras.ops.zeros((2, num_classes)) + 1.0 / num_classes)
@@ -112,31 +112,6 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
         one_hot_classes=one_hot,
     )
     return _built(objective, model)
-
-
-class _MeanOf(keras.losses.Loss):
-    """The mean over the samples of a loss function."""
-
-    def __init__(self, function: Any) -> None:
-        super().__init__(name=getattr(function, "__name__", "loss"))
-        self._function = function
-
-    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        """The loss of each sample, `(n,)`."""
-        return self._function(y_true, y_pred)
-
-
-def _single_loss(given: Any) -> keras.losses.Loss:
-    """The argument of `compile(loss=...)` as one loss: an object, a name, a function, or a list of one of them."""
-    listed = list(given.values()) if isinstance(given, dict) else given
-    if isinstance(listed, list | tuple) and len(listed) == 1:
-        listed = listed[0]
-    found = listed if isinstance(listed, keras.losses.Loss) or callable(listed) else keras.losses.get(listed)
-    if isinstance(found, keras.losses.Loss):
-        return found
-    if callable(found):
-        return _MeanOf(found)
-    raise UserError(f"model is compiled with the loss {given!r}, which is no single loss: give one loss for one output")
 
 
 def _built(objective: Objective, model: keras.Model) -> Objective:

@@ -14,6 +14,7 @@ from autofit.storage.probabilities import MOST_VALUES
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.session import Session
 from autofit.worker.execution.steps import tensors_of
+from autofit.worker.model.outputs import probabilities_of
 from autofit.worker.training.batch_sources import Source
 from autofit.worker.training.bn_recalibration import BatchNormRecalibration
 from autofit.worker.training.callbacks import Callbacks
@@ -99,7 +100,8 @@ class Evaluation:
         results = self._session.results_of(tally.values)
         if tally.outputs:
             outputs = np.concatenate([keras.ops.convert_to_numpy(part) for part in tally.outputs])
-            self.probabilities = in_place(outputs, np.concatenate(seen) - epoch_plan.first, epoch_plan.count)
+            found = probabilities_of(outputs, self._session.built.outputs)
+            self.probabilities = in_place(found, np.concatenate(seen) - epoch_plan.first, epoch_plan.count)
         callbacks.on_test_end(results)
         return results
 

@@ -33,11 +33,11 @@ def weights_of(labels: np.ndarray, by_class: np.ndarray | None) -> np.ndarray:
 def write_model(
     built: BuiltModel, files: RunDirectory, class_names: Sequence[str], probabilities: NDArray[np.float32] | None
 ) -> None:
-    """Write the model as it is now, the names of its outputs, and what was said of the validation images."""
+    """Write the model as it is now, the names and the kind of its outputs, and what was said of validation images."""
     if not built.compiled:
         del built.model.optimizer  # it was there for the callbacks; its state would treble the file
     save_model(built.model, files.model)
-    labels = {"schema": "autofit/labels/1", "labels": class_names}
+    labels = {"schema": "autofit/labels/1", "labels": class_names, "outputs": built.outputs}
     write_atomically(files.labels, (json.dumps(labels, indent=2) + "\n").encode())
     write_probabilities(files.validation, probabilities)
 

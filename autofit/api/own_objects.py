@@ -1,0 +1,83 @@
+"""The classes and functions of the user that Keras needs to open a saved model. Nothing is imported for them."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from autofit.api.code_identity import is_installed
+from autofit.api.signature import is_signed_here
+from autofit.config.option_checks import GIVEN_FUNCTION
+from autofit.process.launch import import_paths_for
+from autofit.protocol.payload import OwnCode, Payload
+from autofit.runs.run_record import RunRecord
+from autofit.worker.model.registered_objects import RegisteredObjects
+
+MOST_CONFIG_BYTES = 64 * 2**20
+"""Of a saved model; that of a large network takes less than one."""
+
+
+def objects_to_send() -> RegisteredObjects | None:
+    """What the user has registered with Keras in a notebook or script, where a worker cannot import it from.
+
+    What cannot be pickled is left out: the run may not need it.
+    """
+    return _as_sent(
+        {name: found for name, found in _registered().items() if _is_by_value(found) and _is_pickled(found)}
+    )
+
+
+def code_to_open(run: RunRecord, model_path: Path) -> OwnCode:
+    """The user's code that opening the saved model of a run needs, as far as this process may use it.
+
+    A module is imported by the worker only if this user started the run in this folder.
+    """
+    config = _saved_config(model_path)
+    sent = _as_sent({name: found for name, found in _registered().items() if f'"{name}"' in config})
+    reference = run.options.model
+    is_module = reference is not None and reference != GIVEN_FUNCTION and is_signed_here(run.seal, reference)
+    return OwnCode(
+        payload=Payload(registered=sent) if sent else None,
+        module=reference.partition(":")[0] if reference and is_module else None,
+        import_paths=import_paths_for(function_given=bool(sent) or is_module, working_folder=Path.cwd()),
+    )
+
+
+def _registered() -> dict[str, Any]:
+    """What is registered in this process and belongs to no installed package; nothing where Keras is not imported."""
+    saving = getattr(sys.modules.get("keras"), "saving", None)
+    if saving is None:
+        return {}
+    known = saving.get_custom_objects().items()
+    return {name: found for name, found in known if not is_installed(getattr(found, "__module__", None) or "")}
+
+
+def _as_sent(found: dict[str, Any]) -> RegisteredObjects | None:
+    return RegisteredObjects(found) if found else None
+
+
+def _is_by_value(found: Any) -> bool:
+    """Whether an object can be imported from nowhere."""
+    module = sys.modules.get(found.__module__)
+    return found.__module__ == "__main__" or getattr(module, found.__qualname__, None) is not found
+
+
+def _is_pickled(found: Any) -> bool:
+    import cloudpickle  # noqa: PLC0415 - only where something is registered
+
+    try:
+        cloudpickle.dumps(found)
+    except Exception:  # noqa: BLE001 - whatever an object's own pickling raises
+        return False
+    return True
+
+
+def _saved_config(model_path: Path) -> str:
+    """The configuration in a `.keras` file; empty where it cannot be read."""
+    try:
+        with zipfile.ZipFile(model_path) as archive, archive.open("config.json") as file:
+            return file.read(MOST_CONFIG_BYTES).decode("utf-8", "replace")
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return ""

@@ -1,0 +1,124 @@
+"""A user's own model: got from the user's function, and refused where micro-batches would alter its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from autofit.errors import UserError
+from autofit.worker.model.keras_internals import all_layers
+from autofit.worker.model.weights import first_sentence
+
+ModelFunction = Callable[[tuple[int, int, int], int], keras.Model]
+
+# Both divide by the number of samples (`keras.losses`); "mean_with_sample_weight" divides by the weights' sum.
+_MEAN_REDUCTIONS = ("sum_over_batch_size", "mean")
+
+
+def call_model_function(function: ModelFunction, shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """Call the user's function, which must return a built `keras.Model`.
+
+    Raises:
+        UserError: it failed, or returned something else.
+    """
+    try:
+        model = function(shape, num_classes)
+    except (MemoryError, tf.errors.ResourceExhaustedError, UserError):
+        raise  # running out of memory is not the function's fault: it has its own verdict
+    except Exception as error:
+        raise UserError(f"the model function failed with {type(error).__name__}: {first_sentence(error)}") from error
+    if not isinstance(model, keras.Model):
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        raise UserError(f"the model function returned {kind}: return a keras.Model")
+    if not getattr(model, "inputs", None):
+        raise UserError(
+            f"the model function returned {type(model).__name__} without inputs: "
+            f"start a Sequential with keras.Input({shape}), or build a functional model"
+        )
+    return model
+
+
+def check_model(model: keras.Model, shape: tuple[int, int, int], num_classes: int) -> None:
+    """Refuse a model of other shapes, or one of which a step in micro-batches would leave out or change something.
+
+    Raises:
+        UserError: for such a model; the message says why.
+    """
+    _check_shapes(model, shape, num_classes)
+    _check_training(model)
+    if model.compiled:
+        _check_loss(model)
+        check_optimizer(model.optimizer)
+
+
+def _check_shapes(model: keras.Model, shape: tuple[int, int, int], num_classes: int) -> None:
+    """Require one input that takes `(n, *shape)` and one output of `(n, num_classes)`, for any n."""
+    given = [tuple(tensor.shape) for tensor in model.inputs]
+    if len(given) != 1 or not _accepts(given[0], (None, *shape)):
+        raise UserError(f"the model takes {_listed(given)}: it needs one input of shape {(None, *shape)}")
+    given = [tuple(tensor.shape) for tensor in model.outputs]
+    named = "a dictionary of " if isinstance(model.compute_output_shape((None, *shape)), dict) else ""
+    if not named and given == [(None, 1)] and num_classes == 2:  # noqa: PLR2004 - one unit says both classes
+        raise UserError(
+            "the model ends with one unit for two classes: end it with Dense(2, activation='softmax') and compile it "
+            "with sparse_categorical_crossentropy, or leave it uncompiled"
+        )
+    if named or given != [(None, num_classes)]:
+        raise UserError(f"the model gives {named}{_listed(given)}: it needs one output of shape {(None, num_classes)}")
+
+
+def _accepts(given: tuple[int | None, ...], needed: tuple[int | None, ...]) -> bool:
+    return len(given) == len(needed) and all(have in (None, need) for have, need in zip(given, needed, strict=True))
+
+
+def _listed(shapes: list[tuple[int | None, ...]]) -> str:
+    return " and ".join(map(str, shapes))
+
+
+def _check_training(model: keras.Model) -> None:
+    # compute_loss too: over what it averages cannot be seen from outside.
+    for method in ("train_step", "test_step", "compute_loss"):
+        if getattr(getattr(model, method), "__func__", None) is not getattr(keras.Model, method):
+            raise UserError(f"the model has a {method} of its own, which micro-batches cannot keep: remove it")
+    for layer in all_layers(model):
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.synchronized:
+            raise UserError(f"layer {layer.name!r} has synchronized=True, which micro-batches cannot keep: remove it")
+
+
+def _check_loss(model: keras.Model) -> None:
+    """Require one loss, a mean over the samples, of a compiled model."""
+    loss = model.loss
+    losses = list(loss.values()) if isinstance(loss, dict) else loss if isinstance(loss, list | tuple) else [loss]
+    if len(losses) != 1:
+        raise UserError(f"the model is compiled with {len(losses)} losses: compile it with one")
+    if losses[0] is None:
+        raise UserError("the model is compiled without a loss: give compile() a loss, or leave the model uncompiled")
+    check_reduction(losses[0])
+
+
+def check_reduction(loss: object) -> None:
+    """Require a mean over the samples of a loss.
+
+    Raises:
+        UserError: it is another reduction.
+    """
+    reduction = getattr(loss, "reduction", _MEAN_REDUCTIONS[0])  # names and functions become a mean in Keras
+    if reduction not in _MEAN_REDUCTIONS:
+        raise UserError(f'the loss has reduction={reduction!r}: use "sum_over_batch_size", a mean over the samples')
+
+
+def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuse an optimizer that needs support by the training loop: without it the weights would silently be others.
+
+    Raises:
+        UserError: for such an optimizer.
+    """
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        raise UserError(
+            "the model is compiled with a LossScaleOptimizer, as Keras does for mixed_float16, and its scale is not "
+            "kept here: compile it with auto_scale_loss=False, or in float32"
+        )
+    if getattr(optimizer, "use_ema", False):
+        raise UserError("the optimizer has use_ema=True, and its averages are not kept here: compile without it")

@@ -1,0 +1,183 @@
+"""What a user's model gives: probabilities or logits, and in which form its loss and metrics take the labels.
+
+Keras knows both from the loss and from the labels in the user's data. Here labels are class numbers, so that what a
+function of the user's own takes is found by calling it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from autofit.errors import UserError
+from autofit.protocol.job import OutputKind
+
+TOLERANCE = 1e-3
+"""Of a probability and of a row's sum, wide enough for float16."""
+
+CROSS_ENTROPIES = ("categoricalcrossentropy", "sparsecategoricalcrossentropy", "categoricalfocalcrossentropy")
+"""Keras's losses of probabilities, unless they have from_logits=True; names without underscores."""
+
+
+def output_kind(model: keras.Model, shape: tuple[int, int, int], loss: Any = None) -> OutputKind:
+    """What a model gives, by its loss and by its rows for a bright and a dark image.
+
+    Args:
+        model: the user's.
+        shape: of an image, (height, width, 3).
+        loss: with which the model is trained, if it is not compiled; None for autofit's, of probabilities.
+
+    Raises:
+        UserError: the loss takes something else than the model gives: it would train, and learn the wrong thing.
+    """
+    single = single_loss(model.loss) if model.compiled else loss
+    rows = _rows(model, shape)
+    are_probabilities = _are_probabilities(rows)
+    if single is None:
+        if not are_probabilities:
+            raise UserError(
+                f"the model is not compiled and its outputs are no probabilities (two rows sum to "
+                f"{rows[0].sum():.4g} and {rows[1].sum():.4g}): end it with a softmax, or compile it with a loss that "
+                "has from_logits=True"
+            )
+        return "probabilities"
+    if takes_logits(single):
+        if are_probabilities:
+            raise UserError(
+                "the model ends with a softmax and its loss has from_logits=True, which would apply another: "
+                "leave out one of the two"
+            )
+        return "binary logits" if "binary" in _plain_name(single) else "logits"
+    lie_between = bool(np.all((rows > -TOLERANCE) & (rows < 1 + TOLERANCE)))
+    if are_probabilities or lie_between:
+        return "probabilities"
+    if _plain_name(single) in CROSS_ENTROPIES and is_kerass_own(single):
+        raise UserError(
+            f"the model's outputs are no probabilities (a row sums to {rows[0].sum():.4g}), but its loss "
+            f"{loss_name(single)} takes them: end the model with a softmax, or give the loss from_logits=True"
+        )
+    return "logits"
+
+
+def _rows(model: keras.Model, shape: tuple[int, int, int]) -> np.ndarray:
+    images = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
+    images[1] /= 64  # on bright images two sigmoids may saturate to 0 and 1, which sum to 1
+    return np.asarray(keras.ops.convert_to_numpy(model(images, training=False)).astype("float32"))
+
+
+def _are_probabilities(rows: np.ndarray) -> bool:
+    """A shape does not show whether there is a softmax."""
+    return bool(np.all(rows > -TOLERANCE) and np.all(np.abs(rows.sum(axis=1) - 1) < TOLERANCE))
+
+
+def probabilities_of(outputs: NDArray[np.float32], kind: OutputKind) -> NDArray[np.float32]:
+    """The probabilities in a model's outputs (n, classes); the outputs themselves where they are such."""
+    from scipy.special import expit, softmax  # noqa: PLC0415 - takes 0.2 s
+
+    if kind == "probabilities":
+        return outputs
+    found = softmax(outputs, axis=1) if kind == "logits" else expit(outputs)
+    return np.asarray(found, np.float32)
+
+
+class _MeanOf(keras.losses.Loss):
+    """The mean over the samples of a loss function."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(name=getattr(function, "__name__", "loss"))
+        self.function = function
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """The loss of each sample, `(n,)`."""
+        return self.function(y_true, y_pred)
+
+
+def single_loss(given: Any) -> keras.losses.Loss:
+    """The argument of `compile(loss=...)` as one loss: an object, a name, a function, or a list of one of them.
+
+    Raises:
+        UserError: it is no single loss.
+    """
+    listed = list(given.values()) if isinstance(given, dict) else given
+    if isinstance(listed, list | tuple) and len(listed) == 1:
+        listed = listed[0]
+    found = listed if isinstance(listed, keras.losses.Loss) or callable(listed) else keras.losses.get(listed)
+    if isinstance(found, keras.losses.Loss):
+        return found
+    if callable(found):
+        return _MeanOf(found)
+    raise UserError(f"model is compiled with the loss {given!r}, which is no single loss: give one loss for one output")
+
+
+def takes_logits(loss: keras.losses.Loss) -> bool:
+    """Whether a loss has `from_logits=True`."""
+    return bool(getattr(loss, "from_logits", False) or loss.get_config().get("from_logits", False))
+
+
+def loss_name(loss: keras.losses.Loss) -> str:
+    """The name of a loss's function or class, as its user wrote it."""
+    return str(loss.name if isinstance(loss, _MeanOf) else type(loss).__name__)
+
+
+def _plain_name(loss: keras.losses.Loss) -> str:
+    return loss_name(loss).replace("_", "").lower()
+
+
+def is_kerass_own(thing: Any) -> bool:
+    """Whether a loss or metric is one of Keras and not of the user."""
+    found = getattr(thing, "function", None) if isinstance(thing, _MeanOf) else type(thing)
+    wrapped = getattr(thing, "_fn", None)  # MeanMetricWrapper holds a user's function
+    return all(str(getattr(part, "__module__", "")).split(".")[0] == "keras" for part in (found, wrapped or found))
+
+
+def label_classes(thing: Any, num_classes: int) -> int:
+    """The width of the one-hot labels that a loss or metric takes; 0 where it takes class numbers.
+
+    Keras's own say so by their names. One of the user's gets class numbers, as `fit` gives it the labels of
+    `image_dataset_from_directory`, if it can be called with them.
+
+    Raises:
+        UserError: it can be called with neither.
+    """
+    name = thing.name if isinstance(thing, _MeanOf) else type(thing).__name__
+    if is_kerass_own(thing):
+        wrapped = getattr(getattr(thing, "_fn", None), "__name__", "")
+        return 0 if f"{name}{wrapped}".lower().replace("_", "").find("sparse") >= 0 else num_classes
+    why = ""
+    for width in (0, num_classes):
+        try:
+            _call_with_labels(thing, width, num_classes)
+        except Exception as error:  # noqa: BLE001 - whatever a user's function raises where it gets other labels
+            why = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}" if str(error) else ""
+            continue
+        return width
+    raise UserError(
+        f"{thing.name!r} takes neither class numbers of shape (n,) nor one-hot labels of shape (n, {num_classes}) "
+        f"({why}): make it take one of them"
+    )
+
+
+def _call_with_labels(thing: Any, width: int, num_classes: int) -> None:
+    """Call a loss or metric with more samples than classes, so that no other labels fit by accident.
+
+    Raises:
+        Exception: it cannot be called, or gives no finite number.
+    """
+    numbers = np.arange(num_classes + 2) % num_classes
+    labels = np.eye(num_classes, dtype=np.float32)[numbers] if width else numbers
+    outputs = np.random.default_rng(0).dirichlet(np.ones(num_classes), len(numbers)).astype(np.float32)
+    if isinstance(thing, keras.metrics.Metric):
+        thing.update_state(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(outputs))
+        thing.reset_state()
+        return
+    if isinstance(thing, _MeanOf):
+        found = np.shape(thing.function(keras.ops.convert_to_tensor(labels, "float32"), outputs))
+        if found not in {(), (len(numbers),)}:
+            raise ValueError(f"it gives {found} and not a number for each of {len(numbers)} samples")
+    value = float(thing(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(outputs)))
+    if not np.isfinite(value):
+        raise ValueError(f"it gives {value}")

@@ -1,0 +1,45 @@
+"""Classes and functions that the user has registered with Keras, taken along to a worker under the same names.
+
+A class of a notebook cell is sent by value; without its registration Keras would save it under another name, and what
+was saved would not open where the user has registered it. Imports Keras only when it is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+
+def missing_object(error: Exception) -> str | None:
+    """The name of the class or function that Keras did not find, as its error says; None for another error."""
+    found = re.search(r"Could not locate \w+ '([^']*)'", str(error))
+    return found[1] if found else None
+
+
+class RegisteredObjects:
+    """Registered classes and functions; unpickling one registers them.
+
+    Attributes:
+        by_name: the objects by the names that they are registered under, such as `my_package>MyLayer`.
+    """
+
+    def __init__(self, by_name: Mapping[str, Any]) -> None:
+        self.by_name = dict(by_name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Register what is unpickled at once: other objects in the same pickle may need it."""
+        return registered, (self.by_name,)
+
+
+def registered(by_name: Mapping[str, Any]) -> RegisteredObjects:
+    """Register objects with Keras in this process."""
+    import keras  # noqa: PLC0415 - the parent imports this module and never Keras
+
+    for name, found in by_name.items():
+        package, _, short = name.rpartition(">")
+        if package:
+            keras.saving.register_keras_serializable(package, short)(found)
+        else:
+            keras.saving.get_custom_objects()[name] = found
+    return RegisteredObjects(by_name)
