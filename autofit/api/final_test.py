@@ -13,6 +13,7 @@ from autofit.machine.hardware import Hardware
 from autofit.printable import one_line
 from autofit.process.monitor import View
 from autofit.runs.evaluation import Evaluation, evaluation
+from autofit.runs.multi_label_evaluation import multi_label_evaluation
 from autofit.runs.prediction import predict_paths
 from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
@@ -40,7 +41,11 @@ def with_test(
         return result
     for image in figures.unreadable:
         view.message(f"test image left out: {image.path} ({image.reason})")
-    update = {"test_accuracy": figures.accuracy, "test_loss": figures.loss, "tested_images": figures.images}
+    update: dict[str, float | None] = {"test_loss": figures.loss, "tested_images": figures.images}
+    if record.options.multi_label:
+        update["test_mean_average_precision"] = figures.mean_average_precision
+    else:
+        update["test_accuracy"] = figures.accuracy
     return result.model_copy(update=update)
 
 
@@ -59,4 +64,7 @@ def _figures(files: RunDirectory, record: RunRecord, machine: Hardware, view: Vi
     )
     with contextlib.suppress(OSError):  # `Result.worst("test")` and the like say that they are missing
         write_probabilities(files.test, rows)
+    if index.is_multi_label:
+        sets = [index.label_sets[number] for number in index.test_labels]
+        return multi_label_evaluation(rows, sets, record.data.class_names, unreadable, 1)
     return evaluation(rows, list(index.test_labels), record.data.class_names, unreadable, 1)

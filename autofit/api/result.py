@@ -12,12 +12,14 @@ from autofit.api.result_figures import ResultFigures
 from autofit.config.run_options import MOST_VIEWS
 from autofit.config.validators import whole_number
 from autofit.dataset.labelled import labelled_images
+from autofit.dataset.labelled_sets import labelled_sets
 from autofit.errors import UserError
 from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.protocol.messages import BadImage, OomEvent
 from autofit.report.progress import progress_view
 from autofit.report.run_text import run_summary
 from autofit.runs.evaluation import Evaluation, evaluation
+from autofit.runs.multi_label_evaluation import multi_label_evaluation
 from autofit.runs.prediction import predict_paths
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord
@@ -122,7 +124,8 @@ class Result(ResultFigures):
                 takes so many times longer.
 
         Returns:
-            Probabilities, float32 `(n, classes)`; a row of NaN for an image that cannot be read.
+            Probabilities, float32 `(n, classes)`; a row of NaN for an image that cannot be read. With
+            `multi_label` they are independent of each other.
 
         Raises:
             AutofitError: the prediction failed; the message says why.
@@ -142,18 +145,24 @@ class Result(ResultFigures):
             data: as in `run`: a folder with one subfolder for each class, a CSV file or a DataFrame with the columns
                 `path` and `label`, or a list of paths with `labels`. Not every class has to have images.
             labels: for each path its class: the name, or the index in `Result.labels`. If the class names are numbers
-                (as they are if the labels of training were numbers), a number is a name.
+                (as they are if the labels of training were numbers), a number is a name. With `multi_label` a list of
+                names for each path, or rows of 0 and 1.
             views: as in `predict`.
 
         Raises:
             UserError: lengths differ, a class is unknown to this run, or no image can be read.
             AutofitError: the prediction failed; the message says why.
         """
-        images = labelled_images(data, labels, self.labels)
-        rows, unreadable = self._predict(images.paths, views)
-        figures = evaluation(rows, images.numbers, self.labels, unreadable, views)
+        if self._run.options.multi_label:
+            sets = labelled_sets(data, labels, self.labels)
+            rows, unreadable = self._predict(sets.paths, views)
+            figures = multi_label_evaluation(rows, sets.numbers, self.labels, unreadable, views)
+        else:
+            images = labelled_images(data, labels, self.labels)
+            rows, unreadable = self._predict(images.paths, views)
+            figures = evaluation(rows, images.numbers, self.labels, unreadable, views)
         if figures is None:
-            raise UserError(f"none of these {len(images.paths)} images can be read: give others")
+            raise UserError(f"none of these {len(rows)} images can be read: give others")
         return figures
 
     def _predict(self, paths: Sequence[str | Path], views: int) -> tuple[np.ndarray, list[BadImage]]:

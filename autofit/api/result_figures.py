@@ -111,6 +111,8 @@ class ResultFigures:
     def predicted_images(self, split: Split = "validation") -> PredictedImages:
         """The images of a split with their classes and the model's probabilities; see `confusion_matrix`."""
         split = choice("split", split, SPLITS)
+        if self._run.options.multi_label:
+            raise UserError("images of this run have several labels: evaluate(data, labels) gives the figures of each")
         if split not in self._read:
             self._read[split] = self._read_predictions(split)
         return self._read[split]

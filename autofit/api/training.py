@@ -40,7 +40,7 @@ LOCK_PATIENCE_SECONDS = 30.0
 
 def run(  # noqa: PLR0913 - the options are the interface
     data: Any,
-    labels: Iterable[str | int] | None = None,
+    labels: Iterable[Any] | None = None,
     *,
     backbone: str | None = None,
     model: str | ModelFunction | None = None,
@@ -63,7 +63,8 @@ def run(  # noqa: PLR0913 - the options are the interface
     validation: float | HeldOut | tuple[Any, Any] = 0.2,
     test: HeldOut | tuple[Any, Any] | None = None,
     path_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
+    multi_label: bool = False,
     images_in: str | Path | None = None,
     augment: str | None = "auto",
     flip: bool = True,
@@ -95,7 +96,8 @@ def run(  # noqa: PLR0913 - the options are the interface
             array `(n, height, width, channels)`, a list of arrays or PIL images, a `tf.data.Dataset` or a `PyDataset`
             of images and labels. They are written to `images/` in the run directory; `validation` and `test` are then
             shares, datasets or pairs `(images, labels)`.
-        labels: A class name or number for each path or image of a list or array, or one-hot rows for images.
+        labels: A class name or number for each path or image of a list or array, or one-hot rows for images. With
+            `multi_label` a list of names for each, or rows of 0 and 1.
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
             folder. Default: `MobileNetV2`.
         model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
@@ -135,7 +137,12 @@ def run(  # noqa: PLR0913 - the options are the interface
         test: The images to judge the finished model by: a folder or a CSV file. In Python also a DataFrame. They are
             never trained on. Default: those that the data has (`test/`, a column `split`), if any.
         path_column: The column of a table that holds the paths. Default: `path`, or another usual name.
-        label_column: The column of a table that holds the labels. Default: `label`, or another usual name.
+        label_column: The column of a table that holds the labels. With `multi_label` also `a,b,c`, or a list in Python:
+            the columns of 0 and 1, one for each label. Default: `label`, or another usual name.
+        multi_label: An image may have any number of labels, also none; each class then has a probability of its own.
+            The labels of an image are in one column, separated by semicolons, bars, commas or blanks, or as lists; or
+            each label has a column of 0 and 1. In Python also an array `(n, classes)` of 0 and 1 beside images in
+            memory.
         images_in: The folder that a table's relative paths are relative to. Default: that of the table, or the one in
             it where the images are.
         augment: Augmentation of the training images, anew in each epoch: `none`, `light` or `strong`. As layers of
@@ -205,7 +212,13 @@ def run(  # noqa: PLR0913 - the options are the interface
         if dataset.are_images(data) or any(tables[split] is not given for split, given in held_out.items()):
             files = directory_for(run_dir, options)
             run_dir = files.path
-            write = partial(dataset.images_in_files, folder=files.images, say=shown.message, on_progress=shown.scanning)
+            write = partial(
+                dataset.images_in_files,
+                folder=files.images,
+                say=shown.message,
+                on_progress=shown.scanning,
+                multi_label=options.multi_label,
+            )
             if dataset.are_images(data):
                 data, labels = write("train", (data, labels)), None
             held_out = {split: write(split, given) for split, given in held_out.items()}
@@ -214,7 +227,7 @@ def run(  # noqa: PLR0913 - the options are the interface
             labels,
             validation=held_out["validation"] if options.validation == GIVEN_TABLE else options.validation,
             test=held_out["test"],
-            asked=dataset.asked_of(path_column, label_column, images_in),
+            asked=dataset.asked_of(path_column, label_column, images_in, multi_label=options.multi_label),
             seed=options.seed,
             on_progress=shown.scanning,
         )

@@ -69,6 +69,7 @@ class Options(Record):
     fine_tune_from: str = "auto"
     deterministic: bool = False
     time_budget_seconds: float | None = Field(None, gt=0)
+    multi_label: bool = False
 
 
 def make_options(**given: Any) -> Options:

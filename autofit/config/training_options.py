@@ -17,7 +17,7 @@ from autofit.config.option_checks import (
     validation_source,
     weights_file,
 )
-from autofit.config.validators import auto_or_whole_number, real_number, whole_number
+from autofit.config.validators import auto_or_whole_number, flag, real_number, whole_number
 
 DEFAULT_OPTIMIZER = "adam"
 OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "sgd", "rmsprop", "adagrad", "adadelta", "adafactor", "ftrl", "lion")
@@ -227,9 +227,20 @@ TRAINING = (
         "label_column",
         None,
         "The column of a table that holds the labels.",
-        "Default: `label`, or another usual name.",
+        "With `multi_label` also `a,b,c`, or a list in Python: the columns of 0 and 1, one for each label. Default: "
+        "`label`, or another usual name.",
         fields=(),
         metavar="NAME",
+    ),
+    Option(
+        "multi_label",
+        False,
+        "An image may have any number of labels, also none; each class then has a probability of its own.",
+        "The labels of an image are in one column, separated by semicolons, bars, commas or blanks, or as lists; or "
+        "each label has a column of 0 and 1. In Python also an array `(n, classes)` of 0 and 1 beside images in "
+        "memory.",
+        check=flag,
+        cli_type=bool,
     ),
     Option(
         "images_in",

@@ -9,12 +9,15 @@
     columns.py  how a table is written, and which columns are meant
     listed_places.py  where the files of a table are
     labels.py   what a label means, the order of classes (pure)
+    label_sets.py  images with any number of labels: what a cell means, and the sets that images have (pure)
     listing.py  a CSV file, lists or a DataFrame -> Found
     held_out.py the images of validation and test that are given, or that the data has
     contents.py classes whose files only look like images
     findings.py what was found, in words (pure)
     labelled.py images with the classes of a run that has ended, to judge its model by
+    labelled_sets.py   the same, with any number of labels
     split.py    Found -> training and validation, in order (pure)
+    label_set_split.py the same, so that each of several labels has its share (pure)
     table.py    the lines of a CSV file, each with its number
     index.py    ImageIndex, and samples.csv
 

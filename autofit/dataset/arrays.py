@@ -36,7 +36,13 @@ def are_images(data: object) -> bool:
 
 
 def write_images(
-    data: Any, labels: Any, folder: Path, say: Callable[[str], None], on_progress: Callable[[int], None]
+    data: Any,
+    labels: Any,
+    folder: Path,
+    say: Callable[[str], None],
+    on_progress: Callable[[int], None],
+    *,
+    multi_label: bool = False,
 ) -> Pairs:
     """Write each image as a PNG file.
 
@@ -47,6 +53,8 @@ def write_images(
         folder: for the files; made if it does not exist.
         say: takes a line that says how the numbers were understood.
         on_progress: called with the number of images so far.
+        multi_label: whether an image may have any number of labels: they are then rows of 0 and 1, uint8 `(classes,)`,
+            or whatever else a table may hold.
 
     Returns:
         The path and the label of each image.
@@ -57,9 +65,9 @@ def write_images(
     if _is_dataset(data):
         if labels is not None:
             raise UserError("a dataset has its own labels: leave labels out")
-        pairs: Iterable[tuple[Any, Any]] = _of_dataset(data)
+        pairs: Iterable[tuple[Any, Any]] = _of_dataset(data, label_rows if multi_label else class_numbers)
     else:
-        pairs = zip(data, _labels_for(data, labels), strict=True)
+        pairs = zip(data, _labels_for(data, labels, label_rows if multi_label else class_numbers), strict=True)
     folder.mkdir(parents=True, exist_ok=True)
     scale = _Scale(data if _is_array(data) else None)
     paths, numbers = [], []
@@ -84,7 +92,8 @@ def class_numbers(labels: Any) -> list[Any]:
     if rows.ndim == 2 and rows.shape[1] > 1:  # noqa: PLR2004 - rows and columns
         if not (((rows == 0) | (rows == 1)).all(axis=1) & (rows.sum(axis=1) == 1)).all():
             raise UserError(
-                "labels have a row with several classes or none: one-hot rows have a single 1; give one each"
+                "labels have a row with several classes or none: one-hot rows have a single 1; give one each, or "
+                "multi_label=True"
             )
         return [int(number) for number in rows.argmax(axis=1)]
     if rows.ndim > 1 and rows.size != len(rows):
@@ -95,10 +104,29 @@ def class_numbers(labels: Any) -> list[Any]:
     return plain
 
 
-def _labels_for(data: Any, labels: Any) -> list[Any]:
+def label_rows(labels: Any) -> list[Any]:
+    """The labels of images that may have any number of them: rows of 0 and 1, uint8 `(classes,)`, or as they are.
+
+    Raises:
+        UserError: rows of numbers are not of 0 and 1.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    try:
+        rows = np.asarray(labels)
+    except ValueError:  # lists of names, of several lengths
+        return list(labels)
+    if rows.ndim != 2 or rows.dtype.kind not in "buif":  # noqa: PLR2004 - rows and columns
+        return list(labels)
+    if not ((rows == 0) | (rows == 1)).all():
+        raise UserError("labels have rows of numbers other than 0 and 1: with multi_label give one column a class")
+    return list(rows.astype(np.uint8))
+
+
+def _labels_for(data: Any, labels: Any, meaning: Callable[[Any], list[Any]]) -> list[Any]:
     if labels is None:
         raise UserError(f"the labels of {len(data):,} images are missing: give labels with one for each")
-    plain = class_numbers(labels)
+    plain = meaning(labels)
     if len(plain) != len(data):
         raise UserError(f"there are {len(data):,} images and {len(plain):,} labels: give one label for each image")
     return plain
@@ -116,7 +144,7 @@ def _is_dataset(data: object) -> bool:
     )
 
 
-def _of_dataset(data: Any) -> Iterator[tuple[Any, Any]]:
+def _of_dataset(data: Any, meaning: Callable[[Any], list[Any]]) -> Iterator[tuple[Any, Any]]:
     if hasattr(data, "as_numpy_iterator"):
         if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
             raise UserError("the dataset repeats for ever: give it without repeat()")
@@ -128,9 +156,9 @@ def _of_dataset(data: Any) -> Iterator[tuple[Any, Any]]:
             raise UserError("the dataset gives no pairs: give one of (images, labels)")
         images, labels = batch[:2]
         if getattr(images, "ndim", 0) == IMAGE_SIDES:
-            yield images, class_numbers([labels])[0]
+            yield images, meaning([labels])[0]
         else:
-            yield from zip(images, class_numbers(labels), strict=True)
+            yield from zip(images, meaning(labels), strict=True)
 
 
 class _Scale:
@@ -210,18 +238,23 @@ class ImageTable:
 
     Args:
         paths: of the images.
-        labels: one for each.
+        labels: one for each; or rows of 0 and 1, each column of which becomes one of the table, named by its number.
     """
 
     def __init__(self, paths: list[str], labels: list[Any]) -> None:
-        self.columns: Iterable[object] = ("path", "label")
-        self._values = {"path": paths, "label": labels}
+        self._values: dict[str, Any] = {"path": paths}
+        if labels and _is_array(labels[0]) and labels[0].ndim == 1:
+            self._values |= {str(number): [row[number] for row in labels] for number in range(len(labels[0]))}
+        else:
+            self._values["label"] = labels
+        self.columns: Iterable[object] = tuple(self._values)
 
     def __iter__(self) -> Iterator[object]:
         return iter(self.columns)
 
     def __getitem__(self, column: str, /) -> Iterable[object]:
-        return self._values[column]
+        values: Iterable[object] = self._values[column]
+        return values
 
 
 def stand_in(held_out: Any) -> Any:
@@ -231,7 +264,13 @@ def stand_in(held_out: Any) -> Any:
 
 
 def images_in_files(
-    split: str, data: Any, folder: Path, say: Callable[[str], None], on_progress: Callable[[int], None]
+    split: str,
+    data: Any,
+    folder: Path,
+    say: Callable[[str], None],
+    on_progress: Callable[[int], None],
+    *,
+    multi_label: bool = False,
 ) -> Any:
     """A table of images in memory, after writing them to files; anything else as it is.
 
@@ -241,8 +280,9 @@ def images_in_files(
         folder: of all images of the run.
         say: as in `write_images`.
         on_progress: as in `write_images`.
+        multi_label: as in `write_images`.
     """
     if isinstance(stand_in(data), ImageTable):
         images, labels = data if isinstance(data, tuple) else (data, None)
-        return ImageTable(*write_images(images, labels, folder / split, say, on_progress))
+        return ImageTable(*write_images(images, labels, folder / split, say, on_progress, multi_label=multi_label))
     return data

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from autofit.dataset.label_sets import MARKS
 from autofit.dataset.split_words import split_role
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -34,38 +35,55 @@ MOST_LINE_CHARACTERS = 2**16
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the user says of a table: its columns, and the folder of its relative paths. None: found out."""
+    """What the user says of a table: its columns, and the folder of its relative paths. None: found out.
+
+    With `multi_label` an image may have any number of labels, and `label_column` may name one column for each of them.
+    """
 
     path_column: str | None = None
-    label_column: str | None = None
+    label_column: str | Sequence[str] | None = None
     images_in: str | None = None
+    multi_label: bool = False
 
 
-def asked_of(path_column: str | None, label_column: str | None, images_in: str | os.PathLike[str] | None) -> Asked:
+def asked_of(
+    path_column: str | None,
+    label_column: str | Sequence[str] | None,
+    images_in: str | os.PathLike[str] | None,
+    *,
+    multi_label: bool = False,
+) -> Asked:
     """What the user says of a table, checked.
 
     Raises:
-        UserError: the folder of the images does not exist.
+        UserError: the folder of the images does not exist, or several columns of labels are named for one label.
     """
+    if label_column is not None and not isinstance(label_column, str) and not multi_label:
+        raise UserError(f"label_column names {len(label_column)} columns: name one, or give multi_label=True")
     if images_in is None:
-        return Asked(path_column, label_column)
+        return Asked(path_column, label_column, multi_label=multi_label)
     folder = os.path.abspath(os.path.expanduser(images_in))
     if not os.path.isdir(folder):
         raise UserError(f"images_in {printable(os.fspath(images_in))} is no folder (looked for {printable(folder)})")
-    return Asked(path_column, label_column, folder)
+    return Asked(path_column, label_column, folder, multi_label)
 
 
 class Columns(NamedTuple):
-    """The columns that are meant, as the header writes them. `split` is None if there is none."""
+    """The columns that are meant, as the header writes them. `split` is None if there is none.
+
+    `marks` are the columns of which each stands for a label and holds 0 or 1; without them `label` holds the labels.
+    """
 
     path: str
     label: str
     split: str | None
+    marks: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Those that are read, in this order."""
-        return (self.path, self.label) if self.split is None else (self.path, self.label, self.split)
+        labels = self.marks or (self.label,)
+        return (self.path, *labels) if self.split is None else (self.path, *labels, self.split)
 
     @property
     def note(self) -> str | None:
@@ -73,7 +91,10 @@ class Columns(NamedTuple):
         if self.names in {("path", "label"), ("path", "label", "split")}:
             return None
         splits = f", splits of {self.split!r}" if self.split else ""
-        return f"paths are those of the column {self.path!r}, labels those of {self.label!r}{splits}"
+        labels = (
+            f"the 1s of {len(self.marks)} columns, {_shown(self.marks)}" if self.marks else f"those of {self.label!r}"
+        )
+        return f"paths are those of the column {self.path!r}, labels {labels}{splits}"
 
 
 class TableForm(NamedTuple):
@@ -123,18 +144,28 @@ def choose_columns(header: Sequence[str], examples: Mapping[str, object], asked:
         UserError: a column that was asked for is missing, two can be meant, or there is one column a class.
     """
     path = _column(header, asked.path_column, PATH_NAMES, source)
-    label = _column(
-        header if asked.label_column else [name for name in header if name != path],
-        asked.label_column,
-        LABEL_NAMES,
-        source,
+    marks = _marks_asked(header, asked, source)
+    label = (
+        None
+        if marks
+        else _column(
+            header if asked.label_column else [name for name in header if name != path],
+            asked.label_column if isinstance(asked.label_column, str) else None,
+            LABEL_NAMES,
+            source,
+        )
     )
-    split = _column([name for name in header if name not in {path, label}], None, SPLIT_NAMES, source)
+    split = _column([name for name in header if name not in {path, label, *marks}], None, SPLIT_NAMES, source)
     if split and _bare(split) != "split" and split_role(str(examples.get(split, ""))) is None:
         split = None
-    if path and not label:
-        _refuse_one_hot([name for name in header if name not in {path, split}], examples, source)
-    return Columns(path, label, split) if path and label else None
+    if path and not label and not marks:
+        marks = _marks_of([name for name in header if name not in {path, split}], examples)
+        if marks and not asked.multi_label:
+            raise UserError(
+                f"{source} has no column of labels, but one column a class ({_shown(marks)}): give multi_label=True if "
+                "an image may have several; else one column with the class of each image, label_column="
+            )
+    return Columns(path, label or "", split, marks) if path and (label or marks) else None
 
 
 def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], source: str) -> str | None:
@@ -158,16 +189,23 @@ def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], sour
     return None
 
 
-def _refuse_one_hot(others: Sequence[str], examples: Mapping[str, object], source: str) -> None:
-    """Refuse one column a class, each 0 or 1."""
-    marks = [
-        name for name in others if str(examples.get(name, "")).strip() in {"0", "1", "0.0", "1.0", "True", "False"}
-    ]
-    if len(marks) > 1:
-        raise UserError(
-            f"{source} has no column of labels, but one column a class ({_shown(marks)}): several labels for one image "
-            "are not in this version; give one column with the class of each image, label_column="
-        )
+def _marks_asked(header: Sequence[str], asked: Asked, source: str) -> tuple[str, ...]:
+    """The columns that `label_column` names, if it names several: a sequence, or names with commas between."""
+    if asked.label_column is None or asked.label_column in header or not asked.multi_label:
+        return ()
+    given = asked.label_column
+    names = tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else tuple(given)
+    if len(names) == 1 and isinstance(given, str):
+        return ()
+    if len(header) > 1 and (unknown := [name for name in names if header.count(name) != 1]):
+        raise UserError(f"{source} has not one column {unknown[0]!r}: its columns are {_shown(header)}")
+    return names if len(header) > 1 else ()
+
+
+def _marks_of(others: Sequence[str], examples: Mapping[str, object]) -> tuple[str, ...]:
+    """The columns of which each stands for a class, by a first value of 0 or 1; none if there are not several."""
+    marks = tuple(name for name in others if str(examples.get(name, "")).strip().lower() in MARKS)
+    return marks if len(marks) > 1 else ()
 
 
 def _encoding(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ def require_images(index: ImageIndex) -> None:
     Raises:
         UserError: there are such classes; each is named with the number of its files and what they are.
     """
-    places = _by_class(index.labels[: index.train_count], len(index.class_names))
+    places = _by_class(index)
     hollow = [
         f"{index.class_names[number]!r} ({_words(index, of_class)})"
         for number, of_class in list(places.items())[:MOST_SAMPLED_CLASSES]
@@ -55,11 +54,12 @@ def what_instead(path: str) -> str | None:
     return WEB_PAGE if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html")) else None
 
 
-def _by_class(labels: array[int], class_count: int) -> dict[int, list[int]]:
+def _by_class(index: ImageIndex) -> dict[int, list[int]]:
     places = defaultdict[int, list[int]](list)
-    for place, label in enumerate(labels):
-        places[label].append(place)
-    return {number: places[number] for number in range(class_count) if places[number]}
+    for place, label in enumerate(index.labels[: index.train_count]):
+        for number in index.classes_of(label):
+            places[number].append(place)
+    return {number: places[number] for number in range(len(index.class_names)) if places[number]}
 
 
 def _sample(places: Sequence[int]) -> list[int]:

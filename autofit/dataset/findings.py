@@ -16,10 +16,10 @@ HEIF_KINDS = frozenset({".heic", ".heif"})
 
 def notes_of(found: Found) -> tuple[str, ...]:
     """All that was understood and found, a line each."""
-    single = [name for name, paths in found.classes.items() if len(paths) == 1]
+    single = [name for name, paths in found.classes.items() if len(paths) == 1 and not found.label_names]
     lines = [
         *found.notes,
-        look_alike_warning([*found.classes, *found.empty_classes]),
+        look_alike_warning([*(found.label_names or found.classes), *found.empty_classes]),
         without_images(found),
         f"one image only, which is for training: {named(single)}" if single else None,
     ]

@@ -22,6 +22,8 @@ class Found:
         validation: the images that the data itself holds out for validation.
         test: those that it holds out for the test.
         notes: what was understood of the data, in words.
+        label_names: where an image may have several labels, all of them in order; `classes` are then sets of labels
+            (`label_sets.py`).
     """
 
     classes: dict[str, list[str]]
@@ -31,6 +33,7 @@ class Found:
     validation: Found | None = None
     test: Found | None = None
     notes: tuple[str, ...] = ()
+    label_names: tuple[str, ...] = ()
 
     @property
     def skipped_files(self) -> int:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from autofit.dataset.columns import Asked
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
+from autofit.dataset.label_sets import names_of_set
 from autofit.dataset.layout import class_folders
 from autofit.dataset.listing import Frame, from_csv, from_frame, gather
 from autofit.dataset.sources import existing_source
@@ -22,6 +23,8 @@ from autofit.printable import printable
 
 HeldOut = str | os.PathLike[str] | Frame
 """A folder with one subfolder a class, a CSV file or a DataFrame."""
+
+TABLE_NEEDED = "with multi_label=True give a table, with one column of labels or a column of 0 and 1 for each label"
 
 Split = Literal["validation", "test"]
 
@@ -75,6 +78,8 @@ def _given_images(split: Split, root: str, given: HeldOut, asked: Asked, progres
     if isinstance(given, str | os.PathLike):
         path = existing_source(given)
         if os.path.isdir(path):
+            if asked.multi_label:
+                raise UserError(f"the {split} images are a folder, and its images have one label each: {TABLE_NEEDED}")
             return find_images(class_folders(path), root, progress)
         listing = from_csv(Path(path), asked)
     else:
@@ -88,6 +93,8 @@ def _by_class(source: Source, held: Found, name: str) -> Classes:
     source.found.skipped.update(held.skipped)
     if not held.classes:
         raise UserError(f"{name} holds no images ({held.skipped.total()} other files)")
+    if source.found.label_names:
+        return _by_label_set(source, held, name)
     known = source.found.classes
     if unknown := held.classes.keys() - known.keys():
         raise UserError(
@@ -95,3 +102,20 @@ def _by_class(source: Source, held: Found, name: str) -> Classes:
             f"remove it, or name it as one of the {len(known)} training classes"
         )
     return [held.classes.get(class_name, []) for class_name in known]
+
+
+def _by_label_set(source: Source, held: Found, name: str) -> Classes:
+    """The images of a split in the order of the training's sets; those that it does not have come last, and are added.
+
+    Raises:
+        UserError: a label is none of those that training knows.
+    """
+    sets, known = source.found.classes, set(source.found.label_names)
+    for text in held.classes:
+        if unknown := sorted(set(names_of_set(text)) - known):
+            raise UserError(
+                f"{name} has the label {unknown[0]!r} that training does not know: remove it, or name it as one of the "
+                f"{len(known)} labels of training"
+            )
+        sets.setdefault(text, [])
+    return [held.classes.get(text, []) for text in sets]

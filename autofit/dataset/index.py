@@ -12,9 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from autofit.dataset.table import damaged, read_rows, write_rows
+from autofit.dataset.label_sets import label_counts, numbers_of_sets, set_text
+from autofit.dataset.table import damaged, has_columns, read_rows, write_rows
 
 COLUMNS = ("index", "path", "label", "split")
+MULTI_LABEL_COLUMNS = ("index", "path", "labels", "split")
+"""Where an image may have several labels: `labels` is a JSON list of them."""
 SPLITS = ("train", "validation", "test")  # in this order
 
 
@@ -35,6 +38,9 @@ class ImageIndex:
         skipped_kinds: number of the skipped files by kind, such as `.txt`. Not stored.
         notes: what was understood of the data, in words. Not stored.
         keeps_validation: whether the validation images were given as such, and not split off here. Not stored.
+        label_sets: where an image may have any number of labels, the sets that images have, each as class numbers in
+            ascending order, in order; `labels` and `test_labels` are then numbers of sets. Empty for one label an
+            image.
     """
 
     root: str
@@ -48,6 +54,12 @@ class ImageIndex:
     skipped_kinds: dict[str, int] = field(default_factory=dict, compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
     keeps_validation: bool = field(default=False, compare=False)
+    label_sets: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether an image may have any number of labels."""
+        return bool(self.label_sets)
 
     @property
     def train_count(self) -> int:
@@ -68,6 +80,10 @@ class ImageIndex:
         """The absolute path of one sample."""
         return os.path.join(self.root, self.paths[index])  # noqa: PTH118 - paths are str in this package
 
+    def classes_of(self, label: int) -> tuple[int, ...]:
+        """The class numbers that a label stands for: itself, or those of a set."""
+        return self.label_sets[label] if self.label_sets else (label,)
+
     def without_validation(self) -> Self:
         """The same images, all of them for training."""
         return replace(self, validation_from=len(self.paths))
@@ -81,12 +97,14 @@ class ImageIndex:
         return self._counts(self.labels[self.validation_from :])
 
     def _counts(self, labels: array[int]) -> tuple[int, ...]:
+        if self.label_sets:
+            return label_counts(labels, self.label_sets, len(self.class_names))
         counts = Counter(labels)
         return tuple(counts[number] for number in range(len(self.class_names)))
 
     def fingerprint(self) -> str:
         """SHA-256 over stored paths, labels, class names and split; moving the folder does not change it."""
-        digest = hashlib.sha256(json.dumps([self.class_names, self.validation_from]).encode())
+        digest = hashlib.sha256(json.dumps([self.class_names, self.validation_from, *self.label_sets]).encode())
         for path, label in zip(self.paths, self.labels, strict=True):
             digest.update(f"\0{path}\0{label}".encode(errors="surrogateescape"))  # no path contains NUL
         for path, label in zip(self.test_paths, self.test_labels, strict=True):
@@ -99,7 +117,7 @@ class ImageIndex:
         Raises:
             OSError: it cannot be written.
         """
-        write_rows(path, COLUMNS, self._rows())
+        write_rows(path, MULTI_LABEL_COLUMNS if self.label_sets else COLUMNS, self._rows())
 
     @classmethod
     def read_csv(cls, path: Path, root: str, class_names: Sequence[str]) -> Self:
@@ -108,10 +126,11 @@ class ImageIndex:
         Raises:
             UserError: it cannot be read, or a line is damaged; the message names its number.
         """
-        number_of = {name: number for number, name in enumerate(class_names)}
+        sets = _sets_of_file(path, class_names)
+        number_of = {text: number for number, text in enumerate(_texts(sets, class_names))}
         paths, labels = list[str](), array("i")
         counts = Counter[str]()
-        for line, (index, image, label, split) in read_rows(path, COLUMNS):
+        for line, (index, image, label, split) in read_rows(path, MULTI_LABEL_COLUMNS if sets else COLUMNS):
             if index != str(len(paths)):
                 raise damaged(path, line, f"the index is {index!r}, not {len(paths)}")
             if label not in number_of:
@@ -126,10 +145,34 @@ class ImageIndex:
         first_tested = len(paths) - counts["test"]
         test_paths, test_labels = paths[first_tested:], labels[first_tested:]
         del paths[first_tested:], labels[first_tested:]
-        return cls(root, paths, labels, tuple(class_names), counts["train"], 0, test_paths, test_labels)
+        return cls(
+            root, paths, labels, tuple(class_names), counts["train"], 0, test_paths, test_labels, label_sets=sets
+        )
 
     def _rows(self) -> Iterator[tuple[int, str, str, str]]:
+        texts = _texts(self.label_sets, self.class_names)
         for index, (path, label) in enumerate(zip(self.paths, self.labels, strict=True)):
-            yield index, path, self.class_names[label], "train" if index < self.validation_from else "validation"
+            yield index, path, texts[label], "train" if index < self.validation_from else "validation"
         for index, (path, label) in enumerate(zip(self.test_paths, self.test_labels, strict=True), len(self.paths)):
-            yield index, path, self.class_names[label], "test"
+            yield index, path, texts[label], "test"
+
+
+def _sets_of_file(path: Path, class_names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """The sets of labels in a `samples.csv`; none if its images have one label each."""
+    if not has_columns(path, MULTI_LABEL_COLUMNS):
+        return ()
+    texts = set[str]()
+    for line, (text,) in read_rows(path, MULTI_LABEL_COLUMNS[2:3]):
+        if text not in texts:
+            texts.add(text)
+            try:
+                numbers_of_sets([text], class_names)
+            except (KeyError, ValueError):
+                problem = f"{text!r} is no list of the {len(class_names)} labels"
+                raise damaged(path, line, problem) from None
+    return numbers_of_sets(texts, class_names)
+
+
+def _texts(sets: Sequence[tuple[int, ...]], class_names: Sequence[str]) -> Sequence[str]:
+    """Each class or set as `samples.csv` holds it."""
+    return [set_text(class_names[number] for number in numbers) for numbers in sets] if sets else class_names

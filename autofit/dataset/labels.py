@@ -74,7 +74,7 @@ def _label_of_text(text: str) -> Label:
     if text.casefold() == "nan":
         raise ValueError(_problem(text))
     if text.startswith("[") and text.endswith("]"):
-        raise ValueError(f"the label {text!r} is a list: several labels for one image are not in this version")
+        raise ValueError(_list_problem(text))
     if number := _DECIMAL.fullmatch(text):
         if number[2].strip("0"):
             raise ValueError(_problem(text))
@@ -84,7 +84,11 @@ def _label_of_text(text: str) -> Label:
 
 def _problem(value: object) -> str:
     if isinstance(value, list | tuple | set | dict):
-        return f"the label {value!r} is a list: several labels for one image are not in this version"
+        return _list_problem(value)
     if value is None or (isinstance(value, float) and math.isnan(value)) or value == "nan":
         return f"the label is missing ({value!r})"
     return f"the label is {value!r}: give text or a whole number"
+
+
+def _list_problem(value: object) -> str:
+    return f"the label {value!r} is a list: give multi_label=True if an image may have several labels"

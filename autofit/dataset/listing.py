@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, get_args, runtime_checkable
+from typing import Any, NamedTuple, Protocol, get_args, runtime_checkable
 
-from autofit.dataset.columns import Asked, Columns, choose_columns, table_form
+from autofit.dataset.columns import Asked, Columns, TableForm, choose_columns, table_form
 from autofit.dataset.found import Found, Progress, below
-from autofit.dataset.index import COLUMNS
+from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
+from autofit.dataset.label_sets import Cell, cell_of, is_marked, sort_into_sets
 from autofit.dataset.labels import Label, class_order, label_of, several_labels
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.split_words import Role, split_role
@@ -29,7 +30,7 @@ class Listed(NamedTuple):
 
     place: str
     path: str
-    label: Label
+    label: Label | Cell
     role: Role = "train"
     exists: bool = True
 
@@ -45,13 +46,19 @@ class Frame(Protocol):
 
 
 class Listing(NamedTuple):
-    """Listed images, to be read once; `notes` and `places.note` say what was understood, after that."""
+    """Listed images, to be read once; `notes` and `places.note` say what was understood, after that.
+
+    With `multi_label` the labels are cells of any number of labels; `marks` are the names of all, where each has its
+    own column.
+    """
 
     rows: Iterator[Listed]
     root: str
     places: ListedPlaces
     notes: tuple[str, ...] = ()
     has_splits: bool = False
+    multi_label: bool = False
+    marks: tuple[str, ...] = ()
 
 
 def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a constant
@@ -64,8 +71,9 @@ def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a c
     root = _own_root(path, form.columns) or os.path.dirname(path)
     places = ListedPlaces(root, asked.images_in, name=path.stem)
     note = form.columns.note
-    rows = _rows_of_csv(path, form.columns.names, form.encoding, form.separator, places)
-    return Listing(rows, root, places, (note,) if note else (), form.columns.split is not None)
+    rows = _rows_of_csv(path, form, places, multi_label=asked.multi_label)
+    notes = (note,) if note else ()
+    return Listing(rows, root, places, notes, form.columns.split is not None, asked.multi_label, form.columns.marks)
 
 
 def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a constant
@@ -85,17 +93,24 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
             f"{lacking}_column="
         )
     splits = None if columns.split is None else frame[columns.split]
-    listing = _from_lists(frame[columns.path], frame[columns.label], splits, asked.images_in)
-    return listing._replace(notes=(columns.note,) if columns.note else ())
+    labels = _marked(frame, columns.marks) if columns.marks else frame[columns.label]
+    listing = _from_lists(frame[columns.path], labels, splits, asked)
+    return listing._replace(notes=(columns.note,) if columns.note else (), marks=columns.marks)
 
 
-def from_lists(paths: Iterable[object], labels: Iterable[object], images_in: str | None = None) -> Listing:
+def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked = Asked()) -> Listing:  # noqa: B008
     """The images of two lists or arrays of the same length, counted from 0.
+
+    Where an image may have several labels, an array of labels may also be of 0 and 1, `(n, classes)`.
 
     Raises:
         UserError: the lengths differ; or, while they are read, a path is not a path or a label is none.
     """
-    return _from_lists(paths, labels, None, images_in)
+    if asked.multi_label and getattr(labels, "ndim", 1) == 2:  # noqa: PLR2004 - rows and columns
+        marks = tuple(map(str, range(labels.shape[1])))  # type: ignore[attr-defined]  # an array, by its ndim
+        table = {name: labels[:, number] for number, name in enumerate(marks)}  # type: ignore[index]  # likewise
+        return _from_lists(paths, _marked(table, marks), None, asked)._replace(marks=marks)
+    return _from_lists(paths, labels, None, asked)
 
 
 def gather(listing: Listing, root: str, progress: Progress) -> Found:
@@ -110,17 +125,23 @@ def gather(listing: Listing, root: str, progress: Progress) -> Found:
         UserError: too many files are missing, one is listed with two labels or in two splits, labels mix text and
             numbers, or one lists others.
     """
-    gathered = _Gathered(root, progress)
+    gathered = _Gathered(root, progress, multi_label=listing.multi_label)
     for row in listing.rows:
         gathered.take(row, listing.root)
     gathered.require_most()
+    if listing.multi_label:
+        sorted_sets = sort_into_sets(gathered.cells_of, listing.marks)
+        gathered.label_of = dict(sorted_sets.set_of)
+        notes = [*listing.notes, *sorted_sets.notes, listing.places.note, gathered.note]
+        texts = sorted(set(sorted_sets.set_of.values()))
+        return gathered.by_class(texts, tuple(note for note in notes if note), sorted_sets.names)
     labels = set(gathered.label_of.values())
     if len({type(label) for label in labels}) > 1:
         raise UserError("the labels mix text and whole numbers: give all of one kind")
     names = class_order(map(str, labels))
     if several := several_labels(names):
         raise UserError(
-            f"the label {several!r} names several classes: several labels for one image are not in this version"
+            f"the label {several!r} names several classes: give multi_label=True if an image may have several labels"
         )
     notes = [*listing.notes, listing.places.note, gathered.note]
     return gathered.by_class(names, tuple(note for note in notes if note))
@@ -129,14 +150,16 @@ def gather(listing: Listing, root: str, progress: Progress) -> Found:
 class _Gathered:
     """Each listed image with its label, and with its split if that is not the training."""
 
-    def __init__(self, root: str, progress: Progress) -> None:
-        self.root = root
+    def __init__(self, root: str, progress: Progress, *, multi_label: bool) -> None:
+        self.root, self._multi_label = root, multi_label
         self.progress = progress
         self.label_of: dict[str, Label] = {}
         self.role_of: dict[str, Role] = {}
+        self.cells_of: dict[str, tuple[Cell, ...]] = {}
         self.missing_count = 0
         self.first_missing = ""
         self._first_equal: dict[Label, Label] = {}  # each line of a CSV file has a new object for the same text
+        self._first_equal_cells: dict[tuple[Cell, ...], tuple[Cell, ...]] = {}
 
     def take(self, row: Listed, folder: str) -> None:
         place, path, label, role, exists = row
@@ -144,6 +167,10 @@ class _Gathered:
         stored = below(self.root, absolute)
         if stored == path and type(path) is str:
             stored = path  # the caller's object: copies of a million paths would take 100 MB
+        if self._multi_label:
+            self._add_cell(stored, label)
+            label = ""
+        assert not isinstance(label, tuple)  # noqa: S101 - only cells are
         if stored not in self.label_of:
             self.label_of[stored] = self._first_equal.setdefault(label, label)
             if role != "train":
@@ -159,6 +186,13 @@ class _Gathered:
         elif self.role_of.get(stored, "train") != role:
             first = self.role_of.get(stored, "train")
             raise UserError(f"{printable(path)} is in the splits {first!r} and, {place}, {role!r}: keep one")
+
+    def _add_cell(self, path: str, cell: Any) -> None:
+        """Add what a row says of an image: it may be listed once for each label."""
+        before = self.cells_of.get(path, ())
+        if cell not in before:
+            cells = (*before, cell)
+            self.cells_of[path] = self._first_equal_cells.setdefault(cells, cells)
 
     def require_most(self) -> None:
         if self.missing_count > MOST_MISSING * len(self.label_of):
@@ -176,12 +210,13 @@ class _Gathered:
             f"be read, the first is {self.first_missing}"
         )
 
-    def by_class(self, names: list[str], notes: tuple[str, ...]) -> Found:
+    def by_class(self, names: list[str], notes: tuple[str, ...], label_names: tuple[str, ...] = ()) -> Found:
         splits: dict[Role, dict[str, list[str]]] = {role: {name: [] for name in names} for role in get_args(Role)}
         for path, label in self.label_of.items():
             splits[self.role_of.get(path, "train")][str(label)].append(path)
         train, validation, test = (
-            Found({name: paths for name, paths in splits[role].items() if paths}) for role in get_args(Role)
+            Found({name: paths for name, paths in splits[role].items() if paths}, label_names=label_names)
+            for role in get_args(Role)
         )
         train.notes = notes
         train.validation = validation if validation.classes else None
@@ -189,40 +224,82 @@ class _Gathered:
         return train
 
 
-def _rows_of_csv(
-    path: Path, names: tuple[str, ...], encoding: str, separator: str, places: ListedPlaces
-) -> Iterator[Listed]:
-    for line, (image, label, *split) in read_rows(path, names, encoding=encoding, separator=separator):
+def _rows_of_csv(path: Path, form: TableForm, places: ListedPlaces, *, multi_label: bool) -> Iterator[Listed]:
+    columns = form.columns
+    count = len(columns.marks) or 1
+    optional = () if columns.marks or not multi_label else (columns.label,)
+    rows = read_rows(path, columns.names, encoding=form.encoding, separator=form.separator, may_be_empty=optional)
+    for line, (image, *cells) in rows:
         try:
-            yield _listed(f"line {line}", image, label_of(label), split, places)
+            if columns.marks:
+                label: Label | Cell = _marked_names(columns.marks, cells[:count])
+            else:
+                label = cell_of(cells[0]) if multi_label else label_of(cells[0])
+            yield _listed(f"line {line}", image, label, cells[count:], places)
         except ValueError as error:
             raise UserError(f"{printable(str(path))}, line {line}: {error}; correct this line") from None
 
 
+def _marked(columns: Mapping[str, Iterable[object]] | Frame, marks: Sequence[str]) -> list[object]:
+    """The names that each row marks, from one column for each.
+
+    Raises:
+        UserError: a value is neither 0 nor 1.
+    """
+    names: list[object] = []
+    for number, values in enumerate(zip(*(_plain_list(columns[name]) for name in marks), strict=True)):
+        try:
+            names.append(_marked_names(marks, values))
+        except ValueError as error:
+            raise UserError(f"item {number} of the labels: {error}") from None
+    return names
+
+
+def _marked_names(marks: Sequence[str], values: Sequence[object]) -> tuple[str, ...]:
+    """The names of the columns that are 1 in a row.
+
+    Raises:
+        ValueError: a value is neither 0 nor 1; the message names its column.
+    """
+    names = []
+    for name, value in zip(marks, values, strict=True):
+        try:
+            if is_marked(value):
+                names.append(name)
+        except ValueError as error:
+            raise ValueError(f"column {name!r}: {error}") from None
+    return tuple(names)
+
+
 def _from_lists(
-    paths: Iterable[object], labels: Iterable[object], splits: Iterable[object] | None, images_in: str | None
+    paths: Iterable[object], labels: Iterable[object], splits: Iterable[object] | None, asked: Asked
 ) -> Listing:
     paths, labels = _plain_list(paths), _plain_list(labels)
     if len(paths) != len(labels):
         raise UserError(f"there are {len(paths)} paths and {len(labels)} labels: give one label for each path")
     root = os.getcwd()
-    places = ListedPlaces(root, images_in)
-    rows = _rows_of_lists(paths, labels, _plain_list(splits) if splits is not None else None, places)
-    return Listing(rows, root, places, has_splits=splits is not None)
+    places = ListedPlaces(root, asked.images_in)
+    meaning = cell_of if asked.multi_label else label_of
+    rows = _rows_of_lists(paths, labels, _plain_list(splits) if splits is not None else None, places, meaning)
+    return Listing(rows, root, places, has_splits=splits is not None, multi_label=asked.multi_label)
 
 
 def _rows_of_lists(
-    paths: list[object], labels: list[object], splits: list[object] | None, places: ListedPlaces
+    paths: list[object],
+    labels: list[object],
+    splits: list[object] | None,
+    places: ListedPlaces,
+    meaning: Callable[[object], Label | Cell],
 ) -> Iterator[Listed]:
     for number, (path, label) in enumerate(zip(paths, labels, strict=True)):
         split = [] if splits is None else [str(splits[number])]
         try:
-            yield _listed(f"item {number}", _path(path, number), label_of(label), split, places)
+            yield _listed(f"item {number}", _path(path, number), meaning(label), split, places)
         except ValueError as error:
             raise UserError(f"item {number} of the labels: {error}") from None
 
 
-def _listed(place: str, path: str, label: Label, split: list[str], places: ListedPlaces) -> Listed:
+def _listed(place: str, path: str, label: Label | Cell, split: list[str], places: ListedPlaces) -> Listed:
     role = split_role(split[0]) if split else "train"
     if role is None:
         raise ValueError(f"the split {split[0]!r} is none of train, validation and test")
@@ -232,7 +309,7 @@ def _listed(place: str, path: str, label: Label, split: list[str], places: Liste
 
 def _own_root(path: Path, columns: Columns) -> str | None:
     """The folder that the paths of a run's own `samples.csv` are relative to, as the run.json beside it says."""
-    if path.name != "samples.csv" or columns.names != COLUMNS[1:]:
+    if path.name != "samples.csv" or columns.names not in {COLUMNS[1:], MULTI_LABEL_COLUMNS[1:]}:
         return None
     try:
         root = json.loads(path.with_name("run.json").read_text())["data"]["root"]

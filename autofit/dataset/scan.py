@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ from autofit.dataset.columns import Asked
 from autofit.dataset.findings import notes_of, without_images
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
-from autofit.dataset.held_out import HeldOut, Source, held_out_images, require_apart
+from autofit.dataset.held_out import TABLE_NEEDED, HeldOut, Source, held_out_images, require_apart
 from autofit.dataset.index import ImageIndex
+from autofit.dataset.label_set_split import split_label_sets
+from autofit.dataset.label_sets import names_of_set, notes_on_sets, numbers_of_sets, require_learnable
 from autofit.dataset.layout import find_layout
 from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists, gather
 from autofit.dataset.sources import existing_source
@@ -55,15 +58,48 @@ def scan(
     apart = None if isinstance(validation, int | float) else validation
     progress = Progress(on_progress)
     source = _read(data, labels, [held for held in (apart, test) if held is not None], asked, progress)
-    _require_trainable(source.found, source.name)
+    if not asked.multi_label:
+        _require_trainable(source.found, source.name)
     training: Classes = list(source.found.classes.values())
     apart_from_training = held_out_images("validation", source, apart, asked, progress)
     testing = held_out_images("test", source, test, asked, progress) or []
     validating = (apart_from_training or []) if share != 0 else []
     require_apart({"training": training, "validation": validating, "test": testing})
     if share and apart_from_training is None:
-        training, validating = stratified_split(training, share, seed)
-    return replace(_index(source, training, validating, testing), keeps_validation=apart_from_training is not None)
+        training, validating = _split(training, source.found, share, seed)
+    index = _index(source, training, validating, testing)
+    if asked.multi_label:
+        index = _with_label_sets(index, source.found)
+    return replace(index, keeps_validation=apart_from_training is not None)
+
+
+def _split(classes: Classes, found: Found, share: float, seed: int) -> tuple[Classes, Classes]:
+    if not found.label_names:
+        return stratified_split(classes, share, seed)
+    sets = [frozenset(names_of_set(text)) for text in found.classes]
+    return split_label_sets(classes, sets[: len(classes)], share, seed)
+
+
+def _with_label_sets(index: ImageIndex, found: Found) -> ImageIndex:
+    """An index whose class numbers are those of sets of labels, with the labels as its classes.
+
+    Raises:
+        UserError: there are no images, or nothing to learn from them.
+    """
+    names, texts = found.label_names, list(found.classes)
+    used = [texts[number] for number in sorted({*index.labels, *index.test_labels})]
+    if not used:
+        raise UserError("the data holds no images: give images of two labels or more")
+    sets = numbers_of_sets(used, names)
+    number_of = {numbers: number for number, numbers in enumerate(sets)}
+    of_text = {text: number_of[numbers_of_sets([text], names)[0]] for text in used}
+    labels, test_labels = (
+        array("i", (of_text[texts[number]] for number in numbers)) for numbers in (index.labels, index.test_labels)
+    )
+    trained = labels[: index.train_count]
+    found_index = replace(index, labels=labels, test_labels=test_labels, class_names=names, label_sets=sets)
+    require_learnable(found_index.class_counts(), len(trained), names)
+    return replace(found_index, notes=(*index.notes, *notes_on_sets(trained, sets, names)))
 
 
 def _share(validation: float | HeldOut) -> float | None:
@@ -89,6 +125,8 @@ def _read(
     if not os.path.isdir(path):  # noqa: PTH112 - paths are str in this package
         listing = from_csv(Path(path), asked)
         return Source(name, listing.root, gather(listing, listing.root, progress))
+    if asked.multi_label:
+        raise UserError(f"{name} is a folder, and an image in a class's folder has one label: {TABLE_NEEDED}")
     apart = [existing_source(held) for held in held_out if isinstance(held, str | os.PathLike)]
     return Source(name, path, _found_in_folder(path, apart, progress))
 
@@ -113,7 +151,7 @@ def _listed(data: Data, labels: Iterable[object] | None, asked: Asked) -> Listin
         return from_frame(data, asked)
     if labels is None:
         raise UserError("the labels of the listed paths are missing: give labels= with one label for each path")
-    return from_lists(data, labels, asked.images_in)
+    return from_lists(data, labels, asked)
 
 
 def _require_trainable(found: Found, source: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise, repeat
 
 Classes = Sequence[list[str]]
@@ -22,17 +22,22 @@ def stratified_split(classes: Classes, share: float, seed: int) -> tuple[Classes
         share: of each class, 0 <= share < 1, for validation; above 0 both sides keep at least one image of each class.
         seed: another seed, another split.
     """
+    training, validation = [], []
+    for paths in classes:
+        held_out = held_out_count(len(paths), share)
+        ordered = drawn_order(paths, seed) if held_out else paths
+        validation.append(ordered[:held_out])
+        training.append(ordered[held_out:])
+    return training, validation
+
+
+def drawn_order(paths: Iterable[str], seed: int) -> list[str]:
+    """The paths in the order of a hash of seed and path."""
 
     def place(path: str) -> bytes:
         return hashlib.blake2b(f"{seed}:{path}".encode(errors="surrogateescape"), digest_size=8).digest()
 
-    training, validation = [], []
-    for paths in classes:
-        held_out = _held_out_count(len(paths), share)
-        ordered = sorted(paths, key=place) if held_out else paths
-        validation.append(ordered[:held_out])
-        training.append(ordered[held_out:])
-    return training, validation
+    return sorted(paths, key=place)
 
 
 def in_order(classes: Classes) -> tuple[list[str], array[int]]:
@@ -50,5 +55,6 @@ def in_order(classes: Classes) -> tuple[list[str], array[int]]:
     return [paths[place] for place in order], array("i", map(labels.__getitem__, order))
 
 
-def _held_out_count(count: int, share: float) -> int:
+def held_out_count(count: int, share: float) -> int:
+    """How many images of a class are for validation: with a share above 0 at least one, and never all."""
     return min(max(round(count * share), 1), count - 1) if share else 0

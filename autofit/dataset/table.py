@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -19,13 +19,18 @@ SHOWN_HEADER_CHARACTERS = 80
 
 
 def read_rows(
-    path: Path, columns: Sequence[str], *, encoding: str = "utf-8-sig", separator: str = ","
+    path: Path,
+    columns: Sequence[str],
+    *,
+    encoding: str = "utf-8-sig",
+    separator: str = ",",
+    may_be_empty: Collection[str] = (),
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield each row as the number of its first line and its cells under `columns`, in their order.
 
     By default the file is UTF-8, with or without a byte order mark, with commas; other bytes, as Linux allows in names,
     become surrogates.
-    Other columns and blank lines are skipped.
+    Other columns and blank lines are skipped. Cells may be empty in the columns `may_be_empty`.
 
     Raises:
         UserError: the file cannot be read or is not a CSV file with these columns, or a line is damaged: it has more
@@ -33,9 +38,18 @@ def read_rows(
     """
     try:
         with path.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
-            yield from _rows_of(stream, path, columns, separator)
+            yield from _rows_of(stream, path, columns, separator, may_be_empty)
     except OSError as error:
         raise UserError(f"{printable(str(path))} cannot be read: {error.strerror}") from None
+
+
+def has_columns(path: Path, columns: Sequence[str]) -> bool:
+    """Whether the first line of a CSV file with commas is these columns; not where it cannot be read."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+            return next(csv.reader(stream), []) == list(columns)
+    except (OSError, csv.Error):
+        return False
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
@@ -57,17 +71,20 @@ def damaged(path: Path, line: int, problem: str) -> UserError:
     return UserError(f"{printable(str(path))}, line {line}: {problem}; correct this line")
 
 
-def _rows_of(stream: TextIO, path: Path, columns: Sequence[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+def _rows_of(
+    stream: TextIO, path: Path, columns: Sequence[str], separator: str, may_be_empty: Collection[str]
+) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(
         stream, strict=True, delimiter=separator
     )  # else an open quotation mark would swallow the rest of the file
     header = _header(reader, path, columns)
     positions = [header.index(column) for column in columns]
+    required = [header.index(column) for column in columns if column not in may_be_empty]
     line = reader.line_num + 1
     try:
         for cells in reader:
             if cells:
-                _require_whole(cells, header, positions, path, line)
+                _require_whole(cells, header, required, path, line)
                 yield line, [cells[position] for position in positions]
             line = reader.line_num + 1
     except csv.Error as error:

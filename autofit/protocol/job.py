@@ -21,7 +21,8 @@ OutputKind = Literal["probabilities", "logits", "binary logits"]
 class ModelSource(Record):
     """Where the network comes from: autofit's own builder, an importable function, or one sent along with the job.
 
-    With `fine_tuning`, the optimizer is the one of these settings, and `learning_rate` its peak.
+    With `fine_tuning`, the optimizer is the one of these settings, and `learning_rate` its peak. With `multi_label` an
+    image may have any number of classes.
     """
 
     spec: ModelSpec
@@ -31,6 +32,7 @@ class ModelSource(Record):
     optimizer: str
     learning_rate: float
     fine_tuning: FineTuning | None = None
+    multi_label: bool = False
 
 
 MOST_THREADS = 1024

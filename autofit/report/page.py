@@ -28,7 +28,7 @@ from autofit.report.run_text import (
     incidents,
     resume_command,
     stage_lines,
-    test_words,
+    test_figure,
     time_words,
     usage_code,
     usage_words,
@@ -206,13 +206,13 @@ def _reason_cells(reason: str, time: str) -> list[Html]:
 def _run_facts(result: ResultRecord) -> Html:
     best = best_epoch(result.history, result.best_epoch)
     figures = best_figures(result.history, best) if best is not None else []
-    tested = test_words(result)
+    tested = test_figure(result)
     return cards(
         [
             ("Epochs", f"{finished_epochs(result.history):,}"),
             *([("Best epoch", f"{best + 1:,}")] if best is not None else []),
             *((name.capitalize(), figure_words(name, value, result)) for name, value in figures),
-            *([("Test accuracy", tested)] if tested else []),
+            *([tested] if tested else []),
             ("Time", time_words(result)),
             ("Out of memory", count_of(len(result.oom_events), "time") if result.oom_events else "never"),
             ("Result changed", "yes" if result.result_changed else "no"),

@@ -17,7 +17,7 @@ from autofit.report.probe_text import is_linear, limit_name, ordered_trials, wor
 from autofit.report.sweep_plot import sweep_figure
 from autofit.report.sweep_text import sweep_title
 from autofit.report.words import bytes_words
-from autofit.runs.history import History, accuracy_name, best_epoch, finished_epochs
+from autofit.runs.history import History, best_epoch, finished_epochs, quality_metric
 from autofit.storage.safe_files import write_atomically
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ def probe_figure(report: ProbeReport, title: str) -> Figure:
 
 
 def history_figure(history: History, recorded_best: int | None = None) -> Figure:
-    """Loss and, if the history has it, accuracy over the epochs, counted from one."""
-    names = [name for name in ("loss", accuracy_name(history)) if name]
+    """Loss and, if the history has it, accuracy or mean average precision over the epochs, counted from one."""
+    quality = quality_metric(history)
+    names = ["loss", *([quality[1]] if quality else [])]
     with canvas("", panels=len(names)) as (figure, panels):
         for axes, name in zip(panels, names, strict=True):
             _draw_metric(axes, name, history, recorded_best)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.report.markup import Html, cards, element, escaped, fragment, join
-from autofit.report.run_text import before_resuming, figure_words, headline, test_words
+from autofit.report.run_text import before_resuming, figure_words, headline, test_figure
 from autofit.runs.history import best_epoch, best_figures
 from autofit.runs.result_record import ResultRecord
 
@@ -27,9 +28,9 @@ def result_card(result: ResultRecord, *, run_dir: Path, model_path: Path) -> str
 def _figures(result: ResultRecord) -> Html:
     best = best_epoch(result.history, result.best_epoch)
     figures = best_figures(result.history, best) if best is not None else []
-    tested = test_words(result)
+    tested = test_figure(result)
     facts = [(name.capitalize(), figure_words(name, value, result)) for name, value in figures]
-    facts += [("Test accuracy", tested)] if tested else []
+    facts += [tested] if tested else []
     facts += [("Best epoch", f"{best + 1:,} of {len(result.history.get('loss', [])):,}")] if best is not None else []
     return cards(facts) if facts else Html("")
 
@@ -39,9 +40,14 @@ def _next(result: ResultRecord, run_dir: Path, model_path: Path) -> list[Html]:
     if result.status != "completed":
         call = f"autofit.resume({str(run_dir)!r})"
         return [element("p", escaped(f"{before_resuming(result)}To go on:")), element("pre", escaped(call))]
-    lines = [
+    says = [
         'result.predict("photo.jpg")      # the class and its probability',
         "result.worst()                   # the images it is most wrong about",
+    ]
+    if MEAN_AVERAGE_PRECISION in result.history:
+        says = ['result.predict("photo.jpg")      # the probability of each label']
+    lines = [
+        *says,
         f"keras.models.load_model({str(model_path)!r})",
     ]
     return [element("pre", join(escaped(line) for line in lines))]

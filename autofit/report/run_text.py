@@ -87,19 +87,22 @@ def best_line(result: ResultRecord) -> list[str]:
 
 def test_line(result: ResultRecord) -> list[str]:
     """The figures on the images for the test, as one line; no line without such images."""
-    words = test_words(result)
-    if words is None or result.test_loss is None:
+    tested = test_figure(result)
+    if tested is None or result.test_loss is None:
         return []
     images = count_of(result.tested_images, "image")
-    return [f"Test accuracy {words}, test loss {metric_words(result.test_loss)}, on {images} held out for it."]
+    name, words = tested
+    return [f"{name} {words}, test loss {metric_words(result.test_loss)}, on {images} held out for it."]
 
 
-def test_words(result: ResultRecord) -> str | None:
-    """The accuracy on the images for the test, with its standard error; None without such images."""
+def test_figure(result: ResultRecord) -> tuple[str, str] | None:
+    """The figure on the images for the test and its name, an accuracy with its standard error; None without images."""
+    if result.test_mean_average_precision is not None:
+        return "Test mean average precision", metric_words(result.test_mean_average_precision)
     if result.test_accuracy is None or not result.tested_images:
         return None
     error = standard_error(result.test_accuracy, result.tested_images)
-    return f"{metric_words(result.test_accuracy)} ± {metric_words(error)}"
+    return "Test accuracy", f"{metric_words(result.test_accuracy)} ± {metric_words(error)}"
 
 
 def _is_solved(result: ResultRecord) -> bool:

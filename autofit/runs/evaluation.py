@@ -37,13 +37,15 @@ class Evaluation(Record):
     """The figures of a model on images with known classes; those that cannot be read do not count.
 
     Attributes:
-        accuracy: the share of images that are told right.
+        accuracy: the share of images that are told right; where an image may have several labels, all of them.
         standard_error: of the accuracy: it would differ by about so much on other images of the same kind.
-        loss: the mean cross-entropy, in nats.
+        loss: the mean cross-entropy, in nats; where an image may have several labels, the binary one of each.
         images: how many images could be read.
         views: how many views of each image the probabilities are means of.
         classes: the counts of each class, in the order of the model's outputs.
         unreadable: the images that could not be read, and why.
+        mean_average_precision: over the labels, where an image may have several; else None.
+        f1: of all labels together at a probability of 0.5, likewise.
     """
 
     accuracy: float
@@ -53,6 +55,8 @@ class Evaluation(Record):
     views: int
     classes: list[ClassCounts]
     unreadable: list[BadImage]
+    mean_average_precision: float | None = None
+    f1: float | None = None
 
 
 def evaluation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.protocol.messages import StageRecord
 
 History = dict[str, list[float]]
@@ -46,14 +47,25 @@ def accuracy_name(history: History) -> str | None:
     return next((name for name in names if name == "acc" or "accuracy" in name), None)
 
 
+def quality_metric(history: History) -> tuple[str, str] | None:
+    """The metric beside the loss that says how good a model is: in words, and its name in the history.
+
+    The mean average precision where an image may have several labels, else the accuracy; None without either.
+    """
+    if MEAN_AVERAGE_PRECISION in history:
+        return "mean average precision", MEAN_AVERAGE_PRECISION
+    name = accuracy_name(history)
+    return None if name is None else ("accuracy", name)
+
+
 def finished_epochs(history: History) -> int:
     """How many epochs the history has."""
     return max((len(values) for values in history.values()), default=0)
 
 
 def best_figures(history: History, epoch: int) -> list[tuple[str, float]]:
-    """Accuracy and loss of one epoch, on the validation images if there are any, else on the training images."""
+    """Quality and loss of one epoch, on the validation images if there are any, else on the training images."""
     prefix, words = ("val_", "validation") if history.get("val_loss") else ("", "training")
-    named = [("accuracy", accuracy_name(history) or "accuracy"), ("loss", "loss")]
+    named = [quality_metric(history) or ("accuracy", "accuracy"), ("loss", "loss")]
     columns = [(f"{words} {shown}", history.get(prefix + name, [])) for shown, name in named]
     return [(shown, values[epoch]) for shown, values in columns if epoch < len(values)]

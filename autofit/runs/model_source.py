@@ -27,6 +27,7 @@ def model_source(options: Options, num_classes: int) -> ModelSource:
         num_classes=num_classes,
         optimizer=options.optimizer,
         learning_rate=options.learning_rate,
+        multi_label=options.multi_label,
     )
 
 

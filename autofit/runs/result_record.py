@@ -30,7 +30,8 @@ class ResultRecord(Record):
     run was `deterministic`.
     `budget_seconds` is the time budget; with one, `wall_seconds` are those from the call on.
     `test_accuracy` and `test_loss` (nats) are the handed-over model's on the images for the test, of which
-    `tested_images` could be read; None without such images.
+    `tested_images` could be read; None without such images. Where an image may have several labels,
+    `test_mean_average_precision` stands in place of the accuracy.
     `validated_images` is how many images the validation read, 0 if unknown. `warnings` are sentences for people.
     """
 
@@ -52,6 +53,7 @@ class ResultRecord(Record):
     validated_images: int = 0
     test_accuracy: float | None = None
     test_loss: float | None = None
+    test_mean_average_precision: float | None = None
     tested_images: int = 0
     warnings: list[str] = Field(default_factory=list)
 

@@ -59,7 +59,7 @@ EVERY_FLAG = {
     "num_classes": ("5", 5),
     "max_batch": ("100", 100),
 }
-SWITCHES = ("audit", "deterministic")
+SWITCHES = ("audit", "deterministic", "multi_label")
 """The options of a run whose flags take no value."""
 SWITCHED_ON = ("flip",)
 """The options of a run that a flag switches off."""

@@ -43,6 +43,7 @@ DEFAULTS = {
     "checkpoint_steps": None,
     "max_minutes": None,
     "time_budget_seconds": None,
+    "multi_label": False,
     "isolation": "process",
     "audit": False,
     "replay": None,

@@ -127,7 +127,7 @@ def test_a_missing_file_among_many_is_an_image_that_cannot_be_read(pets: Path) -
 
 
 REFUSED = [
-    ("path,cat,dog", [("cat/0000.jpg", "1", "0")], "one column a class .*: several labels .* not in this version"),
+    ("path,cat,dog", [("cat/0000.jpg", "1", "0")], "one column a class .*: give multi_label=True"),
     ("path,label", [*ROWS, ("cat/0009.jpg", "cat|dog")], r"'cat\|dog' names several classes"),
     ("path,label", [*ROWS, ("cat/0009.jpg", "nan")], r"list\.csv, line 10: the label is missing"),
     ("path,label", [*ROWS, ("cat/0009.jpg", " ")], r"list\.csv, line 10: the label is empty"),

@@ -124,8 +124,8 @@ def test_missing_labels_are_refused(pets: Path) -> None:
         (float("nan"), "is missing"),
         (1.5, "give text or a whole number"),
         ("1.5", "give text or a whole number"),
-        ([0, 1], "is a list: several labels"),
-        ("['a', 'b']", "is a list: several labels"),
+        ([0, 1], "is a list: give multi_label=True"),
+        ("['a', 'b']", "is a list: give multi_label=True"),
     ],
 )
 def test_a_label_that_is_none_is_refused_by_its_place(pets: Path, label: object, problem: str) -> None:

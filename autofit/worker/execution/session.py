@@ -241,13 +241,16 @@ def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: He
             heartbeat.phase,
             on_message=lambda text: heartbeat.event(Event(message=text)),
             loads=not isinstance(job.work, TrialsJob),
+            multi_label=source.multi_label,
         )
     sent = payload.model if payload else None
     function = _import(source.reference, job.import_paths) if source.reference else sent
     if function is None:
         raise UserError("the model function of this run is gone with the process that gave it: give model= again")
     spec = source.spec
-    return build_from_function(function, spec.image_size, source.num_classes, spec.seed, spec.cut)
+    return build_from_function(
+        function, spec.image_size, source.num_classes, spec.seed, spec.cut, multi_label=source.multi_label
+    )
 
 
 def _import(reference: str, import_paths: list[str]) -> Any:

@@ -34,7 +34,7 @@ class TrainStep:
     """One update from one batch, whatever the micro-batch size.
 
     `inputs` are uint8 images `(n, height, width, 3)` or float32 features `(n, d)`, as `inputs_spec` says; labels are
-    class numbers `(n,)`, weights float32 `(n,)`.
+    class numbers `(n,)`, weights float32 `(n,)`; or both as the objective's specs say.
 
     With `pads`, a slice of fewer than the micro-batch's images is padded for the network with rows of zeros, whose
     outputs are dropped before the loss: the same update, and one shape for all slices. It must not be asked for where
@@ -53,8 +53,8 @@ class TrainStep:
         self._reserve = tf.constant(copies * sum(int(np.prod(v.shape)) for v in network.trainable), tf.int64)
         signature = [
             inputs_spec,
-            tf.TensorSpec((None,), tf.int64),
-            tf.TensorSpec((None,), tf.float32),
+            objective.labels_spec,
+            objective.weights_spec,
             tf.TensorSpec((), tf.int32),
         ]
         self._accumulate = tf.function(self._accumulate_eagerly, input_signature=signature, autograph=False)
@@ -212,7 +212,7 @@ class EvaluateStep:
         self.variables = [*objective.loss.variables, *objective.metric_variables, self.predicted]
         signature = [
             inputs_spec,
-            tf.TensorSpec((None,), tf.int64),
+            objective.labels_spec,
             [tf.TensorSpec(v.shape, v.dtype) for v in self.variables],
         ]
         self._run = tf.function(self._run_eagerly, input_signature=signature, autograph=False)
@@ -236,8 +236,7 @@ class EvaluateStep:
             objective.loss.update_state(loss, sample_weight=tf.cast(tf.shape(labels)[0], tf.float32))
             for metric in objective.metrics:
                 metric.update_state(encoded, probabilities)
-            classes = tf.one_hot(tf.argmax(probabilities, axis=-1), self.predicted.shape[0])
-            self.predicted.assign_add(tf.reduce_sum(classes, axis=0))
+            self.predicted.assign_add(tf.reduce_sum(objective.told(probabilities), axis=0))
         return _current(scope, self.variables), probabilities
 
 

@@ -41,8 +41,23 @@ class RowSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LabelTable:
+    """The sets of labels that rows may have.
+
+    Attributes:
+        targets: 0 or 1, float64 (sets, k).
+        weights: of the loss of each label, float64 (sets, k).
+    """
+
+    targets: Floats
+    weights: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LabelledRows:
     """Rows of features, each with a class, a weight and the photo that it shows.
+
+    With a `table` a row has any number of labels, and `labels` are the numbers of its sets.
 
     Attributes:
         parts: where features are read from; row i of the whole is row `row_of[i]` of `parts[part_of[i]]`.
@@ -51,6 +66,7 @@ class LabelledRows:
         labels: int64 (n,), from 0.
         weights: float64 (n,), of the row's loss: 0 or more.
         groups: int64 (n,); rows with the same number are views of one photo.
+        table: the sets of labels; None if each row has one label.
     """
 
     parts: tuple[RowSource, ...]
@@ -59,6 +75,7 @@ class LabelledRows:
     labels: Numbers
     weights: Floats
     groups: Numbers
+    table: LabelTable | None = None
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -83,6 +100,11 @@ class LabelledRows:
     def weighted(self, weights: Floats) -> LabelledRows:
         """The same rows with other weights."""
         return replace(self, weights=weights)
+
+    def unweighted(self) -> LabelledRows:
+        """The same rows, all of which count alike."""
+        table = self.table and replace(self.table, weights=np.ones_like(self.table.weights))
+        return replace(self, weights=np.ones(len(self)), table=table)
 
     def block_rows(self) -> list[slice]:
         """The rows of each block; they depend on the number of rows and their width only."""
@@ -137,7 +159,8 @@ def check_labels(rows: LabelledRows, num_classes: int) -> None:
     Raises:
         ValueError: one is not.
     """
-    if len(rows) and not 0 <= rows.labels.min() <= rows.labels.max() < num_classes:
+    known = num_classes if rows.table is None else len(rows.table.targets)
+    if len(rows) and not 0 <= rows.labels.min() <= rows.labels.max() < known:
         raise ValueError(f"a label is not one of the {num_classes} classes")
 
 
@@ -151,6 +174,7 @@ def joined(first: LabelledRows, second: LabelledRows) -> LabelledRows:
         np.concatenate([first.labels, second.labels]),
         np.concatenate([first.weights, second.weights]),
         np.concatenate([first.groups, photos]),
+        first.table,
     )
 
 

@@ -1,4 +1,7 @@
-"""The head solved: multinomial logistic regression with L2, to its optimum, as one Dense softmax; no TensorFlow.
+"""The head solved: logistic regression with L2, to its optimum, as one Dense layer; no TensorFlow.
+
+With one label a row it is multinomial, a softmax; with any number of labels (`head_losses.py`) there is a logistic
+regression for each, a sigmoid.
 
 With constant features the head is a convex problem. It is solved on standardised features, in coordinates in which it
 is nearly round: along the eigenvectors of the features' covariance, each scaled by the curvature that it has there.
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
+from autofit.worker.features.head_losses import loss_of
 from autofit.worker.features.head_rows import (
     Floats,
     LabelledRows,
@@ -43,9 +47,6 @@ ROWS_PER_EIGENVECTOR = 4
 """The covariance of more rows than so many for each feature is taken from a part of them: it only scales the search."""
 SMALLEST_EIGENVALUE = 1e-11
 """Of the largest: below it the rows have no extent, to float64's precision."""
-MISSING_CLASS_BIAS = -16.1
-"""The natural logarithm of 1e-7, about the least probability that Keras's loss tells from 0. The logits of the other
-classes have a mean of 0, so that a class without training rows is never the most probable one."""
 
 MOST_ITERATIONS = 1000
 CORRECTIONS = 20
@@ -64,7 +65,7 @@ one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """A Dense softmax on features as the backbone gives them.
+    """A Dense layer of softmax or sigmoids on features as the backbone gives them.
 
     Attributes:
         kernel: float32 (d, k).
@@ -147,7 +148,7 @@ class HeadProblem:
         if not len(rows):
             raise ValueError("no row has a weight above 0")
         self._rows, self._num_classes, self._threads = rows, num_classes, threads
-        self._present, self._targets = np.unique(rows.labels, return_inverse=True)
+        self._loss_of_rows = loss_of(rows, num_classes)
         self._total_weight = float(rows.weights.sum())
         self._block_rows = rows.block_rows()
         values = len(rows) * rows.width
@@ -204,13 +205,14 @@ class HeadProblem:
         """
         if not (np.isfinite(l2) and l2 > 0):
             raise ValueError(f"l2 is {l2}: it must be a number above 0")
-        classes = len(self._present)
-        shape = (len(self._eigenvalues) + 1, classes)
+        of_rows = self._loss_of_rows
+        shape = (len(self._eigenvalues) + 1, len(of_rows.present))
         begin = np.zeros(shape) if start is None else start.coordinates
-        if classes == 1:
+        if of_rows.is_solved:
             return Solution(self._folded(begin), begin, 0, converged=True)
-        curvature = np.append(self._eigenvalues / classes + l2, self._total_weight / classes) / self._total_weight
-        scale = 1.0 / np.sqrt(curvature)[:, None]
+        weights = np.append(self._eigenvalues, self._total_weight)[:, None]
+        penalty = np.append(np.full(len(self._eigenvalues), l2), 0.0)[:, None]
+        scale = 1.0 / np.sqrt((weights * of_rows.curvature + penalty) / self._total_weight)
         tolerance = tolerance if self._dtype is np.float64 else max(tolerance, FLOAT32_TOLERANCE)
         limits = {"maxiter": MOST_ITERATIONS, "maxfun": 2 * MOST_ITERATIONS, "maxcor": CORRECTIONS}
         with ThreadPoolExecutor(self._threads) as pool:
@@ -222,7 +224,7 @@ class HeadProblem:
                 options={**limits, "gtol": tolerance, "ftol": tolerance**2 / 10},
             )
         coordinates = found.x.reshape(shape) * scale
-        coordinates[-1] -= coordinates[-1].mean()
+        coordinates[-1] = of_rows.settled(coordinates[-1])
         # Status 1 is a limit that was reached; 2, a line search that finds nothing lower, is the precision of the sums.
         return Solution(self._folded(coordinates), coordinates, int(found.nfev), converged=found.status != 1)
 
@@ -242,7 +244,7 @@ class HeadProblem:
         return loss_and_gradient
 
     def _loss(self, kernel: Floats, bias: Floats, pool: ThreadPoolExecutor) -> tuple[float, Floats]:
-        """The weighted sum of cross-entropies and its gradient (r + 1, k), in the problem's coordinates."""
+        """The weighted sum of losses and its gradient (r + 1, k), in the problem's coordinates."""
         turn = None if self._projected else self._basis
         on_rows = (kernel if turn is None else turn @ kernel).astype(self._dtype)
         blocks = range(len(self._block_rows))
@@ -255,9 +257,9 @@ class HeadProblem:
         return loss, np.vstack([gradient if turn is None else turn.T @ gradient, bias_gradient])
 
     def _block_loss(self, block: int, kernel: NDArray[Any], bias: Floats) -> tuple[float, NDArray[Any], Floats]:
-        """A block's sum of cross-entropies, and its gradients by the kernel on the rows and by the bias."""
+        """A block's sum of losses, and its gradients by the kernel on the rows and by the bias."""
         rows, features = self._block_rows[block], self._features(block)
-        loss, errors = _cross_entropy(features @ kernel + bias, self._targets[rows], self._rows.weights[rows])
+        loss, errors = self._loss_of_rows.of(features @ kernel + bias, rows)
         return loss, features.T @ errors.astype(self._dtype), errors.sum(axis=0)
 
     def _folded(self, coordinates: Floats) -> Head:
@@ -266,9 +268,9 @@ class HeadProblem:
         standardised = kernel if self._basis is None else self._basis @ kernel
         own = standardised * self._standardise.scale[:, None]
         whole = np.zeros((self._rows.width, self._num_classes))
-        whole_bias = np.full(self._num_classes, MISSING_CLASS_BIAS)
-        whole[:, self._present] = own
-        whole_bias[self._present] = bias - self._standardise.mean @ own
+        whole_bias, present = self._loss_of_rows.constant_bias.copy(), self._loss_of_rows.present
+        whole[:, present] = own
+        whole_bias[present] = bias - self._standardise.mean @ own
         return Head(whole.astype(np.float32), whole_bias.astype(np.float32))
 
 
@@ -279,15 +281,3 @@ def _row_space(features: Floats, weights: Floats) -> tuple[Floats, Floats]:
     kept = eigenvalues > SMALLEST_EIGENVALUE * max(float(eigenvalues[-1]), np.finfo(np.float64).tiny)
     eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
     return (own.T @ vectors) / np.sqrt(eigenvalues), eigenvalues
-
-
-def _cross_entropy(logits: Floats, targets: Numbers, weights: Floats) -> tuple[float, Floats]:
-    """The weighted sum of cross-entropies, and its gradient by the logits (n, k)."""
-    logits -= logits.max(axis=1, keepdims=True)
-    chosen = logits[np.arange(len(targets)), targets]
-    np.exp(logits, out=logits)
-    sums = logits.sum(axis=1)
-    loss = float(weights @ (np.log(sums) - chosen))
-    logits *= (weights / sums)[:, None]
-    logits[np.arange(len(targets)), targets] -= weights
-    return loss, logits

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from autofit.config.standard_error import standard_error
+from autofit.worker.features.head_losses import label_losses
 from autofit.worker.features.head_rows import (
     Floats,
     LabelledRows,
@@ -174,7 +175,7 @@ def fit_head(
     strength = choose_l2(*weighted, num_classes, may_pool=refit, threads=threads, on_progress=on_progress, clock=clock)
     trained = solution = HeadProblem(weighted[0], num_classes, threads=threads).solve(strength.l2)
     on_progress()
-    scores = photo_scores(trained.head, validation.weighted(np.ones(len(validation))))
+    scores = photo_scores(trained.head, validation.unweighted())
     photos = len(scores.hits)
     accuracy = float(scores.hits.mean()) if photos else None
     refitted = refit and photos > 0
@@ -188,7 +189,7 @@ def fit_head(
         validation_loss=float(scores.losses.mean()) if photos else None,
         standard_error=None if accuracy is None else standard_error(accuracy, photos),
         how_chosen=strength.how_chosen,
-        cross_validated_accuracy=None if class_weights else strength.cross_validated_accuracy,
+        cross_validated_accuracy=None if class_weights or train.table else strength.cross_validated_accuracy,
         refitted=refitted,
         path=strength.path,
         seconds=clock() - started,
@@ -256,6 +257,8 @@ def fold_of_rows(labels: Numbers, groups: Numbers) -> Numbers:
 
 def _can_judge(rows: LabelledRows, other: LabelledRows) -> bool:
     """Whether heads can be solved on `rows` and judged by a row of `other`: one whose class they know."""
+    if rows.table is not None:
+        return bool((rows.weights > 0).any() and (other.weights > 0).any())
     return bool(np.isin(other.labels[other.weights > 0], rows.labels[rows.weights > 0]).any())
 
 
@@ -265,21 +268,29 @@ def photo_scores(head: Head, rows: LabelledRows) -> PhotoScores:
     logits = head.logits(rows)
     if not np.isfinite(logits).all():
         raise ValueError("a feature is not a finite number")
-    order = np.arange(len(rows))
-    logits -= logits.max(axis=1, keepdims=True)
-    losses = np.log(np.exp(logits).sum(axis=1)) - logits[order, rows.labels]
-    hits = (logits.argmax(axis=1) == rows.labels).astype(np.float64)
+    losses, hits = _row_scores(logits, rows)
     _, photo_of = np.unique(rows.groups, return_inverse=True)
     views = np.bincount(photo_of)
     return PhotoScores(*(np.bincount(photo_of, values) / views for values in (losses, hits, rows.weights)))
+
+
+def _row_scores(logits: Floats, rows: LabelledRows) -> tuple[Floats, Floats]:
+    """The loss of each row and whether it is told right, (n,) each; with several labels, the means over these."""
+    if rows.table is not None:
+        targets = rows.table.targets[rows.labels]
+        losses = label_losses(logits, targets) * rows.table.weights[rows.labels]
+        return losses.mean(axis=1), ((logits >= 0) == (targets > 0)).mean(axis=1)
+    logits -= logits.max(axis=1, keepdims=True)
+    chosen = logits[np.arange(len(rows)), rows.labels]
+    return np.log(np.exp(logits).sum(axis=1)) - chosen, (logits.argmax(axis=1) == rows.labels).astype(np.float64)
 
 
 def _heads(
     rows: LabelledRows, other: LabelledRows, num_classes: int, threads: int, held_bytes: int
 ) -> Iterator[tuple[int, PhotoScores]]:
     """The passes and the scores of each strength in turn."""
-    known = np.isin(other.labels, rows.labels[rows.weights > 0])  # nothing is learnt about a class without rows
-    other = other.of(np.flatnonzero(known))
+    if rows.table is None:  # nothing is learnt about a class without rows
+        other = other.of(np.flatnonzero(np.isin(other.labels, rows.labels[rows.weights > 0])))
     problem = HeadProblem(rows, num_classes, threads=threads, held_bytes=held_bytes)
     solution: Solution | None = None
     for l2 in STRENGTHS:

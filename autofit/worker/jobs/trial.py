@@ -217,7 +217,7 @@ class Trials:
         with self._peak_into(measured.step_peaks):
             features = self._session.features_of(images, _fixed(len(images)))
             micro = _fixed(len(labels))
-            self._session.train_on_features(features, labels, np.ones(len(labels), np.float32), micro)
+            self._session.train_on_features(features, labels, self._session.objective.ones(labels), micro)
             self._session.metrics()  # waits for the device
         measured.step_seconds.append(self._clock() - began)
         self._measure_process(measured)
@@ -252,7 +252,7 @@ class Trials:
 
         Where slices are padded, a shorter batch has the shape of a whole one, as in the training.
         """
-        weights, micro = np.ones(len(labels), np.float32), _fixed(micro_batch_size)
+        weights, micro = self._session.objective.ones(labels), _fixed(micro_batch_size)
         if self._on_features:
             self._session.train_on_features(images, labels, weights, micro)
         else:
@@ -265,16 +265,16 @@ class Trials:
         Memory and time do not depend on what the images show. Where features train, the images are float16 features
         `(count, *feature_shape)`, and all that a loader holds is the rest.
         """
-        random = np.random.default_rng(0)
+        random, objective = np.random.default_rng(0), self._session.objective
         if self._on_features:
             shape = self._session.built.feature_shape
             features = np.ones((count, *shape), np.float16) * random.random(shape).astype(np.float16)
             buffers = np.ones(image_buffer_bytes(count, self._size), np.uint8)
-            return features, random.integers(0, self._classes, count), buffers
+            return features, objective.drawn_labels(count, self._classes, random), buffers
         images = aligned_empty((count, *self._size, 3))
         images[...] = random.integers(0, 256, (1, *self._size, 3), dtype=np.uint8)
         buffers = np.ones(image_buffer_bytes(count, self._size) - images.nbytes, np.uint8)
-        return images, random.integers(0, self._classes, count), buffers
+        return images, objective.drawn_labels(count, self._classes, random), buffers
 
     def _noticing_a_stall(self, batch_size: int, measured: Measurement) -> contextlib.AbstractContextManager[None]:
         """On a CPU, report an out-of-memory as soon as the allocator waits for memory that nothing will free."""

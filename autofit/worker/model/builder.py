@@ -21,9 +21,10 @@ from autofit.protocol.job import OutputKind
 from autofit.protocol.messages import Phase
 from autofit.worker.model.cut_points import CutPoint, choose_cut, cut_points, split_at
 from autofit.worker.model.given_model import ModelFunction, call_model_function, check_model
+from autofit.worker.model.head import chain, head_of
 from autofit.worker.model.hub_backbone import load_hub_backbone
 from autofit.worker.model.keras_internals import all_layers
-from autofit.worker.model.outputs import output_kind
+from autofit.worker.model.outputs import label_outputs, output_kind
 from autofit.worker.model.preprocessing import preprocess
 from autofit.worker.model.reopening import check_reopens
 from autofit.worker.model.weights import load_backbone
@@ -73,6 +74,7 @@ def build(
     *,
     on_message: Callable[[str], None] = lambda _: None,
     loads: bool = True,
+    multi_label: bool = False,
 ) -> BuiltModel:
     """Build the model of `spec`.
 
@@ -82,6 +84,7 @@ def build(
         on_phase: called with each phase before it begins.
         on_message: called with a line for the user about the weights that were loaded.
         loads: whether to load the weights. Without them it takes the same memory and time, and is the same otherwise.
+        multi_label: whether each class has a probability of its own, a sigmoid, and not one softmax all.
 
     Raises:
         UserError: the backbone, the image size or the weights cannot be used.
@@ -99,9 +102,10 @@ def build(
         on_phase(Phase.BUILD)
     cut = _chosen_cut(network, spec.cut)
     _freeze(network, spec)
+    head_layers = head_of(spec, num_classes, multi_label=multi_label)
     if cut is not None:
-        return _assemble_cut(network, cut, preprocessing, spec, num_classes)
-    return _assemble(network, preprocessing, spec, num_classes)
+        return _assemble_cut(network, cut, preprocessing, head_layers, spec)
+    return _assemble(network, preprocessing, head_layers, spec)
 
 
 def _backbone(
@@ -122,6 +126,8 @@ def build_from_function(
     seed: int,
     cut: str | None = None,
     loss: Any = None,
+    *,
+    multi_label: bool = False,
 ) -> BuiltModel:
     """Build with a user's `(input_shape, num_classes) -> keras.Model`; refuse a model whose training would be altered.
 
@@ -132,6 +138,7 @@ def build_from_function(
         seed: for the initial weights.
         cut: as in `ModelSpec`.
         loss: with which an uncompiled model is trained, if it was given.
+        multi_label: whether each class has a probability of its own.
 
     Raises:
         UserError: the function failed, its model cannot be trained in micro-batches, saved and opened again, or cut
@@ -143,9 +150,8 @@ def build_from_function(
     model = call_model_function(function, shape, num_classes)
     check_model(model, shape, num_classes)
     check_reopens(model)
-    built = BuiltModel(
-        model, None, None, (), frozen=False, compiled=model.compiled, outputs=output_kind(model, shape, loss)
-    )
+    outputs = label_outputs(model, shape) if multi_label else output_kind(model, shape, loss)
+    built = BuiltModel(model, None, None, (), frozen=False, compiled=model.compiled, outputs=outputs)
     found = _chosen_cut(model, cut)
     if found is None:
         return built
@@ -203,16 +209,17 @@ def _freeze_normalizations(network: keras.Model) -> None:
         layer.trainable = False
 
 
-def _assemble(network: keras.Model, preprocessing: Preprocess, spec: ModelSpec, num_classes: int) -> BuiltModel:
+def _assemble(
+    network: keras.Model, preprocessing: Preprocess, head_layers: tuple[keras.Layer, ...], spec: ModelSpec
+) -> BuiltModel:
     """Join preprocessing, backbone and head, to one model and to two that share its layers."""
     images = keras.Input((*spec.image_size, 3), dtype="float32", name="images")
     pooled = network(preprocessing(images))
-    head_layers = _head_layers(spec, num_classes)
     head_input = keras.Input(pooled.shape[1:], dtype=pooled.dtype, name="pooled")
     return BuiltModel(
-        model=keras.Model(images, _chain(head_layers, pooled), name="classifier"),
+        model=keras.Model(images, chain(head_layers, pooled), name="classifier"),
         features=keras.Model(images, pooled, name="features"),
-        head=keras.Model(head_input, _chain(head_layers, head_input), name="head"),
+        head=keras.Model(head_input, chain(head_layers, head_input), name="head"),
         head_layers=head_layers,
         frozen=spec.trainable == "head",
         compiled=False,
@@ -220,10 +227,14 @@ def _assemble(network: keras.Model, preprocessing: Preprocess, spec: ModelSpec, 
 
 
 def _assemble_cut(
-    network: keras.Model, cut: CutPoint, preprocessing: Preprocess, spec: ModelSpec, num_classes: int
+    network: keras.Model,
+    cut: CutPoint,
+    preprocessing: Preprocess,
+    head_layers: tuple[keras.Layer, ...],
+    spec: ModelSpec,
 ) -> BuiltModel:
     """Join preprocessing, backbone and head to one model; and the part below the cut and that above it to two."""
-    whole = _assemble(network, preprocessing, spec, num_classes)
+    whole = _assemble(network, preprocessing, head_layers, spec)
     lower, upper = _frozen_below(network, cut)
     images = keras.Input((*spec.image_size, 3), dtype="float32", name="images")
     activations = lower(preprocessing(images))
@@ -232,25 +243,8 @@ def _assemble_cut(
     return dataclasses.replace(
         whole,
         features=keras.Model(images, activations, name="features"),
-        head=keras.Model(head_input, _chain(head_layers, head_input), name="head"),
+        head=keras.Model(head_input, chain(head_layers, head_input), name="head"),
         head_layers=head_layers,
         frozen=True,
         cut=cut.name,
     )
-
-
-def _head_layers(spec: ModelSpec, num_classes: int) -> tuple[keras.Layer, ...]:
-    layers = []
-    if spec.hidden_units:
-        layers.append(keras.layers.Dense(spec.hidden_units, activation="relu", name="hidden"))
-    if spec.dropout:
-        layers.append(keras.layers.Dropout(spec.dropout, name="dropout"))
-    # Probabilities stay float32 in mixed precision too: float16 rounds small ones to zero.
-    layers.append(keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities"))
-    return tuple(layers)
-
-
-def _chain(layers: tuple[keras.Layer, ...], x: keras.KerasTensor) -> keras.KerasTensor:
-    for layer in layers:
-        x = layer(x)
-    return x

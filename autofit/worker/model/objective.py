@@ -11,10 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from autofit.config.learning_rates import DEFAULT_LEARNING_RATE
+from autofit.config.multi_label_figures import THRESHOLD
 from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
 from autofit.worker.model.fine_tuning import fine_tuning_optimizer
+from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
 from autofit.worker.model.outputs import label_classes, single_loss
 
 
@@ -23,7 +25,8 @@ class Objective:
     """Loss, metrics and optimizer of one training.
 
     `loss_function(labels, probabilities, sample_weight=...)` is a mean over the samples. `one_hot_classes` is 0 where
-    labels are class numbers of shape `(n,)`; otherwise they are turned into `(n, one_hot_classes)`.
+    labels are class numbers of shape `(n,)`; otherwise they are turned into `(n, one_hot_classes)`. With `columns`
+    above 0 an image may have any number of labels: labels are 0 or 1, float32 `(n, columns)`, and so are the weights.
     """
 
     loss_function: keras.losses.Loss
@@ -31,9 +34,36 @@ class Objective:
     metrics: Sequence[keras.metrics.Metric]
     optimizer: keras.optimizers.Optimizer
     one_hot_classes: int
+    columns: int = 0
+
+    @property
+    def labels_spec(self) -> tf.TensorSpec:
+        """The labels that a step takes."""
+        return tf.TensorSpec((None, self.columns), tf.float32) if self.columns else tf.TensorSpec((None,), tf.int64)
+
+    @property
+    def weights_spec(self) -> tf.TensorSpec:
+        """The weights of the loss that a step takes."""
+        return tf.TensorSpec((None, self.columns) if self.columns else (None,), tf.float32)
+
+    def drawn_labels(self, count: int, classes: int, random: np.random.Generator) -> np.ndarray:
+        """Labels of made-up samples."""
+        if self.columns:
+            return random.integers(0, 2, (count, self.columns)).astype(np.float32)
+        return random.integers(0, classes, count)
+
+    def ones(self, labels: np.ndarray) -> np.ndarray:
+        """The weights of samples that all count alike."""
+        return np.ones(labels.shape, np.float32)
+
+    def told(self, probabilities: tf.Tensor) -> tf.Tensor:
+        """Which classes the model tells each sample to have, 0 or 1, float32 `(n, classes)`."""
+        if self.columns:
+            return tf.cast(probabilities >= THRESHOLD, tf.float32)
+        return tf.one_hot(tf.argmax(probabilities, axis=-1), probabilities.shape[-1])
 
     def encode(self, labels: tf.Tensor) -> tf.Tensor:
-        """Class numbers `(n,)` in the form that the loss takes."""
+        """Labels in the form that the loss takes."""
         return tf.one_hot(labels, self.one_hot_classes) if self.one_hot_classes else labels
 
     @property
@@ -62,6 +92,8 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
     Raises:
         UserError: autofit cannot train with what the model is compiled with, or an optimizer was given beside its own.
     """
+    if source.multi_label:
+        return _multi_label_objective(model, source, compiled=compiled)
     if compiled:
         _refuse_beside_a_compiled_model(source)
         return _objective_of_compiled(model, source.num_classes)
@@ -73,6 +105,23 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
             metrics=[accuracy],
             optimizer=_optimizer(model, source),
             one_hot_classes=0,
+        ),
+        model,
+    )
+
+
+def _multi_label_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -> Objective:
+    """Binary cross-entropy, with mean average precision and F1."""
+    if compiled:
+        raise UserError("multi_label has a loss of its own: leave the model uncompiled, ending with a sigmoid")
+    return _built(
+        Objective(
+            loss_function=LabelCrossentropy(),
+            loss=keras.metrics.Mean(name="loss"),
+            metrics=[LabelScores(source.num_classes)],
+            optimizer=_optimizer(model, source),
+            one_hot_classes=0,
+            columns=source.num_classes,
         ),
         model,
     )

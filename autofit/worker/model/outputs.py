@@ -63,6 +63,18 @@ def output_kind(model: keras.Model, shape: tuple[int, int, int], loss: Any = Non
     return "logits"
 
 
+def label_outputs(model: keras.Model, shape: tuple[int, int, int]) -> OutputKind:
+    """What a model gives whose outputs are independent labels, by its rows for a bright and a dark image.
+
+    Raises:
+        UserError: it is no probability for each label.
+    """
+    rows = _rows(model, shape)
+    if not np.all((rows > -TOLERANCE) & (rows < 1 + TOLERANCE)):
+        raise UserError("with multi_label each output of the model is a probability: end it with a sigmoid")
+    return "probabilities"
+
+
 def _rows(model: keras.Model, shape: tuple[int, int, int]) -> np.ndarray:
     images = np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("float32")
     images[1] /= 64  # on bright images two sigmoids may saturate to 0 and 1, which sum to 1

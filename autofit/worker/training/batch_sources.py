@@ -44,10 +44,10 @@ class Source(Protocol[B]):
     def batches(self, epoch_plan: EpochPlan, following: EpochPlan | None) -> Iterator[B]:
         """The batches of an epoch plan, in order; `following` is the one that will be asked for next, if known."""
 
-    def train(self, batch: B, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
+    def train(self, batch: B, labels: NDArray[Any], weights: NDArray[np.float32]) -> Metrics:
         """Make one update; returns the epoch's metrics so far, which may still be on the device."""
 
-    def evaluate(self, batch: B, labels: NDArray[np.int64], tally: Tally) -> None:
+    def evaluate(self, batch: B, labels: NDArray[Any], tally: Tally) -> None:
         """Count one batch."""
 
     def limit_words(self) -> str:
@@ -96,11 +96,11 @@ class DecodedImages:
     def _announce(self, epoch_plan: EpochPlan) -> None:
         self._stream.announce(epoch_plan.groups(), self._reader.of_epoch(epoch_plan.epoch))
 
-    def train(self, batch: LoadedBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
+    def train(self, batch: LoadedBatch, labels: NDArray[Any], weights: NDArray[np.float32]) -> Metrics:
         """Run forward and backward, or the frozen backbone and then the head."""
         return self._session.train_batch(batch.images, labels, weights, self._micro, self._on_phase, self._batch_size)
 
-    def evaluate(self, batch: LoadedBatch, labels: NDArray[np.int64], tally: Tally) -> None:
+    def evaluate(self, batch: LoadedBatch, labels: NDArray[Any], tally: Tally) -> None:
         """Run forward only."""
         self._session.evaluate_batch(batch.images, labels, tally, self._validation_micro, self._batch_size)
 
@@ -176,12 +176,12 @@ class CachedFeatures:
         """Whether a sample without a row could not be read; one that was left out for lack of time has no reason."""
         return not self.has_left_out or sample in self._reasons
 
-    def train(self, batch: FeatureBatch, labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Metrics:
+    def train(self, batch: FeatureBatch, labels: NDArray[Any], weights: NDArray[np.float32]) -> Metrics:
         """Update the head."""
         self._on_phase(Phase.TRAIN)
         return self._session.train_on_features(batch.features, labels, weights, self._micro, self._batch_size)
 
-    def evaluate(self, batch: FeatureBatch, labels: NDArray[np.int64], tally: Tally) -> None:
+    def evaluate(self, batch: FeatureBatch, labels: NDArray[Any], tally: Tally) -> None:
         """Run the head alone."""
         self._session.evaluate_features(batch.features, labels, tally, self._validation_micro)
 

@@ -20,6 +20,7 @@ from autofit.worker.training.bn_recalibration import BatchNormRecalibration
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.epoch_plan import EpochPlans
 from autofit.worker.training.run_events import RunEvents
+from autofit.worker.training.targets import Targets
 
 Skipped = Sequence[tuple[int, str]]
 Probabilities = NDArray[np.float32]
@@ -38,7 +39,7 @@ class Evaluation:
     Args:
         session: the network.
         epoch_plans: which samples the passes visit.
-        labels: of all samples, int64 (n,).
+        targets: of all samples.
         recalibration: of BatchNormalization; None if it does not train.
         micro: the micro-batches of a recalibration.
         events: reports the progress.
@@ -54,14 +55,14 @@ class Evaluation:
         self,
         session: Session,
         epoch_plans: EpochPlans,
-        labels: NDArray[np.int64],
+        targets: Targets,
         recalibration: BatchNormRecalibration | None,
         micro: MicroBatcher,
         events: RunEvents,
         callbacks: Callbacks,
         after_batch: Callable[[Skipped], None],
     ) -> None:
-        self._session, self._epoch_plans, self._labels = session, epoch_plans, labels
+        self._session, self._epoch_plans, self._targets = session, epoch_plans, targets
         self._recalibration, self._micro = recalibration, micro
         self._events, self._callbacks, self._after_batch = events, callbacks, after_batch
         self.probabilities: Probabilities | None = None
@@ -92,7 +93,7 @@ class Evaluation:
             if len(batch.samples):
                 seen.append(batch.samples)
                 callbacks.on_test_batch_begin(step)
-                source.evaluate(batch, self._labels[batch.samples], tally)
+                source.evaluate(batch, self._targets.labels(batch.samples), tally)
                 callbacks.on_test_batch_end(step)
             self._after_batch(batch.skipped)
         if not seen:  # a loss of nothing is 0, and no epoch would ever be better

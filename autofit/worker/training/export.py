@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.dataset import ImageIndex
 from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import write_atomically
@@ -31,13 +33,17 @@ def weights_of(labels: np.ndarray, by_class: np.ndarray | None) -> np.ndarray:
 
 
 def write_model(
-    built: BuiltModel, files: RunDirectory, class_names: Sequence[str], probabilities: NDArray[np.float32] | None
+    built: BuiltModel, files: RunDirectory, index: ImageIndex, probabilities: NDArray[np.float32] | None
 ) -> None:
-    """Write the model as it is now, the names and the kind of its outputs, and what was said of validation images."""
+    """Write the model as it is now, the names and the kind of its outputs, and what was said of validation images.
+
+    That the outputs are independent of each other is written where an image may have several labels.
+    """
     if not built.compiled:
         del built.model.optimizer  # it was there for the callbacks; its state would treble the file
     save_model(built.model, files.model)
-    labels = {"schema": "autofit/labels/1", "labels": class_names, "outputs": built.outputs}
+    labels: dict[str, Any] = {"schema": "autofit/labels/1", "labels": index.class_names, "outputs": built.outputs}
+    labels |= {"multi_label": True} if index.is_multi_label else {}
     write_atomically(files.labels, (json.dumps(labels, indent=2) + "\n").encode())
     write_probabilities(files.validation, probabilities)
 

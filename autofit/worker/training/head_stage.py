@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.config.multi_label_figures import F1, MEAN_AVERAGE_PRECISION, multi_label_figures
 from autofit.dataset import ImageIndex
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.probabilities import MOST_VALUES
 from autofit.worker.execution.session import Session
 from autofit.worker.features.feature_cache import FeatureRows
-from autofit.worker.features.head_rows import LabelledRows
+from autofit.worker.features.head_rows import Floats, LabelledRows, LabelTable
 from autofit.worker.training.batch_sources import CachedFeatures
 from autofit.worker.training.evaluation import Probabilities, in_place
+from autofit.worker.training.targets import Targets
 from autofit.worker.training.train_state import Arrays, TrainState
 
 if TYPE_CHECKING:
@@ -42,7 +44,9 @@ class CachedRows:
         return self.rows.gather(np.asarray(rows, np.int64))
 
 
-def labelled(source: CachedFeatures, samples: Numbers, labels: Numbers, views: int) -> LabelledRows:
+def labelled(
+    source: CachedFeatures, samples: Numbers, labels: Numbers, views: int, table: LabelTable | None = None
+) -> LabelledRows:
     """The rows of some samples that have features, each view of a photo with its share of the photo's weight.
 
     Args:
@@ -50,6 +54,7 @@ def labelled(source: CachedFeatures, samples: Numbers, labels: Numbers, views: i
         samples: which samples, int64 (n,).
         labels: of all samples, from 0.
         views: of each sample.
+        table: of the sets that the labels are numbers of, if there may be several.
     """
     chosen = [source.known_rows(samples, view) for view in range(views)]
     rows = np.concatenate([numbers for numbers, _ in chosen])
@@ -61,6 +66,7 @@ def labelled(source: CachedFeatures, samples: Numbers, labels: Numbers, views: i
         labels=labels[of_samples],
         weights=np.full(len(rows), 1.0 / views),
         groups=of_samples,
+        table=table,
     )
 
 
@@ -71,7 +77,8 @@ class SolvedHead:
     Attributes:
         trained: solved on the training images alone; the metrics are its own.
         final: what is handed over: fitted on all images, where the plan says so.
-        metrics: `loss`, `accuracy` and, with a validation set, `val_loss` and `val_accuracy`.
+        metrics: `loss`, `accuracy` and, with a validation set, `val_loss` and `val_accuracy`; with several labels an
+            image, `mean_average_precision` and `f1` instead of the accuracy.
         predicted: how many validation images were predicted as each class.
         probabilities: of the validation images, float32 (images, classes), NaN for one without features; None if
             there are none, or too many values to be kept.
@@ -93,7 +100,7 @@ class HeadStage:
         source: the features.
         index: the images.
         plan: views, threads, and whether to refit.
-        class_weights: of the classes' losses, float32 (classes,); None for none.
+        targets: the labels, and the weights of their losses.
         on_progress: called now and then while it is solved; it may raise.
         stage: which it is.
 
@@ -109,19 +116,20 @@ class HeadStage:
         source: CachedFeatures,
         index: ImageIndex,
         plan: TrainingPlan,
-        class_weights: NDArray[np.float32] | None,
+        targets: Targets,
         on_progress: Callable[[], None],
         stage: StageName = "head",
     ) -> None:
         self._plan, self._on_progress = plan, on_progress
         self._stage: StageName = stage
         self._classes, self._images, self._has_left_out = len(index.class_names), len(index.paths), source.has_left_out
-        self._class_weights = None if class_weights is None else dict(enumerate(class_weights.tolist()))
-        samples, labels = np.arange(len(index.paths)), np.asarray(index.labels, np.int64)
+        weights = targets.class_weights
+        self._class_weights = None if weights is None else dict(enumerate(weights.tolist()))
+        samples, labels, table = np.arange(len(index.paths)), targets.numbers, targets.table
         self._train_count = index.train_count
         trained = samples[: index.train_count]
-        self.train = labelled(source, trained, labels, plan.feature_views)
-        self.validation = labelled(source, samples[index.train_count :], labels, 1)
+        self.train = labelled(source, trained, labels, plan.feature_views, table)
+        self.validation = labelled(source, samples[index.train_count :], labels, 1, table)
         self.used = np.unique(self.train.groups)
         self.unused = np.setdiff1d(trained, self.used)
 
@@ -132,7 +140,7 @@ class HeadStage:
 
     def solve(self) -> SolvedHead:
         """Choose the strength of the penalty, solve the head, and fit it again on all images if the plan says so."""
-        from autofit.worker.features.head_strength import fit_head, photo_scores  # noqa: PLC0415 - loads SciPy
+        from autofit.worker.features.head_strength import fit_head  # noqa: PLC0415 - loads SciPy
 
         fit = fit_head(
             self.train,
@@ -155,20 +163,39 @@ class HeadStage:
             cut_short=self._used_words() if self._has_left_out else "",
         )
         logits = fit.trained.logits(self.validation)
-        predicted = np.bincount(logits.argmax(axis=1), minlength=self._classes).tolist()
-        scores = photo_scores(fit.trained, self.train)
-        metrics = {"accuracy": float(scores.hits.mean()), "loss": float(scores.losses.mean())}
-        if fit.validation_accuracy is not None and fit.validation_loss is not None:
-            metrics |= {"val_accuracy": fit.validation_accuracy, "val_loss": fit.validation_loss}
+        predicted = self._told(logits).sum(axis=0).tolist()
+        metrics = self._metrics(fit.trained, self.train)
+        if len(self.validation):
+            of_validation = self._metrics(fit.trained, self.validation)
+            metrics |= {f"val_{name}": value for name, value in of_validation.items()}
         return SolvedHead(fit.trained, fit.head, metrics, predicted, self._probabilities(logits), record)
 
-    def _probabilities(self, logits: NDArray[np.float64]) -> Probabilities | None:
-        from scipy.special import softmax  # noqa: PLC0415 - takes 0.2 s
+    def _told(self, logits: Floats) -> NDArray[np.bool_]:
+        """Which classes are told of each row: the most probable one, or all of a probability of 0.5 and more."""
+        if self.validation.table is not None:
+            return logits >= 0
+        return logits.argmax(axis=1)[:, None] == np.arange(self._classes)
+
+    def _probabilities(self, logits: Floats) -> Probabilities | None:
+        from scipy.special import expit, softmax  # noqa: PLC0415 - takes 0.2 s
 
         count = self._images - self._train_count
         if not len(logits) or count * self._classes > MOST_VALUES:
             return None
-        return in_place(softmax(logits, axis=1), self.validation.groups - self._train_count, count)
+        rows = softmax(logits, axis=1) if self.validation.table is None else expit(logits)
+        return in_place(rows, self.validation.groups - self._train_count, count)
+
+    def _metrics(self, head: Head, rows: LabelledRows) -> dict[str, float]:
+        """The figures of a head on rows that all count alike."""
+        from autofit.worker.features.head_strength import photo_scores  # noqa: PLC0415 - loads SciPy
+
+        scores = photo_scores(head, rows.unweighted())
+        loss = float(scores.losses.mean())
+        if rows.table is None:
+            return {"accuracy": float(scores.hits.mean()), "loss": loss}
+        truth = rows.table.targets[rows.labels]
+        figures = multi_label_figures(head.logits(rows), truth, threshold=0.0)  # a logit of 0 is a probability of 0.5
+        return {"loss": loss, MEAN_AVERAGE_PRECISION: figures.mean_average_precision, F1: figures.f1}
 
 
 def final_weights(session: Session, state: TrainState, solved: SolvedHead) -> Arrays:

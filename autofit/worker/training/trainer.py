@@ -12,8 +12,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
 from autofit.config.batch_schedule import steps_per_epoch
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
@@ -37,12 +35,13 @@ from autofit.worker.training.commits import Commits
 from autofit.worker.training.divergence import require_convergence
 from autofit.worker.training.epoch_plan import EpochPlans
 from autofit.worker.training.evaluation import Evaluation
-from autofit.worker.training.export import class_weights, weights_of, write_history, write_model
+from autofit.worker.training.export import write_history, write_model
 from autofit.worker.training.head_stage import HeadStage, SolvedHead, final_weights, set_head
 from autofit.worker.training.replay import Replay
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.source_opener import SourceOpener
 from autofit.worker.training.stage_clock import stage_clock
+from autofit.worker.training.targets import Targets
 from autofit.worker.training.train_state import TrainState
 
 
@@ -65,9 +64,7 @@ class Trainer:
         self._files = RunDirectory(Path(work.run_dir))
         index = ImageIndex.read_csv(self._files.samples, work.data_root, tuple(work.class_names))
         self._index = index if work.stage != "refit" else index.without_validation()
-        self._labels = np.asarray(self._index.labels, np.int64)
-        balances = work.plan.class_weight == "balanced"
-        self._class_weights = class_weights(self._index.class_counts()) if balances else None
+        self._targets = Targets(self._index, balances=work.plan.class_weight == "balanced")
         recalibration = recalibration_for(session.built, work.plan)
         self._epoch_plans = EpochPlans(self._index, work.plan, recalibrates=recalibration is not None)
         self._events = RunEvents(heartbeat, job.attempt, work.stage, work.launched_at)
@@ -88,7 +85,7 @@ class Trainer:
         self._callbacks = Callbacks(payload.callbacks if payload else (), session, work.plan.epochs, steps)
         self._bad_images = BadImages(len(self._index.paths), work.plan.max_bad_images)
         told = self._events, self._callbacks, self._goes_on
-        self._evaluation = Evaluation(session, self._epoch_plans, self._labels, recalibration, self._micro, *told)
+        self._evaluation = Evaluation(session, self._epoch_plans, self._targets, recalibration, self._micro, *told)
 
     def run(self) -> str:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
@@ -196,7 +193,7 @@ class Trainer:
                 self._events.message("the features are not cached: the head is trained by epochs")
             return
         self._events.phase(Phase.SOLVE)
-        stage = HeadStage(self._source, self._index, self._plan, self._class_weights, self._goes_on, self._work.stage)
+        stage = HeadStage(self._source, self._index, self._plan, self._targets, self._goes_on, self._work.stage)
         if not len(stage.train):
             self._give_up(self._bad_images.nothing_left("training"))
         if self._index.validation_count and not len(stage.validation):
@@ -248,8 +245,8 @@ class Trainer:
         self._micro.size = self._replay.size(self._progress, self._micro.size)
         self._events.step_begins(epoch=epoch, step=step, steps=steps, micro_batch_size=self._micro.size)
         self._callbacks.list.on_train_batch_begin(step)
-        labels = self._labels[batch.samples]
-        logs = self._source.train(batch, labels, weights_of(labels, self._class_weights))
+        labels = self._targets.labels(batch.samples)
+        logs = self._source.train(batch, labels, self._targets.weights(batch.samples))
         skipped = [sample for sample, _ in batch.skipped]
         self._write_audit(epoch, step, self._micro.size, batch.samples.tolist(), skipped)
         self._events.step_ended(len(labels), logs, step=step + 1, micro_batch_size=self._micro.size)
@@ -302,7 +299,7 @@ class Trainer:
         self._events.phase(Phase.SAVE)
         sha256 = weights_sha256(self._session.built.model)
         self._state.show_best()
-        write_model(self._session.built, self._files, self._work.class_names, self._state.probabilities)
+        write_model(self._session.built, self._files, self._index, self._state.probabilities)
         return sha256
 
     # What goes wrong ----------------------------------------------------------------------------------------------

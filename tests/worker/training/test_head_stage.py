@@ -16,6 +16,7 @@ from autofit.input.views import ViewIndex
 from autofit.runs.plan import staged_plan
 from autofit.worker.training.batch_sources import CachedFeatures
 from autofit.worker.training.head_stage import HeadStage, labelled
+from autofit.worker.training.targets import Targets
 from tests.support.machines import make_hardware
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
@@ -75,7 +76,9 @@ def test_it_learns_and_names_what_it_did(index: ImageIndex) -> None:
     """The head would be another than the one whose figures are shown."""
     plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware())
     asked: list[None] = []
-    stage = HeadStage(source(index, 1, missing=7), index, plan, None, lambda: asked.append(None))
+    stage = HeadStage(
+        source(index, 1, missing=7), index, plan, Targets(index, balances=False), lambda: asked.append(None)
+    )
     assert (len(stage.used), stage.unused.tolist()) == (TRAIN - 1, [7])
     solved = stage.solve()
     assert asked
@@ -84,13 +87,13 @@ def test_it_learns_and_names_what_it_did(index: ImageIndex) -> None:
     assert sum(solved.predicted) == VALIDATION
     assert (solved.record.method, solved.record.refitted, solved.record.epochs) == ("solved", True, 1)
     assert not np.array_equal(solved.trained.kernel, solved.final.kernel)
-    again = HeadStage(source(index, 1, missing=7), index, plan, None, lambda: None).solve()
+    again = HeadStage(source(index, 1, missing=7), index, plan, Targets(index, balances=False), lambda: None).solve()
     np.testing.assert_array_equal(solved.final.kernel, again.final.kernel)
 
 
 def test_the_users_own_validation_images_stay_unseen(index: ImageIndex) -> None:
     """The accuracy on them would no longer say anything."""
     plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware()).model_copy(update={"refit_head": False})
-    solved = HeadStage(source(index, 1), index, plan, None, lambda: None).solve()
+    solved = HeadStage(source(index, 1), index, plan, Targets(index, balances=False), lambda: None).solve()
     assert not solved.record.refitted
     np.testing.assert_array_equal(solved.trained.kernel, solved.final.kernel)

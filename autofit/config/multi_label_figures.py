@@ -1,0 +1,68 @@
+"""How well several labels an image are told: mean average precision and F1. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MEAN_AVERAGE_PRECISION, F1 = "mean_average_precision", "f1"
+"""The names in a history; in words, `mean average precision` and `F1`."""
+
+THRESHOLD = 0.5
+"""An image has the labels whose probability is at least this."""
+
+
+class MultiLabelFigures(NamedTuple):
+    """The figures of scores.
+
+    Attributes:
+        mean_average_precision: the mean over the labels of the area under precision and recall, as a step function;
+            labels that all images have, or none, are left out. 0 if all are.
+        f1: of all decisions together (micro): the harmonic mean of precision and recall. 0 without a hit.
+    """
+
+    mean_average_precision: float
+    f1: float
+
+
+def multi_label_figures(scores: NDArray[np.floating], truth: NDArray[np.number], threshold: float) -> MultiLabelFigures:
+    """Judge scores, such as probabilities or logits.
+
+    Args:
+        scores: (n, labels); a higher one is more certain of the label.
+        truth: 0 or 1, (n, labels).
+        threshold: the score from which on an image is told to have a label.
+    """
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    has = truth.astype(bool)
+    told = scores >= threshold
+    hits, misses = int((told & has).sum()), int((told ^ has).sum())
+    judged = has.any(axis=0) & ~has.all(axis=0)
+    precisions = [average_precision(scores[:, number], has[:, number]) for number in np.flatnonzero(judged)]
+    return MultiLabelFigures(
+        mean_average_precision=float(np.mean(precisions)) if precisions else 0.0,
+        f1=2 * hits / (2 * hits + misses) if hits else 0.0,
+    )
+
+
+def average_precision(scores: NDArray[np.floating], has: NDArray[np.bool_]) -> float:
+    """The mean, over the images that have a label, of the precision at each one's score; equal scores are one step.
+
+    As in Manning, Raghavan and Schuetze, Introduction to Information Retrieval (2008), section 8.4.
+
+    Args:
+        scores: (n,).
+        has: which images have the label, (n,); at least one.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(has[order])
+    last_of_equals = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    found = hits[last_of_equals]
+    precision = found / (last_of_equals + 1)
+    return float(np.sum(np.diff(found, prepend=0) * precision) / found[-1])

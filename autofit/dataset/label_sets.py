@@ -1,0 +1,208 @@
+"""Images with any number of labels: what a cell of a table means, and the sets of labels that images have. Pure.
+
+A set is stored as text, a JSON list of its names, so that it is a class of its own wherever images are sorted, split
+and listed.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from autofit.dataset.labels import class_order, label_of
+from autofit.errors import UserError
+from autofit.printable import first_of, printable
+
+Cell = str | tuple[str, ...]
+"""What a table says of an image: text that may list several labels, or their names one by one."""
+
+SEPARATORS = (";", "|", ",")
+"""In this order: a name may hold one of the later."""
+SHOWN_CLASSES = 5
+MARKS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+
+
+class SortedSets(NamedTuple):
+    """Images with their sets of labels, all sets by the same names.
+
+    Attributes:
+        set_of: the set of each image, as text.
+        names: of all labels, in order.
+        notes: what was understood, in words.
+    """
+
+    set_of: dict[str, str]
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def cell_of(value: object) -> Cell:
+    """What a value of a table says of an image's labels; nothing, where it is empty or missing.
+
+    Raises:
+        ValueError: it is no label and no list of them.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ()
+    if isinstance(value, str):
+        text = value.strip()
+        if text.casefold() in {"", "nan"}:
+            return ()
+        return _of_list_text(text) if text.startswith("[") and text.endswith("]") else text
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple | set | frozenset):
+        return tuple(str(label_of(each)) for each in (sorted(value) if isinstance(value, set | frozenset) else value))
+    return (str(label_of(value)),)
+
+
+def is_marked(value: object) -> bool:
+    """Whether a value in the column of a class says that the image has this label.
+
+    Raises:
+        ValueError: it is neither 0 nor 1.
+    """
+    marked = MARKS.get(str(value).strip().lower())
+    if marked is None:
+        raise ValueError(f"{str(value)[:40]!r} is neither 0 nor 1: name the columns of the labels with label_column=")
+    return marked
+
+
+def find_separator(texts: Collection[str]) -> str | None:
+    """What separates the labels in these texts; None if each is one label.
+
+    A blank separates only if labels stand alone in some texts and with others in at least half of the longer ones.
+    """
+    for separator in SEPARATORS:
+        if any(separator in text for text in texts):
+            return separator
+    words = [text.split() for text in texts]
+    alone = {each[0] for each in words if len(each) == 1}
+    longer = [each for each in words if len(each) > 1]
+    known = sum(not alone.isdisjoint(each) for each in longer)
+    return " " if longer and 2 * known >= len(longer) else None
+
+
+def set_text(names: Iterable[str]) -> str:
+    """A set of labels as text; the same set is the same text."""
+    return json.dumps(sorted(set(names)), ensure_ascii=False)
+
+
+def names_of_set(text: str) -> list[str]:
+    """The names in a set.
+
+    Raises:
+        ValueError: it is no such text.
+    """
+    names = json.loads(text)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("it is no list of names")
+    return names
+
+
+def sort_into_sets(cells_of: Mapping[str, tuple[Cell, ...]], columns: Sequence[str] = ()) -> SortedSets:
+    """Find out how labels are separated, and which set each image has.
+
+    Args:
+        cells_of: what is said of each image, in one row or in several.
+        columns: the names of all labels in their order, where each has its own column.
+    """
+    distinct = set(cells_of.values())
+    texts = {cell for cells in distinct for cell in cells if isinstance(cell, str)}
+    separator = find_separator(texts)
+    text_of = {cells: set_text(_names(cells, separator)) for cells in distinct}
+    names = tuple(columns) or tuple(class_order({name for text in text_of.values() for name in names_of_set(text)}))
+    set_of = {path: text_of[cells] for path, cells in cells_of.items()}
+    notes = [_separator_words(separator)] if separator else []
+    if merged := sum(len(cells) > 1 for cells in cells_of.values()):
+        notes.append(f"{merged:,} images are listed in several rows: each has the labels of all of them")
+    return SortedSets(set_of, names, tuple(notes))
+
+
+def numbers_of_sets(texts: Iterable[str], names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """The sets as class numbers in ascending order, each set once, in order.
+
+    Raises:
+        KeyError: a name is none of `names`.
+        ValueError: a text is no set.
+    """
+    number_of = {name: number for number, name in enumerate(names)}
+    return tuple(sorted({tuple(sorted(number_of[name] for name in names_of_set(text))) for text in set(texts)}))
+
+
+def require_learnable(counts: Sequence[int], images: int, names: Sequence[str]) -> None:
+    """Check that there is something to learn.
+
+    Args:
+        counts: images with each label.
+        images: all of them.
+        names: of the labels.
+
+    Raises:
+        UserError: each label is on all images or on none.
+    """
+    if not any(0 < count < images for count in counts):
+        shown = first_of(list(map(printable, names)), SHOWN_CLASSES) or "none"
+        raise UserError(
+            f"no label tells images apart (of {images} images to train on, each label is on all or on none: {shown}): "
+            "give images with a label and images without it"
+        )
+
+
+def notes_on_sets(labels: Sequence[int], sets: Sequence[tuple[int, ...]], names: Sequence[str]) -> list[str]:
+    """What a reader should know of the training images' labels: how many have none or several, and what is constant."""
+    counts, images = label_counts(labels, sets, len(names)), len(labels)
+    several = sum(len(sets[label]) > 1 for label in labels)
+    bare = sum(not sets[label] for label in labels)
+    notes = [f"multi-label: {several:,} of {images:,} images to train on have several labels, {bare:,} have none"]
+    for words, constant in (
+        ("no image to train on has the label", [name for name, n in zip(names, counts, strict=True) if n == 0]),
+        ("all images to train on have the label", [name for name, n in zip(names, counts, strict=True) if n == images]),
+    ):
+        if constant:
+            notes.append(f"{words} {first_of(list(map(printable, constant)), SHOWN_CLASSES)}: it cannot be learnt")
+    return notes
+
+
+def label_counts(labels: Iterable[int], sets: Sequence[tuple[int, ...]], classes: int) -> tuple[int, ...]:
+    """How many images have each label.
+
+    Args:
+        labels: the number of each image's set.
+        sets: the class numbers in each set.
+        classes: how many there are.
+    """
+    counts = [0] * classes
+    for label, images in Counter(labels).items():
+        for number in sets[label]:
+            counts[number] += images
+    return tuple(counts)
+
+
+def _names(cells: tuple[Cell, ...], separator: str | None) -> list[str]:
+    names: list[str] = []
+    for cell in cells:
+        if isinstance(cell, tuple):
+            names += cell
+        elif separator is None:
+            names.append(str(label_of(cell)))
+        else:
+            names += [str(label_of(part)) for part in cell.split(separator) if part.strip()]
+    return names
+
+
+def _of_list_text(text: str) -> tuple[str, ...]:
+    """The names in the text of a list, with or without quotation marks."""
+    try:
+        values = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        values = [part.strip().strip("'\"") for part in text[1:-1].split(",") if part.strip()]
+    return tuple(str(label_of(value)) for value in values)
+
+
+def _separator_words(separator: str) -> str:
+    return f"labels are separated by {'blanks' if separator == ' ' else repr(separator)}"

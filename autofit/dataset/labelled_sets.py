@@ -1,0 +1,84 @@
+"""Images with any number of the labels that a run knows: a table, or paths with labels. Nothing is split."""
+
+# ruff: noqa: PTH111, PTH118 - paths are str in this package
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from autofit.dataset.arrays import label_rows
+from autofit.dataset.columns import Asked
+from autofit.dataset.held_out import TABLE_NEEDED
+from autofit.dataset.label_sets import names_of_set, sort_into_sets
+from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists
+from autofit.errors import UserError
+from autofit.printable import printable
+
+ASKED = Asked(multi_label=True)
+
+
+class LabelledSets(NamedTuple):
+    """Paths, and the class numbers of each."""
+
+    paths: list[str]
+    numbers: list[list[int]]
+
+
+def labelled_sets(
+    data: str | os.PathLike[str] | Iterable[object], labels: Iterable[object] | None, class_names: Sequence[str]
+) -> LabelledSets:
+    """Find the images and their labels. No image is opened.
+
+    Args:
+        data: a CSV file or a DataFrame, as for a training; or one path or several, with `labels`.
+        labels: for each path a list of names, or a text of several; or rows of 0 and 1, `(n, classes)`.
+        class_names: of the run.
+
+    Raises:
+        UserError: the data cannot be read, holds no images, or has a label that is none of these.
+    """
+    listing = _listing(data, labels, class_names)
+    rows = list(listing.rows)
+    if not rows:
+        raise UserError("there are no images to judge the model by: give at least one, with its labels")
+    set_of = sort_into_sets({str(number): (row.label,) for number, row in enumerate(rows)}, listing.marks).set_of  # type: ignore[misc]  # all are cells
+    number_of = {name: number for number, name in enumerate(class_names)}
+    names = [names_of_set(set_of[str(number)]) for number in range(len(rows))]
+    if unknown := sorted({name for each in names for name in each} - number_of.keys()):
+        raise UserError(f"label {unknown[0]!r} is not one of this model's: {', '.join(class_names[:10])}")
+    paths = [os.path.join(listing.root, os.path.expanduser(row.path)) for row in rows]
+    return LabelledSets(paths, [[number_of[name] for name in each] for each in names])
+
+
+def _listing(data: Any, labels: Any, class_names: Sequence[str]) -> Listing:
+    if isinstance(data, Frame):
+        if labels is not None:
+            raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
+        return from_frame(data, ASKED)
+    if labels is not None:
+        paths = [data] if isinstance(data, str | os.PathLike) else list(data)
+        return from_lists(paths, _named(labels, class_names), ASKED)
+    if not isinstance(data, str | os.PathLike):
+        raise UserError("the labels of the listed paths are missing: give labels= with one list for each path")
+    path = Path(data).expanduser().absolute()
+    if path.is_dir():
+        raise UserError(
+            f"{printable(os.fspath(data))} is a folder, and each of its images has one label: {TABLE_NEEDED}"
+        )
+    if not path.is_file():
+        raise UserError(f"{printable(os.fspath(data))} does not exist: give a CSV file, or paths with labels")
+    return from_csv(path, ASKED)
+
+
+def _named(labels: Any, class_names: Sequence[str]) -> list[Any]:
+    """Labels by name; rows of 0 and 1 have a column for each class of the run."""
+    if getattr(labels, "ndim", 1) != 2:  # noqa: PLR2004 - rows and columns
+        return list(labels)
+    if labels.shape[1] != len(class_names):
+        raise UserError(
+            f"labels have {labels.shape[1]} columns, and the model {len(class_names)} classes: give one each"
+        )
+    return [[name for name, has in zip(class_names, row, strict=True) if has] for row in label_rows(labels)]

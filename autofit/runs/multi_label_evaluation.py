@@ -1,0 +1,61 @@
+"""How good a model is on images with any number of known labels: from its probabilities to figures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from autofit.config.multi_label_figures import THRESHOLD, multi_label_figures
+from autofit.config.standard_error import standard_error
+from autofit.protocol.messages import BadImage
+from autofit.runs.evaluation import LEAST_PROBABILITY, ClassCounts, Evaluation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def multi_label_evaluation(
+    rows: NDArray[np.float32],
+    numbers: Sequence[Sequence[int]],
+    class_names: Sequence[str],
+    unreadable: list[BadImage],
+    views: int,
+) -> Evaluation | None:
+    """Judge probabilities of independent labels; None if no image could be read.
+
+    Args:
+        rows: probabilities, float32 (n, classes); NaN for an image that could not be read.
+        numbers: the class numbers of each image.
+        class_names: the name of each class.
+        unreadable: the images that could not be read.
+        views: how many views the probabilities are means of.
+    """
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    truth = np.zeros(rows.shape, bool)
+    for row, of_image in zip(truth, numbers, strict=True):
+        row[list(of_image)] = True
+    readable = ~np.isnan(rows).any(axis=1)
+    rows, truth = rows[readable], truth[readable]
+    if not len(rows):
+        return None
+    told = rows >= THRESHOLD
+    accuracy = float((told == truth).all(axis=1).mean())
+    figures = multi_label_figures(rows, truth, THRESHOLD)
+    likelihood = np.clip(np.where(truth, rows, 1 - rows), LEAST_PROBABILITY, 1.0)
+    counts = zip(class_names, *((each.sum(axis=0).tolist()) for each in (truth, truth & told, told)), strict=True)
+    return Evaluation(
+        accuracy=accuracy,
+        standard_error=standard_error(accuracy, len(rows)),
+        loss=float(-np.log(likelihood).mean()),
+        images=len(rows),
+        views=views,
+        classes=[
+            ClassCounts(name=name, images=images, right=right, predicted=predicted)
+            for name, images, right, predicted in counts
+        ],
+        unreadable=unreadable,
+        mean_average_precision=figures.mean_average_precision,
+        f1=figures.f1,
+    )

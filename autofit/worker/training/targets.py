@@ -1,0 +1,67 @@
+"""The labels and weights of all samples as a training step takes them: one class each, or any number of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autofit.dataset import ImageIndex
+from autofit.worker.features.head_rows import LabelTable
+from autofit.worker.training.export import class_weights, weights_of
+
+
+class Targets:
+    """The labels and weights of samples.
+
+    Args:
+        index: the images.
+        balances: whether all classes count alike; with several labels an image, whether the images with a label count
+            as much as those without it.
+
+    Attributes:
+        numbers: of the class of each sample, or of its set of labels, int64 (n,).
+        class_weights: float32 (classes,); None if all are 1, or a sample has several labels.
+        table: the sets of labels; None if a sample has one.
+    """
+
+    def __init__(self, index: ImageIndex, *, balances: bool) -> None:
+        self.numbers = np.asarray(index.labels, np.int64)
+        counts = index.class_counts()
+        self.table = label_table(index, counts if balances else None) if index.is_multi_label else None
+        self.class_weights = class_weights(counts) if balances and self.table is None else None
+        if self.table is not None:
+            self._rows, self._row_weights = (
+                values.astype(np.float32) for values in (self.table.targets, self.table.weights)
+            )
+
+    def labels(self, samples: NDArray[np.int64]) -> NDArray[Any]:
+        """Class numbers, int64 (k,); or 0 and 1, float32 (k, classes)."""
+        numbers = self.numbers[samples]
+        return numbers if self.table is None else self._rows[numbers]
+
+    def weights(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The weights in the loss, in the shape of the labels."""
+        numbers = self.numbers[samples]
+        return weights_of(numbers, self.class_weights) if self.table is None else self._row_weights[numbers]
+
+
+def label_table(index: ImageIndex, balanced_counts: tuple[int, ...] | None) -> LabelTable:
+    """The sets of labels of an index, and the weights of their labels.
+
+    Args:
+        index: of images with any number of labels.
+        balanced_counts: the training images with each label, to make those with it and those without it count alike:
+            each side weighs `n / (2 * n_of_side)`, 1 if all images are on it. None for no weights.
+    """
+    targets = np.zeros((len(index.label_sets), len(index.class_names)))
+    for number, classes in enumerate(index.label_sets):
+        targets[number, list(classes)] = 1.0
+    if balanced_counts is None:
+        return LabelTable(targets, np.ones_like(targets))
+    having, whole = np.asarray(balanced_counts, np.float64), index.train_count
+    both = (having > 0) & (having < whole)
+    with_label = np.where(both, whole / (2 * np.maximum(having, 1)), 1.0)
+    without = np.where(both, whole / (2 * np.maximum(whole - having, 1)), 1.0)
+    return LabelTable(targets, np.where(targets > 0, with_label, without))

@@ -1,0 +1,118 @@
+"""What cells say of images with any number of labels, and the sets that follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autofit.dataset.label_sets import (
+    cell_of,
+    find_separator,
+    is_marked,
+    label_counts,
+    names_of_set,
+    notes_on_sets,
+    numbers_of_sets,
+    require_learnable,
+    set_text,
+    sort_into_sets,
+)
+from autofit.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("cat; dog", "cat; dog"),
+        (" ", ()),
+        (None, ()),
+        (float("nan"), ()),
+        ("nan", ()),
+        ([], ()),
+        ("[]", ()),
+        (["cat", "dog"], ("cat", "dog")),
+        (("cat", 3), ("cat", "3")),
+        ({"b", "a"}, ("a", "b")),
+        (np.array([1, 2]), ("1", "2")),
+        ("['cat', 'dog, large']", ("cat", "dog, large")),
+        ('["cat"]', ("cat",)),
+        ("[cat, dog]", ("cat", "dog")),
+        (7, ("7",)),
+    ],
+)
+def test_a_value_says_which_labels_an_image_has(value: object, cell: object) -> None:
+    """A list or a gap would become the name of a class of its own."""
+    assert cell_of(value) == cell
+
+
+@pytest.mark.parametrize("value", [1.5, ["cat", None], ["cat", ["dog"]], "['cat', None]"])
+def test_a_value_that_is_no_label_is_refused(value: object) -> None:
+    """It would become a class."""
+    with pytest.raises(ValueError, match="label"):
+        cell_of(value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "separator"),
+    [
+        (["cat;dog, large", "cat"], ";"),
+        (["cat|dog", "cat"], "|"),
+        (["cat,dog", "bird"], ","),
+        (["scab rust", "scab", "rust"], " "),
+        (["New York", "Boston", "Los Angeles"], None),
+        (["York", "Los Angeles", "San Diego", "New York"], None),
+        (["cat", "dog"], None),
+    ],
+)
+def test_the_separator_is_found_out(texts: list[str], separator: str | None) -> None:
+    """Two labels would be one class, or a name with a blank two."""
+    assert find_separator(texts) == separator
+
+
+def test_images_are_sorted_into_sets_and_what_was_understood_is_said() -> None:
+    """The same set in another order would be another one, or rows of one image overwrite each other."""
+    found = sort_into_sets({"a": ("x;y",), "b": ("y; x ;x",), "c": ((),), "d": ("x", "z")})
+    assert found.set_of == {"a": '["x", "y"]', "b": '["x", "y"]', "c": "[]", "d": '["x", "z"]'}
+    assert found.names == ("x", "y", "z")
+    assert found.notes == (
+        "labels are separated by ';'",
+        "1 images are listed in several rows: each has the labels of all of them",
+    )
+
+
+def test_labels_that_are_numbers_are_in_the_order_of_numbers() -> None:
+    """Label 10 would come before label 2, and the outputs not be those that the user knows."""
+    assert sort_into_sets({"a": ("10,2",), "b": ("1",)}).names == ("1", "2", "10")
+
+
+def test_a_set_is_read_as_it_was_written() -> None:
+    """Names with separators, quotation marks or other alphabets would come back as others."""
+    names = ["a;b", 'say "x"', "Ärger", ""]
+    assert sorted(names_of_set(set_text(names))) == sorted(names)
+    assert numbers_of_sets([set_text(["b", "a"]), "[]", '["b"]'], ["b", "a"]) == ((), (0,), (0, 1))
+    for text in ("cat", '"cat"', "[1]"):
+        with pytest.raises(ValueError, match=r".*"):
+            names_of_set(text)
+
+
+@pytest.mark.parametrize(("value", "marked"), [("1", True), (0, False), (1.0, True), (True, True), ("False", False)])
+def test_a_mark_is_0_or_1(value: object, *, marked: bool) -> None:
+    """An age or a gap would be taken for a label."""
+    assert is_marked(value) is marked
+    for other in ("2", "", None, float("nan"), 0.5):
+        with pytest.raises(ValueError, match="neither 0 nor 1"):
+            is_marked(other)
+
+
+def test_labels_are_counted_and_those_that_cannot_be_learnt_are_named() -> None:
+    """A label without an image, or on all of them, would be predicted and nobody know why."""
+    sets = ((0,), (0, 1), (0, 1, 2))
+    assert label_counts([0, 1, 1, 2], sets, 4) == (4, 3, 1, 0)
+    assert notes_on_sets([0, 1, 1, 2], sets, ["all", "most", "one", "no"]) == [
+        "multi-label: 3 of 4 images to train on have several labels, 0 have none",
+        "no image to train on has the label no: it cannot be learnt",
+        "all images to train on have the label all: it cannot be learnt",
+    ]
+    require_learnable((4, 3, 1, 0), 4, ["all", "most", "one", "no"])
+    with pytest.raises(UserError, match=r"no label tells images apart .*all, no"):
+        require_learnable((4, 0), 4, ["all", "no"])

@@ -1,0 +1,208 @@
+"""Data with any number of labels an image: all forms that a user may have, the file of the run, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autofit.dataset import ImageIndex, asked_of, images_in_files, scan
+from autofit.dataset.columns import Asked
+from autofit.dataset.contents import require_images
+from autofit.dataset.labelled_sets import labelled_sets
+from autofit.dataset.spread import evenly_spread
+from autofit.errors import UserError
+from tests.support.datasets import csv_file, photos
+
+ASKED = asked_of(None, None, None, multi_label=True)
+LABELS = [["cat", "dog"], ["cat"], [], ["dog"], ["bird", "cat"], ["dog"], ["cat"], [], ["bird"], ["bird", "cat"]]
+NAMES = ("bird", "cat", "dog")
+
+
+class Table:
+    """A DataFrame's part that is used."""
+
+    def __init__(self, **columns: list[Any]) -> None:
+        self.columns: Iterable[object] = list(columns)
+        self._values = columns
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(self.columns)
+
+    def __getitem__(self, column: str, /) -> Iterable[object]:
+        return self._values[column]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    photos(tmp_path / "data", all=10)
+    return tmp_path / "data"
+
+
+def paths(root: Path) -> list[str]:
+    return [str(root / "all" / f"{number:04}.jpg") for number in range(10)]
+
+
+def told(index: ImageIndex) -> list[list[str]]:
+    """The labels of each image by name, in the order of the paths."""
+    of_path = {index.path(place): index.labels[place] for place in range(len(index.paths))}
+    return [[index.class_names[number] for number in index.classes_of(of_path[path])] for path in sorted(of_path)]
+
+
+def marks() -> dict[str, list[int]]:
+    return {name: [int(name in each) for each in LABELS] for name in NAMES}
+
+
+@pytest.mark.parametrize("separator", [";", "|", ",", " ", " ; "])
+def test_a_column_of_several_labels_is_understood(root: Path, separator: str) -> None:
+    """Each set of labels would be a class of its own."""
+    rows = "".join(f'{path},"{separator.join(each)}"\n' for path, each in zip(paths(root), LABELS, strict=True))
+    index = scan(csv_file(root, f"path,tags\n{rows}".replace("tags", "labels")), asked=ASKED)
+    assert told(index) == LABELS
+    assert index.class_names == NAMES
+    assert any(note.startswith("labels are separated by") for note in index.notes)
+    assert any("have several labels" in note and "have none" in note for note in index.notes)
+
+
+def test_all_forms_are_the_same_data(root: Path) -> None:
+    """Lists, columns of 0 and 1, rows per label and an array would give other runs, or be refused."""
+    columns = marks()
+    header = ",".join(["path", *columns])
+    rows = [",".join(map(str, row)) for row in zip(paths(root), *columns.values(), strict=True)]
+    long = [(path, name) for path, each in zip(paths(root), LABELS, strict=True) for name in each or [""]]
+    expected = scan(paths(root), LABELS, asked=ASKED)
+    assert told(expected) == LABELS
+    forms: list[tuple[Any, Any, Asked]] = [
+        (Table(path=paths(root), label=LABELS), None, ASKED),
+        (Table(path=paths(root), label=[";".join(each) or None for each in LABELS]), None, ASKED),
+        (Table(path=paths(root), age=[37] * 10, **columns), None, ASKED),
+        (csv_file(root, "\n".join([header, *rows, ""])), None, ASKED),
+        (Table(path=[path for path, _ in long], label=[name for _, name in long]), None, ASKED),
+    ]
+    for data, labels, asked in forms:
+        index = scan(data, labels, asked=asked)
+        assert (told(index), index.class_names) == (LABELS, NAMES), data
+        assert index.validation_count == expected.validation_count
+    named = [Asked(None, given, None, multi_label=True) for given in ("bird,cat,dog", ["bird", "cat", "dog"])]
+    for asked in named:
+        frame = Table(path=paths(root), label=["no"] * 10, **columns)
+        assert told(scan(frame, asked=asked)) == LABELS
+    array = np.array(list(columns.values())).T
+    index = scan(paths(root), array, asked=ASKED)
+    assert index.class_names == ("0", "1", "2")
+    assert [[NAMES[int(name)] for name in each] for each in told(index)] == LABELS
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array(list(marks().values())).T, np.array(list(marks().values())).T.astype(float), LABELS]
+)
+def test_images_in_memory_take_rows_of_0_and_1_or_names(tmp_path: Path, labels: Any) -> None:
+    """The labels of a Keras tutorial would be refused, or a class without an image have no output."""
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3)).astype(np.uint8)
+    if isinstance(labels, np.ndarray):
+        labels = np.concatenate([labels, np.zeros((10, 1), labels.dtype)], axis=1)
+    write: dict[str, Any] = {"folder": tmp_path, "say": print, "on_progress": lambda _: None, "multi_label": True}
+    index = scan(images_in_files("train", (pixels, labels), **write), asked=ASKED)
+    assert index.class_names == (("0", "1", "2", "3") if isinstance(labels, np.ndarray) else NAMES)
+    assert sum(index.class_counts()) + sum(index.validation_counts()) == sum(map(len, LABELS))
+    with pytest.raises(UserError, match="numbers other than 0 and 1"):
+        images_in_files("train", (pixels, np.full((10, 3), 2)), **write)
+
+
+def test_the_file_of_a_run_holds_the_labels(root: Path, tmp_path: Path) -> None:
+    """A worker would train on other labels, a rerun start anew, or the file not be data again."""
+    index = evenly_spread(scan(paths(root), LABELS, asked=ASKED), 0)
+    index.write_csv(tmp_path / "samples.csv")
+    again = ImageIndex.read_csv(tmp_path / "samples.csv", index.root, index.class_names)
+    assert again == index
+    assert again.fingerprint() == index.fingerprint()
+    assert told(scan(tmp_path / "samples.csv", asked=Asked(None, None, index.root, multi_label=True))) == LABELS
+    other = [*LABELS[:-1], ["bird"]]
+    assert scan(paths(root), other, asked=ASKED).fingerprint() != scan(paths(root), LABELS, asked=ASKED).fingerprint()
+    text = (tmp_path / "samples.csv").read_text()
+    for there, here, problem in (
+        ('[""dog""]', '[""cow""]', "no list of the 3 labels"),
+        ('[""dog""]', "dog", "no list"),
+    ):
+        (tmp_path / "samples.csv").write_text(text.replace(there, here))
+        with pytest.raises(UserError, match=problem):
+            ImageIndex.read_csv(tmp_path / "samples.csv", index.root, index.class_names)
+
+
+def test_validation_and_test_may_have_other_sets_of_the_same_labels(root: Path) -> None:
+    """A pair that training does not have would be refused, or be numbered as another one."""
+    held = Table(path=paths(root)[8:], label=[["bird", "cat", "dog"], []])
+    index = scan(paths(root)[:6], LABELS[:6], validation=held, test=held_test(root), asked=ASKED)
+    assert told(index) == [*LABELS[:6], ["bird", "cat", "dog"], []]
+    assert [index.classes_of(label) for label in index.test_labels] == [(1,), (0, 2)]
+    assert index.validation_counts() == (1, 1, 1)
+    with pytest.raises(UserError, match="has the label 'cow' that training does not know"):
+        scan(paths(root)[:6], LABELS[:6], validation=Table(path=paths(root)[8:], label=["cow", "cat"]), asked=ASKED)
+
+
+def held_test(root: Path) -> Table:
+    return Table(path=paths(root)[6:8], label=["cat", "bird;dog"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        ([[]] * 10, "no label tells images apart"),
+        (["cat"] * 10, "no label tells images apart"),
+        ([1.5, *["cat"] * 9], "item 0 of the labels: the label is 1.5"),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused(root: Path, labels: list[Any], problem: str) -> None:
+    """A training would end with a model that says the same of each image."""
+    with pytest.raises(UserError, match=problem):
+        scan(paths(root), labels, asked=ASKED)
+
+
+def test_folders_of_classes_and_other_marks_are_refused(root: Path) -> None:
+    """Each photo of a folder has one label: a run would look as if it had been asked for; an age is no label."""
+    with pytest.raises(UserError, match=r"is a folder, .* with multi_label=True give a table"):
+        scan(root, asked=ASKED)
+    with pytest.raises(UserError, match="validation images are a folder"):
+        scan(paths(root), LABELS, validation=root, asked=ASKED)
+    with pytest.raises(UserError, match="item 1 of the labels: column 'b': '7' is neither 0 nor 1"):
+        scan(Table(path=paths(root)[:3], a=[0, 1, 1], b=[1, 7, 0]), asked=ASKED)
+    with pytest.raises(UserError, match="has not one column 'cow'"):
+        scan(Table(path=paths(root), **marks()), asked=Asked(None, "cow,cat", None, multi_label=True))
+    with pytest.raises(UserError, match="label_column names 2 columns: name one, or give multi_label=True"):
+        asked_of(None, ["cat", "dog"], None)
+
+
+def test_a_label_whose_files_are_no_images_is_refused(root: Path) -> None:
+    """The number of a set would be taken for that of a class, and another one be named."""
+    index = scan(paths(root), LABELS, asked=ASKED)
+    Path(paths(root)[0]).write_bytes(b"")
+    for path, each in zip(paths(root), LABELS, strict=True):
+        Path(path).write_bytes(b"" if "bird" in each else b"image")
+    with pytest.raises(UserError, match=r"no file of these classes is an image: 'bird' \("):
+        require_images(index)
+
+
+def test_images_to_judge_a_model_by_are_found(root: Path) -> None:
+    """The labels would be numbered by the order in the table, or an unknown one be left out without a word."""
+    expected = [[NAMES.index(name) for name in each] for each in LABELS]
+    for data, labels in (
+        (paths(root), LABELS),
+        (paths(root), np.array(list(marks().values())).T),
+        (Table(path=paths(root), label=LABELS), None),
+        (Table(path=paths(root), **marks()), None),
+    ):
+        found = labelled_sets(data, labels, NAMES)
+        assert (found.paths, [sorted(each) for each in found.numbers]) == (paths(root), expected)
+    for given, labels, problem in (
+        (paths(root), [["cow"]] * 10, "label 'cow' is not one of this model's"),
+        (paths(root), np.zeros((10, 2)), "2 columns, and the model 3 classes"),
+        (root, None, "is a folder"),
+        (paths(root), None, "labels of the listed paths are missing"),
+        ([], [], "no images to judge"),
+        (root / "none.csv", None, "does not exist"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            labelled_sets(given, labels, NAMES)

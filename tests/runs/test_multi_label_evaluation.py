@@ -1,0 +1,26 @@
+"""The figures of a model on images with any number of labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from autofit.runs.multi_label_evaluation import multi_label_evaluation
+
+
+def test_figures_are_of_the_images_that_could_be_read() -> None:
+    """An image that cannot be read would count as wrong, or a label of another column be counted."""
+    rows = np.array([[0.9, 0.2], [0.6, 0.7], [np.nan, np.nan], [0.1, 0.1]], np.float32)
+    found = multi_label_evaluation(rows, [[0], [1], [0, 1], []], ["cat", "dog"], [], 1)
+    assert found is not None
+    assert found.images == 3
+    assert found.accuracy == pytest.approx(2 / 3)
+    assert [(each.name, each.images, each.right, each.predicted) for each in found.classes] == [
+        ("cat", 1, 1, 2),
+        ("dog", 1, 1, 1),
+    ]
+    likelihood = np.array([[0.9, 0.8], [0.4, 0.7], [0.9, 0.9]])
+    assert found.loss == pytest.approx(-np.log(likelihood).mean(), rel=1e-5)
+    assert found.mean_average_precision == 1.0
+    assert found.f1 == pytest.approx(4 / 5)
+    assert multi_label_evaluation(rows[2:3], [[0]], ["cat", "dog"], [], 1) is None
