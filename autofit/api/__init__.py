@@ -1,4 +1,4 @@
-"""`run()`, `resume()`, `probe()`, `sweep()`, `evaluate()`, `report()`: where all other packages are joined.
+"""`run()`, `resume()`, `probe()`, `sweep()`, `evaluate()`, `export()`, `report()`: where all other packages are joined.
 
 The data flows one way: options -> images and machine -> probe -> plan -> supervisor -> workers -> checkpoints -> result
 -> report.
@@ -8,6 +8,9 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     report.py        report: the page of a run that has ended
     result.py        Result: a run that has ended, with its history, its model and predictions
     evaluation.py    evaluate: the model of a run that has ended, on images with known classes
+    export.py        export: the model of a run in the format of another runtime
+    display.py       what the methods of a result return to look at: tables, pictures
+    result_figures.py  what a result shows of its model: curves, confusion matrix, figures by class
     directories.py   the run directory, and the names that it cannot have
     existing_run.py  the run that a directory holds already, and how to resume it
     signature.py     recognises runs that this user started, before their code is imported
@@ -22,8 +25,9 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
 from __future__ import annotations
 
 from autofit.api.evaluation import evaluate
+from autofit.api.export import export
 from autofit.api.probes import does_not_fit, probe, sweep
 from autofit.api.report import report
 from autofit.api.training import resume, run
 
-__all__ = ["does_not_fit", "evaluate", "probe", "report", "resume", "run", "sweep"]
+__all__ = ["does_not_fit", "evaluate", "export", "probe", "report", "resume", "run", "sweep"]

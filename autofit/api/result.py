@@ -29,6 +29,8 @@ from autofit.worker.inline_launcher import InlineLauncher
 if TYPE_CHECKING:
     import numpy as np
 
+    from autofit.runs.export import Export
+
 
 class Result(ResultFigures):
     """What `autofit.run()` returns; in a notebook it shows its figures.
@@ -164,6 +166,21 @@ class Result(ResultFigures):
         if figures is None:
             raise UserError(f"none of these {len(rows)} images can be read: give others")
         return figures
+
+    def export(self, format: str = "litert", path: str | Path | None = None, *, int8: bool = False) -> Export:  # noqa: A002 - as in Keras
+        """Write the model for another runtime and compare the two on validation images; see `autofit.api.export`.
+
+        Args:
+            format: `litert` (phones, Raspberry Pi), `onnx` or `savedmodel` (TensorFlow Serving).
+            path: the file, or folder; by default in the run directory.
+            int8: LiteRT only: 8-bit integers, a quarter of the size.
+
+        Raises:
+            AutofitError: it cannot be exported; the message says why.
+        """
+        from autofit.api.export import export  # noqa: PLC0415 - it imports this module
+
+        return export(self.run_dir, format, path, int8=int8)
 
     def _predict(self, paths: Sequence[str | Path], views: int) -> tuple[np.ndarray, list[BadImage]]:
         options = self._run.options

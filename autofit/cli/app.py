@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from autofit import refuse_windows
-from autofit.cli import cache, doctor, probe, profiles, training
+from autofit.cli import cache, doctor, export, probe, profiles, training
 from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
 
@@ -45,7 +45,16 @@ def show_help_without_a_command(
         print(context.get_help())  # noqa: T201
 
 
-for command in (training.train, probe.probe, training.resume, training.report, doctor.doctor, training.demo):
+COMMANDS = (
+    training.train,
+    probe.probe,
+    training.resume,
+    training.report,
+    export.export,
+    doctor.doctor,
+    training.demo,
+)
+for command in COMMANDS:
     app.command()(command)
 for group in (profiles.app, cache.app):
     app.add_typer(group)

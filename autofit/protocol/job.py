@@ -249,6 +249,30 @@ class PredictJob(Record):
     module: str | None = None
 
 
+ExportFormat = Literal["litert", "onnx", "savedmodel"]
+
+
+class ExportJob(Record):
+    """Write a saved model in another format, and let both predict the images in `paths_file`.
+
+    The probabilities of the saved model go to `before.npy` in the attempt's folder, those of the exported one to
+    `after.npy`. With `int8` the images in `calibration_file` set the scales of the integers.
+    """
+
+    kind: Literal["export"] = "export"
+    model_path: str
+    target: str
+    format: ExportFormat
+    int8: bool
+    paths_file: str
+    calibration_file: str
+    image_size: tuple[int, int]
+    threads: int
+    value_ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    outputs: OutputKind = "probabilities"
+    module: str | None = None
+
+
 class Job(Record):
     """The content of `job.json`. `deterministic` is as in the options."""
 
@@ -259,7 +283,7 @@ class Job(Record):
     import_paths: list[str] = Field(default_factory=list)
     isolated: bool
     deterministic: bool = False
-    work: TrainJob | TrialsJob | PredictJob = Field(discriminator="kind")
+    work: TrainJob | TrialsJob | PredictJob | ExportJob = Field(discriminator="kind")
 
 
 class Outcome(Record):

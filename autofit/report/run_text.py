@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
 from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, BadImage, OomEvent, Verdict
-from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position
+from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position, wrapped
 from autofit.runs.history import VALIDATION_ACCURACY, best_epoch, best_figures, finished_epochs, stage_of
 from autofit.runs.result_record import ResultRecord
 
@@ -32,19 +31,12 @@ def run_summary(
     opening = [headline(result, images_per_second), *best_line(result), *test_line(result)]
     paragraphs = [
         "\n".join(opening),
-        "\n".join(map(_wrapped, stage_lines(result))),
-        "\n".join(map(_wrapped, [*incidents(result), *bad_image_lines(result.quarantined)])),
-        "\n".join(_wrapped(f"Note: {printable(warning)}") for warning in result.warnings),
+        "\n".join(map(wrapped, stage_lines(result))),
+        "\n".join(map(wrapped, [*incidents(result), *bad_image_lines(result.quarantined)])),
+        "\n".join(wrapped(f"Note: {printable(warning)}") for warning in result.warnings),
         what_next(result, labels, model_path),
     ]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
-
-
-def _wrapped(line: str) -> str:
-    """A sentence within 80 columns; a line about a file is not wrapped, so that its name can be copied."""
-    if line.startswith(" "):
-        return line
-    return textwrap.fill(line, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def headline(result: ResultRecord, images_per_second: float | None = None) -> str:
@@ -228,8 +220,8 @@ def what_next(result: ResultRecord, labels: Sequence[str], model_path: Path) -> 
     """Where the model is and how to use it; for a run that did not complete, how to resume it."""
     if result.status == "completed":
         code = "\n".join(f"    {line}" for line in usage_code(model_path))
-        return f"The model is {printable(str(model_path))}. To use it:\n\n{code}\n\n{_wrapped(usage_words(labels))}"
-    first = _wrapped(f"{before_resuming(result)}To continue:")
+        return f"The model is {printable(str(model_path))}. To use it:\n\n{code}\n\n{wrapped(usage_words(labels))}"
+    first = wrapped(f"{before_resuming(result)}To continue:")
     return f"{first}\n\n    {resume_command(model_path.parent)}"
 
 

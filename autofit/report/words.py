@@ -102,6 +102,13 @@ def fact_lines(facts: Iterable[tuple[str, str]], columns: int = COLUMNS) -> list
     ]
 
 
+def wrapped(line: str) -> str:
+    """A sentence within 80 columns; a line about a file is not wrapped, so that its name can be copied."""
+    if line.startswith(" "):
+        return line
+    return textwrap.fill(line, COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
 def oom_position(event: OomEvent) -> str:
     """Where in the run an out-of-memory happened, counted from one."""
     if event.phase in PHASE_WORDS:

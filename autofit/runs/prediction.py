@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from autofit.errors import DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
+from autofit.errors import UserError
 from autofit.input.numeric_images import NO_RANGES, ValueRanges
 from autofit.machine import hardware
 from autofit.process.launch import Launcher
-from autofit.process.monitor import View, monitored
-from autofit.protocol.job import Job, OutputKind, PredictJob
-from autofit.protocol.messages import BadImage, MemoryBudget, Verdict
+from autofit.process.monitor import View
+from autofit.protocol.job import PredictJob
+from autofit.protocol.messages import BadImage
 from autofit.protocol.payload import NO_CODE, OwnCode
+from autofit.runs.model_worker import output_kind, require_model, run_on_model, write_paths
 from autofit.storage.run_directory import AttemptDirectory
-from autofit.storage.safe_files import open_plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,12 +61,11 @@ def predict_paths(  # noqa: PLR0913 - all that a prediction has of its run
 
     if not paths:
         raise UserError("there are no images to predict: give at least one path")
-    if not model_path.is_file():
-        raise UserError(f"the model {model_path} is gone: train again, or bring it back")
+    require_model(model_path)
     with tempfile.TemporaryDirectory(prefix="autofit-predict-") as folder:
         attempt = AttemptDirectory(Path(folder))
         listed = attempt.path / "paths"
-        listed.write_bytes("\0".join(map(_absolute, paths)).encode("utf-8", "surrogateescape"))
+        write_paths(listed, paths)
         work = PredictJob(
             model_path=str(model_path.resolve()),
             paths_file=str(listed),
@@ -77,51 +75,9 @@ def predict_paths(  # noqa: PLR0913 - all that a prediction has of its run
             views=views,
             flips=flips,
             value_ranges=dict(value_ranges),
-            outputs=_output_kind(model_path),
+            outputs=output_kind(model_path),
             module=code.module,
         )
-        job = _job(work, code.import_paths, isolated=launcher.isolated)
-        with monitored(job, attempt, launcher, view=view, payload=code.payload) as worker:
-            worker_exit = worker.run()
-        if worker_exit.diagnosis.verdict is not Verdict.COMPLETED:
-            raise _error(worker_exit.diagnosis.verdict, worker_exit.diagnosis.cause)
+        events = run_on_model(work, attempt, launcher=launcher, view=view, name="prediction", code=code)
         rows = np.load(attempt.path / "predictions.npy", allow_pickle=False)
-    return rows, [event.quarantined for event in worker_exit.events if event.quarantined]
-
-
-def _absolute(path: str) -> str:
-    """The path made absolute: the worker starts in another folder than its parent."""
-    return str(Path(path).expanduser().absolute())
-
-
-def _output_kind(model_path: Path) -> OutputKind:
-    """What a saved model gives, as `labels.json` beside it says; earlier ones do not."""
-    try:
-        with open_plain(model_path.with_name("labels.json")) as file:
-            said = json.load(file).get("outputs", "probabilities")
-    except (OSError, ValueError, AttributeError):
-        return "probabilities"
-    return next((kind for kind in get_args(OutputKind) if kind == said), "probabilities")
-
-
-def _job(work: PredictJob, import_paths: Sequence[str], *, isolated: bool) -> Job:
-    machine = hardware.detect()
-    has = machine.device_free_bytes if machine.device == "gpu" else machine.host_available_bytes
-    return Job(
-        attempt=1,
-        source=None,
-        import_paths=list(import_paths),
-        isolated=isolated,
-        memory=MemoryBudget(device=machine.device, limit_bytes=has or machine.host_available_bytes, is_given=False),
-        work=work,
-    )
-
-
-def _error(verdict: Verdict, cause: str) -> Exception:
-    if verdict is Verdict.USER_ERROR:
-        return UserError(cause)
-    if verdict is Verdict.INTERRUPTED:
-        return InterruptedRunError("the prediction was stopped: give the same call again")
-    if verdict in {Verdict.DEVICE_OOM, Verdict.HOST_OOM}:
-        return DoesNotFitError(f"not even one image at a time can be predicted here: {cause}")
-    return TrainingFailedError(f"the prediction failed: {cause}")
+    return rows, [event.quarantined for event in events if event.quarantined]

@@ -102,8 +102,16 @@ def test_a_prediction_comes_back_in_the_order_of_its_paths(
 @pytest.mark.parametrize(
     ("verdict", "kind", "message"),
     [
-        ("device_oom", DoesNotFitError, "not even one image at a time can be predicted here: because"),
-        ("host_oom", DoesNotFitError, "not even one image at a time can be predicted here: because"),
+        (
+            "device_oom",
+            DoesNotFitError,
+            "not even one image at a time fits here (because): free memory, or use another machine",
+        ),
+        (
+            "host_oom",
+            DoesNotFitError,
+            "not even one image at a time fits here (because): free memory, or use another machine",
+        ),
         ("interrupted", InterruptedRunError, "the prediction was stopped: give the same call again"),
         ("user_error", UserError, "because"),
         ("crashed", TrainingFailedError, "the prediction failed: because"),

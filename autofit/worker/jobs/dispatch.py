@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autofit.errors import StorageError, UserError
 from autofit.input.predecode import predecoding
-from autofit.protocol.job import Job, Outcome, PredictJob, TrainJob, TrialsJob
+from autofit.protocol.job import ExportJob, Job, Outcome, PredictJob, TrainJob, TrialsJob
 from autofit.protocol.messages import Verdict
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.jobs.startup import LoadPayload
@@ -84,6 +84,11 @@ def _dispatch(
             from autofit.worker.jobs.predict import predict  # noqa: PLC0415
 
             predict(job, job.work, attempt, heartbeat, load_payload)
+            return None
+        if isinstance(job.work, ExportJob):
+            from autofit.worker.jobs.export import export  # noqa: PLC0415
+
+            export(job, job.work, attempt, heartbeat, load_payload)
             return None
         from autofit.worker.jobs.attempt import train  # noqa: PLC0415
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from autofit.config.batch_schedule import batch_bounds
@@ -20,11 +18,9 @@ from autofit.protocol.messages import BadImage, OomEvent, Phase
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.steps import compile_forward
-from autofit.worker.jobs.startup import LoadPayload, limit_allocator, not_registered, open_payload
+from autofit.worker.jobs.startup import LoadPayload, open_saved_model
 from autofit.worker.model.outputs import probabilities_of
 from autofit.worker.runtime.heartbeat import Heartbeat
-from autofit.worker.runtime.memory import device_bytes_reader
-from autofit.worker.runtime.tf_settings import device_name
 
 Forward = Callable[[np.ndarray], Any]
 
@@ -40,11 +36,7 @@ def predict(
         OutOfDeviceMemoryError: not even a single image fits.
         UserError: the saved model needs a class that is not known here.
     """
-    limit_allocator(job, heartbeat)
-    heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
-    heartbeat.phase(Phase.BUILD)
-    open_payload(job, load_payload)
-    model = _open_model(work)
+    model = open_saved_model(job, work, heartbeat, load_payload)
     forward = compile_forward(model)
     paths = Path(work.paths_file).read_bytes().decode("utf-8", "surrogateescape").split("\0")
     rows = np.full((len(paths), int(model.output_shape[-1])), np.nan, np.float32)
@@ -90,15 +82,6 @@ def predict(
                 found = probabilities_of(outputs, work.outputs)
                 rows[batch.samples] = found.reshape(-1, work.views, rows.shape[1]).mean(axis=1)
     np.save(attempt.path / "predictions.npy", rows)
-
-
-def _open_model(work: PredictJob) -> keras.Model:
-    if work.module is not None:
-        importlib.import_module(work.module)
-    try:
-        return keras.models.load_model(work.model_path, compile=False)
-    except (TypeError, ValueError) as error:
-        raise not_registered(error) or error from error
 
 
 def _outputs(forward: Forward, images: np.ndarray, micro: MicroBatcher) -> np.ndarray:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from autofit.errors import UserError
-from autofit.protocol.job import Event, Job
+from autofit.protocol.job import Event, ExportJob, Job, PredictJob
 from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
 from autofit.worker.model.registered_objects import missing_object
 from autofit.worker.runtime import tf_settings
 from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.runtime.memory import device_bytes_reader
 
 if TYPE_CHECKING:
+    import keras
+
     from autofit.worker.execution.session import Session
 
 LoadPayload = Callable[[], Payload | None]
@@ -64,3 +68,25 @@ def open_network(job: Job, heartbeat: Heartbeat, load_payload: LoadPayload) -> t
     session = open_session(job, payload, heartbeat)
     heartbeat.phase(Phase.TRACE)
     return session, payload
+
+
+def open_saved_model(
+    job: Job, work: PredictJob | ExportJob, heartbeat: Heartbeat, load_payload: LoadPayload
+) -> keras.Model:
+    """Open the saved model of a job, with the user's classes that it needs.
+
+    Raises:
+        UserError: it needs a class that is not known here.
+    """
+    import keras  # noqa: PLC0415 - Keras only after its settings are made
+
+    limit_allocator(job, heartbeat)
+    heartbeat.device_bytes = device_bytes_reader(tf_settings.device_name(job.memory))
+    heartbeat.phase(Phase.BUILD)
+    open_payload(job, load_payload)
+    if work.module is not None:
+        importlib.import_module(work.module)
+    try:
+        return keras.models.load_model(work.model_path, compile=False)
+    except (TypeError, ValueError) as error:
+        raise not_registered(error) or error from error

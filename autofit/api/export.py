@@ -1,0 +1,111 @@
+"""`export()`: the model of a run in the format of another runtime, compared with the saved one on real images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autofit.api.directories import absolute
+from autofit.api.own_objects import code_to_open
+from autofit.api.result import Result
+from autofit.api.workers import launcher_for
+from autofit.config.validators import choice, flag
+from autofit.dataset import ImageIndex
+from autofit.errors import StorageError, UserError
+from autofit.machine import hardware
+from autofit.protocol.job import ExportFormat
+from autofit.report.progress import ProgressView, progress_view
+from autofit.runs.export import (
+    FILE_NAMES,
+    FORMATS,
+    MOST_COMPARED,
+    MOST_FOR_CALIBRATION,
+    Export,
+    ExportRequest,
+    export_model,
+    require_suffix,
+    spread_over,
+)
+from autofit.runs.run_record import RunRecord
+from autofit.storage.run_directory import RunDirectory
+
+
+def export(
+    run_dir: str | Path,
+    format: str = "litert",  # noqa: A002 - Keras names it so
+    path: str | Path | None = None,
+    *,
+    int8: bool = False,
+    view: ProgressView | None = None,
+) -> Export:
+    """Write the model of a run for another runtime, and compare both on up to 200 validation images.
+
+    Args:
+        run_dir: The run directory of a run that has a model.
+        format: `litert` (phones, Raspberry Pi; formerly TensorFlow Lite), `onnx` or `savedmodel` (TensorFlow Serving).
+            `onnx` needs `pip install 'autofit-keras[export]'`.
+        path: The file, or the folder of a SavedModel; by default `model.tflite`, `model.onnx` or `savedmodel` in the
+            run directory. What was there before is replaced when the new one is complete.
+        int8: LiteRT only: weights and activations as 8-bit integers, a quarter of the size and mostly faster; their
+            scales are found on 100 training images.
+        view: Shows the progress.
+
+    Raises:
+        UserError: there is no such run or format, or the model cannot be exported to it.
+        StorageError: the path cannot be written.
+        AutofitError: the export failed; the message says why.
+    """
+    result, int8 = Result(run_dir), flag("int8", int8)
+    export_format: Any = choice("format", format, FORMATS)
+    if int8 and export_format != "litert":
+        raise UserError(f"int8 is for litert, not for {export_format}: leave it out, or take litert")
+    files = RunDirectory(result.run_dir)
+    target = absolute(path) if path is not None else files.path / FILE_NAMES[export_format]
+    require_suffix(target, export_format)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{target.parent} cannot be made ({error.strerror}): give another path") from None
+    record = RunRecord.load(files.run)
+    index = ImageIndex.read_csv(files.samples, record.data.root, record.data.class_names)
+    compared_with = "validation" if index.validation_count else "training"
+    request = _request(index, target, export_format, int8=int8)
+    with view or progress_view() as shown:
+        parity = export_model(
+            files.model,
+            request,
+            record=record,
+            launcher=launcher_for(record.options, hardware.detect()),
+            view=shown,
+            code=code_to_open(record, files.model),
+        )
+    return Export(
+        path=str(target),
+        format=export_format,
+        int8=int8,
+        size_bytes=_size_bytes(target),
+        model_bytes=files.model.stat().st_size,
+        compared_with=compared_with,
+        were_trained_on=compared_with == "training" or any(stage.refitted for stage in result.record.stages),
+        parity=parity,
+    )
+
+
+def _request(index: ImageIndex, target: Path, export_format: ExportFormat, *, int8: bool) -> ExportRequest:
+    """Compare on validation images, or on training images in a run without any; calibrate on training images."""
+    first = index.validation_from if index.validation_count else 0
+    count = index.validation_count or index.train_count
+    compared = [first + place for place in spread_over(count, MOST_COMPARED)]
+    return ExportRequest(
+        target=target,
+        format=export_format,
+        int8=int8,
+        compared=[index.path(number) for number in compared],
+        labels=[index.labels[number] for number in compared],
+        calibration=[index.path(number) for number in spread_over(index.train_count, MOST_FOR_CALIBRATION)],
+    )
+
+
+def _size_bytes(path: Path) -> int:
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,39 @@
+"""`autofit export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autofit.cli.flags import Json, RunDir
+from autofit.cli.output import progress, require_writable, say, write_json
+
+
+def export(
+    run_dir: RunDir,
+    *,
+    format: Annotated[  # noqa: A002 - the flag's name
+        str, typer.Option("--format", metavar="litert|onnx|savedmodel", help="The runtime that is to open the model.")
+    ] = "litert",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="PATH", help="The file, or folder; by default in the run directory."),
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="8-bit integers (litert): a quarter of the size, mostly faster.")
+    ] = False,
+    json: Json = None,
+) -> None:
+    """Write the model for LiteRT, ONNX or TensorFlow Serving, and compare it."""
+    require_writable(json)
+    from autofit import api  # noqa: PLC0415 - `--help` loads none of it
+    from autofit.api.result import shown_path  # noqa: PLC0415
+    from autofit.report.export_text import export_lines  # noqa: PLC0415
+
+    with progress() as view:
+        exported = api.export(run_dir, format, out, int8=int8, view=view)
+    write_json(exported.to_json(), json)
+    if json != "-":
+        say("\n".join(export_lines(exported, shown_path(Path(exported.path)))))

@@ -1,0 +1,54 @@
+"""An export in words. Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autofit.printable import printable
+from autofit.report.words import bytes_words, count_of, metric_words, wrapped
+from autofit.runs.export import Export
+
+NAMES = {"litert": "LiteRT", "onnx": "ONNX", "savedmodel": "SavedModel"}
+DIFFERS = 0.02
+"""From here on a loss of accuracy is worth a word: two points."""
+
+
+def export_lines(export: Export, shown: Path) -> list[str]:
+    """What was written and how it compares, a sentence a line.
+
+    Args:
+        export: what was exported.
+        shown: its path as a person would write it.
+    """
+    kind = f"{NAMES[export.format]}{', 8-bit integers' if export.int8 else ''}"
+    sizes = f"{bytes_words(export.size_bytes)}, the saved model has {bytes_words(export.model_bytes)}"
+    lines = [f"Wrote {printable(str(shown))} ({kind}: {sizes}).", *_parity_lines(export), _usage(export, shown)]
+    return [wrapped(line) for line in lines]
+
+
+def _parity_lines(export: Export) -> list[str]:
+    parity = export.parity
+    if parity is None:
+        return ["It was not compared with the saved model: no runtime for it, or no image that can be read."]
+    images = count_of(parity.images, f"{export.compared_with} image")
+    before, after = metric_words(parity.accuracy_before), metric_words(parity.accuracy_after)
+    largest = parity.largest_difference
+    difference = f"probabilities differ by {largest:.1e} at most" if largest else "all probabilities are equal"
+    trained = ", which the model was trained on" if export.were_trained_on else ""
+    lines = [
+        f"It tells the same class as the saved model on {parity.same:,} of {images}; {difference}.",
+        f"Accuracy on these{trained}: {before} before, {after} after.",
+    ]
+    if parity.accuracy_before - parity.accuracy_after >= DIFFERS:
+        lines.append("That is a loss: try it without int8." if export.int8 else "That is a loss: use another format.")
+    return lines
+
+
+def _usage(export: Export, shown: Path) -> str:
+    path = printable(repr(str(shown)))
+    calls = {
+        "litert": f"ai_edge_litert.interpreter.Interpreter({path})",
+        "onnx": f"onnxruntime.InferenceSession({path})",
+        "savedmodel": f"tf.saved_model.load({path}).serve(images)",
+    }
+    return f"Open it with {calls[export.format]}: it takes raw pixels, 0 to 255, as float32 (n, height, width, 3)."

@@ -1,0 +1,175 @@
+"""A saved model in another format, by a worker, and how much the two differ on real images."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autofit.errors import UserError
+from autofit.machine import hardware
+from autofit.process.launch import Launcher
+from autofit.process.monitor import View
+from autofit.protocol.job import ExportFormat, ExportJob
+from autofit.protocol.payload import NO_CODE, OwnCode
+from autofit.runs.model_worker import output_kind, require_model, run_on_model, write_paths
+from autofit.runs.run_record import RunRecord
+from autofit.storage.records import Record
+from autofit.storage.run_directory import AttemptDirectory
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FORMATS: tuple[ExportFormat, ...] = ("litert", "onnx", "savedmodel")
+FILE_NAMES = {"litert": "model.tflite", "onnx": "model.onnx", "savedmodel": "savedmodel"}
+MOST_COMPARED, MOST_FOR_CALIBRATION = 200, 100
+
+
+class Parity(Record):
+    """How much an exported model differs from the saved one, on images that both have predicted.
+
+    Attributes:
+        images: how many images could be read.
+        same: for how many of them the most probable class is the same.
+        largest_difference: of a probability, from 0 to 1.
+        accuracy_before: of the saved model.
+        accuracy_after: of the exported one.
+    """
+
+    images: int
+    same: int
+    largest_difference: float
+    accuracy_before: float
+    accuracy_after: float
+
+
+class Export(Record):
+    """An exported model.
+
+    Attributes:
+        path: the file, or the folder of a SavedModel.
+        format: `litert`, `onnx` or `savedmodel`.
+        int8: whether its weights and activations are 8-bit integers.
+        size_bytes: of the file, or of all files in the folder.
+        model_bytes: of the saved model.
+        compared_with: the images that both have predicted: `validation`, or `training` in a run without those.
+        were_trained_on: whether the model has been trained on them, as it has after a refit.
+        parity: the comparison; None if the format's runtime is not installed, or no image can be read.
+    """
+
+    path: str
+    format: ExportFormat
+    int8: bool
+    size_bytes: int
+    model_bytes: int
+    compared_with: str
+    were_trained_on: bool
+    parity: Parity | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What is exported, and the images for that.
+
+    Attributes:
+        target: the file, or the folder of a SavedModel.
+        format: which.
+        int8: whether with 8-bit integers.
+        compared: those that both models predict.
+        labels: the class number of each of these.
+        calibration: from which the scales of 8-bit integers are found.
+    """
+
+    target: Path
+    format: ExportFormat
+    int8: bool
+    compared: Sequence[str]
+    labels: Sequence[int]
+    calibration: Sequence[str]
+
+
+def export_model(
+    model_path: Path,
+    request: ExportRequest,
+    *,
+    record: RunRecord,
+    launcher: Launcher,
+    view: View,
+    code: OwnCode = NO_CODE,
+) -> Parity | None:
+    """Write a saved model in another format, and compare the two.
+
+    Returns:
+        None if there was nothing to compare with.
+
+    Raises:
+        UserError: there is no saved model, or it cannot be exported to this format.
+        AutofitError: the worker failed; the message says why.
+    """
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    require_model(model_path)
+    with tempfile.TemporaryDirectory(prefix="autofit-export-") as folder:
+        attempt = AttemptDirectory(Path(folder))
+        files = attempt.path / "paths", attempt.path / "calibration"
+        for file, paths in zip(files, (request.compared, request.calibration if request.int8 else ()), strict=True):
+            write_paths(file, paths)
+        work = ExportJob(
+            model_path=str(model_path.resolve()),
+            target=str(request.target),
+            format=request.format,
+            int8=request.int8,
+            paths_file=str(files[0]),
+            calibration_file=str(files[1]),
+            image_size=record.options.image_size,
+            threads=max(2, hardware.detect().cores),
+            value_ranges=dict(record.plan.value_ranges),
+            outputs=output_kind(model_path),
+            module=code.module,
+        )
+        run_on_model(work, attempt, launcher=launcher, view=view, name="export", code=code)
+        if not (attempt.path / "after.npy").exists():
+            return None
+        before, after = (np.load(attempt.path / name, allow_pickle=False) for name in ("before.npy", "after.npy"))
+    return parity(before, after, request.labels)
+
+
+def parity(before: NDArray[np.float32], after: NDArray[np.float32], labels: Sequence[int]) -> Parity | None:
+    """Compare the probabilities of two models, float32 (n, classes); None if all rows are NaN."""
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    known = ~np.isnan(before).any(axis=1)
+    before, after, truth = before[known], after[known], np.asarray(labels)[known]
+    if not len(truth):
+        return None
+    told, told_after = before.argmax(axis=1), after.argmax(axis=1)
+    return Parity(
+        images=len(truth),
+        same=int((told == told_after).sum()),
+        largest_difference=float(np.abs(before - after).max()),
+        accuracy_before=float((told == truth).mean()),
+        accuracy_after=float((told_after == truth).mean()),
+    )
+
+
+def spread_over(count: int, most: int) -> range:
+    """At most so many of `count` places, evenly spread: the images are sorted by class."""
+    return range(0, count, max(1, -(-count // most)))
+
+
+def require_suffix(target: Path, export_format: ExportFormat) -> None:
+    """Check that a path ends as its format does.
+
+    Raises:
+        UserError: it does not, or there is something else of that name.
+    """
+    suffix = Path(FILE_NAMES[export_format]).suffix
+    if suffix and target.suffix != suffix:
+        raise UserError(f"{target.name} does not end in {suffix}, as {export_format} files do: name it so")
+    if suffix and target.is_dir():
+        raise UserError(f"{target} is a folder: give the path of a file")
+    if not suffix and target.exists() and not (target / "saved_model.pb").is_file():
+        raise UserError(f"{target} exists and is no SavedModel: give another folder")

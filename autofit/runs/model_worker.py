@@ -1,0 +1,102 @@
+"""A worker that does something with a saved model: its job, its memory, and its end as an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import get_args
+
+from autofit.errors import DoesNotFitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
+from autofit.machine import hardware
+from autofit.process.launch import Launcher
+from autofit.process.monitor import View, monitored
+from autofit.protocol.job import Event, ExportJob, Job, OutputKind, PredictJob
+from autofit.protocol.messages import MemoryBudget, Verdict
+from autofit.protocol.payload import NO_CODE, OwnCode
+from autofit.storage.run_directory import AttemptDirectory
+from autofit.storage.safe_files import open_plain
+
+
+def run_on_model(
+    work: PredictJob | ExportJob,
+    attempt: AttemptDirectory,
+    *,
+    launcher: Launcher,
+    view: View,
+    name: str,
+    code: OwnCode = NO_CODE,
+) -> list[Event]:
+    """Let a worker do a job with a saved model; returns its events.
+
+    Args:
+        work: the job.
+        attempt: a folder for its files.
+        launcher: starts the worker.
+        view: shows the progress.
+        name: of the work, for messages: `prediction`.
+        code: the user's, which opening the model needs.
+
+    Raises:
+        AutofitError: the worker failed; the message says why.
+    """
+    job = _job(work, code.import_paths, isolated=launcher.isolated)
+    with monitored(job, attempt, launcher, view=view, payload=code.payload) as worker:
+        worker_exit = worker.run()
+    if worker_exit.diagnosis.verdict is not Verdict.COMPLETED:
+        raise _error(worker_exit.diagnosis.verdict, worker_exit.diagnosis.cause, name)
+    return list(worker_exit.events)
+
+
+def require_model(path: Path) -> None:
+    """Check that a saved model exists.
+
+    Raises:
+        UserError: it does not.
+    """
+    if not path.is_file():
+        raise UserError(f"the model {path} is gone: train again, or bring it back")
+
+
+def write_paths(file: Path, paths: Iterable[str]) -> None:
+    """List files for a worker, whose names may be of any bytes but NUL.
+
+    They are made absolute: the worker starts in another folder than its parent.
+    """
+    absolute = (str(Path(path).expanduser().absolute()) for path in paths)
+    file.write_bytes("\0".join(absolute).encode("utf-8", "surrogateescape"))
+
+
+def output_kind(model_path: Path) -> OutputKind:
+    """What a saved model gives, as `labels.json` beside it says; earlier ones do not."""
+    try:
+        with open_plain(model_path.with_name("labels.json")) as file:
+            said = json.load(file).get("outputs", "probabilities")
+    except (OSError, ValueError, AttributeError):
+        return "probabilities"
+    return next((kind for kind in get_args(OutputKind) if kind == said), "probabilities")
+
+
+def _job(work: PredictJob | ExportJob, import_paths: Sequence[str], *, isolated: bool) -> Job:
+    machine = hardware.detect()
+    has = machine.device_free_bytes if machine.device == "gpu" else machine.host_available_bytes
+    return Job(
+        attempt=1,
+        source=None,
+        import_paths=list(import_paths),
+        isolated=isolated,
+        memory=MemoryBudget(device=machine.device, limit_bytes=has or machine.host_available_bytes, is_given=False),
+        work=work,
+    )
+
+
+def _error(verdict: Verdict, cause: str, name: str) -> Exception:
+    if verdict is Verdict.USER_ERROR:
+        return UserError(cause)
+    if verdict is Verdict.STORAGE:
+        return StorageError(cause)
+    if verdict is Verdict.INTERRUPTED:
+        return InterruptedRunError(f"the {name} was stopped: give the same call again")
+    if verdict in {Verdict.DEVICE_OOM, Verdict.HOST_OOM}:
+        return DoesNotFitError(f"not even one image at a time fits here ({cause}): free memory, or use another machine")
+    return TrainingFailedError(f"the {name} failed: {cause}")

@@ -1,0 +1,84 @@
+"""The job of an export: write a saved model in another format, and let both predict the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from autofit.input.decode import decode_image
+from autofit.input.image_files import UnreadableImageError
+from autofit.protocol.job import Event, ExportJob, Job
+from autofit.protocol.messages import Phase
+from autofit.storage.run_directory import AttemptDirectory
+from autofit.worker.jobs.startup import LoadPayload, open_saved_model
+from autofit.worker.model.exported import open_exported, replaced, write_exported
+from autofit.worker.model.outputs import probabilities_of
+from autofit.worker.runtime.heartbeat import Heartbeat
+
+IMAGES_AT_ONCE = 8
+"""Few: the memory of an export is the model's, not the images'."""
+
+
+def export(
+    job: Job, work: ExportJob, attempt: AttemptDirectory, heartbeat: Heartbeat, load_payload: LoadPayload
+) -> None:
+    """Write the model to its target, and the probabilities of both to `before.npy` and `after.npy`.
+
+    Rows are NaN for images that cannot be read. Without the format's runtime there is no `after.npy`.
+
+    Raises:
+        UserError: the model cannot be exported to this format.
+    """
+    model = open_saved_model(job, work, heartbeat, load_payload)
+    model(np.zeros((1, *work.image_size, 3), np.float32))  # the exporter to ONNX wants a model that was called
+    paths, target = _listed(work.paths_file), Path(work.target)
+    heartbeat.phase(Phase.SAVE)
+    with replaced(target) as written:
+        write_exported(model, written, work.format, _calibration(work) if work.int8 else None)
+        heartbeat.phase(Phase.PREDICT)
+        forward = open_exported(written, work.format) if paths else None
+        if forward is None:
+            heartbeat.event(Event(message=f"the runtime of {work.format} is not installed: nothing was compared"))
+        else:
+            of_model = partial(model, training=False)
+            shape = (len(paths), int(model.output_shape[-1]))
+            before, after = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+            for known, images in _batches(work, paths, heartbeat.beat):
+                before[known] = probabilities_of(np.asarray(of_model(images)), work.outputs)
+                after[known] = probabilities_of(forward(images), work.outputs)
+            np.save(attempt.path / "before.npy", before)
+            np.save(attempt.path / "after.npy", after)
+
+
+def _listed(file: str) -> list[str]:
+    text = Path(file).read_bytes().decode("utf-8", "surrogateescape")
+    return text.split("\0") if text else []
+
+
+def _calibration(work: ExportJob) -> np.ndarray:
+    images = [image for image in map(partial(_decoded, work), _listed(work.calibration_file)) if image is not None]
+    return np.stack(images) if images else np.empty((0, *work.image_size, 3), np.uint8)
+
+
+def _decoded(work: ExportJob, path: str) -> np.ndarray | None:
+    try:
+        return decode_image(path, work.image_size, work.value_ranges)
+    except UnreadableImageError:
+        return None
+
+
+def _batches(work: ExportJob, paths: list[str], on_batch: Callable[[], None]) -> Iterator[tuple[list[int], np.ndarray]]:
+    """The places of some images and their pixels, float32 (n, height, width, 3); without those that cannot be read."""
+    with ThreadPoolExecutor(work.threads) as threads:
+        for start in range(0, len(paths), IMAGES_AT_ONCE):
+            part = paths[start : start + IMAGES_AT_ONCE]
+            decoded = list(threads.map(partial(_decoded, work), part))
+            known = [start + place for place, image in enumerate(decoded) if image is not None]
+            images = [image for image in decoded if image is not None]
+            on_batch()
+            if images:
+                yield known, np.stack(images).astype(np.float32)

@@ -1,0 +1,125 @@
+"""A model in the formats of other runtimes: written by Keras's own exporters, read back by the runtimes themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from autofit.errors import UserError
+from autofit.protocol.job import ExportFormat
+
+Forward = Callable[[np.ndarray], np.ndarray]
+"""From raw pixels, float32 (n, height, width, 3) from 0 to 255, to probabilities, float32 (n, classes)."""
+
+EXTRA = "pip install 'autofit-keras[export]'"
+KERAS_FORMATS = {"litert": "litert", "onnx": "onnx", "savedmodel": "tf_saved_model"}
+
+
+def write_exported(
+    model: keras.Model, target: Path, export_format: ExportFormat, calibration: np.ndarray | None = None
+) -> None:
+    """Write a model in another format.
+
+    Args:
+        model: takes raw pixels.
+        target: the file, or the folder of a SavedModel.
+        export_format: which.
+        calibration: images, uint8 (n, height, width, 3), from which the scales of 8-bit integers are found; None for
+            floating point. LiteRT only. Operations that LiteRT has no integers for stay in floating point.
+
+    Raises:
+        UserError: a package is missing, or the model has an operation that the format does not know.
+    """
+    options: dict[str, Any] = {}
+    if calibration is not None:
+        options = {
+            "optimizations": [tf.lite.Optimize.DEFAULT],
+            "representative_dataset": lambda: ([image[None].astype(np.float32)] for image in calibration),
+        }
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tf2onnx warns of NumPy's future
+            model.export(str(target), format=KERAS_FORMATS[export_format], verbose=False, **options)
+    except ImportError as error:
+        raise UserError(f"{export_format} needs a package that is not installed ({error.name}): {EXTRA}") from error
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        why = (text[0] if text else type(error).__name__)[:300]
+        raise UserError(f"this model cannot be exported to {export_format} ({why}): try another format") from error
+
+
+def open_exported(target: Path, export_format: ExportFormat) -> Forward | None:
+    """Open an exported model in its own runtime; None if that is not installed.
+
+    LiteRT has a fallback: the interpreter that comes with TensorFlow.
+    """
+    if export_format == "savedmodel":
+        served = tf.saved_model.load(str(target))
+        return lambda images: np.asarray(served.serve(images))
+    if export_format == "onnx":
+        try:
+            import onnxruntime  # noqa: PLC0415 - optional
+        except ImportError:
+            return None
+        session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
+        (given,) = session.get_inputs()
+        return lambda images: np.asarray(session.run(None, {given.name: images})[0])
+    return _litert(_interpreter()(model_path=str(target)))
+
+
+def _interpreter() -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - optional
+    except ImportError:
+        return tf.lite.Interpreter
+    return Interpreter
+
+
+def _litert(interpreter: Any) -> Forward:
+    (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def one(image: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(given["index"], image[None])
+        interpreter.invoke()
+        return np.array(interpreter.get_tensor(answer["index"])[0])
+
+    interpreter.allocate_tensors()
+    return lambda images: np.stack([one(image) for image in images])
+
+
+@contextlib.contextmanager
+def replaced(target: Path) -> Iterator[Path]:
+    """A path beside the target to write to; it takes the target's place when the block has succeeded.
+
+    A SavedModel is a folder, and one that was there before is kept aside until the new one is in its place.
+    """
+    temporary = target.with_name(f".part-{target.name}")
+    _remove(temporary)
+    try:
+        yield temporary
+        if target.is_dir():
+            old = target.with_name(f".old-{target.name}")
+            _remove(old)
+            target.rename(old)
+            temporary.rename(target)
+            _remove(old)
+        else:
+            temporary.replace(target)
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

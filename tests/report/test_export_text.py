@@ -1,0 +1,52 @@
+"""An export in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from autofit.report.export_text import export_lines
+from autofit.runs.export import Export, Parity
+
+PARITY = Parity(images=88, same=86, largest_difference=0.012, accuracy_before=0.705, accuracy_after=0.693)
+
+
+def lines_of(**fields: Any) -> str:
+    known: dict[str, Any] = {
+        "path": "/runs/a/model.tflite",
+        "format": "litert",
+        "int8": True,
+        "size_bytes": 3_540_000,
+        "model_bytes": 13_300_000,
+        "compared_with": "validation",
+        "were_trained_on": False,
+        "parity": PARITY,
+    }
+    lines = export_lines(Export(**known | fields), Path("runs/a/model.tflite"))
+    assert max(len(part) for line in lines for part in line.splitlines()) <= 80
+    return " ".join(" ".join(lines).split())
+
+
+def test_the_lines_say_what_was_written_how_it_compares_and_how_to_open_it() -> None:
+    """A user would put a model into a phone without knowing what the integers cost."""
+    text = lines_of()
+    assert "Wrote runs/a/model.tflite (LiteRT, 8-bit integers: 3.54 MB, the saved model has 13.3 MB)." in text
+    assert "the same class as the saved model on 86 of 88 validation images" in text
+    assert "differ by 1.2e-02 at most" in text
+    assert "Accuracy on these: 0.705 before, 0.693 after." in text
+    assert "Interpreter('runs/a/model.tflite')" in text
+    assert "loss" not in text
+
+
+def test_a_loss_and_images_that_were_trained_on_are_said() -> None:
+    """An accuracy of 1 would be taken for the model's, or ten points be lost without a word."""
+    text = lines_of(parity=PARITY.model_copy(update={"accuracy_after": 0.6}), were_trained_on=True)
+    assert "That is a loss: try it without int8." in text
+    assert "which the model was trained on" in text
+
+
+def test_what_was_not_compared_or_is_equal_is_said() -> None:
+    """Silence would be taken for a comparison."""
+    assert "was not compared" in lines_of(parity=None)
+    same = PARITY.model_copy(update={"largest_difference": 0.0})
+    assert "all probabilities are equal" in lines_of(format="savedmodel", int8=False, parity=same)

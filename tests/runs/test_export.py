@@ -1,0 +1,50 @@
+"""An exported model beside the saved one: what is compared, and with which images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autofit.errors import UserError
+from autofit.runs.export import Parity, parity, require_suffix, spread_over
+
+BEFORE = np.array([[0.9, 0.1], [0.4, 0.6], [np.nan, np.nan], [0.2, 0.8]], np.float32)
+AFTER = np.array([[0.8, 0.2], [0.6, 0.4], [np.nan, np.nan], [0.2, 0.8]], np.float32)
+
+
+def test_the_comparison_counts_what_both_could_read() -> None:
+    """A broken file would be a difference of the models, or count as told right."""
+    assert parity(BEFORE, AFTER, [0, 1, 0, 0]) == Parity(
+        images=3,
+        same=2,
+        largest_difference=float(np.float32(0.6) - np.float32(0.4)),
+        accuracy_before=2 / 3,
+        accuracy_after=1 / 3,
+    )
+    assert parity(BEFORE[2:3], AFTER[2:3], [0]) is None
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, 0), (1, 1), (200, 200), (201, 101), (1_000_000, 200)])
+def test_images_are_spread_over_all_classes(count: int, expected: int) -> None:
+    """Paths are sorted by class: the first two hundred would be of one class."""
+    places = spread_over(count, 200)
+    assert len(places) == expected
+    assert not count or places[-1] >= count - max(1, places.step)
+
+
+def test_a_path_ends_as_its_format_does_and_replaces_only_its_kind(tmp_path: Path) -> None:
+    """A runtime would refuse the file later, or a folder of photos be replaced."""
+    require_suffix(tmp_path / "a.tflite", "litert")
+    require_suffix(tmp_path / "new", "savedmodel")
+    with pytest.raises(UserError, match=r"does not end in \.onnx"):
+        require_suffix(tmp_path / "a.tflite", "onnx")
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(UserError, match="is no SavedModel"):
+        require_suffix(tmp_path / "photos", "savedmodel")
+    (tmp_path / "b.tflite").mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        require_suffix(tmp_path / "b.tflite", "litert")
+    (tmp_path / "photos" / "saved_model.pb").touch()
+    require_suffix(tmp_path / "photos", "savedmodel")
