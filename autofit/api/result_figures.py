@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import shutil
+from array import array
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from autofit.api.directories import absolute
 from autofit.api.display import ClassReport, ConfusionMatrix, Plot, WorstImages
@@ -16,6 +17,7 @@ from autofit.errors import StorageError, UserError
 from autofit.report.plots import history_plot
 from autofit.report.result_card import result_card
 from autofit.runs.history import best_epoch
+from autofit.runs.multi_label_evaluation import label_figures
 from autofit.runs.predicted_images import PredictedImages, readable
 from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
@@ -24,6 +26,15 @@ from autofit.storage.run_directory import RunDirectory
 
 Split = Literal["validation", "test"]
 SPLITS = ("validation", "test")
+
+
+class _KeptPredictions(NamedTuple):
+    """What a run has kept of a split: the images, their labels, and probabilities, float32 (n, classes)."""
+
+    images: ImageIndex
+    paths: list[str]
+    labels: array[int]
+    rows: Any
 
 
 class ResultFigures:
@@ -80,6 +91,10 @@ class ResultFigures:
 
     def per_class(self, split: Split = "validation") -> ClassReport:
         """Precision, recall and F1 of each class, in the order of the model's outputs; see `confusion_matrix`."""
+        if self._run.options.multi_label:
+            kept = self._kept_predictions(choice("split", split, SPLITS))
+            sets = [kept.images.classes_of(label) for label in kept.labels]
+            return ClassReport(label_figures(kept.rows, sets, self.class_names))
         return ClassReport(self.predicted_images(split).class_figures())
 
     def worst(self, n: int = 9, split: Split = "validation") -> WorstImages:
@@ -112,12 +127,22 @@ class ResultFigures:
         """The images of a split with their classes and the model's probabilities; see `confusion_matrix`."""
         split = choice("split", split, SPLITS)
         if self._run.options.multi_label:
-            raise UserError("images of this run have several labels: evaluate(data, labels) gives the figures of each")
+            raise UserError(
+                "images of this run have several labels each, and are not told right or wrong as a whole: "
+                "per_class() gives the figures of each label"
+            )
         if split not in self._read:
             self._read[split] = self._read_predictions(split)
         return self._read[split]
 
     def _read_predictions(self, split: str) -> PredictedImages:
+        kept = self._kept_predictions(split)
+        images = readable(kept.paths, kept.labels, kept.rows, kept.images.class_names)
+        if not images:
+            raise self._no_predictions(split)
+        return images
+
+    def _kept_predictions(self, split: str) -> _KeptPredictions:
         index = ImageIndex.read_csv(self._files.samples, self._run.data.root, self._run.data.class_names)
         if split == "validation":
             file, first = self._files.validation, index.validation_from
@@ -128,12 +153,14 @@ class ResultFigures:
         if not paths:
             raise UserError(f"this run has no {split} images: evaluate(folder) judges the model by other images")
         rows = read_probabilities(file, len(paths), len(index.class_names))
-        images = readable(paths, labels, rows, index.class_names) if rows is not None else None
-        if not images:
-            raise UserError(
-                f"{self._files.path} has no predictions of the {split} images: evaluate(folder) judges the model anew"
-            )
-        return images
+        if rows is None:
+            raise self._no_predictions(split)
+        return _KeptPredictions(index, paths, labels, rows)
+
+    def _no_predictions(self, split: str) -> UserError:
+        return UserError(
+            f"{self._files.path} has no predictions of the {split} images: evaluate(folder) judges the model anew"
+        )
 
     def _repr_html_(self) -> str:
         return result_card(self.record, run_dir=self._files.path, model_path=self._files.model)

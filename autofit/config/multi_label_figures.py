@@ -28,7 +28,9 @@ class MultiLabelFigures(NamedTuple):
     f1: float
 
 
-def multi_label_figures(scores: NDArray[np.floating], truth: NDArray[np.number], threshold: float) -> MultiLabelFigures:
+def multi_label_figures(
+    scores: NDArray[np.floating], truth: NDArray[np.number | np.bool_], threshold: float
+) -> MultiLabelFigures:
     """Judge scores, such as probabilities or logits.
 
     Args:

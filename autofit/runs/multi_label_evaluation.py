@@ -9,6 +9,7 @@ from autofit.config.multi_label_figures import THRESHOLD, multi_label_figures
 from autofit.config.standard_error import standard_error
 from autofit.protocol.messages import BadImage
 from autofit.runs.evaluation import LEAST_PROBABILITY, ClassCounts, Evaluation
+from autofit.runs.predicted_images import ClassFigures, figures_of_class
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,11 +34,7 @@ def multi_label_evaluation(
     """
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
-    truth = np.zeros(rows.shape, bool)
-    for row, of_image in zip(truth, numbers, strict=True):
-        row[list(of_image)] = True
-    readable = ~np.isnan(rows).any(axis=1)
-    rows, truth = rows[readable], truth[readable]
+    rows, truth = _readable(rows, numbers)
     if not len(rows):
         return None
     told = rows >= THRESHOLD
@@ -59,3 +56,26 @@ def multi_label_evaluation(
         mean_average_precision=figures.mean_average_precision,
         f1=figures.f1,
     )
+
+
+def label_figures(
+    rows: NDArray[np.float32], numbers: Sequence[Sequence[int]], class_names: Sequence[str]
+) -> list[ClassFigures]:
+    """Precision, recall and F1 of each label at a probability of 0.5; arguments as in `multi_label_evaluation`."""
+    rows, truth = _readable(rows, numbers)
+    told = rows >= THRESHOLD
+    counts = zip(*(each.sum(axis=0).tolist() for each in (truth, told, truth & told)), strict=True)
+    return [figures_of_class(name, *of_class) for name, of_class in zip(class_names, counts, strict=True)]
+
+
+def _readable(
+    rows: NDArray[np.float32], numbers: Sequence[Sequence[int]]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The probabilities of the images that could be read, and which labels each has, (n, classes) both."""
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    truth = np.zeros(rows.shape, bool)
+    for row, of_image in zip(truth, numbers, strict=True):
+        row[list(of_image)] = True
+    readable = ~np.isnan(rows).any(axis=1)
+    return rows[readable], truth[readable]

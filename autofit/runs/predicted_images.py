@@ -93,7 +93,10 @@ class PredictedImages:
         """The figures of each class, in the order of the model's outputs."""
         counts = self.confusion_counts()
         columns = zip(self.class_names, counts.sum(axis=1), counts.sum(axis=0), counts.diagonal(), strict=True)
-        return [_figures(name, int(images), int(predicted), int(right)) for name, images, predicted, right in columns]
+        return [
+            figures_of_class(name, int(images), int(predicted), int(right))
+            for name, images, predicted, right in columns
+        ]
 
     def worst(self, count: int) -> list[PredictedImage]:
         """The images whose own class got the lowest probability, the lowest first: mistakes, and doubtful labels."""
@@ -129,7 +132,8 @@ class PredictedImages:
         return told
 
 
-def _figures(name: str, images: int, predicted: int, right: int) -> ClassFigures:
+def figures_of_class(name: str, images: int, predicted: int, right: int) -> ClassFigures:
+    """The figures of a class from its counts: its images, those taken for it, and those told right."""
     precision = right / predicted if predicted else None
     recall = right / images if images else None
     f1 = 2 * precision * recall / (precision + recall) if precision and recall else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autofit.runs.multi_label_evaluation import multi_label_evaluation
+from autofit.runs.multi_label_evaluation import label_figures, multi_label_evaluation
 
 
 def test_figures_are_of_the_images_that_could_be_read() -> None:
@@ -24,3 +24,11 @@ def test_figures_are_of_the_images_that_could_be_read() -> None:
     assert found.mean_average_precision == 1.0
     assert found.f1 == pytest.approx(4 / 5)
     assert multi_label_evaluation(rows[2:3], [[0]], ["cat", "dog"], [], 1) is None
+
+
+def test_each_label_has_its_own_precision_and_recall() -> None:
+    """The label that is told too often would look as good as the one that is told right."""
+    rows = np.array([[0.9, 0.2], [0.6, 0.7], [np.nan, np.nan], [0.1, 0.1]], np.float32)
+    cat, dog = label_figures(rows, [[0], [1], [0, 1], []], ["cat", "dog"])
+    assert (cat.name, cat.images, cat.predicted, cat.precision, cat.recall) == ("cat", 1, 2, 0.5, 1.0)
+    assert (dog.name, dog.images, dog.predicted, dog.precision, dog.recall) == ("dog", 1, 1, 1.0, 1.0)

@@ -72,6 +72,10 @@ def label_outputs(model: keras.Model, shape: tuple[int, int, int]) -> OutputKind
     rows = _rows(model, shape)
     if not np.all((rows > -TOLERANCE) & (rows < 1 + TOLERANCE)):
         raise UserError("with multi_label each output of the model is a probability: end it with a sigmoid")
+    if rows.shape[1] > 1 and _are_probabilities(rows):
+        raise UserError(
+            "with multi_label labels do not exclude each other, as in a softmax: end the model with a sigmoid"
+        )
     return "probabilities"
 
 

@@ -91,6 +91,8 @@ def test_a_model_that_does_not_give_probabilities_of_each_label_is_refused() -> 
     """Logits would be taken for probabilities, or a loss of the user's be left out."""
     with pytest.raises(UserError, match=r"with multi_label each output .* end it with a sigmoid"):
         build_from_function(lambda *_: network("linear"), SIZE, CLASSES, seed=0, multi_label=True)
+    with pytest.raises(UserError, match="labels do not exclude each other, as in a softmax"):
+        build_from_function(lambda *_: network("softmax"), SIZE, CLASSES, seed=0, multi_label=True)
     model = network()
     model.compile("sgd", "binary_crossentropy")
     with pytest.raises(UserError, match="multi_label has a loss of its own: leave the model uncompiled"):
