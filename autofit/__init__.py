@@ -22,7 +22,7 @@ from autofit.errors import (
 )
 
 if TYPE_CHECKING:
-    from autofit.api import evaluate, probe, resume, run
+    from autofit.api import evaluate, load_images, probe, resume, run
     from autofit.api.result import Result
     from autofit.worker.image_sequence import ImageSequence
 
@@ -36,6 +36,7 @@ __all__ = [
     "TrainingFailedError",
     "UserError",
     "evaluate",
+    "load_images",
     "probe",
     "resume",
     "run",
@@ -46,6 +47,7 @@ _MODULES = {
     "ImageSequence": "autofit.worker.image_sequence",
     "Result": "autofit.api.result",
     "evaluate": "autofit.api",
+    "load_images": "autofit.api",
     "probe": "autofit.api",
     "resume": "autofit.api",
     "run": "autofit.api",

@@ -27,6 +27,10 @@ class AutofitError(Exception):
             text = f"{text[:half]}…{text[-half:]}"  # what to do stands at the end
         super().__init__(text)
 
+    def _render_traceback_(self) -> list[str]:
+        """The lines that IPython shows in place of a traceback: the message says all that the caller can act on."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UserError(AutofitError):
     """An input of the user cannot be used: the message names it and says what to do."""

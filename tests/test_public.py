@@ -25,6 +25,7 @@ PUBLIC = [
     "TrainingFailedError",
     "UserError",
     "evaluate",
+    "load_images",
     "probe",
     "resume",
     "run",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import numpy as np
+from numpy.typing import NDArray
 
 import autofit
 from autofit.runs.evaluation import Evaluation
@@ -58,8 +59,11 @@ def use_a_result(result: autofit.Result) -> None:
     assert_type(result.summary(), str)
     assert_type(result.labels, list[str])
     assert_type(result.model_path, Path)
-    assert_type(result.predict("a.jpg"), np.ndarray)
-    assert_type(result.predict([Path("a.jpg"), "b.jpg"]), np.ndarray)
+    array: np.ndarray = result.predict("a.jpg")
+    assert_type(result.predict([Path("a.jpg"), "b.jpg"]).paths, list[str])
+    assert_type(result.predict(array).top(2), list[list[tuple[str, float]]])
+    assert_type(result.preprocess("a.jpg"), NDArray[np.uint8])
+    assert_type(autofit.load_images("photos/", (160, 224)), NDArray[np.uint8])
     assert_type(result.evaluate(["a.jpg"], ["cat"]), Evaluation)
     assert_type(result.evaluate(Path("a.jpg"), [0], views=2).accuracy, float)
     assert_type(autofit.evaluate("runs/a", "photos/").standard_error, float)

@@ -7,6 +7,8 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     probes.py        probe and sweep: what fits, without any images
     report.py        report: the page of a run that has ended
     result.py        Result: a run that has ended, with its history, its model and predictions
+    prediction.py    images of any kind predicted, judged, or read as the saved model expects them
+    predictions.py   Predictions: probabilities with names
     evaluation.py    evaluate: the model of a run that has ended, on images with known classes
     export.py        export: the model of a run in the format of another runtime
     display.py       what the methods of a result return to look at: tables, pictures
@@ -26,8 +28,9 @@ from __future__ import annotations
 
 from autofit.api.evaluation import evaluate
 from autofit.api.export import export
+from autofit.api.prediction import load_images
 from autofit.api.probes import does_not_fit, probe, sweep
 from autofit.api.report import report
 from autofit.api.training import resume, run
 
-__all__ = ["does_not_fit", "evaluate", "export", "probe", "report", "resume", "run", "sweep"]
+__all__ = ["does_not_fit", "evaluate", "export", "load_images", "probe", "report", "resume", "run", "sweep"]

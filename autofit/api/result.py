@@ -7,27 +7,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autofit.api.own_objects import code_to_open
+from autofit.api.prediction import evaluated, load_images, predicted
+from autofit.api.predictions import Predictions
 from autofit.api.result_figures import ResultFigures
-from autofit.config.run_options import MOST_VIEWS
-from autofit.config.validators import whole_number
-from autofit.dataset.labelled import labelled_images
-from autofit.dataset.labelled_sets import labelled_sets
 from autofit.errors import UserError
-from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.protocol.messages import BadImage, OomEvent
-from autofit.report.progress import progress_view
 from autofit.report.run_text import run_summary
-from autofit.runs.evaluation import Evaluation, evaluation
-from autofit.runs.multi_label_evaluation import multi_label_evaluation
-from autofit.runs.prediction import predict_paths
+from autofit.runs.evaluation import Evaluation
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
-from autofit.worker.inline_launcher import InlineLauncher
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
     from autofit.runs.export import Export
 
@@ -116,56 +109,84 @@ class Result(ResultFigures):
         """The run in words, as the command line shows it at the end."""
         return run_summary(self.record, labels=self.labels, model_path=shown_path(self.model_path))
 
-    def predict(self, paths: str | Path | Iterable[str | Path], *, views: int = 1) -> np.ndarray:
+    def predict(self, images: Any, *, views: int = 1) -> Predictions:
         """Predict images in a worker process; they are decoded as in training.
 
         Args:
-            paths: one file or several.
+            images: a path, a folder (all images in it, at any depth, by path), a pattern such as `"new/*.jpg"`, an
+                array of one image or of several (uint8, or floating point from 0 to 1 or 0 to 255, told apart),
+                a PIL image, the bytes of an image file, or a list of these.
             views: how many views of each image are predicted, with the mean of their probabilities as the answer. The
                 first is the whole image, then come its mirror image, unless the run has `flip` off, and mild crops. It
                 takes so many times longer.
 
         Returns:
-            Probabilities, float32 `(n, classes)`; a row of NaN for an image that cannot be read. With
-            `multi_label` they are independent of each other.
+            Probabilities, float32 `(n, classes)`, a NumPy array with `labels`, `confidence`, `paths` and `top(k)`. An
+            image that cannot be read has a row of NaN and the label None, is named as it is found, and is listed in
+            `unreadable`. With `multi_label` probabilities are independent of each other, and a label is the tuple of
+            the names whose probability is at least 0.5.
 
         Raises:
+            UserError: a path does not exist, or the images are something else; nothing was predicted.
             AutofitError: the prediction failed; the message says why.
         """
-        return self._predict([paths] if isinstance(paths, str | Path) else list(paths), views)[0]
+        return predicted(self.model_path, self._run, images, views)
+
+    def preprocess(self, images: Any) -> NDArray[np.uint8]:
+        """Read images as the array that the saved model expects: upright, RGB, stretched to its size as in training.
+
+        `keras.models.load_model(result.model_path).predict(result.preprocess(images))` are the probabilities of
+        `result.predict(images)`. Where there is no run directory, `autofit.load_images` does the same.
+
+        Args:
+            images: as in `predict`.
+
+        Returns:
+            uint8 `(n, height, width, 3)`, 0 to 255.
+
+        Raises:
+            UserError: an image does not exist or cannot be read.
+        """
+        return load_images(images, self._run.options.image_size, self._run.plan.value_ranges)
 
     def evaluate(
         self,
-        data: str | Path | Iterable[object],
+        data: Any,
         labels: Iterable[object] | None = None,
         *,
         views: int = 1,
+        path_column: str | None = None,
+        label_column: str | Sequence[str] | None = None,
+        images_in: str | Path | None = None,
     ) -> Evaluation:
         """Judge the model on images with known classes, in a worker process; unreadable images are left out.
 
         Args:
             data: as in `run`: a folder with one subfolder for each class, a CSV file or a DataFrame with the columns
-                `path` and `label`, or a list of paths with `labels`. Not every class has to have images.
-            labels: for each path its class: the name, or the index in `Result.labels`. If the class names are numbers
+                `path` and `label`, a list of paths, arrays or PIL images or an array with `labels`, or a dataset of
+                pairs. Not every class has to have images.
+            labels: for each image its class: the name, or the index in `Result.labels`. If the class names are numbers
                 (as they are if the labels of training were numbers), a number is a name. With `multi_label` a list of
-                names for each path, or rows of 0 and 1.
+                names for each image, or rows of 0 and 1.
             views: as in `predict`.
+            path_column: the column of a table that holds the paths, as in `run`.
+            label_column: the column of a table that holds the labels, as in `run`.
+            images_in: the folder that a table's relative paths are relative to, as in `run`.
 
         Raises:
             UserError: lengths differ, a class is unknown to this run, or no image can be read.
             AutofitError: the prediction failed; the message says why.
         """
-        if self._run.options.multi_label:
-            sets = labelled_sets(data, labels, self.labels)
-            rows, unreadable = self._predict(sets.paths, views)
-            figures = multi_label_evaluation(rows, sets.numbers, self.labels, unreadable, views)
-        else:
-            images = labelled_images(data, labels, self.labels)
-            rows, unreadable = self._predict(images.paths, views)
-            figures = evaluation(rows, images.numbers, self.labels, unreadable, views)
-        if figures is None:
-            raise UserError(f"none of these {len(rows)} images can be read: give others")
-        return figures
+        return evaluated(
+            self.model_path,
+            self._run,
+            data,
+            labels,
+            views=views,
+            path_column=path_column,
+            label_column=label_column,
+            images_in=images_in,
+        )
 
     def export(self, format: str = "litert", path: str | Path | None = None, *, int8: bool = False) -> Export:  # noqa: A002 - as in Keras
         """Write the model for another runtime and compare the two on validation images; see `autofit.api.export`.
@@ -181,26 +202,6 @@ class Result(ResultFigures):
         from autofit.api.export import export  # noqa: PLC0415 - it imports this module
 
         return export(self.run_dir, format, path, int8=int8)
-
-    def _predict(self, paths: Sequence[str | Path], views: int) -> tuple[np.ndarray, list[BadImage]]:
-        options = self._run.options
-        launcher: Launcher = InlineLauncher() if options.isolation == "inline" else ProcessLauncher()
-        views = whole_number("views", views, 1, MOST_VIEWS)
-        with progress_view() as view:
-            rows, unreadable = predict_paths(
-                self.model_path,
-                options.image_size,
-                [str(path) for path in paths],
-                launcher=launcher,
-                view=view,
-                views=views,
-                flips=options.flip,
-                value_ranges=self._run.plan.value_ranges,
-                code=code_to_open(self._run, self.model_path),
-            )
-            for image in unreadable:
-                view.message(f"cannot be read and was left out: {image.path} ({image.reason})")
-        return rows, unreadable
 
     def to_json(self) -> str:
         """The content of `result.json`."""

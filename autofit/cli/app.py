@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from autofit import refuse_windows
-from autofit.cli import cache, doctor, export, probe, profiles, training
+from autofit.cli import cache, doctor, export, prediction, probe, profiles, training
 from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
 
@@ -50,6 +50,8 @@ COMMANDS = (
     probe.probe,
     training.resume,
     training.report,
+    prediction.predict,
+    prediction.evaluate,
     export.export,
     doctor.doctor,
     training.demo,

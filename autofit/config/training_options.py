@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from autofit.config.option import EVERYWHERE, ONE_NETWORK, PROBES, Option
+from autofit.config.option import EVERYWHERE, OF_TABLES, ONE_NETWORK, PROBES, Option
 from autofit.config.option_checks import (
     auto_or_count,
     backbone_name,
@@ -220,6 +220,7 @@ TRAINING = (
         None,
         "The column of a table that holds the paths.",
         "Default: `path`, or another usual name.",
+        commands=OF_TABLES,
         fields=(),
         metavar="NAME",
     ),
@@ -229,6 +230,7 @@ TRAINING = (
         "The column of a table that holds the labels.",
         "With `multi_label` also `a,b,c`, or a list in Python: the columns of 0 and 1, one for each label. Default: "
         "`label`, or another usual name.",
+        commands=OF_TABLES,
         fields=(),
         metavar="NAME",
     ),
@@ -247,6 +249,7 @@ TRAINING = (
         None,
         "The folder that a table's relative paths are relative to.",
         "Default: that of the table, or the one in it where the images are.",
+        commands=OF_TABLES,
         fields=(),
         metavar="DIR",
     ),

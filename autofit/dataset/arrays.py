@@ -27,12 +27,12 @@ Pairs = tuple[list[str], list[Any]]
 
 def are_images(data: object) -> bool:
     """Whether the data are images themselves, or a dataset of them, and not a path, a table or a list of paths."""
-    if _is_dataset(data):
+    if is_dataset(data):
         return True
-    if _is_array(data):
+    if is_array(data):
         return getattr(data, "ndim", 0) >= IMAGE_SIDES
     first = data[0] if isinstance(data, list | tuple) and data else None
-    return first is not None and (hasattr(first, "getbands") or (_is_array(first) and getattr(first, "ndim", 0) > 1))
+    return first is not None and (hasattr(first, "getbands") or (is_array(first) and getattr(first, "ndim", 0) > 1))
 
 
 def write_images(
@@ -62,14 +62,14 @@ def write_images(
     Raises:
         UserError: the data cannot be used; the message says what to do.
     """
-    if _is_dataset(data):
+    if is_dataset(data):
         if labels is not None:
             raise UserError("a dataset has its own labels: leave labels out")
         pairs: Iterable[tuple[Any, Any]] = _of_dataset(data, label_rows if multi_label else class_numbers)
     else:
         pairs = zip(data, _labels_for(data, labels, label_rows if multi_label else class_numbers), strict=True)
     folder.mkdir(parents=True, exist_ok=True)
-    scale = _Scale(data if _is_array(data) else None)
+    scale = _Scale(data if is_array(data) else None)
     paths, numbers = [], []
     for number, (image, label) in enumerate(pairs):
         paths.append(str(_write(image, number, folder, scale)))
@@ -132,11 +132,12 @@ def _labels_for(data: Any, labels: Any, meaning: Callable[[Any], list[Any]]) -> 
     return plain
 
 
-def _is_array(data: object) -> bool:
+def is_array(data: object) -> bool:
+    """Whether the data are a NumPy array, or what has its interface."""
     return hasattr(data, "__array_interface__")
 
 
-def _is_dataset(data: object) -> bool:
+def is_dataset(data: object) -> bool:
     """Whether the data are a `tf.data.Dataset` or a Keras `PyDataset`, by the names of their classes."""
     return any(
         kind.__name__ in {"DatasetV2", "PyDataset"} and kind.__module__.startswith(("tensorflow", "keras"))
@@ -243,7 +244,7 @@ class ImageTable:
 
     def __init__(self, paths: list[str], labels: list[Any]) -> None:
         self._values: dict[str, Any] = {"path": paths}
-        if labels and _is_array(labels[0]) and labels[0].ndim == 1:
+        if labels and is_array(labels[0]) and labels[0].ndim == 1:
             self._values |= {str(number): [row[number] for row in labels] for number in range(len(labels[0]))}
         else:
             self._values["label"] = labels
@@ -260,7 +261,7 @@ class ImageTable:
 def stand_in(held_out: Any) -> Any:
     """A table in place of images in memory, before they are written; anything else as it is."""
     is_pair = isinstance(held_out, tuple) and len(held_out) == 2  # noqa: PLR2004 - images and labels
-    return ImageTable([], []) if is_pair or _is_dataset(held_out) else held_out
+    return ImageTable([], []) if is_pair or is_dataset(held_out) else held_out
 
 
 def images_in_files(

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from autofit.dataset.arrays import are_images, write_images
+from autofit.dataset.columns import Asked
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress
 from autofit.dataset.listing import Frame, Listing, from_csv, from_frame
@@ -17,6 +19,9 @@ from autofit.errors import UserError
 from autofit.printable import printable
 
 SHOWN_CLASSES = 10
+
+InMemory = tuple[Path, Callable[[str], None], Callable[[int], None]]
+"""The folder for images in memory, and what `write_images` tells: a line, and the number of images so far."""
 
 
 class LabelledImages(NamedTuple):
@@ -27,30 +32,41 @@ class LabelledImages(NamedTuple):
 
 
 def labelled_images(
-    data: str | os.PathLike[str] | Iterable[object], labels: Iterable[object] | None, class_names: Sequence[str]
+    data: Any, labels: Iterable[object] | None, class_names: Sequence[str], asked: Asked, in_memory: InMemory
 ) -> LabelledImages:
     """Find the images and their classes. Only folders are read; no image is opened.
 
     Args:
-        data: a folder with one subfolder a class, a CSV file or a DataFrame with the columns `path` and `label`; or one
-            path or several, with `labels`.
+        data: a folder with one subfolder a class, a CSV file or a DataFrame with the columns `path` and `label`; one
+            path or several, or images in memory, with `labels`; or a dataset.
         labels: for each path its class: the name, or the number in `class_names`. If the class names are numbers, a
             number is a name.
         class_names: of the run. Not every one has to have images.
+        asked: what the user says of a table.
+        in_memory: where images in memory are written.
 
     Raises:
         UserError: the data cannot be read, holds no images, has a class that is none of these, or has more or fewer
             labels than paths.
     """
-    found = _found(data, labels, class_names)
+    found = _in_memory(data, labels, class_names, in_memory) if are_images(data) else None
+    found = found or _found(data, labels, class_names, asked)
     if not found.paths:
         raise UserError("there are no images to judge the model by: give at least one, with its class")
     return found
 
 
-def _found(
-    data: str | os.PathLike[str] | Iterable[object], labels: Iterable[object] | None, class_names: Sequence[str]
+def _in_memory(
+    data: Any, labels: Iterable[object] | None, class_names: Sequence[str], in_memory: InMemory
 ) -> LabelledImages:
+    folder, say, on_progress = in_memory
+    paths, found = write_images(data, labels, folder, say, on_progress)
+    if names := getattr(data, "class_names", None):  # Keras sorts 10 before 2, and so numbers its classes
+        found = [names[number] for number in found]
+    return LabelledImages(paths, class_numbers(found, class_names))
+
+
+def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str], asked: Asked) -> LabelledImages:
     if labels is not None:
         if isinstance(data, Frame):
             raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
@@ -63,9 +79,9 @@ def _found(
             raise UserError(
                 f"{printable(os.fspath(data))} does not exist: give a folder, a CSV file, or paths with labels"
             )
-        return _of_table(from_csv(path), class_names)
+        return _of_table(from_csv(path, asked), class_names)
     if isinstance(data, Frame):
-        return _of_table(from_frame(data), class_names)
+        return _of_table(from_frame(data, asked), class_names)
     raise UserError("the labels of the listed paths are missing: give labels= with one label for each path")
 
 

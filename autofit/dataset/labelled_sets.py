@@ -9,15 +9,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autofit.dataset.arrays import label_rows
+from autofit.dataset.arrays import are_images, label_rows, write_images
 from autofit.dataset.columns import Asked
 from autofit.dataset.held_out import TABLE_NEEDED
 from autofit.dataset.label_sets import names_of_set, sort_into_sets
+from autofit.dataset.labelled import InMemory
 from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists
 from autofit.errors import UserError
 from autofit.printable import printable
-
-ASKED = Asked(multi_label=True)
 
 
 class LabelledSets(NamedTuple):
@@ -28,19 +27,26 @@ class LabelledSets(NamedTuple):
 
 
 def labelled_sets(
-    data: str | os.PathLike[str] | Iterable[object], labels: Iterable[object] | None, class_names: Sequence[str]
+    data: Any, labels: Iterable[object] | None, class_names: Sequence[str], asked: Asked, in_memory: InMemory
 ) -> LabelledSets:
     """Find the images and their labels. No image is opened.
 
     Args:
-        data: a CSV file or a DataFrame, as for a training; or one path or several, with `labels`.
+        data: a CSV file or a DataFrame, as for a training; or one path or several, or images in
+            memory, with `labels`; or a dataset.
         labels: for each path a list of names, or a text of several; or rows of 0 and 1, `(n, classes)`.
         class_names: of the run.
+        asked: what the user says of a table, with `multi_label`.
+        in_memory: where images in memory are written.
 
     Raises:
         UserError: the data cannot be read, holds no images, or has a label that is none of these.
     """
-    listing = _listing(data, labels, class_names)
+    if are_images(data):
+        folder, say, on_progress = in_memory
+        data, labels = write_images(data, labels, folder, say, on_progress, multi_label=True)
+        labels = [_names_of_row(one, class_names) if hasattr(one, "ndim") else one for one in labels]
+    listing = _listing(data, labels, class_names, asked)
     rows = list(listing.rows)
     if not rows:
         raise UserError("there are no images to judge the model by: give at least one, with its labels")
@@ -53,14 +59,14 @@ def labelled_sets(
     return LabelledSets(paths, [[number_of[name] for name in each] for each in names])
 
 
-def _listing(data: Any, labels: Any, class_names: Sequence[str]) -> Listing:
+def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked) -> Listing:
     if isinstance(data, Frame):
         if labels is not None:
             raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
-        return from_frame(data, ASKED)
+        return from_frame(data, asked)
     if labels is not None:
         paths = [data] if isinstance(data, str | os.PathLike) else list(data)
-        return from_lists(paths, _named(labels, class_names), ASKED)
+        return from_lists(paths, _named(labels, class_names), asked)
     if not isinstance(data, str | os.PathLike):
         raise UserError("the labels of the listed paths are missing: give labels= with one list for each path")
     path = Path(data).expanduser().absolute()
@@ -70,15 +76,17 @@ def _listing(data: Any, labels: Any, class_names: Sequence[str]) -> Listing:
         )
     if not path.is_file():
         raise UserError(f"{printable(os.fspath(data))} does not exist: give a CSV file, or paths with labels")
-    return from_csv(path, ASKED)
+    return from_csv(path, asked)
 
 
 def _named(labels: Any, class_names: Sequence[str]) -> list[Any]:
     """Labels by name; rows of 0 and 1 have a column for each class of the run."""
     if getattr(labels, "ndim", 1) != 2:  # noqa: PLR2004 - rows and columns
         return list(labels)
-    if labels.shape[1] != len(class_names):
-        raise UserError(
-            f"labels have {labels.shape[1]} columns, and the model {len(class_names)} classes: give one each"
-        )
-    return [[name for name, has in zip(class_names, row, strict=True) if has] for row in label_rows(labels)]
+    return [_names_of_row(row, class_names) for row in label_rows(labels)]
+
+
+def _names_of_row(row: Any, class_names: Sequence[str]) -> list[str]:
+    if len(row) != len(class_names):
+        raise UserError(f"labels have {len(row)} columns, and the model {len(class_names)} classes: give one each")
+    return [name for name, has in zip(class_names, row, strict=True) if has]

@@ -39,10 +39,32 @@ def existing_source(data: str | os.PathLike[str]) -> str:
     absolute = os.path.abspath(os.path.expanduser(text))
     if os.path.isdir(absolute):
         return absolute
-    if url := _URL.match(text):
-        raise UserError(f"{shown} is a {url[1]} address: copy the data to this machine first and give its folder")
+    refuse_address(text)
     if remedy := _REMEDIES.get(text.rpartition(".")[2].lower() if "." in text else ""):
         raise UserError(f"{shown} {remedy}")
     if not os.path.exists(absolute):
         raise UserError(f"{shown} does not exist: check the path (looked for {printable(absolute)})")
     return absolute
+
+
+def refuse_address(text: str) -> None:
+    """Refuse a URL or the like.
+
+    Raises:
+        UserError: it is one.
+    """
+    if url := _URL.match(text):
+        raise UserError(
+            f"{printable(text)} is a {url[1]} address: copy the data to this machine first and give its folder"
+        )
+
+
+def refuse_container(text: str) -> None:
+    """Refuse an archive, a spreadsheet or another file that holds images or their paths, by its suffix.
+
+    Raises:
+        UserError: it is one; the message says what to do.
+    """
+    suffix = text.rpartition(".")[2].lower() if "." in text else ""
+    if suffix in _REMEDIES and suffix not in IMAGE_SUFFIXES:
+        raise UserError(f"{printable(text)} {_REMEDIES[suffix]}")

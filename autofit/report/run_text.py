@@ -226,8 +226,12 @@ def what_next(result: ResultRecord, labels: Sequence[str], model_path: Path) -> 
 
 
 def usage_code(model_path: Path) -> list[str]:
-    """The two lines of Python that open the model."""
-    return ["import keras", f"model = keras.models.load_model({str(model_path)!r})"]
+    """The lines of Python that open the model and use it on a photo."""
+    return [
+        "import autofit, keras",
+        f"model = keras.models.load_model({str(model_path)!r})",
+        'model.predict(autofit.load_images("photo.jpg", model.input_shape[1:3]))',
+    ]
 
 
 def usage_words(labels: Sequence[str]) -> str:
@@ -235,7 +239,10 @@ def usage_words(labels: Sequence[str]) -> str:
     shown = ", ".join(printable(label) for label in labels[:SHOWN_LABELS])
     more = f" and {len(labels) - SHOWN_LABELS:,} more (labels.json)" if len(labels) > SHOWN_LABELS else ""
     classes = f" for {count_of(len(labels), 'class', 'classes')}: {shown}{more}" if labels else ""
-    return f"It takes raw pixels, 0 to 255, and gives probabilities{classes}."
+    return (
+        "It takes raw pixels, 0 to 255, of upright RGB images that are stretched to its size as load_images does, "
+        f"and gives probabilities{classes}."
+    )
 
 
 def resume_command(run_directory: Path) -> str:

@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from autofit.api import result
+from autofit.api import prediction
 from autofit.api.evaluation import evaluate
+from autofit.api.prediction import load_images
 from autofit.api.result import Result, shown_path
 from autofit.config.options import make_options
 from autofit.errors import UserError
+from autofit.input.decode import decode_image
 from autofit.machine.hardware import detect
 from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.protocol.messages import BadImage, Verdict
@@ -94,14 +97,17 @@ class Predictions:
         self.views.append((views, flips))
         self.value_ranges = value_ranges
         rows = self.rows[: len(paths)]
-        bad = [path for path, row in zip(paths, rows, strict=True) if np.isnan(row).any()]
+        bad = [str(Path(path).absolute()) for path, row in zip(paths, rows, strict=True) if np.isnan(row).any()]
         return rows, [BadImage(path=path, reason="cut short") for path in bad]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Predictions:
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Predictions:
     predictions = Predictions()
-    monkeypatch.setattr(result, "predict_paths", predictions)
+    monkeypatch.setattr(prediction, "predict_paths", predictions)
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
+    for name in ("a", "b", "c", "d", "a.jpg"):
+        Path(name).touch()
     return predictions
 
 
@@ -179,6 +185,8 @@ def test_an_image_that_cannot_be_read_is_named(
     """A row of NaN would stand there without a reason."""
     rows = finished(tmp_path).predict(["a", "b", "c", "d"])
     assert np.isnan(rows[2]).all()
+    assert rows.labels == ["cat", "dog", None, "dog"]
+    assert [(image.path, image.reason) for image in rows.unreadable] == [("c", "cut short")]
     assert "cannot be read and was left out: c (cut short)" in capsys.readouterr().err
     assert len(asked.calls) == 1
 
@@ -306,3 +314,46 @@ def test_a_prediction_uses_the_range_of_numbers_of_the_training(tmp_path: Path, 
     result_ = Result(tmp_path)
     result_.predict("a.jpg")
     assert asked.value_ranges == ranges
+
+
+def test_an_image_in_memory_that_cannot_be_read_is_called_by_its_place(tmp_path: Path, asked: Predictions) -> None:
+    """The gap would have the name of a temporary file."""
+    asked.rows = np.array([[0.7, 0.2, 0.1], [np.nan] * 3], np.float32)
+    found = finished(tmp_path).predict([Image.new("RGB", (4, 4)), b"no image"])
+    assert found.paths == ["image 0", "image 1"]
+    assert [image.path for image in found.unreadable] == ["image 1"]
+    assert not any(Path(path).exists() for path in asked.calls[0]["paths"])
+
+
+def test_a_path_that_does_not_exist_is_refused_before_a_worker_starts(tmp_path: Path, asked: Predictions) -> None:
+    """A typing error would be a row of NaN among thousands."""
+    with pytest.raises(UserError, match=r"^nowhere\.jpg does not exist: check the path"):
+        finished(tmp_path).predict(["a", "nowhere.jpg"])
+    assert asked.calls == []
+
+
+def test_preprocessing_is_the_decoding_of_the_training(tmp_path: Path) -> None:
+    """Who opens the saved model in another program would get other numbers than `predict`."""
+    photo = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (70, 50, 3), np.uint8)).save(photo)
+    images = finished(tmp_path).preprocess([photo, Image.open(photo), photo.read_bytes()])
+    expected = decode_image(photo, (32, 48))
+    assert images.shape == (3, 32, 48, 3)
+    assert images.dtype == np.uint8
+    assert all(np.array_equal(image, expected) for image in images)
+    assert np.array_equal(load_images(photo, (32, 48))[0], expected)
+    (tmp_path / "notes.md").write_text("no image")
+    with pytest.raises(UserError, match=r"notes\.md cannot be read: not an image of a known format"):
+        load_images(tmp_path / "notes.md", 32)
+    with pytest.raises(UserError, match="image_size is"):
+        load_images(photo, (32, 48, 3))
+
+
+def test_preprocessing_uses_the_range_of_numbers_of_the_training(tmp_path: Path) -> None:
+    """Images of 12 bits would be brighter than those that were trained on."""
+    finished(tmp_path)
+    record = RunRecord.load(tmp_path / "run.json")
+    plan = record.plan.model_copy(update={"value_ranges": {"I;16": (0.0, 1000.0)}})
+    record.model_copy(update={"plan": plan}).save(tmp_path / "run.json")
+    Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(tmp_path / "a.png")
+    assert (Result(tmp_path).preprocess(tmp_path / "a.png") == 255).all()

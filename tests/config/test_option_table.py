@@ -20,14 +20,24 @@ from autofit.config.option_table import OPTIONS, REQUEST, options_of
 from autofit.config.options import Options, make_options
 
 README = Path(__file__).parents[2] / "README.md"
-FUNCTIONS: dict[Command, Callable[..., Any]] = {"run": api.run, "probe": api.probe, "sweep": api.sweep}
+FUNCTIONS: dict[Command, Callable[..., Any]] = {
+    "run": api.run,
+    "probe": api.probe,
+    "sweep": api.sweep,
+    "evaluate": api.evaluate,
+}
 ARGUMENTS: dict[Command, list[str]] = {
     "run": ["data", "labels"],
     "probe": [],
     "sweep": ["backbones", "image_sizes"],
+    "evaluate": ["run_dir", "data", "labels", "views"],
 }
 """The arguments that are no options: what to train or to probe."""
-FLAGS_OF_COMMANDS = {"train": {"json", "help"}, "probe": {"json", "plot", "report", "help"}}
+FLAGS_OF_COMMANDS = {
+    "train": {"json", "help"},
+    "evaluate": {"json", "views", "help"},
+    "probe": {"json", "plot", "report", "help"},
+}
 """The flags that are no options: where to write the result."""
 
 Differences = list[str]
@@ -42,6 +52,7 @@ def differences(options: Sequence[Option] = OPTIONS) -> Differences:
         found += docstring_differences(command, declared)
     found += command_line_differences("train", [option for option in options if "run" in option.commands])
     found += command_line_differences("probe", [option for option in options if "probe" in option.commands])
+    found += command_line_differences("evaluate", [option for option in options if "evaluate" in option.commands])
     found += field_differences(options)
     found += readme_differences([option for option in options if "run" in option.commands])
     return found
@@ -143,7 +154,7 @@ def expected_places(option: Option) -> set[str]:
     """Where an option is written out."""
     places = {f"{place} of {command}" for command in option.commands for place in ("signature", "docstring")}
     if option.cli_type is not None:
-        commands = {"run": "train", "probe": "probe"}
+        commands = {"run": "train", "probe": "probe", "evaluate": "evaluate"}
         places |= {f"autofit {commands[command]}" for command in option.commands if command in commands}
     if option.field_names:
         places.add("Options")

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from autofit.dataset.labelled import labelled_images
+from autofit.dataset.columns import Asked
+from autofit.dataset.labelled import LabelledImages, labelled_images
 from autofit.errors import UserError
 from tests.support.datasets import csv_file, touch
 
 NAMES = ("cat", "dog", "owl")
+PLAIN = Asked()
+
+
+def labelled(
+    data: Any, labels: Any, names: Sequence[str], asked: Asked = PLAIN, folder: Path = Path("/none")
+) -> LabelledImages:
+    """Find the images; of those in memory nothing is said."""
+    return labelled_images(data, labels, names, asked, (folder, lambda _: None, lambda _: None))
 
 
 class Frame:
@@ -29,7 +40,7 @@ def test_a_folder_has_the_classes_of_the_run_by_name(tmp_path: Path) -> None:
     for name in ("owl", "dog"):
         touch(tmp_path / name, "1.jpg", "2.jpg", "notes.txt")
     (tmp_path / "fox").mkdir()  # without images
-    found = labelled_images(tmp_path, None, NAMES)
+    found = labelled(tmp_path, None, NAMES)
     assert found.paths == [str(tmp_path / name) for name in ("dog/1.jpg", "dog/2.jpg", "owl/1.jpg", "owl/2.jpg")]
     assert found.numbers == [1, 1, 2, 2]
 
@@ -38,7 +49,7 @@ def test_a_folder_with_another_class_is_refused(tmp_path: Path) -> None:
     """Images that the model cannot tell right would lower its accuracy, or be left out without a word."""
     touch(tmp_path / "fox", "1.jpg")
     with pytest.raises(UserError, match=r"has the class 'fox' that this model does not know: .* cat, dog, owl$"):
-        labelled_images(str(tmp_path), None, NAMES)
+        labelled(str(tmp_path), None, NAMES)
 
 
 def test_tables_are_read_as_for_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,10 +57,10 @@ def test_tables_are_read_as_for_a_training(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     (tmp_path / "set").mkdir()
     table = csv_file(tmp_path / "set", "path,label\na.jpg,dog\n/b.jpg,cat\n")
-    assert labelled_images(table, None, NAMES) == ([str(tmp_path / "set" / "a.jpg"), "/b.jpg"], [1, 0])
-    assert labelled_images(Frame(), None, NAMES) == ([str(tmp_path / "a.jpg"), "/b.jpg"], [2, 0])  # type: ignore[arg-type]
-    assert labelled_images("a.jpg", ["owl"], NAMES) == (["a.jpg"], [2])
-    assert labelled_images([Path("a.jpg"), "b.jpg"], [2, "cat"], NAMES) == (["a.jpg", "b.jpg"], [2, 0])
+    assert labelled(table, None, NAMES) == ([str(tmp_path / "set" / "a.jpg"), "/b.jpg"], [1, 0])
+    assert labelled(Frame(), None, NAMES) == ([str(tmp_path / "a.jpg"), "/b.jpg"], [2, 0])
+    assert labelled("a.jpg", ["owl"], NAMES) == (["a.jpg"], [2])
+    assert labelled([Path("a.jpg"), "b.jpg"], [2, "cat"], NAMES) == (["a.jpg", "b.jpg"], [2, 0])
 
 
 @pytest.mark.parametrize(
@@ -68,5 +79,42 @@ def test_tables_are_read_as_for_a_training(tmp_path: Path, monkeypatch: pytest.M
 def test_what_cannot_be_used_is_refused_in_one_line(data: Any, labels: Any, message: str) -> None:
     """A mistake in the data would look like a bad model."""
     with pytest.raises(UserError, match=message) as refused:
-        labelled_images(data, labels, NAMES)
+        labelled(data, labels, NAMES)
     assert "\n" not in str(refused.value)
+
+
+def test_the_columns_of_a_table_can_be_named(tmp_path: Path) -> None:
+    """A table on which a model was trained could not be given to judge it by."""
+    table = csv_file(tmp_path, "photo,kind\na.jpg,dog\n")
+    (tmp_path / "elsewhere").mkdir()
+    asked = Asked("photo", "kind", str(tmp_path / "elsewhere"))
+    assert labelled(table, None, NAMES, asked) == ([str(tmp_path / "elsewhere" / "a.jpg")], [1])
+
+
+def test_images_in_memory_have_the_labels_that_are_given(tmp_path: Path) -> None:
+    """The arrays that `run(x, y)` takes could not be given to `evaluate(x, y)`."""
+    found = labelled(np.zeros((2, 4, 4, 3), np.uint8), ["owl", "cat"], NAMES, folder=tmp_path)
+    assert found.numbers == [2, 0]
+    assert [Path(path).parent for path in found.paths] == [tmp_path, tmp_path]
+    assert all(Path(path).stat().st_size for path in found.paths)
+
+
+class PyDataset:
+    """A dataset as Keras makes it of a folder, where `10` comes before `2`."""
+
+    class_names = ("1", "10", "2")
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, batch: int) -> tuple[Any, Any]:
+        """The images of the classes 10 and 2."""
+        return np.full((2, 4, 4, 3), batch, np.uint8), np.array([1, 2])
+
+
+PyDataset.__module__ = "keras.utils"
+
+
+def test_the_classes_of_a_dataset_are_known_by_name(tmp_path: Path) -> None:
+    """Keras sorts class names as text and autofit as numbers: the same number would be another class."""
+    assert labelled(PyDataset(), None, ("1", "2", "10"), folder=tmp_path).numbers == [2, 1]

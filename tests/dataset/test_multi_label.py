@@ -188,14 +188,19 @@ def test_a_label_whose_files_are_no_images_is_refused(root: Path) -> None:
 def test_images_to_judge_a_model_by_are_found(root: Path) -> None:
     """The labels would be numbered by the order in the table, or an unknown one be left out without a word."""
     expected = [[NAMES.index(name) for name in each] for each in LABELS]
+    in_memory = (root / "written", lambda _: None, lambda _: None)
+    asked = Asked(multi_label=True)
     for data, labels in (
         (paths(root), LABELS),
         (paths(root), np.array(list(marks().values())).T),
         (Table(path=paths(root), label=LABELS), None),
         (Table(path=paths(root), **marks()), None),
     ):
-        found = labelled_sets(data, labels, NAMES)
+        found = labelled_sets(data, labels, NAMES, asked, in_memory)
         assert (found.paths, [sorted(each) for each in found.numbers]) == (paths(root), expected)
+    rows = np.array(list(marks().values())).T
+    found = labelled_sets(np.zeros((len(rows), 4, 4, 3), np.uint8), rows, NAMES, asked, in_memory)
+    assert [sorted(each) for each in found.numbers] == expected
     for given, labels, problem in (
         (paths(root), [["cow"]] * 10, "label 'cow' is not one of this model's"),
         (paths(root), np.zeros((10, 2)), "2 columns, and the model 3 classes"),
@@ -205,4 +210,4 @@ def test_images_to_judge_a_model_by_are_found(root: Path) -> None:
         (root / "none.csv", None, "does not exist"),
     ):
         with pytest.raises(UserError, match=problem):
-            labelled_sets(given, labels, NAMES)
+            labelled_sets(given, labels, NAMES, asked, in_memory)

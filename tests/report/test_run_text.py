@@ -26,11 +26,12 @@ Best epoch 2: validation accuracy 0.875, validation loss 0.400.
 
 The model is runs/my flowers/model.keras. To use it:
 
-    import keras
+    import autofit, keras
     model = keras.models.load_model('runs/my flowers/model.keras')
+    model.predict(autofit.load_images("photo.jpg", model.input_shape[1:3]))
 
-It takes raw pixels, 0 to 255, and gives probabilities for 2 classes: daisy,
-  rose."""
+It takes raw pixels, 0 to 255, of upright RGB images that are stretched to its
+  size as load_images does, and gives probabilities for 2 classes: daisy, rose."""
     assert run_summary(make_result(), labels=["daisy", "rose"], model_path=MODEL, images_per_second=131.2) == expected
 
 
@@ -125,7 +126,7 @@ def test_an_interrupted_run_can_be_resumed(make_result: MakeResult) -> None:
 def test_a_thousand_classes_are_not_listed(make_result: MakeResult) -> None:
     """ImageNet's classes would bury the summary."""
     text = run_summary(make_result(), labels=[f"c{n}" for n in range(1000)], model_path=MODEL)
-    assert "1,000 classes: c0,\n  c1, c2, c3, c4, c5 and 994 more (labels.json)." in text
+    assert "1,000 classes: c0, c1,\n  c2, c3, c4, c5 and 994 more (labels.json)." in text
 
 
 @pytest.mark.parametrize(

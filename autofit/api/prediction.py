@@ -1,0 +1,145 @@
+"""What `Result.predict` and `Result.evaluate` do: images of any kind to files, a worker, rows with names."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autofit.api.own_objects import code_to_open
+from autofit.api.predictions import Predictions
+from autofit.config.run_options import MOST_VIEWS
+from autofit.config.validators import whole_number
+from autofit.dataset import asked_of
+from autofit.dataset.labelled import labelled_images
+from autofit.dataset.labelled_sets import labelled_sets
+from autofit.dataset.to_predict import images_to_predict
+from autofit.errors import UserError
+from autofit.input.decode import decode_image
+from autofit.input.image_files import UnreadableImageError
+from autofit.input.numeric_images import NO_RANGES, ValueRanges
+from autofit.printable import printable
+from autofit.process.launch import Launcher, ProcessLauncher
+from autofit.protocol.messages import BadImage
+from autofit.report.progress import ProgressView, progress_view
+from autofit.runs.evaluation import Evaluation, evaluation
+from autofit.runs.multi_label_evaluation import multi_label_evaluation
+from autofit.runs.prediction import predict_paths
+from autofit.runs.run_record import RunRecord
+from autofit.worker.inline_launcher import InlineLauncher
+
+
+def predicted(model: Path, run: RunRecord, data: Any, views: int) -> Predictions:
+    """Predict images; see `Result.predict`."""
+    views = whole_number("views", views, 1, MOST_VIEWS)
+    with _folder() as folder, progress_view() as view:
+        images = images_to_predict(data, Path(folder), view.message, view.scanning)
+        rows, unreadable = _rows(model, run, images.paths, views, view)
+        shown = dict(zip(map(_absolute, images.paths), images.names, strict=True))
+        named = [one.model_copy(update={"path": shown.get(one.path, one.path)}) for one in unreadable]
+        _show_unreadable(named, view)
+    return Predictions.of(rows, run.data.class_names, images.names, named, multi_label=run.options.multi_label)
+
+
+def evaluated(
+    model: Path,
+    run: RunRecord,
+    data: Any,
+    labels: Iterable[object] | None,
+    *,
+    views: int,
+    path_column: str | None,
+    label_column: str | Sequence[str] | None,
+    images_in: str | Path | None,
+) -> Evaluation:
+    """Judge the model on images with known classes; see `Result.evaluate`."""
+    views = whole_number("views", views, 1, MOST_VIEWS)
+    multi_label = run.options.multi_label
+    asked = asked_of(path_column, label_column, images_in, multi_label=multi_label)
+    class_names = run.data.class_names
+    with _folder() as folder, progress_view() as view:
+        in_files = (Path(folder), view.message, view.scanning)
+        if multi_label:
+            sets = labelled_sets(data, labels, class_names, asked, in_files)
+            rows, unreadable = _rows(model, run, sets.paths, views, view)
+            figures = multi_label_evaluation(rows, sets.numbers, class_names, unreadable, views)
+        else:
+            images = labelled_images(data, labels, class_names, asked, in_files)
+            rows, unreadable = _rows(model, run, images.paths, views, view)
+            figures = evaluation(rows, images.numbers, class_names, unreadable, views)
+        _show_unreadable(unreadable, view)
+    if figures is None:
+        raise UserError(f"none of these {len(rows)} images can be read: give others")
+    return figures
+
+
+def load_images(data: Any, image_size: int | Sequence[int], value_ranges: ValueRanges = NO_RANGES) -> NDArray[np.uint8]:
+    """Read images as the array that a saved model expects: upright, RGB, stretched to its size as in training.
+
+    Args:
+        data: As in `Result.predict`.
+        image_size: (height, width) in pixels, such as `model.input_shape[1:3]`, or one number for both.
+        value_ranges: The numbers that are black and white in images of more than 8 bits, by kind; `Result.preprocess`
+            knows those of its run.
+
+    Returns:
+        uint8 (n, height, width, 3), 0 to 255.
+
+    Raises:
+        UserError: an image does not exist or cannot be read, or the data is something else.
+    """
+    size = _height_and_width(image_size)
+    with _folder() as folder, progress_view(quiet=True) as view:
+        images = images_to_predict(data, Path(folder), view.message, view.scanning)
+        out = np.empty((len(images.paths), *size, 3), np.uint8)
+        for place, (path, name) in enumerate(zip(*images, strict=True)):
+            try:
+                out[place] = decode_image(path, size, value_ranges)
+            except UnreadableImageError as error:
+                raise UserError(f"{printable(name)} cannot be read: {error}") from None
+    return out
+
+
+def _height_and_width(image_size: Any) -> tuple[int, int]:
+    sides = list(image_size) if isinstance(image_size, Iterable) else [image_size, image_size]
+    if len(sides) != 2:  # noqa: PLR2004 - height and width
+        raise UserError(f"image_size is {image_size!r}: give (height, width) in pixels, or one number for both")
+    height, width = (whole_number("image_size", side, 1) for side in sides)
+    return height, width
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for images in memory, removed at the end."""
+    return tempfile.TemporaryDirectory(prefix="autofit-images-")
+
+
+def _rows(
+    model: Path, run: RunRecord, paths: Sequence[str], views: int, view: ProgressView
+) -> tuple[NDArray[np.float32], list[BadImage]]:
+    options = run.options
+    launcher: Launcher = InlineLauncher() if options.isolation == "inline" else ProcessLauncher()
+    return predict_paths(
+        model,
+        options.image_size,
+        paths,
+        launcher=launcher,
+        view=view,
+        views=views,
+        flips=options.flip,
+        value_ranges=run.plan.value_ranges,
+        code=code_to_open(run, model),
+    )
+
+
+def _absolute(path: str) -> str:
+    """The path by which a worker names an image."""
+    return str(Path(path).expanduser().absolute())
+
+
+def _show_unreadable(unreadable: Iterable[BadImage], view: ProgressView) -> None:
+    for image in unreadable:
+        view.message(f"cannot be read and was left out: {image.path} ({image.reason})")

@@ -1,0 +1,137 @@
+"""`Predictions`: what a model says of some images, as the array of probabilities and with names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autofit.config.multi_label_figures import THRESHOLD
+from autofit.config.validators import whole_number
+from autofit.protocol.messages import BadImage
+from autofit.report.prediction_text import prediction_lines, prediction_table
+
+
+class _Details(NamedTuple):
+    """What the rows and columns stand for."""
+
+    class_names: tuple[str, ...]
+    paths: tuple[str, ...]
+    unreadable: tuple[BadImage, ...]
+    multi_label: bool
+
+
+class Predictions(np.ndarray):
+    """Probabilities, float32 `(n, classes)`, in the order of the images; a row of NaN for one that cannot be read.
+
+    It is a NumPy array. What is computed from it, and parts of it, are plain arrays.
+    """
+
+    _details: _Details | None = None
+
+    @classmethod
+    def of(
+        cls,
+        rows: NDArray[np.float32],
+        class_names: Sequence[str],
+        paths: Sequence[str],
+        unreadable: Sequence[BadImage],
+        multi_label: bool = False,  # noqa: FBT001, FBT002 - by name, but for pickle
+    ) -> Predictions:
+        """Give probabilities their names.
+
+        Args:
+            rows: float32 (n, classes).
+            class_names: one for each column.
+            paths: one for each row; in memory, an image is called `image 0`.
+            unreadable: the images that could not be read, and why.
+            multi_label: whether an image may have any number of classes.
+        """
+        found = np.asarray(rows).view(cls)
+        found._details = _Details(tuple(class_names), tuple(paths), tuple(unreadable), multi_label)  # noqa: SLF001 - its own
+        return found
+
+    @property
+    def class_names(self) -> list[str]:
+        """The class of each column."""
+        return list(self._known.class_names)
+
+    @property
+    def paths(self) -> list[str]:
+        """The image of each row: its path, or such as `image 0` for one in memory."""
+        return list(self._known.paths)
+
+    @property
+    def unreadable(self) -> list[BadImage]:
+        """The images that could not be read, and why."""
+        return list(self._known.unreadable)
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """The same as a plain array."""
+        return np.asarray(self)
+
+    @property
+    def labels(self) -> list[Any]:
+        """The most probable class of each image; None for one that cannot be read.
+
+        Of a model for several labels an image, the tuple of the classes with a probability of at least 0.5.
+        """
+        if self._known.multi_label:
+            return [self._set_of(row) for row in self.probabilities]
+        return [best[0][0] if best else None for best in self.top(1)]
+
+    def _set_of(self, row: NDArray[np.float32]) -> tuple[str, ...] | None:
+        if np.isnan(row).any():
+            return None
+        return tuple(name for name, one in zip(self._known.class_names, row, strict=True) if one >= THRESHOLD)
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """The probability of the most probable class, float32 (n,); NaN for an image that cannot be read."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    def top(self, k: int = 3) -> list[list[tuple[str, float]]]:
+        """The k most probable classes of each image with their probabilities; none for one that cannot be read."""
+        k = whole_number("k", k, 1)
+        rows, names = self.probabilities, self._known.class_names
+        order = np.argsort(-rows, axis=1, kind="stable")[:, :k]
+        return [
+            [] if np.isnan(row).any() else [(names[place], float(row[place])) for place in best]
+            for row, best in zip(rows, order, strict=True)
+        ]
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame with a row for each image: `path`, `label`, `confidence`, and a column for each class.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas as pd  # noqa: PLC0415 - only if it is asked for
+
+        named = pd.DataFrame({"path": self.paths, "label": self.labels, "confidence": self.confidence})
+        return pd.concat([named, pd.DataFrame(self.probabilities, columns=self.class_names)], axis=1)
+
+    @property
+    def _known(self) -> _Details:
+        if self._details is None:
+            raise AttributeError("this array was computed from predictions: their names are with the predictions")
+        return self._details
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.probabilities[key]
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:  # noqa: FBT001, FBT002 - as NumPy calls it
+        del context
+        return array[()] if return_scalar else np.asarray(array)
+
+    def __reduce__(self) -> Any:
+        return (Predictions.of, (self.probabilities, *self._known)) if self._details else super().__reduce__()
+
+    def __repr__(self) -> str:
+        return "\n".join(prediction_lines(self.paths, self.top(2))) if self._details else super().__repr__()
+
+    def _repr_html_(self) -> str | None:
+        return prediction_table(self.paths, self.top(2)) if self._details else None

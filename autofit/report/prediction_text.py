@@ -1,0 +1,109 @@
+"""What a model says of images, and how good it is on images with known classes: as text, a table and CSV. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from autofit.printable import printable
+from autofit.report.markup import Html, element, escaped, fragment, table
+from autofit.report.tables import fixed_row
+from autofit.report.words import COLUMNS, count_of, metric_words
+from autofit.runs.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Named = tuple[str, float]
+"""A class and its probability."""
+
+MOST_IMAGES = 20
+UNREADABLE = "cannot be read"
+CLASS_HEADERS = ("Class", "Images", "Right", "Accuracy", "Predicted")
+CLASS_WIDTHS = (COLUMNS - 4 * 11 - 2, 9, 9, 9, 9)
+
+
+def top_words(best: Sequence[Named]) -> str:
+    """The most probable classes of an image, such as `cat 98%, dog 1%`."""
+    return ", ".join(f"{printable(name)} {share_words(share)}" for name, share in best) or UNREADABLE
+
+
+def share_words(probability: float) -> str:
+    """A probability in per cent; never 100% for less than certain."""
+    return "99.9%" if 0.9995 <= probability < 1 else f"{probability:.1%}"  # noqa: PLR2004
+
+
+def prediction_lines(
+    paths: Sequence[str], best: Sequence[Sequence[Named]], most: int | None = MOST_IMAGES
+) -> list[str]:
+    """A line for each image: what the model says, then the path, whole, so that it can be copied.
+
+    Args:
+        paths: of the images.
+        best: the most probable classes of each.
+        most: how many images are shown; None means all.
+    """
+    shown = [top_words(one) for one in islice(best, most)]
+    width = min(max(map(len, shown), default=0), COLUMNS // 2)
+    lines = [f"{words:<{width}}  {printable(path)}" for words, path in zip(shown, paths, strict=False)]
+    return [*lines, *([f"and {count_of(len(paths) - len(shown), 'more image')}"] if len(shown) < len(paths) else [])]
+
+
+def prediction_table(paths: Sequence[str], best: Sequence[Sequence[Named]]) -> str:
+    """The same for a cell of a notebook."""
+    rows = [_cells(path, one) for path, one in zip(paths[:MOST_IMAGES], best[:MOST_IMAGES], strict=True)]
+    parts = [table(("Image", "Class", "Probability", "Next"), rows)]
+    if len(paths) > MOST_IMAGES:
+        words = f"and {count_of(len(paths) - MOST_IMAGES, 'more image')}: .to_dataframe() has all"
+        parts.append(element("p", escaped(words), "lead"))
+    return fragment(parts)
+
+
+def _cells(path: str, best: Sequence[Named]) -> list[Html]:
+    if not best:
+        return [escaped(path), element("b", escaped(UNREADABLE), "bad"), escaped(""), escaped("")]
+    (name, share), *others = best
+    return [escaped(path), element("b", escaped(name)), escaped(share_words(share)), escaped(top_words(others[:1]))]
+
+
+def csv_rows(
+    paths: Sequence[str],
+    labels: Sequence[str | tuple[str, ...] | None],
+    rows: NDArray[np.float32],
+    class_names: Sequence[str],
+) -> Iterator[list[str]]:
+    """The header and a row for each image; the cells of an image that cannot be read are empty.
+
+    Args:
+        paths: of the images.
+        labels: the class of each, or the tuple of its classes, written with `|`; None for one that cannot be read.
+        rows: probabilities, float32 (n, classes).
+        class_names: of the columns.
+    """
+    yield ["path", "label", "confidence", *class_names]
+    for path, label, row in zip(paths, labels, rows, strict=True):
+        if label is None:
+            yield [path, "", "", *("" for _ in class_names)]
+        else:
+            yield [path, "|".join(label) if isinstance(label, tuple) else label, str(row.max()), *map(str, row)]
+
+
+def evaluation_text(figures: Evaluation) -> str:
+    """The figures of a model on images with known classes: accuracy, its standard error, and those of each class."""
+    numbers = range(1, len(CLASS_HEADERS))
+    rows = [fixed_row(CLASS_HEADERS, CLASS_WIDTHS, numbers)]
+    for one in figures.classes:
+        share = metric_words(one.right / one.images) if one.images else "-"
+        cells = (one.name, f"{one.images:,}", f"{one.right:,}", share, f"{one.predicted:,}")
+        rows.append(fixed_row(cells, CLASS_WIDTHS, numbers))
+    accuracy = f"{metric_words(figures.accuracy)} ± {metric_words(figures.standard_error)}"
+    views = f", {figures.views} views each" if figures.views > 1 else ""
+    opening = [
+        f"Accuracy {accuracy} on {count_of(figures.images, 'image')}{views}; loss {metric_words(figures.loss)}.",
+        "± is its standard error: other images of this kind would differ by about that.",
+    ]
+    if figures.unreadable:
+        opening.append(f"{count_of(len(figures.unreadable), 'image')} could not be read and did not count.")
+    return "\n".join([*opening, "", *rows])

@@ -1,0 +1,92 @@
+"""Predictions are an array with names."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from autofit.api.predictions import Predictions
+from autofit.errors import UserError
+from autofit.protocol.messages import BadImage
+
+ROWS = np.array([[0.7, 0.2, 0.1], [np.nan] * 3, [0.1, 0.3, 0.6]], np.float32)
+PATHS = ("a.jpg", "<b>.jpg", "c.jpg")
+
+
+def three() -> Predictions:
+    """Two images that could be read, and one that could not."""
+    return Predictions.of(ROWS, ("cat", "dog", "owl"), PATHS, [BadImage(path="<b>.jpg", reason="cut short")])
+
+
+def test_predictions_are_the_array_that_they_were() -> None:
+    """Code that was written for the array of probabilities would break."""
+    found = three()
+    assert isinstance(found, np.ndarray)
+    assert found.shape == (3, 3)
+    assert found.dtype == np.float32
+    assert np.array_equal(np.asarray(found), ROWS, equal_nan=True)
+    assert type(np.asarray(found)) is np.ndarray
+    assert (found[0].argmax(), found[2, 2]) == (0, np.float32(0.6))
+    assert type(found[:2]) is type(found > 0.5) is type(found * 2) is np.ndarray
+    assert np.array_equal(found.argmax(axis=1), ROWS.argmax(axis=1))
+    assert next(iter(found)).tolist() == ROWS[0].tolist()
+    assert np.isnan(found).any(axis=1).tolist() == [False, True, False]
+
+
+def test_each_image_has_its_class_and_probability() -> None:
+    """The caller would have to look names up by place, and an unreadable image be the first class."""
+    found = three()
+    assert found.labels == ["cat", None, "owl"]
+    assert found.paths == list(PATHS)
+    assert found.confidence[[0, 2]].tolist() == pytest.approx([0.7, 0.6])
+    assert np.isnan(found.confidence[1])
+    assert [[name for name, _ in best] for best in found.top(2)] == [["cat", "dog"], [], ["owl", "dog"]]
+    assert [len(best) for best in found.top(9)] == [3, 0, 3]
+    assert [image.path for image in found.unreadable] == ["<b>.jpg"]
+    with pytest.raises(UserError, match="k must be from 1"):
+        found.top(0)
+
+
+def test_a_table_of_pandas_has_a_row_for_each_image() -> None:
+    """A gap would move all rows below it."""
+    frame = three().to_dataframe()
+    assert list(frame.columns) == ["path", "label", "confidence", "cat", "dog", "owl"]
+    assert list(frame["path"]) == list(PATHS)
+    assert frame["owl"][2] == np.float32(0.6)
+    assert frame["label"].isna().tolist() == [False, True, False]
+
+
+def test_what_is_shown_is_bounded_and_escaped() -> None:
+    """A folder of a million images would freeze the browser, and a file's name act in the notebook."""
+    shown = three()._repr_html_() or ""
+    assert "&lt;b&gt;.jpg" in shown
+    assert "<b>.jpg" not in shown
+    assert "cannot be read" in shown
+    assert "70.0%" in shown
+    many = Predictions.of(np.tile(ROWS[:1], (500, 1)), ("cat", "dog", "owl"), [f"{n}.jpg" for n in range(500)], [])
+    assert (many._repr_html_() or "").count("<tr>") == 21
+    assert "and 480 more images" in (many._repr_html_() or "")
+    assert repr(many).endswith("and 480 more images")
+    assert repr(three()).splitlines()[1] == "cannot be read        <b>.jpg"
+
+
+def test_names_survive_a_copy_to_another_process_and_are_missed_in_what_is_computed() -> None:
+    """A part or a turned array would have the names of other images."""
+    again = pickle.loads(pickle.dumps(three()))  # noqa: S301 - made here
+    assert again.labels == ["cat", None, "owl"]
+    turned = three().T
+    assert turned._repr_html_() is None
+    assert repr(turned).startswith("Predictions([")
+    with pytest.raises(AttributeError, match="their names are with the predictions"):
+        _ = turned.labels
+    assert pickle.loads(pickle.dumps(turned)).shape == (3, 3)  # noqa: S301 - made here
+
+
+def test_of_several_labels_an_image_has_those_that_are_likely() -> None:
+    """The most probable label alone would be given, or one where there is none."""
+    rows = np.array([[0.9, 0.5, 0.1], [np.nan] * 3, [0.1, 0.2, 0.3]], np.float32)
+    found = Predictions.of(rows, ("cat", "dog", "owl"), PATHS, [], multi_label=True)
+    assert found.labels == [("cat", "dog"), None, ()]
+    assert pickle.loads(pickle.dumps(found)).labels == found.labels  # noqa: S301 - made here

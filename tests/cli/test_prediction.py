@@ -1,0 +1,143 @@
+"""`autofit predict` and `autofit evaluate`: what they ask for, and what they print and write."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autofit import api
+from autofit.api.predictions import Predictions
+from autofit.cli import run_command_line
+from autofit.protocol.messages import BadImage
+from autofit.runs.evaluation import evaluation
+from tests.cli.fake_api import failure
+
+NAMES = ("cat", "dog")
+ROWS = np.array([[0.9, 0.1], [np.nan, np.nan], [0.25, 0.75]], np.float32)
+BAD = BadImage(path="b.jpg", reason="cut short")
+
+
+class OpenedRun:
+    """A run whose model says the same of every three images."""
+
+    rows = ROWS
+    asked: tuple[Any, ...] = ()
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+
+    def predict(self, images: list[str], *, views: int) -> Predictions:
+        """Give the rows."""
+        OpenedRun.asked = (self.run_dir, images, views)
+        return Predictions.of(self.rows, NAMES, images, [BAD])
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[OpenedRun]:
+    monkeypatch.setattr("autofit.api.result.Result", OpenedRun)
+    monkeypatch.chdir(tmp_path)
+    return OpenedRun
+
+
+PREDICT = ["predict", "runs/a", "a.jpg", "b.jpg", "c d.jpg"]
+
+
+def test_each_image_is_a_line_that_ends_with_its_path(
+    opened: type[OpenedRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The class would have to be looked up by place, or a path be cut so that it cannot be copied."""
+    assert run_command_line([*PREDICT, "--views", "2"]) == 0
+    assert opened.asked == (Path("runs/a"), ["a.jpg", "b.jpg", "c d.jpg"], 2)
+    assert capsys.readouterr().out.splitlines() == [
+        "cat 90.0%       a.jpg",
+        "cannot be read  b.jpg",
+        "dog 75.0%       c d.jpg",
+    ]
+    assert run_command_line([*PREDICT, "--top", "2"]) == 0
+    assert capsys.readouterr().out.splitlines()[2] == "dog 75.0%, cat 25.0%  c d.jpg"
+
+
+@pytest.mark.usefixtures("opened")
+def test_json_and_csv_have_every_image(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program could not read the answer, or an image that cannot be read would move all others up."""
+    assert run_command_line([*PREDICT, "--json", "-", "--csv", "all.csv", "--top", "2"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["classes"] == ["cat", "dog"]
+    assert [one["label"] for one in found["images"]] == ["cat", None, "dog"]
+    assert found["images"][1] == {"path": "b.jpg", "label": None, "reason": "cut short"}
+    assert [one["label"] for one in found["images"][2]["top"]] == ["dog", "cat"]
+    with Path("all.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["label"] for row in rows] == ["cat", "", "dog"]
+    assert [row["dog"] for row in rows] == ["0.1", "", "0.75"]
+    assert run_command_line([*PREDICT, "--csv", "-"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "path,label,confidence,cat,dog"
+
+
+def test_nothing_readable_is_a_failure_with_a_reason(
+    opened: type[OpenedRun], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script would go on with an answer that has none."""
+    monkeypatch.setattr(opened, "rows", np.full((3, 2), np.nan, np.float32))
+    assert run_command_line(PREDICT) == 2
+    assert capsys.readouterr().err == ("autofit: none of these 3 images can be predicted (cut short): give others\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "runs/a"], "Missing argument 'PATHS...'"),
+        (["predict", "nowhere", "a.jpg"], "nowhere holds no run that has ended"),
+        (["evaluate", "nowhere", "photos"], "nowhere holds no run that has ended"),
+        (["predict", "runs/a", "a.jpg", "--csv", "-", "--json", "-"], "--csv and --json cannot both be"),
+        (["predict", "runs/a", "a.jpg", "--csv", "no/a.csv"], "no/a.csv cannot be written"),
+    ],
+    ids=["no paths", "no run", "no run to evaluate", "two outputs", "no folder"],
+)
+def test_what_cannot_be_done_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    """A user would find out after minutes of work, or from a traceback."""
+    monkeypatch.chdir(tmp_path)
+    assert message in failure(capsys, arguments)
+
+
+def test_an_evaluation_has_its_standard_error_and_each_class(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An accuracy on a handful of images would be taken for more than it is, a class that fails go unseen."""
+    asked: dict[str, Any] = {}
+    figures = evaluation(np.tile(ROWS, (4, 1)), [0, 0, 0] * 4, NAMES, [BAD], 1)
+    assert figures
+
+    def evaluate(run_dir: Path, data: str, **options: Any) -> Any:
+        asked.update(options, run_dir=run_dir, data=data)
+        return figures
+
+    monkeypatch.setattr(api, "evaluate", evaluate)
+    command = ["evaluate", "runs/a", "set.csv", "--path-column", "photo", "--label-column", "kind", "--images-in", "x"]
+    assert run_command_line(command) == 0
+    assert asked == {
+        "run_dir": Path("runs/a"),
+        "data": "set.csv",
+        "views": 1,
+        "path_column": "photo",
+        "label_column": "kind",
+        "images_in": "x",
+    }
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"Accuracy 0.500 ± {figures.standard_error:.3f} on 8 images; loss 0.746."
+    assert lines[2] == "1 image could not be read and did not count."
+    assert [line.split() for line in lines[-2:]] == [["cat", "8", "4", "0.500", "4"], ["dog", "0", "0", "-", "4"]]
+    assert max(map(len, lines)) <= 80
+    assert run_command_line([*command, "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == 0.5
