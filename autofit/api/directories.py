@@ -29,6 +29,10 @@ def require_utf8(*names: str | Path | None) -> None:
             raise UserError(f"{str(name)!a} is a name that is not UTF-8: rename it") from None
 
 
+RUNS = Path("runs")
+"""Where the runs are that are given no run directory."""
+
+
 def directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:
     """Create the run directory that was asked for, or a new one.
 
@@ -45,7 +49,7 @@ def directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:
 
 def _beside(mirror: Path) -> Path:
     """The same folder for each run with this mirror, so that the same call resumes the run."""
-    return Path("runs") / mirror.name
+    return RUNS / mirror.name
 
 
 def _stem(backbone: str | None) -> str:
@@ -55,7 +59,7 @@ def _stem(backbone: str | None) -> str:
 
 def _new_default(options: Options) -> Path:
     """A new folder for each run, also for runs that start in the same second."""
-    stem = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{_stem(options.backbone)}"
+    stem = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{_stem(options.backbone)}"
     path, number = stem, 1
     while True:
         try:

@@ -8,19 +8,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from autofit.api.changed_photos import photo_changes
+from autofit.api.new_run import fresh_plan
 from autofit.api.result import shown_path
 from autofit.api.signature import is_signed_here
 from autofit.api.workers import ModelFunction
 from autofit.config.option_checks import GIVEN_FUNCTION
-from autofit.config.options import Options, difference
+from autofit.config.options import Options, difference, shown_value
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
+from autofit.machine.hardware import Hardware
 from autofit.process.monitor import View
-from autofit.report.run_text import resume_command
-from autofit.runs.result_record import is_finished
+from autofit.report.run_text import best_line, resume_command
+from autofit.runs.collect_result import committed
+from autofit.runs.rerun import AnotherTrainingError, Rerun, has_other_epochs, with_conditions, with_epochs
+from autofit.runs.result_record import ResultRecord, is_finished
 from autofit.runs.run_record import RunRecord, read_run
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory, writing_in
+
+
+class AnotherRunError(UserError):
+    """The run that is there is not the one that is asked for.
+
+    Attributes:
+        why: without what to do.
+    """
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(f"{why}: {remedy}")
+        self.why = why
+
 
 # The same request -----------------------------------------------------------------------------------------------------
 
@@ -41,10 +59,13 @@ def require_run(files: RunDirectory) -> RunRecord:
     return record
 
 
-def find_same_run(files: RunDirectory, options: Options, index: ImageIndex) -> RunRecord | None:
-    """The run of this request in a directory, updated by what may change between two calls; None if there is no run.
+def find_same_run(
+    files: RunDirectory, options: Options, index: ImageIndex, code: Mapping[str, str], machine: Hardware
+) -> Rerun | None:
+    """The run of this request in a directory, as this call wants it to go on; None if there is no run.
 
-    The options and the folder of the images are those of this call: the images may have moved.
+    Conditions, epochs and the folder of the images, which may have moved, are those of this call. Nothing is written,
+    but for other code before the first checkpoint.
 
     Raises:
         UserError: the directory holds another request.
@@ -52,23 +73,76 @@ def find_same_run(files: RunDirectory, options: Options, index: ImageIndex) -> R
     if not files.run.exists():
         return None
     record = require_run(files)
-    require_same(record, options, index, "run_dir", files.path)
-    here = record.model_copy(update={"options": options, "data": record.data.model_copy(update={"root": index.root})})
-    return save_if_changed(files, record, with_max_bad_images(here, options.max_bad_images))
+    finished = is_finished(files)
+    where = f"run directory {files.path}"
+    require_same_options(record, options, where, "run_dir", is_finished=finished)
+    is_begun = finished or CheckpointStore(files.checkpoints).latest_state() is not None
+    changes = photo_changes(files, record, index)
+    if changes.is_other or (changes and is_begun):
+        raise AnotherRunError(
+            f"{changes.words} since the run in {shown_path(files.path)} began", "give another run_dir to train on them"
+        )
+    record = require_same_code(files, record, code, is_request=True)
+    here = record.model_copy(update={"data": record.data.model_copy(update={"root": index.root})})
+    return as_called_now(files, here, options, machine)
 
 
-def require_same(record: RunRecord, options: Options, index: ImageIndex, option: str, folder: Path) -> None:
-    """Check that a folder, which was given for this option, holds this request.
+def as_called_now(files: RunDirectory, record: RunRecord, options: Options, machine: Hardware) -> Rerun:
+    """The run under the conditions, and with the epochs, that are asked for now.
 
     Raises:
-        UserError: it holds another one.
+        UserError: it cannot have that many epochs.
     """
-    what = difference(record.options, options)
-    if what is None and record.data.fingerprint != index.fingerprint():
-        what = "other images"
+    now = with_conditions(record, options)
+    if not has_other_epochs(record.options, options):
+        return Rerun(now)
+    data, has_callbacks = record.data, record.has_callbacks
+    fresh = fresh_plan(options, data.train_count, len(data.class_names), None, machine, has_callbacks=has_callbacks)
+    state = committed(CheckpointStore(files.checkpoints))
+    try:
+        return with_epochs(now, options, fresh, state, is_finished=is_finished(files))
+    except AnotherTrainingError as error:
+        name = "epochs" if record.options.epochs != options.epochs else "fine_tune_epochs"
+        was, wanted = (shown_value(name, getattr(these, name)) for these in (record.options, options))
+        raise AnotherRunError(
+            f"the run in {shown_path(files.path)} has {name} {was}, not {wanted}, and cannot go on so ({error})",
+            f"leave {name} at {was}, or give another run_dir",
+        ) from None
+
+
+def go_on(files: RunDirectory, rerun: Rerun) -> RunRecord:
+    """Write down how the run goes on from now; one that was finished is not any more if it trains on."""
+    before = require_run(files)
+    if rerun.trains_on:
+        result = ResultRecord.load(files.result)
+        cause = "more epochs were asked for"
+        with writing_in(files.path):
+            result.model_copy(update={"status": "interrupted", "cause": cause}).save(files.result)
+    return save_if_changed(files, before, rerun.record)
+
+
+def require_same_options(record: RunRecord, options: Options, where: str, option: str, *, is_finished: bool) -> None:
+    """Check that a place, which was given for this option, holds a run of this request.
+
+    Raises:
+        AnotherRunError: it holds another one.
+    """
+    what = difference(record.options, options, is_finished=is_finished)
     if what is not None:
-        where = option if option == "mirror_dir" else "run directory"
-        raise UserError(f"{where} {folder} holds another request ({what}): give another {option}")
+        raise AnotherRunError(f"{where} holds another request ({what})", f"give another {option}")
+
+
+def require_same(record: RunRecord, options: Options, index: ImageIndex, folder: Path) -> None:
+    """Check that a mirror holds a run of this request and these images.
+
+    Raises:
+        AnotherRunError: it holds another one.
+    """
+    where = f"mirror_dir {folder}"
+    require_same_options(record, options, where, "mirror_dir", is_finished=False)
+    if record.data.fingerprint != index.fingerprint():
+        what = photo_changes(RunDirectory(folder), record, index).words
+        raise AnotherRunError(f"{where} holds another request ({what})", "give another mirror_dir")
 
 
 def require_same_code(
@@ -96,7 +170,7 @@ def require_same_code(
     is_begun = is_finished(files) or CheckpointStore(files.checkpoints).latest_state() is not None
     if differing and is_begun:
         what = f"the code of the {min(differing)}, or a value that it uses, has changed"
-        raise UserError(f"run directory {files.path} holds another request ({what}): give another run_dir")
+        raise AnotherRunError(f"run directory {files.path} holds another request ({what})", "give another run_dir")
     known = {} if is_request else record.code
     return save_if_changed(files, record, record.model_copy(update={"code": {**known, **code}}))
 
@@ -104,11 +178,18 @@ def require_same_code(
 # What may change ------------------------------------------------------------------------------------------------------
 
 
-def with_max_bad_images(record: RunRecord, max_bad_images: float) -> RunRecord:
-    """The same run with another limit on the share of images that cannot be read."""
-    now = {"max_bad_images": max_bad_images}
-    update = {"options": record.options.model_copy(update=now), "plan": record.plan.model_copy(update=now)}
-    return record.model_copy(update=update)
+def already_trained(result: ResultRecord, files: RunDirectory, words: str) -> str:
+    """What is said where a call has its result already."""
+    best = next(iter(best_line(result)), "").removesuffix(".")
+    parts = [part for part in (words, best) if part]
+    return f"already trained in {shown_path(files.path)}: {'; '.join(parts)} (another run_dir trains afresh)"
+
+
+def going_on(files: RunDirectory) -> str:
+    """What is said where a call goes on with a run."""
+    state = committed(CheckpointStore(files.checkpoints))
+    where = f", in epoch {state.epoch + 1}" if state else ""
+    return f"going on with the run in {shown_path(files.path)}{where} (another run_dir begins afresh)"
 
 
 def save_if_changed(files: RunDirectory, before: RunRecord, now: RunRecord) -> RunRecord:

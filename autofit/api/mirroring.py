@@ -41,7 +41,7 @@ def mirror_of(files: RunDirectory, record: RunRecord, view: View) -> AbstractCon
 
 def restore_from(mirror: Mirror, files: RunDirectory, options: Options, index: ImageIndex) -> None:
     """Restore the run from its mirror if the mirror is further, with the paths of the images as they were found now."""
-    if mirror.restore(lambda record: require_same(record, options, index, "mirror_dir", mirror.folder)):
+    if mirror.restore(lambda record: require_same(record, options, index, mirror.folder)):
         with writing_in(files.path):
             index.write_csv(files.samples)
 

@@ -91,16 +91,8 @@ def new_run(
     elif plan.needs_probe(options):
         report = _probe_first(files, options, index, measurer_for(options, machine, payload, view))
     has_callbacks = bool(payload and payload.callbacks)
-    planned = plan.staged_plan(
-        options,
-        index.train_count,
-        len(index.class_names),
-        report,
-        machine,
-        kernels_asked(os.environ),
-        tuning_asked(os.environ),
-        has_callbacks=has_callbacks,
-    )
+    counts = index.train_count, len(index.class_names)
+    planned = fresh_plan(options, *counts, report, machine, has_callbacks=has_callbacks)
     if index.keeps_validation:
         planned = plan.without_refit(planned)
     ranges = find_ranges(len(index.paths), index.path, options.seed)
@@ -121,6 +113,28 @@ def new_run(
         index.write_csv(files.samples)
         record.save(files.run)
     return record
+
+
+def fresh_plan(
+    options: Options,
+    train_count: int,
+    num_classes: int,
+    report: ProbeReport | None,
+    machine: Hardware,
+    *,
+    has_callbacks: bool,
+) -> TrainingPlan:
+    """The plan of a new run, with the kernels and the tuning that the user's environment asks for."""
+    return plan.staged_plan(
+        options,
+        train_count,
+        num_classes,
+        report,
+        machine,
+        kernels_asked(os.environ),
+        tuning_asked(os.environ),
+        has_callbacks=has_callbacks,
+    )
 
 
 def followed_run(options: Options) -> RunRecord | None:

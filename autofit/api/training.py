@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -9,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from autofit import dataset
-from autofit.api.directories import absolute, directory_for, require_utf8
+from autofit.api.directories import RUNS, absolute, directory_for, require_utf8
+from autofit.api.earlier_runs import Call, earlier_run
 from autofit.api.existing_run import (
+    already_trained,
     announce_import,
+    as_called_now,
     find_same_run,
+    go_on,
+    going_on,
     require_model,
     require_run,
     require_same_code,
-    save_if_changed,
-    with_max_bad_images,
+    require_same_options,
 )
 from autofit.api.mirroring import finished_result, mirror_for, mirror_of, restore_from
 from autofit.api.new_run import announce_training, in_order, new_run
@@ -25,8 +30,8 @@ from autofit.api.result import Result
 from autofit.api.supervision import supervise
 from autofit.api.workers import ModelFunction, code_of_run, machine_for, payload_of
 from autofit.config.option_checks import GIVEN_TABLE
-from autofit.config.option_table import checked
-from autofit.config.options import Options, check_for_training, options_of_call
+from autofit.config.option_table import AGAIN
+from autofit.config.options import Options, changed_options, check_for_training, options_of_call
 from autofit.dataset import HeldOut, ImageIndex
 from autofit.dataset.contents import require_images
 from autofit.protocol.payload import Payload
@@ -177,11 +182,10 @@ def run(  # noqa: PLR0913 - the options are the interface
             it, uses as many as can. The run ends at most a tenth of it, or 5 s, later. A resumed run goes on with what
             is left.
         max_bad_images: Stop as soon as more than this share of all images cannot be read; 1 for never. All images are
-            those for training and for validation. One or two bad images stop a run only if the share is 0. `resume`
-            takes another share.
+            those for training and for validation. One or two bad images stop a run only if the share is 0.
         run_dir: The folder for checkpoints, log, model and report. If it holds the same request, unfinished, the run is
-            resumed; finished, its result is returned at once. Default: `runs/<time>-<backbone>`, with a mirror
-            `runs/<the mirror's name>`.
+            resumed; finished, its result is returned at once. Default: the run of the same call under `runs`, if there
+            is one, else `runs/<time>-<backbone>`; with a mirror `runs/<the mirror's name>`.
         mirror_dir: A folder on a mounted drive for a copy of the run directory, from which the run can be resumed. If
             it holds the same request and has trained further than `run_dir`, or `run_dir` is empty, the run is restored
             from it. A failure of the drive never stops the training.
@@ -209,17 +213,18 @@ def run(  # noqa: PLR0913 - the options are the interface
     check_for_training(options)
     with showing(view) as shown:
         held_out: dict[str, Any] = {"validation": validation, "test": test}
-        if dataset.are_images(data) or any(tables[split] is not given for split, given in held_out.items()):
-            files = directory_for(run_dir, options)
-            run_dir = files.path
+        is_in_memory = dataset.are_images(data)
+        made: RunDirectory | None = None
+        if is_in_memory or any(tables[split] is not given for split, given in held_out.items()):
+            made = directory_for(run_dir, options)
             write = partial(
                 dataset.images_in_files,
-                folder=files.images,
+                folder=made.images,
                 say=shown.message,
                 on_progress=shown.scanning,
                 multi_label=options.multi_label,
             )
-            if dataset.are_images(data):
+            if is_in_memory:
                 data, labels = write("train", (data, labels)), None
             held_out = {split: write(split, given) for split, given in held_out.items()}
         index = dataset.scan(
@@ -234,19 +239,44 @@ def run(  # noqa: PLR0913 - the options are the interface
         require_images(index)
         index = in_order(index, options)
         require_utf8(run_dir, index.root, *index.class_names)
-        files = directory_for(run_dir, options)
-        return _start_or_resume(files, options, index, payload_of(model, callbacks), shown, called_at)
+        payload = payload_of(model, callbacks)
+        if run_dir is None and options.mirror_dir is None:
+            call = Call(options, index, code_of_run(options, payload), machine_for(options), is_in_memory)
+            earlier = earlier_run(absolute(RUNS), call, shown)
+            if earlier is not None:
+                index = call.index_in(earlier)
+                made = _taking(earlier, made)
+        files = made or directory_for(run_dir, options)
+        return _start_or_resume(files, options, index, payload, shown, called_at)
 
 
-def resume(
+def _taking(earlier: RunDirectory, made: RunDirectory | None) -> RunDirectory:
+    """The directory of an earlier run, in place of one that was made for the images in memory, which it has too."""
+    if made is not None:
+        shutil.rmtree(made.path, ignore_errors=True)
+    return earlier
+
+
+def resume(  # noqa: PLR0913 - the options are the interface
     run_dir: str | Path,
     *,
     model: str | ModelFunction | None = None,
     callbacks: Sequence[Any] = (),
+    epochs: int | str | None = None,
+    fine_tune_epochs: int | str | None = None,
+    pixel_cache: str | None = None,
+    cache_by: str | None = None,
+    memory_limit: str | int | None = None,
+    checkpoint_every: str | float | None = None,
+    max_minutes: float | None = None,
+    time_budget: str | float | None = None,
     max_bad_images: float | None = None,
+    isolation: str | None = None,
     view: ProgressView | None = None,
 ) -> Result:
     """Resume a run that was interrupted, killed or failed, at the exact sample of its last checkpoint.
+
+    The options are as in `run`, from now on; by default as before. With more epochs a finished run trains on.
 
     Args:
         run_dir: The run directory, or its mirror. If the run has a mirror that has trained further, the run is restored
@@ -254,17 +284,27 @@ def resume(
         model: The model function again, if the run was started with a function as an object; its name again, if the run
             was started with a name by another user or in another folder.
         callbacks: The callbacks again; without them the run continues without callbacks.
-        max_bad_images: As in `run`, from now on. Default: as before.
+        epochs: The number of passes over the training images, in all.
+        fine_tune_epochs: The number of epochs of fine-tuning, until it has begun.
+        pixel_cache: Whether decoded images are kept on disk.
+        cache_by: How the caches recognise an image.
+        memory_limit: The memory that may be used.
+        checkpoint_every: How often to save.
+        max_minutes: Save and stop after so many minutes.
+        time_budget: The time until the finished model, of a run that has such a budget and is not finished.
+        max_bad_images: The share of the images that may be unreadable.
+        isolation: Where to train.
         view: As in `run`.
 
     Raises:
         AutofitError: as in `run`.
     """
-    called_at = time.monotonic()
-    allowed_share = None if max_bad_images is None else checked("max_bad_images", max_bad_images)
+    arguments, called_at = locals(), time.monotonic()
+    given = {option.name: arguments[option.name] for option in AGAIN if arguments[option.name] is not None}
     files = RunDirectory(absolute(run_dir))
     record = require_run(files)
-    if is_finished(files) and not record.options.mirror_dir:
+    changed_options(record.options, given)
+    if is_finished(files) and not record.options.mirror_dir and not given:
         return Result(files.path)
     with (
         showing(view) as shown,
@@ -273,14 +313,17 @@ def resume(
     ):
         if mirror and mirror.restore(lambda _: None):
             record = require_run(files)
-        if is_finished(files):
+        options = changed_options(record.options, given)
+        require_same_options(record, options, f"run directory {files.path}", "run_dir", is_finished=is_finished(files))
+        machine = machine_for(options)
+        rerun = as_called_now(files, record, options, machine)
+        if is_finished(files) and not rerun.trains_on:
             return finished_result(files, mirror)
         require_model(files, record, model)
         announce_import(record, shown)
-        if allowed_share is not None:
-            record = save_if_changed(files, record, with_max_bad_images(record, allowed_share))
-        machine, payload = machine_for(record.options), payload_of(model, callbacks)
-        record = require_same_code(files, record, code_of_run(record.options, payload), is_request=False)
+        payload = payload_of(model, callbacks)
+        record = require_same_code(files, record, code_of_run(options, payload), is_request=False)
+        record = go_on(files, as_called_now(files, record, options, machine))
         return supervise(files, record, machine, payload, lock, shown, mirror, called_at)
 
 
@@ -296,13 +339,16 @@ def _start_or_resume(
     with RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock, mirror_for(files, options.mirror_dir, view) as mirror:
         if mirror:
             restore_from(mirror, files, options, index)
-        record = find_same_run(files, options, index)
-        if record is not None:
-            record = require_same_code(files, record, code_of_run(options, payload), is_request=True)
-        if record is not None and is_finished(files):
-            return finished_result(files, mirror)
-        machine = machine_for(options)
+        machine, code = machine_for(options), code_of_run(options, payload)
+        rerun = find_same_run(files, options, index, code, machine)
+        if rerun is not None and is_finished(files) and not rerun.trains_on:
+            result = finished_result(files, mirror)
+            view.message(already_trained(result.record, files, rerun.words))
+            return result
         announce_training(options, index, view)
-        if record is None:
+        if rerun is None:
             record = new_run(files, options, index, machine, payload, view, called_at)
+        else:
+            view.message(going_on(files))
+            record = go_on(files, rerun)
         return supervise(files, record, machine, payload, lock, view, mirror, called_at)

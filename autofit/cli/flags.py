@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast, get_type_hints
 import typer
 
 from autofit.config.option import Command, Option, plain
-from autofit.config.option_table import options_of
+from autofit.config.option_table import AGAIN, options_of
 
 Json = Annotated[
     str | None, typer.Option("--json", metavar="FILE|-", help="Write the result as JSON; - is standard output.")
@@ -27,24 +27,30 @@ def takes_options(command: Command, *, lists: bool = False) -> Callable[[Callabl
     """
     flags = [_flag(option, lists=lists) for option in options_of(command) if option.cli_type is not None]
 
-    def give(function: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(function)
-        hints = get_type_hints(function, include_extras=True)
-        own = [
-            parameter.replace(annotation=hints[parameter.name])
-            for parameter in signature.parameters.values()
-            if parameter.kind is not parameter.VAR_KEYWORD
-        ]
-        arguments = [parameter for parameter in own if parameter.kind is not parameter.KEYWORD_ONLY]
-        others = [parameter for parameter in own if parameter.kind is parameter.KEYWORD_ONLY]
-        # Typer reads the parameters of a command from its signature.
-        cast("Any", function).__signature__ = signature.replace(parameters=[*arguments, *flags, *others])
-        return function
-
-    return give
+    return lambda function: _with_flags(function, flags)
 
 
-def _flag(option: Option, *, lists: bool) -> inspect.Parameter:
+def _with_flags(function: Callable[..., None], flags: list[inspect.Parameter]) -> Callable[..., None]:
+    """Put the flags into the signature of a command, from which Typer reads its parameters."""
+    signature = inspect.signature(function)
+    hints = get_type_hints(function, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[parameter.name])
+        for parameter in signature.parameters.values()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    arguments = [parameter for parameter in own if parameter.kind is not parameter.KEYWORD_ONLY]
+    others = [parameter for parameter in own if parameter.kind is parameter.KEYWORD_ONLY]
+    cast("Any", function).__signature__ = signature.replace(parameters=[*arguments, *flags, *others])
+    return function
+
+
+def takes_again(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command a flag for each option that may change when a run is resumed; None means as before."""
+    return _with_flags(function, [_flag(option, lists=False, again=True) for option in AGAIN])
+
+
+def _flag(option: Option, *, lists: bool, again: bool = False) -> inspect.Parameter:
     """The parameter of a command that Typer makes an option's flag from."""
     metavar = option.metavar
     if lists and option.is_listed:
@@ -54,12 +60,13 @@ def _flag(option: Option, *, lists: bool) -> inspect.Parameter:
         metavar=metavar,
         help=plain(option.help),
         hidden=option.is_hidden,
-        show_default=plain(option.default_text) or True,
+        show_default="as before" if again else plain(option.default_text) or True,
     )
-    value_type: Any = option.cli_type if option.default is not None else option.cli_type | None  # type: ignore[operator]
+    default = None if again else option.cli_default
+    value_type: Any = option.cli_type if default is not None else option.cli_type | None  # type: ignore[operator]
     return inspect.Parameter(
         option.name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=option.cli_default,
+        default=default,
         annotation=Annotated[value_type, info],
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autofit.cli.flags import Json, RunDir, takes_options
+from autofit.cli.flags import Json, RunDir, takes_again, takes_options
 from autofit.cli.output import progress, require_writable, say, write_json
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def train(
     _show(result, json)
 
 
+@takes_again
 def resume(
     run_dir: RunDir,
     *,
@@ -39,18 +40,15 @@ def resume(
         str | None,
         typer.Option("--model", metavar="MODULE:FUNCTION", help="The network again, if the run was started elsewhere."),
     ] = None,
-    max_bad_images: Annotated[
-        float | None,
-        typer.Option("--max-bad-images", metavar="SHARE", help="The share from now on; by default as before."),
-    ] = None,
     json: Json = None,
+    **options: Any,
 ) -> None:
-    """Resume a run that was interrupted, killed or failed."""
+    """Resume a run that was interrupted, killed or failed; with more epochs, train a finished one on."""
     require_writable(json)
     from autofit import api  # noqa: PLC0415
 
     with progress() as view:
-        result = api.resume(run_dir, model=model, max_bad_images=max_bad_images, view=view)
+        result = api.resume(run_dir, model=model, view=view, **options)
     _show(result, json)
 
 

@@ -16,6 +16,12 @@ Check = Callable[[str, Any], Any]
 """A check of one value: takes the option's name and the value; returns the value in one form, or raises UserError."""
 
 
+OnRerun = Literal["same", "any", "unfinished", "epochs"]
+"""What another value means for a run that there is already. `same`: it is another request. `any`: the same training,
+under other conditions. `unfinished`: the same as long as the run is not finished, if both calls give a value. `epochs`:
+more or less of the same training (`autofit/runs/rerun.py`)."""
+
+
 def unchecked(name: str, value: Any) -> Any:
     """Return the value as it is: the function that uses it checks it."""
     del name
@@ -40,7 +46,7 @@ class Option:
         metavar: the placeholder in `--help`; by default the name of the type.
         is_listed: whether `autofit probe` takes several values with commas, and `sweep` takes a list as an argument.
         is_hidden: whether the option is declared for a later version: out of `--help` and README.
-        may_change: whether a run may be resumed with another value: it does not change what is trained.
+        on_rerun: what another value means when the run is called again or resumed.
     """
 
     name: str
@@ -55,7 +61,7 @@ class Option:
     metavar: str | None = None
     is_listed: bool = False
     is_hidden: bool = False
-    may_change: bool = False
+    on_rerun: OnRerun = "same"
 
     @property
     def field_names(self) -> tuple[str, ...]:

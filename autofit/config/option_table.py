@@ -18,6 +18,9 @@ BY_NAME: Final = {option.name: option for option in OPTIONS}
 REQUEST: Final = tuple(option for option in OPTIONS if option.field_names or option.is_hidden)
 """The options that `make_options` takes: all that are part of a request."""
 
+AGAIN: Final = tuple(option for option in OPTIONS if option.on_rerun != "same" and option.name != "mirror_dir")
+"""The options that `resume` takes: a run has its mirror for good, unless it is called anew."""
+
 
 def options_of(command: Command) -> tuple[Option, ...]:
     """The options that a function takes, in the order of its signature."""

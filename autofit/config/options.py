@@ -12,7 +12,7 @@ from autofit.config import backbones
 from autofit.config.hub_presets import PRESET_WEIGHTS, is_preset
 from autofit.config.learning_rates import DEFAULT_LEARNING_RATE, default_learning_rate
 from autofit.config.option import Option
-from autofit.config.option_table import BY_NAME, OPTIONS, REQUEST
+from autofit.config.option_table import BY_NAME, OPTIONS, REQUEST, checked
 from autofit.config.run_options import Strength
 from autofit.config.training_options import DEFAULT_OPTIMIZER
 from autofit.errors import UserError
@@ -174,19 +174,44 @@ def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def difference(there: Options, here: Options) -> str | None:
+def changed_options(options: Options, given: Mapping[str, Any]) -> Options:
+    """A request with other values of some options, by their names in Python; None leaves a value as it is.
+
+    Raises:
+        UserError: a value cannot be used.
+    """
+    update: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is not None:
+            option, found = BY_NAME[name], checked(name, value)
+            update |= zip(option.field_names, found if len(option.field_names) > 1 else [found], strict=False)
+    return options.model_copy(update=update)
+
+
+def difference(there: Options, here: Options, *, is_finished: bool = True) -> str | None:
     """The first option in which two requests differ, with both values; None if they are the same.
 
-    Options that a run may be resumed with another value of do not count.
+    Options of which a run may have another value do not count; a time budget does if the run `is_finished`.
     """
     declared = {field: option for option in OPTIONS for field in option.field_names}
     for field in Options.model_fields:
         was, is_now = getattr(there, field), getattr(here, field)
-        if was != is_now and not declared[field].may_change:
+        if was != is_now and not _may_differ(declared[field], was, is_now, is_finished=is_finished):
             return (
                 f"{declared[field].name} {_shown(declared[field], was)} there, {_shown(declared[field], is_now)} here"
             )
     return None
+
+
+def _may_differ(option: Option, was: Any, is_now: Any, *, is_finished: bool) -> bool:
+    if option.on_rerun == "unfinished":
+        return not is_finished and None not in {was, is_now}
+    return option.on_rerun != "same"
+
+
+def shown_value(name: str, value: Any) -> str:
+    """The value of an option as a user gives it."""
+    return _shown(BY_NAME[name], value)
 
 
 def _shown(option: Option, value: Any) -> str:

@@ -78,7 +78,7 @@ IMAGES = (
         "each time.",
         check=one_of("auto", "off", none_means="off"),
         metavar="auto|off",
-        may_change=True,
+        on_rerun="any",
     ),
     Option(
         "cache_by",
@@ -87,7 +87,7 @@ IMAGES = (
         "size, times, inode and samples of its bytes.",
         check=one_of("stat", "content"),
         metavar="stat|content",
-        may_change=True,
+        on_rerun="any",
     ),
 )
 
@@ -103,6 +103,7 @@ MACHINE = (
         fields=("memory_limit_bytes",),
         default_text="what the machine has",
         metavar="SIZE",
+        on_rerun="any",
     ),
     Option(
         "max_batch",
@@ -148,6 +149,7 @@ RUN = (
         check=checkpoint_interval,
         fields=("checkpoint_seconds", "checkpoint_steps"),
         metavar="60s|N",
+        on_rerun="any",
     ),
     Option(
         "max_minutes",
@@ -156,6 +158,7 @@ RUN = (
         check=or_none(partial(real_number, least=0.0, exclusive=True)),
         cli_type=float,
         metavar="MINUTES",
+        on_rerun="any",
     ),
     Option(
         "time_budget",
@@ -168,17 +171,18 @@ RUN = (
         check=or_none(time_span),
         fields=("time_budget_seconds",),
         metavar="TIME",
+        on_rerun="unfinished",
     ),
     Option(
         "max_bad_images",
         0.1,
         "Stop as soon as more than this share of all images cannot be read; 1 for never.",
         "All images are those for training and for validation. One or two bad images stop a run only if the share is "
-        "0. `resume` takes another share.",
+        "0.",
         check=share,
         cli_type=float,
         metavar="SHARE",
-        may_change=True,
+        on_rerun="any",
     ),
     Option(
         "run_dir",
@@ -186,7 +190,8 @@ RUN = (
         "The folder for checkpoints, log, model and report.",
         "If it holds the same request, unfinished, the run is resumed; finished, its result is returned at once.",
         fields=(),
-        default_text="`runs/<time>-<backbone>`, with a mirror `runs/<the mirror's name>`",
+        default_text="the run of the same call under `runs`, if there is one, else `runs/<time>-<backbone>`; with a "
+        "mirror `runs/<the mirror's name>`",
         cli_type=Path,
         metavar="DIR",
     ),
@@ -199,7 +204,7 @@ RUN = (
         check=or_none(path_text),
         cli_type=Path,
         metavar="DIR",
-        may_change=True,
+        on_rerun="any",
     ),
     Option(
         "isolation",
@@ -208,6 +213,7 @@ RUN = (
         check=one_of("process", "inline"),
         commands=EVERYWHERE,
         metavar="process|inline",
+        on_rerun="any",
     ),
     Option("audit", False, "Write all updates to `audit.jsonl`.", check=flag, cli_type=bool),
     Option(

@@ -110,6 +110,7 @@ TRAINING = (
         "`auto` is 10 where the head is not solved.",
         check=auto_or_whole_number,
         metavar="auto|N",
+        on_rerun="epochs",
     ),
     Option(
         "fine_tune_epochs",
@@ -120,6 +121,7 @@ TRAINING = (
         check=or_none(auto_or_count),
         default_text="0; `auto` with a `time_budget`, where the head is solved",
         metavar="auto|N",
+        on_rerun="epochs",
     ),
     Option(
         "fine_tune_from",

@@ -240,9 +240,11 @@ class ImageTable:
     Args:
         paths: of the images.
         labels: one for each; or rows of 0 and 1, each column of which becomes one of the table, named by its number.
+        root: the folder that they are known relative to: where that is plays no part in what is trained.
     """
 
-    def __init__(self, paths: list[str], labels: list[Any]) -> None:
+    def __init__(self, paths: list[str], labels: list[Any], root: str = "") -> None:
+        self.root = root
         self._values: dict[str, Any] = {"path": paths}
         if labels and is_array(labels[0]) and labels[0].ndim == 1:
             self._values |= {str(number): [row[number] for row in labels] for number in range(len(labels[0]))}
@@ -285,5 +287,6 @@ def images_in_files(
     """
     if isinstance(stand_in(data), ImageTable):
         images, labels = data if isinstance(data, tuple) else (data, None)
-        return ImageTable(*write_images(images, labels, folder / split, say, on_progress, multi_label=multi_label))
+        paths, numbers = write_images(images, labels, folder / split, say, on_progress, multi_label=multi_label)
+        return ImageTable(paths, numbers, root=str(folder))
     return data

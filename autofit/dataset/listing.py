@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, get_args, runtime_checkable
 
+from autofit.dataset.arrays import ImageTable
 from autofit.dataset.columns import Asked, Columns, TableForm, choose_columns, table_form
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
@@ -94,7 +95,8 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
         )
     splits = None if columns.split is None else frame[columns.split]
     labels = _marked(frame, columns.marks) if columns.marks else frame[columns.label]
-    listing = _from_lists(frame[columns.path], labels, splits, asked)
+    root = frame.root if isinstance(frame, ImageTable) else os.getcwd()
+    listing = _from_lists(frame[columns.path], labels, splits, asked, root)
     return listing._replace(notes=(columns.note,) if columns.note else (), marks=columns.marks)
 
 
@@ -109,8 +111,8 @@ def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked =
     if asked.multi_label and getattr(labels, "ndim", 1) == 2:  # noqa: PLR2004 - rows and columns
         marks = tuple(map(str, range(labels.shape[1])))  # type: ignore[attr-defined]  # an array, by its ndim
         table = {name: labels[:, number] for number, name in enumerate(marks)}  # type: ignore[index]  # likewise
-        return _from_lists(paths, _marked(table, marks), None, asked)._replace(marks=marks)
-    return _from_lists(paths, labels, None, asked)
+        return _from_lists(paths, _marked(table, marks), None, asked, os.getcwd())._replace(marks=marks)
+    return _from_lists(paths, labels, None, asked, os.getcwd())
 
 
 def gather(listing: Listing, root: str, progress: Progress) -> Found:
@@ -272,12 +274,11 @@ def _marked_names(marks: Sequence[str], values: Sequence[object]) -> tuple[str, 
 
 
 def _from_lists(
-    paths: Iterable[object], labels: Iterable[object], splits: Iterable[object] | None, asked: Asked
+    paths: Iterable[object], labels: Iterable[object], splits: Iterable[object] | None, asked: Asked, root: str
 ) -> Listing:
     paths, labels = _plain_list(paths), _plain_list(labels)
     if len(paths) != len(labels):
         raise UserError(f"there are {len(paths)} paths and {len(labels)} labels: give one label for each path")
-    root = os.getcwd()
     places = ListedPlaces(root, asked.images_in)
     meaning = cell_of if asked.multi_label else label_of
     rows = _rows_of_lists(paths, labels, _plain_list(splits) if splits is not None else None, places, meaning)

@@ -43,6 +43,7 @@ class Committed(BaseModel):
     best_epoch: int | None = Field(None, ge=0)
     best_predicted: list[int] = Field(default_factory=list)
     result_changed: bool = False
+    stopped: bool = False
     stages: list[StageRecord] = Field(default_factory=list)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from autofit.errors import StorageError, UserError
-from autofit.storage.locks import Lock, open_lock_file, wait_for_lock
+from autofit.storage.locks import Lock, open_lock_file, try_lock, wait_for_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +249,19 @@ class RunLock:
             self.release()
             raise UserError(f"run directory {self._path.parent} is in use by another process: wait for it or stop it")
         return self
+
+    def is_free(self) -> bool:
+        """Whether no process holds the lock at this moment.
+
+        Raises:
+            StorageError: the directory cannot be written.
+        """
+        with writing_in(self._path.parent):
+            file = open_lock_file(self._path)
+        try:
+            return try_lock(file) is not Lock.BUSY
+        finally:
+            os.close(file)
 
     def fileno(self) -> int:
         """The descriptor that a worker inherits."""

@@ -20,7 +20,7 @@ def test_a_run_without_a_name_gets_one_of_its_own(
     stages: Stages, photos: Path, view: RecordingView, network: Network
 ) -> None:
     """Two runs that start in the same second would write into one folder."""
-    results = [api.run(photos, batch_size=8, view=view) for _ in range(3)]
+    results = [api.run(photos, batch_size=8, seed=seed, view=view) for seed in range(3)]
     results.append(api.run(photos, batch_size=8, model=network, view=view))
     names = [str(result.run_dir.relative_to(Path.cwd())) for result in results]
     assert len(set(names)) == 4

@@ -25,8 +25,8 @@ def network(input_shape: tuple[int, int, int], num_classes: int) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"epochs": 12}, "epochs 'auto' there, 12 here"),
-        ({"memory_limit": "4GB"}, "memory_limit None there, 4000000000 here"),
+        ({"audit": True}, "audit False there, True here"),
+        ({"time_budget": 60}, "time_budget None there, 60.0 here"),
         ({"backbone": "VGG16"}, "backbone 'MobileNetV2' there, 'VGG16' here"),
         ({"model": network}, "backbone 'MobileNetV2' there, None here"),
         ({"seed": 1}, "seed 0 there, 1 here"),
@@ -94,7 +94,7 @@ def test_other_images_are_another_request(stages: Stages, photos: Path, train: T
     with pytest.raises(InterruptedRunError):
         train(photos)
     (photos / "cat" / "new.jpg").touch()
-    with pytest.raises(UserError, match=r"holds another request \(other images\)"):
+    with pytest.raises(UserError, match=r"^1 photo added \(such as cat/new.jpg\) since the run in a began: give"):
         train(photos)
 
 

@@ -132,5 +132,5 @@ def test_the_refusal_of_a_folder_with_another_request_names_the_option(
     assert run_command_line(request) == 130
     err = capsys.readouterr().err.splitlines()
     assert err[-1] == "autofit: asked to stop: the last checkpoint is kept; go on with: autofit resume mine"
-    assert run_command_line([*request, "--epochs", "12"]) == 2
-    assert "holds another request (epochs 'auto' there, 12 here): give another run_dir" in capsys.readouterr().err
+    assert run_command_line([*request, "--seed", "1"]) == 2
+    assert "holds another request (seed 0 there, 1 here): give another run_dir" in capsys.readouterr().err

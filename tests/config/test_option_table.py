@@ -16,7 +16,7 @@ from typer.main import get_command
 from autofit import api
 from autofit.cli.app import app
 from autofit.config.option import Command, Option, plain
-from autofit.config.option_table import OPTIONS, REQUEST, options_of
+from autofit.config.option_table import AGAIN, OPTIONS, REQUEST, options_of
 from autofit.config.options import Options, make_options
 
 README = Path(__file__).parents[2] / "README.md"
@@ -161,6 +161,20 @@ def expected_places(option: Option) -> set[str]:
     if "run" in option.commands and not option.is_hidden:
         places.add("README")
     return places
+
+
+def test_resume_takes_every_option_that_may_change() -> None:
+    """A run could be called again with another limit, and not be resumed with it."""
+    own = {"run_dir", "model", "callbacks", "view"}
+    parameters = inspect.signature(api.resume).parameters
+    assert [name for name in parameters if name not in own] == [option.name for option in AGAIN]
+    assert {parameters[option.name].default for option in AGAIN} == {None}
+    group: Any = get_command(app)
+    flags = {p.name: p.default for p in group.commands["resume"].params if p.param_type_name == "option"}
+    assert flags == dict.fromkeys([*(option.name for option in AGAIN), "model", "json"])
+    assert {option.name for option in OPTIONS if option.on_rerun != "same"} - {option.name for option in AGAIN} == {
+        "mirror_dir"
+    }
 
 
 def test_another_default_help_or_order_would_be_seen() -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from autofit.config.backbones import ModelSpec
+from autofit.config.option import Option
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.option_table import OPTIONS
-from autofit.config.options import Options, check_for_training, difference, make_options
+from autofit.config.options import Options, changed_options, check_for_training, difference, make_options
 from autofit.config.run_options import MAX_SEED
 from autofit.errors import UserError
 from autofit.runs.model_source import model_source
@@ -369,9 +370,8 @@ def test_a_cache_of_features_that_change_is_refused(given: dict[str, Any]) -> No
     ("there", "here", "difference_text"),
     [
         ({}, {}, None),
-        ({"epochs": 10}, {"epochs": 12}, "epochs 10 there, 12 here"),
-        ({}, {"memory_limit": "3GB"}, "memory_limit None there, 3000000000 here"),
-        ({}, {"checkpoint_every": "30s"}, "checkpoint_every 60.0 there, 30.0 here"),
+        ({}, {"time_budget": 60}, "time_budget None there, 60.0 here"),
+        ({}, {"audit": True}, "audit False there, True here"),
         ({"batch_schedule": "32:16"}, {"batch_schedule": "16:32"}, "batch_schedule (32, 16) there, (16, 32) here"),
         ({"mirror_dir": "/mnt/a"}, {"mirror_dir": "/mnt/b"}, None),
         ({"cache_by": "stat"}, {"cache_by": "content"}, None),
@@ -386,9 +386,48 @@ def test_the_difference_of_two_requests_names_the_users_option(
     assert difference(make_options(**there), make_options(**here)) == difference_text
 
 
-def test_another_share_of_bad_images_is_no_other_request() -> None:
-    """A run that stopped for too many bad images could not be resumed with more of them allowed."""
-    assert difference(make_options(), make_options(max_bad_images=0.5)) is None
+CONDITIONS: dict[str, Any] = {
+    "pixel_cache": "off",
+    "cache_by": "content",
+    "memory_limit": "3GB",
+    "checkpoint_every": 7,
+    "max_minutes": 5,
+    "max_bad_images": 0.5,
+    "mirror_dir": "/mnt/b",
+    "isolation": "inline",
+}
+"""All options that do not change what is trained, with other values than their defaults."""
+
+LENGTHS: dict[str, Any] = {"epochs": 12, "fine_tune_epochs": 2, "time_budget": 60}
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_what_may_change_in_another_call_is_decided_of_every_option(option: Option) -> None:
+    """A run could not be called again with more memory; or a result come back that is not what was asked for."""
+    if option.name in CONDITIONS:
+        assert option.on_rerun == "any"
+        assert difference(make_options(), make_options(**{option.name: CONDITIONS[option.name]})) is None
+    else:
+        assert option.on_rerun == {"time_budget": "unfinished"}.get(
+            option.name, "epochs" if option.name in LENGTHS else "same"
+        )
+
+
+def test_a_time_budget_may_change_until_a_run_is_finished() -> None:
+    """A stopped run could not be given more time; or the model of a short time be returned for a long one."""
+    short, long = make_options(time_budget=60), make_options(time_budget=300)
+    assert difference(short, long, is_finished=False) is None
+    assert difference(short, long) == "time_budget 60.0 there, 300.0 here"
+    assert difference(make_options(), long, is_finished=False) is not None
+
+
+def test_options_given_on_resume_replace_those_before() -> None:
+    """A flag of `autofit resume` would be accepted and ignored, or reset another option."""
+    before = make_options(epochs=8, checkpoint_every="30s", max_minutes=3)
+    now = changed_options(before, {"checkpoint_every": 5, "memory_limit": "3GB", "max_minutes": None})
+    assert now == make_options(epochs=8, checkpoint_every=5, max_minutes=3, memory_limit="3GB")
+    with pytest.raises(UserError, match="max_bad_images must be a number from 0 to 1"):
+        changed_options(before, {"max_bad_images": 2})
 
 
 @pytest.mark.parametrize("value", ["0s", 0, -1, "5 minutes", "5d", True, "", "nan"])

@@ -57,7 +57,8 @@ class Commits:
             return progress.in_stage(stage).moved(micro_batch_size=size, validation_micro_batch_size=size)
         self.restore()
         validation_size = min(progress.validation_micro_batch_size, size)
-        return progress.moved(micro_batch_size=size, validation_micro_batch_size=validation_size)
+        sizes = {"micro_batch_size": size, "validation_micro_batch_size": validation_size}
+        return progress.reopened(self._plan.epochs).moved(**sizes)
 
     def restore(self) -> None:
         """Set the model, the optimizer and the metrics to the newest checkpoint, if there is one.

@@ -77,6 +77,12 @@ class TrainingProgress(Record):
         )
         return self.moved(stages=[*self.stages, record or by_epochs])
 
+    def reopened(self, planned: int) -> TrainingProgress:
+        """The progress in a stage that was finished, if more epochs are planned now; else as it is."""
+        if self.stopped or self.epoch >= planned:
+            return self
+        return self.moved(stages=[stage for stage in self.stages if stage.name != self.stage])
+
     @property
     def _before(self) -> int:
         """The epochs of the stages before."""

@@ -1,0 +1,110 @@
+"""The earlier run of the same request and photos, for a call that names no run directory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autofit.api.existing_run import find_same_run
+from autofit.api.result import shown_path
+from autofit.config.options import Options, difference
+from autofit.dataset import ImageIndex
+from autofit.errors import AutofitError, UserError
+from autofit.machine.hardware import Hardware
+from autofit.process.monitor import View
+from autofit.runs.result_record import is_finished
+from autofit.runs.run_record import RunRecord, read_run
+from autofit.storage.run_directory import RunDirectory, RunLock
+
+MOST_RUNS = 500
+MOST_SECONDS = 3.0
+"""Of how many runs, the newest first, and for how long the requests are read."""
+
+WORKER_LEAVES_SECONDS = 25.0
+"""How long a run is waited for whose worker may be left of a process that was killed: it leaves within 20 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of `run`: the request, its photos, the hashes of its code, and the machine."""
+
+    options: Options
+    index: ImageIndex
+    code: Mapping[str, str]
+    machine: Hardware
+    is_in_memory: bool
+
+    def index_in(self, files: RunDirectory) -> ImageIndex:
+        """The images, of which a run that has the same from memory has the files."""
+        return replace(self.index, root=str(files.images)) if self.is_in_memory else self.index
+
+
+def earlier_run(
+    folder: Path, call: Call, view: View, clock: Callable[[], float] = time.monotonic
+) -> RunDirectory | None:
+    """The newest run of this call in the folder of runs; None if there is none, or a process works on it.
+
+    A run of the same request on other photos, or with epochs that it cannot have, is named.
+    """
+    deadline = clock() + MOST_SECONDS
+    near = ""
+    for files in _newest_first(folder):
+        record = _record_of(files)
+        if record is not None and _is_request(files, record, call):
+            try:
+                found = find_same_run(files, call.options, call.index_in(files), call.code, call.machine)
+            except AutofitError as error:
+                near = near or getattr(error, "why", str(error))
+            else:
+                if found is not None:
+                    return files if _is_free(files, view) else None
+        if clock() > deadline:
+            break
+    if near:
+        view.message(f"{near}; another run is begun")
+    return None
+
+
+def _newest_first(folder: Path) -> Iterator[RunDirectory]:
+    """The run directories in a folder: their names begin with the time."""
+    try:
+        names = [entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for name in sorted(names, reverse=True)[:MOST_RUNS]:
+        yield RunDirectory(folder / name)
+
+
+def _record_of(files: RunDirectory) -> RunRecord | None:
+    try:
+        return read_run(files)
+    except (OSError, ValueError):
+        return None
+
+
+def _is_request(files: RunDirectory, record: RunRecord, call: Call) -> bool:
+    """Whether a run is of the same options and code; and of these photos, or of others that were in the same folder."""
+    return (
+        difference(record.options, call.options, is_finished=is_finished(files)) is None
+        and record.code == call.code
+        and record.has_callbacks == ("callbacks" in call.code)
+        and (record.data.root == call.index.root or record.data.fingerprint == call.index.fingerprint())
+    )
+
+
+def _is_free(files: RunDirectory, view: View) -> bool:
+    """Whether no other process works on a run; a worker that is left of a killed process is waited for."""
+    lock = RunLock(files)
+    try:
+        if not lock.is_free():
+            view.message(f"the same run is at work in {shown_path(files.path)}: waiting in case it is about to end")
+        with lock.acquire(WORKER_LEAVES_SECONDS):
+            return True
+    except UserError:
+        view.message(f"the same run is at work in {shown_path(files.path)}: a second one is begun")
+    except AutofitError:  # a folder that cannot be written
+        pass
+    return False

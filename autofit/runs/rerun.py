@@ -1,0 +1,125 @@
+"""The same call again: under other conditions, or with more or fewer epochs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from autofit.config.option_table import OPTIONS
+from autofit.config.options import Options
+from autofit.protocol.job import TrainingPlan
+from autofit.runs import plan
+from autofit.runs.collect_result import Committed
+from autofit.runs.run_record import RunRecord
+from autofit.runs.stages import next_stage, stages_of
+
+
+class AnotherTrainingError(ValueError):
+    """What is asked for is not the training of the run, shorter or longer: says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """A run as it is called again.
+
+    Attributes:
+        record: with the new conditions and epochs.
+        trains_on: whether a run that was finished no longer is.
+        words: what the new epochs mean, for people; may be empty.
+    """
+
+    record: RunRecord
+    trains_on: bool = False
+    words: str = ""
+
+
+def with_conditions(record: RunRecord, options: Options) -> RunRecord:
+    """The same run under the conditions of another call: whatever does not change what is trained is that call's."""
+    names = [name for option in OPTIONS if option.on_rerun in {"any", "unfinished"} for name in option.field_names]
+    now = record.options.model_copy(update={name: getattr(options, name) for name in names})
+    planned = {
+        "checkpoint_seconds": now.checkpoint_seconds,
+        "checkpoint_steps": now.checkpoint_steps,
+        "max_bad_images": now.max_bad_images,
+        "pixel_cache": plan.uses_pixel_cache(now),
+    }
+    update = {"options": now, "plan": record.plan.model_copy(update=planned)}
+    return record.model_copy(update=update)
+
+
+def has_other_epochs(there: Options, here: Options) -> bool:
+    """Whether a call asks for other epochs than the run was made for."""
+    return (there.epochs, there.fine_tune_epochs) != (here.epochs, here.fine_tune_epochs)
+
+
+def with_epochs(
+    record: RunRecord, options: Options, fresh: TrainingPlan, state: Committed | None, *, is_finished: bool
+) -> Rerun:
+    """The run with the epochs of another call, trained as if they had been asked for at once.
+
+    Args:
+        record: of the run.
+        options: with the epochs that are asked for.
+        fresh: the plan of a new run of these options.
+        state: what is trained; None for nothing.
+        is_finished: whether the run has its result.
+
+    Raises:
+        AnotherTrainingError: a training of so many epochs is another one from its beginning, or more are trained.
+    """
+    done = state or Committed()
+    now = _new_plan(record, options, fresh)
+    _require_same_beginning(record.plan, now, done)
+    asked = {"epochs": options.epochs, "fine_tune_epochs": options.fine_tune_epochs}
+    update = {"options": record.options.model_copy(update=asked), "plan": now}
+    words, trains_on = "", False
+    if is_finished and now != record.plan:
+        is_last = len(stages_of(now)) == 1
+        has_more = now.epochs > done.epoch if is_last else next_stage(now, done.stages, done.best_epoch) is not None
+        trains_on = has_more and not (is_last and done.stopped)
+        if has_more and not trains_on:
+            words = f"the training was stopped after {done.epoch} epochs, so that {now.epochs} are the same training"
+    return Rerun(record.model_copy(update=update), trains_on, words)
+
+
+def _new_plan(record: RunRecord, options: Options, fresh: TrainingPlan) -> TrainingPlan:
+    """The plan of the run with what the new epochs change of it."""
+    was = record.plan
+    tuned = was.fine_tune
+    if fresh.fine_tune is None:
+        tuned = None
+    elif tuned is None:
+        tuned = fresh.fine_tune.model_copy(update={"refit": fresh.fine_tune.refit and was.refit_head})
+    elif _is_about_fine_tuning(record.options, options, was):
+        tuned = tuned.model_copy(update={"epochs": fresh.fine_tune.epochs, "views": fresh.fine_tune.views})
+    update: dict[str, Any] = {"epochs": fresh.epochs, "fine_tune": tuned, "feature_views": fresh.feature_views}
+    return was.model_copy(update=update | {"head": fresh.head})
+
+
+def _is_about_fine_tuning(was: Options, now: Options, planned: TrainingPlan) -> bool:
+    """Whether the epochs that differ are those of fine-tuning; of a training of all layers, `epochs` are."""
+    is_of_all = planned.fine_tune is not None and was.trainable == "all"
+    return was.fine_tune_epochs != now.fine_tune_epochs or (is_of_all and was.epochs != now.epochs)
+
+
+def _require_same_beginning(was: TrainingPlan, now: TrainingPlan, done: Committed) -> None:
+    """Check that what is trained is the beginning of the training that is asked for."""
+    if was.replay is not None:
+        raise AnotherTrainingError("a replay has the epochs of the run that it repeats")
+    if was.head != now.head or stages_of(was)[0] != stages_of(now)[0]:
+        raise AnotherTrainingError("the head is trained in another way then")
+    finished = {stage.name for stage in done.stages}
+    is_begun = "fine-tune" in finished or done.stage in {"fine-tune", "refit"}
+    if is_begun and was.fine_tune != now.fine_tune:
+        raise AnotherTrainingError("the learning rate of fine-tuning falls to zero over all its epochs")
+    if was.epochs == now.epochs:
+        return
+    if was.first_batch_size != was.last_batch_size:
+        raise AnotherTrainingError("the batch sizes of batch_schedule are spread over all epochs")
+    if was.feature_views != now.feature_views:
+        raise AnotherTrainingError("the views in the feature cache are as many as the epochs")
+    if stages_of(was)[0] in finished and len(stages_of(was)) > 1:
+        raise AnotherTrainingError("the stage after these epochs has begun")
+    trained = done.epoch + (done.position > 0)
+    if now.epochs < trained:
+        raise AnotherTrainingError(f"{trained} epochs are trained already")

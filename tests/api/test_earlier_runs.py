@@ -1,0 +1,122 @@
+"""The same call again, without a run directory."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from autofit import api
+from autofit.api import earlier_runs
+from autofit.errors import InterruptedRunError
+from autofit.storage.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Stages
+    from tests.support.views import RecordingView
+
+
+def stopped(data: Any, *more: Any, **given: Any) -> None:
+    with pytest.raises(InterruptedRunError):
+        api.run(data, *more, **given)
+
+
+def directories(stages: Stages) -> list[Path]:
+    return [run["files"].path for run in stages.runs]
+
+
+def test_a_stopped_run_goes_on_when_the_cell_runs_again(stages: Stages, photos: Path, view: RecordingView) -> None:
+    """Each run of the cell would begin anew, and the hours before it be lost."""
+    stages.ends = [InterruptedRunError("asked to stop"), InterruptedRunError("asked to stop"), None]
+    for _ in range(2):
+        stopped(photos, batch_size=8, view=view)
+    result = api.run(photos, batch_size=8, view=view)
+    assert directories(stages) == [result.run_dir] * 3
+    going_on = [message for message in view.messages if message.startswith("going on with the run in runs/")]
+    assert len(going_on) == 2
+    assert going_on[0].endswith("(another run_dir begins afresh)")
+
+
+def test_a_finished_run_is_returned_at_once(
+    stages: Stages, photos: Path, view: RecordingView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Running all cells again would train the same model for hours."""
+    first = api.run(photos, batch_size=8, view=view)
+    monkeypatch.setattr("autofit.api.training.announce_training", lambda *_: pytest.fail("it begins"))
+    again = api.run(photos, batch_size=8, view=view, max_minutes=3, checkpoint_every=7)
+    assert again.run_dir == first.run_dir
+    assert view.messages[-1].startswith(f"already trained in runs/{first.run_dir.name}")
+    assert len(stages.runs) == 1
+
+
+def test_another_request_is_another_run(stages: Stages, photos: Path, view: RecordingView) -> None:
+    """The model of other settings or other code would be returned."""
+    calls: list[dict[str, Any]] = [
+        {},
+        {"seed": 1},
+        {"model": lambda _shape, _classes: None},
+        {"model": lambda _shape, classes: classes},
+        {"callbacks": [object()]},
+    ]
+    for given in calls:
+        api.run(photos, batch_size=8, view=view, **given)
+    assert len(set(directories(stages))) == len(calls)
+    assert not any("another run is begun" in message for message in view.messages)
+
+
+def test_a_run_in_another_process_is_left_alone(
+    stages: Stages, photos: Path, view: RecordingView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes would write one run, or the second call end with an error."""
+    monkeypatch.setattr(earlier_runs, "WORKER_LEAVES_SECONDS", 0.2)
+    first = api.run(photos, batch_size=8, view=view)
+    with (first.run_dir / ".lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        second = api.run(photos, batch_size=8, view=view)
+    assert second.run_dir != first.run_dir
+    assert any(message.endswith("a second one is begun") for message in view.messages)
+    assert len(stages.runs) == 2
+
+
+def test_arrays_are_recognised(
+    stages: Stages, view: RecordingView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images in memory would be trained on anew in each call, and their files pile up."""
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3)).astype(np.uint8)
+    labels = np.arange(30) % 3
+    stages.ends = [InterruptedRunError("asked to stop"), None, None]
+    stopped(images, labels, batch_size=8, view=view)
+    result = api.run(images.copy(), labels, batch_size=8, view=view)
+    assert api.run(images, labels, batch_size=8, view=view).run_dir == result.run_dir
+    assert directories(stages) == [result.run_dir] * 2
+    assert [path.name for path in Path("runs").iterdir()] == [result.run_dir.name]
+    assert stages.runs[1]["record"].data.root == str(RunDirectory(result.run_dir).images)
+    other = api.run(255 - images, labels, batch_size=8, view=view)
+    assert other.run_dir != result.run_dir
+
+
+def test_not_all_runs_of_years_are_read(
+    stages: Stages, photos: Path, view: RecordingView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of thousands of runs on a slow drive would delay each call by minutes."""
+    first = api.run(photos, batch_size=8, view=view)
+    for number in range(5):
+        Path(f"runs/9-{number}").mkdir()
+    monkeypatch.setattr(earlier_runs, "MOST_RUNS", 5)
+    assert api.run(photos, batch_size=8, view=view).run_dir != first.run_dir
+    assert len(stages.runs) == 2
+
+
+def test_what_is_no_run_is_passed_over(stages: Stages, photos: Path, view: RecordingView) -> None:
+    """A damaged run.json, a link or a file in the folder of runs would end every call."""
+    first = api.run(photos, batch_size=8, view=view)
+    Path("runs/9-damaged").mkdir()
+    Path("runs/9-damaged/run.json").write_text("{")
+    Path("runs/9-link").symlink_to(first.run_dir)
+    Path("runs/9-file").touch()
+    assert api.run(photos, batch_size=8, view=view).run_dir == first.run_dir
+    assert len(stages.runs) == 1

@@ -1,0 +1,136 @@
+"""A run that is called again with other epochs or conditions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autofit.config.options import Options, make_options
+from autofit.protocol.job import TrainingPlan
+from autofit.protocol.messages import StageName, StageRecord
+from autofit.runs import plan
+from autofit.runs.collect_result import Committed
+from autofit.runs.rerun import AnotherTrainingError, Rerun, with_conditions, with_epochs
+from autofit.runs.run_record import DataRecord, RunRecord
+from tests.support.machines import make_hardware
+
+TRAIN = 80
+
+
+def planned(options: Options) -> TrainingPlan:
+    return plan.staged_plan(options, TRAIN, 2, None, make_hardware())
+
+
+def record_of(**given: Any) -> RunRecord:
+    options = make_options(**given)
+    data = DataRecord(
+        root="/x", class_names=["a", "b"], train_count=TRAIN, validation_count=20, skipped_files=0, fingerprint="f"
+    )
+    return RunRecord(options=options, has_callbacks=False, data=data, plan=planned(options), started=1.0)
+
+
+def again(before: dict[str, Any], now: dict[str, Any], state: Committed | None, *, is_finished: bool) -> Rerun:
+    options = make_options(**now)
+    return with_epochs(record_of(**before), options, planned(options), state, is_finished=is_finished)
+
+
+def trained(epochs: int, *names: StageName, stage: StageName = "training", **more: Any) -> Committed:
+    stages = [StageRecord(name=name, method="epochs", epochs=epochs) for name in names]
+    return Committed(epoch=epochs, stage=stage, stages=stages, best_epoch=0, **more)
+
+
+def test_a_finished_run_trains_on_to_more_epochs() -> None:
+    """The run of 8 epochs would be refused, or returned in place of one of 12."""
+    rerun = again({"epochs": 8}, {"epochs": 12}, trained(8, "training"), is_finished=True)
+    assert rerun.trains_on
+    assert (rerun.record.options.epochs, rerun.record.plan.epochs) == (12, 12)
+    assert rerun.record.plan == record_of(epochs=12).plan
+
+
+@pytest.mark.parametrize(("epochs", "position"), [(3, 0), (2, 5)], ids=["between epochs", "within one"])
+def test_an_interrupted_run_may_have_more_epochs_or_fewer(epochs: int, position: int) -> None:
+    """Who sees after 3 of 8 epochs that 4 are enough would have to begin anew."""
+    state = trained(epochs).model_copy(update={"position": position})
+    for wanted in (12, 4, 3):
+        rerun = again({"epochs": 8}, {"epochs": wanted}, state, is_finished=False)
+        assert (rerun.record.plan.epochs, rerun.trains_on) == (wanted, False)
+    with pytest.raises(AnotherTrainingError, match="3 epochs are trained already"):
+        again({"epochs": 8}, {"epochs": 2}, state, is_finished=False)
+
+
+def test_a_training_that_stopped_itself_is_the_same_with_more_epochs() -> None:
+    """A worker would start for nothing; or the run train on where the same call at once would have stopped."""
+    rerun = again(
+        {"epochs": 8, "early_stopping": 2},
+        {"epochs": 12, "early_stopping": 2},
+        trained(5, "training", stopped=True),
+        is_finished=True,
+    )
+    assert not rerun.trains_on
+    assert rerun.words == "the training was stopped after 5 epochs, so that 12 are the same training"
+
+
+def test_fine_tuning_follows_a_solved_head_that_is_finished() -> None:
+    """The head would be extracted and solved again only to fine-tune above it."""
+    rerun = again({}, {"fine_tune_epochs": 4}, trained(1, "head", stage="head"), is_finished=True)
+    assert rerun.trains_on
+    assert rerun.record.plan == record_of(fine_tune_epochs=4).plan
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "state", "why"),
+    [
+        ({}, {"epochs": 12}, trained(1, "head", stage="head"), "the head is trained in another way then"),
+        ({"epochs": 3}, {"epochs": 3, "fine_tune_epochs": 2}, trained(3, "training"), "trained in another way then"),
+        (
+            {"epochs": 8, "batch_schedule": "32:16"},
+            {"epochs": 12, "batch_schedule": "32:16"},
+            trained(8, "training"),
+            "the batch sizes of batch_schedule are spread over all epochs",
+        ),
+        (
+            {"fine_tune_epochs": 2},
+            {"fine_tune_epochs": 4},
+            trained(3, "head", "fine-tune", stage="fine-tune"),
+            "the learning rate of fine-tuning falls to zero over all its epochs",
+        ),
+        (
+            {"trainable": "all", "epochs": 2},
+            {"trainable": "all", "epochs": 4},
+            trained(2, "head", stage="fine-tune"),
+            "the learning rate of fine-tuning falls to zero over all its epochs",
+        ),
+        (
+            {"epochs": 3, "fine_tune_epochs": 2},
+            {"epochs": 4, "fine_tune_epochs": 2},
+            trained(3, "head", stage="head"),
+            "the stage after these epochs has begun",
+        ),
+        (
+            {"epochs": 2, "augment": "light", "feature_cache": "on"},
+            {"epochs": 3, "augment": "light", "feature_cache": "on"},
+            trained(2, "training"),
+            "the views in the feature cache are as many as the epochs",
+        ),
+        ({"epochs": 8}, {"epochs": 5}, trained(8, "training"), "8 epochs are trained already"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_training_that_would_have_been_another_from_its_beginning_is_refused(
+    before: dict[str, Any], now: dict[str, Any], state: Committed, why: str
+) -> None:
+    """A result would be handed over that is not that of the call."""
+    with pytest.raises(AnotherTrainingError, match=why):
+        again(before, now, state, is_finished=True)
+
+
+def test_the_conditions_are_those_of_the_new_call() -> None:
+    """The plan that the worker gets would have the old ones."""
+    record = record_of(epochs=8, weights="none", checkpoint_every="30s")
+    now = make_options(epochs=9, weights="none", checkpoint_every=5, pixel_cache="off", max_minutes=3, max_bad_images=1)
+    changed = with_conditions(record, now)
+    assert changed.options == now.model_copy(update={"epochs": 8})
+    assert changed.plan == record.plan.model_copy(
+        update={"checkpoint_seconds": None, "checkpoint_steps": 5, "pixel_cache": False, "max_bad_images": 1.0}
+    )
