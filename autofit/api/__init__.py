@@ -3,7 +3,8 @@
 The data flows one way: options -> images and machine -> probe -> plan -> supervisor -> workers -> checkpoints -> result
 -> report.
 
-    training.py      run and resume
+    training.py      run: a new training, or the same one going on
+    resuming.py      resume: a run from its directory alone
     probes.py        probe and sweep: what fits, without any images
     report.py        report: the page of a run that has ended
     result.py        Result: a run that has ended, with its history, its model and predictions
@@ -14,7 +15,9 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     display.py       what the methods of a result return to look at: tables, pictures
     result_figures.py  what a result shows of its model: curves, confusion matrix, figures by class
     directories.py   the run directory, and the names that it cannot have
-    existing_run.py  the run that a directory holds already, and how to resume it
+    existing_run.py  the run that a directory holds already, as a call wants it to go on, and how to resume it
+    earlier_runs.py  the run of the same call under `runs`, for a call that names no directory
+    changed_photos.py  which photos are new, gone or changed since a run began
     signature.py     recognises runs that this user started, before their code is imported
     new_run.py       a new run: what is shown, its probe, its plan, and `run.json`
     mirroring.py     the mirror's part in a run
@@ -31,6 +34,7 @@ from autofit.api.export import export
 from autofit.api.prediction import load_images
 from autofit.api.probes import does_not_fit, probe, sweep
 from autofit.api.report import report
-from autofit.api.training import resume, run
+from autofit.api.resuming import resume
+from autofit.api.training import run
 
 __all__ = ["does_not_fit", "evaluate", "export", "load_images", "probe", "report", "resume", "run", "sweep"]

@@ -267,7 +267,7 @@ def test_no_module_is_imported_because_an_untrusted_run_names_it(
     """Who unpacks an untrusted run and resumes it would run the `evil.py` that came with it, in it or beside it."""
     options = json.loads(files.run.read_text())["options"]
     edit(files.run, options=options | {"model": "evil:build", "backbone": None}, seal="0" * 64)
-    monkeypatch.setattr("autofit.api.training.supervise", lambda *_: pytest.fail("a worker would be started"))
+    monkeypatch.setattr("autofit.api.resuming.supervise", lambda *_: pytest.fail("a worker would be started"))
     for folder in (files.path, files.path.parent):
         (folder / "evil.py").write_text("raise SystemExit\n")
         monkeypatch.chdir(folder)
@@ -282,7 +282,7 @@ def test_a_name_in_run_json_whose_code_will_run_is_told(
     options = json.loads(files.run.read_text())["options"]
     edit(files.run, options=options | {"model": "theirs:build", "backbone": None})
     monkeypatch.chdir(files.path.parent)
-    monkeypatch.setattr("autofit.api.training.supervise", lambda *_: None)
+    monkeypatch.setattr("autofit.api.resuming.supervise", lambda *_: None)
     api.resume(files.path, model="theirs:build")
     assert "this run imports its model: theirs:build" in "".join(capsys.readouterr())
 

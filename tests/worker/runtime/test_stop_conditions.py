@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autofit.api.training import LOCK_PATIENCE_SECONDS
+from autofit.api.resuming import LOCK_PATIENCE_SECONDS
 from autofit.machine.cgroups import MemoryLeft
 from autofit.protocol.messages import MemoryBudget, Request
 from autofit.storage.run_directory import AttemptDirectory

@@ -1,0 +1,101 @@
+"""`resume()`: go on with a run from its directory alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from autofit.api.directories import absolute
+from autofit.api.existing_run import (
+    announce_import,
+    as_called_now,
+    go_on,
+    require_model,
+    require_run,
+    require_same_code,
+    require_same_options,
+)
+from autofit.api.mirroring import finished_result, mirror_of
+from autofit.api.result import Result
+from autofit.api.supervision import supervise
+from autofit.api.workers import ModelFunction, code_of_run, machine_for, payload_of
+from autofit.config.option_table import AGAIN
+from autofit.config.options import changed_options
+from autofit.report.progress import ProgressView, showing
+from autofit.runs.result_record import is_finished
+from autofit.storage.run_directory import RunDirectory, RunLock
+
+LOCK_PATIENCE_SECONDS = 30.0
+"""A worker whose parent was killed has 20 s to commit what it trained; it holds the lock until it is gone."""
+
+
+def resume(  # noqa: PLR0913 - the options are the interface
+    run_dir: str | Path,
+    *,
+    model: str | ModelFunction | None = None,
+    callbacks: Sequence[Any] = (),
+    epochs: int | str | None = None,
+    fine_tune_epochs: int | str | None = None,
+    pixel_cache: str | None = None,
+    cache_by: str | None = None,
+    memory_limit: str | int | None = None,
+    checkpoint_every: str | float | None = None,
+    max_minutes: float | None = None,
+    time_budget: str | float | None = None,
+    max_bad_images: float | None = None,
+    isolation: str | None = None,
+    view: ProgressView | None = None,
+) -> Result:
+    """Resume a run that was interrupted, killed or failed, at the exact sample of its last checkpoint.
+
+    The options are as in `run`, from now on; by default as before. With more epochs a finished run trains on.
+
+    Args:
+        run_dir: The run directory, or its mirror. If the run has a mirror that has trained further, the run is restored
+            from it; the mirror is updated as before.
+        model: The model function again, if the run was started with a function as an object; its name again, if the run
+            was started with a name by another user or in another folder.
+        callbacks: The callbacks again; without them the run continues without callbacks.
+        epochs: The number of passes over the training images, in all.
+        fine_tune_epochs: The number of epochs of fine-tuning, until it has begun.
+        pixel_cache: Whether decoded images are kept on disk.
+        cache_by: How the caches recognise an image.
+        memory_limit: The memory that may be used.
+        checkpoint_every: How often to save.
+        max_minutes: Save and stop after so many minutes.
+        time_budget: The time until the finished model, of a run that has such a budget and is not finished.
+        max_bad_images: The share of the images that may be unreadable.
+        isolation: Where to train.
+        view: As in `run`.
+
+    Raises:
+        AutofitError: as in `run`.
+    """
+    arguments, called_at = locals(), time.monotonic()
+    given = {option.name: arguments[option.name] for option in AGAIN if arguments[option.name] is not None}
+    files = RunDirectory(absolute(run_dir))
+    record = require_run(files)
+    changed_options(record.options, given)
+    if is_finished(files) and not record.options.mirror_dir and not given:
+        return Result(files.path)
+    with (
+        showing(view) as shown,
+        RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock,
+        mirror_of(files, record, shown) as mirror,
+    ):
+        if mirror and mirror.restore(lambda _: None):
+            record = require_run(files)
+        options = changed_options(record.options, given)
+        require_same_options(record, options, f"run directory {files.path}", "run_dir", is_finished=is_finished(files))
+        machine = machine_for(options)
+        rerun = as_called_now(files, record, options, machine)
+        if is_finished(files) and not rerun.trains_on:
+            return finished_result(files, mirror)
+        require_model(files, record, model)
+        announce_import(record, shown)
+        payload = payload_of(model, callbacks)
+        record = require_same_code(files, record, code_of_run(options, payload), is_request=False)
+        record = go_on(files, as_called_now(files, record, options, machine))
+        return supervise(files, record, machine, payload, lock, shown, mirror, called_at)
