@@ -6,6 +6,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     training.py      run: a new training, or the same one going on
     resuming.py      resume: a run from its directory alone
     probes.py        probe and sweep: what fits, without any images
+    probe_result.py  what probe and sweep return: their reports, with what there is to look at
     report.py        report: the page of a run that has ended
     result.py        Result: a run that has ended, with its history, its model and predictions
     prediction.py    images of any kind predicted, judged, or read as the saved model expects them

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from autofit.api.probe_result import ProbeResult, SweepResult
 from autofit.api.workers import ModelFunction, machine_for, measurer_for, payload_of
 from autofit.config.option_table import checked
 from autofit.config.options import Options, options_of_call
@@ -34,7 +35,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     profile: bool = True,
     isolation: str = "process",
     view: ProgressView | None = None,
-) -> ProbeReport:
+) -> ProbeResult:
     """Find the largest batch size that this machine can train, and the fastest, without any images.
 
     Args:
@@ -72,7 +73,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with showing(view) as shown:
         measurer = measurer_for(options, machine_for(options), payload_of(model, ()), shown, profile=profile)
-        return measurer.measure(options, num_classes, max_batch)
+        return ProbeResult.of(measurer.measure(options, num_classes, max_batch))
 
 
 def sweep(  # noqa: PLR0913 - the options are the interface
@@ -90,7 +91,7 @@ def sweep(  # noqa: PLR0913 - the options are the interface
     profile: bool = True,
     isolation: str = "process",
     view: ProgressView | None = None,
-) -> SweepReport:
+) -> SweepResult:
     """Probe several backbones at several image sizes, one after another; the report has the fastest first.
 
     All options are checked before the first trial. If a network fails for a reason that is not memory, the report says
@@ -130,7 +131,7 @@ def sweep(  # noqa: PLR0913 - the options are the interface
     ]
     num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with showing(view) as shown:
-        return _sweep(requests, num_classes, max_batch, shown, profile=profile)
+        return SweepResult.of(_sweep(requests, num_classes, max_batch, shown, profile=profile))
 
 
 def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: View, *, profile: bool) -> SweepReport:

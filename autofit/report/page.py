@@ -11,7 +11,7 @@ from autofit.protocol.messages import Trial, Verdict
 from autofit.report import plots
 from autofit.report.classification_text import class_table, confused_list, confusion_table, pictures
 from autofit.report.drawing import svg
-from autofit.report.markup import Html, bar, bullets, cards, document, element, escaped, join, section, table
+from autofit.report.markup import Html, bar, bullets, cards, document, element, escaped, fragment, join, section, table
 from autofit.report.probe_text import (
     fastest_trial,
     memory_share,
@@ -58,6 +58,19 @@ def probe_page(report: ProbeReport) -> str:
     name = workload_words(report.workload)
     opening = [element("h1", escaped(name)), element("p", escaped("What fits on this machine, and how fast."), "lead")]
     return document(f"Probe: {name}", [*opening, *_probe_sections(report, 2), _machine(report)])
+
+
+def probe_card(report: ProbeReport) -> str:
+    """A probe for a cell of a notebook: what was found, memory and speed against the batch."""
+    found = [[escaped(name), escaped(value)] for name, value in probe_lines(report)]
+    curves = svg(plots.probe_figure(report, title="")) if report.trials else ""
+    name = element("p", element("b", escaped(workload_words(report.workload))))
+    return fragment([name, table((), found), Html(curves)])
+
+
+def sweep_card(report: SweepReport) -> str:
+    """A sweep for a cell of a notebook: one table of all networks."""
+    return fragment([element("p", element("b", escaped(f"{sweep_title(report)}."))), _sweep_rows(report)])
 
 
 def sweep_page(report: SweepReport) -> str:
