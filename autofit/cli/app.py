@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
+import platform
 import signal
 import sys
 import traceback
@@ -13,17 +16,19 @@ from typing import Annotated
 
 import typer
 
-from autofit import refuse_windows
+from autofit import __version__, refuse_windows
 from autofit.cli import cache, doctor, export, prediction, probe, profiles, training
 from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
+from autofit.report.steady_stream import forget_what_cannot_be_shown, open_missing_streams, steady
 
 INTERRUPTED = 130
+STOPPING = {"SIGTERM", "SIGHUP"}
+"""They stop a command as Ctrl-C does: what was trained is saved. Windows has only one of them."""
 
 app = typer.Typer(
     name="autofit",
     invoke_without_command=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Train image classifiers without ever losing the run to memory.",
@@ -35,12 +40,18 @@ app = typer.Typer(
 def show_help_without_a_command(
     context: typer.Context,
     *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the versions of autofit and what it runs on.")
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere in a command.")
     ] = False,
 ) -> None:
     """Train image classifiers without ever losing the run to memory."""
     del debug  # run_command_line has removed it: it must know of it even if parsing fails
+    if version:
+        print(_versions())  # noqa: T201
+        raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())  # noqa: T201
 
@@ -62,9 +73,22 @@ for group in (profiles.app, cache.app):
     app.add_typer(group)
 
 
+def _versions() -> str:
+    """Autofit's version, and those of what decides the result of a training."""
+    packages = []
+    for name in ("tensorflow", "keras", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # TensorFlow has wheels of other names
+            packages.append(f"{name} {importlib.metadata.version(name)}")
+    return f"autofit {__version__} (Python {platform.python_version()}, {', '.join(packages)})"
+
+
 def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors are one line on stderr."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a SIGTERM stops the command as Ctrl-C does
+    open_missing_streams()
+    for name in STOPPING & set(dir(signal)):
+        asked = getattr(signal, name)
+        if signal.getsignal(asked) is not signal.SIG_IGN:  # nohup
+            signal.signal(asked, signal.default_int_handler)
     debug = "--debug" in arguments
     rest = [argument for argument in arguments if argument != "--debug"]
     try:
@@ -74,8 +98,10 @@ def run_command_line(arguments: Sequence[str]) -> int:
         if debug:
             traceback.print_exception(error)
         code, text = _code_and_text(error)
-        print(f"autofit: {one_line(text)}", file=sys.stderr)  # noqa: T201
+        print(f"autofit: {one_line(text)}", file=steady(sys.stderr))
         return code
+    finally:
+        forget_what_cannot_be_shown()
     return 0
 
 

@@ -48,10 +48,19 @@ def write_text(text: str, file: str | Path) -> None:
 
 
 def say(text: str) -> None:
-    """Write a result to standard output."""
+    """Write a result to standard output; a pipe that nobody reads any more (`| head`) is no error.
+
+    Raises:
+        StorageError: standard output is a file that cannot be written.
+    """
     from autofit.report.progress import write  # noqa: PLC0415
 
-    write(sys.stdout, text + "\n")
+    try:
+        write(sys.stdout, text + "\n")
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        raise StorageError(f"standard output cannot be written ({error.strerror}): give another file") from None
 
 
 def write_json(text: str, target: str | None) -> None:

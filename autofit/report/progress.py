@@ -24,6 +24,7 @@ from rich.text import Text
 from autofit.printable import printable
 from autofit.protocol.messages import EpochEnd, Phase, Progress
 from autofit.report.progress_text import DOING, Status, describe, describe_epoch, shortened
+from autofit.report.steady_stream import steady
 
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_DISPLAYS = 0.5
@@ -237,7 +238,7 @@ def progress_view(stream: TextIO | None = None, *, quiet: bool = False) -> Progr
         quiet: show only what user code prints.
     """
     display = notebook_display() if stream is None else None
-    target = stream or (sys.stdout if display else sys.stderr)
+    target = steady(stream or (sys.stdout if display else sys.stderr))
     if quiet:
         return ProgressView(target)
     if display:

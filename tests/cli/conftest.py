@@ -21,7 +21,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 
 @pytest.fixture(autouse=True)
-def _sigterm_as_before() -> Any:
-    before = signal.getsignal(signal.SIGTERM)
+def _signals_as_before() -> Any:
+    before = {asked: signal.getsignal(asked) for asked in (signal.SIGTERM, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for asked, handler in before.items():
+        signal.signal(asked, handler)

@@ -119,12 +119,32 @@ def test_on_windows_a_command_is_refused_in_one_line(
     assert failure(capsys, ["train", "photos"]).startswith("autofit runs on Linux")
 
 
-def test_sigterm_stops_a_command_as_ctrl_c_does(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that a batch system stops would lose everything since the last checkpoint."""
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_a_command_as_ctrl_c_does(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, asked: signal.Signals
+) -> None:
+    """A job that a batch system stops, or whose terminal is closed, would lose what it has trained."""
 
     def killed(*_: Any, **__: Any) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), asked)
 
     monkeypatch.setattr(api, "run", killed)
     assert run_command_line(["train", "photos"]) == 130
     assert calls.made == []
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing(calls: Calls) -> None:
+    """The run that was meant to outlive its terminal would end with it."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert run_command_line(["train", "photos"]) == 0
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert len(calls.made) == 1
+
+
+def test_the_version_names_what_decides_a_result(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bug report would lack the half of it."""
+    assert run_command_line(["--version"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("autofit 0.1.0 (Python 3.")
+    assert "tensorflow 2." in line
+    assert "keras 3." in line
