@@ -19,6 +19,7 @@ from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.machine.hardware import Hardware
 from autofit.process.monitor import View
+from autofit.report.progress import is_notebook
 from autofit.report.run_text import best_line, resume_command
 from autofit.runs.collect_result import committed
 from autofit.runs.rerun import AnotherTrainingError, Rerun, has_other_epochs, with_conditions, with_epochs
@@ -234,8 +235,11 @@ def announce_import(record: RunRecord, view: View) -> None:
 
 
 def how_to_resume(files: RunDirectory, record: RunRecord) -> str:
-    """The command that resumes the run, or the Python call if the model function has to be given again."""
+    """The command that resumes the run; the Python call in a notebook, or if a function has to be given again."""
     here = shown_path(files.path)
+    again = "the same call again, or " if is_notebook() else ""
     if record.options.model == GIVEN_FUNCTION:
-        return f"autofit.resume({str(here)!r}, model=...)"
+        return f"{again}autofit.resume({str(here)!r}, model=...)"
+    if again:
+        return f"{again}autofit.resume({str(here)!r})"
     return resume_command(here)

@@ -190,7 +190,9 @@ def _status(error: AutofitError | None) -> Literal["completed", "failed", "inter
 def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord) -> AutofitError:
     """The same error, with the place of the logs or how to resume."""
     if isinstance(error, InterruptedRunError):
-        return InterruptedRunError(f"{error}: the last checkpoint is kept; go on with: {how_to_resume(files, record)}")
+        best = f" and the best model so far is {shown_path(files.model)}" if files.model.exists() else ""
+        how = how_to_resume(files, record)
+        return InterruptedRunError(f"{error}: the last checkpoint is kept{best}; go on with: {how}")
     if isinstance(error, DoesNotFitError) and record.plan.fine_tune is not None and files.model.exists():
         return DoesNotFitError(f"{error}; the head's model is in {shown_path(files.model)}")
     if isinstance(error, TrainingFailedError):

@@ -247,16 +247,21 @@ def progress_view(stream: TextIO | None = None, *, quiet: bool = False) -> Progr
 
 
 def notebook_display() -> Callable[..., Any] | None:
-    """IPython's `display` if this process is a notebook's kernel (Jupyter, Colab, VS Code), else None.
+    """IPython's `display` if this process is a notebook's kernel, else None."""
+    if not is_notebook():
+        return None
+    display: Callable[..., Any] = importlib.import_module("IPython.display").display
+    return display
+
+
+def is_notebook() -> bool:
+    """Whether this process is a notebook's kernel (Jupyter, Colab, VS Code).
 
     Only a kernel's shell has the attribute `kernel`; IPython in a terminal is a terminal.
     """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
-    if getattr(shell, "kernel", None) is None:
-        return None
-    display: Callable[..., Any] = importlib.import_module("IPython.display").display
-    return display
+    return getattr(shell, "kernel", None) is not None
 
 
 def can_redraw(stream: TextIO) -> bool:

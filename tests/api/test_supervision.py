@@ -164,3 +164,16 @@ def test_logs_that_cannot_be_listed_do_not_hide_why_a_run_failed(
     monkeypatch.setattr("autofit.runs.result_record.ResultRecord.save", broken)
     with pytest.raises(TrainingFailedError, match=r"^SIGSEGV \(logs in a;"):
         train(photos)
+
+
+def test_a_stopped_cell_is_told_in_python_how_to_go_on(
+    photos: Path, interrupted: Interrupted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook would name a command of the shell, or not say where the model of the hours before it is."""
+    monkeypatch.setattr("autofit.api.existing_run.is_notebook", lambda: True)
+    said = "asked to stop: the last checkpoint is kept; go on with: the same call again, or autofit.resume('a')"
+    assert interrupted(photos) == said
+    Path("a/model.keras").touch()
+    assert "is kept and the best model so far is a/model.keras; go on" in interrupted(photos)
+    given = interrupted(photos, run_dir="b", model=lambda _shape, _classes: None)
+    assert given.endswith("the same call again, or autofit.resume('b', model=...)")

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -230,7 +231,10 @@ def test_a_signal_ends_a_run_that_can_be_resumed(
     *,
     is_damaged: bool,
 ) -> None:
-    """Ctrl-C and SIGTERM commit, say how to go on, and cost nothing; nor does a damaged newest checkpoint."""
+    """Ctrl-C and SIGTERM commit, leave the best model so far, say how to go on, and cost nothing.
+
+    Nor does a damaged newest checkpoint.
+    """
     run_dir = tmp_path / "run"
     with started(train_command(photos, run_dir)) as process:
         wait_until(lambda: committed(run_dir) >= (1, 24), "the moment never came", process=process)
@@ -240,6 +244,9 @@ def test_a_signal_ends_a_run_that_can_be_resumed(
     assert process.returncode == 130
     assert last.startswith("autofit: ")
     assert f"autofit resume {run_dir}" in last
+    assert f"the best model so far is {run_dir / 'model.keras'}" in last
+    assert zipfile.ZipFile(run_dir / "model.keras").testzip() is None
+    assert len(json.loads((run_dir / "labels.json").read_text())["labels"]) > 1
     assert result_of(run_dir)["status"] == "interrupted"
     newest = max((run_dir / "checkpoints").iterdir())
     if is_damaged:

@@ -178,6 +178,14 @@ def test_fine_tuning_that_does_not_fit_leaves_the_heads_model(
     assert collect_result(files, "completed", "", 0.0).weights_sha256 is not None
 
 
+def test_the_model_that_an_interruption_left_is_not_the_heads(files: RunDirectory, run: Run) -> None:
+    """The model of a head that was half trained would be handed over, where nobody lived to save the finished one."""
+    files.model.write_text("after two of ten epochs")
+    os.utime(files.model, (1.0, 1.0))
+    assert run("late,complete", record=in_stages(), begin_stage=Begun(DoesNotFitError("not even one image"))) is None
+    assert files.model.read_text() == "head"
+
+
 def test_the_model_of_the_last_finished_stage_is_saved_by_a_worker_of_that_stage(files: RunDirectory, run: Run) -> None:
     """A worker of the first stage would begin that anew, from the checkpoint of the second."""
     record = in_stages()

@@ -59,6 +59,11 @@ class StopConditions:
             self._reason = self._requested() or self._out_of_time() or self._over_the_limit() or self._short_of_memory()
         return self._reason is not None
 
+    @property
+    def ends_run(self) -> bool:
+        """Whether the reason found leaves the run to its user: no other attempt follows by itself."""
+        return self._reason is not None and self._reason[0] == "interrupted"
+
     def stop(self) -> None:
         """Stop for the reason found.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import write_atomically
 from autofit.worker.model.builder import BuiltModel
+from autofit.worker.training.train_state import TrainState
 
 
 def class_weights(counts: Sequence[int]) -> np.ndarray:
@@ -46,6 +48,28 @@ def write_model(
     labels |= {"multi_label": True} if index.is_multi_label else {}
     write_atomically(files.labels, (json.dumps(labels, indent=2) + "\n").encode())
     write_probabilities(files.validation, probabilities)
+
+
+def write_best(
+    state: TrainState, built: BuiltModel, files: RunDirectory, index: ImageIndex, *, must: bool = True
+) -> None:
+    """Write the best epoch's model, for the last time in this process: the model has its weights from then on.
+
+    Args:
+        state: with the best weights.
+        built: the model.
+        files: of the run.
+        index: its images and classes.
+        must: whether it is the model of a finished run; else there may be no epoch to write, or no room.
+
+    Raises:
+        OSError: it cannot be written, and must be.
+    """
+    if not (must or state.best):
+        return
+    state.show_best()
+    with nullcontext() if must else suppress(OSError):
+        write_model(built, files, index, state.probabilities)
 
 
 def save_model(model: keras.Model, path: Path) -> None:

@@ -35,7 +35,7 @@ from autofit.worker.training.commits import Commits
 from autofit.worker.training.divergence import require_convergence
 from autofit.worker.training.epoch_plan import EpochPlans
 from autofit.worker.training.evaluation import Evaluation
-from autofit.worker.training.export import write_history, write_model
+from autofit.worker.training.export import write_best, write_history
 from autofit.worker.training.head_stage import HeadStage, SolvedHead, final_weights, set_head
 from autofit.worker.training.replay import Replay
 from autofit.worker.training.run_events import RunEvents
@@ -160,6 +160,8 @@ class Trainer:
     def _stop_if_asked(self) -> None:
         if self._stop_conditions.is_met():
             self.commit_if_behind()
+            if self._stop_conditions.ends_run:
+                write_best(self._state, self._session.built, self._files, self._index, must=False)
             self._stop_conditions.stop()
 
     # An epoch -----------------------------------------------------------------------------------------------------
@@ -298,8 +300,7 @@ class Trainer:
     def _finish(self) -> str:
         self._events.phase(Phase.SAVE)
         sha256 = weights_sha256(self._session.built.model)
-        self._state.show_best()
-        write_model(self._session.built, self._files, self._index, self._state.probabilities)
+        write_best(self._state, self._session.built, self._files, self._index)
         return sha256
 
     # What goes wrong ----------------------------------------------------------------------------------------------
