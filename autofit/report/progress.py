@@ -23,8 +23,11 @@ from rich.text import Text
 
 from autofit.printable import printable
 from autofit.protocol.messages import EpochEnd, Phase, Progress
+from autofit.report.epoch_table import EpochTable
+from autofit.report.markup import Html, fragment
 from autofit.report.progress_text import DOING, Status, describe, describe_epoch, shortened
 from autofit.report.steady_stream import steady
+from autofit.report.words import duration_words
 
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_DISPLAYS = 0.5
@@ -179,7 +182,10 @@ class LiveView(WatchingView):
 
 
 class NotebookView(WatchingView):
-    """One display that is updated in place: a notebook keeps every line ever printed, and saves them all."""
+    """One display that is updated in place: messages, a table of the newest epochs with a curve, and a bar.
+
+    A notebook keeps every line ever printed, and saves them all; here nothing grows without bound.
+    """
 
     def __init__(
         self, stream: TextIO, display: Callable[..., Any], clock: Callable[[], float] = time.monotonic
@@ -187,8 +193,10 @@ class NotebookView(WatchingView):
         super().__init__(stream)
         self._clock = clock
         self._lines: list[str] = []
+        self._messages: list[str] = []
+        self._epochs = EpochTable()
         self._status: Status | None = None
-        self._quiet_until = clock()
+        self._quiet_until = self._epoch_began = clock()
         self._handle = display(self._bundle(), raw=True, display_id=True)
 
     def show(self, status: Status) -> None:
@@ -198,13 +206,24 @@ class NotebookView(WatchingView):
             self._update()
 
     def line(self, text: str) -> None:
-        """Add a line above the bar."""
-        self._lines = [*self._lines, text][-NOTEBOOK_LINES:]
-        self._update()
+        """Add a line above the table."""
+        self._messages = [*self._messages, text][-NOTEBOOK_LINES:]
+        self._note(text)
+
+    def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
+        """Add a row to the table, with the time since the row before."""
+        now = self._clock()
+        self._epochs.add(end, epochs, now - self._epoch_began)
+        self._epoch_began = now
+        self._note(describe_epoch(end, epochs))
 
     def close(self) -> None:
         """Keep the lines and remove the bar."""
         self._status = None
+        self._update()
+
+    def _note(self, text: str) -> None:
+        self._lines = [*self._lines, text][-NOTEBOOK_LINES:]
         self._update()
 
     def _update(self) -> None:
@@ -214,19 +233,22 @@ class NotebookView(WatchingView):
     def _bundle(self) -> dict[str, str]:
         """The display as HTML, and as text for front ends without HTML."""
         now = [self._status.text] if self._status else []
-        lines = "".join(f"<div>{html.escape(line)}</div>" for line in self._lines)
+        lines = "".join(f"<div>{html.escape(line)}</div>" for line in self._messages)
+        messages = f'<div style="font-family:monospace;max-height:20em;overflow:auto">{lines}</div>'
         return {
             "text/plain": "\n".join([*self._lines, *now]),
-            "text/html": f'<div style="font-family:monospace;max-height:20em;overflow:auto">{lines}</div>{self._bar()}',
+            "text/html": fragment([Html(messages), self._epochs.html(), Html(self._bar())]),
         }
 
     def _bar(self) -> str:
         if self._status is None:
             return ""
         value = f'value="{self._status.step}" max="{self._status.steps}" ' if self._status.steps else ""
+        left = self._epochs.seconds_left
+        words = self._status.text + (f" · about {duration_words(left)} left" if left else "")
         return (
             f'<div style="font-family:monospace"><progress {value}style="vertical-align:middle"></progress> '
-            f"{html.escape(self._status.text)}</div>"
+            f"{html.escape(words)}</div>"
         )
 
 

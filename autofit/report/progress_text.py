@@ -58,7 +58,7 @@ def describe(progress: Progress, epochs: int) -> Status:
         return Status(DOING[phase], facts=(f"{count_of(progress.micro_batch_size, 'image')} at once",))
     if phase not in IN_STEPS or not steps:
         return Status(
-            _epoch_words(progress.epoch, epochs, progress.stage) + ", validating"
+            epoch_words(progress.epoch, epochs, progress.stage) + ", validating"
             if phase is Phase.VALIDATE
             else DOING[phase]
         )
@@ -66,18 +66,19 @@ def describe(progress: Progress, epochs: int) -> Status:
         return Status(
             DOING[phase], progress.step, steps, (f"{progress.step:,}/{steps:,} images", *_pace_facts(progress))
         )
-    words = DOING[phase] if phase is Phase.PREDICT else _epoch_words(progress.epoch, epochs, progress.stage)
+    words = DOING[phase] if phase is Phase.PREDICT else epoch_words(progress.epoch, epochs, progress.stage)
     metrics = metric_facts(progress.metrics) if progress.step else []  # else the previous epoch's
     return Status(words, step, steps, (f"{step:,}/{steps:,}", *_pace_facts(progress), *metrics))
 
 
 def describe_epoch(end: EpochEnd, epochs: int) -> str:
     """A finished epoch and its figures, on one line."""
-    done = "Head solved" if end.solved else f"{_epoch_words(end.epoch, epochs, end.stage)} done"
+    done = "Head solved" if end.solved else f"{epoch_words(end.epoch, epochs, end.stage)} done"
     return Status(done, facts=tuple(metric_facts(end.metrics))).text
 
 
-def _epoch_words(epoch: int, epochs: int, stage: StageName) -> str:
+def epoch_words(epoch: int, epochs: int, stage: StageName) -> str:
+    """An epoch, from zero, of so many (0 if unknown) in a stage, as `Epoch 3/10`."""
     word = EPOCH_OF.get(stage, "Epoch")
     return f"{word} {epoch + 1:,}/{epochs:,}" if epochs else f"{word} {epoch + 1:,}"
 

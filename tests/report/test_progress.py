@@ -295,6 +295,7 @@ def test_a_notebook_has_one_display() -> None:
     assert during <= 4
     assert stream.getvalue() == "printed\n"
     assert notebook.shown[-1]["text/plain"].splitlines() == [*DONE, "<b>hot</b>"]
+    assert notebook.shown[-1]["text/html"].count("<tr>") == 1 + len(DONE)
     assert "&lt;b&gt;hot" in notebook.shown[-1]["text/html"]
     assert "<progress" not in notebook.shown[-1]["text/html"]
 

@@ -1,0 +1,110 @@
+"""The finished epochs of a run while it goes on, for a notebook: a table of bounded length and a small curve. Pure."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autofit.protocol.messages import EpochEnd
+from autofit.report.markup import Html, element, escaped, join, table
+from autofit.report.progress_text import epoch_words
+from autofit.report.words import duration_words, metric_words
+
+SHOWN_ROWS = 8
+"""The newest ones; the best is shown above them if it is older."""
+
+SHOWN_METRICS = 6
+CURVE_POINTS = 120
+WIDTH, HEIGHT, EDGE = 360, 90, 4
+"""Of the curve, in pixels; `EDGE` keeps the line's ends inside."""
+
+CURVES = (("loss", "var(--soft)"), ("val_loss", "var(--accent)"))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A finished epoch: which, its metrics, and the seconds that it took."""
+
+    name: str
+    metrics: dict[str, float]
+    seconds: float
+
+
+class EpochTable:
+    """Collects finished epochs."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        self._left = 0
+
+    def add(self, end: EpochEnd, epochs: int, seconds: float) -> None:
+        """Add an epoch of so many planned ones."""
+        name = "Head solved" if end.solved else epoch_words(end.epoch, epochs, end.stage)
+        self._rows.append(Row(name, dict(end.metrics), seconds))
+        self._left = max(epochs - end.epoch - 1, 0)
+
+    @property
+    def seconds_left(self) -> float:
+        """For the epochs that are left, by the median of the last ones; 0 where nothing is known."""
+        timed = [row.seconds for row in self._rows[-SHOWN_ROWS:] if row.name != "Head solved"]
+        return statistics.median(timed) * self._left if timed else 0.0
+
+    def best(self) -> int | None:
+        """The place of the epoch with the lowest validation loss, or loss; None without a finite one."""
+        values = [row.metrics.get("val_loss", row.metrics.get("loss", math.nan)) for row in self._rows]
+        finite = [(value, place) for place, value in enumerate(values) if math.isfinite(value)]
+        return min(finite)[1] if finite else None
+
+    def html(self) -> Html:
+        """The table and the curve; nothing before the first epoch."""
+        if not self._rows:
+            return Html("")
+        best = self.best()
+        places = list(range(max(len(self._rows) - SHOWN_ROWS, 0), len(self._rows)))
+        shown = places if best is None or best in places else [best, *places]
+        names = sorted(self._rows[-1].metrics, key=lambda name: (name.startswith("val_"), not name.endswith("loss")))
+        names = names[:SHOWN_METRICS]
+        headers = ["Epoch", *(name.replace("_", " ") for name in names), "Time"]
+        rows = [self._cells(place, names, best) for place in shown]
+        hidden = len(self._rows) - len(shown)
+        more = [element("p", escaped(f"and {hidden:,} earlier"), "lead")] if hidden else []
+        return join([table(headers, rows, numbers=len(names) + 1), *more, self._curve()])
+
+    def _cells(self, place: int, names: Sequence[str], best: int | None) -> list[Html]:
+        row = self._rows[place]
+        name = escaped(f"{row.name} (best)" if place == best and len(self._rows) > 1 else row.name)
+        values = [escaped(metric_words(row.metrics[one])) if one in row.metrics else Html("") for one in names]
+        first = element("b", name) if place == best else name
+        return [first, *values, escaped(duration_words(row.seconds))]
+
+    def _curve(self) -> Html:
+        """Loss over the epochs, of training and validation; nothing before the second epoch."""
+        columns = {name: [row.metrics.get(name, math.nan) for row in self._rows] for name, _ in CURVES}
+        finite = [value for column in columns.values() for value in column if math.isfinite(value)]
+        if len(self._rows) < 2 or not finite:  # noqa: PLR2004 - a point is no curve
+            return Html("")
+        low, high = min(finite), max(finite)
+        lines = "".join(_line(columns[name], low, high, colour) for name, colour in CURVES)
+        words = element("p", escaped(f"loss {metric_words(low)} to {metric_words(high)}, validation in colour"), "lead")
+        style = f"width:{WIDTH}px;max-width:100%"
+        return join([Html(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" style="{style}">{lines}</svg>'), words])
+
+
+def _line(values: Sequence[float], low: float, high: float, colour: str) -> str:
+    """A curve through the finite values, of so few points that an endless run does not make it longer."""
+    step = max(1, math.ceil(len(values) / CURVE_POINTS))
+    places = [*range(0, len(values) - 1, step), len(values) - 1]
+    points = [
+        (EDGE + (WIDTH - 2 * EDGE) * place / (len(values) - 1), _height(values[place], low, high))
+        for place in places
+        if math.isfinite(values[place])
+    ]
+    drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{drawn}" fill="none" stroke-width="1.8" style="stroke:{colour}"/>'
+
+
+def _height(value: float, low: float, high: float) -> float:
+    share = (value - low) / (high - low) if high > low else 0.5
+    return EDGE + (HEIGHT - 2 * EDGE) * (1 - share)

@@ -1,0 +1,52 @@
+"""The table of epochs in a notebook: the newest in view, the best marked, and no longer after a thousand."""
+
+from __future__ import annotations
+
+import math
+
+from autofit.protocol.messages import EpochEnd
+from autofit.report.epoch_table import SHOWN_ROWS, EpochTable
+
+
+def table_of(losses: list[float], epochs: int = 0) -> EpochTable:
+    epoch_table = EpochTable()
+    for epoch, loss in enumerate(losses):
+        metrics = {"loss": loss / 2, "accuracy": 0.5, "val_loss": loss, "val_accuracy": 0.4}
+        epoch_table.add(EpochEnd(epoch=epoch, metrics=metrics), epochs, seconds=10.0 + epoch % 3)
+    return epoch_table
+
+
+def test_it_is_empty_before_the_first_epoch() -> None:
+    """A notebook would show the headers of nothing."""
+    assert EpochTable().html() == ""
+    assert EpochTable().seconds_left == 0
+
+
+def test_the_newest_rows_and_the_best_are_shown() -> None:
+    """Someone would scroll for the epoch that counts."""
+    html = table_of([2.0, 0.5, *[1.0 + step / 100 for step in range(30)]], 40).html()
+    assert html.count("<tr>") == 1 + 1 + SHOWN_ROWS
+    assert "<b>Epoch 2/40 (best)</b>" in html
+    assert "Epoch 32/40" in html
+    assert "Epoch 20/40" not in html
+    assert "and 23 earlier" in html
+
+
+def test_a_thousand_epochs_are_no_longer_than_a_hundred() -> None:
+    """Each update of the display would send more to the browser than the one before."""
+    short, long = (len(table_of([1.0 + 1 / (step + 1) for step in range(n)], n).html()) for n in (300, 3000))
+    assert long < 1.3 * short < 10_000
+
+
+def test_the_time_that_is_left_follows_from_the_last_epochs() -> None:
+    """The first epoch, which traces, would be taken for all of them."""
+    assert table_of([1.0] * 9, 12).seconds_left == 3 * 11.0
+    assert table_of([1.0] * 9).seconds_left == 0
+
+
+def test_values_that_are_no_numbers_are_no_points() -> None:
+    """A curve through NaN is drawn by no browser."""
+    html = table_of([math.nan, 1.0, math.inf, 0.5]).html()
+    assert "nan" not in html.split("<svg")[1]
+    assert "inf" not in html.split("<svg")[1]
+    assert table_of([math.nan]).best() is None
