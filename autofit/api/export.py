@@ -101,7 +101,7 @@ def _request(index: ImageIndex, target: Path, export_format: ExportFormat, *, in
         format=export_format,
         int8=int8,
         compared=[index.path(number) for number in compared],
-        labels=[index.labels[number] for number in compared],
+        labels=[index.classes_of(index.labels[number]) for number in compared],
         calibration=[index.path(number) for number in spread_over(index.train_count, MOST_FOR_CALIBRATION)],
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 from autofit.api.directories import absolute
 from autofit.api.existing_run import require_run
@@ -35,11 +37,10 @@ def write_page(files: RunDirectory, result: Result) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    try:
-        predicted = result.predicted_images()
-    except UserError:
-        predicted = None
-    page = run_page(result.record, labels=result.labels, model_path=files.model, predicted=predicted)
+    shown: dict[str, Any] = {}
+    with contextlib.suppress(UserError):  # there are no predictions
+        shown = {"by_label": result.per_class()} if result.is_multi_label else {"predicted": result.predicted_images()}
+    page = run_page(result.record, labels=result.labels, model_path=files.model, **shown)
     with writing_in(files.path):
         files.report.write_text(page, encoding="utf-8")
 

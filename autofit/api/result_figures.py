@@ -59,6 +59,11 @@ class ResultFigures:
         return list(self._run.data.class_names)
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether an image may have any number of labels; probabilities are then independent of each other."""
+        return self._run.options.multi_label
+
+    @property
     def best_epoch(self) -> int | None:
         """The epoch, from zero, whose model was the best by validation; None before one was finished."""
         return best_epoch(self.record.history, self.record.best_epoch)
@@ -91,7 +96,7 @@ class ResultFigures:
 
     def per_class(self, split: Split = "validation") -> ClassReport:
         """Precision, recall and F1 of each class, in the order of the model's outputs; see `confusion_matrix`."""
-        if self._run.options.multi_label:
+        if self.is_multi_label:
             kept = self._kept_predictions(choice("split", split, SPLITS))
             sets = [kept.images.classes_of(label) for label in kept.labels]
             return ClassReport(label_figures(kept.rows, sets, self.class_names))
@@ -126,7 +131,7 @@ class ResultFigures:
     def predicted_images(self, split: Split = "validation") -> PredictedImages:
         """The images of a split with their classes and the model's probabilities; see `confusion_matrix`."""
         split = choice("split", split, SPLITS)
-        if self._run.options.multi_label:
+        if self.is_multi_label:
             raise UserError(
                 "images of this run have several labels each, and are not told right or wrong as a whole: "
                 "per_class() gives the figures of each label"

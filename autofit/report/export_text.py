@@ -35,9 +35,10 @@ def _parity_lines(export: Export) -> list[str]:
     largest = parity.largest_difference
     difference = f"probabilities differ by {largest:.1e} at most" if largest else "all probabilities are equal"
     trained = ", which the model was trained on" if export.were_trained_on else ""
+    same, right = ("labels", "All labels right") if parity.multi_label else ("class", "Accuracy")
     lines = [
-        f"It tells the same class as the saved model on {parity.same:,} of {images}; {difference}.",
-        f"Accuracy on these{trained}: {before} before, {after} after.",
+        f"It tells the same {same} as the saved model on {parity.same:,} of {images}; {difference}.",
+        f"{right} on these{trained}: {before} before, {after} after.",
     ]
     if parity.accuracy_before - parity.accuracy_after >= DIFFERS:
         lines.append("That is a loss: try it without int8." if export.int8 else "That is a loss: use another format.")

@@ -46,7 +46,7 @@ from autofit.report.sweep_text import (
 from autofit.report.thumbnails import thumbnail_uri
 from autofit.report.words import attempt_words, bytes_words, count_of, duration_words, metric_words, speed_words
 from autofit.runs.history import best_epoch, best_figures, finished_epochs, stage_of
-from autofit.runs.predicted_images import PredictedImages
+from autofit.runs.predicted_images import ClassFigures, PredictedImages
 from autofit.runs.result_record import ResultRecord
 
 MOST_CLASSES_IN_A_TABLE = 20
@@ -98,6 +98,7 @@ def run_page(
     model_path: Path,
     images_per_second: float | None = None,
     predicted: PredictedImages | None = None,
+    by_label: Sequence[ClassFigures] = (),
 ) -> str:
     """A run as a page: how it ended, its curves, the problems it recovered from, how to use the model.
 
@@ -107,6 +108,7 @@ def run_page(
         model_path: the path of `model.keras` in the run directory.
         images_per_second: training speed, if it is known.
         predicted: what the best epoch's model says of the validation images, if it was kept.
+        by_label: where an image may have several labels, the figures of each on the validation images, if known.
     """
     curves = svg(plots.history_figure(result.history, result.best_epoch)) if finished_epochs(result.history) else ""
     return document(
@@ -116,6 +118,7 @@ def run_page(
             _run_facts(result),
             section("Curves", Html(curves)),
             *(_judged(predicted, result) if predicted else []),
+            *([section("Label by label", class_table(by_label))] if by_label else []),
             section("What happened", bullets([*stage_lines(result), *incidents(result)])),
             section("Words of warning", bullets(result.warnings)),
             _next(result, labels, model_path),
@@ -238,7 +241,7 @@ def _next(result: ResultRecord, labels: Sequence[str], model_path: Path) -> Html
         advice = element("p", escaped(before_resuming(result)))
         return section("To continue", join([advice, element("pre", escaped(resume_command(model_path.parent)))]))
     code = element("pre", join(escaped(line) for line in usage_code(model_path)))
-    return section("To use the model", join([code, element("p", escaped(usage_words(labels)))]))
+    return section("To use the model", join([code, element("p", escaped(usage_words(labels, result)))]))
 
 
 def _epochs(result: ResultRecord) -> Html:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
 from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, BadImage, OomEvent, Verdict
@@ -220,7 +221,9 @@ def what_next(result: ResultRecord, labels: Sequence[str], model_path: Path) -> 
     """Where the model is and how to use it; for a run that did not complete, how to resume it."""
     if result.status == "completed":
         code = "\n".join(f"    {line}" for line in usage_code(model_path))
-        return f"The model is {printable(str(model_path))}. To use it:\n\n{code}\n\n{wrapped(usage_words(labels))}"
+        return (
+            f"The model is {printable(str(model_path))}. To use it:\n\n{code}\n\n{wrapped(usage_words(labels, result))}"
+        )
     first = wrapped(f"{before_resuming(result)}To continue:")
     return f"{first}\n\n    {resume_command(model_path.parent)}"
 
@@ -234,14 +237,15 @@ def usage_code(model_path: Path) -> list[str]:
     ]
 
 
-def usage_words(labels: Sequence[str]) -> str:
+def usage_words(labels: Sequence[str], result: ResultRecord) -> str:
     """The model's input and output."""
+    kind = "independent probabilities" if MEAN_AVERAGE_PRECISION in result.history else "probabilities"
     shown = ", ".join(printable(label) for label in labels[:SHOWN_LABELS])
     more = f" and {len(labels) - SHOWN_LABELS:,} more (labels.json)" if len(labels) > SHOWN_LABELS else ""
     classes = f" for {count_of(len(labels), 'class', 'classes')}: {shown}{more}" if labels else ""
     return (
         "It takes raw pixels, 0 to 255, of upright RGB images that are stretched to its size as load_images does, "
-        f"and gives probabilities{classes}."
+        f"and gives {kind}{classes}."
     )
 
 

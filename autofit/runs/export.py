@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autofit.config.multi_label_figures import THRESHOLD
 from autofit.errors import UserError
 from autofit.machine import hardware
 from autofit.process.launch import Launcher
@@ -15,6 +16,7 @@ from autofit.process.monitor import View
 from autofit.protocol.job import ExportFormat, ExportJob
 from autofit.protocol.payload import NO_CODE, OwnCode
 from autofit.runs.model_worker import output_kind, require_model, run_on_model, write_paths
+from autofit.runs.multi_label_evaluation import truth_of
 from autofit.runs.run_record import RunRecord
 from autofit.storage.records import Record
 from autofit.storage.run_directory import AttemptDirectory
@@ -33,10 +35,11 @@ class Parity(Record):
 
     Attributes:
         images: how many images could be read.
-        same: for how many of them the most probable class is the same.
+        same: for how many of them the most probable class is the same; with several labels an image, all that are told.
         largest_difference: of a probability, from 0 to 1.
-        accuracy_before: of the saved model.
+        accuracy_before: of the saved model; with several labels an image, the share of images told right in all.
         accuracy_after: of the exported one.
+        multi_label: whether an image may have several labels.
     """
 
     images: int
@@ -44,6 +47,7 @@ class Parity(Record):
     largest_difference: float
     accuracy_before: float
     accuracy_after: float
+    multi_label: bool = False
 
 
 class Export(Record):
@@ -79,7 +83,7 @@ class ExportRequest:
         format: which.
         int8: whether with 8-bit integers.
         compared: those that both models predict.
-        labels: the class number of each of these.
+        labels: the class numbers of each of these.
         calibration: from which the scales of 8-bit integers are found.
     """
 
@@ -87,7 +91,7 @@ class ExportRequest:
     format: ExportFormat
     int8: bool
     compared: Sequence[str]
-    labels: Sequence[int]
+    labels: Sequence[Sequence[int]]
     calibration: Sequence[str]
 
 
@@ -134,24 +138,40 @@ def export_model(
         if not (attempt.path / "after.npy").exists():
             return None
         before, after = (np.load(attempt.path / name, allow_pickle=False) for name in ("before.npy", "after.npy"))
-    return parity(before, after, request.labels)
+    return parity(before, after, request.labels, multi_label=record.options.multi_label)
 
 
-def parity(before: NDArray[np.float32], after: NDArray[np.float32], labels: Sequence[int]) -> Parity | None:
-    """Compare the probabilities of two models, float32 (n, classes); None if all rows are NaN."""
+def parity(
+    before: NDArray[np.float32],
+    after: NDArray[np.float32],
+    labels: Sequence[Sequence[int]],
+    *,
+    multi_label: bool = False,
+) -> Parity | None:
+    """Compare the probabilities of two models, float32 (n, classes); None if all rows are NaN.
+
+    Args:
+        before: of the saved model.
+        after: of the exported one.
+        labels: the class numbers of each image.
+        multi_label: whether an image may have several.
+    """
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
+    def told(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+        return rows >= THRESHOLD if multi_label else rows.argmax(axis=1)[:, None] == np.arange(rows.shape[1])
+
     known = ~np.isnan(before).any(axis=1)
-    before, after, truth = before[known], after[known], np.asarray(labels)[known]
-    if not len(truth):
+    if not known.any():
         return None
-    told, told_after = before.argmax(axis=1), after.argmax(axis=1)
+    before, after, truth = before[known], after[known], truth_of(labels, before.shape[1])[known]
     return Parity(
         images=len(truth),
-        same=int((told == told_after).sum()),
+        same=int((told(before) == told(after)).all(axis=1).sum()),
         largest_difference=float(np.abs(before - after).max()),
-        accuracy_before=float((told == truth).mean()),
-        accuracy_after=float((told_after == truth).mean()),
+        accuracy_before=float((told(before) == truth).all(axis=1).mean()),
+        accuracy_after=float((told(after) == truth).all(axis=1).mean()),
+        multi_label=multi_label,
     )
 
 

@@ -74,8 +74,15 @@ def _readable(
     """The probabilities of the images that could be read, and which labels each has, (n, classes) both."""
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
-    truth = np.zeros(rows.shape, bool)
+    readable = ~np.isnan(rows).any(axis=1)
+    return rows[readable], truth_of(numbers, rows.shape[1])[readable]
+
+
+def truth_of(numbers: Sequence[Sequence[int]], classes: int) -> NDArray[np.bool_]:
+    """Which classes each image has, (n, classes), from their numbers."""
+    import numpy as np  # noqa: PLC0415
+
+    truth = np.zeros((len(numbers), classes), bool)
     for row, of_image in zip(truth, numbers, strict=True):
         row[list(of_image)] = True
-    readable = ~np.isnan(rows).any(axis=1)
-    return rows[readable], truth[readable]
+    return truth

@@ -16,14 +16,25 @@ AFTER = np.array([[0.8, 0.2], [0.6, 0.4], [np.nan, np.nan], [0.2, 0.8]], np.floa
 
 def test_the_comparison_counts_what_both_could_read() -> None:
     """A broken file would be a difference of the models, or count as told right."""
-    assert parity(BEFORE, AFTER, [0, 1, 0, 0]) == Parity(
+    assert parity(BEFORE, AFTER, [[0], [1], [0], [0]]) == Parity(
         images=3,
         same=2,
         largest_difference=float(np.float32(0.6) - np.float32(0.4)),
         accuracy_before=2 / 3,
         accuracy_after=1 / 3,
     )
-    assert parity(BEFORE[2:3], AFTER[2:3], [0]) is None
+    assert parity(BEFORE[2:3], AFTER[2:3], [[0]]) is None
+
+
+def test_labels_that_are_independent_are_compared_one_by_one() -> None:
+    """The most probable label would stand for all, and the number of a set be taken for a class."""
+    compared = parity(BEFORE, AFTER, [[0], [0, 1], [], [1]], multi_label=True)
+    assert compared is not None
+    assert (compared.images, compared.same) == (3, 2)
+    assert compared.accuracy_before == pytest.approx(2 / 3)
+    both = parity(np.array([[0.9, 0.8]], np.float32), np.array([[0.9, 0.4]], np.float32), [[0, 1]], multi_label=True)
+    assert both is not None
+    assert (both.same, both.accuracy_before, both.accuracy_after) == (0, 1.0, 0.0)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, 0), (1, 1), (200, 200), (201, 101), (1_000_000, 200)])
