@@ -159,7 +159,8 @@ def choose_columns(header: Sequence[str], examples: Mapping[str, object], asked:
     if split and _bare(split) != "split" and split_role(str(examples.get(split, ""))) is None:
         split = None
     if path and not label and not marks:
-        marks = _marks_of([name for name in header if name not in {path, split}], examples)
+        least = 1 if asked.multi_label else 2
+        marks = _marks_of([name for name in header if name not in {path, split}], examples, least)
         if marks and not asked.multi_label:
             raise UserError(
                 f"{source} has no column of labels, but one column a class ({_shown(marks)}): give multi_label=True if "
@@ -202,10 +203,10 @@ def _marks_asked(header: Sequence[str], asked: Asked, source: str) -> tuple[str,
     return names if len(header) > 1 else ()
 
 
-def _marks_of(others: Sequence[str], examples: Mapping[str, object]) -> tuple[str, ...]:
-    """The columns of which each stands for a class, by a first value of 0 or 1; none if there are not several."""
+def _marks_of(others: Sequence[str], examples: Mapping[str, object], least: int) -> tuple[str, ...]:
+    """The columns of which each stands for a class, by a first value of 0 or 1; none if they are under `least`."""
     marks = tuple(name for name in others if str(examples.get(name, "")).strip().lower() in MARKS)
-    return marks if len(marks) > 1 else ()
+    return marks if len(marks) >= least else ()
 
 
 def _encoding(path: Path) -> str:

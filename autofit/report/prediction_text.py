@@ -22,6 +22,7 @@ Named = tuple[str, float]
 MOST_IMAGES = 20
 UNREADABLE = "cannot be read"
 CLASS_HEADERS = ("Class", "Images", "Right", "Accuracy", "Predicted")
+LABEL_HEADERS = ("Label", "Images", "Right", "Recall", "Predicted")
 CLASS_WIDTHS = (COLUMNS - 4 * 11 - 2, 9, 9, 9, 9)
 
 
@@ -91,19 +92,27 @@ def csv_rows(
 
 
 def evaluation_text(figures: Evaluation) -> str:
-    """The figures of a model on images with known classes: accuracy, its standard error, and those of each class."""
+    """The figures of a model on images with known classes: accuracy, its standard error, and those of each class.
+
+    Of images with several labels: how many are told right in all, mean average precision, F1, and those of each label.
+    """
     numbers = range(1, len(CLASS_HEADERS))
-    rows = [fixed_row(CLASS_HEADERS, CLASS_WIDTHS, numbers)]
+    several = figures.mean_average_precision is not None
+    rows = [fixed_row(LABEL_HEADERS if several else CLASS_HEADERS, CLASS_WIDTHS, numbers)]
     for one in figures.classes:
         share = metric_words(one.right / one.images) if one.images else "-"
         cells = (one.name, f"{one.images:,}", f"{one.right:,}", share, f"{one.predicted:,}")
         rows.append(fixed_row(cells, CLASS_WIDTHS, numbers))
     accuracy = f"{metric_words(figures.accuracy)} ± {metric_words(figures.standard_error)}"
     views = f", {figures.views} views each" if figures.views > 1 else ""
+    right = "All labels right" if several else "Accuracy"
     opening = [
-        f"Accuracy {accuracy} on {count_of(figures.images, 'image')}{views}; loss {metric_words(figures.loss)}.",
+        f"{right} {accuracy} on {count_of(figures.images, 'image')}{views}; loss {metric_words(figures.loss)}.",
         "± is its standard error: other images of this kind would differ by about that.",
     ]
+    if figures.mean_average_precision is not None and figures.f1 is not None:
+        mean, f1 = metric_words(figures.mean_average_precision), metric_words(figures.f1)
+        opening.append(f"Mean average precision {mean}; F1 {f1} at a probability of 0.5.")
     if figures.unreadable:
         opening.append(f"{count_of(len(figures.unreadable), 'image')} could not be read and did not count.")
     return "\n".join([*opening, "", *rows])

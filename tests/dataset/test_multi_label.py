@@ -90,6 +90,8 @@ def test_all_forms_are_the_same_data(root: Path) -> None:
     for asked in named:
         frame = Table(path=paths(root), label=["no"] * 10, **columns)
         assert told(scan(frame, asked=asked)) == LABELS
+    single = scan(Table(path=paths(root), cat=columns["cat"]), asked=ASKED)
+    assert told(single) == [["cat"] if "cat" in each else [] for each in LABELS]
     array = np.array(list(columns.values())).T
     index = scan(paths(root), array, asked=ASKED)
     assert index.class_names == ("0", "1", "2")

@@ -1,0 +1,34 @@
+"""What `autofit evaluate` writes about a model."""
+
+from __future__ import annotations
+
+import pytest
+
+from autofit.report.prediction_text import evaluation_text
+from autofit.runs.evaluation import ClassCounts, Evaluation
+
+COUNTS = ClassCounts(name="cat", images=4, right=3, predicted=5)
+FIGURES = Evaluation(accuracy=0.75, standard_error=0.1, loss=0.5, images=8, views=1, classes=[COUNTS], unreadable=[])
+
+
+@pytest.mark.parametrize(
+    ("more", "words", "header"),
+    [
+        ({}, "Accuracy 0.750 ± 0.100 on 8 images; loss 0.500.", "Accuracy"),
+        (
+            {"mean_average_precision": 0.81, "f1": 0.62},
+            "All labels right 0.750 ± 0.100 on 8 images; loss 0.500.",
+            "Recall",
+        ),
+    ],
+    ids=["one label", "several"],
+)
+def test_figures_are_named_as_what_they_are(more: dict[str, float], words: str, header: str) -> None:
+    """The share of images with all labels right would be read as an accuracy, and the mean precision be missing."""
+    text = evaluation_text(FIGURES.model_copy(update=more))
+    first, *_ = text.splitlines()
+    table = text.partition("\n\n")[2]
+    assert first == words
+    assert header in table.splitlines()[0]
+    assert table.splitlines()[1].split() == ["cat", "4", "3", "0.750", "5"]
+    assert ("Mean average precision 0.810; F1 0.620 at a probability of 0.5." in text) == bool(more)
