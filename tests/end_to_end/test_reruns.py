@@ -9,7 +9,7 @@ import pytest
 
 import autofit
 from tests.support.run_files import assert_each_epoch_once
-from tests.support.staged_runs import NETWORK, TRAIN_COUNT, stage_photos
+from tests.support.staged_runs import FINE_TUNED, NETWORK, TRAIN_COUNT, stage_photos, undisturbed_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache")]
 
@@ -39,3 +39,17 @@ def test_more_epochs_train_on_as_if_they_had_been_asked_for_at_once(
     assert (longer.run_dir / "history.csv").read_text() == (whole.run_dir / "history.csv").read_text()
     with pytest.raises(autofit.UserError, match=r"has epochs 3, not 2, and cannot go on so \(3 epochs are trained"):
         run("longer", 2)
+
+
+def test_fine_tuning_follows_a_head_that_was_finished(
+    photos: Path, weights: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The head would be made again, or its checkpoint not be where fine-tuning begins."""
+    whole = autofit.Result(undisturbed_run(tmp_path_factory, photos, weights))
+    request = {"run_dir": tmp_path / "run", "weights": weights, "audit": True, **NETWORK, **FINE_TUNED}
+    head = autofit.run(photos, **request | {"fine_tune_epochs": None})
+    assert [stage.name for stage in head.record.stages] == ["head"]
+    longer = autofit.run(photos, **request)
+    assert longer.weights_sha256 == whole.weights_sha256
+    assert longer.record.stages[1:] == whole.record.stages[1:]
+    assert longer.history == whole.history
