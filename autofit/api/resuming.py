@@ -92,6 +92,8 @@ def resume(  # noqa: PLR0913 - the options are the interface
         machine = machine_for(options)
         rerun = as_called_now(files, record, options, machine)
         if is_finished(files) and not rerun.trains_on:
+            if rerun.words:
+                shown.message(rerun.words)
             return finished_result(files, mirror)
         require_model(files, record, model)
         announce_import(record, shown)

@@ -58,7 +58,10 @@ class Commits:
         self.restore()
         validation_size = min(progress.validation_micro_batch_size, size)
         sizes = {"micro_batch_size": size, "validation_micro_batch_size": validation_size}
-        return progress.reopened(self._plan.epochs).moved(**sizes)
+        now = progress.planned_anew(self._plan.epochs).moved(**sizes)
+        if len(now.stages) > len(progress.stages):
+            self.save(now)  # no epoch will be closed, which else records the end of the stage
+        return now
 
     def restore(self) -> None:
         """Set the model, the optimizer and the metrics to the newest checkpoint, if there is one.

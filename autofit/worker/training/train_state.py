@@ -77,11 +77,18 @@ class TrainingProgress(Record):
         )
         return self.moved(stages=[*self.stages, record or by_epochs])
 
-    def reopened(self, planned: int) -> TrainingProgress:
-        """The progress in a stage that was finished, if more epochs are planned now; else as it is."""
-        if self.stopped or self.epoch >= planned:
-            return self
-        return self.moved(stages=[stage for stage in self.stages if stage.name != self.stage])
+    def planned_anew(self, planned: int) -> TrainingProgress:
+        """The progress in a stage of so many epochs up to its end, which may be more or fewer than they were.
+
+        The stage is not finished any more, or is finished by now.
+        """
+        others = [stage for stage in self.stages if stage.name != self.stage]
+        is_finished = len(others) < len(self.stages)
+        if is_finished and not self.stopped and self.epoch < planned:
+            return self.moved(stages=others)
+        if not is_finished and not self.position and self.epoch >= planned and not self.is_at_stage_start:
+            return self.after_stage()
+        return self
 
     @property
     def _before(self) -> int:

@@ -19,11 +19,13 @@ pytestmark = pytest.mark.slow  # loads Keras
 class Store:
     """A store without a disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Checkpoint | None = None) -> None:
         self.saved: list[dict[str, Any]] = []
+        self._first = first
 
-    def latest(self) -> None:
-        """There is no checkpoint."""
+    def latest(self) -> Checkpoint | None:
+        """The one from before, if there is one."""
+        return self._first
 
     def save(self, groups: object, state: dict[str, Any]) -> None:
         """Remember the state."""
@@ -38,10 +40,15 @@ class State:
         """There are none."""
         return {}
 
+    def restore(self, checkpoint: Checkpoint, progress: TrainingProgress) -> None:
+        """There is nothing to set."""
 
-def commits(now: list[float], seconds: float | None, steps: int | None) -> tuple[Commits, Store]:
+
+def commits(
+    now: list[float], seconds: float | None, steps: int | None, epochs: int = 1, before: TrainingProgress | None = None
+) -> tuple[Commits, Store]:
     plan = TrainingPlan(
-        epochs=1,
+        epochs=epochs,
         first_batch_size=8,
         last_batch_size=8,
         micro_batch_size=8,
@@ -54,7 +61,8 @@ def commits(now: list[float], seconds: float | None, steps: int | None) -> tuple
         replay=None,
         threads=1,
     )
-    store, state = Store(), State()
+    store = Store(None if before is None else Checkpoint(1, {}, before.model_dump(mode="json"), ()))
+    state = State()
     made: Any = Commits(store, state, plan, lambda: now[0])  # type: ignore[arg-type]
     return made, store
 
@@ -104,3 +112,32 @@ def test_the_arrays_of_the_first_checkpoint_can_be_freed() -> None:
     del checkpoint
     made.release_newest()
     assert freed() is None
+
+
+def trained(epochs: int, *, is_finished: bool, **more: Any) -> TrainingProgress:
+    """Of the head, by epochs."""
+    progress = TrainingProgress(stage="head", epoch=epochs, **more)
+    return progress.after_stage() if is_finished else progress
+
+
+@pytest.mark.parametrize(
+    ("before", "epochs", "finished", "saved"),
+    [
+        (trained(2, is_finished=True), 2, [2], 0),
+        (trained(2, is_finished=True), 3, [], 0),
+        (trained(2, is_finished=True, stopped=True), 3, [2], 0),
+        (trained(2, is_finished=False), 3, [], 0),
+        (trained(2, is_finished=False), 2, [2], 1),
+        (trained(1, is_finished=False, position=4), 2, [], 0),
+    ],
+    ids=["as before", "more epochs", "stopped itself", "under way", "fewer epochs", "fewer, within the last"],
+)
+def test_a_stage_with_other_epochs_than_before_is_finished_or_not(
+    before: TrainingProgress, epochs: int, finished: list[int], saved: int
+) -> None:
+    """Two stages would be recorded for one; or a stage that has all its epochs begin again and again."""
+    made, store = commits([0.0], None, 1, epochs, before)
+    progress = made.begin("head", 8, lambda _: None)
+    assert [stage.epochs for stage in progress.stages] == finished
+    assert len(store.saved) == saved
+    assert all(state["stages"] == progress.model_dump(mode="json")["stages"] for state in store.saved)
