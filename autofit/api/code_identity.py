@@ -15,7 +15,9 @@ import sys
 import sysconfig
 import textwrap
 import types
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,36 @@ def code_of(objects: Sequence[Any]) -> str:
     Of a callback, its class and what it was made with count: the attributes that are named like parameters of its
     constructor. Others change while it is used.
     """
-    return _sha256([_described(value, frozenset(), 0) for value in objects])
+    return _sha256(as_given(objects))
+
+
+def as_given(objects: Sequence[Any]) -> list[Any]:
+    """The descriptions of objects as they were given to a run, if that is all that has changed them since."""
+    return [_as_given(value) for value in objects]
+
+
+def remember_used(objects: Sequence[Any], given: Sequence[Any]) -> None:
+    """Remember that a run has used some objects, so that the same call is the same request again.
+
+    Args:
+        objects: as the run has left them: lists have grown, and Keras has turned the sign of a `min_delta`.
+        given: what `as_given` said of them before.
+    """
+    for value, before in zip(objects, given, strict=True):
+        with suppress(TypeError):  # not every object can be referred to weakly
+            _USED[value] = (_sha256(_described(value, frozenset(), 0)), before)
+
+
+_USED: weakref.WeakKeyDictionary[Any, tuple[str, Any]] = weakref.WeakKeyDictionary()
+"""Of objects that a run in this process has used: the hash of what it has left, and the description before."""
+
+
+def _as_given(value: Any) -> Any:
+    described = _described(value, frozenset(), 0)
+    with suppress(TypeError, KeyError):
+        left, given = _USED[value]
+        return given if left == _sha256(described) else described
+    return described
 
 
 def code_of_module(name: str, folders: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
     run_dir: str | Path,
     *,
     model: str | ModelFunction | None = None,
-    callbacks: Sequence[Any] = (),
+    callbacks: Any = None,
     epochs: int | str | None = None,
     fine_tune_epochs: int | str | None = None,
     pixel_cache: str | None = None,

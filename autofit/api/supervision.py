@@ -8,6 +8,8 @@ from contextlib import suppress
 from typing import Literal
 
 from autofit.api.budget_notes import announce_budget, with_known_speed
+from autofit.api.callbacks import give_back
+from autofit.api.code_identity import as_given, remember_used
 from autofit.api.device_notes import announce_device, taken_meanwhile
 from autofit.api.existing_run import how_to_resume
 from autofit.api.extractions import save_extraction
@@ -75,7 +77,11 @@ def supervise(
     )
     if mirror:
         mirror.start()
+    callbacks = payload.callbacks if payload else ()
+    given = as_given(callbacks)
     error = _attempts(supervisor, mirror)
+    give_back(files, callbacks)
+    remember_used(callbacks, given)
     save_extraction(record, machine, store, files, before)
     wall_seconds = time.monotonic() - start_seconds + used_seconds + (record.seconds_before if budget else 0.0)
     return _end(files, record, error, wall_seconds, machine, view)

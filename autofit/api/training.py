@@ -81,7 +81,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     isolation: str = "process",
     audit: bool = False,
     replay: str | Path | None = None,
-    callbacks: Sequence[Any] = (),
+    callbacks: Any = None,
     view: ProgressView | None = None,
 ) -> Result:
     """Train an image classifier, and never lose the run to memory.
@@ -184,8 +184,8 @@ def run(  # noqa: PLR0913 - the options are the interface
             caller's.
         audit: Write all updates to `audit.jsonl`.
         replay: A run directory with `audit.jsonl`, whose micro-batch sizes are repeated step by step.
-        callbacks: Keras callbacks, in Python only. They are called in the worker; those with `get_state()` and
-            `set_state()` keep their state over a resume.
+        callbacks: Keras callbacks, a list or one, in Python only. They are called in the worker, keep their state over
+            a restart and a resume, and come back as the run leaves them.
         view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
             lines.
 

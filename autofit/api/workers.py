@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from autofit.api.callbacks import listed_callbacks
 from autofit.api.code_identity import user_code
 from autofit.api.extractions import known_extraction
 from autofit.api.measure import Measurer
@@ -46,13 +47,18 @@ def launcher_for(options: Options, machine: Hardware) -> Launcher:
     return InlineLauncher()
 
 
-def payload_of(model: Any, callbacks: Sequence[Any]) -> Payload | None:
-    """The objects that are sent to a worker; None if there are none. A model's name is part of the request instead."""
+def payload_of(model: Any, callbacks: Any) -> Payload | None:
+    """The objects that are sent to a worker; None if there are none. A model's name is part of the request instead.
+
+    Raises:
+        UserError: a callback cannot be used.
+    """
+    callbacks = listed_callbacks(callbacks)
     function = model if callable(model) else None
     registered = objects_to_send()
     if not (function or callbacks or registered):
         return None
-    return Payload(function, tuple(callbacks), registered=registered)
+    return Payload(function, callbacks, registered=registered, folder=str(Path.cwd()))
 
 
 def import_paths(options: Options, payload: Payload | None) -> list[str]:

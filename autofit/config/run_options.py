@@ -229,9 +229,10 @@ RUN = (
 PYTHON_ONLY = (
     Option(
         "callbacks",
-        (),
-        "Keras callbacks, in Python only.",
-        "They are called in the worker; those with `get_state()` and `set_state()` keep their state over a resume.",
+        None,
+        "Keras callbacks, a list or one, in Python only.",
+        "They are called in the worker, keep their state over a restart and a resume, and come back as the run leaves "
+        "them.",
         fields=(),
         cli_type=None,
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 
@@ -11,21 +11,24 @@ from typing import Any
 class Payload:
     """What crosses as Python objects, for as long as the parent lives: a model function and Keras callbacks.
 
-    `registered` are classes and functions that the user has registered with Keras.
+    Attributes:
+        registered: classes and functions that the user has registered with Keras.
+        folder: what a relative path means in them, the caller's working folder; empty for that of the worker.
     """
 
     model: Callable[..., Any] | None = None
     callbacks: Sequence[Any] = ()
     _: KW_ONLY
     registered: Any = None
+    folder: str = field(default="", compare=False)
 
     def __getstate__(self) -> tuple[Any, ...]:
         """What is pickled, in the order of unpickling: what is registered may be needed to unpickle the others."""
-        return self.registered, self.model, self.callbacks
+        return self.registered, self.model, self.callbacks, self.folder
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """Set the fields of a frozen object."""
-        for name, value in zip(("registered", "model", "callbacks"), state, strict=True):
+        for name, value in zip(("registered", "model", "callbacks", "folder"), state, strict=True):
             object.__setattr__(self, name, value)
 
 

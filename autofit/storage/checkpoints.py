@@ -142,6 +142,21 @@ class CheckpointStore:
             if seen == self._generations():  # else the writer has removed them meanwhile and there are newer ones
                 return None
 
+    def latest_group(self, group: str) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]] | None:
+        """The state of the newest generation that verifies, and one group of its arrays; empty if it has not that one.
+
+        For when no writer is alive; renames nothing.
+
+        Raises:
+            StorageError: the folder or a file in it may not be read.
+        """
+        for generation, folder in self._generations():
+            with suppress(DamagedError):
+                manifest, name = read_manifest(folder, generation), group_file_name(group)
+                arrays = read_arrays(folder, manifest, name) if name in manifest.files else {}
+                return read_state(folder, manifest), arrays
+        return None
+
     def manifests(self) -> list[tuple[Path, Manifest]]:
         """Folder and manifest of each generation, the newest first; one whose manifest is damaged is left out.
 

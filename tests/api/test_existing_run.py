@@ -56,6 +56,9 @@ class Callback:
     def __init__(self, patience: int) -> None:
         self.patience = patience
 
+    def set_model(self, model: Any) -> None:
+        """As Keras calls it."""
+
 
 @pytest.mark.parametrize(
     ("before", "now", "said"),

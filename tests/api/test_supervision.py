@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,8 +55,9 @@ def test_callbacks_that_are_missing_are_missed(
     stages: Stages, photos: Path, train: Train, interrupted: Interrupted, view: RecordingView
 ) -> None:
     """The rest of a run would go without its callbacks, and nobody know; or the message come where it is untrue."""
+    callback = SimpleNamespace(set_model=print)
     warning = "this run was started with callbacks; continuing without them"
-    interrupted(photos, callbacks=["a callback"])
+    interrupted(photos, callbacks=[callback])
     stages.ends = [InterruptedRunError("asked to stop")] * 2
     with pytest.raises(InterruptedRunError):
         api.resume("a", view=view)
@@ -63,9 +65,9 @@ def test_callbacks_that_are_missing_are_missed(
     with pytest.raises(InterruptedRunError):
         train(photos, view=view)
     assert view.messages.count(warning) == 2
-    api.resume("a", callbacks=["a callback"], view=view)
+    api.resume("a", callbacks=[callback], view=view)
     assert view.messages.count(warning) == 2
-    assert stages.runs[3]["payload"] == Payload(None, ("a callback",))
+    assert stages.runs[3]["payload"] == Payload(None, (callback,))
 
 
 @pytest.mark.parametrize(

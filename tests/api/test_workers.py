@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,9 +21,10 @@ def test_a_probe_keeps_no_callbacks_and_the_run_does(
     stages: Stages, photos: Path, view: RecordingView, network: Network
 ) -> None:
     """A user's callback would be sent to trials that it must not see, or be lost on the way to the training."""
-    api.run(photos, model=network, callbacks=["a callback"], run_dir="a", view=view)
+    callback = SimpleNamespace(set_model=print)
+    api.run(photos, model=network, callbacks=callback, run_dir="a", view=view)
     assert stages.probes[0][0].payload == Payload(network)
-    assert stages.runs[0]["payload"] == Payload(network, ("a callback",))
+    assert stages.runs[0]["payload"] == Payload(network, (callback,))
     assert stages.runs[0]["record"].has_callbacks
     assert (stages.probes[0][0].source.sent, stages.probes[0][0].source.reference) == (True, None)
 

@@ -21,7 +21,6 @@ import psutil
 import pytest
 
 import autofit
-from autofit.errors import UserError
 from autofit.input.prediction_views import decode_views, prediction_views
 from autofit.process.monitor import Tail
 from autofit.protocol.messages import Progress
@@ -377,18 +376,6 @@ def test_a_first_epoch_without_a_number_is_not_the_best_for_ever() -> None:
 
     assert TrainingProgress(best_epoch=0, best_value=math.nan).after_epoch(1, {"loss": 5.0}).best_epoch == 1
     assert TrainingProgress(best_epoch=0, best_value=5.0).after_epoch(1, {"loss": math.nan}).best_epoch == 0
-
-
-def test_a_callback_whose_state_cannot_be_kept_is_named() -> None:
-    """An error out of the depths of a save would not say whose state it was."""
-    from autofit.worker.training.callbacks import state_of  # noqa: PLC0415 - loads Keras
-
-    class Unkeepable:
-        def get_state(self) -> object:
-            return {"model": object()}
-
-    with pytest.raises(UserError, match=r"Unkeepable\.get_state\(\) cannot be saved"):
-        state_of(Unkeepable())
 
 
 # Images that cannot be decoded ---------------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from autofit.errors import UserError
@@ -65,6 +67,9 @@ def open_network(job: Job, heartbeat: Heartbeat, load_payload: LoadPayload) -> t
     from autofit.worker.execution.session import open_session  # noqa: PLC0415 - Keras only after its settings are made
 
     payload = open_payload(job, load_payload)
+    if job.isolated and payload and payload.folder:
+        with suppress(OSError):  # it may be gone, and most code names no relative path
+            os.chdir(payload.folder)
     session = open_session(job, payload, heartbeat)
     heartbeat.phase(Phase.TRACE)
     return session, payload

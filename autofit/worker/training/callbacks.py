@@ -1,15 +1,21 @@
-"""Keras callbacks in autofit's loop: the list of them, and their states in checkpoints."""
+"""Keras callbacks in autofit's loop: the list of them, what they find in their model, their states in checkpoints."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
-from autofit.errors import UserError
+from autofit.printable import first_of
 from autofit.worker.execution.session import Session
+from autofit.worker.training.callback_states import CallbackStates, open_csv_files
+from autofit.worker.training.run_events import RunEvents
+from autofit.worker.training.train_state import TrainingProgress, TrainState
+
+LEARNING_RATE = "learning_rate"
+SHOWN_LOST = 3
 
 
 class Callbacks:
@@ -18,29 +24,62 @@ class Callbacks:
     Args:
         callbacks: the user's.
         session: whose model they act on.
+        state: which of the model's variables may change.
+        events: reports what becomes of the result.
         epochs: of the whole training.
         steps: of its first epoch.
 
     Attributes:
         list: Keras's list of them.
+        are_given: whether the user has given any.
+        have_begun: whether they were told that the training begins.
     """
 
     def __init__(
-        self, callbacks: Sequence[keras.callbacks.Callback], session: Session, epochs: int, steps: int
+        self,
+        callbacks: Sequence[keras.callbacks.Callback],
+        session: Session,
+        state: TrainState,
+        events: RunEvents,
+        epochs: int,
+        steps: int,
     ) -> None:
         model = session.built.model
+        self.are_given, self.have_begun = bool(callbacks), False
+        self._compiles = self.are_given and not session.built.compiled
+        if self._compiles:
+            _compile(model, session)
         model.stop_training = False  # what a callback sets to end the training, as in model.fit
         model.optimizer = session.objective.optimizer  # where callbacks look for the learning rate
-        self._model = model
+        self._model, self._state, self._events = model, state, events
         self._read_batch_logs = any(map(_reads_batch_logs, callbacks))
         self.list = keras.callbacks.CallbackList(
             list(callbacks), add_history=True, model=model, epochs=epochs, steps=steps, verbose=0
         )
+        self._states = CallbackStates(self.list.callbacks, model, state.changeable)
 
     @property
     def have_stopped_training(self) -> bool:
         """Whether a callback has asked to end the training."""
         return bool(self._model.stop_training)
+
+    def begin(self, progress: TrainingProgress, *, begins_stage: bool) -> TrainingProgress:
+        """Tell them that the training begins; returns the progress as `restore` does.
+
+        Args:
+            progress: with their states. At the beginning of a stage they have these first, as they would have them when
+                `model.fit` is called a second time; inside one, what they do now is undone by `restore`.
+            begins_stage: whether the attempt does.
+        """
+        if begins_stage:
+            progress = self.restore(progress)
+        overwriting = open_csv_files(self.list.callbacks, progress.callbacks)
+        self.list.on_train_begin()
+        for callback in overwriting:
+            callback.append = False
+        self._states.note_begin()
+        self.have_begun = True
+        return progress.moved(callbacks_ended=False)
 
     def train_batch_ended(self, step: int, logs: Mapping[str, Any]) -> None:
         """Tell them that a training step has ended, with the metrics if one of them may read these.
@@ -49,34 +88,89 @@ class Callbacks:
         """
         self.list.on_train_batch_end(step, logs if self._read_batch_logs else None)
 
+    def logs(self, logs: Mapping[str, float]) -> dict[str, float]:
+        """The metrics of an epoch, with the learning rate if there are callbacks: Keras's own put it there."""
+        if not self.are_given:
+            return dict(logs)
+        return {**logs, LEARNING_RATE: float(keras.ops.convert_to_numpy(self._model.optimizer.learning_rate))}
+
+    def history_logs(self, logs: Mapping[str, float], history: Mapping[str, Any]) -> dict[str, float]:
+        """The metrics of an epoch for the history, each column of which has a value for each epoch."""
+        rate = self.logs(logs).get(LEARNING_RATE)
+        if rate is None and LEARNING_RATE in history:  # resumed without callbacks
+            rate = float(keras.ops.convert_to_numpy(self._model.optimizer.learning_rate))
+        has_column = LEARNING_RATE in history or not history
+        return {**logs, LEARNING_RATE: rate} if has_column and rate is not None else dict(logs)
+
     def states(self) -> list[Any]:
-        """The states of callbacks that offer `get_state()`, in their order; None for the others.
+        """Their states, in their order; the arrays in these become part of the training's state.
 
         Raises:
-            UserError: JSON cannot hold one.
+            UserError: a state cannot be kept that `get_state()` gives.
         """
-        return [state_of(callback) if hasattr(callback, "get_state") else None for callback in self.list.callbacks]
+        states, self._state.callbacks = self._states.states()
+        return states
 
-    def set_states(self, states: Sequence[Any]) -> None:
-        """Give each callback that offers `set_state()` its state back, by its place in the list."""
-        for callback, state in zip(self.list.callbacks, states, strict=False):
-            if state is not None and hasattr(callback, "set_state"):
-                callback.set_state(state)
+    def restore(self, progress: TrainingProgress) -> TrainingProgress:
+        """Give each callback its state back, and say once in a run what of them is lost; returns the progress."""
+        lost = sorted(set(self._states.restore(progress.callbacks, self._state.callbacks)))
+        if not lost or progress.callbacks_lost:
+            return progress
+        names = first_of(lost, SHOWN_LOST)
+        self._events.result_changed(f"a restart loses {names} of the callbacks: give them get_state() and set_state()")
+        return progress.moved(callbacks_lost=True, result_changed=True)
+
+    def end(self, progress: TrainingProgress) -> TrainingProgress:
+        """Tell them that the training has ended; weights that they set then are the model that is handed over."""
+        before = self._state.weights() if self.are_given else {}
+        self.list.on_train_end()
+        if not self.are_given:
+            return progress
+        ended, after = progress.moved(callbacks_ended=True), self._state.weights()
+        restored = next((one for one in self.list.callbacks if _has_restored(one)), None)
+        is_changed = not all(np.array_equal(before[name], array, equal_nan=True) for name, array in after.items())
+        if restored is not None or is_changed:
+            self._state.best = after
+        if restored is not None:
+            return self._with_best(ended, restored.best_epoch)
+        if is_changed:
+            self._state.probabilities = None
+            self._events.message("a callback has set other weights at the end: these are saved; the figures are older")
+        return ended
+
+    def _with_best(self, progress: TrainingProgress, epoch: int) -> TrainingProgress:
+        """The progress with another best epoch; what its validation predicted is not known any more."""
+        if epoch == progress.best_epoch:
+            return progress
+        self._state.probabilities = None
+        values = progress.history.get("val_loss") or progress.history.get("loss") or []
+        value = values[epoch] if epoch < len(values) else progress.best_value
+        return progress.moved(best_epoch=epoch, best_value=value, best_predicted=[])
+
+    def detach(self) -> None:
+        """Take from the model what it was compiled with for the callbacks."""
+        if self._compiles:
+            self._model.compiled = False
+            self._model._compile_metrics = self._model._compile_loss = self._model._loss_tracker = None  # noqa: SLF001 - as in a model that was never compiled
 
 
-def state_of(callback: Any) -> Any:
-    """The state of a callback, as JSON can hold it.
+def _compile(model: keras.Model, session: Session) -> None:
+    """Compile a model for the callbacks: for `self.model.evaluate`, and for which way a metric improves."""
+    objective = session.objective
+    metrics = [type(metric).from_config(metric.get_config()) for metric in objective.metrics]
+    model.compile(
+        objective.optimizer, objective.loss_function, metrics=metrics, jit_compile=False, auto_scale_loss=False
+    )
+    classes = int(model.output_shape[-1])
+    labels = keras.ops.zeros((1,), "int64")
+    model.compute_metrics(None, objective.encode(labels), keras.ops.zeros((1, classes)) + 1.0 / classes)
+    model.reset_metrics()
 
-    Raises:
-        UserError: JSON cannot hold it; names the callback.
-    """
-    try:
-        return json.loads(json.dumps(callback.get_state()))
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"{type(callback).__name__}.get_state() cannot be saved in a checkpoint ({error}): "
-            "return numbers, text, lists and dicts"
-        ) from error
+
+def _has_restored(callback: Any) -> bool:
+    """Whether a callback has set the weights of the best epoch, as it counts, which may be those of the last one."""
+    is_stopping = isinstance(callback, keras.callbacks.EarlyStopping)
+    return is_stopping and callback.restore_best_weights and callback.best_weights is not None
 
 
 def _reads_batch_logs(callback: Any) -> bool:

@@ -11,7 +11,14 @@ from autofit.config.batch_schedule import BatchSchedule, batch_bounds
 from autofit.dataset import ImageIndex
 from autofit.input.batch_loader import Group
 from autofit.input.epoch_order import epoch_order
-from autofit.protocol.job import TrainingPlan
+from autofit.protocol.job import TrainingPlan, TrainJob
+from autofit.storage.run_directory import RunDirectory
+
+
+def index_of(work: TrainJob, files: RunDirectory) -> ImageIndex:
+    """The images of a stage: a refit trains on those for validation too."""
+    index = ImageIndex.read_csv(files.samples, work.data_root, tuple(work.class_names))
+    return index.without_validation() if work.stage == "refit" else index
 
 
 @dataclass(frozen=True, slots=True)

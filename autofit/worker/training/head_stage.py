@@ -120,7 +120,7 @@ class HeadStage:
         on_progress: Callable[[], None],
         stage: StageName = "head",
     ) -> None:
-        self._plan, self._on_progress = plan, on_progress
+        self._plan, self._on_progress, self._validates = plan, on_progress, index.validation_count > 0
         self._stage: StageName = stage
         self._classes, self._images, self._has_left_out = len(index.class_names), len(index.paths), source.has_left_out
         weights = targets.class_weights
@@ -132,6 +132,13 @@ class HeadStage:
         self.validation = labelled(source, samples[index.train_count :], labels, 1, table)
         self.used = np.unique(self.train.groups)
         self.unused = np.setdiff1d(trained, self.used)
+
+    @property
+    def empty_split(self) -> str:
+        """The split of whose images none has features; empty if there is none."""
+        if not len(self.train):
+            return "training"
+        return "validation" if self._validates and not len(self.validation) else ""
 
     def _used_words(self) -> str:
         """How many of all images have features, as there was no time for more."""

@@ -33,7 +33,8 @@ class TrainingProgress(Record):
     The cursor is `epoch` (from zero) and `position` in the epoch's order; `step` counts the epoch's applied updates.
     `best_value` is the lowest `val_loss` (or `loss`) so far, `waited_epochs` the epochs since. `best_predicted` is how
     often the best epoch's validation predicted each class; empty without a validation. `stages` are finished; `stage`
-    is the one that the checkpoint is of.
+    is the one that the checkpoint is of. `callbacks` are their states (`callback_states.py`), `callbacks_ended` if they
+    were told of the end of the stage, and `callbacks_lost` if it was said what of them could not be kept.
     """
 
     epoch: int = 0
@@ -53,12 +54,14 @@ class TrainingProgress(Record):
     frozen_sha256: str | None = None
     network_sha256: str = ""
     callbacks: list[Any] = Field(default_factory=list)
+    callbacks_ended: bool = False
+    callbacks_lost: bool = False
     stage: StageName = "training"
     stages: list[StageRecord] = Field(default_factory=list)
 
     def in_stage(self, stage: StageName) -> TrainingProgress:
         """The progress at the beginning of the stage that follows: epochs, history and the best are counted on."""
-        return self.moved(stage=stage, position=0, step=0, waited_epochs=0, stopped=False, callbacks=[])
+        return self.moved(stage=stage, position=0, step=0, waited_epochs=0, stopped=False, callbacks_ended=False)
 
     def after_stage(self, record: StageRecord | None = None, *, cut_short: str = "") -> TrainingProgress:
         """The progress with its stage finished.
@@ -148,6 +151,7 @@ class TrainState:
         best: the weights that are handed over if nothing better comes.
         head: after the stage of the head, what it has handed over; empty before.
         probabilities: what the best epoch's model says of the validation images, see `Evaluation.probabilities`.
+        callbacks: the arrays in the states of the callbacks.
     """
 
     def __init__(self, session: Session) -> None:
@@ -160,6 +164,12 @@ class TrainState:
         self.best: Arrays = {}
         self.head: Arrays = {}
         self.probabilities: NDArray[np.float32] | None = None
+        self.callbacks: Arrays = {}
+
+    @property
+    def changeable(self) -> list[keras.Variable]:
+        """The model's variables that may change."""
+        return self._model
 
     def hashes(self) -> dict[str, str | None]:
         """What tells a restored checkpoint that it belongs to this network."""
@@ -178,8 +188,8 @@ class TrainState:
             "metrics": _read([*objective.loss.variables, *objective.metric_variables]),
         }
         kept = {} if self.probabilities is None else {PROBABILITIES: self.probabilities}
-        others = ("best", self.best), ("head", self.head), ("validation", kept)
-        return groups | {name: arrays for name, arrays in others if arrays}
+        others = {"best": self.best, "head": self.head, "validation": kept, "callbacks": self.callbacks}
+        return groups | {name: arrays for name, arrays in others.items() if arrays}
 
     def restore(self, checkpoint: Checkpoint, progress: TrainingProgress) -> None:
         """Set everything to the state that a checkpoint holds.
@@ -203,6 +213,7 @@ class TrainState:
         _write([*objective.loss.variables, *objective.metric_variables], groups["metrics"])
         self.best, self.head = dict(groups.get("best", {})), dict(groups.get("head", {}))
         self.probabilities = groups.get("validation", {}).get(PROBABILITIES)
+        self.callbacks = dict(groups.get("callbacks", {}))
 
     def begin_stage(self, checkpoint: Checkpoint, stage: StageName, before: StageRecord) -> None:
         """Take the head's weights from a checkpoint of the stage before; the backbone keeps those it was built with.
@@ -220,6 +231,7 @@ class TrainState:
         """
         groups = checkpoint.groups
         self.probabilities = groups.get("validation", {}).get(PROBABILITIES)
+        self.callbacks = dict(groups.get("callbacks", {}))
         if stage == "refit":
             self._write_head(groups["head"])
             self.best = dict(groups["best"])

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from autofit.config.batch_schedule import steps_per_epoch
-from autofit.dataset import ImageIndex
 from autofit.errors import UserError
-from autofit.input.bad_images import BadImages
 from autofit.input.predecode import PredecodedImages
 from autofit.protocol.job import Job, TrainJob
 from autofit.protocol.messages import Phase
@@ -29,20 +27,22 @@ from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
 from autofit.worker.training.audit_log import AuditLog
 from autofit.worker.training.batch_sources import CachedFeatures, Samples, Source
+from autofit.worker.training.best_model import with_best_kept
 from autofit.worker.training.bn_recalibration import recalibration_for
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.commits import Commits
 from autofit.worker.training.divergence import require_convergence
-from autofit.worker.training.epoch_plan import EpochPlans
+from autofit.worker.training.epoch_plan import EpochPlans, index_of
 from autofit.worker.training.evaluation import Evaluation
 from autofit.worker.training.export import write_best, write_history
-from autofit.worker.training.head_stage import HeadStage, SolvedHead, final_weights, set_head
+from autofit.worker.training.head_stage import HeadStage, SolvedHead, set_head
 from autofit.worker.training.replay import Replay
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.source_opener import SourceOpener
 from autofit.worker.training.stage_clock import stage_clock
 from autofit.worker.training.targets import Targets
 from autofit.worker.training.train_state import TrainState
+from autofit.worker.training.unread_images import UnreadImages
 
 
 class Trainer:
@@ -60,10 +60,8 @@ class Trainer:
     ) -> None:
         self._job, self._work, self._plan = job, work, work.plan
         self._session, self._heartbeat, self._stop_conditions = session, heartbeat, stop_conditions
-        self._predecoded = predecoded
-        self._files = RunDirectory(Path(work.run_dir))
-        index = ImageIndex.read_csv(self._files.samples, work.data_root, tuple(work.class_names))
-        self._index = index if work.stage != "refit" else index.without_validation()
+        self._predecoded, self._files = predecoded, RunDirectory(Path(work.run_dir))
+        self._index = index_of(work, self._files)
         self._targets = Targets(self._index, balances=work.plan.class_weight == "balanced")
         recalibration = recalibration_for(session.built, work.plan)
         self._epoch_plans = EpochPlans(self._index, work.plan, recalibrates=recalibration is not None)
@@ -82,8 +80,9 @@ class Trainer:
         if is_cut and not self._replay:
             self._note_changed_result()
         steps = steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
-        self._callbacks = Callbacks(payload.callbacks if payload else (), session, work.plan.epochs, steps)
-        self._bad_images = BadImages(len(self._index.paths), work.plan.max_bad_images)
+        given = payload.callbacks if payload else ()
+        self._callbacks = Callbacks(given, session, self._state, self._events, work.plan.epochs, steps)
+        self._bad_images = UnreadImages(self._index, work.plan.max_bad_images, self._events)
         told = self._events, self._callbacks, self._goes_on
         self._evaluation = Evaluation(session, self._epoch_plans, self._targets, recalibration, self._micro, *told)
 
@@ -93,8 +92,7 @@ class Trainer:
         opener = SourceOpener(*attempt, self._index, self._predecoded, self._stop_if_asked)
         self._end_stage_without_time()
         with opener, closing(self._open_source(opener)) as self._source:
-            self._callbacks.list.on_train_begin()
-            self._restore()
+            self._begin_callbacks()
             if self._progress.stages and isinstance(self._source, CachedFeatures) and self._source.has_left_out:
                 self._end_stage(self._progress.epochs_done(self._plan.epochs))
             if self._plan.head == "solve" and self._has_epochs_left() and self._progress.is_at_stage_start:
@@ -102,7 +100,7 @@ class Trainer:
             while self._has_epochs_left() and not self._replay.is_over(self._progress):
                 self._epoch()
             self._end_stage("")
-            self._callbacks.list.on_train_end()
+            self._end_callbacks()
         self._audit_log.close()
         return self._finish()
 
@@ -128,6 +126,19 @@ class Trainer:
             self._progress = self._progress.moved(stopped=True).after_stage(cut_short=cut_short)
             self._commit()
 
+    def _begin_callbacks(self) -> None:
+        """Tell the callbacks that the training begins, unless they have seen its end."""
+        if self._has_epochs_left() or not self._progress.callbacks_ended:
+            self._progress = self._callbacks.begin(self._progress, begins_stage=self._commits.newest is None)
+            self._restore()
+
+    def _end_callbacks(self) -> None:
+        """Tell the callbacks that the training has ended, and commit what they make of it: once in a stage."""
+        if self._callbacks.have_begun:
+            self._progress = self._callbacks.end(self._progress)
+            if self._callbacks.are_given:
+                self._commit()
+
     # Checkpoints --------------------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
@@ -138,7 +149,7 @@ class Trainer:
         """
         if self._commits.newest is not None:
             self._commits.restore()
-            self._callbacks.set_states(self._progress.callbacks)
+            self._progress = self._callbacks.restore(self._progress)
 
     def commit_if_behind(self) -> None:
         """Commit the updates that the newest checkpoint does not hold, before an attempt that cannot go on ends."""
@@ -196,10 +207,8 @@ class Trainer:
             return
         self._events.phase(Phase.SOLVE)
         stage = HeadStage(self._source, self._index, self._plan, self._targets, self._goes_on, self._work.stage)
-        if not len(stage.train):
-            self._give_up(self._bad_images.nothing_left("training"))
-        if self._index.validation_count and not len(stage.validation):
-            self._give_up(self._bad_images.nothing_left("validation"))
+        if stage.empty_split:
+            self._give_up(self._bad_images.nothing_left(stage.empty_split))
         solved = stage.solve()
         epoch = self._progress.epoch
         self._write_audit(epoch, 0, self._index.train_count, stage.used.tolist(), stage.unused.tolist())
@@ -228,8 +237,7 @@ class Trainer:
                 self._progress = self._progress.moved(stopped=True)
                 return
             self._note_bad_images(batch.skipped)
-            has_samples = len(batch.samples) > 0
-            if has_samples:
+            if has_samples := len(batch.samples) > 0:
                 self._train_batch(batch, steps)
             self._progress = self._progress.moved(
                 position=stop,
@@ -272,16 +280,14 @@ class Trainer:
 
     def _close_epoch(self, epoch: int, logs: dict[str, float], solved: SolvedHead | None = None) -> None:
         """Keep the best weights, write the history, commit, and report; a solved head is an epoch of its own."""
-        progress = self._progress.after_epoch(epoch, logs)
-        is_torn = self._work.stage == "refit" and self._progress.stopped  # the time was over within its epoch
-        if self._work.stage == "refit" and progress.epoch == self._plan.epochs and not is_torn:
-            self._state.best = self._state.weights()
-        elif progress.best_epoch == epoch:
-            self._state.best = final_weights(self._session, self._state, solved) if solved else self._state.weights()
-            if self._index.validation_count:
-                self._state.probabilities = (solved or self._evaluation).probabilities
-                progress = progress.moved(best_predicted=(solved or self._session).predicted)
-        self._callbacks.list.on_epoch_end(epoch, logs)
+        shown = self._callbacks.history_logs(logs, self._progress.history)
+        progress = self._progress.after_epoch(epoch, shown)
+        is_refit = self._work.stage == "refit"
+        is_torn = is_refit and self._progress.stopped  # the time was over within its epoch
+        is_refitted = is_refit and progress.epoch == self._plan.epochs and not is_torn
+        evaluation = self._evaluation if self._index.validation_count else None
+        progress = with_best_kept(progress, self._state, self._session, evaluation, solved, is_refitted=is_refitted)
+        self._callbacks.list.on_epoch_end(epoch, self._callbacks.logs(logs))
         patience = self._plan.early_stopping
         out_of_patience = patience is not None and progress.waited_epochs >= patience
         asked_to_stop = self._progress.stopped or self._callbacks.have_stopped_training
@@ -300,6 +306,7 @@ class Trainer:
     def _finish(self) -> str:
         self._events.phase(Phase.SAVE)
         sha256 = weights_sha256(self._session.built.model)
+        self._callbacks.detach()
         write_best(self._state, self._session.built, self._files, self._index)
         return sha256
 
@@ -324,16 +331,9 @@ class Trainer:
             self._events.result_changed(self._session.micro_decides)
 
     def _note_bad_images(self, skipped: Sequence[tuple[int, str]]) -> None:
-        """Report the images that could not be read.
-
-        Raises:
-            UserError: there are more than the run may have; what was trained is committed.
-        """
-        for sample, reason in skipped:
-            if self._bad_images.add(sample, self._index.paths[sample], reason):
-                self._events.bad_image(self._index.path(sample), reason)
-        if skipped and self._bad_images.is_too_full():
-            self._give_up(self._bad_images.complaint())
+        """Report the images that could not be read; raise UserError, after a commit, if these are too many."""
+        if complaint := self._bad_images.note(skipped):
+            self._give_up(complaint)
 
     def _require_convergence(self, loss: float) -> None:
         """Raise UserError, without a commit, if the training has diverged; a callback that stopped it has the say."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
+from autofit.errors import UserError
 from autofit.worker.training.callbacks import Callbacks
+from autofit.worker.training.train_state import TrainingProgress, TrainState
 
 pytestmark = pytest.mark.slow  # loads Keras
 
@@ -45,12 +51,277 @@ class ReadsAsOld(Reads):
         self.seen = logs
 
 
-def callbacks_of(*callbacks: keras.callbacks.Callback) -> Callbacks:
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    session: Any = SimpleNamespace(
-        built=SimpleNamespace(model=model), objective=SimpleNamespace(optimizer=keras.optimizers.SGD())
+class Told:
+    """What is reported of the result."""
+
+    def __init__(self) -> None:
+        self.lost: list[str] = []
+        self.messages: list[str] = []
+
+    def result_changed(self, why: str) -> None:
+        """Remember it."""
+        self.lost.append(why)
+
+    def message(self, text: str) -> None:
+        """Remember it."""
+        self.messages.append(text)
+
+
+def callbacks_of(*callbacks: Any, told: Any = None, trains: bool = True) -> Callbacks:
+    """Callbacks of a new process: a network of its own, of the same layers."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(2, activation="softmax")])
+    model.layers[0].trainable = trains
+    objective = SimpleNamespace(
+        optimizer=keras.optimizers.SGD(0.5),
+        loss_function=keras.losses.SparseCategoricalCrossentropy(),
+        loss=keras.metrics.Mean(name="loss"),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        metric_variables=[],
+        encode=lambda labels: labels,
     )
-    return Callbacks(callbacks, session, epochs=1, steps=1)
+    objective.optimizer.build(model.trainable_variables)
+    built = SimpleNamespace(
+        model=model, compiled=False, frozen=not trains, features=None if trains else model.layers[0]
+    )
+    reports: Any = told or Told()
+    session: Any = SimpleNamespace(built=built, objective=objective)
+    return Callbacks(callbacks, session, TrainState(session), reports, epochs=9, steps=1)
+
+
+def saved(callbacks: Callbacks) -> tuple[TrainingProgress, dict[str, Any]]:
+    """What a checkpoint holds of them, through JSON."""
+    states = json.loads(json.dumps(callbacks.states()))
+    return TrainingProgress(callbacks=states), dict(callbacks._state.callbacks)
+
+
+def restarted(kept: tuple[TrainingProgress, dict[str, Any]], *callbacks: Any, told: Any = None) -> Callbacks:
+    """The same callbacks, made anew in another process, with what a checkpoint holds."""
+    progress, arrays = kept
+    found = callbacks_of(*callbacks, told=told)
+    found._state.callbacks = arrays
+    progress = found.begin(progress, begins_stage=False)
+    found.restore(progress)
+    return found
+
+
+LOSSES = (0.9, 0.7, 0.8, 0.75, 0.85, 0.95, 0.9)
+
+
+def epochs(callbacks: Callbacks, numbers: range) -> None:
+    """Tell of some epochs, as far as the training goes on."""
+    for epoch in numbers:
+        if not callbacks.have_stopped_training:
+            callbacks.list.on_epoch_begin(epoch)
+            logs = {"loss": LOSSES[epoch], "val_loss": LOSSES[epoch], "val_accuracy": 1 - LOSSES[epoch]}
+            callbacks.list.on_epoch_end(epoch, callbacks.logs(logs))
+
+
+class Recorder(keras.callbacks.Callback):  # type: ignore[misc]
+    """A user's own: a list that its caller holds, an array, an object, and a file that is made anew."""
+
+    def __init__(self, seen: list[float], log: Any = None) -> None:
+        super().__init__()
+        self.seen, self.log = seen, log
+        self.total = np.zeros(2)
+        self.best: dict[str, Any] = {}
+        self.tally = SimpleNamespace(count=0)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Note the loss, in each way."""
+        self.seen.append(logs["loss"])
+        self.total += logs["loss"]
+        self.best[str(epoch)] = (epoch, {"lr": logs["learning_rate"]})
+        self.tally.count += 1
+
+
+def as_values(callback: Any) -> dict[str, Any]:
+    """Everything that a callback holds and that changes."""
+    own = {name: value for name, value in vars(callback).items() if name not in {"_model", "model", "monitor_op"}}
+    own.pop("best_weights", None)
+    values = {name: value for name, value in own.items() if isinstance(value, int | float | str | list | dict)}
+    return {**values, "total": getattr(callback, "total", np.zeros(1)).tolist()}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.callbacks.EarlyStopping("val_accuracy", patience=4, min_delta=0.01, restore_best_weights=True),
+        lambda: keras.callbacks.EarlyStopping(patience=3),
+        lambda: keras.callbacks.ReduceLROnPlateau(patience=2, cooldown=1, min_delta=0.01),
+        lambda: keras.callbacks.ModelCheckpoint("best.keras", save_best_only=True),
+        lambda: keras.callbacks.LearningRateScheduler(lambda _, rate: rate * 0.9),
+        keras.callbacks.TerminateOnNaN,
+        lambda: Recorder([]),
+    ],
+    ids=["stopping-accuracy", "stopping", "plateau", "checkpoint", "scheduler", "nan", "own"],
+)
+def test_a_callback_goes_on_in_another_process_where_it_was(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would stop later, lower the rate later, overwrite a better model, or lack the epochs from before."""
+    monkeypatch.chdir(tmp_path)
+    whole, first, second = make(), make(), make()
+    undisturbed = callbacks_of(whole)
+    undisturbed.begin(TrainingProgress(), begins_stage=True)
+    epochs(undisturbed, range(len(LOSSES)))
+    killed = callbacks_of(first)
+    killed.begin(TrainingProgress(), begins_stage=True)
+    epochs(killed, range(3))
+
+    after = restarted(saved(killed), second)
+    epochs(after, range(3, len(LOSSES)))
+
+    assert after.have_stopped_training == undisturbed.have_stopped_training
+    rates = [float(one.logs({})["learning_rate"]) for one in (undisturbed, after)]
+    if not isinstance(whole, keras.callbacks.LearningRateScheduler | keras.callbacks.ReduceLROnPlateau):
+        assert rates[0] == rates[1]  # those two have set the rate before, which the optimizer's own checkpoint holds
+    if not isinstance(whole, Recorder):
+        assert as_values(second) == as_values(whole)
+        return
+    assert second.seen == whole.seen
+    assert second.total.tolist() == whole.total.tolist()
+    assert second.best.keys() == whole.best.keys()
+    assert second.best["2"] == first.best["2"]
+    assert second.tally.count == len(LOSSES)
+
+
+def test_the_best_weights_go_on_without_those_of_a_frozen_backbone() -> None:
+    """They would be lost over a restart, or each checkpoint be as large as the backbone."""
+    stopping = keras.callbacks.EarlyStopping(restore_best_weights=True)
+    killed = callbacks_of(stopping, trains=False)
+    killed.begin(TrainingProgress(), begins_stage=True)
+    epochs(killed, range(2))
+    _, arrays = saved(killed)
+    again = keras.callbacks.EarlyStopping(restore_best_weights=True)
+
+    progress = TrainingProgress(callbacks=killed.states())
+    after = callbacks_of(again, trains=False)
+    after._state.callbacks = arrays
+    after.begin(progress, begins_stage=False)
+    after.restore(progress)
+
+    assert len(arrays) == 2
+    for mine, held in zip(again.best_weights[2:], stopping.best_weights[2:], strict=True):
+        np.testing.assert_array_equal(mine, held)
+    np.testing.assert_array_equal(again.best_weights[0], again.model.get_weights()[0])
+
+
+def test_a_csv_logger_has_each_epoch_once(tmp_path: Path) -> None:
+    """After a restart it would begin anew, or have the epochs twice that are trained again."""
+    file = tmp_path / "log.csv"
+    killed = callbacks_of(keras.callbacks.CSVLogger(file))
+    killed.begin(TrainingProgress(), begins_stage=True)
+    epochs(killed, range(2))
+    kept = saved(killed)
+    epochs(killed, range(2, 4))  # after the checkpoint: trained again
+    killed.list.callbacks[0].csv_file.close()
+    logger = keras.callbacks.CSVLogger(file)
+
+    after = restarted(kept, logger)
+    epochs(after, range(2, 5))
+    after.list.on_train_end()
+
+    rows = [row.split(",") for row in file.read_text().splitlines()]
+    assert [row[0] for row in rows] == ["epoch", "0", "1", "2", "3", "4"]
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert "learning_rate" in rows[0]
+    assert not logger.append
+
+
+def test_a_lambda_keeps_the_list_around_it() -> None:
+    """`losses.append` in a lambda is how most users record: over a restart half of it would be gone."""
+
+    def make() -> tuple[list[float], keras.callbacks.Callback]:
+        losses: list[float] = []
+        return losses, keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: losses.append(logs["loss"]))
+
+    (_, first), (again, second) = make(), make()
+    killed = callbacks_of(first)
+    killed.begin(TrainingProgress(), begins_stage=True)
+    epochs(killed, range(3))
+    after = restarted(saved(killed), second)
+    epochs(after, range(3, 5))
+    assert again == list(LOSSES[:5])
+
+
+def test_what_cannot_be_kept_is_named_once() -> None:
+    """A result would differ and nobody know why; a file or a model that is there from the start is no such thing."""
+
+    class Draws(Recorder):
+        def on_train_begin(self, logs: Any = None) -> None:
+            del logs
+            self.sizes = iter([1, 2, 3])
+
+    told = Told()
+    killed = callbacks_of(Draws([], log=sys.stdout))
+    killed.begin(TrainingProgress(), begins_stage=True)
+    epochs(killed, range(1))
+    progress, arrays = saved(killed)
+    after = restarted((progress, arrays), Draws([], log=sys.stdout), told=told)
+    after.restore(after.restore(progress))
+
+    assert set(told.lost) == {"a restart loses Draws.sizes of the callbacks: give them get_state() and set_state()"}
+    assert after.restore(progress).result_changed
+    assert len(told.lost) == 3  # once for each progress that does not say so yet
+
+
+def test_a_state_that_is_asked_for_and_cannot_be_kept_is_named() -> None:
+    """An error out of the depths of a save would not say whose state it was."""
+
+    class Unkeepable(keras.callbacks.Callback):  # type: ignore[misc]
+        def get_state(self) -> object:
+            return {"model": object()}
+
+    with pytest.raises(UserError, match=r"Unkeepable\.get_state\(\) cannot be saved"):
+        callbacks_of(Unkeepable()).states()
+
+
+def test_the_model_of_a_callback_evaluates_and_predicts() -> None:
+    """`self.model.evaluate` would fail in a worker, whose model was never compiled; the saved model stays as it was."""
+    images, labels = np.ones((4, 2), np.float32), np.array([0, 1, 0, 1])
+    found: dict[str, Any] = {}
+
+    class Evaluates(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            del epoch, logs
+            found.update(self.model.evaluate(images, labels, return_dict=True, verbose=0))
+            found["shape"] = self.model.predict(images, verbose=0).shape
+
+    callbacks = callbacks_of(Evaluates())
+    callbacks.begin(TrainingProgress(), begins_stage=True)
+    epochs(callbacks, range(1))
+    callbacks.detach()
+    assert found["accuracy"] == 0.5
+    assert found["loss"] > 0
+    assert found["shape"] == (4, 2)
+    assert not callbacks.list.callbacks[0].model.compiled
+
+
+@pytest.mark.parametrize("restores", [True, False])
+def test_weights_set_at_the_end_are_the_model(restores: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """What `on_train_end` sets would be lost, and `restore_best_weights` mean another epoch than in Keras."""
+
+    class Sets(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_end(self, logs: Any = None) -> None:
+            del logs
+            self.model.set_weights([np.full_like(array, 7) for array in self.model.get_weights()])
+
+    told = Told()
+    one = keras.callbacks.EarlyStopping(restore_best_weights=True) if restores else Sets()
+    callbacks = callbacks_of(one, told=told)
+    callbacks.begin(TrainingProgress(), begins_stage=True)
+    epochs(callbacks, range(2))
+    best = [array.copy() for array in one.model.get_weights()]
+    one.model.set_weights([array + 1 for array in best])
+    epochs(callbacks, range(2, 4))
+
+    ended = callbacks.end(TrainingProgress(best_epoch=3, history={"val_loss": list(LOSSES[:4])}))
+
+    expected = best if restores else [np.full_like(array, 7) for array in best]
+    kept = callbacks._state.best
+    for array, wanted in zip([kept[name] for name in sorted(kept)], expected, strict=True):
+        np.testing.assert_array_equal(array, wanted)
+    assert (ended.best_epoch, len(told.messages)) == ((1, 0) if restores else (3, 1))
 
 
 def test_metrics_are_read_in_each_step_only_for_callbacks_that_act_in_each_step() -> None:

@@ -1,0 +1,72 @@
+"""The callbacks that a user gives: taken as Keras takes them, and given back as the run has left them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from autofit.errors import StorageError, UserError
+from autofit.printable import one_line
+from autofit.protocol.callback_state import is_of_keras, set_parts
+from autofit.protocol.object_state import filled
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import RunDirectory
+
+REFUSED_OF_KERAS = {
+    "BackupAndRestore": "autofit keeps a backup itself, and goes on from it: leave it out",
+}
+
+
+def listed_callbacks(given: Any) -> tuple[Any, ...]:
+    """The callbacks as a tuple, given as a list, alone, or as None.
+
+    Raises:
+        UserError: one is no callback, or one that cannot be used here.
+    """
+    if given is None:
+        return ()
+    if not isinstance(given, list | tuple):
+        given = [given]
+    found: list[Any] = []
+    for one in given:
+        found += listed_callbacks(one) if isinstance(one, list | tuple) else [_checked(one)]
+    return tuple(found)
+
+
+def _checked(callback: Any) -> Any:
+    """A callback that can be used here.
+
+    Raises:
+        UserError: it is none, or refused.
+    """
+    if isinstance(callback, type):
+        raise UserError(f"callbacks has the class {callback.__name__}: give an object, {callback.__name__}(...)")
+    if not hasattr(callback, "set_model"):
+        raise UserError(f"callbacks has {one_line(repr(callback))[:80]}, which is no keras.callbacks.Callback")
+    for kind in type(callback).__mro__:
+        if is_of_keras(kind) and kind.__name__ in REFUSED_OF_KERAS:
+            raise UserError(f"callbacks: {kind.__name__} cannot be used: {REFUSED_OF_KERAS[kind.__name__]}")
+    return callback
+
+
+def give_back(files: RunDirectory, callbacks: Sequence[Any]) -> None:
+    """Give the caller's callbacks what the run has made of them, as `model.fit` would have left them.
+
+    That is what the newest checkpoint holds: all of it at the end of a run. What cannot be read is left as it is.
+    """
+    if not callbacks:
+        return
+    with suppress(StorageError, OSError, ValueError, KeyError, TypeError):
+        newest = CheckpointStore(files.checkpoints).latest_group("callbacks")
+        if newest is not None:
+            _set_all(callbacks, *newest)
+
+
+def _set_all(callbacks: Sequence[Any], progress: dict[str, Any], arrays: dict[str, Any]) -> None:
+    for callback, state in zip(callbacks, progress.get("callbacks", []), strict=False):
+        if not isinstance(state, dict) or state.get("class") != type(callback).__name__:
+            continue
+        if "asked" in state and hasattr(callback, "set_state"):
+            callback.set_state(filled(None, state["asked"], arrays))
+        set_parts(callback, state.get("parts", {}), arrays)

@@ -1,0 +1,40 @@
+"""Keeps the weights that are handed over if nothing better comes."""
+
+from __future__ import annotations
+
+from autofit.worker.execution.session import Session
+from autofit.worker.training.evaluation import Evaluation
+from autofit.worker.training.head_stage import SolvedHead, final_weights
+from autofit.worker.training.train_state import TrainingProgress, TrainState
+
+
+def with_best_kept(
+    progress: TrainingProgress,
+    state: TrainState,
+    session: Session,
+    evaluation: Evaluation | None,
+    solved: SolvedHead | None,
+    *,
+    is_refitted: bool,
+) -> TrainingProgress:
+    """Keep the weights of the epoch that has just ended, if they are the best so far, or those of a whole refit.
+
+    Args:
+        progress: after the epoch.
+        state: takes the weights, and what they say of the validation images.
+        session: has them.
+        evaluation: has validated them; None without a validation.
+        solved: the head, if the epoch solved it.
+        is_refitted: whether this was the last epoch of a refit.
+
+    Returns:
+        The progress, with what the best epoch's validation predicted.
+    """
+    if is_refitted:
+        state.best = state.weights()
+    elif progress.best_epoch == progress.epoch - 1:
+        state.best = final_weights(session, state, solved) if solved else state.weights()
+        if evaluation is not None:
+            state.probabilities = (solved or evaluation).probabilities
+            return progress.moved(best_predicted=(solved or session).predicted)
+    return progress

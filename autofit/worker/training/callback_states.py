@@ -1,0 +1,167 @@
+"""The states of a training's callbacks in its checkpoints: read from them and given back, by place in the list."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from autofit.errors import UserError
+from autofit.protocol.callback_state import WEIGHTS, packed_parts, parts_of, set_parts, unknown_of_keras
+from autofit.protocol.object_state import Arrays, Packer, UnkeepableError, filled
+
+SPARE_ARRAY_BYTES = 64 * 2**20
+"""What the arrays of all callbacks may have, beside twice the weights of the model."""
+
+
+class CallbackStates:
+    """The states of some callbacks.
+
+    Args:
+        callbacks: in the order in which they are called.
+        model: the one that they act on.
+        changeable: its variables that may change. Those of a frozen backbone are not written with the weights that a
+            callback holds.
+    """
+
+    def __init__(self, callbacks: Sequence[Any], model: keras.Model, changeable: Sequence[keras.Variable]) -> None:
+        self._callbacks = callbacks
+        self._model = model
+        ids = {id(variable) for variable in changeable}
+        self._frozen = [number for number, variable in enumerate(model.weights) if id(variable) not in ids]
+        self._stamps: list[dict[str, tuple[int, int]]] = [{} for _ in callbacks]
+
+    def note_begin(self) -> None:
+        """Remember which objects they hold now, to know later what has been replaced."""
+        self._stamps = [{} if _is_asked(one) else _stamps(one) for one in self._callbacks]
+
+    def states(self) -> tuple[list[dict[str, Any]], Arrays]:
+        """Their states as JSON, and the arrays that these name.
+
+        Raises:
+            UserError: a `get_state()` returns what cannot be kept; names the callback.
+        """
+        weights_bytes = 4 * sum(math.prod(variable.shape) for variable in self._model.weights)
+        packer = Packer(2 * weights_bytes + SPARE_ARRAY_BYTES)
+        return [self._state(number, packer) for number in range(len(self._callbacks))], packer.arrays
+
+    def restore(self, states: Sequence[Any], arrays: Mapping[str, Any]) -> list[str]:
+        """Give them their states back; returns what is lost, as `Class.attribute`."""
+        lost = []
+        for callback, state in zip(self._callbacks, states, strict=False):
+            name = type(callback).__name__
+            if not isinstance(state, dict) or state.get("class") != name:
+                _restore_old(callback, state)
+                continue
+            lost += [f"{name}.{part}" for part in state.get("lost", [])]
+            if "asked" in state and hasattr(callback, "set_state"):
+                callback.set_state(filled(None, state["asked"], arrays))
+            failed = set_parts(callback, state.get("parts", {}), arrays)
+            lost += [f"{name}.{part}" for part in sorted(failed)]
+            self._restore_weights(callback, state, arrays)
+        return lost
+
+    def _state(self, number: int, packer: Packer) -> dict[str, Any]:
+        callback = self._callbacks[number]
+        state: dict[str, Any] = {"class": type(callback).__name__}
+        if _is_asked(callback):
+            return {**state, "asked": _asked(callback, packer)}
+        weights = self._weights(callback)
+        parts, unkeepable = packed_parts(callback, packer, frozenset({WEIGHTS} if weights is not None else ()))
+        lost = self._lost(number, unkeepable)
+        if weights is not None:
+            try:
+                state["weights"] = packer.pack(weights)
+            except UnkeepableError:
+                lost.append(WEIGHTS)
+        if isinstance(callback, keras.callbacks.CSVLogger):
+            state["csv_bytes"] = _size(callback.filename)
+        return {**state, "parts": parts, "lost": lost}
+
+    def _lost(self, number: int, unkeepable: set[str]) -> list[str]:
+        """Of what cannot be packed, what has changed: a file, a model or a data set that is there from the start stays.
+
+        A class of Keras that is not known is lost as a whole.
+        """
+        callback, before = self._callbacks[number], self._stamps[number]
+        values = parts_of(callback)
+        lost = [name for name in sorted(unkeepable) if _stamp(values[name]) != before.get(name) or _moves(values[name])]
+        return lost + (["state"] if unknown_of_keras(callback) else [])
+
+    def _weights(self, callback: Any) -> list[Any] | None:
+        """All weights that a callback holds, without those of a frozen backbone; None if it holds none."""
+        held = getattr(callback, WEIGHTS, None)
+        if not isinstance(held, list) or len(held) != len(self._model.weights):
+            return None
+        frozen = set(self._frozen)
+        return [None if number in frozen else array for number, array in enumerate(held)]
+
+    def _restore_weights(self, callback: Any, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        if "weights" in state:
+            held = filled(None, state["weights"], arrays)
+            now = self._model.get_weights() if self._frozen else []
+            setattr(callback, WEIGHTS, [now[at] if array is None else array for at, array in enumerate(held)])
+
+
+def open_csv_files(callbacks: Sequence[Any], states: Sequence[Any]) -> list[Any]:
+    """Make each `CSVLogger` go on with its file, without the rows after the checkpoint; returns those that would not.
+
+    Their `append` has to be taken back when they have opened it.
+    """
+    changed = []
+    for callback, state in zip(callbacks, states, strict=False):
+        size = state.get("csv_bytes") if isinstance(state, dict) else None
+        if isinstance(callback, keras.callbacks.CSVLogger) and isinstance(size, int):
+            with suppress(OSError):
+                if _size(callback.filename) > size:
+                    os.truncate(callback.filename, size)
+            changed += [] if callback.append else [callback]
+            callback.append = True
+    return changed
+
+
+def _restore_old(callback: Any, state: Any) -> None:
+    """Give a callback what `get_state()` returned, which is all that a checkpoint held before there were classes."""
+    if state is not None and hasattr(callback, "set_state") and not (isinstance(state, dict) and "class" in state):
+        callback.set_state(state)
+
+
+def _is_asked(callback: Any) -> bool:
+    return hasattr(callback, "get_state")
+
+
+def _asked(callback: Any, packer: Packer) -> Any:
+    try:
+        return packer.pack(callback.get_state())
+    except UnkeepableError as error:
+        raise UserError(
+            f"{type(callback).__name__}.get_state() cannot be saved in a checkpoint ({error}): "
+            "return numbers, text, arrays, lists and dicts"
+        ) from error
+
+
+def _stamps(callback: Any) -> dict[str, tuple[int, int]]:
+    return {name: _stamp(value) for name, value in parts_of(callback).items()}
+
+
+def _stamp(value: Any) -> tuple[int, int]:
+    """What tells whether an object was replaced, or a container has grown."""
+    return id(value), len(value) if isinstance(value, list | dict | set | tuple) else 0
+
+
+def _moves(value: Any) -> bool:
+    """Whether an object has a place in a sequence, or a state of chance, that cannot be read from it."""
+    is_sequence = hasattr(value, "__next__") and not hasattr(value, "write")  # a file, which is made anew, has both
+    return is_sequence or type(value).__name__ in {"Random", "Generator", "RandomState"}
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
