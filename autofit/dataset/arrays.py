@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autofit.dataset.picture_files import is_picture, plain_picture
 from autofit.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def are_images(data: object) -> bool:
     if is_array(data):
         return getattr(data, "ndim", 0) >= IMAGE_SIDES
     first = data[0] if isinstance(data, list | tuple) and data else None
-    return first is not None and (hasattr(first, "getbands") or (is_array(first) and getattr(first, "ndim", 0) > 1))
+    return first is not None and (is_picture(first) or (is_array(first) and getattr(first, "ndim", 0) > 1))
 
 
 def write_images(
@@ -202,6 +203,8 @@ def _write(image: Any, number: int, folder: Path, scale: _Scale) -> Path:
     import numpy as np  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415
 
+    if is_picture(image):
+        image = plain_picture(image, f"image {number}")
     values = _checked(np.asarray(image), number)
     if values.dtype.kind == "f":
         values = scale.levels(values, number)

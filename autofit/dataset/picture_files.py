@@ -1,17 +1,18 @@
-"""A PIL image as a file with the same pixels, for everything that reads files."""
+"""PIL images as their pixels would be read from a file: upright, palettes and colour spaces resolved."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from autofit.errors import UserError
 from autofit.printable import one_line
 
-_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
-_TIFF_MODES = frozenset({"I", "F", "CMYK", "YCbCr", "LAB"})
-_PLAIN_MODES = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}  # of all others RGB
-_ORIENTATION = 0x0112  # EXIF 2.32
+_NUMBERS = frozenset({"I", "F"})  # of 32 bits, which a PNG cannot hold
+_KEPT = frozenset({"1", "L", "RGB", "RGBA", "I;16"}) | _NUMBERS
+_WITH_ALPHA = frozenset({"LA", "PA", "La", "RGBa"})
+_STRAIGHT_ALPHA = {"La": "LA", "RGBa": "RGBA"}  # the only conversion that Pillow has for premultiplied alpha
 
 
 def is_picture(data: object) -> bool:
@@ -19,8 +20,35 @@ def is_picture(data: object) -> bool:
     return hasattr(data, "getbands") and hasattr(data, "mode")
 
 
+def plain_picture(image: Any, name: str) -> Any:
+    """A PIL image whose array are its pixels: upright, of the mode 1, L, RGB, RGBA, I;16, I or F.
+
+    The array of one with a palette would be the places in the palette, that of CMYK would be taken for transparency.
+
+    Args:
+        image: of any mode.
+        name: of the image, for messages.
+
+    Raises:
+        UserError: its pixels cannot be read.
+    """
+    from PIL import ImageOps  # noqa: PLC0415 - loaded only where it is used
+
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{name} cannot be read ({one_line(error)}): leave it out") from None
+    with suppress(Exception):  # a damaged EXIF block raises whatever its parser runs into
+        image = ImageOps.exif_transpose(image)
+    if image.mode in _STRAIGHT_ALPHA:
+        image = image.convert(_STRAIGHT_ALPHA[image.mode])
+    if image.mode in _WITH_ALPHA or (image.mode in {"P", "L", "RGB"} and image.has_transparency_data):
+        return image.convert("RGBA")
+    return image if image.mode in _KEPT else image.convert("RGB")
+
+
 def save_picture(image: Any, folder: Path, name: str) -> str:
-    """Write a PIL image without loss, with its palette, transparency, depth and orientation; returns the path.
+    """Write a PIL image without loss; returns the path.
 
     Args:
         image: of any mode.
@@ -30,17 +58,7 @@ def save_picture(image: Any, folder: Path, name: str) -> str:
     Raises:
         UserError: its pixels cannot be read.
     """
-    from PIL import Image  # noqa: PLC0415 - loaded only where it is used
-
-    try:
-        image.load()
-        turned = {_ORIENTATION: image.getexif().get(_ORIENTATION, 1)}
-        if image.mode not in _PNG_MODES | _TIFF_MODES:
-            image = image.convert(_PLAIN_MODES.get(image.mode, "RGB"))
-        exif = Image.Exif()
-        exif.update(turned)
-        path = folder / f"{name.replace(' ', '-')}.{'tif' if image.mode in _TIFF_MODES else 'png'}"
-        image.save(path, **({} if image.mode in _TIFF_MODES else {"compress_level": 1}), exif=exif)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{name} cannot be read ({one_line(error)}): leave it out") from None
+    plain = plain_picture(image, name)
+    path = folder / f"{name.replace(' ', '-')}.{'tif' if plain.mode in _NUMBERS else 'png'}"
+    plain.save(path, **({} if plain.mode in _NUMBERS else {"compress_level": 1}))
     return str(path)

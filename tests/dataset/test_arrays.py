@@ -170,3 +170,32 @@ def test_no_message_is_longer_than_a_few_lines() -> None:
     text = str(UserError(f"the data is {'0, ' * 10_000}: give a folder"))
     assert len(text) <= MOST_CHARACTERS
     assert text.endswith(": give a folder")
+
+
+@pytest.mark.parametrize("mode", ["P", "LA", "CMYK", "YCbCr", "HSV", "RGBA", "PA", "RGBa"])
+def test_pil_images_of_each_mode_have_the_colours_that_are_seen(tmp_path: Path, mode: str) -> None:
+    """The places in a palette would be trained on as grey levels, cyan to black as red to transparent, silently."""
+    green = Image.new("RGB", (4, 4), (60, 200, 40)) if mode != "LA" else Image.new("RGB", (4, 4), (90, 90, 90))
+    start = green.convert("RGBA") if mode in {"RGBa", "PA", "RGBA"} else green
+    image = start.quantize(4) if mode in {"P", "PA"} else start.convert(mode)
+    if mode == "PA":
+        image = image.convert("PA")
+    (pixels,) = written(tmp_path, [image], [0])[0]
+    assert np.abs(pixels[..., :3].astype(int) - np.asarray(green)).max() <= 2
+
+
+def test_a_pil_image_on_its_side_is_turned_upright(tmp_path: Path) -> None:
+    """Photos that were opened by PIL would be trained on lying on their side, those from files upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(BYTES[0]).save(tmp_path / "a.png", exif=exif)
+    (pixels,) = written(tmp_path / "files", [Image.open(tmp_path / "a.png")], [0])[0]
+    assert np.array_equal(pixels, np.rot90(BYTES[0], -1))
+
+
+def test_a_pil_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A traceback of PIL would not say which of thousands it is."""
+    Image.fromarray(np.tile(BYTES[0], (40, 40, 1))).save(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:200])
+    with pytest.raises(UserError, match=r"^image 1 cannot be read \(.+\): leave it out"):
+        written(tmp_path / "files", [Image.fromarray(BYTES[0]), Image.open(tmp_path / "a.png")], [0, 1])
