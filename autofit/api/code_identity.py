@@ -7,6 +7,7 @@ counts by its name alone: an installed package may be updated. Nothing that is l
 from __future__ import annotations
 
 import ast
+import dis
 import functools
 import hashlib
 import inspect
@@ -25,6 +26,8 @@ from autofit.protocol.payload import Payload
 
 MOST_DEPTH = 12
 """How far values within values are followed."""
+
+_READS_OF_GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})  # the last two in class bodies
 
 Describe = Callable[[Any], Any]
 PLAIN = (str, int, float, bool, bytes, complex, type(None))
@@ -173,12 +176,15 @@ def _bytecode(code: types.CodeType) -> list[Any]:
 
 
 def _globals_of(function: types.FunctionType) -> dict[str, Any]:
-    """The global values that a function and the functions within it name."""
+    """The global values that a function and the functions within it read.
+
+    Names of attributes and of imports within are none: another cell of the notebook may define globals of these names.
+    """
     names: set[str] = set()
     codes = [function.__code__]
     while codes:
         code = codes.pop()
-        names.update(code.co_names)
+        names.update(item.argval for item in dis.get_instructions(code) if item.opname in _READS_OF_GLOBALS)
         codes += [item for item in code.co_consts if isinstance(item, types.CodeType)]
     return {name: function.__globals__[name] for name in names if name in function.__globals__}
 

@@ -160,3 +160,17 @@ def test_values_that_hold_themselves_end() -> None:
     ring: list[Any] = [1]
     ring.append(ring)
     assert code_of([ring]) == code_of([ring])
+
+
+def test_globals_that_only_share_a_name_do_not_count() -> None:
+    """`import keras` in another cell would make the same cell another run, from nothing and without a word."""
+    function = function_of(
+        "def build(size, number):\n    import json\n"
+        "    class Own:\n        width = size.real + factor\n    return json.layers\n"
+        "factor = 2\n"
+    )
+    before = code_of([function])
+    function.__globals__.update(json="another", layers=[1], real=3)
+    assert code_of([function]) == before
+    function.__globals__["factor"] = 3
+    assert code_of([function]) != before

@@ -181,7 +181,7 @@ def test_pil_images_of_each_mode_have_the_colours_that_are_seen(tmp_path: Path, 
     if mode == "PA":
         image = image.convert("PA")
     (pixels,) = written(tmp_path, [image], [0])[0]
-    assert np.abs(pixels[..., :3].astype(int) - np.asarray(green)).max() <= 2
+    assert np.abs(pixels[..., :3].astype(int) - np.asarray(green)).max() <= 4  # HSV and YCbCr are rounded
 
 
 def test_a_pil_image_on_its_side_is_turned_upright(tmp_path: Path) -> None:
@@ -197,5 +197,8 @@ def test_a_pil_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A traceback of PIL would not say which of thousands it is."""
     Image.fromarray(np.tile(BYTES[0], (40, 40, 1))).save(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:200])
-    with pytest.raises(UserError, match=r"^image 1 cannot be read \(.+\): leave it out"):
-        written(tmp_path / "files", [Image.fromarray(BYTES[0]), Image.open(tmp_path / "a.png")], [0, 1])
+    with (
+        Image.open(tmp_path / "a.png") as damaged,
+        pytest.raises(UserError, match=r"^image 1 cannot be read \(.+\): leave it out"),
+    ):
+        written(tmp_path / "files", [Image.fromarray(BYTES[0]), damaged], [0, 1])

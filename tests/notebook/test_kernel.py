@@ -18,7 +18,7 @@ from tests.support.run_files import committed
 pytestmark = pytest.mark.slow
 
 PHOTOS_A_CLASS = 120
-EPOCHS = 8
+EPOCHS = 5
 
 NETWORK = """
 import autofit
@@ -77,17 +77,18 @@ def run_of(folder: Path) -> RunDirectory:
 
 @pytest.fixture(scope="module")
 def story(kernel: Kernel, folder: Path) -> dict[str, Shown]:
-    """The cell that trains: stopped after its first epoch, run again to its end, and once more; then a prediction."""
+    """The cell that trains, stopped after its first epoch; predictions with what it left; the same cell twice more."""
 
     def trained_an_epoch() -> bool:
         return any(committed(path.parent) > (0, 0) for path in folder.glob("runs/*/checkpoints"))
 
     shown = {"stopped": kernel.run_until(TRAIN, trained_an_epoch)}
+    opened = f"result = autofit.Result({str(run_of(folder).path)!r})"
+    shown["predicted"] = kernel.run(f'{opened}\nfound = result.predict("photos/class0/00*.jpg")\nfound')
+    shown["saved model"] = kernel.run(SAVED_MODEL)
+    shown["labels"] = kernel.run("print(found.shape, set(found.labels) <= set(result.class_names), result.status)")
     shown["again"] = kernel.run(TRAIN)
     shown["finished"] = kernel.run(TRAIN)
-    shown["predicted"] = kernel.run('found = result.predict("photos/class0/00*.jpg")\nfound')
-    shown["saved model"] = kernel.run(SAVED_MODEL)
-    shown["labels"] = kernel.run("print(found.shape, set(found.labels) <= set(result.class_names))")
     return shown
 
 
@@ -112,17 +113,17 @@ def test_the_stop_button_is_one_line_that_says_how_to_go_on(story: dict[str, Sho
     error = story["stopped"].error
     assert len(error) == 1
     assert error[0].startswith("InterruptedRunError: ")
-    assert "go on" in error[0]
-    assert "autofit." in error[0]
+    assert "the best model so far is runs/" in error[0]
+    assert "go on with: the same call again, or autofit.resume('runs/" in error[0]
 
 
-def test_predictions_are_a_table(story: dict[str, Shown]) -> None:
-    """A row of numbers would be shown, and the classes have to be looked up."""
+def test_what_was_trained_until_the_stop_button_predicts_in_a_table(story: dict[str, Shown]) -> None:
+    """What was trained would be of no use, or a row of numbers be shown and the classes have to be looked up."""
     html = story["predicted"].html
     assert html.count("<tr>") == 1 + 10
     assert "photos/class0/000.jpg" in html
     assert "%" in html
-    assert story["labels"].text().strip() == "(10, 3) True"
+    assert story["labels"].text().strip() == "(10, 3) True interrupted"
 
 
 def test_the_saved_model_says_the_same_of_images_that_load_images_reads(story: dict[str, Shown]) -> None:
