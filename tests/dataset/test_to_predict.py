@@ -15,6 +15,7 @@ from autofit.dataset.to_predict import ImagesToPredict, images_to_predict
 from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from tests.support.datasets import touch
+from tests.support.ids import steady
 
 GREEN = Image.new("RGB", (6, 4), (0, 200, 0))
 
@@ -52,7 +53,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (pd.Series(["e.dat"]), ["e.dat"]),
         (iter(["e.dat"]), ["e.dat"]),
     ],
-    ids=str,
+    ids=steady,
 )
 def test_paths_are_files_folders_and_patterns(here: Path, data: Any, names: list[str]) -> None:
     """A folder would be an unreadable image, a pattern a missing file, or rows would be in another order than paths."""
@@ -94,7 +95,7 @@ def test_a_link_to_a_folder_above_is_followed_once(here: Path) -> None:
         (np.full((2, 2, 3), np.nan), "numbers that are not finite"),
         (io.StringIO("text"), "image 0 is a file that is open for text: open it with 'rb'"),
     ],
-    ids=str,
+    ids=steady,
 )
 def test_what_cannot_be_predicted_is_refused_in_one_line(here: Path, data: Any, message: str) -> None:
     """A mistake would be a row of NaN, or a traceback from somewhere inside."""
