@@ -11,6 +11,7 @@ from autofit.api.probes import does_not_fit
 from autofit.api.result import shown_path
 from autofit.api.signature import sign_model
 from autofit.api.workers import code_of_run, measurer_for
+from autofit.config.class_weights import weights_by_class
 from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, freezes_backbone, trains_pretrained
@@ -41,6 +42,18 @@ NOT_FOLLOWED = (
     "max_bad_images",
 )
 """What a replay of a run in stages has of its own: the stages are those of the run that it follows."""
+
+
+def require_known_metrics(options: Options, index: ImageIndex) -> None:
+    """Check what is said of the classes and of the validation, now that they are known.
+
+    Raises:
+        UserError: a weight is of no class, or what is monitored needs validation images and there are none.
+    """
+    if isinstance(options.class_weight, dict):
+        weights_by_class(options.class_weight, index.class_names)
+    if options.monitor.startswith("val_") and not index.validation_count:
+        raise UserError(f"monitor {options.monitor!r} needs validation images: give validation, or monitor 'loss'")
 
 
 def announce_training(options: Options, index: ImageIndex, view: View) -> None:

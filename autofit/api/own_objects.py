@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import zipfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from autofit.api.code_identity import is_installed
 from autofit.api.signature import is_signed_here
 from autofit.config.option_checks import GIVEN_FUNCTION
+from autofit.config.options import Options
 from autofit.process.launch import import_paths_for
 from autofit.protocol.payload import OwnCode, Payload
 from autofit.runs.run_record import RunRecord
@@ -19,14 +21,27 @@ MOST_CONFIG_BYTES = 64 * 2**20
 """Of a saved model; that of a large network takes less than one."""
 
 
-def objects_to_send() -> RegisteredObjects | None:
-    """What the user has registered with Keras in a notebook or script, where a worker cannot import it from.
+def objects_to_send(options: Options | None) -> RegisteredObjects | None:
+    """What the user has registered with Keras: in a notebook, where a worker cannot import it from, or for an option.
 
     What cannot be pickled is left out: the run may not need it.
     """
+    named = objects_of(options)
     return _as_sent(
-        {name: found for name, found in _registered().items() if _is_by_value(found) and _is_pickled(found)}
+        {
+            name: found
+            for name, found in _registered().items()
+            if name in named or (_is_by_value(found) and _is_pickled(found))
+        }
     )
+
+
+def objects_of(options: Options | None) -> list[str]:
+    """The names of the registered objects that options are given with."""
+    if options is None:
+        return []
+    text = json.dumps([options.optimizer_config, options.loss, options.metrics])
+    return [name for name in _registered() if json.dumps(name) in text]
 
 
 def code_to_open(run: RunRecord, model_path: Path) -> OwnCode:

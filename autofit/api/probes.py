@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from autofit.api.probe_result import ProbeResult, SweepResult
-from autofit.api.workers import ModelFunction, machine_for, measurer_for, payload_of
+from autofit.api.workers import machine_for, measurer_for, payload_of
 from autofit.config.option_table import checked
 from autofit.config.options import Options, options_of_call
 from autofit.errors import DoesNotFitError, TrainingFailedError, UserError
@@ -21,14 +22,14 @@ from autofit.runs.model_source import workload
 
 def probe(  # noqa: PLR0913 - the options are the interface
     *,
-    backbone: str | None = None,
-    model: str | ModelFunction | None = None,
+    backbone: str | Callable[..., Any] | None = None,
+    model: Any = None,
     weights: str | Path | None = "imagenet",
     image_size: int | tuple[int, int] | str | None = None,
     trainable: str | None = None,
     hidden_units: int = 0,
     dropout: float = 0.2,
-    optimizer: str = "adam",
+    optimizer: Any = "adam",
     num_classes: int = 10,
     memory_limit: str | int | None = None,
     max_batch: int = 4096,
@@ -40,10 +41,11 @@ def probe(  # noqa: PLR0913 - the options are the interface
 
     Args:
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
-            folder. Default: `MobileNetV2`.
+            folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
         model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
-            name as `module:function`. The function may be defined in a notebook cell. The model's inputs are raw images
-            of 0 to 255 in the shape `(n, height, width, 3)`.
+            name as `module:function`. In Python also a `keras.Model`, which stays as it is: its copy is trained. The
+            function may be defined in a notebook cell. The model's inputs are raw images of 0 to 255 in the shape `(n,
+            height, width, 3)`.
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
@@ -52,7 +54,8 @@ def probe(  # noqa: PLR0913 - the options are the interface
             weights, `all` without.
         hidden_units: The width of a hidden layer in the head; 0 for none.
         dropout: The share of the head's inputs that is dropped in training.
-        optimizer: A Keras optimizer, by name. A compiled `model` has its own.
+        optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
+            its own.
         num_classes: The number of classes, which is the width of the head's output.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
@@ -72,7 +75,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     options = options_of_call(locals())
     num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with showing(view) as shown:
-        measurer = measurer_for(options, machine_for(options), payload_of(model, ()), shown, profile=profile)
+        measurer = measurer_for(options, machine_for(options), payload_of(model, (), options), shown, profile=profile)
         return ProbeResult.of(measurer.measure(options, num_classes, max_batch))
 
 
@@ -84,7 +87,7 @@ def sweep(  # noqa: PLR0913 - the options are the interface
     trainable: str | None = None,
     hidden_units: int = 0,
     dropout: float = 0.2,
-    optimizer: str = "adam",
+    optimizer: Any = "adam",
     num_classes: int = 10,
     memory_limit: str | int | None = None,
     max_batch: int = 4096,
@@ -107,7 +110,8 @@ def sweep(  # noqa: PLR0913 - the options are the interface
             weights, `all` without.
         hidden_units: The width of a hidden layer in the head; 0 for none.
         dropout: The share of the head's inputs that is dropped in training.
-        optimizer: A Keras optimizer, by name. A compiled `model` has its own.
+        optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
+            its own.
         num_classes: The number of classes, which is the width of the head's output.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.

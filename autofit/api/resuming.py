@@ -96,7 +96,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
             return finished_result(files, mirror)
         require_model(files, record, model)
         announce_import(record, shown)
-        payload = payload_of(model, callbacks)
+        payload = payload_of(model, callbacks, record.options)
         record = require_same_code(files, record, code_of_run(options, payload), is_request=False)
         record = go_on(files, as_called_now(files, record, options, machine))
         return supervise(files, record, machine, payload, lock, shown, mirror, called_at)

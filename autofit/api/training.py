@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from autofit.api.existing_run import (
     going_on,
 )
 from autofit.api.mirroring import finished_result, mirror_for, restore_from
-from autofit.api.new_run import announce_training, in_order, new_run
+from autofit.api.new_run import announce_training, in_order, new_run, require_known_metrics
 from autofit.api.result import Result
 from autofit.api.resuming import LOCK_PATIENCE_SECONDS
 from autofit.api.supervision import supervise
-from autofit.api.workers import ModelFunction, code_of_run, machine_for, payload_of
+from autofit.api.workers import code_of_run, machine_for, payload_of
 from autofit.config.option_checks import GIVEN_TABLE
 from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import HeldOut, ImageIndex
@@ -38,8 +38,8 @@ def run(  # noqa: PLR0913 - the options are the interface
     data: Any,
     labels: Iterable[Any] | None = None,
     *,
-    backbone: str | None = None,
-    model: str | ModelFunction | None = None,
+    backbone: str | Callable[..., Any] | None = None,
+    model: Any = None,
     weights: str | Path | None = "imagenet",
     image_size: int | tuple[int, int] | str | None = None,
     trainable: str | None = None,
@@ -52,9 +52,12 @@ def run(  # noqa: PLR0913 - the options are the interface
     batch_size: int | str = "auto",
     micro_batch_size: int | str = "auto",
     batch_schedule: str | tuple[int, int] | None = None,
-    optimizer: str = "adam",
-    learning_rate: float | None = None,
-    class_weight: str | None = "none",
+    optimizer: Any = "adam",
+    learning_rate: Any = None,
+    class_weight: str | Mapping[str | int, float] | None = "none",
+    loss: Any = None,
+    metrics: Sequence[Any] = (),
+    monitor: str = "auto",
     early_stopping: int | None = None,
     validation: float | HeldOut | tuple[Any, Any] = 0.2,
     test: HeldOut | tuple[Any, Any] | None = None,
@@ -95,10 +98,11 @@ def run(  # noqa: PLR0913 - the options are the interface
         labels: A class name or number for each path or image of a list or array, or one-hot rows for images. With
             `multi_label` a list of names for each, or rows of 0 and 1.
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
-            folder. Default: `MobileNetV2`.
+            folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
         model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
-            name as `module:function`. The function may be defined in a notebook cell. The model's inputs are raw images
-            of 0 to 255 in the shape `(n, height, width, 3)`.
+            name as `module:function`. In Python also a `keras.Model`, which stays as it is: its copy is trained. The
+            function may be defined in a notebook cell. The model's inputs are raw images of 0 to 255 in the shape `(n,
+            height, width, 3)`.
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
@@ -109,8 +113,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         dropout: The share of the head's inputs that is dropped in training.
         recipe: How the head of a frozen backbone trains: `auto` solves it to its optimum, `classic` trains it by
             epochs. It is trained by epochs in any case where `epochs`, `batch_size`, `batch_schedule`, `hidden_units`,
-            `optimizer`, `learning_rate`, `early_stopping`, `replay`, callbacks, or augmentation without cached views
-            ask for that.
+            `optimizer`, `learning_rate`, `loss`, `metrics`, `early_stopping`, `replay`, callbacks, or augmentation
+            without cached views ask for that.
         epochs: The number of passes over the training images. `auto` is 10 where the head is not solved.
         fine_tune_epochs: The number of epochs of fine-tuning after the head: the upper layers of the backbone train as
             well. The model of the best epoch by validation is handed over, of the head's or of these. `auto` is as many
@@ -123,11 +127,21 @@ def run(  # noqa: PLR0913 - the options are the interface
         micro_batch_size: The number of samples on the device at once. `auto` takes the batch size if it fits and the
             backbone trains; else what the probe recommends, but at most the batch size.
         batch_schedule: A ramp of the batch size over the epochs, such as `32:16`. Not together with `batch_size`.
-        optimizer: A Keras optimizer, by name. A compiled `model` has its own.
-        learning_rate: The optimizer's learning rate. Default: 0.001; 0.0001 if all layers of a pretrained network
-            train, with `adam` and its like.
-        class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike.
-        early_stopping: Stop after so many epochs without a better validation loss.
+        optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
+            its own.
+        learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. Default:
+            0.001; 0.0001 if all layers of a pretrained network train, with `adam` and its like.
+        class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike. In Python also
+            weights by class, such as `{0: 1.0, 'cats': 2.0}`: by name, or by number in the order of the names; 1 for
+            the others.
+        loss: The loss, by its name in Keras. In Python also an object of `keras.losses`, or a function or class of your
+            own that is registered with Keras. A compiled `model` has its own. Default: the cross-entropy.
+        metrics: Further metrics than loss and accuracy, in Python only: names or objects of `keras.metrics`, or
+            functions and classes of your own that are registered with Keras. A compiled `model` has its own.
+        monitor: Which epoch's model is the best one: that with the lowest `val_loss` or `loss`, or the highest
+            `val_accuracy` or `accuracy`. `early_stopping` follows it too. `auto` is `val_loss`, in fine-tuning
+            `val_accuracy`; without validation images `loss`, `accuracy`.
+        early_stopping: Stop after so many epochs without a better validation loss, or what `monitor` says.
         validation: The images to validate on: a share of each class, a folder, or a CSV file. In Python also a
             DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.
         test: The images to judge the finished model by: a folder or a CSV file. In Python also a DataFrame. They are
@@ -163,8 +177,8 @@ def run(  # noqa: PLR0913 - the options are the interface
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
         seed: The seed of the split, the order, the initial weights and dropout.
         deterministic: Use only operations that give the same bits each time, also on a GPU. Runs with the same sizes,
-            replays, resumes and repeats after an out-of-memory are then bit-equal on one machine. It may be slower,
-            and a model with an operation that has no such implementation is refused.
+            replays, resumes and repeats after an out-of-memory are then bit-equal on one machine. It may be slower, and
+            a model with an operation that has no such implementation is refused.
         checkpoint_every: How often to save: a time such as `60s` or `2m`, or a number of steps.
         max_minutes: Save and stop after so many minutes; the run can be resumed.
         time_budget: The time until the finished model, such as `90s`, `5m` or `1h`; or a number of seconds. It decides
@@ -230,7 +244,7 @@ def run(  # noqa: PLR0913 - the options are the interface
         require_images(index)
         index = in_order(index, options)
         require_utf8(run_dir, index.root, *index.class_names)
-        payload = payload_of(model, callbacks)
+        payload = payload_of(model, callbacks, options)
         if run_dir is None and options.mirror_dir is None:
             call = Call(options, index, code_of_run(options, payload), machine_for(options), is_in_memory)
             earlier = earlier_run(absolute(RUNS), call, shown)
@@ -257,6 +271,7 @@ def _start_or_resume(
     called_at: float,
 ) -> Result:
     """Start the run, or resume it if its directory or its mirror holds it already."""
+    require_known_metrics(options, index)
     with RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock, mirror_for(files, options.mirror_dir, view) as mirror:
         if mirror:
             restore_from(mirror, files, options, index)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from autofit.api.callbacks import listed_callbacks
-from autofit.api.code_identity import user_code
+from autofit.api.code_identity import code_of, user_code
 from autofit.api.extractions import known_extraction
 from autofit.api.measure import Measurer
-from autofit.api.own_objects import objects_to_send
+from autofit.api.own_objects import objects_of, objects_to_send
 from autofit.cache.folder import default_folder as cache_folder
 from autofit.cache.store import CacheStore, default_limit_bytes
+from autofit.config.keras_objects import application_name, is_keras_model
 from autofit.config.options import Options
 from autofit.machine import hardware
 from autofit.machine.hardware import Hardware
@@ -47,15 +48,19 @@ def launcher_for(options: Options, machine: Hardware) -> Launcher:
     return InlineLauncher()
 
 
-def payload_of(model: Any, callbacks: Any) -> Payload | None:
+def payload_of(model: Any, callbacks: Any, options: Options | None = None) -> Payload | None:
     """The objects that are sent to a worker; None if there are none. A model's name is part of the request instead.
 
     Raises:
-        UserError: a callback cannot be used.
+        UserError: a callback cannot be used, or a model cannot be sent.
     """
     callbacks = listed_callbacks(callbacks)
-    function = model if callable(model) else None
-    registered = objects_to_send()
+    function = model if callable(model) and not application_name(model) else None
+    if is_keras_model(model):
+        from autofit.worker.model.sent_model import sent  # noqa: PLC0415 - imports Keras, which is loaded by now
+
+        function = sent(model)
+    registered = objects_to_send(options)
     if not (function or callbacks or registered):
         return None
     return Payload(function, callbacks, registered=registered, folder=str(Path.cwd()))
@@ -67,8 +72,11 @@ def import_paths(options: Options, payload: Payload | None) -> list[str]:
 
 
 def code_of_run(options: Options, payload: Payload | None) -> dict[str, str]:
-    """The hashes of the user's own code in a run, the function and the callbacks, as a worker will find it."""
-    return user_code(options.model, payload, import_paths(options, payload))
+    """The hashes of the user's own code in a run, as a worker will find it: function, callbacks, loss and the like."""
+    code = user_code(options.model, payload, import_paths(options, payload))
+    known = payload.registered.by_name if payload and payload.registered else {}
+    named = [known[name] for name in sorted(objects_of(options)) if name in known]
+    return code | ({"loss, metrics or optimizer": code_of(named)} if named else {})
 
 
 def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> CacheJob | None:

@@ -12,6 +12,7 @@ from typing import Any
 from autofit.config.batch_schedule import BatchSchedule
 from autofit.config.byte_size import parse_size
 from autofit.config.hub_presets import is_preset, preset_name
+from autofit.config.keras_objects import application_name
 from autofit.config.option import Check
 from autofit.config.validators import absolute_path, choice, is_file, is_installed, real_number, whole_number
 from autofit.errors import UserError
@@ -65,6 +66,7 @@ def backbone_name(name: str, value: Any) -> str | None:
 
     if value is None:
         return None
+    value = application_name(value) or value
     if hasattr(value, "save_to_preset"):
         raise UserError(f"{name} is an object: save it with its save_to_preset(FOLDER), then give 'hub:FOLDER'")
     if not isinstance(value, str):

@@ -9,17 +9,29 @@ from typing import Any, Literal
 from pydantic import Field
 
 from autofit.config import backbones
+from autofit.config.given_objects import KerasConfig
 from autofit.config.hub_presets import PRESET_WEIGHTS, is_preset
+from autofit.config.keras_objects import application_name, own_image_size
 from autofit.config.learning_rates import DEFAULT_LEARNING_RATE, default_learning_rate
 from autofit.config.option import Option
+from autofit.config.option_conflicts import (
+    one_backbone,
+    optimizer_values,
+    refuse_backbone_options_with_a_model,
+    refuse_logits,
+    refuse_with_multi_label,
+)
 from autofit.config.option_table import BY_NAME, OPTIONS, REQUEST, checked
 from autofit.config.run_options import Strength
-from autofit.config.training_options import DEFAULT_OPTIMIZER
+from autofit.config.training_options import DEFAULT_OPTIMIZER, ClassWeight, Monitor
 from autofit.errors import UserError
 from autofit.storage.records import Record
 
 DEFAULT_IMAGE_SIZE = 224
 """For a model function, which has no size of its own: the size that most backbones were trained at."""
+
+MOST_SHOWN = 200
+"""Characters of two values of an option in a message."""
 
 DEFAULT_EPOCHS = 10
 """Of a training by epochs."""
@@ -29,7 +41,7 @@ class Options(Record):
     """A request: everything that is asked for except the data, the model function's code, callbacks and run directory.
 
     Sizes are in bytes and pixels, times in seconds. `image_size` is `(height, width)`. The fields with defaults are
-    those that run.json did not always have.
+    those that run.json did not always have. `learning_rate` is where a schedule in `optimizer_config` begins.
     """
 
     backbone: str | None
@@ -45,7 +57,7 @@ class Options(Record):
     batch_schedule: tuple[int, int] | None
     optimizer: str
     learning_rate: float
-    class_weight: Literal["none", "balanced"]
+    class_weight: ClassWeight
     early_stopping: int | None
     validation: float | str
     memory_limit_bytes: int | None
@@ -70,6 +82,10 @@ class Options(Record):
     deterministic: bool = False
     time_budget_seconds: float | None = Field(None, gt=0)
     multi_label: bool = False
+    optimizer_config: KerasConfig | None = None
+    loss: str | KerasConfig | None = None
+    metrics: tuple[str | KerasConfig, ...] = ()
+    monitor: Monitor = "auto"
 
 
 def make_options(**given: Any) -> Options:
@@ -80,9 +96,16 @@ def make_options(**given: Any) -> Options:
     """
     _refuse_unknown_names(given)
     values = {option.name: given.get(option.name, option.default) for option in REQUEST}
+    if application_name(values["model"]):
+        values |= {"model": None, "backbone": one_backbone(values)}
+    if values["image_size"] is None:
+        values["image_size"] = own_image_size(values["model"])
     if values["model"] is not None:
-        _refuse_backbone_options_with_a_model(values)
+        refuse_backbone_options_with_a_model(values)
     found = {option.name: option.check(option.name, values[option.name]) for option in REQUEST}
+    found |= optimizer_values(found)
+    refuse_logits(found)
+    refuse_with_multi_label(found)
     if found["batch_schedule"] is not None and found["batch_size"] is not None:
         raise UserError(
             f"batch_size {found['batch_size']} and batch_schedule {values['batch_schedule']!r} exclude each other: "
@@ -114,22 +137,6 @@ def _refuse_unknown_names(given: Mapping[str, Any]) -> None:
             raise UserError(f"option {name!r} is not known: {hint}")
 
 
-def _refuse_backbone_options_with_a_model(values: Mapping[str, Any]) -> None:
-    """An option about a backbone or its head would have no effect on a model function."""
-    if values["backbone"] is not None:
-        raise UserError(f"backbone {values['backbone']!r} and model are both given: give one of the two")
-    weights = values["weights"]
-    if weights is not None and str(weights).lower() not in {"none", "imagenet"}:
-        raise UserError(f"weights {str(weights)!r} belong to a backbone: load them in the model function")
-    for name, without_effect in (
-        ("trainable", (None, "all")),
-        ("hidden_units", (BY_NAME["hidden_units"].default,)),
-        ("dropout", (BY_NAME["dropout"].default,)),
-    ):
-        if values[name] not in without_effect:
-            raise UserError(f"{name}={values[name]!r} is about a backbone's head: set it in the model function")
-
-
 def _dependent_values(found: Mapping[str, Any]) -> dict[str, Any]:
     """The values that depend on other options: the backbone, its weights, what trains, image size and learning rate."""
     if found["model"] is not None:
@@ -148,7 +155,7 @@ def _dependent_values(found: Mapping[str, Any]) -> dict[str, Any]:
     backbone.check_image_size(size)
     trainable = found["trainable"] or ("all" if weights == "none" else "head")
     pretrained = trainable == "all" and weights != "none"
-    rate = found["learning_rate"] or default_learning_rate(found["optimizer"], trains_pretrained=pretrained)
+    rate = found["learning_rate"] or default_learning_rate(found["optimizer"][0], trains_pretrained=pretrained)
     return {
         "backbone": backbone.name,
         "weights": weights,
@@ -197,9 +204,11 @@ def difference(there: Options, here: Options, *, is_finished: bool = True) -> st
     for field in Options.model_fields:
         was, is_now = getattr(there, field), getattr(here, field)
         if was != is_now and not _may_differ(declared[field], was, is_now, is_finished=is_finished):
-            return (
-                f"{declared[field].name} {_shown(declared[field], was)} there, {_shown(declared[field], is_now)} here"
-            )
+            option = declared[field]
+            there_text, here_text = _shown(option, was), _shown(option, is_now)
+            if there_text == here_text or len(there_text + here_text) > MOST_SHOWN:
+                return f"{option.name} with other settings"
+            return f"{option.name} {there_text} there, {here_text} here"
     return None
 
 
@@ -216,6 +225,8 @@ def shown_value(name: str, value: Any) -> str:
 
 def _shown(option: Option, value: Any) -> str:
     """A value as a user gives it: None stands for "auto" where that is the default."""
+    if isinstance(value, dict) and "class_name" in value:
+        return f"{value['class_name']}(...)"
     return repr("auto" if value is None and option.default == "auto" else value)
 
 
@@ -244,6 +255,11 @@ def check_for_training(options: Options) -> None:
 def trains_pretrained(options: Options) -> bool:
     """Whether all layers of a pretrained network train."""
     return options.trainable == "all" and options.weights != "none"
+
+
+def has_own_objective(options: Options) -> bool:
+    """Whether the user has given a loss, metrics, or an optimizer as an object, which are about epochs."""
+    return options.optimizer_config is not None or options.loss is not None or bool(options.metrics)
 
 
 def freezes_backbone(options: Options) -> bool:
@@ -277,6 +293,7 @@ def begins_with_head(options: Options) -> bool:
         and options.trainable == "all"
         and options.weights != "none"
         and options.optimizer == DEFAULT_OPTIMIZER
+        and not has_own_objective(options)
         and options.batch_schedule is None
         and options.replay is None
         and options.feature_cache != "off"
@@ -314,5 +331,6 @@ def allows_solved_head(options: Options) -> bool:
         and options.feature_cache != "off"
         and (strength_of(options) == "none" or options.feature_cache == "on")
         and all(value is None for value in about_epochs)
+        and not has_own_objective(options)
         and (options.optimizer, options.learning_rate) == (DEFAULT_OPTIMIZER, DEFAULT_LEARNING_RATE)
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
+from autofit.config.given_objects import class_weights_or, loss_choice, metric_list, optimizer_choice, rate_choice
 from autofit.config.option import EVERYWHERE, OF_TABLES, ONE_NETWORK, PROBES, Option
 from autofit.config.option_checks import (
     auto_or_count,
@@ -20,14 +22,18 @@ from autofit.config.option_checks import (
 from autofit.config.validators import auto_or_whole_number, flag, real_number, whole_number
 
 DEFAULT_OPTIMIZER = "adam"
-OPTIMIZERS = ("adam", "adamw", "adamax", "nadam", "sgd", "rmsprop", "adagrad", "adadelta", "adafactor", "ftrl", "lion")
-"""The optimizers that Keras 3.13 and all later versions have."""
 
+ClassWeight = Literal["none", "balanced"] | dict[str, float]
+"""Weights of the classes in the loss; a dictionary has them by the class's name or its number."""
+
+Monitor = Literal["auto", "val_loss", "val_accuracy", "loss", "accuracy"]
+"""By which figure an epoch is the best one."""
 NETWORK = (
     Option(
         "backbone",
         None,
         "A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its folder.",
+        "In Python also the function, such as `keras.applications.ResNet50`.",
         check=backbone_name,
         commands=ONE_NETWORK,
         default_text="`MobileNetV2`",
@@ -39,7 +45,8 @@ NETWORK = (
         None,
         "Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its name "
         "as `module:function`.",
-        "The function may be defined in a notebook cell. The model's inputs are raw images of 0 to 255 in the shape "
+        "In Python also a `keras.Model`, which stays as it is: its copy is trained. The function may be defined in a "
+        "notebook cell. The model's inputs are raw images of 0 to 255 in the shape "
         "`(n, height, width, 3)`.",
         check=model_name,
         commands=ONE_NETWORK,
@@ -98,8 +105,8 @@ TRAINING = (
         "auto",
         "How the head of a frozen backbone trains: `auto` solves it to its optimum, `classic` trains it by epochs.",
         "It is trained by epochs in any case where `epochs`, `batch_size`, `batch_schedule`, `hidden_units`, "
-        "`optimizer`, `learning_rate`, `early_stopping`, `replay`, callbacks, or augmentation without cached views ask "
-        "for that.",
+        "`optimizer`, `learning_rate`, `loss`, `metrics`, `early_stopping`, `replay`, callbacks, or augmentation "
+        "without cached views ask for that.",
         check=one_of("auto", "classic"),
         metavar="auto|classic",
     ),
@@ -161,16 +168,18 @@ TRAINING = (
         "optimizer",
         DEFAULT_OPTIMIZER,
         "A Keras optimizer, by name.",
-        "A compiled `model` has its own.",
-        check=one_of(*OPTIMIZERS),
+        "In Python also an object of `keras.optimizers`. A compiled `model` has its own.",
+        check=optimizer_choice,
         commands=EVERYWHERE,
+        fields=("optimizer", "optimizer_config"),
         metavar="NAME",
     ),
     Option(
         "learning_rate",
         None,
         "The optimizer's learning rate.",
-        check=or_none(partial(real_number, least=0.0, exclusive=True)),
+        "In Python also an object of `keras.optimizers.schedules`.",
+        check=or_none(rate_choice),
         default_text="0.001; 0.0001 if all layers of a pretrained network train, with `adam` and its like",
         cli_type=float,
         metavar="RATE",
@@ -188,13 +197,44 @@ TRAINING = (
         "class_weight",
         "none",
         "The weights of the classes in the loss: `balanced` makes all classes count alike.",
-        check=one_of("none", "balanced", none_means="none"),
+        "In Python also weights by class, such as `{0: 1.0, 'cats': 2.0}`: by name, or by number in the order of the "
+        "names; 1 for the others.",
+        check=class_weights_or("none", "balanced"),
         metavar="none|balanced",
+    ),
+    Option(
+        "loss",
+        None,
+        "The loss, by its name in Keras.",
+        "In Python also an object of `keras.losses`, or a function or class of your own that is registered with Keras. "
+        "A compiled `model` has its own.",
+        check=loss_choice,
+        default_text="the cross-entropy",
+        metavar="NAME",
+    ),
+    Option(
+        "metrics",
+        (),
+        "Further metrics than loss and accuracy, in Python only: names or objects of `keras.metrics`, or functions and "
+        "classes of your own that are registered with Keras.",
+        "A compiled `model` has its own.",
+        check=metric_list,
+        cli_type=None,
+    ),
+    Option(
+        "monitor",
+        "auto",
+        "Which epoch's model is the best one: that with the lowest `val_loss` or `loss`, or the highest `val_accuracy` "
+        "or `accuracy`.",
+        "`early_stopping` follows it too. `auto` is `val_loss`, in fine-tuning `val_accuracy`; without validation "
+        "images `loss`, `accuracy`.",
+        check=one_of("auto", "val_loss", "val_accuracy", "loss", "accuracy"),
+        metavar="auto|val_loss|val_accuracy|loss|accuracy",
     ),
     Option(
         "early_stopping",
         None,
-        "Stop after so many epochs without a better validation loss.",
+        "Stop after so many epochs without a better validation loss, or what `monitor` says.",
         check=or_none(partial(whole_number, least=1)),
         cli_type=int,
         metavar="N",

@@ -10,7 +10,9 @@ from pydantic import Field
 from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import BatchSchedule
 from autofit.config.fine_tuning import FineTuning
+from autofit.config.given_objects import KerasConfig
 from autofit.config.run_options import MOST_VIEWS, Strength
+from autofit.config.training_options import ClassWeight, Monitor
 from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, StageName, Trial, Verdict
 from autofit.storage.records import Record
 
@@ -21,8 +23,9 @@ OutputKind = Literal["probabilities", "logits", "binary logits"]
 class ModelSource(Record):
     """Where the network comes from: autofit's own builder, an importable function, or one sent along with the job.
 
-    With `fine_tuning`, the optimizer is the one of these settings, and `learning_rate` its peak. With `multi_label` an
-    image may have any number of classes.
+    `optimizer_config`, `loss` and `metrics` are those that the user gave, as Keras describes them. With `fine_tuning`,
+    the optimizer is the one of these settings, and `learning_rate` its peak. With `multi_label` an image may have any
+    number of classes.
     """
 
     spec: ModelSpec
@@ -33,6 +36,9 @@ class ModelSource(Record):
     learning_rate: float
     fine_tuning: FineTuning | None = None
     multi_label: bool = False
+    optimizer_config: KerasConfig | None = None
+    loss: str | KerasConfig | None = None
+    metrics: tuple[str | KerasConfig, ...] = ()
 
 
 MOST_THREADS = 1024
@@ -136,7 +142,7 @@ class TrainingPlan(Record):
     last_batch_size: int = Field(ge=1)
     micro_batch_size: int = Field(ge=1)
     seed: int
-    class_weight: Literal["none", "balanced"]
+    class_weight: ClassWeight
     early_stopping: int | None
     checkpoint_seconds: float | None
     checkpoint_steps: int | None
@@ -160,6 +166,7 @@ class TrainingPlan(Record):
     micro_batch_is_cut: bool = False
     recalibration_images: int = Field(0, ge=0)
     ends_with_ledger: bool = False
+    monitor: Monitor = "auto"
 
     @property
     def schedule(self) -> BatchSchedule:

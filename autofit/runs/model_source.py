@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 from autofit.config.backbones import ModelSpec
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options
@@ -28,6 +31,9 @@ def model_source(options: Options, num_classes: int) -> ModelSource:
         optimizer=options.optimizer,
         learning_rate=options.learning_rate,
         multi_label=options.multi_label,
+        optimizer_config=options.optimizer_config,
+        loss=options.loss,
+        metrics=options.metrics,
     )
 
 
@@ -41,5 +47,15 @@ def workload(options: Options, num_classes: int) -> Workload:
         weights=options.weights,
         hidden_units=options.hidden_units,
         dropout=options.dropout,
-        optimizer=options.optimizer,
+        optimizer=_optimizer_text(options),
     )
+
+
+def _optimizer_text(options: Options) -> str:
+    """The optimizer as far as memory depends on it: one that is configured otherwise may keep other variables."""
+    if options.optimizer_config is None:
+        return options.optimizer
+    settings = {name: value for name, value in options.optimizer_config["config"].items() if name != "learning_rate"}
+    if not settings:
+        return options.optimizer
+    return f"{options.optimizer}-{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"

@@ -161,6 +161,7 @@ def training_plan(
         seed=options.seed,
         class_weight=options.class_weight,
         early_stopping=options.early_stopping,
+        monitor=options.monitor,
         checkpoint_seconds=options.checkpoint_seconds,
         checkpoint_steps=options.checkpoint_steps,
         audit=options.audit,

@@ -113,6 +113,8 @@ def field_differences(options: Sequence[Option]) -> Differences:
     for name, field in Options.model_fields.items():
         if name in fields and not field.is_required():
             declared = fields[name].check(name, fields[name].default)
+            if len(fields[name].field_names) > 1:
+                declared = declared[fields[name].field_names.index(name)]
             found += compare("Options", {name: declared}, {name: field.default})
     return found
 

@@ -22,6 +22,10 @@ from autofit.runs.model_source import model_source
 from tests.support.ids import steady
 
 DEFAULTS = {
+    "optimizer_config": None,
+    "loss": None,
+    "metrics": (),
+    "monitor": "auto",
     "backbone": "MobileNetV2",
     "model": None,
     "weights": "imagenet",

@@ -68,3 +68,56 @@ def validation_loss(result: autofit.Result, photos: Path) -> float:
     index = ImageIndex.read_csv(result.run_dir / "samples.csv", str(photos), tuple(result.labels))
     rows = np.load(result.run_dir / "validation.npy")
     return float(-np.log(rows[np.arange(len(rows)), index.labels[index.train_count :]]).mean())
+
+
+def test_objects_of_keras_are_taken_as_in_fit(photos: Path, weights: Path, cache: Path, tmp_path: Path) -> None:
+    """Optimizer, loss, metrics or weights would be left out, or the head solved without them; a rerun would differ."""
+    import keras
+
+    def call() -> autofit.Result:
+        return autofit.run(
+            photos,
+            backbone=keras.applications.MobileNet,
+            weights=weights,
+            image_size=32,
+            epochs=2,
+            optimizer=keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.01, 20), momentum=0.9),
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
+            metrics=[keras.metrics.AUC(name="auc"), "top_k_categorical_accuracy"],
+            class_weight={"blue": 0.0, 1: 2.0},
+            monitor="val_accuracy",
+            run_dir=tmp_path / "run",
+        )
+
+    result = call()
+
+    assert cache.exists()
+    assert set(result.history) == {
+        prefix + name for prefix in ("", "val_") for name in ("loss", "accuracy", "auc", "top_k_categorical_accuracy")
+    }
+    assert result.confusion_matrix().counts[:, 0].sum() == 0, "a class without weight is predicted"
+    assert call().record == result.record
+    with pytest.raises(UserError, match="another request"):
+        autofit.run(photos, backbone="MobileNet", weights=weights, image_size=32, epochs=2, run_dir=tmp_path / "run")
+
+
+def test_a_built_model_is_trained_as_it_is(photos: Path, tmp_path: Path) -> None:
+    """A model object would be called like a function, or begin with other weights than it has."""
+    import keras
+
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, "softmax"),
+        ]
+    )
+    before = model.get_weights()[0]
+    result = autofit.run(
+        photos, model=model, epochs=1, learning_rate=1e-6, micro_batch_size=8, run_dir=tmp_path / "run"
+    )
+
+    np.testing.assert_array_equal(before, model.get_weights()[0])
+    np.testing.assert_allclose(before, result.model.get_weights()[0], atol=1e-3)
+    assert result.predict(photos / "red" / "000.png").shape == (1, 3)

@@ -26,7 +26,7 @@ from autofit.worker.execution.sliced_model import Network, SplitNetwork, WholeNe
 from autofit.worker.execution.steps import EvaluateStep, Tally, TrainStep, compile_forward, tensors_of
 from autofit.worker.model.bn_folding import folded
 from autofit.worker.model.builder import BuiltModel, build, build_from_function
-from autofit.worker.model.objective import Objective, make_objective
+from autofit.worker.model.objective import Objective, given_loss, make_objective
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import device_bytes_reader
@@ -249,7 +249,13 @@ def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: He
         raise UserError("the model function of this run is gone with the process that gave it: give model= again")
     spec = source.spec
     return build_from_function(
-        function, spec.image_size, source.num_classes, spec.seed, spec.cut, multi_label=source.multi_label
+        function,
+        spec.image_size,
+        source.num_classes,
+        spec.seed,
+        spec.cut,
+        multi_label=source.multi_label,
+        loss=given_loss(source),
     )
 
 

@@ -144,8 +144,7 @@ class TrainStep:
             encoded = self._objective.encode(labels)
             loss = self._objective.loss_function(encoded, probabilities, sample_weight=weights)
             loss = (loss + self._network.penalty()) * share
-            for metric in self._objective.metrics:
-                metric.update_state(encoded, probabilities)
+            self._objective.update_metrics(labels, probabilities)
         return loss, _current(scope, state), _current(scope, metric_variables)
 
     def _commit_eagerly(
@@ -234,8 +233,7 @@ class EvaluateStep:
             if self._model.losses:
                 loss += sum(self._model.losses)
             objective.loss.update_state(loss, sample_weight=tf.cast(tf.shape(labels)[0], tf.float32))
-            for metric in objective.metrics:
-                metric.update_state(encoded, probabilities)
+            objective.update_metrics(labels, probabilities)
             self.predicted.assign_add(tf.reduce_sum(objective.told(probabilities), axis=0))
         return _current(scope, self.variables), probabilities
 

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from autofit.errors import UserError
 from autofit.protocol.job import Event, ExportJob, Job, PredictJob
 from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
-from autofit.worker.model.registered_objects import missing_object
+from autofit.worker.model.registered_objects import not_registered
 from autofit.worker.runtime import tf_settings
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import device_bytes_reader
@@ -49,17 +48,6 @@ def open_payload(job: Job, load_payload: LoadPayload) -> Payload | None:
         return load_payload()
     except (TypeError, ValueError) as error:
         raise not_registered(error) or error from error
-
-
-def not_registered(error: Exception) -> UserError | None:
-    """What to say where Keras does not find a class or function of the user's; None for another error."""
-    name = missing_object(error)
-    if not name:
-        return None
-    return UserError(
-        f"{name} is not known here: decorate it with @keras.saving.register_keras_serializable(), and run that before "
-        "this call"
-    )
 
 
 def open_network(job: Job, heartbeat: Heartbeat, load_payload: LoadPayload) -> tuple[Session, Payload | None]:

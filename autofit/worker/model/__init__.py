@@ -5,6 +5,7 @@ weights.py          loads the weights of a backbone, and hashes weights
 classifier_weights.py  weights of a whole classifier, without its top
 bn_folding.py       a frozen backbone with BatchNormalization folded into its convolutions
 given_model.py      got from the user's function, and refused where micro-batches would alter its training
+sent_model.py       a model that the user has built, on its way to a worker
 reopening.py        whether what will be saved can be opened again
 registered_objects.py  the user's registered classes, taken along to a worker
 outputs.py          probabilities or logits; the form of the labels that a loss takes

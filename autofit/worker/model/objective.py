@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from autofit.protocol.job import ModelSource
 from autofit.worker.model.fine_tuning import fine_tuning_optimizer
 from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
 from autofit.worker.model.outputs import label_classes, single_loss
+from autofit.worker.model.registered_objects import not_registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,9 @@ class Objective:
     """Loss, metrics and optimizer of one training.
 
     `loss_function(labels, probabilities, sample_weight=...)` is a mean over the samples. `one_hot_classes` is 0 where
-    labels are class numbers of shape `(n,)`; otherwise they are turned into `(n, one_hot_classes)`. With `columns`
-    above 0 an image may have any number of labels: labels are 0 or 1, float32 `(n, columns)`, and so are the weights.
+    labels are class numbers of shape `(n,)`; otherwise they are turned into `(n, one_hot_classes)`. `metric_classes` is
+    the same for each metric. With `columns` above 0 an image may have any number of labels: labels are 0 or 1, float32
+    `(n, columns)`, and so are the weights.
     """
 
     loss_function: keras.losses.Loss
@@ -34,6 +37,7 @@ class Objective:
     metrics: Sequence[keras.metrics.Metric]
     optimizer: keras.optimizers.Optimizer
     one_hot_classes: int
+    metric_classes: Sequence[int] = ()
     columns: int = 0
 
     @property
@@ -66,6 +70,12 @@ class Objective:
         """Labels in the form that the loss takes."""
         return tf.one_hot(labels, self.one_hot_classes) if self.one_hot_classes else labels
 
+    def update_metrics(self, labels: tf.Tensor, outputs: tf.Tensor) -> None:
+        """Count the outputs `(n, classes)` for samples of these class numbers `(n,)`."""
+        widths = self.metric_classes or [self.one_hot_classes] * len(self.metrics)
+        for metric, width in zip(self.metrics, widths, strict=True):
+            metric.update_state(tf.one_hot(labels, width) if width else labels, outputs)
+
     @property
     def metric_variables(self) -> list[keras.Variable]:
         """The variables of the metrics, without those of the mean loss."""
@@ -97,14 +107,16 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
     if compiled:
         _refuse_beside_a_compiled_model(source)
         return _objective_of_compiled(model, source.num_classes)
-    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    loss = given_loss(source) or keras.losses.SparseCategoricalCrossentropy()
+    metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy"), *_given_metrics(source)]
     return _built(
         Objective(
-            loss_function=keras.losses.SparseCategoricalCrossentropy(),
+            loss_function=loss,
             loss=keras.metrics.Mean(name="loss"),
-            metrics=[accuracy],
+            metrics=metrics,
             optimizer=_optimizer(model, source),
-            one_hot_classes=0,
+            one_hot_classes=label_classes(loss, source.num_classes),
+            metric_classes=[label_classes(metric, source.num_classes) for metric in metrics],
         ),
         model,
     )
@@ -127,9 +139,56 @@ def _multi_label_objective(model: keras.Model, source: ModelSource, *, compiled:
     )
 
 
+def given_loss(source: ModelSource) -> keras.losses.Loss | None:
+    """The loss that the user gave as an option; None for none.
+
+    Raises:
+        UserError: it is of a class that is not known here.
+    """
+    return None if source.loss is None else single_loss(_from_config(source.loss))
+
+
+def _given_metrics(source: ModelSource) -> list[keras.metrics.Metric]:
+    """The metrics that the user gave as an option."""
+    metrics = [_metric(given) for given in source.metrics if given not in ("accuracy", "acc")]
+    names = ["loss", "accuracy", *(metric.name for metric in metrics)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UserError(f"two metrics are named {twice!r} (loss and accuracy are always there): give one another name")
+    return metrics
+
+
+def _metric(given: Any) -> keras.metrics.Metric:
+    try:
+        found = keras.metrics.get(given) if isinstance(given, str) else _from_config(given)
+    except ValueError as error:
+        raise UserError(
+            f"metrics: Keras has none named {given!r}: give a name or an object of keras.metrics"
+        ) from error
+    if isinstance(found, keras.metrics.Metric):
+        return found
+    name = given if isinstance(given, str) else found.__name__
+    return keras.metrics.MeanMetricWrapper(found, name=name)
+
+
+def _from_config(given: Any) -> Any:
+    """An object of Keras from its configuration; a name stays one."""
+    if isinstance(given, str):
+        return given
+    try:
+        return keras.saving.deserialize_keras_object(copy.deepcopy(given))  # Keras puts objects into it
+    except (TypeError, ValueError) as error:
+        raise not_registered(error) or error from error
+
+
 def _optimizer(model: keras.Model, source: ModelSource) -> keras.optimizers.Optimizer:
     if source.fine_tuning is not None:
         return fine_tuning_optimizer(model.trainable_variables, source.learning_rate, source.fine_tuning)
+    if source.optimizer_config is not None:
+        try:
+            return keras.optimizers.get(copy.deepcopy(source.optimizer_config))  # Keras puts objects into it
+        except (TypeError, ValueError) as error:
+            raise not_registered(error) or error from error
     return keras.optimizers.get({"class_name": source.optimizer, "config": {"learning_rate": source.learning_rate}})
 
 
@@ -137,6 +196,8 @@ def _refuse_beside_a_compiled_model(source: ModelSource) -> None:
     """Refuse an optimizer or learning rate, which would be ignored."""
     if source.fine_tuning is not None:
         raise UserError("fine-tuning a compiled model would leave out its optimizer: leave the model uncompiled")
+    if source.loss is not None or source.metrics or source.optimizer_config is not None:
+        raise UserError("loss, metrics or an optimizer beside a compiled model: set them in compile()")
     for name, given, usual in (
         ("optimizer", source.optimizer, DEFAULT_OPTIMIZER),
         ("learning_rate", source.learning_rate, DEFAULT_LEARNING_RATE),
@@ -153,12 +214,14 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
     shown = keras.ops.one_hot(labels, num_classes) if one_hot else keras.ops.convert_to_tensor(labels)
     model.compute_metrics(None, shown, keras.ops.zeros((2, num_classes)) + 1.0 / num_classes)
     flat = [inner for metric in model.metrics for inner in (getattr(metric, "metrics", None) or [metric])]
+    metrics = [metric for metric in flat if metric.name != "loss"]
     objective = Objective(
         loss_function=loss_function,
         loss=keras.metrics.Mean(name="loss"),
-        metrics=[metric for metric in flat if metric.name != "loss"],
+        metrics=metrics,
         optimizer=model.optimizer,
         one_hot_classes=one_hot,
+        metric_classes=[label_classes(metric, num_classes) for metric in metrics],
     )
     return _built(objective, model)
 

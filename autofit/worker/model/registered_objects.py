@@ -10,11 +10,24 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from autofit.errors import UserError
+
 
 def missing_object(error: Exception) -> str | None:
     """The name of the class or function that Keras did not find, as its error says; None for another error."""
     found = re.search(r"Could not locate \w+ '([^']*)'", str(error))
     return found[1] if found else None
+
+
+def not_registered(error: Exception) -> UserError | None:
+    """What to say where Keras does not find a class or function of the user's; None for another error."""
+    name = missing_object(error)
+    if not name:
+        return None
+    return UserError(
+        f"{name} is not known here: decorate it with @keras.saving.register_keras_serializable(), and run that before "
+        "this call"
+    )
 
 
 class RegisteredObjects:

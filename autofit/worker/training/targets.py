@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.config.class_weights import weights_by_class
+from autofit.config.training_options import ClassWeight
 from autofit.dataset import ImageIndex
 from autofit.worker.features.head_rows import LabelTable
 from autofit.worker.training.export import class_weights, weights_of
@@ -17,8 +19,8 @@ class Targets:
 
     Args:
         index: the images.
-        balances: whether all classes count alike; with several labels an image, whether the images with a label count
-            as much as those without it.
+        class_weight: the weights by class; `balanced` makes all classes count alike. With several labels an image, the
+            images with a label then count as much as those without it.
 
     Attributes:
         numbers: of the class of each sample, or of its set of labels, int64 (n,).
@@ -26,11 +28,13 @@ class Targets:
         table: the sets of labels; None if a sample has one.
     """
 
-    def __init__(self, index: ImageIndex, *, balances: bool) -> None:
+    def __init__(self, index: ImageIndex, class_weight: ClassWeight = "none") -> None:
         self.numbers = np.asarray(index.labels, np.int64)
-        counts = index.class_counts()
+        counts, balances = index.class_counts(), class_weight == "balanced"
         self.table = label_table(index, counts if balances else None) if index.is_multi_label else None
         self.class_weights = class_weights(counts) if balances and self.table is None else None
+        if isinstance(class_weight, dict):
+            self.class_weights = np.asarray(weights_by_class(class_weight, index.class_names), np.float32)
         if self.table is not None:
             self._rows, self._row_weights = (
                 values.astype(np.float32) for values in (self.table.targets, self.table.weights)

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from autofit.errors import TrainingFailedError
+from autofit.config.training_options import Monitor
+from autofit.errors import TrainingFailedError, UserError
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.checkpoints import Checkpoint
 from autofit.storage.records import Record
@@ -31,10 +32,11 @@ class TrainingProgress(Record):
     """The progress of a training: everything that a checkpoint holds besides arrays.
 
     The cursor is `epoch` (from zero) and `position` in the epoch's order; `step` counts the epoch's applied updates.
-    `best_value` is the lowest `val_loss` (or `loss`) so far, `waited_epochs` the epochs since. `best_predicted` is how
-    often the best epoch's validation predicted each class; empty without a validation. `stages` are finished; `stage`
-    is the one that the checkpoint is of. `callbacks` are their states (`callback_states.py`), `callbacks_ended` if they
-    were told of the end of the stage, and `callbacks_lost` if it was said what of them could not be kept.
+    `best_value` is the best value so far of what is monitored, usually the lowest `val_loss`, `waited_epochs` the
+    epochs since. `best_predicted` is how often the best epoch's validation predicted each class; empty without a
+    validation. `stages` are finished; `stage` is the one that the checkpoint is of. `callbacks` are their states
+    (`callback_states.py`), `callbacks_ended` if they were told of the end of the stage, and `callbacks_lost` if it was
+    said what of them could not be kept.
     """
 
     epoch: int = 0
@@ -116,22 +118,29 @@ class TrainingProgress(Record):
         """A copy with these changes."""
         return self.model_copy(update=changes)
 
-    def after_epoch(self, epoch: int, logs: Mapping[str, float]) -> TrainingProgress:
+    def after_epoch(self, epoch: int, logs: Mapping[str, float], monitor: Monitor = "auto") -> TrainingProgress:
         """The progress after an epoch with these metrics: at the beginning of the next one, with the best noted.
 
-        `best_value` follows `val_loss`, or `loss` where there is no validation. An epoch of fine-tuning is better if it
-        is more accurate: with growing confidence its loss rises while it gets more images right. With equal accuracy
-        the lower loss counts. The epochs of a refit, which has no validation, are compared with nothing: the history
-        and the best are those of the stages before.
+        `best_value` follows `monitor`: by default `val_loss`, or `loss` where there is no validation. Then an epoch of
+        fine-tuning is better if it is more accurate: with growing confidence its loss rises while it gets more images
+        right. With equal accuracy the lower loss counts. The epochs of a refit, which has no validation, are compared
+        with nothing: the history and the best are those of the stages before.
         """
         if self.stage == "refit":
             return self.moved(epoch=epoch + 1, position=0, step=0)
         history = {name: [*self.history.get(name, []), value] for name, value in logs.items()}
         progress = self.moved(epoch=epoch + 1, position=0, step=0, history=history)
-        value, accuracy = logs.get("val_loss", logs["loss"]), logs.get("val_accuracy", logs.get("accuracy"))
-        if self._is_better(value, accuracy):
+        value, accuracy = _monitored(logs, monitor), logs.get("val_accuracy", logs.get("accuracy"))
+        is_better = self._is_better(value, accuracy) if monitor == "auto" else self._is_best(value, monitor)
+        if is_better:
             return progress.moved(best_epoch=epoch, best_value=value, best_accuracy=accuracy, waited_epochs=0)
         return progress.moved(waited_epochs=self.waited_epochs + 1)
+
+    def _is_best(self, value: float, monitor: Monitor) -> bool:
+        """Whether the figure that is watched is better than ever; any is better than none or no number."""
+        if self.best_value is None or math.isnan(self.best_value):
+            return True
+        return value > self.best_value if monitor.endswith("accuracy") else value < self.best_value
 
     def _is_better(self, value: float, accuracy: float | None) -> bool:
         """Whether an epoch is better than the best so far; any is better than one whose loss is no number."""
@@ -140,6 +149,19 @@ class TrainingProgress(Record):
         if self.stage == "fine-tune" and accuracy is not None and self.best_accuracy not in {None, accuracy}:
             return accuracy > (self.best_accuracy or 0.0)
         return value < self.best_value
+
+
+def _monitored(logs: Mapping[str, float], monitor: Monitor) -> float:
+    """The figure of an epoch that decides which is the best.
+
+    Raises:
+        UserError: the model's metrics do not have it.
+    """
+    if monitor == "auto":
+        return logs.get("val_loss", logs["loss"])
+    if monitor not in logs:
+        raise UserError(f"monitor {monitor!r} is none of the metrics here: {', '.join(logs)}; choose another monitor")
+    return logs[monitor]
 
 
 class TrainState:

@@ -62,7 +62,7 @@ class Trainer:
         self._session, self._heartbeat, self._stop_conditions = session, heartbeat, stop_conditions
         self._predecoded, self._files = predecoded, RunDirectory(Path(work.run_dir))
         self._index = index_of(work, self._files)
-        self._targets = Targets(self._index, balances=work.plan.class_weight == "balanced")
+        self._targets = Targets(self._index, work.plan.class_weight)
         recalibration = recalibration_for(session.built, work.plan)
         self._epoch_plans = EpochPlans(self._index, work.plan, recalibrates=recalibration is not None)
         self._events = RunEvents(heartbeat, job.attempt, work.stage, work.launched_at)
@@ -281,7 +281,7 @@ class Trainer:
     def _close_epoch(self, epoch: int, logs: dict[str, float], solved: SolvedHead | None = None) -> None:
         """Keep the best weights, write the history, commit, and report; a solved head is an epoch of its own."""
         shown = self._callbacks.history_logs(logs, self._progress.history)
-        progress = self._progress.after_epoch(epoch, shown)
+        progress = self._progress.after_epoch(epoch, shown, self._plan.monitor)
         is_refit = self._work.stage == "refit"
         is_torn = is_refit and self._progress.stopped  # the time was over within its epoch
         is_refitted = is_refit and progress.epoch == self._plan.epochs and not is_torn

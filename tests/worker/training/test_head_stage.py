@@ -76,9 +76,7 @@ def test_it_learns_and_names_what_it_did(index: ImageIndex) -> None:
     """The head would be another than the one whose figures are shown."""
     plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware())
     asked: list[None] = []
-    stage = HeadStage(
-        source(index, 1, missing=7), index, plan, Targets(index, balances=False), lambda: asked.append(None)
-    )
+    stage = HeadStage(source(index, 1, missing=7), index, plan, Targets(index, "none"), lambda: asked.append(None))
     assert (len(stage.used), stage.unused.tolist()) == (TRAIN - 1, [7])
     solved = stage.solve()
     assert asked
@@ -87,13 +85,13 @@ def test_it_learns_and_names_what_it_did(index: ImageIndex) -> None:
     assert sum(solved.predicted) == VALIDATION
     assert (solved.record.method, solved.record.refitted, solved.record.epochs) == ("solved", True, 1)
     assert not np.array_equal(solved.trained.kernel, solved.final.kernel)
-    again = HeadStage(source(index, 1, missing=7), index, plan, Targets(index, balances=False), lambda: None).solve()
+    again = HeadStage(source(index, 1, missing=7), index, plan, Targets(index, "none"), lambda: None).solve()
     np.testing.assert_array_equal(solved.final.kernel, again.final.kernel)
 
 
 def test_the_users_own_validation_images_stay_unseen(index: ImageIndex) -> None:
     """The accuracy on them would no longer say anything."""
     plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware()).model_copy(update={"refit_head": False})
-    solved = HeadStage(source(index, 1), index, plan, Targets(index, balances=False), lambda: None).solve()
+    solved = HeadStage(source(index, 1), index, plan, Targets(index, "none"), lambda: None).solve()
     assert not solved.record.refitted
     np.testing.assert_array_equal(solved.trained.kernel, solved.final.kernel)

@@ -1,0 +1,64 @@
+"""Options that exclude each other, and the values that two of them decide together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from autofit.config.given_objects import first_rate
+from autofit.config.option_table import BY_NAME
+from autofit.errors import UserError
+
+
+def one_backbone(values: Mapping[str, Any]) -> Any:
+    """The backbone whose function was given as `model`."""
+    if values["backbone"] is not None:
+        raise UserError(f"backbone {values['backbone']!r} and model are both given: give one of the two")
+    return values["model"]
+
+
+def optimizer_values(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The optimizer with its schedule, and its learning rate as a number, of the two options that may hold either."""
+    (name, config), rate = found["optimizer"], found["learning_rate"]
+    if config is not None:
+        if rate is not None:
+            raise UserError("optimizer is an object, with a learning rate of its own: leave learning_rate out")
+        rate = config["config"].get("learning_rate")
+    elif isinstance(rate, dict):
+        config = {"class_name": name, "config": {"learning_rate": rate}}
+    return {"optimizer": (name, config), "learning_rate": first_rate(rate) if isinstance(rate, dict) else rate}
+
+
+def refuse_logits(found: Mapping[str, Any]) -> None:
+    """A backbone's head gives probabilities."""
+    config = found["loss"].get("config") if isinstance(found["loss"], dict) else None
+    if found["model"] is None and isinstance(config, dict) and config.get("from_logits"):
+        raise UserError("loss has from_logits=True, but the head ends with a softmax: leave from_logits out")
+
+
+def refuse_with_multi_label(found: Mapping[str, Any]) -> None:
+    """With several labels an image, loss and metrics are its own."""
+    given = {
+        "loss": found["loss"] is not None,
+        "metrics": bool(found["metrics"]),
+        "class_weight": isinstance(found["class_weight"], dict),
+        "monitor": found["monitor"].endswith("accuracy"),
+    }
+    for name in (name for name, is_given in given.items() if found["multi_label"] and is_given):
+        raise UserError(f"multi_label has its own loss, metrics and weights: leave {name} out")
+
+
+def refuse_backbone_options_with_a_model(values: Mapping[str, Any]) -> None:
+    """An option about a backbone or its head would have no effect on a model function."""
+    if values["backbone"] is not None:
+        raise UserError(f"backbone {values['backbone']!r} and model are both given: give one of the two")
+    weights = values["weights"]
+    if weights is not None and str(weights).lower() not in {"none", "imagenet"}:
+        raise UserError(f"weights {str(weights)!r} belong to a backbone: load them in the model function")
+    for name, without_effect in (
+        ("trainable", (None, "all")),
+        ("hidden_units", (BY_NAME["hidden_units"].default,)),
+        ("dropout", (BY_NAME["dropout"].default,)),
+    ):
+        if values[name] not in without_effect:
+            raise UserError(f"{name}={values[name]!r} is about a backbone's head: set it in the model function")

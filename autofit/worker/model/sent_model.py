@@ -1,0 +1,61 @@
+"""A model of Keras that the user has built, on its way to a worker. Imports Keras only when it is used."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+from autofit.errors import UserError
+from autofit.printable import one_line
+from autofit.worker.model.registered_objects import not_registered
+
+
+class SentModel:
+    """A saved model with its weights, which stands for a model function.
+
+    Attributes:
+        identity: the hash of its layers, by which a rerun knows it; the values of its weights do not count.
+    """
+
+    def __init__(self, archive: bytes, identity: str) -> None:
+        self._archive, self.identity = archive, identity
+
+    def __call__(self, shape: tuple[int, int, int], num_classes: int) -> Any:
+        """Open it; its shapes are checked later.
+
+        Raises:
+            UserError: a class of the user's own is not registered.
+        """
+        del shape, num_classes
+        import keras  # noqa: PLC0415 - the parent imports this module without Keras
+
+        with tempfile.TemporaryDirectory(prefix="autofit-model-") as folder:
+            path = Path(folder) / "model.keras"
+            path.write_bytes(self._archive)
+            try:
+                return keras.models.load_model(path)
+            except (TypeError, ValueError) as error:
+                raise not_registered(error) or error from error
+
+
+def sent(model: Any) -> SentModel:
+    """Save a model of Keras to send it.
+
+    Raises:
+        UserError: it cannot be saved.
+    """
+    from autofit.worker.model.network_hash import network_sha256  # noqa: PLC0415 - imports Keras
+
+    with tempfile.TemporaryDirectory(prefix="autofit-model-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "model.keras"
+        try:
+            model.save(path)
+        except Exception as error:  # whatever a layer's own get_config raises
+            raise UserError(
+                f"the model cannot be saved to send it to the worker ({one_line(error)[:200]}): give a function "
+                "(input_shape, num_classes) that builds it"
+            ) from error
+        return SentModel(path.read_bytes(), network_sha256(model))

@@ -1,0 +1,203 @@
+"""Optimizers, schedules, losses, metrics and models that are given as objects of Keras."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import cloudpickle
+import keras
+import numpy as np
+import pytest
+
+from autofit.api.workers import code_of_run, payload_of
+from autofit.config.backbones import ModelSpec
+from autofit.config.options import Options, begins_with_head, difference, make_options
+from autofit.errors import UserError
+from autofit.protocol.job import ModelSource
+from autofit.runs.model_source import model_source, workload
+from autofit.worker.model.builder import build_from_function
+from autofit.worker.model.objective import make_objective
+
+pytestmark = pytest.mark.slow
+
+schedules = keras.optimizers.schedules
+SPEC = ModelSpec(backbone=None, weights="none", image_size=(4, 4), trainable="all")
+LABELS = np.array([0, 2, 1])
+ROWS = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.2, 0.2, 0.6]], np.float32)
+
+
+@keras.saving.register_keras_serializable("given")  # type: ignore[untyped-decorator]
+def own_loss(labels: Any, probabilities: Any) -> Any:
+    """A loss of class numbers."""
+    return 2.0 * keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+
+
+def unregistered(labels: Any, probabilities: Any) -> Any:
+    """The same, not registered."""
+    return own_loss(labels, probabilities)
+
+
+def network(activation: str | None = "softmax") -> keras.Model:
+    """A small classifier."""
+    return keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3, activation)])
+
+
+def sent(**given: Any) -> ModelSource:
+    """The source that a worker reads from `job.json` for these options."""
+    options = Options.model_validate_json(make_options(model="autofit.demo.network:digit_network", **given).to_json())
+    return ModelSource.model_validate_json(model_source(options, 3).to_json())
+
+
+def test_an_optimizer_object_arrives_as_it_was_given() -> None:
+    """Its momentum or schedule would be lost on the way to the worker, or on a resume."""
+    rate = schedules.CosineDecay(0.1, 100)
+    optimizer = make_objective(
+        network(), sent(optimizer=keras.optimizers.SGD(rate, momentum=0.9)), compiled=False
+    ).optimizer
+
+    assert isinstance(optimizer, keras.optimizers.SGD)
+    assert optimizer.momentum == 0.9
+    optimizer.iterations.assign(50)
+    assert float(optimizer.learning_rate) == pytest.approx(0.05)
+
+
+def test_a_schedule_goes_with_an_optimizer_by_name() -> None:
+    """The rate would stay at its first value."""
+    source = sent(optimizer="rmsprop", learning_rate=schedules.PiecewiseConstantDecay([10], [0.3, 0.1]))
+    optimizer = make_objective(network(), source, compiled=False).optimizer
+    assert isinstance(optimizer, keras.optimizers.RMSprop)
+    assert source.learning_rate == 0.3
+    optimizer.iterations.assign(11)
+    assert float(optimizer.learning_rate) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "value"),
+    [
+        ("categorical_crossentropy", 1.0),
+        (keras.losses.CategoricalCrossentropy(), 1.0),
+        (keras.losses.SparseCategoricalCrossentropy(), 1.0),
+        (own_loss, 2.0),
+    ],
+)
+def test_a_loss_is_used_as_fit_would_use_it(loss: Any, value: float) -> None:
+    """Another loss would be trained, or this one with labels in another form."""
+    objective = make_objective(network(), sent(loss=loss), compiled=False)
+    found = float(objective.loss_function(objective.encode(LABELS), ROWS))
+    assert found == pytest.approx(value * -np.log([0.7, 0.4, 0.2]).mean(), rel=1e-5)
+
+
+def test_metrics_get_the_labels_that_they_take() -> None:
+    """A metric of one-hot labels would count class numbers as such."""
+    given = [keras.metrics.TopKCategoricalAccuracy(2, name="top2"), "accuracy", "sparse_top_k_categorical_accuracy"]
+    objective = make_objective(network(), sent(metrics=[*given, own_loss]), compiled=False)
+    objective.update_metrics(keras.ops.convert_to_tensor(LABELS), keras.ops.convert_to_tensor(ROWS))
+    found = {name: round(float(value), 4) for name, value in objective.results().items() if name != "loss"}
+    assert found == {
+        "accuracy": 0.6667,
+        "own_loss": round(2 * float(-np.log([0.7, 0.4, 0.2]).mean()), 4),
+        "sparse_top_k_categorical_accuracy": 1.0,
+        "top2": 1.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"optimizer": keras.optimizers.SGD(), "learning_rate": 0.1}, "leave learning_rate out"),
+        ({"optimizer": keras.optimizers.SGD}, "is the class SGD itself"),
+        ({"optimizer": keras.optimizers.Adam(use_ema=True)}, "use_ema"),
+        ({"loss": keras.losses.CategoricalCrossentropy(reduction="sum")}, "reduction='sum'"),
+        ({"loss": unregistered}, "unregistered cannot be kept with the run: decorate it"),
+        ({"loss": lambda *labels: labels}, "loss is a lambda"),
+        ({"metrics": [unregistered]}, "unregistered cannot be kept with the run"),
+    ],
+)
+def test_an_object_that_cannot_be_kept_is_refused(given: dict[str, Any], message: str) -> None:
+    """It would be found out in the worker, or at the first resume."""
+    with pytest.raises(UserError, match=message):
+        make_options(**given)
+
+
+def test_logits_of_a_backbones_head_are_refused() -> None:
+    """A softmax would be applied twice."""
+    with pytest.raises(UserError, match="the head ends with a softmax"):
+        make_options(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"metrics": ["no_such"]}, "Keras has none named 'no_such'"),
+        ({"metrics": [keras.metrics.AUC(name="loss")]}, "two metrics are named 'loss'"),
+    ],
+)
+def test_metrics_that_are_none_are_refused(given: dict[str, Any], message: str) -> None:
+    """The run would end in forty lines, or lose a metric."""
+    with pytest.raises(UserError, match=message):
+        make_objective(network(), sent(**given), compiled=False)
+
+
+def test_objects_are_about_epochs_and_other_ones_are_another_request() -> None:
+    """A solved head would leave them out, or a rerun give the old result, or a probe of fewer variables be used."""
+    plain, heavy = (
+        make_options(optimizer=keras.optimizers.SGD()),
+        make_options(optimizer=keras.optimizers.SGD(0.01, 0.9)),
+    )
+    assert plain.optimizer == heavy.optimizer == "sgd"
+    assert plain != heavy
+    assert workload(plain, 3) != workload(heavy, 3)
+    assert not begins_with_head(make_options(trainable="all", optimizer=keras.optimizers.Adam()))
+
+
+def test_a_registered_loss_goes_along_and_its_code_is_part_of_the_request() -> None:
+    """A worker would not know it; or a loss that was changed would be taken for the same."""
+    options = make_options(loss=own_loss)
+    payload = payload_of(None, (), options)
+    assert payload is not None
+    assert list(payload.registered.by_name) == ["given>own_loss"]
+    assert list(code_of_run(options, payload)) == ["loss, metrics or optimizer"]
+    keras.saving.get_custom_objects().pop("given>own_loss")
+    cloudpickle.loads(cloudpickle.dumps(payload))
+    assert "given>own_loss" in keras.saving.get_custom_objects()
+
+
+def test_a_built_model_is_sent_with_its_weights() -> None:
+    """It would be called with a shape, or begin with other weights."""
+    model = network()
+    options = make_options(model=model)
+    payload = payload_of(model, (), options)
+    assert options.image_size == (4, 4)
+    assert payload is not None
+    assert payload.model is not None
+    arrived = cloudpickle.loads(cloudpickle.dumps(payload)).model
+    built = build_from_function(arrived, (4, 4), 3, seed=1)
+    for there, here in zip(model.get_weights(), built.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(there, here)
+    assert built.outputs == "probabilities"
+    again = payload_of(network(), (), options)
+    other = payload_of(network("sigmoid"), (), options)
+    codes = [json.dumps(code_of_run(options, one)) for one in (payload, again, other)]
+    assert codes[0] == codes[1] != codes[2]
+
+
+def test_a_loss_of_logits_makes_an_uncompiled_model_one_of_logits() -> None:
+    """Its outputs would be refused, or shown as probabilities."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    built = build_from_function(lambda *_: network(None), (4, 4), 3, seed=0, loss=loss)
+    assert built.outputs == "logits"
+
+
+def test_the_same_call_in_the_same_session_is_the_same_request() -> None:
+    """Keras numbers its objects: the cell that is run again would be refused, or its metric be named auc_1."""
+
+    def call() -> Options:
+        rate = schedules.CosineDecay(0.1, 20)
+        return make_options(optimizer=keras.optimizers.SGD(rate), metrics=[keras.metrics.AUC()])
+
+    first = call()
+    assert Options.model_validate_json(first.to_json()) == call()
+    assert difference(first, call()) is None
+    other = make_options(optimizer=keras.optimizers.SGD(schedules.CosineDecay(0.1, 30)), metrics=[keras.metrics.AUC()])
+    assert difference(first, other) == "optimizer with other settings"

@@ -1,0 +1,36 @@
+"""Which epoch is the best one."""
+
+from __future__ import annotations
+
+import pytest
+
+from autofit.config.training_options import Monitor
+from autofit.errors import UserError
+from autofit.worker.training.train_state import TrainingProgress
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = [
+    {"loss": 0.9, "accuracy": 0.5, "val_loss": 0.4, "val_accuracy": 0.6},
+    {"loss": 0.5, "accuracy": 0.9, "val_loss": 0.3, "val_accuracy": 0.5},
+    {"loss": 0.4, "accuracy": 0.8, "val_loss": 0.5, "val_accuracy": 0.7},
+    {"loss": 0.6, "accuracy": 0.7, "val_loss": 0.6, "val_accuracy": 0.7},
+]
+
+
+@pytest.mark.parametrize(
+    ("monitor", "best", "waited"),
+    [("auto", 1, 2), ("val_loss", 1, 2), ("val_accuracy", 2, 1), ("loss", 2, 1), ("accuracy", 1, 2)],
+)
+def test_the_best_epoch_is_the_one_that_is_asked_for(monitor: Monitor, best: int, waited: int) -> None:
+    """Another model would be handed over, or early stopping follow another figure."""
+    progress = TrainingProgress()
+    for epoch, logs in enumerate(EPOCHS):
+        progress = progress.after_epoch(epoch, logs, monitor)
+    assert (progress.best_epoch, progress.waited_epochs) == (best, waited)
+
+
+def test_a_figure_that_there_is_not_is_named() -> None:
+    """A compiled model without accuracy would end in a KeyError."""
+    with pytest.raises(UserError, match="monitor 'val_accuracy' is none of the metrics here: loss, val_loss"):
+        TrainingProgress().after_epoch(0, {"loss": 1.0, "val_loss": 1.0}, "val_accuracy")
