@@ -3,13 +3,15 @@
 mortal_training.py PHOTOS FOLDER MOMENT...
 
 The model function and the callbacks stand in this script, as in a notebook's cell. FOLDER gets the run directory
-`run`, a file for each moment, and `begun` and `seen`, where the callback writes what it was told.
+`run`, a file for each moment, `begun` and `seen`, where the callback writes what it was told, `log.csv`, and
+`kept.json`, what the callbacks of the script itself hold at the end.
 """
 
 # ruff: noqa: ARG002 - Keras gives callbacks their logs by name
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -86,7 +88,34 @@ class Mortal(keras.callbacks.Callback):  # type: ignore[misc]
         (FOLDER / "seen").write_text(str(self.batches))
 
 
+SEEN: list[float] = []
+STOPPING = keras.callbacks.EarlyStopping("val_accuracy", patience=9, restore_best_weights=True)
+PLATEAU = keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, min_delta=10.0)
+
+
+class Records(keras.callbacks.Callback):  # type: ignore[misc]
+    """Records in a list of this script, and in one of its own, without a word about its state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rates: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Record the loss and the rate."""
+        SEEN.append(logs["val_loss"])
+        self.rates.append(logs["learning_rate"])
+
+
+def kept(records: Records) -> dict[str, Any]:
+    """What the callbacks of this process hold at the end."""
+    stopping = {name: getattr(STOPPING, name) for name in ("wait", "stopped_epoch", "best", "best_epoch")}
+    plateau = {name: getattr(PLATEAU, name) for name in ("wait", "cooldown_counter", "best")}
+    return {"stopping": stopping, "plateau": plateau, "seen": SEEN, "rates": records.rates}
+
+
 if __name__ == "__main__":
+    os.chdir(FOLDER)
+    own = Records()
     autofit.run(
         PHOTOS,
         model=network,
@@ -97,5 +126,13 @@ if __name__ == "__main__":
         audit=True,
         run_dir=FOLDER / "run",
         # compounds: told of an epoch's beginning twice, it would halve the rate twice
-        callbacks=[keras.callbacks.LearningRateScheduler(lambda _, rate: rate * 0.5), Mortal()],
+        callbacks=[
+            keras.callbacks.LearningRateScheduler(lambda _, rate: rate * 0.5),
+            Mortal(),
+            STOPPING,
+            PLATEAU,
+            keras.callbacks.CSVLogger("log.csv"),
+            own,
+        ],
     )
+    (FOLDER / "kept.json").write_text(json.dumps(kept(own)))

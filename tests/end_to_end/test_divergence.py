@@ -25,7 +25,7 @@ def test_a_training_that_diverges_ends_and_keeps_the_weights_from_before(
     draw_tinted(photos, 8)
     run_dir = tmp_path / "run"
 
-    with pytest.raises(UserError, match=r"diverged: its loss is nan in epoch 1.*lower than 1e\+20"):
+    with pytest.raises(UserError, match=r"diverged: its loss is nan in epoch 1.*learning rate 1e\+20 is far too high"):
         autofit.run(
             photos,
             model=digit_network,

@@ -145,6 +145,11 @@ def test_a_worker_killed_at_eight_moments_ends_with_the_same_weights(photos: Pat
     assert result["history"] == result_of(expected)["history"]
     told = tmp_path / "killed"
     assert (told / "seen").read_text() == str(19 * EPOCHS)
+    for name in ("log.csv", "kept.json"):
+        assert (told / name).read_text() == (tmp_path / "undisturbed" / name).read_text()
+    kept = json.loads((told / "kept.json").read_text())
+    assert kept["seen"] == result["history"]["val_loss"]
+    assert kept["rates"] == result["history"]["learning_rate"]
     assert len((told / "begun").read_text().split()) == len(moments)  # all attempts but the one that died in `build`
     left = [path for path in run_dir.rglob("*") if path.is_file() and b"die_once" in path.read_bytes()]
     assert left == []

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from autofit.config.learning_rates import usual_rates
 from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
+
+if TYPE_CHECKING:
+    from autofit.worker.execution.session import Session
 
 FAR_PAST_THE_START = 2.0
 """Times the loss of the first epoch of its stage."""
 
 LONG_EPOCHS = 3
 """Epochs in a row over that loss. One or two may be a rise from which a training comes back."""
+
+
+CHANCE_TIMES = 1.2
+"""Times the accuracy of guessing, up to which a training accuracy says that nothing was learned."""
+
+SCALING_LAYERS = frozenset({"Rescaling", "Normalization", "BatchNormalization", "LayerNormalization", "Lambda"})
 
 
 def divergence(losses: Sequence[float]) -> str | None:
@@ -30,24 +42,73 @@ def divergence(losses: Sequence[float]) -> str | None:
     return None
 
 
-def require_convergence(losses: Sequence[float], source: ModelSource | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What may be why a training has diverged.
+
+    Attributes:
+        learning_rate: of the optimizer now.
+        highest_rate: that is usual with it; None if that is not known.
+        is_unscaled: whether the network is the user's, and has no layer that scales the images of 0 to 255.
+        accuracy: on the training images of the epoch; None if it is not measured.
+        chance: the accuracy of guessing.
+    """
+
+    learning_rate: float
+    highest_rate: float | None
+    is_unscaled: bool
+    accuracy: float | None
+    chance: float
+
+
+def require_convergence(losses: Sequence[float], session: Session, source: ModelSource | None) -> None:
     """Check that a training has not diverged.
 
     Args:
         losses: as in `divergence`.
-        source: of the network, with its learning rate.
+        session: with the network and its optimizer.
+        source: of the network.
 
     Raises:
-        UserError: it has; the message says what to do.
+        UserError: it has; the message names the likely cause and what to do.
     """
     why = divergence(losses)
     if why and source:
-        raise UserError(advice(why, source.learning_rate))
+        raise UserError(advice(why, facts_of(session, source), is_finite=math.isfinite(losses[-1])))
 
 
-def advice(why: str, learning_rate: float) -> str:
-    """The message that ends a training that has diverged."""
-    return (
-        f"the training has diverged: {why}. Start a new run with a learning_rate lower than {learning_rate:g}; "
-        "the last checkpoint from before is kept"
+def facts_of(session: Session, source: ModelSource) -> Facts:
+    """The facts about a training."""
+    optimizer, is_own = session.objective.optimizer, source.sent or source.reference is not None
+    trains_pretrained = not is_own and source.spec.trainable == "all" and source.spec.weights != "none"
+    usual = usual_rates(type(optimizer).__name__.lower(), trains_pretrained=trains_pretrained)
+    layers = {type(layer).__name__ for layer in session.built.model._flatten_layers()}  # noqa: SLF001 - also nested ones
+    return Facts(
+        learning_rate=float(optimizer.learning_rate),
+        highest_rate=usual.most if usual else None,
+        is_unscaled=is_own and not layers & SCALING_LAYERS,
+        accuracy=session.metrics().get("accuracy"),
+        chance=1 / source.num_classes,
     )
+
+
+def advice(why: str, facts: Facts, *, is_finite: bool) -> str:
+    """The message that ends a training that has diverged: with the first cause that the facts support.
+
+    Labels are named only while the loss is a number: without one, nothing is predicted.
+    """
+    rate = facts.learning_rate
+    if facts.highest_rate is not None and rate > facts.highest_rate:
+        cause = (
+            f"The learning rate {rate:g} is far too high (usual is at most {facts.highest_rate:g}): start a new run "
+        )
+        cause += "with a lower learning_rate"
+    elif facts.is_unscaled:
+        cause = (
+            "The model takes images of 0 to 255 and scales them nowhere: begin it with keras.layers.Rescaling(1/255)"
+        )
+    elif is_finite and facts.accuracy is not None and facts.accuracy <= CHANCE_TIMES * facts.chance:
+        cause = f"The training accuracy is at chance ({facts.accuracy:.3f}): look whether the labels are mixed up"
+    else:
+        cause = f"Start a new run with a learning_rate lower than {rate:g}"
+    return f"the training has diverged: {why}. {cause}; the last checkpoint from before is kept, and can be resumed"

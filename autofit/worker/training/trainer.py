@@ -172,6 +172,7 @@ class Trainer:
         if self._stop_conditions.is_met():
             self.commit_if_behind()
             if self._stop_conditions.ends_run:
+                self._callbacks.detach()
                 write_best(self._state, self._session.built, self._files, self._index, must=False)
             self._stop_conditions.stop()
 
@@ -338,7 +339,7 @@ class Trainer:
     def _require_convergence(self, loss: float) -> None:
         """Raise UserError, without a commit, if the training has diverged; a callback that stopped it has the say."""
         if not self._progress.stopped:
-            require_convergence([*self._progress.losses_of_stage(), loss], self._job.source)
+            require_convergence([*self._progress.losses_of_stage(), loss], self._session, self._job.source)
 
     def _give_up(self, why: str) -> NoReturn:
         """End for a reason that the user can put right; an epoch that has trained nothing begins anew then."""

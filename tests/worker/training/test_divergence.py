@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
-from autofit.worker.training.divergence import advice, divergence
+from autofit.worker.training.divergence import Facts, advice, divergence
 
 
 @pytest.mark.parametrize(
@@ -29,9 +30,23 @@ def test_a_training_has_diverged_or_not(losses: list[float], expected: str | Non
     assert divergence(losses) == expected
 
 
-def test_the_advice_names_the_cause_and_the_remedy() -> None:
-    """The user would not know which option to change."""
-    text = advice("its loss is nan in epoch 1", 0.5)
-    assert "its loss is nan" in text
-    assert "learning_rate lower than 0.5" in text
+@pytest.mark.parametrize(
+    ("facts", "loss", "said"),
+    [
+        (Facts(0.5, 0.003, is_unscaled=True, accuracy=0.1, chance=0.1), "nan", "learning rate 0.5 is far too high"),
+        (Facts(1e-3, 0.003, is_unscaled=True, accuracy=0.1, chance=0.1), "nan", r"keras.layers.Rescaling\(1/255\)"),
+        (Facts(1e-3, 0.003, is_unscaled=False, accuracy=0.11, chance=0.1), "9.5", "labels are mixed up"),
+        (Facts(1e-3, 0.003, is_unscaled=False, accuracy=0.11, chance=0.1), "nan", "learning_rate lower than 0.001"),
+        (Facts(1e-3, None, is_unscaled=False, accuracy=0.6, chance=0.1), "9.5", "learning_rate lower than 0.001"),
+        (Facts(1e-3, None, is_unscaled=False, accuracy=None, chance=0.1), "9.5", "learning_rate lower than 0.001"),
+    ],
+    ids=str,
+)
+def test_the_advice_names_the_first_cause_that_the_facts_support(facts: Facts, loss: str, said: str) -> None:
+    """The user would change the wrong thing, or not know what to change."""
+    text = advice(f"its loss is {loss} in epoch 1", facts, is_finite=math.isfinite(float(loss)))
+    assert re.search(said, text)
+    assert f"its loss is {loss}" in text
+    assert "the last checkpoint from before is kept" in text
     assert "\n" not in text
+    assert len(text) < 500
