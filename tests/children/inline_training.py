@@ -33,12 +33,16 @@ PHOTOS, FOLDER = sys.argv[1], Path(sys.argv[2]).resolve()
 
 
 class FailsOnce(keras.callbacks.Callback):  # type: ignore[misc]
-    """Runs out of memory itself, once, after the fourth step of the second epoch."""
+    """Runs out of memory itself, once, after the fourth step of the second epoch.
+
+    The class remembers that: what the object knows is, after a restart, what it knew at the checkpoint.
+    """
+
+    failed = False
 
     def __init__(self) -> None:
         super().__init__()
         self.epoch = 0
-        self.failed = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Remember the epoch."""
@@ -47,17 +51,18 @@ class FailsOnce(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """What `model.predict` in a callback may raise."""
         if (self.epoch, batch) == (1, 3) and not self.failed:
-            self.failed = True
+            type(self).failed = True
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor of the callback")
 
 
 class StopsAt(keras.callbacks.Callback):  # type: ignore[misc]
     """Ends the training inside an epoch, as `TerminateOnNaN` does, and then, once, runs out of memory."""
 
+    failed = False
+
     def __init__(self) -> None:
         super().__init__()
         self.epoch = 0
-        self.failed = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Remember the epoch."""
@@ -71,7 +76,7 @@ class StopsAt(keras.callbacks.Callback):  # type: ignore[misc]
     def on_test_begin(self, logs: Any = None) -> None:
         """Have the stopped epoch closed by another attempt."""
         if self.epoch == 1 and not self.failed:
-            self.failed = True
+            type(self).failed = True
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor of the callback")
 
 
