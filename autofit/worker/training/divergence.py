@@ -13,6 +13,7 @@ from autofit.protocol.job import ModelSource
 
 if TYPE_CHECKING:
     from autofit.worker.execution.session import Session
+    from autofit.worker.model.objective import Objective
 
 FAR_PAST_THE_START = 2.0
 """Times the loss of the first epoch of its stage."""
@@ -27,16 +28,19 @@ CHANCE_TIMES = 1.2
 SCALING_LAYERS = frozenset({"Rescaling", "Normalization", "BatchNormalization", "LayerNormalization", "Lambda"})
 
 
-def divergence(losses: Sequence[float]) -> str | None:
+def divergence(losses: Sequence[float], guessing: float = 0.0) -> str | None:
     """Why a training has diverged, in a few words; None if it has not.
+
+    A training that begins with a solved head may begin near 0: ten times as much is still a good model.
 
     Args:
         losses: the training loss of each epoch so far, at least one; the last may be that of an epoch's first steps.
+        guessing: the loss of a model that guesses; under it nothing has diverged. 0 where that is not known.
     """
     if not math.isfinite(losses[-1]):
         return f"its loss is {losses[-1]} in epoch {len(losses)}"
     latest = losses[1:][-LONG_EPOCHS:]
-    bound = FAR_PAST_THE_START * losses[0]
+    bound = max(FAR_PAST_THE_START * losses[0], guessing)
     if losses[0] > 0 and len(latest) == LONG_EPOCHS and min(latest) > bound:
         return f"its loss is {losses[-1]:.3g} in epoch {len(losses)} and was {losses[0]:.3g} in the first"
     return None
@@ -72,9 +76,19 @@ def require_convergence(losses: Sequence[float], session: Session, source: Model
     Raises:
         UserError: it has; the message names the likely cause and what to do.
     """
-    why = divergence(losses)
+    why = divergence(losses, guessing_loss(session.objective, source.num_classes) if source else 0.0)
     if why and source:
         raise UserError(advice(why, facts_of(session, source), is_finite=math.isfinite(losses[-1])))
+
+
+def guessing_loss(objective: Objective, classes: int) -> float:
+    """The cross-entropy of a model that finds all classes equally likely, in nats; 0 for a loss of another kind."""
+    import keras  # noqa: PLC0415 - the decision above is pure
+
+    if objective.columns:
+        return math.log(2)
+    kinds = keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy
+    return math.log(classes) if isinstance(objective.loss_function, kinds) else 0.0
 
 
 def facts_of(session: Session, source: ModelSource) -> Facts:

@@ -30,6 +30,14 @@ def test_a_training_has_diverged_or_not(losses: list[float], expected: str | Non
     assert divergence(losses) == expected
 
 
+def test_a_loss_that_is_better_than_guessing_has_not_diverged() -> None:
+    """Fine-tuning after a head that knew its images by heart would end: its loss was 0.02, and is 0.1 or 0.5."""
+    losses = [0.0234, 0.05, 0.09, 0.115]
+    assert divergence(losses) is not None
+    assert divergence(losses, guessing=math.log(6)) is None
+    assert divergence([0.0234, 2.0, 3.0, 4.0], guessing=math.log(6)) is not None
+
+
 @pytest.mark.parametrize(
     ("facts", "loss", "said"),
     [
