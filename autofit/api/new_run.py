@@ -20,6 +20,7 @@ from autofit.dataset.findings import classes_text, kinds_text
 from autofit.dataset.spread import evenly_spread
 from autofit.errors import InterruptedRunError, UserError
 from autofit.input.find_ranges import find_ranges, ranges_text
+from autofit.input.image_sizes import sizes_line
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
 from autofit.process.monitor import View
@@ -66,6 +67,8 @@ def announce_training(options: Options, index: ImageIndex, view: View) -> None:
         f"{index.validation_count} to validate{tested}{skipped}{kinds}"
     )
     view.message(f"images to train on by class: {classes_text(index.class_names, index.class_counts())}")
+    if sizes := sizes_line(index, options.image_size):
+        view.message(sizes)
     for note in index.notes:
         view.message(note)
     if options.model is None and options.weights == "none":

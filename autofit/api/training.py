@@ -27,7 +27,7 @@ from autofit.api.workers import code_of_run, machine_for, payload_of
 from autofit.config.option_checks import GIVEN_TABLE
 from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import HeldOut, ImageIndex
-from autofit.dataset.contents import require_images
+from autofit.dataset.contents import odd_files, require_images
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
@@ -242,6 +242,8 @@ def run(  # noqa: PLR0913 - the options are the interface
             on_progress=shown.scanning,
         )
         require_images(index)
+        if odd := odd_files(index):
+            shown.message(odd)
         index = in_order(index, options)
         require_utf8(run_dir, index.root, *index.class_names)
         payload = payload_of(model, callbacks, options)

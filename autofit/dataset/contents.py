@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +10,22 @@ from pathlib import Path
 from autofit.dataset.findings import listed
 from autofit.dataset.index import ImageIndex
 from autofit.errors import UserError
+from autofit.printable import printable
 
 SAMPLED_OF_A_CLASS = 3
 MOST_SAMPLED_CLASSES = 1000
+MOST_SAMPLED = 300
 READ_BYTES = 64
 
 EMPTY = "empty"
 LFS_POINTER = "Git LFS pointers, for which 'git lfs pull' brings the images"
 WEB_PAGE = "web pages, not images"
+OF_ONE = {
+    EMPTY: "the file is empty",
+    LFS_POINTER: "a Git LFS pointer: 'git lfs pull' brings the image",
+    WEB_PAGE: "a web page, not an image",
+}
+"""The same of one file."""
 
 
 def require_images(index: ImageIndex) -> None:
@@ -40,7 +49,20 @@ def require_images(index: ImageIndex) -> None:
         )
 
 
-def what_instead(path: str) -> str | None:
+def odd_files(index: ImageIndex) -> str | None:
+    """One line on files that cannot be images, if some of those that are looked at are such; None if none is."""
+    places = [place for of_class in _by_class(index).values() for place in _sample(of_class)][:MOST_SAMPLED]
+    kinds = [(kind, place) for place in places if (kind := what_instead(index.path(place)))]
+    if not kinds:
+        return None
+    counts, examples = Counter(kind for kind, _ in kinds), dict(reversed(kinds))
+    shown = [
+        f"{count} {kind} (such as {printable(index.paths[examples[kind]])})" for kind, count in counts.most_common()
+    ]
+    return f"of {len(places)} files that were looked at, some are no images: {listed(shown)}"
+
+
+def what_instead(path: str | os.PathLike[str]) -> str | None:
     """What a file is that cannot be an image, by its first bytes; None if it may be one, or cannot be read."""
     try:
         with Path(path).open("rb") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from autofit.dataset.folder import HEIF_REMEDY, HEIF_SUFFIXES
 from autofit.dataset.found import Found
 from autofit.dataset.labels import look_alike_warning
 from autofit.printable import first_of, printable
@@ -11,7 +12,7 @@ from autofit.printable import first_of, printable
 SHOWN_CLASSES = 12
 SHOWN_KINDS = 4
 
-HEIF_KINDS = frozenset({".heic", ".heif"})
+HEIF_KINDS = frozenset(f".{suffix}" for suffix in HEIF_SUFFIXES)
 
 
 def notes_of(found: Found) -> tuple[str, ...]:
@@ -21,6 +22,7 @@ def notes_of(found: Found) -> tuple[str, ...]:
         *found.notes,
         look_alike_warning([*(found.label_names or found.classes), *found.empty_classes]),
         without_images(found),
+        skipped_photos(found.skipped),
         f"one image only, which is for training: {named(single)}" if single else None,
     ]
     return tuple(line for line in lines if line)
@@ -34,8 +36,14 @@ def without_images(found: Found) -> str | None:
     shown = [f"{name!r} ({kinds_text(held) if held else 'empty'})" for name, held in kinds.items()]
     remedy = ""
     if any(HEIF_KINDS & held.keys() for held in kinds.values()):
-        remedy = "; HEIC photos are not read in this version: convert them to JPEG"
+        remedy = f"; {HEIF_REMEDY}"
     return f"without images: {listed(shown)}{remedy}"
+
+
+def skipped_photos(skipped: Mapping[str, int]) -> str | None:
+    """One line on photos that were skipped since a package is missing; None if there are none."""
+    count = sum(skipped.get(kind, 0) for kind in HEIF_KINDS)
+    return f"{count} HEIC photos are skipped: {HEIF_REMEDY}" if count else None
 
 
 def kinds_text(kinds: Mapping[str, int]) -> str:

@@ -8,8 +8,10 @@ import heapq
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import NamedTuple
 
+from autofit.config.validators import is_installed
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.labels import class_order
 from autofit.errors import UserError
@@ -22,11 +24,22 @@ IMAGE_SUFFIXES = frozenset({
     "ppm", "pgm", "pbm", "pnm", "tga", "jp2", "j2k", "jpf", "jpx", "j2c", "jpc", "ico", "pcx", "qoi",
 })
 # fmt: on
+HEIF_SUFFIXES = frozenset({"heic", "heif"})
+"""Of photos of iPhones; they are images where pillow-heif is installed."""
+
+HEIF_REMEDY = "pip install pillow-heif, or convert HEIC photos to JPEG"
+
 ADDED_BY_PROGRAMS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
 """Folders that macOS, network drives and Windows add to data; those of notebooks begin with a dot."""
 
 NO_SUFFIX = "without suffix"
 MOST_SUFFIX_CHARACTERS = 5
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """The suffixes of the files that can be read here, in lower case."""
+    return IMAGE_SUFFIXES | HEIF_SUFFIXES if is_installed("pillow_heif") else IMAGE_SUFFIXES
 
 
 def find_images(folder: str, root: str, progress: Progress, *, leave_out: Collection[str] = ()) -> Found:
@@ -150,6 +163,6 @@ def _links_to_folder(entry: os.DirEntry[str]) -> bool:
 def is_image(entry: os.DirEntry[str]) -> bool:
     """Whether an entry is a file, or a link to one, with the suffix of an image."""
     _, dot, suffix = entry.name.rpartition(".")
-    if not dot or suffix.lower() not in IMAGE_SUFFIXES:
+    if not dot or suffix.lower() not in image_suffixes():
         return False
     return entry.is_file(follow_symlinks=False) or os.path.isfile(entry.path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from autofit.dataset.folder import IMAGE_SUFFIXES, is_folder, visible
+from autofit.dataset.folder import image_suffixes, is_folder, visible
 from autofit.errors import UserError
 from autofit.printable import printable
 
@@ -77,7 +77,7 @@ class ListedPlaces:
         if "\\" in path:
             path = path.replace("\\", "/")
             yield path
-        if path.rpartition(".")[2].lower() not in IMAGE_SUFFIXES:
+        if path.rpartition(".")[2].lower() not in image_suffixes():
             for suffix in tuple(self._suffixes):
                 yield f"{path}.{suffix}"
 

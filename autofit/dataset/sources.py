@@ -8,7 +8,7 @@ import os
 import re
 from typing import Final
 
-from autofit.dataset.folder import IMAGE_SUFFIXES
+from autofit.dataset.folder import HEIF_SUFFIXES, IMAGE_SUFFIXES, image_suffixes
 from autofit.errors import UserError
 from autofit.printable import printable
 
@@ -21,7 +21,7 @@ _REMEDIES: Final = {
         "is no folder and no CSV file: write its images to files and give a folder with one subfolder a class, "
         "or a DataFrame with the columns path and label",
     ),
-    **dict.fromkeys(IMAGE_SUFFIXES, "is one image: give a folder with one subfolder of images a class"),
+    **dict.fromkeys(IMAGE_SUFFIXES | HEIF_SUFFIXES, "is one image: give a folder with one subfolder of images a class"),
 }
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # a drive of Windows has one letter
 
@@ -66,5 +66,5 @@ def refuse_container(text: str) -> None:
         UserError: it is one; the message says what to do.
     """
     suffix = text.rpartition(".")[2].lower() if "." in text else ""
-    if suffix in _REMEDIES and suffix not in IMAGE_SUFFIXES:
+    if suffix in _REMEDIES and suffix not in image_suffixes():
         raise UserError(f"{printable(text)} {_REMEDIES[suffix]}")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from autofit.dataset.arrays import CHANNELS, IMAGE_SIDES, is_array, is_dataset, write_images
 from autofit.dataset.findings import kinds_text
-from autofit.dataset.folder import IMAGE_SUFFIXES, is_folder, is_image, kind_of, visible
+from autofit.dataset.folder import image_suffixes, is_folder, is_image, kind_of, visible
 from autofit.dataset.listing import Frame
 from autofit.dataset.picture_files import is_picture, save_picture
 from autofit.dataset.sources import refuse_address, refuse_container
@@ -198,7 +198,7 @@ def _images_below(starts: list[str], skipped: Counter[str]) -> list[str]:
     found: dict[str, None] = {}
     for path in starts:
         if not os.path.isdir(path):
-            if path.rpartition(".")[2].lower() in IMAGE_SUFFIXES:
+            if path.rpartition(".")[2].lower() in image_suffixes():
                 found[path] = None
             else:
                 skipped[kind_of(os.path.basename(path))] += 1  # noqa: PTH119

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from autofit.dataset.contents import OF_ONE, what_instead
 from autofit.input.image_files import (
     END_OF_JPEG,
     JPEG_SIGNATURE,
@@ -114,7 +115,7 @@ def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8], ranges: Va
     except Exception as error:  # on damaged files Pillow raises whatever its parsers run into
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             raise
-        raise (DriveError if is_stutter(error) else UnreadableImageError)(_reason(error)) from error
+        raise (DriveError if is_stutter(error) else UnreadableImageError)(_reason(error, path)) from error
     out[...] = pixels
 
 
@@ -216,10 +217,10 @@ def _over_white(image: Image.Image) -> Image.Image:
     return canvas
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
     """One short printable line for any exception of Pillow or the system."""
     if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known format"
+        return OF_ONE.get(what_instead(path) or "", "not an image of a known format")
     if isinstance(error, OSError | SyntaxError | Image.DecompressionBombError):
         text = getattr(error, "strerror", None) or str(error)
     else:

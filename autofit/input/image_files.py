@@ -9,7 +9,9 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, JpegImagePlugin
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+
+from autofit.dataset.folder import HEIF_REMEDY
 
 # 512 MiB when decoded, as Pillow takes 4 bytes a pixel: above any camera's photo of 100 million pixels, and below the
 # 178,956,970 at which Pillow itself refuses by default.
@@ -30,6 +32,7 @@ FORMATS = (
 MAX_JPEG_PIXELS = 2**30
 
 JPEG_SIGNATURE, END_OF_JPEG = b"\xff\xd8\xff", b"\xff\xd9"  # ITU-T T.81, table B.1
+HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _ICON_SIGNATURE = b"\0\0\1\0"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SIDES_END = 24  # in a PNG; in a bitmap they come before
@@ -115,12 +118,33 @@ def opened(stream: BinaryIO) -> Image.Image:
     """Open an image; of a JPEG that is larger than Pillow allows, the decoder decides whether it is decoded."""
     try:
         return Image.open(stream, formats=FORMATS)
+    except UnidentifiedImageError:
+        if not _is_heif(stream):
+            raise
+        return _opened_heif(stream)
     except Image.DecompressionBombError:
         stream.seek(0)
         if stream.read(3) != JPEG_SIGNATURE:
             raise
         stream.seek(0)
         return JpegImagePlugin.JpegImageFile(stream)
+
+
+def _is_heif(stream: BinaryIO) -> bool:
+    """Whether it is a photo in HEIF, as of iPhones, by its brand (ISO/IEC 23008-12). AVIF is read by Pillow itself."""
+    stream.seek(0)
+    start = stream.read(12)
+    stream.seek(0)
+    return start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS
+
+
+def _opened_heif(stream: BinaryIO) -> Image.Image:
+    try:
+        import pillow_heif  # noqa: PLC0415 - optional, and only a photo of this kind needs it
+    except ImportError:
+        raise UnreadableImageError(f"a HEIC photo: {HEIF_REMEDY}") from None
+    pillow_heif.register_heif_opener()
+    return Image.open(stream, formats=("HEIF",))
 
 
 def refused_or_draft(image: Image.Image, side: int) -> tuple[str, tuple[int, int, float, float]] | None:

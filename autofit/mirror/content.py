@@ -124,7 +124,7 @@ class MirrorContent:
         self._checkpoint()
         for attempt in self._files.attempts():
             self._attempt(attempt)
-        for path in (self._files.history, self._files.model, self._files.labels, self._files.report):
+        for path in (files.history, files.model, files.labels, files.validation, files.test, files.report):
             self._file(path, self._mirror.path / path.name)
         if result:
             self._copy_changed(result, result, self._mirror.result)

@@ -114,7 +114,8 @@ def discard(files: RunDirectory) -> None:
 def _single_files(files: RunDirectory) -> list[Path]:
     """The request first, the result last."""
     first = [files.run, files.samples, files.probe, files.fine_tune_probe, *files.feature_records()]
-    return [*first, files.audit, files.history, files.model, files.labels, files.report, files.result]
+    predicted = files.validation, files.test
+    return [*first, files.audit, files.history, files.model, files.labels, *predicted, files.report, files.result]
 
 
 def _attempts(mirror: RunDirectory) -> list[AttemptDirectory]:

@@ -328,11 +328,15 @@ class ExtractionTime(Record):
 
 
 class Event(Record):
-    """One line of `events.jsonl`; one of the fields says what happened."""
+    """One line of `events.jsonl`; one of the fields says what happened, and perhaps a message with it.
+
+    `cut_off` counts the JPEGs that the attempt has used although their end is missing.
+    """
 
     oom: OomEvent | None = None
     epoch_end: EpochEnd | None = None
     quarantined: BadImage | None = None
+    cut_off: int | None = None
     trial: Trial | None = None
     message: str | None = None
     result_changed: bool = False

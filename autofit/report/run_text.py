@@ -167,6 +167,9 @@ def incidents(result: ResultRecord) -> list[str]:
             "dropout inside the network depends on it, and memory allowed fewer than the batch. A machine with more "
             "memory would end with other weights."
         )
+    if result.cut_off_images:
+        lack = "JPEG lacks its end and was" if result.cut_off_images == 1 else "JPEGs lack their end and were"
+        lines.append(f"{result.cut_off_images:,} {lack} used as far as there is any.")
     return lines
 
 

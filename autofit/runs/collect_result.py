@@ -85,6 +85,7 @@ def collect_result(
         attempts=[_attempt_record(attempt) for attempt in attempts],
         oom_events=[event.oom for event in events if event.oom],
         quarantined=list(quarantined.values()),
+        cut_off_images=max((event.cut_off or 0 for event in events), default=0),
         best_epoch=state.best_epoch,
         stages=state.stages,
         result_changed=state.result_changed or any(event.result_changed for event in events),

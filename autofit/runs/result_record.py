@@ -32,6 +32,7 @@ class ResultRecord(Record):
     `test_accuracy` and `test_loss` (nats) are the handed-over model's on the images for the test, of which
     `tested_images` could be read; None without such images. Where an image may have several labels,
     `test_mean_average_precision` stands in place of the accuracy.
+    `cut_off_images` counts the JPEGs that were used although their end is missing.
     `validated_images` is how many images the validation read, 0 if unknown. `warnings` are sentences for people.
     """
 
@@ -42,6 +43,7 @@ class ResultRecord(Record):
     attempts: list[AttemptRecord]
     oom_events: list[OomEvent]
     quarantined: list[BadImage]
+    cut_off_images: int = 0
     result_changed: bool
     is_bit_equal: bool = True
     best_epoch: int | None = None

@@ -8,7 +8,7 @@ from typing import IO, Any
 import pytest
 
 from autofit.dataset import scan
-from autofit.dataset.contents import require_images
+from autofit.dataset.contents import odd_files, require_images
 from autofit.errors import UserError
 from tests.support.datasets import images
 
@@ -58,3 +58,15 @@ def test_few_files_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("pathlib.Path.open", counted)
     require_images(index)
     assert 2 <= len(opened) <= 6
+
+
+def test_odd_files_in_good_classes_are_named(tmp_path: Path) -> None:
+    """Pointers among the photos would be known only after the extraction, one by one."""
+    files(tmp_path / "cat", b"\xff\xd8\xff\xe0")
+    files(tmp_path / "dog", b"\xff\xd8\xff\xe0")
+    assert odd_files(scan(tmp_path, validation=0)) is None
+    (tmp_path / "cat" / images(5)[0]).write_bytes(POINTER)
+    assert odd_files(scan(tmp_path, validation=0)) == (
+        "of 6 files that were looked at, some are no images: 1 Git LFS pointers, for which 'git lfs pull' brings the "
+        f"images (such as cat/{images(5)[0]})"
+    )

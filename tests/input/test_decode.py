@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import struct
 import threading
 import warnings
@@ -629,3 +630,20 @@ def test_a_range_of_the_data_set_holds_for_each_image(tmp_path: Path) -> None:
     for value, level in ((100, 6), (4095, 255), (60_000, 255)):
         (tmp_path / "grey.png").write_bytes(encoded(plain("I;16", value), "PNG"))
         assert decode_image(tmp_path / "grey.png", (4, 4), {"I;16": (0, 4095)})[0, 0].tolist() == [level] * 3
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "a Git LFS pointer: 'git lfs pull'"),
+        (b"\n<!DOCTYPE html><html>404", "a web page, not an image"),
+        (b"", "the file is empty"),
+        (b"plain text", "not an image of a known format"),
+    ],
+    ids=["pointer", "page", "empty", "text"],
+)
+def test_what_a_file_is_instead_is_the_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+    """The user would look for a damaged photo."""
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(UnreadableImageError, match=f"^{re.escape(reason)}"):
+        decode_image(tmp_path / "a.jpg", (8, 8))

@@ -73,5 +73,5 @@ def test_a_training_whose_machine_is_lost_ends_with_the_same_weights(photos: Pat
     assert result["history"] == expected["history"]
     assert_each_epoch_once(tmp_path / "last", EPOCHS, range(TRAIN_COUNT))
     assert {line["epoch"] for line in updates_of(tmp_path / "last")} == set(range(EPOCHS))
-    for name in ("model.keras", "result.json", "audit.jsonl", "labels.json", "report.html"):
+    for name in ("model.keras", "result.json", "audit.jsonl", "labels.json", "validation.npy", "report.html"):
         assert (mirror / name).read_bytes() == (tmp_path / "last" / name).read_bytes()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autofit.protocol.messages import BadImage, OomEvent, Phase, StageRecord, Verdict
-from autofit.report.run_text import headline, run_summary, stage_lines, time_words
+from autofit.report.run_text import headline, incidents, run_summary, stage_lines, time_words
 from autofit.runs.history import best_epoch, best_figures
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 
@@ -168,3 +168,10 @@ def test_what_a_time_budget_left_out_is_said(make_result: MakeResult) -> None:
     none = tuned.model_copy(update={"epochs": 0, "cut_short": "0 of 8 epochs"})
     lines = stage_lines(make_result(stages=[head, none], best_epoch=0))
     assert lines[-1] == "Fine-tuning ended after 0 of 8 epochs: the time budget."
+
+
+def test_images_that_were_used_in_part_are_said(make_result: Callable[..., ResultRecord]) -> None:
+    """A broken download would be half of a data set without a word."""
+    assert not any("JPEG" in line for line in incidents(make_result()))
+    assert "7 JPEGs lack their end and were used as far as there is any." in incidents(make_result(cut_off_images=7))
+    assert "1 JPEG lacks its end and was used as far as there is any." in incidents(make_result(cut_off_images=1))

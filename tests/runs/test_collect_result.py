@@ -203,3 +203,10 @@ def test_a_job_comes_back_as_it_was_sent(tmp_path: Path) -> None:
     sent = job(3).model_copy(update={"source": source})
     sent.save(tmp_path / "job.json")
     assert Job.load(tmp_path / "job.json") == sent
+
+
+def test_images_that_lack_their_end_are_counted_once(files: RunDirectory) -> None:
+    """Two attempts that have decoded the same images would count them twice."""
+    new_attempt(files, Event(message="7 JPEGs lack their end", cut_off=7))
+    new_attempt(files, Event(message="2 JPEGs lack their end", cut_off=2))
+    assert collect_result(files, "completed", "", 1.0).cut_off_images == 7

@@ -146,7 +146,8 @@ class SourceOpener:
         mine = [path for path in map(self._index.path, range(len(self._index.paths))) if path in cut_off]
         if mine:
             what = f"{len(mine):,} JPEGs lack their end" if len(mine) > 1 else "a JPEG lacks its end"
-            self._heartbeat.event(Event(message=f"{what}, used as far as they go: {printable(mine[0])}"))
+            said = f"{what}, used as far as they go: {printable(mine[0])}"
+            self._heartbeat.event(Event(message=said, cut_off=len(mine)))
 
     def _views(self, view_index: ViewIndex, images: Identities) -> Views:
         identities = view_index.identities(images)

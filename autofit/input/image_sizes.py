@@ -1,0 +1,69 @@
+"""The sizes of the images of a data set, from the headers of some of them."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections.abc import Sequence
+
+from autofit.dataset import ImageIndex
+from autofit.input.decode import image_of
+
+MOST_OPENED = 60
+"""Few: a header costs a round trip on a mounted drive, and the images of a data set are mostly alike."""
+
+MUCH_SMALLER = 2
+"""A median image with less than the training's sides by this factor is blown up: worth a word."""
+
+PATIENCE_SECONDS = 2.0
+"""What is not read until then is left out."""
+
+Size = tuple[int, int]
+
+
+def sizes_line(index: ImageIndex, image_size: Size) -> str | None:
+    """One line on the sizes of the images, and whether they suit the training; None if no header can be read.
+
+    Args:
+        index: the images, of which some are opened, evenly spread.
+        image_size: (height, width) of the training, in pixels.
+    """
+    step = max(1, -(-len(index.paths) // MOST_OPENED))
+    paths = [index.path(place) for place in range(0, len(index.paths), step)]
+    found: list[Size] = []
+
+    def read() -> None:
+        found.extend(size for path in paths if (size := size_of(path)))
+
+    # a drive that hangs would hold up the run before its first line
+    reader = threading.Thread(target=read, name="autofit-sizes", daemon=True)
+    reader.start()
+    reader.join(PATIENCE_SECONDS)
+    sizes = list(found)
+    return sizes_text(sizes, image_size) if sizes else None
+
+
+def size_of(path: str) -> Size | None:
+    """(width, height) of an image in pixels, from its header; None if that cannot be read."""
+    try:
+        with image_of(path) as image:
+            return None if image is None else image.size
+    except OSError:
+        return None
+
+
+def sizes_text(sizes: Sequence[Size], image_size: Size) -> str:
+    """The smallest, the median and the largest of some sizes, (width, height), in words. Pure."""
+    by_area = sorted(sizes, key=lambda size: size[0] * size[1])
+    smallest, median, largest = by_area[0], by_area[len(by_area) // 2], by_area[-1]
+    words = f"images of {_words(median)} pixels"
+    if smallest != largest:
+        words = f"images from {_words(smallest)} to {_words(largest)} pixels, half of them over {_words(median)}"
+    height, width = image_size
+    if statistics.geometric_mean(median) * MUCH_SMALLER < statistics.geometric_mean((height, width)):
+        words += f": they are enlarged to {width} x {height}, and a smaller image_size would be faster"
+    return words
+
+
+def _words(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"
