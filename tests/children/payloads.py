@@ -18,6 +18,10 @@ class MadeThere:
     def __init__(self, function: Callable[..., Any], *given: Any) -> None:
         self.made_by = function, given
 
+    def set_model(self, model: Any) -> None:
+        """As Keras's callbacks have it: what is made there is one."""
+        raise NotImplementedError(model)
+
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """How it is pickled."""
         return self.made_by
