@@ -46,7 +46,7 @@ def clocked_network(shape: tuple[int, int, int], classes: int) -> Any:
     import keras
     import tensorflow as tf
 
-    @keras.saving.register_keras_serializable()  # type: ignore[untyped-decorator]
+    @keras.saving.register_keras_serializable()
     class Clocked(keras.layers.Layer):  # type: ignore[misc]
         def call(self, inputs: Any) -> Any:
             return inputs + 0.0 * tf.cast(tf.timestamp(), inputs.dtype)
