@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from autofit.config.standard_error import standard_error
 from autofit.protocol.messages import BadImage
+from autofit.runs.predicted_images import readable
 from autofit.storage.records import Record
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-LEAST_PROBABILITY = 1e-7
-"""Keras's epsilon: in the loss, a probability is at least this."""
 
 
 class ClassCounts(Record):
@@ -75,32 +73,35 @@ def evaluation(
         unreadable: the images that could not be read.
         views: how many views the probabilities are means of.
     """
-    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
-
-    truth = np.asarray(numbers)
-    readable = ~np.isnan(rows).any(axis=1)
-    rows, truth = rows[readable], truth[readable]
-    if not len(rows):
+    images = readable([""] * len(rows), numbers, rows, class_names)
+    if not len(images):
         return None
-    told = rows.argmax(axis=1)
-    likelihood = np.clip(rows[np.arange(len(rows)), truth], LEAST_PROBABILITY, 1.0)
-    accuracy = float((told == truth).mean())
-    counts = zip(
-        class_names,
-        np.bincount(truth, minlength=len(class_names)).tolist(),
-        np.bincount(truth[told == truth], minlength=len(class_names)).tolist(),
-        np.bincount(told, minlength=len(class_names)).tolist(),
-        strict=True,
+    counts = images.confusion_counts()
+    of_classes = counts.sum(axis=1), counts.diagonal(), counts.sum(axis=0)
+    return summed_up(
+        images.accuracy, images.loss, len(images), class_counts(class_names, of_classes), unreadable, views
     )
+
+
+def class_counts(class_names: Sequence[str], counts: Iterable[NDArray[np.int64]]) -> list[ClassCounts]:
+    """The counts of each class, from those of all: images, right, predicted, each int64 (classes,)."""
+    of_each = zip(class_names, *(each.tolist() for each in counts), strict=True)
+    return [
+        ClassCounts(name=name, images=images, right=right, predicted=predicted)
+        for name, images, right, predicted in of_each
+    ]
+
+
+def summed_up(
+    accuracy: float, loss: float, images: int, classes: list[ClassCounts], unreadable: list[BadImage], views: int
+) -> Evaluation:
+    """The figures together, with the standard error of the accuracy."""
     return Evaluation(
         accuracy=accuracy,
-        standard_error=standard_error(accuracy, len(rows)),
-        loss=float(-np.log(likelihood).mean()),
-        images=len(rows),
+        standard_error=standard_error(accuracy, images),
+        loss=loss,
+        images=images,
         views=views,
-        classes=[
-            ClassCounts(name=name, images=images, right=right, predicted=predicted)
-            for name, images, right, predicted in counts
-        ],
+        classes=classes,
         unreadable=unreadable,
     )

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autofit.config.multi_label_figures import THRESHOLD, multi_label_figures
-from autofit.config.standard_error import standard_error
 from autofit.protocol.messages import BadImage
-from autofit.runs.evaluation import LEAST_PROBABILITY, ClassCounts, Evaluation
-from autofit.runs.predicted_images import ClassFigures, figures_of_class
+from autofit.runs.evaluation import Evaluation, class_counts, summed_up
+from autofit.runs.predicted_images import LEAST_PROBABILITY, ClassFigures, figures_of_class
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,21 +40,11 @@ def multi_label_evaluation(
     accuracy = float((told == truth).all(axis=1).mean())
     figures = multi_label_figures(rows, truth, THRESHOLD)
     likelihood = np.clip(np.where(truth, rows, 1 - rows), LEAST_PROBABILITY, 1.0)
-    counts = zip(class_names, *((each.sum(axis=0).tolist()) for each in (truth, truth & told, told)), strict=True)
-    return Evaluation(
-        accuracy=accuracy,
-        standard_error=standard_error(accuracy, len(rows)),
-        loss=float(-np.log(likelihood).mean()),
-        images=len(rows),
-        views=views,
-        classes=[
-            ClassCounts(name=name, images=images, right=right, predicted=predicted)
-            for name, images, right, predicted in counts
-        ],
-        unreadable=unreadable,
-        mean_average_precision=figures.mean_average_precision,
-        f1=figures.f1,
-    )
+    counts = class_counts(class_names, [each.sum(axis=0) for each in (truth, truth & told, told)])
+    loss = float(-np.log(likelihood).mean())
+    known = summed_up(accuracy, loss, len(rows), counts, unreadable, views)
+    update = {"mean_average_precision": figures.mean_average_precision, "f1": figures.f1}
+    return known.model_copy(update=update)
 
 
 def label_figures(

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from autofit.runs.evaluation import LEAST_PROBABILITY
 from autofit.storage.records import Record
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+LEAST_PROBABILITY = 1e-7
+"""Keras's epsilon: in the loss, a probability is at least this."""
 
 
 class ClassFigures(Record):
