@@ -58,7 +58,7 @@ def sizes_text(sizes: Sequence[Size], image_size: Size) -> str:
     smallest, median, largest = by_area[0], by_area[len(by_area) // 2], by_area[-1]
     words = f"images of {_words(median)} pixels"
     if smallest != largest:
-        words = f"images from {_words(smallest)} to {_words(largest)} pixels, half of them over {_words(median)}"
+        words = f"images from {_words(smallest)} to {_words(largest)} pixels, typically {_words(median)}"
     height, width = image_size
     if statistics.geometric_mean(median) * MUCH_SMALLER < statistics.geometric_mean((height, width)):
         words += f": they are enlarged to {width} x {height}, and a smaller image_size would be faster"

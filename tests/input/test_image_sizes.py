@@ -21,7 +21,7 @@ def index_of(folder: Path, count: int) -> ImageIndex:
 def test_the_smallest_the_largest_and_the_middle_are_said() -> None:
     """Thumbnails among photos would go unnoticed."""
     sizes = [(640, 480), (32, 32), (4000, 3000)]
-    assert sizes_text(sizes, (224, 224)) == "images from 32 x 32 to 4000 x 3000 pixels, half of them over 640 x 480"
+    assert sizes_text(sizes, (224, 224)) == "images from 32 x 32 to 4000 x 3000 pixels, typically 640 x 480"
     assert sizes_text([(28, 28)] * 3, (28, 28)) == "images of 28 x 28 pixels"
 
 
@@ -39,7 +39,7 @@ def test_few_files_are_opened_and_unreadable_ones_are_left_out(tmp_path: Path, m
         Image.new("RGB", (40 + number, 30)).save(tmp_path / f"{number}.png")
     (tmp_path / "3.png").write_text("no image")
     assert sizes_line(index_of(tmp_path, 10), (32, 32)) == (
-        "images from 40 x 30 to 49 x 30 pixels, half of them over 45 x 30"
+        "images from 40 x 30 to 49 x 30 pixels, typically 45 x 30"
     )
     opened: list[str] = []
 
