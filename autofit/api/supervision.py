@@ -25,6 +25,7 @@ from autofit.process.monitor import View
 from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName
 from autofit.protocol.payload import Payload
 from autofit.runs.collect_result import collect_result
+from autofit.runs.environment import environment_of
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
 from autofit.runs.run_record import RunRecord, read_run
 from autofit.runs.squeeze import Squeeze, squeeze
@@ -115,7 +116,7 @@ def _end(
         AutofitError: the run failed; or it is finished, but its result cannot be written.
     """
     try:
-        result = _write_result(files, record, error, wall_seconds)
+        result = _write_result(files, record, error, wall_seconds, machine)
         if error is None:
             result = _tested(files, record, result, machine, view)
     except AutofitError as problem:
@@ -131,7 +132,9 @@ def _end(
     raise _with_directions(error, files, record)
 
 
-def _write_result(files: RunDirectory, record: RunRecord, error: AutofitError | None, wall_seconds: float) -> Result:
+def _write_result(
+    files: RunDirectory, record: RunRecord, error: AutofitError | None, wall_seconds: float, machine: Hardware
+) -> Result:
     with writing_in(files.path):
         result = collect_result(
             files, _status(error), str(error or ""), wall_seconds, record.data, record.options.time_budget_seconds
@@ -139,7 +142,7 @@ def _write_result(files: RunDirectory, record: RunRecord, error: AutofitError | 
         decided = read_run(files) or record  # a time budget may have decided for the head alone
         if error is None and is_left_out(decided.plan, result.stages):
             result = result.model_copy(update={"warnings": [LEFT_OUT, *result.warnings]})
-        result.save(files.result)
+        result.model_copy(update={"environment": environment_of(machine)}).save(files.result)
     return Result(files.path)
 
 

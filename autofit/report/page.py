@@ -44,10 +44,12 @@ from autofit.report.sweep_text import (
     trains_differ,
 )
 from autofit.report.thumbnails import thumbnail_uri
+from autofit.report.what_was_run import what_was_run
 from autofit.report.words import attempt_words, bytes_words, count_of, duration_words, metric_words, speed_words
 from autofit.runs.history import best_epoch, best_figures, finished_epochs, stage_of
 from autofit.runs.predicted_images import ClassFigures, PredictedImages
 from autofit.runs.result_record import ResultRecord
+from autofit.runs.run_record import RunRecord
 
 MOST_CLASSES_IN_A_TABLE = 20
 WORST_IMAGES = 12
@@ -99,6 +101,7 @@ def run_page(
     images_per_second: float | None = None,
     predicted: PredictedImages | None = None,
     by_label: Sequence[ClassFigures] = (),
+    run: RunRecord | None = None,
 ) -> str:
     """A run as a page: how it ended, its curves, the problems it recovered from, how to use the model.
 
@@ -109,6 +112,7 @@ def run_page(
         images_per_second: training speed, if it is known.
         predicted: what the best epoch's model says of the validation images, if it was kept.
         by_label: where an image may have several labels, the figures of each on the validation images, if known.
+        run: the content of `run.json`.
     """
     curves = svg(plots.history_figure(result.history, result.best_epoch)) if finished_epochs(result.history) else ""
     return document(
@@ -122,6 +126,7 @@ def run_page(
             section("What happened", bullets([*stage_lines(result), *incidents(result)])),
             section("Words of warning", bullets(result.warnings)),
             _next(result, labels, model_path),
+            *([section("What was run", what_was_run(run, result))] if run else []),
             section("Epochs", _epochs(result)),
             section("Attempts", _attempts(result)),
             section("Out of memory", _oom_events(result)),

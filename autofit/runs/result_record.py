@@ -34,6 +34,7 @@ class ResultRecord(Record):
     `test_mean_average_precision` stands in place of the accuracy.
     `cut_off_images` counts the JPEGs that were used although their end is missing.
     `validated_images` is how many images the validation read, 0 if unknown. `warnings` are sentences for people.
+    `environment` names the machine and the software of the last attempt; empty in results from before there was any.
     """
 
     schema_: Literal["autofit/result/1"] = Field("autofit/result/1", alias="schema")
@@ -58,6 +59,7 @@ class ResultRecord(Record):
     test_mean_average_precision: float | None = None
     tested_images: int = 0
     warnings: list[str] = Field(default_factory=list)
+    environment: dict[str, str] = Field(default_factory=dict)
 
 
 def is_finished(files: RunDirectory) -> bool:

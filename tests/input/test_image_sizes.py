@@ -38,9 +38,7 @@ def test_few_files_are_opened_and_unreadable_ones_are_left_out(tmp_path: Path, m
     for number in range(10):
         Image.new("RGB", (40 + number, 30)).save(tmp_path / f"{number}.png")
     (tmp_path / "3.png").write_text("no image")
-    assert sizes_line(index_of(tmp_path, 10), (32, 32)) == (
-        "images from 40 x 30 to 49 x 30 pixels, typically 45 x 30"
-    )
+    assert sizes_line(index_of(tmp_path, 10), (32, 32)) == ("images from 40 x 30 to 49 x 30 pixels, typically 45 x 30")
     opened: list[str] = []
 
     def size_of(path: str) -> tuple[int, int]:
