@@ -17,10 +17,20 @@ _REMEDIES: Final = {
     **dict.fromkeys(("zip", "tar", "tgz", "gz", "bz2", "xz", "7z", "rar", "zst"), _UNPACK),
     **dict.fromkeys(("xlsx", "xls", "xlsm", "ods", "numbers"), "is a spreadsheet: save it as CSV and give that"),
     **dict.fromkeys(
-        ("parquet", "feather", "json", "jsonl", "pkl", "pickle", "h5", "hdf5", "npz", "npy", "mat", "tfrecord", "arff"),
-        "is no folder and no CSV file: write its images to files and give a folder with one subfolder a class, "
-        "or a DataFrame with the columns path and label",
+        ("parquet", "feather"),
+        "is a table of pandas: read it with pandas.read_parquet or read_feather, and give the DataFrame",
     ),
+    **dict.fromkeys(
+        ("json", "jsonl"),
+        "is JSON: make a table of the images and classes in it (of COCO, those in 'annotations'), and give that as CSV "
+        "or DataFrame",
+    ),
+    **dict.fromkeys(
+        ("npz", "npy", "h5", "hdf5", "mat", "pkl", "pickle"),
+        "is a file of arrays: load its images and labels, and give autofit.run(images, labels)",
+    ),
+    "tfrecord": "is a file of TensorFlow: read it as a tf.data.Dataset of (image, label), and give that",
+    "arff": "is a table of Weka: save it as CSV and give that",
     **dict.fromkeys(IMAGE_SUFFIXES | HEIF_SUFFIXES, "is one image: give a folder with one subfolder of images a class"),
 }
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # a drive of Windows has one letter
@@ -55,7 +65,7 @@ def refuse_address(text: str) -> None:
     """
     if url := _URL.match(text):
         raise UserError(
-            f"{printable(text)} is a {url[1]} address: copy the data to this machine first and give its folder"
+            f"{printable(text)} is an address ({url[1]}): copy the data to this machine first and give its folder"
         )
 
 

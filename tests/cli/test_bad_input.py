@@ -51,7 +51,7 @@ BAD_INPUT = [
     (["train", "empty"], "empty holds no images"),
     (["train", "one"], "one holds images of only one class, 'cat'"),
     (["train", ""], "the data is an empty path: give a folder"),
-    (["train", "gs://bucket/photos"], "is a gs address: copy the data to this machine first"),
+    (["train", "gs://bucket/photos"], "is an address (gs): copy the data to this machine first"),
     (["train", "damaged.csv"], "line 3"),
     (["train", "good", "--backbone", "MobileNetV4"], "did you mean MobileNetV"),
     (["train", "good", "--optimizer", "adan"], "optimizer 'adan' is not known: did you mean adam?"),

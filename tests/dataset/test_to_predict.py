@@ -80,7 +80,7 @@ def test_a_link_to_a_folder_above_is_followed_once(here: Path) -> None:
         (["e.dat", "x", "y", "z", "w"], r"^x, y, z and 1 more do not exist"),
         ("new/*.gif", r"^new/\*\.gif does not exist"),
         ("", "^an empty path does not exist"),
-        ("https://a.org/b.jpg", "is a https address: copy the data to this machine first"),
+        ("https://a.org/b.jpg", r"is an address \(https\): copy the data to this machine first"),
         ("empty", "^empty holds no images: give a folder or a pattern"),
         ("texts", r"^texts holds no images \(1 \.md\)"),
         ("table.csv", "^table.csv is a table or text: give the paths in it as a list, or evaluate it"),
