@@ -244,7 +244,9 @@ def _run_facts(result: ResultRecord) -> Html:
 def _next(result: ResultRecord, labels: Sequence[str], model_path: Path) -> Html:
     if result.status != "completed":
         advice = element("p", escaped(before_resuming(result)))
-        return section("To continue", join([advice, element("pre", escaped(resume_command(model_path.parent)))]))
+        command = element("pre", escaped(resume_command(model_path.parent)))
+        best = element("p", escaped(f"The best model so far is {model_path}.")) if model_path.is_file() else Html("")
+        return section("To continue", join([advice, command, best]))
     code = element("pre", join(escaped(line) for line in usage_code(model_path)))
     return section("To use the model", join([code, element("p", escaped(usage_words(labels, result)))]))
 

@@ -193,6 +193,16 @@ def test_a_page_without_any_epoch(make_result: Callable[..., ResultRecord]) -> N
     text = Page(run_page(make_result(status="failed", history={}), labels=[], model_path=MODEL)).text
     assert "Failed before the first epoch was finished" in text
     assert "autofit resume runs/x" in text
+    assert "The best model so far" not in text
+
+
+def test_a_run_that_was_stopped_names_the_model_that_is_there(
+    make_result: Callable[..., ResultRecord], tmp_path: Path
+) -> None:
+    """Someone would train for hours more for a model that is good enough."""
+    (tmp_path / "model.keras").touch()
+    text = Page(run_page(make_result(status="interrupted"), labels=[], model_path=tmp_path / "model.keras")).text
+    assert f"The best model so far is {tmp_path / 'model.keras'}." in text
 
 
 def test_ten_thousand_broken_images_make_a_page_that_opens(make_result: Callable[..., ResultRecord]) -> None:
