@@ -28,6 +28,7 @@ from autofit.config.option_checks import GIVEN_TABLE
 from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import HeldOut, ImageIndex
 from autofit.dataset.contents import odd_files, require_images
+from autofit.input.patient_call import patiently
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
@@ -232,17 +233,18 @@ def run(  # noqa: PLR0913 - the options are the interface
             if is_in_memory:
                 data, labels = write("train", (data, labels)), None
             held_out = {split: write(split, given) for split, given in held_out.items()}
-        index = dataset.scan(
+        scan = partial(
+            dataset.scan,
             data,
             labels,
             validation=held_out["validation"] if options.validation == GIVEN_TABLE else options.validation,
             test=held_out["test"],
             asked=dataset.asked_of(path_column, label_column, images_in, multi_label=options.multi_label),
             seed=options.seed,
-            on_progress=shown.scanning,
         )
-        require_images(index)
-        if odd := odd_files(index):
+        where = str(absolute(data)) if isinstance(data, str | Path) else str(Path.cwd())
+        index, odd = patiently(partial(_looked_at, scan), where, say=shown.message, show=shown.scanning)
+        if odd:
             shown.message(odd)
         index = in_order(index, options)
         require_utf8(run_dir, index.root, *index.class_names)
@@ -255,6 +257,13 @@ def run(  # noqa: PLR0913 - the options are the interface
                 made = _taking(earlier, made)
         files = made or directory_for(run_dir, options)
         return _start_or_resume(files, options, index, payload, shown, called_at)
+
+
+def _looked_at(scan: Callable[..., ImageIndex], on_progress: Callable[[int], None]) -> tuple[ImageIndex, str | None]:
+    """The images, and a line on files that are none; a class without any image is refused."""
+    index = scan(on_progress=on_progress)
+    require_images(index)
+    return index, odd_files(index)
 
 
 def _taking(earlier: RunDirectory, made: RunDirectory | None) -> RunDirectory:

@@ -1,0 +1,61 @@
+"""Work that a drive which hangs may hold up for ever: the drive is named after some seconds, and Ctrl-C is heard.
+
+A call to the system that a drive does not answer cannot be interrupted; so it is made in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
+from autofit.input.drive_patience import SAY_SECONDS, mount_of
+from autofit.printable import printable
+
+LOOK_SECONDS = 0.1
+
+R = TypeVar("R")
+
+
+def patiently(
+    call: Callable[[Callable[[int], None]], R],
+    path: str,
+    *,
+    say: Callable[[str], None],
+    show: Callable[[int], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> R:
+    """Make a call in a thread of its own and wait for it; after an exception here, as of Ctrl-C, it is left to itself.
+
+    Args:
+        call: takes a function that it calls with a count as it gets on.
+        path: absolute, of what is read, whose drive is named.
+        say: takes a line for the user; called in this thread.
+        show: takes the latest count; called in this thread.
+        clock: in seconds.
+
+    Raises:
+        Exception: what the call raises.
+    """
+    counts: list[int] = []
+    future: Future[R] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call(counts.append))
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="autofit-reading", daemon=True).start()
+    seen, since, is_named = 0, clock(), False
+    while not wait([future], LOOK_SECONDS).done:
+        if len(counts) > seen:
+            seen, since, is_named = len(counts), clock(), False
+            show(counts[seen - 1])
+        elif not is_named and clock() - since >= SAY_SECONDS:
+            is_named = True
+            drive = printable(mount_of(path))
+            say(f"the drive {drive} does not answer, for {clock() - since:.0f} s now: waiting for it; Ctrl-C stops")
+    return future.result()
