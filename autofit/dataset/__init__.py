@@ -8,6 +8,7 @@
     layout.py   where a folder has its class folders: in itself, in splits, in a wrapper
     split_words.py  names of splits (pure)
     folder.py   a folder with one subfolder for each class -> Found
+    found.py    Found: what is in a folder or table
     columns.py  how a table is written, and which columns are meant
     listed_places.py  where the files of a table are
     labels.py   what a label means, the order of classes (pure)
@@ -22,6 +23,7 @@
     label_set_split.py the same, so that each of several labels has its share (pure)
     table.py    the lines of a CSV file, each with its number
     index.py    ImageIndex, and samples.csv
+    spread.py   images in an order in which each part has all classes (pure)
 
 Paths are str everywhere, as the operating system returns them: a million Path objects would take too much memory.
 """

@@ -12,4 +12,8 @@ sample_reader.py    the pixels of samples, whole or augmented; pixel_cache.py th
 predecode.py        decodes the first images in predecode_process.py, while the worker imports TensorFlow
 bad_images.py       the images that cannot be read, and when they are too many
 aligned_array.py    arrays that TensorFlow reads without copying them
+drive_patience.py   a drive that stutters or hangs: read again, and named; patient_call.py the same for any call
+image_files.py      image files opened with care, refused by their headers
+numeric_images.py   images of more than 8 bits; find_ranges.py which of their numbers are black and white
+image_sizes.py      the sizes of some of the images, for the opening lines
 """

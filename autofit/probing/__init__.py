@@ -11,4 +11,5 @@ loop.py          drives trials in workers; the answer is a size that ran in a fr
 time_spent.py    where the seconds of a probe went (pure)
 recommend.py     the fastest of the sizes that fit, and the order of a sweep (pure)
 records.py       the reports of a probe and a sweep
+halving_search.py  the search where only some sizes matter: of a later stage (pure)
 """

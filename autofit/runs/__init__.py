@@ -10,4 +10,14 @@ attempt_summary.py  what the retry policy knows of an attempt
 retry_policy.py     the sizes of the next attempt, or the error that ends the run
 collect_result.py   from a run directory to the content of `result.json`
 prediction.py       predictions in a worker
+environment.py      the machine and the software, in words
+rerun.py            what another call means for a run that there is (pure)
+stages.py           the stages of a run and their order (pure)
+stage_decision.py   what a time budget decides between two stages; time_budget.py the decision itself (pure)
+stage_probe.py      the probe of a later stage (pure); stage_speed.py how fast the first one was
+squeeze.py          what is done where another program took memory of the GPU (pure)
+history.py          best epoch and figures of a history (pure); result_warnings.py words of warning (pure)
+evaluation.py       from probabilities to figures (pure); multi_label_evaluation.py for several labels (pure)
+predicted_images.py counts by class and worst images (pure)
+model_worker.py     a worker that does something with a saved model; export.py its export
 """

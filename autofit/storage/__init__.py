@@ -5,4 +5,6 @@ checkpoints.py    generations of checkpoints; checkpoint_files.py the files of o
 records.py        the base of every record that is saved as JSON
 safe_files.py     opening files from untrusted sources; writing files whole or not at all
 locks.py          advisory locks on open files
+probabilities.py   what a model says of the validation and test images
+stutter.py         errors of a drive that may pass
 """

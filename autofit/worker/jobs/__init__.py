@@ -5,4 +5,6 @@ attempt.py   trains, from the newest checkpoint to the last epoch
 trial.py     runs the trials of a probe
 predict.py   predicts images with a saved model
 startup.py   what each job does first: limit the allocator, build the network
+export.py    writes a saved model for another runtime
+measurement.py  what one trial measures
 """

@@ -12,4 +12,12 @@ outputs.py          probabilities or logits; the form of the labels that a loss 
 objective.py        loss, metrics and optimizer
 saved_model.py      opens a saved model
 keras_internals.py  the only uses of Keras's private API, each with a public fallback
+head.py             the layers on top of a backbone
+cut_points.py       the layers through which everything passes; layer_graph.py the graph of layers
+fine_tuning.py      the optimizer of fine-tuning, with lower rates for lower layers
+preprocessing.py    how raw images become what a backbone was trained on
+hub_backbone.py     backbones of KerasHub
+multi_label.py      loss and metrics of several labels
+network_hash.py     what tells one network from another
+exported.py         a model in the formats of other runtimes
 """
