@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from autofit.errors import StorageError, UserError
-from autofit.printable import one_line
+from autofit.printable import first_of, one_line
 from autofit.protocol.callback_state import is_of_keras, set_parts
 from autofit.protocol.object_state import filled
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 
+SHOWN = 3
 REFUSED_OF_KERAS = {
     "BackupAndRestore": "autofit keeps a backup itself, and goes on from it: leave it out",
 }
@@ -50,23 +51,34 @@ def _checked(callback: Any) -> Any:
     return callback
 
 
-def give_back(files: RunDirectory, callbacks: Sequence[Any]) -> None:
+def give_back(files: RunDirectory, callbacks: Sequence[Any], say: Callable[[str], None]) -> None:
     """Give the caller's callbacks what the run has made of them, as `model.fit` would have left them.
 
-    That is what the newest checkpoint holds: all of it at the end of a run. What cannot be read is left as it is.
+    That is what the newest checkpoint holds: all of it at the end of a run. What cannot be given back is said, and left
+    as it is: a run does not fail for that.
     """
     if not callbacks:
         return
     with suppress(StorageError, OSError, ValueError, KeyError, TypeError):
         newest = CheckpointStore(files.checkpoints).latest_group("callbacks")
         if newest is not None:
-            _set_all(callbacks, *newest)
+            kept = _set_all(callbacks, *newest)
+            if kept:
+                say(f"your callbacks did not get back what the run made of {first_of(kept, SHOWN)}")
 
 
-def _set_all(callbacks: Sequence[Any], progress: dict[str, Any], arrays: dict[str, Any]) -> None:
+def _set_all(callbacks: Sequence[Any], progress: dict[str, Any], arrays: dict[str, Any]) -> list[str]:
+    """Set the states; returns the names of what was not set."""
+    left: list[str] = []
     for callback, state in zip(callbacks, progress.get("callbacks", []), strict=False):
         if not isinstance(state, dict) or state.get("class") != type(callback).__name__:
             continue
+        name = type(callback).__name__
         if "asked" in state and hasattr(callback, "set_state"):
-            callback.set_state(filled(None, state["asked"], arrays))
-        set_parts(callback, state.get("parts", {}), arrays)
+            try:
+                callback.set_state(filled(None, state["asked"], arrays))
+            except Exception as error:  # noqa: BLE001 - the user's code, which may want the model that is gone
+                left.append(f"{name} ({type(error).__name__} in its set_state)")
+        failed = set_parts(callback, state.get("parts", {}), arrays)
+        left += [f"{name}.{part}" for part in sorted({*failed, *map(str, state.get("lost", []))})]
+    return left

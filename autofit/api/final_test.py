@@ -30,6 +30,8 @@ def with_test(
     """
     if not record.data.test_count:
         return result
+    with contextlib.suppress(OSError):  # of the model before
+        files.test.unlink(missing_ok=True)
     view.message(f"testing the finished model on {record.data.test_count} images that were never trained on")
     try:
         figures = _figures(files, record, machine, view)

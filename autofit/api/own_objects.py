@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -94,5 +95,5 @@ def _saved_config(model_path: Path) -> str:
     try:
         with zipfile.ZipFile(model_path) as archive, archive.open("config.json") as file:
             return file.read(MOST_CONFIG_BYTES).decode("utf-8", "replace")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile):
         return ""

@@ -137,7 +137,7 @@ def _rows(
 
 def _absolute(path: str) -> str:
     """The path by which a worker names an image."""
-    return str(Path(path).expanduser().absolute())
+    return str(Path(path).absolute())
 
 
 def _show_unreadable(unreadable: Iterable[BadImage], view: ProgressView) -> None:

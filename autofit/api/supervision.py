@@ -81,7 +81,7 @@ def supervise(
     callbacks = payload.callbacks if payload else ()
     given = as_given(callbacks)
     error = _attempts(supervisor, mirror)
-    give_back(files, callbacks)
+    give_back(files, callbacks, view.message)
     remember_used(callbacks, given)
     save_extraction(record, machine, store, files, before)
     wall_seconds = time.monotonic() - start_seconds + used_seconds + (record.seconds_before if budget else 0.0)

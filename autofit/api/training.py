@@ -249,7 +249,7 @@ def run(  # noqa: PLR0913 - the options are the interface
         index = in_order(index, options)
         require_utf8(run_dir, index.root, *index.class_names)
         payload = payload_of(model, callbacks, options)
-        if run_dir is None and options.mirror_dir is None:
+        if run_dir is None and options.mirror_dir is None and (made is None or is_in_memory):
             call = Call(options, index, code_of_run(options, payload), machine_for(options), is_in_memory)
             earlier = earlier_run(absolute(RUNS), call, shown)
             if earlier is not None:

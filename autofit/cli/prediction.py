@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import json as json_text
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,7 +83,9 @@ def _write_csv(found: Predictions, target: str | None) -> None:
 
     rows = csv_rows(found.paths, found.labels, found.probabilities, found.class_names)
     if target == "-":
-        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows(rows)
+        say(buffer.getvalue().removesuffix("\n"))
         return
     try:
         with Path(target).open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:

@@ -126,6 +126,10 @@ class MirrorContent:
             self._attempt(attempt)
         for path in (files.history, files.model, files.labels, files.validation, files.test, files.report):
             self._file(path, self._mirror.path / path.name)
+        for path in (files.validation, files.test):
+            if not path.exists():  # of a model that is no longer the best
+                (self._mirror.path / path.name).unlink(missing_ok=True)
+                self._stamps.pop(self._mirror.path / path.name, None)
         if result:
             self._copy_changed(result, result, self._mirror.result)
 

@@ -49,11 +49,17 @@ def is_of_keras(kind: type) -> bool:
 
 def parts_of(callback: Any) -> dict[str, Any]:
     """The values that are the state of a callback without `get_state()`, by name; functions' as `function.name`."""
-    names = [name for kind in type(callback).__mro__ if is_of_keras(kind) for name in _kept(kind)]
-    made_by_keras = {name for kind in type(callback).__mro__ if is_of_keras(kind) for name in _assigned(kind)}
-    attributes = {name: value for name, value in vars(callback).items() if name in names or name not in made_by_keras}
+    settings = _settings(callback)
+    attributes = {name: value for name, value in vars(callback).items() if name not in settings}
     kept = {name: value for name, value in attributes.items() if not isinstance(value, types.FunctionType)}
     return {**kept, **{name: value for name, value, _ in _shared(callback)}}
+
+
+def _settings(callback: Any) -> set[str]:
+    """The attributes that Keras's methods assign and that are no state: a checkpoint may not change them either."""
+    kinds = [kind for kind in type(callback).__mro__ if is_of_keras(kind)]
+    kept = {name for kind in kinds for name in _kept(kind)}
+    return {name for kind in kinds for name in _assigned(kind)} - kept
 
 
 def unknown_of_keras(callback: Any) -> bool:
@@ -80,12 +86,14 @@ def packed_parts(
 def set_parts(callback: Any, parts: Mapping[str, Any], arrays: Mapping[str, Any]) -> set[str]:
     """Give a callback its packed state back; returns the names of what it has no place for."""
     shared = {name: (value, put) for name, value, put in _shared(callback)}
-    failed = set()
+    settings, failed = _settings(callback), set()
     for name, packed in parts.items():
         try:
             if name in shared:
                 value, put = shared[name]
                 put(filled(value, packed, arrays))
+            elif name in settings:
+                failed.add(name)
             elif name in vars(callback) or name.isidentifier():
                 setattr(callback, name, filled(vars(callback).get(name), packed, arrays))
         except (ValueError, KeyError, TypeError, AttributeError):

@@ -97,8 +97,14 @@ def _is_plain_object(value: Any) -> bool:
     return hasattr(value, "__dict__") and not stays
 
 
-def filled(existing: Any, packed: Any, arrays: Mapping[str, Any]) -> Any:
+def filled(existing: Any, packed: Any, arrays: Mapping[str, Any], used: set[int] | None = None) -> Any:
     """A packed value: `existing` filled with it where that is a container, array or object of the kind, else a new one.
+
+    Args:
+        existing: what is there.
+        packed: by a `Packer`.
+        arrays: that it names.
+        used: the objects that have been filled already, by `id`: one that stands in two places is filled for the first.
 
     Raises:
         ValueError: it holds an object of a class, and there is none to fill; or it is damaged.
@@ -108,14 +114,19 @@ def filled(existing: Any, packed: Any, arrays: Mapping[str, Any]) -> Any:
     (kind, content), *more = packed.items()
     if more:
         raise ValueError("a packed value has more than one kind")
+    used = set() if used is None else used
+    if id(existing) in used:
+        existing = None
+    elif existing is not None:
+        used.add(id(existing))
     if kind in {"array", "scalar"}:
         return _filled_array(existing, arrays[content]) if kind == "array" else arrays[content][()]
     if kind == "dict":
-        return _filled_dict(existing, content, arrays)
+        return _filled_dict(existing, content, arrays, used)
     if kind == "object":
-        return _filled_object(existing, content, arrays)
+        return _filled_object(existing, content, arrays, used)
     old = list(existing) if isinstance(existing, list | tuple | deque) else []
-    items = [filled(old[at] if at < len(old) else None, item, arrays) for at, item in enumerate(content)]
+    items = [filled(old[at] if at < len(old) else None, item, arrays, used) for at, item in enumerate(content)]
     made = SEQUENCES[kind](items)
     if type(existing) is not SEQUENCES[kind] or not hasattr(existing, "clear"):
         return made
@@ -128,16 +139,17 @@ def _filled_array(existing: Any, array: Any) -> Any:
     if hasattr(existing, "assign") and tuple(existing.shape) == array.shape:  # a variable
         existing.assign(array)
         return existing
-    if getattr(existing, "flags", None) is not None and existing.shape == array.shape and existing.flags.writeable:
+    is_alike = getattr(existing, "shape", None) == array.shape and getattr(existing, "dtype", None) == array.dtype
+    if is_alike and getattr(getattr(existing, "flags", None), "writeable", False):
         existing[...] = array
         return existing
     return array
 
 
-def _filled_dict(existing: Any, content: Any, arrays: Mapping[str, Any]) -> Any:
+def _filled_dict(existing: Any, content: Any, arrays: Mapping[str, Any], used: set[int]) -> Any:
     old = dict(existing) if isinstance(existing, dict) else {}
     pairs = [(filled(None, key, arrays), value) for key, value in content]
-    made = {key: filled(old.get(key), value, arrays) for key, value in pairs}
+    made = {key: filled(old.get(key), value, arrays, used) for key, value in pairs}
     if not isinstance(existing, dict):
         return made
     existing.clear()
@@ -145,9 +157,9 @@ def _filled_dict(existing: Any, content: Any, arrays: Mapping[str, Any]) -> Any:
     return existing
 
 
-def _filled_object(existing: Any, content: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
+def _filled_object(existing: Any, content: Mapping[str, Any], arrays: Mapping[str, Any], used: set[int]) -> Any:
     if not hasattr(existing, "__dict__") or not _is_plain_object(existing):
         raise ValueError("there is no object to fill")
     for name, value in content.items():
-        setattr(existing, name, filled(vars(existing).get(name), value, arrays))
+        setattr(existing, name, filled(vars(existing).get(name), value, arrays, used))
     return existing

@@ -63,7 +63,7 @@ def write_paths(file: Path, paths: Iterable[str]) -> None:
 
     They are made absolute: the worker starts in another folder than its parent.
     """
-    absolute = (str(Path(path).expanduser().absolute()) for path in paths)
+    absolute = (str(Path(path).absolute()) for path in paths)
     file.write_bytes("\0".join(absolute).encode("utf-8", "surrogateescape"))
 
 

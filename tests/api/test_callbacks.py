@@ -74,7 +74,7 @@ def test_the_callers_objects_come_back_as_the_run_has_left_them(tmp_path: Path) 
     mine = Recorder(seen)
     code, given = code_of([mine]), as_given([mine])
 
-    give_back(files, [mine])
+    give_back(files, [mine], print)
     remember_used([mine], given)
 
     assert lost == set()
@@ -89,5 +89,5 @@ def test_the_callers_objects_come_back_as_the_run_has_left_them(tmp_path: Path) 
 def test_without_a_checkpoint_they_stay_as_they_are(tmp_path: Path) -> None:
     """A run that failed early would end in another error than its own."""
     mine = Recorder([1.0])
-    give_back(RunDirectory(tmp_path), [mine, SimpleNamespace()])
+    give_back(RunDirectory(tmp_path), [mine, SimpleNamespace()], print)
     assert mine.seen == [1.0]

@@ -104,7 +104,10 @@ class CallbackStates:
     def _restore_weights(self, callback: Any, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         if "weights" in state:
             held = filled(None, state["weights"], arrays)
-            now = self._model.get_weights() if self._frozen else []
+            if len(held) != len(self._model.weights):
+                return
+            # what was frozen in the stage before may train in this one
+            now = self._model.get_weights() if any(array is None for array in held) else []
             setattr(callback, WEIGHTS, [now[at] if array is None else array for at, array in enumerate(held)])
 
 

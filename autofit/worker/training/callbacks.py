@@ -28,6 +28,7 @@ class Callbacks:
         events: reports what becomes of the result.
         epochs: of the whole training.
         steps: of its first epoch.
+        monitor: the figure by which epochs are compared.
 
     Attributes:
         list: Keras's list of them.
@@ -43,7 +44,9 @@ class Callbacks:
         events: RunEvents,
         epochs: int,
         steps: int,
+        monitor: str = "auto",
     ) -> None:
+        self._monitor = monitor
         model = session.built.model
         self.are_given, self.have_begun = bool(callbacks), False
         self._compiles = self.are_given and not session.built.compiled
@@ -131,6 +134,7 @@ class Callbacks:
         is_changed = not all(np.array_equal(before[name], array, equal_nan=True) for name, array in after.items())
         if restored is not None or is_changed:
             self._state.best = after
+            self._state.show(before)  # more epochs go on from the last one
         if restored is not None:
             return self._with_best(ended, restored.best_epoch)
         if is_changed:
@@ -143,15 +147,23 @@ class Callbacks:
         if epoch == progress.best_epoch:
             return progress
         self._state.probabilities = None
-        values = progress.history.get("val_loss") or progress.history.get("loss") or []
-        value = values[epoch] if epoch < len(values) else progress.best_value
-        return progress.moved(best_epoch=epoch, best_value=value, best_predicted=[])
+        watched = ("val_loss", "loss") if self._monitor == "auto" else (self._monitor,)
+        value = _of_epoch(progress, epoch, watched)
+        accuracy = _of_epoch(progress, epoch, ("val_accuracy", "accuracy"))
+        known = progress.best_value if value is None else value
+        return progress.moved(best_epoch=epoch, best_value=known, best_accuracy=accuracy, best_predicted=[])
 
     def detach(self) -> None:
         """Take from the model what it was compiled with for the callbacks."""
         if self._compiles:
             self._model.compiled = False
             self._model._compile_metrics = self._model._compile_loss = self._model._loss_tracker = None  # noqa: SLF001 - as in a model that was never compiled
+
+
+def _of_epoch(progress: TrainingProgress, epoch: int, names: Sequence[str]) -> float | None:
+    """The first of these metrics that the history has, in an epoch; None if it has none."""
+    column = next((progress.history[name] for name in names if progress.history.get(name)), [])
+    return column[epoch] if epoch < len(column) else None
 
 
 def _compile(model: keras.Model, session: Session) -> None:

@@ -267,6 +267,10 @@ class TrainState:
     def _write_head(self, arrays: Arrays) -> None:
         _write(self._model[-len(arrays) :], arrays)
 
+    def show(self, weights: Arrays) -> None:
+        """Set the model to these weights, as `weights()` gave them."""
+        _write(self._model, weights)
+
     def show_best(self) -> None:
         """Set the model to the best epoch's weights."""
         if self.best:

@@ -81,7 +81,8 @@ class Trainer:
             self._note_changed_result()
         steps = steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
         given = payload.callbacks if payload else ()
-        self._callbacks = Callbacks(given, session, self._state, self._events, work.plan.epochs, steps)
+        told_of = self._events, work.plan.epochs, steps, work.plan.monitor
+        self._callbacks = Callbacks(given, session, self._state, *told_of)
         self._bad_images = UnreadImages(self._index, work.plan.max_bad_images, self._events)
         told = self._events, self._callbacks, self._goes_on
         self._evaluation = Evaluation(session, self._epoch_plans, self._targets, recalibration, self._micro, *told)
@@ -164,7 +165,7 @@ class Trainer:
             validation_micro_batch_size=self._validation_micro.size,
             ledger_bytes=self._audit_log.commit(),
             **self._state.hashes(),
-            callbacks=self._callbacks.states(),
+            callbacks=self._callbacks.states() if self._callbacks.have_begun else self._progress.callbacks,
         )
         self._commits.save(self._progress)
 
