@@ -203,9 +203,14 @@ def _marks_asked(header: Sequence[str], asked: Asked, source: str) -> tuple[str,
     return names if len(header) > 1 else ()
 
 
+_IS_NO_LABEL = re.compile(r"(unnamed:.*|is_(valid|train|test|val))$", re.IGNORECASE)
+"""Columns of 0 and 1 that are no labels: the index that pandas writes, and the split of fastai."""
+
+
 def _marks_of(others: Sequence[str], examples: Mapping[str, object], least: int) -> tuple[str, ...]:
     """The columns of which each stands for a class, by a first value of 0 or 1; none if they are under `least`."""
-    marks = tuple(name for name in others if str(examples.get(name, "")).strip().lower() in MARKS)
+    named = [name for name in others if name.strip() and not _IS_NO_LABEL.match(name)]
+    marks = tuple(name for name in named if str(examples.get(name, "")).strip().lower() in MARKS)
     return marks if len(marks) >= least else ()
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ast
 import json
-import math
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from autofit.dataset.labels import class_order, label_of
+from autofit.dataset.labels import class_order, is_missing, label_of
 from autofit.errors import UserError
 from autofit.printable import first_of, printable
 
@@ -46,7 +46,7 @@ def cell_of(value: object) -> Cell:
     Raises:
         ValueError: it is no label and no list of them.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if is_missing(value):
         return ()
     if isinstance(value, str):
         text = value.strip()
@@ -56,8 +56,22 @@ def cell_of(value: object) -> Cell:
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple | set | frozenset):
-        return tuple(str(label_of(each)) for each in (sorted(value) if isinstance(value, set | frozenset) else value))
+        _refuse_marks(value)
+        ordered = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+        return tuple(str(label_of(each)) for each in ordered)
     return (str(label_of(value)),)
+
+
+def _refuse_marks(values: Collection[object]) -> None:
+    """Refuse a list of nothing but 0 and 1, several of them: it says which classes an image has, and not their names.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if len(values) > 1 and all(isinstance(each, int | float) and each in {0, 1} for each in values):
+        raise ValueError(
+            f"the labels {list(values)!r:.60} are 0 and 1, not names: give an array (n, classes), or one column a label"
+        )
 
 
 def is_marked(value: object) -> bool:
@@ -75,7 +89,8 @@ def is_marked(value: object) -> bool:
 def find_separator(texts: Collection[str]) -> str | None:
     """What separates the labels in these texts; None if each is one label.
 
-    A blank separates only if labels stand alone in some texts and with others in at least half of the longer ones.
+    A blank separates only if labels stand alone in some texts and with others in at least half of the longer ones, or
+    if each word of all longer ones stands in another text as well.
     """
     for separator in SEPARATORS:
         if any(separator in text for text in texts):
@@ -84,7 +99,9 @@ def find_separator(texts: Collection[str]) -> str | None:
     alone = {each[0] for each in words if len(each) == 1}
     longer = [each for each in words if len(each) > 1]
     known = sum(not alone.isdisjoint(each) for each in longer)
-    return " " if longer and 2 * known >= len(longer) else None
+    uses = Counter(word for each in longer for word in set(each))
+    shared = sum(all(uses[word] > 1 or word in alone for word in each) for each in longer)
+    return " " if longer and (2 * known >= len(longer) or (len(longer) > 1 and shared == len(longer))) else None
 
 
 def set_text(names: Iterable[str]) -> str:
@@ -197,10 +214,15 @@ def _names(cells: tuple[Cell, ...], separator: str | None) -> list[str]:
 
 def _of_list_text(text: str) -> tuple[str, ...]:
     """The names in the text of a list, with or without quotation marks."""
+    inner = text[1:-1]
+    if "," not in inner and len(inner.split()) > 1:  # as NumPy writes an array
+        parts = shlex.split(inner) if "'" in inner or '"' in inner else inner.split()
+        return tuple(str(label_of(part)) for part in parts)
     try:
         values = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        values = [part.strip().strip("'\"") for part in text[1:-1].split(",") if part.strip()]
+        values = [part.strip().strip("'\"") for part in inner.split(",") if part.strip()]
+    _refuse_marks(values)
     return tuple(str(label_of(value)) for value in values)
 
 

@@ -45,7 +45,7 @@ def labelled_sets(
     if are_images(data):
         folder, say, on_progress = in_memory
         data, labels = write_images(data, labels, folder, say, on_progress, multi_label=True)
-        labels = [_names_of_row(one, class_names) if hasattr(one, "ndim") else one for one in labels]
+        labels = [_names_of_row(one, class_names) if _is_row(one) else one for one in labels]
     listing = _listing(data, labels, class_names, asked)
     rows = list(listing.rows)
     if not rows:
@@ -83,7 +83,18 @@ def _named(labels: Any, class_names: Sequence[str]) -> list[Any]:
     """Labels by name; rows of 0 and 1 have a column for each class of the run."""
     if getattr(labels, "ndim", 1) != 2:  # noqa: PLR2004 - rows and columns
         return list(labels)
+    if isinstance(labels, Frame):
+        missing = sorted({*class_names} - {str(name) for name in labels.columns})
+        if missing:
+            raise UserError(f"the labels have no column {missing[0]!r}: give a column of 0 and 1 for each class")
+        by_name = {str(name): list(labels[name]) for name in labels.columns}  # type: ignore[index]  # may be a number
+        labels = [list(row) for row in zip(*(by_name[name] for name in class_names), strict=True)]
     return [_names_of_row(row, class_names) for row in label_rows(labels)]
+
+
+def _is_row(labels: Any) -> bool:
+    """Whether the labels of an image are 0 or 1 for each class; a name, or an array of names, is none."""
+    return getattr(labels, "ndim", 0) == 1 and labels.dtype.kind in "buif"
 
 
 def _names_of_row(row: Any, class_names: Sequence[str]) -> list[str]:

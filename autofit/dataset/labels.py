@@ -82,10 +82,19 @@ def _label_of_text(text: str) -> Label:
     return text
 
 
+def is_missing(value: object) -> bool:
+    """Whether a value of a table stands for none: None, NaN, or pandas's own, which cannot be compared."""
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or type(value).__name__ in {"NAType", "NaTType"}
+    )
+
+
 def _problem(value: object) -> str:
     if isinstance(value, list | tuple | set | dict):
         return _list_problem(value)
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value == "nan":
+    if is_missing(value) or value == "nan":
         return f"the label is missing ({value!r})"
     return f"the label is {value!r}: give text or a whole number"
 

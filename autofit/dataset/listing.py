@@ -108,6 +108,10 @@ def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked =
     Raises:
         UserError: the lengths differ; or, while they are read, a path is not a path or a label is none.
     """
+    if asked.multi_label and isinstance(labels, Frame):
+        names = tuple(str(name) for name in labels.columns)
+        table = {str(name): labels[name] for name in labels.columns}  # type: ignore[index]  # a name may be a number
+        return _from_lists(paths, _marked(table, names), None, asked, os.getcwd())._replace(marks=names)
     if asked.multi_label and getattr(labels, "ndim", 1) == 2:  # noqa: PLR2004 - rows and columns
         marks = tuple(map(str, range(labels.shape[1])))  # type: ignore[attr-defined]  # an array, by its ndim
         table = {name: labels[:, number] for number, name in enumerate(marks)}  # type: ignore[index]  # likewise

@@ -91,3 +91,29 @@ def test_without_a_checkpoint_they_stay_as_they_are(tmp_path: Path) -> None:
     mine = Recorder([1.0])
     give_back(RunDirectory(tmp_path), [mine, SimpleNamespace()], print)
     assert mine.seen == [1.0]
+
+
+class WantsItsModel:
+    """A callback whose `set_state` works on the model, which is gone after the run."""
+
+    model = None
+
+    def get_state(self) -> dict[str, float]:
+        """The learning rate."""
+        return {"rate": 0.1}
+
+    def set_state(self, state: dict[str, float]) -> None:
+        """Set it again."""
+        self.model.optimizer.learning_rate = state["rate"]  # type: ignore[attr-defined]
+
+
+def test_a_set_state_that_fails_after_the_run_is_said(tmp_path: Path) -> None:
+    """A run that is finished would end in a traceback, without its result; or its own error be hidden."""
+    packer = Packer(1000)
+    state = {"callbacks": [{"class": "WantsItsModel", "asked": packer.pack({"rate": 0.1})}]}
+    CheckpointStore(RunDirectory(tmp_path).checkpoints).save({"model": {}, "callbacks": packer.arrays}, state)
+    said: list[str] = []
+    give_back(RunDirectory(tmp_path), [WantsItsModel()], said.append)
+    assert said == [
+        "your callbacks did not get back what the run made of WantsItsModel (AttributeError in its set_state)"
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from autofit.dataset.label_sets import (
@@ -116,3 +117,34 @@ def test_labels_are_counted_and_those_that_cannot_be_learnt_are_named() -> None:
     require_learnable((4, 3, 1, 0), 4, ["all", "most", "one", "no"])
     with pytest.raises(UserError, match=r"no label tells images apart .*all, no"):
         require_learnable((4, 0), 4, ["all", "no"])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("['cat' 'dog']", ("cat", "dog")),
+        ("[1 2]", ("1", "2")),
+        ("['New York', 'dog']", ("New York", "dog")),
+        ({"b", "a"}, ("a", "b")),
+        (pd.NA, ()),
+        (None, ()),
+    ],
+    ids=str,
+)
+def test_cells_of_other_programs_are_understood(value: object, expected: tuple[str, ...]) -> None:
+    """The text of an array would be one label, `catdog`; or pandas's missing value a traceback."""
+    assert cell_of(value) == expected
+
+
+@pytest.mark.parametrize("value", [[1, 0, 0], "[0, 1]", (0, 1, 1), np.array([1, 0])], ids=str)
+def test_a_row_of_marks_in_a_cell_is_no_list_of_names(value: object) -> None:
+    """The classes would be called 0 and 1, whatever the images show."""
+    with pytest.raises(ValueError, match="are 0 and 1, not names: give an array"):
+        cell_of(value)
+
+
+def test_blanks_separate_where_all_words_stand_elsewhere_too() -> None:
+    """Each combination of labels would be a class of its own."""
+    assert find_separator({"haze primary", "clear primary", "haze primary water", "clear water", "cloudy"}) == " "
+    assert find_separator({"New York", "Los Angeles", "Paris"}) is None
+    assert find_separator({"New York", "Paris"}) is None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from autofit.dataset import ImageIndex, asked_of, images_in_files, scan
@@ -214,3 +215,27 @@ def test_images_to_judge_a_model_by_are_found(root: Path) -> None:
     ):
         with pytest.raises(UserError, match=problem):
             labelled_sets(given, labels, NAMES, asked, in_memory)
+
+
+def test_labels_of_images_in_memory_may_be_an_array_of_names(tmp_path: Path) -> None:
+    """The letters of a name would be taken for marks: each image would have every label."""
+    images = [np.full((8, 8, 3), 9 * number, np.uint8) for number in range(3)]
+    names = ("cat", "cow", "dog")
+    for labels in (np.array(["cat", "dog", "cow"]), ["cat", "dog", "cow"]):
+        found = labelled_sets(images, labels, names, ASKED, (tmp_path / str(len(labels)), print, print))
+        assert found.numbers == [[0], [2], [1]]
+
+
+def test_a_frame_of_marks_beside_paths_goes_by_its_names(root: Path) -> None:
+    """Columns in another order would be other labels."""
+    listed = paths(root)[:3]
+    frame = pd.DataFrame({"dog": [1, 0, 0], "cat": [0, 1, 1], "cow": [0, 0, 1]})
+    assert labelled_sets(listed, frame, ("cat", "cow", "dog"), ASKED, (root, print, print)).numbers == [
+        [2],
+        [0],
+        [0, 1],
+    ]
+    with pytest.raises(UserError, match="no column 'owl'"):
+        labelled_sets(listed, frame, ("cat", "owl"), ASKED, (root, print, print))
+    index = scan(listed, frame, asked=ASKED, validation=0)
+    assert set(index.class_names) == {"cat", "cow", "dog"}

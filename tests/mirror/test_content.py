@@ -81,6 +81,19 @@ def test_a_mirror_is_a_run_directory(training: Any, mirror: RunDirectory, resuma
     assert held.progress == (True, 0, 3)
 
 
+def test_predictions_of_a_former_model_do_not_stay(training: Any, mirror: RunDirectory) -> None:
+    """A restored run would show the mistakes of another model than its own."""
+    one = content(training, mirror)
+    training.files.validation.write_bytes(b"of the best")
+    training.commit()
+    one.bring_up_to_date()
+    assert mirror.validation.read_bytes() == b"of the best"
+    training.files.validation.unlink()
+    training.commit()
+    one.bring_up_to_date()
+    assert not mirror.validation.exists()
+
+
 def test_of_a_heartbeat_the_first_line_and_the_last_are_kept(training: Any, mirror: RunDirectory) -> None:
     """The drive would take up all of it again with each commit; or a lost machine's hours be missing in the result."""
     for _ in range(3):

@@ -77,12 +77,13 @@ class SigmoidLoss:
     """
 
     def __init__(self, rows: LabelledRows, table: LabelTable) -> None:
-        self._labels, self._weights, self._table = rows.labels, rows.weights, table
+        self._labels, self._weights = rows.labels, rows.weights
         of_set = np.bincount(rows.labels, rows.weights, minlength=len(table.targets))[:, None] * table.weights
         positive, whole = (of_set * table.targets).sum(axis=0), of_set.sum(axis=0)
         of_all = np.bincount(rows.labels[rows.weights > 0], minlength=len(table.targets))
         having = of_all @ table.targets
         self.present = np.flatnonzero((having > 0) & (having < of_all.sum()))
+        self._present_targets, self._present_weights = table.targets[:, self.present], table.weights[:, self.present]
         rates = (positive / np.where(whole > 0, whole, 1.0))[self.present]
         self.curvature = rates * (1 - rates) * whole[self.present] / rows.weights.sum()
         self.constant_bias = np.where(having > 0, -MISSING_CLASS_BIAS, MISSING_CLASS_BIAS)
@@ -91,8 +92,8 @@ class SigmoidLoss:
     def of(self, logits: Floats, rows: slice) -> tuple[float, Floats]:
         """See `HeadLoss`."""
         sets = self._labels[rows]
-        targets = self._table.targets[:, self.present][sets]
-        weights = self._table.weights[:, self.present][sets] * self._weights[rows][:, None]
+        targets = self._present_targets[sets]
+        weights = self._present_weights[sets] * self._weights[rows][:, None]
         loss = float(np.vdot(weights, label_losses(logits, targets)))
         return loss, weights * (probabilities(logits) - targets)
 

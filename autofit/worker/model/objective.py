@@ -109,14 +109,15 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
         return _objective_of_compiled(model, source.num_classes)
     loss = given_loss(source) or keras.losses.SparseCategoricalCrossentropy()
     metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy"), *_given_metrics(source)]
+    one_hot = label_classes(loss, source.num_classes)
     return _built(
         Objective(
             loss_function=loss,
             loss=keras.metrics.Mean(name="loss"),
             metrics=metrics,
             optimizer=_optimizer(model, source),
-            one_hot_classes=label_classes(loss, source.num_classes),
-            metric_classes=[label_classes(metric, source.num_classes) for metric in metrics],
+            one_hot_classes=one_hot,
+            metric_classes=[label_classes(metric, source.num_classes, one_hot) for metric in metrics],
         ),
         model,
     )
@@ -221,7 +222,7 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
         metrics=metrics,
         optimizer=model.optimizer,
         one_hot_classes=one_hot,
-        metric_classes=[label_classes(metric, num_classes) for metric in metrics],
+        metric_classes=[label_classes(metric, num_classes, one_hot) for metric in metrics],
     )
     return _built(objective, model)
 

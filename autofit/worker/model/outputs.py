@@ -150,11 +150,16 @@ def is_kerass_own(thing: Any) -> bool:
     return all(str(getattr(part, "__module__", "")).split(".")[0] == "keras" for part in (found, wrapped or found))
 
 
-def label_classes(thing: Any, num_classes: int) -> int:
+def label_classes(thing: Any, num_classes: int, of_loss: int = 0) -> int:
     """The width of the one-hot labels that a loss or metric takes; 0 where it takes class numbers.
 
-    Keras's own say so by their names. One of the user's gets class numbers, as `fit` gives it the labels of
-    `image_dataset_from_directory`, if it can be called with them.
+    Keras's own say so by their names. A loss of the user's gets class numbers, as `fit` gives it the labels of
+    `image_dataset_from_directory`, if it can be called with them; a metric of the user's those of the loss beside it.
+
+    Args:
+        thing: the loss or metric.
+        num_classes: how many classes there are.
+        of_loss: for a metric, what its loss takes.
 
     Raises:
         UserError: it can be called with neither.
@@ -164,7 +169,7 @@ def label_classes(thing: Any, num_classes: int) -> int:
         wrapped = getattr(getattr(thing, "_fn", None), "__name__", "")
         return 0 if f"{name}{wrapped}".lower().replace("_", "").find("sparse") >= 0 else num_classes
     why = ""
-    for width in (0, num_classes):
+    for width in (of_loss, num_classes - of_loss):
         try:
             _call_with_labels(thing, width, num_classes)
         except Exception as error:  # noqa: BLE001 - whatever a user's function raises where it gets other labels
