@@ -129,6 +129,7 @@ def test_a_signal_stops_a_command_as_ctrl_c_does(
         os.kill(os.getpid(), asked)
 
     monkeypatch.setattr(api, "run", killed)
+    signal.signal(asked, signal.SIG_DFL)  # the tests may run under nohup
     assert run_command_line(["train", "photos"]) == 130
     assert calls.made == []
 
