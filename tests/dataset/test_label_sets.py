@@ -129,7 +129,7 @@ def test_labels_are_counted_and_those_that_cannot_be_learnt_are_named() -> None:
         (pd.NA, ()),
         (None, ()),
     ],
-    ids=str,
+    ids=("array", "array of numbers", "list", "set", "NA", "none"),
 )
 def test_cells_of_other_programs_are_understood(value: object, expected: tuple[str, ...]) -> None:
     """The text of an array would be one label, `catdog`; or pandas's missing value a traceback."""
