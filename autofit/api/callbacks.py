@@ -8,8 +8,7 @@ from typing import Any
 
 from autofit.errors import StorageError, UserError
 from autofit.printable import first_of, one_line
-from autofit.protocol.callback_state import is_of_keras, set_parts
-from autofit.protocol.object_state import filled
+from autofit.protocol.callback_state import is_of_keras, restored
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 
@@ -73,12 +72,8 @@ def _set_all(callbacks: Sequence[Any], progress: dict[str, Any], arrays: dict[st
     for callback, state in zip(callbacks, progress.get("callbacks", []), strict=False):
         if not isinstance(state, dict) or state.get("class") != type(callback).__name__:
             continue
-        name = type(callback).__name__
-        if "asked" in state and hasattr(callback, "set_state"):
-            try:
-                callback.set_state(filled(None, state["asked"], arrays))
-            except Exception as error:  # noqa: BLE001 - the user's code, which may want the model that is gone
-                left.append(f"{name} ({type(error).__name__} in its set_state)")
-        failed = set_parts(callback, state.get("parts", {}), arrays)
-        left += [f"{name}.{part}" for part in sorted({*failed, *map(str, state.get("lost", []))})]
+        try:
+            left += restored(callback, state, arrays)
+        except Exception as error:  # noqa: BLE001 - the user's code, which may want the model that is gone
+            left.append(f"{type(callback).__name__} ({type(error).__name__} in its set_state)")
     return left

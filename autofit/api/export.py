@@ -11,6 +11,7 @@ from autofit.api.result import Result
 from autofit.api.workers import launcher_for
 from autofit.config.validators import choice, flag
 from autofit.dataset import ImageIndex
+from autofit.dataset.spread import spread_over
 from autofit.errors import StorageError, UserError
 from autofit.machine import hardware
 from autofit.protocol.job import ExportFormat
@@ -24,9 +25,7 @@ from autofit.runs.export import (
     ExportRequest,
     export_model,
     require_suffix,
-    spread_over,
 )
-from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
 
 
@@ -66,7 +65,7 @@ def export(
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{target.parent} cannot be made ({error.strerror}): give another path") from None
-    record = RunRecord.load(files.run)
+    record = result.run_record
     index = ImageIndex.read_csv(files.samples, record.data.root, record.data.class_names)
     compared_with = "validation" if index.validation_count else "training"
     request = _request(index, target, export_format, int8=int8)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
-from autofit.api.own_objects import code_to_open
+from autofit.api.prediction import predicted_rows
 from autofit.api.workers import launcher_for
 from autofit.dataset import ImageIndex
 from autofit.errors import AutofitError
@@ -14,7 +13,6 @@ from autofit.printable import one_line
 from autofit.process.monitor import View
 from autofit.runs.evaluation import Evaluation, evaluation
 from autofit.runs.multi_label_evaluation import multi_label_evaluation
-from autofit.runs.prediction import predict_paths
 from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
 from autofit.storage.probabilities import write_probabilities
@@ -53,17 +51,8 @@ def with_test(
 
 def _figures(files: RunDirectory, record: RunRecord, machine: Hardware, view: View) -> Evaluation | None:
     index = ImageIndex.read_csv(files.samples, record.data.root, record.data.class_names)
-    paths = [os.path.join(index.root, path) for path in index.test_paths]  # noqa: PTH118 - as in the index
-    rows, unreadable = predict_paths(
-        files.model,
-        record.options.image_size,
-        paths,
-        launcher=launcher_for(record.options, machine),
-        view=view,
-        flips=record.options.flip,
-        value_ranges=record.plan.value_ranges,
-        code=code_to_open(record, files.model),
-    )
+    paths = [index.test_path(number) for number in range(index.test_count)]
+    rows, unreadable = predicted_rows(files.model, record, paths, launcher_for(record.options, machine), view)
     with contextlib.suppress(OSError):  # `Result.worst("test")` and the like say that they are missing
         write_probabilities(files.test, rows)
     if index.is_multi_label:

@@ -24,6 +24,7 @@ from autofit.input.image_files import UnreadableImageError
 from autofit.input.numeric_images import NO_RANGES, ValueRanges
 from autofit.printable import printable
 from autofit.process.launch import Launcher, ProcessLauncher
+from autofit.process.monitor import View
 from autofit.protocol.messages import BadImage
 from autofit.report.progress import ProgressView, progress_view
 from autofit.runs.evaluation import Evaluation, evaluation
@@ -120,16 +121,22 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 def _rows(
     model: Path, run: RunRecord, paths: Sequence[str], views: int, view: ProgressView
 ) -> tuple[NDArray[np.float32], list[BadImage]]:
-    options = run.options
-    launcher: Launcher = InlineLauncher() if options.isolation == "inline" else ProcessLauncher()
+    launcher: Launcher = InlineLauncher() if run.options.isolation == "inline" else ProcessLauncher()
+    return predicted_rows(model, run, paths, launcher, view, views)
+
+
+def predicted_rows(
+    model: Path, run: RunRecord, paths: Sequence[str], launcher: Launcher, view: View, views: int = 1
+) -> tuple[NDArray[np.float32], list[BadImage]]:
+    """Predict image files with the model of a run, as it was trained; see `predict_paths`."""
     return predict_paths(
         model,
-        options.image_size,
+        run.options.image_size,
         paths,
         launcher=launcher,
         view=view,
         views=views,
-        flips=options.flip,
+        flips=run.options.flip,
         value_ranges=run.plan.value_ranges,
         code=code_to_open(run, model),
     )

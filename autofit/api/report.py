@@ -14,7 +14,6 @@ from autofit.printable import one_line
 from autofit.process.monitor import View
 from autofit.report.page import run_page
 from autofit.report.run_text import report_command
-from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory, writing_in
 
 
@@ -38,7 +37,7 @@ def write_page(files: RunDirectory, result: Result) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    shown: dict[str, Any] = {"run": RunRecord.load(files.run)}
+    shown: dict[str, Any] = {"run": result.run_record}
     with contextlib.suppress(UserError):  # there are no predictions
         shown |= {"by_label": result.per_class()} if result.is_multi_label else {"predicted": result.predicted_images()}
     page = run_page(result.record, labels=result.labels, model_path=files.model, **shown)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 from array import array
 from pathlib import Path
@@ -52,6 +51,11 @@ class ResultFigures:
     def __init__(self, files: RunDirectory, record: ResultRecord, run: RunRecord) -> None:
         self._files, self.record, self._run = files, record, run
         self._read: dict[str, PredictedImages] = {}
+
+    @property
+    def run_record(self) -> RunRecord:
+        """The content of `run.json`."""
+        return self._run
 
     @property
     def class_names(self) -> list[str]:
@@ -154,7 +158,7 @@ class ResultFigures:
             paths, labels = [index.path(number) for number in range(first, len(index.paths))], index.labels[first:]
         else:
             file, labels = self._files.test, index.test_labels
-            paths = [os.path.join(index.root, path) for path in index.test_paths]  # noqa: PTH118 - as in the index
+            paths = [index.test_path(number) for number in range(index.test_count)]
         if not paths:
             raise UserError(f"this run has no {split} images: evaluate(folder) judges the model by other images")
         rows = read_probabilities(file, len(paths), len(index.class_names))

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import platform
 import signal
 import sys
@@ -75,10 +73,10 @@ for group in (profiles.app, cache.app):
 
 def _versions() -> str:
     """Autofit's version, and those of what decides the result of a training."""
-    packages = []
-    for name in ("tensorflow", "keras", "numpy"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # TensorFlow has wheels of other names
-            packages.append(f"{name} {importlib.metadata.version(name)}")
+    from autofit.machine.hardware import installed_version  # noqa: PLC0415 - `--help` loads none of it
+
+    found = [(name, installed_version(name)) for name in ("tensorflow", "keras", "numpy")]
+    packages = [f"{name} {version}" for name, version in found if version]  # TensorFlow has wheels of other names
     return f"autofit {__version__} (Python {platform.python_version()}, {', '.join(packages)})"
 
 

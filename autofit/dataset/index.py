@@ -84,6 +84,10 @@ class ImageIndex:
         """The class numbers that a label stands for: itself, or those of a set."""
         return self.label_sets[label] if self.label_sets else (label,)
 
+    def test_path(self, number: int) -> str:
+        """The absolute path of one of the images for the test."""
+        return os.path.join(self.root, self.test_paths[number])  # noqa: PTH118 - paths are str in this package
+
     def without_validation(self) -> Self:
         """The same images, all of them for training."""
         return replace(self, validation_from=len(self.paths))

@@ -26,6 +26,11 @@ def evenly_spread(index: ImageIndex, seed: int) -> ImageIndex:
     return replace(index, paths=paths, labels=spread)
 
 
+def spread_over(count: int, most: int) -> range:
+    """At most so many of `count` places, evenly spread: images are sorted by class."""
+    return range(0, count, max(1, -(-count // most)))
+
+
 def spread_order(labels: Sequence[int], seed: int) -> list[int]:
     """The numbers of all samples, so that each class is spread evenly from the beginning; drawn within a class."""
     counts, met = Counter(labels), defaultdict[int, int](int)

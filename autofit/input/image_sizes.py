@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from autofit.dataset import ImageIndex
+from autofit.dataset.spread import spread_over
 from autofit.input.decode import image_of
 
 MOST_OPENED = 60
@@ -28,8 +29,7 @@ def sizes_line(index: ImageIndex, image_size: Size) -> str | None:
         index: the images, of which some are opened, evenly spread.
         image_size: (height, width) of the training, in pixels.
     """
-    step = max(1, -(-len(index.paths) // MOST_OPENED))
-    paths = [index.path(place) for place in range(0, len(index.paths), step)]
+    paths = [index.path(place) for place in spread_over(len(index.paths), MOST_OPENED)]
     found: list[Size] = []
 
     def read() -> None:

@@ -83,6 +83,19 @@ def packed_parts(
     return found, unkeepable
 
 
+def restored(callback: Any, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> list[str]:
+    """Give a callback the state of a checkpoint back; returns what is lost of it, as `Class.attribute`.
+
+    Raises:
+        Exception: what its `set_state()` raises.
+    """
+    name = type(callback).__name__
+    failed = set_parts(callback, state.get("parts", {}), arrays)
+    if "asked" in state and hasattr(callback, "set_state"):
+        callback.set_state(filled(None, state["asked"], arrays))
+    return [f"{name}.{part}" for part in [*map(str, state.get("lost", [])), *sorted(failed)]]
+
+
 def set_parts(callback: Any, parts: Mapping[str, Any], arrays: Mapping[str, Any]) -> set[str]:
     """Give a callback its packed state back; returns the names of what it has no place for."""
     shared = {name: (value, put) for name, value, put in _shared(callback)}

@@ -11,6 +11,7 @@ from autofit.protocol.messages import EpochEnd
 from autofit.report.markup import Html, element, escaped, join, table
 from autofit.report.progress_text import epoch_words
 from autofit.report.words import duration_words, metric_words
+from autofit.runs.history import best_epoch
 
 SHOWN_ROWS = 8
 """The newest ones; the best is shown above them if it is older."""
@@ -53,9 +54,8 @@ class EpochTable:
 
     def best(self) -> int | None:
         """The place of the epoch with the lowest validation loss, or loss; None without a finite one."""
-        values = [row.metrics.get("val_loss", row.metrics.get("loss", math.nan)) for row in self._rows]
-        finite = [(value, place) for place, value in enumerate(values) if math.isfinite(value)]
-        return min(finite)[1] if finite else None
+        losses = [row.metrics.get("val_loss", row.metrics.get("loss", math.nan)) for row in self._rows]
+        return best_epoch({"loss": losses})
 
     def html(self) -> Html:
         """The table and the curve; nothing before the first epoch."""

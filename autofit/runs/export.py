@@ -175,11 +175,6 @@ def parity(
     )
 
 
-def spread_over(count: int, most: int) -> range:
-    """At most so many of `count` places, evenly spread: the images are sorted by class."""
-    return range(0, count, max(1, -(-count // most)))
-
-
 def require_suffix(target: Path, export_format: ExportFormat) -> None:
     """Check that a path ends as its format does.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autofit.dataset import ImageIndex
-from autofit.dataset.spread import evenly_spread, spread_order
+from autofit.dataset.spread import evenly_spread, spread_order, spread_over
 
 
 @given(st.lists(st.integers(0, 5), max_size=60), st.integers(0, 2**32 - 1), st.integers(0, 60))
@@ -34,3 +35,11 @@ def test_the_split_stays_and_each_image_keeps_its_class() -> None:
     assert all("ab"[label] == path[0] for path, label in zip(spread.paths, spread.labels, strict=True))
     assert spread.paths != paths
     assert evenly_spread(index, 7).fingerprint() == spread.fingerprint() != evenly_spread(index, 8).fingerprint()
+
+
+@pytest.mark.parametrize(("count", "expected"), [(0, 0), (1, 1), (200, 200), (201, 101), (1_000_000, 200)])
+def test_images_are_spread_over_all_classes(count: int, expected: int) -> None:
+    """Paths are sorted by class: the first two hundred would be of one class."""
+    places = spread_over(count, 200)
+    assert len(places) == expected
+    assert not count or places[-1] >= count - max(1, places.step)

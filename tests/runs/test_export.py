@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autofit.errors import UserError
-from autofit.runs.export import Parity, parity, require_suffix, spread_over
+from autofit.runs.export import Parity, parity, require_suffix
 
 BEFORE = np.array([[0.9, 0.1], [0.4, 0.6], [np.nan, np.nan], [0.2, 0.8]], np.float32)
 AFTER = np.array([[0.8, 0.2], [0.6, 0.4], [np.nan, np.nan], [0.2, 0.8]], np.float32)
@@ -35,14 +35,6 @@ def test_labels_that_are_independent_are_compared_one_by_one() -> None:
     both = parity(np.array([[0.9, 0.8]], np.float32), np.array([[0.9, 0.4]], np.float32), [[0, 1]], multi_label=True)
     assert both is not None
     assert (both.same, both.accuracy_before, both.accuracy_after) == (0, 1.0, 0.0)
-
-
-@pytest.mark.parametrize(("count", "expected"), [(0, 0), (1, 1), (200, 200), (201, 101), (1_000_000, 200)])
-def test_images_are_spread_over_all_classes(count: int, expected: int) -> None:
-    """Paths are sorted by class: the first two hundred would be of one class."""
-    places = spread_over(count, 200)
-    assert len(places) == expected
-    assert not count or places[-1] >= count - max(1, places.step)
 
 
 def test_a_path_ends_as_its_format_does_and_replaces_only_its_kind(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from autofit.errors import UserError
-from autofit.protocol.callback_state import WEIGHTS, packed_parts, parts_of, set_parts, unknown_of_keras
+from autofit.protocol.callback_state import WEIGHTS, packed_parts, parts_of, restored, unknown_of_keras
 from autofit.protocol.object_state import Arrays, Packer, UnkeepableError, filled
 
 SPARE_ARRAY_BYTES = 64 * 2**20
@@ -54,15 +54,10 @@ class CallbackStates:
         """Give them their states back; returns what is lost, as `Class.attribute`."""
         lost = []
         for callback, state in zip(self._callbacks, states, strict=False):
-            name = type(callback).__name__
-            if not isinstance(state, dict) or state.get("class") != name:
+            if not isinstance(state, dict) or state.get("class") != type(callback).__name__:
                 _restore_old(callback, state)
                 continue
-            lost += [f"{name}.{part}" for part in state.get("lost", [])]
-            if "asked" in state and hasattr(callback, "set_state"):
-                callback.set_state(filled(None, state["asked"], arrays))
-            failed = set_parts(callback, state.get("parts", {}), arrays)
-            lost += [f"{name}.{part}" for part in sorted(failed)]
+            lost += restored(callback, state, arrays)
             self._restore_weights(callback, state, arrays)
         return lost
 
