@@ -24,6 +24,7 @@ from autofit.errors import (
 if TYPE_CHECKING:
     from autofit.api import evaluate, load_images, probe, resume, run
     from autofit.api.result import Result
+    from autofit.demo.sample import sample
     from autofit.worker.image_sequence import ImageSequence
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "probe",
     "resume",
     "run",
+    "sample",
 ]
 __version__ = "0.1.0"
 
@@ -51,6 +53,7 @@ _MODULES = {
     "probe": "autofit.api",
     "resume": "autofit.api",
     "run": "autofit.api",
+    "sample": "autofit.demo.sample",
 }
 
 

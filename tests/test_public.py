@@ -29,6 +29,7 @@ PUBLIC = [
     "probe",
     "resume",
     "run",
+    "sample",
 ]
 LOADS_KERAS = {"ImageSequence"}
 

@@ -2,5 +2,6 @@
 
 - `demo_run`: chooses a memory limit that is too small, and starts the run.
 - `data`: unpacks the digits, which ship with the package.
+- `sample`: the same digits for a user's first try, `autofit.sample()`.
 - `network`: the model function, written as a user would write it.
 """

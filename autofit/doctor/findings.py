@@ -27,6 +27,7 @@ CHECKS = (
     software.keras,
     software.pillow,
     software.two_nvml_packages,
+    software.other_autofit,
     environment.legacy_keras,
     environment.keras_backend,
     environment.onednn,

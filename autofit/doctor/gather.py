@@ -24,6 +24,7 @@ from autofit.machine.tensorflow_build import cuda_targets, cuda_version
 
 DISTRIBUTIONS = (
     "autofit-keras",
+    "autofit",
     "tensorflow",
     "tensorflow-cpu",
     "tensorflow-intel",

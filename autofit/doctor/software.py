@@ -103,3 +103,21 @@ def two_nvml_packages(facts: Facts) -> list[Finding]:
             command="pip uninstall -y pynvml && pip install --force-reinstall nvidia-ml-py",
         )
     ]
+
+
+def other_autofit(facts: Facts) -> list[Finding]:
+    """PyAutoFit beside this package: PyPI's `autofit` is another project, and its modules are called `autofit` too.
+
+    What is installed last overwrites the other's `autofit/__init__.py`. https://pypi.org/project/autofit/
+    """
+    if "autofit" not in facts.versions:
+        return []
+    return [
+        Finding(
+            severity=Severity.PROBLEM,
+            topic="software",
+            text=f"the package autofit {facts.versions['autofit']} is PyAutoFit, another project of this module name",
+            advice="keep one of them in an environment; for this one, remove both and install autofit-keras again",
+            command="pip uninstall -y autofit autofit-keras && pip install autofit-keras",
+        )
+    ]

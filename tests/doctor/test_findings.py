@@ -374,6 +374,16 @@ def test_two_packages_for_nvml(facts: MakeFacts) -> None:
     assert (found.severity, found.topic) == ("note", "software")
 
 
+def test_another_package_that_is_imported_as_autofit(facts: MakeFacts) -> None:
+    """`import autofit` would give PyAutoFit, or a mixture of both, and nothing would say why."""
+    versions = {"pillow": "13.0.0", "autofit-keras": "0.1.0"}
+    assert grave(facts(versions=versions)) == []
+    found = only(facts(versions=versions | {"autofit": "2026.10.1.1"}))
+    assert (found.severity, found.topic) == ("problem", "software")
+    assert "autofit 2026.10.1.1 is PyAutoFit" in found.text
+    assert "pip uninstall -y autofit autofit-keras" in found.command
+
+
 # the surroundings
 
 
