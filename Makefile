@@ -20,7 +20,7 @@ CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3
 PYTHON ?= $(shell for name in $(CANDIDATES); do \
 	$$name -I -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$name && break; done)
 
-.PHONY: help demo test test-fast test-faults test-oldest test-gpu check format clean
+.PHONY: help demo test test-fast test-faults test-oldest test-gpu check docs format clean
 
 help:
 	@echo 'make demo         train on 1,797 handwritten digits, running out of memory on purpose'
@@ -30,6 +30,7 @@ help:
 	@echo 'make test-oldest  the tests of models and images with the oldest releases that are allowed'
 	@echo 'make test-gpu     the tests on a card; without one they are left out'
 	@echo 'make check        ruff, mypy and the import contracts'
+	@echo 'make docs         the documents as a site in build/site'
 	@echo 'make format       let ruff format the code and mend what it can'
 	@echo 'make clean        remove .venv and all caches'
 
@@ -68,6 +69,15 @@ check: $(READY)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
+
+# MkDocs is installed once; the build itself fetches nothing, and fails for a link that leads nowhere.
+docs: $(VENV)/.docs
+	$(VENV)/bin/mkdocs build --quiet
+	@echo 'Open build/site/index.html'
+
+$(VENV)/.docs: $(READY)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --group docs
+	@touch $@
 
 format: $(READY)
 	$(VENV)/bin/ruff format .

@@ -1,11 +1,16 @@
-"""The documents name files, tests and modules that exist."""
+"""The documents name files, tests and modules that exist; the site has a place for each document."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
+
+from autofit.config.option_table import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -47,3 +52,75 @@ def test_the_index_lists_every_decision() -> None:
     index = (ROOT / "docs/decisions/README.md").read_text(encoding="utf-8")
     decisions = {path.name for path in (ROOT / "docs/decisions").glob("[0-9]*.md")}
     assert set(re.findall(r"\(([0-9]{4}-[\w-]+\.md)\)", index)) == decisions
+
+
+@pytest.fixture(scope="module")
+def site() -> ModuleType:
+    """The functions that MkDocs calls."""
+    spec = importlib.util.spec_from_file_location("site_pages", ROOT / "docs/site_pages.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def headings(document: Path) -> set[str]:
+    """The anchors of a document's headings, as MkDocs and GitHub make them of plain words."""
+    lines = re.findall(r"(?m)^#+ (.*)$", document.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_link_to_a_heading_finds_it(document: str) -> None:
+    """A reader would land at the top of a page, and search it."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", text)
+    targets = [((ROOT / document).parent / path if path else ROOT / document, anchor) for path, anchor in links]
+    assert [(str(path), anchor) for path, anchor in targets if anchor not in headings(path)] == []
+
+
+def test_the_site_has_each_document_and_no_other(site: ModuleType) -> None:
+    """`make docs` would fail, or a document be one that nobody finds on the site."""
+    named = set(re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    made = {path for path in site.PAGES_OF_ROOT.values() if path.endswith(".md")}
+    written = {str(path.relative_to(ROOT / "docs")) for path in ROOT.glob("docs/**/*.md")}
+    decisions = {path for path in written if path.startswith("decisions/0")}
+    assert named == made | written - decisions
+    assert [path for path in site.PAGES_OF_ROOT if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "page", "on_site"),
+    [
+        ("[a](docs/guides/data.md)", "index.md", "[a](guides/data.md)"),
+        ("![a](docs/images/probe.png)", "index.md", "![a](images/probe.png)"),
+        ("[a](docs/promises.md#the-cases)", "how/architecture.md", "[a](../promises.md#the-cases)"),
+        ("[a](../../README.md)", "guides/training.md", "[a](../index.md)"),
+        ("[a](../ARCHITECTURE.md)", "promises.md", "[a](how/architecture.md)"),
+        (
+            "[a](data.md#tables) [b](https://keras.io/a.md)",
+            "guides/x.md",
+            "[a](data.md#tables) [b](https://keras.io/a.md)",
+        ),
+        ("[a](autofit/demo/CREDIT.md)", "index.md", "[a](credit.md)"),
+    ],
+)
+def test_links_of_the_repository_become_links_of_the_site(site: ModuleType, text: str, page: str, on_site: str) -> None:
+    """A link that holds on one of both would lead nowhere on the other."""
+    assert site.for_the_site(text, page) == on_site
+
+
+def test_the_sites_tables_have_every_option_and_command(site: ModuleType) -> None:
+    """An option would be missing where a reader looks for it; or be without its default or its words."""
+    rows = {line.split("`")[1]: line for line in site.table_of_options().splitlines() if line.startswith("| `")}
+    shown = [option for option in OPTIONS if "run" in option.commands and not option.is_hidden]
+    assert list(rows) == [option.name for option in shown]
+    assert [option.name for option in shown if not rows[option.name].endswith(f"| {option.description} |")] == []
+    assert rows["dropout"].startswith("| `dropout` | `0.2` | ")
+    assert rows["flip"].startswith("| `flip` | on | ")
+    commands: Any = site.sections_of_commands()
+    for name in ("train", "resume", "predict", "export", "profiles list", "cache clear"):
+        assert f"\n## autofit {name}\n" in commands
+    assert "| `--batch-size` | " in commands
+    assert all(row.count("|") - row.count("\\|") == 3 for row in commands.splitlines() if row.startswith("| `--"))

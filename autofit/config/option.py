@@ -36,7 +36,7 @@ class Option:
         name: the name in Python; on the command line `--name`, with dashes.
         default: the default in Python, and on the command line after conversion to `cli_type`.
         help: one sentence for `--help`, in Markdown; values stand in backquotes.
-        details: further sentences for the docstrings and README.
+        details: further sentences for the docstrings and the documents.
         check: the check of a value.
         commands: the functions that take it. `probe` and `sweep` are both `autofit probe` on the command line.
         fields: the fields of `Options` that hold the checked value, by default one of the option's name. Several hold a
@@ -45,7 +45,7 @@ class Option:
         cli_type: the type on the command line; None for an option that only Python has.
         metavar: the placeholder in `--help`; by default the name of the type.
         is_listed: whether `autofit probe` takes several values with commas, and `sweep` takes a list as an argument.
-        is_hidden: whether the option is declared for a later version: out of `--help` and README.
+        is_hidden: whether the option is declared for a later version: out of `--help` and the documents.
         on_rerun: what another value means when the run is called again or resumed.
     """
 

@@ -1,8 +1,8 @@
 """All options, each declared once: the default, the texts, the check and the command line's flag.
 
-Validation (`make_options`) and the flags of `autofit train` and `autofit probe` follow from this table. The signatures
-and docstrings of `run`, `probe` and `sweep`, the fields of `Options` and README's table are written out for their
-readers; `tests/config/test_option_table.py` compares each with the table and shows what is missing or differs.
+Validation (`make_options`), the flags of `autofit train` and `autofit probe` and the site's table of options follow
+from this table. The signatures and docstrings of `run`, `probe` and `sweep` and the fields of `Options` are written out
+for readers; `tests/config/test_option_table.py` compares each with the table and shows what is missing or differs.
 """
 
 from __future__ import annotations

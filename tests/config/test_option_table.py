@@ -6,7 +6,6 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from autofit.config.option import Command, Option, plain
 from autofit.config.option_table import AGAIN, OPTIONS, REQUEST, options_of
 from autofit.config.options import Options, make_options
 
-README = Path(__file__).parents[2] / "README.md"
 FUNCTIONS: dict[Command, Callable[..., Any]] = {
     "run": api.run,
     "probe": api.probe,
@@ -54,7 +52,6 @@ def differences(options: Sequence[Option] = OPTIONS) -> Differences:
     found += command_line_differences("probe", [option for option in options if "probe" in option.commands])
     found += command_line_differences("evaluate", [option for option in options if "evaluate" in option.commands])
     found += field_differences(options)
-    found += readme_differences([option for option in options if "run" in option.commands])
     return found
 
 
@@ -119,28 +116,8 @@ def field_differences(options: Sequence[Option]) -> Differences:
     return found
 
 
-def readme_differences(declared: Sequence[Option]) -> Differences:
-    """Compare README's table of options, which has all that a run takes and this version has."""
-    rows = README.read_text(encoding="utf-8").partition("\n## Options\n")[2].partition("\n\nNot yet:")[0].splitlines()
-    there = {row.split("`")[1]: row for row in rows if row.startswith("| `")}
-    return compare("README", {o.name: readme_row(o) for o in declared if not o.is_hidden}, there)
-
-
-def readme_row(option: Option) -> str:
-    """The row of an option in README, to be copied from the failing test."""
-    if option.default_text:
-        default = f" {option.default_text}"
-    elif option.default is None or option.default == ():
-        default = ""
-    elif isinstance(option.default, bool):
-        default = " on" if option.default else " off"
-    else:
-        default = f" `{option.default}`" if isinstance(option.default, str) else f" {option.default}"
-    return f"| `{option.name}` |{default} | {option.description} |"
-
-
 def test_each_option_is_the_same_wherever_it_is_written_out() -> None:
-    """An option would be missing, or have another default or meaning, in a signature, docstring, flag or in README."""
+    """An option would be missing, or have another default or meaning, in a signature, docstring or flag."""
     assert differences() == []
 
 
@@ -160,8 +137,6 @@ def expected_places(option: Option) -> set[str]:
         places |= {f"autofit {commands[command]}" for command in option.commands if command in commands}
     if option.field_names:
         places.add("Options")
-    if "run" in option.commands and not option.is_hidden:
-        places.add("README")
     return places
 
 
@@ -188,7 +163,7 @@ def test_another_default_help_or_order_would_be_seen() -> None:
         dropout = next(o for o in OPTIONS if o.name == "dropout")
         other = Option(**{f: getattr(dropout, f) for f in dropout.__slots__} | {name: value})
         places = {line.partition(":")[0] for line in differences([other if o is dropout else o for o in OPTIONS])}
-        assert {"autofit train", "autofit probe", "README"} <= places
+        assert {"autofit train", "autofit probe"} <= places
         assert ("signature of run" in places) is (name == "default")
         assert ("docstring of sweep" in places) is (name == "help")
 
