@@ -22,7 +22,7 @@ from autofit.errors import (
 )
 
 if TYPE_CHECKING:
-    from autofit.api import evaluate, load_images, probe, resume, run
+    from autofit.api import check, evaluate, load_images, probe, resume, run
     from autofit.api.result import Result
     from autofit.demo.sample import sample
     from autofit.worker.image_sequence import ImageSequence
@@ -36,6 +36,7 @@ __all__ = [
     "StorageError",
     "TrainingFailedError",
     "UserError",
+    "check",
     "evaluate",
     "load_images",
     "probe",
@@ -48,6 +49,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "ImageSequence": "autofit.worker.image_sequence",
     "Result": "autofit.api.result",
+    "check": "autofit.api",
     "evaluate": "autofit.api",
     "load_images": "autofit.api",
     "probe": "autofit.api",

@@ -24,6 +24,7 @@ PUBLIC = [
     "StorageError",
     "TrainingFailedError",
     "UserError",
+    "check",
     "evaluate",
     "load_images",
     "probe",

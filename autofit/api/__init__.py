@@ -1,4 +1,4 @@
-"""`run()`, `resume()`, `probe()`, `sweep()`, `evaluate()`, `export()`, `report()`: where all other packages are joined.
+"""`run()`, `resume()`, `probe()`, `evaluate()`, `check()` and the like: where all other packages are joined.
 
 The data flows one way: options -> images and machine -> probe -> plan -> supervisor -> workers -> checkpoints -> result
 -> report.
@@ -13,6 +13,8 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     predictions.py   Predictions: probabilities with names
     evaluation.py    evaluate: the model of a run that has ended, on images with known classes
     export.py        export: the model of a run in the format of another runtime
+    checking.py      check: a data set looked at before a training; label_check.py for wrong labels
+    data_report.py   DataReport: what check returns
     display.py       what the methods of a result return to look at: tables, pictures
     result_figures.py  what a result shows of its model: curves, confusion matrix, figures by class
     directories.py   the run directory, and the names that it cannot have
@@ -36,6 +38,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
 
 from __future__ import annotations
 
+from autofit.api.checking import check
 from autofit.api.evaluation import evaluate
 from autofit.api.export import export
 from autofit.api.prediction import load_images
@@ -44,4 +47,4 @@ from autofit.api.report import report
 from autofit.api.resuming import resume
 from autofit.api.training import run
 
-__all__ = ["does_not_fit", "evaluate", "export", "load_images", "probe", "report", "resume", "run", "sweep"]
+__all__ = ["check", "does_not_fit", "evaluate", "export", "load_images", "probe", "report", "resume", "run", "sweep"]

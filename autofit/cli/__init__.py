@@ -4,6 +4,7 @@ app.py       all commands together; the exit code of each error
 training.py  train, resume, report, demo
 prediction.py  predict, evaluate
 export.py    export
+check.py     check
 probe.py     probe, for one network or for several
 profiles.py  profiles list, show, export, import, path
 cache.py     cache list, clear, path

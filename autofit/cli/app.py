@@ -1,6 +1,7 @@
 """All commands together. This is the only module that turns errors into exit codes.
 
-0 done · 2 bad input or usage · 3 does not fit · 4 failed for a reason that is not memory · 130 interrupted, resumable
+0 done · 1 found something (`check --strict`) · 2 bad input or usage · 3 does not fit
+4 failed for a reason that is not memory · 130 interrupted, resumable
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated
 import typer
 
 from autofit import __version__, refuse_windows
-from autofit.cli import cache, doctor, export, prediction, probe, profiles, training
+from autofit.cli import cache, check, doctor, export, prediction, probe, profiles, training
 from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
 from autofit.report.steady_stream import forget_what_cannot_be_shown, open_missing_streams, steady
@@ -61,6 +62,7 @@ COMMANDS = (
     training.report,
     prediction.predict,
     prediction.evaluate,
+    check.check,
     export.export,
     doctor.doctor,
     training.demo,
@@ -91,7 +93,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     rest = [argument for argument in arguments if argument != "--debug"]
     try:
         refuse_windows()
-        _run_command(rest)
+        return _run_command(rest)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no error may reach the user as a traceback
         if debug:
             traceback.print_exception(error)
@@ -100,12 +102,14 @@ def run_command_line(arguments: Sequence[str]) -> int:
         return code
     finally:
         forget_what_cannot_be_shown()
-    return 0
 
 
-def _run_command(arguments: Sequence[str]) -> None:
-    if app(args=list(arguments), prog_name="autofit", standalone_mode=False) == INTERRUPTED:
+def _run_command(arguments: Sequence[str]) -> int:
+    """Run a command and return the exit code that it asks for."""
+    code = app(args=list(arguments), prog_name="autofit", standalone_mode=False)
+    if code == INTERRUPTED:
         raise KeyboardInterrupt  # some versions of Typer return an exit code for Ctrl-C, others raise Abort
+    return code if isinstance(code, int) else 0
 
 
 def _code_and_text(error: BaseException) -> tuple[int, str]:

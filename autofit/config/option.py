@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Command = Literal["run", "probe", "sweep", "evaluate"]
+Command = Literal["run", "probe", "sweep", "evaluate", "check"]
 EVERYWHERE: Final[tuple[Command, ...]] = ("run", "probe", "sweep")
 ONE_NETWORK: Final[tuple[Command, ...]] = ("run", "probe")
-OF_TABLES: Final[tuple[Command, ...]] = ("run", "evaluate")
+OF_TABLES: Final[tuple[Command, ...]] = ("run", "evaluate", "check")
+OF_DATA: Final[tuple[Command, ...]] = ("run", "check")
 PROBES: Final[tuple[Command, ...]] = ("probe", "sweep")
 
 Check = Callable[[str, Any], Any]
@@ -30,7 +31,7 @@ def unchecked(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of `run`, `probe`, `sweep` or `evaluate`, declared once; texts and signatures are tested against it.
+    """An option of `run`, `probe` and the like, declared once; texts and signatures are tested against it.
 
     Attributes:
         name: the name in Python; on the command line `--name`, with dashes.

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal
 
 from autofit.config.given_objects import class_weights_or, loss_choice, metric_list, optimizer_choice, rate_choice
-from autofit.config.option import EVERYWHERE, OF_TABLES, ONE_NETWORK, PROBES, Option
+from autofit.config.option import EVERYWHERE, OF_DATA, OF_TABLES, ONE_NETWORK, PROBES, Option
 from autofit.config.option_checks import (
     auto_or_count,
     backbone_name,
@@ -35,7 +35,7 @@ NETWORK = (
         "A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its folder.",
         "In Python also the function, such as `keras.applications.ResNet50`.",
         check=backbone_name,
-        commands=ONE_NETWORK,
+        commands=(*ONE_NETWORK, "check"),
         default_text="`MobileNetV2`",
         metavar="NAME",
         is_listed=True,
@@ -58,7 +58,7 @@ NETWORK = (
         "The backbone's initial weights: `imagenet`, `none` (random), or a file.",
         "For a preset of KerasHub `imagenet` means its own.",
         check=weights_file,
-        commands=EVERYWHERE,
+        commands=(*EVERYWHERE, "check"),
         metavar="imagenet|none|FILE",
     ),
     Option(
@@ -67,7 +67,7 @@ NETWORK = (
         "The size of the images in pixels: `160`, or `160x192` (height x width).",
         "In Python also `(160, 192)`.",
         check=or_none(image_sides),
-        commands=ONE_NETWORK,
+        commands=(*ONE_NETWORK, "check"),
         default_text="the backbone's own, 224 with `model`",
         metavar="N|HxW",
         is_listed=True,
@@ -246,6 +246,7 @@ TRAINING = (
         "In Python also a DataFrame. Where the data has images for validation (`val/`, a column `split`), a share "
         "above 0 means these.",
         check=validation_source,
+        commands=OF_DATA,
         metavar="SHARE|DIR|CSV",
     ),
     Option(
@@ -254,6 +255,7 @@ TRAINING = (
         "The images to judge the finished model by: a folder or a CSV file.",
         "In Python also a DataFrame. They are never trained on. Default: those that the data has (`test/`, a column "
         "`split`), if any.",
+        commands=OF_DATA,
         fields=(),
         metavar="DIR|CSV",
     ),
@@ -284,6 +286,7 @@ TRAINING = (
         "each label has a column of 0 and 1. In Python also an array `(n, classes)` of 0 and 1 beside images in "
         "memory.",
         check=flag,
+        commands=OF_DATA,
         cli_type=bool,
     ),
     Option(

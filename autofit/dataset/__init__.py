@@ -23,6 +23,8 @@
     label_set_split.py the same, so that each of several labels has its share (pure)
     table.py    the lines of a CSV file, each with its number
     index.py    ImageIndex, and samples.csv
+    duplicates.py  groups of equal images; near_pairs.py pairs of similar ones among very many (pure)
+    label_doubts.py  which labels another class would suit better
     spread.py   images in an order in which each part has all classes (pure)
 
 Paths are str everywhere, as the operating system returns them: a million Path objects would take too much memory.

@@ -41,6 +41,7 @@ class ImageIndex:
         label_sets: where an image may have any number of labels, the sets that images have, each as class numbers in
             ascending order, in order; `labels` and `test_labels` are then numbers of sets. Empty for one label an
             image.
+        empty_classes: names of class folders without an image. Not stored.
     """
 
     root: str
@@ -55,6 +56,7 @@ class ImageIndex:
     notes: tuple[str, ...] = field(default=(), compare=False)
     keeps_validation: bool = field(default=False, compare=False)
     label_sets: tuple[tuple[int, ...], ...] = ()
+    empty_classes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def is_multi_label(self) -> bool:

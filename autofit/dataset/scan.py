@@ -190,4 +190,5 @@ def _index(source: Source, training: Classes, validating: Classes, testing: Clas
         test_labels,
         dict(found.skipped),
         notes_of(found),
+        empty_classes=found.empty_classes,
     )

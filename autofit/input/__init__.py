@@ -15,5 +15,6 @@ aligned_array.py    arrays that TensorFlow reads without copying them
 drive_patience.py   a drive that stutters or hangs: read again, and named; patient_call.py the same for any call
 image_files.py      image files opened with care, refused by their headers
 numeric_images.py   images of more than 8 bits; find_ranges.py which of their numbers are black and white
+image_survey.py     all images looked at once; perceptual_hash.py what an image looks like, in 64 bits
 image_sizes.py      the sizes of some of the images, for the opening lines
 """

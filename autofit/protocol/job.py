@@ -134,7 +134,7 @@ class TrainingPlan(Record):
     averages of BatchNormalization are computed before each validation, if it trains; 0 leaves its moving averages.
     `ends_with_ledger` says that the run which is replayed may have ended before its last epoch, by a time budget: a
     stage then ends where that run's audit log does. `value_ranges` are the numbers that are black and white in images
-    of more than 8 bits (`autofit/input/numeric_images.py`), found once for the data set; empty if it has none.
+    of more than 8 bits (`autofit/input/numeric_images.py`), found once. `doubt_labels` looks for wrong labels.
     """
 
     epochs: int = Field(ge=1)
@@ -166,6 +166,7 @@ class TrainingPlan(Record):
     micro_batch_is_cut: bool = False
     recalibration_images: int = Field(0, ge=0)
     ends_with_ledger: bool = False
+    doubt_labels: bool = False
     monitor: Monitor = "auto"
 
     @property

@@ -5,5 +5,6 @@
 - `words`: numbers, sizes, durations and verdicts as words; `tables`: tables for a terminal.
 - `history`: best epoch and finished epochs of a training history.
 - `plots`, `sweep_plot`: the figures; `drawing`: their style, and saving as PNG or SVG.
+- `data_text`, `data_page`: what was found in a data set, as text and as a page.
 - `page`: the HTML pages; `markup`: their elements, escaped.
 """

@@ -47,6 +47,9 @@ class ProgressView:
     def update(self, progress: Progress, *, epochs: int) -> None:
         """Show the progress of the worker; `epochs` is 0 in a probe."""
 
+    def working(self, words: str, done: int, total: int) -> None:
+        """Show what this process does itself, and how many images of how many are done."""
+
     def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
         """Show a finished epoch and its metrics."""
 
@@ -92,6 +95,10 @@ class WatchingView(ProgressView):
     def update(self, progress: Progress, *, epochs: int) -> None:
         """Show the progress of the worker."""
         self.show(describe(progress, epochs))
+
+    def working(self, words: str, done: int, total: int) -> None:
+        """Show what this process does itself."""
+        self.show(Status(words, done, total, facts=(f"{done:,} of {total:,}",)))
 
     def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
         """Add a line for each finished epoch."""

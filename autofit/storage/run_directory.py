@@ -140,6 +140,11 @@ class RunDirectory:
         return self.path / "test.npy"
 
     @property
+    def doubts(self) -> Path:
+        """The training images in the order in which their labels are to be doubted, if that was asked for."""
+        return self.path / "doubts.npz"
+
+    @property
     def labels(self) -> Path:
         """The class names in the order of the model's outputs."""
         return self.path / "labels.json"

@@ -23,17 +23,20 @@ FUNCTIONS: dict[Command, Callable[..., Any]] = {
     "probe": api.probe,
     "sweep": api.sweep,
     "evaluate": api.evaluate,
+    "check": api.check,
 }
 ARGUMENTS: dict[Command, list[str]] = {
     "run": ["data", "labels"],
     "probe": [],
     "sweep": ["backbones", "image_sizes"],
     "evaluate": ["run_dir", "data", "labels", "views"],
+    "check": ["data", "labels", "find_wrong_labels"],
 }
 """The arguments that are no options: what to train or to probe."""
 FLAGS_OF_COMMANDS = {
     "train": {"json", "help"},
     "evaluate": {"json", "views", "help"},
+    "check": {"json", "html", "labels", "strict", "help"},
     "probe": {"json", "plot", "report", "help"},
 }
 """The flags that are no options: where to write the result."""
@@ -51,6 +54,7 @@ def differences(options: Sequence[Option] = OPTIONS) -> Differences:
     found += command_line_differences("train", [option for option in options if "run" in option.commands])
     found += command_line_differences("probe", [option for option in options if "probe" in option.commands])
     found += command_line_differences("evaluate", [option for option in options if "evaluate" in option.commands])
+    found += command_line_differences("check", [option for option in options if "check" in option.commands])
     found += field_differences(options)
     return found
 
@@ -133,7 +137,7 @@ def expected_places(option: Option) -> set[str]:
     """Where an option is written out."""
     places = {f"{place} of {command}" for command in option.commands for place in ("signature", "docstring")}
     if option.cli_type is not None:
-        commands = {"run": "train", "probe": "probe", "evaluate": "evaluate"}
+        commands = {"run": "train", "probe": "probe", "evaluate": "evaluate", "check": "check"}
         places |= {f"autofit {commands[command]}" for command in option.commands if command in commands}
     if option.field_names:
         places.add("Options")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from autofit.config.multi_label_figures import F1, MEAN_AVERAGE_PRECISION, multi_label_figures
 from autofit.dataset import ImageIndex
+from autofit.dataset.label_doubts import doubts, write_doubts
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.probabilities import MOST_VALUES
@@ -145,8 +147,11 @@ class HeadStage:
         used = len(self.used) + len(np.unique(self.validation.groups))
         return f"{used:,} of {self._images:,} images"
 
-    def solve(self) -> SolvedHead:
-        """Choose the strength of the penalty, solve the head, and fit it again on all images if the plan says so."""
+    def solve(self, doubts_file: Path | None = None) -> SolvedHead:
+        """Choose the strength of the penalty, solve the head, and fit it again on all images if the plan says so.
+
+        Where the plan looks for wrong labels, the training images go to `doubts_file` in the order of doubt.
+        """
         from autofit.worker.features.head_strength import fit_head  # noqa: PLC0415 - loads SciPy
 
         fit = fit_head(
@@ -158,6 +163,8 @@ class HeadStage:
             threads=self._plan.threads,
             on_progress=self._on_progress,
         )
+        if self._plan.doubt_labels and doubts_file is not None:
+            self._write_doubts(fit.l2, doubts_file)
         record = StageRecord(
             name=self._stage,
             method="solved",
@@ -176,6 +183,15 @@ class HeadStage:
             of_validation = self._metrics(fit.trained, self.validation)
             metrics |= {f"val_{name}": value for name, value in of_validation.items()}
         return SolvedHead(fit.trained, fit.head, metrics, predicted, self._probabilities(logits), record)
+
+    def _write_doubts(self, l2: float, file: Path) -> None:
+        """Doubt each training image by a head that has not seen it."""
+        from autofit.worker.features.out_of_fold import out_of_fold  # noqa: PLC0415 - loads SciPy
+
+        rows, threads = self.train, self._plan.threads
+        found = out_of_fold(rows, self._classes, l2=l2, threads=threads, on_progress=self._on_progress)
+        in_order = doubts(found, rows.labels)
+        write_doubts(file, replace(in_order, images=rows.groups[in_order.images]))
 
     def _told(self, logits: Floats) -> NDArray[np.bool_]:
         """Which classes are told of each row: the most probable one, or all of a probability of 0.5 and more."""

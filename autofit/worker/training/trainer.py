@@ -211,7 +211,7 @@ class Trainer:
         stage = HeadStage(self._source, self._index, self._plan, self._targets, self._goes_on, self._work.stage)
         if stage.empty_split:
             self._give_up(self._bad_images.nothing_left(stage.empty_split))
-        solved = stage.solve()
+        solved = stage.solve(self._files.doubts)
         epoch = self._progress.epoch
         self._write_audit(epoch, 0, self._index.train_count, stage.used.tolist(), stage.unused.tolist())
         self._commits.note_step()

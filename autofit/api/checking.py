@@ -1,0 +1,183 @@
+"""`check()`: what training would understand of a data set, and what should be put right in it before."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from autofit import dataset
+from autofit.api.data_report import DataReport
+from autofit.api.directories import absolute
+from autofit.config.option_checks import GIVEN_TABLE
+from autofit.config.options import Options, make_options
+from autofit.config.validators import flag
+from autofit.dataset import HeldOut, ImageIndex
+from autofit.dataset.columns import Asked
+from autofit.dataset.contents import odd_files
+from autofit.dataset.findings import kinds_text
+from autofit.input.image_sizes import sizes_line
+from autofit.input.patient_call import patiently
+from autofit.machine import hardware
+from autofit.printable import printable
+from autofit.report.progress import ProgressView, showing
+from autofit.runs.data_check import AllImages, known_findings, with_doubts, with_survey
+from autofit.runs.data_findings import DataFindings
+
+LOOKED_FOR = "Wrong labels were looked for with {network}, each image by a head that had not seen it"
+NOT_LOOKED_FOR = "Wrong labels were not looked for"
+
+
+def check(  # noqa: PLR0913 - as `run`, which it looks at data for
+    data: Any,
+    labels: Iterable[Any] | None = None,
+    *,
+    find_wrong_labels: bool = True,
+    backbone: str | None = None,
+    weights: str | Path | None = "imagenet",
+    image_size: int | tuple[int, int] | str | None = None,
+    validation: float | HeldOut | tuple[Any, Any] = 0.2,
+    test: HeldOut | tuple[Any, Any] | None = None,
+    path_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
+    multi_label: bool = False,
+    images_in: str | Path | None = None,
+    memory_limit: str | int | None = None,
+    view: ProgressView | None = None,
+) -> DataReport:
+    """Look at a data set as `run` would understand it, and find what should be put right.
+
+    Unreadable images, equal and similar ones within and across splits and classes, tiny and empty classes, odd images,
+    and images that are likely to be labelled wrong. Nothing is changed.
+
+    Args:
+        data: As in `run`.
+        labels: As in `run`.
+        find_wrong_labels: Whether images are looked for that are likely to be labelled wrong: by the backbone's
+            features, which the feature cache keeps for a later run.
+        backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
+            folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
+        weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
+            `imagenet` means its own.
+        image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
+            Default: the backbone's own, 224 with `model`.
+        validation: The images to validate on: a share of each class, a folder, or a CSV file. In Python also a
+            DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.
+        test: The images to judge the finished model by: a folder or a CSV file. In Python also a DataFrame. They are
+            never trained on. Default: those that the data has (`test/`, a column `split`), if any.
+        path_column: The column of a table that holds the paths. Default: `path`, or another usual name.
+        label_column: The column of a table that holds the labels. With `multi_label` also `a,b,c`, or a list in Python:
+            the columns of 0 and 1, one for each label. Default: `label`, or another usual name.
+        multi_label: An image may have any number of labels, also none; each class then has a probability of its own.
+            The labels of an image are in one column, separated by semicolons, bars, commas or blanks, or as lists; or
+            each label has a column of 0 and 1. In Python also an array `(n, classes)` of 0 and 1 beside images in
+            memory.
+        images_in: The folder that a table's relative paths are relative to. Default: that of the table, or the one in
+            it where the images are.
+        memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
+            resident memory of the worker, on a GPU the device memory. Default: what the machine has.
+        view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
+            lines.
+
+    Returns:
+        What was found.
+
+    Raises:
+        UserError: an argument cannot be used, or the data cannot be understood.
+        InterruptedRunError: Ctrl-C stopped it.
+    """
+    network = {"backbone": backbone, "weights": weights, "image_size": image_size, "memory_limit": memory_limit}
+    options = make_options(**network, validation=dataset.stand_in(validation), multi_label=multi_label)
+    is_looked_for = flag("find_wrong_labels", find_wrong_labels)
+    asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label)
+    with showing(view) as shown:
+        index, folder = _scanned(data, labels, {"validation": validation, "test": test}, options, asked, shown)
+        findings = _looked_at(index, options, shown)
+        if is_looked_for:
+            findings = _with_doubts(findings, index, make_options(**network, validation=0.0, max_bad_images=1.0), shown)
+        else:
+            findings = findings.model_copy(update={"labels_note": NOT_LOOKED_FOR})
+    return DataReport(findings, folder)
+
+
+def _scanned(
+    data: Any,
+    labels: Iterable[Any] | None,
+    held_out: dict[str, Any],
+    options: Options,
+    asked: Asked,
+    view: ProgressView,
+) -> tuple[ImageIndex, Path | None]:
+    """The images as a run would find them, and a new folder for those that were given in memory, if any were."""
+    folder = None
+    is_in_memory = dataset.are_images(data)
+    if is_in_memory or any(dataset.stand_in(given) is not given for given in held_out.values()):
+        folder = Path(tempfile.mkdtemp(prefix="autofit-images-"))
+        write = partial(
+            dataset.images_in_files,
+            folder=folder,
+            say=view.message,
+            on_progress=view.scanning,
+            multi_label=options.multi_label,
+        )
+        if is_in_memory:
+            data, labels = write("train", (data, labels)), None
+        held_out = {split: write(split, given) for split, given in held_out.items()}
+    validation = held_out["validation"] if options.validation == GIVEN_TABLE else options.validation
+    scan = partial(dataset.scan, data, labels, validation=validation, test=held_out["test"], asked=asked)
+    where = str(absolute(data)) if isinstance(data, str | Path) else str(Path.cwd())
+    found = patiently(lambda note: scan(on_progress=note), where, say=view.message, show=view.scanning)
+    return found, folder
+
+
+def _looked_at(index: ImageIndex, options: Options, view: ProgressView) -> DataFindings:
+    """All findings that need no network."""
+    from autofit.input.image_survey import survey  # noqa: PLC0415 - kept out of `import autofit`
+
+    images = AllImages(index)
+    findings = known_findings(index, []).model_copy(update={"understood": list(_understood(index, options))})
+
+    def show(words: str, done: int) -> None:
+        view.working(words, done, len(images.paths))
+
+    def show_share(share: float) -> None:
+        view.working("Comparing images", round(share * len(images.paths)), len(images.paths))
+
+    seen = survey(images.paths, threads=max(2, hardware.detect().cores), say=view.message, show=show)
+    return with_survey(findings, images, seen, show_share)
+
+
+def _understood(index: ImageIndex, options: Options) -> Iterator[str]:
+    """What training would understand of the data, as its opening lines say it."""
+    if index.skipped_files:
+        yield f"{index.skipped_files:,} other files are skipped ({kinds_text(index.skipped_kinds)})"
+    if sizes := sizes_line(index, options.image_size):
+        yield sizes
+    if odd := odd_files(index):
+        yield odd
+    yield from index.notes
+
+
+def _with_doubts(findings: DataFindings, index: ImageIndex, options: Options, view: ProgressView) -> DataFindings:
+    """Add the images in the order in which their labels are to be doubted, or why that was not looked for."""
+    from autofit.api.label_check import doubted_labels  # noqa: PLC0415 - kept out of `import autofit`
+
+    why = _why_not(index, options)
+    found = None
+    if not why:
+        found, why = doubted_labels(index, options, view)
+    if found is None:
+        return findings.model_copy(update={"labels_note": printable(f"{NOT_LOOKED_FOR}: {why}")})
+    named = with_doubts(findings, AllImages(index), found, index.class_names)
+    return named.model_copy(update={"labels_note": LOOKED_FOR.format(network=options.backbone)})
+
+
+def _why_not(index: ImageIndex, options: Options) -> str:
+    """Why wrong labels cannot be looked for; empty if they can."""
+    if index.is_multi_label:
+        return "an image has several labels"
+    if options.weights == "none":
+        return "that needs the weights of a trained backbone"
+    return ""

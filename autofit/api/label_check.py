@@ -1,0 +1,78 @@
+"""Which images are likely to be labelled wrong: a run of the head alone, on all images, in a worker as any run."""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from dataclasses import replace
+from pathlib import Path
+
+from autofit.api.new_run import new_run
+from autofit.api.supervision import supervise
+from autofit.api.workers import machine_for
+from autofit.config.options import Options
+from autofit.dataset import ImageIndex
+from autofit.dataset.label_doubts import Doubts, read_doubts
+from autofit.errors import AutofitError, InterruptedRunError
+from autofit.protocol.messages import Progress
+from autofit.report.progress import ProgressView
+from autofit.storage.run_directory import RunDirectory, RunLock
+
+NOT_CACHED = "the features are not cached"
+
+
+class _OnlyProgress(ProgressView):
+    """Shows the progress of the worker, and not the figures of a head that nobody keeps."""
+
+    def __init__(self, view: ProgressView) -> None:
+        self._view = view
+
+    def update(self, progress: Progress, *, epochs: int) -> None:
+        """Show the progress of the worker."""
+        self._view.update(progress, epochs=epochs)
+
+    def message(self, text: str) -> None:
+        """Show a line."""
+        self._view.message(text)
+
+    def passthrough(self, text: str) -> None:
+        """Show what was printed in the worker."""
+        self._view.passthrough(text)
+
+
+def doubted_labels(index: ImageIndex, options: Options, view: ProgressView) -> tuple[Doubts | None, str]:
+    """The images of all splits in the order in which their labels are to be doubted; None with the reason if unknown.
+
+    Args:
+        index: the images, with one label each.
+        options: backbone, weights, image size and limits.
+        view: shows the progress.
+
+    Raises:
+        InterruptedRunError: Ctrl-C.
+    """
+    together = replace(
+        index,
+        paths=[*index.paths, *index.test_paths],
+        labels=array("i", [*index.labels, *index.test_labels]),
+        validation_from=len(index.paths) + index.test_count,
+        test_paths=[],
+        test_labels=array("i"),
+    )
+    machine = machine_for(options)
+    with tempfile.TemporaryDirectory(prefix="autofit-check-") as folder:
+        files = RunDirectory(Path(folder) / "run")
+        files.create()
+        try:
+            with RunLock(files).acquire(0.0) as lock:
+                record = new_run(files, options, together, machine, None, view)
+                planned = record.plan.model_copy(update={"doubt_labels": True})
+                record = record.model_copy(update={"plan": planned})
+                record.save(files.run)
+                supervise(files, record, machine, None, lock, _OnlyProgress(view), None)
+        except InterruptedRunError:
+            raise InterruptedRunError("the check was stopped: give the same call again") from None
+        except AutofitError as error:
+            return None, str(error).partition(" (logs in ")[0]  # they are gone with the folder
+        found = read_doubts(files.doubts)
+    return found, "" if found else NOT_CACHED

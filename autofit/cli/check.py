@@ -1,0 +1,48 @@
+"""`autofit check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from autofit.cli.flags import Json, takes_options
+from autofit.cli.output import progress, require_writable, say, write_json
+
+FOUND = 1
+"""The exit code with `--strict` where something was found."""
+
+
+@takes_options("check")
+def check(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A folder with one subfolder for each class, or a CSV file.")
+    ],
+    *,
+    labels: Annotated[
+        bool, typer.Option("--labels/--no-labels", help="Look for images that are likely to be labelled wrong.")
+    ] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if anything was found that should be put right.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE.html", help="Write a page with pictures of what was found.")
+    ] = None,
+    json: Json = None,
+    **options: Any,
+) -> None:
+    """Look at the data before a training: duplicates, wrong labels, unreadable."""
+    for file in (html, json):
+        require_writable(file)
+    from autofit import api  # noqa: PLC0415 - `--help` loads none of it
+
+    with progress() as view:
+        found = api.check(data, view=view, find_wrong_labels=labels, **options)
+    write_json(found.to_json(), json)
+    if html is not None:
+        found.save(html)
+    if json != "-":
+        say(found.summary())
+    if strict and found.has_problems:
+        raise typer.Exit(FOUND)

@@ -1,0 +1,176 @@
+"""What was found in a data set as a page, as a section of a run's page, and as a card for a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autofit.report.classification_text import Thumbnail
+from autofit.report.data_text import (
+    NOTHING_FOUND,
+    closing_notes,
+    group_counts,
+    headline,
+    sections,
+    shown_path,
+)
+from autofit.report.markup import (
+    Html,
+    bullets,
+    cards,
+    document,
+    element,
+    escaped,
+    fragment,
+    join,
+    picture,
+    section,
+    table,
+)
+from autofit.report.thumbnails import thumbnail_uri
+from autofit.report.words import count_of
+from autofit.runs.data_findings import DataFindings, ImageGroup, LabelDoubt
+
+MOST_DOUBTS, MOST_GROUPS, IN_A_GROUP = 60, 20, 4
+"""Pictures of a page: some 3 kB each."""
+MOST_IN_A_CARD = 12
+MOST_LINES = 100
+MANY_CLASSES = 30
+
+
+def data_page(findings: DataFindings, thumbnail: Thumbnail = thumbnail_uri) -> str:
+    """The page of `autofit check`: self-contained, with small pictures.
+
+    Args:
+        findings: what was found.
+        thumbnail: makes a picture of a path.
+    """
+    title = headline(findings)
+    return document(
+        f"Data: {title}",
+        [
+            element("h1", escaped(title)),
+            element("p", escaped(findings.root), "lead"),
+            _figures(findings),
+            *([] if findings.has_problems else [element("p", escaped(NOTHING_FOUND))]),
+            bullets(closing_notes(findings)),
+            section("Likely labelled wrong", _doubts(findings, thumbnail, MOST_DOUBTS)),
+            _groups("The same image more than once", findings.same, findings, thumbnail),
+            _groups("Images that look alike", findings.alike, findings, thumbnail),
+            section("Images that cannot be read", _unreadable(findings)),
+            section("Odd images", _odd(findings)),
+            section("Classes", _classes(findings)),
+            section("What training would understand", bullets(findings.understood)),
+        ],
+    )
+
+
+def data_findings_section(findings: DataFindings) -> Html:
+    """What a run knows of its data, for its page; nothing if there is nothing to be put right."""
+    parts = []
+    for title, lines in sections(findings):
+        words = title if ":" in title else f"{title}: {len(lines):,}"
+        more = [f"and {len(lines) - MOST_LINES:,} more"] if len(lines) > MOST_LINES else []
+        parts.append(section(words, bullets([*lines[:MOST_LINES], *more]), 3))
+    return section("Data", join(parts)) if parts else Html("")
+
+
+def data_card(findings: DataFindings, thumbnail: Thumbnail = thumbnail_uri) -> str:
+    """The same for a cell of a notebook: the figures, and the images whose labels are most to be doubted."""
+    words = [NOTHING_FOUND] if not findings.has_problems else []
+    return fragment(
+        [
+            element("p", element("b", escaped(f"{headline(findings)}."))),
+            _figures(findings),
+            bullets([*words, *closing_notes(findings)]),
+            _doubts(findings, thumbnail, MOST_IN_A_CARD),
+        ]
+    )
+
+
+def _figures(findings: DataFindings) -> Html:
+    wrong = f"{findings.likely_wrong:,}" if findings.doubts is not None else "not looked for"
+    leaks = sum(group.crosses_splits for group in (*findings.same, *findings.alike))
+    return cards(
+        [
+            ("Likely labelled wrong", wrong),
+            ("Groups of equal images", f"{len(findings.same):,}"),
+            ("Groups of similar images", f"{len(findings.alike):,}"),
+            ("Groups across splits", f"{leaks:,}"),
+            ("Unreadable", f"{len(findings.unreadable):,}"),
+            ("Odd", f"{len(findings.odd):,}"),
+        ]
+    )
+
+
+def _doubts(findings: DataFindings, thumbnail: Thumbnail, most: int) -> Html:
+    """The images that are likely to be labelled wrong, as pictures, the most doubtful first."""
+    likely = (findings.doubts or [])[: findings.likely_wrong]
+    if not likely:
+        return Html("")
+    shown = element("div", join(_doubt(one, findings, thumbnail) for one in likely[:most]), "pictures")
+    more = [f"and {len(likely) - most:,} more: autofit check --json lists all."] if len(likely) > most else []
+    return join([shown, *(element("p", escaped(line), "lead") for line in more)])
+
+
+def _doubt(doubt: LabelDoubt, findings: DataFindings, thumbnail: Thumbnail) -> Html:
+    words = [
+        element("span", escaped(doubt.image.label)),
+        element("span", escaped("more like"), "soft"),
+        element("b", escaped(doubt.suggested), "bad"),
+        element("span", escaped(f"{shown_path(doubt.image.path, findings)} ({doubt.image.split})"), "soft"),
+    ]
+    return _figure(doubt.image.path, words, thumbnail)
+
+
+def _groups(title: str, groups: Sequence[ImageGroup], findings: DataFindings, thumbnail: Thumbnail) -> Html:
+    if not groups:
+        return Html("")
+    rows = [element("p", escaped(f"{group_counts(groups)}."), "lead")]
+    for group in groups[:MOST_GROUPS]:
+        figures = [
+            _figure(
+                image.path,
+                [
+                    element("b", escaped(image.split), "bad" if group.crosses_splits else ""),
+                    element("b", escaped(image.label), "bad" if group.crosses_classes else ""),
+                    element("span", escaped(shown_path(image.path, findings)), "soft"),
+                ],
+                thumbnail,
+            )
+            for image in group.images[:IN_A_GROUP]
+        ]
+        rows.append(element("div", join(figures), "pictures"))
+    if len(groups) > MOST_GROUPS:
+        rows.append(element("p", escaped(f"and {count_of(len(groups) - MOST_GROUPS, 'group')} more."), "lead"))
+    return section(title, join(rows))
+
+
+def _figure(path: str, words: Sequence[Html], thumbnail: Thumbnail) -> Html:
+    uri = thumbnail(path)
+    shown = picture(uri) if uri else element("span", escaped("cannot be read"), "soft")
+    return element("figure", join([shown, element("figcaption", join(words))]))
+
+
+def _unreadable(findings: DataFindings) -> Html:
+    rows = [[escaped(shown_path(image.path, findings)), escaped(image.reason)] for image in findings.unreadable]
+    return table(("Image", "Why"), rows)
+
+
+def _odd(findings: DataFindings) -> Html:
+    rows = [[escaped(shown_path(image.path, findings)), escaped(image.what)] for image in findings.odd]
+    return table(("Image", "What"), rows)
+
+
+def _classes(findings: DataFindings) -> Html:
+    few = {*findings.tiny_classes, *findings.empty_classes}
+    rows = [
+        [
+            element("span", escaped(size.name), "bad" if size.name in few else ""),
+            *(escaped(f"{count:,}") for count in (size.train, size.validation, size.test)),
+        ]
+        for size in findings.classes
+    ]
+    rows += [
+        [element("span", escaped(name), "bad"), *(escaped("0") for _ in range(3))] for name in findings.empty_classes
+    ]
+    return table(("Class", "Train", "Validation", "Test"), rows, numbers=3)

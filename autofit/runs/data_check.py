@@ -1,0 +1,145 @@
+"""From the images of a data set and what was seen of them to findings. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+from typing import TYPE_CHECKING
+
+from autofit.dataset import ImageIndex
+from autofit.protocol.messages import BadImage
+from autofit.runs.data_findings import (
+    ClassSize,
+    DataFindings,
+    FoundImage,
+    ImageGroup,
+    LabelDoubt,
+    OddImage,
+    Split,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from autofit.dataset.label_doubts import Doubts
+    from autofit.input.image_survey import Survey
+
+TINY_CLASS = 10
+"""A class with fewer images to train on is learnt by chance, if at all."""
+SMALL_SIDE_PIXELS = 32
+"""The networks of `keras.applications` take no smaller images."""
+LONG_SIDES = 4.0
+"""An image is stretched to the training's size; one with sides of this ratio shows its content out of shape."""
+
+
+class AllImages:
+    """The images of all splits, numbered: training, validation, test.
+
+    Args:
+        index: the images.
+    """
+
+    def __init__(self, index: ImageIndex) -> None:
+        self._index = index
+        self.paths = [index.path(number) for number in range(len(index.paths))]
+        self.paths += [index.test_path(number) for number in range(index.test_count)]
+        self.labels = [*index.labels, *index.test_labels]
+
+    def __getitem__(self, number: int) -> FoundImage:
+        index, names = self._index, self._index.class_names
+        label = ", ".join(names[one] for one in index.classes_of(self.labels[number]))
+        return FoundImage(path=self.paths[number], label=label, split=self.split(number))
+
+    def split(self, number: int) -> Split:
+        """The split of an image."""
+        if number >= len(self._index.paths):
+            return "test"
+        return "train" if number < self._index.train_count else "validation"
+
+    def groups(self, numbers: Sequence[Sequence[int]]) -> list[ImageGroup]:
+        """Groups of images; first those across splits, then those across classes."""
+        found = [ImageGroup(images=[self[number] for number in group]) for group in numbers]
+        return sorted(found, key=lambda group: (not group.crosses_splits, not group.crosses_classes))
+
+
+def class_sizes(index: ImageIndex) -> list[ClassSize]:
+    """How many images each class has in each split."""
+    tested = Counter(one for label in index.test_labels for one in index.classes_of(label))
+    counts = zip(index.class_names, index.class_counts(), index.validation_counts(), strict=True)
+    return [
+        ClassSize(name=name, train=train, validation=validation, test=tested[number])
+        for number, (name, train, validation) in enumerate(counts)
+    ]
+
+
+def known_findings(index: ImageIndex, unreadable: Sequence[BadImage]) -> DataFindings:
+    """What is known without opening an image: sizes of classes, and what a training could not read."""
+    sizes = class_sizes(index)
+    return DataFindings(
+        root=index.root,
+        images=len(index.paths) + index.test_count,
+        classes=sizes,
+        empty_classes=list(index.empty_classes),
+        tiny_classes=[size.name for size in sizes if size.train < TINY_CLASS],
+        unreadable=list(unreadable),
+    )
+
+
+def with_survey(
+    findings: DataFindings, images: AllImages, seen: Survey, show: Callable[[float], None] = lambda _: None
+) -> DataFindings:
+    """Add what the survey of all images tells: unreadable, equal, similar and odd ones."""
+    from autofit.dataset.duplicates import equal_groups, linked_groups, representatives  # noqa: PLC0415 - loads NumPy
+    from autofit.dataset.near_pairs import near_pairs  # noqa: PLC0415
+
+    same = equal_groups(seen.identities)
+    compared = representatives(len(images.paths), same)
+    compared = compared[~seen.looks.flat[compared]]
+    near = near_pairs(seen.looks.hashes[compared], seen.looks.thumbnails[compared], show)
+    alike = linked_groups(len(images.paths), compared[near.pairs])
+    bad = [BadImage(path=images.paths[number], reason=why) for number, why in sorted(seen.unreadable.items())]
+    return findings.model_copy(
+        update={
+            "unreadable": bad,
+            "same": images.groups(same),
+            "alike": images.groups(alike),
+            "only_nearly_equal": near.is_crowded,
+            "odd": list(_odd_images(images, seen)),
+            "modes": dict(Counter(filter(None, seen.modes)).most_common()),
+        }
+    )
+
+
+def with_doubts(findings: DataFindings, images: AllImages, found: Doubts, names: Sequence[str]) -> DataFindings:
+    """Add the images in the order of doubt."""
+    rows = zip(found.images.tolist(), found.suggested.tolist(), found.margins.tolist(), strict=True)
+    ordered = [
+        LabelDoubt(image=images[number], suggested=names[suggested], margin=margin)
+        for number, suggested, margin in rows
+    ]
+    return findings.model_copy(update={"doubts": ordered, "likely_wrong": found.count})
+
+
+def _odd_images(images: AllImages, seen: Survey) -> Iterator[OddImage]:
+    """Images of odd sizes, or that show nothing; where most are small, or long, that is not odd."""
+    cut_off, known = set(seen.cut_off), seen.sizes[seen.sizes.min(axis=1) > 0]
+    usual_side, usual_ratio = (median(each) if len(known) else 0 for each in (known.min(axis=1), _ratios(known)))
+    for number, (path, (width, height)) in enumerate(zip(images.paths, seen.sizes.tolist(), strict=True)):
+        if number in seen.unreadable:
+            continue
+        words = ["shows one colour only"] if seen.looks.flat[number] else []
+        words += ["its end is missing"] if number in cut_off else []
+        if 0 < min(width, height) < SMALL_SIDE_PIXELS <= usual_side:
+            words.append(f"only {width} x {height} pixels")
+        if max(width, height) > LONG_SIDES * min(width, height) > 0 and usual_ratio <= LONG_SIDES:
+            words.append(f"very long: {width} x {height} pixels")
+        if words:
+            yield OddImage(path=path, what=", ".join(words))
+
+
+def _ratios(sizes: NDArray[np.int32]) -> NDArray[np.float64]:
+    """The longer side of each image divided by the shorter one."""
+    ratios: NDArray[np.float64] = sizes.max(axis=1) / sizes.min(axis=1)
+    return ratios

@@ -1,0 +1,156 @@
+"""What `check` finds in a folder without any network: the planted faults, and no others."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from autofit.api import check
+from autofit.api.data_report import DataReport
+from autofit.errors import UserError
+from autofit.runs.data_findings import ImageGroup
+from tests.support.views import RecordingView
+
+
+def scene(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
+    """A picture with some structure: smooth shades at random."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def looked_at(folder: Path, **options: object) -> DataReport:
+    return check(folder, find_wrong_labels=False, view=RecordingView(), **options)  # type: ignore[arg-type]
+
+
+def names(group: ImageGroup) -> list[str]:
+    """The images of a group by their last two parts."""
+    return ["/".join(image.path.rsplit("/", 2)[1:]) for image in group.images]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three splits of two classes of twelve images, with one fault of each kind."""
+    root = tmp_path_factory.mktemp("planted")
+    seed = 0
+    for split, count in (("train", 12), ("val", 3), ("test", 3)):
+        for name in ("cat", "dog"):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                scene(seed := seed + 1).save(folder / f"{number}.png")
+    shutil.copy(root / "train/cat/0.png", root / "test/cat/leak.png")
+    shutil.copy(root / "train/cat/1.png", root / "train/dog/twice.png")
+    with Image.open(root / "train/dog/2.png") as image:
+        image.resize((90, 70)).save(root / "val/dog/smaller.jpg", quality=60)
+    (root / "train/dog/broken.jpg").write_bytes(b"\xff\xd8\xff no photo")
+    Image.new("RGB", (64, 64), "navy").save(root / "train/dog/blank.png")
+    scene(99, (160, 20)).save(root / "train/cat/strip.png")
+    (root / "train/cat/notes.txt").write_text("no image")
+    (root / "train/bird").mkdir()
+    (root / "train/owl").mkdir()
+    scene(98).convert("L").save(root / "train/owl/only.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(planted: Path) -> DataReport:
+    return looked_at(planted)
+
+
+def test_equal_images_are_found_across_splits_and_classes(report: DataReport) -> None:
+    """The test would be of images that were trained on, or an image have two classes."""
+    across_splits, across_classes = report.duplicates
+    assert names(across_splits) == ["cat/0.png", "cat/leak.png"]
+    assert [image.split for image in across_splits.images] == ["train", "test"]
+    assert names(across_classes) == ["cat/1.png", "dog/twice.png"]
+    assert across_classes.crosses_classes
+    assert not across_classes.crosses_splits
+
+
+def test_a_smaller_copy_is_found(report: DataReport) -> None:
+    """A resized copy in the validation would raise its accuracy."""
+    (alike,) = report.near_duplicates
+    assert sorted(names(alike)) == ["dog/2.png", "dog/smaller.jpg"]
+    assert alike.crosses_splits
+    assert not report.findings.only_nearly_equal
+
+
+def test_other_faults_are_each_found_once(report: DataReport, planted: Path) -> None:
+    """An image would be left out of the training without a word, or spoil it."""
+    assert [Path(image.path).name for image in report.unreadable] == ["broken.jpg"]
+    odd = {str(Path(image.path).relative_to(planted)): image.what for image in report.odd}
+    assert odd == {
+        "train/dog/blank.png": "shows one colour only",
+        "train/cat/strip.png": "only 160 x 20 pixels, very long: 160 x 20 pixels",
+    }
+    findings = report.findings
+    assert findings.empty_classes == ["bird"]
+    assert findings.tiny_classes == ["owl"]
+    assert findings.modes == {"RGB": 41, "L": 1}
+    assert report.has_problems
+
+
+def test_the_classes_and_what_is_understood_are_told(report: DataReport) -> None:
+    """A wrong layout would be seen only after a training."""
+    sizes = {size.name: (size.train, size.validation, size.test) for size in report.classes}
+    assert sizes == {"cat": (13, 3, 4), "dog": (15, 4, 3), "owl": (1, 0, 0)}
+    assert any("1 .txt" in line for line in report.findings.understood)
+    assert report.findings.labels_note == "Wrong labels were not looked for"
+
+
+def test_a_clean_folder_has_no_problems(tmp_path: Path) -> None:
+    """A person would look for faults that are none."""
+    for number in range(24):
+        folder = tmp_path / ("cat" if number % 2 else "dog")
+        folder.mkdir(exist_ok=True)
+        scene(number).save(folder / f"{number}.png")
+    report = looked_at(tmp_path, validation=0)
+    assert not report.has_problems
+    assert "Nothing was found" in report.summary()
+
+
+def test_images_in_memory_are_looked_at_too() -> None:
+    """`run` takes them, and `check` would not."""
+    images = np.stack([np.asarray(scene(number)) for number in range(24)])
+    images[5] = images[0]
+    report = check(
+        images, [number % 2 for number in range(24)], find_wrong_labels=False, validation=0, view=RecordingView()
+    )
+    (group,) = report.duplicates
+    assert group.crosses_classes
+    assert all(Path(image.path).is_file() for image in group.images)
+    assert "data:image/jpeg" not in report._repr_html_()
+
+
+def test_labels_are_not_looked_for_where_they_cannot_be(tmp_path: Path) -> None:
+    """A worker would be started in vain, or the whole check fail."""
+    for number in range(6):
+        scene(number).save(tmp_path / f"{number}.png")
+    rows = [f"{number}.png,{'a;b' if number % 2 else 'a'}" for number in range(6)]
+    table = tmp_path / "list.csv"
+    table.write_text("\n".join(["path,labels", *rows]))
+    report = check(table, multi_label=True, validation=0, view=RecordingView())
+    assert report.findings.doubts is None
+    assert report.findings.labels_note == "Wrong labels were not looked for: an image has several labels"
+    assert {image.label for group in report.duplicates for image in group.images} == set()
+
+
+def test_data_that_is_not_understood_is_refused(tmp_path: Path) -> None:
+    """An empty folder would be called clean."""
+    with pytest.raises(UserError, match="has no subfolders"):
+        looked_at(tmp_path)
+
+
+def test_the_page_and_the_records_hold_all(report: DataReport, tmp_path: Path) -> None:
+    """What was found could not be kept, or the page need the images beside it."""
+    report.save(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    for word in ("leak.png", "twice.png", "smaller.jpg", "broken.jpg", "strip.png", "bird", "data:image/jpeg"):
+        assert word in page
+    assert report.to_dict()["schema"] == "autofit/data/1"
+    assert len(report.to_dict()["same"]) == 2
+    assert repr(report) == report.summary()
