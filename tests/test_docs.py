@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+import autofit
+import autofit.errors
 from autofit.config.option_table import OPTIONS
 
 ROOT = Path(__file__).parents[1]
@@ -111,6 +113,18 @@ def test_links_of_the_repository_become_links_of_the_site(site: ModuleType, text
     assert site.for_the_site(text, page) == on_site
 
 
+def test_the_reference_has_each_public_name() -> None:
+    """A function that a user may call would stand nowhere."""
+    described = re.findall(r"(?m)^::: ([\w.]+)$", (ROOT / "docs/reference/python.md").read_text(encoding="utf-8"))
+    errors = [name for name in autofit.__all__ if hasattr(autofit.errors, name)]
+    assert sorted(set(autofit.__all__) - {path.rpartition(".")[2] for path in described}) == errors
+    assert "autofit.errors" in described
+    for path in described:
+        if path != "autofit.errors":
+            module, _, name = path.rpartition(".")
+            assert re.search(rf"(?m)^(def|class) {name}\b", (ROOT / f"{module.replace('.', '/')}.py").read_text())
+
+
 def test_the_sites_tables_have_every_option_and_command(site: ModuleType) -> None:
     """An option would be missing where a reader looks for it; or be without its default or its words."""
     rows = {line.split("`")[1]: line for line in site.table_of_options().splitlines() if line.startswith("| `")}
@@ -123,4 +137,4 @@ def test_the_sites_tables_have_every_option_and_command(site: ModuleType) -> Non
     for name in ("train", "resume", "predict", "export", "profiles list", "cache clear"):
         assert f"\n## autofit {name}\n" in commands
     assert "| `--batch-size` | " in commands
-    assert all(row.count("|") - row.count("\\|") == 3 for row in commands.splitlines() if row.startswith("| `--"))
+    assert all(row.count("|") - row.count(r"\|") == 3 for row in commands.splitlines() if row.startswith("| `--"))
