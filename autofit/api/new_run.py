@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from autofit.api.measure import Measurer
 from autofit.api.probes import does_not_fit
@@ -27,7 +28,7 @@ from autofit.process.monitor import View
 from autofit.protocol.job import TrainingPlan, kernels_asked, tuning_asked
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
-from autofit.runs.run_record import RunRecord, data_record
+from autofit.runs.run_record import DataCall, RunRecord, data_record
 from autofit.runs.stages import stages_of
 from autofit.storage.run_directory import RunDirectory, writing_in
 from autofit.worker.inline_launcher import WHAT_INLINE_CANNOT
@@ -82,6 +83,13 @@ def announce_training(options: Options, index: ImageIndex, view: View) -> None:
             view.message("deterministic: TensorFlow stays so in this process until it ends")
 
 
+class Called(NamedTuple):
+    """When the user called, by `time.monotonic()`, and what the call said of its data."""
+
+    at: float
+    data: DataCall
+
+
 def new_run(
     files: RunDirectory,
     options: Options,
@@ -89,11 +97,11 @@ def new_run(
     machine: Hardware,
     payload: Payload | None,
     view: View,
-    called_at: float | None = None,
+    called: Called | None = None,
 ) -> RunRecord:
     """Probe if a size is not given, make the plan, and write the list of images, the request and the plan.
 
-    `called_at` is when the user called, by `time.monotonic()`: a time budget counts from there.
+    A time budget counts from when the user `called`.
 
     Raises:
         UserError: the model or the memory limit cannot be used.
@@ -121,9 +129,10 @@ def new_run(
         data=data_record(index),
         plan=_following(options, planned),
         started=time.time(),
-        seconds_before=0.0 if called_at is None else time.monotonic() - called_at,
+        seconds_before=0.0 if called is None else time.monotonic() - called.at,
         seal=sign_model(options.model) if options.model not in {None, GIVEN_FUNCTION} else "",
         code=code_of_run(options, payload),
+        call=called.data if called else None,
     )
     with writing_in(files.path):
         index.write_csv(files.samples)

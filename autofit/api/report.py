@@ -12,7 +12,7 @@ from autofit.api.result import Result, shown_path
 from autofit.errors import UserError
 from autofit.printable import one_line
 from autofit.process.monitor import View
-from autofit.report.page import run_page
+from autofit.report.run_page import run_page
 from autofit.report.run_text import report_command
 from autofit.storage.run_directory import RunDirectory, writing_in
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autofit import dataset
+from autofit.api.data_call import data_call
 from autofit.api.directories import RUNS, absolute, directory_for, require_utf8
 from autofit.api.earlier_runs import Call, earlier_run
 from autofit.api.existing_run import (
@@ -19,7 +20,7 @@ from autofit.api.existing_run import (
     going_on,
 )
 from autofit.api.mirroring import finished_result, mirror_for, restore_from
-from autofit.api.new_run import announce_training, in_order, new_run, require_known_metrics
+from autofit.api.new_run import Called, announce_training, in_order, new_run, require_known_metrics
 from autofit.api.result import Result
 from autofit.api.resuming import LOCK_PATIENCE_SECONDS
 from autofit.api.supervision import supervise
@@ -213,7 +214,12 @@ def run(  # noqa: PLR0913 - the options are the interface
         InterruptedRunError: Ctrl-C or `max_minutes` stopped it; resume it with `autofit.resume(run_dir)`.
         TrainingFailedError: the training failed for a reason that is not memory.
     """
-    called_at = time.monotonic()
+    asked_of_tables: dict[str, Any] = {
+        "path_column": path_column,
+        "label_column": label_column,
+        "images_in": images_in,
+    }
+    called = Called(time.monotonic(), data_call(data, labels, test, **asked_of_tables))
     tables = {"validation": dataset.stand_in(validation), "test": dataset.stand_in(test)}
     options = options_of_call(locals() | tables)
     check_for_training(options)
@@ -239,7 +245,7 @@ def run(  # noqa: PLR0913 - the options are the interface
             labels,
             validation=held_out["validation"] if options.validation == GIVEN_TABLE else options.validation,
             test=held_out["test"],
-            asked=dataset.asked_of(path_column, label_column, images_in, multi_label=options.multi_label),
+            asked=dataset.asked_of(**asked_of_tables, multi_label=options.multi_label),
             seed=options.seed,
         )
         where = str(absolute(data)) if isinstance(data, str | Path) else str(Path.cwd())
@@ -256,7 +262,7 @@ def run(  # noqa: PLR0913 - the options are the interface
                 index = call.index_in(earlier)
                 made = _taking(earlier, made)
         files = made or directory_for(run_dir, options)
-        return _start_or_resume(files, options, index, payload, shown, called_at)
+        return _start_or_resume(files, options, index, payload, shown, called)
 
 
 def _looked_at(scan: Callable[..., ImageIndex], on_progress: Callable[[int], None]) -> tuple[ImageIndex, str | None]:
@@ -279,7 +285,7 @@ def _start_or_resume(
     index: ImageIndex,
     payload: Payload | None,
     view: ProgressView,
-    called_at: float,
+    called: Called,
 ) -> Result:
     """Start the run, or resume it if its directory or its mirror holds it already."""
     require_known_metrics(options, index)
@@ -294,8 +300,8 @@ def _start_or_resume(
             return result
         announce_training(options, index, view)
         if rerun is None:
-            record = new_run(files, options, index, machine, payload, view, called_at)
+            record = new_run(files, options, index, machine, payload, view, called)
         else:
             view.message(going_on(files))
             record = go_on(files, rerun)
-        return supervise(files, record, machine, payload, lock, view, mirror, called_at)
+        return supervise(files, record, machine, payload, lock, view, mirror, called.at)

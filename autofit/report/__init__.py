@@ -6,5 +6,6 @@
 - `history`: best epoch and finished epochs of a training history.
 - `plots`, `sweep_plot`: the figures; `drawing`: their style, and saving as PNG or SVG.
 - `data_text`, `data_page`: what was found in a data set, as text and as a page.
-- `page`: the HTML pages; `markup`: their elements, escaped.
+- `what_was_run`, `repeated_run`: parts of a run's page: what was asked for; the command and the call that repeat it.
+- `page`: the HTML pages of a probe and a sweep; `run_page`: that of a run; `markup`: their elements, escaped.
 """

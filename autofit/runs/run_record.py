@@ -29,6 +29,26 @@ class DataRecord(Record):
     test_count: int = Field(0, ge=0)
 
 
+class DataCall(Record):
+    """What the call said of its data: with the options, what it takes to repeat the run.
+
+    Attributes:
+        data: the absolute path of a folder or a table; empty where Python held the images, a table or a list of paths.
+        test: the absolute path of the images for the test, if such a path was given.
+        path_column: as given.
+        label_column: as given.
+        images_in: an absolute path.
+        objects: the names of those arguments that were objects of Python, which are not recorded.
+    """
+
+    data: str = ""
+    test: str | None = None
+    path_column: str | None = None
+    label_column: str | list[str] | None = None
+    images_in: str | None = None
+    objects: list[str] = Field(default_factory=list)
+
+
 class RunRecord(Record):
     """The content of `run.json`: the request, validated, and the plan.
 
@@ -37,6 +57,7 @@ class RunRecord(Record):
     perhaps a probe was made.
     `seal` is the signature of the user who started the run, if it imports its model by name (`api/signature.py`).
     `code` are the hashes of the user's own code, by what it is; empty in records from before there were any.
+    `call` is None in records from before it was recorded.
     """
 
     schema_: Literal["autofit/run/1"] = Field("autofit/run/1", alias="schema")
@@ -48,6 +69,7 @@ class RunRecord(Record):
     seconds_before: float = Field(0.0, ge=0)
     seal: str = ""
     code: dict[str, str] = Field(default_factory=dict)
+    call: DataCall | None = None
 
 
 def data_record(index: ImageIndex) -> DataRecord:

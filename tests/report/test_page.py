@@ -12,7 +12,8 @@ import pytest
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport, TimeSpent
 from autofit.protocol.messages import BadImage, OomEvent, Verdict
 from autofit.report import markup
-from autofit.report.page import probe_page, run_page, sweep_page
+from autofit.report.page import probe_page, sweep_page
+from autofit.report.run_page import run_page
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 
 HOSTILE = "<script>alert('1')</script><img src=x onerror=\"alert(2)\">&amp;"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from autofit.report.page import run_page
+from autofit.report.run_page import run_page
 from autofit.report.what_was_run import what_was_run
 from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
