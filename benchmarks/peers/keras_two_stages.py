@@ -45,7 +45,7 @@ def main() -> None:
     model = keras.Model(images, keras.layers.Dense(classes, activation="softmax")(head))
     best = keras.callbacks.ModelCheckpoint(asked.model, monitor="val_loss", save_best_only=True)
     for epochs, rate in ((asked.epochs, 1e-3), (asked.fine_tune_epochs, 1e-5)):
-        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
         model.fit(train, validation_data=validation, epochs=epochs, verbose=0, callbacks=[best])
         network.trainable = True
         for layer in network.layers[: int((1 - UNFROZEN_SHARE) * len(network.layers))]:
