@@ -22,7 +22,8 @@ from hypothesis import settings
 from PIL import Image
 
 import autofit
-from tests.support import fault_table
+from autofit.process import launch
+from tests.support import fault_table, fork_server
 from tests.support.paths import CHILDREN
 from tests.support.shared import made_once
 
@@ -79,6 +80,13 @@ def pytest_collection_finish() -> None:
     """Let the garbage collector ignore what was imported and collected: it would go through all of it in vain."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _forked_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test says `forked_workers`, start them by a fork of a process that has imported TensorFlow."""
+    if request.node.get_closest_marker("forked_workers"):
+        monkeypatch.setattr(launch, "start_process", fork_server.start_worker)
 
 
 PLENTY_BYTES = 3 * 10**9

@@ -40,6 +40,20 @@ class Exit:
             return f"signal {-self.code}"
 
 
+class StartedProcess(Protocol):
+    """What is used of `subprocess.Popen`; tests have another that starts faster."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, and that of its group."""
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+
+    def wait(self) -> int | None:
+        """Wait for its end."""
+
+
 class Worker(Protocol):
     """A worker that was started."""
 
@@ -109,23 +123,43 @@ class ProcessLauncher:
         lock_fd: int | None,
         stdout: IO[bytes],
         stderr: IO[bytes],
-    ) -> subprocess.Popen[bytes]:
+    ) -> StartedProcess:
+        environment = _environment() | {name: str(fd) for name, fd in inherited.items()}
+        held = [*inherited.values(), *([] if lock_fd is None else [lock_fd])]
         try:
-            return subprocess.Popen(
-                [*self._command, str(attempt.path)],
-                cwd=attempt.path,
-                env=_environment() | {name: str(fd) for name, fd in inherited.items()},
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                pass_fds=[*inherited.values(), *([] if lock_fd is None else [lock_fd])],
-                start_new_session=True,
-            )
+            return start_process([*self._command, str(attempt.path)], environment, held, stdout, stderr)
         except OSError as error:
             raise TrainingFailedError(
                 f"the worker cannot be started ({self._command[0]}: {error.strerror or error}): "
                 "start Python anew, or use isolation='inline'"
             ) from error
+
+
+def start_process(
+    command: Sequence[str], environment: dict[str, str], held: Sequence[int], stdout: IO[bytes], stderr: IO[bytes]
+) -> StartedProcess:
+    """Start a worker's command, whose last word is its attempt's folder, in a session of its own.
+
+    Args:
+        command: the program and its arguments.
+        environment: all of its variables.
+        held: descriptors that it inherits under the same numbers.
+        stdout: what its standard output is appended to.
+        stderr: likewise.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    return subprocess.Popen(
+        command,
+        cwd=command[-1],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=held,
+        start_new_session=True,
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -165,7 +199,7 @@ def _anonymous_file(payload: bytes) -> IO[bytes]:
 
 
 class _ProcessWorker:
-    def __init__(self, process: subprocess.Popen[bytes], control: int) -> None:
+    def __init__(self, process: StartedProcess, control: int) -> None:
         self._process = process
         self._control = control
 

@@ -12,7 +12,7 @@ from tests.support.paths import CHILDREN, child_environment
 from tests.support.processes import autofit_command
 from tests.support.run_files import result_of, samples_of, updates_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers]
 
 
 def run_autofit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,7 @@ from tests.support.run_files import assert_each_epoch_once
 from tests.support.shared import made_once
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers]
 
 IMAGES, BAD = 180, "class1/007.jpg"
 EPOCHS, AT_ONCE = 3, 6

@@ -10,7 +10,7 @@ import pytest
 import autofit
 from tests.support.drawn import draw_tinted
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers]
 
 
 @pytest.fixture(scope="module")

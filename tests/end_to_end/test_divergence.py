@@ -13,7 +13,7 @@ from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 from tests.support.drawn import draw_tinted
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers]
 
 
 def test_a_training_that_diverges_ends_and_keeps_the_weights_from_before(

@@ -16,7 +16,7 @@ from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from tests.api.test_result import finished
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers]
 
 SIZE = (32, 48)
 

@@ -19,7 +19,7 @@ from tests.support.processes import kill_with_children
 from tests.support.run_files import committed
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache")]
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers, pytest.mark.usefixtures("cache")]
 
 NAMES = ("dark", "green", "red")
 REQUEST: dict[str, Any] = {"backbone": "MobileNet", "image_size": 32, "multi_label": True}

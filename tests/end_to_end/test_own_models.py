@@ -12,7 +12,7 @@ import autofit
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers]
 
 SIDE = 16
 

@@ -16,7 +16,7 @@ from tests.support.drawn import draw_tinted
 from tests.support.paths import CHILDREN
 from tests.support.shared import made_once
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers]
 
 Runs = dict[str, dict[str, Any]]
 

@@ -11,7 +11,7 @@ import autofit
 from tests.support.run_files import assert_each_epoch_once
 from tests.support.staged_runs import FINE_TUNED, NETWORK, TRAIN_COUNT, stage_photos, undisturbed_run
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache")]
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers, pytest.mark.usefixtures("cache")]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.support.run_files import assert_each_epoch_once, committed, samples_o
 from tests.support.staged_runs import FINE_TUNED, NETWORK, TRAIN_COUNT, command_for, stage_photos, undisturbed_run
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache")]
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers, pytest.mark.usefixtures("cache")]
 
 WEIGHTS_ABOVE_BYTES = 4 * 1_600_000
 """Of MobileNet above `conv_pw_11_relu`. With two slots of Adam and gradients it is four times as much."""

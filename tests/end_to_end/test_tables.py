@@ -11,7 +11,7 @@ import autofit
 from autofit.errors import UserError
 from tests.support.views import RecordingView
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers]
 
 
 def table(path: Path) -> Path:
