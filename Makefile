@@ -3,8 +3,8 @@
 
 VENV := .venv
 READY := $(VENV)/.ready
-# Tests run side by side, one process for each core (tests/conftest.py: fewer if memory is short). Tests of one
-# xdist_group stay in one process; the order is the one that tests/conftest.py gives.
+# Tests run side by side, in as many processes as tests/conftest.py says, one test after another to whichever is free, in
+# the order that it gives. (xdist_group has no effect: pytest 9.2 ignores the name that pytest-xdist 3.8 gives a test.)
 SIDE_BY_SIDE := -n auto --dist loadgroup --no-loadscope-reorder
 PYTEST := $(VENV)/bin/python -m pytest $(SIDE_BY_SIDE)
 

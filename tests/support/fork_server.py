@@ -102,7 +102,7 @@ class Forked:
 
 
 _servers: list[ForkServer] = []
-_fresh = start_process
+start_fresh = start_process
 """As it was before a test replaced it."""
 
 
@@ -111,7 +111,7 @@ def start_worker(
 ) -> StartedProcess:
     """Do what `start_process` does: by a fork where its result is the same, else by a fresh start."""
     if tuple(command[:-1]) != WORKER or not _as_imported(environment, AttemptDirectory(Path(command[-1]))):
-        return _fresh(command, environment, held, stdout, stderr)
+        return start_fresh(command, environment, held, stdout, stderr)
     if not _servers:
         _servers.append(ForkServer(environment))
         atexit.register(_servers[0].close)

@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -20,7 +18,6 @@ from autofit.worker.execution.steps import compile_forward
 from autofit.worker.model.bn_folding import folded
 from autofit.worker.model.keras_internals import all_layers
 from tests.support.paths import CHILDREN
-from tests.support.shared import made_once
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 
@@ -182,38 +179,16 @@ def test_weights_that_are_loaded_later_count() -> None:
 
 
 FOLDS = {"MobileNetV2": 52, "ResNet50": 53, "EfficientNetB0": 49, "DenseNet121": 59, "Xception": 40}
-Compared = dict[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Compared]:
-    """`compared(onednn)`: all networks beside their folded versions, in one process with those kernels."""
-
-    def compared(onednn: str) -> Compared:
-        def compare(folder: Path) -> None:
-            program = [sys.executable, str(CHILDREN / "folded_network.py"), *FOLDS]
-            environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn}
-            done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=300)
-            assert done.returncode == 0, done.stderr
-            (folder / "compared.json").write_text(done.stdout.splitlines()[-1])
-
-        folder = made_once(tmp_path_factory, f"folded-{onednn}", compare)
-        read: Compared = json.loads((folder / "compared.json").read_text())
-        return read
-
-    return compared
-
-
-@pytest.mark.parametrize("name", FOLDS)
-@pytest.mark.parametrize(
-    "onednn",
-    [
-        pytest.param("0", id="eigen", marks=pytest.mark.xdist_group("folded with eigen")),
-        pytest.param("1", id="onednn", marks=pytest.mark.xdist_group("folded with onednn")),
-    ],
-)
-def test_networks_of_keras_give_the_same_features(name: str, onednn: str, compared: Callable[[str], Compared]) -> None:
+@pytest.mark.parametrize("onednn", [pytest.param("0", id="eigen"), pytest.param("1", id="onednn")])
+def test_networks_of_keras_give_the_same_features(onednn: str) -> None:
     """TensorFlow rewrites what it compiles: an order that it cannot keep is an error there, and nowhere else."""
-    found = compared(onednn)[name]
-    assert (found["folds"], found["is_as_before"]) == (FOLDS[name], True)
-    assert found["apart"] < 1e-5
+    program = [sys.executable, str(CHILDREN / "folded_network.py"), *FOLDS]
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn}
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert {name: each["folds"] for name, each in found.items()} == FOLDS
+    assert all(each["is_as_before"] for each in found.values()), found
+    assert all(each["apart"] < 1e-5 for each in found.values()), found
