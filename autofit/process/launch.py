@@ -182,11 +182,25 @@ def _pickled(payload: Payload) -> bytes:
     """
     import cloudpickle  # noqa: PLC0415 - only a run with a function or callbacks of its own needs it
 
+    for kind in map(type, payload.callbacks):
+        if _has_local_metaclass(kind):
+            raise UserError(
+                f"the callback {one_line(kind.__name__)} cannot be sent to the worker: its base has a metaclass that "
+                f"no module has; define it in a module that can be imported, or use isolation='inline'"
+            )
     try:
         return bytes(cloudpickle.dumps(payload))
     except Exception as error:  # whatever an object's own pickling raises
         why = one_line(error)
         raise UserError(f"model or callbacks cannot be sent to the worker ({why}): use isolation='inline'") from error
+
+
+def _has_local_metaclass(kind: type) -> bool:
+    """Whether a class would be sent by value, with a metaclass that is so as well, and its base by its name.
+
+    The copy of the metaclass is then none of the base's, and Python refuses the class. MLflow's callback is such a one.
+    """
+    return kind.__module__ == "__main__" and "<locals>" in type(kind).__qualname__
 
 
 def _anonymous_file(payload: bytes) -> IO[bytes]:

@@ -150,6 +150,26 @@ def test_what_cannot_leave_the_process_is_refused_in_one_line(attempt: AttemptDi
     assert not attempt.stdout.exists()
 
 
+def with_a_local_metaclass() -> type:
+    """A base class as MLflow's callback is one."""
+
+    class Meta(type):
+        """A class of classes that no module has."""
+
+    return Meta("Base", (), {})
+
+
+def test_a_class_with_a_metaclass_that_no_module_has_is_refused(
+    attempt: AttemptDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subclass of MLflow's callback, from a notebook, would end in the worker, as a conflict of metaclasses."""
+    own = type("OneRun", (with_a_local_metaclass(),), {})
+    monkeypatch.setattr(own, "__module__", "__main__")
+    with pytest.raises(UserError, match=r"^the callback OneRun cannot be sent to the worker: .*define it in a module"):
+        small_worker("").launch(attempt, Payload(callbacks=(own(),)), None)
+    assert not attempt.stdout.exists()
+
+
 def test_a_payload_crosses_by_value_and_leaves_no_file(attempt: AttemptDirectory) -> None:
     """A function from a notebook cell has no module to import it from; and its pickle must not outlive the parent."""
     code = "import os, shutil; shutil.copyfileobj(open(int(os.environ['AUTOFIT_PAYLOAD_FD']), 'rb'), open(1, 'wb'))"
