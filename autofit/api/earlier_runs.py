@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from autofit.api.existing_run import find_same_run
@@ -35,11 +35,10 @@ class Call:
     index: ImageIndex
     code: Mapping[str, str]
     machine: Hardware
-    is_in_memory: bool
 
     def index_in(self, files: RunDirectory) -> ImageIndex:
-        """The images, of which a run that has the same from memory has the files."""
-        return replace(self.index, root=str(files.images)) if self.is_in_memory else self.index
+        """The images; those that were in memory are in a run that has the same its own files."""
+        return self.index.with_store(str(files.images)) if self.index.store else self.index
 
 
 def earlier_run(

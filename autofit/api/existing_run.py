@@ -84,7 +84,8 @@ def find_same_run(
             f"{changes.words} since the run in {shown_path(files.path)} began", "give another run_dir to train on them"
         )
     record = require_same_code(files, record, code, is_request=True)
-    here = record.model_copy(update={"data": record.data.model_copy(update={"root": index.root})})
+    places = {"root": index.root, "store": index.store}
+    here = record.model_copy(update={"data": record.data.model_copy(update=places)})
     return as_called_now(files, here, options, machine)
 
 

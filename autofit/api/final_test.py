@@ -11,8 +11,8 @@ from autofit.errors import AutofitError
 from autofit.machine.hardware import Hardware
 from autofit.printable import one_line
 from autofit.process.monitor import View
-from autofit.runs.evaluation import Evaluation, evaluation
-from autofit.runs.multi_label_evaluation import multi_label_evaluation
+from autofit.runs.evaluation import Evaluation
+from autofit.runs.multi_label_evaluation import evaluation_of
 from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
 from autofit.storage.probabilities import write_probabilities
@@ -55,7 +55,5 @@ def _figures(files: RunDirectory, record: RunRecord, machine: Hardware, view: Vi
     rows, unreadable = predicted_rows(files.model, record, paths, launcher_for(record.options, machine), view)
     with contextlib.suppress(OSError):  # `Result.worst("test")` and the like say that they are missing
         write_probabilities(files.test, rows)
-    if index.is_multi_label:
-        sets = [index.label_sets[number] for number in index.test_labels]
-        return multi_label_evaluation(rows, sets, record.data.class_names, unreadable, 1)
-    return evaluation(rows, list(index.test_labels), record.data.class_names, unreadable, 1)
+    numbers = [index.classes_of(label) for label in index.test_labels]
+    return evaluation_of(rows, numbers, index.class_names, unreadable, 1, multi_label=index.is_multi_label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from autofit.api.existing_run import require_same
@@ -12,6 +13,7 @@ from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.mirror.mirror import Mirror
 from autofit.mirror.overlap import refuse_overlap
+from autofit.printable import printable
 from autofit.process.monitor import View
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory, writing_in
@@ -42,8 +44,34 @@ def mirror_of(files: RunDirectory, record: RunRecord, view: View) -> AbstractCon
 def restore_from(mirror: Mirror, files: RunDirectory, options: Options, index: ImageIndex) -> None:
     """Restore the run from its mirror if the mirror is further, with the paths of the images as they were found now."""
     if mirror.restore(lambda record: require_same(record, options, index, mirror.folder)):
-        with writing_in(files.path):
-            index.write_csv(files.samples)
+        write_list(files, index)
+
+
+def write_list(files: RunDirectory, index: ImageIndex) -> None:
+    """Write the list of the images again, which are the same ones in another place."""
+    with writing_in(files.path):
+        index.write_csv(files.samples)
+
+
+def with_images_here(files: RunDirectory, record: RunRecord) -> RunRecord:
+    """The run, whose images from memory may have moved with its directory.
+
+    Raises:
+        UserError: they are gone: a mirror does not have them.
+    """
+    data = record.data
+    if not data.store or Path(data.store).is_dir():
+        return record
+    if not files.images.is_dir():
+        raise UserError(
+            f"the images of this run were given in memory, and their folder {printable(data.store)} is gone: give the "
+            "same call again, autofit.run(...) with the same images"
+        )
+    listed = ImageIndex.read_csv(files.samples, data.root, data.class_names)
+    index = replace(listed, store=data.store).with_store(str(files.images))
+    write_list(files, index)
+    places = {"root": index.root, "store": index.store}
+    return record.model_copy(update={"data": data.model_copy(update=places)})
 
 
 def finished_result(files: RunDirectory, mirror: Mirror | None) -> Result:

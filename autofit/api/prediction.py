@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ from autofit.api.predictions import Predictions
 from autofit.config.run_options import MOST_VIEWS
 from autofit.config.validators import whole_number
 from autofit.dataset import asked_of
-from autofit.dataset.labelled import labelled_images
-from autofit.dataset.labelled_sets import labelled_sets
+from autofit.dataset.labelled_sets import with_known_labels
 from autofit.dataset.to_predict import images_to_predict
 from autofit.errors import UserError
 from autofit.input.decode import decode_image
@@ -27,8 +27,8 @@ from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.process.monitor import View
 from autofit.protocol.messages import BadImage
 from autofit.report.progress import ProgressView, progress_view
-from autofit.runs.evaluation import Evaluation, evaluation
-from autofit.runs.multi_label_evaluation import multi_label_evaluation
+from autofit.runs.evaluation import Evaluation
+from autofit.runs.multi_label_evaluation import evaluation_of
 from autofit.runs.prediction import predict_paths
 from autofit.runs.run_record import RunRecord
 from autofit.worker.inline_launcher import InlineLauncher
@@ -61,17 +61,13 @@ def evaluated(
     views = whole_number("views", views, 1, MOST_VIEWS)
     multi_label = run.options.multi_label
     asked = asked_of(path_column, label_column, images_in, multi_label=multi_label)
+    asked = replace(asked, separator=run.data.label_separator)
     class_names = run.data.class_names
     with _folder() as folder, progress_view() as view:
         in_files = (Path(folder), view.message, view.scanning)
-        if multi_label:
-            sets = labelled_sets(data, labels, class_names, asked, in_files)
-            rows, unreadable = _rows(model, run, sets.paths, views, view)
-            figures = multi_label_evaluation(rows, sets.numbers, class_names, unreadable, views)
-        else:
-            images = labelled_images(data, labels, class_names, asked, in_files)
-            rows, unreadable = _rows(model, run, images.paths, views, view)
-            figures = evaluation(rows, images.numbers, class_names, unreadable, views)
+        images = with_known_labels(data, labels, class_names, asked, in_files)
+        rows, unreadable = _rows(model, run, images.paths, views, view)
+        figures = evaluation_of(rows, images.numbers, class_names, unreadable, views, multi_label=multi_label)
         _show_unreadable(unreadable, view)
     if figures is None:
         raise UserError(f"none of these {len(rows)} images can be read: give others")

@@ -16,7 +16,7 @@ from autofit.api.existing_run import (
     require_same_code,
     require_same_options,
 )
-from autofit.api.mirroring import finished_result, mirror_of
+from autofit.api.mirroring import finished_result, mirror_of, with_images_here
 from autofit.api.result import Result
 from autofit.api.supervision import supervise
 from autofit.api.workers import ModelFunction, code_of_run, machine_for, payload_of
@@ -96,6 +96,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
             return finished_result(files, mirror)
         require_model(files, record, model)
         announce_import(record, shown)
+        record = with_images_here(files, record)
         payload = payload_of(model, callbacks, record.options)
         record = require_same_code(files, record, code_of_run(options, payload), is_request=False)
         record = go_on(files, as_called_now(files, record, options, machine))

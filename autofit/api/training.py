@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from autofit.api.existing_run import (
     go_on,
     going_on,
 )
-from autofit.api.mirroring import finished_result, mirror_for, restore_from
+from autofit.api.mirroring import finished_result, mirror_for, restore_from, write_list
 from autofit.api.new_run import Called, announce_training, in_order, new_run, require_known_metrics
 from autofit.api.result import Result
 from autofit.api.resuming import LOCK_PATIENCE_SECONDS
@@ -252,11 +253,11 @@ def run(  # noqa: PLR0913 - the options are the interface
         index, odd = patiently(partial(_looked_at, scan), where, say=shown.message, show=shown.scanning)
         if odd:
             shown.message(odd)
-        index = in_order(index, options)
+        index = replace(in_order(index, options), store=str(made.images) if made else "")
         require_utf8(run_dir, index.root, *index.class_names)
         payload = payload_of(model, callbacks, options)
-        if run_dir is None and options.mirror_dir is None and (made is None or is_in_memory):
-            call = Call(options, index, code_of_run(options, payload), machine_for(options), is_in_memory)
+        if run_dir is None and options.mirror_dir is None:
+            call = Call(options, index, code_of_run(options, payload), machine_for(options))
             earlier = earlier_run(absolute(RUNS), call, shown)
             if earlier is not None:
                 index = call.index_in(earlier)
@@ -292,6 +293,8 @@ def _start_or_resume(
     with RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock, mirror_for(files, options.mirror_dir, view) as mirror:
         if mirror:
             restore_from(mirror, files, options, index)
+            if index.store:
+                view.message("images in memory are not copied to the mirror: without run_dir, give this call again")
         machine, code = machine_for(options), code_of_run(options, payload)
         rerun = find_same_run(files, options, index, code, machine)
         if rerun is not None and is_finished(files) and not rerun.trains_on:
@@ -303,5 +306,7 @@ def _start_or_resume(
             record = new_run(files, options, index, machine, payload, view, called)
         else:
             view.message(going_on(files))
+            if index.store:
+                write_list(files, index)
             record = go_on(files, rerun)
         return supervise(files, record, machine, payload, lock, view, mirror, called.at)

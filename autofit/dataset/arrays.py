@@ -225,11 +225,20 @@ def _write(image: Any, number: int, folder: Path, scale: _Scale) -> Path:
     return path
 
 
+def may_have_channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether three sides are those of an image whose channels, 3 or 4, come first."""
+    return shape[0] in CHANNELS[1:] and shape[2] not in CHANNELS
+
+
 def _checked(values: np.ndarray, number: int) -> np.ndarray:
     """The image `(height, width)` or `(height, width, 3 or 4)`."""
     if values.ndim == IMAGE_SIDES and values.shape[2] == 1:
         values = values[:, :, 0]
     is_image = values.ndim == IMAGE_SIDES - 1 or (values.ndim == IMAGE_SIDES and values.shape[2] in CHANNELS)
+    if not is_image and values.ndim == IMAGE_SIDES and values.shape[0] in CHANNELS:
+        raise UserError(
+            f"image {number} has the shape {values.shape}, channels first: give numpy.moveaxis(x, -3, -1) for all"
+        )
     if not is_image or not values.size or values.dtype.kind not in "buif":
         raise UserError(
             f"image {number} has the shape {values.shape} of {values.dtype}: give (height, width, channels), 1, 3 or 4"

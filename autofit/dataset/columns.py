@@ -31,6 +31,8 @@ SPLIT_NAMES = ("split", "subset", "partition", "set", "datasplit", "usage", "pha
 SEPARATORS = (",", ";", "\t", "|")
 SHOWN_HEADER_CHARACTERS = 80
 MOST_LINE_CHARACTERS = 2**16
+LOOKED_AT_ROWS = 1000
+"""How many rows decide which columns of 0 and 1 are labels; a later row that contradicts is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,14 @@ class Asked:
     """What the user says of a table: its columns, and the folder of its relative paths. None: found out.
 
     With `multi_label` an image may have any number of labels, and `label_column` may name one column for each of them.
+    `separator` is known to stand between them in a cell; empty: found out.
     """
 
     path_column: str | None = None
     label_column: str | Sequence[str] | None = None
     images_in: str | None = None
     multi_label: bool = False
+    separator: str = ""
 
 
 def asked_of(
@@ -106,7 +110,7 @@ class TableForm(NamedTuple):
 
 
 def table_form(path: Path, asked: Asked) -> TableForm:
-    """Find out how a CSV file is written from its first two lines.
+    """Find out how a CSV file is written from its first lines.
 
     Raises:
         UserError: it cannot be read, or has no columns of paths and labels; the message shows the header.
@@ -114,14 +118,15 @@ def table_form(path: Path, asked: Asked) -> TableForm:
     try:
         encoding = _encoding(path)
         with path.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
-            lines = [stream.readline(MOST_LINE_CHARACTERS), stream.readline(MOST_LINE_CHARACTERS)]
+            lines = [stream.readline(MOST_LINE_CHARACTERS) for _ in range(LOOKED_AT_ROWS + 1)]
     except OSError as error:
         raise UserError(f"{printable(str(path))} cannot be read: {error.strerror}") from None
     except UnicodeError as error:
         raise UserError(f"{printable(str(path))} is no text ({error}): save it as UTF-8") from None
     for separator in SEPARATORS:
-        header, first = (_cells(line, separator) for line in lines)
-        examples = dict(zip(header, first, strict=False))
+        header, *rows = (_cells(line, separator) for line in lines)
+        whole = [row for row in rows if len(row) == len(header)]
+        examples = {name: [row[place] for row in whole] for place, name in enumerate(header)}
         if len(header) > 1 and (columns := choose_columns(header, examples, asked, printable(str(path)))):
             return TableForm(encoding, separator, columns)
     shown = lines[0].strip("\r\n")[:SHOWN_HEADER_CHARACTERS]
@@ -131,12 +136,14 @@ def table_form(path: Path, asked: Asked) -> TableForm:
     )
 
 
-def choose_columns(header: Sequence[str], examples: Mapping[str, object], asked: Asked, source: str) -> Columns | None:
+def choose_columns(
+    header: Sequence[str], examples: Mapping[str, Sequence[object]], asked: Asked, source: str
+) -> Columns | None:
     """The columns of paths, labels and splits; None if there are none.
 
     Args:
         header: the names of all columns.
-        examples: the first value of each.
+        examples: the first values of each.
         asked: the user's own choice.
         source: names the table in messages.
 
@@ -156,7 +163,7 @@ def choose_columns(header: Sequence[str], examples: Mapping[str, object], asked:
         )
     )
     split = _column([name for name in header if name not in {path, label, *marks}], None, SPLIT_NAMES, source)
-    if split and _bare(split) != "split" and split_role(str(examples.get(split, ""))) is None:
+    if split and _bare(split) != "split" and split_role(_first(examples.get(split))) is None:
         split = None
     if path and not label and not marks:
         least = 1 if asked.multi_label else 2
@@ -203,15 +210,26 @@ def _marks_asked(header: Sequence[str], asked: Asked, source: str) -> tuple[str,
     return names if len(header) > 1 else ()
 
 
+_MISSING = frozenset({"", "nan", "none", "<na>"})
 _IS_NO_LABEL = re.compile(r"(unnamed:.*|is_(valid|train|test|val))$", re.IGNORECASE)
 """Columns of 0 and 1 that are no labels: the index that pandas writes, and the split of fastai."""
 
 
-def _marks_of(others: Sequence[str], examples: Mapping[str, object], least: int) -> tuple[str, ...]:
-    """The columns of which each stands for a class, by a first value of 0 or 1; none if they are under `least`."""
+def _marks_of(others: Sequence[str], examples: Mapping[str, Sequence[object]], least: int) -> tuple[str, ...]:
+    """The columns of which each stands for a class: their values are 0 or 1; none if they are under `least`."""
     named = [name for name in others if name.strip() and not _IS_NO_LABEL.match(name)]
-    marks = tuple(name for name in named if str(examples.get(name, "")).strip().lower() in MARKS)
+    marks = tuple(name for name in named if _holds_marks(examples.get(name, ())))
     return marks if len(marks) >= least else ()
+
+
+def _holds_marks(values: Sequence[object]) -> bool:
+    """Whether most values that are there are marks: an error among them is named when its row is read."""
+    texts = [text for value in values if (text := str(value).strip().lower()) not in _MISSING]
+    return sum(text in MARKS for text in texts) > len(texts) / 2
+
+
+def _first(values: Sequence[object] | None) -> str:
+    return str(values[0]) if values else ""
 
 
 def _encoding(path: Path) -> str:

@@ -24,6 +24,7 @@ class Found:
         notes: what was understood of the data, in words.
         label_names: where an image may have several labels, all of them in order; `classes` are then sets of labels
             (`label_sets.py`).
+        separator: what separates these in a cell of the table; empty where nothing was found to.
     """
 
     classes: dict[str, list[str]]
@@ -34,6 +35,7 @@ class Found:
     test: Found | None = None
     notes: tuple[str, ...] = ()
     label_names: tuple[str, ...] = ()
+    separator: str = ""
 
     @property
     def skipped_files(self) -> int:

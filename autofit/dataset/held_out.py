@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from autofit.dataset.columns import Asked
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
-from autofit.dataset.label_sets import names_of_set
+from autofit.dataset.label_sets import KnownLabels, names_of_set
 from autofit.dataset.layout import class_folders
 from autofit.dataset.listing import Frame, from_csv, from_frame, gather
 from autofit.dataset.sources import existing_source
@@ -52,7 +52,8 @@ def held_out_images(
         return None if own is None else _by_class(source, own, f"the {split} split of {source.name}")
     if own is not None:
         source.found.notes += (f"the {split} images of the data are left out: {split}= is given",)
-    held = _given_images(split, source.root, given, asked, progress)
+    known = KnownLabels(source.found.label_names, source.found.separator)
+    held = _given_images(split, source.root, given, asked, progress, known)
     source.found.notes += held.notes
     name = printable(os.fspath(given)) if isinstance(given, str | os.PathLike) else "DataFrame"
     is_folder = isinstance(given, str | os.PathLike) and os.path.isdir(os.path.expanduser(given))  # noqa: PTH111
@@ -74,7 +75,9 @@ def require_apart(splits: Mapping[str, Classes]) -> None:
             )
 
 
-def _given_images(split: Split, root: str, given: HeldOut, asked: Asked, progress: Progress) -> Found:
+def _given_images(
+    split: Split, root: str, given: HeldOut, asked: Asked, progress: Progress, known: KnownLabels
+) -> Found:
     if isinstance(given, str | os.PathLike):
         path = existing_source(given)
         if os.path.isdir(path):
@@ -84,7 +87,7 @@ def _given_images(split: Split, root: str, given: HeldOut, asked: Asked, progres
         listing = from_csv(Path(path), asked)
     else:
         listing = from_frame(given, asked)
-    found = gather(listing, root, progress)
+    found = gather(listing, root, progress, known)
     return (found.validation if split == "validation" else found.test) or found
 
 

@@ -42,6 +42,10 @@ class ImageIndex:
             ascending order, in order; `labels` and `test_labels` are then numbers of sets. Empty for one label an
             image.
         empty_classes: names of class folders without an image. Not stored.
+        store: the folder of images that were in memory, empty without such: where it is plays no part in what is
+            trained. Not stored.
+        separator: what separates the labels in a cell of the data's table; empty where nothing was found to. Not
+            stored.
     """
 
     root: str
@@ -57,6 +61,8 @@ class ImageIndex:
     keeps_validation: bool = field(default=False, compare=False)
     label_sets: tuple[tuple[int, ...], ...] = ()
     empty_classes: tuple[str, ...] = field(default=(), compare=False)
+    store: str = field(default="", compare=False)
+    separator: str = field(default="", compare=False)
 
     @property
     def is_multi_label(self) -> bool:
@@ -108,14 +114,29 @@ class ImageIndex:
         counts = Counter(labels)
         return tuple(counts[number] for number in range(len(self.class_names)))
 
+    def with_store(self, folder: str) -> Self:
+        """The same images, of which those that were in memory are in another folder."""
+        paths, test_paths = (
+            [folder + path[len(self.store) :] if self._is_in_store(path) else path for path in paths]
+            for paths in (self.paths, self.test_paths)
+        )
+        root = folder if self.root == self.store else self.root
+        return replace(self, root=root, paths=paths, test_paths=test_paths, store=folder)
+
+    def _is_in_store(self, path: str) -> bool:
+        return bool(self.store) and path.startswith(f"{self.store}/")
+
     def fingerprint(self) -> str:
-        """SHA-256 over stored paths, labels, class names and split; moving the folder does not change it."""
+        """SHA-256 over stored paths, labels, class names and split; moving the folder or store does not change it."""
         digest = hashlib.sha256(json.dumps([self.class_names, self.validation_from, *self.label_sets]).encode())
         for path, label in zip(self.paths, self.labels, strict=True):
-            digest.update(f"\0{path}\0{label}".encode(errors="surrogateescape"))  # no path contains NUL
+            digest.update(f"\0{self._known_as(path)}\0{label}".encode(errors="surrogateescape"))  # no path contains NUL
         for path, label in zip(self.test_paths, self.test_labels, strict=True):
-            digest.update(f"\0test\0{path}\0{label}".encode(errors="surrogateescape"))
+            digest.update(f"\0test\0{self._known_as(path)}\0{label}".encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+    def _known_as(self, path: str) -> str:
+        return f"in memory\0{path[len(self.store) :]}" if self._is_in_store(path) else path
 
     def write_csv(self, path: Path) -> None:
         """Write `samples.csv`, completely or not at all: UTF-8, file names of other encodings byte for byte.

@@ -33,11 +33,26 @@ class SortedSets(NamedTuple):
         set_of: the set of each image, as text.
         names: of all labels, in order.
         notes: what was understood, in words.
+        separator: of the labels in a cell; empty where nothing was found to separate any.
     """
 
     set_of: dict[str, str]
     names: tuple[str, ...]
     notes: tuple[str, ...]
+    separator: str = ""
+
+
+class KnownLabels(NamedTuple):
+    """What is known of labels when a table is read that is not the training's: the names, and what separates them.
+
+    Without a separator one is looked for, but not within a known name.
+    """
+
+    names: Collection[str] = ()
+    separator: str = ""
+
+
+NONE_KNOWN = KnownLabels()
 
 
 def cell_of(value: object) -> Cell:
@@ -121,23 +136,26 @@ def names_of_set(text: str) -> list[str]:
     return names
 
 
-def sort_into_sets(cells_of: Mapping[str, tuple[Cell, ...]], columns: Sequence[str] = ()) -> SortedSets:
+def sort_into_sets(
+    cells_of: Mapping[str, tuple[Cell, ...]], columns: Sequence[str] = (), known: KnownLabels = NONE_KNOWN
+) -> SortedSets:
     """Find out how labels are separated, and which set each image has.
 
     Args:
         cells_of: what is said of each image, in one row or in several.
         columns: the names of all labels in their order, where each has its own column.
+        known: of the training, where these are other images.
     """
     distinct = set(cells_of.values())
-    texts = {cell for cells in distinct for cell in cells if isinstance(cell, str)}
-    separator = find_separator(texts)
-    text_of = {cells: set_text(_names(cells, separator)) for cells in distinct}
+    texts = {cell for cells in distinct for cell in cells if isinstance(cell, str)}.difference(known.names)
+    separator = known.separator or find_separator(texts)
+    text_of = {cells: set_text(_names(cells, separator, known.names)) for cells in distinct}
     names = tuple(columns) or tuple(class_order({name for text in text_of.values() for name in names_of_set(text)}))
     set_of = {path: text_of[cells] for path, cells in cells_of.items()}
     notes = [_separator_words(separator)] if separator else []
     if merged := sum(len(cells) > 1 for cells in cells_of.values()):
         notes.append(f"{merged:,} images are listed in several rows: each has the labels of all of them")
-    return SortedSets(set_of, names, tuple(notes))
+    return SortedSets(set_of, names, tuple(notes), separator or "")
 
 
 def numbers_of_sets(texts: Iterable[str], names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
@@ -200,12 +218,12 @@ def label_counts(labels: Iterable[int], sets: Sequence[tuple[int, ...]], classes
     return tuple(counts)
 
 
-def _names(cells: tuple[Cell, ...], separator: str | None) -> list[str]:
+def _names(cells: tuple[Cell, ...], separator: str | None, known: Collection[str]) -> list[str]:
     names: list[str] = []
     for cell in cells:
         if isinstance(cell, tuple):
             names += cell
-        elif separator is None:
+        elif separator is None or cell in known:
             names.append(str(label_of(cell)))
         else:
             names += [str(label_of(part)) for part in cell.split(separator) if part.strip()]

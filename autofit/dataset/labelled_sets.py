@@ -12,18 +12,28 @@ from typing import Any, NamedTuple
 from autofit.dataset.arrays import are_images, label_rows, write_images
 from autofit.dataset.columns import Asked
 from autofit.dataset.held_out import TABLE_NEEDED
-from autofit.dataset.label_sets import names_of_set, sort_into_sets
-from autofit.dataset.labelled import InMemory
+from autofit.dataset.label_sets import KnownLabels, names_of_set, sort_into_sets
+from autofit.dataset.labelled import InMemory, labelled_images
 from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists
 from autofit.errors import UserError
 from autofit.printable import printable
 
 
 class LabelledSets(NamedTuple):
-    """Paths, and the class numbers of each."""
+    """Paths, and the class numbers of each: one, or with `multi_label` any number."""
 
     paths: list[str]
     numbers: list[list[int]]
+
+
+def with_known_labels(
+    data: Any, labels: Iterable[object] | None, class_names: Sequence[str], asked: Asked, in_memory: InMemory
+) -> LabelledSets:
+    """Find the images and their classes; see `labelled_images` and, for `multi_label`, `labelled_sets`."""
+    if asked.multi_label:
+        return labelled_sets(data, labels, class_names, asked, in_memory)
+    images = labelled_images(data, labels, class_names, asked, in_memory)
+    return LabelledSets(images.paths, [[number] for number in images.numbers])
 
 
 def labelled_sets(
@@ -36,7 +46,7 @@ def labelled_sets(
             memory, with `labels`; or a dataset.
         labels: for each path a list of names, or a text of several; or rows of 0 and 1, `(n, classes)`.
         class_names: of the run.
-        asked: what the user says of a table, with `multi_label`.
+        asked: what the user says of a table, with `multi_label` and what separated the labels of the training's table.
         in_memory: where images in memory are written.
 
     Raises:
@@ -50,7 +60,9 @@ def labelled_sets(
     rows = list(listing.rows)
     if not rows:
         raise UserError("there are no images to judge the model by: give at least one, with its labels")
-    set_of = sort_into_sets({str(number): (row.label,) for number, row in enumerate(rows)}, listing.marks).set_of  # type: ignore[misc]  # all are cells
+    cells = {str(number): (row.label,) for number, row in enumerate(rows)}
+    known = KnownLabels(class_names, asked.separator)
+    set_of = sort_into_sets(cells, listing.marks, known).set_of  # type: ignore[arg-type]  # all are cells
     number_of = {name: number for number, name in enumerate(class_names)}
     names = [names_of_set(set_of[str(number)]) for number in range(len(rows))]
     if unknown := sorted({name for each in names for name in each} - number_of.keys()):

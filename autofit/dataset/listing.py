@@ -7,14 +7,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, get_args, runtime_checkable
 
 from autofit.dataset.arrays import ImageTable
-from autofit.dataset.columns import Asked, Columns, TableForm, choose_columns, table_form
+from autofit.dataset.columns import LOOKED_AT_ROWS, Asked, Columns, TableForm, choose_columns, table_form
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
-from autofit.dataset.label_sets import Cell, cell_of, is_marked, sort_into_sets
+from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, cell_of, is_marked, sort_into_sets
 from autofit.dataset.labels import Label, class_order, label_of, several_labels
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.split_words import Role, split_role
@@ -85,7 +87,7 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
     """
     names = list(frame.columns)
     header = [name for name in names if isinstance(name, str)]
-    examples: Mapping[str, object] = {name: next(iter(frame[name]), "") for name in header}
+    examples = {name: list(islice(frame[name], LOOKED_AT_ROWS)) for name in header}
     columns = choose_columns(header, examples, asked, "the DataFrame")
     if columns is None:
         lacking = "path" if "label" in header or asked.label_column else "label"
@@ -119,13 +121,14 @@ def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked =
     return _from_lists(paths, labels, None, asked, os.getcwd())
 
 
-def gather(listing: Listing, root: str, progress: Progress) -> Found:
+def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels = NONE_KNOWN) -> Found:
     """Sort listed images into classes, each image once. Text labels are ordered as text, whole numbers as numbers.
 
     Args:
         listing: is read to its end; `~` is expanded.
         root: absolute folder that the stored paths are relative to.
         progress: counts the images.
+        known: the labels of the training, where these are other images, which may have several labels.
 
     Raises:
         UserError: too many files are missing, one is listed with two labels or in two splits, labels mix text and
@@ -136,11 +139,12 @@ def gather(listing: Listing, root: str, progress: Progress) -> Found:
         gathered.take(row, listing.root)
     gathered.require_most()
     if listing.multi_label:
-        sorted_sets = sort_into_sets(gathered.cells_of, listing.marks)
+        sorted_sets = sort_into_sets(gathered.cells_of, listing.marks, known)
         gathered.label_of = dict(sorted_sets.set_of)
         notes = [*listing.notes, *sorted_sets.notes, listing.places.note, gathered.note]
         texts = sorted(set(sorted_sets.set_of.values()))
-        return gathered.by_class(texts, tuple(note for note in notes if note), sorted_sets.names)
+        found = gathered.by_class(texts, tuple(note for note in notes if note), sorted_sets.names)
+        return replace(found, separator=sorted_sets.separator)
     labels = set(gathered.label_of.values())
     if len({type(label) for label in labels}) > 1:
         raise UserError("the labels mix text and whole numbers: give all of one kind")

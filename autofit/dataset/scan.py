@@ -70,7 +70,7 @@ def scan(
     index = _index(source, training, validating, testing)
     if asked.multi_label:
         index = _with_label_sets(index, source.found)
-    return replace(index, keeps_validation=apart_from_training is not None)
+    return replace(index, keeps_validation=apart_from_training is not None, separator=source.found.separator)
 
 
 def _split(classes: Classes, found: Found, share: float, seed: int) -> tuple[Classes, Classes]:

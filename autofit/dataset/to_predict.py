@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autofit.dataset.arrays import CHANNELS, IMAGE_SIDES, is_array, is_dataset, write_images
+from autofit.dataset.arrays import CHANNELS, IMAGE_SIDES, is_array, is_dataset, may_have_channels_first, write_images
 from autofit.dataset.findings import kinds_text
 from autofit.dataset.folder import image_suffixes, is_folder, is_image, kind_of, visible
 from autofit.dataset.listing import Frame
@@ -86,6 +86,12 @@ def _holds_numbers(data: Any) -> bool:
 
 def _batch(values: Any) -> Any:
     """An array of one image or of several as one of several."""
+    if values.ndim == IMAGE_SIDES and may_have_channels_first(values.shape):
+        count = values.shape[0]
+        raise UserError(
+            f"an array of the shape {values.shape} is one image with its channels first, or {count} grey ones: give "
+            "numpy.moveaxis(x, 0, -1) for the one, x[..., None] for the others"
+        )
     if values.ndim == IMAGE_SIDES - 1 or (values.ndim == IMAGE_SIDES and values.shape[2] in CHANNELS):
         return values[None]
     if values.ndim not in {IMAGE_SIDES, IMAGE_SIDES + 1}:

@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING
 
 from autofit.config.multi_label_figures import THRESHOLD, multi_label_figures
 from autofit.protocol.messages import BadImage
-from autofit.runs.evaluation import Evaluation, class_counts, summed_up
+from autofit.runs.evaluation import Evaluation, class_counts, evaluation, summed_up
 from autofit.runs.predicted_images import LEAST_PROBABILITY, ClassFigures, figures_of_class
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+def evaluation_of(
+    rows: NDArray[np.float32],
+    numbers: Sequence[Sequence[int]],
+    class_names: Sequence[str],
+    unreadable: list[BadImage],
+    views: int,
+    *,
+    multi_label: bool,
+) -> Evaluation | None:
+    """Judge probabilities by the class numbers of each image: one, or with `multi_label` any number of them."""
+    if multi_label:
+        return multi_label_evaluation(rows, numbers, class_names, unreadable, views)
+    return evaluation(rows, [number for (number,) in numbers], class_names, unreadable, views)
 
 
 def multi_label_evaluation(

@@ -16,7 +16,9 @@ from autofit.storage.run_directory import RunDirectory
 class DataRecord(Record):
     """The images of a run, in numbers; `samples.csv` lists them.
 
-    `validation_counts` are those of each class; empty in records from before there were any.
+    `validation_counts` are those of each class; empty in records from before there were any. `label_separator` stands
+    between the labels in a cell of the table; empty where nothing was found to. `store` is the folder of images that
+    were given in memory; empty without such.
     """
 
     root: str
@@ -27,6 +29,8 @@ class DataRecord(Record):
     fingerprint: str
     validation_counts: list[int] = Field(default_factory=list)
     test_count: int = Field(0, ge=0)
+    label_separator: str = ""
+    store: str = ""
 
 
 class DataCall(Record):
@@ -83,6 +87,8 @@ def data_record(index: ImageIndex) -> DataRecord:
         fingerprint=index.fingerprint(),
         validation_counts=list(index.validation_counts()),
         test_count=index.test_count,
+        label_separator=index.separator,
+        store=index.store,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ import pytest
 
 from autofit import api
 from autofit.api import earlier_runs
-from autofit.errors import InterruptedRunError
+from autofit.dataset import ImageIndex
+from autofit.errors import InterruptedRunError, UserError
+from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -98,6 +101,41 @@ def test_arrays_are_recognised(
     assert stages.runs[1]["record"].data.root == str(RunDirectory(result.run_dir).images)
     other = api.run(255 - images, labels, batch_size=8, view=view)
     assert other.run_dir != result.run_dir
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_folder_beside_images_in_memory_is_recognised(
+    stages: Stages, photos: Path, view: RecordingView, split: str
+) -> None:
+    """The place of the written images would be part of the request: each call would begin another run."""
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype(np.uint8)
+    given: dict[str, Any] = {split: (images, ["cat", "dog"] * 3), "batch_size": 8, "view": view}
+    stages.ends = [InterruptedRunError("asked to stop"), None, None]
+    stopped(photos, **given)
+    result = api.run(photos, **given)
+    assert api.run(photos, **given).run_dir == result.run_dir
+    assert len(directories(stages)) == 2
+    assert [path.name for path in Path("runs").iterdir()] == [result.run_dir.name]
+    other = api.run(photos, **given | {split: (255 - images, ["cat", "dog"] * 3)})
+    assert other.run_dir != result.run_dir
+
+
+def test_images_in_memory_move_with_their_run(stages: Stages, photos: Path, view: RecordingView) -> None:
+    """A run directory that was moved would train without its validation images; a mirror has none of them."""
+    images = np.zeros((6, 8, 8, 3), np.uint8)
+    stages.ends = [InterruptedRunError("asked to stop")]
+    given: dict[str, Any] = {"validation": (images, ["cat", "dog"] * 3), "batch_size": 8, "view": view}
+    stopped(photos, run_dir="a", mirror_dir="copy", **given)
+    assert any(line.startswith("images in memory are not copied to the mirror") for line in view.messages)
+    Path("a").rename("b")
+    with pytest.raises(UserError, match=r"their folder .*/a/images is gone: give the same call again"):
+        api.resume("copy", view=view)
+    shutil.rmtree("copy")
+    api.resume("b", view=view)
+    record = stages.runs[-1]["record"]
+    index = ImageIndex.read_csv(Path("b/samples.csv"), record.data.root, record.data.class_names)
+    assert index.paths[-1].startswith(f"{Path.cwd()}/b/images/validation/")
+    assert RunRecord.load(Path("b/run.json")).data.store == f"{Path.cwd()}/b/images"
 
 
 def test_not_all_runs_of_years_are_read(

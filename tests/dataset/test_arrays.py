@@ -94,7 +94,11 @@ def test_labels_become_classes(labels: Any, numbers: list[Any]) -> None:
         (BYTES.astype(np.float32) - 200, LABELS, "numbers from -"),
         (BYTES.astype(np.float32) * 9, LABELS, "0 to 1 or 0 to 255"),
         (np.full((6, 4, 4), np.nan), LABELS, "not finite"),
-        (np.moveaxis(np.zeros((6, 9, 8, 3), np.uint8), 3, 1), LABELS, "has the shape (3, 9, 8)"),
+        (
+            np.moveaxis(np.zeros((6, 9, 8, 3), np.uint8), 3, 1),
+            LABELS,
+            "(3, 9, 8), channels first: give",
+        ),
         (BYTES.astype(np.int64) + 1000, LABELS, "beyond 0 to 255"),
     ],
 )

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from autofit.dataset import ImageIndex, asked_of, scan
+from autofit.dataset.columns import LOOKED_AT_ROWS
 from autofit.errors import UserError
 from tests.support.datasets import csv_file, images, labelled, photos, touch
 
+MULTI_LABEL = asked_of(None, None, None, multi_label=True)
 ROWS = [(f"{name}/{file}", name) for name in ("cat", "dog") for file in images(4)]
 SPLITS = ["Training", "train", "val", "TEST"] * 2
 
@@ -124,6 +126,23 @@ def test_a_missing_file_among_many_is_an_image_that_cannot_be_read(pets: Path) -
     assert len(index.paths) == 16
     assert "1 of 16 listed files do not exist" in index.notes[0]
     assert "dog/0005.jpg (line 17)" in index.notes[0]
+
+
+def test_columns_of_0_and_1_are_told_by_many_rows(pets: Path) -> None:
+    """A column of ages would be a label because the first is 1, or a label be none because its first cell is empty."""
+    cells = [("1", "0", "1"), ("0", "1", "34"), ("", "", "5")]
+    rows = [(path, *cells[number % 3]) for number, (path, _) in enumerate(ROWS)]
+    with pytest.raises(UserError, match=r"list\.csv, line 4: the cat is empty; correct this line"):
+        scan(csv_file(pets, written("path,cat,dog,age", rows=rows)), asked=MULTI_LABEL)
+    whole = [(path, cat or "0", dog or "1", age) for path, cat, dog, age in rows]
+    index = scan(csv_file(pets, written("path,cat,dog,age", rows=whole)), asked=MULTI_LABEL)
+    assert index.class_names == ("cat", "dog")
+    gap = [(path, "1", "" if not number else "0") for number, (path, _) in enumerate(ROWS)]
+    with pytest.raises(UserError, match=r"list\.csv, line 2: the dog is empty; correct this line"):
+        scan(csv_file(pets, written("path,cat,dog", rows=gap)), asked=MULTI_LABEL)
+    late = [(ROWS[number % 8][0], "1", "0") for number in range(LOOKED_AT_ROWS)] + [(ROWS[0][0], "1", "7")]
+    with pytest.raises(UserError, match=rf"line {LOOKED_AT_ROWS + 2}: column 'dog': '7' is neither 0 nor 1"):
+        scan(csv_file(pets, written("path,cat,dog", rows=late)), asked=MULTI_LABEL)
 
 
 REFUSED = [

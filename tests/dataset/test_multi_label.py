@@ -217,6 +217,22 @@ def test_images_to_judge_a_model_by_are_found(root: Path) -> None:
             labelled_sets(given, labels, NAMES, asked, in_memory)
 
 
+def test_labels_are_separated_as_in_the_training(root: Path) -> None:
+    """A comma in a name of a held-out table would cut it, since no semicolon stands in that one."""
+    names = ("cat, tabby", "dog")
+    texts = ["cat, tabby;dog", "cat, tabby", "dog", "dog;cat, tabby", "dog", "cat, tabby"]
+    table = Table(path=paths(root)[:6], label=texts)
+    held = Table(path=paths(root)[6:], label=["cat, tabby", "dog", "", "cat, tabby"])
+    index = scan(table, validation=held, asked=ASKED)
+    assert (index.class_names, index.separator, index.validation_count) == (names, ";", 4)
+    in_memory = (root / "written", lambda _: None, lambda _: None)
+    for separator in (";", ""):  # of a run whose record has none, the names are known
+        asked = Asked(multi_label=True, separator=separator)
+        assert labelled_sets(held, None, names, asked, in_memory).numbers == [[0], [1], [], [0]]
+    with pytest.raises(UserError, match="label 'dog, cat, tabby' is not one of this model's"):
+        labelled_sets(["a.jpg"], ["dog, cat, tabby"], names, Asked(multi_label=True, separator=";"), in_memory)
+
+
 def test_labels_of_images_in_memory_may_be_an_array_of_names(tmp_path: Path) -> None:
     """The letters of a name would be taken for marks: each image would have every label."""
     images = [np.full((8, 8, 3), 9 * number, np.uint8) for number in range(3)]

@@ -91,6 +91,8 @@ def test_a_link_to_a_folder_above_is_followed_once(here: Path) -> None:
         ([7], "^item 0 of the list is 7: give a path"),
         (pd.DataFrame({"path": ["a"]}), r'give one column, such as df\["path"\]'),
         (np.zeros(5), r"of the shape \(5,\) holds no images"),
+        (np.zeros((3, 28, 28)), r"is one image with its channels first, or 3 grey ones: give numpy\.moveaxis"),
+        (np.zeros((2, 3, 28, 28)), r"image 0 has the shape \(3, 28, 28\), channels first"),
         (np.zeros((1, 2, 2, 5), np.uint8), r"image 0 has the shape \(2, 2, 5\)"),
         (np.full((2, 2, 3), np.nan), "numbers that are not finite"),
         (io.StringIO("text"), "image 0 is a file that is open for text: open it with 'rb'"),
