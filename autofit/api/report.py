@@ -13,7 +13,9 @@ from autofit.errors import UserError
 from autofit.printable import one_line
 from autofit.process.monitor import View
 from autofit.report.run_page import run_page
+from autofit.report.run_sections import sample_images
 from autofit.report.run_text import report_command
+from autofit.runs.memory_history import memory_history
 from autofit.storage.run_directory import RunDirectory, writing_in
 
 
@@ -37,7 +39,9 @@ def write_page(files: RunDirectory, result: Result) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    shown: dict[str, Any] = {"run": result.run_record}
+    shown: dict[str, Any] = {"run": result.run_record, "memory": memory_history(files, result.record)}
+    with contextlib.suppress(UserError):  # there is no list of the images
+        shown["samples"] = sample_images(result.images)
     with contextlib.suppress(UserError):  # there are no predictions
         shown |= {"by_label": result.per_class()} if result.is_multi_label else {"predicted": result.predicted_images()}
     page = run_page(result.record, labels=result.labels, model_path=files.model, **shown)

@@ -151,8 +151,17 @@ class ResultFigures:
             raise self._no_predictions(split)
         return images
 
+    @property
+    def images(self) -> ImageIndex:
+        """The images of the run with their classes and splits, of which none is opened.
+
+        Raises:
+            UserError: their list cannot be read.
+        """
+        return ImageIndex.read_csv(self._files.samples, self._run.data.root, self._run.data.class_names)
+
     def _kept_predictions(self, split: str) -> _KeptPredictions:
-        index = ImageIndex.read_csv(self._files.samples, self._run.data.root, self._run.data.class_names)
+        index = self.images
         if split == "validation":
             file, first = self._files.validation, index.validation_from
             paths, labels = [index.path(number) for number in range(first, len(index.paths))], index.labels[first:]

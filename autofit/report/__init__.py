@@ -7,5 +7,6 @@
 - `plots`, `sweep_plot`: the figures; `drawing`: their style, and saving as PNG or SVG.
 - `data_text`, `data_page`: what was found in a data set, as text and as a page.
 - `what_was_run`, `repeated_run`: parts of a run's page: what was asked for; the command and the call that repeat it.
+- `run_sections`: sections of a run's page, whose head figures its card has too; `memory_plot`: memory over time.
 - `page`: the HTML pages of a probe and a sweep; `run_page`: that of a run; `markup`: their elements, escaped.
 """

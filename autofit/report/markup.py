@@ -78,6 +78,12 @@ def cards(facts: Iterable[tuple[str, str]]) -> Html:
     return element("dl", join(boxes), "facts")
 
 
+def figures(drawings: Iterable[str]) -> Html:
+    """Drawings, each an `<svg>`, side by side where there is room, else one below the other."""
+    boxes = [element("div", Html(drawing)) for drawing in drawings]
+    return element("div", join(boxes), "figures") if boxes else Html("")
+
+
 def bullets(lines: Iterable[str]) -> Html:
     """A list of sentences; nothing if there are none."""
     items = [element("li", escaped(line)) for line in lines]

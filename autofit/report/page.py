@@ -7,7 +7,7 @@ from autofit.probing.records import ProbeReport, SweepReport, Workload
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report import plots
 from autofit.report.drawing import svg
-from autofit.report.markup import Html, bar, document, element, escaped, fragment, join, section, table
+from autofit.report.markup import Html, bar, cards, document, element, escaped, figures, fragment, join, section, table
 from autofit.report.probe_text import (
     fastest_trial,
     memory_share,
@@ -17,9 +17,11 @@ from autofit.report.probe_text import (
     shown_memory,
     workload_words,
 )
+from autofit.report.repeated_run import training_use
 from autofit.report.sweep_text import (
     DOES_NOT_FIT,
     FAILED,
+    fastest_probe,
     fit_advice,
     image_words,
     size_words,
@@ -34,15 +36,16 @@ def probe_page(report: ProbeReport) -> str:
     """A probe as a page: what was found, memory and speed against the batch, every trial, the machine."""
     name = workload_words(report.workload)
     opening = [element("h1", escaped(name)), element("p", escaped("What fits on this machine, and how fast."), "lead")]
-    return document(f"Probe: {name}", [*opening, *_probe_sections(report, 2), _machine(report)])
+    return document(
+        f"Probe: {name}", [*opening, _probe_facts(report), *_probe_sections(report, 2), *_use(report), _machine(report)]
+    )
 
 
 def probe_card(report: ProbeReport) -> str:
     """A probe for a cell of a notebook: what was found, memory and speed against the batch."""
     found = [[escaped(name), escaped(value)] for name, value in probe_lines(report)]
-    curves = svg(plots.probe_figure(report, title="")) if report.trials else ""
     name = element("p", element("b", escaped(workload_words(report.workload))))
-    return fragment([name, table((), found), Html(curves)])
+    return fragment([name, table((), found), _curves(report)])
 
 
 def sweep_card(report: SweepReport) -> str:
@@ -54,7 +57,9 @@ def sweep_page(report: SweepReport) -> str:
     """A sweep as a page: one table and one figure of all networks, then the sections of each probe."""
     heading = element("h1", escaped("What fits on this machine, and how fast"))
     facts = [[escaped(name), escaped(value)] for name, value in sweep_lines(report, reasons=False)]
-    picture = Html(svg(plots.sweep_figure(report, title=""), prefix="sweep-")) if report.probes else Html("")
+    drawing = Html(svg(plots.sweep_figure(report, title=""), prefix="sweep-")) if report.probes else Html("")
+    picture = element("div", drawing, "chart") if report.probes else Html("")
+    best = fastest_probe(report)
     return document(
         sweep_title(report),
         [
@@ -62,10 +67,37 @@ def sweep_page(report: SweepReport) -> str:
             element("p", escaped(f"{sweep_title(report)}."), "lead"),
             section("All of them", join([_sweep_rows(report), picture])),
             section("Found", table((), facts)),
+            *(_use(best) if best else []),
             *(_probe_in_sweep(probe, number) for number, probe in enumerate(report.probes, 1)),
             *([_machine(report.probes[0])] if report.probes else []),
         ],
     )
+
+
+def _probe_facts(report: ProbeReport) -> Html:
+    """The answer at the top of a probe's page, as a run's page has its figures."""
+    if not report.largest_feasible_batch:
+        return cards([("Fits", "nothing"), ("Memory limit", bytes_words(report.memory_limit_bytes))])
+    speed = recommended_speed(report)
+    return cards(
+        [
+            ("Recommended at once", f"{report.recommended_batch:,}"),
+            *([("Images a second there", speed_words(speed))] if speed else []),
+            ("Largest that fits", f"{report.largest_feasible_batch:,}"),
+            ("Memory limit", bytes_words(report.memory_limit_bytes)),
+            ("Time", duration_words(report.wall_seconds)),
+        ]
+    )
+
+
+def _use(report: ProbeReport) -> list[Html]:
+    """How to train with the answer, in a terminal and in Python; nothing if nothing fits."""
+    if not report.largest_feasible_batch:
+        return []
+    command, call = training_use(report)
+    terminal = [element("pre", escaped(command), "command")] if command else []
+    code = element("pre", join(escaped(line) for line in call.splitlines()))
+    return [section("To train with it", join([*terminal, code]))]
 
 
 def _probe_in_sweep(probe: ProbeReport, number: int) -> Html:
@@ -75,12 +107,16 @@ def _probe_in_sweep(probe: ProbeReport, number: int) -> Html:
 
 def _probe_sections(report: ProbeReport, level: int, prefix: str = "") -> list[Html]:
     found = [[escaped(name), escaped(value)] for name, value in probe_lines(report)]
-    curves = svg(plots.probe_figure(report, title=""), prefix) if report.trials else ""
     return [
         section("Found", table((), found), level),
-        section("Memory and speed", Html(curves), level),
+        section("Memory and speed", _curves(report, prefix), level),
         section("Trials", _trials(report), level),
     ]
+
+
+def _curves(report: ProbeReport, prefix: str = "") -> Html:
+    panels = plots.probe_panels(report) if report.trials else []
+    return figures(svg(panel, f"{prefix}{name}-") for panel, name in zip(panels, ("memory", "speed"), strict=False))
 
 
 def _machine(report: ProbeReport) -> Html:

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["history_figure", "history_plot", "probe_figure", "probe_plot", "sweep_figure", "sweep_plot"]
+__all__ = [
+    "history_figure",
+    "history_panels",
+    "history_plot",
+    "probe_figure",
+    "probe_panels",
+    "probe_plot",
+    "sweep_figure",
+    "sweep_plot",
+]
 
 GIGABYTE = 1e9
 LINE_BEYOND_LIMIT = 1.05  # the fitted line ends just above the limit, below the legend
@@ -69,14 +78,37 @@ def probe_figure(report: ProbeReport, title: str) -> Figure:
     return figure
 
 
+def probe_panels(report: ProbeReport) -> list[Figure]:
+    """The panels of `probe_figure` apart, for a page in which they stand side by side or one below the other."""
+    with canvas("", panels=1) as (memory_figure, (memory,)):
+        _draw_memory(memory, report)
+    with canvas("", panels=1) as (speed_figure, (speed,)):
+        _draw_speed(speed, report)
+    return [memory_figure, speed_figure]
+
+
 def history_figure(history: History, recorded_best: int | None = None) -> Figure:
     """Loss and, if the history has it, accuracy or mean average precision over the epochs, counted from one."""
-    quality = quality_metric(history)
-    names = ["loss", *([quality[1]] if quality else [])]
+    names = _drawn_metrics(history)
     with canvas("", panels=len(names)) as (figure, panels):
         for axes, name in zip(panels, names, strict=True):
             _draw_metric(axes, name, history, recorded_best)
     return figure
+
+
+def history_panels(history: History, recorded_best: int | None = None) -> list[Figure]:
+    """The panels of `history_figure` apart."""
+    figures = []
+    for name in _drawn_metrics(history):
+        with canvas("", panels=1) as (figure, (axes,)):
+            _draw_metric(axes, name, history, recorded_best)
+        figures.append(figure)
+    return figures
+
+
+def _drawn_metrics(history: History) -> list[str]:
+    quality = quality_metric(history)
+    return ["loss", *([quality[1]] if quality else [])]
 
 
 def _draw_memory(axes: Axes, report: ProbeReport) -> None:

@@ -1,16 +1,20 @@
-"""The command and the Python call that repeat a run: a part of its page. Pure."""
+"""The command and the Python call that repeat a run, or train with what a probe found: parts of pages. Pure."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from autofit.config.given_options import GivenOptions, given_options
+from autofit.config.hub_presets import PRESET_WEIGHTS, is_preset
+from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.option_table import BY_NAME
+from autofit.probing.records import ProbeReport, Workload
 from autofit.report.markup import Html, element, escaped, join
 from autofit.runs.run_record import DataCall, RunRecord
 
+PHOTOS = "photos"
 OBJECT_WORDS = {
     "data": "images or a list that Python held",
     "labels": "the labels of these images",
@@ -38,7 +42,7 @@ def repeated_run(run: RunRecord) -> Html:
     command = repeating_command(run)
     missing = ", ".join(_only_in_python(run))
     terminal = (
-        element("pre", escaped(command))
+        element("pre", escaped(command), "command")
         if command
         else element("p", escaped(f"Not in a terminal, as it was given Python's own: {missing}."), "lead")
     )
@@ -50,18 +54,51 @@ def repeating_command(run: RunRecord) -> str | None:
     """The command line that repeats a run; None where it was given what only Python has, or the call is unknown."""
     if run.call is None or _only_in_python(run):
         return None
-    words = [shell_word(run.call.data)]
-    for name, value in _arguments(run, run.call).items():
-        words += _flag_words(name, value)
-    return " ".join(["autofit train", *words])
+    return _command_line(run.call.data, _arguments(run, run.call))
 
 
 def repeating_call(run: RunRecord) -> str:
     """The call in Python, an argument a line; `...` stands for an object that only the caller has."""
     call = run.call or DataCall(data=run.data.root)
     objects = _objects(run, call)
-    lines = [] if "data" in objects else [f"    {call.data!r},"]
-    lines += [f"    {name}={value!r}," for name, value in _arguments(run, call).items()]
+    return _python_call(None if "data" in objects else call.data, _arguments(run, call), objects)
+
+
+def training_use(report: ProbeReport) -> tuple[str | None, str]:
+    """The command, if there is one, and the call that train what was probed with the size that is recommended.
+
+    The folder of the photos is for the reader to put in.
+    """
+    workload = report.workload
+    is_backbone = is_preset(workload.backbone) or ":" not in workload.backbone
+    own = workload.backbone == GIVEN_FUNCTION
+    usual: dict[str, Any] = {name: BY_NAME[name].default for name in ("hidden_units", "dropout", "optimizer")}
+    named = {name: getattr(workload, name) for name in usual if getattr(workload, name) != usual[name]}
+    values: dict[str, Any] = {"image_size": _sides(workload.image_size), **named}
+    if own or not is_backbone:
+        values = ({} if own else {"model": workload.backbone}) | values
+    else:
+        values = {"backbone": workload.backbone, **_weights(workload), **values}
+    values["micro_batch_size"] = report.recommended_batch
+    objects = ("model",) if own else ()
+    return None if own else _command_line(PHOTOS, values), _python_call(PHOTOS, values, objects)
+
+
+def _weights(workload: Workload) -> dict[str, Any]:
+    """The weights of a backbone and what of it trains, where they are not the usual ones."""
+    weights = {} if workload.weights in {"imagenet", PRESET_WEIGHTS} else {"weights": workload.weights}
+    usual = "all" if workload.weights == "none" else "head"
+    return weights if workload.trainable == usual else {**weights, "trainable": workload.trainable}
+
+
+def _command_line(data: str, values: Mapping[str, Any]) -> str:
+    flags = [word for name, value in values.items() for word in _flag_words(name, value)]
+    return " ".join(["autofit train", shell_word(data), *flags])
+
+
+def _python_call(data: str | None, values: Mapping[str, Any], objects: Iterable[str]) -> str:
+    lines = [] if data is None else [f"    {data!r},"]
+    lines += [f"    {name}={value!r}," for name, value in values.items()]
     lines += [f"    {name}=...,  # {OBJECT_WORDS[name]}" for name in objects]
     return "\n".join(["autofit.run(", *lines, ")"])
 
@@ -91,9 +128,13 @@ def _short(given: GivenOptions) -> dict[str, Any]:
     """The values in the form in which people write them: one figure for a square, text for a ramp."""
     values = dict(given.values)
     if "image_size" in values:
-        height, width = values["image_size"]
-        values["image_size"] = height if height == width else (height, width)
+        values["image_size"] = _sides(values["image_size"])
     return values
+
+
+def _sides(image_size: tuple[int, int]) -> int | tuple[int, int]:
+    height, width = image_size
+    return height if height == width else (height, width)
 
 
 def _objects(run: RunRecord, call: DataCall) -> tuple[str, ...]:

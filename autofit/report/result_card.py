@@ -6,8 +6,8 @@ from pathlib import Path
 
 from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.report.markup import Html, cards, element, escaped, fragment, join
-from autofit.report.run_text import before_resuming, figure_words, headline, test_figure
-from autofit.runs.history import best_epoch, best_figures
+from autofit.report.run_sections import head_figures
+from autofit.report.run_text import before_resuming, headline
 from autofit.runs.result_record import ResultRecord
 
 
@@ -22,17 +22,8 @@ def result_card(result: ResultRecord, *, run_dir: Path, model_path: Path) -> str
     completed = result.status == "completed"
     opening = element("p", element("b", escaped(headline(result)), "" if completed else "bad"))
     warnings = [element("p", escaped(f"Note: {warning}"), "lead") for warning in result.warnings]
-    return fragment([opening, _figures(result), *warnings, *_next(result, run_dir, model_path)])
-
-
-def _figures(result: ResultRecord) -> Html:
-    best = best_epoch(result.history, result.best_epoch)
-    figures = best_figures(result.history, best) if best is not None else []
-    tested = test_figure(result)
-    facts = [(name.capitalize(), figure_words(name, value, result)) for name, value in figures]
-    facts += [tested] if tested else []
-    facts += [("Best epoch", f"{best + 1:,} of {len(result.history.get('loss', [])):,}")] if best is not None else []
-    return cards(facts) if facts else Html("")
+    figures = head_figures(result)
+    return fragment([opening, cards(figures) if figures else Html(""), *warnings, *_next(result, run_dir, model_path)])
 
 
 def _next(result: ResultRecord, run_dir: Path, model_path: Path) -> list[Html]:

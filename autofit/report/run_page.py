@@ -9,24 +9,30 @@ from autofit.protocol.messages import Verdict
 from autofit.report import plots
 from autofit.report.classification_text import class_table, confused_list, confusion_table, pictures
 from autofit.report.drawing import svg
-from autofit.report.markup import Html, bullets, cards, document, element, escaped, join, section, table
+from autofit.report.markup import Html, bullets, document, element, escaped, figures, join, section, table
 from autofit.report.repeated_run import repeated_run
+from autofit.report.run_sections import (
+    SampleImage,
+    memory_section,
+    run_facts,
+    samples_section,
+    stages_table,
+)
 from autofit.report.run_text import (
+    attempt_lines,
     before_resuming,
-    figure_words,
-    headline,
     incidents,
+    page_headline,
     resume_command,
     stage_lines,
-    test_figure,
-    time_words,
     usage_code,
     usage_words,
 )
 from autofit.report.thumbnails import thumbnail_uri
 from autofit.report.what_was_run import what_was_run
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words
-from autofit.runs.history import best_epoch, best_figures, finished_epochs, stage_of
+from autofit.runs.history import best_epoch, finished_epochs, stage_of
+from autofit.runs.memory_history import MemoryHistory
 from autofit.runs.predicted_images import ClassFigures, PredictedImages
 from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
@@ -40,10 +46,11 @@ def run_page(
     *,
     labels: Sequence[str],
     model_path: Path,
-    images_per_second: float | None = None,
     predicted: PredictedImages | None = None,
     by_label: Sequence[ClassFigures] = (),
     run: RunRecord | None = None,
+    memory: MemoryHistory | None = None,
+    samples: Sequence[SampleImage] = (),
 ) -> str:
     """A run as a page: how it ended, its curves, the problems it recovered from, how to use the model.
 
@@ -51,31 +58,47 @@ def run_page(
         result: the content of `result.json`.
         labels: the class names, in the order of the model's outputs.
         model_path: the path of `model.keras` in the run directory.
-        images_per_second: training speed, if it is known.
         predicted: what the best epoch's model says of the validation images, if it was kept.
         by_label: where an image may have several labels, the figures of each on the validation images, if known.
         run: the content of `run.json`.
+        memory: what it took over its time, if it is known.
+        samples: images that it was trained on, to be shown.
     """
-    curves = svg(plots.history_figure(result.history, result.best_epoch)) if finished_epochs(result.history) else ""
+    completed = result.status == "completed"
     return document(
         f"Run: {result.status}",
         [
-            element("h1", escaped(headline(result, images_per_second)), "" if result.status == "completed" else "bad"),
-            _run_facts(result),
-            section("Curves", Html(curves)),
+            element("h1", escaped(page_headline(result)), "bad" if result.status == "failed" else ""),
+            *([] if completed else [_to_continue(result, model_path)]),
+            run_facts(result),
+            section("Words of warning", bullets(result.warnings)),
+            section("Curves", _curves(result)),
+            section("Stages", stages_table(result, memory)),
             *(_judged(predicted, result) if predicted else []),
             *([section("Label by label", class_table(by_label))] if by_label else []),
-            section("What happened", bullets([*stage_lines(result), *incidents(result)])),
-            section("Words of warning", bullets(result.warnings)),
-            _next(result, labels, model_path),
+            section("What happened", bullets([*stage_lines(result), *_incidents(result)])),
+            *([_to_use(result, labels, model_path)] if completed else []),
             *([section("What was run", what_was_run(run, result))] if run else []),
-            *([section("To repeat it", repeated_run(run))] if run else []),
+            *([section("To run it again", repeated_run(run))] if run else []),
+            section("Some of the images", samples_section(samples, thumbnail_uri)),
+            section("Memory", memory_section(memory)) if memory else Html(""),
             section("Epochs", _epochs(result)),
             section("Attempts", _attempts(result)),
             section("Out of memory", _oom_events(result)),
             section(f"Images left out: {len(result.quarantined):,}", _bad_images(result)),
         ],
     )
+
+
+def _curves(result: ResultRecord) -> Html:
+    panels = plots.history_panels(result.history, result.best_epoch) if finished_epochs(result.history) else []
+    return figures(svg(panel, f"{name}-") for panel, name in zip(panels, ("loss", "quality"), strict=False))
+
+
+def _incidents(result: ResultRecord) -> list[str]:
+    """The problems that the run recovered from; the one that ended it stands at the top of the page."""
+    ended = attempt_lines(result)[len(result.attempts) - 1 :] if result.status != "completed" else []
+    return [line for line in incidents(result) if line not in ended]
 
 
 def _judged(predicted: PredictedImages, result: ResultRecord) -> list[Html]:
@@ -92,29 +115,20 @@ def _judged(predicted: PredictedImages, result: ResultRecord) -> list[Html]:
     ]
 
 
-def _run_facts(result: ResultRecord) -> Html:
-    best = best_epoch(result.history, result.best_epoch)
-    figures = best_figures(result.history, best) if best is not None else []
-    tested = test_figure(result)
-    return cards(
-        [
-            ("Epochs", f"{finished_epochs(result.history):,}"),
-            *([("Best epoch", f"{best + 1:,}")] if best is not None else []),
-            *((name.capitalize(), figure_words(name, value, result)) for name, value in figures),
-            *([tested] if tested else []),
-            ("Time", time_words(result)),
-            ("Out of memory", count_of(len(result.oom_events), "time") if result.oom_events else "never"),
-            ("Result changed", "yes" if result.result_changed else "no"),
-        ]
-    )
+def _to_continue(result: ResultRecord, model_path: Path) -> Html:
+    """Why a run ended before its end, and how it goes on: the one place of an error."""
+    cause = [element("p", element("b", escaped(_sentence(result.cause))))] if result.cause else []
+    advice = element("p", escaped(f"{before_resuming(result)}To continue:"))
+    command = element("pre", escaped(resume_command(model_path.parent)))
+    best = [element("p", escaped(f"The best model so far is {model_path}."))] if model_path.is_file() else []
+    return element("div", join([*cause, advice, command, *best]), "error" if result.status == "failed" else "notice")
 
 
-def _next(result: ResultRecord, labels: Sequence[str], model_path: Path) -> Html:
-    if result.status != "completed":
-        advice = element("p", escaped(before_resuming(result)))
-        command = element("pre", escaped(resume_command(model_path.parent)))
-        best = element("p", escaped(f"The best model so far is {model_path}.")) if model_path.is_file() else Html("")
-        return section("To continue", join([advice, command, best]))
+def _sentence(cause: str) -> str:
+    return f"{cause[:1].upper()}{cause[1:].removesuffix('.')}."
+
+
+def _to_use(result: ResultRecord, labels: Sequence[str], model_path: Path) -> Html:
     code = element("pre", join(escaped(line) for line in usage_code(model_path)))
     return section("To use the model", join([code, element("p", escaped(usage_words(labels, result)))]))
 
@@ -137,6 +151,9 @@ def _epochs(result: ResultRecord) -> Html:
 
 
 def _attempts(result: ResultRecord) -> Html:
+    attempts = list(result.attempts)
+    if attempts and result.status != "completed":  # its cause stands at the top of the page
+        attempts[-1] = attempts[-1].model_copy(update={"cause": ""})
     rows = [
         [
             escaped(f"{number}"),
@@ -145,7 +162,7 @@ def _attempts(result: ResultRecord) -> Html:
             escaped(f"{attempt.micro_batch_size:,}"),
             escaped(duration_words(attempt.wall_seconds)),
         ]
-        for number, attempt in enumerate(result.attempts, 1)
+        for number, attempt in enumerate(attempts, 1)
     ]
     return table(("Attempt", "Outcome", "Batch", "At once", "Time"), rows, numbers=3)
 

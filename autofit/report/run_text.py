@@ -42,17 +42,25 @@ def run_summary(
 
 def headline(result: ResultRecord, images_per_second: float | None = None) -> str:
     """How the run ended, in one line."""
-    epochs = finished_epochs(result.history)
-    done = count_of(epochs, "epoch")
-    wall = time_words(result)
+    done, wall = count_of(finished_epochs(result.history), "epoch"), time_words(result)
     if result.status == "completed" and _is_solved(result):
         return f"Solved the head in {wall}."
     if result.status == "completed":
         return f"Trained {done} in {wall}{_pace(result, images_per_second)}."
-    ended = "Failed" if result.status == "failed" else "Interrupted"
     cause = f": {printable(result.cause)}" if result.cause else ""
-    where = f"after {done} ({wall})" if epochs else f"before the first epoch was finished ({wall})"
-    return f"{ended} {where}{cause}".removesuffix(".") + "."
+    return f"{_ended_words(result)}{cause}".removesuffix(".") + "."
+
+
+def page_headline(result: ResultRecord) -> str:
+    """The same without the cause, which a page shows below."""
+    return headline(result.model_copy(update={"cause": ""}))
+
+
+def _ended_words(result: ResultRecord) -> str:
+    epochs, wall = finished_epochs(result.history), time_words(result)
+    ended = "Failed" if result.status == "failed" else "Interrupted"
+    where = f"after {count_of(epochs, 'epoch')} ({wall})" if epochs else f"before the first epoch was finished ({wall})"
+    return f"{ended} {where}"
 
 
 def time_words(result: ResultRecord) -> str:

@@ -7,6 +7,10 @@ PARTS = {
     ".bad": "color: var(--bad);",
     ".soft": "color: var(--soft);",
     "ul": "padding-left: 1.2rem;",
+    ":is(.error, .notice)": "background: var(--card); border-left: .25rem solid var(--accent); "
+    "border-radius: 0 .5rem .5rem 0; margin: 1.25rem 0; padding: .6rem 1rem; overflow-wrap: anywhere;",
+    ".error": "border-left-color: var(--bad);",
+    ":is(.error, .notice) pre": "background: var(--paper);",
     ".facts": "display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 0;",
     ".facts div": "flex: 1 0 8.5rem; background: var(--card); border-radius: .5rem; padding: .7rem .9rem;",
     ".facts dt": "color: var(--soft); font-size: .82rem;",
@@ -15,16 +19,23 @@ PARTS = {
     "table": "border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums;",
     ":is(th, td)": "text-align: left; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--rule); "
     "vertical-align: top; overflow-wrap: anywhere;",
+    "td:not(.number)": "min-width: 5.5rem;",
     "table.pairs": "width: auto; min-width: 60%;",
-    ".pairs td:first-child": "color: var(--soft); padding-right: 2rem;",
+    ".pairs td:first-child": "color: var(--soft); padding-right: 1.25rem; min-width: 7rem;",
+    ".pairs td:last-child": "min-width: 11rem;",
     "th": "color: var(--soft); font-weight: 500; white-space: nowrap;",
     ":is(td, th).number": "text-align: right;",
     "td.number": "white-space: nowrap;",
     "table.whole td": "overflow-wrap: normal;",
     ".whole .bad": "display: inline-block; min-width: 14rem;",
     "svg": "display: block; width: 100%; height: auto; margin-top: 1rem;",
+    ".figures": "display: flex; flex-wrap: wrap; gap: 0 1.5rem;",
+    ".figures > div": "flex: 1 1 20rem; max-width: 44rem; min-width: 0;",
+    ".chart": "overflow-x: auto;",
+    ".chart svg": "min-width: 36rem;",
     ":is(code, pre)": 'font-family: ui-monospace, "DejaVu Sans Mono", monospace;',
     "pre": "background: var(--card); border-radius: .5rem; padding: .8rem 1rem; overflow-x: auto; font-size: .9rem;",
+    "pre.command": "white-space: pre-wrap; overflow-wrap: anywhere;",
     ".bar": "display: block; height: .5rem; min-width: 6rem; border-radius: .25rem; background: var(--rule); "
     "margin-top: .5rem;",
     ".bar i": "display: block; height: 100%; border-radius: .25rem; background: var(--accent);",
@@ -34,7 +45,7 @@ PARTS = {
     ".pictures img": "display: block; max-width: 100%; max-height: 7rem; border-radius: .25rem;",
     ".pictures figcaption > *": "display: block;",
     ".cell": "display: inline-block; min-width: 2rem; padding: 0 .3rem; border-radius: .25rem; "
-    "background: color-mix(in srgb, var(--accent) var(--share), transparent);",
+    "background: color-mix(in srgb, var(--accent) calc(.6 * var(--share)), transparent);",
 }
 """Selectors and what they say, for the parts that `markup` makes."""
 

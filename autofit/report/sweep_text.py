@@ -136,11 +136,15 @@ def _fits(probe: ProbeReport) -> bool:
     return probe.largest_feasible_batch > 0
 
 
+def fastest_probe(report: SweepReport) -> ProbeReport | None:
+    """The probe whose recommended batch has the most images a second; None if nothing fits."""
+    return max((probe for probe in report.probes if _fits(probe)), key=recommended_speed, default=None)
+
+
 def _fastest_line(report: SweepReport) -> list[tuple[str, str]]:
-    fitting = [probe for probe in report.probes if _fits(probe)]
-    if not fitting:
+    best = fastest_probe(report)
+    if best is None:
         return []
-    best = max(fitting, key=recommended_speed)
     pace = f"{speed_words(recommended_speed(best))} images/s with {count_of(best.recommended_batch, 'image')} at once"
     return [("Fastest", f"{probe_name(best.workload)}, {pace}")]
 

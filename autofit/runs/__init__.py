@@ -9,6 +9,7 @@ supervisor.py       the attempt loop
 attempt_summary.py  what the retry policy knows of an attempt
 retry_policy.py     the sizes of the next attempt, or the error that ends the run
 collect_result.py   from a run directory to the content of `result.json`
+memory_history.py   the memory over a run's time, from its heartbeats
 prediction.py       predictions in a worker
 environment.py      the machine and the software, in words
 rerun.py            what another call means for a run that there is (pure)

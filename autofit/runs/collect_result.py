@@ -73,7 +73,7 @@ def collect_result(
 ) -> ResultRecord:
     """Read everything that a run has recorded about itself; without its `data` it warns of nothing."""
     attempts = files.attempts()
-    events = [event for attempt in attempts for event in _records(_head(attempt.events, MAX_RECORD_BYTES), Event)]
+    events = [event for attempt in attempts for event in records_in(_head(attempt.events, MAX_RECORD_BYTES), Event)]
     state = committed(CheckpointStore(files.checkpoints)) or Committed()
     quarantined = {event.quarantined.path: event.quarantined for event in events if event.quarantined}
     validated = _validated(state, data)
@@ -173,10 +173,10 @@ def _outcome(attempt: AttemptDirectory) -> Outcome | None:
 
 def _first_and_last(path: Path) -> list[Progress]:
     """Some of the first and some of the last lines of a heartbeat: over days the file grows large."""
-    return _records(_head(path, LAST_LINES_BYTES), Progress) + _records(_end(path, LAST_LINES_BYTES), Progress)
+    return records_in(_head(path, LAST_LINES_BYTES), Progress) + records_in(_end(path, LAST_LINES_BYTES), Progress)
 
 
-def _records(text: bytes, kind: type[R]) -> list[R]:
+def records_in(text: bytes, kind: type[R]) -> list[R]:
     """The records in complete lines; a damaged line is skipped."""
     found: list[R] = []
     for line in text.split(b"\n")[:-1]:

@@ -15,7 +15,8 @@ from autofit import api
 from autofit.api.data_call import data_call
 from autofit.cli.app import app
 from autofit.config.options import Options, make_options, options_of_call
-from autofit.report.repeated_run import repeated_run, repeating_call, repeating_command, shell_word
+from autofit.probing.records import ProbeReport
+from autofit.report.repeated_run import repeated_run, repeating_call, repeating_command, shell_word, training_use
 from autofit.runs.run_record import DataCall, RunRecord
 from tests.support.records import make_plan
 
@@ -156,3 +157,42 @@ def test_a_word_is_read_by_the_shell_as_it_was(word: str) -> None:
         ["/bin/bash", "-c", f"printf %s {shown}"], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}
     )
     assert answer.stdout.decode() == word
+
+
+def test_a_probe_says_how_to_train_with_its_answer(report: ProbeReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size that was found would have to be put into a command by hand, with the network that it is for."""
+    command, call = training_use(report)
+    assert command is not None
+    there = parsed(command, monkeypatch)
+    (data,), named = evaluated(call)
+    options = options_of_call(named)
+    assert there.data == data == "photos"
+    assert options_of_call(there.arguments) == options
+    workload = report.workload
+    assert (options.backbone, options.image_size, options.trainable) == (
+        workload.backbone,
+        workload.image_size,
+        workload.trainable,
+    )
+    assert options.micro_batch_size == report.recommended_batch
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"backbone": "json:loads", "weights": "none", "trainable": "all"}, {"model": "json:loads"}),
+        ({"backbone": "<function>", "weights": "none", "trainable": "all"}, {"model": ...}),
+        ({"weights": "none", "trainable": "all"}, {"weights": "none"}),
+        ({"trainable": "all", "hidden_units": 7}, {"trainable": "all", "hidden_units": 7}),
+    ],
+    ids=["model", "function", "random", "all"],
+)
+def test_a_probe_of_any_network_is_trained_as_it_was_probed(
+    report: ProbeReport, changes: dict[str, Any], named: dict[str, Any]
+) -> None:
+    """The answer is for this network and these layers only."""
+    command, call = training_use(report.model_copy(update={"workload": report.workload.model_copy(update=changes)}))
+    assert (command is None) == (named.get("model") is ...)
+    found = evaluated(call)[1]
+    network = {name: found[name] for name in ("model", "weights", "trainable", "hidden_units") if name in found}
+    assert network == named

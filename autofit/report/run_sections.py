@@ -1,0 +1,146 @@
+"""Sections of a run's page: its head figures, its stages, its memory, sample images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from autofit.dataset import ImageIndex
+from autofit.dataset.spread import spread_over
+from autofit.protocol.messages import FINE_TUNING, StageRecord
+from autofit.report.classification_text import Thumbnail
+from autofit.report.drawing import svg
+from autofit.report.markup import Html, cards, element, escaped, figures, join, picture, table
+from autofit.report.memory_plot import limit_in_view, memory_figure
+from autofit.report.run_text import figure_words, test_figure, time_words
+from autofit.report.tables import shortened_text
+from autofit.report.words import bytes_words, count_of, duration_words, metric_words
+from autofit.runs.history import best_epoch, best_figures, finished_epochs, quality_metric, stage_of
+from autofit.runs.memory_history import MemoryHistory
+from autofit.runs.result_record import ResultRecord
+
+MOST_SAMPLES, A_CLASS = 24, 3
+"""Pictures on a page, some 5 kB each; and those of one class."""
+
+LONGEST_NAME = 40
+STAGE_WORDS = {
+    "training": "training",
+    "head": "head",
+    "views": "head, on augmented views",
+    "fine-tune": "fine-tuning",
+    "refit": "fine-tuning on all images",
+}
+
+
+class SampleImage(NamedTuple):
+    """An image and its class, or its labels with commas between."""
+
+    path: str
+    label: str
+
+
+def head_figures(result: ResultRecord) -> list[tuple[str, str]]:
+    """What a reader looks for first: the figures of the best epoch, those of the test, and which epoch it is."""
+    best = best_epoch(result.history, result.best_epoch)
+    figures = best_figures(result.history, best) if best is not None else []
+    tested = test_figure(result)
+    epoch = [] if best is None else [("Best epoch", f"{best + 1:,} of {finished_epochs(result.history):,}")]
+    return [
+        *((name.capitalize(), figure_words(name, value, result)) for name, value in figures),
+        *([tested] if tested else []),
+        *epoch,
+    ]
+
+
+def run_facts(result: ResultRecord) -> Html:
+    """The head figures of a page."""
+    return cards(
+        [
+            *head_figures(result),
+            ("Time", time_words(result)),
+            ("Out of memory", count_of(len(result.oom_events), "time") if result.oom_events else "never"),
+            *([("Result changed", "yes")] if result.result_changed else []),
+        ]
+    )
+
+
+def stages_table(result: ResultRecord, memory: MemoryHistory | None) -> Html:
+    """What each stage took and reached, and which one made the model; nothing for a training without stages."""
+    if len(result.stages) < 2:  # noqa: PLR2004 - then the head figures say it all
+        return Html("")
+    seconds = dict(memory.stage_seconds) if memory else {}
+    quality = quality_metric(result.history)
+    kept = _kept_stage(result)
+    rows = [
+        [
+            escaped(STAGE_WORDS[stage.name]),
+            escaped("solved to its optimum" if stage.method == "solved" else count_of(stage.epochs, "epoch")),
+            escaped(duration_words(seconds[stage.name]) if seconds.get(stage.name) else ""),
+            escaped(_stage_quality(result, stage)),
+            element("b", escaped("kept")) if stage.name == kept else escaped(stage.cut_short and "cut short"),
+        ]
+        for stage in result.stages
+    ]
+    named = f"Validation {quality[0]}" if quality else ""
+    return table(("Stage", "How", "Time", named, "Model"), rows)
+
+
+def _stage_quality(result: ResultRecord, stage: StageRecord) -> str:
+    """The best figure of a stage on the validation images; empty for a refit, which trains on them."""
+    quality = quality_metric(result.history)
+    column = result.history.get(f"val_{quality[1]}", []) if quality else []
+    reached = [value for epoch, value in enumerate(column) if stage_of(result.stages, epoch) == stage.name]
+    return "" if stage.name == "refit" or not reached else metric_words(max(reached))
+
+
+def _kept_stage(result: ResultRecord) -> str:
+    """The stage whose model was handed over."""
+    best = best_epoch(result.history, result.best_epoch)
+    if best is None:
+        return ""
+    made, last = stage_of(result.stages, best), result.stages[-1]
+    return last.name if last.name == "refit" and last.refitted and made in FINE_TUNING else made
+
+
+def memory_section(memory: MemoryHistory) -> Html:
+    """The memory over time, with what was its limit; nothing where nothing was recorded."""
+    if len(memory.points) < 2:  # noqa: PLR2004 - one point is no curve
+        return Html("")
+    words = "Resident memory of the process and what of it the tensors have"
+    if memory.device == "gpu":
+        words = "Tensors on the device, and resident memory of the process on the host"
+    limit = ""
+    if memory.limit_bytes and not limit_in_view(memory):
+        limit = f" The limit, {bytes_words(memory.limit_bytes)}, is far above the picture."
+    restarts = " A dotted line is the start of another process." if memory.restarts else ""
+    lead = element("p", escaped(f"{words}.{limit}{restarts}"), "lead")
+    return join([lead, figures([svg(memory_figure(memory), "memory-")])])
+
+
+def sample_images(index: ImageIndex) -> list[SampleImage]:
+    """Some images that the model was trained on, evenly spread over the classes and within each."""
+    by_class: dict[int, list[int]] = {}
+    for number in range(index.train_count):
+        by_class.setdefault(index.labels[number], []).append(number)
+    classes = sorted(by_class)
+    shown = [classes[place] for place in spread_over(len(classes), MOST_SAMPLES)]
+    each = min(max(MOST_SAMPLES // max(len(shown), 1), 1), A_CLASS)
+    return [
+        SampleImage(index.path(by_class[label][place]), _label_words(index, label))
+        for label in shown
+        for place in spread_over(len(by_class[label]), each)
+    ]
+
+
+def _label_words(index: ImageIndex, label: int) -> str:
+    return ", ".join(index.class_names[number] for number in index.classes_of(label)) or "no label"
+
+
+def samples_section(samples: Sequence[SampleImage], thumbnail: Thumbnail) -> Html:
+    """Images with their classes as small pictures; those that cannot be read are left out."""
+    figures = [
+        element("figure", join([picture(uri), element("figcaption", escaped(shortened_text(label, LONGEST_NAME)))]))
+        for label, uri in ((sample.label, thumbnail(sample.path)) for sample in samples)
+        if uri
+    ]
+    return element("div", join(figures), "pictures") if figures else Html("")

@@ -1,0 +1,144 @@
+"""The memory that a run took over its time, from the heartbeats of its attempts: a bounded number of samples."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from autofit.protocol.job import Job
+from autofit.protocol.messages import OUT_OF_MEMORY, OomEvent, Progress
+from autofit.runs.collect_result import records_in
+from autofit.runs.result_record import ResultRecord
+from autofit.storage.run_directory import AttemptDirectory, RunDirectory
+from autofit.storage.safe_files import open_plain
+
+MOST_POINTS = 500
+MOST_ATTEMPTS = 50
+"""Of so many attempts, the newest, memory is shown."""
+
+WHOLE_BYTES = 2**20
+"""A heartbeat file up to this size is read whole: an hour and a half. Of a larger one windows are read."""
+
+WINDOWS, WINDOW_BYTES = 256, 2**12
+
+
+class MemoryPoint(NamedTuple):
+    """What was in use: by tensors on the device, and resident in the worker and its children, in bytes.
+
+    `seconds` are those in which workers ran, without the time between two attempts.
+    """
+
+    seconds: float
+    host_bytes: int
+    device_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryHistory:
+    """The memory of a run over its time.
+
+    Attributes:
+        points: by time, `MOST_POINTS` at most; of samples that lie close together that with the most memory.
+        restarts: when attempts but the first began, in the seconds of the points.
+        out_of_memory: when memory ran out, in the same seconds.
+        limit_bytes: the limit of the last attempt; 0 if it is not known.
+        device: what the limit is of: on a CPU the resident memory, on a GPU the tensors'.
+        stage_seconds: the time in which each stage ran, by its name, with the extraction of its features.
+    """
+
+    points: tuple[MemoryPoint, ...] = ()
+    restarts: tuple[float, ...] = ()
+    out_of_memory: tuple[float, ...] = ()
+    limit_bytes: int = 0
+    device: Literal["cpu", "gpu"] = "cpu"
+    stage_seconds: tuple[tuple[str, float], ...] = ()
+
+
+def memory_history(files: RunDirectory, result: ResultRecord) -> MemoryHistory:
+    """Read the heartbeats of a run; what cannot be read, or is no heartbeat, is left out."""
+    attempts = files.attempts()
+    verdicts = [attempt.verdict for attempt in result.attempts]
+    points: list[MemoryPoint] = []
+    restarts: list[float] = []
+    marks: list[float] = []
+    spent: defaultdict[str, float] = defaultdict(float)
+    shown = list(enumerate(attempts))[-MOST_ATTEMPTS:]
+    begin = 0.0
+    for place, attempt in shown:
+        lines = _lines(attempt.progress)
+        if not lines:
+            continue
+        first, last = lines[0].monotonic_seconds, lines[-1].monotonic_seconds
+        timed = [(begin + line.monotonic_seconds - first, line) for line in lines]
+        restarts += [begin] if begin else []
+        points += _thinned(_points(timed), MOST_POINTS // len(shown))
+        number = int(attempt.path.name)
+        marks += _marks([event for event in result.oom_events if event.attempt == number], timed)
+        begin += last - first
+        marks += [begin] if verdicts[place : place + 1] and verdicts[place] in OUT_OF_MEMORY else []
+        _add_stages(spent, lines)
+    limit, device = _limit([attempt for _, attempt in shown])
+    return MemoryHistory(tuple(points), tuple(restarts), tuple(marks), limit, device, tuple(spent.items()))
+
+
+def _lines(path: Path) -> list[Progress]:
+    """The heartbeats of an attempt by time; of a long one some, evenly spread."""
+    try:
+        with open_plain(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size <= WHOLE_BYTES:
+                return _by_time(records_in(stream.read(WHOLE_BYTES), Progress))
+            lines: list[Progress] = []
+            for window in range(WINDOWS):
+                offset = window * (size - WINDOW_BYTES) // (WINDOWS - 1)
+                stream.seek(offset)
+                text = stream.read(WINDOW_BYTES)
+                lines += records_in(text if not offset else text.partition(b"\n")[2], Progress)
+            return _by_time(lines)
+    except OSError:  # it does not exist, or is no regular file
+        return []
+
+
+def _by_time(lines: Iterable[Progress]) -> list[Progress]:
+    return sorted((line for line in lines if line.monotonic_seconds > 0), key=lambda line: line.monotonic_seconds)
+
+
+def _points(timed: Iterable[tuple[float, Progress]]) -> list[MemoryPoint]:
+    return [MemoryPoint(seconds, line.host_bytes, line.device_bytes) for seconds, line in timed if line.host_bytes > 0]
+
+
+def _thinned(points: Sequence[MemoryPoint], most: int) -> list[MemoryPoint]:
+    """At most so many points: of each run of neighbours that with the most memory."""
+    width = -(-len(points) // max(most, 1)) or 1
+    runs = (points[start : start + width] for start in range(0, len(points), width))
+    return [max(run, key=lambda point: (point.device_bytes, point.host_bytes)) for run in runs]
+
+
+def _marks(events: Iterable[OomEvent], timed: Sequence[tuple[float, Progress]]) -> list[float]:
+    """When the out-of-memories of an attempt happened: just before it ran on with fewer images at once."""
+    found: list[float] = []
+    for event in events:
+        after = (seconds for seconds, line in timed if 0 < line.micro_batch_size <= event.micro_batch_size_after)
+        found.append(next(after, timed[-1][0]))
+    return found
+
+
+def _add_stages(spent: defaultdict[str, float], lines: Sequence[Progress]) -> None:
+    """Add the time from each heartbeat to the next to the stage of the later one."""
+    for line, following in itertools.pairwise(lines):
+        spent[following.stage] += following.monotonic_seconds - line.monotonic_seconds
+
+
+def _limit(attempts: Sequence[AttemptDirectory]) -> tuple[int, Literal["cpu", "gpu"]]:
+    for attempt in reversed(attempts):
+        try:
+            memory = Job.load(attempt.job).memory
+        except (OSError, ValueError):
+            continue
+        return memory.limit_bytes, memory.device
+    return 0, "cpu"
