@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,14 @@ def _forked_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     """Where a test says `forked_workers`, start them by a fork of a process that has imported TensorFlow."""
     if request.node.get_closest_marker("forked_workers"):
         monkeypatch.setattr(launch, "start_process", fork_server.start_worker)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_warm() -> Iterator[None]:
+    """End the worker that a test's predictions have left: it would hold memory while others run."""
+    yield
+    if warm_model := sys.modules.get("autofit.runs.warm_model"):
+        warm_model.WARM.close()
 
 
 PLENTY_BYTES = 3 * 10**9

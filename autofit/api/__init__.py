@@ -10,7 +10,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     report.py        report: the page of a run that has ended
     result.py        Result: a run that has ended, with its history, its model and predictions
     prediction.py    images of any kind predicted, judged, or read as the saved model expects them
-    predictions.py   Predictions: probabilities with names
+    predictions.py   Predictions: probabilities with names; predictions_csv.py a file of them, part by part
     evaluation.py    evaluate: the model of a run that has ended, on images with known classes
     export.py        export: the model of a run in the format of another runtime
     checking.py      check: a data set looked at before a training; label_check.py for wrong labels

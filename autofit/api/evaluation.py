@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autofit.api.result import Result
+from autofit.report.progress import ProgressView
 from autofit.runs.evaluation import Evaluation
 
 
@@ -19,6 +20,7 @@ def evaluate(
     path_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     images_in: str | Path | None = None,
+    view: ProgressView | None = None,
 ) -> Evaluation:
     """Judge the model of a run on images with known classes; unreadable images are left out.
 
@@ -35,6 +37,8 @@ def evaluate(
             the columns of 0 and 1, one for each label. Default: `label`, or another usual name.
         images_in: The folder that a table's relative paths are relative to. Default: that of the table, or the one in
             it where the images are.
+        view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
+            lines.
 
     Raises:
         UserError: there is no such run, a class is unknown to it, or no image can be read.
@@ -47,4 +51,5 @@ def evaluate(
         path_column=path_column,
         label_column=label_column,
         images_in=images_in,
+        view=view,
     )

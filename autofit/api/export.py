@@ -8,13 +8,12 @@ from typing import Any
 from autofit.api.directories import absolute
 from autofit.api.own_objects import code_to_open
 from autofit.api.result import Result
-from autofit.api.workers import launcher_for
+from autofit.api.workers import launcher_for, machine_for
 from autofit.config.validators import choice, flag
 from autofit.dataset import ImageIndex
 from autofit.dataset.spread import spread_over
 from autofit.errors import StorageError, UserError
-from autofit.machine import hardware
-from autofit.protocol.job import ExportFormat
+from autofit.protocol.model_jobs import ExportFormat
 from autofit.report.progress import ProgressView, progress_view
 from autofit.runs.export import (
     FILE_NAMES,
@@ -74,7 +73,7 @@ def export(
             files.model,
             request,
             record=record,
-            launcher=launcher_for(record.options, hardware.detect()),
+            launcher=launcher_for(record.options, machine_for(record.options)),
             view=shown,
             code=code_to_open(record, files.model),
         )

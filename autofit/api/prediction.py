@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.api.extractions import known_extraction
 from autofit.api.own_objects import code_to_open
-from autofit.api.predictions import Predictions
+from autofit.api.predictions import Predictions, joined
 from autofit.config.run_options import MOST_VIEWS
 from autofit.config.validators import whole_number
 from autofit.dataset import asked_of
@@ -22,31 +24,50 @@ from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from autofit.input.image_files import UnreadableImageError
 from autofit.input.numeric_images import NO_RANGES, ValueRanges
+from autofit.machine import hardware
 from autofit.printable import printable
 from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.process.monitor import View
+from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
 from autofit.protocol.messages import BadImage
-from autofit.report.progress import ProgressView, progress_view
+from autofit.report.progress import ProgressView, progress_view, showing
 from autofit.runs.evaluation import Evaluation
 from autofit.runs.multi_label_evaluation import evaluation_of
-from autofit.runs.prediction import predict_paths
+from autofit.runs.prediction import PredictionWorker, SavedModel
 from autofit.runs.run_record import RunRecord
+from autofit.runs.warm_model import predicting
 from autofit.worker.inline_launcher import InlineLauncher
 
+MOST_AT_ONCE = 256
+PART_IMAGES = 4096
+PART_BYTES = 32 * 2**20
+"""At most so many images, and bytes of probabilities, are predicted at a time and held in memory."""
 
-def predicted(model: Path, run: RunRecord, data: Any, views: int) -> Predictions:
+
+def predicted(model: Path, run: RunRecord, data: Any, views: int, view: ProgressView | None = None) -> Predictions:
     """Predict images; see `Result.predict`."""
+    with showing(view) as shown, closing(predicted_in_parts(model, run, data, views, shown)) as parts:
+        return joined(list(parts))
+
+
+def predicted_in_parts(
+    model: Path, run: RunRecord, data: Any, views: int, view: ProgressView
+) -> Generator[Predictions, None, None]:
+    """Predict images, a part of them at a time; see `Result.predict_in_parts`."""
     views = whole_number("views", views, 1, MOST_VIEWS)
-    with _folder() as folder, progress_view() as view:
+    launcher = _launcher_of(run)
+    with _folder() as folder:
         images = images_to_predict(data, Path(folder), view.message, view.scanning)
-        rows, unreadable = _rows(model, run, images.paths, views, view)
-        shown = dict(zip(map(_absolute, images.paths), images.names, strict=True))
-        named = [one.model_copy(update={"path": shown.get(one.path, one.path)}) for one in unreadable]
-        _show_unreadable(named, view)
-    return Predictions.of(rows, run.data.class_names, images.names, named, multi_label=run.options.multi_label)
+        with predicting(_saved_model(model, run), launcher, view) as predict:
+            for part, rows, unreadable in _answers(predict, images.paths, run, views, view):
+                names = images.names[part]
+                shown = dict(zip(map(_absolute, images.paths[part]), names, strict=True))
+                named = [one.model_copy(update={"path": shown.get(one.path, one.path)}) for one in unreadable]
+                _show_unreadable(named, view)
+                yield Predictions.of(rows, run.data.class_names, names, named, multi_label=run.options.multi_label)
 
 
-def evaluated(
+def evaluated(  # noqa: PLR0913 - as the method
     model: Path,
     run: RunRecord,
     data: Any,
@@ -56,6 +77,7 @@ def evaluated(
     path_column: str | None,
     label_column: str | Sequence[str] | None,
     images_in: str | Path | None,
+    view: ProgressView | None = None,
 ) -> Evaluation:
     """Judge the model on images with known classes; see `Result.evaluate`."""
     views = whole_number("views", views, 1, MOST_VIEWS)
@@ -63,12 +85,12 @@ def evaluated(
     asked = asked_of(path_column, label_column, images_in, multi_label=multi_label)
     asked = replace(asked, separator=run.data.label_separator)
     class_names = run.data.class_names
-    with _folder() as folder, progress_view() as view:
-        in_files = (Path(folder), view.message, view.scanning)
+    with _folder() as folder, showing(view) as shown:
+        in_files = (Path(folder), shown.message, shown.scanning)
         images = with_known_labels(data, labels, class_names, asked, in_files)
-        rows, unreadable = _rows(model, run, images.paths, views, view)
+        rows, unreadable = _rows(model, run, images.paths, views, shown)
         figures = evaluation_of(rows, images.numbers, class_names, unreadable, views, multi_label=multi_label)
-        _show_unreadable(unreadable, view)
+        _show_unreadable(unreadable, shown)
     if figures is None:
         raise UserError(f"none of these {len(rows)} images can be read: give others")
     return figures
@@ -114,28 +136,74 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="autofit-images-")
 
 
+def _launcher_of(run: RunRecord) -> Launcher:
+    return InlineLauncher() if run.options.isolation == "inline" else ProcessLauncher()
+
+
 def _rows(
     model: Path, run: RunRecord, paths: Sequence[str], views: int, view: ProgressView
 ) -> tuple[NDArray[np.float32], list[BadImage]]:
-    launcher: Launcher = InlineLauncher() if run.options.isolation == "inline" else ProcessLauncher()
-    return predicted_rows(model, run, paths, launcher, view, views)
+    with predicting(_saved_model(model, run), _launcher_of(run), view) as predict:
+        return _whole(_answers(predict, paths, run, views, view))
 
 
 def predicted_rows(
-    model: Path, run: RunRecord, paths: Sequence[str], launcher: Launcher, view: View, views: int = 1
+    model: Path, run: RunRecord, paths: Sequence[str], launcher: Launcher, view: View
 ) -> tuple[NDArray[np.float32], list[BadImage]]:
-    """Predict image files with the model of a run, as it was trained; see `predict_paths`."""
-    return predict_paths(
-        model,
-        run.options.image_size,
-        paths,
-        launcher=launcher,
-        view=view,
-        views=views,
+    """Predict image files with the model of a run, as it was trained, in a worker that ends with it.
+
+    Returns:
+        As `PredictionWorker.predict`.
+
+    Raises:
+        AutofitError: the prediction failed; the message says why.
+    """
+    with closing(PredictionWorker(_saved_model(model, run), launcher, view)) as worker:
+        return _whole(_answers(worker.predict, paths, run, 1, view))
+
+
+def _saved_model(model: Path, run: RunRecord) -> SavedModel:
+    return SavedModel(
+        path=model,
+        image_size=run.options.image_size,
+        batch_size=batch_size_of(run),
         flips=run.options.flip,
         value_ranges=run.plan.value_ranges,
         code=code_to_open(run, model),
     )
+
+
+def batch_size_of(run: RunRecord) -> int:
+    """How many images to predict at once: what was the fastest on this machine, else what the training was given.
+
+    A profile knows the first where features were extracted, by the same pass through the network. What fits in training
+    fits without gradients; on another machine, the worker halves it until it fits.
+    """
+    store = ProfileStore(default_folder(), shipped_folder(), lambda _: None)
+    known = known_extraction(run, hardware.detect(inline=run.options.isolation == "inline"), store)
+    return min(known.micro_batch_size if known else run.plan.micro_batch_size, MOST_AT_ONCE)
+
+
+def _answers(
+    predict: Callable[..., tuple[NDArray[np.float32], list[BadImage]]],
+    paths: Sequence[str],
+    run: RunRecord,
+    views: int,
+    view: View,
+) -> Iterator[tuple[slice, NDArray[np.float32], list[BadImage]]]:
+    """Predict a part of the images after another: which, their rows, and those that cannot be read."""
+    size = max(1, min(PART_IMAGES, PART_BYTES // (4 * len(run.data.class_names))))
+    for start in range(0, len(paths), size):
+        part = slice(start, start + size)
+        rows, unreadable = predict(paths[part], view, views=views, done=start, total=len(paths))
+        yield part, rows, unreadable
+
+
+def _whole(
+    answers: Iterable[tuple[slice, NDArray[np.float32], list[BadImage]]],
+) -> tuple[NDArray[np.float32], list[BadImage]]:
+    parts = list(answers)
+    return np.concatenate([rows for _, rows, _ in parts]), [image for _, _, unreadable in parts for image in unreadable]
 
 
 def _absolute(path: str) -> str:

@@ -23,6 +23,20 @@ class _Details(NamedTuple):
     multi_label: bool
 
 
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """The parts of one prediction, one or more, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    known = [part._known for part in parts]  # noqa: SLF001 - this module's own
+    return Predictions.of(
+        np.concatenate([part.probabilities for part in parts]),
+        known[0].class_names,
+        [path for one in known for path in one.paths],
+        [image for one in known for image in one.unreadable],
+        multi_label=known[0].multi_label,
+    )
+
+
 class Predictions(np.ndarray):
     """Probabilities, float32 `(n, classes)`, in the order of the images; a row of NaN for one that cannot be read.
 

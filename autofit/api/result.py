@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from autofit.api.prediction import evaluated, load_images, predicted
+from autofit.api.prediction import evaluated, load_images, predicted, predicted_in_parts
 from autofit.api.predictions import Predictions
+from autofit.api.predictions_csv import CsvFile, PredictedFile
 from autofit.api.result_figures import ResultFigures
 from autofit.errors import UserError
 from autofit.protocol.messages import BadImage, OomEvent
+from autofit.report.progress import ProgressView, showing
 from autofit.report.run_text import run_summary
 from autofit.runs.evaluation import Evaluation
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord
+from autofit.runs.warm_model import WARM
 from autofit.storage.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -109,8 +113,12 @@ class Result(ResultFigures):
         """The run in words, as the command line shows it at the end."""
         return run_summary(self.record, labels=self.labels, model_path=shown_path(self.model_path))
 
-    def predict(self, images: Any, *, views: int = 1) -> Predictions:
+    def predict(self, images: Any, *, views: int = 1, view: ProgressView | None = None) -> Predictions:
         """Predict images in a worker process; they are decoded as in training.
+
+        The worker stays for five minutes, so that further calls are answered at once. It ends with this process, at the
+        beginning of another run or probe, and with `close()`. For more images than memory should hold the answers of,
+        there are `predict_to_csv` and `predict_in_parts`.
 
         Args:
             images: a path, a folder (all images in it, at any depth, by path), a pattern such as `"new/*.jpg"`, an
@@ -119,6 +127,7 @@ class Result(ResultFigures):
             views: how many views of each image are predicted, with the mean of their probabilities as the answer. The
                 first is the whole image, then come its mirror image, unless the run has `flip` off, and mild crops. It
                 takes so many times longer.
+            view: shows the progress, as in `run`.
 
         Returns:
             Probabilities, float32 `(n, classes)`, a NumPy array with `labels`, `confidence`, `paths` and `top(k)`. An
@@ -130,7 +139,66 @@ class Result(ResultFigures):
             UserError: a path does not exist, or the images are something else; nothing was predicted.
             AutofitError: the prediction failed; the message says why.
         """
-        return predicted(self.model_path, self._run, images, views)
+        return predicted(self.model_path, self._run, images, views, view)
+
+    def predict_in_parts(
+        self, images: Any, *, views: int = 1, view: ProgressView | None = None
+    ) -> Generator[Predictions, None, None]:
+        """Predict any number of images in a bounded amount of memory: some thousand at a time.
+
+        Args:
+            images: as in `predict`.
+            views: as in `predict`.
+            view: as in `predict`.
+
+        Yields:
+            The predictions of a part of the images, as `predict` returns them; the parts are in order.
+
+        Raises:
+            As `predict`.
+        """
+        with showing(view) as shown:
+            yield from predicted_in_parts(self.model_path, self._run, images, views, shown)
+
+    def predict_to_csv(
+        self, images: Any, path: str | Path, *, views: int = 1, view: ProgressView | None = None
+    ) -> PredictedFile:
+        """Predict any number of images into a CSV file, in a bounded amount of memory.
+
+        The file has a row for each image, in order: `path`, `label`, `confidence`, and the probability of each class;
+        but for the path, the cells of an image that cannot be read are empty. It grows as `PATH.part` and gets its name
+        when it is complete.
+
+        Args:
+            images: as in `predict`.
+            path: the file; what was there before is replaced at the end.
+            views: as in `predict`.
+            view: as in `predict`.
+
+        Returns:
+            How many images it has, by class, and how many could not be read.
+
+        Raises:
+            StorageError: the file cannot be written.
+            AutofitError: as `predict`.
+        """
+        with closing(self.predict_in_parts(images, views=views, view=view)) as parts, CsvFile(path) as file:
+            for part in parts:
+                file.add(part)
+        return file.summary
+
+    def close(self) -> None:
+        """End the worker that `predict` and `evaluate` left for further calls; its memory is free then.
+
+        The result can still be used: the next call starts another one. `with autofit.run(...) as result:` does it too.
+        """
+        WARM.close(self.model_path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def preprocess(self, images: Any) -> NDArray[np.uint8]:
         """Read images as the array that the saved model expects: upright, RGB, stretched to its size as in training.
@@ -158,8 +226,11 @@ class Result(ResultFigures):
         path_column: str | None = None,
         label_column: str | Sequence[str] | None = None,
         images_in: str | Path | None = None,
+        view: ProgressView | None = None,
     ) -> Evaluation:
         """Judge the model on images with known classes, in a worker process; unreadable images are left out.
+
+        The worker stays for further calls, as in `predict`.
 
         Args:
             data: as in `run`: a folder with one subfolder for each class, a CSV file or a DataFrame with the columns
@@ -172,6 +243,7 @@ class Result(ResultFigures):
             path_column: the column of a table that holds the paths, as in `run`.
             label_column: the column of a table that holds the labels, as in `run`.
             images_in: the folder that a table's relative paths are relative to, as in `run`.
+            view: shows the progress, as in `run`.
 
         Raises:
             UserError: lengths differ, a class is unknown to this run, or no image can be read.
@@ -186,6 +258,7 @@ class Result(ResultFigures):
             path_column=path_column,
             label_column=label_column,
             images_in=images_in,
+            view=view,
         )
 
     def export(self, format: str = "litert", path: str | Path | None = None, *, int8: bool = False) -> Export:  # noqa: A002 - as in Keras

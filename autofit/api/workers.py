@@ -26,13 +26,15 @@ from autofit.protocol.payload import Payload
 from autofit.runs import plan
 from autofit.runs.model_source import model_source
 from autofit.runs.run_record import RunRecord
+from autofit.runs.warm_model import WARM
 from autofit.worker.inline_launcher import InlineLauncher, refuse_memory_limit
 
 ModelFunction = Callable[[tuple[int, int, int], int], Any]
 
 
 def machine_for(options: Options) -> Hardware:
-    """This machine, as a worker will see it."""
+    """This machine, as the worker of a run or a probe will see it; what is kept for predictions is given back first."""
+    WARM.close()
     return hardware.detect(inline=options.isolation == "inline")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from autofit.cli.flags import Json, takes_options
+from autofit.cli.flags import Json, Quiet, takes_options
 from autofit.cli.output import progress, require_writable, say, write_json
 
 FOUND = 1
@@ -29,6 +29,7 @@ def check(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE.html", help="Write a page with pictures of what was found.")
     ] = None,
+    quiet: Quiet = False,
     json: Json = None,
     **options: Any,
 ) -> None:
@@ -37,7 +38,7 @@ def check(
         require_writable(file)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
 
-    with progress() as view:
+    with progress(quiet=quiet) as view:
         found = api.check(data, view=view, find_wrong_labels=labels, **options)
     write_json(found.to_json(), json)
     if html is not None:

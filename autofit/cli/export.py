@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from autofit.cli.flags import Json, RunDir
+from autofit.cli.flags import Json, Quiet, RunDir
 from autofit.cli.output import progress, require_writable, say, write_json
 
 
@@ -24,6 +24,7 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="8-bit integers (litert): a quarter of the size, mostly faster.")
     ] = False,
+    quiet: Quiet = False,
     json: Json = None,
 ) -> None:
     """Write the model for LiteRT, ONNX or TensorFlow Serving, and compare it."""
@@ -32,7 +33,7 @@ def export(
     from autofit.api.result import shown_path  # noqa: PLC0415
     from autofit.report.export_text import export_lines  # noqa: PLC0415
 
-    with progress() as view:
+    with progress(quiet=quiet) as view:
         exported = api.export(run_dir, format, out, int8=int8, view=view)
     write_json(exported.to_json(), json)
     if json != "-":

@@ -1,4 +1,4 @@
-"""The flags of the commands: those that the options declare, and two that several commands share."""
+"""The flags of the commands: those that the options declare, and those that several commands share."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from autofit.config.option_table import AGAIN, options_of
 
 Json = Annotated[
     str | None, typer.Option("--json", metavar="FILE|-", help="Write the result as JSON; - is standard output.")
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Show no progress: only the result, errors, and what your own code prints."),
 ]
 RunDir = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
 

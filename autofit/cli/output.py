@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from autofit.report.progress import ProgressView
 
 
-def progress() -> ProgressView:
-    """Bars or lines on standard error, so that standard output stays free for the result."""
+def progress(*, quiet: bool = False) -> ProgressView:
+    """Bars or lines on standard error, so that standard output stays free for the result; nothing if quiet."""
     from autofit.report.progress import progress_view  # noqa: PLC0415 - `--help` loads none of it
 
-    return progress_view(sys.stderr)
+    return progress_view(sys.stderr, quiet=quiet)
 
 
 def require_writable(file: str | Path | None) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json as json_text
-from pathlib import Path
+import sys
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autofit.cli.flags import Json, RunDir, takes_options
-from autofit.cli.output import require_writable, say, write_json
-from autofit.errors import StorageError, UserError
+from autofit.cli.flags import Json, Quiet, RunDir, takes_options
+from autofit.cli.output import progress, require_writable, say, write_json
+from autofit.errors import UserError
 
 if TYPE_CHECKING:
     from autofit.api.predictions import Predictions
+    from autofit.api.predictions_csv import CsvFile, CsvWriter
 
 Views = Annotated[
     int, typer.Option("--views", metavar="N", help="Views of each image; the mean of their probabilities counts.")
@@ -33,6 +34,7 @@ def predict(
     top: Annotated[int, typer.Option("--top", metavar="K", help="Name the K most probable classes.")] = 1,
     views: Views = 1,
     csv: Csv = None,
+    quiet: Quiet = False,
     json: Json = None,
 ) -> None:
     """Predict the class of images with the model of a run."""
@@ -41,17 +43,75 @@ def predict(
     for file in (csv, json):
         require_writable(file)
     from autofit.api.result import Result  # noqa: PLC0415 - `--help` loads none of it
-    from autofit.report.prediction_text import prediction_lines  # noqa: PLC0415
 
-    found = Result(run_dir).predict(paths, views=views)
-    best = found.top(top)
-    _write_csv(found, csv)
-    write_json(_as_json(found, top), json)
-    if "-" not in (csv, json):
-        say("\n".join(prediction_lines(found.paths, best, None)))
-    if not any(best):
-        first = found.unreadable[0].reason if found.unreadable else "the model gives no finite probabilities"
-        raise UserError(f"none of these {len(best):,} images can be predicted ({first}): give others")
+    result = Result(run_dir)
+    with ExitStack() as outputs:
+        answer = _Answer(top, csv, json, outputs)
+        with progress(quiet=quiet) as view, closing(result.predict_in_parts(paths, views=views, view=view)) as parts:
+            for part in parts:
+                answer.add(part)
+    answer.show()
+
+
+class _Answer:
+    """What a prediction writes and prints, a part of the images after another; as CSV, only a part is in memory."""
+
+    def __init__(self, top: int, csv: str | None, json: str | None, outputs: ExitStack) -> None:
+        from autofit.api.predictions_csv import CsvFile, CsvWriter  # noqa: PLC0415 - `--help` loads none of it
+
+        self._top, self._csv, self._json = top, csv, json
+        self._text, self._listed = io.StringIO(), 0
+        self._writer: CsvFile | CsvWriter
+        if csv is None or csv == "-":
+            self._writer = CsvWriter(self._text if csv else None)
+        else:
+            self._writer = outputs.enter_context(CsvFile(csv))
+        self._images: list[dict[str, Any]] = []
+        self._class_names: list[str] = []
+        self._reason = "the model gives no finite probabilities"
+
+    def add(self, part: Predictions) -> None:
+        """Take the predictions of some images."""
+        self._writer.add(part)
+        self._class_names = part.class_names
+        self._reason = part.unreadable[0].reason if part.unreadable else self._reason
+        if self._json is not None:
+            self._images += _images_of(part, self._top)
+        if self._csv != "-" and self._json != "-":
+            self._text.write("".join(f"{line}\n" for line in self._lines_of(part)))
+        if not sys.stdout.isatty():  # in a terminal the bar is in the way until the end
+            self._say()
+
+    def show(self) -> None:
+        """Print what is left to print, and write the JSON.
+
+        Raises:
+            UserError: not one image was predicted.
+        """
+        from autofit.report.prediction_text import file_words  # noqa: PLC0415
+
+        self._say()
+        write_json(json_text.dumps({"classes": self._class_names, "images": self._images}), self._json)
+        summary = self._writer.summary
+        if summary.path and self._json != "-":
+            say(file_words(summary.path, summary.images, summary.unreadable, summary.by_class))
+        if summary.unreadable == summary.images:
+            raise UserError(f"none of these {summary.images:,} images can be predicted ({self._reason}): give others")
+
+    def _lines_of(self, part: Predictions) -> list[str]:
+        """A line for each image; of those that are in a file, for the first ones only."""
+        from autofit.report.prediction_text import MOST_IMAGES, UNREADABLE, prediction_lines  # noqa: PLC0415
+
+        most = None if self._csv is None else max(0, MOST_IMAGES - self._listed)
+        paths, best = part.paths[:most], part.top(self._top)[:most]
+        self._listed += len(paths)
+        return prediction_lines(paths, best, None, least_width=len(UNREADABLE))
+
+    def _say(self) -> None:
+        if text := self._text.getvalue():
+            say(text.removesuffix("\n"))
+            self._text.seek(0)
+            self._text.truncate()
 
 
 @takes_options("evaluate")
@@ -62,6 +122,7 @@ def evaluate(
     ],
     *,
     views: Views = 1,
+    quiet: Quiet = False,
     json: Json = None,
     **options: Any,
 ) -> None:
@@ -70,40 +131,19 @@ def evaluate(
     from autofit import api  # noqa: PLC0415
     from autofit.report.prediction_text import evaluation_text  # noqa: PLC0415
 
-    figures = api.evaluate(run_dir, data, views=views, **options)
+    with progress(quiet=quiet) as view:
+        figures = api.evaluate(run_dir, data, views=views, view=view, **options)
     write_json(figures.to_json().rstrip(), json)
     if json != "-":
         say(evaluation_text(figures))
 
 
-def _write_csv(found: Predictions, target: str | None) -> None:
-    if target is None:
-        return
-    from autofit.report.prediction_text import csv_rows  # noqa: PLC0415
-
-    rows = csv_rows(found.paths, found.labels, found.probabilities, found.class_names)
-    if target == "-":
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows(rows)
-        say(buffer.getvalue().removesuffix("\n"))
-        return
-    try:
-        with Path(target).open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            csv.writer(stream, lineterminator="\n").writerows(rows)
-    except OSError as error:
-        raise StorageError(f"{target} cannot be written ({error.strerror}): give another file") from error
-
-
-def _as_json(found: Predictions, top: int) -> str:
-    reasons = {image.path: image.reason for image in found.unreadable}
-    return json_text.dumps(
-        {
-            "classes": found.class_names,
-            "images": [
-                {"path": path, "label": label, "top": [{"label": name, "probability": p} for name, p in best]}
-                if best
-                else {"path": path, "label": None, "reason": reasons.get(path, "")}
-                for path, label, best in zip(found.paths, found.labels, found.top(top), strict=True)
-            ],
-        }
-    )
+def _images_of(part: Predictions, top: int) -> list[dict[str, Any]]:
+    """The images of a part as they are written in JSON."""
+    reasons = {image.path: image.reason for image in part.unreadable}
+    return [
+        {"path": path, "label": label, "top": [{"label": name, "probability": p} for name, p in best]}
+        if best
+        else {"path": path, "label": None, "reason": reasons.get(path, "")}
+        for path, label, best in zip(part.paths, part.labels, part.top(top), strict=True)
+    ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autofit.cli.flags import Json, takes_options
+from autofit.cli.flags import Json, Quiet, takes_options
 from autofit.cli.output import progress, require_writable, say, write_json, write_text
 from autofit.errors import TrainingFailedError, UserError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @takes_options("probe", lists=True)
 def probe(
     *,
+    quiet: Quiet = False,
     json: Json = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.png", help="Plot memory and speed against the batch size.")
@@ -40,14 +41,14 @@ def probe(
 
     backbones, image_sizes = _split_at_commas(options["backbone"]), _split_at_commas(options["image_size"])
     if len(backbones) <= 1 and len(image_sizes) <= 1:
-        with progress() as view:
+        with progress(quiet=quiet) as view:
             found = api.probe(view=view, **options)
         _show_probe(found, json, plot, report)
         return
     if options["model"] is not None:
         raise UserError("--model is one network: leave it out to compare several, and give one --image-size with it")
     common = {name: value for name, value in options.items() if name not in {"backbone", "model", "image_size"}}
-    with progress() as view:
+    with progress(quiet=quiet) as view:
         swept = api.sweep(backbones or [DEFAULT_BACKBONE], image_sizes, view=view, **common)
     _show_sweep(swept, json, plot, report)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autofit.cli.flags import Json, RunDir, takes_again, takes_options
+from autofit.cli.flags import Json, Quiet, RunDir, takes_again, takes_options
 from autofit.cli.output import progress, require_writable, say, write_json
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def train(
         str, typer.Argument(metavar="DATA", help="A folder with one subfolder for each class, or a CSV file.")
     ],
     *,
+    quiet: Quiet = False,
     json: Json = None,
     **options: Any,
 ) -> None:
@@ -27,7 +28,7 @@ def train(
     require_writable(json)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
 
-    with progress() as view:
+    with progress(quiet=quiet) as view:
         result = api.run(data, view=view, **options)
     _show(result, json)
 
@@ -40,6 +41,7 @@ def resume(
         str | None,
         typer.Option("--model", metavar="MODULE:FUNCTION", help="The network again, if the run was started elsewhere."),
     ] = None,
+    quiet: Quiet = False,
     json: Json = None,
     **options: Any,
 ) -> None:
@@ -47,7 +49,7 @@ def resume(
     require_writable(json)
     from autofit import api  # noqa: PLC0415
 
-    with progress() as view:
+    with progress(quiet=quiet) as view:
         result = api.resume(run_dir, model=model, view=view, **options)
     _show(result, json)
 
@@ -65,13 +67,14 @@ def demo(
     folder: Annotated[Path, typer.Option("--folder", help="The folder for the digits and the run.")] = Path(
         "autofit-demo"
     ),
+    quiet: Quiet = False,
     json: Json = None,
 ) -> None:
     """Run out of memory on purpose, offline, and finish with a trained model."""
     require_writable(json)
     from autofit.demo.demo_run import run_demo  # noqa: PLC0415
 
-    with progress() as view:
+    with progress(quiet=quiet) as view:
         result = run_demo(folder, view)
     _show(result, json)
 

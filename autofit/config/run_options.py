@@ -240,7 +240,7 @@ PYTHON_ONLY = (
         "view",
         None,
         "An object that shows the progress, in Python only.",
-        commands=(*EVERYWHERE, "check"),
+        commands=(*EVERYWHERE, "evaluate", "check"),
         fields=(),
         default_text="bars in a terminal or notebook, else plain lines",
         cli_type=None,

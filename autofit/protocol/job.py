@@ -14,10 +14,8 @@ from autofit.config.given_objects import KerasConfig
 from autofit.config.run_options import MOST_VIEWS, Strength
 from autofit.config.training_options import ClassWeight, Monitor
 from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, StageName, Trial, Verdict
+from autofit.protocol.model_jobs import ExportJob, PredictJob
 from autofit.storage.records import Record
-
-OutputKind = Literal["probabilities", "logits", "binary logits"]
-"""What a model gives: probabilities, or what a softmax or, each by itself, a sigmoid makes them of."""
 
 
 class ModelSource(Record):
@@ -237,50 +235,6 @@ class TrialsJob(Record):
     kind: Literal["trials"] = "trials"
 
 
-class PredictJob(Record):
-    """Predict images with a saved model; the probabilities go to `predictions.npy` in the attempt's folder.
-
-    They are means over `views` of each image, among them mirror images if there are `flips`. `value_ranges` are those
-    of the training, `outputs` is what the model gives. `module` registers the user's layers when it is imported.
-    """
-
-    kind: Literal["predict"] = "predict"
-    model_path: str
-    paths_file: str
-    image_size: tuple[int, int]
-    batch_size: int
-    threads: int
-    views: int = Field(1, ge=1, le=MOST_VIEWS)
-    flips: bool = True
-    value_ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
-    outputs: OutputKind = "probabilities"
-    module: str | None = None
-
-
-ExportFormat = Literal["litert", "onnx", "savedmodel"]
-
-
-class ExportJob(Record):
-    """Write a saved model in another format, and let both predict the images in `paths_file`.
-
-    The probabilities of the saved model go to `before.npy` in the attempt's folder, those of the exported one to
-    `after.npy`. With `int8` the images in `calibration_file` set the scales of the integers.
-    """
-
-    kind: Literal["export"] = "export"
-    model_path: str
-    target: str
-    format: ExportFormat
-    int8: bool
-    paths_file: str
-    calibration_file: str
-    image_size: tuple[int, int]
-    threads: int
-    value_ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
-    outputs: OutputKind = "probabilities"
-    module: str | None = None
-
-
 class Job(Record):
     """The content of `job.json`. `deterministic` is as in the options."""
 
@@ -331,7 +285,8 @@ class ExtractionTime(Record):
 class Event(Record):
     """One line of `events.jsonl`; one of the fields says what happened, and perhaps a message with it.
 
-    `cut_off` counts the JPEGs that the attempt has used although their end is missing.
+    `cut_off` counts the JPEGs that the attempt has used although their end is missing. `answered` is the number of the
+    request for predictions that is done, from one.
     """
 
     oom: OomEvent | None = None
@@ -348,3 +303,4 @@ class Event(Record):
     kept_rows: int | None = None
     extraction: ExtractionSpeed | None = None
     extracted: ExtractionTime | None = None
+    answered: int | None = None

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
+from autofit.protocol.model_jobs import PredictRequest
 from autofit.storage.records import Record
 
 
@@ -245,7 +246,7 @@ class Trial(Record):
 
 
 class Request(Record):
-    """One line from the parent to its worker: run a trial, or (`leave`) commit and stop for this reason.
+    """One line from the parent to its worker: run a trial, predict, or (`leave`) commit and stop for this reason.
 
     `steps` is the least number of whole steps in the trial, and `partial_batch` says whether it begins with a shorter
     batch, as the last of an epoch is. The first trial's `memory` is the process's budget, which can be set only once.
@@ -255,4 +256,5 @@ class Request(Record):
     steps: int = 2
     partial_batch: bool = True
     memory: MemoryBudget | None = None
+    predict: PredictRequest | None = None
     leave: Literal["interrupted", "yielded"] | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ def share_words(probability: float) -> str:
 
 
 def prediction_lines(
-    paths: Sequence[str], best: Sequence[Sequence[Named]], most: int | None = MOST_IMAGES
+    paths: Sequence[str], best: Sequence[Sequence[Named]], most: int | None = MOST_IMAGES, *, least_width: int = 0
 ) -> list[str]:
     """A line for each image: what the model says, then the path, whole, so that it can be copied.
 
@@ -45,9 +46,10 @@ def prediction_lines(
         paths: of the images.
         best: the most probable classes of each.
         most: how many images are shown; None means all.
+        least_width: of the column with the classes.
     """
     shown = [top_words(one) for one in islice(best, most)]
-    width = min(max(map(len, shown), default=0), COLUMNS // 2)
+    width = min(max([least_width, *map(len, shown)]), COLUMNS // 2)
     lines = [f"{words:<{width}}  {printable(path)}" for words, path in zip(shown, paths, strict=False)]
     return [*lines, *([f"and {count_of(len(paths) - len(shown), 'more image')}"] if len(shown) < len(paths) else [])]
 
@@ -69,13 +71,28 @@ def _cells(path: str, best: Sequence[Named]) -> list[Html]:
     return [escaped(path), element("b", escaped(name)), escaped(share_words(share)), escaped(top_words(others[:1]))]
 
 
+def file_words(path: str, images: int, unreadable: int, by_class: Mapping[str, int]) -> str:
+    """What a file of predictions holds: its name, how many images, and those of each class, the most frequent first."""
+    bad = f", {unreadable:,} of them cannot be read" if unreadable else ""
+    shown = [f"{printable(name)} {count:,}" for name, count in islice(by_class.items(), MOST_IMAGES)]
+    more = len(by_class) - len(shown)
+    rest = [f"and {count_of(more, 'more class', 'more classes')}"] if more else []
+    classes = textwrap.wrap(", ".join([*shown, *rest]), COLUMNS, break_long_words=False, break_on_hyphens=False)
+    return "\n".join([f"{printable(path)}: {count_of(images, 'image')}{bad}", *classes])
+
+
+def csv_header(class_names: Sequence[str]) -> list[str]:
+    """The names of the columns of `csv_rows`."""
+    return ["path", "label", "confidence", *class_names]
+
+
 def csv_rows(
     paths: Sequence[str],
     labels: Sequence[str | tuple[str, ...] | None],
     rows: NDArray[np.float32],
     class_names: Sequence[str],
 ) -> Iterator[list[str]]:
-    """The header and a row for each image; the cells of an image that cannot be read are empty.
+    """A row for each image; the cells of an image that cannot be read are empty. `csv_header` names the columns.
 
     Args:
         paths: of the images.
@@ -83,7 +100,6 @@ def csv_rows(
         rows: probabilities, float32 (n, classes).
         class_names: of the columns.
     """
-    yield ["path", "label", "confidence", *class_names]
     for path, label, row in zip(paths, labels, rows, strict=True):
         if label is None:
             yield [path, "", "", *("" for _ in class_names)]

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from autofit.printable import printable
 from autofit.protocol.messages import EpochEnd, Phase, Progress, StageName
-from autofit.report.words import count_of, metric_words
+from autofit.report.words import count_of, duration_words, metric_words
 
 MICRO_BATCH = "micro-batch"
+LEAST_SECONDS_LEFT = 2.0
 IN_STEPS = {Phase.TRAIN, Phase.EXTRACT, Phase.PREDICT}  # extraction and training alternate within a step: shown as one
 
 DOING = {
@@ -63,9 +64,8 @@ def describe(progress: Progress, epochs: int) -> Status:
             else DOING[phase]
         )
     if progress.counts == "images":
-        return Status(
-            DOING[phase], progress.step, steps, (f"{progress.step:,}/{steps:,} images", *_pace_facts(progress))
-        )
+        facts = (f"{progress.step:,}/{steps:,} images", *_left_facts(progress), *_pace_facts(progress))
+        return Status(DOING[phase], progress.step, steps, facts)
     words = DOING[phase] if phase is Phase.PREDICT else epoch_words(progress.epoch, epochs, progress.stage)
     metrics = metric_facts(progress.metrics) if progress.step else []  # else the previous epoch's
     return Status(words, step, steps, (f"{step:,}/{steps:,}", *_pace_facts(progress), *metrics))
@@ -81,6 +81,13 @@ def epoch_words(epoch: int, epochs: int, stage: StageName) -> str:
     """An epoch, from zero, of so many (0 if unknown) in a stage, as `Epoch 3/10`."""
     word = EPOCH_OF.get(stage, "Epoch")
     return f"{word} {epoch + 1:,}/{epochs:,}" if epochs else f"{word} {epoch + 1:,}"
+
+
+def _left_facts(progress: Progress) -> list[str]:
+    """How long the rest of the images takes at this pace, if that is worth a word."""
+    left = progress.steps - progress.step
+    seconds = left / progress.images_per_second if progress.images_per_second > 0 else 0.0
+    return [f"about {duration_words(seconds)} left"] if seconds >= LEAST_SECONDS_LEFT else []
 
 
 def _pace_facts(progress: Progress) -> list[str]:

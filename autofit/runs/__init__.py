@@ -10,7 +10,7 @@ attempt_summary.py  what the retry policy knows of an attempt
 retry_policy.py     the sizes of the next attempt, or the error that ends the run
 collect_result.py   from a run directory to the content of `result.json`
 memory_history.py   the memory over a run's time, from its heartbeats
-prediction.py       predictions in a worker
+prediction.py       predictions in a worker; warm_model.py the one that stays for the next
 environment.py      the machine and the software, in words
 rerun.py            what another call means for a run that there is (pure)
 stages.py           the stages of a run and their order (pure)

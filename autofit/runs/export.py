@@ -13,7 +13,7 @@ from autofit.errors import UserError
 from autofit.machine import hardware
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View
-from autofit.protocol.job import ExportFormat, ExportJob
+from autofit.protocol.model_jobs import ExportFormat, ExportJob
 from autofit.protocol.payload import NO_CODE, OwnCode
 from autofit.runs.model_worker import output_kind, require_model, run_on_model, write_paths
 from autofit.runs.multi_label_evaluation import truth_of

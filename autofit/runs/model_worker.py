@@ -7,19 +7,27 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from autofit.errors import DoesNotFitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
+from autofit.errors import (
+    AutofitError,
+    DoesNotFitError,
+    InterruptedRunError,
+    StorageError,
+    TrainingFailedError,
+    UserError,
+)
 from autofit.machine import hardware
 from autofit.process.launch import Launcher
-from autofit.process.monitor import View, monitored
-from autofit.protocol.job import Event, ExportJob, Job, OutputKind, PredictJob
+from autofit.process.monitor import View, WorkerExit, monitored
+from autofit.protocol.job import Event, Job
 from autofit.protocol.messages import MemoryBudget, Verdict
+from autofit.protocol.model_jobs import ExportJob, OutputKind, PredictJob
 from autofit.protocol.payload import NO_CODE, OwnCode
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.storage.safe_files import open_plain
 
 
 def run_on_model(
-    work: PredictJob | ExportJob,
+    work: ExportJob,
     attempt: AttemptDirectory,
     *,
     launcher: Launcher,
@@ -40,11 +48,11 @@ def run_on_model(
     Raises:
         AutofitError: the worker failed; the message says why.
     """
-    job = _job(work, code.import_paths, isolated=launcher.isolated)
+    job = model_job(work, code.import_paths, isolated=launcher.isolated)
     with monitored(job, attempt, launcher, view=view, payload=code.payload) as worker:
         worker_exit = worker.run()
     if worker_exit.diagnosis.verdict is not Verdict.COMPLETED:
-        raise _error(worker_exit.diagnosis.verdict, worker_exit.diagnosis.cause, name)
+        raise error_of_model_worker(worker_exit, name)
     return list(worker_exit.events)
 
 
@@ -77,7 +85,8 @@ def output_kind(model_path: Path) -> OutputKind:
     return next((kind for kind in get_args(OutputKind) if kind == said), "probabilities")
 
 
-def _job(work: PredictJob | ExportJob, import_paths: Sequence[str], *, isolated: bool) -> Job:
+def model_job(work: PredictJob | ExportJob, import_paths: Sequence[str], *, isolated: bool) -> Job:
+    """The job of a worker that may use all the memory that the machine has free."""
     machine = hardware.detect()
     has = machine.device_free_bytes if machine.device == "gpu" else machine.host_available_bytes
     return Job(
@@ -90,7 +99,9 @@ def _job(work: PredictJob | ExportJob, import_paths: Sequence[str], *, isolated:
     )
 
 
-def _error(verdict: Verdict, cause: str, name: str) -> Exception:
+def error_of_model_worker(worker_exit: WorkerExit, name: str) -> AutofitError:
+    """The error to raise for a worker that did not do its work, which is called `name`."""
+    verdict, cause = worker_exit.diagnosis.verdict, worker_exit.diagnosis.cause
     if verdict is Verdict.USER_ERROR:
         return UserError(cause)
     if verdict is Verdict.STORAGE:

@@ -2,82 +2,170 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autofit.errors import UserError
+from autofit.errors import TrainingFailedError
 from autofit.input.numeric_images import NO_RANGES, ValueRanges
 from autofit.machine import hardware
 from autofit.process.launch import Launcher
-from autofit.process.monitor import View
-from autofit.protocol.job import PredictJob
-from autofit.protocol.messages import BadImage
+from autofit.process.monitor import MonitoredWorker, View, monitored
+from autofit.protocol.job import Event
+from autofit.protocol.messages import BadImage, Request
+from autofit.protocol.model_jobs import PredictJob, PredictRequest
 from autofit.protocol.payload import NO_CODE, OwnCode
-from autofit.runs.model_worker import output_kind, require_model, run_on_model, write_paths
+from autofit.runs.model_worker import error_of_model_worker, model_job, output_kind, require_model, write_paths
 from autofit.storage.run_directory import AttemptDirectory
 
 if TYPE_CHECKING:
     import numpy as np
 
 BATCH_SIZE = 32
+IDLE_SECONDS = 300.0
+"""So long a worker waits for another request before it gives its memory back."""
+
+LEAVING_SECONDS = 10.0
+"""So long before that it gets no request any more: it may be about to leave."""
 
 
-def predict_paths(  # noqa: PLR0913 - all that a prediction has of its run
-    model_path: Path,
-    image_size: tuple[int, int],
-    paths: Sequence[str],
-    *,
-    launcher: Launcher,
-    view: View,
-    views: int = 1,
-    flips: bool = True,
-    value_ranges: ValueRanges = NO_RANGES,
-    code: OwnCode = NO_CODE,
-) -> tuple[np.ndarray, list[BadImage]]:
-    """Predict images.
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """A saved model and all that a prediction has of its run.
 
-    Args:
-        model_path: a `model.keras` that autofit wrote.
+    Attributes:
+        path: a `model.keras` that autofit wrote.
         image_size: the model's input size in pixels, (height, width).
-        paths: image files; they are decoded as in training.
-        launcher: starts the worker.
-        view: shows the progress.
-        views: how many views of an image are predicted and their probabilities averaged.
-        flips: whether mirror images are among them.
+        batch_size: how many images are on the device at once, unless that is too many.
+        flips: whether mirror images are among several views of an image.
         value_ranges: the numbers that are black and white in images of more than 8 bits, as in training.
         code: of the user, which opening the model needs.
+    """
 
-    Returns:
-        Probabilities, float32 `(n, classes)` in the order of `paths`, with a row of NaN for an image that could not be
-        read, and those images with their reasons.
+    path: Path
+    image_size: tuple[int, int]
+    batch_size: int = BATCH_SIZE
+    flips: bool = True
+    value_ranges: ValueRanges = field(default_factory=lambda: NO_RANGES)
+    code: OwnCode = NO_CODE
+
+
+class WorkerGoneError(TrainingFailedError):
+    """A worker that had answered before ended before it saw this request: another one will answer it."""
+
+
+class PredictionWorker:
+    """A worker with an open model, which answers one request after another until it is closed.
+
+    Its first request waits for TensorFlow and the model.
+
+    Args:
+        model: the saved model.
+        launcher: starts the worker.
+        view: shows the progress of the first request.
+        idle_seconds: it ends by itself without a request for so long.
 
     Raises:
-        UserError: no path was given, or the saved model does not exist.
-        AutofitError: the worker failed; the message says why.
+        UserError: the saved model does not exist.
+        AutofitError: the worker cannot be started.
     """
-    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
-    if not paths:
-        raise UserError("there are no images to predict: give at least one path")
-    require_model(model_path)
-    with tempfile.TemporaryDirectory(prefix="autofit-predict-") as folder:
-        attempt = AttemptDirectory(Path(folder))
-        listed = attempt.path / "paths"
-        write_paths(listed, paths)
+    def __init__(
+        self, model: SavedModel, launcher: Launcher, view: View, *, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
+        require_model(model.path)
         work = PredictJob(
-            model_path=str(model_path.resolve()),
-            paths_file=str(listed),
-            image_size=image_size,
-            batch_size=BATCH_SIZE,
+            model_path=str(model.path.resolve()),
+            image_size=model.image_size,
+            batch_size=model.batch_size,
             threads=max(2, hardware.detect().cores),
-            views=views,
-            flips=flips,
-            value_ranges=dict(value_ranges),
-            outputs=output_kind(model_path),
-            module=code.module,
+            idle_seconds=idle_seconds,
+            flips=model.flips,
+            value_ranges=dict(model.value_ranges),
+            outputs=output_kind(model.path),
+            module=model.code.module,
         )
-        events = run_on_model(work, attempt, launcher=launcher, view=view, name="prediction", code=code)
-        rows = np.load(attempt.path / "predictions.npy", allow_pickle=False)
-    return rows, [event.quarantined for event in events if event.quarantined]
+        self._open = contextlib.ExitStack()
+        with contextlib.ExitStack() as if_it_fails:
+            self._folder = Path(tempfile.mkdtemp(prefix="autofit-predict-"))
+            if_it_fails.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            job = model_job(work, model.code.import_paths, isolated=launcher.isolated)
+            started = monitored(job, AttemptDirectory(self._folder), launcher, view=view, payload=model.code.payload)
+            self._worker: MonitoredWorker = if_it_fails.enter_context(started)
+            self._open = if_it_fails.pop_all()
+        self._events: Iterator[Event] = self._worker.events()
+        self._asked = 0
+        self._idle_seconds, self._used_at = idle_seconds, time.monotonic()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be asked for more: it has not ended, and is not about to because it was idle."""
+        idle_seconds = time.monotonic() - self._used_at
+        is_staying = idle_seconds < self._idle_seconds - LEAVING_SECONDS
+        return is_staying and self._worker.ended is None and self._worker.worker.poll() is None
+
+    def predict(
+        self, paths: Sequence[str], view: View, *, views: int = 1, done: int = 0, total: int | None = None
+    ) -> tuple[np.ndarray, list[BadImage]]:
+        """Predict image files.
+
+        Args:
+            paths: of the images, one or more; they are decoded as in training.
+            view: shows the progress.
+            views: how many views of an image are predicted and their probabilities averaged.
+            done: how many images were predicted before, for the progress.
+            total: how many there are, with those; by default, as many as there are paths.
+
+        Returns:
+            Probabilities, float32 `(n, classes)` in the order of `paths`, with a row of NaN for an image that could not
+            be read, and those images with their reasons.
+
+        Raises:
+            WorkerGoneError: it has answered before, and ended before it saw this request.
+            AutofitError: the worker failed; the message says why.
+        """
+        import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+        if not self._folder.exists():
+            raise WorkerGoneError("the prediction failed: its worker was closed")
+        listed, rows_file = self._folder / "paths", self._folder / "rows.npy"
+        write_paths(listed, paths)
+        self._worker.view = view
+        self._asked += 1
+        request = PredictRequest(
+            paths_file=str(listed), rows_file=str(rows_file), views=views, done=done, total=total or len(paths)
+        )
+        self._worker.send(Request(predict=request))
+        try:
+            unreadable = self._until_answered()
+        except TrainingFailedError as error:
+            if self._asked > 1 and listed.exists():
+                raise WorkerGoneError(str(error)) from error
+            raise
+        rows = np.load(rows_file, allow_pickle=False)
+        rows_file.unlink()
+        self._used_at = time.monotonic()
+        return rows, unreadable
+
+    def close(self) -> None:
+        """End the worker and remove its folder; may be called twice."""
+        self._open.close()
+
+    def _until_answered(self) -> list[BadImage]:
+        """Wait for the answer, and return the images that could not be read."""
+        unreadable: list[BadImage] = []
+        before = len(self._worker.seen)
+        for event in self._events:
+            if event.quarantined:
+                unreadable.append(event.quarantined)
+            if event.answered == self._asked:
+                del self._worker.seen[before:]  # a worker that lives long would keep them all
+                return unreadable
+        ended = self._worker.ended
+        assert ended is not None  # noqa: S101 - the events end only then
+        raise error_of_model_worker(ended, "prediction")

@@ -24,9 +24,10 @@ from autofit.input.decode import decode_image
 from autofit.machine.hardware import detect
 from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.protocol.messages import BadImage, Verdict
-from autofit.protocol.payload import OwnCode
 from autofit.report.progress import ProgressView
+from autofit.runs import warm_model
 from autofit.runs.plan import training_plan
+from autofit.runs.prediction import SavedModel
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import DataRecord, RunRecord
 from autofit.worker.inline_launcher import InlineLauncher
@@ -77,34 +78,49 @@ class Predictions:
     calls: list[dict[str, Any]] = field(default_factory=list)
     views: list[tuple[int, bool]] = field(default_factory=list)
     value_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    progress: list[tuple[int, int]] = field(default_factory=list)
 
-    def __call__(  # noqa: PLR0913 - as the function that it stands for
-        self,
-        model_path: Path,
-        image_size: tuple[int, int],
-        paths: Sequence[str],
-        *,
-        launcher: Launcher,
-        view: ProgressView,
-        views: int,
-        flips: bool,
-        value_ranges: dict[str, tuple[float, float]],
-        code: OwnCode,
+    def worker(self, model: SavedModel, launcher: Launcher, view: ProgressView) -> AnsweringWorker:
+        """Stand for `PredictionWorker`."""
+        del view
+        return AnsweringWorker(self, model, launcher)
+
+
+@dataclass
+class AnsweringWorker:
+    """A worker that answers with the first rows."""
+
+    predictions: Predictions
+    model: SavedModel
+    launcher: Launcher
+    is_alive: bool = True
+
+    def predict(
+        self, paths: Sequence[str], view: ProgressView, *, views: int, done: int, total: int
     ) -> tuple[Any, list[BadImage]]:
-        """Answer with the first rows."""
-        del view, code
-        self.calls.append({"model": model_path, "size": image_size, "paths": list(paths), "launcher": type(launcher)})
-        self.views.append((views, flips))
-        self.value_ranges = value_ranges
-        rows = self.rows[: len(paths)]
+        """Answer."""
+        assert self.is_alive
+        del view
+        known, model = self.predictions, self.model
+        known.calls.append(
+            {"model": model.path, "size": model.image_size, "paths": list(paths), "launcher": type(self.launcher)}
+        )
+        known.views.append((views, model.flips))
+        known.progress.append((done, total))
+        known.value_ranges = dict(model.value_ranges)
+        rows = known.rows[: len(paths)]
         bad = [str(Path(path).absolute()) for path, row in zip(paths, rows, strict=True) if np.isnan(row).any()]
         return rows, [BadImage(path=path, reason="cut short") for path in bad]
+
+    def close(self) -> None:
+        """End."""
+        self.is_alive = False
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Predictions:
     predictions = Predictions()
-    monkeypatch.setattr(prediction, "predict_paths", predictions)
+    monkeypatch.setattr(warm_model, "PredictionWorker", predictions.worker)
     monkeypatch.chdir(tmp_path_factory.mktemp("here"))
     for name in ("a", "b", "c", "d", "a.jpg"):
         Path(name).touch()
@@ -171,6 +187,34 @@ def test_one_path_or_several_can_be_predicted(tmp_path: Path, asked: Predictions
     assert asked.calls == [
         {"model": tmp_path / "model.keras", "size": (32, 48), "paths": ["a.jpg"], "launcher": ProcessLauncher}
     ]
+
+
+def test_many_images_are_predicted_in_parts(
+    tmp_path: Path, asked: Predictions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers of a million images would be in memory at once; or the parts be wrongly joined or counted."""
+    monkeypatch.setattr(prediction, "PART_IMAGES", 3)
+    result = finished(tmp_path)
+    parts = list(result.predict_in_parts(["a", "b", "c", "d"]))
+    assert [part.paths for part in parts] == [["a", "b", "c"], ["d"]]
+    assert asked.progress == [(0, 4), (3, 4)]
+    whole = result.predict(["a", "b", "c", "d"])
+    assert whole.paths == ["a", "b", "c", "d"]
+    assert whole.shape == (4, 3)
+    assert [image.path for image in whole.unreadable] == ["c"]
+    file = result.predict_to_csv(["a", "b", "c", "d"], tmp_path / "all.csv")
+    assert (file.images, file.unreadable, file.by_class) == (4, 1, {"cat": 2, "dog": 1})
+    lines = (tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["path", "a", "b", "c", "d"]
+
+
+def test_the_batch_is_the_one_that_the_machine_was_measured_with(tmp_path: Path) -> None:
+    """A size that was never measured would be used beside one that was."""
+    finished(tmp_path)
+    record = RunRecord.load(tmp_path / "run.json")
+    for size, expected in ((8, 8), (4096, prediction.MOST_AT_ONCE)):
+        plan = record.plan.model_copy(update={"micro_batch_size": size})
+        assert prediction.batch_size_of(record.model_copy(update={"plan": plan})) == expected
 
 
 def test_an_inline_run_predicts_inline(tmp_path: Path, asked: Predictions) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from autofit import api
 from autofit.api.predictions import Predictions
 from autofit.cli import run_command_line
 from autofit.protocol.messages import BadImage
+from autofit.report.progress import ProgressView
 from autofit.runs.evaluation import evaluation
 from tests.cli.fake_api import failure
 
@@ -27,14 +29,19 @@ class OpenedRun:
 
     rows = ROWS
     asked: tuple[Any, ...] = ()
+    is_quiet = False
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
 
-    def predict(self, images: list[str], *, views: int) -> Predictions:
-        """Give the rows."""
+    def predict_in_parts(
+        self, images: list[str], *, views: int, view: ProgressView
+    ) -> Generator[Predictions, None, None]:
+        """Give the rows in two parts."""
         OpenedRun.asked = (self.run_dir, images, views)
-        return Predictions.of(self.rows, NAMES, images, [BAD])
+        OpenedRun.is_quiet = type(view) is ProgressView
+        yield Predictions.of(self.rows[:2], NAMES, images[:2], [BAD])
+        yield Predictions.of(self.rows[2:], NAMES, images[2:], [])
 
 
 @pytest.fixture
@@ -76,7 +83,12 @@ def test_json_and_csv_have_every_image(capsys: pytest.CaptureFixture[str]) -> No
     assert [row["label"] for row in rows] == ["cat", "", "dog"]
     assert [row["dog"] for row in rows] == ["0.1", "", "0.75"]
     assert run_command_line([*PREDICT, "--csv", "-"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "path,label,confidence,cat,dog"
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "path,label,confidence,cat,dog"
+    assert shown == Path("all.csv").read_text(encoding="utf-8").splitlines()
+    assert run_command_line([*PREDICT, "--csv", "all.csv", "--quiet"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == ["all.csv: 3 images, 1 of them cannot be read", "cat 1, dog 1"]
+    assert OpenedRun.is_quiet
 
 
 def test_nothing_readable_is_a_failure_with_a_reason(
@@ -126,6 +138,7 @@ def test_an_evaluation_has_its_standard_error_and_each_class(
     monkeypatch.setattr(api, "evaluate", evaluate)
     command = ["evaluate", "runs/a", "set.csv", "--path-column", "photo", "--label-column", "kind", "--images-in", "x"]
     assert run_command_line(command) == 0
+    assert isinstance(asked.pop("view"), ProgressView)
     assert asked == {
         "run_dir": Path("runs/a"),
         "data": "set.csv",

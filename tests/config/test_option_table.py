@@ -34,10 +34,10 @@ ARGUMENTS: dict[Command, list[str]] = {
 }
 """The arguments that are no options: what to train or to probe."""
 FLAGS_OF_COMMANDS = {
-    "train": {"json", "help"},
-    "evaluate": {"json", "views", "help"},
-    "check": {"json", "html", "labels", "strict", "help"},
-    "probe": {"json", "plot", "report", "help"},
+    "train": {"json", "quiet", "help"},
+    "evaluate": {"json", "quiet", "views", "help"},
+    "check": {"json", "quiet", "html", "labels", "strict", "help"},
+    "probe": {"json", "quiet", "plot", "report", "help"},
 }
 """The flags that are no options: where to write the result."""
 
@@ -152,7 +152,7 @@ def test_resume_takes_every_option_that_may_change() -> None:
     assert {parameters[option.name].default for option in AGAIN} == {None}
     group: Any = get_command(app)
     flags = {p.name: p.default for p in group.commands["resume"].params if p.param_type_name == "option"}
-    assert flags == dict.fromkeys([*(option.name for option in AGAIN), "model", "json"])
+    assert flags == dict.fromkeys([*(option.name for option in AGAIN), "model", "quiet", "json"])
     assert {option.name for option in OPTIONS if option.on_rerun != "same"} - {option.name for option in AGAIN} == {
         "mirror_dir"
     }

@@ -421,6 +421,38 @@ def test_a_finished_run_is_returned_at_once(undisturbed: Path, inline: Path) -> 
         assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before
 
 
+KEPT = """
+import os, signal, sys, autofit, psutil
+from autofit.runs.warm_model import WARM
+autofit.Result(sys.argv[1]).predict(sys.argv[2])
+assert WARM.is_warm
+print(*[child.pid for child in psutil.Process().children()], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_kept_for_predictions_ends_with_its_parent(photos: Path, undisturbed: Path) -> None:
+    """A gigabyte would stay in use on the machine for each notebook that was killed."""
+    command = [sys.executable, "-c", KEPT, str(undisturbed), str(photos / "red" / "000.png")]
+    parent = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert parent.returncode == -signal.SIGKILL
+    worker = int(parent.stdout)
+    wait_until(lambda: not _is_running(worker), "the worker outlives its parent")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _own_workers() -> list[int]:
+    """The living workers of this process."""
+    found = [child for child in psutil.Process().children() if _is_running(child.pid)]
+    return [child.pid for child in found if "autofit.worker" in child.cmdline()]
+
+
 def test_a_result_predicts_as_its_saved_model_does(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
     """Another decoding, order or scale than in training, a broken file that moves the rows, or mixed views shows."""
     broken = tmp_path / "broken.png"
@@ -430,8 +462,15 @@ def test_a_result_predicts_as_its_saved_model_does(photos: Path, undisturbed: Pa
     result = autofit.Result(undisturbed)
 
     rows = result.predict([*good[:10], broken, *good[10:]])
+    worker = _own_workers()
     scores = result.evaluate([*good, broken], [*labels, "red"], views=3)
+    again = result.predict(good[:3])
 
+    assert len(worker) == 1
+    assert _own_workers() == worker
+    np.testing.assert_allclose(again, rows[:3], atol=1e-6)
+    result.close()
+    assert _own_workers() == []
     expected = result.model.predict(autofit.ImageSequence(good, None, batch_size=16, image_size=32), verbose=0)
     numbers = np.array([result.labels.index(label) for label in labels])
     assert np.isnan(rows[10]).all()

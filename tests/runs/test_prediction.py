@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,90 +10,51 @@ import numpy as np
 import pytest
 
 from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
-from autofit.process.launch import Exit, ProcessLauncher, Worker
-from autofit.protocol.job import Job, PredictJob
-from autofit.protocol.messages import MemoryBudget, Progress, Request
-from autofit.protocol.payload import Payload
-from autofit.report.progress import ProgressView
-from autofit.runs import prediction
-from autofit.storage.run_directory import AttemptDirectory
+from autofit.process.launch import ProcessLauncher
+from autofit.protocol.job import Event
+from autofit.protocol.messages import BadImage
+from autofit.protocol.model_jobs import PredictRequest
+from autofit.runs.prediction import LEAVING_SECONDS, PredictionWorker, SavedModel
+from tests.support.answering import ROWS, Answering, Silence, rows
 from tests.support.machines import GB, make_hardware
-
-ROWS = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]], np.float32)
-
-
-class OneAnswer:
-    """A launcher whose worker has already ended, in the way given."""
-
-    isolated = True
-
-    def __init__(self, outcome: Callable[[AttemptDirectory, PredictJob], str]) -> None:
-        self._outcome = outcome
-        self.paths: list[str] = []
-        self.memory: MemoryBudget | None = None
-        self.threads = self.batch_size = 0
-
-    def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
-        """Read the job and answer it."""
-        assert (payload, lock_fd) == (None, None)
-        job = Job.load(attempt.job)
-        work = job.work
-        assert isinstance(work, PredictJob)
-        self.memory, self.threads = job.memory, work.threads
-        self.batch_size, self.paths = work.batch_size, Path(work.paths_file).read_bytes().decode().split("\0")
-        verdict = self._outcome(attempt, work)
-        attempt.outcome.write_text(
-            json.dumps({"schema": "autofit/outcome/1", "verdict": verdict, "cause": "because"}), encoding="ascii"
-        )
-        return _Ended()
-
-
-class _Ended:
-    def poll(self) -> Exit | None:
-        return Exit(0)
-
-    def send(self, request: Request) -> None: ...
-
-    def kill(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Silence(ProgressView):
-    """A view that shows nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(sys.stderr)
-
-    def update(self, progress: Progress, *, epochs: int) -> None:
-        """Nothing is shown."""
 
 
 @pytest.fixture
-def model_file(tmp_path: Path) -> Path:
+def model(tmp_path: Path) -> SavedModel:
     path = tmp_path / "model.keras"
     path.touch()
-    return path
+    return SavedModel(path, (32, 48))
 
 
-def test_a_prediction_comes_back_in_the_order_of_its_paths(
-    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_predictions_come_back_in_the_order_of_their_paths_from_one_worker(
+    model: SavedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker, in another folder, would look for relative paths in vain, or a name of bytes be lost."""
-
-    def save(attempt: AttemptDirectory, work: PredictJob) -> str:
-        assert (work.model_path, work.image_size) == (str(model_file), (32, 48))
-        np.save(attempt.path / "predictions.npy", ROWS)
-        return "completed"
-
+    """The worker, in another folder, would look for relative paths in vain; or each call wait for TensorFlow."""
     monkeypatch.chdir(tmp_path)
-    launcher = OneAnswer(save)
-    rows, unreadable = prediction.predict_paths(
-        model_file, (32, 48), ["a.jpg", "~b c.jpg"], launcher=launcher, view=Silence()
-    )
-    assert launcher.paths == [str(tmp_path / "a.jpg"), str(tmp_path / "~b c.jpg")]
-    assert np.array_equal(rows, ROWS)
+    launcher = Answering(rows)
+    with closing(PredictionWorker(model, launcher, Silence())) as worker:
+        found, unreadable = worker.predict(["a.jpg", "~b c.jpg"], Silence())
+        assert worker.is_alive
+        worker.predict(["c", "d"], Silence(), views=4, done=2, total=4)
+    assert launcher.paths[0] == [str(tmp_path / "a.jpg"), str(tmp_path / "~b c.jpg")]
+    assert np.array_equal(found, ROWS)
     assert unreadable == []
+    assert [(work.model_path, work.image_size) for work in launcher.works] == [(str(model.path), (32, 48))]
+    assert [(one.views, one.done, one.total) for one in launcher.requests] == [(1, 0, 2), (4, 2, 4)]
+    assert launcher.is_closed
+    assert not launcher.attempt.path.exists()
+
+
+def test_each_answer_names_its_own_unreadable_images(model: SavedModel) -> None:
+    """A bad image of the first call would be said to be one of the second."""
+
+    def second_is_bad(request: PredictRequest) -> list[Event]:
+        bad = Event(quarantined=BadImage(path=f"bad {request.done}", reason="cut short"))
+        return [*rows(request), *([bad] if request.done else [])]
+
+    with closing(PredictionWorker(model, Answering(second_is_bad), Silence())) as worker:
+        answers = [worker.predict(["a", "b"], Silence(), done=done)[1] for done in (0, 5, 0)]
+    assert [[image.path for image in one] for one in answers] == [[], ["bad 5"], []]
 
 
 @pytest.mark.parametrize(
@@ -117,23 +76,28 @@ def test_a_prediction_comes_back_in_the_order_of_its_paths(
     ],
 )
 def test_a_prediction_that_fails_says_why(
-    model_file: Path, verdict: str, kind: type[AutofitError], message: str
+    model: SavedModel, verdict: str, kind: type[AutofitError], message: str
 ) -> None:
-    """Every end would look the same, and its exit code be wrong."""
-    launcher = OneAnswer(lambda *_: verdict)
-    with pytest.raises(AutofitError) as raised:
-        prediction.predict_paths(model_file, (32, 48), ["a.jpg"], launcher=launcher, view=Silence())
+    """Every end would look the same, and its exit code be wrong; or the dead worker be asked again."""
+    with closing(PredictionWorker(model, Answering(lambda _: verdict), Silence())) as worker:
+        with pytest.raises(AutofitError) as raised:
+            worker.predict(["a.jpg"], Silence())
+        assert not worker.is_alive
     assert (type(raised.value), str(raised.value)) == (kind, message)
 
 
-def test_nothing_to_predict_and_no_model_are_refused_without_a_worker(model_file: Path) -> None:
-    """TensorFlow would be started to find out that there is nothing to do."""
-    launcher = ProcessLauncher()
-    with pytest.raises(UserError, match="there are no images to predict"):
-        prediction.predict_paths(model_file, (32, 48), [], launcher=launcher, view=Silence())
-    model_file.unlink()
+def test_a_worker_that_is_about_to_leave_is_asked_for_nothing_more(model: SavedModel) -> None:
+    """A request would be sent to a worker that ends just then, and the call fail."""
+    worker = PredictionWorker(model, Answering(rows), Silence(), idle_seconds=LEAVING_SECONDS)
+    with closing(worker):
+        assert not worker.is_alive
+
+
+def test_no_model_is_refused_without_a_worker(model: SavedModel) -> None:
+    """TensorFlow would be started to find out that there is nothing to open."""
+    model.path.unlink()
     with pytest.raises(UserError, match="is gone: train again, or bring it back"):
-        prediction.predict_paths(model_file, (32, 48), ["a.jpg"], launcher=launcher, view=Silence())
+        PredictionWorker(model, ProcessLauncher(), Silence())
 
 
 MACHINES = {
@@ -146,14 +110,13 @@ MACHINES = {
 
 @pytest.mark.parametrize(("machine", "memory", "threads"), MACHINES.values(), ids=MACHINES)
 def test_the_worker_may_use_what_the_machine_has_free(
-    model_file: Path, monkeypatch: pytest.MonkeyPatch, machine: dict[str, Any], memory: tuple[str, int], threads: int
+    model: SavedModel, monkeypatch: pytest.MonkeyPatch, machine: dict[str, Any], memory: tuple[str, int], threads: int
 ) -> None:
     """A prediction would take memory that another program uses, fail beside free memory, or decode on one core."""
     monkeypatch.setattr("autofit.machine.hardware.detect", lambda: make_hardware(**machine))
-    launcher = OneAnswer(lambda *_: "crashed")
-    with pytest.raises(TrainingFailedError):
-        prediction.predict_paths(model_file, (32, 48), ["a.jpg"], launcher=launcher, view=Silence())
+    launcher = Answering(rows)
+    PredictionWorker(model, launcher, Silence()).close()
     given = launcher.memory
     assert given
     assert ((given.device, given.limit_bytes), given.is_given) == (memory, False)
-    assert (launcher.threads, launcher.batch_size) == (threads, 32)
+    assert (launcher.works[0].threads, launcher.works[0].batch_size) == (threads, 32)

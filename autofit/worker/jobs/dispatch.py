@@ -10,8 +10,9 @@ from pathlib import Path
 
 from autofit.errors import StorageError, UserError
 from autofit.input.predecode import predecoding
-from autofit.protocol.job import ExportJob, Job, Outcome, PredictJob, TrainJob, TrialsJob
+from autofit.protocol.job import Job, Outcome, TrainJob, TrialsJob
 from autofit.protocol.messages import Verdict
+from autofit.protocol.model_jobs import ExportJob, PredictJob
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.jobs.startup import LoadPayload
 from autofit.worker.runtime import tf_settings
@@ -83,7 +84,7 @@ def _dispatch(
         if isinstance(job.work, PredictJob):
             from autofit.worker.jobs.predict import predict  # noqa: PLC0415
 
-            predict(job, job.work, attempt, heartbeat, load_payload)
+            predict(job, job.work, heartbeat, requests, load_payload)
             return None
         if isinstance(job.work, ExportJob):
             from autofit.worker.jobs.export import export  # noqa: PLC0415

@@ -11,8 +11,9 @@ import numpy as np
 
 from autofit.input.decode import decode_image
 from autofit.input.image_files import UnreadableImageError
-from autofit.protocol.job import Event, ExportJob, Job
+from autofit.protocol.job import Event, Job
 from autofit.protocol.messages import Phase
+from autofit.protocol.model_jobs import ExportJob
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.jobs.startup import LoadPayload, open_saved_model
 from autofit.worker.model.exported import open_exported, replaced, write_exported

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from autofit.protocol.job import Event, ExportJob, Job, PredictJob
+from autofit.protocol.job import Event, Job
 from autofit.protocol.messages import Phase
+from autofit.protocol.model_jobs import ExportJob, PredictJob
 from autofit.protocol.payload import Payload
 from autofit.worker.model.registered_objects import not_registered
 from autofit.worker.runtime import tf_settings

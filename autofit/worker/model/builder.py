@@ -17,8 +17,8 @@ import keras
 from autofit.config.backbones import Backbone, ModelSpec, find
 from autofit.config.hub_presets import is_preset
 from autofit.errors import UserError
-from autofit.protocol.job import OutputKind
 from autofit.protocol.messages import Phase
+from autofit.protocol.model_jobs import OutputKind
 from autofit.worker.model.cut_points import CutPoint, choose_cut, cut_points, split_at
 from autofit.worker.model.given_model import ModelFunction, call_model_function, check_model
 from autofit.worker.model.head import chain, head_of

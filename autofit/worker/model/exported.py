@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from autofit.errors import UserError
-from autofit.protocol.job import ExportFormat
+from autofit.protocol.model_jobs import ExportFormat
 
 Forward = Callable[[np.ndarray], np.ndarray]
 """From raw pixels, float32 (n, height, width, 3) from 0 to 255, to probabilities, float32 (n, classes)."""

@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from autofit.errors import UserError
-from autofit.protocol.job import OutputKind
+from autofit.protocol.model_jobs import OutputKind
 
 TOLERANCE = 1e-3
 """Of a probability and of a row's sum, wide enough for float16."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autofit.errors import UserError
-from autofit.protocol.job import OutputKind
+from autofit.protocol.model_jobs import OutputKind
 from autofit.worker.model.outputs import label_classes, output_kind, probabilities_of, single_loss
 
 pytestmark = pytest.mark.slow

@@ -17,11 +17,11 @@ from autofit.protocol.job import (
     Kernels,
     ModelSource,
     Outcome,
-    PredictJob,
     TrainJob,
     Tuning,
 )
 from autofit.protocol.messages import MemoryBudget, Verdict
+from autofit.protocol.model_jobs import PredictJob
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.jobs.dispatch import run_job
 from autofit.worker.runtime import tf_settings
@@ -151,7 +151,7 @@ WORKS = {
         SHORT,
     ),
     "predict": (
-        PredictJob(model_path="/none", paths_file="/none", image_size=(32, 32), batch_size=8, threads=2),
+        PredictJob(model_path="/none", image_size=(32, 32), batch_size=8, threads=2, idle_seconds=1.0),
         Verdict.USER_ERROR,
         f"{SHORT}: free memory",
     ),

@@ -1,0 +1,155 @@
+"""The worker that stays for the next prediction: one at a time in a process, ended when its memory is wanted.
+
+It ends with the process that started it, however that ends: by the end of the control pipe, of which it is told even by
+a SIGKILL. It ends by itself when it has been idle, and `close()` ends it at once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autofit.process.launch import Launcher
+from autofit.process.monitor import View
+from autofit.protocol.messages import BadImage
+from autofit.runs.prediction import PredictionWorker, SavedModel, WorkerGoneError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Answer = tuple[NDArray[np.float32], list[BadImage]]
+
+FOR_WORKERS = ("CUDA_", "TF_", "XLA_", "KERAS_", "NVIDIA_")
+"""The beginnings of environment variables that a worker reads when it starts."""
+
+
+class WarmModel:
+    """Holds at most one worker with an open model, which answers one caller at a time."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew without touching a worker: in a forked process it is the parent's."""
+        self._lock = threading.RLock()
+        self._worker: PredictionWorker | None = None
+        self._key: Any = None
+        self._path: Path | None = None
+        self._pid: int | None = None
+
+    def predict(
+        self, key: Any, model: SavedModel, launcher: Launcher, paths: Sequence[str], view: View, **request: int
+    ) -> Answer:
+        """Predict with the worker that is there, or with another one in its place; it stays, but after an error.
+
+        Args:
+            key: `_key_of(model)`.
+            model: the saved model.
+            launcher: starts the worker.
+            paths: as in `PredictionWorker.predict`, as are the others.
+            view: shows the progress.
+            **request: views, done and total.
+
+        Raises:
+            AutofitError: the prediction failed; the message says why.
+        """
+        self._forget_parents()
+        with self._lock:
+            try:
+                try:
+                    return self._ready(key, model, launcher, view).predict(paths, view, **request)
+                except WorkerGoneError:  # killed, or idle for too long
+                    self.close()
+                    return self._ready(key, model, launcher, view).predict(paths, view, **request)
+            except BaseException:
+                self.close()
+                raise
+
+    def _ready(self, key: Any, model: SavedModel, launcher: Launcher, view: View) -> PredictionWorker:
+        """The worker that is there, if it has this model open and is alive; else a new one."""
+        if self._worker is None or key != self._key or not self._worker.is_alive:
+            self.close()
+            self._worker = PredictionWorker(model, launcher, view)
+            if self._pid is None:
+                atexit.register(self.close)
+            self._key, self._path, self._pid = key, model.path, os.getpid()
+        return self._worker
+
+    def close(self, path: Path | None = None) -> None:
+        """End the worker and give its memory back; with the path of a model, only if it has that one open."""
+        self._forget_parents()
+        with self._lock:
+            if self._worker is not None and path in {None, self._path}:
+                worker, self._worker, self._key, self._path = self._worker, None, None, None
+                worker.close()
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether a worker waits for the next request."""
+        return self._pid == os.getpid() and self._worker is not None and self._worker.is_alive
+
+    def _forget_parents(self) -> None:
+        if self._pid not in {None, os.getpid()}:
+            _PARENTS.append(self._worker)
+            self._forget()
+
+
+_PARENTS: list[PredictionWorker | None] = []
+"""In a forked process, the workers of its parent: they are neither used nor closed."""
+
+WARM = WarmModel()
+
+
+@contextmanager
+def predicting(model: SavedModel, launcher: Launcher, view: View) -> Iterator[Callable[..., Answer]]:
+    """A function that predicts as `PredictionWorker.predict`; its worker stays after the block, if it can.
+
+    It does not where it is a thread of this process, or has imported the user's own module, which may be edited.
+
+    Raises:
+        AutofitError: the worker cannot be started.
+    """
+    key = _key_of(model) if launcher.isolated else None
+    if key is not None:
+        yield partial(WARM.predict, key, model, launcher)
+    else:
+        with closing(PredictionWorker(model, launcher, view)) as worker:
+            yield worker.predict
+
+
+def _key_of(model: SavedModel) -> Any:
+    """What has to be the same for a worker to be used again; None for a model that needs the user's own module."""
+    if model.code.module is not None:
+        return None
+    with suppress(OSError):
+        found = model.path.stat()
+        beside = model.path.with_name("labels.json")
+        labels = beside.stat().st_mtime_ns if beside.exists() else None
+        environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith(FOR_WORKERS)))
+        return (
+            (model.path, found.st_ino, found.st_size, found.st_mtime_ns, labels),
+            (model.image_size, model.batch_size, model.flips, sorted(model.value_ranges.items())),
+            (_digest(model.code.payload), tuple(model.code.import_paths)),
+            environment,
+        )
+    return None
+
+
+def _digest(payload: Any) -> object:
+    """The hash of the user's objects, which a cell of a notebook may have changed; None without any."""
+    if payload is None:
+        return None
+    import cloudpickle  # noqa: PLC0415 - only where something is sent
+
+    try:
+        return hashlib.sha256(cloudpickle.dumps(payload)).hexdigest()
+    except Exception:  # noqa: BLE001 - whatever an object's own pickling raises; starting the worker reports it
+        return object()  # equal to no other
