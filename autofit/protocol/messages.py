@@ -11,7 +11,6 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from autofit.protocol.model_jobs import PredictRequest
 from autofit.storage.records import Record
 
 
@@ -243,6 +242,20 @@ class Trial(Record):
         On a CPU the resident arena counts, not the peak: a nearly full allocator hands out more than is touched.
         """
         return (self.arena_resident_bytes or self.peak_bytes) + self.non_allocator_bytes if self.peak_bytes else 0
+
+
+class PredictRequest(Record):
+    """Predict the images that `paths_file` lists; their probabilities `(n, classes)` go to `rows_file`, a `.npy`.
+
+    The worker removes `paths_file` when it has read it. The probabilities are means over `views` of each image. For the
+    progress, `done` images of `total` were predicted before.
+    """
+
+    paths_file: str
+    rows_file: str
+    views: int = Field(1, ge=1)
+    done: int = Field(0, ge=0)
+    total: int = Field(ge=1)
 
 
 class Request(Record):

@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from autofit.config.run_options import MOST_VIEWS
 from autofit.storage.records import Record
 
 OutputKind = Literal["probabilities", "logits", "binary logits"]
@@ -38,20 +37,6 @@ class PredictJob(Record):
     value_ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
     outputs: OutputKind = "probabilities"
     module: str | None = None
-
-
-class PredictRequest(Record):
-    """Predict the images that `paths_file` lists; their probabilities `(n, classes)` go to `rows_file`, a `.npy`.
-
-    The worker removes `paths_file` when it has read it. The probabilities are means over `views` of each image. For the
-    progress, `done` images of `total` were predicted before.
-    """
-
-    paths_file: str
-    rows_file: str
-    views: int = Field(1, ge=1, le=MOST_VIEWS)
-    done: int = Field(0, ge=0)
-    total: int = Field(ge=1)
 
 
 ExportFormat = Literal["litert", "onnx", "savedmodel"]

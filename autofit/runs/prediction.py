@@ -17,8 +17,8 @@ from autofit.machine import hardware
 from autofit.process.launch import Launcher
 from autofit.process.monitor import MonitoredWorker, View, monitored
 from autofit.protocol.job import Event
-from autofit.protocol.messages import BadImage, Request
-from autofit.protocol.model_jobs import PredictJob, PredictRequest
+from autofit.protocol.messages import BadImage, PredictRequest, Request
+from autofit.protocol.model_jobs import PredictJob
 from autofit.protocol.payload import NO_CODE, OwnCode
 from autofit.runs.model_worker import error_of_model_worker, model_job, output_kind, require_model, write_paths
 from autofit.storage.run_directory import AttemptDirectory

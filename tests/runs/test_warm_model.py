@@ -12,7 +12,7 @@ import pytest
 
 from autofit.errors import TrainingFailedError
 from autofit.protocol.job import Event
-from autofit.protocol.model_jobs import PredictRequest
+from autofit.protocol.messages import PredictRequest
 from autofit.protocol.payload import OwnCode
 from autofit.runs.prediction import SavedModel
 from autofit.runs.warm_model import WARM, predicting

@@ -11,8 +11,8 @@ import numpy as np
 
 from autofit.process.launch import Exit, Worker
 from autofit.protocol.job import Event, Job
-from autofit.protocol.messages import MemoryBudget, Progress, Request
-from autofit.protocol.model_jobs import PredictJob, PredictRequest
+from autofit.protocol.messages import MemoryBudget, PredictRequest, Progress, Request
+from autofit.protocol.model_jobs import PredictJob
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView
 from autofit.storage.run_directory import AttemptDirectory

@@ -20,8 +20,8 @@ from autofit.input.batch_loader import BatchLoader, LoadedBatch
 from autofit.input.drive_patience import DrivePatience
 from autofit.input.prediction_views import decode_views, prediction_views
 from autofit.protocol.job import Event, Job
-from autofit.protocol.messages import BadImage, OomEvent, Phase, Request
-from autofit.protocol.model_jobs import PredictJob, PredictRequest
+from autofit.protocol.messages import BadImage, OomEvent, Phase, PredictRequest, Request
+from autofit.protocol.model_jobs import PredictJob
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.steps import compile_forward
 from autofit.worker.jobs.startup import LoadPayload, open_saved_model
