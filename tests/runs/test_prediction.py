@@ -12,8 +12,7 @@ import pytest
 from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError, UserError
 from autofit.process.launch import ProcessLauncher
 from autofit.protocol.job import Event
-from autofit.protocol.messages import BadImage
-from autofit.protocol.model_jobs import PredictRequest
+from autofit.protocol.messages import BadImage, PredictRequest
 from autofit.runs.prediction import LEAVING_SECONDS, PredictionWorker, SavedModel
 from tests.support.answering import ROWS, Answering, Silence, rows
 from tests.support.machines import GB, make_hardware
