@@ -84,8 +84,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _forked_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a test says `forked_workers`, start them by a fork of a process that has imported TensorFlow."""
-    if request.node.get_closest_marker("forked_workers"):
+    """Fork the workers of a test where it, or its file, says `forked_workers`; not where it says that with False."""
+    marker = request.node.get_closest_marker("forked_workers")
+    if marker and marker.args != (False,):
         monkeypatch.setattr(launch, "start_process", fork_server.start_worker)
 
 

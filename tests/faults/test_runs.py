@@ -21,7 +21,7 @@ from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from tests.support.stub_runs import Stub, draw_plan, result_of, stages_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers, pytest.mark.usefixtures("autofit_is_found")]
 
 MOST_RESUMES = 20
 SECONDS_AN_UPDATE, LONGEST_UNTIL_KILLED_SECONDS = 0.015, 0.3

@@ -35,6 +35,8 @@ IMAGES, EPOCHS = 24, 2
 FAST = MirrorPatience(look=0.02, retry=0.02, lock=0.2)
 REQUEST: dict[str, Any] = {"weights": None, "epochs": EPOCHS, "batch_size": 4, "checkpoint_every": 2, "validation": 0}
 
+pytestmark = pytest.mark.forked_workers
+
 Child = Callable[..., list[str]]
 
 

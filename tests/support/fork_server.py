@@ -1,17 +1,19 @@
-"""A process that has imported TensorFlow and forks workers: a test's worker then starts in 0.1 s instead of 3.
+"""Processes that have imported what workers need, and fork them: a test's worker then starts in 0.1 s instead of 3.
 
 The worker is the same: it reads the same `job.json`, holds the same pipe and lock, has a session of its own, and runs
 `autofit.worker.__main__.main`. Only its imports are shared, so its resident memory is not that of a fresh process.
 Tests of memory, of the start and of what a user sees therefore start theirs as users do. The others have the marker
 `forked_workers`.
 
-Run as a program (`fork_server.py SOCKET_FD`), this file is that process.
+There is one such process for `python -m autofit.worker`, and one for `tests/children/stub_worker.py`. Run as a program,
+`fork_server.py SOCKET_FD PROGRAM`, this file is that process.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import json
 import os
 import select
@@ -20,48 +22,46 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from autofit.process.launch import CONTROL_FD, PAYLOAD_FD, WORKER, StartedProcess, start_process
 from autofit.protocol.job import Job, TrainJob, kernels_asked
 from autofit.storage.run_directory import AttemptDirectory
+from tests.support.paths import CHILDREN, load_child
 
-READ_AT_IMPORT = ("CUDA", "KERAS", "LD_", "MALLOC", "OMP", "PYTHON", "TF_", "XLA")
+READ_AT_IMPORT = ("CUDA", "KERAS", "LD_", "MALLOC", "OMP", "OPENBLAS", "PYTHON", "TF_", "XLA")
 """The variables of these names count while Python, TensorFlow and Keras are loaded: a fork cannot change them."""
 POLL_SECONDS = 0.01
+PROGRAMS = {"worker": WORKER, "stub": (sys.executable, "-P", str(CHILDREN / "stub_worker.py"))}
+"""What may be forked: the command without its arguments."""
 MESSAGE_BYTES = 2**18
 
 
 class ForkServer:
     """The client's side: starts the process, and asks it for workers."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._at_import = read_at_import(environment)
+    def __init__(self, program: str, environment: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-P", __file__, str(theirs.fileno())]
+            command = [sys.executable, "-P", __file__, str(theirs.fileno()), program]
             self._process = subprocess.Popen(
                 command, env=dict(environment), stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
             )
         self._lock = threading.Lock()
         self._codes: dict[int, int] = {}
 
-    def serves(self, environment: Mapping[str, str]) -> bool:
-        """Whether a worker with this environment would find its imports made as it wants them."""
-        return read_at_import(environment) == self._at_import
-
     def start(
         self,
-        command: Sequence[str],
+        arguments: Sequence[str],
         environment: Mapping[str, str],
         held: Sequence[int],
         stdout: IO[bytes],
         stderr: IO[bytes],
     ) -> Forked:
-        """Fork a worker; the arguments are those of `autofit.process.launch.start_process`."""
-        request = {"folder": command[-1], "environment": dict(environment), "held": list(held)}
+        """Fork a worker with these arguments; the others are those of `autofit.process.launch.start_process`."""
+        request = {"arguments": list(arguments), "environment": dict(environment), "held": list(held)}
         with self._lock:
             files = [stdout.fileno(), stderr.fileno(), *held]
             socket.send_fds(self._socket, [json.dumps(request).encode()], files)
@@ -101,7 +101,6 @@ class Forked:
         return self._server.code_of(self.pid, wait=True)
 
 
-_servers: list[ForkServer] = []
 start_fresh = start_process
 """As it was before a test replaced it."""
 
@@ -110,21 +109,32 @@ def start_worker(
     command: Sequence[str], environment: dict[str, str], held: Sequence[int], stdout: IO[bytes], stderr: IO[bytes]
 ) -> StartedProcess:
     """Do what `start_process` does: by a fork where its result is the same, else by a fresh start."""
-    if tuple(command[:-1]) != WORKER or not _as_imported(environment, AttemptDirectory(Path(command[-1]))):
+    program = _program_of(command)
+    if program is None:
         return start_fresh(command, environment, held, stdout, stderr)
-    if not _servers:
-        _servers.append(ForkServer(environment))
-        atexit.register(_servers[0].close)
-    return _servers[0].start(command, environment, held, stdout, stderr)
+    server = _server(program, frozenset(read_at_import(environment).items()))
+    return server.start(command[len(PROGRAMS[program]) :], environment, held, stdout, stderr)
 
 
-def _as_imported(environment: Mapping[str, str], attempt: AttemptDirectory) -> bool:
-    """Whether a worker with this environment and job finds what it would import, and is not judged by its size."""
-    if _servers and not _servers[0].serves(environment):
-        return False
+@functools.cache
+def _server(program: str, at_import: frozenset[tuple[str, str]]) -> ForkServer:
+    """The process for this program and what its imports depend on; it ends with ours."""
+    server = ForkServer(program, os.environ | dict(at_import))
+    atexit.register(server.close)
+    return server
+
+
+def _program_of(command: Sequence[str]) -> str | None:
+    """Which program the command starts, if a fork does the same."""
+    program = next((name for name, prefix in PROGRAMS.items() if tuple(command[: len(prefix)]) == prefix), None)
+    return None if program == "worker" and not _as_imported(AttemptDirectory(Path(command[-1]))) else program
+
+
+def _as_imported(attempt: AttemptDirectory) -> bool:
+    """Whether a worker with this job finds what it would import, and is not judged by its size."""
     job = Job.load(attempt.job)
     planned = job.work.plan if isinstance(job.work, TrainJob) else None
-    kernels = planned.kernels if planned else kernels_asked(environment)
+    kernels = planned.kernels if planned else kernels_asked(os.environ)
     return job.memory.device == "cpu" and not job.memory.is_given and kernels == "eigen"
 
 
@@ -133,7 +143,7 @@ def read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(READ_AT_IMPORT)}
 
 
-def serve(requests: socket.socket) -> None:
+def serve(requests: socket.socket, main: Callable[[], int]) -> None:
     """Fork a worker for each request, and say how it ended, until the client is gone."""
     while True:
         with contextlib.suppress(ChildProcessError):  # there is none
@@ -148,16 +158,14 @@ def serve(requests: socket.socket) -> None:
         pid = os.fork()
         if not pid:
             requests.close()
-            be_worker(json.loads(message), descriptors)
+            be_worker(main, json.loads(message), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         requests.send(json.dumps({"started": pid}).encode())
 
 
-def be_worker(request: dict[str, Any], descriptors: list[int]) -> None:
-    """Become the worker of a request, and exit as `python -m autofit.worker` does."""
-    from autofit.worker.__main__ import main  # noqa: PLC0415 - loaded by now
-
+def be_worker(main: Callable[[], int], request: dict[str, Any], descriptors: list[int]) -> None:
+    """Become the worker of a request, and exit as the program does."""
     code = 1
     try:
         os.setsid()
@@ -170,8 +178,8 @@ def be_worker(request: dict[str, Any], descriptors: list[int]) -> None:
             environment[name] = numbers[environment[name]]
         os.environ.clear()
         os.environ.update(environment)
-        os.chdir(request["folder"])
-        sys.argv[1:] = [request["folder"]]
+        os.chdir(request["arguments"][-1])
+        sys.argv[1:] = request["arguments"]
         code = main()
         sys.stdout.flush()
     except BaseException:  # noqa: BLE001 - the interpreter would print it, and exit with 1
@@ -180,18 +188,26 @@ def be_worker(request: dict[str, Any], descriptors: list[int]) -> None:
         os._exit(code)
 
 
-def import_what_workers_do() -> None:
-    """Load TensorFlow, Keras and the jobs, without one operation."""
+def loaded_worker() -> Callable[[], int]:
+    """The worker, with TensorFlow, Keras and the jobs imported, but without one operation."""
     from autofit.worker.runtime import tf_settings  # noqa: PLC0415 - in this order, as in a worker
 
     tf_settings.before_import("cpu")
     tf_settings.import_keras(isolated=True)
-    import autofit.worker.__main__  # noqa: PLC0415
     import autofit.worker.jobs.attempt  # noqa: PLC0415
     import autofit.worker.jobs.predict  # noqa: F401, PLC0415
+    from autofit.worker.__main__ import main  # noqa: PLC0415
+
+    return main
+
+
+def loaded_stub() -> Callable[[], int]:
+    """The worker without TensorFlow."""
+    main: Callable[[], int] = load_child("stub_worker").main
+    return main
 
 
 if __name__ == "__main__":
+    load = {"worker": loaded_worker, "stub": loaded_stub}[sys.argv[2]]
     with socket.socket(fileno=int(sys.argv[1])) as client:
-        import_what_workers_do()
-        serve(client)
+        serve(client, load())
