@@ -125,7 +125,7 @@ def _doubt(doubt: LabelDoubt, findings: DataFindings, thumbnail: Thumbnail) -> H
 def _groups(title: str, groups: Sequence[ImageGroup], findings: DataFindings, thumbnail: Thumbnail) -> Html:
     if not groups:
         return Html("")
-    rows = [element("p", escaped(f"{group_counts(groups)}."), "lead")]
+    rows = []
     for group in groups[:MOST_GROUPS]:
         figures = [
             _figure(
@@ -140,9 +140,10 @@ def _groups(title: str, groups: Sequence[ImageGroup], findings: DataFindings, th
             for image in group.images[:IN_A_GROUP]
         ]
         rows.append(element("div", join(figures), "pictures"))
-    if len(groups) > MOST_GROUPS:
-        rows.append(element("p", escaped(f"and {count_of(len(groups) - MOST_GROUPS, 'group')} more."), "lead"))
-    return section(title, join(rows))
+    counts = element("p", escaped(f"{group_counts(groups)}."), "lead")
+    left = len(groups) - MOST_GROUPS
+    more = element("p", escaped(f"and {count_of(left, 'group')} more."), "lead") if left > 0 else Html("")
+    return section(title, join([counts, element("div", join(rows), "groups"), more]))
 
 
 def _figure(path: str, words: Sequence[Html], thumbnail: Thumbnail) -> Html:

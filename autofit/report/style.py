@@ -44,6 +44,7 @@ PARTS = {
     ".pictures figure": "margin: 0; width: 8.5rem; font-size: .82rem; overflow-wrap: anywhere;",
     ".pictures img": "display: block; max-width: 100%; max-height: 7rem; border-radius: .25rem;",
     ".pictures figcaption > *": "display: block;",
+    ".groups": "display: flex; flex-wrap: wrap; gap: 0 2.5rem;",
     ".cell": "display: inline-block; min-width: 2rem; padding: 0 .3rem; border-radius: .25rem; "
     "background: color-mix(in srgb, var(--accent) calc(.6 * var(--share)), transparent);",
 }

@@ -114,10 +114,10 @@ def with_survey(
 
 def with_doubts(findings: DataFindings, images: AllImages, found: Doubts, names: Sequence[str]) -> DataFindings:
     """Add the images in the order of doubt."""
-    rows = zip(found.images.tolist(), found.suggested.tolist(), found.margins.tolist(), strict=True)
+    columns = (found.images, found.suggested, found.own, found.of_suggested)
     ordered = [
-        LabelDoubt(image=images[number], suggested=names[suggested], margin=margin)
-        for number, suggested, margin in rows
+        LabelDoubt(image=images[number], suggested=names[suggested], probability=own, suggested_probability=other)
+        for number, suggested, own, other in zip(*(column.tolist() for column in columns), strict=True)
     ]
     return findings.model_copy(update={"doubts": ordered, "likely_wrong": found.count})
 

@@ -64,12 +64,14 @@ class LabelDoubt(Record):
     Attributes:
         image: with the class that it has.
         suggested: the class that suits it better than all others but its own.
-        margin: the probability of its own class less that of the suggested one, from -1 to 1.
+        probability: of its own class, by a head that has not seen it.
+        suggested_probability: of the suggested one.
     """
 
     image: FoundImage
     suggested: str
-    margin: float
+    probability: float
+    suggested_probability: float
 
 
 class DataFindings(Record):

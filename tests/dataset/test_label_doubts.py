@@ -18,15 +18,15 @@ def test_an_image_of_another_class_is_the_first_with_the_class_that_suits_it() -
     assert found.images.tolist()[0] == 2
     assert found.suggested.tolist()[0] == 2
     assert found.count == 1
-    assert found.margins[0] == np.float32(0.02) - np.float32(0.9)
+    assert (found.own[0], found.of_suggested[0]) == (np.float32(0.02), np.float32(0.9))
 
 
-def test_what_the_head_says_without_conviction_is_not_told_as_wrong() -> None:
+def test_what_the_head_cannot_tell_apart_is_not_told_as_wrong() -> None:
     """Where two classes are hard to tell apart, half of their images would be called wrong."""
-    rows = np.array([[0.45, 0.55], [0.05, 0.95], [0.1, 0.9], [0.9, 0.1]], np.float32)
-    found = doubts(rows, np.array([0, 1, 1, 0]))
+    rows = np.array([[0.3, 0.7], [0.45, 0.55], [0.1, 0.9], [0.9, 0.1]], np.float32)
+    found = doubts(rows, np.array([0, 0, 1, 0]))
     assert found.count == 0
-    assert found.images.tolist()[0] == 0
+    assert found.images.tolist() == [0, 1, 2, 3]
 
 
 def test_an_image_without_probabilities_is_left_out() -> None:

@@ -29,7 +29,10 @@ def findings(doubts: int = 3) -> DataFindings:
         same=[across],
         alike=[within],
         only_nearly_equal=True,
-        doubts=[LabelDoubt(image=image(f"x{n}.jpg"), suggested="dog", margin=-0.9) for n in range(doubts + 5)],
+        doubts=[
+            LabelDoubt(image=image(f"x{n}.jpg"), suggested="dog", probability=0.1, suggested_probability=0.8)
+            for n in range(doubts + 5)
+        ],
         likely_wrong=doubts,
         labels_note="Wrong labels were looked for with MobileNet",
     )
