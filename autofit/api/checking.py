@@ -137,7 +137,7 @@ def _looked_at(index: ImageIndex, options: Options, view: ProgressView) -> DataF
     from autofit.input.image_survey import survey  # noqa: PLC0415 - kept out of `import autofit`
 
     images = AllImages(index)
-    findings = known_findings(index, []).model_copy(update={"understood": list(_understood(index, options))})
+    findings = known_findings(index).model_copy(update={"understood": list(_understood(index, options))})
 
     def show(words: str, done: int) -> None:
         view.working(words, done, len(images.paths))
@@ -164,13 +164,12 @@ def _with_doubts(findings: DataFindings, index: ImageIndex, options: Options, vi
     """Add the images in the order in which their labels are to be doubted, or why that was not looked for."""
     from autofit.api.label_check import doubted_labels  # noqa: PLC0415 - kept out of `import autofit`
 
-    why = _why_not(index, options)
-    found = None
+    images, why, found = AllImages(index), _why_not(index, options), None
     if not why:
-        found, why = doubted_labels(index, options, view)
+        found, why = doubted_labels(index, images.once(findings), options, view)
     if found is None:
         return findings.model_copy(update={"labels_note": printable(f"{NOT_LOOKED_FOR}: {why}")})
-    named = with_doubts(findings, AllImages(index), found, index.class_names)
+    named = with_doubts(findings, images, found, index.class_names)
     return named.model_copy(update={"labels_note": LOOKED_FOR.format(network=options.backbone)})
 
 

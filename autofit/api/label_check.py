@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from array import array
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from autofit.api.new_run import new_run
 from autofit.api.supervision import supervise
@@ -40,22 +43,26 @@ class _OnlyProgress(ProgressView):
         self._view.passthrough(text)
 
 
-def doubted_labels(index: ImageIndex, options: Options, view: ProgressView) -> tuple[Doubts | None, str]:
-    """The images of all splits in the order in which their labels are to be doubted; None with the reason if unknown.
+def doubted_labels(
+    index: ImageIndex, kept: Sequence[int], options: Options, view: ProgressView
+) -> tuple[Doubts | None, str]:
+    """Images of all splits in the order in which their labels are to be doubted; None with the reason if unknown.
 
     Args:
         index: the images, with one label each.
+        kept: the numbers of those to look at, as in `AllImages`.
         options: backbone, weights, image size and limits.
         view: shows the progress.
 
     Raises:
         InterruptedRunError: Ctrl-C.
     """
+    paths, labels = [*index.paths, *index.test_paths], [*index.labels, *index.test_labels]
     together = replace(
         index,
-        paths=[*index.paths, *index.test_paths],
-        labels=array("i", [*index.labels, *index.test_labels]),
-        validation_from=len(index.paths) + index.test_count,
+        paths=[paths[number] for number in kept],
+        labels=array("i", [labels[number] for number in kept]),
+        validation_from=len(kept),
         test_paths=[],
         test_labels=array("i"),
     )
@@ -75,4 +82,6 @@ def doubted_labels(index: ImageIndex, options: Options, view: ProgressView) -> t
         except AutofitError as error:
             return None, str(error).partition(" (logs in ")[0]  # they are gone with the folder
         found = read_doubts(files.doubts)
-    return found, "" if found else NOT_CACHED
+    if found is None:
+        return None, NOT_CACHED
+    return replace(found, images=np.asarray(kept, np.int64)[found.images]), ""

@@ -25,6 +25,7 @@ from autofit.process.monitor import View
 from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName
 from autofit.protocol.payload import Payload
 from autofit.runs.collect_result import collect_result
+from autofit.runs.data_check import run_findings
 from autofit.runs.environment import environment_of
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
 from autofit.runs.run_record import RunRecord, read_run
@@ -142,7 +143,8 @@ def _write_result(
         decided = read_run(files) or record  # a time budget may have decided for the head alone
         if error is None and is_left_out(decided.plan, result.stages):
             result = result.model_copy(update={"warnings": [LEFT_OUT, *result.warnings]})
-        result.model_copy(update={"environment": environment_of(machine)}).save(files.result)
+        data = run_findings(files, record.data) if error is None else None
+        result.model_copy(update={"environment": environment_of(machine), "data": data}).save(files.result)
     return Result(files.path)
 
 

@@ -1,13 +1,55 @@
-"""Groups of images that are the same, byte for byte, and of images that look alike. Pure."""
+"""Groups of images that are the same, byte for byte, and of images that look alike."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+
+from autofit.storage.records import Record
 
 Numbers = NDArray[np.int64]
+
+MOST_NOTED, MOST_IN_A_GROUP = 1_000, 20
+"""Groups that a run notes, and images of each: a folder in which all is there twice needs no list."""
+
+
+class EqualImages(Record):
+    """`equal-images.json`: the groups of a run's images that are equal byte for byte, by their numbers."""
+
+    schema_: Literal["autofit/equal-images/1"] = Field("autofit/equal-images/1", alias="schema")
+    groups: list[list[int]]
+
+
+def note_equal_images(file: Path, identities: NDArray[np.uint64]) -> None:
+    """Write down which images are equal, if any are; it decides nothing, and so an error of the disk is no error here.
+
+    Args:
+        file: `equal-images.json`.
+        identities: as in `equal_groups`.
+    """
+    groups = equal_groups(identities)[:MOST_NOTED]
+    groups = [
+        group if len(group) <= MOST_IN_A_GROUP else [*group[: MOST_IN_A_GROUP - 1], group[-1]] for group in groups
+    ]
+    with contextlib.suppress(OSError):
+        if groups:
+            EqualImages(groups=groups).save(file)
+        else:
+            file.unlink(missing_ok=True)
+
+
+def noted_equal_images(file: Path, count: int) -> list[list[int]]:
+    """The groups in a file, perhaps a stranger's, of a run with so many images; none if there is no such file."""
+    with contextlib.suppress(OSError, ValueError):
+        groups = EqualImages.load(file, follow_links=False).groups
+        return [group for group in groups if len(group) > 1 and all(0 <= number < count for number in group)]
+    return []
 
 
 def equal_groups(identities: NDArray[np.uint64]) -> list[list[int]]:

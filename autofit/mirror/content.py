@@ -119,7 +119,14 @@ class MirrorContent:
         if self._seen is None:
             self._sweep_parts()
         files = self._files
-        for path in (files.run, files.samples, files.probe, files.fine_tune_probe, *files.feature_records()):
+        for path in (
+            files.run,
+            files.samples,
+            files.probe,
+            files.fine_tune_probe,
+            *files.feature_records(),
+            files.equal_images,
+        ):
             self._file(path, self._mirror.path / path.name)
         self._checkpoint()
         for attempt in self._files.attempts():

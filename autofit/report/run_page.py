@@ -8,6 +8,7 @@ from pathlib import Path
 from autofit.protocol.messages import Verdict
 from autofit.report import plots
 from autofit.report.classification_text import class_table, confused_list, confusion_table, pictures
+from autofit.report.data_page import data_findings_section
 from autofit.report.drawing import svg
 from autofit.report.markup import Html, bullets, document, element, escaped, figures, join, section, table
 from autofit.report.repeated_run import repeated_run
@@ -82,6 +83,7 @@ def run_page(
             *([section("To run it again", repeated_run(run))] if run else []),
             section("Some of the images", samples_section(samples, thumbnail_uri)),
             section("Memory", memory_section(memory)) if memory else Html(""),
+            data_findings_section(result.data) if result.data else Html(""),
             section("Epochs", _epochs(result)),
             section("Attempts", _attempts(result)),
             section("Out of memory", _oom_events(result)),

@@ -19,7 +19,7 @@ stage_probe.py      the probe of a later stage (pure); stage_speed.py how fast t
 squeeze.py          what is done where another program took memory of the GPU (pure)
 history.py          best epoch and figures of a history (pure); result_warnings.py words of warning (pure)
 evaluation.py       from probabilities to figures (pure); multi_label_evaluation.py for several labels (pure)
-data_findings.py    what was found in the data; data_check.py finds it (pure)
+data_findings.py    what was found in the data; data_check.py finds it
 predicted_images.py counts by class and worst images (pure)
 model_worker.py     a worker that does something with a saved model; export.py its export
 """

@@ -1,13 +1,15 @@
-"""From the images of a data set and what was seen of them to findings. Pure."""
+"""From the images of a data set and what was seen of them to findings."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
 from autofit.dataset import ImageIndex
+from autofit.errors import UserError
 from autofit.protocol.messages import BadImage
 from autofit.runs.data_findings import (
     ClassSize,
@@ -18,6 +20,8 @@ from autofit.runs.data_findings import (
     OddImage,
     Split,
 )
+from autofit.runs.run_record import DataRecord
+from autofit.storage.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +56,15 @@ class AllImages:
         label = ", ".join(names[one] for one in index.classes_of(self.labels[number]))
         return FoundImage(path=self.paths[number], label=label, split=self.split(number))
 
+    def once(self, findings: DataFindings) -> list[int]:
+        """The readable images, of each group of equal or similar ones the first only.
+
+        A head that has seen a copy of an image, with its wrong label, would not doubt it.
+        """
+        copies = {image.path for group in (*findings.same, *findings.alike) for image in group.images[1:]}
+        left_out = copies | {image.path for image in findings.unreadable}
+        return [number for number, path in enumerate(self.paths) if path not in left_out]
+
     def split(self, number: int) -> Split:
         """The split of an image."""
         if number >= len(self._index.paths):
@@ -74,8 +87,8 @@ def class_sizes(index: ImageIndex) -> list[ClassSize]:
     ]
 
 
-def known_findings(index: ImageIndex, unreadable: Sequence[BadImage]) -> DataFindings:
-    """What is known without opening an image: sizes of classes, and what a training could not read."""
+def known_findings(index: ImageIndex) -> DataFindings:
+    """What is known without opening an image: the sizes of the classes."""
     sizes = class_sizes(index)
     return DataFindings(
         root=index.root,
@@ -83,8 +96,20 @@ def known_findings(index: ImageIndex, unreadable: Sequence[BadImage]) -> DataFin
         classes=sizes,
         empty_classes=list(index.empty_classes),
         tiny_classes=[size.name for size in sizes if size.train < TINY_CLASS],
-        unreadable=list(unreadable),
     )
+
+
+def run_findings(files: RunDirectory, data: DataRecord) -> DataFindings | None:
+    """What a run knows of its own data, but for the images that it could not read; None if its list is damaged."""
+    from autofit.dataset.duplicates import noted_equal_images  # noqa: PLC0415 - loads NumPy
+
+    try:
+        index = ImageIndex.read_csv(files.samples, data.root, data.class_names)
+    except UserError:
+        return None
+    index = replace(index, empty_classes=tuple(data.empty_classes))
+    same = noted_equal_images(files.equal_images, len(index.paths))
+    return known_findings(index).model_copy(update={"same": AllImages(index).groups(same)})
 
 
 def with_survey(

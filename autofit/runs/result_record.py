@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from autofit.protocol.messages import BadImage, OomEvent, StageRecord, Verdict
+from autofit.runs.data_findings import DataFindings
 from autofit.storage.records import Record
 from autofit.storage.run_directory import RunDirectory
 
@@ -35,6 +36,8 @@ class ResultRecord(Record):
     `cut_off_images` counts the JPEGs that were used although their end is missing.
     `validated_images` is how many images the validation read, 0 if unknown. `warnings` are sentences for people.
     `environment` names the machine and the software of the last attempt; empty in results from before there was any.
+    `data` is what the run knows of its data without looking for it: sizes of classes, and, where features or pixels are
+    cached, equal images. None in results from before there was any, and of a run that is not completed.
     """
 
     schema_: Literal["autofit/result/1"] = Field("autofit/result/1", alias="schema")
@@ -60,6 +63,7 @@ class ResultRecord(Record):
     tested_images: int = 0
     warnings: list[str] = Field(default_factory=list)
     environment: dict[str, str] = Field(default_factory=dict)
+    data: DataFindings | None = None
 
 
 def is_finished(files: RunDirectory) -> bool:

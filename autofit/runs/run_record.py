@@ -19,6 +19,7 @@ class DataRecord(Record):
     `validation_counts` are those of each class; empty in records from before there were any. `label_separator` stands
     between the labels in a cell of the table; empty where nothing was found to. `store` is the folder of images that
     were given in memory; empty without such.
+    `empty_classes` are class folders without images.
     """
 
     root: str
@@ -31,6 +32,7 @@ class DataRecord(Record):
     test_count: int = Field(0, ge=0)
     label_separator: str = ""
     store: str = ""
+    empty_classes: list[str] = Field(default_factory=list)
 
 
 class DataCall(Record):
@@ -89,6 +91,7 @@ def data_record(index: ImageIndex) -> DataRecord:
         test_count=index.test_count,
         label_separator=index.separator,
         store=index.store,
+        empty_classes=list(index.empty_classes),
     )
 
 

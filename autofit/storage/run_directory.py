@@ -140,6 +140,11 @@ class RunDirectory:
         return self.path / "test.npy"
 
     @property
+    def equal_images(self) -> Path:
+        """The groups of images that are equal byte for byte, if there are any and the features are cached."""
+        return self.path / "equal-images.json"
+
+    @property
     def doubts(self) -> Path:
         """The training images in the order in which their labels are to be doubted, if that was asked for."""
         return self.path / "doubts.npz"

@@ -11,8 +11,10 @@ from PIL import Image
 
 from autofit.api import check
 from autofit.api.data_report import DataReport
+from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.runs.data_findings import ImageGroup
+from autofit.storage.run_directory import RunDirectory
 from tests.support.views import RecordingView
 
 
@@ -154,3 +156,35 @@ def test_the_page_and_the_records_hold_all(report: DataReport, tmp_path: Path) -
     assert report.to_dict()["schema"] == "autofit/data/1"
     assert len(report.to_dict()["same"]) == 2
     assert repr(report) == report.summary()
+
+
+def test_weights_that_are_not_at_hand_end_the_look_for_wrong_labels_only(
+    planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that needs no network would be lost with it."""
+
+    def no_network(*_: object) -> None:
+        raise UserError("the weights of MobileNetV2 cannot be downloaded: give a file")
+
+    monkeypatch.setattr("autofit.api.label_check.supervise", no_network)
+    report = check(planted, view=RecordingView())
+    assert len(report.duplicates) == 2
+    assert report.findings.labels_note == (
+        "Wrong labels were not looked for: the weights of MobileNetV2 cannot be downloaded: give a file"
+    )
+
+
+def test_only_the_first_of_equal_images_is_judged_by_others(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head would have seen the copy of an image, with its wrong label, and not doubt it."""
+    asked: list[ImageIndex] = []
+
+    def looked(files: object, record: object, *_: object) -> None:
+        del record
+        assert isinstance(files, RunDirectory)
+        asked.append(ImageIndex.read_csv(files.samples, "", ["cat", "dog", "owl"]))
+
+    monkeypatch.setattr("autofit.api.label_check.supervise", looked)
+    check(planted, view=RecordingView())
+    paths = asked[0].paths
+    assert asked[0].train_count == len(paths) == 42 - 3
+    assert not any(Path(path).name in {"leak.png", "twice.png", "smaller.jpg", "broken.jpg"} for path in paths)

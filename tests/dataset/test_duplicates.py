@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from autofit.dataset.duplicates import equal_groups, linked_groups, representatives
+import numpy as np
+import pytest
+
+from autofit.dataset.duplicates import (
+    MOST_IN_A_GROUP,
+    equal_groups,
+    linked_groups,
+    note_equal_images,
+    noted_equal_images,
+    representatives,
+)
 
 
 def test_equal_identities_are_groups_and_no_identity_is_none() -> None:
@@ -24,3 +34,38 @@ def test_pairs_that_share_an_image_are_one_group() -> None:
 def test_each_group_is_compared_with_others_once() -> None:
     """An equal copy would be told again as a similar one."""
     assert representatives(6, [[0, 3, 5], [1, 2]]).tolist() == [0, 1, 4]
+
+
+def test_a_runs_equal_images_come_back_and_vanish_with_them(tmp_path: Path) -> None:
+    """A run's page would not tell of a leak, or tell of one that was put right."""
+    file = tmp_path / "equal-images.json"
+    identities = np.array([[1, 1], [2, 2], [1, 1]], np.uint64)
+    note_equal_images(file, identities)
+    assert noted_equal_images(file, 3) == [[0, 2]]
+    note_equal_images(file, identities[:2])
+    assert not file.exists()
+    assert noted_equal_images(file, 3) == []
+
+
+def test_of_a_large_group_the_first_and_the_last_are_noted(tmp_path: Path) -> None:
+    """A folder of one image a thousand times would fill the record, or hide that validation has it too."""
+    file = tmp_path / "equal-images.json"
+    note_equal_images(file, np.ones((500, 2), np.uint64))
+    (group,) = noted_equal_images(file, 500)
+    assert len(group) == MOST_IN_A_GROUP
+    assert (group[0], group[-1]) == (0, 499)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"groups": [[0, 9]]}', '{"groups": [[-1, 0]]}', '{"groups": [[1]]}', '{"groups": 1}']
+)
+def test_a_strangers_file_names_no_image_that_is_not_there(tmp_path: Path, content: str) -> None:
+    """The page of a run from elsewhere would end in a traceback."""
+    file = tmp_path / "equal-images.json"
+    file.write_text(content)
+    assert noted_equal_images(file, 3) == []
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    """A training would fail for a list that decides nothing."""
+    note_equal_images(tmp_path / "gone" / "equal-images.json", np.ones((2, 2), np.uint64))

@@ -12,6 +12,7 @@ from typing import Self
 from autofit.cache.identity import Identities, identities_of
 from autofit.cache.store import CacheStore
 from autofit.dataset import ImageIndex
+from autofit.dataset.duplicates import note_equal_images
 from autofit.input.augment import Augmentation
 from autofit.input.batch_loader import BatchLoader
 from autofit.input.decode import lack_their_end
@@ -22,6 +23,7 @@ from autofit.input.views import ViewIndex
 from autofit.printable import printable
 from autofit.protocol.job import Event, Job, TrainJob
 from autofit.protocol.messages import Phase
+from autofit.storage.run_directory import RunDirectory
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
 from autofit.worker.features.extraction import ExtractionPass, Views
@@ -111,6 +113,7 @@ class SourceOpener:
             return None
         paths = map(self._index.path, range(len(self._index.paths)))
         images = identities_of(paths, cache.by, self._heartbeat.beat, self._patience.result)
+        note_equal_images(RunDirectory(Path(self._work.run_dir)).equal_images, images)
         if self._plan.pixel_cache:
             self._reader.use_cache(CacheStore(Path(cache.folder), cache.limit_bytes), images)
             self._heartbeat.event(Event(message=self._reader.cache_message()))
