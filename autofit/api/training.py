@@ -142,8 +142,9 @@ def run(  # noqa: PLR0913 - the options are the interface
         metrics: Further metrics than loss and accuracy, in Python only: names or objects of `keras.metrics`, or
             functions and classes of your own that are registered with Keras. A compiled `model` has its own.
         monitor: Which epoch's model is the best one: that with the lowest `val_loss` or `loss`, or the highest
-            `val_accuracy` or `accuracy`. `early_stopping` follows it too. `auto` is `val_loss`, in fine-tuning
-            `val_accuracy`; without validation images `loss`, `accuracy`.
+            `val_accuracy` or `accuracy`, or by another metric that the run has, such as `val_auc`. `early_stopping`
+            follows it too. `auto` is `val_loss`, in fine-tuning `val_accuracy`; without validation images `loss`,
+            `accuracy`.
         early_stopping: Stop after so many epochs without a better validation loss, or what `monitor` says.
         validation: The images to validate on: a share of each class, a folder, or a CSV file. In Python also a
             DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.

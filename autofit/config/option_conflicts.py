@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autofit.config.given_objects import first_rate
+from autofit.config.multi_label_figures import F1, MEAN_AVERAGE_PRECISION
 from autofit.config.option_table import BY_NAME
 from autofit.errors import UserError
 
@@ -42,7 +43,7 @@ def refuse_with_multi_label(found: Mapping[str, Any]) -> None:
         "loss": found["loss"] is not None,
         "metrics": bool(found["metrics"]),
         "class_weight": isinstance(found["class_weight"], dict),
-        "monitor": found["monitor"].endswith("accuracy"),
+        "monitor": found["monitor"].removeprefix("val_") not in {"auto", "loss", MEAN_AVERAGE_PRECISION, F1},
     }
     for name in (name for name, is_given in given.items() if found["multi_label"] and is_given):
         raise UserError(f"multi_label has its own loss, metrics and weights: leave {name} out")

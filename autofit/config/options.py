@@ -23,7 +23,7 @@ from autofit.config.option_conflicts import (
 )
 from autofit.config.option_table import BY_NAME, OPTIONS, REQUEST, checked
 from autofit.config.run_options import Strength
-from autofit.config.training_options import DEFAULT_OPTIMIZER, ClassWeight, Monitor
+from autofit.config.training_options import DEFAULT_OPTIMIZER, ClassWeight
 from autofit.errors import UserError
 from autofit.storage.records import Record
 
@@ -85,7 +85,7 @@ class Options(Record):
     optimizer_config: KerasConfig | None = None
     loss: str | KerasConfig | None = None
     metrics: tuple[str | KerasConfig, ...] = ()
-    monitor: Monitor = "auto"
+    monitor: str = "auto"
 
 
 def make_options(**given: Any) -> Options:

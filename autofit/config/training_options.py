@@ -6,6 +6,7 @@ from functools import partial
 from typing import Literal
 
 from autofit.config.given_objects import class_weights_or, loss_choice, metric_list, optimizer_choice, rate_choice
+from autofit.config.monitoring import monitor_choice
 from autofit.config.option import EVERYWHERE, OF_DATA, OF_TABLES, ONE_NETWORK, PROBES, Option
 from autofit.config.option_checks import (
     auto_or_count,
@@ -26,7 +27,6 @@ DEFAULT_OPTIMIZER = "adam"
 ClassWeight = Literal["none", "balanced"] | dict[str, float]
 """Weights of the classes in the loss; a dictionary has them by the class's name or its number."""
 
-Monitor = Literal["auto", "val_loss", "val_accuracy", "loss", "accuracy"]
 """By which figure an epoch is the best one."""
 NETWORK = (
     Option(
@@ -225,11 +225,11 @@ TRAINING = (
         "monitor",
         "auto",
         "Which epoch's model is the best one: that with the lowest `val_loss` or `loss`, or the highest `val_accuracy` "
-        "or `accuracy`.",
+        "or `accuracy`, or by another metric that the run has, such as `val_auc`.",
         "`early_stopping` follows it too. `auto` is `val_loss`, in fine-tuning `val_accuracy`; without validation "
         "images `loss`, `accuracy`.",
-        check=one_of("auto", "val_loss", "val_accuracy", "loss", "accuracy"),
-        metavar="auto|val_loss|val_accuracy|loss|accuracy",
+        check=monitor_choice,
+        metavar="auto|val_loss|val_accuracy|NAME",
     ),
     Option(
         "early_stopping",

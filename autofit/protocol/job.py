@@ -12,7 +12,7 @@ from autofit.config.batch_schedule import BatchSchedule
 from autofit.config.fine_tuning import FineTuning
 from autofit.config.given_objects import KerasConfig
 from autofit.config.run_options import MOST_VIEWS, Strength
-from autofit.config.training_options import ClassWeight, Monitor
+from autofit.config.training_options import ClassWeight
 from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, StageName, Trial, Verdict
 from autofit.protocol.model_jobs import ExportJob, PredictJob
 from autofit.storage.records import Record
@@ -165,7 +165,7 @@ class TrainingPlan(Record):
     recalibration_images: int = Field(0, ge=0)
     ends_with_ledger: bool = False
     doubt_labels: bool = False
-    monitor: Monitor = "auto"
+    monitor: str = "auto"
 
     @property
     def schedule(self) -> BatchSchedule:

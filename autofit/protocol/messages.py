@@ -149,13 +149,15 @@ class StageRecord(Record):
 class EpochEnd(Record):
     """One finished epoch, counted from zero, and its metrics as `model.fit` would log them.
 
-    `solved` is given if the epoch is all of its stage, as where the head is solved.
+    `solved` is given if the epoch is all of its stage, as where the head is solved. `is_best` says whether its model is
+    the best so far, by what the run monitors; None in records from before that was told.
     """
 
     epoch: int
     metrics: dict[str, float]
     stage: StageName = "training"
     solved: StageRecord | None = None
+    is_best: bool | None = None
 
 
 LEAST_ALLOCATOR_BYTES = 32 * 2**20

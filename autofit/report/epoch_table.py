@@ -26,11 +26,12 @@ CURVES = (("loss", "var(--soft)"), ("val_loss", "var(--accent)"))
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A finished epoch: which, its metrics, and the seconds that it took."""
+    """A finished epoch: which, its metrics, the seconds that it took, and whether it was the best when it ended."""
 
     name: str
     metrics: dict[str, float]
     seconds: float
+    is_best: bool | None = None
 
 
 class EpochTable:
@@ -43,7 +44,7 @@ class EpochTable:
     def add(self, end: EpochEnd, epochs: int, seconds: float) -> None:
         """Add an epoch of so many planned ones."""
         name = "Head solved" if end.solved else epoch_words(end.epoch, epochs, end.stage)
-        self._rows.append(Row(name, dict(end.metrics), seconds))
+        self._rows.append(Row(name, dict(end.metrics), seconds, end.is_best))
         self._left = max(epochs - end.epoch - 1, 0)
 
     @property
@@ -53,7 +54,12 @@ class EpochTable:
         return statistics.median(timed) * self._left if timed else 0.0
 
     def best(self) -> int | None:
-        """The place of the epoch with the lowest validation loss, or loss; None without a finite one."""
+        """The place of the last epoch that was the best when it ended; None without one.
+
+        Where the worker does not tell, it is the epoch with the lowest validation loss, or loss, that is finite.
+        """
+        if any(row.is_best is not None for row in self._rows):
+            return max((place for place, row in enumerate(self._rows) if row.is_best), default=None)
         losses = [row.metrics.get("val_loss", row.metrics.get("loss", math.nan)) for row in self._rows]
         return best_epoch({"loss": losses})
 

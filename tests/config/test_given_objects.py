@@ -39,7 +39,7 @@ def test_a_schedule_says_where_it_begins(config: dict[str, Any], rate: float) ->
         ("optimizer", object(), "is not known: give one of"),
         ("learning_rate", lambda epoch: 0.1 / epoch, "learning_rate is a function: give"),
         ("metrics", [3], "metrics must be names or objects of keras.metrics, not 3"),
-        ("monitor", "val_auc", "monitor 'val_auc' is not known: did you mean val_loss|monitor 'val_auc' is not known"),
+        ("monitor", "val_magic", "monitor 'val_magic' does not say whether more of it is better: give val_loss"),
         ("class_weight", "equal", "class_weight 'equal' is not known"),
         ("class_weight", {"cats": -1}, "class_weight of 'cats' must be at least 0"),
         ("class_weight", {"cats": 0.0}, "a weight over 0"),
@@ -105,6 +105,7 @@ def test_the_function_of_a_backbone_is_its_name() -> None:
         ({"metrics": "auc"}, "leave metrics out"),
         ({"class_weight": {0: 1.0}}, "leave class_weight out"),
         ({"monitor": "val_accuracy"}, "leave monitor out"),
+        ({"monitor": "val_auc"}, "leave monitor out"),
     ],
 )
 def test_several_labels_an_image_have_their_own_loss(given: dict[str, Any], message: str) -> None:

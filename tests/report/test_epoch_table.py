@@ -32,6 +32,14 @@ def test_the_newest_rows_and_the_best_are_shown() -> None:
     assert "and 23 earlier" in html
 
 
+def test_the_best_epoch_is_the_one_that_the_run_monitors() -> None:
+    """With monitor='val_accuracy' the mark would stand at an epoch whose model is not handed over."""
+    epoch_table = EpochTable()
+    for epoch, (loss, is_best) in enumerate([(0.5, True), (0.9, True), (0.8, False)]):
+        epoch_table.add(EpochEnd(epoch=epoch, metrics={"val_loss": loss}, is_best=is_best), 3, seconds=1.0)
+    assert epoch_table.best() == 1
+
+
 def test_a_thousand_epochs_are_no_longer_than_a_hundred() -> None:
     """Each update of the display would send more to the browser than the one before."""
     short, long = (len(table_of([1.0 + 1 / (step + 1) for step in range(n)], n).html()) for n in (300, 3000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -151,11 +152,22 @@ def given_loss(source: ModelSource) -> keras.losses.Loss | None:
 
 def _given_metrics(source: ModelSource) -> list[keras.metrics.Metric]:
     """The metrics that the user gave as an option."""
-    metrics = [_metric(given) for given in source.metrics if given not in ("accuracy", "acc")]
+    metrics = _numbered([_metric(given) for given in source.metrics if given not in ("accuracy", "acc")])
     names = ["loss", "accuracy", *(metric.name for metric in metrics)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise UserError(f"two metrics are named {twice!r} (loss and accuracy are always there): give one another name")
+    return metrics
+
+
+def _numbered(metrics: list[keras.metrics.Metric]) -> list[keras.metrics.Metric]:
+    """The metrics, of which those with the name of their class are numbered as in Keras: `auc`, `auc_1`."""
+    met = Counter[str]()
+    for metric in metrics:
+        name = metric.name
+        if name.replace("_", "") == type(metric).__name__.lower():
+            metric.name = f"{name}_{met[name]}" if met[name] else name
+            met[name] += 1
     return metrics
 
 

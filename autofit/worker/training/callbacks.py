@@ -12,7 +12,7 @@ from autofit.printable import first_of
 from autofit.worker.execution.session import Session
 from autofit.worker.training.callback_states import CallbackStates, open_csv_files
 from autofit.worker.training.run_events import RunEvents
-from autofit.worker.training.train_state import TrainingProgress, TrainState
+from autofit.worker.training.train_state import TrainingProgress, TrainState, require_monitored
 
 LEARNING_RATE = "learning_rate"
 SHOWN_LOST = 3
@@ -47,6 +47,8 @@ class Callbacks:
         monitor: str = "auto",
     ) -> None:
         self._monitor = monitor
+        if monitor != "auto":
+            require_monitored(monitor.removeprefix("val_"), session.objective.results())
         model = session.built.model
         self.are_given, self.have_begun = bool(callbacks), False
         self._compiles = self.are_given and not session.built.compiled
@@ -60,6 +62,13 @@ class Callbacks:
             list(callbacks), add_history=True, model=model, epochs=epochs, steps=steps, verbose=0
         )
         self._states = CallbackStates(self.list.callbacks, model, state.changeable)
+        self._aside: list[Any] = []  # states of callbacks that are not given now
+        self._aside_arrays: dict[str, Any] = {}
+
+    @property
+    def append_to_files(self) -> bool:
+        """Whether one goes on with a file from before: what that had at the beginning belongs into a checkpoint."""
+        return any(isinstance(one, keras.callbacks.CSVLogger) and one.append for one in self.list.callbacks)
 
     @property
     def have_stopped_training(self) -> bool:
@@ -111,12 +120,20 @@ class Callbacks:
         Raises:
             UserError: a state cannot be kept that `get_state()` gives.
         """
-        states, self._state.callbacks = self._states.states()
-        return states
+        states, arrays = self._states.states()
+        self._state.callbacks = {**self._aside_arrays, **arrays}
+        return [*self._aside, *states]
 
     def restore(self, progress: TrainingProgress) -> TrainingProgress:
-        """Give each callback its state back, and say once in a run what of them is lost; returns the progress."""
-        lost = sorted(set(self._states.restore(progress.callbacks, self._state.callbacks)))
+        """Give each callback its state back, and say once in a run what of them is lost; returns the progress.
+
+        Where no callbacks are given, the states of those from before are kept for a resume that has them again.
+        """
+        states = progress.callbacks
+        if not self.are_given:
+            self._aside, states = states[: -len(self.list.callbacks)], states[-len(self.list.callbacks) :]
+            self._aside_arrays = dict(self._state.callbacks) if self._aside else {}
+        lost = sorted(set(self._states.restore(states, self._state.callbacks)))
         if not lost or progress.callbacks_lost:
             return progress
         names = first_of(lost, SHOWN_LOST)

@@ -115,7 +115,13 @@ class RunEvents:
         self.message(f"checkpoint {name} is damaged and was set aside; using the one before")
 
     def epoch_ended(
-        self, epoch: int, metrics: dict[str, float], solved: StageRecord | None = None, source_limit: str = ""
+        self,
+        epoch: int,
+        metrics: dict[str, float],
+        solved: StageRecord | None = None,
+        source_limit: str = "",
+        *,
+        is_best: bool | None = None,
     ) -> None:
         """Report a finished epoch; and once in an attempt that its source is the limit, if it is.
 
@@ -124,8 +130,10 @@ class RunEvents:
             metrics: as `model.fit` would log them.
             solved: the record of the stage, if the epoch is all of it.
             source_limit: in words; empty if the source is not the limit.
+            is_best: whether its model is the best so far.
         """
-        self._heartbeat.event(Event(epoch_end=EpochEnd(epoch=epoch, metrics=metrics, stage=self._stage, solved=solved)))
+        end = EpochEnd(epoch=epoch, metrics=metrics, stage=self._stage, solved=solved, is_best=is_best)
+        self._heartbeat.event(Event(epoch_end=end))
         if source_limit and not self._has_told_limit:
             self._has_told_limit = True
             self.message(source_limit)

@@ -7,7 +7,7 @@ not written: they are built again, and must have the same hash.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from autofit.config.training_options import Monitor
+from autofit.config.monitoring import higher_is_better
 from autofit.errors import TrainingFailedError, UserError
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.checkpoints import Checkpoint
@@ -118,7 +118,7 @@ class TrainingProgress(Record):
         """A copy with these changes."""
         return self.model_copy(update=changes)
 
-    def after_epoch(self, epoch: int, logs: Mapping[str, float], monitor: Monitor = "auto") -> TrainingProgress:
+    def after_epoch(self, epoch: int, logs: Mapping[str, float], monitor: str = "auto") -> TrainingProgress:
         """The progress after an epoch with these metrics: at the beginning of the next one, with the best noted.
 
         `best_value` follows `monitor`: by default `val_loss`, or `loss` where there is no validation. Then an epoch of
@@ -136,11 +136,15 @@ class TrainingProgress(Record):
             return progress.moved(best_epoch=epoch, best_value=value, best_accuracy=accuracy, waited_epochs=0)
         return progress.moved(waited_epochs=self.waited_epochs + 1)
 
-    def _is_best(self, value: float, monitor: Monitor) -> bool:
+    def has_waited(self, patience: int | None) -> bool:
+        """Whether so many epochs have passed without a better one; None is for ever."""
+        return patience is not None and self.waited_epochs >= patience
+
+    def _is_best(self, value: float, monitor: str) -> bool:
         """Whether the figure that is watched is better than ever; any is better than none or no number."""
         if self.best_value is None or math.isnan(self.best_value):
             return True
-        return value > self.best_value if monitor.endswith("accuracy") else value < self.best_value
+        return value > self.best_value if higher_is_better(monitor) else value < self.best_value
 
     def _is_better(self, value: float, accuracy: float | None) -> bool:
         """Whether an epoch is better than the best so far; any is better than one whose loss is no number."""
@@ -151,7 +155,7 @@ class TrainingProgress(Record):
         return value < self.best_value
 
 
-def _monitored(logs: Mapping[str, float], monitor: Monitor) -> float:
+def _monitored(logs: Mapping[str, float], monitor: str) -> float:
     """The figure of an epoch that decides which is the best.
 
     Raises:
@@ -159,9 +163,18 @@ def _monitored(logs: Mapping[str, float], monitor: Monitor) -> float:
     """
     if monitor == "auto":
         return logs.get("val_loss", logs["loss"])
-    if monitor not in logs:
-        raise UserError(f"monitor {monitor!r} is none of the metrics here: {', '.join(logs)}; choose another monitor")
+    require_monitored(monitor, logs)
     return logs[monitor]
+
+
+def require_monitored(monitor: str, names: Collection[str]) -> None:
+    """Check that a figure is among the metrics.
+
+    Raises:
+        UserError: it is not; the message names them.
+    """
+    if monitor not in names:
+        raise UserError(f"monitor {monitor!r} is none of the metrics here: {', '.join(names)}; choose another monitor")
 
 
 class TrainState:

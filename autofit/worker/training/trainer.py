@@ -69,8 +69,7 @@ class Trainer:
         self._state = TrainState(session)
         self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan)
         self._progress = self._commits.begin(work.stage, work.micro_batch_size, self._events.damaged_checkpoint)
-        self._clock = stage_clock(job, work)
-        self._replay = Replay(work.plan)
+        self._clock, self._replay = stage_clock(job, work), Replay(work.plan)
         self._audit_log = AuditLog(self._files.audit if work.plan.audit else None, self._progress.ledger_bytes)
         self._micro = MicroBatcher(self._progress.micro_batch_size, self._note_training_shrink, pads=session.pads)
         self._validation_micro = MicroBatcher(
@@ -80,9 +79,8 @@ class Trainer:
         if is_cut and not self._replay:
             self._note_changed_result()
         steps = steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
-        given = payload.callbacks if payload else ()
         told_of = self._events, work.plan.epochs, steps, work.plan.monitor
-        self._callbacks = Callbacks(given, session, self._state, *told_of)
+        self._callbacks = Callbacks(payload.callbacks if payload else (), session, self._state, *told_of)
         self._bad_images = UnreadImages(self._index, work.plan.max_bad_images, self._events)
         told = self._events, self._callbacks, self._goes_on
         self._evaluation = Evaluation(session, self._epoch_plans, self._targets, recalibration, self._micro, *told)
@@ -132,6 +130,8 @@ class Trainer:
         if self._has_epochs_left() or not self._progress.callbacks_ended:
             self._progress = self._callbacks.begin(self._progress, begins_stage=self._commits.newest is None)
             self._restore()
+            if self._commits.newest is None and self._callbacks.append_to_files:
+                self._commit()
 
     def _end_callbacks(self) -> None:
         """Tell the callbacks that the training has ended, and commit what they make of it: once in a stage."""
@@ -259,8 +259,7 @@ class Trainer:
         self._callbacks.list.on_train_batch_begin(step)
         labels = self._targets.labels(batch.samples)
         logs = self._source.train(batch, labels, self._targets.weights(batch.samples))
-        skipped = [sample for sample, _ in batch.skipped]
-        self._write_audit(epoch, step, self._micro.size, batch.samples.tolist(), skipped)
+        self._write_audit(epoch, step, self._micro.size, batch.samples.tolist(), [one for one, _ in batch.skipped])
         self._events.step_ended(len(labels), logs, step=step + 1, micro_batch_size=self._micro.size)
         self._callbacks.train_batch_ended(step, logs)
 
@@ -282,6 +281,7 @@ class Trainer:
 
     def _close_epoch(self, epoch: int, logs: dict[str, float], solved: SolvedHead | None = None) -> None:
         """Keep the best weights, write the history, commit, and report; a solved head is an epoch of its own."""
+        record = solved.record if solved else None
         shown = self._callbacks.history_logs(logs, self._progress.history)
         progress = self._progress.after_epoch(epoch, shown, self._plan.monitor)
         is_refit = self._work.stage == "refit"
@@ -290,18 +290,18 @@ class Trainer:
         evaluation = self._evaluation if self._index.validation_count else None
         progress = with_best_kept(progress, self._state, self._session, evaluation, solved, is_refitted=is_refitted)
         self._callbacks.list.on_epoch_end(epoch, self._callbacks.logs(logs))
-        patience = self._plan.early_stopping
-        out_of_patience = patience is not None and progress.waited_epochs >= patience
         asked_to_stop = self._progress.stopped or self._callbacks.have_stopped_training
         out_of_time = not self._clock.epoch_ended()
-        self._progress = progress.moved(stopped=out_of_patience or asked_to_stop or out_of_time)
+        waited = progress.has_waited(self._plan.early_stopping)
+        self._progress = progress.moved(stopped=waited or asked_to_stop or out_of_time)
         if not self._has_epochs_left():
             whole = self._progress.moved(epoch=epoch) if is_torn else self._progress
             cut_short = whole.epochs_done(self._plan.epochs) if out_of_time or is_torn else ""
-            self._progress = self._progress.after_stage(solved.record if solved else None, cut_short=cut_short)
+            self._progress = self._progress.after_stage(record, cut_short=cut_short)
         write_history(self._files.history, progress.history)
         self._commit()
-        self._events.epoch_ended(epoch, logs, solved.record if solved else None, self._source.limit_words())
+        is_best = progress.best_epoch == epoch
+        self._events.epoch_ended(epoch, logs, record, self._source.limit_words(), is_best=is_best)
         if self._has_epochs_left():
             self._stop_if_asked()
 

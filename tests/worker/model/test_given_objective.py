@@ -102,6 +102,15 @@ def test_metrics_get_the_labels_that_they_take() -> None:
     }
 
 
+def test_two_metrics_of_a_class_are_numbered_as_in_keras() -> None:
+    """A list with two thresholds, which `fit` takes, would be refused; or the second hide the first."""
+    recalls = [keras.metrics.AUC(curve="PR"), keras.metrics.AUC(), keras.metrics.AUC(name="mine")]
+    objective = make_objective(network(), sent(metrics=recalls), compiled=False)
+    assert list(objective.results()) == ["accuracy", "auc", "auc_1", "loss", "mine"]
+    with pytest.raises(UserError, match="two metrics are named 'mine'"):
+        make_objective(network(), sent(metrics=[recalls[2], keras.metrics.AUC(name="mine")]), compiled=False)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -228,6 +228,42 @@ def test_a_csv_logger_has_each_epoch_once(tmp_path: Path) -> None:
     assert not logger.append
 
 
+def test_a_csv_logger_that_appends_has_the_first_epoch_once(tmp_path: Path) -> None:
+    """Killed before the first epoch's checkpoint, it would have that epoch twice; the rows before it are the user's."""
+    file = tmp_path / "log.csv"
+    file.write_text("epoch,loss\n0,1.5\n")
+    killed = callbacks_of(keras.callbacks.CSVLogger(file, append=True))
+    killed.begin(TrainingProgress(), begins_stage=True)
+    assert killed.append_to_files
+    kept = saved(killed)  # what the trainer commits where a logger appends
+    epochs(killed, range(1))
+    killed.list.callbacks[0].csv_file.close()
+
+    after = restarted(kept, keras.callbacks.CSVLogger(file, append=True))
+    epochs(after, range(2))
+    after.list.on_train_end()
+
+    assert [row.split(",")[0] for row in file.read_text().splitlines()] == ["epoch", "0", "0", "1"]
+    assert not callbacks_of(keras.callbacks.CSVLogger(file)).append_to_files
+
+
+def test_states_wait_for_a_resume_that_has_the_callbacks_again() -> None:
+    """Resumed once without its callbacks, a run would have lost their states for good."""
+    first = callbacks_of(keras.callbacks.EarlyStopping(patience=6, restore_best_weights=True))
+    first.begin(TrainingProgress(), begins_stage=True)
+    epochs(first, range(4))
+    best = first.list.callbacks[0].best_weights
+
+    without = restarted(saved(first))
+    epochs(without, range(4, 5))
+    again = keras.callbacks.EarlyStopping(patience=6, restore_best_weights=True)
+    restarted(saved(without), again)
+
+    assert (again.wait, again.best, again.best_epoch) == (2, 0.7, 1)
+    for mine, held in zip(again.best_weights, best, strict=True):
+        np.testing.assert_array_equal(mine, held)
+
+
 def test_a_lambda_keeps_the_list_around_it() -> None:
     """`losses.append` in a lambda is how most users record: over a restart half of it would be gone."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from autofit.config.training_options import Monitor
 from autofit.errors import UserError
 from autofit.worker.training.train_state import TrainingProgress
 
@@ -22,7 +21,7 @@ EPOCHS = [
     ("monitor", "best", "waited"),
     [("auto", 1, 2), ("val_loss", 1, 2), ("val_accuracy", 2, 1), ("loss", 2, 1), ("accuracy", 1, 2)],
 )
-def test_the_best_epoch_is_the_one_that_is_asked_for(monitor: Monitor, best: int, waited: int) -> None:
+def test_the_best_epoch_is_the_one_that_is_asked_for(monitor: str, best: int, waited: int) -> None:
     """Another model would be handed over, or early stopping follow another figure."""
     progress = TrainingProgress()
     for epoch, logs in enumerate(EPOCHS):

@@ -1,0 +1,39 @@
+"""The figure by which epochs are compared: its name, and whether more of it is better. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from autofit.errors import UserError
+
+LOWER = ("loss", "error", "entropy", "hinge", "divergence", "deviance", "poisson", "cosh", "mse", "mae", "rmse")
+HIGHER = (
+    *("acc", "auc", "precision", "recall", "f1", "score", "iou", "top", "sensitivity", "specificity", "kappa", "map"),
+    *("similarity", "positives", "negatives", "r2"),
+)
+"""What names of metrics hold of which less, or more, is better; of two that fit, the first here."""
+
+FALSE = ("false_positives", "false_negatives")
+
+
+def monitor_choice(name: str, value: object) -> str:
+    """Check the name of a metric, with `val_` in front for that of the validation images; or `auto`.
+
+    Raises:
+        UserError: it does not say whether more of it is better.
+    """
+    text = str(value).strip()
+    if text.lower() in {"auto", "val_loss", "val_accuracy", "loss", "accuracy"}:
+        return text.lower()
+    if not re.fullmatch(r"\w{1,80}", text) or not any(word in text.lower() for word in (*LOWER, *HIGHER)):
+        raise UserError(
+            f"{name} {text[:80]!r} does not say whether more of it is better: give val_loss, val_accuracy, loss, "
+            "accuracy or the name of a metric of Keras, such as val_auc"
+        )
+    return text
+
+
+def higher_is_better(monitor: str) -> bool:
+    """Whether an epoch is better if it has more of this."""
+    text = monitor.lower()
+    return not any(word in text for word in (*FALSE, *LOWER))
