@@ -3,14 +3,16 @@
 mortal_training.py PHOTOS FOLDER MOMENT...
 
 The model function and the callbacks stand in this script, as in a notebook's cell. FOLDER gets the run directory
-`run`, a file for each moment, `begun` and `seen`, where the callback writes what it was told, `log.csv`, and
-`kept.json`, what the callbacks of the script itself hold at the end.
+`run`, a file for each moment, `begun` and `seen`, where the callback writes what it was told, `log.csv`, `added.csv`,
+which has a row before the run, `saved/`, `kept.json`, what the callbacks of the script itself hold at the end, and
+`board.json`, the figures that TensorBoard shows, where that is installed.
 """
 
 # ruff: noqa: ARG002 - Keras gives callbacks their logs by name
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -113,8 +115,26 @@ def kept(records: Records) -> dict[str, Any]:
     return {"stopping": stopping, "plateau": plateau, "seen": SEEN, "rates": records.rates}
 
 
+def shown_by_tensorboard() -> dict[str, list[tuple[int, float]]]:
+    """The steps and values of the epochs' figures, as TensorBoard reads them from the files of all attempts."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: PLC0415 - may be missing
+    from tensorboard.util.tensor_util import make_ndarray  # noqa: PLC0415
+
+    found = {}
+    for split, prefix in (("train", ""), ("validation", "val_")):
+        events = EventAccumulator(str(FOLDER / "logs" / split)).Reload()
+        for name in ("loss", "accuracy"):
+            values = events.Tensors(f"epoch_{name}")
+            found[prefix + name] = [(one.step, float(make_ndarray(one.tensor_proto))) for one in values]
+    return found
+
+
+HAS_TENSORBOARD = importlib.util.find_spec("tensorboard") is not None
+
+
 if __name__ == "__main__":
     os.chdir(FOLDER)
+    Path("added.csv").write_text("epoch,loss\n0,1.5\n")
     own = Records()
     autofit.run(
         PHOTOS,
@@ -132,7 +152,12 @@ if __name__ == "__main__":
             STOPPING,
             PLATEAU,
             keras.callbacks.CSVLogger("log.csv"),
+            keras.callbacks.CSVLogger("added.csv", append=True),
+            keras.callbacks.ModelCheckpoint("saved/{epoch}.keras"),
+            *([keras.callbacks.TensorBoard("logs")] if HAS_TENSORBOARD else []),
             own,
         ],
     )
+    if HAS_TENSORBOARD:
+        (FOLDER / "board.json").write_text(json.dumps(shown_by_tensorboard()))
     (FOLDER / "kept.json").write_text(json.dumps(kept(own)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import math
 import os
@@ -145,11 +146,18 @@ def test_a_worker_killed_at_eight_moments_ends_with_the_same_weights(photos: Pat
     assert result["history"] == result_of(expected)["history"]
     told = tmp_path / "killed"
     assert (told / "seen").read_text() == str(19 * EPOCHS)
-    for name in ("log.csv", "kept.json"):
+    for name in ("log.csv", "added.csv", "kept.json"):
         assert (told / name).read_text() == (tmp_path / "undisturbed" / name).read_text()
     kept = json.loads((told / "kept.json").read_text())
     assert kept["seen"] == result["history"]["val_loss"]
     assert kept["rates"] == result["history"]["learning_rate"]
+    assert [row.split(",")[0] for row in (told / "added.csv").read_text().split()] == ["epoch", "0", "0", "1", "2"]
+    # relative paths are in the caller's folder, which a worker in another one would not know
+    assert sorted(path.name for path in (told / "saved").iterdir()) == ["1.keras", "2.keras", "3.keras"]
+    if importlib.util.find_spec("tensorboard"):
+        for name, values in json.loads((told / "board.json").read_text()).items():
+            assert [step for step, _ in values] == [0, 1, 2]
+            assert [value for _, value in values] == pytest.approx(result["history"][name])
     assert len((told / "begun").read_text().split()) == len(moments)  # all attempts but the one that died in `build`
     left = [path for path in run_dir.rglob("*") if path.is_file() and b"die_once" in path.read_bytes()]
     assert left == []
