@@ -57,6 +57,7 @@ _MODULES = {
     "run": "autofit.api",
     "sample": "autofit.demo.sample",
 }
+_LOADS_KERAS = {"ImageSequence"}
 
 
 def __getattr__(name: str) -> object:
@@ -68,7 +69,9 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    """The public names; those that load Keras only once it is loaded: a console's completion looks each name up."""
+    hidden = set() if "keras" in sys.modules else _LOADS_KERAS
+    return sorted({*__all__, "__version__"} - hidden)
 
 
 def refuse_windows() -> None:

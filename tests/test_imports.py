@@ -22,6 +22,17 @@ def test_a_start_of_autofit_loads_no_numerics(arguments: list[str]) -> None:
     assert loaded & HEAVY == set()
 
 
+def test_completion_of_the_names_loads_neither_keras_nor_plots() -> None:
+    """`autofit.<TAB>` in a console, which looks each name up, would take fifteen seconds and print TensorFlow's log."""
+    code = (
+        "import autofit, rlcompleter; matches = rlcompleter.Completer({'autofit': autofit}).attr_matches('autofit.');"
+        "assert 'autofit.run(' in matches, matches"
+    )
+    loaded = top_level_packages_loaded(["-c", code])
+    assert "rlcompleter" in loaded
+    assert loaded & {"tensorflow", "keras", "matplotlib", "pandas"} == set()
+
+
 def test_a_heavy_import_would_be_seen() -> None:
     """The test above could not fail: it would read the listing wrongly and find nothing in it."""
     assert top_level_packages_loaded(["-c", "import numpy.linalg"]) & HEAVY == {"numpy"}

@@ -35,10 +35,13 @@ PUBLIC = [
 LOADS_KERAS = {"ImageSequence"}
 
 
-def test_the_public_names_are_these_and_no_others() -> None:
+def test_the_public_names_are_these_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new name would have to be supported for ever; or a name that users have would disappear."""
     assert autofit.__all__ == PUBLIC
+    monkeypatch.setitem(sys.modules, "keras", sys)
     assert dir(autofit) == sorted([*PUBLIC, "__version__"])
+    monkeypatch.delitem(sys.modules, "keras")
+    assert dir(autofit) == sorted({*PUBLIC, "__version__"} - LOADS_KERAS)
 
 
 @pytest.mark.parametrize("name", sorted(set(PUBLIC) - LOADS_KERAS))

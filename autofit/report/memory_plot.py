@@ -25,7 +25,6 @@ LIMIT_IN_VIEW = 4.0
 def memory_figure(history: MemoryHistory) -> Figure:
     """The memory of the process and of its tensors over the time in which it ran, with the limit and what ran out."""
     with canvas("", panels=1, height=0.9 * PANEL_INCHES[1]) as (figure, (axes,)):
-        figure.set_figwidth(1.4 * PANEL_INCHES[0])
         _draw(axes, history)
     return figure
 

@@ -85,7 +85,12 @@ def training_use(report: ProbeReport) -> tuple[str | None, str]:
 
 
 def _weights(workload: Workload) -> dict[str, Any]:
-    """The weights of a backbone and what of it trains, where they are not the usual ones."""
+    """The weights of a backbone and what of it trains, where they are not the usual ones.
+
+    A head on random weights can be measured but learns nothing; on the usual ones it takes as much memory.
+    """
+    if (workload.weights, workload.trainable) == ("none", "head"):
+        return {}
     weights = {} if workload.weights in {"imagenet", PRESET_WEIGHTS} else {"weights": workload.weights}
     usual = "all" if workload.weights == "none" else "head"
     return weights if workload.trainable == usual else {**weights, "trainable": workload.trainable}
