@@ -28,7 +28,7 @@ from autofit.machine import hardware
 from autofit.printable import printable
 from autofit.process.launch import Launcher, ProcessLauncher
 from autofit.process.monitor import View
-from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
+from autofit.profiles.store import NoProfiles, ProfileStore, default_folder, shipped_folder
 from autofit.protocol.messages import BadImage
 from autofit.report.progress import ProgressView, progress_view, showing
 from autofit.runs.evaluation import Evaluation
@@ -179,7 +179,9 @@ def batch_size_of(run: RunRecord) -> int:
     A profile knows the first where features were extracted, by the same pass through the network. What fits in training
     fits without gradients; on another machine, the worker halves it until it fits.
     """
-    store = ProfileStore(default_folder(), shipped_folder(), lambda _: None)
+    store = (
+        NoProfiles() if not run.options.profile else ProfileStore(default_folder(), shipped_folder(), lambda _: None)
+    )
     known = known_extraction(run, hardware.detect(inline=run.options.isolation == "inline"), store)
     return min(known.micro_batch_size if known else run.plan.micro_batch_size, MOST_AT_ONCE)
 

@@ -60,8 +60,9 @@ def probe(  # noqa: PLR0913 - the options are the interface
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
         max_batch: The largest batch size to look for.
-        profile: Start from earlier measurements on such a machine, and save the new ones. The largest size in the
-            answer has run now in any case; the recommended one may have been timed earlier.
+        profile: Start from earlier measurements on such a machine, and save the new ones. Without it the saved profiles
+            are neither read nor written. The largest size in the answer of a probe has run now in any case; the
+            recommended one may have been timed earlier.
         isolation: Where to train: in a `process` of its own, which may be killed without harm, or `inline` in the
             caller's.
         view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
@@ -75,7 +76,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     options = options_of_call(locals())
     num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with showing(view) as shown:
-        measurer = measurer_for(options, machine_for(options), payload_of(model, (), options), shown, profile=profile)
+        measurer = measurer_for(options, machine_for(options), payload_of(model, (), options), shown)
         return ProbeResult.of(measurer.measure(options, num_classes, max_batch))
 
 
@@ -116,8 +117,9 @@ def sweep(  # noqa: PLR0913 - the options are the interface
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
         max_batch: The largest batch size to look for.
-        profile: Start from earlier measurements on such a machine, and save the new ones. The largest size in the
-            answer has run now in any case; the recommended one may have been timed earlier.
+        profile: Start from earlier measurements on such a machine, and save the new ones. Without it the saved profiles
+            are neither read nor written. The largest size in the answer of a probe has run now in any case; the
+            recommended one may have been timed earlier.
         isolation: Where to train: in a `process` of its own, which may be killed without harm, or `inline` in the
             caller's.
         view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
@@ -135,17 +137,17 @@ def sweep(  # noqa: PLR0913 - the options are the interface
     ]
     num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with showing(view) as shown:
-        return SweepResult.of(_sweep(requests, num_classes, max_batch, shown, profile=profile))
+        return SweepResult.of(_sweep(requests, num_classes, max_batch, shown))
 
 
-def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: View, *, profile: bool) -> SweepReport:
+def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: View) -> SweepReport:
     start_seconds = time.monotonic()
     probes: list[ProbeReport] = []
     failures: list[SweepFailure] = []
     for number, options in enumerate(requests, 1):
         probed = workload(options, num_classes)
         view.message(f"{number} of {len(requests)}: {workload_words(probed)}")
-        measurer = measurer_for(options, machine_for(options), None, view, profile=profile)
+        measurer = measurer_for(options, machine_for(options), None, view)
         try:
             probes.append(measurer.measure(options, num_classes, max_batch))
         except (TrainingFailedError, UserError) as error:  # every option was checked before

@@ -40,6 +40,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
     pixel_cache: str | None = None,
     cache_by: str | None = None,
     memory_limit: str | int | None = None,
+    profile: bool | None = None,
     checkpoint_every: str | float | None = None,
     max_minutes: float | None = None,
     time_budget: str | float | None = None,
@@ -62,6 +63,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
         pixel_cache: Whether decoded images are kept on disk.
         cache_by: How the caches recognise an image.
         memory_limit: The memory that may be used.
+        profile: Start from earlier measurements on such a machine, and save the new ones.
         checkpoint_every: How often to save.
         max_minutes: Save and stop after so many minutes.
         time_budget: The time until the finished model, of a run that has such a budget and is not finished.

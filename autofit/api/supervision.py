@@ -55,7 +55,7 @@ def supervise(
         view.message("this run was started with callbacks; continuing without them")
     announce_device(record.plan, machine, view, isolated=record.options.isolation == "process")
     start_seconds, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
-    store, before = profile_store(view), len(files.attempts())
+    store, before = profile_store(record.options, view), len(files.attempts())
     memory = _memory(files, record, machine)
     used_seconds = sum(attempt.wall_seconds for attempt in earlier)
     budget = _budget(record, start_seconds if called_at is None else called_at, used_seconds, is_resumed=before > 0)

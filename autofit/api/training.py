@@ -76,6 +76,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     cache_by: str = "stat",
     precision: str = "float32",
     memory_limit: str | int | None = None,
+    profile: bool = True,
     seed: int = 0,
     deterministic: bool = False,
     checkpoint_every: str | float = "60s",
@@ -179,6 +180,9 @@ def run(  # noqa: PLR0913 - the options are the interface
         precision: Not in this version.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
+        profile: Start from earlier measurements on such a machine, and save the new ones. Without it the saved profiles
+            are neither read nor written. The largest size in the answer of a probe has run now in any case; the
+            recommended one may have been timed earlier.
         seed: The seed of the split, the order, the initial weights and dropout.
         deterministic: Use only operations that give the same bits each time, also on a GPU. Runs with the same sizes,
             replays, resumes and repeats after an out-of-memory are then bit-equal on one machine. It may be slower, and

@@ -20,7 +20,7 @@ from autofit.machine import hardware
 from autofit.machine.hardware import Hardware
 from autofit.process.launch import Launcher, ProcessLauncher, import_paths_for
 from autofit.process.monitor import View
-from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
+from autofit.profiles.store import NoProfiles, ProfileStore, default_folder, shipped_folder
 from autofit.protocol.job import CacheJob
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
@@ -120,20 +120,18 @@ def _predecoded_images(cache: CacheStore, record: RunRecord, machine: Hardware) 
     return 0 if any(network <= about.items() for about in known) else wanted
 
 
-def profile_store(view: View) -> ProfileStore:
-    """The store of this user's profiles, together with those that come with autofit."""
-    return ProfileStore(default_folder(), shipped_folder(), view.message)
+def profile_store(options: Options, view: View) -> ProfileStore:
+    """The store of this user's profiles, together with those that come with autofit; an empty one if none is wanted."""
+    return NoProfiles() if not options.profile else ProfileStore(default_folder(), shipped_folder(), view.message)
 
 
-def measurer_for(
-    options: Options, machine: Hardware, payload: Payload | None, view: View, *, profile: bool = True
-) -> Measurer:
-    """The measurer that probes this machine; `profile` as in `probe`. Trials run without callbacks."""
+def measurer_for(options: Options, machine: Hardware, payload: Payload | None, view: View) -> Measurer:
+    """The measurer that probes this machine. Trials run without callbacks."""
     return Measurer(
         machine=machine,
         launcher=launcher_for(options, machine),
         view=view,
-        store=profile_store(view) if profile else None,
+        store=profile_store(options, view),
         payload=dataclasses.replace(payload, callbacks=()) if payload else None,
         import_paths=import_paths(options, payload),
     )

@@ -86,6 +86,7 @@ class Options(Record):
     loss: str | KerasConfig | None = None
     metrics: tuple[str | KerasConfig, ...] = ()
     monitor: str = "auto"
+    profile: bool = True
 
 
 def make_options(**given: Any) -> Options:

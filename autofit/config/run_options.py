@@ -118,10 +118,12 @@ MACHINE = (
         "profile",
         True,
         "Start from earlier measurements on such a machine, and save the new ones.",
-        "The largest size in the answer has run now in any case; the recommended one may have been timed earlier.",
-        commands=PROBES,
-        fields=(),
+        "Without it the saved profiles are neither read nor written. The largest size in the answer of a probe has run "
+        "now in any case; the recommended one may have been timed earlier.",
+        check=flag,
+        commands=EVERYWHERE,
         cli_type=bool,
+        on_rerun="any",
     ),
 )
 

@@ -223,6 +223,30 @@ class ProfileStore:
                 path.unlink()
 
 
+class NoProfiles(ProfileStore):
+    """A store that knows nothing, keeps nothing, and touches no file."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(os.devnull), None, lambda _: None)
+
+    def load(self) -> list[tuple[MachineProfile, Origin]]:
+        """Nothing."""
+        return []
+
+    def save(self, report: ProbeReport, machine: Hardware, measured_at: float, *, limit_is_given: bool) -> None:
+        """Keep nothing."""
+
+    def save_extraction(
+        self, speed: ExtractionSpeed, workload: Workload, machine: Hardware, measured_at: float
+    ) -> None:
+        """Keep nothing."""
+
+    def add(self, profile: MachineProfile) -> tuple[int, int]:
+        """Keep nothing."""
+        del profile
+        return 0, 0
+
+
 def _free_name(path: Path, kind: str) -> Path:
     """An unused name in the same folder.
 

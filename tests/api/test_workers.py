@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autofit import api
+from autofit.api.workers import machine_for, measurer_for, profile_store
+from autofit.config.options import make_options
 from autofit.errors import UserError
+from autofit.profiles.store import NoProfiles
 from autofit.protocol.payload import Payload
 
 if TYPE_CHECKING:
@@ -45,3 +48,12 @@ def test_a_limit_that_inline_cannot_keep_is_refused(
     with pytest.raises(UserError, match="memory_limit cannot be kept with isolation='inline'"):
         train(photos, isolation="inline", memory_limit="3GB")
     assert stages.runs == []
+
+
+@pytest.mark.parametrize("profile", [True, False])
+def test_profiles_are_left_alone_where_none_is_wanted(view: RecordingView, *, profile: bool) -> None:
+    """A benchmark would be answered by what an earlier one has left."""
+    options = make_options(profile=profile)
+    measurer = measurer_for(options, machine_for(options), None, view)
+    for store in (profile_store(options, view), measurer.store):
+        assert isinstance(store, NoProfiles) == (not profile)

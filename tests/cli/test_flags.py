@@ -63,7 +63,7 @@ EVERY_FLAG = {
 }
 SWITCHES = ("audit", "deterministic", "multi_label")
 """The options of a run whose flags take no value."""
-SWITCHED_ON = ("flip",)
+SWITCHED_ON = ("flip", "profile")
 """The options of a run that a flag switches off."""
 
 

@@ -26,6 +26,7 @@ DEFAULTS = {
     "loss": None,
     "metrics": (),
     "monitor": "auto",
+    "profile": True,
     "backbone": "MobileNetV2",
     "model": None,
     "weights": "imagenet",
@@ -399,6 +400,7 @@ CONDITIONS: dict[str, Any] = {
     "max_bad_images": 0.5,
     "mirror_dir": "/mnt/b",
     "isolation": "inline",
+    "profile": False,
 }
 """All options that do not change what is trained, with other values than their defaults."""
 

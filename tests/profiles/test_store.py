@@ -20,7 +20,7 @@ from autofit.profiles import store as store_module
 from autofit.profiles.merge import to_bytes, with_extracted, with_measured
 from autofit.profiles.reading import MAX_PROFILE_BYTES, parse_profile, read_profile
 from autofit.profiles.records import MAX_ENTRIES, MAX_EXTRACTIONS, MachineProfile, Origin, ProfileEntry, SavedExtraction
-from autofit.profiles.store import ProfileStore, default_folder, shipped_folder
+from autofit.profiles.store import NoProfiles, ProfileStore, default_folder, shipped_folder
 from autofit.protocol.job import ExtractionSpeed
 from autofit.protocol.messages import Trial
 from autofit.storage.locks import Lock, open_lock_file, try_lock
@@ -478,3 +478,18 @@ def test_every_shipped_profile_is_good() -> None:
     assert folder is not None
     for path in folder.glob("*.json"):
         assert read_profile(path).entries
+
+
+def test_a_store_of_no_profiles_touches_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_report: MakeReport, make_profile: MakeProfile, cpu: Hardware
+) -> None:
+    """`--no-profile` would be answered by an earlier measurement, or leave one behind."""
+    monkeypatch.setenv("AUTOFIT_PROFILES", str(tmp_path / "profiles"))
+    none = NoProfiles()
+    none.save(make_report(), cpu, 0.0, limit_is_given=False)
+    none.save_extraction(
+        ExtractionSpeed(micro_batch_size=8, images_per_second=1.0, peak_bytes=1), make_report().workload, cpu, 0.0
+    )
+    assert none.add(make_profile()) == (0, 0)
+    assert none.load() == []
+    assert list(tmp_path.iterdir()) == []

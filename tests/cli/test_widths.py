@@ -1,0 +1,52 @@
+"""What a command shows fits in a terminal of 80 columns, and its help in one of 60."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from autofit.cli import run_command_line
+from autofit.cli.app import app
+
+GROUP: Any = get_command(app)
+COMMANDS = [
+    [],
+    *([name] for name in GROUP.commands),
+    *([name, sub] for name, found in GROUP.commands.items() for sub in getattr(found, "commands", {})),
+]
+LONG_COMMANDS = {"train", "resume", "probe", "predict", "evaluate", "check", "export", "demo"}
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command) or "autofit")
+def test_help_fits_the_terminal(
+    command: list[str], columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The columns of flags and their meanings would be torn apart."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERMINAL_WIDTH", str(columns))
+    assert run_command_line([*command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.lower().lstrip().startswith("usage: ")
+    assert [line for line in shown.splitlines() if len(line.rstrip()) > columns] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["--version"], ["doctor"], ["profiles", "list"], ["profiles", "path"], ["cache", "list"]],
+    ids=" ".join,
+)
+def test_what_is_printed_fits_80_columns(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Tables would wrap where no one looks: in a terminal of the usual width."""
+    run_command_line(command)
+    shown = capsys.readouterr().out
+    assert shown
+    assert [line for line in shown.splitlines() if len(line) > 80 and "/" not in line] == []
+
+
+def test_each_long_command_can_be_quiet() -> None:
+    """A script that calls it each night would fill its log with bars; or a new command be forgotten."""
+    quiet = {name for name, found in GROUP.commands.items() if any("--quiet" in p.opts for p in found.params)}
+    assert quiet == LONG_COMMANDS
