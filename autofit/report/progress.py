@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -296,7 +297,18 @@ def is_notebook() -> bool:
 def can_redraw(stream: TextIO) -> bool:
     """Whether the stream is a terminal that can move its cursor and show the characters of a bar."""
     utf8 = (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
-    return utf8 and stream.isatty() and not Console(file=stream).is_dumb_terminal
+    return utf8 and stream.isatty() and not is_below_a_cell() and not Console(file=stream).is_dumb_terminal
+
+
+def is_below_a_cell() -> bool:
+    """Whether a kernel of Jupyter started this process, as `!autofit` in a cell does.
+
+    It gives a terminal, but shows each line once and for good. The client sets the variable
+    (https://github.com/jupyter/jupyter_client, `connect.py`); the other two are a kernel's settings for what it starts
+    (https://github.com/ipython/ipykernel, `zmqshell.py`).
+    """
+    kernel = {"TERM": "xterm-color", "GIT_PAGER": "cat"}
+    return "JPY_PARENT_PID" in os.environ or all(os.environ.get(name) == value for name, value in kernel.items())
 
 
 def showing(view: ProgressView | None) -> AbstractContextManager[ProgressView]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,14 @@ def test_a_defect_of_autofit_is_a_whole_traceback(kernel: Kernel) -> None:
     assert len(shown.error) > 5
     assert any("training.py" in line for line in shown.error)
     assert "a defect" in shown.error[-1]
+
+
+def test_a_command_in_a_cell_gives_plain_lines(kernel: Kernel) -> None:
+    """A cell shows each line once and for good: a bar that moves would be hundreds of lines of control codes."""
+    code = (
+        "import sys; from autofit.report.progress import progress_view; print(type(progress_view(sys.stderr)).__name__)"
+    )
+    assert kernel.run(f"!{sys.executable} -c '{code}'").text().split() == ["PlainView"]
 
 
 def test_the_stop_button_is_one_line_that_says_how_to_go_on(story: dict[str, Shown]) -> None:

@@ -17,7 +17,7 @@ from autofit.process.launch import Exit
 from autofit.process.monitor import MonitoredWorker
 from autofit.protocol.job import Event
 from autofit.protocol.messages import EpochEnd, OomEvent, Phase, Progress, Request
-from autofit.report.progress import LiveView, NotebookView, PlainView, ProgressView, progress_view
+from autofit.report.progress import LiveView, NotebookView, PlainView, ProgressView, can_redraw, progress_view
 from autofit.report.progress_text import Status, describe, shortened
 from autofit.storage.run_directory import AttemptDirectory
 
@@ -222,6 +222,25 @@ def rendered(view: LiveView, width: int) -> str:
 def live(width: int) -> tuple[LiveView, Terminal]:
     stream = Terminal()
     return LiveView(stream, Console(file=stream, force_terminal=True, width=width, color_system=None)), stream
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"JPY_PARENT_PID": "7"}, {"TERM": "xterm-color", "GIT_PAGER": "cat"}],
+    ids=["jupyter_client", "ipykernel"],
+)
+def test_a_terminal_below_a_cell_of_a_notebook_gets_plain_lines(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`!autofit train` in a cell would show each movement of the bar as a line of control codes."""
+    for name in ("JPY_PARENT_PID", "GIT_PAGER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-color")
+    assert can_redraw(Terminal())
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert not can_redraw(Terminal())
+    assert isinstance(progress_view(Terminal()), PlainView)
 
 
 @pytest.mark.parametrize(
