@@ -112,7 +112,7 @@ def judged(report: DataReport, planted: Planted) -> dict[str, float]:
     found = {f"copies: {change}": len(pairs & alike) / len(pairs) for change, pairs in planted.changed.items()}
     return {
         "wrong labels in the first 8 %": sum(originals[:first]) / len(planted.wrong),
-        "told as wrong, of all": len(told) / len(originals),
+        "told as wrong, of all": len(told) / max(1, len(originals)),
         "of these planted": sum(told) / max(1, len(told)),
         "equal images": len(planted.twice & same) / len(planted.twice),
         **found,
