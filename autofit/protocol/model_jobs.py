@@ -8,7 +8,7 @@ from pydantic import Field
 
 from autofit.storage.records import Record
 
-OutputKind = Literal["probabilities", "logits", "binary logits"]
+OutputKind = Literal["probabilities", "logits", "binary logits", "one probability", "one logit"]
 """What a model gives: probabilities, or what a softmax or, each by itself, a sigmoid makes them of."""
 
 

@@ -70,6 +70,36 @@ def validation_loss(result: autofit.Result, photos: Path) -> float:
     return float(-np.log(rows[np.arange(len(rows)), index.labels[index.train_count :]]).mean())
 
 
+def test_one_unit_for_two_classes_is_a_model_of_two(tmp_path: Path) -> None:
+    """The most usual model for two classes would be refused, have one column, or call each cat a dog."""
+    import keras
+
+    def network(shape: tuple[int, ...], _classes: int) -> Any:
+        layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(1, "sigmoid")]
+        model = keras.Sequential([keras.Input(shape), *layers])
+        model.compile(keras.optimizers.SGD(0.01), "binary_crossentropy", metrics=["accuracy", keras.metrics.AUC()])
+        return model
+
+    random = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    images = (random.integers(0, 60, (40, SIDE, SIDE, 3)) + labels[:, None, None, None] * 190).astype(np.uint8)
+    given: dict[str, Any] = {"image_size": SIDE, "epochs": 2, "micro_batch_size": 8, "monitor": "val_auc"}
+    result = autofit.run(images, labels, model=network, run_dir=tmp_path / "run", **given)
+    rows, figures = result.predict(images), result.evaluate(images, labels)
+
+    assert rows.shape == (40, 2)
+    np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
+    assert figures.accuracy == np.mean(rows.argmax(axis=1) == labels)
+    assert rows[labels == 1, 1].min() > rows[labels == 0, 1].max()
+    np.testing.assert_allclose(np.asarray(rows)[:, 1:], result.model.predict(images, verbose=0), atol=1e-5)
+    kept, index = np.load(tmp_path / "run" / "validation.npy"), result.history["val_auc"].index(1.0)
+    assert kept.shape == (8, 2)
+    read = ImageIndex.read_csv(tmp_path / "run" / "samples.csv", str(tmp_path), tuple(result.labels))
+    loss = -np.log(kept[np.arange(8), read.labels[read.train_count :]]).mean()
+    assert loss == pytest.approx(result.history["val_loss"][index], rel=1e-4)
+    assert result.confusion_matrix().counts.sum() == 8
+
+
 def test_objects_of_keras_are_taken_as_in_fit(photos: Path, weights: Path, cache: Path, tmp_path: Path) -> None:
     """Optimizer, loss, metrics or weights would be left out, or the head solved without them; a rerun would differ."""
     import keras

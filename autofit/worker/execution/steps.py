@@ -207,7 +207,8 @@ class EvaluateStep:
         self._model = model
         self._pads = pads
         self._objective = objective
-        self.predicted = keras.Variable(np.zeros(model.output_shape[-1], np.float32), trainable=False, name="predicted")
+        classes = 2 if objective.unit_threshold is not None else model.output_shape[-1]
+        self.predicted = keras.Variable(np.zeros(classes, np.float32), trainable=False, name="predicted")
         self.variables = [*objective.loss.variables, *objective.metric_variables, self.predicted]
         signature = [
             inputs_spec,

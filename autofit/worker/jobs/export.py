@@ -17,7 +17,7 @@ from autofit.protocol.model_jobs import ExportJob
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.jobs.startup import LoadPayload, open_saved_model
 from autofit.worker.model.exported import open_exported, replaced, write_exported
-from autofit.worker.model.outputs import probabilities_of
+from autofit.worker.model.outputs import class_count, probabilities_of
 from autofit.worker.runtime.heartbeat import Heartbeat
 
 IMAGES_AT_ONCE = 8
@@ -46,7 +46,7 @@ def export(
             heartbeat.event(Event(message=f"the runtime of {work.format} is not installed: nothing was compared"))
         else:
             of_model = partial(model, training=False)
-            shape = (len(paths), int(model.output_shape[-1]))
+            shape = (len(paths), class_count(model, work.outputs))
             before, after = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
             for known, images in _batches(work, paths, heartbeat.beat):
                 before[known] = probabilities_of(np.asarray(of_model(images)), work.outputs)

@@ -25,7 +25,7 @@ from autofit.protocol.model_jobs import PredictJob
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.steps import compile_forward
 from autofit.worker.jobs.startup import LoadPayload, open_saved_model
-from autofit.worker.model.outputs import probabilities_of
+from autofit.worker.model.outputs import class_count, probabilities_of
 from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.exceptions import StopRequested
 from autofit.worker.runtime.heartbeat import Heartbeat
@@ -79,7 +79,7 @@ class _OpenModel:
     ) -> None:
         model = open_saved_model(job, work, heartbeat, load_payload)
         self._forward: Callable[[np.ndarray], Any] = compile_forward(model)
-        self._classes = int(model.output_shape[-1])
+        self._classes = class_count(model, work.outputs)
         self._job, self._work, self._heartbeat, self._go_on = job, work, heartbeat, go_on
         self._micro = MicroBatcher(work.batch_size, self._note)
         self._loader: BatchLoader | None = None

@@ -148,7 +148,7 @@ def build_from_function(
     keras.utils.set_random_seed(seed)
     shape = (*image_size, 3)
     model = call_model_function(function, shape, num_classes)
-    check_model(model, shape, num_classes)
+    check_model(model, shape, num_classes, multi_label=multi_label)
     check_reopens(model)
     outputs = label_outputs(model, shape) if multi_label else output_kind(model, shape, loss)
     built = BuiltModel(model, None, None, (), frozen=False, compiled=model.compiled, outputs=outputs)

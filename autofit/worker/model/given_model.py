@@ -40,31 +40,32 @@ def call_model_function(function: ModelFunction, shape: tuple[int, int, int], nu
     return model
 
 
-def check_model(model: keras.Model, shape: tuple[int, int, int], num_classes: int) -> None:
+def check_model(
+    model: keras.Model, shape: tuple[int, int, int], num_classes: int, *, multi_label: bool = False
+) -> None:
     """Refuse a model of other shapes, or one of which a step in micro-batches would leave out or change something.
+
+    One unit may stand for two classes, unless an image may have several labels.
 
     Raises:
         UserError: for such a model; the message says why.
     """
-    _check_shapes(model, shape, num_classes)
+    _check_shapes(model, shape, num_classes, may_be_one_unit=num_classes == 2 and not multi_label)  # noqa: PLR2004
     _check_training(model)
     if model.compiled:
         _check_loss(model)
         check_optimizer(model.optimizer)
 
 
-def _check_shapes(model: keras.Model, shape: tuple[int, int, int], num_classes: int) -> None:
+def _check_shapes(model: keras.Model, shape: tuple[int, int, int], num_classes: int, *, may_be_one_unit: bool) -> None:
     """Require one input that takes `(n, *shape)` and one output of `(n, num_classes)`, for any n."""
     given = [tuple(tensor.shape) for tensor in model.inputs]
     if len(given) != 1 or not _accepts(given[0], (None, *shape)):
         raise UserError(f"the model takes {_listed(given)}: it needs one input of shape {(None, *shape)}")
     given = [tuple(tensor.shape) for tensor in model.outputs]
     named = "a dictionary of " if isinstance(model.compute_output_shape((None, *shape)), dict) else ""
-    if not named and given == [(None, 1)] and num_classes == 2:  # noqa: PLR2004 - one unit says both classes
-        raise UserError(
-            "the model ends with one unit for two classes: end it with Dense(2, activation='softmax') and compile it "
-            "with sparse_categorical_crossentropy, or leave it uncompiled"
-        )
+    if not named and given == [(None, 1)] and may_be_one_unit:
+        return
     if named or given != [(None, num_classes)]:
         raise UserError(f"the model gives {named}{_listed(given)}: it needs one output of shape {(None, num_classes)}")
 

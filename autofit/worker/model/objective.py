@@ -19,7 +19,7 @@ from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
 from autofit.worker.model.fine_tuning import fine_tuning_optimizer
 from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
-from autofit.worker.model.outputs import label_classes, single_loss
+from autofit.worker.model.outputs import label_classes, single_loss, takes_logits
 from autofit.worker.model.registered_objects import not_registered
 
 
@@ -31,6 +31,8 @@ class Objective:
     labels are class numbers of shape `(n,)`; otherwise they are turned into `(n, one_hot_classes)`. `metric_classes` is
     the same for each metric. With `columns` above 0 an image may have any number of labels: labels are 0 or 1, float32
     `(n, columns)`, and so are the weights.
+    `unit_threshold` is given where one unit stands for two classes: above it, it tells the second. Labels are then 0 or
+    1, float32 `(n, 1)`.
     """
 
     loss_function: keras.losses.Loss
@@ -40,6 +42,7 @@ class Objective:
     one_hot_classes: int
     metric_classes: Sequence[int] = ()
     columns: int = 0
+    unit_threshold: float | None = None
 
     @property
     def labels_spec(self) -> tf.TensorSpec:
@@ -65,14 +68,20 @@ class Objective:
         """Which classes the model tells each sample to have, 0 or 1, float32 `(n, classes)`."""
         if self.columns:
             return tf.cast(probabilities >= THRESHOLD, tf.float32)
+        if self.unit_threshold is not None:
+            return tf.one_hot(tf.cast(probabilities[:, 0] > self.unit_threshold, tf.int64), 2)
         return tf.one_hot(tf.argmax(probabilities, axis=-1), probabilities.shape[-1])
 
     def encode(self, labels: tf.Tensor) -> tf.Tensor:
         """Labels in the form that the loss takes."""
+        if self.unit_threshold is not None:
+            return tf.cast(labels, tf.float32)[:, None]
         return tf.one_hot(labels, self.one_hot_classes) if self.one_hot_classes else labels
 
     def update_metrics(self, labels: tf.Tensor, outputs: tf.Tensor) -> None:
         """Count the outputs `(n, classes)` for samples of these class numbers `(n,)`."""
+        if self.unit_threshold is not None:
+            labels = self.encode(labels)
         widths = self.metric_classes or [self.one_hot_classes] * len(self.metrics)
         for metric, width in zip(self.metrics, widths, strict=True):
             metric.update_state(tf.one_hot(labels, width) if width else labels, outputs)
@@ -108,6 +117,8 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
     if compiled:
         _refuse_beside_a_compiled_model(source)
         return _objective_of_compiled(model, source.num_classes)
+    if _is_one_unit(model, source.num_classes):
+        return _objective_of_one_unit(model, source)
     loss = given_loss(source) or keras.losses.SparseCategoricalCrossentropy()
     metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy"), *_given_metrics(source)]
     one_hot = label_classes(loss, source.num_classes)
@@ -119,6 +130,32 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
             optimizer=_optimizer(model, source),
             one_hot_classes=one_hot,
             metric_classes=[label_classes(metric, source.num_classes, one_hot) for metric in metrics],
+        ),
+        model,
+    )
+
+
+def _is_one_unit(model: keras.Model, num_classes: int) -> bool:
+    return num_classes == 2 and model.output_shape[-1] == 1  # noqa: PLR2004 - it says both classes
+
+
+def _threshold_of(loss: keras.losses.Loss) -> float:
+    """Above what the one unit of a model tells the second class."""
+    return 0.0 if takes_logits(loss) else 0.5
+
+
+def _objective_of_one_unit(model: keras.Model, source: ModelSource) -> Objective:
+    """Binary cross-entropy of one unit for two classes, unless another loss is given, and accuracy."""
+    loss = given_loss(source) or keras.losses.BinaryCrossentropy()
+    threshold = _threshold_of(loss)
+    return _built(
+        Objective(
+            loss_function=loss,
+            loss=keras.metrics.Mean(name="loss"),
+            metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=threshold), *_given_metrics(source)],
+            optimizer=_optimizer(model, source),
+            one_hot_classes=0,
+            unit_threshold=threshold,
         ),
         model,
     )
@@ -222,10 +259,11 @@ def _refuse_beside_a_compiled_model(source: ModelSource) -> None:
 def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
     """The objective of a compiled model. Its metrics exist only after a call, so they are called with two samples."""
     loss_function = single_loss(model.loss)
-    one_hot = label_classes(loss_function, num_classes)
-    labels = np.zeros(2, np.int64)
+    is_one_unit = _is_one_unit(model, num_classes)
+    one_hot = 0 if is_one_unit else label_classes(loss_function, num_classes)
+    labels = np.zeros((2, 1), np.float32) if is_one_unit else np.zeros(2, np.int64)
     shown = keras.ops.one_hot(labels, num_classes) if one_hot else keras.ops.convert_to_tensor(labels)
-    model.compute_metrics(None, shown, keras.ops.zeros((2, num_classes)) + 1.0 / num_classes)
+    model.compute_metrics(None, shown, keras.ops.zeros((2, model.output_shape[-1])) + 1.0 / num_classes)
     flat = [inner for metric in model.metrics for inner in (getattr(metric, "metrics", None) or [metric])]
     metrics = [metric for metric in flat if metric.name != "loss"]
     objective = Objective(
@@ -234,7 +272,8 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
         metrics=metrics,
         optimizer=model.optimizer,
         one_hot_classes=one_hot,
-        metric_classes=[label_classes(metric, num_classes, one_hot) for metric in metrics],
+        metric_classes=[0 if is_one_unit else label_classes(metric, num_classes, one_hot) for metric in metrics],
+        unit_threshold=_threshold_of(loss_function) if is_one_unit else None,
     )
     return _built(objective, model)
 

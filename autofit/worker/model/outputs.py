@@ -36,6 +36,8 @@ def output_kind(model: keras.Model, shape: tuple[int, int, int], loss: Any = Non
     """
     single = single_loss(model.loss) if model.compiled else loss
     rows = _rows(model, shape)
+    if rows.shape[1] == 1:
+        return kind_of_one_unit(model, single, rows)
     are_probabilities = _are_probabilities(rows)
     if single is None:
         if not are_probabilities:
@@ -61,6 +63,41 @@ def output_kind(model: keras.Model, shape: tuple[int, int, int], loss: Any = Non
             f"{loss_name(single)} takes them: end the model with a softmax, or give the loss from_logits=True"
         )
     return "logits"
+
+
+def kind_of_one_unit(model: keras.Model, loss: Any, rows: np.ndarray) -> OutputKind:
+    """What the one unit of a model for two classes gives.
+
+    Args:
+        model: the user's.
+        loss: with which it is trained; None for the binary cross-entropy of probabilities.
+        rows: of some images, (n, 1).
+
+    Raises:
+        UserError: the loss takes something else.
+    """
+    name = "" if loss is None else loss_name(loss)
+    if loss is not None and is_kerass_own(loss) and _plain_name(loss) not in LOSSES_OF_ONE_UNIT:
+        raise UserError(
+            f"the model ends with one unit for two classes, and its loss is {name}: compile it with "
+            "binary_crossentropy, or end it with Dense(2, activation='softmax')"
+        )
+    activation = getattr(model.layers[-1], "activation", None)
+    is_linear, is_sigmoid = activation is keras.activations.linear, activation is keras.activations.sigmoid
+    if loss is not None and takes_logits(loss):
+        if is_sigmoid:
+            raise UserError(
+                "the model ends with a sigmoid and its loss has from_logits=True, which would apply another: "
+                "leave out one of the two"
+            )
+        return "one logit"
+    lies_between = bool(np.all((rows > -TOLERANCE) & (rows < 1 + TOLERANCE)))
+    if is_linear or not lies_between:
+        raise UserError(
+            "the model ends with one unit for two classes that gives no probability: end it with a sigmoid, or compile "
+            "it with BinaryCrossentropy(from_logits=True)"
+        )
+    return "one probability"
 
 
 def label_outputs(model: keras.Model, shape: tuple[int, int, int]) -> OutputKind:
@@ -91,13 +128,29 @@ def _are_probabilities(rows: np.ndarray) -> bool:
 
 
 def probabilities_of(outputs: NDArray[np.float32], kind: OutputKind) -> NDArray[np.float32]:
-    """The probabilities in a model's outputs (n, classes); the outputs themselves where they are such."""
+    """The probabilities (n, classes) in a model's outputs; the outputs themselves where they are such.
+
+    One unit is the second class: outputs (n, 1) are those of two.
+    """
     from scipy.special import expit, softmax  # noqa: PLC0415 - takes 0.2 s
 
     if kind == "probabilities":
         return outputs
+    if kind == "one probability":
+        return np.concatenate([1 - outputs, outputs], axis=1)
+    if kind == "one logit":
+        outputs = np.concatenate([-outputs, outputs], axis=1)
     found = softmax(outputs, axis=1) if kind == "logits" else expit(outputs)
     return np.asarray(found, np.float32)
+
+
+def class_count(model: keras.Model, kind: OutputKind) -> int:
+    """How many classes the outputs of a model tell apart: one unit says both of two."""
+    return 2 if kind in {"one probability", "one logit"} else int(model.output_shape[-1])
+
+
+LOSSES_OF_ONE_UNIT = ("binarycrossentropy", "binaryfocalcrossentropy", "meansquarederror", "meanabsoluteerror")
+"""Keras's losses of one unit for two classes that have 0 and 1 as labels; names without underscores."""
 
 
 class _MeanOf(keras.losses.Loss):

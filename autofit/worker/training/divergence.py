@@ -85,7 +85,8 @@ def guessing_loss(objective: Objective, classes: int) -> float:
     """The cross-entropy of a model that finds all classes equally likely, in nats; 0 for a loss of another kind."""
     import keras  # noqa: PLC0415 - the decision above is pure
 
-    if objective.columns:
+    is_binary = isinstance(objective.loss_function, keras.losses.BinaryCrossentropy)
+    if objective.columns or (objective.unit_threshold is not None and is_binary):
         return math.log(2)
     kinds = keras.losses.SparseCategoricalCrossentropy, keras.losses.CategoricalCrossentropy
     return math.log(classes) if isinstance(objective.loss_function, kinds) else 0.0

@@ -14,7 +14,7 @@ from autofit.storage.probabilities import MOST_VALUES
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.session import Session
 from autofit.worker.execution.steps import tensors_of
-from autofit.worker.model.outputs import probabilities_of
+from autofit.worker.model.outputs import class_count, probabilities_of
 from autofit.worker.training.batch_sources import Source
 from autofit.worker.training.bn_recalibration import BatchNormRecalibration
 from autofit.worker.training.callbacks import Callbacks
@@ -107,7 +107,7 @@ class Evaluation:
         return results
 
     def _keeps_outputs(self, images: int) -> bool:
-        return images * self._session.built.model.output_shape[-1] <= MOST_VALUES
+        return images * class_count(self._session.built.model, self._session.built.outputs) <= MOST_VALUES
 
     def _begin(self) -> None:
         self._events.phase(Phase.VALIDATE)

@@ -49,6 +49,34 @@ def test_a_compiled_loss_is_kept(loss: Any, *, one_hot: bool) -> None:
     assert list(objective.results()) == ["accuracy", "loss"]
 
 
+@pytest.mark.parametrize("logits", [False, True])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_one_unit_gets_labels_and_counts_as_in_fit(*, logits: bool, compiled: bool) -> None:
+    """Labels of another shape would be broadcast to a matrix: a loss that falls and means nothing."""
+    keras.utils.set_random_seed(0)
+    head = keras.layers.Dense(1, None if logits else "sigmoid")
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), head])
+    loss = keras.losses.BinaryCrossentropy(from_logits=logits)
+    images, labels = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype(np.float32), np.array([0, 1, 1, 0, 1, 1])
+    accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if logits else 0.5)
+    model.compile("sgd", loss, metrics=[accuracy, keras.metrics.AUC(from_logits=logits, name="auc")])
+    expected = model.evaluate(images, labels, verbose=0, return_dict=True)
+    given = {"loss": keras.saving.serialize_keras_object(loss)} if logits and not compiled else {}
+    source = SOURCE.model_copy(update={"num_classes": 2, **given})
+
+    objective = make_objective(model, source, compiled=compiled)
+    outputs = model(images)
+    numbers = keras.ops.convert_to_tensor(labels)
+    objective.update_metrics(numbers, outputs)
+
+    found = {name: float(value) for name, value in objective.results().items() if name != "loss"}
+    names = ("accuracy", "auc") if compiled else ("accuracy",)
+    assert found == pytest.approx({name: expected[name] for name in names})
+    assert float(objective.loss_function(objective.encode(numbers), outputs)) == pytest.approx(expected["loss"])
+    told = np.asarray(objective.told(outputs))
+    assert (told.argmax(axis=1) == labels).mean() == pytest.approx(expected["accuracy"])
+
+
 @pytest.mark.parametrize(("name", "given"), [("optimizer", "sgd"), ("learning_rate", 0.5)])
 def test_an_optimizer_beside_a_compiled_model_is_refused(name: str, given: Any) -> None:
     """It would silently do nothing."""

@@ -10,7 +10,7 @@ import pytest
 
 from autofit.errors import UserError
 from autofit.protocol.model_jobs import OutputKind
-from autofit.worker.model.outputs import label_classes, output_kind, probabilities_of, single_loss
+from autofit.worker.model.outputs import class_count, label_classes, output_kind, probabilities_of, single_loss
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +78,40 @@ def test_a_loss_of_other_outputs_is_refused(activation: str | None, loss: Any, m
     """It would train for hours, and learn little: a softmax twice, or a logarithm of negative numbers."""
     with pytest.raises(UserError, match=message):
         output_kind(network(activation, loss), SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "kind"),
+    [
+        ("sigmoid", "binary_crossentropy", "one probability"),
+        ("sigmoid", None, "one probability"),
+        ("sigmoid", keras.losses.MeanSquaredError(), "one probability"),
+        (None, keras.losses.BinaryCrossentropy(from_logits=True), "one logit"),
+        (None, keras.losses.BinaryFocalCrossentropy(from_logits=True), "one logit"),
+        ("sigmoid", keras.losses.BinaryCrossentropy(from_logits=True), "leave out one of the two"),
+        (None, "binary_crossentropy", "gives no probability: end it with a sigmoid"),
+        (None, None, "gives no probability: end it with a sigmoid"),
+        ("sigmoid", "sparse_categorical_crossentropy", "its loss is sparse_categorical_crossentropy: compile it with"),
+    ],
+)
+def test_one_unit_for_two_classes_goes_with_its_loss(activation: str | None, loss: Any, kind: str) -> None:
+    """The most usual model for two classes would be refused, or a logit be taken for a probability."""
+    model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(1, activation)])
+    if loss is not None:
+        model.compile("sgd", loss)
+    if kind.startswith("one"):
+        assert output_kind(model, SHAPE) == kind
+        assert class_count(model, kind) == 2
+    else:
+        with pytest.raises(UserError, match=kind):
+            output_kind(model, SHAPE)
+
+
+def test_one_unit_is_the_probability_of_the_second_class() -> None:
+    """`predict` would give one column, of which nobody knows whether it is a cat or a dog."""
+    units = np.array([[0.0], [0.5]], np.float32)
+    assert probabilities_of(units, "one probability").tolist() == [[1, 0], [0.5, 0.5]]
+    assert probabilities_of(units, "one logit")[1].tolist() == pytest.approx([0.3775407, 0.6224593])
 
 
 def test_probabilities_are_made_of_logits() -> None:
