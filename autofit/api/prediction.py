@@ -33,7 +33,7 @@ from autofit.protocol.messages import BadImage
 from autofit.report.progress import ProgressView, progress_view, showing
 from autofit.runs.evaluation import Evaluation
 from autofit.runs.multi_label_evaluation import evaluation_of
-from autofit.runs.prediction import PredictionWorker, SavedModel
+from autofit.runs.prediction import BATCH_SIZE, PredictionWorker, SavedModel
 from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import predicting
 from autofit.worker.inline_launcher import InlineLauncher
@@ -176,14 +176,17 @@ def _saved_model(model: Path, run: RunRecord) -> SavedModel:
 def batch_size_of(run: RunRecord) -> int:
     """How many images to predict at once: what was the fastest on this machine, else what the training was given.
 
-    A profile knows the first where features were extracted, by the same pass through the network. What fits in training
-    fits without gradients; on another machine, the worker halves it until it fits.
+    A profile knows the first where features were extracted, by the same pass through the network. A training that had a
+    whole batch at once was not limited by memory. On another machine, the worker halves the size until it fits.
     """
     store = (
         NoProfiles() if not run.options.profile else ProfileStore(default_folder(), shipped_folder(), lambda _: None)
     )
     known = known_extraction(run, hardware.detect(inline=run.options.isolation == "inline"), store)
-    return min(known.micro_batch_size if known else run.plan.micro_batch_size, MOST_AT_ONCE)
+    if known:
+        return min(known.micro_batch_size, MOST_AT_ONCE)
+    trained = run.plan.micro_batch_size
+    return min(trained if trained < run.plan.first_batch_size else max(trained, BATCH_SIZE), MOST_AT_ONCE)
 
 
 def _answers(

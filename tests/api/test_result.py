@@ -27,7 +27,7 @@ from autofit.protocol.messages import BadImage, Verdict
 from autofit.report.progress import ProgressView
 from autofit.runs import warm_model
 from autofit.runs.plan import training_plan
-from autofit.runs.prediction import SavedModel
+from autofit.runs.prediction import BATCH_SIZE, SavedModel
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import DataRecord, RunRecord
 from autofit.worker.inline_launcher import InlineLauncher
@@ -209,11 +209,12 @@ def test_many_images_are_predicted_in_parts(
 
 
 def test_the_batch_is_the_one_that_the_machine_was_measured_with(tmp_path: Path) -> None:
-    """A size that was never measured would be used beside one that was."""
+    """More images than fit would be tried first, which costs seconds, or few where many fit."""
     finished(tmp_path)
     record = RunRecord.load(tmp_path / "run.json")
-    for size, expected in ((8, 8), (4096, prediction.MOST_AT_ONCE)):
-        plan = record.plan.model_copy(update={"micro_batch_size": size})
+    sizes = ((3, 8, 3), (8, 8, BATCH_SIZE), (64, 64, 64), (4096, 4096, prediction.MOST_AT_ONCE))
+    for size, batch_size, expected in sizes:
+        plan = record.plan.model_copy(update={"micro_batch_size": size, "first_batch_size": batch_size})
         assert prediction.batch_size_of(record.model_copy(update={"plan": plan})) == expected
 
 
