@@ -118,5 +118,27 @@ def test_no_room_for_the_update_changes_nothing() -> None:
     assert report == {"raised": "OutOfDeviceMemoryError", "iterations": 1, "weights_changed": False, "metric_count": 4}
 
 
+def test_several_labels_run_out_are_mirrored_and_replayed(
+    photos: Path, calibrated: Callable[[str], Path], outside_bytes: int, tmp_path: Path
+) -> None:
+    """Rows of labels that a repeated or replayed step takes in another order would train another network."""
+    files = sorted(photos.rglob("*.jpg"))
+    rows = [f"{file},{file.parent.name}{'' if number % 3 else ';third'}" for number, file in enumerate(files)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,labels", *rows, ""]))
+    given = {"backbone": "MobileNetV2", "weights": calibrated("MobileNetV2"), "feature_cache": "off"}
+    given |= {"multi_label": True, "augment": "light", "epochs": 1}
+    limit = too_small("head", outside_bytes)
+    ran_out = train(tmp_path / "list.csv", tmp_path / "a", memory_limit=limit, mirror_dir=tmp_path / "copy", **given)
+    replay = train(tmp_path / "list.csv", tmp_path / "b", replay=tmp_path / "copy", **given)
+
+    assert ran_out.oom_events
+    assert not replay.oom_events
+    assert updates(replay) == updates(ran_out)
+    assert replay.weights_sha256 == ran_out.weights_sha256
+    assert replay.history == ran_out.history
+    for name in ("samples.csv", "model.keras", "labels.json", "validation.npy", "result.json", "audit.jsonl"):
+        assert (tmp_path / "copy" / name).read_bytes() == (tmp_path / "a" / name).read_bytes()
+
+
 def train_count(result: autofit.Result) -> int:
     return len(samples_of(result.run_dir, "train"))
