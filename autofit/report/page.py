@@ -135,7 +135,7 @@ def _machine_row(name: str, value: str | float) -> list[Html]:
 def _trials(report: ProbeReport) -> Html:
     memory = f"Memory of {bytes_words(report.memory_limit_bytes)}"
     rows = [_trial_row(trial, report) for trial in ordered_trials(report)]
-    return table(("Batch", "Verdict", memory, "", "Images/s", ""), rows)
+    return table(("Batch", "Verdict", memory, "", "Images/s", ""), rows, kind="whole")
 
 
 def _trial_row(trial: Trial, report: ProbeReport) -> list[Html]:

@@ -57,13 +57,15 @@ def sweep_plot(report: SweepReport, path: Path) -> None:
     write_atomically(path, png(sweep_figure(report, sweep_title(report))))
 
 
-def history_plot(history: History, target: Path | BinaryIO) -> None:
+def history_plot(history: History, target: Path | BinaryIO, recorded_best: int | None = None) -> None:
     """Write a PNG of loss and accuracy over the epochs, to a path or an open binary file.
+
+    The best epoch is marked: the recorded one, else by `best_epoch`.
 
     Raises:
         OSError: the file cannot be written.
     """
-    image = png(history_figure(history))
+    image = png(history_figure(history, recorded_best))
     if isinstance(target, Path):
         write_atomically(target, image)
     else:

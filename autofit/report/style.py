@@ -13,13 +13,14 @@ PARTS = {
     ":is(.error, .notice) pre": "background: var(--paper);",
     ".facts": "display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 0;",
     ".facts div": "flex: 1 0 8.5rem; background: var(--card); border-radius: .5rem; padding: .7rem .9rem;",
-    ".facts dt": "color: var(--soft); font-size: .82rem;",
-    ".facts dd": "margin: 0; font-size: 1.2rem; font-variant-numeric: tabular-nums; overflow-wrap: anywhere;",
+    ".facts dt": "color: var(--soft); font-size: .82rem; float: none; width: auto; font-weight: 400;",
+    ".facts dd": "margin: 0; display: block; width: auto; padding: 0; font-size: 1.2rem; "
+    "font-variant-numeric: tabular-nums; overflow-wrap: anywhere;",
     ".wide": "overflow-x: auto;",
     "table": "border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums;",
     ":is(th, td)": "text-align: left; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--rule); "
     "vertical-align: top; overflow-wrap: anywhere;",
-    "td:not(.number)": "min-width: 7.25rem;",
+    "td:not(.number)": "min-width: 6.25rem;",
     "table.pairs": "width: auto; min-width: 60%;",
     ".pairs td:first-child": "color: var(--soft); padding-right: 1.25rem; min-width: 8.5rem;",
     ".pairs td:last-child": "min-width: 11rem;",
@@ -78,4 +79,5 @@ def _rules(within: str) -> str:
 
 
 PAGE_STYLE = PAGE + _rules("")
-FRAGMENT_STYLE = FRAGMENT + _rules(".autofit ")
+FRAGMENT_STYLE = FRAGMENT + _rules(".autofit.autofit ")
+"""Twice the class: it outdoes a notebook's rules for lists and tables, as JupyterLab's `.jp-RenderedHTMLCommon dt`."""

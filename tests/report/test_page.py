@@ -212,3 +212,16 @@ def test_ten_thousand_broken_images_make_a_page_that_opens(make_result: Callable
     text = Page(run_page(make_result(quarantined=bad), labels=[], model_path=MODEL)).text
     assert "Images left out: 10,000" in text
     assert f"and {10_000 - markup.MAX_ROWS:,} more." in text
+
+
+def test_a_card_outdoes_the_rules_of_a_notebook() -> None:
+    """JupyterLab floats the names of a list at a fifth of its width: they would stand over the figures."""
+    card = markup.fragment([markup.cards([("Validation accuracy", "0.75")])])
+    rules = [line for line in card.splitlines() if line.startswith(".autofit.autofit .facts dt")]
+    assert len(rules) == 1
+    assert "float: none" in rules[0]
+    selectors = {
+        line.partition("{")[0].strip() for line in card.partition("</style>")[0].splitlines() if " .facts" in line
+    }
+    assert selectors
+    assert all(selector.startswith(".autofit.autofit ") for selector in selectors)

@@ -173,3 +173,13 @@ def test_the_room_is_entered_without_heavy_imports() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout == "set()\n"
+
+
+def test_the_curves_mark_the_epoch_that_was_handed_over() -> None:
+    """A run whose best model was chosen by accuracy would show another epoch as its best than its card."""
+    drawn = []
+    for recorded in (None, 0):
+        target = io.BytesIO()
+        plots.history_plot({"loss": [0.5, 0.4, 0.3], "val_loss": [0.6, 0.5, 0.4]}, target, recorded)
+        drawn.append(target.getvalue())
+    assert drawn[0] != drawn[1]
