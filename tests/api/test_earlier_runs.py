@@ -138,6 +138,23 @@ def test_images_in_memory_move_with_their_run(stages: Stages, photos: Path, view
     assert RunRecord.load(Path("b/run.json")).data.store == f"{Path.cwd()}/b/images"
 
 
+def test_the_same_call_restores_images_in_memory_and_their_run_from_a_mirror(
+    stages: Stages, view: RecordingView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mirror would hold a run that nothing can go on with."""
+    monkeypatch.chdir(tmp_path)
+    images, labels = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3)).astype(np.uint8), np.arange(30) % 3
+    stages.ends = [InterruptedRunError("asked to stop")]
+    stopped(images, labels, run_dir="a", mirror_dir="copy", view=view)
+    started = RunRecord.load(Path("copy/run.json")).started
+    shutil.rmtree("a")
+    api.run(images, labels, run_dir="b", mirror_dir="copy", view=view)
+    record = stages.runs[-1]["record"]
+    assert (record.started, record.data.root) == (started, f"{tmp_path}/b/images")
+    index = ImageIndex.read_csv(Path("b/samples.csv"), record.data.root, record.data.class_names)
+    assert all(Path(index.path(number)).is_file() for number in range(30))
+
+
 def test_not_all_runs_of_years_are_read(
     stages: Stages, photos: Path, view: RecordingView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
