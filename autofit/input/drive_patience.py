@@ -134,10 +134,20 @@ class DrivePatience:
             began, path = max(began, since), path_read_by(thread) or path
         if self._named is not None or not path or now - began < SAY_SECONDS:
             return
-        drive = f"the drive {printable(mount_of(path))}"
+        drive = drive_of(path)
         self._named = drive, began
         why = f" ({self._why}): its images are tried again" if self._silent_since is not None else ": waiting for it"
-        self._say(f"{drive} does not answer, for {now - began:.0f} s now{why}; Ctrl-C stops")
+        self._say(silence_line(drive, now - began, why))
+
+
+def drive_of(path: str) -> str:
+    """The drive of a path, as messages name it."""
+    return f"the drive {printable(mount_of(path))}"
+
+
+def silence_line(drive: str, seconds: float, why: str) -> str:
+    """The line about a drive that has not answered for so long; `why` says what is done about it."""
+    return f"{drive} does not answer, for {seconds:.0f} s now{why}; Ctrl-C stops"
 
 
 def _is_done(future: Future[R]) -> bool:

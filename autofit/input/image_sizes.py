@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-import threading
 from collections.abc import Sequence
+from concurrent.futures import wait
 
 from autofit.dataset import ImageIndex
 from autofit.dataset.spread import spread_over
 from autofit.input.decode import image_of
+from autofit.input.patient_call import in_a_thread
 
 MOST_OPENED = 60
 """Few: a header costs a round trip on a mounted drive, and the images of a data set are mostly alike."""
@@ -35,10 +36,7 @@ def sizes_line(index: ImageIndex, image_size: Size) -> str | None:
     def read() -> None:
         found.extend(size for path in paths if (size := size_of(path)))
 
-    # a drive that hangs would hold up the run before its first line
-    reader = threading.Thread(target=read, name="autofit-sizes", daemon=True)
-    reader.start()
-    reader.join(PATIENCE_SECONDS)
+    wait([in_a_thread(read)], PATIENCE_SECONDS)  # a drive that hangs would hold up the run before its first line
     sizes = list(found)
     return sizes_text(sizes, image_size) if sizes else None
 

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-from autofit.input.drive_patience import SAY_SECONDS, mount_of
-from autofit.printable import printable
+from autofit.input.drive_patience import SAY_SECONDS, drive_of, silence_line
 
 LOOK_SECONDS = 0.1
 
@@ -40,15 +39,7 @@ def patiently(
         Exception: what the call raises.
     """
     counts: list[int] = []
-    future: Future[R] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(call(counts.append))
-        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="autofit-reading", daemon=True).start()
+    future = in_a_thread(lambda: call(counts.append))
     seen, since, is_named = 0, clock(), False
     while not wait([future], LOOK_SECONDS).done:
         if len(counts) > seen:
@@ -56,6 +47,19 @@ def patiently(
             show(counts[seen - 1])
         elif not is_named and clock() - since >= SAY_SECONDS:
             is_named = True
-            drive = printable(mount_of(path))
-            say(f"the drive {drive} does not answer, for {clock() - since:.0f} s now: waiting for it; Ctrl-C stops")
+            say(silence_line(drive_of(path), clock() - since, ": waiting for it"))
     return future.result()
+
+
+def in_a_thread(call: Callable[[], R]) -> Future[R]:
+    """Make a call in a thread of its own, which nobody has to wait for: a process may end while it hangs."""
+    future: Future[R] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="autofit-reading", daemon=True).start()
+    return future

@@ -176,7 +176,9 @@ class MonitoredWorker:
             except KeyboardInterrupt:
                 if self._stop_by is not None:
                     raise
-                self.view.message("stopping: saving what was trained (press Ctrl-C again to stop at once)")
+                predicts = self.last is not None and self.last.phase is Phase.PREDICT
+                saving = "" if predicts else ": saving what was trained"
+                self.view.message(f"stopping{saving} (press Ctrl-C again to stop at once)")
                 self.request_stop()
 
     def run(self) -> WorkerExit:
