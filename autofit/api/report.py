@@ -17,6 +17,7 @@ from autofit.report.run_sections import sample_images
 from autofit.report.run_text import report_command
 from autofit.runs.memory_history import memory_history
 from autofit.storage.run_directory import RunDirectory, writing_in
+from autofit.storage.safe_files import write_atomically
 
 
 def report(run_dir: str | Path) -> Result:
@@ -46,7 +47,7 @@ def write_page(files: RunDirectory, result: Result) -> None:
         shown |= {"by_label": result.per_class()} if result.is_multi_label else {"predicted": result.predicted_images()}
     page = run_page(result.record, labels=result.labels, model_path=files.model, **shown)
     with writing_in(files.path):
-        files.report.write_text(page, encoding="utf-8")
+        write_atomically(files.report, page.encode())  # in place of whatever has the name, and never through a link
 
 
 def write_page_or_say_why(files: RunDirectory, result: Result, view: View) -> None:

@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import hmac
 import os
-import secrets
 from pathlib import Path
 
 import platformdirs
 
-from autofit.storage.safe_files import open_plain
-
-KEY_BYTES = 32
+from autofit.storage.user_key import new_key, read_key
 
 
 def sign_model(reference: str) -> str:
     """The signature of a run that imports this model in the working folder; empty if no key can be stored."""
-    key = _key() or _new_key()
+    key = read_key(_key_path()) or new_key(_key_path())
     return _signature(key, reference) if key else ""
 
 
 def is_signed_here(signature: str, reference: str) -> bool:
     """Whether this user made the signature, in this folder, for this model."""
-    key = _key()
+    key = read_key(_key_path())
     return key is not None and hmac.compare_digest(signature.encode(), _signature(key, reference).encode())
 
 
@@ -38,32 +35,3 @@ def _signature(key: bytes, reference: str) -> str:
 
 def _key_path() -> Path:
     return platformdirs.user_data_path("autofit") / "key"
-
-
-def _key() -> bytes | None:
-    try:
-        with open_plain(_key_path()) as file:
-            key = file.read(KEY_BYTES)
-    except OSError:
-        return None
-    return key if len(key) == KEY_BYTES else None
-
-
-def _new_key() -> bytes | None:
-    """Create a key that no other user can read; of two processes at once, the first one's key is used."""
-    path = _key_path()
-    temporary = path.with_name(f".key.{secrets.token_hex(8)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
-    except OSError:
-        return None
-    return _key()

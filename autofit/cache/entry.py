@@ -14,12 +14,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autofit.cache import entry_format
-from autofit.cache.entry_format import INDEX, EntryRecord, Rows, checksums, lines_with_rows, read_index
+from autofit.cache.entry_format import INDEX, EntryRecord, Rows, checksums, lines_with_rows, read_index, seal_of
 from autofit.cache.identity import Identities
 from autofit.storage.locks import Lock, try_lock
 from autofit.storage.safe_files import open_plain_unbuffered
+from autofit.storage.user_key import is_of_this_user, new_key, read_key
 
 Numbers = NDArray[np.int64]
+
+
+KEY_FILE = ".key"
+"""Beside the entries: the key of the user who has written them. It stays with a cache that is kept on a drive."""
+
+
+class OthersError(OSError):
+    """The entry belongs to another user, or others may write it: its rows could be anything."""
+
+
+def require_own(folder: Path) -> None:
+    """Check that an entry and its files belong to this user, and that no other may write them.
+
+    Raises:
+        OthersError: they do not.
+        OSError: one cannot be opened, or is a link.
+    """
+    for path in (folder, folder / "entry.json", folder / "index.bin", folder / "rows.bin"):
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not is_of_this_user(file):
+                raise OthersError(errno.EPERM, "another user owns or may write it", str(path))
+        finally:
+            os.close(file)
+
+
+def _seal(folder: Path, record: EntryRecord, *, for_writing: bool = False) -> int:
+    path = folder.parent / KEY_FILE
+    key = read_key(path) or (new_key(path) if for_writing else None)
+    return seal_of(record, key or b"")
 
 
 class EntryInUseError(Exception):
@@ -52,7 +83,9 @@ class Entry:
         self.folder = folder
         if (folder / "entry.json").is_symlink():
             raise OSError(errno.ELOOP, "a link, and no file of ours", str(folder / "entry.json"))
-        self.record = EntryRecord.load(folder / "entry.json")
+        require_own(folder)
+        self.record = EntryRecord.load(folder / "entry.json", follow_links=False)
+        self._seal = _seal(folder, self.record)
         if not self.record.is_sane():
             raise ValueError(f"{folder} has rows of an impossible size")
         self._lock_file = open_plain_unbuffered(folder / "index.bin", "rb")
@@ -106,7 +139,7 @@ class Entry:
         """Whether these rows belong to these images, and are undamaged."""
         good = self._are_of(rows, images)
         lines = self._index[rows[good]]
-        good[good] = lines["crc"] == checksums(self.record, lines, (self._rows[row] for row in rows[good]))
+        good[good] = lines["crc"] == checksums(self._seal, lines, (self._rows[row] for row in rows[good]))
         return good
 
     def lines(self) -> NDArray[np.void]:
@@ -143,7 +176,7 @@ class RowReader:
     """
 
     def __init__(self, folder: Path, record: EntryRecord) -> None:
-        self._record = record
+        self._record, self._seal = record, _seal(folder, record)
         self._file = open_plain_unbuffered(folder / "rows.bin", "rb")
 
     def read_into(self, row: int, line: NDArray[np.void], out: Rows) -> bool:
@@ -158,7 +191,7 @@ class RowReader:
             count = os.preadv(self._file.fileno(), [out.data.cast("B")], row * self._record.row_bytes)
         except OSError:
             return False
-        return count == self._record.row_bytes and checksums(self._record, line, [out]) == [int(line["crc"][0])]
+        return count == self._record.row_bytes and checksums(self._seal, line, [out]) == [int(line["crc"][0])]
 
     def close(self) -> None:
         """Close the file."""
@@ -177,8 +210,9 @@ class EntryWriter:
         self.folder, self.record = folder, record
         index = folder / "index.bin"
         if not (folder / "entry.json").exists():
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(0o755, parents=True, exist_ok=True)
             record.save(folder / "entry.json")
+        self._seal = _seal(folder, record, for_writing=True)
         with contextlib.ExitStack() as if_it_fails:
             self._index = if_it_fails.enter_context(open_plain_unbuffered(index, "a+b"))
             lock(self._index, exclusive=True)
@@ -227,7 +261,7 @@ class EntryWriter:
         index = np.zeros(len(data), INDEX)
         index["image"] = images
         index["slice"] = self._count + slices
-        index["crc"] = checksums(self.record, index, data)
+        index["crc"] = checksums(self._seal, index, data)
         index["follow"] = np.arange(len(data))[::-1]
         try:
             _write_all(self._rows, data.tobytes())

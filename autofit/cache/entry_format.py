@@ -5,24 +5,27 @@
     index.bin     for each row: the image's identity, its slice, a CRC-32, and how many rows of its block follow
 
 Rows are appended in blocks, and a block is valid once its index is written: after a kill, the next writer cuts off
-what follows the last complete block. A row is used only if the CRC-32 in the index is that of the entry's key, the
+what follows the last complete block. A row is used only if the CRC-32 in the index is that of the entry's seal, the
 image, the slice and the row: neither damage nor files that were mixed up make it the row of another image or network.
+The seal is made of the entry's key and of a key of the user: who does not know that cannot make rows that are used.
 """
 
 from __future__ import annotations
 
 import errno
+import hmac
 import math
 import os
 import zlib
 from collections.abc import Iterable
 from io import FileIO
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from autofit.storage.json_bounds import JsonLimits
 from autofit.storage.records import Record
 
 HEAD = np.dtype([("image", "<u8", (2,)), ("slice", "<u4")])
@@ -49,7 +52,9 @@ class EntryRecord(Record):
         created: when it was made, in seconds since 1970, UTC.
     """
 
-    schema_: Literal["autofit/cache-entry/1"] = Field("autofit/cache-entry/1", alias="schema")
+    limits: ClassVar[JsonLimits] = JsonLimits(2**16, 1000, 1000)
+
+    schema_: Literal["autofit/cache-entry/2"] = Field("autofit/cache-entry/2", alias="schema")
     kind: Literal["features", "pixels"]
     key: str = Field(pattern=r"^[0-9a-f]{64}$")
     about: dict[str, str] = Field(max_length=32)
@@ -98,10 +103,16 @@ def lines_with_rows(index: NDArray[np.void], rows: FileIO, record: EntryRecord) 
     return whole_blocks(index[: os.fstat(rows.fileno()).st_size // record.row_bytes])
 
 
-def checksums(record: EntryRecord, index: NDArray[np.void], rows: Iterable[Rows]) -> list[int]:
-    """The CRC-32 of each row, preceded by key, type and shape of the rows and the head of its line in the index."""
+def seal_of(record: EntryRecord, user_key: bytes) -> int:
+    """What the checksum of each row of an entry begins with: nobody who has not the user's key knows it.
+
+    Without a key, where none can be stored, it guards against damage only.
+    """
+    text = f"{record.key} {record.dtype} {record.row_shape}".encode()
+    return zlib.crc32(hmac.digest(user_key, text, "sha256") if user_key else text)
+
+
+def checksums(seal: int, index: NDArray[np.void], rows: Iterable[Rows]) -> list[int]:
+    """The CRC-32 of each row, preceded by the entry's seal (`seal_of`) and the head of its line in the index."""
     heads = index.view(np.uint8).reshape(len(index), INDEX.itemsize)[:, : HEAD.itemsize]
-    of_all = zlib.crc32(f"{record.key} {record.dtype} {record.row_shape}".encode())
-    return [
-        zlib.crc32(row.tobytes(), zlib.crc32(head.tobytes(), of_all)) for head, row in zip(heads, rows, strict=True)
-    ]
+    return [zlib.crc32(row.tobytes(), zlib.crc32(head.tobytes(), seal)) for head, row in zip(heads, rows, strict=True)]

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from autofit.cache.entry import Entry, EntryInUseError, EntryWriter, lock
+from autofit.cache.entry import Entry, EntryInUseError, EntryWriter, OthersError, lock, require_own
 from autofit.cache.entry_format import INDEX, EntryRecord
 from autofit.config.byte_size import format_size, parse_size
 from autofit.errors import UserError
@@ -87,11 +87,15 @@ class CacheStore:
     Args:
         folder: created with the first entry.
         limit_bytes: for the size of all entries; the least recently used are evicted.
+
+    Attributes:
+        others: how many entries were asked for and not used, since another user owns them or may write them.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
+        self.others = 0
 
     def open_entries(self, key: str, like: EntryRecord | None = None) -> list[Entry]:
         """Open the readable entries of a key, oldest first; with `like`, only those with rows of its shape and type."""
@@ -100,12 +104,22 @@ class CacheStore:
             if path.is_symlink():  # autofit makes no links: it leads to a folder that is not ours
                 continue
             with contextlib.suppress(OSError, ValueError, EntryInUseError):
-                entry = Entry(path)
+                try:
+                    entry = Entry(path)
+                except OthersError:
+                    self.others += 1
+                    continue
                 if entry.record.key == key and (like is None or entry.record.has_rows_like(like)):
                     entries.append(entry)
                 else:
                     entry.close()
         return entries
+
+    def others_words(self) -> str:
+        """What is said of entries that were not used since they are not this user's alone; empty if there was none."""
+        if not self.others:
+            return ""
+        return f"{self.others} entries of the cache in {self.folder} belong to another user, or others may write them"
 
     def writer(self, record: EntryRecord, name: str | None, expected_bytes: int) -> EntryWriter:
         """Open an entry to write: the one of this name, if it still exists and has such rows, else a new one.
@@ -133,7 +147,8 @@ class CacheStore:
             return None
         path = self.folder / name
         with contextlib.suppress(OSError, ValueError, EntryInUseError):
-            there = EntryRecord.load(path / "entry.json")
+            require_own(path)
+            there = EntryRecord.load(path / "entry.json", follow_links=False)
             if there.key == record.key and there.has_rows_like(record):
                 return EntryWriter(path, there)
         return None
@@ -229,7 +244,7 @@ def _last_used(path: Path) -> float:
 
 def _summary(place: _Place) -> EntrySummary | None:
     with contextlib.suppress(OSError, ValueError):
-        record = EntryRecord.load(place.path / "entry.json")
+        record = EntryRecord.load(place.path / "entry.json", follow_links=False)
         images = (place.path / "index.bin").stat().st_size // INDEX.itemsize
         return EntrySummary(
             name=place.path.name,

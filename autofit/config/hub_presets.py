@@ -11,12 +11,14 @@ from typing import Any
 
 from autofit.config.validators import is_installed
 from autofit.errors import UserError
+from autofit.storage.safe_files import read_bounded
 
 PREFIX = "hub:"
 PRESET_WEIGHTS = "preset"
 """The weights of a preset, in place of `imagenet`: what it was trained on is not known."""
 
 DEFAULT_SIZE_PIXELS = 224
+MOST_CONFIG_BYTES = 2**20
 
 _BY_PATH = ("/", "./", "../", "~")
 
@@ -60,8 +62,8 @@ def default_size_pixels(name: str) -> int:
 
 def _content(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads(read_bounded(path, MOST_CONFIG_BYTES, follow_links=True))  # the hub's cache has links
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -23,6 +23,8 @@ from autofit.dataset.split_words import Role, split_role
 from autofit.dataset.table import read_rows
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.storage.json_bounds import MAX_RECORD_BYTES, JsonLimits, require_bounded
+from autofit.storage.safe_files import read_bounded
 
 MOST_MISSING = 0.1
 """The share of listed files that may be missing: they count as images that cannot be read."""
@@ -321,8 +323,10 @@ def _own_root(path: Path, columns: Columns) -> str | None:
     if path.name != "samples.csv" or columns.names not in {COLUMNS[1:], MULTI_LABEL_COLUMNS[1:]}:
         return None
     try:
-        root = json.loads(path.with_name("run.json").read_text())["data"]["root"]
-    except (OSError, ValueError, KeyError, TypeError):
+        data = read_bounded(path.with_name("run.json"), MAX_RECORD_BYTES)
+        require_bounded(data, "run.json", JsonLimits())
+        root = json.loads(data)["data"]["root"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return root if isinstance(root, str) and os.path.isabs(root) else None
 

@@ -13,9 +13,11 @@ from typing import TextIO
 
 from autofit.errors import UserError
 from autofit.printable import printable
-from autofit.storage.safe_files import whole_file
+from autofit.storage.safe_files import open_plain, whole_file
 
 SHOWN_HEADER_CHARACTERS = 80
+MOST_LINE_CHARACTERS = 2**20
+"""Of one line of a table; a column of 0 and 1 for each of some thousand labels takes far less."""
 
 
 def read_rows(
@@ -37,17 +39,17 @@ def read_rows(
             or fewer cells than the header, an empty cell under `columns`, or a broken quotation.
     """
     try:
-        with path.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
+        with _text_of(path, encoding) as stream:
             yield from _rows_of(stream, path, columns, separator, may_be_empty)
     except OSError as error:
-        raise UserError(f"{printable(str(path))} cannot be read: {error.strerror}") from None
+        raise UserError(f"{printable(str(path))} cannot be read: {error.strerror}; give a file that can") from None
 
 
 def has_columns(path: Path, columns: Sequence[str]) -> bool:
     """Whether the first line of a CSV file with commas is these columns; not where it cannot be read."""
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            return next(csv.reader(stream), []) == list(columns)
+        with _text_of(path, "utf-8-sig") as stream:
+            return next(csv.reader(_bounded(stream)), []) == list(columns)
     except (OSError, csv.Error):
         return False
 
@@ -71,12 +73,28 @@ def damaged(path: Path, line: int, problem: str) -> UserError:
     return UserError(f"{printable(str(path))}, line {line}: {problem}; correct this line")
 
 
+def _text_of(path: Path, encoding: str) -> TextIO:
+    """Open a regular file as text; the link that a user gives is followed."""
+    return io.TextIOWrapper(open_plain(path), encoding=encoding, errors="surrogateescape", newline="")
+
+
+def _bounded(stream: TextIO) -> Iterator[str]:
+    """The lines of a file.
+
+    Raises:
+        csv.Error: one is longer than any table's.
+    """
+    while line := stream.readline(MOST_LINE_CHARACTERS + 1):
+        if len(line) > MOST_LINE_CHARACTERS:
+            raise csv.Error(f"it has more than {MOST_LINE_CHARACTERS:,} characters")
+        yield line
+
+
 def _rows_of(
     stream: TextIO, path: Path, columns: Sequence[str], separator: str, may_be_empty: Collection[str]
 ) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(
-        stream, strict=True, delimiter=separator
-    )  # else an open quotation mark would swallow the rest of the file
+    # strict: else an open quotation mark would swallow the rest of the file
+    reader = csv.reader(_bounded(stream), strict=True, delimiter=separator)
     header = _header(reader, path, columns)
     positions = [header.index(column) for column in columns]
     required = [header.index(column) for column in columns if column not in may_be_empty]

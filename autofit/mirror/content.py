@@ -298,9 +298,9 @@ def _stamp(about: os.stat_result) -> Stamp:
 
 def _first_and_last_line(stream: IO[bytes]) -> bytes:
     """The first and the last whole line of a file that grows."""
-    first = stream.readline()
+    first = stream.readline(PROGRESS_TAIL_BYTES)
     size_bytes = stream.seek(0, io.SEEK_END)
     stream.seek(max(len(first), size_bytes - PROGRESS_TAIL_BYTES))
-    *whole, _ = stream.read().split(b"\n")
+    *whole, _ = stream.read(PROGRESS_TAIL_BYTES).split(b"\n")
     last = [whole[-1] + b"\n"] if whole else []
     return first + b"".join(last) if first.endswith(b"\n") else b""

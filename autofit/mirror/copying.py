@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from autofit.storage.checkpoint_files import MANIFEST, STATE, Manifest
-from autofit.storage.records import MAX_RECORD_BYTES
+from autofit.storage.json_bounds import LONG_RECORD, MAX_RECORD_BYTES, require_bounded
 from autofit.storage.safe_files import create_plain, fsync_folder, open_plain
 
 CHUNK_BYTES = 2**18
@@ -277,7 +277,9 @@ def audit_log_bytes_of(generation: Path) -> int:
         DamagedError: the state of the generation does not say.
     """
     try:
-        size_bytes = json.loads(read_plain(generation / STATE, MAX_RECORD_BYTES)).get("ledger_bytes", 0)
+        data = read_plain(generation / STATE, MAX_RECORD_BYTES)
+        require_bounded(data, STATE, LONG_RECORD)
+        size_bytes = json.loads(data).get("ledger_bytes", 0)
     except (ValueError, AttributeError, RecursionError) as error:
         raise DamagedError from error
     if type(size_bytes) is not int or size_bytes < 0:

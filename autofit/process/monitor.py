@@ -21,6 +21,7 @@ from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory, writing_in
 
 POLL_SECONDS = 0.05
+MOST_NEWS_BYTES = 2**24  # at once, of a file that grows: what a callback prints may be without end
 STDERR_TAIL_BYTES = 2**16
 
 DEADLINE_SECONDS = {
@@ -95,7 +96,7 @@ class Tail:
         try:
             with self.path.open("rb") as file:
                 file.seek(self._offset)
-                new = file.read()
+                new = file.read(MOST_NEWS_BYTES)
         except OSError:  # it does not exist yet, or is on a mounted drive that does not answer just now
             return b""
         self._offset += len(new)
@@ -298,6 +299,6 @@ def _tail_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - STDERR_TAIL_BYTES))
-            return file.read().decode("utf-8", "replace")
+            return file.read(STDERR_TAIL_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""

@@ -17,10 +17,12 @@ from pydantic import ValidationError
 
 from autofit.printable import printable
 from autofit.profiles.records import SCHEMA, MachineProfile
+from autofit.storage.json_bounds import JsonLimits, require_bounded
 from autofit.storage.records import first_problem
 from autofit.storage.safe_files import NotRegularFileError, open_plain
 
 MAX_PROFILE_BYTES = 4 * 2**20
+LIMITS = JsonLimits(MAX_PROFILE_BYTES, 200_000, 400_000)
 SHOWN_CHARACTERS = 160
 
 _SCHEMA = re.compile(r"autofit/profile/([0-9]{1,9})")
@@ -61,6 +63,10 @@ def parse_profile(data: bytes) -> MachineProfile:
     Raises:
         RefusedProfileError: they are not a valid profile.
     """
+    try:
+        require_bounded(data, "it", LIMITS)
+    except ValueError as error:
+        raise RefusedProfileError(str(error)) from None
     _refuse_other_schemas(_parse_json(data))
     try:
         return MachineProfile.model_validate_json(data)

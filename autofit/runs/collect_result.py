@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -20,12 +21,17 @@ from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.result_warnings import ValidatedRun, result_warnings
 from autofit.runs.run_record import DataRecord
 from autofit.storage.checkpoints import CheckpointStore
-from autofit.storage.records import MAX_RECORD_BYTES, first_problem
+from autofit.storage.json_bounds import LINE, MAX_RECORD_BYTES, require_bounded
+from autofit.storage.records import first_problem
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
-from autofit.storage.safe_files import open_plain
+from autofit.storage.safe_files import bounded_lines, open_plain
 
 LAST_LINES_BYTES = 2**16
 """How much of the end of a heartbeat file is read; a line has some hundred bytes."""
+
+MOST_ATTEMPTS = 10_000
+MOST_EVENTS = 400_000
+"""Of all attempts together: an epoch and an unreadable image have one each."""
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -72,8 +78,8 @@ def collect_result(
     budget_seconds: float | None = None,
 ) -> ResultRecord:
     """Read everything that a run has recorded about itself; without its `data` it warns of nothing."""
-    attempts = files.attempts()
-    events = [event for attempt in attempts for event in records_in(_head(attempt.events, MAX_RECORD_BYTES), Event)]
+    attempts = files.attempts()[-MOST_ATTEMPTS:]
+    events = list(islice(_events(attempts), MOST_EVENTS))
     state = committed(CheckpointStore(files.checkpoints)) or Committed()
     quarantined = {event.quarantined.path: event.quarantined for event in events if event.quarantined}
     validated = _validated(state, data)
@@ -176,18 +182,32 @@ def _first_and_last(path: Path) -> list[Progress]:
     return records_in(_head(path, LAST_LINES_BYTES), Progress) + records_in(_end(path, LAST_LINES_BYTES), Progress)
 
 
+def _events(attempts: Iterable[AttemptDirectory]) -> Iterator[Event]:
+    """The events of which a result tells, of all attempts; of an epoch's end the checkpoint tells."""
+    for attempt in attempts:
+        with contextlib.suppress(OSError):  # it does not exist, or is no regular file
+            lines = bounded_lines(attempt.events, LINE.size_bytes, MAX_RECORD_BYTES)
+            for event in _each_record(islice(lines, 2 * MOST_EVENTS), Event):
+                if event.model_fields_set - {"epoch_end", "message"}:
+                    yield event
+
+
+def _each_record(lines: Iterable[bytes], kind: type[R]) -> Iterator[R]:
+    """The records in these lines; a damaged line is skipped."""
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            require_bounded(line, kind.__name__, LINE)
+            yield kind.model_validate_json(line)
+
+
 def records_in(text: bytes, kind: type[R]) -> list[R]:
     """The records in complete lines; a damaged line is skipped."""
-    found: list[R] = []
-    for line in text.split(b"\n")[:-1]:
-        with contextlib.suppress(ValidationError):
-            found.append(kind.model_validate_json(line))
-    return found
+    return list(_each_record(text.split(b"\n")[:-1], kind))
 
 
 def _head(path: Path, most_bytes: int) -> bytes:
     try:
-        with open_plain(path) as stream:
+        with open_plain(path, follow_links=False) as stream:
             return stream.read(most_bytes)
     except OSError:  # it does not exist, or is no regular file
         return b""
@@ -195,7 +215,7 @@ def _head(path: Path, most_bytes: int) -> bytes:
 
 def _end(path: Path, most_bytes: int) -> bytes:
     try:
-        with open_plain(path) as stream:
+        with open_plain(path, follow_links=False) as stream:
             stream.seek(max(0, os.fstat(stream.fileno()).st_size - most_bytes))
             return stream.read(most_bytes)
     except OSError:

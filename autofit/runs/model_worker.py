@@ -22,8 +22,9 @@ from autofit.protocol.job import Event, Job
 from autofit.protocol.messages import MemoryBudget, Verdict
 from autofit.protocol.model_jobs import ExportJob, OutputKind, PredictJob
 from autofit.protocol.payload import NO_CODE, OwnCode
+from autofit.storage.json_bounds import MAX_RECORD_BYTES, JsonLimits, require_bounded
 from autofit.storage.run_directory import AttemptDirectory
-from autofit.storage.safe_files import open_plain
+from autofit.storage.safe_files import read_bounded
 
 
 def run_on_model(
@@ -78,9 +79,10 @@ def write_paths(file: Path, paths: Iterable[str]) -> None:
 def output_kind(model_path: Path) -> OutputKind:
     """What a saved model gives, as `labels.json` beside it says; earlier ones do not."""
     try:
-        with open_plain(model_path.with_name("labels.json")) as file:
-            said = json.load(file).get("outputs", "probabilities")
-    except (OSError, ValueError, AttributeError):
+        data = read_bounded(model_path.with_name("labels.json"), MAX_RECORD_BYTES, follow_links=True)
+        require_bounded(data, "labels.json", JsonLimits())
+        said = json.loads(data).get("outputs", "probabilities")
+    except (OSError, ValueError, AttributeError, RecursionError):
         return "probabilities"
     return next((kind for kind in get_args(OutputKind) if kind == said), "probabilities")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from autofit.protocol.messages import BadImage, OomEvent, StageRecord, Verdict
 from autofit.runs.data_findings import DataFindings
+from autofit.storage.json_bounds import LONG_RECORD, JsonLimits
 from autofit.storage.records import Record
 from autofit.storage.run_directory import RunDirectory
 
@@ -39,6 +40,8 @@ class ResultRecord(Record):
     `data` is what the run knows of its data without looking for it: sizes of classes, and, where features or pixels are
     cached, equal images. None in results from before there was any, and of a run that is not completed.
     """
+
+    limits: ClassVar[JsonLimits] = LONG_RECORD
 
     schema_: Literal["autofit/result/1"] = Field("autofit/result/1", alias="schema")
     status: Literal["completed", "failed", "interrupted"]

@@ -6,5 +6,7 @@ records.py        the base of every record that is saved as JSON
 safe_files.py     opening files from untrusted sources; writing files whole or not at all
 locks.py          advisory locks on open files
 probabilities.py   what a model says of the validation and test images
+json_bounds.py     the size and the number of values that JSON may have
+user_key.py        a key that only this user can read
 stutter.py         errors of a drive that may pass
 """

@@ -14,9 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from autofit.errors import StorageError
+from autofit.storage.json_bounds import LONG_RECORD, JsonLimits, require_bounded
 from autofit.storage.records import MAX_RECORD_BYTES, Record
 from autofit.storage.safe_files import open_plain
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Literal["autofit/checkpoint/1"] = "autofit/checkpoint/1"
 MAX_MANIFEST_BYTES = 2**20
+MANIFEST_LIMITS = JsonLimits(MAX_MANIFEST_BYTES, 1000, 1000)
 MANIFEST, STATE = "manifest.json", "state.json"
 
 _GROUP = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -132,9 +134,11 @@ def read_manifest(folder: Path, generation: int) -> Manifest:
         DamagedError: it is not a manifest of this generation.
         StorageError: it cannot be read now, but may be good.
     """
+    data = _read(folder / MANIFEST, MAX_MANIFEST_BYTES)
     try:
-        manifest = Manifest.model_validate_json(_read(folder / MANIFEST, MAX_MANIFEST_BYTES))
-    except ValidationError as error:
+        require_bounded(data, MANIFEST, MANIFEST_LIMITS)
+        manifest = Manifest.model_validate_json(data)
+    except ValueError as error:
         raise DamagedError from error
     if manifest.generation != generation or STATE not in manifest.files:
         raise DamagedError
@@ -157,6 +161,7 @@ def read_state(folder: Path, manifest: Manifest) -> dict[str, Any]:
         raise DamagedError
     data = _read_verified(folder / STATE, manifest.files[STATE])
     try:
+        require_bounded(data, STATE, LONG_RECORD)
         state = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise DamagedError from error

@@ -108,18 +108,22 @@ class CheckpointStore:
         self._remove_old()
         return generation
 
-    def latest(self) -> Checkpoint | None:
+    def latest(self, most_bytes: int | None = None) -> Checkpoint | None:
         """The newest generation of which every byte verifies; damaged newer ones are renamed out of the way.
 
         For the writer alone. None where there is no good generation.
 
+        Args:
+            most_bytes: what all arrays of a generation may have together.
+
         Raises:
-            StorageError: the folder or a file in it may not be read.
+            StorageError: the folder or a file in it may not be read, or the newest generation has more bytes.
         """
         set_aside: list[str] = []
         for generation, folder in self._generations():
             try:
                 manifest = read_manifest(folder, generation)
+                _require_size(folder, manifest, most_bytes)
                 state = read_state(folder, manifest)
                 groups = {Path(name).stem: read_arrays(folder, manifest, name) for name in array_files(manifest)}
             except DamagedError:
@@ -142,17 +146,20 @@ class CheckpointStore:
             if seen == self._generations():  # else the writer has removed them meanwhile and there are newer ones
                 return None
 
-    def latest_group(self, group: str) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]] | None:
+    def latest_group(
+        self, group: str, most_bytes: int | None = None
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]] | None:
         """The state of the newest generation that verifies, and one group of its arrays; empty if it has not that one.
 
-        For when no writer is alive; renames nothing.
+        For when no writer is alive; renames nothing. The group may have `most_bytes`.
 
         Raises:
-            StorageError: the folder or a file in it may not be read.
+            StorageError: the folder or a file in it may not be read, or the group has more bytes.
         """
         for generation, folder in self._generations():
             with suppress(DamagedError):
                 manifest, name = read_manifest(folder, generation), group_file_name(group)
+                _require_size(folder, manifest, most_bytes, [name])
                 arrays = read_arrays(folder, manifest, name) if name in manifest.files else {}
                 return read_state(folder, manifest), arrays
         return None
@@ -257,3 +264,20 @@ class CheckpointStore:
         """All used numbers, also of generations set aside, so that a number never means two checkpoints."""
         matches = (_NUMBERED.fullmatch(entry.name) for entry in self.folder.iterdir())
         return [int(match[1]) for match in matches if match]
+
+
+def _require_size(
+    folder: Path, manifest: Manifest, most_bytes: int | None, names: Collection[str] | None = None
+) -> None:
+    """Check how many bytes the arrays have that a manifest lists, before any of them is read.
+
+    Raises:
+        StorageError: too many.
+    """
+    listed = array_files(manifest) if names is None else [name for name in names if name in manifest.files]
+    has = sum(manifest.files[name].bytes for name in listed)
+    if most_bytes is not None and has > most_bytes:
+        raise StorageError(
+            f"the checkpoint {folder} lists {has:,} bytes, more than the {most_bytes:,} that this model's can have: "
+            "remove that folder, then resume from the one before"
+        )

@@ -1,24 +1,46 @@
 """The base of every record that is saved as JSON or crosses a process boundary.
 
-A record is frozen, refuses unknown fields, and is read from disk only under a size bound and with the schema it names.
+A record is frozen, refuses unknown fields, and is read from disk only within bounds and with the schema it names.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
 
 from autofit.printable import one_line
-from autofit.storage.safe_files import open_plain, write_atomically
+from autofit.storage.json_bounds import MAX_RECORD_BYTES, JsonLimits, require_bounded
+from autofit.storage.safe_files import read_bounded, write_atomically
 
-MAX_RECORD_BYTES = 64 * 2**20
+__all__ = ["MAX_RECORD_BYTES", "Record", "first_problem"]
+
+_LISTS = frozenset({"list", "tuple", "set", "frozenset"})
+_MANY_PROBLEMS = 1000
+
+
+def _fail_fast(schema: Any) -> None:
+    """Let each list in a schema stop at its first error."""
+    if isinstance(schema, dict):
+        if schema.get("type") in _LISTS:
+            schema["fail_fast"] = True
+        for part in schema.values():
+            _fail_fast(part)
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            _fail_fast(part)
 
 
 class Record(BaseModel):
-    """A frozen record; subclasses that are files of their own give it a `schema_` field, written as `"schema"`."""
+    """A frozen record; subclasses that are files of their own give it a `schema_` field, written as `"schema"`.
+
+    Attributes:
+        limits: what its file may have at most.
+    """
+
+    limits: ClassVar[JsonLimits] = JsonLimits()
 
     model_config = ConfigDict(
         frozen=True,
@@ -27,6 +49,13 @@ class Record(BaseModel):
         populate_by_name=True,
         protected_namespaces=(),  # pydantic 2.9 reserves `model_` and warns of each field that begins so
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A list is refused at its first wrong item: the errors of millions of items would fill the memory."""
+        schema = handler(source)
+        _fail_fast(schema)
+        return schema
 
     def to_json(self) -> str:
         """The record as indented JSON, aliases applied."""
@@ -42,13 +71,10 @@ class Record(BaseModel):
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: it is too large, no JSON, of another schema, or breaks a field's bounds; one line.
+            ValueError: one line: it is beyond its limits, no JSON, of another schema, or breaks a field's bounds.
         """
-        with open_plain(path, follow_links=follow_links) as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size > MAX_RECORD_BYTES:
-                raise ValueError(f"{path.name} has {size} bytes, more than the {MAX_RECORD_BYTES} a record may have")
-            data = stream.read(MAX_RECORD_BYTES)
+        data = read_bounded(path, cls.limits.size_bytes, follow_links=follow_links)
+        require_bounded(data, path.name, cls.limits)
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
@@ -57,6 +83,8 @@ class Record(BaseModel):
 
 def first_problem(error: ValidationError) -> str:
     """The first problem of a validation, in one line."""
+    if error.error_count() > _MANY_PROBLEMS:
+        return f"it has {error.error_count():,} wrong or unknown fields"
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     message = one_line(problem["msg"])

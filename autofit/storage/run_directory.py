@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from autofit.errors import StorageError, UserError
+from autofit.printable import printable
 from autofit.storage.locks import Lock, open_lock_file, try_lock, wait_for_lock
 
 
@@ -60,6 +62,9 @@ class AttemptDirectory:
         """What native libraries printed in the worker."""
         return self.path / "stderr.log"
 
+
+_MOST_DIGITS = 8
+"""Of an attempt's number."""
 
 OTHER_FEATURES = ("views", "fine-tune", "refit")
 """The stages whose features are others than those of the head: of augmented views, or the activations at a cut."""
@@ -168,7 +173,7 @@ class RunDirectory:
         """The attempts so far, oldest first."""
         folder = self.path / "attempts"
         names = [entry.name for entry in folder.iterdir() if not entry.is_symlink()] if folder.is_dir() else []
-        numbered = [name for name in names if name.isascii() and name.isdigit()]
+        numbered = [name for name in names if name.isascii() and name.isdigit() and len(name) <= _MOST_DIGITS]
         return [AttemptDirectory(folder / name) for name in sorted(numbered, key=int)]
 
     def new_attempt(self) -> tuple[int, AttemptDirectory]:
@@ -185,13 +190,27 @@ class RunDirectory:
         return number, AttemptDirectory(path)
 
     def refuse_links_out(self) -> None:
-        """Refuse a directory in which a symbolic link points outside: a file elsewhere would be written or truncated.
+        """Refuse a directory in which something else than files and folders of its own would be read or written.
+
+        A link out of it, or a second name of the audit log, would let a file elsewhere be written or truncated; a named
+        pipe would be waited for.
 
         Raises:
-            UserError: there is such a link, or the directory cannot be read.
+            UserError: there is such a thing, or the directory cannot be read.
         """
         try:
-            links = [entry for entry in sorted(self.path.iterdir()) if entry.is_symlink()]
+            entries = sorted(self.path.iterdir())
+            links = [entry for entry in entries if entry.is_symlink()]
+            for entry in entries:
+                _refuse_special(entry)
+            attempts = self.path / "attempts"
+            for entry in sorted(attempts.iterdir()) if attempts.is_dir() and attempts not in links else ():
+                if entry.is_symlink():
+                    raise UserError(f"{printable(str(entry))} is a link where an attempt has a folder: remove it")
+            if self.audit not in links and self.audit.exists() and self.audit.stat().st_nlink > 1:
+                raise UserError(
+                    f"{self.audit} is a hard link, and the other file would change with it: put a copy in its place"
+                )
         except OSError as error:
             raise UserError(f"{self.path} cannot be read ({error.strerror}): give the run directory of a run") from None
         home = os.path.realpath(self.path)
@@ -209,6 +228,18 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"run directory {self.path} cannot be made ({error.strerror}): give another") from None
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuse a pipe, a socket or a device.
+
+    Raises:
+        UserError: it is one.
+        OSError: it cannot be looked at.
+    """
+    mode = path.lstat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+        raise UserError(f"{printable(str(path))} is a pipe, a socket or a device, and no file: remove it")
 
 
 @contextlib.contextmanager

@@ -37,6 +37,36 @@ def open_plain(path: Path, *, follow_links: bool = True) -> BinaryIO:
     return stream
 
 
+def read_bounded(path: Path, most_bytes: int, *, follow_links: bool = False) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        ValueError: it is larger; one line.
+        OSError: it cannot be opened, is no regular file, or is a link that is not followed.
+    """
+    with open_plain(path, follow_links=follow_links) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > most_bytes:
+            raise ValueError(f"{path.name} has {size:,} bytes, more than the {most_bytes:,} it may have")
+        return stream.read(most_bytes)
+
+
+def bounded_lines(path: Path, most_line_bytes: int, most_bytes: int, *, follow_links: bool = False) -> Iterator[bytes]:
+    """The complete lines of a regular file, one at a time; longer ones are left out, and what follows `most_bytes`.
+
+    Raises:
+        OSError: it cannot be opened or read, is no regular file, or is a link that is not followed.
+    """
+    with open_plain(path, follow_links=follow_links) as stream:
+        is_long = False
+        while most_bytes > 0 and (part := stream.readline(min(most_line_bytes, most_bytes))):
+            most_bytes -= len(part)
+            ends = part.endswith(b"\n")
+            if ends and not is_long:
+                yield part
+            is_long = not ends
+
+
 def open_plain_unbuffered(path: Path, mode: Literal["rb", "ab", "a+b"]) -> FileIO:
     """Open a regular file without a buffer, to read or append. It follows no link, and does not block at a pipe.
 
@@ -63,7 +93,7 @@ def _open_without_waiting(name: str, flags: int) -> int:
 
 
 def _open_without_links(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
 
 
 def _require_regular(file: BinaryIO | FileIO, path: Path) -> None:

@@ -420,7 +420,7 @@ NO_RECORDS: dict[str, Plant] = {
     "100,000 brackets": text("[" * 100_000),
     "100,000 braces": text('{"a":' * 100_000),
     "100 MB": replaced("entry.json", a_hundred_megabytes),
-    "another schema": edited(schema="autofit/cache-entry/2"),
+    "another schema": edited(schema="autofit/cache-entry/3"),
     "a newer field": edited(wheels=4),
     "a key that is a path": edited(key="../" * 21 + "."),
     "a huge row": edited(row_shape=[2**31, 2**31]),

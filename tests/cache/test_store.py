@@ -16,7 +16,7 @@ import platformdirs
 import pytest
 
 from autofit.cache import store as store_module
-from autofit.cache.entry import Entry, EntryWriter
+from autofit.cache.entry import KEY_FILE, Entry, EntryWriter
 from autofit.cache.entry_format import EntryRecord
 from autofit.cache.folder import default_folder
 from autofit.cache.store import CacheList, CacheStore, NoRoomError, default_limit_bytes
@@ -74,7 +74,7 @@ def size_of(*folders: Path) -> int:
 
 
 def names(store: CacheStore) -> set[str]:
-    return {path.name for path in store.folder.iterdir()}
+    return {path.name for path in store.folder.iterdir() if path.name != KEY_FILE}
 
 
 def room_for(store: CacheStore, known: ModuleType, expected_bytes: int, name: str | None = None, key: str = KEY) -> str:
@@ -85,7 +85,7 @@ def room_for(store: CacheStore, known: ModuleType, expected_bytes: int, name: st
 
 def disk_with(monkeypatch: pytest.MonkeyPatch, free: int, store: CacheStore) -> None:
     """A disk with so much free space beyond the entries that exist now and the part that must stay free."""
-    taken = size_of(*store.folder.iterdir())
+    taken = size_of(*(path for path in store.folder.iterdir() if path.is_dir()))
 
     def usage(_: Path) -> Any:
         now = size_of(*(path for path in store.folder.iterdir() if path.is_dir()))
@@ -206,7 +206,7 @@ def test_the_least_recently_used_entries_are_evicted_first(
     entry = Entry(folders[2])
     entry.used()
     entry.close()
-    store.limit_bytes = size_of(*(path for path in store.folder.iterdir())) + 1
+    store.limit_bytes = size_of(*(path for path in store.folder.iterdir() if path.is_dir())) + 1
     room_for(store, known, 100)
     assert [folder.exists() for folder in folders] == [False, False, True]
 

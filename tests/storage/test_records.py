@@ -15,7 +15,6 @@ from pydantic import Field
 
 from autofit.protocol.job import Job, Outcome
 from autofit.protocol.messages import Phase, Progress, Request
-from autofit.storage import records
 from autofit.storage.records import MAX_RECORD_BYTES, Record
 from autofit.storage.safe_files import fsync_folder, write_atomically
 
@@ -80,7 +79,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "note.json"
     with path.open("wb") as file:
         file.truncate(MAX_RECORD_BYTES + 1)
-    with pytest.raises(ValueError, match=f"note.json has {MAX_RECORD_BYTES + 1} bytes, more than the"):
+    with pytest.raises(ValueError, match=f"note.json has {MAX_RECORD_BYTES + 1:,} bytes, more than the"):
         Note.load(path)
 
 
@@ -134,8 +133,8 @@ def test_a_drive_that_cannot_fsync_a_folder_is_used_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing could be saved on a mounted drive without this call; yet the error of a broken disk must be raised."""
-    monkeypatch.setattr(records.os, "fsync", failing_fsync(errno.EINVAL))  # type: ignore[attr-defined]
+    monkeypatch.setattr(os, "fsync", failing_fsync(errno.EINVAL))
     fsync_folder(tmp_path)
-    monkeypatch.setattr(records.os, "fsync", failing_fsync(errno.EIO))  # type: ignore[attr-defined]
+    monkeypatch.setattr(os, "fsync", failing_fsync(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         fsync_folder(tmp_path)

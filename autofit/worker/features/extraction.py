@@ -126,7 +126,10 @@ class ExtractionPass:
         """
         self._heartbeat.phase(Phase.EXTRACT, counts="images", step=0, steps=0)
         try:
-            rows = self._complete_rows(self._feature_cache(cache_job), cache_job, loader)
+            store = CacheStore(Path(cache_job.folder), cache_job.limit_bytes)
+            rows = self._complete_rows(self._feature_cache(store), cache_job, loader)
+            if said := store.others_words():
+                self._heartbeat.event(Event(message=f"{said}: not used"))
         except (NoRoomError, OSError) as error:
             self._report_no_cache(str(error))
             return None
@@ -134,11 +137,10 @@ class ExtractionPass:
             self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)
         return rows
 
-    def _feature_cache(self, cache_job: CacheJob) -> FeatureCache:
+    def _feature_cache(self, store: CacheStore) -> FeatureCache:
         files = RunDirectory(Path(self._work.run_dir))
         stage, replay = self._work.stage, self._work.plan.replay
         replayed = RunDirectory(Path(replay)).features_of(stage) if replay else None
-        store = CacheStore(Path(cache_job.folder), cache_job.limit_bytes)
         built, views = self._session.built, self._views.index.views
         record = features_entry_record(self._job, self._backbone_sha256, built.feature_shape, views, built.cut)
         return FeatureCache(store, record, files.features_of(stage), replayed, self._views.identities)

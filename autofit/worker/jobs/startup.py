@@ -81,6 +81,6 @@ def open_saved_model(
     if work.module is not None:
         importlib.import_module(work.module)
     try:
-        return keras.models.load_model(work.model_path, compile=False)
+        return keras.models.load_model(work.model_path, compile=False, safe_mode=True)
     except (TypeError, ValueError) as error:
         raise not_registered(error) or error from error

@@ -6,14 +6,20 @@ truncates the log to it, so that log and weights always agree.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from autofit.errors import StorageError, UserError
+from autofit.storage.json_bounds import LINE, require_bounded
 from autofit.storage.records import Record
+from autofit.storage.safe_files import bounded_lines, open_plain_unbuffered
+
+MOST_LOG_BYTES = 8 * 2**30
+"""Of a log that is replayed: some 16 million updates of 64 samples."""
 
 
 class AuditLine(Record):
@@ -35,9 +41,9 @@ class AuditLog:
     """
 
     def __init__(self, path: Path | None, committed_bytes: int) -> None:
-        self._file = None
+        self._file: io.BufferedWriter | None = None
         if path is not None:
-            self._file = path.open("ab")
+            self._file = io.BufferedWriter(open_plain_unbuffered(path, "ab"))
             size = self._file.tell()
             if size < committed_bytes:
                 self._file.close()
@@ -94,10 +100,9 @@ def read_micro_batch_sizes(run_dir: Path) -> dict[tuple[int, int], int]:
     sizes: dict[tuple[int, int], int] = {}
     path = run_dir / "audit.jsonl"
     try:
-        with path.open("rb") as lines:
-            for number, text in enumerate(lines, start=1):
-                line = _parse(text, f"line {number} of {path}")
-                sizes[line.epoch, line.step] = line.micro_batch_size
+        for number, text in enumerate(bounded_lines(path, LINE.size_bytes, MOST_LOG_BYTES, follow_links=True), start=1):
+            line = _parse(text, f"line {number} of {path}")
+            sizes[line.epoch, line.step] = line.micro_batch_size
     except OSError as error:
         raise UserError(f"replay: {path} cannot be read ({error.strerror}): follow another run") from None
     return sizes
@@ -105,6 +110,7 @@ def read_micro_batch_sizes(run_dir: Path) -> dict[tuple[int, int], int]:
 
 def _parse(text: bytes, where: str) -> AuditLine:
     try:
+        require_bounded(text, where, LINE)
         return AuditLine.model_validate_json(text)
-    except ValidationError:
+    except ValueError:
         raise UserError(f"replay: {where} is damaged: follow another run") from None

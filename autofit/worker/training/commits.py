@@ -33,7 +33,7 @@ class Commits:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._state, self._plan, self._clock = store, state, plan, clock
-        self.newest: Checkpoint | None = store.latest()
+        self.newest: Checkpoint | None = store.latest(state.most_checkpoint_bytes())
         self.progress = TrainingProgress.model_validate(self.newest.state) if self.newest else None
         self._last = clock()
         self._steps = 0

@@ -115,8 +115,10 @@ class SourceOpener:
         images = identities_of(paths, cache.by, self._heartbeat.beat, self._patience.result)
         note_equal_images(RunDirectory(Path(self._work.run_dir)).equal_images, images)
         if self._plan.pixel_cache:
-            self._reader.use_cache(CacheStore(Path(cache.folder), cache.limit_bytes), images)
-            self._heartbeat.event(Event(message=self._reader.cache_message()))
+            store = CacheStore(Path(cache.folder), cache.limit_bytes)
+            self._reader.use_cache(store, images)
+            said = "; ".join(filter(None, (self._reader.cache_message(), store.others_words())))
+            self._heartbeat.event(Event(message=said))
         if not self._plan.feature_cache or not backbone_sha256:
             return None
         counts, augmented = (self._index.train_count, self._index.validation_count), self._plan.augment != "none"

@@ -26,6 +26,8 @@ from autofit.worker.model.weights import frozen_hash
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 PROBABILITIES = "probabilities"
+SPARE_CHECKPOINT_BYTES = 256 * 2**20
+"""For probabilities of the validation (20 MB), arrays of callbacks besides weights, and headers."""
 
 
 class TrainingProgress(Record):
@@ -209,6 +211,16 @@ class TrainState:
     def hashes(self) -> dict[str, str | None]:
         """What tells a restored checkpoint that it belongs to this network."""
         return {"frozen_sha256": self.frozen_sha256, "network_sha256": self.network_sha256}
+
+    def most_checkpoint_bytes(self) -> int:
+        """The size that no checkpoint of this session exceeds, in bytes.
+
+        The weights are there up to three times (now, best, head) and twice in callbacks, the optimizer may be that of
+        another stage, with up to four arrays for each; `SPARE_CHECKPOINT_BYTES` are for the rest.
+        """
+        network = 4 * sum(math.prod(variable.shape) for variable in self._session.built.model.variables)
+        optimizer = 4 * sum(math.prod(variable.shape) for variable in self._session.objective.optimizer.variables)
+        return 10 * network + 2 * optimizer + SPARE_CHECKPOINT_BYTES
 
     def weights(self) -> Arrays:
         """The model's variables that may change, by name."""

@@ -1,0 +1,51 @@
+"""The size and the number of values that JSON from an untrusted source may have, checked before it is parsed.
+
+A parser takes some hundred times the memory of a short text: a value has an object, and an unknown field an error. So
+the marks that begin a value are counted first; those inside of texts count as well, which only a bound can bear.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MAX_RECORD_BYTES = 64 * 2**20
+"""The size of a record; the longest are those of runs of many epochs, whose history has a number for each."""
+
+
+class JsonLimits(NamedTuple):
+    """What a text may have at most.
+
+    The defaults are for what one call says: 100,000 classes, or that many fields. One unknown field takes 0.8 kB.
+
+    Attributes:
+        size_bytes: of the whole.
+        keys: fields of all objects together, counted by their colons.
+        values: counted by commas and opening brackets.
+    """
+
+    size_bytes: int = MAX_RECORD_BYTES
+    keys: int = 100_000
+    values: int = 4_000_000
+
+
+LONG_RECORD = JsonLimits(keys=400_000, values=8_000_000)
+"""Of a record that grows with the run: 200,000 epochs of ten figures, and 100,000 unreadable images with reasons."""
+
+LINE = JsonLimits(2**20, 10_000, 300_000)
+"""Of one line: the longest, in the audit log, lists the samples of one update."""
+
+
+def require_bounded(data: bytes, name: str, limits: JsonLimits) -> None:
+    """Check that a text is within its limits.
+
+    Raises:
+        ValueError: it is not; the message names the file.
+    """
+    _require(len(data), limits.size_bytes, "bytes", name)
+    _require(data.count(b":"), limits.keys, "fields", name)
+    _require(data.count(b",") + data.count(b"[") + data.count(b"{"), limits.values, "values", name)
+
+
+def _require(found: int, most: int, what: str, name: str) -> None:
+    if found > most:
+        raise ValueError(f"{name} has {found:,} {what}, more than the {most:,} it may have")

@@ -1,0 +1,52 @@
+"""A key that only this user can read, in a file: what it has signed was written by this user."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from autofit.storage.safe_files import open_plain
+
+KEY_BYTES = 32
+
+
+def read_key(path: Path) -> bytes | None:
+    """The key in a file; None if there is none, or if others own it or may read it."""
+    try:
+        with open_plain(path) as file:
+            about = os.fstat(file.fileno())
+            key = file.read(KEY_BYTES)
+    except OSError:
+        return None
+    is_ours = about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    return key if is_ours and len(key) == KEY_BYTES else None
+
+
+def new_key(path: Path) -> bytes | None:
+    """Create a key that no other user can read; of two processes at once, the first one's key is used.
+
+    None if it cannot be stored.
+    """
+    temporary = path.with_name(f".key.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    except OSError:
+        return None
+    return read_key(path)
+
+
+def is_of_this_user(file: int) -> bool:
+    """Whether an open file or folder belongs to this user, and no other may write it."""
+    about = os.fstat(file)
+    return about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
