@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from itertools import islice
 
+_BEGIN_OF_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def printable(text: str) -> str:
     """The text on one line, with everything a terminal would act on (escapes, line ends, direction marks) written out.
@@ -23,3 +25,17 @@ def first_of(texts: Collection[str], most: int) -> str:
     """Texts with commas; if they are many, the first of them and how many more there are."""
     shown = ", ".join(islice(texts, most))
     return f"{shown} and {len(texts) - most:,} more" if len(texts) > most else shown
+
+
+def as_cell(text: str) -> str:
+    """The text as a cell of a table for people: one that a spreadsheet would compute gets an apostrophe before it.
+
+    Numbers stay what they are: https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    if not text.startswith(_BEGIN_OF_FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from autofit.printable import printable
+from autofit.printable import as_cell, printable
 from autofit.report.markup import Html, element, escaped, fragment, table
 from autofit.report.tables import fixed_row
 from autofit.report.words import COLUMNS, count_of, metric_words
@@ -83,7 +83,7 @@ def file_words(path: str, images: int, unreadable: int, by_class: Mapping[str, i
 
 def csv_header(class_names: Sequence[str]) -> list[str]:
     """The names of the columns of `csv_rows`."""
-    return ["path", "label", "confidence", *class_names]
+    return ["path", "label", "confidence", *map(as_cell, class_names)]
 
 
 def csv_rows(
@@ -102,9 +102,10 @@ def csv_rows(
     """
     for path, label, row in zip(paths, labels, rows, strict=True):
         if label is None:
-            yield [path, "", "", *("" for _ in class_names)]
+            yield [as_cell(path), "", "", *("" for _ in class_names)]
         else:
-            yield [path, "|".join(label) if isinstance(label, tuple) else label, str(row.max()), *map(str, row)]
+            name = "|".join(label) if isinstance(label, tuple) else label
+            yield [as_cell(path), as_cell(name), str(row.max()), *map(str, row)]
 
 
 def evaluation_text(figures: Evaluation) -> str:

@@ -89,7 +89,7 @@ def memory_history(files: RunDirectory, result: ResultRecord) -> MemoryHistory:
 def _lines(path: Path) -> list[Progress]:
     """The heartbeats of an attempt by time; of a long one some, evenly spread."""
     try:
-        with open_plain(path) as stream:
+        with open_plain(path, follow_links=False) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size <= WHOLE_BYTES:
                 return _by_time(records_in(stream.read(WHOLE_BYTES), Progress))

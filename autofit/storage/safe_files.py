@@ -51,10 +51,13 @@ def read_bounded(path: Path, most_bytes: int, *, follow_links: bool = False) -> 
         return stream.read(most_bytes)
 
 
-def bounded_lines(path: Path, most_line_bytes: int, most_bytes: int, *, follow_links: bool = False) -> Iterator[bytes]:
+def bounded_lines(
+    path: Path, most_line_bytes: int, most_bytes: int, *, follow_links: bool = False, all_of_them: bool = False
+) -> Iterator[bytes]:
     """The complete lines of a regular file, one at a time; longer ones are left out, and what follows `most_bytes`.
 
     Raises:
+        ValueError: with `all_of_them`, if one is left out or incomplete.
         OSError: it cannot be opened or read, is no regular file, or is a link that is not followed.
     """
     with open_plain(path, follow_links=follow_links) as stream:
@@ -64,6 +67,8 @@ def bounded_lines(path: Path, most_line_bytes: int, most_bytes: int, *, follow_l
             ends = part.endswith(b"\n")
             if ends and not is_long:
                 yield part
+            elif all_of_them:
+                raise ValueError(f"{path.name} has a line that is too long, or not complete")
             is_long = not ends
 
 

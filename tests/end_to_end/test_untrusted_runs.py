@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,31 +22,19 @@ from autofit.runs.plan import training_plan
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.records import MAX_RECORD_BYTES
 from autofit.storage.run_directory import RunDirectory, RunLock
-from tests.support.paths import AUTOFIT_PATH, load_child
+from tests.support.given_run import given_run
 
 HIDDEN = "hunter2-7fb1c0"
 Plant = Callable[[RunDirectory], None]
 
 
 @pytest.fixture(scope="module")
-def stub() -> ModuleType:
-    """The run whose worker does without TensorFlow."""
-    return load_child("stub_parent")
-
-
-@pytest.fixture(scope="module")
-def given(stub: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run, made with a secret in the environment and on the command line."""
-    files = RunDirectory(tmp_path_factory.mktemp("given"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("AUTOFIT_TEST_TOKEN", HIDDEN)
-        patched.setenv("PYTHONPATH", AUTOFIT_PATH)
-        stub.run_record().save(files.run)
         ends = f"device_oom@2,SIGKILL@3,{HIDDEN}-on-the-command-line"
-        assert stub.supervisor(files, ends, view=stub.PrintedView()).run() is None
-        collect_result(files, "completed", "", 1.0).save(files.result)
-        api.report(files.path)
-    return files.path
+        return given_run(tmp_path_factory.mktemp("given"), ends).path
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autofit.printable import printable
+from autofit.printable import as_cell, printable
 from autofit.report.words import (
     ASCII_MARKS,
     bar,
@@ -96,3 +96,18 @@ def test_a_long_fact_goes_on_below_itself() -> None:
         "                   an image-size",
         "Time:              2 s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-1", "-1"),
+        ("-x|cmd", "'-x|cmd"),
+        ("cat", "cat"),
+    ],
+)
+def test_a_name_is_no_formula(text: str, cell: str) -> None:
+    """A class called `=HYPERLINK(...)` would be run by the spreadsheet that opens a table of predictions."""
+    assert as_cell(text) == cell

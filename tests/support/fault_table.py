@@ -21,7 +21,7 @@ PROMISES = {
     9: "the batch that a probe returns was itself run",
     10: "100 attempts leave nothing behind",
     11: "mutated images: no abort, no hang, each bad one named",
-    12: "nothing from strangers is run, or written outside the store",
+    12: "nothing from strangers is run, written outside, or costs much",
 }
 NONE = 0
 """The row of the table for a test that failed before it had counted anything."""

@@ -100,11 +100,14 @@ def read_micro_batch_sizes(run_dir: Path) -> dict[tuple[int, int], int]:
     sizes: dict[tuple[int, int], int] = {}
     path = run_dir / "audit.jsonl"
     try:
-        for number, text in enumerate(bounded_lines(path, LINE.size_bytes, MOST_LOG_BYTES, follow_links=True), start=1):
+        lines = bounded_lines(path, LINE.size_bytes, MOST_LOG_BYTES, follow_links=True, all_of_them=True)
+        for number, text in enumerate(lines, start=1):
             line = _parse(text, f"line {number} of {path}")
             sizes[line.epoch, line.step] = line.micro_batch_size
     except OSError as error:
         raise UserError(f"replay: {path} cannot be read ({error.strerror}): follow another run") from None
+    except ValueError as error:
+        raise UserError(f"replay: {path} is damaged ({error}): follow another run") from None
     return sizes
 
 
