@@ -24,6 +24,9 @@ MOST_ATTEMPTS = 50
 WHOLE_BYTES = 2**20
 """A heartbeat file up to this size is read whole: an hour and a half. Of a larger one windows are read."""
 
+MOST_SECONDS = 1e10
+"""A clock that has run for centuries is none: the file may come from a stranger."""
+
 WINDOWS, WINDOW_BYTES = 256, 2**12
 
 
@@ -105,7 +108,8 @@ def _lines(path: Path) -> list[Progress]:
 
 
 def _by_time(lines: Iterable[Progress]) -> list[Progress]:
-    return sorted((line for line in lines if line.monotonic_seconds > 0), key=lambda line: line.monotonic_seconds)
+    timed = (line for line in lines if 0 < line.monotonic_seconds < MOST_SECONDS)
+    return sorted(timed, key=lambda line: line.monotonic_seconds)
 
 
 def _points(timed: Iterable[tuple[float, Progress]]) -> list[MemoryPoint]:

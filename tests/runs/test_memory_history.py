@@ -117,3 +117,9 @@ def test_a_run_without_heartbeats_has_no_memory(files: RunDirectory) -> None:
     """A directory whose logs were deleted would have no page any more."""
     files.new_attempt()
     assert memory_history(files, result(Verdict.CRASHED)).points == ()
+
+
+def test_a_clock_that_is_none_is_left_out(files: RunDirectory) -> None:
+    """The page of a run from a stranger would end in an error of its plot."""
+    attempt(files, beat(0), beat(1e300), beat(2), beat(1).replace("1001.0", "Infinity"))
+    assert [point.seconds for point in memory_history(files, result(Verdict.COMPLETED)).points] == [0, 2]
