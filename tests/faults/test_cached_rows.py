@@ -16,8 +16,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from autofit.cache.entry import KEY_FILE
 from autofit.cache.entry_format import INDEX
 from autofit.cache.store import CacheStore
+from autofit.storage.user_key import new_key
 from tests.support.paths import CHILDREN, load_child
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
@@ -169,7 +171,8 @@ class Damaged:
     """
 
     def __init__(self, known: ModuleType, folder: Path) -> None:
-        self._known = known
+        self._known, self._key = known, folder / KEY_FILE  # one user's: it must not be what tells them apart
+        new_key(self._key)
         self.store = CacheStore(folder / "cache", PLENTY_BYTES)
         self._good = self._made(folder / "good", known.KEY, 0)
         self._others = [self._made(folder / "images", known.KEY, ROWS), self._made(folder / "network", OTHER_KEY, 0)]
@@ -179,6 +182,8 @@ class Damaged:
         numbers = self._known.images(range(first, first + ROWS))
         rows = self._known.rows(range(first, first + ROWS), WIDTH) + (0.5 if key == OTHER_KEY else 0.0)
         record = self._known.record(key, WIDTH)
+        folder.mkdir()
+        shutil.copy(self._key, folder / KEY_FILE)
         with CacheStore(folder, PLENTY_BYTES).writer(record, None, 10_000) as writer:
             for at in range(0, ROWS, 7):
                 places = np.arange(len(rows[at : at + 7]))
@@ -189,6 +194,7 @@ class Damaged:
         """Damage these files of a new copy, and check the rows that are found in it."""
         shutil.rmtree(self.store.folder, ignore_errors=True)
         entry = Path(shutil.copytree(self._good, self.store.folder / self.name))
+        shutil.copy(self._key, self.store.folder / KEY_FILE)
         donor = chance.choice(self._others)
         changed = False
         for name in names:
