@@ -110,7 +110,7 @@ class HeadFit:
         refitted: whether the validation rows are in `head` too. The validation figures are those from before.
         path: the strengths that were tried.
         seconds: of everything.
-        converged: whether the optimum was reached.
+        converged: whether the optimum was reached, and there was time for it.
     """
 
     head: Head
@@ -150,7 +150,7 @@ def fit_head(
     class_weights: Mapping[int, float] | None = None,
     refit: bool = True,
     threads: int = 1,
-    on_progress: Callable[[], None] = lambda: None,
+    goes_on: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.perf_counter,
 ) -> HeadFit:
     """Choose the strength, solve the head on the training rows, judge it, and solve it again on all rows.
@@ -163,7 +163,8 @@ def fit_head(
         refit: whether the head that is handed over is solved on the validation rows as well. Not where they are the
             user's own: these must stay unseen.
         threads: that may compute at once; the result does not depend on it.
-        on_progress: called after each strength; it may raise.
+        goes_on: asked again and again; it may raise. Once it says False, no further strength is tried, the head is
+            solved as far as `LEAST_ITERATIONS` bring it, and there is no second fit.
         clock: in seconds.
 
     Raises:
@@ -172,15 +173,14 @@ def fit_head(
     started = clock()
     check_labels(validation, num_classes)
     weighted = with_class_weights(train, class_weights), with_class_weights(validation, class_weights)
-    strength = choose_l2(*weighted, num_classes, may_pool=refit, threads=threads, on_progress=on_progress, clock=clock)
-    trained = solution = HeadProblem(weighted[0], num_classes, threads=threads).solve(strength.l2)
-    on_progress()
+    strength = choose_l2(*weighted, num_classes, may_pool=refit, threads=threads, goes_on=goes_on, clock=clock)
+    trained = solution = HeadProblem(weighted[0], num_classes, threads=threads).solve(strength.l2, goes_on=goes_on)
     scores = photo_scores(trained.head, validation.unweighted())
     photos = len(scores.hits)
     accuracy = float(scores.hits.mean()) if photos else None
-    refitted = refit and photos > 0
+    refitted = refit and photos > 0 and goes_on()
     if refitted:
-        solution = HeadProblem(joined(*weighted), num_classes, threads=threads).solve(strength.l2)
+        solution = HeadProblem(joined(*weighted), num_classes, threads=threads).solve(strength.l2, goes_on=goes_on)
     return HeadFit(
         head=solution.head,
         trained=trained.head,
@@ -205,7 +205,7 @@ def choose_l2(
     *,
     may_pool: bool = True,
     threads: int = 1,
-    on_progress: Callable[[], None] = lambda: None,
+    goes_on: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Strength:
     """Choose the strength on the validation set, or by stratified cross-validation where that is small.
@@ -217,7 +217,7 @@ def choose_l2(
         may_pool: whether the validation rows may be solved on in cross-validation. Otherwise it divides the training
             rows only.
         threads: that may compute at once.
-        on_progress: called after each strength; it may raise.
+        goes_on: asked again and again; it may raise. Once it says False, no further strength is tried.
         clock: in seconds.
     """
     if len(np.unique(validation.groups)) >= SMALL_VALIDATION:
@@ -227,8 +227,8 @@ def choose_l2(
         how_chosen = "cross-validation"
         splits = _fold_splits(joined(train, validation) if may_pool else train)
     judged = [(rows, other) for rows, other in splits if _can_judge(rows, other)]
-    paths = [_heads(rows, other, num_classes, threads, HELD_BYTES // len(judged)) for rows, other in judged]
-    return _chosen(paths, how_chosen, on_progress, clock)
+    paths = [_heads(rows, other, num_classes, threads, HELD_BYTES // len(judged), goes_on) for rows, other in judged]
+    return _chosen(paths, how_chosen, goes_on, clock)
 
 
 def _fold_splits(pool: LabelledRows) -> list[tuple[LabelledRows, LabelledRows]]:
@@ -286,7 +286,12 @@ def _row_scores(logits: Floats, rows: LabelledRows) -> tuple[Floats, Floats]:
 
 
 def _heads(
-    rows: LabelledRows, other: LabelledRows, num_classes: int, threads: int, held_bytes: int
+    rows: LabelledRows,
+    other: LabelledRows,
+    num_classes: int,
+    threads: int,
+    held_bytes: int,
+    goes_on: Callable[[], bool],
 ) -> Iterator[tuple[int, PhotoScores]]:
     """The passes and the scores of each strength in turn."""
     if rows.table is None:  # nothing is learnt about a class without rows
@@ -294,14 +299,14 @@ def _heads(
     problem = HeadProblem(rows, num_classes, threads=threads, held_bytes=held_bytes)
     solution: Solution | None = None
     for l2 in STRENGTHS:
-        solution = problem.solve(l2, solution, tolerance=COMPARISON)
+        solution = problem.solve(l2, solution, tolerance=COMPARISON, goes_on=goes_on, least_iterations=0)
         yield solution.passes, photo_scores(solution.head, other)
 
 
 def _chosen(
     paths: Sequence[Iterator[tuple[int, PhotoScores]]],
     how_chosen: HowChosen,
-    on_progress: Callable[[], None],
+    goes_on: Callable[[], bool],
     clock: Callable[[], float],
 ) -> Strength:
     """Follow the paths of all folds side by side, and choose."""
@@ -311,13 +316,13 @@ def _chosen(
     hits: list[Floats] = []
     started = clock()
     for l2, found in zip(STRENGTHS, zip(*paths, strict=True), strict=True):
-        on_progress()
         scores = together([each for _, each in found])
         hits.append(scores.hits)
         loss, accuracy = (float(np.average(each, weights=scores.weights)) for each in (scores.losses, scores.hits))
         tried.append(PathPoint(l2, loss, accuracy, 0.0, sum(passes for passes, _ in found), clock() - started))
         started = clock()
-        if len(tried) - 1 - int(np.argmin([point.loss for point in tried])) >= RISING_STRENGTHS:
+        rising = len(tried) - 1 - int(np.argmin([point.loss for point in tried]))
+        if rising >= RISING_STRENGTHS or not goes_on():
             break
     gaps = accuracy_gaps(np.stack(hits), scores.weights)
     path = tuple(replace(point, accuracy_gap=float(gap)) for point, gap in zip(tried, gaps, strict=True))

@@ -20,7 +20,7 @@ def out_of_fold(
     *,
     l2: float,
     threads: int = 1,
-    on_progress: Callable[[], None] = lambda: None,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> NDArray[np.float32]:
     """The probabilities of each row by a head that was solved on the other folds.
 
@@ -29,7 +29,7 @@ def out_of_fold(
         num_classes: k.
         l2: the strength of the penalty.
         threads: that may compute at once; the result does not depend on it.
-        on_progress: called after each fold; it may raise.
+        goes_on: asked again and again; it may raise. Once it says False, the heads are as far as they came.
 
     Returns:
         float32 (n, k); NaN for a row whose class the other folds do not have: nothing is known of it.
@@ -40,7 +40,7 @@ def out_of_fold(
         others = rows.of(np.flatnonzero(folds != fold))
         left_out = np.flatnonzero((folds == fold) & np.isin(rows.labels, others.labels))
         if len(left_out):
-            head = HeadProblem(others, num_classes, threads=threads).solve(l2, tolerance=COMPARISON).head
+            problem = HeadProblem(others, num_classes, threads=threads)
+            head = problem.solve(l2, tolerance=COMPARISON, goes_on=goes_on).head
             found[left_out] = softmax(head.logits(rows.of(left_out)), axis=1)
-        on_progress()
     return found

@@ -26,6 +26,7 @@ from autofit.worker.training.train_state import Arrays, TrainState
 
 if TYPE_CHECKING:
     from autofit.worker.features.head_solver import Head
+    from autofit.worker.features.head_strength import HeadFit
 
 Numbers = NDArray[np.int64]
 
@@ -103,7 +104,7 @@ class HeadStage:
         index: the images.
         plan: views, threads, and whether to refit.
         targets: the labels, and the weights of their losses.
-        on_progress: called now and then while it is solved; it may raise.
+        goes_on: asked again and again while it is solved, whether there is time for more; it may raise.
         stage: which it is.
 
     Attributes:
@@ -119,10 +120,10 @@ class HeadStage:
         index: ImageIndex,
         plan: TrainingPlan,
         targets: Targets,
-        on_progress: Callable[[], None],
+        goes_on: Callable[[], bool],
         stage: StageName = "head",
     ) -> None:
-        self._plan, self._on_progress, self._validates = plan, on_progress, index.validation_count > 0
+        self._plan, self._goes_on, self._validates = plan, goes_on, index.validation_count > 0
         self._stage: StageName = stage
         self._classes, self._images, self._has_left_out = len(index.class_names), len(index.paths), source.has_left_out
         weights = targets.class_weights
@@ -141,6 +142,15 @@ class HeadStage:
         if not len(self.train):
             return "training"
         return "validation" if self._validates and not len(self.validation) else ""
+
+    def _cut_short(self, fit: HeadFit) -> str:
+        """What there was no time for: the features of all images, the optimum, or the second fit."""
+        if self._has_left_out:
+            return self._used_words()
+        is_whole = fit.converged and fit.refitted == (self._plan.refit_head and len(self.validation) > 0)
+        if is_whole or self._goes_on():
+            return ""
+        return "the training images alone" if fit.converged else f"{self._images:,} images, not to its optimum"
 
     def _used_words(self) -> str:
         """How many of all images have features, as there was no time for more."""
@@ -161,7 +171,7 @@ class HeadStage:
             class_weights=self._class_weights,
             refit=self._plan.refit_head,
             threads=self._plan.threads,
-            on_progress=self._on_progress,
+            goes_on=self._goes_on,
         )
         if self._plan.doubt_labels and doubts_file is not None:
             self._write_doubts(fit.l2, doubts_file)
@@ -174,7 +184,7 @@ class HeadStage:
             chosen_by=fit.how_chosen,
             refitted=fit.refitted,
             cross_validated_accuracy=fit.cross_validated_accuracy,
-            cut_short=self._used_words() if self._has_left_out else "",
+            cut_short=self._cut_short(fit),
         )
         logits = fit.trained.logits(self.validation)
         predicted = self._told(logits).sum(axis=0).tolist()
@@ -189,7 +199,7 @@ class HeadStage:
         from autofit.worker.features.out_of_fold import out_of_fold  # noqa: PLC0415 - loads SciPy
 
         rows, threads = self.train, self._plan.threads
-        found = out_of_fold(rows, self._classes, l2=l2, threads=threads, on_progress=self._on_progress)
+        found = out_of_fold(rows, self._classes, l2=l2, threads=threads, goes_on=self._goes_on)
         in_order = doubts(found, rows.labels)
         write_doubts(file, replace(in_order, images=rows.groups[in_order.images]))
 

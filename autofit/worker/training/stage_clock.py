@@ -53,6 +53,10 @@ class StageClock:
         self._epoch_seconds = self._clock() - self._began
         return self.has_time_for_epoch()
 
+    def has_time(self) -> bool:
+        """Whether the stage would be done in time if its work ended now."""
+        return self._stage is None or self._ends(0.0) <= self._stage.last_at
+
     def has_time_for_epoch(self) -> bool:
         """Whether another epoch would be done in time."""
         return self._stage is None or self._ends(self._epoch_seconds) <= self._stage.end_at

@@ -82,8 +82,8 @@ class Trainer:
         told_of = self._events, work.plan.epochs, steps, work.plan.monitor
         self._callbacks = Callbacks(payload.callbacks if payload else (), session, self._state, *told_of)
         self._bad_images = UnreadImages(self._index, work.plan.max_bad_images, self._events)
-        told = self._events, self._callbacks, self._goes_on
-        self._evaluation = Evaluation(session, self._epoch_plans, self._targets, recalibration, self._micro, *told)
+        judged = session, self._epoch_plans, self._targets, recalibration, self._micro
+        self._evaluation = Evaluation(*judged, self._events, self._callbacks, self._goes_on)
 
     def run(self) -> str:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
@@ -220,11 +220,12 @@ class Trainer:
         self._progress = self._progress.moved(stopped=True)
         self._close_epoch(epoch, solved.metrics, solved)
 
-    def _goes_on(self, skipped: Sequence[tuple[int, str]] = ()) -> None:
-        """Called in work outside the steps, with the images that could not be read: silence would look like a hang."""
+    def _goes_on(self, skipped: Sequence[tuple[int, str]] = ()) -> bool:
+        """Whether work outside the steps has time left; it notes bad images and beats, as silence would be a hang."""
         self._note_bad_images(skipped)
         self._events.beat()
         self._stop_if_asked()
+        return self._clock.has_time()
 
     def _train_epoch(self, epoch: int) -> None:
         """Train on what is left of an epoch, until its end or until a callback stops the training."""

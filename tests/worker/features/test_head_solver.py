@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,23 @@ def test_a_warm_start_leads_to_the_same_optimum() -> None:
     cold, strong = problem.solve(1.0), problem.solve(100.0)
     warm = problem.solve(1.0, strong)
     np.testing.assert_allclose(warm.head.kernel, cold.head.kernel, atol=3e-4)
+
+
+def test_a_search_without_time_ends_where_it_is_and_a_stop_is_heard_at_each_iteration() -> None:
+    """A time budget would be over long before a head whose classes can be told apart, or Ctrl-C wait for it."""
+    features, labels = _drawn(60, 90, 4)
+    problem = HeadProblem(labelled_rows(features, labels), 4)
+    asked = itertools.count(1)
+    cut = problem.solve(1e-6, goes_on=lambda: next(asked) < 0, least_iterations=5)
+    assert next(asked) == 6
+    assert not cut.converged
+    assert problem.solve(1e-6).converged
+
+    def stop() -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        problem.solve(1e-6, goes_on=stop)
 
 
 @pytest.mark.parametrize("width", [5, 80])

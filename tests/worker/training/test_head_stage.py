@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from types import SimpleNamespace
 from typing import Any
@@ -75,23 +76,32 @@ def test_all_views_of_a_photo_count_as_one(index: ImageIndex, views: int) -> Non
 def test_it_learns_and_names_what_it_did(index: ImageIndex) -> None:
     """The head would be another than the one whose figures are shown."""
     plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware())
-    asked: list[None] = []
-    stage = HeadStage(source(index, 1, missing=7), index, plan, Targets(index, "none"), lambda: asked.append(None))
+    asked = itertools.count()
+    stage = HeadStage(source(index, 1, missing=7), index, plan, Targets(index, "none"), lambda: next(asked) >= 0)
     assert (len(stage.used), stage.unused.tolist()) == (TRAIN - 1, [7])
     solved = stage.solve()
-    assert asked
+    assert next(asked) > 0
     assert solved.metrics["val_accuracy"] > 0.8
     assert solved.metrics.keys() == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert sum(solved.predicted) == VALIDATION
     assert (solved.record.method, solved.record.refitted, solved.record.epochs) == ("solved", True, 1)
     assert not np.array_equal(solved.trained.kernel, solved.final.kernel)
-    again = HeadStage(source(index, 1, missing=7), index, plan, Targets(index, "none"), lambda: None).solve()
+    again = HeadStage(source(index, 1, missing=7), index, plan, Targets(index, "none"), lambda: True).solve()
     np.testing.assert_array_equal(solved.final.kernel, again.final.kernel)
+
+
+def test_without_time_it_solves_as_far_as_it_comes_and_says_so(index: ImageIndex) -> None:
+    """A time budget would be over, and a second fit still ahead; or the user would not hear that there was none."""
+    plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware())
+    solved = HeadStage(source(index, 1), index, plan, Targets(index, "none"), lambda: False).solve()
+    assert not solved.record.refitted
+    assert solved.metrics["val_accuracy"] > 0.8
+    assert solved.record.cut_short == "the training images alone"
 
 
 def test_the_users_own_validation_images_stay_unseen(index: ImageIndex) -> None:
     """The accuracy on them would no longer say anything."""
     plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware()).model_copy(update={"refit_head": False})
-    solved = HeadStage(source(index, 1), index, plan, Targets(index, "none"), lambda: None).solve()
+    solved = HeadStage(source(index, 1), index, plan, Targets(index, "none"), lambda: True).solve()
     assert not solved.record.refitted
     np.testing.assert_array_equal(solved.trained.kernel, solved.final.kernel)
