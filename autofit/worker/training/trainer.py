@@ -75,12 +75,11 @@ class Trainer:
         self._validation_micro = MicroBatcher(
             self._progress.validation_micro_batch_size, self._note_shrink, pads=session.pads
         )
-        is_cut = work.plan.micro_batch_is_cut or work.micro_batch_size < work.plan.micro_batch_size
-        if is_cut and not self._replay:
+        if not self._replay and (work.plan.micro_batch_is_cut or work.micro_batch_size < work.plan.micro_batch_size):
             self._note_changed_result()
-        steps = steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
-        told_of = self._events, work.plan.epochs, steps, work.plan.monitor
-        self._callbacks = Callbacks(payload.callbacks if payload else (), session, self._state, *told_of)
+        told_of = work.plan.epochs, steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
+        given = payload.callbacks if payload else ()
+        self._callbacks = Callbacks(given, session, self._state, self._events, *told_of, work.plan.monitor)
         self._bad_images = UnreadImages(self._index, work.plan.max_bad_images, self._events)
         judged = session, self._epoch_plans, self._targets, recalibration, self._micro
         self._evaluation = Evaluation(*judged, self._events, self._callbacks, self._goes_on)
