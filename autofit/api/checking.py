@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from autofit import dataset
 from autofit.api.data_report import DataReport
-from autofit.api.directories import absolute
-from autofit.config.option_checks import GIVEN_TABLE
+from autofit.api.given_data import GivenData
 from autofit.config.options import Options, make_options
 from autofit.config.validators import flag
 from autofit.dataset import HeldOut, ImageIndex
-from autofit.dataset.columns import Asked
 from autofit.dataset.contents import odd_files
 from autofit.dataset.findings import kinds_text
 from autofit.input.image_sizes import sizes_line
-from autofit.input.patient_call import patiently
 from autofit.machine import hardware
 from autofit.printable import printable
 from autofit.report.progress import ProgressView, showing
@@ -92,8 +90,9 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
     options = make_options(**network, validation=dataset.stand_in(validation), multi_label=multi_label)
     is_looked_for = flag("find_wrong_labels", find_wrong_labels)
     asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label)
-    with showing(view) as shown:
-        index, folder = _scanned(data, labels, {"validation": validation, "test": test}, options, asked, shown)
+    in_call = GivenData(data, labels, validation, test, asked)
+    with showing(view) as shown, _in_files(in_call, options, shown) as (given, folder):
+        index = given.found(options, shown, lambda index: index)
         findings = _looked_at(index, options, shown)
         if is_looked_for:
             findings = _with_doubts(findings, index, make_options(**network, validation=0.0, max_bad_images=1.0), shown)
@@ -102,34 +101,18 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
     return DataReport(findings, folder)
 
 
-def _scanned(
-    data: Any,
-    labels: Iterable[Any] | None,
-    held_out: dict[str, Any],
-    options: Options,
-    asked: Asked,
-    view: ProgressView,
-) -> tuple[ImageIndex, Path | None]:
-    """The images as a run would find them, and a new folder for those that were given in memory, if any were."""
-    folder = None
-    is_in_memory = dataset.are_images(data)
-    if is_in_memory or any(dataset.stand_in(given) is not given for given in held_out.values()):
-        folder = Path(tempfile.mkdtemp(prefix="autofit-images-"))
-        write = partial(
-            dataset.images_in_files,
-            folder=folder,
-            say=view.message,
-            on_progress=view.scanning,
-            multi_label=options.multi_label,
-        )
-        if is_in_memory:
-            data, labels = write("train", (data, labels)), None
-        held_out = {split: write(split, given) for split, given in held_out.items()}
-    validation = held_out["validation"] if options.validation == GIVEN_TABLE else options.validation
-    scan = partial(dataset.scan, data, labels, validation=validation, test=held_out["test"], asked=asked)
-    where = str(absolute(data)) if isinstance(data, str | Path) else str(Path.cwd())
-    found = patiently(lambda note: scan(on_progress=note), where, say=view.message, show=view.scanning)
-    return found, folder
+@contextlib.contextmanager
+def _in_files(given: GivenData, options: Options, view: ProgressView) -> Iterator[tuple[GivenData, Path | None]]:
+    """The data in files, and the new folder of images that were in memory; it is removed if looking at them fails."""
+    if not given.is_in_memory:
+        yield given, None
+        return
+    folder = Path(tempfile.mkdtemp(prefix="autofit-images-"))
+    try:
+        yield given.in_files(folder, options, view), folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _looked_at(index: ImageIndex, options: Options, view: ProgressView) -> DataFindings:

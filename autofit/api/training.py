@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,17 @@ from autofit import dataset
 from autofit.api.data_call import data_call
 from autofit.api.directories import RUNS, absolute, directory_for, require_utf8
 from autofit.api.earlier_runs import Call, earlier_run
-from autofit.api.existing_run import (
-    already_trained,
-    find_same_run,
-    go_on,
-    going_on,
-)
+from autofit.api.existing_run import already_trained, find_same_run, go_on, going_on
+from autofit.api.given_data import GivenData
 from autofit.api.mirroring import finished_result, mirror_for, restore_from, write_list
 from autofit.api.new_run import Called, announce_training, in_order, new_run, require_known_metrics
 from autofit.api.result import Result
 from autofit.api.resuming import LOCK_PATIENCE_SECONDS
 from autofit.api.supervision import supervise
 from autofit.api.workers import code_of_run, machine_for, payload_of
-from autofit.config.option_checks import GIVEN_TABLE
 from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import HeldOut, ImageIndex
 from autofit.dataset.contents import odd_files, require_images
-from autofit.input.patient_call import patiently
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
@@ -229,33 +222,13 @@ def run(  # noqa: PLR0913 - the options are the interface
     tables = {"validation": dataset.stand_in(validation), "test": dataset.stand_in(test)}
     options = options_of_call(locals() | tables)
     check_for_training(options)
+    asked = dataset.asked_of(**asked_of_tables, multi_label=options.multi_label)
+    given = GivenData(data, labels, validation, test, asked)
     with showing(view) as shown:
-        held_out: dict[str, Any] = {"validation": validation, "test": test}
-        is_in_memory = dataset.are_images(data)
-        made: RunDirectory | None = None
-        if is_in_memory or any(tables[split] is not given for split, given in held_out.items()):
-            made = directory_for(run_dir, options)
-            write = partial(
-                dataset.images_in_files,
-                folder=made.images,
-                say=shown.message,
-                on_progress=shown.scanning,
-                multi_label=options.multi_label,
-            )
-            if is_in_memory:
-                data, labels = write("train", (data, labels)), None
-            held_out = {split: write(split, given) for split, given in held_out.items()}
-        scan = partial(
-            dataset.scan,
-            data,
-            labels,
-            validation=held_out["validation"] if options.validation == GIVEN_TABLE else options.validation,
-            test=held_out["test"],
-            asked=dataset.asked_of(**asked_of_tables, multi_label=options.multi_label),
-            seed=options.seed,
-        )
-        where = str(absolute(data)) if isinstance(data, str | Path) else str(Path.cwd())
-        index, odd = patiently(partial(_looked_at, scan), where, say=shown.message, show=shown.scanning)
+        made = directory_for(run_dir, options) if given.is_in_memory else None
+        if made is not None:
+            given = given.in_files(made.images, options, shown)
+        index, odd = given.found(options, shown, _looked_at)
         if odd:
             shown.message(odd)
         index = replace(in_order(index, options), store=str(made.images) if made else "")
@@ -271,9 +244,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         return _start_or_resume(files, options, index, payload, shown, called)
 
 
-def _looked_at(scan: Callable[..., ImageIndex], on_progress: Callable[[int], None]) -> tuple[ImageIndex, str | None]:
+def _looked_at(index: ImageIndex) -> tuple[ImageIndex, str | None]:
     """The images, and a line on files that are none; a class without any image is refused."""
-    index = scan(on_progress=on_progress)
     require_images(index)
     return index, odd_files(index)
 

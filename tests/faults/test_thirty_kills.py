@@ -20,7 +20,7 @@ from PIL import Image
 
 import autofit
 from tests.support.processes import autofit_command, started, workers_of
-from tests.support.run_files import assert_each_epoch_once, result_of, updates_of
+from tests.support.run_files import assert_each_epoch_once, assert_same_history, result_of, updates_of
 from tests.support.waiting import comes_true
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -176,16 +176,6 @@ def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
     assert_each_epoch_once(killed, 1 + EPOCHS[times], range(TRAIN_COUNT))
     assert_same_history(killed_result["history"], replay_result["history"])
     assert_same_predictions(killed, alone, sorted(three_hundred.rglob("*.jpg"))[::10])
-
-
-def assert_same_history(one: dict[str, list[float]], other: dict[str, list[float]]) -> None:
-    """Assert equal metrics, bit for bit in training; a validation in smaller parts is summed in another order."""
-    assert one.keys() == other.keys()
-    for name, values in one.items():
-        if name.startswith("val_"):
-            np.testing.assert_allclose(values, other[name], rtol=1e-5, err_msg=name)
-        else:
-            assert values == other[name], name
 
 
 def assert_same_predictions(one: Path, other: Path, photos: list[Path]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autofit.storage.checkpoints import CheckpointStore
 
 
@@ -52,3 +54,13 @@ def contents(folder: Path, without: frozenset[str] = frozenset()) -> dict[str, b
     """The bytes of each file below a folder by its relative path, but for files of these names."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name not in without)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def assert_same_history(one: dict[str, list[float]], other: dict[str, list[float]]) -> None:
+    """Assert equal metrics, bit for bit in training; a validation in smaller parts is summed in another order."""
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        if name.startswith("val_"):
+            np.testing.assert_allclose(values, other[name], rtol=1e-5, err_msg=name)
+        else:
+            assert values == other[name], name

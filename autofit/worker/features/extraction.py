@@ -101,7 +101,7 @@ class ExtractionPass:
         heartbeat: Heartbeat,
         stop_conditions: StopConditions,
         *,
-        on_unreadable: Callable[[Sequence[tuple[int, str]]], object],
+        on_unreadable: Callable[[Sequence[tuple[int, str]]], None],
         on_shrink: Callable[[Shrink], None],
         clock: ExtractionClock | None = None,
     ) -> None:

@@ -60,7 +60,7 @@ class Evaluation:
         micro: MicroBatcher,
         events: RunEvents,
         callbacks: Callbacks,
-        after_batch: Callable[[Skipped], object],
+        after_batch: Callable[[Skipped], None],
     ) -> None:
         self._session, self._epoch_plans, self._targets = session, epoch_plans, targets
         self._recalibration, self._micro = recalibration, micro

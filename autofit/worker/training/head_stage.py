@@ -21,6 +21,7 @@ from autofit.worker.features.feature_cache import FeatureRows
 from autofit.worker.features.head_rows import Floats, LabelledRows, LabelTable
 from autofit.worker.training.batch_sources import CachedFeatures
 from autofit.worker.training.evaluation import Probabilities, in_place
+from autofit.worker.training.stage_clock import StageClock
 from autofit.worker.training.targets import Targets
 from autofit.worker.training.train_state import Arrays, TrainState
 
@@ -104,7 +105,8 @@ class HeadStage:
         index: the images.
         plan: views, threads, and whether to refit.
         targets: the labels, and the weights of their losses.
-        goes_on: asked again and again while it is solved, whether there is time for more; it may raise.
+        on_progress: called again and again while it is solved; it may raise.
+        clock: says when the search must end.
         stage: which it is.
 
     Attributes:
@@ -120,10 +122,12 @@ class HeadStage:
         index: ImageIndex,
         plan: TrainingPlan,
         targets: Targets,
-        goes_on: Callable[[], bool],
+        on_progress: Callable[[], None],
+        clock: StageClock,
         stage: StageName = "head",
     ) -> None:
-        self._plan, self._goes_on, self._validates = plan, goes_on, index.validation_count > 0
+        self._plan, self._validates = plan, index.validation_count > 0
+        self._on_progress, self._clock = on_progress, clock
         self._stage: StageName = stage
         self._classes, self._images, self._has_left_out = len(index.class_names), len(index.paths), source.has_left_out
         weights = targets.class_weights
@@ -142,6 +146,11 @@ class HeadStage:
         if not len(self.train):
             return "training"
         return "validation" if self._validates and not len(self.validation) else ""
+
+    def _goes_on(self) -> bool:
+        """Whether the search has time for more."""
+        self._on_progress()
+        return self._clock.has_time_to_solve()
 
     def _cut_short(self, fit: HeadFit) -> str:
         """What there was no time for: the features of all images, the optimum, or the second fit."""
@@ -164,6 +173,7 @@ class HeadStage:
         """
         from autofit.worker.features.head_strength import fit_head  # noqa: PLC0415 - loads SciPy
 
+        self._clock.solving_begins()
         fit = fit_head(
             self.train,
             self.validation,

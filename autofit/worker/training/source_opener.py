@@ -90,7 +90,7 @@ class SourceOpener:
     def cached(
         self,
         backbone_sha256: str | None,
-        on_unreadable: Callable[[Sequence[tuple[int, str]]], object],
+        on_unreadable: Callable[[Sequence[tuple[int, str]]], None],
         on_shrink: Callable[[Shrink], None],
         micro: MicroBatcher,
         validation_micro: MicroBatcher,

@@ -14,6 +14,10 @@ SOLVE_SECONDS, SOLVE_SHARE = 2.0, 0.2
 """What training the head takes after an extraction: solving it on some hundred images, SciPy's import included, and the
 share of the extraction's time on top, for the passes over many rows."""
 
+LEAST_SOLVE_SECONDS = 5.0
+"""What the search for a head has, also if the time is over when it begins: on thousands of images it is done by then. A
+head that is not solved to its optimum is of little use, and no replay would find the same."""
+
 USUAL_START_SECONDS, MOST_SLOWNESS = 5.0, 3.0
 """From a worker's launch to its network, on two idle CPU cores. Where it took longer, others are busy, and solving and
 saving take longer as well: at most by this factor, since a cold disk delays the start alone."""
@@ -42,7 +46,7 @@ class StageClock:
         start_seconds = 0.0 if launched_at is None else clock() - launched_at
         self._slowness = min(max(start_seconds / USUAL_START_SECONDS, 1.0), MOST_SLOWNESS)
         self._epoch_seconds = stage.epoch_seconds if stage else 0.0
-        self._began = clock()
+        self._began = self._solve_until = clock()
 
     def epoch_begins(self) -> None:
         """An epoch begins; a second call takes back the first."""
@@ -53,9 +57,15 @@ class StageClock:
         self._epoch_seconds = self._clock() - self._began
         return self.has_time_for_epoch()
 
-    def has_time(self) -> bool:
-        """Whether the stage would be done in time if its work ended now."""
-        return self._stage is None or self._ends(0.0) <= self._stage.last_at
+    def solving_begins(self) -> None:
+        """The search for a head begins; it has a few seconds in any case."""
+        self._solve_until = self._clock() + self._slowness * LEAST_SOLVE_SECONDS
+
+    def has_time_to_solve(self) -> bool:
+        """Whether the search for a head may go on."""
+        if self._stage is None or self._clock() < self._solve_until:
+            return True
+        return self._ends(0.0) <= self._stage.last_at
 
     def has_time_for_epoch(self) -> bool:
         """Whether another epoch would be done in time."""

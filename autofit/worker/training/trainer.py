@@ -207,7 +207,8 @@ class Trainer:
                 self._events.message("the features are not cached: the head is trained by epochs")
             return
         self._events.phase(Phase.SOLVE)
-        stage = HeadStage(self._source, self._index, self._plan, self._targets, self._goes_on, self._work.stage)
+        work = self._index, self._plan, self._targets, self._goes_on, self._clock
+        stage = HeadStage(self._source, *work, self._work.stage)
         if stage.empty_split:
             self._give_up(self._bad_images.nothing_left(stage.empty_split))
         solved = stage.solve(self._files.doubts)
@@ -219,12 +220,11 @@ class Trainer:
         self._progress = self._progress.moved(stopped=True)
         self._close_epoch(epoch, solved.metrics, solved)
 
-    def _goes_on(self, skipped: Sequence[tuple[int, str]] = ()) -> bool:
-        """Whether work outside the steps has time left; it notes bad images and beats, as silence would be a hang."""
+    def _goes_on(self, skipped: Sequence[tuple[int, str]] = ()) -> None:
+        """Called in work outside the steps, with the images that could not be read: silence would look like a hang."""
         self._note_bad_images(skipped)
         self._events.beat()
         self._stop_if_asked()
-        return self._clock.has_time()
 
     def _train_epoch(self, epoch: int) -> None:
         """Train on what is left of an epoch, until its end or until a callback stops the training."""

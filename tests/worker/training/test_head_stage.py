@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from autofit.config.options import make_options
 from autofit.dataset import ImageIndex
 from autofit.input.views import ViewIndex
+from autofit.protocol.job import StageTime
 from autofit.runs.plan import staged_plan
 from autofit.worker.training.batch_sources import CachedFeatures
 from autofit.worker.training.head_stage import HeadStage, labelled
+from autofit.worker.training.stage_clock import LEAST_SOLVE_SECONDS, StageClock
 from autofit.worker.training.targets import Targets
 from tests.support.machines import make_hardware
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 
 TRAIN, VALIDATION, WIDTH = 60, 20, 5
+ALWAYS = StageClock(None)
 
 
 class MadeUpRows:
@@ -76,24 +79,28 @@ def test_all_views_of_a_photo_count_as_one(index: ImageIndex, views: int) -> Non
 def test_it_learns_and_names_what_it_did(index: ImageIndex) -> None:
     """The head would be another than the one whose figures are shown."""
     plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware())
-    asked = itertools.count()
-    stage = HeadStage(source(index, 1, missing=7), index, plan, Targets(index, "none"), lambda: next(asked) >= 0)
+    told: list[None] = []
+    stage = HeadStage(
+        source(index, 1, missing=7), index, plan, Targets(index, "none"), lambda: told.append(None), ALWAYS
+    )
     assert (len(stage.used), stage.unused.tolist()) == (TRAIN - 1, [7])
     solved = stage.solve()
-    assert next(asked) > 0
+    assert told
     assert solved.metrics["val_accuracy"] > 0.8
     assert solved.metrics.keys() == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert sum(solved.predicted) == VALIDATION
     assert (solved.record.method, solved.record.refitted, solved.record.epochs) == ("solved", True, 1)
     assert not np.array_equal(solved.trained.kernel, solved.final.kernel)
-    again = HeadStage(source(index, 1, missing=7), index, plan, Targets(index, "none"), lambda: True).solve()
+    again = HeadStage(source(index, 1, missing=7), index, plan, Targets(index, "none"), lambda: None, ALWAYS).solve()
     np.testing.assert_array_equal(solved.final.kernel, again.final.kernel)
 
 
 def test_without_time_it_solves_as_far_as_it_comes_and_says_so(index: ImageIndex) -> None:
     """A time budget would be over, and a second fit still ahead; or the user would not hear that there was none."""
+    stage_time = StageTime(end_at=0.0, last_at=0.0, epoch_seconds=0.0, finish_seconds=0.0)
+    clock = StageClock(stage_time, itertools.count(0.0, LEAST_SOLVE_SECONDS).__next__)
     plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware())
-    solved = HeadStage(source(index, 1), index, plan, Targets(index, "none"), lambda: False).solve()
+    solved = HeadStage(source(index, 1), index, plan, Targets(index, "none"), lambda: None, clock).solve()
     assert not solved.record.refitted
     assert solved.metrics["val_accuracy"] > 0.8
     assert solved.record.cut_short == "the training images alone"
@@ -102,6 +109,6 @@ def test_without_time_it_solves_as_far_as_it_comes_and_says_so(index: ImageIndex
 def test_the_users_own_validation_images_stay_unseen(index: ImageIndex) -> None:
     """The accuracy on them would no longer say anything."""
     plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware()).model_copy(update={"refit_head": False})
-    solved = HeadStage(source(index, 1), index, plan, Targets(index, "none"), lambda: True).solve()
+    solved = HeadStage(source(index, 1), index, plan, Targets(index, "none"), lambda: None, ALWAYS).solve()
     assert not solved.record.refitted
     np.testing.assert_array_equal(solved.trained.kernel, solved.final.kernel)

@@ -37,6 +37,19 @@ def test_without_a_budget_there_is_always_time() -> None:
     assert not clock.ends_extraction(0.0, 1, 10**6, is_first_stage=False)
 
 
+@pytest.mark.parametrize(
+    ("begins", "seconds", "may"), [(50, 49, True), (50, 54, False), (110, 4, True), (110, 6, False)]
+)
+def test_a_search_ends_with_the_time_but_not_before_it_had_some(begins: float, seconds: float, *, may: bool) -> None:
+    """A budget that is over when the head begins would leave one that has hardly been searched for."""
+    watch = Watch()
+    clock = clock_with(watch)
+    watch.now = begins
+    clock.solving_begins()
+    watch.now += seconds
+    assert clock.has_time_to_solve() is may
+
+
 def test_an_epoch_that_would_go_over_is_not_begun() -> None:
     """The run would be over its budget by up to an epoch."""
     watch = Watch()

@@ -1,0 +1,84 @@
+"""The data of a call: what is in memory goes to files, and all of it is looked for as a training does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from autofit import dataset
+from autofit.api.directories import absolute
+from autofit.config.option_checks import GIVEN_TABLE
+from autofit.config.options import Options
+from autofit.dataset import ImageIndex
+from autofit.dataset.columns import Asked
+from autofit.input.patient_call import patiently
+from autofit.report.progress import ProgressView
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class GivenData:
+    """The arguments of `run` that say where the images are, as they were given.
+
+    Attributes:
+        data: as in `run`.
+        labels: likewise.
+        validation: likewise; a share counts by the options.
+        test: likewise.
+        asked: what was asked of tables.
+    """
+
+    data: Any
+    labels: Iterable[Any] | None
+    validation: Any
+    test: Any
+    asked: Asked
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether any of the images are no files."""
+        return dataset.are_images(self.data) or any(
+            dataset.stand_in(given) is not given for given in (self.validation, self.test)
+        )
+
+    def in_files(self, folder: Path, options: Options, view: ProgressView) -> GivenData:
+        """The same with the images in memory written to a folder.
+
+        Raises:
+            UserError: they are no images, or have no labels.
+            StorageError: they cannot be written.
+        """
+        write = partial(
+            dataset.images_in_files,
+            folder=folder,
+            say=view.message,
+            on_progress=view.scanning,
+            multi_label=options.multi_label,
+        )
+        given = self
+        if dataset.are_images(self.data):
+            given = replace(self, data=write("train", (self.data, self.labels)), labels=None)
+        return replace(given, validation=write("validation", self.validation), test=write("test", self.test))
+
+    def found(self, options: Options, view: ProgressView, look: Callable[[ImageIndex], T]) -> T:
+        """What `look` makes of the images that were found; a drive that does not answer is named.
+
+        Raises:
+            UserError: the data cannot be understood.
+            InterruptedRunError: Ctrl-C stopped it.
+        """
+        scan = partial(
+            dataset.scan,
+            self.data,
+            self.labels,
+            validation=self.validation if options.validation == GIVEN_TABLE else options.validation,
+            test=self.test,
+            asked=self.asked,
+            seed=options.seed,
+        )
+        where = str(absolute(self.data)) if isinstance(self.data, str | Path) else str(Path.cwd())
+        return patiently(lambda note: look(scan(on_progress=note)), where, say=view.message, show=view.scanning)
