@@ -45,7 +45,7 @@ test-fast: $(READY)
 
 # Every case of what `make test` tries a share of; one test may take many minutes.
 test-faults: $(READY)
-	$(PYTEST) -m 'not gpu' --timeout 1800 --whole tests/faults
+	$(PYTEST) -m 'not gpu' --timeout 1800 --whole tests/faults tests/end_to_end/test_caches.py
 
 # One after another: they share the card. TensorFlow needs its CUDA libraries: pip install 'tensorflow[and-cuda]'.
 test-gpu: $(READY)
@@ -55,7 +55,7 @@ test-gpu: $(READY)
 # in an environment of their own.
 OLDEST := .venv-oldest
 test-oldest: $(OLDEST)/.ready
-	$(OLDEST)/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not gpu' tests/worker/model tests/worker/execution tests/input
+	$(OLDEST)/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not gpu' --whole tests/worker/model tests/worker/execution tests/input
 
 $(OLDEST)/.ready: pyproject.toml .ci/oldest_requirements.py | $(VENV)/bin/pip
 	$(VENV)/bin/python -m venv --clear $(OLDEST)

@@ -44,12 +44,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("autofit", deadline=None)
 settings.load_profile("autofit")
 
-GIBIBYTES_A_PROCESS = 6
+GIBIBYTES_A_PROCESS = 5
 """Memory for one of the processes that test side by side: a training with TensorFlow takes up to 2 GB."""
-MOST_PROCESSES = 4
+MOST_PROCESSES, WAITING_PROCESSES = 4, 2
+"""Slow tests often wait: of an out-of-memory TensorFlow's allocator sleeps ten seconds."""
 
 ONLY_SLOW = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.slow\b", re.MULTILINE)
 """What a file contains in which all tests are slow."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--whole`, of `make test-faults` and `make test-oldest`."""
+    parser.addoption("--whole", action="store_true", help="try every case, where else a share of them is tried")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,14 +64,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Choose how many processes `-n auto` starts: one for each core and, as slow tests often wait, one more."""
+    """Choose how many processes `-n auto` starts: one for each core and, as slow tests often wait, some more."""
     by_memory = psutil.virtual_memory().total // (GIBIBYTES_A_PROCESS * 2**30)
-    by_cores = len(os.sched_getaffinity(0)) + ("not slow" not in config.option.markexpr)
+    by_cores = len(os.sched_getaffinity(0)) + WAITING_PROCESSES * ("not slow" not in config.option.markexpr)
     return max(1, min(by_cores, by_memory, MOST_PROCESSES))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow tests: at the end both processes then have short ones left, and finish together."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the slow tests: at the end all processes then have short ones left, and finish together."""
+    if not config.option.whole:
+        left_out = [item for item in items if item.get_closest_marker("whole")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
@@ -96,6 +106,12 @@ def nothing_stays_warm() -> Iterator[None]:
     yield
     if warm_model := sys.modules.get("autofit.runs.warm_model"):
         warm_model.WARM.close()
+
+
+@pytest.fixture
+def whole(request: pytest.FixtureRequest) -> bool:
+    """Whether to try all cases, and not only a share of them."""
+    return bool(request.config.getoption("whole"))
 
 
 PLENTY_BYTES = 3 * 10**9

@@ -191,8 +191,11 @@ def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path,
 
 @pytest.mark.parametrize(
     ("clears", "onednn"),
-    [(False, "0"), (True, "0"), (True, "1")],
-    ids=["cache kept", "cache cleared", "cache cleared, oneDNN"],
+    [
+        pytest.param(False, "0", id="cache kept", marks=pytest.mark.whole),
+        pytest.param(True, "0", id="cache cleared", marks=pytest.mark.whole),
+        pytest.param(True, "1", id="cache cleared, oneDNN"),
+    ],
 )
 def test_kills_while_extracting_and_training_change_nothing(
     finished: Train,
@@ -324,7 +327,13 @@ def test_augmentation_is_another_training_and_another_with_another_seed(train: T
     assert not events(augmented, "extraction")
 
 
-@pytest.mark.parametrize("views", [{}, {"feature_cache": "on", "feature_views": 2}], ids=["live", "views"])
+@pytest.mark.parametrize(
+    "views",
+    [
+        pytest.param({}, id="live", marks=pytest.mark.whole),
+        pytest.param({"feature_cache": "on", "feature_views": 2}, id="views"),
+    ],
+)
 def test_kills_of_an_augmented_run_change_nothing(
     finished: Train, photos: Path, weights: Path, cache: Path, tmp_path: Path, views: dict[str, Any]
 ) -> None:

@@ -26,17 +26,6 @@ def pytest_configure(config: pytest.Config) -> None:
     install(config)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Make `--whole` known where `tests/faults` is given on the command line."""
-    parser.addoption("--whole", action="store_true", help="try every case in tests/faults, and not only a share")
-
-
-@pytest.fixture
-def whole(request: pytest.FixtureRequest) -> bool:
-    """Whether to try all cases, and not only a share of them."""
-    return bool(request.config.getoption("whole", default=False))
-
-
 @pytest.fixture
 def count(request: pytest.FixtureRequest) -> Callable[..., None]:
     """`count(promise=2, cases=1)`: enter cases in the table, each just before it is tried."""
