@@ -26,6 +26,9 @@ from autofit.process import launch
 from tests.support import fault_table, fork_server
 from tests.support.paths import CHILDREN
 from tests.support.shared import made_once
+from tests.support.whole import pytest_addoption, whole, without_left_out
+
+__all__ = ["pytest_addoption", "whole"]  # pytest finds them here
 
 # Keras in a test's own process computes as the worker does: worker/runtime/tf_settings.py says why oneDNN is off.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -53,11 +56,6 @@ ONLY_SLOW = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.slow\b", re.MULTILI
 """What a file contains in which all tests are slow."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--whole`, of `make test-faults` and `make test-oldest`."""
-    parser.addoption("--whole", action="store_true", help="try every case, where else a share of them is tried")
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Print the table of the fault tests, in whichever process their reports arrive."""
     fault_table.install(config)
@@ -72,11 +70,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the slow tests: at the end all processes then have short ones left, and finish together."""
-    if not config.option.whole:
-        left_out = [item for item in items if item.get_closest_marker("whole")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items[:] = sorted(without_left_out(config, items), key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -106,12 +100,6 @@ def nothing_stays_warm() -> Iterator[None]:
     yield
     if warm_model := sys.modules.get("autofit.runs.warm_model"):
         warm_model.WARM.close()
-
-
-@pytest.fixture
-def whole(request: pytest.FixtureRequest) -> bool:
-    """Whether to try all cases, and not only a share of them."""
-    return bool(request.config.getoption("whole"))
 
 
 PLENTY_BYTES = 3 * 10**9

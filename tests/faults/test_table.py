@@ -47,17 +47,19 @@ promise                                                                    cases
 """
 
 
-ROOT_CONFTEST = "from tests.support.fault_table import install as pytest_configure"
-"""As in tests/conftest.py: under pytest-xdist the process that prints the table loads no other."""
+ROOT_CONFTEST = """
+from tests.support.fault_table import install as pytest_configure
+from tests.support.whole import pytest_addoption, whole
+"""
+"""As tests/conftest.py: under pytest-xdist the process that prints the table loads no other."""
 
 
 @pytest.mark.parametrize("parallel", [[], ["-n", "2"]], ids=["one process", "two workers"])
 @pytest.mark.parametrize(("arguments", "cases"), [(["a/b", "--whole"], 33), ([], " 7")], ids=["whole", "quick"])
 def test_the_table_shows_what_failed(tmp_path: Path, arguments: list[str], cases: object, parallel: list[str]) -> None:
     """The table would show a broken promise as kept, or a share of the cases as all of them."""
-    if parallel and not arguments:
-        (tmp_path / "conftest.py").write_text(ROOT_CONFTEST)
-    folder = tmp_path / "a" / "b"  # so deep that its options are unknown where it is not named
+    (tmp_path / "conftest.py").write_text(ROOT_CONFTEST)
+    folder = tmp_path / "a" / "b"
     folder.mkdir(parents=True)
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
     (folder / "test_it.py").write_text(TESTS)
