@@ -47,10 +47,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("autofit", deadline=None)
 settings.load_profile("autofit")
 
-GIBIBYTES_A_PROCESS = 5
+GIBIBYTES_A_PROCESS = 6
 """Memory for one of the processes that test side by side: a training with TensorFlow takes up to 2 GB."""
-MOST_PROCESSES, WAITING_PROCESSES = 4, 2
-"""Slow tests often wait: of an out-of-memory TensorFlow's allocator sleeps ten seconds."""
+MOST_PROCESSES = 4
 
 ONLY_SLOW = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.slow\b", re.MULTILINE)
 """What a file contains in which all tests are slow."""
@@ -62,9 +61,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Choose how many processes `-n auto` starts: one for each core and, as slow tests often wait, some more."""
+    """Choose how many processes `-n auto` starts: one for each core and, as slow tests often wait, one more."""
     by_memory = psutil.virtual_memory().total // (GIBIBYTES_A_PROCESS * 2**30)
-    by_cores = len(os.sched_getaffinity(0)) + WAITING_PROCESSES * ("not slow" not in config.option.markexpr)
+    by_cores = len(os.sched_getaffinity(0)) + ("not slow" not in config.option.markexpr)
     return max(1, min(by_cores, by_memory, MOST_PROCESSES))
 
 
