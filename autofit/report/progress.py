@@ -30,6 +30,7 @@ from autofit.report.progress_text import DOING, Status, describe, describe_epoch
 from autofit.report.steady_stream import steady
 from autofit.report.words import duration_words
 
+SECONDS_BETWEEN_SAME_LINES = 60.0
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_DISPLAYS = 0.5
 NOTEBOOK_LINES = 200
@@ -117,13 +118,16 @@ class PlainView(WatchingView):
         super().__init__(stream)
         self._clock = clock
         self._quiet_until = clock()
+        self._shown, self._shown_until = "", clock()
         self._inside_line = False
 
     def show(self, status: Status) -> None:
-        """Add a line, unless the last one is less than `SECONDS_BETWEEN_LINES` old."""
-        if self._clock() >= self._quiet_until:
+        """Add a line, unless one is less than `SECONDS_BETWEEN_LINES` old, or the same is not a minute old."""
+        now = self._clock()
+        if now >= self._quiet_until and (status.text != self._shown or now >= self._shown_until):
             self.line(status.text)
-            self._quiet_until = self._clock() + SECONDS_BETWEEN_LINES
+            self._quiet_until = now + SECONDS_BETWEEN_LINES
+            self._shown, self._shown_until = status.text, now + SECONDS_BETWEEN_SAME_LINES
 
     def line(self, text: str) -> None:
         """Add a line; if user code printed a part of a line, end that one first."""

@@ -192,6 +192,16 @@ def test_plain_messages_are_on_lines_of_their_own() -> None:
     assert stream.getvalue() == "half a line\nbroken: \\x1b[2J.jpg\nwhole\nnext\n"
 
 
+def test_work_without_figures_is_the_same_line_once_a_minute() -> None:
+    """A log would say a dozen times that the head is being solved; or nothing for an hour."""
+    stream, clock = io.StringIO(), Clock()
+    view = PlainView(stream, clock)
+    for _ in range(1000):
+        view.update(heartbeat(Phase.SOLVE, 0, 0, 0), epochs=1)
+        clock.now += 0.1
+    assert stream.getvalue().splitlines() == ["Solving the head"] * 2
+
+
 def test_scanning_is_reported_now_and_then() -> None:
     """A million files would be a million lines."""
     stream, clock = io.StringIO(), Clock()
