@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -17,7 +18,7 @@ from autofit.api.own_objects import code_to_open
 from autofit.api.predictions import Predictions, joined
 from autofit.config.run_options import MOST_VIEWS
 from autofit.config.validators import whole_number
-from autofit.dataset import asked_of
+from autofit.dataset import ImageIndex, asked_of
 from autofit.dataset.labelled_sets import with_known_labels
 from autofit.dataset.to_predict import images_to_predict
 from autofit.errors import UserError
@@ -36,6 +37,7 @@ from autofit.runs.multi_label_evaluation import evaluation_of
 from autofit.runs.prediction import BATCH_SIZE, PredictionWorker, SavedModel
 from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import predicting
+from autofit.storage.run_directory import RunDirectory
 from autofit.worker.inline_launcher import InlineLauncher
 
 MOST_AT_ONCE = 256
@@ -93,7 +95,17 @@ def evaluated(  # noqa: PLR0913 - as the method
         _show_unreadable(unreadable, shown)
     if figures is None:
         raise UserError(f"none of these {len(rows)} images can be read: give others")
-    return figures
+    return figures.model_copy(update={"own_images": _own_images(model, run, images.paths)})
+
+
+def _own_images(model: Path, run: RunRecord, paths: Sequence[str]) -> int:
+    """How many of these files are among the run's images for training and validation; 0 if its list cannot be read."""
+    try:
+        listed = ImageIndex.read_csv(RunDirectory(model.parent).samples, run.data.root, run.data.class_names)
+    except UserError:
+        return 0
+    own = {os.path.realpath(listed.path(number)) for number in range(len(listed.paths))}
+    return sum(os.path.realpath(path) in own for path in paths)
 
 
 def load_images(data: Any, image_size: int | Sequence[int], value_ranges: ValueRanges = NO_RANGES) -> NDArray[np.uint8]:

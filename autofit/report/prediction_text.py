@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autofit.printable import as_cell, printable
 from autofit.report.markup import Html, element, escaped, fragment, table
 from autofit.report.tables import fixed_row
-from autofit.report.words import COLUMNS, count_of, metric_words
+from autofit.report.words import COLUMNS, count_of, metric_words, wrapped
 from autofit.runs.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -130,6 +130,13 @@ def evaluation_text(figures: Evaluation) -> str:
     if figures.mean_average_precision is not None and figures.f1 is not None:
         mean, f1 = metric_words(figures.mean_average_precision), metric_words(figures.f1)
         opening.append(f"Mean average precision {mean}; F1 {f1} at a probability of 0.5.")
+    if figures.own_images:
+        opening.append(
+            wrapped(
+                f"Warning: {figures.own_images:,} of these images are the run's own: it has trained on them, or chosen "
+                "its model by them. They do not tell how good it is on others."
+            )
+        )
     if figures.unreadable:
         opening.append(f"{count_of(len(figures.unreadable), 'image')} could not be read and did not count.")
     return "\n".join([*opening, "", *rows])

@@ -44,6 +44,7 @@ class Evaluation(Record):
         unreadable: the images that could not be read, and why.
         mean_average_precision: over the labels, where an image may have several; else None.
         f1: of all labels together at a probability of 0.5, likewise.
+        own_images: how many of the images given are the run's own, which it has trained on or validated with.
     """
 
     accuracy: float
@@ -55,6 +56,7 @@ class Evaluation(Record):
     unreadable: list[BadImage]
     mean_average_precision: float | None = None
     f1: float | None = None
+    own_images: int = 0
 
 
 def evaluation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from autofit.api.evaluation import evaluate
 from autofit.api.prediction import load_images
 from autofit.api.result import Result, shown_path
 from autofit.config.options import make_options
+from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from autofit.machine.hardware import detect
@@ -30,6 +32,7 @@ from autofit.runs.plan import training_plan
 from autofit.runs.prediction import BATCH_SIZE, SavedModel
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import DataRecord, RunRecord
+from autofit.storage.run_directory import RunDirectory
 from autofit.worker.inline_launcher import InlineLauncher
 from tests.support.ids import steady
 
@@ -261,6 +264,19 @@ def test_evaluation_leaves_out_what_cannot_be_read(tmp_path: Path, labels: Any) 
     figures = finished(tmp_path).evaluate(["a", "b", "c", "d"], labels)
     assert figures.accuracy == pytest.approx(2 / 3)
     assert figures.loss == pytest.approx(-(math.log(0.7) + math.log(0.8) + math.log(0.3)) / 3, rel=1e-5)
+
+
+@pytest.mark.usefixtures("asked")
+def test_images_that_the_run_has_trained_on_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accuracy on them would be taken for that on new ones."""
+    result = finished(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("b")
+    photos = ImageIndex(
+        "/photos", [str(tmp_path / name) for name in "abe"], array("i", [0, 1, 2]), tuple(result.labels), 2
+    )
+    photos.write_csv(RunDirectory(tmp_path).samples)
+    assert result.evaluate(["a", "link", "c", "d"], ["cat", "dog", "owl", "cat"]).own_images == 2
 
 
 def test_a_probability_of_nought_is_no_infinite_loss(tmp_path: Path, asked: Predictions) -> None:

@@ -32,3 +32,11 @@ def test_figures_are_named_as_what_they_are(more: dict[str, float], words: str, 
     assert header in table.splitlines()[0]
     assert table.splitlines()[1].split() == ["cat", "4", "3", "0.750", "5"]
     assert ("Mean average precision 0.810; F1 0.620 at a probability of 0.5." in text) == bool(more)
+
+
+def test_figures_on_the_runs_own_images_are_a_warning() -> None:
+    """What a model knows by heart would be taken for what it can tell."""
+    assert "Warning" not in evaluation_text(FIGURES)
+    text = evaluation_text(FIGURES.model_copy(update={"own_images": 1200}))
+    assert "Warning: 1,200 of these images are the run's own" in text
+    assert max(map(len, text.splitlines())) <= 80
