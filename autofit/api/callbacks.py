@@ -13,6 +13,8 @@ from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 
 SHOWN = 3
+MOST_CALLBACK_BYTES = 2 * 2**30
+"""What the states of callbacks may take in this process: `EarlyStopping` keeps the weights of the network."""
 REFUSED_OF_KERAS = {
     "BackupAndRestore": "autofit keeps a backup itself, and goes on from it: leave it out",
 }
@@ -58,8 +60,12 @@ def give_back(files: RunDirectory, callbacks: Sequence[Any], say: Callable[[str]
     """
     if not callbacks:
         return
-    with suppress(StorageError, OSError, ValueError, KeyError, TypeError):
-        newest = CheckpointStore(files.checkpoints).latest_group("callbacks")
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        try:
+            newest = CheckpointStore(files.checkpoints).latest_group("callbacks", MOST_CALLBACK_BYTES)
+        except StorageError as error:
+            say(f"your callbacks did not get back what the run made of them: {error}")
+            return
         if newest is not None:
             kept = _set_all(callbacks, *newest)
             if kept:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autofit.api import callbacks
 from autofit.api.callbacks import give_back, listed_callbacks
 from autofit.api.code_identity import as_given, code_of, remember_used
 from autofit.errors import UserError
@@ -84,6 +85,19 @@ def test_the_callers_objects_come_back_as_the_run_has_left_them(tmp_path: Path) 
     assert code_of([mine]) == code
     mine.seen.append(7.0)  # by the user
     assert code_of([mine]) != code
+
+
+def test_states_that_are_too_large_are_said_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed run directory would fill the memory of the notebook that resumes it."""
+    monkeypatch.setattr(callbacks, "MOST_CALLBACK_BYTES", 1000)
+    recorder, said = Recorder([0.5]), list[str]()
+    files = RunDirectory(tmp_path)
+    CheckpointStore(files.checkpoints).save({"callbacks": {"large": np.zeros(1000)}}, {"callbacks": []})
+    give_back(files, [recorder], said.append)
+    assert recorder.seen == [0.5]
+    (line,) = said
+    assert line.startswith("your callbacks did not get back what the run made of them: ")
+    assert "\n" not in line
 
 
 def test_without_a_checkpoint_they_stay_as_they_are(tmp_path: Path) -> None:
