@@ -93,7 +93,8 @@ def run_page(
 
 
 def _curves(result: ResultRecord) -> Html:
-    panels = plots.history_panels(result.history, result.best_epoch) if finished_epochs(result.history) else []
+    is_curve = finished_epochs(result.history) > 1
+    panels = plots.history_panels(result.history, result.best_epoch) if is_curve else []
     return figures(svg(panel, f"{name}-") for panel, name in zip(panels, ("loss", "quality"), strict=False))
 
 

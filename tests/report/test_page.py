@@ -75,7 +75,7 @@ def hostile_pages(
     failure = SweepFailure(workload=workload, cause=HOSTILE)
     fields = {
         "cause": HOSTILE,
-        "history": {"loss": [0.5], HOSTILE + "accuracy": [0.5]},
+        "history": {"loss": [0.5, 0.4], HOSTILE + "accuracy": [0.5, 0.6]},
         "attempts": [make_attempt(Verdict.CRASHED, HOSTILE)],
         "oom_events": [make_oom(2, 64)],
         "quarantined": [BadImage(path=HOSTILE, reason=HOSTILE)],
@@ -187,6 +187,13 @@ def test_the_run_page_has_the_warnings_and_the_standard_error(make_result: Calla
     text = Page(run_page(make_result(warnings=["A warning."], validated_images=40), labels=[], model_path=MODEL)).text
     assert "Words of warning\nA warning." in text
     assert "0.875 ± 0.055" in text
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_single_epoch_has_no_curve(make_result: Callable[..., ResultRecord], epochs: int) -> None:
+    """Two axes with a point each would stand first on the page of a solved head."""
+    result = make_result(history={"loss": [0.5, 0.4][:epochs], "val_loss": [0.6, 0.5][:epochs]})
+    assert ("Curves" in Page(run_page(result, labels=[], model_path=MODEL)).text) is (epochs > 1)
 
 
 def test_a_page_without_any_epoch(make_result: Callable[..., ResultRecord]) -> None:
