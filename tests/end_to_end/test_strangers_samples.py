@@ -20,6 +20,8 @@ from autofit.storage.run_directory import RunDirectory
 from tests.support.given_run import given_run
 from tests.support.paths import CHILDREN, child_environment
 
+pytestmark = pytest.mark.slow  # writes files of many megabytes
+
 MOST_MIB, MOST_SECONDS = 400, 60.0
 
 
