@@ -179,18 +179,17 @@ class HeadProblem:
             The basis (d, r), None for the features themselves; the weighted sum of squares along each of its vectors
             (r,); and whether the rows are held in it.
         """
-        rows, width = self._rows, self._rows.width
-        if self._held is not None and len(rows) <= min(width, MOST_EIGENVECTORS):
-            basis, eigenvalues = _row_space(np.concatenate(self._held).astype(np.float64), rows.weights)
-            self._held = [(block @ basis).astype(self._dtype) for block in self._held]
-            return basis, eigenvalues, True
-        if width <= MOST_EIGENVECTORS:
+        rows, width, held = self._rows, self._rows.width, self._held
+        if held is not None and len(rows) <= min(width, MOST_EIGENVECTORS):
+            basis, eigenvalues = _row_space(np.concatenate(held).astype(np.float64), rows.weights)
+        elif width <= MOST_EIGENVECTORS:
             basis, eigenvalues = self._column_space()
-            is_projected = self._held is not None and len(rows) <= MOST_PROJECTED * width
-            if self._held is not None and is_projected:
-                self._held = [(block @ basis).astype(self._dtype) for block in self._held]
-            return basis, eigenvalues, is_projected
-        return None, np.full(width, self._total_weight), False
+        else:
+            return None, np.full(width, self._total_weight), False
+        if held is None or len(rows) > MOST_PROJECTED * width:
+            return basis, eigenvalues, False
+        self._held = [(block @ basis).astype(self._dtype) for block in held]
+        return basis, eigenvalues, True
 
     def _column_space(self) -> tuple[Floats, Floats]:
         """All eigenvectors of the covariance (d, d) of the rows, or of a part of them, and its eigenvalues (d,)."""
