@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -104,7 +105,13 @@ def _own_images(model: Path, run: RunRecord, paths: Sequence[str]) -> int:
         listed = ImageIndex.read_csv(RunDirectory(model.parent).samples, run.data.root, run.data.class_names)
     except UserError:
         return 0
-    own = {os.path.realpath(listed.path(number)) for number in range(len(listed.paths))}
+    folder_of = functools.cache(os.path.realpath)  # one look at a folder, and not at each one above each of its files
+
+    def resolved(path: str) -> str:
+        folder, name = os.path.split(path)
+        return os.path.realpath(path) if os.path.islink(path) else os.path.join(folder_of(folder), name)  # noqa: PTH114, PTH118
+
+    own = {resolved(listed.path(number)) for number in range(len(listed.paths))}
     return sum(os.path.realpath(path) in own for path in paths)
 
 
