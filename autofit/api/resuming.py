@@ -22,6 +22,7 @@ from autofit.api.supervision import supervise
 from autofit.api.workers import ModelFunction, code_of_run, machine_for, payload_of
 from autofit.config.option_table import AGAIN
 from autofit.config.options import changed_options
+from autofit.process.signals import stop_signals
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
 from autofit.storage.run_directory import RunDirectory, RunLock
@@ -83,6 +84,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
         return Result(files.path)
     with (
         showing(view) as shown,
+        stop_signals(),
         RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock,
         mirror_of(files, record, shown) as mirror,
     ):

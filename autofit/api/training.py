@@ -24,6 +24,7 @@ from autofit.api.workers import code_of_run, machine_for, payload_of
 from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import HeldOut, ImageIndex
 from autofit.dataset.contents import odd_files, require_images
+from autofit.process.signals import stop_signals
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
@@ -224,7 +225,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     check_for_training(options)
     asked = dataset.asked_of(**asked_of_tables, multi_label=options.multi_label)
     given = GivenData(data, labels, validation, test, asked)
-    with showing(view) as shown:
+    with showing(view) as shown, stop_signals():
         made = directory_for(run_dir, options) if given.is_in_memory else None
         if made is not None:
             given = given.in_files(made.images, options, shown)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import platform
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -19,11 +18,10 @@ from autofit import __version__, refuse_windows
 from autofit.cli import cache, check, doctor, export, prediction, probe, profiles, training
 from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
+from autofit.process.signals import stop_signals
 from autofit.report.steady_stream import forget_what_cannot_be_shown, open_missing_streams, steady
 
 INTERRUPTED = 130
-STOPPING = {"SIGTERM", "SIGHUP"}
-"""They stop a command as Ctrl-C does: what was trained is saved. Windows has only one of them."""
 
 app = typer.Typer(
     name="autofit",
@@ -85,15 +83,12 @@ def _versions() -> str:
 def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors are one line on stderr."""
     open_missing_streams()
-    for name in STOPPING & set(dir(signal)):
-        asked = getattr(signal, name)
-        if signal.getsignal(asked) is not signal.SIG_IGN:  # nohup
-            signal.signal(asked, signal.default_int_handler)
     debug = "--debug" in arguments
     rest = [argument for argument in arguments if argument != "--debug"]
     try:
         refuse_windows()
-        return _run_command(rest)
+        with stop_signals():
+            return _run_command(rest)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no error may reach the user as a traceback
         if debug:
             traceback.print_exception(error)

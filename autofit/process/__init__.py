@@ -1,1 +1,7 @@
-"""Worker processes: `launch.py` starts one, `monitor.py` monitors it, `exit_classifier.py` diagnoses its exit."""
+"""Worker processes.
+
+launch.py           starts one
+monitor.py          monitors it
+exit_classifier.py  diagnoses its exit
+signals.py          what signals mean to its parent
+"""

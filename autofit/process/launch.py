@@ -230,10 +230,21 @@ class _ProcessWorker:
             os.write(self._control, (request.model_dump_json() + "\n").encode())
 
     def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        if self._control >= 0:
+            self._process.wait()
+
+    def pause(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to it and to what it has started."""
         if self._control >= 0:  # once closed, the group's number may be another's
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+                os.killpg(self._process.pid, number)
 
     def close(self) -> None:
         """End it, and what it may have started itself, which lives on in its group."""

@@ -15,12 +15,16 @@ from pydantic import BaseModel, ValidationError
 from autofit.machine import cgroups
 from autofit.process.exit_classifier import Evidence, ExitDiagnosis, classify
 from autofit.process.launch import Exit, Launcher, Worker
-from autofit.protocol.job import Event, Job, Outcome
+from autofit.process.signals import worker_signals
+from autofit.protocol.job import Event, Job, Outcome, TrainJob
 from autofit.protocol.messages import EpochEnd, MemorySample, Phase, Progress, Request, Verdict, describe_oom
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory, writing_in
 
 POLL_SECONDS = 0.05
+PAUSE_SECONDS = 5.0
+"""Between two looks at a worker lie some hundredths of a second: after so long, this process itself was stopped."""
+
 MOST_NEWS_BYTES = 2**24  # at once, of a file that grows: what a callback prints may be without end
 STDERR_TAIL_BYTES = 2**16
 
@@ -125,6 +129,7 @@ class MonitoredWorker:
     host_limit_bytes: int
     limit_is_given: bool = False
     patience: Patience = PATIENCE
+    trains: bool = False
     started: float = field(init=False)
     last: Progress | None = None
     seen: list[Event] = field(default_factory=list)
@@ -141,6 +146,8 @@ class MonitoredWorker:
         self._kills_before = cgroups.oom_kills()
         self._stopped_by_us: Verdict | None = None
         self._stop_by: float | None = None
+        self._looked_at = self.started
+        self._commit_is_asked = False
         self.trial_deadline_seconds: float | None = None
 
     @property
@@ -159,6 +166,10 @@ class MonitoredWorker:
         self._stopped_by_us = Verdict.INTERRUPTED
         self.worker.send(Request(leave="interrupted"))
 
+    def request_commit(self) -> None:
+        """Ask the worker, at the next look at it, for a checkpoint; it goes on. May be called in a signal's handler."""
+        self._commit_is_asked = True
+
     def events(self) -> Iterator[Event]:
         """The worker's events as they come, until it has ended; then `ended` is set.
 
@@ -166,6 +177,8 @@ class MonitoredWorker:
         """
         while self.ended is None:
             try:
+                self._leave_out_pause()
+                self._pass_on_commit()
                 finished = self.worker.poll()
                 yield from self._news()
                 if finished is not None:
@@ -210,6 +223,22 @@ class MonitoredWorker:
             self.view.message(describe_oom(event.oom))
         if event.epoch_end:
             self.view.epoch_done(event.epoch_end, epochs=self.epochs)
+
+    def _leave_out_pause(self) -> None:
+        """Count no time in which this process was stopped, as by Ctrl-Z or a batch system, as silence of the worker."""
+        now = self.clock()
+        paused_seconds = now - self._looked_at
+        self._looked_at = now
+        if paused_seconds > PAUSE_SECONDS:
+            self._last_news += paused_seconds
+            self._stop_by = self._stop_by and self._stop_by + paused_seconds
+
+    def _pass_on_commit(self) -> None:
+        if self._commit_is_asked:
+            self._commit_is_asked = False
+            if self.trains:
+                self.view.message("saving a checkpoint, as asked (SIGUSR1)")
+                self.worker.send(Request(commit=True))
 
     def _is_overdue(self) -> bool:
         now = self.clock()
@@ -269,9 +298,11 @@ def monitored(  # noqa: PLR0913 - what it takes to start a worker, and the seams
     host_limit_bytes = job.memory.limit_bytes if job.memory.device == "cpu" else 0
     worker = launcher.launch(attempt, payload, lock_fd)
     try:
-        yield MonitoredWorker(
-            attempt, worker, view, epochs, clock, sleep, host_limit_bytes, job.memory.is_given, patience
-        )
+        trains = isinstance(job.work, TrainJob)
+        limits = host_limit_bytes, job.memory.is_given
+        monitoring = MonitoredWorker(attempt, worker, view, epochs, clock, sleep, *limits, patience, trains)
+        with worker_signals(worker, monitoring.request_commit):
+            yield monitoring
     finally:
         worker.close()
 

@@ -261,7 +261,7 @@ class PredictRequest(Record):
 
 
 class Request(Record):
-    """One line from the parent to its worker: run a trial, predict, or (`leave`) commit and stop for this reason.
+    """One line from the parent to its worker: run a trial, predict, `commit` and go on, or (`leave`) commit and stop.
 
     `steps` is the least number of whole steps in the trial, and `partial_batch` says whether it begins with a shorter
     batch, as the last of an epoch is. The first trial's `memory` is the process's budget, which can be set only once.
@@ -272,4 +272,5 @@ class Request(Record):
     partial_batch: bool = True
     memory: MemoryBudget | None = None
     predict: PredictRequest | None = None
+    commit: bool = False
     leave: Literal["interrupted", "yielded"] | None = None

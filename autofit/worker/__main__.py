@@ -5,6 +5,7 @@ The protocol, whole:
         a pipe, AUTOFIT_CONTROL_FD     requests, a line of JSON each; its end means that the parent is gone
         a file, AUTOFIT_PAYLOAD_FD     optional: a cloudpickle of a model function and callbacks, from the living parent
         an open, locked file           held, never read: no second writer uses the run directory meanwhile
+        signals                        SIGTERM, SIGHUP, SIGINT: commit and stop; SIGUSR1: commit and go on
   out   ATTEMPT_DIR/progress.jsonl     the heartbeat
         ATTEMPT_DIR/events.jsonl       out-of-memory events, unreadable images, trials, messages
         ATTEMPT_DIR/outcome.json       the verdict; it decides, the exit code only hints
@@ -33,8 +34,11 @@ def main() -> int:
 
     from autofit.worker.jobs.dispatch import run_job  # noqa: PLC0415 - the streams are set first
     from autofit.worker.runtime.control_pipe import read_requests  # noqa: PLC0415
+    from autofit.worker.runtime.signals import heed_signals  # noqa: PLC0415
 
-    return run_job(Path(sys.argv[1]), read_requests(control), _payload)
+    requests = read_requests(control)
+    heed_signals(requests)
+    return run_job(Path(sys.argv[1]), requests, _payload)
 
 
 def _payload() -> Payload | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from autofit.config.options import make_options
 from autofit.process.launch import Launcher, ProcessLauncher
+from autofit.process.signals import stop_signals
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import EpochEnd, MemoryBudget, Progress
 from autofit.runs.run_record import DataRecord, RunRecord
@@ -89,7 +90,7 @@ def main(run_dir: str, ends: str, data_root: str = "/", plan: str = "{}") -> Non
     """Supervise under the lock; Ctrl-C is the supervisor's."""
     files, record = RunDirectory(Path(run_dir)), run_record(data_root, **json.loads(plan))
     error: BaseException | None = None
-    with RunLock(files).acquire(5) as lock:
+    with stop_signals(), RunLock(files).acquire(5) as lock:
         try:
             error = supervisor(files, ends, record=record, view=PrintedView(), lock_fd=lock.fileno()).run()
         except KeyboardInterrupt as stopped:

@@ -29,11 +29,12 @@ from autofit.input.batch_loader import BatchLoader, LoadedBatch
 from autofit.input.epoch_order import epoch_order
 from autofit.process.launch import CONTROL_FD
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
-from autofit.protocol.messages import Phase, StageRecord, Verdict
+from autofit.protocol.messages import Phase, Request, StageRecord, Verdict
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from autofit.worker.runtime.control_pipe import Requests, read_requests
 from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.runtime.signals import heed_signals
 from autofit.worker.training.audit_log import AuditLog
 
 IMAGES = 24
@@ -129,10 +130,19 @@ class StubTraining:
 
     def is_asked(self, requests: Requests) -> bool:
         """Whether the parent wants something, which is to leave; `slow` takes its time to look."""
+        if requests.stop_signal:
+            return True
         try:
-            return requests.get(timeout=0.1 if self.way == "slow" else 0) is not None
+            request = requests.get(timeout=0.1 if self.way == "slow" else 0)
         except queue.Empty:
-            return False
+            request = Request(commit=requests.commit_is_asked)
+            requests.commit_is_asked = False
+            if not request.commit:
+                return False
+        if request is None or not request.commit:
+            return True
+        self.commit()
+        return False
 
     def end(self, requests: Requests) -> Outcome | None:
         """End in the way that was chosen: by a signal, with a verdict, or in one of those below."""
@@ -187,10 +197,13 @@ def main() -> int:
     """Train as the attempt's job says, and end as the arguments say."""
     ends, attempt = sys.argv[1].split(","), AttemptDirectory(Path(sys.argv[2]))
     requests = read_requests(int(os.environ[CONTROL_FD]))
+    heed_signals(requests)
     job = Job.load(attempt.job)
     assert isinstance(job.work, TrainJob)
     with Heartbeat(attempt) as heartbeat:
-        training = StubTraining(job, job.work, attempt, heartbeat, ends[min(job.attempt, len(ends)) - 1])
+        way = ends[min(job.attempt, len(ends)) - 1]
+        requests.grace_seconds = 20.0 if way == "slow" else 0.0
+        training = StubTraining(job, job.work, attempt, heartbeat, way)
         try:
             outcome = training.run(requests)
         except (OSError, StorageError) as error:

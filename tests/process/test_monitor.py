@@ -51,6 +51,8 @@ class ScriptedWorker:
         if isinstance(thing, Progress):
             with self.attempt.progress.open("a") as file:
                 file.write(thing.model_dump_json() + "\n")
+        if isinstance(thing, float):  # this process was stopped for so long
+            self.now += thing
         if isinstance(thing, bytes):
             with self.attempt.stdout.open("ab") as file:
                 file.write(thing)
@@ -129,6 +131,20 @@ def test_a_file_that_cannot_be_read_just_now_ends_nothing(tmp_path: Path) -> Non
 
 def line(phase: Phase, **state: int) -> Progress:
     return Progress(time=0.0, phase=phase, **state)
+
+
+def test_a_pause_of_this_process_is_no_silence(tmp_path: Path) -> None:
+    """Ctrl-Z for an hour, and `fg`, would end a good worker."""
+    ended, worker, _ = watch(tmp_path, [line(Phase.TRAIN), 3600.0, None, 3600.0, line(Phase.TRAIN), None])
+    assert ended.diagnosis.verdict is Verdict.CRASHED  # by itself, at the end of the script
+    assert worker.calls == ["close"]
+
+
+def test_a_worker_that_is_silent_after_a_pause_as_well_is_hung(tmp_path: Path) -> None:
+    """A pause would make a hang last for ever."""
+    ended, worker, _ = watch(tmp_path, [line(Phase.TRAIN), None, 3600.0], ends=False)
+    assert ended.diagnosis.verdict is Verdict.HUNG
+    assert worker.calls == ["kill at 3608", "close"]
 
 
 def test_silence_is_a_hang_after_the_deadline_of_its_phase(tmp_path: Path) -> None:

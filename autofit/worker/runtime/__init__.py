@@ -5,6 +5,7 @@ memory.py           the memory of this process, inside TensorFlow's allocator an
 allocator_stall.py  notices that the allocator waits for memory that nothing will free
 heartbeat.py        progress.jsonl and events.jsonl
 control_pipe.py     the requests of the parent, and how the worker notices its death
+signals.py          what signals mean to the worker
 stop_conditions.py  whether the worker stops before its work is done
 exceptions.py       what ends a job
 """

@@ -21,9 +21,13 @@ class Requests(queue.Queue["Request | None"]):
     Attributes:
         grace_seconds: how long the worker may take to commit and stop after the parent is gone. 0 until a job has
             something to commit: the worker then exits at once.
+        stop_signal: the name of a signal that asks to commit and stop; empty if none came.
+        commit_is_asked: whether a signal asks to commit and go on.
     """
 
     grace_seconds = 0.0
+    stop_signal = ""
+    commit_is_asked = False
 
 
 def read_requests(control: int) -> Requests:

@@ -83,13 +83,23 @@ class StopConditions:
         outside = resident_bytes() - (arena_resident_bytes() or peak_bytes(self._device))
         self._heartbeat.event(Event(non_allocator_bytes=max(outside, 1)))
 
+    def take_commit(self) -> bool:
+        """Whether a checkpoint was asked for, since the last one."""
+        is_asked, self._requests.commit_is_asked = self._requests.commit_is_asked, False
+        return is_asked
+
     def _requested(self) -> Reason | None:
+        if self._requests.stop_signal:
+            return "interrupted", f"asked to stop ({self._requests.stop_signal})"
         try:
             request = self._requests.get_nowait()
         except queue.Empty:
             return None
         if request is None:
             return "interrupted", "the supervising process ended"
+        if request.commit:
+            self._requests.commit_is_asked = True
+            return None
         return request.leave or "interrupted", "asked to stop"
 
     def _out_of_time(self) -> Reason | None:

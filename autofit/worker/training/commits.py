@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
 from autofit.worker.training.train_state import TrainingProgress, TrainState
+
+
+class CommitRequests(Protocol):
+    """Tells whether somebody wants a checkpoint now."""
+
+    def take_commit(self) -> bool:
+        """Whether one was asked for, since the last call."""
 
 
 class Commits:
@@ -18,6 +26,7 @@ class Commits:
         store: where the checkpoints are.
         state: the arrays that a checkpoint holds.
         plan: how often to commit, in seconds or in steps.
+        requests: for a checkpoint besides; None for none.
         clock: in seconds.
 
     Attributes:
@@ -30,9 +39,11 @@ class Commits:
         store: CheckpointStore,
         state: TrainState,
         plan: TrainingPlan,
+        requests: CommitRequests | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._state, self._plan, self._clock = store, state, plan, clock
+        self._requests = requests
         self.newest: Checkpoint | None = store.latest(state.most_checkpoint_bytes())
         self.progress = TrainingProgress.model_validate(self.newest.state) if self.newest else None
         self._last = clock()
@@ -82,10 +93,12 @@ class Commits:
 
     @property
     def is_due(self) -> bool:
-        """Whether the plan asks for a checkpoint now."""
+        """Whether the plan or a person asks for a checkpoint now."""
         seconds, steps = self._plan.checkpoint_seconds, self._plan.checkpoint_steps
-        return (steps is not None and self._steps >= steps) or (
-            seconds is not None and self._clock() - self._last >= seconds
+        return (
+            (self._requests is not None and self._requests.take_commit())
+            or (steps is not None and self._steps >= steps)
+            or (seconds is not None and self._clock() - self._last >= seconds)
         )
 
     @property

@@ -67,7 +67,7 @@ class Trainer:
         self._epoch_plans = EpochPlans(self._index, work.plan, recalibrates=recalibration is not None)
         self._events = RunEvents(heartbeat, job.attempt, work.stage, work.launched_at)
         self._state = TrainState(session)
-        self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan)
+        self._commits = Commits(CheckpointStore(self._files.checkpoints), self._state, work.plan, stop_conditions)
         self._progress = self._commits.begin(work.stage, work.micro_batch_size, self._events.damaged_checkpoint)
         self._clock, self._replay = stage_clock(job, work), Replay(work.plan)
         self._audit_log = AuditLog(self._files.audit if work.plan.audit else None, self._progress.ledger_bytes)

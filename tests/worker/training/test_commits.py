@@ -68,7 +68,7 @@ def commits(
     )
     store = Store(None if before is None else Checkpoint(1, {}, before.model_dump(mode="json"), ()))
     state = State()
-    made: Any = Commits(store, state, plan, lambda: now[0])  # type: ignore[arg-type]
+    made: Any = Commits(store, state, plan, clock=lambda: now[0])  # type: ignore[arg-type]
     return made, store
 
 
