@@ -11,7 +11,7 @@ from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.runs.result_record import ResultRecord
-from autofit.runs.run_record import RunRecord
+from autofit.runs.run_record import RunRecord, listed_images
 from autofit.storage.run_directory import RunDirectory
 
 MOST_SECONDS = 2.0
@@ -76,7 +76,7 @@ def _in_list(files: RunDirectory, record: RunRecord, index: ImageIndex) -> tuple
     if record.data.fingerprint == index.fingerprint():
         return PhotoChanges(), None
     try:
-        there = _places(ImageIndex.read_csv(files.samples, record.data.root, record.data.class_names))
+        there = _places(listed_images(files, record.data))
     except UserError:  # the list is damaged: that they differ is all that is known
         return PhotoChanges(is_other=True), None
     here = _places(index)

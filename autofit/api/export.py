@@ -25,6 +25,7 @@ from autofit.runs.export import (
     export_model,
     require_suffix,
 )
+from autofit.runs.run_record import listed_images
 from autofit.storage.run_directory import RunDirectory
 
 
@@ -65,7 +66,7 @@ def export(
     except OSError as error:
         raise StorageError(f"{target.parent} cannot be made ({error.strerror}): give another path") from None
     record = result.run_record
-    index = ImageIndex.read_csv(files.samples, record.data.root, record.data.class_names)
+    index = listed_images(files, record.data)
     compared_with = "validation" if index.validation_count else "training"
     request = _request(index, target, export_format, int8=int8)
     with view or progress_view() as shown:

@@ -6,7 +6,6 @@ import contextlib
 
 from autofit.api.prediction import predicted_rows
 from autofit.api.workers import launcher_for
-from autofit.dataset import ImageIndex
 from autofit.errors import AutofitError
 from autofit.machine.hardware import Hardware
 from autofit.printable import one_line
@@ -14,7 +13,7 @@ from autofit.process.monitor import View
 from autofit.runs.evaluation import Evaluation
 from autofit.runs.multi_label_evaluation import evaluation_of
 from autofit.runs.result_record import ResultRecord
-from autofit.runs.run_record import RunRecord
+from autofit.runs.run_record import RunRecord, listed_images
 from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
 
@@ -50,7 +49,7 @@ def with_test(
 
 
 def _figures(files: RunDirectory, record: RunRecord, machine: Hardware, view: View) -> Evaluation | None:
-    index = ImageIndex.read_csv(files.samples, record.data.root, record.data.class_names)
+    index = listed_images(files, record.data)
     paths = [index.test_path(number) for number in range(index.test_count)]
     rows, unreadable = predicted_rows(files.model, record, paths, launcher_for(record.options, machine), view)
     with contextlib.suppress(OSError):  # `Result.worst("test")` and the like say that they are missing

@@ -72,10 +72,7 @@ def doubted_labels(
         files.create()
         try:
             with RunLock(files).acquire(0.0) as lock:
-                record = new_run(files, options, together, machine, None, view)
-                planned = record.plan.model_copy(update={"doubt_labels": True})
-                record = record.model_copy(update={"plan": planned})
-                record.save(files.run)
+                record = new_run(files, options, together, machine, None, view, doubt_labels=True)
                 supervise(files, record, machine, None, lock, _OnlyProgress(view), None)
         except InterruptedRunError:
             raise InterruptedRunError("the check was stopped: give the same call again") from None

@@ -15,7 +15,7 @@ from autofit.mirror.mirror import Mirror
 from autofit.mirror.overlap import refuse_overlap
 from autofit.printable import printable
 from autofit.process.monitor import View
-from autofit.runs.run_record import RunRecord
+from autofit.runs.run_record import RunRecord, listed_images
 from autofit.storage.run_directory import RunDirectory, writing_in
 
 
@@ -67,7 +67,7 @@ def with_images_here(files: RunDirectory, record: RunRecord) -> RunRecord:
             f"the images of this run were given in memory, and their folder {printable(data.store)} is gone: give the "
             "same call again, autofit.run(...) with the same images"
         )
-    listed = ImageIndex.read_csv(files.samples, data.root, data.class_names)
+    listed = listed_images(files, data)
     index = replace(listed, store=data.store).with_store(str(files.images))
     write_list(files, index)
     places = {"root": index.root, "store": index.store}

@@ -98,10 +98,12 @@ def new_run(
     payload: Payload | None,
     view: View,
     called: Called | None = None,
+    *,
+    doubt_labels: bool = False,
 ) -> RunRecord:
     """Probe if a size is not given, make the plan, and write the list of images, the request and the plan.
 
-    A time budget counts from when the user `called`.
+    A time budget counts from when the user `called`. With `doubt_labels` the worker also doubts each label.
 
     Raises:
         UserError: the model or the memory limit cannot be used.
@@ -122,7 +124,7 @@ def new_run(
     ranges = find_ranges(len(index.paths), index.path, options.seed)
     if ranges:
         view.message(ranges_text(ranges))
-    planned = planned.model_copy(update={"value_ranges": ranges})
+    planned = planned.model_copy(update={"value_ranges": ranges, "doubt_labels": doubt_labels})
     record = RunRecord(
         options=options,
         has_callbacks=has_callbacks,

@@ -19,7 +19,7 @@ from autofit.api.own_objects import code_to_open
 from autofit.api.predictions import Predictions, joined
 from autofit.config.run_options import MOST_VIEWS
 from autofit.config.validators import whole_number
-from autofit.dataset import ImageIndex, asked_of
+from autofit.dataset import asked_of
 from autofit.dataset.labelled_sets import with_known_labels
 from autofit.dataset.to_predict import images_to_predict
 from autofit.errors import UserError
@@ -36,7 +36,7 @@ from autofit.report.progress import ProgressView, progress_view, showing
 from autofit.runs.evaluation import Evaluation
 from autofit.runs.multi_label_evaluation import evaluation_of
 from autofit.runs.prediction import BATCH_SIZE, PredictionWorker, SavedModel
-from autofit.runs.run_record import RunRecord
+from autofit.runs.run_record import RunRecord, listed_images
 from autofit.runs.warm_model import predicting
 from autofit.storage.run_directory import RunDirectory
 from autofit.worker.inline_launcher import InlineLauncher
@@ -102,7 +102,7 @@ def evaluated(  # noqa: PLR0913 - as the method
 def _own_images(model: Path, run: RunRecord, paths: Sequence[str]) -> int:
     """How many of these files are among the run's images for training and validation; 0 if its list cannot be read."""
     try:
-        listed = ImageIndex.read_csv(RunDirectory(model.parent).samples, run.data.root, run.data.class_names)
+        listed = listed_images(RunDirectory(model.parent), run.data)
     except UserError:
         return 0
     folder_of = functools.cache(os.path.realpath)  # one look at a folder, and not at each one above each of its files

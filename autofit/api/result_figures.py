@@ -19,7 +19,7 @@ from autofit.runs.history import best_epoch
 from autofit.runs.multi_label_evaluation import label_figures
 from autofit.runs.predicted_images import PredictedImages, readable
 from autofit.runs.result_record import ResultRecord
-from autofit.runs.run_record import RunRecord
+from autofit.runs.run_record import RunRecord, listed_images
 from autofit.storage.probabilities import read_probabilities
 from autofit.storage.run_directory import RunDirectory
 
@@ -158,7 +158,7 @@ class ResultFigures:
         Raises:
             UserError: their list cannot be read.
         """
-        return ImageIndex.read_csv(self._files.samples, self._run.data.root, self._run.data.class_names)
+        return listed_images(self._files, self._run.data)
 
     def _kept_predictions(self, split: str) -> _KeptPredictions:
         index = self.images

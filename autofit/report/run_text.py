@@ -42,11 +42,8 @@ def run_summary(
 
 def headline(result: ResultRecord, images_per_second: float | None = None) -> str:
     """How the run ended, in one line."""
-    done, wall = count_of(finished_epochs(result.history), "epoch"), time_words(result)
-    if result.status == "completed" and _is_solved(result):
-        return f"Solved the head in {wall}."
     if result.status == "completed":
-        return f"Trained {done} in {wall}{_pace(result, images_per_second)}."
+        return f"{_done_words(result)} in {time_words(result)}{_pace(result, images_per_second)}."
     cause = f": {printable(result.cause)}" if result.cause else ""
     return f"{_ended_words(result)}{cause}".removesuffix(".") + "."
 
@@ -54,6 +51,15 @@ def headline(result: ResultRecord, images_per_second: float | None = None) -> st
 def page_headline(result: ResultRecord) -> str:
     """The same without the cause, which a page shows below."""
     return headline(result.model_copy(update={"cause": ""}))
+
+
+def _done_words(result: ResultRecord) -> str:
+    """What was trained: a solved head is a row of the history, and no epoch of a training."""
+    solved = sum(stage.epochs for stage in result.stages if stage.method == "solved")
+    epochs = count_of(finished_epochs(result.history) - solved, "epoch")
+    if not solved:
+        return f"Trained {epochs}"
+    return "Solved the head" if _is_solved(result) else f"Solved the head and fine-tuned for {epochs}"
 
 
 def _ended_words(result: ResultRecord) -> str:

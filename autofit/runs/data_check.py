@@ -20,7 +20,7 @@ from autofit.runs.data_findings import (
     OddImage,
     Split,
 )
-from autofit.runs.run_record import DataRecord
+from autofit.runs.run_record import DataRecord, listed_images
 from autofit.storage.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def run_findings(files: RunDirectory, data: DataRecord) -> DataFindings | None:
     from autofit.dataset.duplicates import noted_equal_images  # noqa: PLC0415 - loads NumPy
 
     try:
-        index = ImageIndex.read_csv(files.samples, data.root, data.class_names)
+        index = listed_images(files, data)
     except UserError:
         return None
     index = replace(index, empty_classes=tuple(data.empty_classes))

@@ -95,6 +95,15 @@ def data_record(index: ImageIndex) -> DataRecord:
     )
 
 
+def listed_images(files: RunDirectory, data: DataRecord) -> ImageIndex:
+    """The images of a run with their classes and splits, from `samples.csv`; none is opened.
+
+    Raises:
+        UserError: the list cannot be read, or a line is damaged.
+    """
+    return ImageIndex.read_csv(files.samples, data.root, data.class_names)
+
+
 def read_run(files: RunDirectory) -> RunRecord | None:
     """The content of `run.json`, perhaps from an untrusted source: a link is not followed. None if there is none.
 

@@ -164,10 +164,21 @@ def test_what_a_time_budget_left_out_is_said(make_result: MakeResult) -> None:
     assert "The head was trained with 128 of 440 images: the time budget." in stage_lines(result)
     assert "Fine-tuning ended after 2 of 8 epochs: the time budget." in stage_lines(result)
     assert time_words(result) == "2 min 12 s of a budget of 2 min 0 s"
-    assert headline(result).startswith("Trained 3 epochs in 2 min 12 s of a budget of 2 min 0 s")
+    assert headline(result).startswith("Solved the head and fine-tuned for 2 epochs in 2 min 12 s of a budget of 2 min")
     none = tuned.model_copy(update={"epochs": 0, "cut_short": "0 of 8 epochs"})
     lines = stage_lines(make_result(stages=[head, none], best_epoch=0))
     assert lines[-1] == "Fine-tuning ended after 0 of 8 epochs: the time budget."
+
+
+def test_a_solved_head_is_no_trained_epoch(make_result: MakeResult) -> None:
+    """Two epochs of fine-tuning after a head that was solved at once would be told as three epochs of training."""
+    head = StageRecord(name="head", method="solved", epochs=1, seconds=1.0)
+    views = StageRecord(name="views", method="solved", epochs=1, seconds=1.0)
+    tuned = StageRecord(name="fine-tune", method="epochs", epochs=1)
+    assert headline(make_result(stages=[head, views])).startswith("Solved the head in 2 min 12 s")
+    with_tuning = make_result(stages=[head, views, tuned])
+    assert headline(with_tuning).startswith("Solved the head and fine-tuned for 1 epoch in 2 min 12 s")
+    assert headline(make_result()).startswith("Trained 3 epochs in")
 
 
 def test_images_that_were_used_in_part_are_said(make_result: Callable[..., ResultRecord]) -> None:
