@@ -23,9 +23,10 @@ from autofit.report.progress import is_notebook
 from autofit.report.run_text import best_line, resume_command
 from autofit.runs.collect_result import committed
 from autofit.runs.rerun import AnotherTrainingError, Rerun, has_other_epochs, with_conditions, with_epochs
-from autofit.runs.result_record import ResultRecord, is_finished
+from autofit.runs.result_record import ResultRecord, is_finished, require_known_result
 from autofit.runs.run_record import RunRecord, read_run
 from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.format_version import NewerFormatError
 from autofit.storage.run_directory import RunDirectory, writing_in
 
 
@@ -48,10 +49,13 @@ def require_run(files: RunDirectory) -> RunRecord:
     """The run in a directory.
 
     Raises:
-        UserError: the directory holds no run, or a link leads out of it.
+        UserError: the directory holds no run, one of a newer autofit, or a link leads out of it.
     """
     try:
         record = read_run(files)
+        require_known_result(files)
+    except NewerFormatError as error:
+        raise UserError(f"{files.path}: {error}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{files.run} cannot be read ({error}): give the run directory of another run") from None
     if record is None:

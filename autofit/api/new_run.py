@@ -28,6 +28,7 @@ from autofit.process.monitor import View
 from autofit.protocol.job import TrainingPlan, kernels_asked, tuning_asked
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
+from autofit.runs.environment import software_of
 from autofit.runs.run_record import DataCall, RunRecord, data_record
 from autofit.runs.stages import stages_of
 from autofit.storage.run_directory import RunDirectory, writing_in
@@ -135,6 +136,7 @@ def new_run(
         seal=sign_model(options.model) if options.model not in {None, GIVEN_FUNCTION} else "",
         code=code_of_run(options, payload),
         call=called.data if called else None,
+        software=[software_of(machine)],
     )
     with writing_in(files.path):
         index.write_csv(files.samples)

@@ -11,7 +11,7 @@ from autofit.api.budget_notes import announce_budget, with_known_speed
 from autofit.api.callbacks import give_back
 from autofit.api.code_identity import as_given, remember_used
 from autofit.api.device_notes import announce_device, taken_meanwhile
-from autofit.api.existing_run import how_to_resume
+from autofit.api.existing_run import how_to_resume, save_if_changed
 from autofit.api.extractions import save_extraction
 from autofit.api.final_test import with_test
 from autofit.api.report import write_page_or_say_why
@@ -26,7 +26,7 @@ from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName
 from autofit.protocol.payload import Payload
 from autofit.runs.collect_result import collect_result
 from autofit.runs.data_check import run_findings
-from autofit.runs.environment import environment_of
+from autofit.runs.environment import environment_of, on_software, software_of
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
 from autofit.runs.run_record import RunRecord, read_run
 from autofit.runs.squeeze import Squeeze, squeeze
@@ -53,6 +53,7 @@ def supervise(
     """
     if record.has_callbacks and not (payload and payload.callbacks):
         view.message("this run was started with callbacks; continuing without them")
+    record = _on_this_software(files, record, machine, view)
     announce_device(record.plan, machine, view, isolated=record.options.isolation == "process")
     start_seconds, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
     store, before = profile_store(record.options, view), len(files.attempts())
@@ -87,6 +88,14 @@ def supervise(
     save_extraction(record, machine, store, files, before)
     wall_seconds = time.monotonic() - start_seconds + used_seconds + (record.seconds_before if budget else 0.0)
     return _end(files, record, error, wall_seconds, machine, view)
+
+
+def _on_this_software(files: RunDirectory, record: RunRecord, machine: Hardware, view: View) -> RunRecord:
+    """Record the software that the run goes on with, and say so where it is another than before."""
+    now, said = on_software(record, software_of(machine), is_begun=bool(files.attempts()))
+    if said:
+        view.message(said)
+    return save_if_changed(files, record, now)
 
 
 def _budget(record: RunRecord, called_at: float, used_seconds: float, *, is_resumed: bool) -> TimeBudget | None:
@@ -144,7 +153,12 @@ def _write_result(
         if error is None and is_left_out(decided.plan, result.stages):
             result = result.model_copy(update={"warnings": [LEFT_OUT, *result.warnings]})
         data = run_findings(files, record.data) if error is None else None
-        result.model_copy(update={"environment": environment_of(machine), "data": data}).save(files.result)
+        facts = {
+            "environment": environment_of(machine),
+            "data": data,
+            "is_bit_equal": result.is_bit_equal and len(decided.software) <= 1,
+        }
+        result.model_copy(update=facts).save(files.result)
     return Result(files.path)
 
 

@@ -1,9 +1,12 @@
-"""The machine and the software that a run has ended on, in words for its result."""
+"""The machine and the software that a run has ended on, in words for its result; other software than before. Pure."""
 
 from __future__ import annotations
 
 from autofit.config.byte_size import format_size
 from autofit.machine.hardware import Hardware, installed_version
+from autofit.runs.run_record import RunRecord
+
+UNKNOWN_SOFTWARE = "versions that were not recorded"
 
 
 def environment_of(machine: Hardware) -> dict[str, str]:
@@ -14,10 +17,33 @@ def environment_of(machine: Hardware) -> dict[str, str]:
         memory = format_size(machine.device_memory_bytes or 0)
         driver = f", driver {machine.driver_version}" if machine.driver_version else ""
         facts["gpu"] = f"{machine.device_name}, {memory}{driver}"
-    software = (
-        ("autofit", installed_version("autofit-keras")),
+    return facts | {"software": ", ".join(filter(None, (_named("autofit", "autofit-keras"), software_of(machine))))}
+
+
+def software_of(machine: Hardware) -> str:
+    """The software on which the bits of a training depend."""
+    found = (
         ("TensorFlow", machine.tensorflow_version),
         ("Keras", machine.keras_version),
         ("Python", machine.python_version),
     )
-    return facts | {"software": ", ".join(f"{name} {version}" for name, version in software if version)}
+    return ", ".join(f"{name} {version}" for name, version in found if version)
+
+
+def on_software(record: RunRecord, now: str, *, is_begun: bool) -> tuple[RunRecord, str]:
+    """The run as it goes on with this software; and what is said where that is another than before."""
+    before = record.software or ([UNKNOWN_SOFTWARE] if is_begun else [])
+    if before[-1:] == [now]:
+        return record, ""
+    goes_on = record.model_copy(update={"software": [*before, now]})
+    if not before:
+        return goes_on, ""
+    return goes_on, (
+        f"trained with {before[-1]} until now, and from here on with {now}: "
+        "equal to a run that never stopped only about, not bit for bit"
+    )
+
+
+def _named(name: str, distribution: str) -> str:
+    version = installed_version(distribution)
+    return f"{name} {version}" if version else ""

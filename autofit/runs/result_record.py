@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from autofit.protocol.messages import BadImage, OomEvent, StageRecord, Verdict
 from autofit.runs.data_findings import DataFindings
+from autofit.storage.format_version import NewerFormatError
 from autofit.storage.json_bounds import LONG_RECORD, JsonLimits
 from autofit.storage.records import Record
 from autofit.storage.run_directory import RunDirectory
@@ -29,7 +31,7 @@ class ResultRecord(Record):
     """The content of `result.json`.
 
     `is_bit_equal` says whether the same updates give the same bits each time on that machine: not on a GPU, unless the
-    run was `deterministic`.
+    run was `deterministic`; nor where it went on with other versions of TensorFlow, Keras or Python.
     `budget_seconds` is the time budget; with one, `wall_seconds` are those from the call on.
     `test_accuracy` and `test_loss` (nats) are the handed-over model's on the images for the test, of which
     `tested_images` could be read; None without such images. Where an image may have several labels,
@@ -75,3 +77,18 @@ def is_finished(files: RunDirectory) -> bool:
         return ResultRecord.load(files.result, follow_links=False).status == "completed"
     except (OSError, ValueError):
         return False
+
+
+def require_known_result(files: RunDirectory) -> None:
+    """Check that no newer autofit wrote the result: what it finished would be trained on.
+
+    Raises:
+        NewerFormatError: one did.
+    """
+    with suppress(OSError):
+        try:
+            ResultRecord.load(files.result, follow_links=False)
+        except NewerFormatError:
+            raise
+        except ValueError:  # damaged: it is made again
+            return

@@ -64,6 +64,7 @@ class RunRecord(Record):
     `seal` is the signature of the user who started the run, if it imports its model by name (`api/signature.py`).
     `code` are the hashes of the user's own code, by what it is; empty in records from before there were any.
     `call` is None in records from before it was recorded.
+    `software` is what it has been trained with, one after another; empty in records from before it was recorded.
     """
 
     schema_: Literal["autofit/run/1"] = Field("autofit/run/1", alias="schema")
@@ -76,6 +77,7 @@ class RunRecord(Record):
     seal: str = ""
     code: dict[str, str] = Field(default_factory=dict)
     call: DataCall | None = None
+    software: list[str] = Field(default_factory=list)
 
 
 def data_record(index: ImageIndex) -> DataRecord:

@@ -3,6 +3,7 @@
 run_directory.py  the files of a run, each named once; the lock that keeps a run directory to one writer
 checkpoints.py    generations of checkpoints; checkpoint_files.py the files of one, with checksums
 records.py        the base of every record that is saved as JSON
+format_version.py the number of a file's format: newer ones are refused as such
 safe_files.py     opening files from untrusted sources; writing files whole or not at all
 locks.py          advisory locks on open files
 probabilities.py   what a model says of the validation and test images

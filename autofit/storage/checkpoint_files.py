@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from autofit.errors import StorageError
+from autofit.storage.format_version import NewerFormatError, refuse_newer
 from autofit.storage.json_bounds import LONG_RECORD, JsonLimits, require_bounded
 from autofit.storage.records import MAX_RECORD_BYTES, Record
 from autofit.storage.safe_files import open_plain
@@ -132,12 +133,15 @@ def read_manifest(folder: Path, generation: int) -> Manifest:
 
     Raises:
         DamagedError: it is not a manifest of this generation.
-        StorageError: it cannot be read now, but may be good.
+        StorageError: it cannot be read now, or not by this autofit, but may be good.
     """
     data = _read(folder / MANIFEST, MAX_MANIFEST_BYTES)
     try:
         require_bounded(data, MANIFEST, MANIFEST_LIMITS)
+        refuse_newer(data, str(folder / MANIFEST), Manifest)
         manifest = Manifest.model_validate_json(data)
+    except NewerFormatError as error:
+        raise StorageError(str(error)) from None
     except ValueError as error:
         raise DamagedError from error
     if manifest.generation != generation or STATE not in manifest.files:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic_core import CoreSchema
 
 from autofit.printable import one_line
+from autofit.storage.format_version import UPDATE, refuse_newer
 from autofit.storage.json_bounds import MAX_RECORD_BYTES, JsonLimits, require_bounded
 from autofit.storage.safe_files import read_bounded, write_atomically
 
@@ -19,6 +20,7 @@ __all__ = ["MAX_RECORD_BYTES", "Record", "first_problem"]
 
 _LISTS = frozenset({"list", "tuple", "set", "frozenset"})
 _MANY_PROBLEMS = 1000
+_LONGEST_PLACE = 100
 
 
 def _fail_fast(schema: Any) -> None:
@@ -71,10 +73,12 @@ class Record(BaseModel):
 
         Raises:
             OSError: the file cannot be read.
+            NewerFormatError: a newer autofit wrote it.
             ValueError: one line: it is beyond its limits, no JSON, of another schema, or breaks a field's bounds.
         """
         data = read_bounded(path, cls.limits.size_bytes, follow_links=follow_links)
         require_bounded(data, path.name, cls.limits)
+        refuse_newer(data, path.name, cls)
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
@@ -86,6 +90,8 @@ def first_problem(error: ValidationError) -> str:
     if error.error_count() > _MANY_PROBLEMS:
         return f"it has {error.error_count():,} wrong or unknown fields"
     problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
+    where = one_line(".".join(str(part) for part in problem["loc"]))[:_LONGEST_PLACE]
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown; if a newer autofit wrote it, {UPDATE}"
     message = one_line(problem["msg"])
     return f"{where}: {message}" if where else message

@@ -22,6 +22,8 @@ PROMISES = {
     10: "100 attempts leave nothing behind",
     11: "mutated images: no abort, no hang, each bad one named",
     12: "nothing from strangers is run, written outside, or costs much",
+    21: "a run of an earlier release goes on, a later one is refused",
+    22: "no network is used, but for Keras's weights",
 }
 NONE = 0
 """The row of the table for a test that failed before it had counted anything."""

@@ -12,6 +12,9 @@ import autofit
 CHILDREN = Path(__file__).parents[1] / "children"
 """Small programs that tests run in processes of their own."""
 
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+"""Files that tests read: runs of earlier releases."""
+
 AUTOFIT_PATH = str(Path(autofit.__file__).parents[1])
 """The PYTHONPATH with which a program in any folder imports the autofit under test."""
 
