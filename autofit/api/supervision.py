@@ -17,6 +17,7 @@ from autofit.api.final_test import with_test
 from autofit.api.report import write_page_or_say_why
 from autofit.api.result import Result, shown_path
 from autofit.api.stage_sizes import StageSizes
+from autofit.api.start_crash import with_findings
 from autofit.api.workers import cache_for, import_paths, launcher_for, machine_for, profile_store
 from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError
 from autofit.machine.hardware import Hardware
@@ -224,5 +225,5 @@ def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord
         log = files.path
         with suppress(OSError, IndexError):  # the disk may be what failed
             log = files.attempts()[-1].path
-        return type(error)(f"{error} (logs in {shown_path(log)}; the last checkpoint is kept)")
+        return type(error)(f"{with_findings(str(error))} (logs in {shown_path(log)}; the last checkpoint is kept)")
     return error

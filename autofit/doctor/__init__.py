@@ -2,7 +2,7 @@
 
 - `gather`: collects the facts; every effect is here.
 - `findings`: runs all checks on the facts. Pure, as are the checks in `memory`, `gpu`, `holders` (processes that hold
-  GPU memory), `software` and `environment`.
+  GPU memory), `software`, `environment` and `process` (limits, processor).
 - `records`: `Facts`, `Finding` and the `Diagnosis`, which is shown to the user or written as JSON.
 """
 

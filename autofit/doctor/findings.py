@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autofit.doctor import environment, gpu, holders, memory, software
+from autofit.doctor import environment, gpu, holders, memory, process, software
 from autofit.doctor.records import Facts, Finding, Severity
 
 CHECKS = (
@@ -34,6 +34,8 @@ CHECKS = (
     environment.platform,
     environment.profiles_folder,
     environment.little_disk,
+    process.limits,
+    process.processor,
 )
 _ORDER = list(Severity)
 

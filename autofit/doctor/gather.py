@@ -20,6 +20,7 @@ from autofit.doctor.records import Facts, Folder, Relative
 from autofit.errors import UserError
 from autofit.machine import cgroups, hardware
 from autofit.machine import nvml as gpu_driver
+from autofit.machine.process_limits import process_limits
 from autofit.machine.tensorflow_build import cuda_targets, cuda_version
 
 DISTRIBUTIONS = (
@@ -98,7 +99,16 @@ def gather(
         kernel_cache=_kernel_cache(environ) if machine.device == "gpu" else None,
         profiles=profiles,
         profiles_writable=profiles is not None and _writable(profiles),
+        limits=process_limits(),
+        cpu_flags=_cpu_flags(proc),
     )
+
+
+def _cpu_flags(proc: Path) -> frozenset[str]:
+    """What an x86-64 processor can do; other processors have no line `flags`."""
+    lines = cgroups.read_text(proc / "cpuinfo").splitlines()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return frozenset(flags.partition(":")[2].split())
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

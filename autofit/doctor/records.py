@@ -12,6 +12,7 @@ from pydantic import Field
 from autofit.cache.compiled_kernels import KernelCache
 from autofit.machine.hardware import Hardware
 from autofit.machine.nvml import Card, GpuProcess
+from autofit.machine.process_limits import NO_LIMITS, ProcessLimits
 from autofit.storage.records import Record
 
 
@@ -112,6 +113,8 @@ class Facts:
         kernel_cache: what CUDA keeps of the kernels that it compiles; None if it is off or there is no GPU.
         profiles: the folder that `AUTOFIT_PROFILES` names; None if it is not set.
         profiles_writable: whether that folder can be written or created.
+        limits: of this process, which a worker inherits.
+        cpu_flags: what an x86-64 processor can do, in the kernel's words; empty where they are not known.
     """
 
     hardware: Hardware
@@ -134,3 +137,5 @@ class Facts:
     kernel_cache: KernelCache | None
     profiles: str | None
     profiles_writable: bool
+    limits: ProcessLimits = NO_LIMITS
+    cpu_flags: frozenset[str] = frozenset()

@@ -4,5 +4,6 @@ hardware.py       detects the machine; its fingerprint
 cgroups.py        the memory and processor limits of the cgroups of this process
 nvml.py           the GPU, as NVIDIA's driver reports it
 memory_policy.py  how much memory a worker may take, and the free memory below which it stops
+process_limits.py the limits that a shell or a batch system has set
 gpu_others.py     memory of a GPU that others hold; tensorflow_build.py what TensorFlow was compiled for
 """

@@ -42,15 +42,23 @@ def memory_left_reader(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) ->
 
 
 def oom_kills(*, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> int | None:
-    """How often the kernel's OOM killer has killed in this process's cgroup; None if it is not counted.
+    """How often the kernel's OOM killer has killed in this process's cgroup; None if it is not counted."""
+    return oom_kill_counter(proc=proc, cgroup_root=cgroup_root)()
+
+
+def oom_kill_counter(
+    pid: int | None = None, *, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT
+) -> Callable[[], int | None]:
+    """Make a function that reads how often the kernel's OOM killer has killed in the cgroup of a process; or None.
 
     The kernel counts in the victim's own cgroup whichever limit was hit, and in version 2 in those above it as well.
+    The cgroup is found now, and is read also after the process has ended. `pid` None is this process.
     """
-    for cgroup in cgroups_of_process(proc, cgroup_root, "memory"):
-        count = _fields(cgroup.folder / ("memory.events" if cgroup.v2 else "memory.oom_control")).get("oom_kill")
-        if count is not None:
-            return count
-    return None
+    for cgroup in cgroups_of_process(proc, cgroup_root, "memory", "self" if pid is None else str(pid)):
+        counts = cgroup.folder / ("memory.events" if cgroup.v2 else "memory.oom_control")
+        if "oom_kill" in _fields(counts):
+            return lambda: _fields(counts).get("oom_kill")
+    return lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +117,13 @@ def cpu_quota(cgroup: Cgroup) -> float | None:
     return None
 
 
-def cgroups_of_process(proc: Path, cgroup_root: Path, controller: str) -> Iterator[Cgroup]:
-    """The cgroups that bind this process, its own first, in every hierarchy that has the controller or may have it.
+def cgroups_of_process(proc: Path, cgroup_root: Path, controller: str, pid: str = "self") -> Iterator[Cgroup]:
+    """The cgroups that bind a process, its own first, in every hierarchy that has the controller or may have it.
 
     In a container the path can be the host's, of which nothing is mounted, or lead above the root (`/../..`): what
     exists counts, and nothing outside the root is read.
     """
-    for line in read_text(proc / "self" / "cgroup").splitlines():
+    for line in read_text(proc / pid / "cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if not controllers:

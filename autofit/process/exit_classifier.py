@@ -7,11 +7,13 @@ for retries that succeed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from autofit.machine.process_limits import NO_LIMITS, ProcessLimits
 from autofit.process.launch import Exit
+from autofit.process.limit_causes import limit_words
 from autofit.protocol.job import Outcome
-from autofit.protocol.messages import MemorySample, Verdict
+from autofit.protocol.messages import MemorySample, Phase, Verdict
 
 NEAR = 0.85
 """With this share of a limit in use, a sudden exit counts as running into the limit."""
@@ -29,12 +31,24 @@ TRIED_AGAIN = {Verdict.DEVICE_OOM, Verdict.HOST_OOM, Verdict.YIELDED}
 """Verdicts of a worker after which another attempt may succeed."""
 
 
+START_CRASH = (
+    "the processor lacks instructions that TensorFlow's wheel needs, or the installation is broken or mixes libraries, "
+    "or memory or a driver is faulty (autofit doctor)"
+)
+"""The likely causes of a crash in native code before anything was computed."""
+
+_INSTRUCTIONS_MISSING = "was compiled to use"
+"""TensorFlow's words when it finds none of the instructions that it was compiled for; it then aborts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The evidence about an exit besides the outcome file; a byte count of 0 means unknown.
 
-    `kernel_oom_kills` is the number of the kernel's OOM kills meanwhile, None if nothing counts them. `limit_is_given`
-    says that the user gave `host_limit_bytes`, which the kernel does not enforce.
+    `kernel_oom_kills` is the number of the kernel's OOM kills in the worker's cgroup since its last sample of memory,
+    which is a quarter of a second old where it was well; None if nothing counts them. `earlier_oom_kills` were before
+    that sample, so they were others'. `limit_is_given` says that the user gave `host_limit_bytes`, which the kernel
+    does not enforce. `phase` is the last that was announced, `limits` are those that the worker was started with.
     """
 
     exit: Exit
@@ -45,19 +59,36 @@ class Evidence:
     host_limit_bytes: int
     limit_is_given: bool
     stderr_tail: str
+    earlier_oom_kills: int = 0
+    limits: ProcessLimits = NO_LIMITS
+    phase: Phase = Phase.TRAIN
 
 
 @dataclass(frozen=True, slots=True)
 class ExitDiagnosis:
-    """A verdict, its cause in a few words, and whether memory is only the likely cause."""
+    """A verdict, its cause in a few words, and whether memory is only the likely cause.
+
+    `is_limited`: the cause names a limit of the process, and how to lift it.
+    """
 
     verdict: Verdict
     cause: str
     ambiguous: bool = False
+    is_limited: bool = False
 
 
 def classify(outcome: Outcome | None, evidence: Evidence) -> ExitDiagnosis:
-    """The diagnosis of one exit."""
+    """The diagnosis of one exit, with the limit of the process (`ulimit`) that it comes from, if it does."""
+    found = _without_limits(outcome, evidence)
+    if evidence.stopped_by_us is not None:
+        return found
+    is_full = _is_near(evidence.memory.host_bytes, evidence.host_limit_bytes) or bool(evidence.kernel_oom_kills)
+    tail = "" if outcome is not None else evidence.stderr_tail
+    words = limit_words(found.verdict, found.cause, tail, evidence.limits, memory_is_full=is_full)
+    return replace(found, cause=f"{found.cause}; {words}", is_limited=True) if words else found
+
+
+def _without_limits(outcome: Outcome | None, evidence: Evidence) -> ExitDiagnosis:
     stopped = evidence.stopped_by_us
     if outcome is not None and not _is_overruled(outcome.verdict, stopped):
         return ExitDiagnosis(outcome.verdict, outcome.cause)
@@ -66,7 +97,18 @@ def classify(outcome: Outcome | None, evidence: Evidence) -> ExitDiagnosis:
     name = evidence.exit.signal_name
     if name is None:
         return ExitDiagnosis(Verdict.CRASHED, f"exit code {evidence.exit.code} without a result")
-    return _out_of_memory(name, evidence) or ExitDiagnosis(Verdict.CRASHED, name)
+    return _out_of_memory(name, evidence) or ExitDiagnosis(Verdict.CRASHED, _cause_of_crash(name, evidence))
+
+
+def _cause_of_crash(signal_name: str, evidence: Evidence) -> str:
+    """The signal, with what is likely to lie behind it."""
+    if signal_name == "SIGKILL" and evidence.earlier_oom_kills:
+        return "SIGKILL, not by the kernel, whose OOM killer ended other processes here before"
+    is_early = evidence.phase in {Phase.START, Phase.BUILD}
+    refused = signal_name == "SIGABRT" and _INSTRUCTIONS_MISSING in evidence.stderr_tail
+    if signal_name == "SIGILL" or refused or (is_early and signal_name in {"SIGSEGV", "SIGBUS"}):
+        return f"{signal_name} at its start: {START_CRASH}" if is_early else f"{signal_name}: {START_CRASH}"
+    return signal_name
 
 
 def _is_overruled(reported: Verdict, stopped: Verdict | None) -> bool:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from autofit.errors import TrainingFailedError, UserError
+from autofit.machine.process_limits import process_limits
 from autofit.printable import one_line
-from autofit.protocol.messages import Request
+from autofit.process.limit_causes import limit_words
+from autofit.protocol.messages import Request, Verdict
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory, writing_in
 
@@ -129,10 +131,10 @@ class ProcessLauncher:
         try:
             return start_process([*self._command, str(attempt.path)], environment, held, stdout, stderr)
         except OSError as error:
-            raise TrainingFailedError(
-                f"the worker cannot be started ({self._command[0]}: {error.strerror or error}): "
-                "start Python anew, or use isolation='inline'"
-            ) from error
+            why = f"the worker cannot be started ({self._command[0]}: {error.strerror or error})"
+            words = limit_words(Verdict.CRASHED, why, "", process_limits(), memory_is_full=False)
+            advice = words or "start Python anew, or use isolation='inline'"
+            raise TrainingFailedError(f"{why}: {advice}") from error
 
 
 def start_process(

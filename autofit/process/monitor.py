@@ -13,9 +13,10 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from autofit.machine import cgroups
+from autofit.machine.process_limits import process_limits
 from autofit.process.exit_classifier import Evidence, ExitDiagnosis, classify
 from autofit.process.launch import Exit, Launcher, Worker
-from autofit.process.signals import worker_signals
+from autofit.process.signals import PausableWorker, worker_signals
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
 from autofit.protocol.messages import EpochEnd, MemorySample, Phase, Progress, Request, Verdict, describe_oom
 from autofit.protocol.payload import Payload
@@ -143,12 +144,18 @@ class MonitoredWorker:
             Tail(self.attempt.stdout),
         )
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two parts
-        self._kills_before = cgroups.oom_kills()
+        self._oom_kills = cgroups.oom_kill_counter(self._pid)
+        self._kills_before = self._oom_kills()
+        self._limits = process_limits()
         self._stopped_by_us: Verdict | None = None
         self._stop_by: float | None = None
         self._looked_at = self.started
         self._commit_is_asked = False
         self.trial_deadline_seconds: float | None = None
+
+    @property
+    def _pid(self) -> int | None:
+        return self.worker.pid if isinstance(self.worker, PausableWorker) else None
 
     @property
     def is_stopping(self) -> bool:
@@ -253,16 +260,20 @@ class MonitoredWorker:
         return self._stopped_by_us is not None
 
     def _end(self, finished: Exit) -> None:
-        outcome = _read_outcome(self.attempt.outcome)
+        outcome, memory = _read_outcome(self.attempt.outcome), _last_sample(self.attempt.memory)
+        kills, before = self._oom_kills(), self._kills_before
         evidence = Evidence(
             exit=finished,
-            memory=_last_sample(self.attempt.memory),
+            memory=memory,
             stopped_by_us=self._stopped_by_us,
-            kernel_oom_kills=_more(self._kills_before, cgroups.oom_kills()),
+            kernel_oom_kills=_more(before if memory.oom_kills is None else memory.oom_kills, kills),
+            earlier_oom_kills=_more(before, memory.oom_kills) or 0,
             allocator_bytes=max((event.allocator_bytes or 0 for event in self.seen), default=0),
             host_limit_bytes=self.host_limit_bytes,
             limit_is_given=self.limit_is_given,
             stderr_tail=_tail_of(self.attempt.stderr),
+            limits=self._limits,
+            phase=self.last.phase if self.last else Phase.START,
         )
         self.ended = WorkerExit(
             diagnosis=classify(outcome, evidence),

@@ -19,6 +19,10 @@ Handler = Callable[[int, FrameType | None], None]
 class PausableWorker(Protocol):
     """A worker that does not stop by itself when its parent is stopped: it has a session of its own."""
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
     def pause(self) -> None:
         """Stop it where it is, with everything that it started."""
 

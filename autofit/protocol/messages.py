@@ -83,10 +83,14 @@ class Progress(Record):
 
 
 class MemorySample(Record):
-    """Bytes in use just now: by tensors in the allocator, and resident in the worker and its children."""
+    """Bytes in use just now: by tensors in the allocator, and resident in the worker and its children.
+
+    `oom_kills` is the kernel's count of OOM kills in the worker's cgroup until now; None where nothing counts.
+    """
 
     device_bytes: int = 0
     host_bytes: int = 0
+    oom_kills: int | None = None
 
 
 class OomEvent(Record):

@@ -95,9 +95,11 @@ def _raise_if_nothing_fits(stalled: Sequence[AttemptSummary]) -> None:
     """Raise if one image at a time ran out twice: the first time may come from larger micro-batches before it."""
     with_one = [one for one in stalled if one.diagnosis.verdict in OUT_OF_MEMORY and one.sizes.micro_batch_size <= 1]
     if len(with_one) > 1:
+        cause = with_one[0].diagnosis.cause
+        if with_one[0].diagnosis.is_limited:
+            raise DoesNotFitError(f"not even one image at a time fits: {cause}")
         raise DoesNotFitError(
-            f"not even one image at a time fits ({with_one[0].diagnosis.cause}): "
-            "take a smaller image size, a smaller backbone or more memory"
+            f"not even one image at a time fits ({cause}): take a smaller image size, a smaller backbone or more memory"
         )
 
 

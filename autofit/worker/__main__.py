@@ -20,6 +20,7 @@ import os
 import sys
 from pathlib import Path
 
+from autofit.machine.process_limits import end_by_a_signal_that_tells
 from autofit.process.launch import CONTROL_FD, PAYLOAD_FD
 from autofit.protocol.payload import Payload
 
@@ -30,6 +31,7 @@ def main() -> int:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.stderr = sys.stdout
     _prefer_for_oom_kill()
+    end_by_a_signal_that_tells()
     control = int(os.environ.pop(CONTROL_FD))
 
     from autofit.worker.jobs.dispatch import run_job  # noqa: PLC0415 - the streams are set first

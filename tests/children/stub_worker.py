@@ -3,7 +3,8 @@
 stub_worker.py ENDS ATTEMPT_DIR
 
 ENDS says how each attempt ends, separated by commas, the last one again and again: `complete`, or `WAY@UPDATES`: in
-that way, after so many updates of the attempt; or `late`, by SIGKILL after its last commit. Its checkpoints, heartbeat,
+that way, after so many updates of the attempt; `late`, by SIGKILL after its last commit; or `early-SIGNAL`, before all
+else. Its checkpoints, heartbeat,
 log and control pipe are the real ones, and so are its order, its batches and, where there are images `0.png` to
 `23.png`, its loader. A plan with stages is trained in stages, one after another from the same checkpoints. A full disk
 ends it as it ends a training.
@@ -16,6 +17,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,7 @@ from autofit.config.batch_schedule import batch_bounds
 from autofit.errors import StorageError
 from autofit.input.batch_loader import BatchLoader, LoadedBatch
 from autofit.input.epoch_order import epoch_order
+from autofit.machine.process_limits import end_by_a_signal_that_tells
 from autofit.process.launch import CONTROL_FD
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
 from autofit.protocol.messages import Phase, Request, StageRecord, Verdict
@@ -172,6 +175,7 @@ class StubTraining:
             for _ in range(50):
                 os.write(2, b"E" * 2**20)
             os.abort()
+        self.meet_a_limit()
         if self.way == "orphan":
             sleeper = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
             (self.attempt.path / "orphan").write_text(str(sleeper.pid))
@@ -192,20 +196,38 @@ class StubTraining:
         if self.way == "damaged":
             self.attempt.outcome.write_text('{"schema": "autofit/outcome/1", "verdict": "compl')
 
+    def meet_a_limit(self) -> None:
+        """The ways that run into a limit of the process, if one is set."""
+        if self.way == "spin":
+            while True:
+                self.updates += 1
+        if self.way == "threads":
+            while True:
+                threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        if self.way == "hog":
+            np.ones(2**32, np.uint8)
+        if self.way == "large":
+            (self.attempt.path / "large").write_bytes(bytes(2**20))
+
 
 def main() -> int:
     """Train as the attempt's job says, and end as the arguments say."""
     ends, attempt = sys.argv[1].split(","), AttemptDirectory(Path(sys.argv[2]))
     requests = read_requests(int(os.environ[CONTROL_FD]))
     heed_signals(requests)
+    end_by_a_signal_that_tells()
     job = Job.load(attempt.job)
     assert isinstance(job.work, TrainJob)
+    if ends[0].startswith("early-"):
+        os.kill(os.getpid(), signal.Signals[ends[0].removeprefix("early-")])
     with Heartbeat(attempt) as heartbeat:
         way = ends[min(job.attempt, len(ends)) - 1]
         requests.grace_seconds = 20.0 if way == "slow" else 0.0
         training = StubTraining(job, job.work, attempt, heartbeat, way)
         try:
             outcome = training.run(requests)
+        except MemoryError as error:
+            outcome = Outcome(verdict=Verdict.HOST_OOM, cause=f"MemoryError: {error}")
         except (OSError, StorageError) as error:
             outcome = Outcome(verdict=Verdict.STORAGE, cause=str(error))
         if outcome is not None:

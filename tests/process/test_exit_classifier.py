@@ -6,10 +6,18 @@ import signal
 
 import pytest
 
-from autofit.process.exit_classifier import SCRATCH_NOT_ALLOCATED, TRIED_AGAIN, Evidence, ExitDiagnosis, classify
+from autofit.machine.process_limits import NO_LIMITS, ProcessLimits
+from autofit.process.exit_classifier import (
+    SCRATCH_NOT_ALLOCATED,
+    START_CRASH,
+    TRIED_AGAIN,
+    Evidence,
+    ExitDiagnosis,
+    classify,
+)
 from autofit.process.launch import Exit
 from autofit.protocol.job import Outcome
-from autofit.protocol.messages import MemorySample, Verdict
+from autofit.protocol.messages import MemorySample, Phase, Verdict
 
 GB = 10**9
 
@@ -25,12 +33,18 @@ def evidence(  # noqa: PLR0913 - every kind of evidence there is
     stopped: Verdict | None = None,
     host_limit: int = 4 * GB,
     allocator: int = 2 * GB,
+    earlier: int = 0,
+    phase: Phase = Phase.TRAIN,
+    limits: ProcessLimits = NO_LIMITS,
 ) -> Evidence:
     return Evidence(
         exit=Exit(code),
         memory=MemorySample(device_bytes=device, host_bytes=host),
         stopped_by_us=stopped,
         kernel_oom_kills=kills,
+        earlier_oom_kills=earlier,
+        phase=phase,
+        limits=limits,
         allocator_bytes=allocator,
         host_limit_bytes=host_limit,
         limit_is_given=given,
@@ -95,7 +109,28 @@ SUDDEN_ENDS = {
     ),
     "abort after a harmless retry": (evidence(ABORTED, stderr=HARMLESS), ExitDiagnosis(Verdict.CRASHED, "SIGABRT")),
     "bad_alloc, but another signal": (evidence(SEGV, stderr=BAD_ALLOC), ExitDiagnosis(Verdict.CRASHED, "SIGSEGV")),
-    "illegal instruction": (evidence(-signal.SIGILL), ExitDiagnosis(Verdict.CRASHED, "SIGILL")),
+    "illegal instruction": (
+        evidence(-signal.SIGILL),
+        ExitDiagnosis(Verdict.CRASHED, f"SIGILL: {START_CRASH}"),
+    ),
+    "a crash at the start": (
+        evidence(SEGV, phase=Phase.START),
+        ExitDiagnosis(Verdict.CRASHED, f"SIGSEGV at its start: {START_CRASH}"),
+    ),
+    "instructions missing, in TensorFlow's own words": (
+        evidence(ABORTED, phase=Phase.START, stderr="The TensorFlow library was compiled to use AVX instructions, but"),
+        ExitDiagnosis(Verdict.CRASHED, f"SIGABRT at its start: {START_CRASH}"),
+    ),
+    "killed by hand after the kernel has killed a neighbour": (
+        evidence(KILLED, kills=0, earlier=1),
+        ExitDiagnosis(
+            Verdict.CRASHED, "SIGKILL, not by the kernel, whose OOM killer ended other processes here before"
+        ),
+    ),
+    "killed by the kernel, as a neighbour before": (
+        evidence(KILLED, kills=1, earlier=1),
+        ExitDiagnosis(Verdict.HOST_OOM, "SIGKILL: the kernel's OOM killer"),
+    ),
     "terminated": (evidence(-signal.SIGTERM, host=4 * GB), ExitDiagnosis(Verdict.CRASHED, "SIGTERM")),
     "a signal without a name": (evidence(-40), ExitDiagnosis(Verdict.CRASHED, "signal 40")),
     "no result": (evidence(0), ExitDiagnosis(Verdict.CRASHED, "exit code 0 without a result")),

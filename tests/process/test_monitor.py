@@ -270,13 +270,31 @@ def test_a_kill_near_a_given_limit_that_the_kernel_does_not_own_up_to_is_no_memo
     AttemptDirectory(tmp_path).memory.write_text(MemorySample(host_bytes=8 * 10**9).model_dump_json())
     verdicts = []
     for counts in ([3, 3], [3, 4], [None, None]):
-        monkeypatch.setattr("autofit.machine.cgroups.oom_kills", iter(counts).__next__)
+        counted = iter(counts).__next__
+        monkeypatch.setattr("autofit.machine.cgroups.oom_kill_counter", lambda _, counted=counted: counted)
         attempt = AttemptDirectory(tmp_path)
         worker = ScriptedWorker(attempt, [])
         worker.exit = Exit(-9)
         with monitored(job(limit_bytes=8 * 10**9), attempt, worker, view=RecordingView()) as watching:
             verdicts.append(watching.run().diagnosis.verdict)
     assert verdicts == [Verdict.CRASHED, Verdict.HOST_OOM, Verdict.HOST_OOM]
+
+
+def test_a_neighbours_kill_and_a_later_kill_by_hand_are_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `kill -9` would halve the micro-batch since the kernel has killed another program of the container before."""
+    found = []
+    for last in (4, 3):  # what the worker has read, a quarter of a second ago at most, before the count became 4
+        attempt, counted = AttemptDirectory(tmp_path), iter([3, 4]).__next__
+        attempt.memory.write_text(MemorySample(host_bytes=10**9, oom_kills=last).model_dump_json())
+        monkeypatch.setattr("autofit.machine.cgroups.oom_kill_counter", lambda _, counted=counted: counted)
+        worker = ScriptedWorker(attempt, [])
+        worker.exit = Exit(-9)
+        with monitored(job(limit_bytes=8 * 10**9), attempt, worker, view=RecordingView()) as watching:
+            found.append(watching.run().diagnosis)
+    assert [one.verdict for one in found] == [Verdict.CRASHED, Verdict.HOST_OOM]
+    assert found[0].cause.startswith("SIGKILL, not by the kernel")
 
 
 def test_a_folder_that_cannot_be_written_starts_no_worker(tmp_path: Path) -> None:

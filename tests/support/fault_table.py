@@ -22,6 +22,9 @@ PROMISES = {
     10: "100 attempts leave nothing behind",
     11: "mutated images: no abort, no hang, each bad one named",
     12: "nothing from strangers is run, written outside, or costs much",
+    16: "causes are told apart",
+    17: "signals save, pause and go on, and lose nothing",
+    18: "two at once, and neither is harmed",
     21: "a run of an earlier release goes on, a later one is refused",
     22: "no network is used, but for Keras's weights",
 }

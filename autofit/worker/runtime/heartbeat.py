@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import psutil
 
-from autofit.machine.cgroups import MemoryLeft, memory_left_reader
+from autofit.machine.cgroups import MemoryLeft, memory_left_reader, oom_kill_counter
 from autofit.machine.memory_policy import stop_below_bytes
 from autofit.protocol.job import Event
 from autofit.protocol.messages import MemorySample, Phase, Progress
@@ -21,7 +21,7 @@ from autofit.worker.runtime.memory import children_bytes
 
 LINE_EVERY_SECONDS = 0.25
 FRESH_SECONDS = 0.1
-SAMPLE_BYTES = 96
+SAMPLE_BYTES = 128
 CHILDREN_EVERY_SAMPLES = 20
 """Finding the children takes a look at all processes of the machine, which is too much for each sample."""
 
@@ -52,6 +52,7 @@ class Heartbeat:
         self.device_bytes: Callable[[], int] = lambda: 0
         self.host_bytes = 0
         self._read_memory_left = read_memory_left or memory_left_reader()
+        self._oom_kills = oom_kill_counter()
         self._asked_at = float("-inf")
         left = self._read_left()
         self.stop_below_bytes = stop_below_bytes(left.bytes if left else 0)
@@ -125,7 +126,8 @@ class Heartbeat:
 
     def _write_line(self) -> None:
         state = {**self._state, "metrics": _numbers(self._state.get("metrics", {}))}
-        line = Progress(time=time.time(), monotonic_seconds=time.monotonic(), **self._sample.model_dump(), **state)
+        memory = self._sample.model_dump(exclude={"oom_kills"})
+        line = Progress(time=time.time(), monotonic_seconds=time.monotonic(), **memory, **state)
         with contextlib.suppress(OSError):
             self._progress.write(line.model_dump_json().encode() + b"\n")
             self._progress.flush()
@@ -142,7 +144,9 @@ class Heartbeat:
             self._children_bytes = children_bytes(self._me)
         self._samples += 1
         self.host_bytes = int(self._me.memory_info().rss) + self._children_bytes
-        self._sample = MemorySample(device_bytes=self.device_bytes(), host_bytes=self.host_bytes)
+        self._sample = MemorySample(
+            device_bytes=self.device_bytes(), host_bytes=self.host_bytes, oom_kills=self._oom_kills()
+        )
         os.pwrite(self._sample_file.fileno(), self._sample.model_dump_json().encode().ljust(SAMPLE_BYTES), 0)
 
     def __enter__(self) -> Self:

@@ -13,7 +13,7 @@ from autofit.process.monitor import Tail
 from autofit.protocol.job import Event
 from autofit.protocol.messages import MemorySample, Phase, Progress
 from autofit.storage.run_directory import AttemptDirectory
-from autofit.worker.runtime.heartbeat import FRESH_SECONDS, Heartbeat
+from autofit.worker.runtime.heartbeat import FRESH_SECONDS, SAMPLE_BYTES, Heartbeat
 from autofit.worker.runtime.memory import resident_bytes
 from tests.support.waiting import wait_until
 
@@ -61,7 +61,7 @@ def test_memory_is_sampled_without_news(attempt: AttemptDirectory) -> None:
             time.sleep(0.01)
         assert len(lines(attempt)) == 1
     assert sample.host_bytes == pytest.approx(resident_bytes(), rel=0.5)
-    assert attempt.memory.stat().st_size == 96
+    assert attempt.memory.stat().st_size == SAMPLE_BYTES
 
 
 def test_an_event_is_written_at_once(attempt: AttemptDirectory) -> None:

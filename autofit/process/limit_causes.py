@@ -1,0 +1,84 @@
+"""Names the limit of the process (`ulimit`) that an exit comes from, and how to lift it. Pure."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+from autofit.config.byte_size import format_size
+from autofit.machine.process_limits import ProcessLimits
+from autofit.protocol.messages import OUT_OF_MEMORY, Verdict
+
+SMALL_STACK_BYTES = 2**20
+"""TensorFlow and the libraries below it run with 8 MiB; with less than one their code may run out of it."""
+
+TOO_LARGE = (os.strerror(errno.EFBIG), "SIGXFSZ")
+NO_MORE_THREADS = ("can't start new thread", "pthread_create", os.strerror(errno.EAGAIN))
+CRASHES = ("SIGABRT", "SIGSEGV", "SIGBUS")
+
+
+def limit_words(verdict: Verdict, cause: str, stderr_tail: str, limits: ProcessLimits, *, memory_is_full: bool) -> str:
+    """The limit that an exit comes from, and what to do; empty if it comes from none.
+
+    Args:
+        verdict: on the exit.
+        cause: what it is known by, beginning with the name of a signal if one ended it.
+        stderr_tail: what native libraries wrote; only words about threads count.
+        limits: of the worker, when it was started.
+        memory_is_full: whether the host's memory itself was nearly in use.
+    """
+    of_cause: list[tuple[Callable[[], bool], Callable[[ProcessLimits], str]]] = [
+        (lambda: cause.startswith("SIGXCPU"), _cpu),
+        (lambda: any(word in cause for word in TOO_LARGE), _file),
+        (lambda: _is_about_threads(verdict, cause, stderr_tail), _processes),
+        (lambda: verdict in OUT_OF_MEMORY and not memory_is_full, _address_space),
+        (lambda: cause.startswith(CRASHES[1:]), _stack),
+        (lambda: _crashed(verdict, cause) and not memory_is_full, _address_space),
+    ]
+    return next((words for applies, words_of in of_cause if applies() and (words := words_of(limits))), "")
+
+
+def _crashed(verdict: Verdict, cause: str) -> bool:
+    return verdict is Verdict.CRASHED and (cause.startswith(CRASHES) or "map segment" in cause)
+
+
+def _is_about_threads(verdict: Verdict, cause: str, stderr_tail: str) -> bool:
+    if verdict is not Verdict.CRASHED:
+        return False
+    return any(word in text for word in NO_MORE_THREADS for text in (cause, stderr_tail))
+
+
+def _cpu(limits: ProcessLimits) -> str:
+    seconds = "" if limits.cpu_seconds is None else f", {limits.cpu_seconds:,} s"
+    return f"its processor time is limited (ulimit -t{seconds}): ulimit -t unlimited, or ask for a longer job"
+
+
+def _file(limits: ProcessLimits) -> str:
+    if limits.file_bytes is None:
+        return ""
+    return (
+        f"no file may be larger than {format_size(limits.file_bytes)} (ulimit -f): ulimit -f unlimited, and then resume"
+    )
+
+
+def _processes(limits: ProcessLimits) -> str:
+    if limits.processes is None:
+        return "no further thread can be started: a container's pids limit, or the machine's"
+    return f"processes and threads of this user are limited (ulimit -u, {limits.processes:,}): end some, or raise it"
+
+
+def _address_space(limits: ProcessLimits) -> str:
+    if limits.address_space_bytes is None:
+        return ""
+    size = format_size(limits.address_space_bytes)
+    return (
+        f"its address space is limited to {size} (ulimit -v), and TensorFlow reserves more than it uses: "
+        "ulimit -v unlimited, and memory_limit for what it may use"
+    )
+
+
+def _stack(limits: ProcessLimits) -> str:
+    if limits.stack_bytes is None or limits.stack_bytes >= SMALL_STACK_BYTES:
+        return ""
+    return f"its stack is limited to {format_size(limits.stack_bytes)} (ulimit -s): ulimit -s 8192"

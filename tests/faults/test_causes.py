@@ -1,0 +1,125 @@
+"""Exits whose causes look alike: limits that are really set, crashes at the start. Each is named, and what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autofit.runs.collect_result import collect_result
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import RunDirectory
+from tests.support.paths import child_environment
+from tests.support.stub_parents import STUB_PARENT
+
+PROMISE = 16
+NOBODY = 65534
+
+LIMITS: dict[str, tuple[int, int, str, str, str]] = {
+    "address space": (resource.RLIMIT_AS, 2 * 10**9, "SIGKILL@3,hog@0", "DoesNotFitError", "(ulimit -v)"),
+    "processor time": (resource.RLIMIT_CPU, 4, "SIGKILL@3,spin@0", "TrainingFailedError", "(ulimit -t, "),
+    "stack": (resource.RLIMIT_STACK, 2**19, "SIGKILL@3,SIGSEGV@0", "TrainingFailedError", "(ulimit -s)"),
+    "file size": (resource.RLIMIT_FSIZE, 2**16, "large@3", "StorageError", "(ulimit -f)"),
+}
+"""The limit, what it is set to, how workers meet it after one that was killed, and what the run ends with."""
+
+
+def supervised(files: RunDirectory, ends: str, limit: int | None = None, value: int = 0, **given: Any) -> list[str]:
+    """The kind and the words of the error with which a parent ends that was started under a limit."""
+
+    def lower() -> None:
+        if limit is not None:
+            resource.setrlimit(limit, (value, value))
+
+    command = [sys.executable, str(STUB_PARENT), str(files.path), ends]
+    environment = child_environment(OPENBLAS_NUM_THREADS="1")
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=120, preexec_fn=lower, **given
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    kind, words = json.loads(done.stdout.splitlines()[-1])
+    return [kind, words]
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_is_named_and_costs_no_checkpoint(tmp_path: Path, count: Callable[..., None], name: str) -> None:
+    """The user would hear that not even one image fits, or the name of a signal, and not which limit to lift."""
+    count(promise=PROMISE)
+    limit, value, ends, expected, words = LIMITS[name]
+    files = RunDirectory(tmp_path)
+    kind, text = supervised(files, ends, limit, value)
+    assert kind == expected
+    assert words in text
+    assert "\n" not in text
+    assert len(text) < 500
+    state = CheckpointStore(files.checkpoints).latest_state()
+    assert state
+    assert state["position"] > 0
+    assert supervised(files, "complete") == ["NoneType", "None"]  # nothing was lost
+
+
+@pytest.fixture
+def folder_of_nobody() -> Iterator[Path]:
+    """A folder that a user without privileges may write: the limit on processes does not bind root."""
+    folder = Path(tempfile.mkdtemp(prefix="autofit-nobody-"))
+    if os.geteuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_limit_on_threads_is_named(folder_of_nobody: Path, count: Callable[..., None]) -> None:
+    """A worker without a thread ends with words that only a programmer understands."""
+    count(promise=PROMISE)
+    user: dict[str, Any] = {"user": NOBODY, "group": NOBODY} if os.geteuid() == 0 else {}
+    if not can_start(user):
+        pytest.skip("the limit does not bind root, and no other user can start this Python")
+    kind, text = supervised(RunDirectory(folder_of_nobody), "threads@3", resource.RLIMIT_NPROC, 40, **user)
+    assert kind == "TrainingFailedError"
+    assert "(ulimit -u, 40)" in text
+
+
+def can_start(user: dict[str, Any]) -> bool:
+    """Whether that user can import autofit with this Python."""
+    command = [sys.executable, "-c", "import autofit.runs.supervisor"]
+    try:
+        done = subprocess.run(command, env=child_environment(), capture_output=True, check=False, **user)
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["SIGILL", "SIGSEGV", "SIGBUS"])
+def test_three_crashes_at_the_start_name_the_likely_causes(
+    tmp_path: Path, count: Callable[..., None], name: str
+) -> None:
+    """The user would hear of a signal three times, and not that TensorFlow needs another machine or installation."""
+    count(promise=PROMISE)
+    files = RunDirectory(tmp_path)
+    kind, text = supervised(files, f"early-{name}")
+    assert kind == "TrainingFailedError"
+    assert f"{name} at its start: the processor lacks instructions" in text
+    assert "mixes libraries" in text
+    assert "a driver is faulty (autofit doctor)" in text
+    attempts = collect_result(files, "failed", "", 0.0).attempts
+    assert [one.cause.partition(":")[0] for one in attempts] == [f"{name} at its start"] * 3
+
+
+def test_a_kill_by_hand_is_no_memory(tmp_path: Path, count: Callable[..., None]) -> None:
+    """Each `kill -9` of somebody would halve the micro-batch."""
+    count(promise=PROMISE)
+    files = RunDirectory(tmp_path)
+    assert supervised(files, "SIGKILL@3,complete") == ["NoneType", "None"]
+    attempts = collect_result(files, "completed", "", 0.0).attempts
+    assert [one.micro_batch_size for one in attempts] == [4, 4]
+    assert attempts[0].cause.startswith(signal.SIGKILL.name)
