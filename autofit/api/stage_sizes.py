@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autofit.api.workers import machine_for, measurer_for
+from autofit.config.options import Options
 from autofit.errors import TrainingFailedError
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
@@ -15,7 +16,14 @@ from autofit.protocol.payload import Payload
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
 from autofit.runs.model_source import model_source
 from autofit.runs.run_record import RunRecord
-from autofit.runs.stage_probe import StageStart, needs_stage_probe, probed_words, size_of_stage, stage_workload
+from autofit.runs.stage_probe import (
+    StageStart,
+    kernels_of_stage,
+    needs_stage_probe,
+    probed_words,
+    size_of_stage,
+    stage_workload,
+)
 from autofit.runs.stage_speed import saved_probe
 from autofit.runs.stages import source_of_stage
 from autofit.storage.run_directory import RunDirectory, writing_in
@@ -27,20 +35,18 @@ class StageSizes:
 
     Attributes:
         files: of the run.
-        record: the run.
         payload: the model function, if the network is one.
         view: shows the progress.
         memory: of the workers of a stage without a probe of its own.
     """
 
     files: RunDirectory
-    record: RunRecord
     payload: Payload | None
     view: View
     memory: MemoryBudget
 
-    def begin(self, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
-        """What a stage begins with, or goes on with if it has begun.
+    def begin(self, record: RunRecord, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+        """What a stage of the run begins with, or goes on with if it has begun.
 
         An answer in the run directory is used again, but not that nothing fits: memory may be free now.
 
@@ -49,32 +55,38 @@ class StageSizes:
             InterruptedRunError: the probe was stopped.
             AutofitError: the model cannot be used, or the disk.
         """
-        fine_tune = self.record.plan.fine_tune
-        if fine_tune is None or not needs_stage_probe(self.record.options, plan, stage):
+        fine_tune = record.plan.fine_tune
+        if fine_tune is None or not needs_stage_probe(record.options, plan, stage):
             return StageStart(plan.micro_batch_size, self.memory)
-        report, machine = saved_probe(self.files.fine_tune_probe), machine_for(self.record.options)
+        report, machine = saved_probe(self.files.fine_tune_probe), machine_for(record.options)
         if report is None or not report.largest_feasible_batch:
             if is_begun:
                 return StageStart(plan.micro_batch_size, self.memory)
-            report = self._probe_if_possible(plan, fine_tune, machine)
+            report = self._probe_if_possible(record, plan, fine_tune, machine)
         if report is None:
             return StageStart(plan.micro_batch_size, self.memory)
         size = size_of_stage(plan.micro_batch_size, report)
-        return StageStart(size, self._memory_for(plan, report, size, machine))
+        memory = self._memory_for(record.options, plan, report, size, machine)
+        is_open = stage == "fine-tune" and not is_begun
+        return StageStart(
+            size, memory, kernels_of_stage(record.options, record.plan, fine_tune, report) if is_open else None
+        )
 
-    def _probe_if_possible(self, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware) -> ProbeReport | None:
+    def _probe_if_possible(
+        self, record: RunRecord, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware
+    ) -> ProbeReport | None:
         """Probe the stage; None if a trial failed for another reason than memory, such as a kill."""
         try:
-            return self._probe(plan, fine_tune, machine)
+            return self._probe(record, plan, fine_tune, machine)
         except TrainingFailedError as error:
             self.view.message(f"fine-tuning begins without a probe, and shrinks in the step if it has to: {error}")
             return None
 
-    def _probe(self, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware) -> ProbeReport:
+    def _probe(self, record: RunRecord, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware) -> ProbeReport:
         """Probe the stage, or take what an earlier run has measured; and save the report."""
-        options, data = self.record.options, self.record.data
+        options, data = record.options, record.data
         classes = len(data.class_names)
-        source = source_of_stage(model_source(options, classes), self.record.plan, "fine-tune", data)
+        source = source_of_stage(model_source(options, classes), record.plan, "fine-tune", data)
         measurer = measurer_for(options, machine, self.payload, self.view)
         measured = stage_workload(options, classes, fine_tune)
         report = measurer.measure_size(options, source, measured, plan.micro_batch_size)
@@ -84,10 +96,12 @@ class StageSizes:
             self.view.message(probed_words(report))
         return report
 
-    def _memory_for(self, plan: TrainingPlan, report: ProbeReport, size: int, machine: Hardware) -> MemoryBudget:
+    def _memory_for(
+        self, options: Options, plan: TrainingPlan, report: ProbeReport, size: int, machine: Hardware
+    ) -> MemoryBudget:
         """The memory of a worker that extracts the activations, and then trains with so many at once."""
         return memory_budget(
-            self.record.options,
+            options,
             machine,
             largest_decoded_batch(plan, machine),
             extracts=plan.feature_cache,

@@ -76,7 +76,7 @@ def supervise(
         cache=cache_for(record, machine, store),
         sleep=mirror.sleep if mirror else time.sleep,
         squeezed=lambda stage: _squeezed(files, stage, machine, machine_for(record.options), memory.limit_bytes),
-        begin_stage=StageSizes(files, record, payload, view, memory).begin,
+        begin_stage=StageSizes(files, payload, view, memory).begin,
         budget=budget,
     )
     if mirror:

@@ -184,10 +184,10 @@ def run(  # noqa: PLR0913 - the options are the interface
         checkpoint_every: How often to save: a time such as `60s` or `2m`, or a number of steps.
         max_minutes: Save and stop after so many minutes; the run can be resumed.
         time_budget: The time until the finished model, such as `90s`, `5m` or `1h`; or a number of seconds. It decides
-            whether the head is also trained on augmented views, whether the upper layers are fine-tuned and for how
-            many epochs, ends a training after the last epoch that fits, and where not even all images can be read in
-            it, uses as many as can. The run ends at most a tenth of it, or 5 s, later. A resumed run goes on with what
-            is left.
+            whether the head is also trained on augmented views, whether all layers or the upper ones are fine-tuned and
+            for how many epochs, ends a training after the last epoch that fits, and where not even all images can be
+            read in it, uses as many as can. The run ends at most a tenth of it, or 5 s, later. A resumed run goes on
+            with what is left.
         max_bad_images: Stop as soon as more than this share of all images cannot be read; 1 for never. All images are
             those for training and for validation. One or two bad images stop a run only if the share is 0.
         run_dir: The folder for checkpoints, log, model and report. If it holds the same request, unfinished, the run is

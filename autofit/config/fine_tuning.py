@@ -14,6 +14,9 @@ MOST_AUTO_EPOCHS = 8
 LEAST_AUTO_EPOCHS = 2
 """With a time budget for fewer than these there is no fine-tuning, unless the user has asked for it."""
 
+LEAST_WHOLE_EPOCHS = 3
+"""With a time budget for fewer than these of the whole network, only its upper layers are fine-tuned."""
+
 
 class FineTuning(Record):
     """AdamW with warm-up, cosine decay, lower rates for lower layers and clipped gradients.

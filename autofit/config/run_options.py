@@ -166,10 +166,10 @@ RUN = (
         "time_budget",
         None,
         "The time until the finished model, such as `90s`, `5m` or `1h`; or a number of seconds.",
-        "It decides whether the head is also trained on augmented views, whether the upper layers are fine-tuned "
-        "and for how many epochs, ends a training after the last epoch that fits, and where not even all images "
-        "can be read in it, uses as many as can. The run ends at most a tenth of it, or 5 s, later. A resumed run "
-        "goes on with what is left.",
+        "It decides whether the head is also trained on augmented views, whether all layers or the upper ones are "
+        "fine-tuned and for how many epochs, ends a training after the last epoch that fits, and where not even all "
+        "images can be read in it, uses as many as can. The run ends at most a tenth of it, or 5 s, later. A resumed "
+        "run goes on with what is left.",
         check=or_none(time_span),
         fields=("time_budget_seconds",),
         metavar="TIME",

@@ -4,7 +4,7 @@ run_record.py       `run.json`, read and written
 result_record.py    `result.json`
 model_source.py     where a worker gets its network
 memory_budget.py    the memory that a worker may use
-plan.py             the training plan: sizes, caches, kernels
+plan.py             the training plan: sizes, caches, kernels; fine_tune_plan.py its fine-tuning (pure)
 supervisor.py       the attempt loop
 attempt_summary.py  what the retry policy knows of an attempt
 retry_policy.py     the sizes of the next attempt, or the error that ends the run

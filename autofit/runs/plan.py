@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final, Literal
+from typing import Literal
 
 from autofit.config.batch_schedule import (
     DETERMINISTIC_EXTRACTION,
@@ -13,7 +13,6 @@ from autofit.config.batch_schedule import (
     auto_micro_batch_size,
     batch_image_bytes,
 )
-from autofit.config.fine_tuning import MOST_AUTO_EPOCHS
 from autofit.config.options import (
     Options,
     allows_solved_head,
@@ -28,25 +27,15 @@ from autofit.machine.hardware import Hardware
 from autofit.machine.memory_policy import usable_bytes
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import MOST_THREADS, FineTunePlan, Kernels, TrainingPlan, Tuning, ViewsPlan
+from autofit.runs.fine_tune_plan import FINE_TUNE_AUGMENT, FINE_TUNE_BATCH, WHOLE, above_cut, is_refitted
 from autofit.runs.memory_budget import can_spare, foreseen_bytes, most_to_extract_bytes
 
 PREDECODED_BYTES = 96 * 2**20
 """Memory for images that are decoded while a worker imports TensorFlow: 1,300 of them at 160 px, more than a core
 decodes in the two or three seconds until the worker needs them."""
 
-FINE_TUNE_BATCH = 32
-FINE_TUNE_RATE = 1e-4
-FINE_TUNE_VIEWS = 4
-FINE_TUNE_AUGMENT: Final = "light"
-"""Of fine-tuning: samples in an update, the peak of the head's rate, and the views of each training image whose
-activations are cached."""
-
 HEAD_VIEWS = 4
 """Augmented views of each training image on which the head is solved once more, if a time budget has room for it."""
-
-MOST_REFITTED = 2_000
-"""Training images up to which a fine-tuning that helped is done once more with the validation images. It takes as long
-again, and the more images there are, the less a quarter more of them gains."""
 
 LEAST_TO_PROBE_SECONDS = 120.0
 """With a shorter time budget nothing is probed. Before the first stage that takes some 25 s on two cores, before the
@@ -207,7 +196,7 @@ def staged_plan(
     whole = training_plan(options, train_count, probe, machine, asked, tuning)
     if not begins_with_head(options):
         planned = _with_solved_head(whole, options, train_count, num_classes, has_callbacks=has_callbacks)
-        return planned.model_copy(update={"fine_tune": _fine_tune_plan(options, train_count, asked)})
+        return planned.model_copy(update={"fine_tune": above_cut(options, train_count, asked)})
     of_head = head_options(options)
     planned = _with_solved_head(
         training_plan(of_head, train_count, None, machine, asked, tuning),
@@ -224,44 +213,14 @@ def staged_plan(
         batch_size=size,
         micro_batch_size=_micro_batch_size(options, size, probe),
         learning_rate=options.learning_rate,
-        cut="input",
+        cut=WHOLE,
         augment=whole.augment,
         flip=whole.flip,
         kernels=whole.kernels,
         by_budget=options.time_budget_seconds is not None,
-        refit=_is_refitted(options, train_count),
+        refit=is_refitted(options, train_count),
     )
     return planned.model_copy(update={"fine_tune": fine_tune})
-
-
-def _fine_tune_plan(options: Options, train_count: int, asked: Kernels | None) -> FineTunePlan | None:
-    """Fine-tuning above a cut; None if it is not asked for.
-
-    The kernels are Eigen's, which raise where memory runs out: what the upper layers take was not measured.
-    """
-    if not options.fine_tune_epochs:
-        return None
-    size = options.batch_size or FINE_TUNE_BATCH
-    strength = FINE_TUNE_AUGMENT if options.augment == "auto" else options.augment
-    epochs = MOST_AUTO_EPOCHS if options.fine_tune_epochs == "auto" else options.fine_tune_epochs
-    return FineTunePlan(
-        epochs=epochs,
-        batch_size=size,
-        micro_batch_size=min(options.micro_batch_size or size, size),
-        learning_rate=FINE_TUNE_RATE,
-        cut=options.fine_tune_from,
-        augment=strength,
-        flip=options.flip,
-        views=min(FINE_TUNE_VIEWS, epochs) if strength != "none" else 1,
-        kernels=asked or "eigen",
-        by_budget=options.time_budget_seconds is not None,
-        refit=_is_refitted(options, train_count),
-    )
-
-
-def _is_refitted(options: Options, train_count: int) -> bool:
-    """Whether the fine-tuned model is trained once more with the validation images, if they are autofit's to use."""
-    return isinstance(options.validation, float) and options.validation > 0 and train_count <= MOST_REFITTED
 
 
 def without_refit(planned: TrainingPlan) -> TrainingPlan:

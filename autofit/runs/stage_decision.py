@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from autofit.protocol.job import StageTime
+from autofit.protocol.job import FineTunePlan, Kernels, StageTime
 from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
+from autofit.runs.fine_tune_plan import WHOLE, choices
 from autofit.runs.run_record import RunRecord
 from autofit.runs.stage_probe import needs_stage_probe
 from autofit.runs.stage_speed import measured_speed
 from autofit.runs.stages import next_stage
-from autofit.runs.time_budget import TRACE_SECONDS, TimeBudget, Work, decide, is_asked_for, seconds_words
+from autofit.runs.time_budget import TimeBudget, Work, decide, is_asked_for, seconds_words, views_fit
 from autofit.storage.run_directory import RunDirectory, writing_in
 
 
@@ -26,6 +27,7 @@ def with_stage_decided(
 ) -> tuple[RunRecord, str]:
     """Decide about the next stage, if that is not decided yet, and save it in `run.json`.
 
+    Where the user has left it to autofit, all layers are fine-tuned if there is time for it, else those above the cut.
     A run that is resumed or replayed follows what is saved.
 
     Args:
@@ -34,7 +36,8 @@ def with_stage_decided(
         finished: its finished stages.
         budget: of the run.
         now: by its clock.
-        is_probed: the sizes of the stage are known. Before, only that there is none is decided for good.
+        is_probed: the sizes of the stage are known. Before, it is decided which layers are to be probed; and only that
+            there is no stage is decided for good.
 
     Returns:
         The run as it is now, and what to say; nothing if there was nothing to decide.
@@ -46,13 +49,53 @@ def with_stage_decided(
     stage = record.plan.fine_tune
     if words or stage is None or not stage.by_budget or next_stage(record.plan, finished, None) != "fine-tune":
         return record, words
-    work, left_seconds = _work(record, files, budget), budget.left_seconds(now)
-    if not is_probed and not files.fine_tune_probe.exists():
-        left_seconds -= probe_seconds(record, work)
-    decision = decide(stage, work, left_seconds, is_asked_for=is_asked_for(record.options))
-    if decision.fine_tune is not None and not is_probed:
-        return record, ""
-    return _with_plan(record, files, {"fine_tune": decision.fine_tune}), decision.words
+    has_sizes = is_probed or files.fine_tune_probe.exists()
+    decision = decide(
+        stage_choices(record) if stage.cut == WHOLE or not has_sizes else (stage,),
+        _work(record, files, budget),
+        budget.left_seconds(now),
+        is_asked_for=is_asked_for(record.options),
+        is_to_probe=not has_sizes and needs_stage_probe(record.options, record.plan, "fine-tune"),
+    )
+    if decision.fine_tune is None or is_probed:
+        return _with_plan(record, files, {"fine_tune": decision.fine_tune}), decision.words
+    if decision.fine_tune.cut != stage.cut:
+        chosen = next(choice for choice in stage_choices(record) if choice.cut == decision.fine_tune.cut)
+        record = _with_plan(record, files, {"fine_tune": chosen})
+    return record, ""
+
+
+def stage_choices(record: RunRecord) -> tuple[FineTunePlan, ...]:
+    """What the second stage of a run may be by a time budget, the best first; nothing if it has none."""
+    stage = record.plan.fine_tune
+    return () if stage is None else choices(stage, record.options, record.data.train_count)
+
+
+def above_the_cut_instead(record: RunRecord, files: RunDirectory) -> RunRecord | None:
+    """Fine-tune above the cut where all layers do not fit into memory, and save that in `run.json`.
+
+    Returns:
+        The run as it is now; None if its stage is not of all layers by the choice of a time budget.
+
+    Raises:
+        StorageError: `run.json` cannot be written.
+    """
+    stage, may_be = record.plan.fine_tune, stage_choices(record)
+    if stage is None or not stage.by_budget or len(may_be) == 1 or stage.cut != WHOLE:
+        return None
+    return _with_plan(record, files, {"fine_tune": may_be[-1]})
+
+
+def with_kernels(record: RunRecord, files: RunDirectory, kernels: Kernels | None) -> RunRecord:
+    """The run with the kernels that were chosen for its second stage, saved if they are others than planned.
+
+    Raises:
+        StorageError: `run.json` cannot be written.
+    """
+    stage = record.plan.fine_tune
+    if stage is None or kernels in {None, stage.kernels}:
+        return record
+    return _with_plan(record, files, {"fine_tune": stage.model_copy(update={"kernels": kernels})})
 
 
 def _with_views_decided(
@@ -69,7 +112,7 @@ def _with_views_decided(
     solved = sum(stage.seconds or 0.0 for stage in finished)
     needed = work.views_seconds(views, solved)
     is_short = work.speed.images_per_second is None or any(stage.cut_short for stage in finished)
-    if is_short or needed > left_seconds:
+    if is_short or not views_fit(views, stage_choices(record), work, left_seconds, solved):
         return _with_plan(record, files, {"views": None}), ""
     decided = views.model_copy(update={"by_budget": False})
     words = (
@@ -94,12 +137,6 @@ def stage_time(record: RunRecord, files: RunDirectory, stage: StageName, budget:
         return budget.stage_time()
     work = _work(record, files, budget)
     return budget.stage_time((work.refitted() if stage == "refit" else work).epoch_seconds(fine_tune))
-
-
-def probe_seconds(record: RunRecord, work: Work) -> float:
-    """What a probe of the second stage takes, if it makes one: a worker's start and a trial."""
-    needed = needs_stage_probe(record.options, record.plan, "fine-tune")
-    return work.speed.other_seconds + TRACE_SECONDS if needed else 0.0
 
 
 def _work(record: RunRecord, files: RunDirectory, budget: TimeBudget) -> Work:

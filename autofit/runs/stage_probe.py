@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from autofit.config.batch_schedule import auto_micro_batch_size
+from autofit.config.batch_schedule import LARGEST_EXTRACTION, auto_micro_batch_size
 from autofit.config.options import Options, begins_with_head
 from autofit.errors import DoesNotFitError
 from autofit.probing.records import ProbeReport, Workload
-from autofit.protocol.job import FineTunePlan, TrainingPlan
-from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName, StageRecord
+from autofit.protocol.job import FineTunePlan, Kernels, TrainingPlan
+from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName, StageRecord, Verdict
+from autofit.runs.fine_tune_plan import WHOLE
+from autofit.runs.memory_budget import foreseen_bytes, most_to_extract_bytes
 from autofit.runs.model_source import workload
-from autofit.runs.plan import has_time_to_probe
+from autofit.runs.plan import SHARE_FOR_ONEDNN, has_time_to_probe
 from autofit.runs.stages import stages_of
 
 LAYERWISE_ADAMW: Final = "layerwise-adamw"
@@ -29,10 +31,11 @@ LEFT_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class StageStart:
-    """What the attempts of a stage begin with: images at once, and the memory of a worker."""
+    """What the attempts of a stage begin with: images at once, memory of a worker, and kernels if they were chosen."""
 
     micro_batch_size: int
     memory: MemoryBudget
+    kernels: Kernels | None = None
 
 
 def needs_stage_probe(options: Options, plan: TrainingPlan, stage: StageName) -> bool:
@@ -62,6 +65,25 @@ def size_of_stage(planned: int, report: ProbeReport) -> int:
         limit = report.limited_by
         raise DoesNotFitError(f"fine-tuning: not even one image at a time fits (limited by {limit}); {WHAT_WOULD_HELP}")
     return auto_micro_batch_size(planned, report.largest_feasible_batch)
+
+
+def kernels_of_stage(options: Options, plan: TrainingPlan, fine_tune: FineTunePlan, report: ProbeReport) -> Kernels:
+    """OneDNN's if the run's head had them, and what fine-tuning was measured to take leaves half of the memory.
+
+    Args:
+        options: the request.
+        plan: of the run.
+        fine_tune: the stage, with its micro-batch size.
+        report: of its probe.
+    """
+    size = size_of_stage(fine_tune.micro_batch_size, report)
+    fitting = [trial for trial in report.trials if trial.verdict is Verdict.FITS and trial.batch_size >= size]
+    measured = [trial.memory_bytes for trial in fitting if trial.memory_bytes]
+    takes = min([foreseen_bytes(report, size), *measured])
+    if fine_tune.cut != WHOLE:  # then activations are extracted first
+        takes = max(takes, most_to_extract_bytes(options, LARGEST_EXTRACTION["cpu"]))
+    is_ample = takes <= SHARE_FOR_ONEDNN * report.memory_limit_bytes
+    return "onednn" if plan.kernels == "onednn" and is_ample else fine_tune.kernels
 
 
 def probed_words(report: ProbeReport) -> str:

@@ -17,7 +17,7 @@ from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 
 def measured_speed(files: RunDirectory) -> Speed:
     """The speed of the newest extraction of the stage, and what the attempt that ended it took besides."""
-    speed = Speed(None, trained_per_second=_probed_rate(files))
+    speed = Speed(None, trained_per_second=_probed_rates(files))
     for attempt, work in _attempts_at_first_stage(files):
         events = Tail(attempt.events).records(Event)
         passes = [event.extracted for event in events if event.extracted]
@@ -42,13 +42,14 @@ def saved_probe(path: Path) -> ProbeReport | None:
         return None
 
 
-def _probed_rate(files: RunDirectory) -> float | None:
-    """Images a second in the updates of the second stage, by its probe; None if it has none."""
+def _probed_rates(files: RunDirectory) -> dict[str, float]:
+    """Images a second in the updates of the second stage, by the cut that its probe had; nothing without one."""
     report = saved_probe(files.fine_tune_probe)
-    trials = report.trials if report else ()
-    fitting = [trial for trial in trials if trial.verdict is Verdict.FITS and trial.step_seconds > 0]
+    if report is None:
+        return {}
+    fitting = [trial for trial in report.trials if trial.verdict is Verdict.FITS and trial.step_seconds > 0]
     largest = max(fitting, key=lambda trial: trial.batch_size, default=None)
-    return largest.batch_size / largest.step_seconds if largest else None
+    return {report.workload.cut: largest.batch_size / largest.step_seconds} if largest else {}
 
 
 def _attempts_at_first_stage(files: RunDirectory) -> Iterator[tuple[AttemptDirectory, TrainJob]]:

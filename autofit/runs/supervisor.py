@@ -24,7 +24,7 @@ from autofit.runs.result_record import AttemptRecord
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
-from autofit.runs.stage_decision import stage_time, with_stage_decided
+from autofit.runs.stage_decision import above_the_cut_instead, stage_time, with_kernels, with_stage_decided
 from autofit.runs.stage_probe import StageStart, is_left_out
 from autofit.runs.stages import next_stage, plan_of_stage, source_of_stage, stages_of
 from autofit.runs.time_budget import TimeBudget
@@ -36,8 +36,8 @@ from autofit.storage.safe_files import remove_unfinished
 class BeginStage(Protocol):
     """Says what the attempts of a stage begin with."""
 
-    def __call__(self, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
-        """What a stage begins with, or goes on with if something of it is committed.
+    def __call__(self, record: RunRecord, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+        """What a stage of the run begins with, or goes on with if something of it is committed.
 
         Raises:
             AutofitError: it cannot begin.
@@ -169,9 +169,25 @@ class Supervisor:
         self._decide_stage(is_probed=False)
         if after == stages_of(self._record.plan)[-1]:
             return None
-        sizes = self._first_sizes()
+        sizes = self._sizes_of_what_fits()
         self._decide_stage(is_probed=True)
         return None if after == stages_of(self._record.plan)[-1] else sizes
+
+    def _sizes_of_what_fits(self) -> Sizes:
+        """The sizes of the next stage; where all layers were chosen by a time budget and do not fit, of the upper ones.
+
+        Raises:
+            DoesNotFitError: not even one image at a time fits.
+        """
+        try:
+            return self._first_sizes()
+        except DoesNotFitError as error:
+            smaller = above_the_cut_instead(self._record, self._files)
+            if smaller is None:
+                raise
+            self._view.message(f"{error}: the upper layers are fine-tuned instead of all")
+            self._record = smaller
+            return self._first_sizes()
 
     def _decide_stage(self, *, is_probed: bool) -> None:
         """Decide about fine-tuning by the time budget, if there is one and that is next; and say so."""
@@ -197,16 +213,17 @@ class Supervisor:
         """The sizes of the plan, or the smaller ones of an earlier attempt at the same stage."""
         state, (stage, plan) = committed(self._store), self._stage()
         begun = state if state is not None and state.stage == stage else None
-        start = self._begin_stage(stage, plan, is_begun=begun is not None)
+        start = self._begin_stage(self._record, stage, plan, is_begun=begun is not None)
         self._memory = start.memory
+        self._record = with_kernels(self._record, self._files, start.kernels)
         return Sizes(
             micro_batch_size=(begun and begun.micro_batch_size) or start.micro_batch_size,
             buffer_bytes=self._memory.buffer_bytes,
             non_allocator_bytes=self._memory.non_allocator_bytes,
         )
 
-    def _as_planned(self, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
-        del stage, is_begun
+    def _as_planned(self, record: RunRecord, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+        del record, stage, is_begun
         return StageStart(plan.micro_batch_size, self._memory)
 
     def _attempt(

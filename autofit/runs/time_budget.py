@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from autofit.config.batch_schedule import steps_per_epoch
-from autofit.config.fine_tuning import LEAST_AUTO_EPOCHS
+from autofit.config.fine_tuning import LEAST_AUTO_EPOCHS, LEAST_WHOLE_EPOCHS
 from autofit.config.options import Options
 from autofit.protocol.job import FineTunePlan, Kernels, StageTime, ViewsPlan
 
@@ -24,8 +24,8 @@ MARGIN = 1.2
 """A forecast of an extraction or an epoch is longer by this factor than what was measured suggests. The rate of
 fine-tuning falls to zero over the planned epochs, so one epoch less is better than a training that is cut short."""
 
-EIGEN_FACTOR = 1.4
-"""How much longer Eigen's kernels take than oneDNN's (docs/decisions/0023)."""
+EIGEN_FACTOR, EIGEN_TRAIN_FACTOR = 1.4, 1.2
+"""How much longer Eigen's kernels take than oneDNN's: forward, and where the network trains (docs/decisions/0023)."""
 
 TRAIN_FACTOR = 3.0
 """Forward and backward take about so many times as long as forward alone."""
@@ -89,13 +89,14 @@ class Speed:
         images_per_second: through the whole network forward, decoding included; None if nothing was extracted.
         kernels: with which it was.
         other_seconds: everything else in that stage's attempt but the extraction and the solver.
-        trained_per_second: images a second in updates of the second stage, if it was probed.
+        trained_per_second: images a second in updates of the second stage, by its cut, if that was probed: with Eigen's
+            kernels, which a probe has.
     """
 
     images_per_second: float | None
     kernels: Kernels = "eigen"
     other_seconds: float = START_SECONDS
-    trained_per_second: float | None = None
+    trained_per_second: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,9 @@ class Work:
     def epoch_seconds(self, stage: FineTunePlan) -> float:
         """An epoch of fine-tuning, with its validation, as it is foreseen; 0 if no speed is known."""
         passes = TRAIN_FACTOR * self.train_count + self.validation_count
-        if self.speed.trained_per_second:
-            network = passes / TRAIN_FACTOR / self.speed.trained_per_second
+        if trained := self.speed.trained_per_second.get(stage.cut):
+            faster = EIGEN_TRAIN_FACTOR if stage.kernels == "onednn" else 1.0
+            network = passes / TRAIN_FACTOR / trained / faster
         elif self.speed.images_per_second:
             network = (1 - share_below(stage.cut)) * passes * self._image_seconds(stage.kernels)
         else:
@@ -138,11 +140,14 @@ class Work:
         start = self.speed.other_seconds + (views.count + 1) * solve_seconds
         return start + MARGIN * extraction + FINISH_SECONDS
 
+    def probe_seconds(self, stage: FineTunePlan) -> float:
+        """A worker's start and its first steps, which is what a probe of the stage makes."""
+        return self.speed.other_seconds + max(TRACE_SECONDS, WHOLE_TRACE_SECONDS * (1 - share_below(stage.cut)))
+
     def _worker_seconds(self, stage: FineTunePlan, views: int, plain: int) -> float:
         """A worker that extracts so many augmented views and plain images, and then trains all epochs."""
         extraction = share_below(stage.cut) * (views + plain) * self._image_seconds(stage.kernels)
-        trace = max(TRACE_SECONDS, WHOLE_TRACE_SECONDS * (1 - share_below(stage.cut)))
-        start = self.speed.other_seconds + trace
+        start = self.probe_seconds(stage)
         if stage.augment != "none":
             extraction += views * VIEW_SECONDS
         return start + MARGIN * extraction + stage.epochs * self.epoch_seconds(stage)
@@ -188,23 +193,66 @@ class Decision:
     words: str
 
 
-def decide(stage: FineTunePlan, work: Work, left_seconds: float, *, is_asked_for: bool) -> Decision:
-    """Decide about the second stage when the head is done.
+def decide(
+    choices: Sequence[FineTunePlan],
+    work: Work,
+    left_seconds: float,
+    *,
+    is_asked_for: bool,
+    is_to_probe: bool = False,
+) -> Decision:
+    """Decide about the second stage when the head is done: the first of the choices for which there is time.
 
     Args:
-        stage: as planned before, with the most epochs that it may have.
+        choices: the stage as it may be, the best first, each with the most epochs that it may have. Of those whose
+            speed is not known only the last is taken: the others take longer.
         work: images and speeds.
         left_seconds: of the budget.
         is_asked_for: the user has given the number of epochs.
+        is_to_probe: some of what is left goes to a probe of the stage.
     """
-    least = 1 if is_asked_for or stage.epochs < LEAST_AUTO_EPOCHS else LEAST_AUTO_EPOCHS
-    epochs = most_epochs(lambda count: work.stage_seconds(with_epochs(stage, count)), left_seconds, stage.epochs, least)
+    choices = [*(choice for choice in choices[:-1] if work.epoch_seconds(choice)), choices[-1]]
     left = f"time budget: {seconds_words(max(left_seconds, 0.0))} left"
-    if not epochs:
-        needed = seconds_words(work.stage_seconds(with_epochs(stage, least)))
-        return Decision(None, f"{left}, fine-tuning would take {needed}: the head is the result")
-    decided = with_epochs(stage, epochs).model_copy(update={"by_budget": False})
-    return Decision(decided, f"{left}: {_plan_words(decided, work)}{_rest_words(decided, work, left_seconds, stage)}")
+    for stage in choices:
+        free_seconds = left_seconds - (work.probe_seconds(stage) if is_to_probe else 0.0)
+        least = _least_epochs(stage, is_asked_for=is_asked_for, is_only=stage is choices[-1])
+        if epochs := _most_epochs(stage, work, free_seconds, least):
+            decided = with_epochs(stage, epochs).model_copy(update={"by_budget": False})
+            rest = _rest_words(decided, work, free_seconds, stage)
+            return Decision(decided, f"{left}: {_plan_words(decided, work)}{rest}")
+    needed = seconds_words(work.stage_seconds(with_epochs(stage, least)))
+    return Decision(None, f"{left}, fine-tuning would take {needed}: the head is the result")
+
+
+def views_fit(
+    views: ViewsPlan, choices: Sequence[FineTunePlan], work: Work, left_seconds: float, solved_seconds: float
+) -> bool:
+    """Whether there is time to solve the head once more on views. They are worth less than epochs of all layers.
+
+    Args:
+        views: of each training image.
+        choices: the fine-tuning that may follow, the best first; nothing for none.
+        work: images and speeds.
+        left_seconds: of the budget.
+        solved_seconds: what solving the head took, or is foreseen to take.
+    """
+    after_seconds = left_seconds - work.views_seconds(views, solved_seconds)
+    if after_seconds < 0 or not choices:
+        return after_seconds >= 0
+    without, then = (decide(choices, work, left, is_asked_for=False) for left in (left_seconds, after_seconds))
+    is_of_all = without.fine_tune is not None and share_below(without.fine_tune.cut) == 0
+    return not is_of_all or then.fine_tune == without.fine_tune
+
+
+def _least_epochs(stage: FineTunePlan, *, is_asked_for: bool, is_only: bool) -> int:
+    """The fewest epochs for which a stage is begun."""
+    if not is_only:
+        return min(LEAST_WHOLE_EPOCHS, stage.epochs)
+    return 1 if is_asked_for else min(LEAST_AUTO_EPOCHS, stage.epochs)
+
+
+def _most_epochs(stage: FineTunePlan, work: Work, left_seconds: float, least: int) -> int:
+    return most_epochs(lambda count: work.stage_seconds(with_epochs(stage, count)), left_seconds, stage.epochs, least)
 
 
 def _plan_words(stage: FineTunePlan, work: Work) -> str:
@@ -226,7 +274,7 @@ def _rest_words(stage: FineTunePlan, work: Work, left_seconds: float, planned: F
 def opening_words(
     budget_seconds: float,
     left_seconds: float,
-    stage: FineTunePlan | None,
+    choices: Sequence[FineTunePlan],
     work: Work,
     *,
     extracts: bool,
@@ -239,7 +287,7 @@ def opening_words(
     Args:
         budget_seconds: of the whole run.
         left_seconds: of them.
-        stage: the fine-tuning that is planned.
+        choices: the fine-tuning that may follow, the best first; nothing for none.
         work: images, and the speed that a profile of this machine has.
         extracts: whether the first stage computes features.
         is_asked_for: the user has given the number of epochs.
@@ -250,19 +298,19 @@ def opening_words(
     if is_resumed:
         return f"{opening}: {seconds_words(max(left_seconds, 0.0))} left"
     if not extracts or not work.speed.images_per_second:
-        then = "; then it is decided whether and for how long to fine-tune" if stage else ""
+        then = "; then it is decided whether and for how long to fine-tune" if choices else ""
         return f"{opening}: how fast this machine is shows in the first stage{then}"
     images = work.train_count + work.validation_count
     head = START_SECONDS + SOLVE_SECONDS + images / work.speed.images_per_second
-    again = work.views_seconds(views, SOLVE_SECONDS) if views else 0.0
-    if again and head + again <= left_seconds:
+    if views and views_fit(views, choices, work, left_seconds - head, SOLVE_SECONDS):
+        again = work.views_seconds(views, SOLVE_SECONDS)
         opening, left_seconds = f"{opening}: head, also on augmented views", left_seconds - again
         head_words = f"about {seconds_words(head + again)}"
     else:
         opening, head_words = f"{opening}: head", f"about {seconds_words(head)}"
-    if stage is None:
+    if not choices:
         return f"{opening} {head_words}"
-    after = decide(stage, work, left_seconds - head, is_asked_for=is_asked_for)
+    after = decide(choices, work, left_seconds - head, is_asked_for=is_asked_for)
     then = f"then {_plan_words(after.fine_tune, work)}" if after.fine_tune else "and no time to fine-tune"
     return f"{opening} {head_words}, {then}"
 

@@ -33,10 +33,11 @@ def begin(stages: Stages, photos: Path, train: Train, view: RecordingView) -> Be
     """Begin the second stage of a run, as its supervisor does."""
     train(photos, batch_size="auto", fine_tune_epochs=2, fine_tune_from="out_relu", view=view)
     told = stages.runs[0]
-    plan = told["record"].plan
+    record = told["record"]
+    plan = plan_of_stage(record.plan, "fine-tune", [])
 
     def begin(*, is_begun: bool = False) -> StageStart:
-        start: StageStart = told["begin_stage"]("fine-tune", plan_of_stage(plan, "fine-tune", []), is_begun=is_begun)
+        start: StageStart = told["begin_stage"](record, "fine-tune", plan, is_begun=is_begun)
         return start
 
     return begin

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autofit.config.options import make_options
+from autofit.probing.records import ProbeReport
 from autofit.protocol.job import Event, ExtractionTime, Job, TrainJob
 from autofit.protocol.messages import EpochEnd, MemoryBudget, StageName, StageRecord, Trial, Verdict
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import staged_plan
 from autofit.runs.run_record import DataRecord, RunRecord
-from autofit.runs.stage_decision import stage_time, with_stage_decided
+from autofit.runs.stage_decision import above_the_cut_instead, stage_time, with_stage_decided
 from autofit.runs.stage_speed import measured_speed
 from autofit.runs.stages import stages_of
 from autofit.runs.time_budget import Speed, TimeBudget, Work, with_epochs
@@ -73,6 +74,25 @@ def note_attempt(files: RunDirectory, run: RunRecord, *events: Event, wall: floa
 def budget(left_seconds: float) -> tuple[TimeBudget, float]:
     """A budget, and a reading of its clock when so much is left."""
     return TimeBudget(300.0, 1_000.0), 1_000.0 - left_seconds
+
+
+def probed(largest: int, cut: str, **changes: Any) -> ProbeReport:
+    """The report of a probe of the second stage."""
+    report = make_probe_report(largest)
+    workload = report.workload.model_copy(update={"cut": cut})
+    return report.model_copy(update={"workload": workload} | changes)
+
+
+def a_head_of(run: RunRecord, files: RunDirectory, images_per_second: float = 100.0) -> None:
+    """Note the attempt that has trained the head, whose 1,200 images were extracted at such a speed."""
+    seconds = 1_200 / images_per_second
+    extracted = Event(extracted=ExtractionTime(images=1_200, seconds=seconds))
+    note_attempt(files, run, extracted, solved_event(), wall=seconds + 8.0)
+
+
+def cut_of(run: RunRecord) -> str:
+    assert run.plan.fine_tune is not None
+    return run.plan.fine_tune.cut
 
 
 def solved_event() -> Event:
@@ -143,8 +163,8 @@ def test_what_the_probe_has_timed_counts_more_than_an_estimate(files: RunDirecto
         Trial(batch_size=64, verdict=Verdict.DEVICE_OOM),
         Trial(batch_size=8, verdict=Verdict.FITS, step_seconds=0.1),
     ]
-    make_probe_report(32).model_copy(update={"trials": [*other, slow]}).save(files.fine_tune_probe)
-    assert measured_speed(files).trained_per_second == pytest.approx(10.0)
+    probed(32, cut="auto", trials=[*other, slow]).save(files.fine_tune_probe)
+    assert measured_speed(files).trained_per_second == {"auto": pytest.approx(10.0)}
     told = stage_time(record(), files, "fine-tune", budget(250.0)[0])
     assert told.epoch_seconds == pytest.approx(1.2 * ((3000 + 200) / 3 / 10 + 0.32 + 0.3))
 
@@ -199,3 +219,84 @@ def test_views_are_left_out_where_no_speed_is_known_or_images_were_left_out(file
     short = HEAD.model_copy(update={"cut_short": "900 of 1,200 images"})
     decided, _ = with_stage_decided(run, files, [short], *budget(250.0), is_probed=True)
     assert "views" not in stages_of(decided.plan)
+
+
+def test_all_layers_are_trained_where_there_is_time_for_them(files: RunDirectory) -> None:
+    """A model would be handed over that is up to seven points worse than what the time would have bought."""
+    run = record()
+    a_head_of(run, files)
+    chosen, words = with_stage_decided(run, files, [HEAD], *budget(700.0), is_probed=False)
+    assert (cut_of(chosen), words) == ("input", "")
+    assert chosen.plan.fine_tune is not None
+    assert chosen.plan.fine_tune.by_budget  # its epochs are decided when it is probed
+    assert RunRecord.load(files.run) == chosen
+    decided, words = with_stage_decided(chosen, files, [HEAD], *budget(650.0), is_probed=True)
+    assert "fine-tuning of all layers for 5 epochs" in words
+    assert decided.plan.fine_tune == with_epochs(chosen.plan.fine_tune, 5).model_copy(update={"by_budget": False})
+
+
+def test_as_with_trainable_all(files: RunDirectory) -> None:
+    """A budget would train the same layers in another way than the one that was measured."""
+    run = record()
+    a_head_of(run, files, images_per_second=1e4)
+    chosen, _ = with_stage_decided(run, files, [HEAD], *budget(250.0), is_probed=False)
+    of_all = record(trainable="all").plan.fine_tune
+    assert of_all is not None
+    assert chosen.plan.fine_tune is not None
+    ours, theirs = (stage.model_copy(update={"kernels": "eigen"}) for stage in (chosen.plan.fine_tune, of_all))
+    assert ours == theirs
+
+
+def test_all_layers_that_turn_out_to_be_slow_give_way_to_the_upper_ones(files: RunDirectory) -> None:
+    """The budget would be overrun, or nothing be fine-tuned, since a forecast was too good."""
+    run = record()
+    a_head_of(run, files)
+    chosen, _ = with_stage_decided(run, files, [HEAD], *budget(700.0), is_probed=False)
+    slow = Trial(batch_size=32, verdict=Verdict.FITS, step_seconds=6.4)
+    probed(32, cut="input", trials=[slow]).save(files.fine_tune_probe)
+    decided, words = with_stage_decided(chosen, files, [HEAD], *budget(280.0), is_probed=True)
+    assert cut_of(decided) == "auto"
+    assert "fine-tuning of the upper layers for 8 epochs" in words
+
+
+def test_what_was_probed_above_the_cut_is_not_widened(files: RunDirectory) -> None:
+    """All layers would begin with the sizes of a few."""
+    run = record()
+    a_head_of(run, files)
+    probed(32, cut="auto").save(files.fine_tune_probe)
+    for is_probed in (False, True):
+        decided, _ = with_stage_decided(run, files, [HEAD], *budget(3600.0), is_probed=is_probed)
+        assert cut_of(decided) == "auto"
+
+
+@pytest.mark.parametrize(
+    "given", [{"fine_tune_epochs": 4}, {"fine_tune_from": "0.5", "fine_tune_epochs": "auto"}], ids=str
+)
+def test_what_the_user_has_asked_for_is_fine_tuned(files: RunDirectory, given: dict[str, Any]) -> None:
+    """Other layers would train than those that were asked for."""
+    run = record(**given)
+    a_head_of(run, files)
+    decided, _ = with_stage_decided(run, files, [HEAD], *budget(3600.0), is_probed=True)
+    assert cut_of(decided) == run.options.fine_tune_from
+
+
+def test_all_layers_that_do_not_fit_into_memory_give_way(files: RunDirectory) -> None:
+    """Nothing would be fine-tuned where the upper layers fit."""
+    run = record()
+    a_head_of(run, files)
+    assert above_the_cut_instead(run, files) is None
+    chosen, _ = with_stage_decided(run, files, [HEAD], *budget(3600.0), is_probed=False)
+    upper = above_the_cut_instead(chosen, files)
+    assert upper is not None
+    assert upper.plan == run.plan
+    assert RunRecord.load(files.run) == upper
+    assert above_the_cut_instead(record(trainable="all"), files) is None
+
+
+def test_views_do_not_take_the_time_of_all_layers(files: RunDirectory) -> None:
+    """A point of accuracy would be bought with the epochs that gain seven."""
+    run = record(views=True)
+    a_head_of(run, files)
+    short, _ = with_stage_decided(run, files, [HEAD], *budget(420.0), is_probed=False)
+    ample, _ = with_stage_decided(run, files, [HEAD], *budget(3600.0), is_probed=False)
+    assert ("views" in stages_of(short.plan), "views" in stages_of(ample.plan)) == (False, True)

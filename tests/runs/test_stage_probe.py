@@ -8,10 +8,17 @@ import pytest
 
 from autofit.config.options import Options, make_options
 from autofit.errors import DoesNotFitError
-from autofit.protocol.job import FineTunePlan, TrainingPlan
-from autofit.protocol.messages import StageRecord
+from autofit.protocol.job import FineTunePlan, Kernels, TrainingPlan
+from autofit.protocol.messages import StageRecord, Trial, Verdict
 from autofit.runs.plan import staged_plan
-from autofit.runs.stage_probe import is_left_out, needs_stage_probe, probed_words, size_of_stage, stage_workload
+from autofit.runs.stage_probe import (
+    is_left_out,
+    kernels_of_stage,
+    needs_stage_probe,
+    probed_words,
+    size_of_stage,
+    stage_workload,
+)
 from tests.support.machines import make_hardware
 from tests.support.records import make_probe_report
 
@@ -59,6 +66,29 @@ def test_another_cut_is_another_workload() -> None:
     assert one != other
     assert one.trainable == other.trainable == "all"
     assert one.optimizer != make_options().optimizer
+
+
+@pytest.mark.parametrize(
+    ("head", "cut", "takes_bytes", "limit_bytes", "expected"),
+    [
+        ("onednn", "input", 2 * 10**9, 5 * 10**9, "onednn"),
+        ("onednn", "input", 3 * 10**9, 5 * 10**9, "eigen"),
+        ("onednn", "auto", 2 * 10**9, 5 * 10**9, "eigen"),  # extracting the activations may take more
+        ("eigen", "input", 2 * 10**9, 5 * 10**9, "eigen"),  # as the user wants, or as others are no faster
+    ],
+)
+def test_the_faster_kernels_are_used_where_memory_is_ample(
+    head: Kernels, cut: str, takes_bytes: int, limit_bytes: int, expected: Kernels
+) -> None:
+    """Fine-tuning would take longer than needed; or end by a signal where memory runs out."""
+    options = make_options(fine_tune_epochs=2, fine_tune_from=cut)
+    plan = planned(options).model_copy(update={"kernels": head})
+    trial = Trial(batch_size=32, verdict=Verdict.FITS, peak_bytes=takes_bytes)
+    report = make_probe_report(32).model_copy(update={"memory_limit_bytes": limit_bytes, "trials": [trial]})
+    assert plan.fine_tune is not None
+    assert kernels_of_stage(options, plan, plan.fine_tune, report) == expected
+    unknown = report.model_copy(update={"trials": []})
+    assert kernels_of_stage(options, plan, plan.fine_tune, unknown) == "eigen"
 
 
 @pytest.mark.parametrize(("largest", "expected"), [(32, 32), (4096, 32), (31, 31), (1, 1)])

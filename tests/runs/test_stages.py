@@ -10,8 +10,9 @@ import pytest
 from autofit.config.options import make_options
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
+from autofit.runs.fine_tune_plan import MOST_REFITTED
 from autofit.runs.model_source import model_source
-from autofit.runs.plan import MOST_REFITTED, staged_plan
+from autofit.runs.plan import staged_plan
 from autofit.runs.run_record import DataRecord
 from autofit.runs.stages import next_stage, plan_of_stage, source_of_stage, stages_of
 from tests.support.machines import make_hardware

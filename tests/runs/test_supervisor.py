@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -141,8 +141,9 @@ class Begun:
     error: AutofitError | None = None
     asked: list[tuple[str, bool]] = field(default_factory=list)
 
-    def __call__(self, stage: str, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+    def __call__(self, record: RunRecord, stage: str, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
         """The sizes of the plan, or that the second stage does not fit."""
+        del record
         self.asked.append((stage, is_begun))
         if self.error is not None and stage == "fine-tune":
             raise self.error
@@ -205,6 +206,48 @@ def test_what_does_not_fit_in_the_middle_of_fine_tuning_fails(run: Run) -> None:
     """The head's model would be handed over as the result, and what was trained above it be lost."""
     error = run("complete,device_oom@4,device_oom@0", record=in_stages())
     assert isinstance(error, DoesNotFitError)
+
+
+def test_the_kernels_that_a_stage_begins_with_are_those_of_the_run(files: RunDirectory, run: Run) -> None:
+    """A resumed run, or a replay, would compute other bits."""
+
+    class WithKernels(Begun):
+        def __call__(self, record: RunRecord, stage: str, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+            start = super().__call__(record, stage, plan, is_begun=is_begun)
+            return replace(start, kernels="onednn") if stage == "fine-tune" else start
+
+    assert run("complete", record=in_stages(), begin_stage=WithKernels()) is None
+    told = [work.plan.kernels for job in jobs(files) if isinstance(work := job.work, TrainJob)]
+    assert told == ["eigen", "onednn"]
+    saved = RunRecord.load(files.run).plan.fine_tune
+    assert saved is not None
+    assert saved.kernels == "onednn"
+
+
+def test_all_layers_that_a_budget_chose_and_that_do_not_fit_give_way_to_the_upper_ones(
+    files: RunDirectory, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model would be the head's although there is time and memory for more."""
+    record = in_stages()
+    options = record.options.model_copy(update={"trainable": "head", "fine_tune_epochs": "auto"})
+    stage = record.plan.fine_tune
+    assert stage is not None
+    whole = record.plan.model_copy(update={"fine_tune": stage.model_copy(update={"by_budget": True})})
+    record = record.model_copy(update={"options": options, "plan": whole})
+
+    class OnlyAbove(Begun):
+        def __call__(self, record: RunRecord, stage: str, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+            planned = record.plan.fine_tune
+            of_all = planned is not None and planned.cut == "input"
+            self.error = DoesNotFitError("not even one image") if of_all else None
+            return super().__call__(record, stage, plan, is_begun=is_begun)
+
+    budget = TimeBudget(900.0, time.monotonic() + 900.0, known_per_second=100.0)
+    assert run("complete", record=record, begin_stage=OnlyAbove(), budget=budget) is None
+    assert "not even one image: the upper layers are fine-tuned instead of all" in capsys.readouterr().out
+    *_, last = jobs(files)
+    assert last.source is not None
+    assert last.source.spec.cut == "auto"
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autofit.config.fine_tuning import LEAST_WHOLE_EPOCHS
 from autofit.config.options import make_options
 from autofit.protocol.job import FineTunePlan, ViewsPlan
 from autofit.runs.time_budget import (
@@ -53,7 +54,7 @@ seconds = st.floats(-10, 1e5)
 @given(planned=stages, work=works, left=seconds, asked=st.booleans())
 def test_what_is_chosen_fits_in_what_is_left(planned: FineTunePlan, work: Work, left: float, *, asked: bool) -> None:
     """A run would be planned to end after its budget."""
-    chosen = decide(planned, work, left, is_asked_for=asked).fine_tune
+    chosen = decide((planned,), work, left, is_asked_for=asked).fine_tune
     if chosen is not None:
         assert work.stage_seconds(chosen) <= left
         assert 1 <= chosen.epochs <= planned.epochs
@@ -66,13 +67,28 @@ def test_more_time_never_gives_fewer_epochs(
     planned: FineTunePlan, work: Work, left: float, more: float, *, asked: bool
 ) -> None:
     """A user who gives more time would get less."""
-    less, greater = (decide(planned, work, time, is_asked_for=asked).fine_tune for time in (left, left + more))
+    less, greater = (decide((planned,), work, time, is_asked_for=asked).fine_tune for time in (left, left + more))
     assert (less.epochs if less else 0) <= (greater.epochs if greater else 0)
+
+
+@given(upper=stages, work=works, left=seconds, probes=st.booleans())
+def test_all_layers_are_chosen_if_they_fit_and_nothing_else_is_lost(
+    upper: FineTunePlan, work: Work, left: float, *, probes: bool
+) -> None:
+    """A budget would end without what there was time for."""
+    whole = upper.model_copy(update={"cut": "input", "views": 1, "epochs": 10})
+    alone = decide((upper,), work, left, is_asked_for=False, is_to_probe=probes).fine_tune
+    chosen = decide((whole, upper), work, left, is_asked_for=False, is_to_probe=probes).fine_tune
+    of_all = decide((whole,), work, left, is_asked_for=False, is_to_probe=probes).fine_tune
+    if of_all is not None and of_all.epochs >= LEAST_WHOLE_EPOCHS:
+        assert chosen == of_all
+    else:
+        assert chosen == alone
 
 
 def test_a_budget_beyond_what_helps_is_not_used_up_and_said_to_be() -> None:
     """Minutes of a user's would be burnt for epochs that are of no use, or nobody would know why it ended."""
-    decision = decide(STAGE, WORK, 3600.0, is_asked_for=False)
+    decision = decide((STAGE,), WORK, 3600.0, is_asked_for=False)
     assert decision.fine_tune == stage(by_budget=False)
     assert decision.words.startswith("time budget: 60 min left: fine-tuning of the upper layers for 8 epochs, about ")
     assert decision.words.endswith("; more epochs have not helped, so the budget is not used up")
@@ -81,14 +97,14 @@ def test_a_budget_beyond_what_helps_is_not_used_up_and_said_to_be() -> None:
 def test_with_less_time_there_are_fewer_epochs_and_views_then_none() -> None:
     """Time would be spent on views that no epoch sees, or on a single epoch that changes hardly anything."""
     needed = [WORK.stage_seconds(with_epochs(STAGE, epochs)) for epochs in (1, 2, 3)]
-    three = decide(STAGE, WORK, needed[2], is_asked_for=False)
+    three = decide((STAGE,), WORK, needed[2], is_asked_for=False)
     assert three.fine_tune is not None
     assert (three.fine_tune.epochs, three.fine_tune.views) == (3, 3)
     assert three.words.endswith(" (of 8)")
-    none = decide(STAGE, WORK, needed[0], is_asked_for=False)
+    none = decide((STAGE,), WORK, needed[0], is_asked_for=False)
     assert none.fine_tune is None
     assert none.words.endswith("the head is the result")
-    one = decide(stage(epochs=5), WORK, needed[0], is_asked_for=True).fine_tune
+    one = decide((stage(epochs=5),), WORK, needed[0], is_asked_for=True).fine_tune
     assert one is not None
     assert one.epochs == 1
 
@@ -96,7 +112,7 @@ def test_with_less_time_there_are_fewer_epochs_and_views_then_none() -> None:
 def test_without_a_speed_all_epochs_are_planned_and_that_is_said() -> None:
     """Where all features of the head were in the cache nothing is known, and a fast machine would not be used."""
     unknown = Work(1_000, 200, Speed(None))
-    decision = decide(STAGE, unknown, 60.0, is_asked_for=False)
+    decision = decide((STAGE,), unknown, 60.0, is_asked_for=False)
     assert decision.fine_tune is not None
     assert decision.fine_tune.epochs == 8
     assert "how fast that is shows then, and it ends in time" in decision.words
@@ -142,16 +158,16 @@ def test_a_worker_may_end_what_it_has_begun_within_half_the_tolerance(budget_sec
             "time budget 5 min: head about 24 s, then fine-tuning of the upper layers for 8 epochs, about 108 s",
         ),
         ({"left_seconds": 40.0}, "time budget 5 min: head about 24 s, and no time to fine-tune"),
-        ({"stage": None}, "time budget 5 min: head about 24 s"),
+        ({"choices": ()}, "time budget 5 min: head about 24 s"),
         (
-            {"stage": None, "views": ViewsPlan(count=4, augment="light")},
+            {"choices": (), "views": ViewsPlan(count=4, augment="light")},
             "time budget 5 min: head, also on augmented views about 97 s",
         ),
         (
             {"work": Work(1_000, 200, Speed(None))},
             f"{UNKNOWN}; then it is decided whether and for how long to fine-tune",
         ),
-        ({"extracts": False, "stage": None}, UNKNOWN),
+        ({"extracts": False, "choices": ()}, UNKNOWN),
         ({"is_resumed": True, "left_seconds": 90.0}, "time budget 5 min: 90 s left"),
         ({"is_resumed": True, "left_seconds": -3.0}, "time budget 5 min: 0 s left"),
     ],
@@ -159,7 +175,7 @@ def test_a_worker_may_end_what_it_has_begun_within_half_the_tolerance(budget_sec
 )
 def test_the_opening_line_says_what_is_known(changes: dict[str, Any], expected: str) -> None:
     """A user would wait without knowing what for, or be told of a forecast that nothing supports."""
-    told: dict[str, Any] = {"left_seconds": 290.0, "stage": STAGE, "work": WORK, "extracts": True}
+    told: dict[str, Any] = {"left_seconds": 290.0, "choices": (STAGE,), "work": WORK, "extracts": True}
     told |= {"is_resumed": False, "is_asked_for": False}
     assert opening_words(300.0, **(told | changes)) == expected
 
