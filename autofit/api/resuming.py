@@ -46,6 +46,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
     max_minutes: float | None = None,
     time_budget: str | float | None = None,
     max_bad_images: float | None = None,
+    take_over: bool | None = None,
     isolation: str | None = None,
     view: ProgressView | None = None,
 ) -> Result:
@@ -69,6 +70,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
         max_minutes: Save and stop after so many minutes.
         time_budget: The time until the finished model, of a run that has such a budget and is not finished.
         max_bad_images: The share of the images that may be unreadable.
+        take_over: End a worker that still holds the run directory though its parent is gone, and go on.
         isolation: Where to train.
         view: As in `run`.
 
@@ -76,12 +78,15 @@ def resume(  # noqa: PLR0913 - the options are the interface
         AutofitError: as in `run`.
     """
     arguments, called_at = locals(), time.monotonic()
-    given = {option.name: arguments[option.name] for option in AGAIN if arguments[option.name] is not None}
+    asked = {option.name: arguments[option.name] for option in AGAIN if arguments[option.name] is not None}
+    given = {name: value for name, value in asked.items() if name != "take_over"}
     files = RunDirectory(absolute(run_dir))
     record = require_run(files)
-    changed_options(record.options, given)
+    changed_options(record.options, asked)
     if is_finished(files) and not record.options.mirror_dir and not given:
         return Result(files.path)
+    if take_over:
+        RunLock(files).take_over()
     with (
         showing(view) as shown,
         stop_signals(),

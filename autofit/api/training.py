@@ -78,6 +78,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     time_budget: str | float | None = None,
     max_bad_images: float = 0.1,
     run_dir: str | Path | None = None,
+    take_over: bool = False,
     mirror_dir: str | Path | None = None,
     isolation: str = "process",
     audit: bool = False,
@@ -193,6 +194,9 @@ def run(  # noqa: PLR0913 - the options are the interface
         run_dir: The folder for checkpoints, log, model and report. If it holds the same request, unfinished, the run is
             resumed; finished, its result is returned at once. Default: the run of the same call under `runs`, if there
             is one, else `runs/<time>-<backbone>`; with a mirror `runs/<the mirror's name>`.
+        take_over: End a worker that still holds the run directory though its parent is gone, such as one that was
+            stopped. It is continued, saves what it has trained, and is killed only if it does not end by itself. A run
+            whose parent lives is never ended.
         mirror_dir: A folder on a mounted drive for a copy of the run directory, from which the run can be resumed. If
             it holds the same request and has trained further than `run_dir`, or `run_dir` is empty, the run is restored
             from it. A failure of the drive never stops the training.
@@ -242,7 +246,7 @@ def run(  # noqa: PLR0913 - the options are the interface
                 index = call.index_in(earlier)
                 made = _taking(earlier, made)
         files = made or directory_for(run_dir, options)
-        return _start_or_resume(files, options, index, payload, shown, called)
+        return _start_or_resume(files, options, index, payload, shown, called, take_over=take_over)
 
 
 def _looked_at(index: ImageIndex) -> tuple[ImageIndex, str | None]:
@@ -265,9 +269,13 @@ def _start_or_resume(
     payload: Payload | None,
     view: ProgressView,
     called: Called,
+    *,
+    take_over: bool,
 ) -> Result:
     """Start the run, or resume it if its directory or its mirror holds it already."""
     require_known_metrics(options, index)
+    if take_over:
+        RunLock(files).take_over()
     with RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock, mirror_for(files, options.mirror_dir, view) as mirror:
         if mirror:
             restore_from(mirror, files, options, index)

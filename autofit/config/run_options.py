@@ -198,6 +198,17 @@ RUN = (
         metavar="DIR",
     ),
     Option(
+        "take_over",
+        False,
+        "End a worker that still holds the run directory though its parent is gone, such as one that was stopped.",
+        "It is continued, saves what it has trained, and is killed only if it does not end by itself. A run whose "
+        "parent lives is never ended.",
+        check=flag,
+        fields=(),
+        cli_type=bool,
+        on_rerun="any",
+    ),
+    Option(
         "mirror_dir",
         None,
         "A folder on a mounted drive for a copy of the run directory, from which the run can be resumed.",

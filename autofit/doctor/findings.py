@@ -36,6 +36,7 @@ CHECKS = (
     environment.little_disk,
     process.limits,
     process.processor,
+    process.stopped_workers,
 )
 _ORDER = list(Severity)
 

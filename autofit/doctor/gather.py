@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ import psutil
 
 from autofit.cache.compiled_kernels import LIMIT_VARIABLE, OFF_VARIABLE, PATH_VARIABLE, KernelCache, kernel_cache
 from autofit.cache.folder import default_folder
-from autofit.doctor.records import Facts, Folder, Relative
+from autofit.doctor.records import Facts, Folder, Relative, StoppedWorker
 from autofit.errors import UserError
 from autofit.machine import cgroups, hardware
 from autofit.machine import nvml as gpu_driver
@@ -101,6 +102,7 @@ def gather(
         profiles_writable=profiles is not None and _writable(profiles),
         limits=process_limits(),
         cpu_flags=_cpu_flags(proc),
+        stopped_workers=_stopped_workers(),
     )
 
 
@@ -109,6 +111,22 @@ def _cpu_flags(proc: Path) -> frozenset[str]:
     lines = cgroups.read_text(proc / "cpuinfo").splitlines()
     flags = next((line for line in lines if line.startswith("flags")), "")
     return frozenset(flags.partition(":")[2].split())
+
+
+def _stopped_workers() -> list[StoppedWorker]:
+    """The workers that are stopped alone: one whose parent is stopped too goes on with it (Ctrl-Z, and then `fg`)."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            words = process.cmdline() if process.status() == psutil.STATUS_STOPPED else []
+            if "autofit.worker" in words and not _is_stopped(process.parent()):
+                attempt = Path(words[-1])
+                found.append(StoppedWorker(process.pid, str(attempt.parents[1]) if len(attempt.parents) > 1 else ""))
+    return found
+
+
+def _is_stopped(process: psutil.Process | None) -> bool:
+    return process is not None and process.status() == psutil.STATUS_STOPPED
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autofit.config.byte_size import format_size
-from autofit.doctor.records import Facts, Finding, Severity
+from autofit.doctor.records import Facts, Finding, Severity, StoppedWorker
+from autofit.printable import printable
 from autofit.process.limit_causes import SMALL_STACK_BYTES
 
 LITTLE_ADDRESS_SPACE_BYTES = 16 * 10**9
@@ -47,3 +48,20 @@ def processor(facts: Facts) -> list[Finding]:
     text = "this processor has no AVX, without which TensorFlow's wheels for x86-64 end with SIGILL or an abort"
     advice = "use another machine, or a virtual machine that passes its host's processor on"
     return [Finding(severity=Severity.PROBLEM, topic="processor", text=text, advice=advice)]
+
+
+def stopped_workers(facts: Facts) -> list[Finding]:
+    """Workers that were stopped and forgotten: they hold memory, and their run directories."""
+    return [
+        Finding(
+            severity=Severity.WARNING,
+            topic="processes",
+            text=f"a worker of autofit (pid {worker.pid}) is stopped; it holds its memory and the run {_named(worker)}",
+            advice=f"kill -CONT {worker.pid} lets it go on; without a parent `autofit resume --take-over` ends it",
+        )
+        for worker in facts.stopped_workers
+    ]
+
+
+def _named(worker: StoppedWorker) -> str:
+    return printable(worker.run_dir)

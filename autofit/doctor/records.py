@@ -89,6 +89,14 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
+class StoppedWorker:
+    """A worker that does nothing and holds its memory, and the run directory that it has locked; "" if unknown."""
+
+    pid: int
+    run_dir: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the findings are made from.
 
@@ -114,6 +122,7 @@ class Facts:
         profiles: the folder that `AUTOFIT_PROFILES` names; None if it is not set.
         profiles_writable: whether that folder can be written or created.
         limits: of this process, which a worker inherits.
+        stopped_workers: workers of autofit that are stopped (SIGSTOP) and whose parent is not.
         cpu_flags: what an x86-64 processor can do, in the kernel's words; empty where they are not known.
     """
 
@@ -139,3 +148,4 @@ class Facts:
     profiles_writable: bool
     limits: ProcessLimits = NO_LIMITS
     cpu_flags: frozenset[str] = frozenset()
+    stopped_workers: Sequence[StoppedWorker] = ()

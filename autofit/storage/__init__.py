@@ -5,6 +5,7 @@ checkpoints.py    generations of checkpoints; checkpoint_files.py the files of o
 records.py        the base of every record that is saved as JSON
 format_version.py the number of a file's format: newer ones are refused as such
 safe_files.py     opening files from untrusted sources; writing files whole or not at all
+lock_holders.py   who holds a run directory's lock, and the end of workers without a parent
 locks.py          advisory locks on open files
 probabilities.py   what a model says of the validation and test images
 json_bounds.py     the size and the number of values that JSON may have

@@ -13,6 +13,7 @@ from typing import Self
 
 from autofit.errors import StorageError, UserError
 from autofit.printable import printable
+from autofit.storage.lock_holders import end_orphans, holders_of, in_use_words
 from autofit.storage.locks import Lock, open_lock_file, try_lock, wait_for_lock
 
 
@@ -288,7 +289,17 @@ class RunLock:
             raise
         if answer is Lock.BUSY:
             self.release()
-            raise UserError(f"run directory {self._path.parent} is in use by another process: wait for it or stop it")
+            raise UserError(in_use_words(self._path.parent, holders_of(self._path)))
+        return self
+
+    def take_over(self) -> Self:
+        """End what is left of a run whose parent is gone, so that the lock can be acquired; what it trained is saved.
+
+        Raises:
+            StorageError: the directory cannot be written.
+        """
+        if not self.is_free():
+            end_orphans(self._path)
         return self
 
     def is_free(self) -> bool:

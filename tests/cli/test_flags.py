@@ -61,7 +61,7 @@ EVERY_FLAG = {
     "num_classes": ("5", 5),
     "max_batch": ("100", 100),
 }
-SWITCHES = ("audit", "deterministic", "multi_label")
+SWITCHES = ("audit", "deterministic", "multi_label", "take_over")
 """The options of a run whose flags take no value."""
 SWITCHED_ON = ("flip", "profile")
 """The options of a run that a flag switches off."""

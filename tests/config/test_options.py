@@ -414,7 +414,7 @@ def test_what_may_change_in_another_call_is_decided_of_every_option(option: Opti
         assert option.on_rerun == "any"
         assert difference(make_options(), make_options(**{option.name: CONDITIONS[option.name]})) is None
     else:
-        assert option.on_rerun == {"time_budget": "unfinished"}.get(
+        assert option.on_rerun == {"time_budget": "unfinished", "take_over": "any"}.get(
             option.name, "epochs" if option.name in LENGTHS else "same"
         )
 

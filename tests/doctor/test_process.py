@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
-from autofit.doctor import Facts, Severity, findings
+import psutil
+
+from autofit.doctor import Facts, Severity, findings, gather
+from autofit.doctor.records import StoppedWorker
 from autofit.machine.process_limits import ProcessLimits
+from tests.support.waiting import wait_until
 
 
 def texts(facts: Facts, topic: str) -> list[str]:
@@ -41,3 +49,25 @@ def test_a_processor_without_avx_is_a_problem(facts: Callable[..., Facts]) -> No
     (found,) = [one for one in findings(facts(cpu_flags=frozenset({"sse2"}))) if one.topic == "processor"]
     assert found.severity is Severity.PROBLEM
     assert "AVX" in found.text
+
+
+def test_a_stopped_worker_is_named_with_its_run(facts: Callable[..., Facts]) -> None:
+    """It holds memory and a run directory, and the doctor would find nothing."""
+    found = texts(facts(stopped_workers=[StoppedWorker(4711, "runs/\x1b[1ma")]), "processes")
+    assert len(found) == 1
+    assert "pid 4711" in found[0]
+    assert "--take-over" in found[0]
+    assert "\x1b" not in found[0]
+
+
+def test_a_worker_that_is_really_stopped_is_found(tmp_path: Path) -> None:
+    """The finding would be there, and nothing to fill it."""
+    attempt = tmp_path / "attempts" / "0001"
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "autofit.worker", str(attempt)]
+    with subprocess.Popen(command) as process:
+        try:
+            process.send_signal(signal.SIGSTOP)
+            wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+            assert StoppedWorker(process.pid, str(tmp_path)) in gather().stopped_workers
+        finally:
+            process.kill()

@@ -54,7 +54,7 @@ def test_a_worker_that_still_lives_keeps_other_writers_out(files: RunDirectory) 
         wait_until_stopped(parent.worker)
         parent.process.kill()
         parent.process.wait()
-        with pytest.raises(UserError, match="is in use by another process"):
+        with pytest.raises(UserError, match="is in use by a worker"):
             RunLock(files).acquire(0.3)
         parent.worker.resume()
         with RunLock(files).acquire(LIFE_WITHOUT_A_PARENT_SECONDS):

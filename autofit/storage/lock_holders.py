@@ -1,0 +1,101 @@
+"""The processes that hold a run directory's lock: which they are, in words, and the end of workers without a parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+POLL_SECONDS = 0.1
+LEAVES_SECONDS = 25.0
+"""A worker that is continued without a parent has 20 s to commit what it trained, and ends."""
+
+SHOWN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has the lock file open.
+
+    Attributes:
+        pid: its number.
+        state: what the system says of it, such as `sleeping` or `stopped`.
+        is_orphan: it is a worker, and its parent, which would hold the lock too, is gone.
+    """
+
+    pid: int
+    state: str
+    is_orphan: bool
+
+
+def holders_of(lock_file: Path) -> list[Holder]:
+    """The processes that hold a run directory's lock file open, as far as this user may see them."""
+    path = os.path.realpath(lock_file)
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if any(file.path == path for file in process.open_files()):
+                found[process.pid] = process
+    attempts = str(Path(path).parent / "attempts")
+    holders = []
+    for pid, process in found.items():
+        with suppress(psutil.Error, OSError):
+            words = process.cmdline()
+            is_worker = bool(words) and os.path.realpath(words[-1]).startswith(attempts)
+            holders.append(Holder(pid, str(process.status()), is_worker and process.ppid() not in found))
+    return holders
+
+
+def in_use_words(run_dir: Path, holders: list[Holder]) -> str:
+    """Why a run directory cannot be written now, and what to do; without the processes where none can be seen."""
+    orphans = [holder for holder in holders if holder.is_orphan]
+    if orphans and len(orphans) == len(holders):
+        (first, *_), since = orphans, _silent_since(run_dir)
+        return (
+            f"run directory {run_dir} is in use by a worker (pid {first.pid}, {first.state}) whose parent is gone, "
+            f"silent since {since}: --take-over (take_over=True) lets it save, and ends it"
+        )
+    named = ", ".join(f"pid {holder.pid}, {holder.state}" for holder in holders[:SHOWN])
+    return f"run directory {run_dir} is in use by another process: wait for it or stop it" + (named and f" ({named})")
+
+
+def end_orphans(lock_file: Path, leaves_seconds: float = LEAVES_SECONDS) -> None:
+    """Let the workers without a parent that hold a lock commit and end; those that do not are killed.
+
+    A worker that was stopped (SIGSTOP) is continued: it then notices that its parent is gone.
+    """
+    orphans = _orphans(lock_file)
+    for holder in orphans:
+        _signal(holder.pid, signal.SIGCONT)
+    deadline = time.monotonic() + leaves_seconds
+    while orphans and (orphans := _orphans(lock_file)):
+        if time.monotonic() >= deadline:
+            for holder in orphans:
+                _signal(holder.pid, signal.SIGKILL)
+            deadline = time.monotonic() + leaves_seconds
+        time.sleep(POLL_SECONDS)
+
+
+def _orphans(lock_file: Path) -> list[Holder]:
+    return [holder for holder in holders_of(lock_file) if holder.is_orphan]
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Signal a worker and what it has started: it leads a group of its own."""
+    with suppress(OSError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, number)
+
+
+def _silent_since(run_dir: Path) -> str:
+    """When the newest attempt was heard of last, in local time."""
+    times = []
+    for path in (run_dir / "attempts").glob("*/progress.jsonl"):
+        with suppress(OSError):
+            times.append(path.stat().st_mtime)
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(max(times))) if times else "its start"
