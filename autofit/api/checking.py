@@ -107,7 +107,7 @@ def _in_files(given: GivenData, options: Options, view: ProgressView) -> Iterato
     if not given.is_in_memory:
         yield given, None
         return
-    folder = Path(tempfile.mkdtemp(prefix="autofit-images-"))
+    folder = Path(tempfile.mkdtemp(prefix="autofit-checked-images-"))
     try:
         yield given.in_files(folder, options, view), folder
     except BaseException:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from array import array
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +18,7 @@ from autofit.errors import AutofitError, InterruptedRunError
 from autofit.protocol.messages import Progress
 from autofit.report.progress import ProgressView
 from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.scratch import scratch_folder
 
 NOT_CACHED = "the features are not cached"
 
@@ -67,8 +66,8 @@ def doubted_labels(
         test_labels=array("i"),
     )
     machine = machine_for(options)
-    with tempfile.TemporaryDirectory(prefix="autofit-check-") as folder:
-        files = RunDirectory(Path(folder) / "run")
+    with scratch_folder("autofit-check-") as folder:
+        files = RunDirectory(folder / "run")
         files.create()
         try:
             with RunLock(files).acquire(0.0) as lock:

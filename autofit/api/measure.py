@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from autofit.config.options import Options
 from autofit.machine.gpu_others import others_reader
@@ -24,6 +22,7 @@ from autofit.protocol.messages import MemoryBudget
 from autofit.protocol.payload import Payload
 from autofit.runs.memory_budget import limited_by, memory_budget
 from autofit.runs.model_source import model_source, workload
+from autofit.storage.scratch import scratch_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class Measurer:
     ) -> ProbeReport:
         """Run the trials, and save what they have measured."""
         memory = memory_budget(options, self.machine, 1)
-        with tempfile.TemporaryDirectory(prefix="autofit-probe-") as folder:
+        with scratch_folder("autofit-probe-") as folder:
             request = ProbeRequest(
                 source=source,
                 workload=measured,
@@ -96,7 +95,7 @@ class Measurer:
                 machine=self.machine,
                 limited_by=limited_by(options, self.machine),
                 max_batch=max_batch,
-                folder=Path(folder),
+                folder=folder,
                 hint=hint,
                 from_above=from_above,
                 payload=self.payload,

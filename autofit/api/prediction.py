@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from autofit.runs.prediction import BATCH_SIZE, PredictionWorker, SavedModel
 from autofit.runs.run_record import RunRecord, listed_images
 from autofit.runs.warm_model import predicting
 from autofit.storage.run_directory import RunDirectory
+from autofit.storage.scratch import scratch_folder
 from autofit.worker.inline_launcher import InlineLauncher
 
 MOST_AT_ONCE = 256
@@ -54,20 +55,44 @@ def predicted(model: Path, run: RunRecord, data: Any, views: int, view: Progress
 
 
 def predicted_in_parts(
-    model: Path, run: RunRecord, data: Any, views: int, view: ProgressView
+    model: Path, run: RunRecord, data: Any, views: int, view: ProgressView, go_on: Callable[[str], int] | None = None
 ) -> Generator[Predictions, None, None]:
     """Predict images, a part of them at a time; see `Result.predict_in_parts`."""
     views = whole_number("views", views, 1, MOST_VIEWS)
     launcher = _launcher_of(run)
     with _folder() as folder:
-        images = images_to_predict(data, Path(folder), view.message, view.scanning)
+        images = images_to_predict(data, folder, view.message, view.scanning)
+        done = 0 if go_on is None else go_on(prediction_key(model, run, images.paths, views))
+        if done:
+            view.message(f"going on after {done:,} of {len(images.paths):,} images that an earlier call has predicted")
+        if done >= len(images.paths):
+            return
         with predicting(_saved_model(model, run), launcher, view) as predict:
-            for part, rows, unreadable in _answers(predict, images.paths, run, views, view):
+            for part, rows, unreadable in _answers(predict, images.paths, run, views, view, done):
                 names = images.names[part]
                 shown = dict(zip(map(_absolute, images.paths[part]), names, strict=True))
                 named = [one.model_copy(update={"path": shown.get(one.path, one.path)}) for one in unreadable]
                 _show_unreadable(named, view)
                 yield Predictions.of(rows, run.data.class_names, names, named, multi_label=run.options.multi_label)
+
+
+def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int) -> str:
+    """What has to be the same for one prediction to go on where another stopped, as a hash: model, images, options.
+
+    Raises:
+        UserError: the model cannot be read.
+    """
+    try:
+        with model.open("rb") as stream:
+            of_model = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{printable(str(model))} cannot be read ({error.strerror})") from None
+    options = run.options
+    told = (run.data.class_names, options.multi_label, options.image_size, options.flip, views)
+    digest = hashlib.sha256(repr((of_model, *told, sorted(run.plan.value_ranges.items()))).encode())
+    for path in paths:
+        digest.update(os.fsencode(_absolute(path)) + b"\0")
+    return digest.hexdigest()
 
 
 def evaluated(  # noqa: PLR0913 - as the method
@@ -89,7 +114,7 @@ def evaluated(  # noqa: PLR0913 - as the method
     asked = replace(asked, separator=run.data.label_separator)
     class_names = run.data.class_names
     with _folder() as folder, showing(view) as shown:
-        in_files = (Path(folder), shown.message, shown.scanning)
+        in_files = (folder, shown.message, shown.scanning)
         images = with_known_labels(data, labels, class_names, asked, in_files)
         rows, unreadable = _rows(model, run, images.paths, views, shown)
         figures = evaluation_of(rows, images.numbers, class_names, unreadable, views, multi_label=multi_label)
@@ -132,7 +157,7 @@ def load_images(data: Any, image_size: int | Sequence[int], value_ranges: ValueR
     """
     size = _height_and_width(image_size)
     with _folder() as folder, progress_view(quiet=True) as view:
-        images = images_to_predict(data, Path(folder), view.message, view.scanning)
+        images = images_to_predict(data, folder, view.message, view.scanning)
         out = np.empty((len(images.paths), *size, 3), np.uint8)
         for place, (path, name) in enumerate(zip(*images, strict=True)):
             try:
@@ -150,9 +175,9 @@ def _height_and_width(image_size: Any) -> tuple[int, int]:
     return height, width
 
 
-def _folder() -> tempfile.TemporaryDirectory[str]:
+def _folder() -> AbstractContextManager[Path]:
     """A folder for images in memory, removed at the end."""
-    return tempfile.TemporaryDirectory(prefix="autofit-images-")
+    return scratch_folder("autofit-images-")
 
 
 def _launcher_of(run: RunRecord) -> Launcher:
@@ -214,10 +239,11 @@ def _answers(
     run: RunRecord,
     views: int,
     view: View,
+    begin: int = 0,
 ) -> Iterator[tuple[slice, NDArray[np.float32], list[BadImage]]]:
     """Predict a part of the images after another: which, their rows, and those that cannot be read."""
     size = max(1, min(PART_IMAGES, PART_BYTES // (4 * len(run.data.class_names))))
-    for start in range(0, len(paths), size):
+    for start in range(begin, len(paths), size):
         part = slice(start, start + size)
         rows, unreadable = predict(paths[part], view, views=views, done=start, total=len(paths))
         yield part, rows, unreadable

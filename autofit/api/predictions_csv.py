@@ -1,23 +1,53 @@
-"""A CSV file of predictions that is written a part after another, and is whole or not there."""
+"""A CSV file of predictions that is written a part after another, and is whole or not there.
+
+It grows as `FILE.part`. Beside it `FILE.part.json` says how far it is whole, and of which prediction it is, so that the
+same call goes on after a kill or Ctrl-C, and no other one does.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Literal, Self, TextIO
+
+from pydantic import Field
 
 from autofit.api.predictions import Predictions
-from autofit.errors import StorageError
+from autofit.errors import InterruptedRunError, StorageError
+from autofit.printable import printable
 from autofit.report.prediction_text import csv_header, csv_rows
+from autofit.storage.locks import Lock, try_lock
+from autofit.storage.records import Record
+from autofit.storage.safe_files import open_plain_unbuffered
 
-PART_SUFFIX = ".part"
-"""Added to the name of a file until it is complete."""
+PART_SUFFIX, STATE_SUFFIX = ".part", ".part.json"
+"""Added to the name of a file until it is complete, and to that of what is known of the part."""
+
+
+class CsvState(Record):
+    """`FILE.part.json`: how far `FILE.part` is whole.
+
+    Attributes:
+        key: of the prediction, as `prediction_key` gives it.
+        size_bytes: of the rows so far, with the header.
+        images: how many rows.
+        unreadable: how many of them have no label.
+        by_class: how many have each label.
+    """
+
+    schema_: Literal["autofit/csv-part/1"] = Field("autofit/csv-part/1", alias="schema")
+    key: str
+    size_bytes: int = Field(ge=0)
+    images: int = Field(ge=1)
+    unreadable: int = Field(ge=0)
+    by_class: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -58,6 +88,12 @@ class CsvWriter:
         self.summary.unreadable += labels.count(None)
         self.summary.by_class = dict(self._counts.most_common())
 
+    def go_on_after(self, state: CsvState) -> None:
+        """Count the rows that are there already."""
+        self._counts = Counter(state.by_class)
+        self.summary.images, self.summary.unreadable = state.images, state.unreadable
+        self.summary.by_class = dict(self._counts.most_common())
+
 
 class CsvFile:
     """A CSV file with a row for each image. It grows under a name of its own, and is renamed when it is complete.
@@ -68,34 +104,115 @@ class CsvFile:
     def __init__(self, path: str | Path) -> None:
         """Name the file.
 
-        Entering, `add` and leaving raise StorageError if it cannot be written.
+        Entering, `add`, `go_on` and leaving raise StorageError if it cannot be written, or another process writes it.
         """
         self._path = str(path)
         self._target = Path(path).expanduser()
-        self._open = ExitStack()
+        self._is_plain, self._key, self._is_kept = True, "", False
 
     def __enter__(self) -> Self:
         with self._named_errors():
-            self._stream = self._open.enter_context(_written(self._target.resolve()))
+            self._target = self._target.resolve()
+            self._is_plain = self._target.is_file() or not self._target.exists()
+            self._stream = _growing(self._part) if self._is_plain else _written(self._target)
         self._writer = CsvWriter(self._stream, self._path)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._named_errors():
-            self._open.__exit__(kind, error, trace)
+        try:
+            with self._named_errors():
+                if error is None:
+                    self._finish()
+                elif self._is_plain and not self._is_kept and self._is_of_this_call():
+                    self._remove_parts()
+        finally:
+            with suppress(OSError):
+                self._stream.close()
+        if isinstance(error, InterruptedRunError) and self._is_kept:
+            kept = f"{self.summary.images:,} images are in {printable(str(self._part))}"
+            raise InterruptedRunError(f"{error}: {kept}, and the same call goes on after them") from error
 
     @property
     def summary(self) -> PredictedFile:
         """What it holds so far."""
         return self._writer.summary
 
+    def go_on(self, key: str) -> int:
+        """Say which prediction this is, before its first part; how many of its images an earlier call has written."""
+        if not self._is_plain:
+            return 0
+        self._key = key
+        with self._named_errors():
+            state = self._state_of(key)
+            if state is None:
+                return 0
+            self._stream.truncate(state.size_bytes)
+        self._writer.go_on_after(state)
+        self._is_kept = True
+        return state.images
+
     def add(self, part: Predictions) -> None:
         """Write the rows of a part; they are in the file when this returns."""
         with self._named_errors():
+            if self._is_plain and not self.summary.images:  # what was there is of another prediction
+                self._state.unlink(missing_ok=True)
+                self._stream.truncate(0)
             self._writer.add(part)
             self._stream.flush()
+            if self._key:
+                self._note_state()
+
+    @property
+    def _part(self) -> Path:
+        return self._target.with_name(self._target.name + PART_SUFFIX)
+
+    @property
+    def _state(self) -> Path:
+        return self._target.with_name(self._target.name + STATE_SUFFIX)
+
+    def _state_of(self, key: str) -> CsvState | None:
+        """What is known of the part, if it is of this prediction and still there."""
+        try:
+            state = CsvState.load(self._state, follow_links=False)
+        except (OSError, ValueError):
+            return None
+        size = os.fstat(self._stream.fileno()).st_size
+        return state if state.key == key and state.size_bytes <= size else None
+
+    def _note_state(self) -> None:
+        """Note how far the part is whole, once it is on the disk so far."""
+        os.fsync(self._stream.fileno())
+        summary = self.summary
+        CsvState(
+            key=self._key,
+            size_bytes=os.fstat(self._stream.fileno()).st_size,
+            images=summary.images,
+            unreadable=summary.unreadable,
+            by_class=dict(summary.by_class),
+        ).save(self._state)
+        self._is_kept = True
+
+    def _finish(self) -> None:
+        if not self._is_plain:
+            self._stream.close()
+            return
+        if not self.summary.images:
+            self._stream.truncate(0)
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._part.replace(self._target)
+        self._state.unlink(missing_ok=True)
+
+    def _is_of_this_call(self) -> bool:
+        """Whether the part is not what an earlier call has left: that stays, after an error before the first images."""
+        return self.summary.images > 0 or os.fstat(self._stream.fileno()).st_size == 0
+
+    def _remove_parts(self) -> None:
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
+            self._state.unlink(missing_ok=True)
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -106,25 +223,25 @@ class CsvFile:
             raise StorageError(f"{self._path} cannot be written ({why}): give another file") from error
 
 
-@contextmanager
-def _written(path: Path) -> Iterator[TextIO]:
-    """A stream into a file that replaces `path` at the end of the block; after an error in it, nothing has changed."""
-    if path.exists() and not path.is_file():
-        with _opened(path) as stream:
-            yield stream
-        return
-    part = path.with_name(path.name + PART_SUFFIX)
-    try:
-        with _opened(part) as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
+def _growing(part: Path) -> TextIO:
+    """A stream that appends to a file, of which this process is the only writer.
+
+    Raises:
+        OSError: it cannot be opened, or has another writer.
+    """
+    raw = open_plain_unbuffered(part, "ab")
+    if try_lock(raw.fileno()) is Lock.BUSY or not _is_still(part, raw.fileno()):
+        raw.close()
+        raise OSError(f"another process writes {part.name}")
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="surrogateescape", newline="")
 
 
-def _opened(path: Path) -> TextIO:
+def _is_still(part: Path, handle: int) -> bool:
+    """Whether a file still has its name: another process may have finished it before the lock was free."""
+    with suppress(OSError):
+        return part.stat().st_ino == os.fstat(handle).st_ino
+    return False
+
+
+def _written(path: Path) -> TextIO:
     return path.open("w", encoding="utf-8", errors="surrogateescape", newline="")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -142,7 +142,12 @@ class Result(ResultFigures):
         return predicted(self.model_path, self._run, images, views, view)
 
     def predict_in_parts(
-        self, images: Any, *, views: int = 1, view: ProgressView | None = None
+        self,
+        images: Any,
+        *,
+        views: int = 1,
+        view: ProgressView | None = None,
+        go_on: Callable[[str], int] | None = None,
     ) -> Generator[Predictions, None, None]:
         """Predict any number of images in a bounded amount of memory: some thousand at a time.
 
@@ -150,6 +155,8 @@ class Result(ResultFigures):
             images: as in `predict`.
             views: as in `predict`.
             view: as in `predict`.
+            go_on: for who keeps the parts over a kill: it takes a hash of model, paths and options, and returns how
+                many of the images were predicted in an earlier call with that hash; the others follow.
 
         Yields:
             The predictions of a part of the images, as `predict` returns them; the parts are in order.
@@ -158,7 +165,7 @@ class Result(ResultFigures):
             As `predict`.
         """
         with showing(view) as shown:
-            yield from predicted_in_parts(self.model_path, self._run, images, views, shown)
+            yield from predicted_in_parts(self.model_path, self._run, images, views, shown, go_on)
 
     def predict_to_csv(
         self, images: Any, path: str | Path, *, views: int = 1, view: ProgressView | None = None
@@ -167,7 +174,8 @@ class Result(ResultFigures):
 
         The file has a row for each image, in order: `path`, `label`, `confidence`, and the probability of each class;
         but for the path, the cells of an image that cannot be read are empty. It grows as `PATH.part` and gets its name
-        when it is complete.
+        when it is complete. After a kill or Ctrl-C the same call goes on after the last part that was written (of up to
+        4,096 images); with another model, other images or other views it begins anew.
 
         Args:
             images: as in `predict`.
@@ -182,10 +190,15 @@ class Result(ResultFigures):
             StorageError: the file cannot be written.
             AutofitError: as `predict`.
         """
-        with closing(self.predict_in_parts(images, views=views, view=view)) as parts, CsvFile(path) as file:
+        with CsvFile(path) as file, closing(self._parts_after(file, images, views, view)) as parts:
             for part in parts:
                 file.add(part)
         return file.summary
+
+    def _parts_after(
+        self, file: CsvFile, images: Any, views: int, view: ProgressView | None
+    ) -> Generator[Predictions, None, None]:
+        return self.predict_in_parts(images, views=views, view=view, go_on=file.go_on)
 
     def close(self) -> None:
         """End the worker that `predict` and `evaluate` left for further calls; its memory is free then.

@@ -2,7 +2,7 @@
 
 app.py       all commands together; the exit code of each error
 training.py  train, resume, report, demo
-prediction.py  predict, evaluate
+prediction.py  predict, evaluate; prediction_json.py the JSON of predict, part by part
 export.py    export
 check.py     check
 probe.py     probe, for one network or for several

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import json as json_text
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,9 +47,11 @@ def predict(
     result = Result(run_dir)
     with ExitStack() as outputs:
         answer = _Answer(top, csv, json, outputs)
-        with progress(quiet=quiet) as view, closing(result.predict_in_parts(paths, views=views, view=view)) as parts:
-            for part in parts:
-                answer.add(part)
+        with progress(quiet=quiet) as view:
+            parts = result.predict_in_parts(paths, views=views, view=view, go_on=answer.go_on)
+            with closing(parts):
+                for part in parts:
+                    answer.add(part)
     answer.show()
 
 
@@ -58,6 +60,7 @@ class _Answer:
 
     def __init__(self, top: int, csv: str | None, json: str | None, outputs: ExitStack) -> None:
         from autofit.api.predictions_csv import CsvFile, CsvWriter  # noqa: PLC0415 - `--help` loads none of it
+        from autofit.cli.prediction_json import JsonAnswer  # noqa: PLC0415
 
         self._top, self._csv, self._json = top, csv, json
         self._text, self._listed = io.StringIO(), 0
@@ -66,24 +69,27 @@ class _Answer:
             self._writer = CsvWriter(self._text if csv else None)
         else:
             self._writer = outputs.enter_context(CsvFile(csv))
-        self._images: list[dict[str, Any]] = []
-        self._class_names: list[str] = []
+        self._images = None if json is None else outputs.enter_context(JsonAnswer(json, top))
         self._reason = "the model gives no finite probabilities"
+
+    @property
+    def go_on(self) -> Callable[[str], int] | None:
+        """As in `Result.predict_in_parts`: a file goes on after what it has; JSON beside it would lack these."""
+        return getattr(self._writer, "go_on", None) if self._images is None else None
 
     def add(self, part: Predictions) -> None:
         """Take the predictions of some images."""
         self._writer.add(part)
-        self._class_names = part.class_names
         self._reason = part.unreadable[0].reason if part.unreadable else self._reason
-        if self._json is not None:
-            self._images += _images_of(part, self._top)
+        if self._images is not None:
+            self._images.add(part)
         if self._csv != "-" and self._json != "-":
             self._text.write("".join(f"{line}\n" for line in self._lines_of(part)))
         if not sys.stdout.isatty():  # in a terminal the bar is in the way until the end
             self._say()
 
     def show(self) -> None:
-        """Print what is left to print, and write the JSON.
+        """Print what is left to print.
 
         Raises:
             UserError: not one image was predicted.
@@ -91,7 +97,6 @@ class _Answer:
         from autofit.report.prediction_text import file_words  # noqa: PLC0415
 
         self._say()
-        write_json(json_text.dumps({"classes": self._class_names, "images": self._images}), self._json)
         summary = self._writer.summary
         if summary.path and self._json != "-":
             say(file_words(summary.path, summary.images, summary.unreadable, summary.by_class))
@@ -136,14 +141,3 @@ def evaluate(
     write_json(figures.to_json().rstrip(), json)
     if json != "-":
         say(evaluation_text(figures))
-
-
-def _images_of(part: Predictions, top: int) -> list[dict[str, Any]]:
-    """The images of a part as they are written in JSON."""
-    reasons = {image.path: image.reason for image in part.unreadable}
-    return [
-        {"path": path, "label": label, "top": [{"label": name, "probability": p} for name, p in best]}
-        if best
-        else {"path": path, "label": None, "reason": reasons.get(path, "")}
-        for path, label, best in zip(part.paths, part.labels, part.top(top), strict=True)
-    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from autofit.runs.multi_label_evaluation import truth_of
 from autofit.runs.run_record import RunRecord
 from autofit.storage.records import Record
 from autofit.storage.run_directory import AttemptDirectory
+from autofit.storage.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,8 +116,8 @@ def export_model(
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
     require_model(model_path)
-    with tempfile.TemporaryDirectory(prefix="autofit-export-") as folder:
-        attempt = AttemptDirectory(Path(folder))
+    with scratch_folder("autofit-export-") as folder:
+        attempt = AttemptDirectory(folder)
         files = attempt.path / "paths", attempt.path / "calibration"
         for file, paths in zip(files, (request.compared, request.calibration if request.int8 else ()), strict=True):
             write_paths(file, paths)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from autofit.protocol.model_jobs import PredictJob
 from autofit.protocol.payload import NO_CODE, OwnCode
 from autofit.runs.model_worker import error_of_model_worker, model_job, output_kind, require_model, write_paths
 from autofit.storage.run_directory import AttemptDirectory
+from autofit.storage.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,8 +91,7 @@ class PredictionWorker:
         )
         self._open = contextlib.ExitStack()
         with contextlib.ExitStack() as if_it_fails:
-            self._folder = Path(tempfile.mkdtemp(prefix="autofit-predict-"))
-            if_it_fails.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            self._folder = if_it_fails.enter_context(scratch_folder("autofit-predict-"))
             job = model_job(work, model.code.import_paths, isolated=launcher.isolated)
             started = monitored(job, AttemptDirectory(self._folder), launcher, view=view, payload=model.code.payload)
             self._worker: MonitoredWorker = if_it_fails.enter_context(started)

@@ -10,5 +10,6 @@ locks.py          advisory locks on open files
 probabilities.py   what a model says of the validation and test images
 json_bounds.py     the size and the number of values that JSON may have
 user_key.py        a key that only this user can read
+scratch.py         temporary folders that the next process clears away after a kill
 stutter.py         errors of a drive that may pass
 """

@@ -10,7 +10,7 @@ import pytest
 
 from autofit.api.predictions import Predictions
 from autofit.api.predictions_csv import CsvFile
-from autofit.errors import StorageError, UserError
+from autofit.errors import InterruptedRunError, StorageError, UserError
 from autofit.protocol.messages import BadImage
 
 NAMES = ("cat", "dog")
@@ -75,3 +75,64 @@ def test_what_cannot_be_written_is_one_line(name: str, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StorageError, match=f"^{name} cannot be written .*: give another file$"), CsvFile(name) as file:
         file.add(part(0, 2))
+
+
+def _interrupted_after(target: Path, key: str, count: int) -> None:
+    """Write some images as one prediction and stop as Ctrl-C does; what a part held beyond its state is a kill's."""
+    with pytest.raises(InterruptedRunError, match=f"{count} images are in .*the same call goes on after them"):
+        _write_and_stop(target, key, count)
+
+
+def _write_and_stop(target: Path, key: str, count: int) -> None:
+    with CsvFile(target) as file:
+        assert file.go_on(key) == 0
+        file.add(part(0, count))
+        raise InterruptedRunError("stopped")
+
+
+def test_the_same_call_goes_on_where_ctrl_c_stopped_it(tmp_path: Path) -> None:
+    """Hours of work would be done again, or rows be there twice, or lack what was counted before."""
+    target, whole = tmp_path / "all.csv", tmp_path / "whole.csv"
+    _interrupted_after(target, "of a", 3)
+    with (tmp_path / "all.csv.part").open("a", encoding="utf-8") as stream:
+        stream.write("3.jpg,half a row of a ki")
+    with CsvFile(target) as file:
+        assert file.go_on("of a") == 3
+        file.add(part(3, 2))
+    with CsvFile(whole) as file_of_one:
+        file_of_one.add(part(0, 3))
+        file_of_one.add(part(3, 2))
+    assert target.read_bytes() == whole.read_bytes()
+    assert file.summary.images == 5
+    assert (file.summary.unreadable, file.summary.by_class) == (2, {"dog": 3})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.csv", "whole.csv"]
+
+
+def test_another_prediction_never_goes_on_with_it(tmp_path: Path) -> None:
+    """One table would hold the answers of two models."""
+    target = tmp_path / "all.csv"
+    _interrupted_after(target, "of a", 3)
+    _interrupted_after(target, "of b", 2)
+    with CsvFile(target) as file:
+        assert file.go_on("of a") == 0
+        file.add(part(7, 1))
+    assert [line.split(",")[0] for line in target.read_text(encoding="utf-8").splitlines()] == ["path", "7.jpg"]
+
+
+def test_an_error_before_the_first_images_loses_nothing(tmp_path: Path) -> None:
+    """A typing error in the second call would throw away what the first had done."""
+    target = tmp_path / "all.csv"
+    _interrupted_after(target, "of a", 3)
+    with pytest.raises(UserError), CsvFile(target):
+        raise UserError("no such file")
+    with CsvFile(target) as file:
+        assert file.go_on("of a") == 3
+
+
+def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
+    """Their rows would be mixed."""
+    with CsvFile(tmp_path / "all.csv") as file:
+        with pytest.raises(StorageError, match="another process writes all"), CsvFile(tmp_path / "all.csv"):
+            pass
+        file.add(part(0, 2))
+    assert len((tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()) == 3

@@ -30,15 +30,17 @@ class OpenedRun:
     rows = ROWS
     asked: tuple[Any, ...] = ()
     is_quiet = False
+    may_go_on = False
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
 
     def predict_in_parts(
-        self, images: list[str], *, views: int, view: ProgressView
+        self, images: list[str], *, views: int, view: ProgressView, go_on: Any = None
     ) -> Generator[Predictions, None, None]:
         """Give the rows in two parts."""
         OpenedRun.asked = (self.run_dir, images, views)
+        OpenedRun.may_go_on = go_on is not None
         OpenedRun.is_quiet = type(view) is ProgressView
         yield Predictions.of(self.rows[:2], NAMES, images[:2], [BAD])
         yield Predictions.of(self.rows[2:], NAMES, images[2:], [])
@@ -89,6 +91,22 @@ def test_json_and_csv_have_every_image(capsys: pytest.CaptureFixture[str]) -> No
     assert run_command_line([*PREDICT, "--csv", "all.csv", "--quiet"]) == 0
     assert capsys.readouterr().out.splitlines()[-2:] == ["all.csv: 3 images, 1 of them cannot be read", "cat 1, dog 1"]
     assert OpenedRun.is_quiet
+
+
+@pytest.mark.usefixtures("opened")
+def test_json_in_a_file_is_whole_or_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half an answer would be read as an error, or replace that of yesterday."""
+    Path("all.json").write_text("of yesterday", encoding="utf-8")
+    assert run_command_line([*PREDICT, "--json", "all.json"]) == 0
+    assert not OpenedRun.may_go_on
+    whole = Path("all.json").read_text(encoding="utf-8")
+    assert [one["path"] for one in json.loads(whole)["images"]] == ["a.jpg", "b.jpg", "c d.jpg"]
+    assert len(whole.splitlines()) == 5
+    monkeypatch.setattr("autofit.cli.prediction_json.json.dumps", lambda _: 1 / 0)
+    assert run_command_line([*PREDICT, "--json", "all.json"]) == 4
+    assert Path("all.json").read_text(encoding="utf-8") == whole
+    assert run_command_line([*PREDICT, "--csv", "all.csv"]) == 0
+    assert OpenedRun.may_go_on
 
 
 def test_nothing_readable_is_a_failure_with_a_reason(

@@ -1,0 +1,65 @@
+"""Temporary folders that the next process clears away where the last one was killed.
+
+A process holds a lock on its folder, which ends with it however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from autofit.storage.locks import Lock, try_lock
+
+YOUNG_SECONDS = 60.0
+"""A folder that is younger may be one that its process has not locked yet."""
+
+
+@contextlib.contextmanager
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """Make a temporary folder for the block, and remove those of this user and prefix that a kill has left.
+
+    Args:
+        prefix: of its name; all folders of this prefix have to be made by this function.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    remove_abandoned(prefix)
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        with _locked(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_abandoned(prefix: str, young_seconds: float = YOUNG_SECONDS) -> None:
+    """Remove the folders of `scratch_folder` whose processes are gone; what cannot be removed stays."""
+    with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix):
+                _remove_if_abandoned(entry, young_seconds)
+
+
+def _remove_if_abandoned(entry: os.DirEntry[str], young_seconds: float) -> None:
+    with contextlib.suppress(OSError):
+        found = entry.stat(follow_symlinks=False)
+        is_own = entry.is_dir(follow_symlinks=False) and found.st_uid == os.getuid()
+        if is_own and time.time() - found.st_mtime >= young_seconds:
+            with _locked(Path(entry.path)) as lock:
+                if lock is Lock.HELD:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[Lock]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield try_lock(handle)
+    finally:
+        os.close(handle)
