@@ -95,7 +95,12 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
         index = given.found(options, shown, lambda index: index)
         findings = _looked_at(index, options, shown)
         if is_looked_for:
-            findings = _with_doubts(findings, index, make_options(**network, validation=0.0, max_bad_images=1.0), shown)
+            findings = _with_doubts(
+                findings,
+                index,
+                make_options(**network, validation=0.0, max_bad_images=1.0, multi_label=multi_label),
+                shown,
+            )
         else:
             findings = findings.model_copy(update={"labels_note": NOT_LOOKED_FOR})
     return DataReport(findings, folder)
@@ -147,7 +152,7 @@ def _with_doubts(findings: DataFindings, index: ImageIndex, options: Options, vi
     """Add the images in the order in which their labels are to be doubted, or why that was not looked for."""
     from autofit.api.label_check import doubted_labels  # noqa: PLC0415 - kept out of `import autofit`
 
-    images, why, found = AllImages(index), _why_not(index, options), None
+    images, why, found = AllImages(index), _why_not(options), None
     if not why:
         found, why = doubted_labels(index, images.once(findings), options, view)
     if found is None:
@@ -156,10 +161,8 @@ def _with_doubts(findings: DataFindings, index: ImageIndex, options: Options, vi
     return named.model_copy(update={"labels_note": LOOKED_FOR.format(network=options.backbone)})
 
 
-def _why_not(index: ImageIndex, options: Options) -> str:
+def _why_not(options: Options) -> str:
     """Why wrong labels cannot be looked for; empty if they can."""
-    if index.is_multi_label:
-        return "an image has several labels"
     if options.weights == "none":
         return "that needs the weights of a trained backbone"
     return ""

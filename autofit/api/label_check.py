@@ -48,7 +48,7 @@ def doubted_labels(
     """Images of all splits in the order in which their labels are to be doubted; None with the reason if unknown.
 
     Args:
-        index: the images, with one label each.
+        index: the images.
         kept: the numbers of those to look at, as in `AllImages`.
         options: backbone, weights, image size and limits.
         view: shows the progress.

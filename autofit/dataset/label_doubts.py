@@ -26,7 +26,8 @@ class Doubts:
 
     Attributes:
         images: int64 (n,), of which there are probabilities.
-        suggested: int64 (n,), the class that suits each better than all others but its own.
+        suggested: int64 (n,), the class that suits each better than all others but its own; of several labels an
+            image, the one that it should lose or get.
         own: float32 (n,), the probability of the own class.
         of_suggested: float32 (n,), that of the suggested one.
         count: how many, from the first on, are likely to be labelled wrong.
@@ -55,6 +56,25 @@ def doubts(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Dou
     order = np.argsort(own, kind="stable")
     count = int((own < SHARE_OF_CHANCE / probabilities.shape[1]).sum())
     return Doubts(known[order], suggested[order], own[order], others[places, suggested][order], count)
+
+
+def doubts_of_sets(probabilities: NDArray[np.float32], targets: NDArray[np.float64]) -> Doubts:
+    """Order images with any number of labels each by their most doubtful one: told and improbable, or the reverse.
+
+    Args:
+        probabilities: float32 (n, labels), of heads that have not seen the image; NaN where nothing is known.
+        targets: 0 or 1, (n, labels).
+
+    Returns:
+        As `doubts`; `suggested` is the label that should be taken away or added.
+    """
+    known = np.flatnonzero(~np.isnan(probabilities).all(axis=1))
+    told = np.where(targets[known] > 0, probabilities[known], 1 - probabilities[known])
+    suggested = np.nanargmin(told, axis=1) if len(known) else np.empty(0, np.int64)
+    own = told[np.arange(len(known)), suggested].astype(np.float32)
+    order = np.argsort(own, kind="stable")
+    count = int((own < SHARE_OF_CHANCE / 2).sum())
+    return Doubts(known[order], suggested[order], own[order], 1 - own[order], count)
 
 
 def write_doubts(file: Path, found: Doubts) -> None:

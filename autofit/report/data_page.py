@@ -28,7 +28,7 @@ from autofit.report.markup import (
 )
 from autofit.report.thumbnails import thumbnail_uri
 from autofit.report.words import count_of
-from autofit.runs.data_findings import DataFindings, ImageGroup, LabelDoubt
+from autofit.runs.data_findings import NO_LABEL, DataFindings, ImageGroup, LabelDoubt
 
 MOST_DOUBTS, MOST_GROUPS, IN_A_GROUP = 60, 20, 4
 """Pictures of a page: some 3 kB each."""
@@ -114,7 +114,7 @@ def _doubts(findings: DataFindings, thumbnail: Thumbnail, most: int) -> Html:
 
 def _doubt(doubt: LabelDoubt, findings: DataFindings, thumbnail: Thumbnail) -> Html:
     words = [
-        element("span", escaped(doubt.image.label)),
+        element("span", escaped(doubt.image.label or NO_LABEL)),
         element("span", escaped("more like"), "soft"),
         element("b", escaped(doubt.suggested), "bad"),
         element("span", escaped(f"{shown_path(doubt.image.path, findings)} ({doubt.image.split})"), "soft"),

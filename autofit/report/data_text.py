@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from autofit.printable import printable
 from autofit.report.words import count_of, wrapped
-from autofit.runs.data_findings import DataFindings, FoundImage, ImageGroup
+from autofit.runs.data_findings import NO_LABEL, DataFindings, FoundImage, ImageGroup
 
 SHOWN = 10
 """Images, groups and classes of a kind that a terminal shows; `--json` has all."""
@@ -93,7 +93,7 @@ def _listed(title: str, lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]
 
 def _doubt_lines(findings: DataFindings) -> Iterator[str]:
     for doubt in (findings.doubts or [])[: findings.likely_wrong]:
-        yield f"{shown_path(doubt.image.path, findings)}: {doubt.image.label}, more like {doubt.suggested}"
+        yield f"{shown_path(doubt.image.path, findings)}: {doubt.image.label or NO_LABEL}, more like {doubt.suggested}"
 
 
 def _image_words(image: FoundImage, group: ImageGroup, findings: DataFindings) -> str:

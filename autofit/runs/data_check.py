@@ -12,6 +12,7 @@ from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.protocol.messages import BadImage
 from autofit.runs.data_findings import (
+    NO_LABEL,
     ClassSize,
     DataFindings,
     FoundImage,
@@ -55,6 +56,16 @@ class AllImages:
         index, names = self._index, self._index.class_names
         label = ", ".join(names[one] for one in index.classes_of(self.labels[number]))
         return FoundImage(path=self.paths[number], label=label, split=self.split(number))
+
+    @property
+    def are_sets(self) -> bool:
+        """Whether an image may have any number of labels."""
+        return self._index.is_multi_label
+
+    def with_other(self, number: int, label: int) -> str:
+        """The labels of an image with one more, or without it."""
+        told = set(self._index.classes_of(self.labels[number])) ^ {label}
+        return ", ".join(self._index.class_names[one] for one in sorted(told)) or NO_LABEL
 
     def once(self, findings: DataFindings) -> list[int]:
         """The readable images, of each group of equal or similar ones the first only.
@@ -139,9 +150,15 @@ def with_survey(
 
 def with_doubts(findings: DataFindings, images: AllImages, found: Doubts, names: Sequence[str]) -> DataFindings:
     """Add the images in the order of doubt."""
+
+    def instead(number: int, suggested: int) -> str:
+        return names[suggested] if not images.are_sets else images.with_other(number, suggested)
+
     columns = (found.images, found.suggested, found.own, found.of_suggested)
     ordered = [
-        LabelDoubt(image=images[number], suggested=names[suggested], probability=own, suggested_probability=other)
+        LabelDoubt(
+            image=images[number], suggested=instead(number, suggested), probability=own, suggested_probability=other
+        )
         for number, suggested, own, other in zip(*(column.tolist() for column in columns), strict=True)
     ]
     return findings.model_copy(update={"doubts": ordered, "likely_wrong": found.count})

@@ -27,6 +27,9 @@ class ClassSize(Record):
         return self.train + self.validation + self.test
 
 
+NO_LABEL = "no label"
+
+
 class FoundImage(Record):
     """An image, its class (or its classes with commas between) and its split; the path is absolute."""
 
@@ -63,8 +66,10 @@ class LabelDoubt(Record):
 
     Attributes:
         image: with the class that it has.
-        suggested: the class that suits it better than all others but its own.
-        probability: of its own class, by a head that has not seen it.
+        suggested: the class that suits it better than all others but its own; of several labels an image, those that it
+            would have with one more, or without one.
+        probability: of its own class, by a head and neighbours that have not seen it; of several labels an image, that
+            the one in question is told, or not told, as it is.
         suggested_probability: of the suggested one.
     """
 

@@ -39,3 +39,21 @@ def test_planted_wrong_labels_are_the_first(tmp_path: Path, weights: Path) -> No
         assert doubt.image.label == f"class{(place + 1) % 3}"
     assert not [line for line in view.messages if line.startswith("epoch ")]
     assert [Path(image.path).name for image in report.unreadable] == ["broken.jpg"]
+
+
+@pytest.mark.usefixtures("cache")
+def test_of_several_labels_an_image_the_wrong_one_is_named(tmp_path: Path, weights: Path) -> None:
+    """Images with several labels would not be doubted, or an image be told without saying what is wrong with it."""
+    draw_tinted(tmp_path, EACH)
+    labels = {"class0": ["a mark", "class0"], "class1": ["a mark", "class1"], "class2": ["class2"]}
+    told = {path: [*labels[path.parent.name]] for path in sorted(tmp_path.glob("*/*.jpg"))}
+    told[tmp_path / WRONG[0]].remove("a mark")
+    told[tmp_path / WRONG[2]].append("a mark")
+    rows = [f"{path.relative_to(tmp_path)},{';'.join(names)}" for path, names in told.items()]
+    (tmp_path / "all.csv").write_text("\n".join(["path,labels", *rows]), encoding="utf-8")
+    report = autofit.check(tmp_path / "all.csv", **NETWORK, multi_label=True, weights=weights, view=RecordingView())
+    first = {Path(one.image.path): (one.image.label, one.suggested) for one in report.likely_wrong[:2]}
+    assert first == {
+        tmp_path / WRONG[0]: ("class0", "a mark, class0"),
+        tmp_path / WRONG[2]: ("a mark, class2", "class2"),
+    }

@@ -9,7 +9,8 @@ import numpy as np
 
 from autofit.dataset import ImageIndex
 from autofit.dataset.duplicates import note_equal_images
-from autofit.runs.data_check import run_findings
+from autofit.dataset.label_doubts import Doubts
+from autofit.runs.data_check import AllImages, known_findings, run_findings, with_doubts
 from autofit.runs.run_record import data_record
 from autofit.storage.run_directory import RunDirectory
 
@@ -50,3 +51,17 @@ def test_a_run_without_its_list_knows_nothing(tmp_path: Path) -> None:
     files, index = run_of(tmp_path)
     files.samples.write_text("damaged")
     assert run_findings(files, data_record(index)) is None
+
+
+def test_of_several_labels_an_image_is_told_with_those_it_should_have() -> None:
+    """A single label beside a set would be read as the whole of it."""
+    index = ImageIndex(
+        "/photos", ["a.png", "b.png"], array("i", [0, 1]), ("cat", "dog"), 2, 0, label_sets=((0, 1), (1,))
+    )
+    images = AllImages(index)
+    own = np.array([0.1, 0.2], np.float32)
+    found = with_doubts(
+        known_findings(index), images, Doubts(np.array([1, 0]), np.array([1, 0]), own, 1 - own, 2), index.class_names
+    )
+    assert found.doubts
+    assert [(one.image.label, one.suggested) for one in found.doubts] == [("dog", "no label"), ("cat, dog", "dog")]

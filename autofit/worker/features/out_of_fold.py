@@ -1,4 +1,8 @@
-"""What heads say of rows that they were not solved on: each fifth by a head of the other four; no TensorFlow."""
+"""What is said of rows by heads that were not solved on them, and by their neighbours; no TensorFlow.
+
+Each fifth is judged by a head of the other four. Heads and neighbours err on other images: their mean finds more wrong
+labels among the first than either (docs/decisions/0048).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,36 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
-from autofit.worker.features.head_rows import LabelledRows
+from autofit.worker.features.head_rows import Floats, LabelledRows
 from autofit.worker.features.head_solver import COMPARISON, HeadProblem, one_blas_thread
 from autofit.worker.features.head_strength import FOLDS, fold_of_rows
+from autofit.worker.features.neighbours import neighbour_votes
+
+
+def unseen_probabilities(
+    rows: LabelledRows,
+    num_classes: int,
+    *,
+    l2: float,
+    threads: int = 1,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> NDArray[np.float32]:
+    """The mean of what heads and neighbours say of each row, neither of which had the row's own label.
+
+    Args:
+        rows: as in `out_of_fold`, as are the others.
+        num_classes: k.
+        l2: the strength of the penalty.
+        threads: that may compute at once.
+        goes_on: asked again and again.
+
+    Returns:
+        float32 (n, k), NaN as in `out_of_fold`.
+    """
+    by_heads = out_of_fold(rows, num_classes, l2=l2, threads=threads, goes_on=goes_on)
+    return (by_heads + neighbour_votes(rows, num_classes, threads=threads, goes_on=goes_on)) / 2
 
 
 @one_blas_thread
@@ -25,22 +54,35 @@ def out_of_fold(
     """The probabilities of each row by a head that was solved on the other folds.
 
     Args:
-        rows: with one label each.
+        rows: with one label each, or any number of them.
         num_classes: k.
         l2: the strength of the penalty.
         threads: that may compute at once; the result does not depend on it.
         goes_on: asked again and again; it may raise. Once it says False, the heads are as far as they came.
 
     Returns:
-        float32 (n, k); NaN for a row whose class the other folds do not have: nothing is known of it.
+        float32 (n, k); NaN for a row whose class the other folds do not have: nothing is known of it. Of several labels
+        a row, NaN for a label that the other folds do not have, or all have.
     """
     folds = fold_of_rows(rows.labels, rows.groups)
     found = np.full((len(rows), num_classes), np.nan, np.float32)
     for fold in range(FOLDS):
         others = rows.of(np.flatnonzero(folds != fold))
-        left_out = np.flatnonzero((folds == fold) & np.isin(rows.labels, others.labels))
-        if len(left_out):
+        is_known = np.isin(rows.labels, others.labels) if rows.table is None else True
+        left_out = np.flatnonzero((folds == fold) & is_known)
+        if len(left_out) and len(others):
             problem = HeadProblem(others, num_classes, threads=threads)
             head = problem.solve(l2, tolerance=COMPARISON, goes_on=goes_on).head
-            found[left_out] = softmax(head.logits(rows.of(left_out)), axis=1)
+            found[left_out] = _probabilities(head.logits(rows.of(left_out)), others)
     return found
+
+
+def _probabilities(logits: Floats, seen: LabelledRows) -> Floats:
+    """The probabilities of a head that was solved on some rows; NaN for labels of which these say nothing."""
+    if seen.table is None:
+        by_class: Floats = softmax(logits, axis=1)
+        return by_class
+    shares = seen.table.targets[seen.labels].mean(axis=0)
+    by_label: Floats = expit(logits)
+    by_label[:, (shares == 0) | (shares == 1)] = np.nan
+    return by_label

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from autofit.config.multi_label_figures import F1, MEAN_AVERAGE_PRECISION, multi_label_figures
 from autofit.dataset import ImageIndex
-from autofit.dataset.label_doubts import doubts, write_doubts
+from autofit.dataset.label_doubts import doubts, doubts_of_sets, write_doubts
 from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.probabilities import MOST_VALUES
@@ -206,11 +206,13 @@ class HeadStage:
 
     def _write_doubts(self, l2: float, file: Path) -> None:
         """Doubt each training image by a head that has not seen it."""
-        from autofit.worker.features.out_of_fold import out_of_fold  # noqa: PLC0415 - loads SciPy
+        from autofit.worker.features.out_of_fold import unseen_probabilities  # noqa: PLC0415 - loads SciPy
 
         rows, threads = self.train, self._plan.threads
-        found = out_of_fold(rows, self._classes, l2=l2, threads=threads, goes_on=self._goes_on)
-        in_order = doubts(found, rows.labels)
+        found = unseen_probabilities(rows, self._classes, l2=l2, threads=threads, goes_on=self._goes_on)
+        in_order = (
+            doubts(found, rows.labels) if rows.table is None else doubts_of_sets(found, rows.table.targets[rows.labels])
+        )
         write_doubts(file, replace(in_order, images=rows.groups[in_order.images]))
 
     def _told(self, logits: Floats) -> NDArray[np.bool_]:

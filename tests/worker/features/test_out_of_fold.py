@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 
-from autofit.dataset.label_doubts import doubts
-from autofit.worker.features.head_rows import labelled_rows
-from autofit.worker.features.out_of_fold import out_of_fold
+from autofit.dataset.label_doubts import doubts, doubts_of_sets
+from autofit.worker.features.head_rows import LabelTable, labelled_rows
+from autofit.worker.features.out_of_fold import out_of_fold, unseen_probabilities
 
 CLASSES, WIDTH, EACH = 4, 20, 60
 
@@ -60,3 +61,31 @@ def test_progress_is_told_for_each_fold() -> None:
     features, labels = blobs()
     out_of_fold(labelled_rows(features, labels), CLASSES, l2=10.0, goes_on=lambda: next(told) >= 0)
     assert next(told) >= 5
+
+
+def test_of_several_labels_the_wrong_one_is_named() -> None:
+    """Images with several labels would not be doubted, or a person have to guess which label is meant."""
+    features, kinds = blobs()
+    sets = np.array(
+        [[1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 1, 1]], np.float64
+    )  # of the kinds, and a wrong one
+    given = kinds.copy()
+    given[:3] = 4  # 0 is lost and 1 told in place of it; 2 is right
+    rows = replace(labelled_rows(features, given), table=LabelTable(sets, np.ones_like(sets)))
+    found = doubts_of_sets(unseen_probabilities(rows, 3, l2=10.0), sets[given])
+    assert set(found.images[:3].tolist()) == {0, 1, 2}
+    assert set(found.suggested[:3].tolist()) <= {0, 1}
+    assert found.own[0] < 0.25
+    assert found.count == 3
+    assert sorted(found.images.tolist()) == list(range(len(given)))
+
+
+def test_nothing_is_said_of_a_label_that_no_other_image_has() -> None:
+    """The only image with a label would always be called wrong."""
+    features, kinds = blobs()
+    sets = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 1, 1]], np.float64)
+    given = kinds.copy()
+    given[np.flatnonzero(kinds == 1)[0]] = 4
+    rows = replace(labelled_rows(features, given), table=LabelTable(sets, np.ones_like(sets)))
+    found = doubts_of_sets(out_of_fold(rows, 3, l2=10.0), sets[given])
+    assert found.own[found.suggested == 2].min(initial=1.0) > 0.9
