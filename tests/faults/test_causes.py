@@ -22,6 +22,8 @@ from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import child_environment
 from tests.support.stub_parents import STUB_PARENT
 
+pytestmark = pytest.mark.slow
+
 PROMISE = 16
 NOBODY = 65534
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -133,8 +134,10 @@ def group() -> Iterator[MemoryGroup]:
 def stub(group: MemoryGroup, tmp_path: Path) -> Callable[..., tuple[RunDirectory, list[str]]]:
     """Run `leaking_parent.py` in a small group; gives its run directory and what its supervisor returned."""
 
-    def run(ends: str, name: str = "run", parent_holds: int = 0) -> tuple[RunDirectory, list[str]]:
-        group.limit(STUB_BYTES)
+    def run(
+        ends: str, name: str = "run", parent_holds: int = 0, limit_bytes: int = STUB_BYTES
+    ) -> tuple[RunDirectory, list[str]]:
+        group.limit(limit_bytes)
         files = RunDirectory(tmp_path / name)
         files.path.mkdir(exist_ok=True)
         done = group.run(sys.executable, "-P", CHILDREN / "leaking_parent.py", files.path, ends, parent_holds)
@@ -198,6 +201,22 @@ def test_the_guard_acts_before_the_kernel(
     assert sizes(files)[:2] == [(4, 2**20), (4, 4 * 224 * 224 * 3)]
     assert [line["epoch"] * 6 + line["step"] for line in updates_of(files.path)] == list(range(UPDATES))
     assert_exact(files)
+
+
+def test_two_runs_under_one_limit_see_each_other(
+    group: MemoryGroup, stub: Callable[..., tuple[RunDirectory, list[str]]], count: Callable[..., None]
+) -> None:
+    """Each would count on all of the memory that the other takes, and the kernel would kill one of them."""
+    count(promise=18, cases=2)
+    with ThreadPoolExecutor(2) as both:
+        runs = list(both.map(lambda name: stub("drip", name, limit_bytes=2 * STUB_BYTES), ["first", "second"]))
+    assert [returned for _, returned in runs] == [["NoneType", "None"]] * 2
+    assert group.kills() == 0
+    for files, _ in runs:
+        verdicts = [verdict for verdict, _ in ended(files)]
+        assert verdicts == ["yielded"] * (len(verdicts) - 1) + ["completed"]
+        assert_exact(files)
+    assert any(len(files.attempts()) > 1 for files, _ in runs)
 
 
 def name_of(group: MemoryGroup) -> str:

@@ -17,6 +17,8 @@ from autofit.storage.run_directory import RunDirectory
 from tests.support.stub_parents import Parent, parent_of, position_committed, wait_until_stopped
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 PROMISE = 17
 
 

@@ -16,6 +16,8 @@ from autofit.storage.lock_holders import end_orphans, holders_of
 from autofit.storage.run_directory import RunDirectory, RunLock
 from tests.support.stub_parents import Parent, parent_of, wait_until_stopped
 
+pytestmark = pytest.mark.slow
+
 PROMISE = 17
 
 
