@@ -14,7 +14,10 @@ SMALL_STACK_BYTES = 2**20
 """TensorFlow and the libraries below it run with 8 MiB; with less than one their code may run out of it."""
 
 TOO_LARGE = (os.strerror(errno.EFBIG), "SIGXFSZ")
-NO_MORE_THREADS = ("can't start new thread", "pthread_create", os.strerror(errno.EAGAIN))
+NO_MORE_THREADS = ("can't start new thread", "pthread_create")
+"""The stack of a thread takes address space: where that is limited, it runs out before the number of threads does."""
+
+NO_MORE_PROCESSES = (os.strerror(errno.EAGAIN),)
 CRASHES = ("SIGABRT", "SIGSEGV", "SIGBUS")
 
 
@@ -31,7 +34,8 @@ def limit_words(verdict: Verdict, cause: str, stderr_tail: str, limits: ProcessL
     of_cause: list[tuple[Callable[[], bool], Callable[[ProcessLimits], str]]] = [
         (lambda: cause.startswith("SIGXCPU"), _cpu),
         (lambda: any(word in cause for word in TOO_LARGE), _file),
-        (lambda: _is_about_threads(verdict, cause, stderr_tail), _processes),
+        (lambda: _says(NO_MORE_THREADS, verdict, cause, stderr_tail), _address_space),
+        (lambda: _says((*NO_MORE_THREADS, *NO_MORE_PROCESSES), verdict, cause, stderr_tail), _processes),
         (lambda: verdict in OUT_OF_MEMORY and not memory_is_full, _address_space),
         (lambda: cause.startswith(CRASHES[1:]), _stack),
         (lambda: _crashed(verdict, cause) and not memory_is_full, _address_space),
@@ -43,10 +47,8 @@ def _crashed(verdict: Verdict, cause: str) -> bool:
     return verdict is Verdict.CRASHED and (cause.startswith(CRASHES) or "map segment" in cause)
 
 
-def _is_about_threads(verdict: Verdict, cause: str, stderr_tail: str) -> bool:
-    if verdict is not Verdict.CRASHED:
-        return False
-    return any(word in text for word in NO_MORE_THREADS for text in (cause, stderr_tail))
+def _says(words: tuple[str, ...], verdict: Verdict, cause: str, stderr_tail: str) -> bool:
+    return verdict is Verdict.CRASHED and any(word in text for word in words for text in (cause, stderr_tail))
 
 
 def _cpu(limits: ProcessLimits) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import pytest
 
-from autofit.machine.cgroups import MemoryLeft, memory_left_reader
+from autofit.machine.cgroups import MemoryLeft, memory_left_reader, oom_kill_counter
 from autofit.machine.hardware import Hardware
 from tests.support.fake_machine import CORES, MB, TOTAL, Tree
 
@@ -191,3 +191,16 @@ def test_oom_kills_of_the_own_cgroup(tree: Tree) -> None:
     tree.group("memory/slice", memory_oom_control="oom_kill 8")
     tree.group("memory/slice/job", memory_oom_control="oom_kill 1")
     assert tree.oom_kills() == 1
+
+
+def test_oom_kills_of_another_process_are_read_after_its_end(tree: Tree) -> None:
+    """The kills where the worker was would be read where its parent is, or not at all once it is killed."""
+    tree.belongs("0::/parent")
+    tree.group("parent", memory_events="oom_kill 5")
+    tree.group("worker", memory_events="oom_kill 1")
+    tree.write(tree.proc / "4711" / "cgroup", "0::/worker\n")
+    count = oom_kill_counter(4711, proc=tree.proc, cgroup_root=tree.cgroup_root)
+    assert count() == 1
+    (tree.proc / "4711" / "cgroup").unlink()
+    tree.group("worker", memory_events="oom_kill 2")
+    assert count() == 2

@@ -19,9 +19,9 @@ CASES = {
     "time": (Verdict.CRASHED, "SIGXCPU", "", CPU),
     "file": (Verdict.STORAGE, "/run/model.keras: File too large", "", FILE),
     "file, by a signal": (Verdict.CRASHED, "SIGXFSZ", "", FILE),
-    "thread": (Verdict.CRASHED, "RuntimeError: can't start new thread", "", PROCESSES),
+    "thread": (Verdict.CRASHED, "RuntimeError: can't start new thread", "", ADDRESS_SPACE),
     "fork": (Verdict.CRASHED, "BlockingIOError: [Errno 11] Resource temporarily unavailable", "", PROCESSES),
-    "thread of native code": (Verdict.CRASHED, "SIGABRT", "OpenBLAS: pthread_create failed", PROCESSES),
+    "thread of native code": (Verdict.CRASHED, "SIGABRT", "OpenBLAS: pthread_create failed", ADDRESS_SPACE),
 }
 
 
@@ -48,3 +48,10 @@ def test_a_full_memory_or_another_failure_blames_no_limit() -> None:
 def test_the_usual_stack_is_no_small_one() -> None:
     """Each segmentation fault would be put down to the limit that every shell sets."""
     assert limit_words(Verdict.CRASHED, "SIGSEGV", "", ProcessLimits(stack_bytes=2**23), memory_is_full=False) == ""
+
+
+def test_threads_are_put_down_to_their_number_where_the_address_space_has_no_limit() -> None:
+    """The one limit would be lifted while the other is met."""
+    few = ProcessLimits(processes=200)
+    words = limit_words(Verdict.CRASHED, "RuntimeError: can't start new thread", "", few, memory_is_full=False)
+    assert "(ulimit -u, 200)" in words

@@ -180,3 +180,21 @@ def test_time_that_is_up_comes_before_memory(machine: Machine) -> None:
 def test_who_resumes_a_run_waits_longer_than_its_orphaned_worker_may_take() -> None:
     """`autofit resume` right after a kill would say that the run directory is in use."""
     assert LOCK_PATIENCE_SECONDS > PARENT_GONE_GRACE_SECONDS
+
+
+def test_a_request_for_a_checkpoint_stops_nothing(machine: Machine) -> None:
+    """SIGUSR1 would end the run that it is to save, or be forgotten; or each later batch would be committed."""
+    with machine.stop_conditions(UNLIMITED["cpu"]) as conditions:
+        assert not conditions.take_commit()
+        machine.requests.put(Request(commit=True))
+        assert not conditions.is_met()
+        assert [conditions.take_commit(), conditions.take_commit()] == [True, False]
+
+
+def test_a_signal_to_the_worker_stops_it_with_its_name(machine: Machine) -> None:
+    """A batch system that signals all processes would kill the worker, and its last updates with it."""
+    with machine.stop_conditions(UNLIMITED["cpu"]) as conditions:
+        machine.requests.stop_signal = "SIGTERM"
+        assert conditions.is_met()
+        assert conditions.ends_run
+        assert reason(conditions) == ("interrupted", "asked to stop (SIGTERM)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -96,6 +96,22 @@ def test_a_checkpoint_is_due_after_so_many_seconds() -> None:
     made.save(TrainingProgress())
     now[0] = 119.0
     assert [*seen, made.is_due] == [False, True, False]
+
+
+def test_a_checkpoint_is_due_when_somebody_asks_for_one() -> None:
+    """The warning of a batch system would be heard, and nothing saved."""
+
+    class Asked:
+        """Asks once."""
+
+        answers: ClassVar = [True]
+
+        def take_commit(self) -> bool:
+            return bool(self.answers) and self.answers.pop()
+
+    made, _ = commits([0.0], None, 100)
+    made._requests = Asked()
+    assert [made.is_due, made.is_due] == [True, False]
 
 
 def test_without_new_steps_there_is_nothing_to_commit() -> None:
