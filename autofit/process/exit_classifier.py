@@ -48,7 +48,8 @@ class Evidence:
     `kernel_oom_kills` is the number of the kernel's OOM kills in the worker's cgroup since its last sample of memory,
     which is a quarter of a second old where it was well; None if nothing counts them. `earlier_oom_kills` were before
     that sample, so they were others'. `limit_is_given` says that the user gave `host_limit_bytes`, which the kernel
-    does not enforce. `phase` is the last that was announced, `limits` are those that the worker was started with.
+    does not enforce. `phase` is the last that was heard of, a quarter of a second late; events, of which
+    a worker at its start `has_events` none, come at once; `limits` are those that the worker was started with.
     """
 
     exit: Exit
@@ -62,6 +63,7 @@ class Evidence:
     earlier_oom_kills: int = 0
     limits: ProcessLimits = NO_LIMITS
     phase: Phase = Phase.TRAIN
+    has_events: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def _cause_of_crash(signal_name: str, evidence: Evidence) -> str:
     """The signal, with what is likely to lie behind it."""
     if signal_name == "SIGKILL" and evidence.earlier_oom_kills:
         return "SIGKILL, not by the kernel, whose OOM killer ended other processes here before"
-    is_early = evidence.phase in {Phase.START, Phase.BUILD}
+    is_early = evidence.phase is Phase.BUILD or (evidence.phase is Phase.START and not evidence.has_events)
     refused = signal_name == "SIGABRT" and _INSTRUCTIONS_MISSING in evidence.stderr_tail
     if signal_name == "SIGILL" or refused or (is_early and signal_name in {"SIGSEGV", "SIGBUS"}):
         return f"{signal_name} at its start: {START_CRASH}" if is_early else f"{signal_name}: {START_CRASH}"

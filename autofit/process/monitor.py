@@ -274,6 +274,7 @@ class MonitoredWorker:
             stderr_tail=_tail_of(self.attempt.stderr),
             limits=self._limits,
             phase=self.last.phase if self.last else Phase.START,
+            has_events=bool(self.seen),
         )
         self.ended = WorkerExit(
             diagnosis=classify(outcome, evidence),
