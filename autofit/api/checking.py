@@ -24,7 +24,7 @@ from autofit.report.progress import ProgressView, showing
 from autofit.runs.data_check import AllImages, known_findings, with_doubts, with_survey
 from autofit.runs.data_findings import DataFindings
 
-LOOKED_FOR = "Wrong labels were looked for with {network}, each image by a head that had not seen it"
+LOOKED_FOR = "Wrong labels were looked for with {network}, each image by a head and neighbours that had not seen it"
 NOT_LOOKED_FOR = "Wrong labels were not looked for"
 
 

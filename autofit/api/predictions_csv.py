@@ -132,7 +132,7 @@ class CsvFile:
                 self._stream.close()
         if isinstance(error, InterruptedRunError) and self._is_kept:
             kept = f"{self.summary.images:,} images are in {printable(str(self._part))}"
-            raise InterruptedRunError(f"{error}: {kept}, and the same call goes on after them") from error
+            raise InterruptedRunError(f"{error}; {kept}, and it goes on after them") from error
 
     @property
     def summary(self) -> PredictedFile:
