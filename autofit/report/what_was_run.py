@@ -48,6 +48,8 @@ def _network(run: RunRecord) -> list[tuple[str, str]]:
     training = f"{TRAINS[options.trainable]}; {how}"
     if not solved:
         training += f"; batch size {batch}"
+    if plan.fine_tune is not None:
+        training += ", then fine-tuned"
     return [
         ("network", f"{name} at {height} x {width} pixels{weights}"),
         ("training", training),

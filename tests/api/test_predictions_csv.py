@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from autofit.api.prediction import prediction_key
 from autofit.api.predictions import Predictions
 from autofit.api.predictions_csv import CsvFile
 from autofit.errors import InterruptedRunError, StorageError, UserError
@@ -136,3 +139,27 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
             pass
         file.add(part(0, 2))
     assert len((tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_the_key_tells_models_images_and_options_apart(tmp_path: Path) -> None:
+    """A table would go on with the answers of another model, or of other images."""
+    model, other = tmp_path / "model.keras", tmp_path / "other.keras"
+    model.write_bytes(b"weights")
+    other.write_bytes(b"Weights")
+    options = SimpleNamespace(multi_label=False, image_size=(32, 32), flip=True)
+    data, plan = SimpleNamespace(class_names=list(NAMES)), SimpleNamespace(value_ranges={})
+    run: Any = SimpleNamespace(options=options, data=data, plan=plan)
+    key = prediction_key(model, run, ["a.jpg", "b.jpg"], 1)
+    assert key == prediction_key(model, run, [str(Path("a.jpg").absolute()), "b.jpg"], 1)
+    others = [
+        prediction_key(other, run, ["a.jpg", "b.jpg"], 1),
+        prediction_key(model, run, ["a.jpg", "c.jpg"], 1),
+        prediction_key(model, run, ["b.jpg", "a.jpg"], 1),
+        prediction_key(model, run, ["a.jpg"], 1),
+        prediction_key(model, run, ["a.jpg", "b.jpg"], 2),
+    ]
+    data.class_names = ["cat", "cow"]
+    others.append(prediction_key(model, run, ["a.jpg", "b.jpg"], 1))
+    assert len({key, *others}) == 7
+    with pytest.raises(UserError, match="cannot be read"):
+        prediction_key(tmp_path / "gone.keras", run, [], 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from autofit.protocol.job import FineTunePlan
 from autofit.report.run_page import run_page
 from autofit.report.what_was_run import what_was_run
 from autofit.runs.result_record import ResultRecord
@@ -30,6 +31,10 @@ def test_the_data_the_network_and_the_machine_are_named(
     ):
         assert words in html
     assert html in run_page(result, labels=[], model_path=tmp_path, run=run)
+    assert "fine-tuned" not in html
+    tuned = FineTunePlan(epochs=1, batch_size=8, micro_batch_size=8, learning_rate=1e-4, cut="auto")
+    planned = run.model_copy(update={"plan": run.plan.model_copy(update={"fine_tune": tuned})})
+    assert ", then fine-tuned" in what_was_run(planned, result)
 
 
 def test_a_forged_date_is_no_crash(tmp_path: Path, make_result: Callable[..., ResultRecord]) -> None:
