@@ -17,7 +17,7 @@ from autofit.dataset import ImageIndex
 def started(monkeypatch: pytest.MonkeyPatch) -> list[ImageIndex]:
     """The images of the runs that would start now."""
     indices: list[ImageIndex] = []
-    monkeypatch.setattr(training, "_start_or_resume", lambda _files, _options, index, *_: indices.append(index))
+    monkeypatch.setattr(training, "_start_or_resume", lambda _files, _options, index, *_, **__: indices.append(index))
     return indices
 
 

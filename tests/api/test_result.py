@@ -205,6 +205,7 @@ def test_many_images_are_predicted_in_parts(
     assert whole.paths == ["a", "b", "c", "d"]
     assert whole.shape == (4, 3)
     assert [image.path for image in whole.unreadable] == ["c"]
+    (tmp_path / "model.keras").write_bytes(b"the key of a prediction is of its bytes")
     file = result.predict_to_csv(["a", "b", "c", "d"], tmp_path / "all.csv")
     assert (file.images, file.unreadable, file.by_class) == (4, 1, {"cat": 2, "dog": 1})
     lines = (tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()
