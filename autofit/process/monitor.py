@@ -23,8 +23,9 @@ from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory, writing_in
 
 POLL_SECONDS = 0.05
-PAUSE_SECONDS = 5.0
-"""Between two looks at a worker lie some hundredths of a second: after so long, this process itself was stopped."""
+PAUSE_SECONDS = 30.0
+"""Hundredths of a second lie between two looks at a worker: after so long, this process itself was stopped. A shorter
+pause is far below the deadlines."""
 
 MOST_NEWS_BYTES = 2**24  # at once, of a file that grows: what a callback prints may be without end
 STDERR_TAIL_BYTES = 2**16
