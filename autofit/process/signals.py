@@ -61,10 +61,10 @@ def worker_signals(worker: object, save: Callable[[], None]) -> Iterator[None]:
 
     def pause(number: int, frame: FrameType | None) -> None:
         del frame
-        if isinstance(worker, PausableWorker):
-            worker.pause()
-        signal.signal(number, signal.SIG_DFL)
         try:
+            if isinstance(worker, PausableWorker):
+                worker.pause()
+            signal.signal(number, signal.SIG_DFL)
             signal.pthread_kill(threading.get_ident(), number)  # stops here, until SIGCONT
         finally:  # SIGHUP may have come with it
             signal.signal(number, pause)

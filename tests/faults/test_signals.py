@@ -112,6 +112,7 @@ def test_ctrl_z_and_then_a_closed_terminal_saves(files: RunDirectory, count: Cal
     count(promise=PROMISE)
     with parent_of("slow", files, checkpoint_steps=1000) as parent:
         parent.process.send_signal(signal.SIGTSTP)
+        wait_until_stopped(psutil.Process(parent.process.pid))
         wait_until_stopped(parent.worker)
         parent.process.send_signal(signal.SIGHUP)
         parent.process.send_signal(signal.SIGCONT)
