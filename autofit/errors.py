@@ -6,7 +6,7 @@ Each is one line: what happened, which value, what to do. `cli/` alone turns the
     ├── UserError            exit 2   bad input or usage; nothing was started, nothing is lost
     ├── DoesNotFitError      exit 3   not even the smallest size fits, after all that was tried
     ├── TrainingFailedError  exit 4   failed for a reason that is not memory
-    │   └── StorageError     exit 4   the disk is full or broken; the last checkpoint is kept
+    │   └── StorageError     exit 4   the disk is full or broken; a checkpoint that is there is kept
     └── InterruptedRunError  exit 130 asked to stop; the run can be resumed
 """
 

@@ -25,7 +25,7 @@ from autofit.printable import printable
 from autofit.report.prediction_text import csv_header, csv_rows
 from autofit.storage.locks import Lock, try_lock
 from autofit.storage.records import Record
-from autofit.storage.safe_files import open_plain_unbuffered
+from autofit.storage.safe_files import fsync_file, open_plain_unbuffered
 
 PART_SUFFIX, STATE_SUFFIX = ".part", ".part.json"
 """Added to the name of a file until it is complete, and to that of what is known of the part."""
@@ -183,7 +183,7 @@ class CsvFile:
 
     def _note_state(self) -> None:
         """Note how far the part is whole, once it is on the disk so far."""
-        os.fsync(self._stream.fileno())
+        fsync_file(self._stream.fileno())
         summary = self.summary
         CsvState(
             key=self._key,
@@ -201,7 +201,7 @@ class CsvFile:
         if not self.summary.images:
             self._stream.truncate(0)
         self._stream.flush()
-        os.fsync(self._stream.fileno())
+        fsync_file(self._stream.fileno())
         self._part.replace(self._target)
         self._state.unlink(missing_ok=True)
 

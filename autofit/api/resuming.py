@@ -18,7 +18,7 @@ from autofit.api.existing_run import (
 )
 from autofit.api.mirroring import finished_result, mirror_of, with_images_here
 from autofit.api.result import Result
-from autofit.api.supervision import supervise
+from autofit.api.supervision import say_of_lock, supervise
 from autofit.api.workers import ModelFunction, code_of_run, machine_for, payload_of
 from autofit.config.option_table import AGAIN
 from autofit.config.options import changed_options
@@ -93,6 +93,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
         RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock,
         mirror_of(files, record, shown) as mirror,
     ):
+        say_of_lock(lock, shown)
         if mirror and mirror.restore(lambda _: None):
             record = require_run(files)
         options = changed_options(record.options, given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 from autofit.api.budget_notes import announce_budget, with_known_speed
@@ -19,7 +20,7 @@ from autofit.api.result import Result, shown_path
 from autofit.api.stage_sizes import StageSizes
 from autofit.api.start_crash import with_findings
 from autofit.api.workers import cache_for, import_paths, launcher_for, machine_for, profile_store
-from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, TrainingFailedError
+from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, StorageError, TrainingFailedError
 from autofit.machine.hardware import Hardware
 from autofit.mirror.mirror import Mirror
 from autofit.process.monitor import View
@@ -35,7 +36,8 @@ from autofit.runs.stage_probe import LEFT_OUT, is_left_out
 from autofit.runs.stage_speed import saved_probe
 from autofit.runs.supervisor import Supervisor
 from autofit.runs.time_budget import TimeBudget
-from autofit.storage.run_directory import RunDirectory, RunLock, writing_in
+from autofit.storage.checkpoints import CheckpointStore
+from autofit.storage.run_directory import NO_FLOCK, RunDirectory, RunLock, writing_in
 
 
 def supervise(
@@ -207,6 +209,12 @@ def _attempts(supervisor: Supervisor, mirror: Mirror | None) -> AutofitError | N
         return InterruptedRunError("stopped at once")
 
 
+def say_of_lock(lock: RunLock, view: View) -> None:
+    """Warn where a drive cannot lock files, and another way was taken."""
+    if not lock.has_flock:
+        view.message(NO_FLOCK)
+
+
 def _status(error: AutofitError | None) -> Literal["completed", "failed", "interrupted"]:
     if error is None:
         return "completed"
@@ -218,12 +226,27 @@ def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord
     if isinstance(error, InterruptedRunError):
         best = f" and the best model so far is {shown_path(files.model)}" if files.model.exists() else ""
         how = how_to_resume(files, record)
-        return InterruptedRunError(f"{error}: the last checkpoint is kept{best}; go on with: {how}")
+        kept = "the last checkpoint is kept" if _newest_checkpoint(files) else "there was no checkpoint yet"
+        return InterruptedRunError(f"{error}: {kept}{best}; go on with: {how}")
     if isinstance(error, DoesNotFitError) and record.plan.fine_tune is not None and files.model.exists():
         return DoesNotFitError(f"{error}; the head's model is in {shown_path(files.model)}")
     if isinstance(error, TrainingFailedError):
-        log = files.path
-        with suppress(OSError, IndexError):  # the disk may be what failed
-            log = files.attempts()[-1].path
-        return type(error)(f"{with_findings(str(error))} (logs in {shown_path(log)}; the last checkpoint is kept)")
+        return type(error)(f"{with_findings(str(error))} ({_logs_and_checkpoint(error, files, record)})")
     return error
+
+
+def _logs_and_checkpoint(error: TrainingFailedError, files: RunDirectory, record: RunRecord) -> str:
+    """Where the logs are, and the checkpoint that is there; of a failed drive also how to go on once it is mended."""
+    log = files.path
+    with suppress(OSError, IndexError):  # the disk may be what failed
+        log = files.attempts()[-1].path
+    newest = _newest_checkpoint(files)
+    kept = f"the checkpoint {newest.name} is kept" if newest else "there was no checkpoint yet"
+    then = f"; then go on with: {how_to_resume(files, record)}" if isinstance(error, StorageError) else ""
+    return f"logs in {shown_path(log)}; {kept}{then}"
+
+
+def _newest_checkpoint(files: RunDirectory) -> Path | None:
+    with suppress(OSError, StorageError):  # the disk may be what failed
+        return CheckpointStore(files.checkpoints).newest()
+    return None

@@ -19,7 +19,7 @@ from autofit.api.mirroring import finished_result, mirror_for, restore_from, wri
 from autofit.api.new_run import Called, announce_training, in_order, new_run, require_known_metrics
 from autofit.api.result import Result
 from autofit.api.resuming import LOCK_PATIENCE_SECONDS
-from autofit.api.supervision import supervise
+from autofit.api.supervision import say_of_lock, supervise
 from autofit.api.workers import code_of_run, machine_for, payload_of
 from autofit.config.options import Options, check_for_training, options_of_call
 from autofit.dataset import HeldOut, ImageIndex
@@ -281,6 +281,7 @@ def _start_or_resume(
             restore_from(mirror, files, options, index)
             if index.store:
                 view.message("images in memory are not copied to the mirror: without run_dir, give this call again")
+        say_of_lock(lock, view)
         machine, code = machine_for(options), code_of_run(options, payload)
         rerun = find_same_run(files, options, index, code, machine)
         if rerun is not None and is_finished(files) and not rerun.trains_on:

@@ -17,7 +17,7 @@ from autofit.cache import entry_format
 from autofit.cache.entry_format import INDEX, EntryRecord, Rows, checksums, lines_with_rows, read_index, seal_of
 from autofit.cache.identity import Identities
 from autofit.storage.locks import Lock, try_lock
-from autofit.storage.safe_files import open_plain_unbuffered
+from autofit.storage.safe_files import fsync_file, open_plain_unbuffered
 from autofit.storage.user_key import is_of_this_user, new_key, read_key
 
 Numbers = NDArray[np.int64]
@@ -278,8 +278,8 @@ class EntryWriter:
         Raises:
             OSError: the disk fails.
         """
-        os.fsync(self._rows.fileno())
-        os.fsync(self._index.fileno())
+        fsync_file(self._rows.fileno())
+        fsync_file(self._index.fileno())
 
     def share(self) -> None:
         """Let others read the entry, but not remove or write it, until this writer is closed; it appends no more.

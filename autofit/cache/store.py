@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +190,10 @@ class CacheStore:
 
     def _free_bytes(self) -> int:
         there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
-        return shutil.disk_usage(there).free  # the folder is created with the first entry
+        try:
+            return shutil.disk_usage(there).free  # the folder is created with the first entry
+        except OSError:  # the drive does not say: a write that finds no room ends the cache, not the run
+            return sys.maxsize
 
     def listing(self) -> CacheList:
         """All entries, the most recently used first."""

@@ -108,11 +108,15 @@ def _run_command(arguments: Sequence[str]) -> int:
 
 
 def _code_and_text(error: BaseException) -> tuple[int, str]:
-    """The exit code and the message of an error: one of autofit, Ctrl-C, a usage error, or a defect of autofit."""
+    """The exit code and the message of an error: one of autofit, of the system, of usage, Ctrl-C, or a defect."""
     if isinstance(error, AutofitError):
         return error.exit_code, str(error)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED, "stopped"
+    if isinstance(error, OSError):
+        from autofit.storage.system_errors import described  # noqa: PLC0415 - `--help` loads none of it
+
+        return AutofitError.exit_code, described(error)
     if hasattr(error, "format_message"):
         return UserError.exit_code, f"{error.format_message()} (autofit --help)"
     defect = f"{type(error).__name__}: {error} (a defect of autofit: the same command with --debug shows where)"

@@ -6,6 +6,7 @@ the smallest along the process's own path, in version 1, 2 or both. Nothing here
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -141,7 +142,9 @@ def _host(proc: Path, cgroup_root: Path) -> _Host:
 
 def _cores(proc: Path, cgroup_root: Path) -> int:
     """The cores this process may use. A quota of 1.5 counts as 2, as in OpenJDK and Go: all of it can be used."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = os.cpu_count() or 1
+    with contextlib.suppress(AttributeError, OSError):  # not on every system; a sandbox may refuse the call
+        cores = len(os.sched_getaffinity(0))
     quotas = [
         math.ceil(quota) for cgroup in cgroups_of_process(proc, cgroup_root, "cpu") if (quota := cpu_quota(cgroup))
     ]

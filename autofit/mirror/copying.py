@@ -21,13 +21,12 @@ from typing import IO
 
 from autofit.storage.checkpoint_files import MANIFEST, STATE, Manifest
 from autofit.storage.json_bounds import LONG_RECORD, MAX_RECORD_BYTES, require_bounded
-from autofit.storage.safe_files import create_plain, fsync_folder, open_plain
+from autofit.storage.safe_files import create_plain, fsync_file, fsync_folder, let_others_read, open_plain
 
 CHUNK_BYTES = 2**18
 SYNC_EVERY_BYTES = 2**24
 """The most that is written between two syncs: one sync of a whole gigabyte would look like a drive that hangs."""
 
-CANNOT_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 SAVING, REMOVED = ".saving-", ".removed-"
 """As in `storage/checkpoints.py`, whose next save removes what a killed copy has left."""
 
@@ -126,11 +125,7 @@ def _read(source: IO[bytes], most_bytes: int) -> bytes:
 
 def _sync(stream: IO[bytes]) -> None:
     stream.flush()
-    try:
-        os.fsync(stream.fileno())
-    except OSError as error:  # some mounted drives cannot
-        if error.errno not in CANNOT_SYNC:
-            raise
+    fsync_file(stream.fileno())
 
 
 def sha256_of(path: Path, size_bytes: int, beat: Beat) -> str:
@@ -184,7 +179,7 @@ def stage_generation(source: Path, manifest: Manifest, folder: Path, copy: Copy,
         streams = {name: open_files.enter_context(_open_listed(source / name)) for name in manifest.files}
         staged = Path(tempfile.mkdtemp(prefix=SAVING, dir=folder))
         try:
-            staged.chmod(0o755)  # mkdtemp makes 0700; a run directory is read by others too
+            let_others_read(staged, 0o755)  # mkdtemp makes 0700
             for name, entry in manifest.files.items():
                 _copy_listed(streams[name], staged / name, entry.bytes, entry.sha256, copy, beat)
             listed = manifest.to_json().encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from autofit.process.limit_causes import limit_words
 from autofit.protocol.messages import Request, Verdict
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory, writing_in
+from autofit.storage.system_errors import explained, reason, remedy
 
 CONTROL_FD = "AUTOFIT_CONTROL_FD"
 PAYLOAD_FD = "AUTOFIT_PAYLOAD_FD"
@@ -87,6 +89,9 @@ class Launcher(Protocol):
         """
 
 
+OF_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+"""Errors of a start for which a limit is the cause, and which another start of Python would meet again."""
+
 WORKER = (sys.executable or "python3", "-P", "-m", "autofit.worker")
 
 
@@ -104,7 +109,10 @@ class ProcessLauncher:
 
     def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
         """Start `python -P -m autofit.worker ATTEMPT_DIR`."""
-        control_read, control_write = os.pipe()
+        try:
+            control_read, control_write = os.pipe()
+        except OSError as error:
+            raise _not_started(error) from error
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as if_it_fails:
             ours.callback(os.close, control_read)
             if_it_fails.callback(os.close, control_write)
@@ -131,10 +139,14 @@ class ProcessLauncher:
         try:
             return start_process([*self._command, str(attempt.path)], environment, held, stdout, stderr)
         except OSError as error:
-            why = f"the worker cannot be started ({self._command[0]}: {error.strerror or error})"
-            words = limit_words(Verdict.CRASHED, why, "", process_limits(), memory_is_full=False)
-            advice = words or "start Python anew, or use isolation='inline'"
-            raise TrainingFailedError(f"{why}: {advice}") from error
+            raise _not_started(error, self._command[0]) from error
+
+
+def _not_started(error: OSError, program: str = "pipe") -> TrainingFailedError:
+    why = f"the worker cannot be started ({program}: {reason(error)})"
+    words = limit_words(Verdict.CRASHED, why, "", process_limits(), memory_is_full=False)
+    limit = remedy(error) if error.errno in OF_LIMITS else None
+    return TrainingFailedError(f"{why}: {words or limit or 'start Python anew, or use isolation=' + repr('inline')}")
 
 
 def start_process(
@@ -164,10 +176,14 @@ def start_process(
     )
 
 
+NOT_INHERITED = ("PYTHONINSPECT", "PYTHONWARNINGS", "PYTHONSTARTUP", "PYTHONBREAKPOINT", "MPLBACKEND")
+"""Settings for a session at the keyboard. They would keep a worker from ending, or end it for a warning."""
+
+
 def _environment() -> dict[str, str]:
     """Ours, for a process that starts in another folder and in which Keras has one backend."""
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name not in NOT_INHERITED},
         "KERAS_BACKEND": "tensorflow",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # NVML's order, so that an index means the same GPU to both
     }
@@ -207,11 +223,21 @@ def _has_local_metaclass(kind: type) -> bool:
 
 def _anonymous_file(payload: bytes) -> IO[bytes]:
     """A file without a name: the worker inherits it, and it is gone with the processes that hold it."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    file.write(payload)
-    file.flush()
-    file.seek(0)
+    try:
+        file = _file_in_memory() or tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+        file.write(payload)
+        file.flush()
+        file.seek(0)
+    except OSError as error:
+        raise TrainingFailedError(explained(error, "model and callbacks cannot be given to the worker")) from error
     return file
+
+
+def _file_in_memory() -> IO[bytes] | None:
+    """A file that needs no room in the temporary folder; None where the system has none or refuses it."""
+    with contextlib.suppress(AttributeError, OSError):
+        return os.fdopen(os.memfd_create("autofit-payload"), "w+b")
+    return None
 
 
 class _ProcessWorker:

@@ -12,6 +12,7 @@ from autofit.profiles.merge import to_bytes
 from autofit.profiles.reading import NewerProfileError, OlderProfileError, RefusedProfileError, read_profile
 from autofit.profiles.records import MachineProfile, Origin, ProfileList, ProfileSummary
 from autofit.profiles.store import ProfileStore
+from autofit.storage.system_errors import explained
 
 Found = tuple[MachineProfile, Origin]
 
@@ -91,8 +92,8 @@ def import_profile(store: ProfileStore, file: Path) -> Imported:
         added, extractions = store.add(profile)
     except OSError as error:
         raise StorageError(
-            f"profiles in {store.folder} cannot be written ({error.strerror or error}): make room, or set "
-            "AUTOFIT_PROFILES to another folder"
+            f"{explained(error, f'profiles in {store.folder} cannot be written')}; or set AUTOFIT_PROFILES to "
+            "another folder"
         ) from error
     others = len(profile.entries) - added + len(profile.extractions) - extractions
     return Imported(profile.fingerprint, added, others, extractions)

@@ -6,12 +6,18 @@ keeps its own figures, backend and style.
 
 from __future__ import annotations
 
+import importlib
 import io
 import math
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from autofit.printable import one_line
+from autofit.report.markup import Html, element, escaped, figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,18 +102,43 @@ def png(figure: Figure) -> bytes:
 @contextmanager
 def _style() -> Iterator[None]:
     """Apply our style, and restore the user's afterwards."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(STYLE):
+    with _matplotlib().rc_context(STYLE):
         yield
+
+
+def _matplotlib() -> ModuleType:
+    """matplotlib, also where MPLBACKEND names a backend that does not exist: a `Figure` needs none.
+
+    Raises:
+        Exception: whatever a broken installation of it raises.
+    """
+    try:
+        return importlib.import_module("matplotlib")
+    except ValueError:
+        named = os.environ.pop("MPLBACKEND", None)
+        if named is None:
+            raise
+    try:
+        return importlib.import_module("matplotlib")
+    finally:
+        os.environ["MPLBACKEND"] = named
+
+
+def drawn(draw: Callable[[], Iterable[str]]) -> Html:
+    """Drawings for a page; where matplotlib fails, a line that says why: a picture decides nothing about its page."""
+    try:
+        return figures(draw())
+    except Exception as error:  # noqa: BLE001 - whatever a broken installation of it raises, or a folder it cannot write
+        why = one_line(error) or type(error).__name__
+        return element("p", escaped(f"The picture is missing, matplotlib fails ({why})."), "bad")
 
 
 @contextmanager
 def canvas(title: str, panels: int, height: float = PANEL_INCHES[1]) -> Iterator[tuple[Figure, list[Axes]]]:
     """A figure with panels side by side; drawn on in our style, since artists take it when they are made."""
-    from matplotlib.figure import Figure
-
     with _style():
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(PANEL_INCHES[0] * panels, height), layout="constrained")
         if title:
             figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepReport, Workload
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report import plots
-from autofit.report.drawing import svg
-from autofit.report.markup import Html, bar, cards, document, element, escaped, figures, fragment, join, section, table
+from autofit.report.drawing import drawn, svg
+from autofit.report.markup import Html, bar, cards, document, element, escaped, fragment, join, section, table
 from autofit.report.probe_text import (
     fastest_trial,
     memory_share,
@@ -57,7 +59,7 @@ def sweep_page(report: SweepReport) -> str:
     """A sweep as a page: one table and one figure of all networks, then the sections of each probe."""
     heading = element("h1", escaped("What fits on this machine, and how fast"))
     facts = [[escaped(name), escaped(value)] for name, value in sweep_lines(report, reasons=False)]
-    drawing = Html(svg(plots.sweep_figure(report, title=""), prefix="sweep-")) if report.probes else Html("")
+    drawing = drawn(lambda: [svg(plots.sweep_figure(report, title=""), prefix="sweep-")]) if report.probes else Html("")
     picture = element("div", drawing, "chart") if report.probes else Html("")
     best = fastest_probe(report)
     return document(
@@ -115,8 +117,11 @@ def _probe_sections(report: ProbeReport, level: int, prefix: str = "") -> list[H
 
 
 def _curves(report: ProbeReport, prefix: str = "") -> Html:
-    panels = plots.probe_panels(report) if report.trials else []
-    return figures(svg(panel, f"{prefix}{name}-") for panel, name in zip(panels, ("memory", "speed"), strict=False))
+    def draw() -> Iterator[str]:
+        panels = plots.probe_panels(report)
+        return (svg(panel, f"{prefix}{name}-") for panel, name in zip(panels, ("memory", "speed"), strict=False))
+
+    return drawn(draw) if report.trials else Html("")
 
 
 def _machine(report: ProbeReport) -> Html:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autofit.protocol.messages import Verdict
 from autofit.report import plots
 from autofit.report.classification_text import class_table, confused_list, confusion_table, pictures
 from autofit.report.data_page import data_findings_section
-from autofit.report.drawing import svg
-from autofit.report.markup import Html, bullets, document, element, escaped, figures, join, section, table
+from autofit.report.drawing import drawn, svg
+from autofit.report.markup import Html, bullets, document, element, escaped, join, section, table
 from autofit.report.repeated_run import repeated_run
 from autofit.report.run_sections import (
     SampleImage,
@@ -93,9 +93,11 @@ def run_page(
 
 
 def _curves(result: ResultRecord) -> Html:
-    is_curve = finished_epochs(result.history) > 1
-    panels = plots.history_panels(result.history, result.best_epoch) if is_curve else []
-    return figures(svg(panel, f"{name}-") for panel, name in zip(panels, ("loss", "quality"), strict=False))
+    def draw() -> Iterator[str]:
+        panels = plots.history_panels(result.history, result.best_epoch)
+        return (svg(panel, f"{name}-") for panel, name in zip(panels, ("loss", "quality"), strict=False))
+
+    return drawn(draw) if finished_epochs(result.history) > 1 else Html("")
 
 
 def _incidents(result: ResultRecord) -> list[str]:

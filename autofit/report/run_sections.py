@@ -9,8 +9,8 @@ from autofit.dataset import ImageIndex
 from autofit.dataset.spread import spread_over
 from autofit.protocol.messages import FINE_TUNING, StageRecord
 from autofit.report.classification_text import Thumbnail
-from autofit.report.drawing import svg
-from autofit.report.markup import Html, cards, element, escaped, figures, join, picture, table
+from autofit.report.drawing import drawn, svg
+from autofit.report.markup import Html, cards, element, escaped, join, picture, table
 from autofit.report.memory_plot import limit_in_view, memory_figure
 from autofit.report.run_text import figure_words, test_figure, time_words
 from autofit.report.tables import shortened_text
@@ -114,7 +114,7 @@ def memory_section(memory: MemoryHistory) -> Html:
         limit = f" The limit, {bytes_words(memory.limit_bytes)}, is far above the picture."
     restarts = " A dotted line is the start of another process." if memory.restarts else ""
     lead = element("p", escaped(f"{words}.{limit}{restarts}"), "lead")
-    return join([lead, figures([svg(memory_figure(memory), "memory-")])])
+    return join([lead, drawn(lambda: [svg(memory_figure(memory), "memory-")])])
 
 
 def sample_images(index: ImageIndex) -> list[SampleImage]:

@@ -6,10 +6,11 @@ records.py        the base of every record that is saved as JSON
 format_version.py the number of a file's format: newer ones are refused as such
 safe_files.py     opening files from untrusted sources; writing files whole or not at all
 lock_holders.py   who holds a run directory's lock, and the end of workers without a parent
-locks.py          advisory locks on open files
+locks.py          advisory locks on open files; holder_file.py where a drive has none
 probabilities.py   what a model says of the validation and test images
 json_bounds.py     the size and the number of values that JSON may have
 user_key.py        a key that only this user can read
 scratch.py         temporary folders that the next process clears away after a kill
+system_errors.py   what an error of the system means, and what to do about it
 stutter.py         errors of a drive that may pass
 """

@@ -20,7 +20,8 @@ from autofit.errors import StorageError
 from autofit.storage.format_version import NewerFormatError, refuse_newer
 from autofit.storage.json_bounds import LONG_RECORD, JsonLimits, require_bounded
 from autofit.storage.records import MAX_RECORD_BYTES, Record
-from autofit.storage.safe_files import open_plain
+from autofit.storage.safe_files import fsync_file, open_plain
+from autofit.storage.system_errors import explained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +91,7 @@ def write_file(path: Path, data: bytes) -> FileEntry:
     with path.open("xb") as stream:
         stream.write(data)
         stream.flush()
-        os.fsync(stream.fileno())
+        fsync_file(stream.fileno())
     return FileEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
@@ -215,4 +216,4 @@ def _read(path: Path, limit_bytes: int) -> bytes:
 
 def unreadable_error(path: Path, error: OSError) -> StorageError:
     """The error for a file that cannot be read for a reason that says nothing about its content."""
-    return StorageError(f"cannot read {path}: {error.strerror or error}; make it readable, then resume")
+    return StorageError(f"{explained(error, f'{path} cannot be read')}; then resume")

@@ -46,7 +46,8 @@ from autofit.storage.checkpoint_files import (
     write_file,
 )
 from autofit.storage.records import MAX_RECORD_BYTES
-from autofit.storage.safe_files import fsync_folder
+from autofit.storage.safe_files import fsync_folder, let_others_read
+from autofit.storage.system_errors import explained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,12 +102,17 @@ class CheckpointStore:
             generation = 1 + max(self._numbers_taken(), default=0)
             self._write(generation, groups, text, unchanged)
         except OSError as error:
-            raise StorageError(
-                f"cannot write a checkpoint in {self.folder}: {error.strerror or error}; the last checkpoint is kept: "
-                "make room or mend the disk, then resume"
-            ) from error
+            raise StorageError(explained(error, f"no checkpoint can be written in {self.folder}")) from error
         self._remove_old()
         return generation
+
+    def newest(self) -> Path | None:
+        """The folder of the newest generation, of which nothing is read; None where there is none.
+
+        Raises:
+            StorageError: the folder may not be read.
+        """
+        return next((folder for _, folder in self._generations()), None)
 
     def latest(self, most_bytes: int | None = None) -> Checkpoint | None:
         """The newest generation of which every byte verifies; damaged newer ones are renamed out of the way.
@@ -203,7 +209,7 @@ class CheckpointStore:
     ) -> None:
         temporary = Path(tempfile.mkdtemp(prefix=_SAVING, dir=self.folder))
         try:
-            temporary.chmod(0o755)  # mkdtemp makes 0700; a run directory is read by others too
+            let_others_read(temporary, 0o755)  # mkdtemp makes 0700
             files = self._write_groups(temporary, groups, unchanged)
             files[STATE] = write_file(temporary / STATE, state)
             manifest = Manifest(schema_=SCHEMA, generation=generation, files=files)

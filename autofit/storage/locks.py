@@ -14,7 +14,9 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-_NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+_NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO}
+"""What file systems without locks answer. EIO is that of some FUSE mounts; a failing drive fails the next write too."""
+
 _POLL_SECONDS = 0.1
 
 

@@ -13,8 +13,10 @@ from typing import Self
 
 from autofit.errors import StorageError, UserError
 from autofit.printable import printable
+from autofit.storage.holder_file import HolderFile
 from autofit.storage.lock_holders import end_orphans, holders_of, in_use_words
 from autofit.storage.locks import Lock, open_lock_file, try_lock, wait_for_lock
+from autofit.storage.system_errors import explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,7 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"run directory {self.path} cannot be made ({error.strerror}): give another") from None
+            raise UserError(explained(error, f"run directory {self.path} cannot be made")) from None
 
 
 def _refuse_special(path: Path) -> None:
@@ -253,20 +255,28 @@ def writing_in(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"{folder} cannot be written ({error.strerror or error}): make room, or mend the disk"
-        ) from error
+        raise StorageError(explained(error, f"{folder} cannot be written")) from error
+
+
+HOLDER_POLL_SECONDS = 0.5
+NO_FLOCK = "this drive cannot lock files: a file .lock-holder in the run directory keeps other runs out"
 
 
 class RunLock:
     """An advisory lock on a run directory, inherited by the worker: it is held until parent and worker are both gone.
 
-    A worker that outlives its parent still holds it; see `locks`.
+    A worker that outlives its parent still holds it; see `locks`. Where the drive has no such locks, a file with the
+    holder's name takes their place.
+
+    Attributes:
+        has_flock: False once the drive was found to have no locks.
     """
 
     def __init__(self, run_directory: RunDirectory) -> None:
         self._path = run_directory.path / ".lock"
         self._file = -1
+        self._holder = HolderFile(run_directory.path)
+        self.has_flock = True
 
     def acquire(
         self,
@@ -284,6 +294,9 @@ class RunLock:
             self._file = open_lock_file(self._path)
         try:
             answer = wait_for_lock(self._file, patience_seconds, clock, sleep)
+            if answer is Lock.UNSUPPORTED:
+                self.has_flock = False
+                answer = self._take_holder_file(clock() + patience_seconds, clock, sleep)
         except BaseException:
             self.release()
             raise
@@ -302,6 +315,14 @@ class RunLock:
             end_orphans(self._path)
         return self
 
+    def _take_holder_file(self, deadline: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> Lock:
+        with writing_in(self._path.parent):
+            while not self._holder.take():
+                if clock() > deadline:
+                    return Lock.BUSY
+                sleep(HOLDER_POLL_SECONDS)
+        return Lock.HELD
+
     def is_free(self) -> bool:
         """Whether no process holds the lock at this moment.
 
@@ -311,7 +332,8 @@ class RunLock:
         with writing_in(self._path.parent):
             file = open_lock_file(self._path)
         try:
-            return try_lock(file) is not Lock.BUSY
+            answer = try_lock(file)
+            return self._holder.is_free() if answer is Lock.UNSUPPORTED else answer is not Lock.BUSY
         finally:
             os.close(file)
 
@@ -321,6 +343,7 @@ class RunLock:
 
     def release(self) -> None:
         """Release the lock; it is free once no worker holds it either."""
+        self._holder.release()
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

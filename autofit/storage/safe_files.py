@@ -13,6 +13,12 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+CANNOT_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
+"""What a drive that cannot make a file durable on request answers; what was written there is as safe as it gets.
+
+https://man7.org/linux/man-pages/man2/fsync.2.html
+"""
+
 _UNFINISHED = re.compile(r"\.[\w.-]+\.(json|csv)\.[a-z0-9_]{8}")
 """The name of a file of `whole_file` until it is complete."""
 
@@ -125,8 +131,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)  # mkstemp makes 0600; a run directory is read by others too
+            fsync_file(stream.fileno())
+        let_others_read(temporary, 0o644)  # mkstemp makes 0600
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -145,13 +151,33 @@ def remove_unfinished(folder: Path) -> None:
 def fsync_folder(folder: Path) -> None:
     """Make a rename in `folder` durable, as far as its file system can.
 
-    Some mounted drives cannot: https://man7.org/linux/man-pages/man2/fsync.2.html, EINVAL.
+    Raises:
+        OSError: the drive fails.
     """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
-            raise
+        fsync_file(handle)
     finally:
         os.close(handle)
+
+
+def fsync_file(file: int) -> None:
+    """Make what was written to an open file durable, as far as its file system can.
+
+    Raises:
+        OSError: the drive fails.
+    """
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise
+
+
+def let_others_read(path: Path, mode: int) -> None:
+    """Give a path of ours the permissions of a run directory, which others read too, where its drive has any.
+
+    FAT, SMB and some FUSE mounts refuse each change.
+    """
+    with contextlib.suppress(OSError):
+        path.chmod(mode)

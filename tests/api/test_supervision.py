@@ -76,7 +76,12 @@ def test_callbacks_that_are_missing_are_missed(
         (InterruptedRunError("asked to stop"), InterruptedRunError, "interrupted", "autofit resume 'x y'$"),
         (KeyboardInterrupt(), InterruptedRunError, "interrupted", "^stopped at once: .* autofit resume 'x y'$"),
         (DoesNotFitError("not even one"), DoesNotFitError, "failed", "^not even one$"),
-        (TrainingFailedError("SIGSEGV"), TrainingFailedError, "failed", r"^SIGSEGV \(logs in x y; the last checkpoint"),
+        (
+            TrainingFailedError("SIGSEGV"),
+            TrainingFailedError,
+            "failed",
+            r"^SIGSEGV \(logs in x y; there was no checkpoint yet",
+        ),
         (StorageError("disk full"), StorageError, "failed", "^disk full "),
         (UserError("model f: no such name"), UserError, "failed", "^model f: no such name$"),
     ],
@@ -103,6 +108,22 @@ def test_the_logs_of_the_last_attempt_are_named(stages: Stages, photos: Path, tr
     stages.ends = [TrainingFailedError("SIGSEGV")]
     with pytest.raises(TrainingFailedError, match=r"logs in a/attempts/0002"):
         train(photos)
+
+
+def test_a_full_disk_names_the_checkpoint_that_is_there_and_the_next_command(
+    stages: Stages, photos: Path, train: Train
+) -> None:
+    """A user would not know what the hours before have left, and a checkpoint would be promised where there is none."""
+    full = "no checkpoint can be written in a (No space left on device): make room"
+    stages.ends = [StorageError(full), StorageError(full)]
+    with pytest.raises(StorageError) as first:
+        train(photos)
+    assert str(first.value) == f"{full} (logs in a; there was no checkpoint yet; then go on with: autofit resume a)"
+    for number in (6, 7):
+        Path("a/checkpoints", f"{number:08d}").mkdir(parents=True)
+    with pytest.raises(StorageError) as second:
+        train(photos)
+    assert str(second.value).endswith("(logs in a; the checkpoint 00000007 is kept; then go on with: autofit resume a)")
 
 
 def test_the_time_of_a_resumed_run_is_that_of_all_its_attempts(
@@ -173,8 +194,10 @@ def test_a_stopped_cell_is_told_in_python_how_to_go_on(
 ) -> None:
     """A notebook would name a command of the shell, or not say where the model of the hours before it is."""
     monkeypatch.setattr("autofit.api.existing_run.is_notebook", lambda: True)
-    said = "asked to stop: the last checkpoint is kept; go on with: the same call again, or autofit.resume('a')"
-    assert interrupted(photos) == said
+    then = "go on with: the same call again, or autofit.resume('a')"
+    assert interrupted(photos) == f"asked to stop: there was no checkpoint yet; {then}"
+    Path("a/checkpoints/00000001").mkdir(parents=True)
+    assert interrupted(photos) == f"asked to stop: the last checkpoint is kept; {then}"
     Path("a/model.keras").touch()
     assert "is kept and the best model so far is a/model.keras; go on" in interrupted(photos)
     given = interrupted(photos, run_dir="b", model=lambda _shape, _classes: None)

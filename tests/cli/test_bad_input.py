@@ -131,6 +131,6 @@ def test_the_refusal_of_a_folder_with_another_request_names_the_option(
     request = ["train", "good", "--batch-size", "8", "--run-dir", "mine"]
     assert run_command_line(request) == 130
     err = capsys.readouterr().err.splitlines()
-    assert err[-1] == "autofit: asked to stop: the last checkpoint is kept; go on with: autofit resume mine"
+    assert err[-1] == "autofit: asked to stop: there was no checkpoint yet; go on with: autofit resume mine"
     assert run_command_line([*request, "--seed", "1"]) == 2
     assert "holds another request (seed 0 there, 1 here): give another run_dir" in capsys.readouterr().err

@@ -307,12 +307,9 @@ def overflow(folder: Path, limit_bytes: int, *prefix: str) -> subprocess.Complet
 
 def assert_last_is_safe(done: subprocess.CompletedProcess[str], folder: Path, reason: str) -> None:
     assert done.stderr == ""
-    assert json.loads(done.stdout) == {
-        "message": f"cannot write a checkpoint in {folder}: {reason}; the last checkpoint is kept: "
-        "make room or mend the disk, then resume",
-        "state": {"cursor": 1},
-        "names": ["00000001"],
-    }
+    told = json.loads(done.stdout)
+    assert told.pop("message").startswith(f"no checkpoint can be written in {folder} ({reason}): ")
+    assert told == {"state": {"cursor": 1}, "names": ["00000001"]}
 
 
 def test_a_file_size_limit_keeps_the_last_checkpoint(tmp_path: Path, count: Count) -> None:

@@ -53,6 +53,23 @@ def said_last(process: subprocess.Popen[str]) -> list[str]:
     return [kind, words]
 
 
+def test_two_parents_where_no_locks_are_there(tmp_path: Path, count: Count) -> None:
+    """On NFS or FUSE both would train in one directory, and each tear the other's checkpoints."""
+    count(promise=PROMISE)
+    files = RunDirectory(tmp_path)
+    with parent(files, "complete", ODD_LOCKS="none", STUB_SECONDS_AN_UPDATE="1") as first:
+        wait_until(lambda: CheckpointStore(files.checkpoints).latest_state() is not None, process=first)
+        with parent(files, "complete", ODD_LOCKS="none") as second:
+            _, said = second.communicate(timeout=120)
+        assert second.returncode != 0
+        assert "is in use by" in said
+        assert said_last(first) == ["NoneType", "None"]
+    assert len(files.attempts()) == 1
+    assert_each_epoch_once(files.path, EPOCHS, range(IMAGES))
+    with parent(files, "complete", ODD_LOCKS="none") as third:  # what the first has left locks nobody out
+        assert said_last(third) == ["NoneType", "None"]
+
+
 @pytest.mark.parametrize("is_killed", [False, True], ids=["calm", "killed"])
 def test_a_clock_that_is_set_back_by_a_day_changes_nothing(tmp_path: Path, count: Count, *, is_killed: bool) -> None:
     """The worker would be taken for hung, or the run for one that has taken minus a day."""

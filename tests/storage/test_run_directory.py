@@ -56,7 +56,9 @@ def test_attempts_count_from_one_and_sort_by_number(tmp_path: Path) -> None:
 def test_a_run_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A traceback for a mistyped path."""
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"file/run cannot be made \(Not a directory\): give another"):
+    with pytest.raises(
+        UserError, match=r"file/run cannot be made \(Not a directory\): a file stands where a folder is needed"
+    ):
         RunDirectory(tmp_path / "file" / "run").create()
     with pytest.raises(StorageError, match="file cannot be written"):
         RunDirectory(tmp_path / "file").new_attempt()
@@ -66,8 +68,8 @@ def test_a_write_that_fails_names_the_folder_and_the_reason(tmp_path: Path) -> N
     """A full disk under the parent would end in a traceback."""
     with pytest.raises(StorageError) as caught, writing_in(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    expected = f"{tmp_path} cannot be written (No space left on device): make room, or mend the disk"
-    assert str(caught.value) == expected
+    expected = f"{tmp_path} cannot be written (No space left on device): make room on that drive"
+    assert str(caught.value).startswith(expected)
 
 
 def test_a_second_writer_is_refused_when_its_patience_ends(tmp_path: Path) -> None:

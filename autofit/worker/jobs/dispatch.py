@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import sys
 import traceback
@@ -14,13 +13,12 @@ from autofit.protocol.job import Job, Outcome, TrainJob, TrialsJob
 from autofit.protocol.messages import Verdict
 from autofit.protocol.model_jobs import ExportJob, PredictJob
 from autofit.storage.run_directory import AttemptDirectory
+from autofit.storage.system_errors import OF_STORAGE, described
 from autofit.worker.jobs.startup import LoadPayload
 from autofit.worker.runtime import tf_settings
 from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, StopRequested, TornUpdateError
 from autofit.worker.runtime.heartbeat import Heartbeat
-
-STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG}
 
 
 def run_job(attempt_path: Path, requests: Requests, load_payload: LoadPayload) -> int:
@@ -102,7 +100,10 @@ def _verdict_of(error: Exception) -> tuple[Verdict, str]:
     text = (str(error) or name).strip().splitlines()[0][:500]
     if isinstance(error, UserError):
         return Verdict.USER_ERROR, text
-    if isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno in STORAGE_ERRORS):
+    if isinstance(error, OSError) and error.errno in OF_STORAGE:
+        error = StorageError(described(error))
+        text = str(error)
+    if isinstance(error, StorageError):
         return Verdict.STORAGE, text
     if isinstance(error, StopRequested):
         return Verdict(error.reason), text

@@ -7,7 +7,6 @@ truncates the log to it, so that log and weights always agree.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from pydantic import Field
 from autofit.errors import StorageError, UserError
 from autofit.storage.json_bounds import LINE, require_bounded
 from autofit.storage.records import Record
-from autofit.storage.safe_files import bounded_lines, open_plain_unbuffered
+from autofit.storage.safe_files import bounded_lines, fsync_file, open_plain_unbuffered
 
 MOST_LOG_BYTES = 8 * 2**30
 """Of a log that is replayed: some 16 million updates of 64 samples."""
@@ -82,7 +81,7 @@ class AuditLog:
         """Write all lines to the disk, and return the length in bytes that a checkpoint records."""
         if self._file is None:
             return 0
-        os.fsync(self._file.fileno())
+        fsync_file(self._file.fileno())
         return self._file.tell()
 
     def close(self) -> None:

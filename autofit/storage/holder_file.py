@@ -1,0 +1,166 @@
+"""A lock for drives that have none: a file with the holder's name, which exactly one process can create.
+
+It says host, process and when that was started. A holder of this host is looked up; one of another host, or of a
+container, shows that it lives by writing the file anew every few seconds. Both times that are compared are the drive's
+own, so that a wrong clock of a machine changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import Field
+
+from autofit.storage.records import Record
+from autofit.storage.safe_files import create_plain, whole_file
+
+BEAT_SECONDS = 15.0
+SILENT_SECONDS = 120.0
+"""After so long without a sign a holder on another host is taken for gone; network drives may keep times for 60 s."""
+
+START_TOLERANCE_SECONDS = 2.0
+
+
+class Holder(Record):
+    """The process that holds the lock.
+
+    Attributes:
+        host: the name of its machine.
+        pid: its number there.
+        started: when it was started, in seconds since 1970 by that machine's clock.
+    """
+
+    host: str = Field(max_length=300)
+    pid: int = Field(ge=1)
+    started: float
+
+
+class HolderFile:
+    """The lock of one folder, held until `release` or the end of the process and of the workers in that folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._path = folder, folder / ".lock-holder"
+        self._is_held = False
+        self._done = threading.Event()
+
+    def take(self) -> bool:
+        """Take the lock; False if another process holds it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        for _ in range(2):  # the second time after what a dead holder has left
+            if self._create():
+                self._is_held = True
+                threading.Thread(target=self._beat, name="autofit-holder", daemon=True).start()
+                return True
+            if not self._remove_left_over():
+                return False
+        return False
+
+    def is_free(self) -> bool:
+        """Whether no process holds the lock.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        return not os.path.lexists(self._path) or self._is_left_over()
+
+    def release(self) -> None:
+        """Give the lock back, if it is held."""
+        self._done.set()
+        if self._is_held:
+            self._is_held = False
+            with suppress(OSError):  # the drive is gone: the next holder finds that this process is
+                self._path.unlink()
+
+    def holder(self) -> Holder | None:
+        """Who holds the lock, as its file says; None if that cannot be read."""
+        return _read(self._path)
+
+    def _create(self) -> bool:
+        try:
+            with create_plain(self._path) as stream:
+                stream.write(this_process().to_json().encode())
+        except FileExistsError:
+            return False
+        return True
+
+    def _is_left_over(self) -> bool:
+        holder = self.holder()
+        if holder is not None and holder.host == socket.gethostname():
+            return not _is_alive(holder) and not _has_workers(self._folder)
+        return self._silent_seconds() > SILENT_SECONDS
+
+    def _remove_left_over(self) -> bool:
+        """Remove what a holder that is gone has left; False if another process was faster, or the holder lives."""
+        judged = self.holder()
+        if not self._is_left_over():
+            return False
+        aside = self._path.with_name(f".lock-left-over-{os.getpid()}")
+        try:
+            self._path.rename(aside)
+        except FileNotFoundError:
+            return True
+        is_new = _read(aside) != judged
+        if is_new:  # another process has taken the lock since it was judged
+            aside.rename(self._path)
+        else:
+            aside.unlink()
+        return not is_new
+
+    def _silent_seconds(self) -> float:
+        """For how long the file was not written, by the drive's clock."""
+        probe = self._path.with_name(f".lock-clock-{os.getpid()}")
+        try:
+            with whole_file(probe) as stream:
+                stream.write(b"now")
+            return probe.stat().st_mtime - self._path.stat().st_mtime
+        except FileNotFoundError:  # it was released meanwhile
+            return SILENT_SECONDS + 1
+        finally:
+            probe.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        while not self._done.wait(BEAT_SECONDS):
+            with suppress(OSError):
+                self._path.write_bytes(this_process().to_json().encode())
+
+
+def _read(path: Path) -> Holder | None:
+    with suppress(OSError, ValueError):
+        return Holder.load(path, follow_links=False)
+    return None
+
+
+def this_process() -> Holder:
+    """This process, as the holder of a lock."""
+    import psutil  # noqa: PLC0415 - only where a drive cannot lock
+
+    return Holder(host=socket.gethostname(), pid=os.getpid(), started=psutil.Process().create_time())
+
+
+def _is_alive(holder: Holder) -> bool:
+    import psutil  # noqa: PLC0415 - only where a drive cannot lock
+
+    try:
+        started = psutil.Process(holder.pid).create_time()
+    except psutil.Error:
+        return False
+    return abs(started - holder.started) < START_TOLERANCE_SECONDS
+
+
+def _has_workers(folder: Path) -> bool:
+    """Whether a worker of an attempt in this folder is still there: its command line ends with the attempt's folder."""
+    import psutil  # noqa: PLC0415 - only where a drive cannot lock
+
+    attempts = os.fspath(folder / "attempts") + os.sep
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = process.info["cmdline"] or []
+        if words and words[-1].startswith(attempts) and process.info["status"] != psutil.STATUS_ZOMBIE:
+            return True
+    return False

@@ -1,0 +1,113 @@
+"""`autofit.storage.holder_file`, alone and as the lock of a run where `flock` fails."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from autofit.errors import UserError
+from autofit.storage.holder_file import SILENT_SECONDS, Holder, HolderFile, this_process
+from autofit.storage.run_directory import RunDirectory, RunLock
+
+NAME = ".lock-holder"
+
+
+@pytest.fixture
+def ended() -> Holder:
+    """A process of this host that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return Holder(host=socket.gethostname(), pid=process.pid, started=this_process().started)
+
+
+@pytest.fixture
+def asleep(tmp_path: Path) -> Iterator[Path]:
+    """A process whose command line is that of a worker in the folder."""
+    folder = tmp_path / "run"
+    (folder / "attempts" / "0001").mkdir(parents=True)
+    code = "import time; print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code, str(folder / "attempts" / "0001")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        yield folder
+        process.kill()
+
+
+def test_one_of_many_takes_the_lock(tmp_path: Path) -> None:
+    """Two parents would write one run directory."""
+    files = [HolderFile(tmp_path) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(HolderFile.take, files))
+    assert taken.count(True) == 1
+    assert not HolderFile(tmp_path).is_free()
+    files[taken.index(True)].release()
+    assert HolderFile(tmp_path).is_free()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_holder_that_has_ended_is_gone(tmp_path: Path, ended: Holder) -> None:
+    """A run whose parent was killed could not be resumed."""
+    (tmp_path / NAME).write_text(ended.to_json())
+    file = HolderFile(tmp_path)
+    assert file.is_free()
+    assert file.take()
+    assert file.holder() == this_process()
+    file.release()
+
+
+def test_another_process_of_the_same_number_is_not_the_holder(tmp_path: Path) -> None:
+    """After a restart of the machine any process with that number would hold the lock for good."""
+    (tmp_path / NAME).write_text(this_process().model_copy(update={"started": 1000.0}).to_json())
+    assert HolderFile(tmp_path).is_free()
+
+
+def test_a_worker_that_outlives_its_parent_keeps_the_lock(asleep: Path, ended: Holder) -> None:
+    """A second worker would write the checkpoints of a first one that is still there."""
+    (asleep / NAME).write_text(ended.to_json())
+    assert not HolderFile(asleep).take()
+
+
+@pytest.mark.parametrize("content", ["elsewhere", "", "{"])
+def test_a_holder_elsewhere_is_gone_when_it_is_silent(tmp_path: Path, content: str) -> None:
+    """A run on a shared drive would be taken from a living machine, or be blocked for good by a dead one."""
+    text = this_process().model_copy(update={"host": "other"}).to_json() if content == "elsewhere" else content
+    path = tmp_path / NAME
+    path.write_text(text)
+    assert not HolderFile(tmp_path).take()
+    long_ago = path.stat().st_mtime - SILENT_SECONDS - 5
+    os.utime(path, (long_ago, long_ago))
+    file = HolderFile(tmp_path)
+    assert file.take()
+    file.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL])
+def test_a_run_on_a_drive_that_cannot_lock_is_locked_in_another_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """It would be refused, or trained twice at once."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    files = RunDirectory(tmp_path)
+    with RunLock(files).acquire(0.0) as lock:
+        assert not lock.has_flock
+        assert not RunLock(files).is_free()
+        with pytest.raises(UserError, match="in use by another process"):
+            RunLock(files).acquire(0.0)
+    assert RunLock(files).is_free()
+    with RunLock(files).acquire(0.0):
+        pass
