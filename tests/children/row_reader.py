@@ -1,4 +1,7 @@
-"""Reads an entry of a cache again and again until stdin ends: row_reader.py STORE. Prints how often, or "wrong"."""
+"""Reads an entry of a cache again and again until stdin ends: row_reader.py STORE.
+
+Prints "ready", "read" when it has read rows for the first time, "wrong" for others than were written, and how often.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,8 @@ def main() -> None:
                 if not np.array_equal(entry.rows(places[has]), rows(has)):
                     print("wrong", flush=True)
                 read += len(has) > 0
+                if read == 1 and len(has):
+                    print("read", flush=True)
             entry.close()
     print(read, flush=True)
 

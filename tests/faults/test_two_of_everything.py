@@ -114,6 +114,8 @@ def test_a_cache_that_is_cleared_while_others_read(tmp_path: Path, count: Count,
     for number in range(40 if whole else 8):
         count(promise=PROMISE)
         known.keep(tmp_path, (number * 7) % 140, 60)
+        if number == 0:
+            assert [reader.stdout.readline() for reader in readers if reader.stdout] == ["read\n"] * 3
         removed += store.clear()[0]
     for reader in readers:
         out, errors = reader.communicate(timeout=60)
