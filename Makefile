@@ -20,7 +20,7 @@ CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3
 PYTHON ?= $(shell for name in $(CANDIDATES); do \
 	$$name -I -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$name && break; done)
 
-.PHONY: help demo test test-fast test-faults test-oldest test-gpu check docs format clean
+.PHONY: help demo test test-fast test-faults test-oldest smoke-oldest test-gpu audit check dist docs format clean
 
 help:
 	@echo 'make demo         train on 1,797 handwritten digits, running out of memory on purpose'
@@ -28,8 +28,11 @@ help:
 	@echo 'make test-fast    the tests without TensorFlow: a good minute'
 	@echo 'make test-faults  kills, full disks and damage by the hundred: under an hour, ends with a table'
 	@echo 'make test-oldest  the tests of models and images with the oldest releases that are allowed'
+	@echo 'make smoke-oldest a training and the tests of images with these, a minute'
 	@echo 'make test-gpu     the tests on a card; without one they are left out'
 	@echo 'make check        ruff, mypy and the import contracts'
+	@echo 'make audit        known weaknesses of the installed packages (pip-audit; needs PyPI)'
+	@echo 'make dist         the wheel and the source archive'
 	@echo 'make docs         the documents as a site in build/site'
 	@echo 'make format       let ruff format the code and mend what it can'
 	@echo 'make clean        remove .venv and all caches'
@@ -56,6 +59,20 @@ test-gpu: $(READY)
 OLDEST := .venv-oldest
 test-oldest: $(OLDEST)/.ready
 	$(OLDEST)/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not gpu' --whole tests/worker/model tests/worker/execution tests/input
+
+# What of that is quick enough for each change: a whole training, and all that reads images.
+smoke-oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/autofit demo --quiet --folder build/oldest-demo
+	$(OLDEST)/bin/python -m pytest -q -m 'not gpu and not slow' tests/input/test_decode.py tests/storage/test_records.py
+
+# Known weaknesses of what is installed; asks PyPI, so it is no part of the tests.
+audit: $(VENV)/bin/pip
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)/bin/python -m pip_audit --skip-editable --progress-spinner off
+
+# The wheel and the source archive, the same bytes wherever and whenever they are made (tests/faults/test_supply.py).
+dist: $(READY)
+	$(VENV)/bin/python -m hatchling build
 
 $(OLDEST)/.ready: pyproject.toml .ci/oldest_requirements.py | $(VENV)/bin/pip
 	$(VENV)/bin/python -m venv --clear $(OLDEST)

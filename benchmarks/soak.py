@@ -94,7 +94,7 @@ def looks(process: subprocess.Popen[bytes], run: Path) -> Iterator[Look]:
         time.sleep(LOOK_EVERY_SECONDS)
         try:
             yield look(psutil.Process(process.pid), run, time.monotonic() - started)
-        except (psutil.Error, OSError):  # between two processes, or a file that is just being replaced
+        except (psutil.Error, OSError, IndexError):  # between two processes, or before there are lines
             continue
 
 

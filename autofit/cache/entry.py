@@ -31,8 +31,8 @@ class OthersError(OSError):
     """The entry belongs to another user, or others may write it: its rows could be anything."""
 
 
-def require_own(folder: Path) -> None:
-    """Check that an entry and its files belong to this user, and that no other may write them.
+def require_own(folder: Path, *, mode_counts: bool = True) -> None:
+    """Check that an entry and its files belong to this user, and, where modes count, that no other may write them.
 
     Raises:
         OthersError: they do not.
@@ -41,7 +41,7 @@ def require_own(folder: Path) -> None:
     for path in (folder, folder / "entry.json", folder / "index.bin", folder / "rows.bin"):
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            if not is_of_this_user(file):
+            if not is_of_this_user(file, mode_counts=mode_counts):
                 raise OthersError(errno.EPERM, "another user owns or may write it", str(path))
         finally:
             os.close(file)
@@ -74,16 +74,18 @@ def lock(file: FileIO, *, exclusive: bool) -> None:
 class Entry:
     """An entry that is open for reading. Until `close`, no other process removes or writes it.
 
+    Unless `mode_counts`, others may be able to write it: the drive gives all files to everybody.
+
     Raises:
         OSError, ValueError: it is damaged.
         EntryInUseError: it is being written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, mode_counts: bool = True) -> None:
         self.folder = folder
         if (folder / "entry.json").is_symlink():
             raise OSError(errno.ELOOP, "a link, and no file of ours", str(folder / "entry.json"))
-        require_own(folder)
+        require_own(folder, mode_counts=mode_counts)
         self.record = EntryRecord.load(folder / "entry.json", follow_links=False)
         self._seal = _seal(folder, self.record)
         if not self.record.is_sane():

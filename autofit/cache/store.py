@@ -22,6 +22,7 @@ from autofit.config.byte_size import format_size, parse_size
 from autofit.errors import UserError
 from autofit.storage.records import Record
 from autofit.storage.safe_files import open_plain_unbuffered
+from autofit.storage.user_key import forces_modes
 
 LIMIT_VARIABLE = "AUTOFIT_CACHE_LIMIT"
 DEFAULT_LIMIT_BYTES = 20 * 10**9
@@ -91,12 +92,14 @@ class CacheStore:
 
     Attributes:
         others: how many entries were asked for and not used, since another user owns them or may write them.
+        open_to_all: how many were used, though the drive lets everybody write them, as it does all files.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self.others = 0
+        self.open_to_all = 0
 
     def open_entries(self, key: str, like: EntryRecord | None = None) -> list[Entry]:
         """Open the readable entries of a key, oldest first; with `like`, only those with rows of its shape and type."""
@@ -106,7 +109,7 @@ class CacheStore:
                 continue
             with contextlib.suppress(OSError, ValueError, EntryInUseError):
                 try:
-                    entry = Entry(path)
+                    entry = self._opened(path)
                 except OthersError:
                     self.others += 1
                     continue
@@ -116,11 +119,35 @@ class CacheStore:
                     entry.close()
         return entries
 
+    def _opened(self, path: Path) -> Entry:
+        try:
+            return Entry(path)
+        except OthersError:
+            if not forces_modes(self.folder):
+                raise
+        entry = Entry(path, mode_counts=False)
+        self.open_to_all += 1
+        return entry
+
+    def _require_own(self, path: Path) -> None:
+        try:
+            require_own(path)
+        except OthersError:
+            if not forces_modes(self.folder):
+                raise
+            require_own(path, mode_counts=False)
+
     def others_words(self) -> str:
-        """What is said of entries that were not used since they are not this user's alone; empty if there was none."""
-        if not self.others:
-            return ""
-        return f"{self.others} entries of the cache in {self.folder} belong to another user, or others may write them"
+        """What is said of entries that are not this user's alone; empty if there was none."""
+        if self.others:
+            where = f"{self.others} entries of the cache in {self.folder}"
+            return f"{where} belong to another user, or others may write them: not used"
+        if self.open_to_all:
+            return (
+                f"the drive of the cache in {self.folder} lets everybody write: its entries are used; "
+                "if you share it, set AUTOFIT_CACHE to a folder of your own"
+            )
+        return ""
 
     def writer(self, record: EntryRecord, name: str | None, expected_bytes: int) -> EntryWriter:
         """Open an entry to write: the one of this name, if it still exists and has such rows, else a new one.
@@ -148,7 +175,7 @@ class CacheStore:
             return None
         path = self.folder / name
         with contextlib.suppress(OSError, ValueError, EntryInUseError):
-            require_own(path)
+            self._require_own(path)
             there = EntryRecord.load(path / "entry.json", follow_links=False)
             if there.key == record.key and there.has_rows_like(record):
                 return EntryWriter(path, there)

@@ -1,4 +1,4 @@
-"""A key that only this user can read, in a file: what it has signed was written by this user."""
+"""Who has written a file: a key that only this user can read, owners and modes, and drives that keep no modes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from autofit.storage.safe_files import open_plain
 
 KEY_BYTES = 32
+
+_WRITTEN_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def read_key(path: Path) -> bytes | None:
@@ -46,7 +48,25 @@ def new_key(path: Path) -> bytes | None:
     return read_key(path)
 
 
-def is_of_this_user(file: int) -> bool:
-    """Whether an open file or folder belongs to this user, and no other may write it."""
+def is_of_this_user(file: int, *, mode_counts: bool = True) -> bool:
+    """Whether an open file or folder belongs to this user, and, if its mode counts, no other may write it."""
     about = os.fstat(file)
-    return about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    is_closed = not mode_counts or not about.st_mode & _WRITTEN_BY_OTHERS
+    return about.st_uid == os.geteuid() and is_closed
+
+
+def forces_modes(folder: Path) -> bool:
+    """Whether the drive of a folder gives every new file to everybody, as FAT, SMB and some FUSE drives do.
+
+    False if nothing can be written there.
+    """
+    trial = folder / f".mode.{secrets.token_hex(8)}"
+    try:
+        file = os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return False
+    try:
+        return bool(os.fstat(file).st_mode & _WRITTEN_BY_OTHERS)
+    finally:
+        os.close(file)
+        trial.unlink(missing_ok=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,8 @@ import pytest
 from autofit.cache.entry import KEY_FILE, Entry, OthersError
 from autofit.cache.entry_format import EntryRecord
 from autofit.cache.store import CacheStore
-from autofit.storage.user_key import new_key
+from autofit.storage.user_key import forces_modes, new_key
+from tests.support.paths import AUTOFIT_PATH
 
 MakeEntry = Callable[..., Path]
 
@@ -35,7 +39,7 @@ def test_a_store_says_what_it_did_not_use(tmp_path: Path, make: MakeEntry, small
     assert store.others_words() == ""
     (folder / "rows.bin").chmod(0o666)
     assert store.open_entries(small.key) == []
-    assert store.others_words().endswith("belong to another user, or others may write them")
+    assert store.others_words().endswith("belong to another user, or others may write them: not used")
 
 
 def test_rows_that_another_has_made_do_not_verify(make: MakeEntry, found_in: Callable[..., set[int]]) -> None:
@@ -44,3 +48,61 @@ def test_rows_that_another_has_made_do_not_verify(make: MakeEntry, found_in: Cal
     (folder.parent / KEY_FILE).unlink()
     new_key(folder.parent / KEY_FILE)
     assert found_in(folder) == set()
+
+
+def test_a_drive_that_gives_all_files_to_everybody_is_used_and_named(
+    tmp_path: Path, make: MakeEntry, small: EntryRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On FAT, SMB and some FUSE drives all features would be extracted again in each run, or taken without a word."""
+    folder = make(at=tmp_path / f"{small.key[:16]}-1-00000000")
+    for path in (folder, *folder.iterdir()):
+        path.chmod(0o777)
+    monkeypatch.setattr("autofit.cache.store.forces_modes", lambda _: True)
+    store = CacheStore(tmp_path, 10**9)
+    [entry] = store.open_entries(small.key)
+    entry.close()
+    assert (store.others, store.open_to_all) == (0, 1)
+    assert "lets everybody write: its entries are used; if you share it, set AUTOFIT_CACHE" in store.others_words()
+
+
+def test_an_ordinary_drive_forces_no_modes(tmp_path: Path) -> None:
+    """Whatever others may write would be used everywhere."""
+    assert not forces_modes(tmp_path)
+    assert not forces_modes(tmp_path / "nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize("forced", [False, True], ids=["ordinary drive", "modes are forced"])
+@pytest.mark.parametrize("name", [".", "entry.json", "index.bin", "rows.bin"])
+def test_what_another_user_owns_is_not_used(
+    tmp_path: Path, make: MakeEntry, small: EntryRecord, monkeypatch: pytest.MonkeyPatch, name: str, *, forced: bool
+) -> None:
+    """Another user's rows, with checksums that are right, would be trained on."""
+    folder = make(at=tmp_path / f"{small.key[:16]}-1-00000000")
+    os.chown(folder / name, 65534, 65534)
+    monkeypatch.setattr("autofit.cache.store.forces_modes", lambda _: forced)
+    store = CacheStore(tmp_path, 10**9)
+    assert store.open_entries(small.key) == []
+    assert store.others_words().endswith("not used")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_cannot_use_or_spoil_the_cache(tmp_path: Path, make: MakeEntry, small: EntryRecord) -> None:
+    """A second person at the machine would read the key, or write rows into another's cache."""
+    make(at=tmp_path / f"{small.key[:16]}-1-00000000")
+    for path in (tmp_path, *tmp_path.parents):
+        path.chmod(path.stat().st_mode | 0o055) if path.owner() == "root" and path != Path("/") else None
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path; from autofit.cache.store import CacheStore; from autofit.storage.user_key import *\n"
+        "os.setgid(65534); os.setuid(65534)\n"  # Python itself may lie where only root reads
+        "store = CacheStore(Path(sys.argv[1]), 10**9)\n"
+        "print(len(store.open_entries(sys.argv[2])), store.others, read_key(store.folder / '.key'), store.clear()[0])"
+    )
+    environment = {**os.environ, "PYTHONPATH": AUTOFIT_PATH}
+    command = [sys.executable, "-c", program, str(tmp_path), small.key]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "1", "None", "0"]
+    [entry] = CacheStore(tmp_path, 10**9).open_entries(small.key)
+    entry.close()

@@ -129,7 +129,7 @@ class ExtractionPass:
             store = CacheStore(Path(cache_job.folder), cache_job.limit_bytes)
             rows = self._complete_rows(self._feature_cache(store), cache_job, loader)
             if said := store.others_words():
-                self._heartbeat.event(Event(message=f"{said}: not used"))
+                self._heartbeat.event(Event(message=said))
         except (NoRoomError, OSError) as error:
             self._report_no_cache(str(error))
             return None
