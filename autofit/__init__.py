@@ -22,7 +22,7 @@ from autofit.errors import (
 )
 
 if TYPE_CHECKING:
-    from autofit.api import check, evaluate, load_images, probe, resume, run
+    from autofit.api import check, estimate, evaluate, load_images, probe, resume, run
     from autofit.api.result import Result
     from autofit.demo.sample import sample
     from autofit.worker.image_sequence import ImageSequence
@@ -37,6 +37,7 @@ __all__ = [
     "TrainingFailedError",
     "UserError",
     "check",
+    "estimate",
     "evaluate",
     "load_images",
     "probe",
@@ -50,6 +51,7 @@ _MODULES = {
     "ImageSequence": "autofit.worker.image_sequence",
     "Result": "autofit.api.result",
     "check": "autofit.api",
+    "estimate": "autofit.api",
     "evaluate": "autofit.api",
     "load_images": "autofit.api",
     "probe": "autofit.api",

@@ -25,6 +25,7 @@ PUBLIC = [
     "TrainingFailedError",
     "UserError",
     "check",
+    "estimate",
     "evaluate",
     "load_images",
     "probe",

@@ -7,6 +7,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     resuming.py      resume: a run from its directory alone
     probes.py        probe and sweep: what fits, without any images
     probe_result.py  what probe and sweep return: their reports, with what there is to look at
+    estimating.py    estimate: what fits a machine that is not there; estimate_result.py what it returns
     report.py        report: the page of a run that has ended
     result.py        Result: a run that has ended, with its history, its model and predictions
     prediction.py    images of any kind predicted, judged, or read as the saved model expects them
@@ -42,6 +43,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
 from __future__ import annotations
 
 from autofit.api.checking import check
+from autofit.api.estimating import estimate
 from autofit.api.evaluation import evaluate
 from autofit.api.export import export
 from autofit.api.prediction import load_images
@@ -50,4 +52,16 @@ from autofit.api.report import report
 from autofit.api.resuming import resume
 from autofit.api.training import run
 
-__all__ = ["check", "does_not_fit", "evaluate", "export", "load_images", "probe", "report", "resume", "run", "sweep"]
+__all__ = [
+    "check",
+    "does_not_fit",
+    "estimate",
+    "evaluate",
+    "export",
+    "load_images",
+    "probe",
+    "report",
+    "resume",
+    "run",
+    "sweep",
+]

@@ -6,6 +6,7 @@ prediction.py  predict, evaluate; prediction_json.py the JSON of predict, part b
 export.py    export
 check.py     check
 probe.py     probe, for one network or for several
+estimate.py  estimate
 profiles.py  profiles list, show, export, import, path
 cache.py     cache list, clear, path
 doctor.py    doctor

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from autofit import __version__, refuse_windows
-from autofit.cli import cache, check, doctor, export, prediction, probe, profiles, training
+from autofit.cli import cache, check, doctor, estimate, export, prediction, probe, profiles, training
 from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
 from autofit.process.signals import stop_signals
@@ -56,6 +56,7 @@ def show_help_without_a_command(
 COMMANDS = (
     training.train,
     probe.probe,
+    estimate.estimate,
     training.resume,
     training.report,
     prediction.predict,

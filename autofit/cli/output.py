@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autofit.errors import StorageError, UserError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from autofit.report.progress import ProgressView
 
 
@@ -71,3 +74,18 @@ def write_json(text: str, target: str | None) -> None:
         say(json.dumps(json.loads(text), indent=2))  # in ASCII, which every stream can encode
     elif target is not None:
         write_text(text + "\n", target)
+
+
+def show_table(plain: str, table: Table, facts: Callable[[int], list[str]]) -> None:
+    """Print a table with colours in a terminal, plain lines elsewhere."""
+    from autofit.report.progress import can_redraw  # noqa: PLC0415
+
+    if not can_redraw(sys.stdout):
+        say(plain)
+        return
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console()
+    console.print(table)
+    for line in facts(console.width):
+        console.print(line, highlight=False, markup=False)

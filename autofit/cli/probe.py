@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autofit.cli.flags import Json, Quiet, takes_options
-from autofit.cli.output import progress, require_writable, say, write_json, write_text
+from autofit.cli.output import progress, require_writable, show_table, write_json, write_text
 from autofit.errors import TrainingFailedError, UserError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from autofit.probing.records import ProbeReport, SweepReport
 
 
@@ -74,7 +70,7 @@ def _show_probe(found: ProbeReport, json: str | None, plot: Path | None, page: P
     if page is not None:
         write_text(pages.probe_page(found), page)
     if json != "-":
-        _show(probe_text.probe_text(found), probe_text.probe_table(found), partial(probe_text.probe_facts, found))
+        show_table(probe_text.probe_text(found), probe_text.probe_table(found), partial(probe_text.probe_facts, found))
     if found.largest_feasible_batch == 0:
         raise api.does_not_fit(found)
 
@@ -96,23 +92,8 @@ def _show_sweep(found: SweepReport, json: str | None, plot: Path | None, page: P
     if page is not None:
         write_text(pages.sweep_page(found), page)
     if json != "-":
-        _show(sweep_text.sweep_text(found), sweep_text.sweep_table(found), partial(sweep_text.sweep_facts, found))
+        show_table(sweep_text.sweep_text(found), sweep_text.sweep_table(found), partial(sweep_text.sweep_facts, found))
     if found.failures:
         raise TrainingFailedError(f"{len(found.failures)} of the networks failed: {found.failures[0].cause}")
     if not any(probe.largest_feasible_batch for probe in found.probes):
         raise api.does_not_fit(found.probes[0])
-
-
-def _show(plain: str, table: Table, facts: Callable[[int], list[str]]) -> None:
-    """Print a table with colours in a terminal, plain lines elsewhere."""
-    from autofit.report.progress import can_redraw  # noqa: PLC0415
-
-    if not can_redraw(sys.stdout):
-        say(plain)
-        return
-    from rich.console import Console  # noqa: PLC0415
-
-    console = Console()
-    console.print(table)
-    for line in facts(console.width):
-        console.print(line, highlight=False, markup=False)

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Command = Literal["run", "probe", "sweep", "evaluate", "check"]
+Command = Literal["run", "probe", "sweep", "evaluate", "check", "estimate"]
 EVERYWHERE: Final[tuple[Command, ...]] = ("run", "probe", "sweep")
 ONE_NETWORK: Final[tuple[Command, ...]] = ("run", "probe")
 OF_TABLES: Final[tuple[Command, ...]] = ("run", "evaluate", "check")
 OF_DATA: Final[tuple[Command, ...]] = ("run", "check")
 PROBES: Final[tuple[Command, ...]] = ("probe", "sweep")
+MEASURING: Final[tuple[Command, ...]] = (*PROBES, "estimate")
 
 Check = Callable[[str, Any], Any]
 """A check of one value: takes the option's name and the value; returns the value in one form, or raises UserError."""

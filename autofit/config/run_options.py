@@ -18,6 +18,7 @@ from autofit.config.option_checks import (
     time_span,
 )
 from autofit.config.validators import flag, real_number, share, whole_number
+from autofit.machine.cards import CARDS
 
 MOST_VIEWS = 64
 """The largest number of augmented views of a training image in the feature cache."""
@@ -115,13 +116,37 @@ MACHINE = (
         cli_type=int,
     ),
     Option(
+        "memory",
+        None,
+        "The memory of the machine to estimate for, such as `16GB`.",
+        "On a GPU it is the card's, on a CPU the limit on the process.",
+        check=or_none(memory_size),
+        commands=("estimate",),
+        fields=(),
+        default_text="the card's own",
+        metavar="SIZE",
+        is_listed=True,
+    ),
+    Option(
+        "device",
+        None,
+        "The machine to estimate for: `cpu`, `gpu`, a card such as `t4`, `l4` or `a100`, or `all` cards.",
+        "`cpu` and `gpu` need `memory`.",
+        check=or_none(one_of("cpu", "gpu", "all", *CARDS)),
+        commands=("estimate",),
+        fields=(),
+        default_text="`gpu` with `memory`, else `all`",
+        metavar="cpu|gpu|CARD|all",
+        is_listed=True,
+    ),
+    Option(
         "profile",
         True,
         "Start from earlier measurements on such a machine, and save the new ones.",
         "Without it the saved profiles are neither read nor written. The largest size in the answer of a probe has run "
         "now in any case; the recommended one may have been timed earlier.",
         check=flag,
-        commands=EVERYWHERE,
+        commands=(*EVERYWHERE, "estimate"),
         cli_type=bool,
         on_rerun="any",
     ),
@@ -253,7 +278,7 @@ PYTHON_ONLY = (
         "view",
         None,
         "An object that shows the progress, in Python only.",
-        commands=(*EVERYWHERE, "evaluate", "check"),
+        commands=(*EVERYWHERE, "evaluate", "check", "estimate"),
         fields=(),
         default_text="bars in a terminal or notebook, else plain lines",
         cli_type=None,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from autofit.config.given_objects import class_weights_or, loss_choice, metric_list, optimizer_choice, rate_choice
 from autofit.config.monitoring import monitor_choice
-from autofit.config.option import EVERYWHERE, OF_DATA, OF_TABLES, ONE_NETWORK, PROBES, Option
+from autofit.config.option import EVERYWHERE, MEASURING, OF_DATA, OF_TABLES, ONE_NETWORK, Option
 from autofit.config.option_checks import (
     auto_or_count,
     backbone_name,
@@ -35,7 +35,7 @@ NETWORK = (
         "A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its folder.",
         "In Python also the function, such as `keras.applications.ResNet50`.",
         check=backbone_name,
-        commands=(*ONE_NETWORK, "check"),
+        commands=(*ONE_NETWORK, "check", "estimate"),
         default_text="`MobileNetV2`",
         metavar="NAME",
         is_listed=True,
@@ -49,7 +49,7 @@ NETWORK = (
         "notebook cell. The model's inputs are raw images of 0 to 255 in the shape "
         "`(n, height, width, 3)`.",
         check=model_name,
-        commands=ONE_NETWORK,
+        commands=(*ONE_NETWORK, "estimate"),
         metavar="MODULE:FUNCTION",
     ),
     Option(
@@ -67,7 +67,7 @@ NETWORK = (
         "The size of the images in pixels: `160`, or `160x192` (height x width).",
         "In Python also `(160, 192)`.",
         check=or_none(image_sides),
-        commands=(*ONE_NETWORK, "check"),
+        commands=(*ONE_NETWORK, "check", "estimate"),
         default_text="the backbone's own, 224 with `model`",
         metavar="N|HxW",
         is_listed=True,
@@ -77,7 +77,7 @@ NETWORK = (
         None,
         "The layers that train: only the `head`, with a frozen backbone, or `all`.",
         check=or_none(one_of("head", "all")),
-        commands=EVERYWHERE,
+        commands=(*EVERYWHERE, "estimate"),
         default_text="`head` with weights, `all` without",
         metavar="head|all",
     ),
@@ -86,7 +86,7 @@ NETWORK = (
         0,
         "The width of a hidden layer in the head; 0 for none.",
         check=partial(whole_number, least=0),
-        commands=EVERYWHERE,
+        commands=(*EVERYWHERE, "estimate"),
         cli_type=int,
     ),
     Option(
@@ -94,7 +94,7 @@ NETWORK = (
         0.2,
         "The share of the head's inputs that is dropped in training.",
         check=partial(real_number, least=0.0, below=1.0),
-        commands=EVERYWHERE,
+        commands=(*EVERYWHERE, "estimate"),
         cli_type=float,
     ),
 )
@@ -170,7 +170,7 @@ TRAINING = (
         "A Keras optimizer, by name.",
         "In Python also an object of `keras.optimizers`. A compiled `model` has its own.",
         check=optimizer_choice,
-        commands=EVERYWHERE,
+        commands=(*EVERYWHERE, "estimate"),
         fields=("optimizer", "optimizer_config"),
         metavar="NAME",
     ),
@@ -189,7 +189,7 @@ TRAINING = (
         10,
         "The number of classes, which is the width of the head's output.",
         check=partial(whole_number, least=1),
-        commands=PROBES,
+        commands=MEASURING,
         fields=(),
         cli_type=int,
     ),

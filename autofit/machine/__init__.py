@@ -6,4 +6,5 @@ nvml.py           the GPU, as NVIDIA's driver reports it
 memory_policy.py  how much memory a worker may take, and the free memory below which it stops
 process_limits.py the limits that a shell or a batch system has set
 gpu_others.py     memory of a GPU that others hold; tensorflow_build.py what TensorFlow was compiled for
+cards.py          GPUs by name, for an estimate of one that is not there
 """

@@ -5,6 +5,10 @@ from __future__ import annotations
 SHARE_OF_MACHINE = 0.9
 """The share of the available host memory that a worker may take if no limit is given."""
 
+HANDLES_SHARE = 32
+"""On a CPU TensorFlow's allocator takes one part in so many of its limit outside its arena, at once: for each 256 bytes
+a number of 8."""
+
 LEAST_STOP_BELOW_BYTES = 64 * 2**20
 MOST_STOP_BELOW_BYTES = 10**9
 """A commit copies the trained weights, the optimizer's state and the best weights, and packs the largest of them.

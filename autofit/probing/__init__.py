@@ -12,4 +12,6 @@ time_spent.py    where the seconds of a probe went (pure)
 recommend.py     the fastest of the sizes that fit, and the order of a sweep (pure)
 records.py       the reports of a probe and a sweep
 halving_search.py  the search where only some sizes matter: of a later stage (pure)
+line_search.py   the search that wants the line of memory only (pure)
+estimate.py      what fits a machine that is not there, by that line (pure)
 """

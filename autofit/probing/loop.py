@@ -15,6 +15,7 @@ from autofit.machine.hardware import Hardware
 from autofit.probing.gpu_search import GpuSearch
 from autofit.probing.halving_search import HalvingSearch
 from autofit.probing.hint import ProfileHint, adjusted_to_process
+from autofit.probing.line_search import LineSearch
 from autofit.probing.recommend import recommended_batch
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
 from autofit.probing.search import BatchSearch, NextTrial
@@ -59,6 +60,7 @@ class ProbeRequest:
         folder: where the workers' files are written.
         hint: the hint of a saved profile; None if there is none.
         from_above: whether only `max_batch` is of interest, and its halves if that does not fit.
+        only_line: whether only the line of memory is of interest, and no limit: a few small sizes.
         payload: the model function, if the network is one.
         import_paths: where a worker may look for a user's own module.
         deterministic: whether the training will use deterministic operations, which need other memory.
@@ -74,6 +76,7 @@ class ProbeRequest:
     folder: Path
     hint: ProfileHint | None = None
     from_above: bool = False
+    only_line: bool = False
     payload: Payload | None = None
     import_paths: Sequence[str] = ()
     deterministic: bool = False
@@ -134,14 +137,14 @@ class Prober:
         free_bytes = request.machine.host_available_bytes
         if request.memory.device == "cpu":
             free_bytes -= request.memory.limit_bytes
-        is_needed = self.launcher.isolated and request.hint is None and request.max_batch > SMALL_SEARCH
+        has_candidate = request.hint is None and request.max_batch > SMALL_SEARCH and not request.only_line
+        is_needed = self.launcher.isolated and has_candidate
         return is_needed and free_bytes > 2 * IDLE_WORKER_BYTES
 
     # The trials -----------------------------------------------------------------------------------------------------
 
     def _search(self) -> BatchSearch:
-        gradual = GpuSearch if self._is_gpu else BatchSearch
-        search = (HalvingSearch if self.request.from_above else gradual)(
+        search = self._kind_of_search()(
             self.request.memory.limit_bytes,
             self.request.max_batch,
             saved=self._hint.trials if self._hint else (),
@@ -153,6 +156,12 @@ class Prober:
             if uses_hint and search.hint_failed:
                 self.view.message("the saved profile does not hold on this machine now: measuring anew")
         return search
+
+    def _kind_of_search(self) -> type[BatchSearch]:
+        if self.request.only_line:
+            return LineSearch
+        gradual = GpuSearch if self._is_gpu else BatchSearch
+        return HalvingSearch if self.request.from_above else gradual
 
     def _trial(self, asked: NextTrial, *, uses_hint: bool) -> Trial:
         """Measure one size, in the present worker or a fresh one.

@@ -143,10 +143,7 @@ class BatchSearch:
 
         At least 2.5 % of what the images take: the last 2.5 % of a nearly full allocator suffice for some steps only.
         """
-        evidence, line = self._evidence, self._evidence.model
-        images_bytes = max(evidence.limit_bytes - line.base_bytes, 0.0) if line else 0.0
-        error = (evidence.prediction_error or 0.0) * evidence.doublings_to(size)
-        return max(MIN_HEADROOM * images_bytes, error * evidence.limit_bytes + evidence.spread * images_bytes)
+        return headroom_of(self._evidence, self._evidence.limit_bytes, size)
 
     @property
     def _candidate_that_fits(self) -> int:
@@ -231,3 +228,11 @@ class BatchSearch:
             return verified + math.ceil(BISECTION_SHARE * (evidence.ceiling - verified))
         factor = SHRINK_FACTORS[min(len(failed), len(SHRINK_FACTORS)) - 1]
         return max(evidence.largest_fitting, math.ceil(factor * max(failed)))
+
+
+def headroom_of(evidence: Evidence, limit_bytes: float, size: int) -> float:
+    """What to leave free of a limit where this size is predicted for it; see `BatchSearch.headroom_bytes`."""
+    line = evidence.model
+    images_bytes = max(limit_bytes - line.base_bytes, 0.0) if line else 0.0
+    error = (evidence.prediction_error or 0.0) * evidence.doublings_to(size)
+    return max(MIN_HEADROOM * images_bytes, error * limit_bytes + evidence.spread * images_bytes)

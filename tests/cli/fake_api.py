@@ -10,6 +10,7 @@ import pytest
 
 from autofit.cli import run_command_line
 from autofit.config.options import make_options
+from autofit.probing.estimate import EstimateReport
 from autofit.probing.records import ProbeReport, SweepReport
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report.progress import ProgressView
@@ -51,6 +52,7 @@ class Calls:
     error: BaseException | None = None
     report: ProbeReport = field(default_factory=found)
     swept: SweepReport = field(default_factory=lambda: SweepReport(probes=[found()], wall_seconds=2.0))
+    estimated: EstimateReport = field(default_factory=lambda: EstimateReport(estimates=[], wall_seconds=2.0))
     made: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
 
     def function(self, name: str) -> Callable[..., Any]:
@@ -63,7 +65,7 @@ class Calls:
                     view.message("looking around")
             if self.error is not None:
                 raise self.error
-            return {"probe": self.report, "sweep": self.swept}.get(name, FinishedRun())
+            return {"probe": self.report, "sweep": self.swept, "estimate": self.estimated}.get(name, FinishedRun())
 
         return call
 

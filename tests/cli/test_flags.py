@@ -11,10 +11,11 @@ import pytest
 
 from autofit import api
 from autofit.cli import run_command_line
+from autofit.probing.estimate import EstimateReport
 from autofit.probing.records import SweepFailure, SweepReport
 from tests.cli.fake_api import Calls, found
 
-api_run, api_probe = api.run, api.probe
+api_run, api_probe, api_estimate = api.run, api.probe, api.estimate
 
 EVERY_FLAG = {
     "backbone": ("VGG16", "VGG16"),
@@ -98,6 +99,30 @@ def test_every_option_of_probe_has_a_flag_with_effect(calls: Calls) -> None:
     flags = [word for name in names for word in (flag(name), EVERY_FLAG[name][0])]
     assert run_command_line(["probe", *flags, "--no-profile"]) == 0
     assert calls.made == [("probe", (), {name: EVERY_FLAG[name][1] for name in names} | {"profile": False})]
+
+
+def test_every_option_of_estimate_has_a_flag_with_effect(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    """A flag of `estimate` would be accepted and ignored, or an option would have no flag."""
+    given = {"memory": "8GB,16GB", "device": "t4,l4", "backbone": "VGG16,MobileNet", "image_size": "96,128"}
+    names = set(inspect.signature(api_estimate).parameters) - {"view", "profile", *given}
+    flags = [word for name in names for word in (flag(name), EVERY_FLAG[name][0])]
+    lists = [word for name, value in given.items() for word in (flag(name), value)]
+    assert run_command_line(["estimate", *flags, *lists, "--no-profile"]) == 0
+    named = {name: EVERY_FLAG[name][1] for name in names}
+    assert calls.made == [("estimate", (), named | given | {"profile": False})]
+    assert capsys.readouterr().out.startswith("Estimate: ")
+
+
+def test_an_estimate_of_which_a_network_failed_says_so_by_its_exit_code(
+    calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script would go on with half a table; or the other half would not be shown."""
+    failed = SweepFailure(workload=calls.report.workload, cause="SIGSEGV")
+    calls.estimated = EstimateReport(estimates=[], failures=[failed], wall_seconds=2.0)
+    assert run_command_line(["estimate", "--json", "-"]) == 4
+    out, err = capsys.readouterr()
+    assert '"is_estimate": true' in out
+    assert err.splitlines()[-1] == "autofit: 1 of the networks failed: SIGSEGV"
 
 
 def test_lists_of_networks_and_sizes_make_a_sweep(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:

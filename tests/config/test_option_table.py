@@ -24,6 +24,7 @@ FUNCTIONS: dict[Command, Callable[..., Any]] = {
     "sweep": api.sweep,
     "evaluate": api.evaluate,
     "check": api.check,
+    "estimate": api.estimate,
 }
 ARGUMENTS: dict[Command, list[str]] = {
     "run": ["data", "labels"],
@@ -31,6 +32,7 @@ ARGUMENTS: dict[Command, list[str]] = {
     "sweep": ["backbones", "image_sizes"],
     "evaluate": ["run_dir", "data", "labels", "views"],
     "check": ["data", "labels", "find_wrong_labels"],
+    "estimate": [],
 }
 """The arguments that are no options: what to train or to probe."""
 FLAGS_OF_COMMANDS = {
@@ -38,6 +40,7 @@ FLAGS_OF_COMMANDS = {
     "evaluate": {"json", "quiet", "views", "help"},
     "check": {"json", "quiet", "html", "labels", "strict", "help"},
     "probe": {"json", "quiet", "plot", "report", "help"},
+    "estimate": {"json", "quiet", "help"},
 }
 """The flags that are no options: where to write the result."""
 
@@ -55,6 +58,7 @@ def differences(options: Sequence[Option] = OPTIONS) -> Differences:
     found += command_line_differences("probe", [option for option in options if "probe" in option.commands])
     found += command_line_differences("evaluate", [option for option in options if "evaluate" in option.commands])
     found += command_line_differences("check", [option for option in options if "check" in option.commands])
+    found += command_line_differences("estimate", [option for option in options if "estimate" in option.commands])
     found += field_differences(options)
     return found
 
@@ -137,7 +141,7 @@ def expected_places(option: Option) -> set[str]:
     """Where an option is written out."""
     places = {f"{place} of {command}" for command in option.commands for place in ("signature", "docstring")}
     if option.cli_type is not None:
-        commands = {"run": "train", "probe": "probe", "evaluate": "evaluate", "check": "check"}
+        commands = {"run": "train", "probe": "probe", "evaluate": "evaluate", "check": "check", "estimate": "estimate"}
         places |= {f"autofit {commands[command]}" for command in option.commands if command in commands}
     if option.field_names:
         places.add("Options")

@@ -69,6 +69,8 @@ def _dispatch(
     tf_settings.before_import(job.memory.device, plan.kernels if plan else None, plan.tuning if plan else None)
     if job.isolated and job.memory.device == "gpu":
         tf_settings.keep_compiled_kernels()
+    elif job.isolated:
+        tf_settings.hide_gpus()
     with predecoding(job) as predecoded:
         tf_settings.import_keras(isolated=job.isolated)
         if job.deterministic:

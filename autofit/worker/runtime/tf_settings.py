@@ -33,6 +33,7 @@ from autofit.cache.folder import default_folder
 from autofit.config.byte_size import format_size, whole_megabytes
 from autofit.errors import UserError
 from autofit.machine import cgroups, memory_policy
+from autofit.machine.memory_policy import HANDLES_SHARE
 from autofit.protocol.job import AUTOTUNE_VARIABLE, ONEDNN_VARIABLE, Kernels, Tuning, kernels_asked
 from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget
 from autofit.worker.runtime.exceptions import ShortOfMemoryError
@@ -45,8 +46,8 @@ Measured with TensorFlow 2.21 on 2 cores, 160 px: MobileNetV2 120 MB (head) and 
 380 MB (all). After the first step the worker measures its own, and the next attempt uses that.
 """
 
-HANDLES_SHARE, HANDLES_COUNTED_BYTES = 32, 3 * 10**9
-"""The allocator takes one part in so many of its limit outside its arena, at once: for each 256 bytes a number of 8.
+HANDLES_COUNTED_BYTES = 3 * 10**9
+"""A part of its limit the allocator takes outside its arena (`HANDLES_SHARE`).
 
 `AFTER_IMPORT_BYTES` was measured under 3 GB and has that much in it; under 20 GB it was 560 MB more, and half a second.
 """
@@ -85,6 +86,11 @@ def before_import(device: str, planned: Kernels | None = None, tuning: Tuning | 
     elif tuning is not None:
         os.environ[AUTOTUNE_VARIABLE] = "1" if tuning == "tuned" else "0"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what native code says goes to stderr.log
+
+
+def hide_gpus() -> None:
+    """Keep TensorFlow from a GPU that the machine may have: a job for the CPU is measured there, as for an estimate."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 
 def keep_compiled_kernels() -> None:

@@ -1,0 +1,241 @@
+"""`estimate()`: what fits a machine that is not there, from small sizes of the real network on this one."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autofit.api.estimate_result import EstimateResult
+from autofit.api.workers import import_paths, machine_for, payload_of
+from autofit.config.option_table import checked
+from autofit.config.options import Options, options_of_call
+from autofit.errors import TrainingFailedError, UserError
+from autofit.machine.cards import CARDS
+from autofit.machine.hardware import Hardware
+from autofit.probing.estimate import EstimateReport, MeasuredLine, Target, estimated, sizes_that_ran
+from autofit.probing.evidence import POINTS_OF_A_LINE
+from autofit.probing.loop import Prober, ProbeRequest
+from autofit.probing.memory_model import UNBOUNDED_BATCH
+from autofit.probing.records import SweepFailure
+from autofit.process.launch import ProcessLauncher
+from autofit.process.monitor import View
+from autofit.profiles.lines import LineStore
+from autofit.profiles.store import default_folder
+from autofit.protocol.payload import Payload
+from autofit.report.probe_text import workload_words
+from autofit.report.progress import ProgressView, showing
+from autofit.runs.memory_budget import limited_by, memory_budget
+from autofit.runs.model_source import model_source, workload
+
+SMALL_BYTES = 10**9
+"""Foreseen for a few small sizes: a worker with a larger limit takes more beside its tensors than one of the target."""
+
+
+def estimate(  # noqa: PLR0913 - the options are the interface
+    *,
+    backbone: str | Callable[..., Any] | Sequence[str] | None = None,
+    model: Any = None,
+    image_size: int | tuple[int, int] | str | Sequence[int | str] | None = None,
+    trainable: str | None = None,
+    hidden_units: int = 0,
+    dropout: float = 0.2,
+    optimizer: Any = "adam",
+    num_classes: int = 10,
+    memory: str | int | Sequence[str | int] | None = None,
+    device: str | Sequence[str] | None = None,
+    profile: bool = True,
+    view: ProgressView | None = None,
+) -> EstimateResult:
+    """Estimate the largest batch that fits a machine that is not there, such as a GPU to be rented.
+
+    A few small sizes of the real network run on this machine's CPU. Several networks, image sizes, memories and devices
+    are a list, or a text with commas; each with each is estimated.
+
+    Args:
+        backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
+            folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
+        model: Your own network instead of a backbone: a function `(input_shape, num_classes) -> keras.Model`, or its
+            name as `module:function`. In Python also a `keras.Model`, which stays as it is: its copy is trained. The
+            function may be defined in a notebook cell. The model's inputs are raw images of 0 to 255 in the shape `(n,
+            height, width, 3)`.
+        image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
+            Default: the backbone's own, 224 with `model`.
+        trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
+            weights, `all` without.
+        hidden_units: The width of a hidden layer in the head; 0 for none.
+        dropout: The share of the head's inputs that is dropped in training.
+        optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
+            its own.
+        num_classes: The number of classes, which is the width of the head's output.
+        memory: The memory of the machine to estimate for, such as `16GB`. On a GPU it is the card's, on a CPU the limit
+            on the process. Default: the card's own.
+        device: The machine to estimate for: `cpu`, `gpu`, a card such as `t4`, `l4` or `a100`, or `all` cards. `cpu`
+            and `gpu` need `memory`. Default: `gpu` with `memory`, else `all`.
+        profile: Start from earlier measurements on such a machine, and save the new ones. Without it the saved profiles
+            are neither read nor written. The largest size in the answer of a probe has run now in any case; the
+            recommended one may have been timed earlier.
+        view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
+            lines.
+
+    Raises:
+        UserError: an argument cannot be used.
+        TrainingFailedError: nothing could be measured, for a reason that is not memory.
+        InterruptedRunError: Ctrl-C stopped it.
+    """
+    common = locals()
+    requests = [
+        options_of_call(common | {"backbone": name, "image_size": size, "weights": "none", "trainable": _part(common)})
+        for name in _each(backbone)
+        for size in _each(image_size)
+    ]
+    targets = targets_of(_each(memory), _each(device))
+    num_classes = checked("num_classes", num_classes)
+    checked("profile", profile)
+    with showing(view) as shown:
+        estimator = Estimator(
+            shown, payload_of(model, (), requests[0]), LineStore(default_folder()) if profile else None
+        )
+        return EstimateResult.of(_all(estimator, requests, targets, num_classes))
+
+
+def _part(call: dict[str, Any]) -> str | None:
+    """What trains: the head, as with weights, though here the weights are random, since they take the same memory."""
+    return call["trainable"] or (None if call["model"] is not None else "head")
+
+
+def _each(value: Any) -> list[Any]:
+    """One value or several: a list, or a text with commas between. A pair of numbers is one image size."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()] or [None]
+    is_pair = isinstance(value, tuple) and all(isinstance(side, int) for side in value)
+    return list(value) or [None] if isinstance(value, (list, tuple)) and not is_pair else [value]
+
+
+def targets_of(memories: Sequence[Any], devices: Sequence[Any]) -> list[Target]:
+    """The machines to estimate for: each device with each memory, or with its own.
+
+    Without a device it is a GPU of that memory, or without both all cards.
+
+    Raises:
+        UserError: a device is not known, or has no memory of its own and none was given.
+    """
+    sizes = [checked("memory", given) for given in memories]
+    names = [checked("device", given) for given in devices]
+    if names == [None]:
+        names = ["all"] if sizes == [None] else ["gpu"]
+    names = [one for name in names for one in (CARDS if name == "all" else [name])]
+    return [_target(name, size) for name in dict.fromkeys(names) for size in sizes]
+
+
+def _target(name: str, memory_bytes: int | None) -> Target:
+    card = CARDS.get(name)
+    if memory_bytes is None and card is None:
+        raise UserError(f"device {name!r} has no memory of its own: give memory, such as 16GB")
+    return Target(name, memory_bytes or (card.memory_bytes if card else 0), card)
+
+
+def _all(
+    estimator: Estimator, requests: Sequence[Options], targets: Sequence[Target], num_classes: int
+) -> EstimateReport:
+    """Measure each network once, and estimate all devices from it; what fails does not stop the others."""
+    began = time.monotonic()
+    measured: list[MeasuredLine] = []
+    failures: list[SweepFailure] = []
+    for number, options in enumerate(requests, 1):
+        wanted = workload(options, num_classes)
+        estimator.view.message(f"{number} of {len(requests)}: {workload_words(wanted)}")
+        try:
+            measured.append(estimator.line(options, num_classes))
+        except (TrainingFailedError, UserError) as error:  # every option was checked before
+            if len(requests) == 1:
+                raise
+            failures.append(SweepFailure(workload=wanted, cause=str(error)))
+            estimator.view.message(str(error))
+    return EstimateReport(
+        estimates=[estimated(line, target) for line in measured for target in targets],
+        failures=failures,
+        measured=measured,
+        wall_seconds=time.monotonic() - began,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """Measures the lines of networks on this machine's CPU.
+
+    Attributes:
+        view: shows the progress.
+        payload: the model function, if the network is one.
+        store: the lines that were measured before; None to read and write none.
+    """
+
+    view: View
+    payload: Payload | None
+    store: LineStore | None
+
+    def line(self, options: Options, num_classes: int) -> MeasuredLine:
+        """What small sizes of a network take here, measured now or before.
+
+        Raises:
+            UserError: the model cannot be built as asked.
+            TrainingFailedError: not even one image fits this machine, or a size failed for another reason.
+            InterruptedRunError: Ctrl-C.
+        """
+        machine, wanted = as_cpu(machine_for(options)), workload(options, num_classes)
+        is_named = options.model is None
+        known = self.store.load(wanted, machine) if self.store and is_named else None
+        if known is not None and sizes_that_ran(known.trials):
+            self.view.message("measured before on this machine")
+            return known
+        measured = self._measured(options, num_classes, machine, SMALL_BYTES)
+        if sizes_that_ran(measured.trials) < POINTS_OF_A_LINE:
+            measured = self._measured(options, num_classes, machine, math.inf)
+        if not sizes_that_ran(measured.trials):
+            raise TrainingFailedError("not even one image fits this machine, so there is nothing to estimate from")
+        if self.store and is_named:
+            self.store.save(measured, machine)
+        return measured
+
+    def _measured(self, options: Options, num_classes: int, machine: Hardware, foreseen_bytes: float) -> MeasuredLine:
+        """Run the sizes; the worker's memory limit follows from what is foreseen, as in a training."""
+        began, memory = time.monotonic(), memory_budget(options, machine, 1, foreseen_bytes=foreseen_bytes)
+        with tempfile.TemporaryDirectory(prefix="autofit-estimate-") as folder:
+            request = ProbeRequest(
+                source=model_source(options, num_classes),
+                workload=workload(options, num_classes),
+                memory=memory,
+                machine=machine,
+                limited_by=limited_by(options, machine),
+                max_batch=UNBOUNDED_BATCH,
+                folder=Path(folder),
+                only_line=True,
+                payload=self.payload,
+                import_paths=import_paths(options, self.payload),
+            )
+            report = Prober(request, ProcessLauncher(), self.view).run()
+        return MeasuredLine(
+            workload=report.workload,
+            limit_bytes=memory.limit_bytes,
+            trials=report.trials,
+            wall_seconds=time.monotonic() - began,
+        )
+
+
+def as_cpu(machine: Hardware) -> Hardware:
+    """This machine as if it had no GPU: only the CPU's allocator tells all that is measured."""
+    return machine.model_copy(
+        update={
+            "device": "cpu",
+            "device_name": machine.cpu_model,
+            "device_memory_bytes": None,
+            "device_free_bytes": None,
+            "other_gpu_processes": [],
+            "driver_version": None,
+            "compute_capability": None,
+        }
+    )

@@ -1,0 +1,37 @@
+"""The search that wants the line of memory only, no limit: a few small sizes in one process, for an estimate."""
+
+from __future__ import annotations
+
+from autofit.probing.search import GROWTH, SAFE_SHARE, BatchSearch, NextTrial
+
+MOST_IMAGES = 128
+"""Some networks' peaks bend between 64 and 128 images: MobileNetV2 takes less than linear from there on."""
+
+ENOUGH_SIZES = 3
+LONG_STEP_SECONDS = 4.0
+"""With so long a step foreseen, no further size is tried where there are enough: a trial runs some five of them."""
+
+
+class LineSearch(BatchSearch):
+    """The same ask/tell search as `BatchSearch`, for 4, 16, 32, 64 and 128 images, as far as this machine has room."""
+
+    def ask(self) -> NextTrial | None:
+        """The next size; None once the line is known as well as small sizes can tell."""
+        evidence = self._evidence
+        fits = evidence.largest_fitting
+        if not fits:
+            return None if 1 in evidence.failed_sizes else self._begin()
+        if evidence.failed_sizes:
+            return NextTrial(2, fresh=True) if fits == 1 and evidence.ceiling > 1 else None
+        size = self._second_size(GROWTH) if evidence.line is None else 2 * fits
+        return NextTrial(size, fresh=False) if size <= MOST_IMAGES and self._is_affordable(size) else None
+
+    def _is_affordable(self, size: int) -> bool:
+        """Whether a size has room here by the line so far, and does not take long, or there are too few sizes yet."""
+        evidence, line = self._evidence, self._evidence.line
+        if line is None:
+            return True
+        if line.predict(size) > SAFE_SHARE * evidence.limit_bytes:
+            return False
+        slowest = max(trial.step_seconds / trial.batch_size for trial in evidence.fitting)
+        return len(evidence.points) < ENOUGH_SIZES or slowest * size < LONG_STEP_SECONDS

@@ -1,0 +1,99 @@
+"""An estimate's record as text for a terminal, a log or a notebook; each form says that it is an estimate. Pure."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from autofit.printable import printable
+from autofit.probing.estimate import Estimate, EstimateReport
+from autofit.report.markup import element, escaped, fragment, table
+from autofit.report.sweep_text import TRAINS, probe_name, size_words
+from autofit.report.tables import fixed_row, titled_table
+from autofit.report.words import COLUMNS, bytes_words, count_of, duration_words, fact_lines
+
+TITLE = "Estimate: what fits machines that are not here"
+HEADERS = ("Network", "Size", "Trains", "Device", "Memory", "Largest", "At most", "An image")
+FIGURES = (5, 6, 7)
+MOST_SHOWN = 10**6
+NOTHING_SURE = "none"
+
+
+def estimate_text(report: EstimateReport) -> str:
+    """An estimate as plain lines, ASCII but for names, for a log or a pipe."""
+    rows = [tuple(header.lower() for header in HEADERS), *(_cells(one) for one in report.estimates)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [fixed_row(row, widths, FIGURES) for row in rows] if report.estimates else []
+    return "\n".join([TITLE, "", *lines, *([""] if lines else []), *estimate_facts(report)])
+
+
+def estimate_table(report: EstimateReport) -> Table:
+    """An estimate as a table for a terminal."""
+    shown = titled_table(TITLE)
+    for place, header in enumerate(HEADERS):
+        shown.add_column(header, no_wrap=place > 0, overflow="fold", justify="right" if place in FIGURES else "left")
+    for one in report.estimates:
+        name, *cells = _cells(one)
+        shown.add_row(Text(name, style="bold"), *map(Text, cells), style="" if one.largest_batch else "red")
+    return shown
+
+
+def estimate_card(report: EstimateReport) -> str:
+    """An estimate for a cell of a notebook."""
+    rows = [[escaped(cell) for cell in _cells(one)] for one in report.estimates]
+    facts = [[escaped(name), escaped(value)] for name, value in estimate_lines(report)]
+    title = element("p", element("b", escaped(f"{TITLE}.")))
+    return fragment([title, table(HEADERS, rows, numbers=len(FIGURES), kind="whole"), table((), facts)])
+
+
+def estimate_facts(report: EstimateReport, columns: int = COLUMNS) -> list[str]:
+    """`estimate_lines` as lines for a terminal or a log of that width."""
+    return fact_lines(estimate_lines(report), columns)
+
+
+def estimate_lines(report: EstimateReport) -> list[tuple[str, str]]:
+    """What the figures rest on, a name and a value each."""
+    sizes = sorted({trial.batch_size for line in report.measured for trial in line.trials})
+    seen = ", ".join(f"{size:,}" for size in sizes)
+    return [
+        ("Measured", f"on this machine's CPU, with {seen} images at once"),
+        ("Largest", "what to count on; 'at most' is what is conceivable: on a GPU without workspaces of cuDNN"),
+        *_other_lines(report),
+        *_off_line(report),
+        *(("Failed", f"{probe_name(failed.workload)}: {printable(failed.cause)}") for failed in report.failures),
+        ("Time", f"{duration_words(report.wall_seconds)}, {count_of(len(report.measured), 'network')}"),
+    ]
+
+
+def _other_lines(report: EstimateReport) -> list[tuple[str, str]]:
+    """What a GPU needs beside tensors, over all devices."""
+    on_gpus = [one.other_bytes for one in report.estimates if one.device != "cpu"]
+    if not on_gpus:
+        return []
+    least, most = min(least for least, _ in on_gpus), max(most for _, most in on_gpus)
+    words = f"{bytes_words(least)} to {bytes_words(most)}"
+    return [("Beside tensors", f"{words} of a GPU: left to the system, the CUDA context (assumed), workspaces")]
+
+
+def _off_line(report: EstimateReport) -> list[tuple[str, str]]:
+    worst = max((one.max_relative_error for one in report.estimates), default=0.0)
+    return [("Line", f"off by {100 * worst:.1f} % at most at the sizes that ran")]
+
+
+def _cells(one: Estimate) -> tuple[str, ...]:
+    return (
+        printable(one.workload.backbone),
+        size_words(one.workload),
+        TRAINS[one.workload.trainable],
+        one.device,
+        bytes_words(one.memory_bytes),
+        _batch_words(one.largest_batch),
+        _batch_words(one.largest_batch_at_most),
+        bytes_words(one.bytes_per_image),
+    )
+
+
+def _batch_words(batch: int) -> str:
+    if batch > MOST_SHOWN:
+        return f"over {MOST_SHOWN:,}"
+    return f"{batch:,}" if batch else NOTHING_SURE
