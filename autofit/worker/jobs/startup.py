@@ -9,13 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from autofit.protocol.job import Event, Job
+from autofit.protocol.job import Event, Job, TrainJob
 from autofit.protocol.messages import Phase
 from autofit.protocol.model_jobs import ExportJob, PredictJob
 from autofit.protocol.payload import Payload
 from autofit.worker.model.registered_objects import not_registered
 from autofit.worker.runtime import tf_settings
 from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.runtime.keras_config import use_own_settings
 from autofit.worker.runtime.memory import device_bytes_reader
 
 if TYPE_CHECKING:
@@ -27,12 +28,15 @@ LoadPayload = Callable[[], Payload | None]
 
 
 def limit_allocator(job: Job, heartbeat: Heartbeat) -> None:
-    """Set the limit of TensorFlow's allocator and report it.
+    """Set the limit of TensorFlow's allocator and report it, and what Keras is set to if that is not followed.
 
     Raises:
         UserError: the memory limit is under what the process itself needs.
         ShortOfMemoryError: no limit was given, and the host has too little left.
     """
+    said = use_own_settings() if job.isolated else ""
+    if said and job.attempt == 1 and isinstance(job.work, TrainJob):
+        heartbeat.event(Event(message=said))
     spec = job.source.spec if job.source else None
     trains = "head" if spec is None else "all" if spec.cut is not None else spec.trainable
     heartbeat.event(Event(allocator_bytes=tf_settings.limit_allocator(job.memory, trains)))

@@ -16,7 +16,6 @@ import keras
 
 from autofit.config.backbones import Backbone, ModelSpec, find
 from autofit.config.hub_presets import is_preset
-from autofit.errors import UserError
 from autofit.protocol.messages import Phase
 from autofit.protocol.model_jobs import OutputKind
 from autofit.worker.model.cut_points import CutPoint, choose_cut, cut_points, split_at
@@ -28,6 +27,7 @@ from autofit.worker.model.outputs import label_outputs, output_kind
 from autofit.worker.model.preprocessing import preprocess
 from autofit.worker.model.reopening import check_reopens
 from autofit.worker.model.weights import load_backbone
+from autofit.worker.runtime.keras_config import require_own_settings
 
 Preprocess = Callable[[keras.KerasTensor], keras.KerasTensor]
 
@@ -91,7 +91,7 @@ def build(
     """
     if spec.backbone is None:
         raise ValueError("a ModelSpec without a backbone is built by build_from_function")
-    _refuse_channels_first()
+    require_own_settings()
     backbone = find(spec.backbone)
     backbone.check_image_size(spec.image_size)
     keras.utils.set_random_seed(spec.seed)
@@ -144,7 +144,7 @@ def build_from_function(
         UserError: the function failed, its model cannot be trained in micro-batches, saved and opened again, or cut
             there; the message says why.
     """
-    _refuse_channels_first()
+    require_own_settings()
     keras.utils.set_random_seed(seed)
     shape = (*image_size, 3)
     model = call_model_function(function, shape, num_classes)
@@ -180,11 +180,6 @@ def _frozen_below(network: keras.Model, cut: CutPoint) -> tuple[keras.Model, ker
     lower, upper = split_at(network, cut.name)
     lower.trainable = False
     return lower, upper
-
-
-def _refuse_channels_first() -> None:
-    if keras.config.image_data_format() != "channels_last":
-        raise UserError('Keras is set to "channels_first": set image_data_format to "channels_last" in its keras.json')
 
 
 def _batch_normalizations(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:

@@ -162,12 +162,10 @@ def limit_allocator(memory: MemoryBudget, trains: str) -> int:
         UserError: the limit is under what the process itself needs.
         ShortOfMemoryError: no limit was given, and what the host has left is under what the process needs.
     """
-    import keras  # noqa: PLC0415 - imported here, so that its size is part of what is measured
+    import keras  # noqa: F401, PLC0415 - imported here, so that its size is part of what is measured
     import tensorflow as tf  # noqa: PLC0415
 
     global _allocator_limit  # noqa: PLW0603 - TensorFlow reads it once a process, so it is the process's
-    if keras.config.image_data_format() != "channels_last":
-        raise UserError("Keras is set to channels_first, and autofit needs channels_last: change keras.json")
     if _allocator_limit is not None:
         return _allocator_limit
     _allocator_limit = _limit_gpu(tf, memory) if memory.device == "gpu" else _limit_cpu(memory, trains)
