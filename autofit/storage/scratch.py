@@ -6,6 +6,7 @@ A process holds a lock on its folder, which ends with it however it ends.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -14,6 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autofit.storage.locks import Lock, try_lock
+
+LEAST_FREE_BYTES = 64 * 10**6
+"""The room that a drive needs for a temporary folder: a worker's heartbeat and log, a list of images, their answers."""
+
+OTHER_PLACES = ("/var/tmp", "/tmp", ".")  # noqa: S108 - mkdtemp makes a folder there that only this user reads
+"""Where a temporary folder is made if the usual place has no room."""
 
 YOUNG_SECONDS = 60.0
 """A folder that is younger may be one that its process has not locked yet."""
@@ -27,10 +34,10 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
         prefix: of its name; all folders of this prefix have to be made by this function.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be made, or no place has room for it.
     """
     remove_abandoned(prefix)
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_place_with_room()))
     try:
         with _locked(folder):
             yield folder
@@ -40,10 +47,24 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
 
 def remove_abandoned(prefix: str, young_seconds: float = YOUNG_SECONDS) -> None:
     """Remove the folders of `scratch_folder` whose processes are gone; what cannot be removed stays."""
-    with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
-        for entry in entries:
-            if entry.name.startswith(prefix):
-                _remove_if_abandoned(entry, young_seconds)
+    for place in _places():
+        with contextlib.suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                if entry.name.startswith(prefix):
+                    _remove_if_abandoned(entry, young_seconds)
+
+
+def _places() -> list[str]:
+    return list(dict.fromkeys(os.path.realpath(place) for place in (tempfile.gettempdir(), *OTHER_PLACES)))
+
+
+def _place_with_room() -> str:
+    usual, *others = _places()
+    for place in (usual, *others):
+        with contextlib.suppress(OSError):
+            if os.access(place, os.W_OK) and shutil.disk_usage(place).free >= LEAST_FREE_BYTES:
+                return place
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), usual)
 
 
 def _remove_if_abandoned(entry: os.DirEntry[str], young_seconds: float) -> None:

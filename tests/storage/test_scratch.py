@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,3 +75,22 @@ def _fail_in_one(kept: list[Path]) -> None:
     with scratch_folder(PREFIX) as folder:
         kept.append(folder)
         raise ValueError("no")
+
+
+def test_a_full_temporary_folder_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prediction would end without a word where only /tmp is full; or be made where nobody looks for what is left."""
+    other, full = tmp_path / "other", tmp_path / "full"
+    other.mkdir()
+    full.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(full))
+    monkeypatch.setattr("autofit.storage.scratch.OTHER_PLACES", (str(other),))
+    free = {full: 16_000, other: 10**9}
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=free[Path(place)]))
+    with scratch_folder(PREFIX) as folder:
+        assert folder.parent == other
+    (other / f"{PREFIX}left").mkdir()
+    remove_abandoned(PREFIX, young_seconds=0.0)
+    assert list(other.iterdir()) == []
+    free[other] = 0
+    with pytest.raises(OSError, match="No space left on device"), scratch_folder(PREFIX):
+        pass

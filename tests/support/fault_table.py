@@ -25,6 +25,7 @@ PROMISES = {
     16: "causes are told apart",
     17: "signals save, pause and go on, and lose nothing",
     18: "two at once, and neither is harmed",
+    19: "the commands run in odd environments",
     21: "a run of an earlier release goes on, a later one is refused",
     22: "no network is used, but for Keras's weights",
 }

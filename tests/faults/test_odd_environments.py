@@ -1,0 +1,88 @@
+"""Odd homes, temporary folders, terminals and locales: all commands run in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import AUTOFIT_PATH
+
+pytestmark = pytest.mark.slow
+
+PROMISE = 19
+UNWRITABLE = "/proc/self"
+"""A folder in which not even root can make a file."""
+
+TRAIN = ["--model", "autofit.demo.network:digit_network", "--image-size", "32", "--epochs", "1", "--batch-size", "32"]
+
+ENVIRONMENTS: dict[str, dict[str, str | None]] = {
+    "a home that cannot be written": {"HOME": UNWRITABLE, "XDG_DATA_HOME": None, "XDG_CACHE_HOME": None},
+    "no home": {"HOME": None, "XDG_DATA_HOME": None, "XDG_CACHE_HOME": None, "USER": None, "LOGNAME": None},
+    "a full temporary folder": {},
+    "no terminal": {"TERM": None, "COLUMNS": None},
+    "a C locale": {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "a closed stdin": {},
+}
+
+
+def commands(photos: Path, run: Path) -> list[list[str]]:
+    """The five commands: what the machine is, what the data are, a training, a prediction, a page."""
+    return [
+        ["doctor"],
+        ["check", str(photos), "--no-labels"],
+        ["train", str(photos), *TRAIN, "--run-dir", str(run)],
+        ["predict", str(run), str(next(photos.rglob("*.png")))],
+        ["report", str(run)],
+    ]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [pytest.param(odd, marks=() if odd == "a full temporary folder" else pytest.mark.whole) for odd in ENVIRONMENTS],
+)
+def test_the_commands_run(photos: Path, tmp_path: Path, count: Callable[..., None], odd: str) -> None:
+    """A cluster's node, a container or a cron job would end with a traceback, or train and then lose the model."""
+    changes = ENVIRONMENTS[odd] | {"PYTHONPATH": AUTOFIT_PATH, "MPLCONFIGDIR": None}
+    environment = {name: value for name, value in (os.environ | changes).items() if value is not None}
+    before: list[str] = []
+    if odd == "a full temporary folder":
+        before = inside_a_full_temporary_folder(tmp_path)
+    for arguments in commands(photos, tmp_path / "run"):
+        count(promise=PROMISE)
+        command = [*before, sys.executable, "-m", "autofit", *arguments]
+        if odd == "a closed stdin":
+            command = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd=tmp_path,
+            timeout=300,
+            check=False,
+        )
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        assert done.returncode == 0, (arguments[0], said[-2000:])
+        assert "Traceback" not in said, (arguments[0], said[-2000:])
+    assert (tmp_path / "run" / "model.keras").stat().st_size > 10_000
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+def inside_a_full_temporary_folder(tmp_path: Path) -> list[str]:
+    """The beginning of a command in a mount namespace whose TMPDIR has room for a few bytes."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    script = f'mount -t tmpfs -o size=16k tmpfs {folder} && export TMPDIR={folder} && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*command, "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("this user may not mount a file system")
+    return command
