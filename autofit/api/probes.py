@@ -30,6 +30,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     hidden_units: int = 0,
     dropout: float = 0.2,
     optimizer: Any = "adam",
+    recompute: str = "off",
     num_classes: int = 10,
     memory_limit: str | int | None = None,
     max_batch: int = 4096,
@@ -56,6 +57,8 @@ def probe(  # noqa: PLR0913 - the options are the interface
         dropout: The share of the head's inputs that is dropped in training.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
+        recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
+            `off`. A step then takes less memory and more time, and the same gradients to float tolerance.
         num_classes: The number of classes, which is the width of the head's output.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.

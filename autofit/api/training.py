@@ -50,6 +50,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     micro_batch_size: int | str = "auto",
     batch_schedule: str | tuple[int, int] | None = None,
     optimizer: Any = "adam",
+    recompute: str = "off",
     learning_rate: Any = None,
     class_weight: str | Mapping[str | int, float] | None = "none",
     loss: Any = None,
@@ -128,6 +129,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         batch_schedule: A ramp of the batch size over the epochs, such as `32:16`. Not together with `batch_size`.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
+        recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
+            `off`. A step then takes less memory and more time, and the same gradients to float tolerance.
         learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. Default:
             0.001; 0.0001 if all layers of a pretrained network train, with `adam` and its like.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike. In Python also

@@ -79,6 +79,7 @@ class ModelSpec(Record):
         seed: for the initial weights.
         cut: where everything above trains and the rest is frozen, whatever `trainable` says: "auto", "input", a share
             of the layers with kernels, or the name of a layer. None for no cut.
+        segments: in so many the activations of what trains are computed again in the backward pass; 0 to keep them.
     """
 
     backbone: str | None
@@ -89,6 +90,7 @@ class ModelSpec(Record):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     cut: str | None = None
+    segments: Annotated[int, Field(ge=0)] = 0
 
     @property
     def about(self) -> dict[str, str]:

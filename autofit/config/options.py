@@ -83,6 +83,7 @@ class Options(Record):
     time_budget_seconds: float | None = Field(None, gt=0)
     multi_label: bool = False
     optimizer_config: KerasConfig | None = None
+    recompute: Literal["off", "on"] = "off"
     loss: str | KerasConfig | None = None
     metrics: tuple[str | KerasConfig, ...] = ()
     monitor: str = "auto"

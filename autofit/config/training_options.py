@@ -175,6 +175,15 @@ TRAINING = (
         metavar="NAME",
     ),
     Option(
+        "recompute",
+        "off",
+        "Keep no activations of the layers that train, and compute them again in the backward pass: `on` or `off`.",
+        "A step then takes less memory and more time, and the same gradients to float tolerance.",
+        check=one_of("off", "on"),
+        commands=ONE_NETWORK,
+        metavar="off|on",
+    ),
+    Option(
         "learning_rate",
         None,
         "The optimizer's learning rate.",

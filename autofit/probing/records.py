@@ -15,6 +15,7 @@ class Workload(Record):
 
     `cut` is where the layers begin that train, if it is a stage of fine-tuning: they train on activations, without the
     layers below. It is as asked for, `auto`, a layer's name or a share; empty for a network that is trained on images.
+    `segments` is in how many activations are computed again in the backward pass; 0 if they are kept.
     """
 
     backbone: str
@@ -27,6 +28,7 @@ class Workload(Record):
     optimizer: str
     precision: str = "float32"
     cut: str = ""
+    segments: int = 0
 
 
 class MemoryModelRecord(Record):

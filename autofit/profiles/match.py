@@ -168,6 +168,7 @@ def key_of(workload: Workload | SavedWorkload) -> Key:
         workload.hidden_units,
         workload.dropout > 0,
         workload.cut,
+        workload.segments,
     )
 
 

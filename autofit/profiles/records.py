@@ -70,6 +70,7 @@ class SavedWorkload(_Bounded):
     optimizer: Name
     precision: Name
     cut: Name = ""
+    segments: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
 class SavedTrial(_Bounded):
@@ -179,8 +180,9 @@ class MachineProfile(_Bounded):
     The fingerprint is checked against the facts, so that no file claims a machine that it does not describe. A
     change of `hardware.fingerprint` is therefore a change of this schema.
 
-    `extractions`, and `cut` of a workload, came later, without a change of the number: files without them are read as
-    before, and no version was released that refuses files with them. After a release a field is a change of the number.
+    `extractions`, and `cut` and `segments` of a workload came later, without a change of the number: files without them
+    are read as before, and no version was released that refuses files with them. After a release a field is a change of
+    the number.
     """
 
     schema_: Literal["autofit/profile/2"] = Field(alias="schema")

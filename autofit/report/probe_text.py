@@ -43,7 +43,8 @@ def workload_words(workload: Workload) -> str:
     height, width = workload.image_size
     part = "all layers" if workload.trainable == "all" else "head"
     weights = "random" if workload.weights == "none" else workload.weights
-    return printable(f"{workload.backbone} at {height} x {width}, {part} trainable, {weights} weights")
+    again = ", activations computed again" if workload.segments else ""
+    return printable(f"{workload.backbone} at {height} x {width}, {part} trainable, {weights} weights{again}")
 
 
 def fastest_trial(report: ProbeReport) -> Trial | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,22 +88,31 @@ def test_what_another_user_owns_is_not_used(
     assert store.others_words().endswith("not used")
 
 
+AS_ANOTHER = """
+import os, sys
+from pathlib import Path
+from autofit.cache.store import CacheStore
+from autofit.storage.user_key import read_key
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+store = CacheStore(Path(sys.argv[1]), 10**9)
+print((store.folder / ".key").exists(), len(store.open_entries(sys.argv[2])), store.others, store.clear()[0])
+print(read_key(store.folder / ".key"))
+try:
+    (store.folder / ".key").read_bytes()
+except PermissionError:
+    print("closed")
+"""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_another_user_cannot_use_or_spoil_the_cache(tmp_path: Path, make: MakeEntry, small: EntryRecord) -> None:
-    """A second person at the machine would read the key, or write rows into another's cache."""
-    make(at=tmp_path / f"{small.key[:16]}-1-00000000")
-    for path in (tmp_path, *tmp_path.parents):
-        path.chmod(path.stat().st_mode | 0o055) if path.owner() == "root" and path != Path("/") else None
-    program = (
-        "import os, sys\n"
-        "from pathlib import Path; from autofit.cache.store import CacheStore; from autofit.storage.user_key import *\n"
-        "os.setgid(65534); os.setuid(65534)\n"  # Python itself may lie where only root reads
-        "store = CacheStore(Path(sys.argv[1]), 10**9)\n"
-        "print(len(store.open_entries(sys.argv[2])), store.others, read_key(store.folder / '.key'), store.clear()[0])"
-    )
-    environment = {**os.environ, "PYTHONPATH": AUTOFIT_PATH}
-    command = [sys.executable, "-c", program, str(tmp_path), small.key]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["0", "1", "None", "0"]
-    [entry] = CacheStore(tmp_path, 10**9).open_entries(small.key)
-    entry.close()
+def test_another_user_cannot_use_or_spoil_the_cache(make: MakeEntry, small: EntryRecord) -> None:
+    """A second person at the machine would read the key, or remove another's rows."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        make(at=Path(name) / f"{small.key[:16]}-1-00000000")
+        command = [sys.executable, "-c", AS_ANOTHER, name, small.key]
+        environment = {**os.environ, "PYTHONPATH": AUTOFIT_PATH}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.stdout.split() == ["True", "0", "1", "0", "None", "closed"], done.stderr
+        [entry] = CacheStore(Path(name), 10**9).open_entries(small.key)
+        entry.close()

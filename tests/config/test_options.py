@@ -23,6 +23,7 @@ from tests.support.ids import steady
 
 DEFAULTS = {
     "optimizer_config": None,
+    "recompute": "off",
     "loss": None,
     "metrics": (),
     "monitor": "auto",

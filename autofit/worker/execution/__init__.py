@@ -3,5 +3,6 @@
 session.py       the network with its objective and its compiled steps
 steps.py         gradients without side effects, then one guarded update; evaluation
 sliced_model.py  how a batch goes through the network in slices
+recompute.py     activations computed again in the backward pass
 microbatch.py    the response to an out-of-memory: halve the micro-batch and repeat
 """

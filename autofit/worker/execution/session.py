@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import slice_rows
 from autofit.errors import UserError
 from autofit.input.aligned_array import aligned, padded
@@ -206,7 +207,7 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
     heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
     heartbeat.phase(Phase.BUILD)
     built = _build(source, job, payload, heartbeat)
-    network, inputs = _network(built, source.spec.image_size)
+    network, inputs = _network(built, source.spec)
     extracts = built.frozen and built.features is not None
     objective = make_objective(built.model, source, compiled=built.compiled)
     micro_decides = _what_slices_decide(built, network)
@@ -268,14 +269,15 @@ def _import(reference: str, import_paths: list[str]) -> Any:
         raise UserError(f"model {reference}: {error}") from error
 
 
-def _network(built: BuiltModel, image_size: tuple[int, int]) -> tuple[Network, tf.TensorSpec]:
-    images = tf.TensorSpec((None, *image_size, 3), tf.uint8)
+def _network(built: BuiltModel, spec: ModelSpec) -> tuple[Network, tf.TensorSpec]:
+    images, segments = tf.TensorSpec((None, *spec.image_size, 3), tf.uint8), spec.segments
     if built.features is None or built.head is None:
-        return WholeNetwork(built.model), images
+        return WholeNetwork(built.model, segments), images
     if built.frozen:
-        network = SplitNetwork(None, built.head, built.head_layers) if built.head_layers else WholeNetwork(built.head)
+        layers = built.head_layers
+        network = SplitNetwork(None, built.head, layers, segments) if layers else WholeNetwork(built.head, segments)
         return network, tf.TensorSpec((None, *built.feature_shape), CUT_FEATURES if built.cut else tf.float32)
-    return SplitNetwork(built.features, built.head, built.head_layers), images
+    return SplitNetwork(built.features, built.head, built.head_layers, segments), images
 
 
 def clear_session() -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 import keras
 import tensorflow as tf
 
+from autofit.worker.execution.recompute import Recomputed, recomputed
 from autofit.worker.model.keras_internals import all_layers, draws_random_numbers
 
 
@@ -31,10 +32,14 @@ class Network(Protocol):
 
 
 class WholeNetwork:
-    """A model that cannot be split into backbone and head: each slice draws its own random numbers. See `Network`."""
+    """A model that cannot be split into backbone and head: each slice draws its own random numbers. See `Network`.
 
-    def __init__(self, model: keras.Model) -> None:
+    With `segments`, its activations are computed again in the backward pass, in so many segments.
+    """
+
+    def __init__(self, model: keras.Model, segments: int = 0) -> None:
         self._model = model
+        self._run = recomputed(model, segments)
         self.trainable = list(model.trainable_variables)
         self.state = list(model.non_trainable_variables)
 
@@ -45,21 +50,30 @@ class WholeNetwork:
     def __call__(self, inputs: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
         """Run the model in training mode."""
         del drawn
-        return self._model(tf.cast(inputs, tf.float32), training=True)
+        return self._run(tf.cast(inputs, tf.float32), training=True)
 
     def penalty(self) -> tf.Tensor | float:
         """The model's own losses, computed inside a stateless scope."""
-        return sum(self._model.losses)
+        return sum([*self._model.losses, *(self._run.losses if isinstance(self._run, Recomputed) else ())])
 
 
 class SplitNetwork:
-    """A backbone and a head whose layers are called one by one; without a backbone if its features are the input."""
+    """A backbone and a head whose layers are called one by one; without a backbone if its features are the input.
+
+    With `segments`, the activations of the backbone, or of the part of it in the head, are computed again in the
+    backward pass, in so many segments.
+    """
 
     def __init__(
-        self, features: keras.Model | None, head: keras.Model, head_layers: Sequence[keras.layers.Layer]
+        self,
+        features: keras.Model | None,
+        head: keras.Model,
+        head_layers: Sequence[keras.layers.Layer],
+        segments: int = 0,
     ) -> None:
-        self._features = features
+        self._features = None if features is None else recomputed(features, segments)
         self._head_layers = list(head_layers)
+        self._runs = [recomputed(layer, segments) for layer in self._head_layers]
         self._dropout = next((x for x in self._head_layers if isinstance(x, keras.layers.Dropout)), None)
         self._dropout_width = _width_at(self._dropout, head, self._head_layers)
         parts = [part for part in (features, head) if part is not None]
@@ -77,8 +91,8 @@ class SplitNetwork:
         flow = tf.cast(inputs, tf.float32)
         if self._features is not None:
             flow = self._features(flow, training=True)
-        for layer in self._head_layers:
-            flow = flow * drawn if layer is self._dropout else layer(flow)
+        for layer, run in zip(self._head_layers, self._runs, strict=True):
+            flow = flow * drawn if layer is self._dropout else run(flow)
         return flow
 
     def penalty(self) -> tf.Tensor | float:

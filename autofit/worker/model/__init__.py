@@ -14,6 +14,7 @@ saved_model.py      opens a saved model
 keras_internals.py  the only uses of Keras's private API, each with a public fallback
 head.py             the layers on top of a backbone
 cut_points.py       the layers through which everything passes; layer_graph.py the graph of layers
+segments.py         a network as a chain of segments, for computing activations again
 fine_tuning.py      the optimizer of fine-tuning, with lower rates for lower layers
 preprocessing.py    how raw images become what a backbone was trained on
 hub_backbone.py     backbones of KerasHub

@@ -7,6 +7,7 @@ where a release of Keras no longer has the private one. Checked with Keras 3.13 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 
@@ -33,6 +34,27 @@ def draws_random_numbers(layer: keras.Layer) -> bool:
     if generators is None:
         return any(isinstance(value, keras.random.SeedGenerator) for value in _flat(vars(layer).values()))
     return bool(generators)
+
+
+def tensors_in(network: keras.Model) -> dict[str, Any]:
+    """What each layer or operation of a functional or sequential network puts out in this network, by name.
+
+    A layer that several networks share has an output in each, of which its public `output` is the first. That one is
+    given where tensors no longer have a `_keras_history`, as they have in Keras 3.13 to 3.15: it is the right one for a
+    network that is no part of another. Of a layer that is called several times, one of the outputs is given.
+    """
+    pending, found = [network.outputs[0]], dict[str, Any]()
+    while pending:
+        history = getattr(pending.pop(), "_keras_history", None)
+        if history is None:
+            return {each.name: each.output for each in getattr(network, "operations", network.layers)}
+        node = history.operation._inbound_nodes[history.node_index]  # noqa: SLF001 - see above
+        if history.operation.name not in found:
+            outputs = node.output_tensors
+            found[history.operation.name] = outputs[0] if len(outputs) == 1 else outputs
+            if not any(each is one for each in outputs for one in network.inputs):
+                pending.extend(node.input_tensors)
+    return found
 
 
 def _layers_in_attributes(outer: keras.Layer) -> Iterator[keras.Layer]:

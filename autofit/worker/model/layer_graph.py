@@ -45,7 +45,14 @@ def layer_graph(network: keras.Model) -> LayerGraph:
         for layer in config["layers"]
         for number, arguments in enumerate(layer["inbound_nodes"] or [()])
     }
-    return LayerGraph(predecessors, *calls_of(config["input_layers"]), *calls_of(config["output_layers"]))
+    ends = *calls_of(config["input_layers"]), *calls_of(config["output_layers"])
+    return LayerGraph(predecessors, *(_as_counted(end, predecessors) for end in ends))
+
+
+def _as_counted(end: Call, predecessors: dict[Call, list[Call]]) -> Call:
+    """An input or output as its calls are counted: as an end, those of a network in the network begin with one."""
+    name, number = end
+    return end if end in predecessors else (name, number - 1)
 
 
 def has_graph(layer: keras.Layer) -> bool:

@@ -1,0 +1,147 @@
+"""Activations that are computed again: the same gradients and the same state, in less memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from autofit.config.backbones import ModelSpec, find
+from autofit.protocol.job import ModelSource
+from autofit.worker.execution.sliced_model import Network, SplitNetwork, WholeNetwork
+from autofit.worker.execution.steps import TrainStep
+from autofit.worker.model.builder import build, build_from_function
+from autofit.worker.model.objective import make_objective
+from tests.support.paths import CHILDREN
+
+pytestmark = pytest.mark.slow
+
+CLASSES, COUNT = 3, 5
+SMALL = (16, 16)
+Computed = tuple[Any, ...]
+
+
+def computed(network: Network, model: keras.Model, spec: ModelSpec, micro: int = 3) -> Computed:
+    """Loss, gradients, state and metrics of a step in two micro-batches; the network is as before."""
+    source = ModelSource(spec=spec, num_classes=CLASSES, optimizer="sgd", learning_rate=1e-3)
+    step = TrainStep(
+        network,
+        make_objective(model, source, compiled=False),
+        tf.TensorSpec((None, *spec.image_size, 3), tf.uint8),
+    )
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, *spec.image_size, 3), np.uint8)
+    return step.accumulate(images, np.arange(COUNT) % CLASSES, np.ones(COUNT, np.float32), micro)
+
+
+def assert_equal(one: Computed, other: Computed, tolerance: float) -> None:
+    """Compare each tensor's difference with its norm."""
+    pairs = list(zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True))
+    assert len(pairs) > 1
+    for a, b in pairs:
+        mine, its = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        assert np.linalg.norm(mine - its) <= tolerance * (np.linalg.norm(its) + 1e-6)
+
+
+FAMILIES = (
+    "MobileNetV2",
+    "MobileNetV3Small",
+    "EfficientNetB0",
+    "EfficientNetV2B0",
+    "ResNet50",
+    "ResNet50V2",
+    "DenseNet121",
+    "NASNetMobile",
+    "InceptionV3",
+    "InceptionResNetV2",
+    "Xception",
+    "VGG16",
+    "ConvNeXtTiny",
+)
+
+
+@pytest.mark.parametrize("backbone", ["MobileNet", *(pytest.param(name, marks=pytest.mark.whole) for name in FAMILIES)])
+def test_gradients_and_state_are_those_without(backbone: str) -> None:
+    """Training would go elsewhere: other gradients, averages that are updated twice, or other random numbers."""
+    side = max(32, find(backbone).min_size)
+    spec = ModelSpec(backbone=backbone, weights="none", image_size=(side, side), trainable="all", dropout=0.3)
+    built = build(spec, CLASSES, lambda _: None)
+    assert built.features is not None
+    assert built.head is not None
+
+    def network(segments: int) -> SplitNetwork:
+        return SplitNetwork(built.features, built.head, built.head_layers, segments)
+
+    whole = computed(network(0), built.model, spec)
+    assert_equal(computed(network(4), built.model, spec), whole, 1e-4)
+
+
+@keras.saving.register_keras_serializable("test_recompute")
+class Counting(layers.Layer):  # type: ignore[misc]
+    """Counts its calls in a weight, and adds a loss of its input."""
+
+    def build(self, shape: Any) -> None:
+        """Make the weight."""
+        del shape
+        self.calls = self.add_weight(name="calls", shape=(), initializer="zeros", trainable=False)
+
+    def call(self, inputs: Any) -> Any:
+        """Count."""
+        self.calls.assign(self.calls + 1)
+        self.add_loss(1e-3 * keras.ops.mean(keras.ops.square(inputs)))
+        return inputs
+
+
+def with_all_that_has_state(shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """BatchNormalization that trains, random numbers, losses of layers and of weights, a network inside."""
+    inputs = flow = keras.Input(shape)
+    for filters in (8, 4, 8):
+        flow = layers.Conv2D(filters, 3, padding="same", kernel_regularizer="l2", activity_regularizer="l2")(flow)
+        flow = layers.Dropout(0.4)(layers.BatchNormalization(momentum=0.5)(Counting()(flow)))
+    inner = keras.Input(flow.shape[1:])
+    outputs = layers.GaussianNoise(0.1)(layers.SpatialDropout2D(0.3)(layers.Conv2D(4, 3)(inner)))
+    flow = layers.GlobalAveragePooling2D()(keras.Model(inner, outputs)(flow))
+    return keras.Model(inputs, layers.Dense(classes, "softmax")(layers.Dropout(0.5)(flow)))
+
+
+@pytest.mark.parametrize("segments", [2, 3, 30])
+def test_state_random_numbers_and_losses_of_layers_are_those_without(segments: int) -> None:
+    """A user's model would train otherwise: its layers may count, draw, normalize and add losses."""
+    spec = ModelSpec(backbone=None, weights="none", image_size=SMALL, trainable="all")
+    model = build_from_function(with_all_that_has_state, SMALL, CLASSES, seed=0).model
+    before = [float(v.numpy()) for v in model.non_trainable_variables if v.name == "calls"]
+    whole = computed(WholeNetwork(model), model, spec)
+    assert_equal(computed(WholeNetwork(model, segments), model, spec), whole, 1e-5)
+    counts = [value for v, value in zip(model.non_trainable_variables, whole[2], strict=True) if v.name == "calls"]
+    assert [float(count) for count in counts] == [
+        count + 2.0 for count in before
+    ]  # a micro-batch each, though computed twice
+
+
+def test_the_part_above_a_cut_is_computed_again_too() -> None:
+    """Fine-tuning would need as much memory as without."""
+    spec = ModelSpec(backbone="MobileNet", weights="none", image_size=(32, 32), trainable="head", cut="conv_pw_6_relu")
+    built = build(spec, CLASSES, lambda _: None)
+    assert built.head is not None
+    source = ModelSource(spec=spec, num_classes=CLASSES, optimizer="sgd", learning_rate=1e-3)
+    features = np.random.default_rng(0).random((COUNT, *built.feature_shape), np.float32)
+    given = features, np.arange(COUNT) % CLASSES, np.ones(COUNT, np.float32)
+    shape = tf.TensorSpec((None, *built.feature_shape), tf.float32)
+    results = []
+    for segments in (0, 3):
+        network = SplitNetwork(None, built.head, built.head_layers, segments)
+        step = TrainStep(network, make_objective(built.model, source, compiled=False), shape)
+        results.append(step.accumulate(*given, 3))
+    assert_equal(results[1], results[0], 1e-4)
+
+
+def test_less_memory_is_taken() -> None:
+    """TensorFlow would find that the same is computed twice, and keep the first activations after all."""
+    program = [sys.executable, str(CHILDREN / "recompute_peaks.py")]
+    whole, cut = map(int, subprocess.run(program, check=True, capture_output=True, text=True).stdout.split())
+    assert cut < 0.8 * whole
