@@ -1,7 +1,7 @@
 """GPUs by the names that people have for them: their memory and generation, for an estimate of one that is not there.
 
-Memory is what the driver is known to say of such a card, less than on its data sheet; none was read here. TensorFlow leaves a part of it
-to the system, by generation (`MinSystemMemory` in TensorFlow's gpu_device.cc).
+Memory is what the driver is known to say of such a card, less than on its data sheet; none was read here. TensorFlow
+leaves a part of it to the system, by generation (`MinSystemMemory` in TensorFlow's gpu_device.cc).
 """
 
 from __future__ import annotations
