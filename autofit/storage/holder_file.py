@@ -45,6 +45,7 @@ class HolderFile:
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, folder / ".lock-holder"
         self._is_held = False
+        self._guard = threading.Lock()  # a sign of life that is written after the release would lock everybody out
         self._done = threading.Event()
 
     def take(self) -> bool:
@@ -73,10 +74,11 @@ class HolderFile:
     def release(self) -> None:
         """Give the lock back, if it is held."""
         self._done.set()
-        if self._is_held:
+        with self._guard:
+            if self._is_held and self._is_ours():
+                with suppress(OSError):  # the drive is gone: the next holder finds that this process is
+                    self._path.unlink()
             self._is_held = False
-            with suppress(OSError):  # the drive is gone: the next holder finds that this process is
-                self._path.unlink()
 
     def holder(self) -> Holder | None:
         """Who holds the lock, as its file says; None if that cannot be read."""
@@ -127,8 +129,13 @@ class HolderFile:
 
     def _beat(self) -> None:
         while not self._done.wait(BEAT_SECONDS):
-            with suppress(OSError):
-                self._path.write_bytes(this_process().to_json().encode())
+            with self._guard, suppress(OSError):
+                if self._is_held and self._is_ours():
+                    self._path.write_bytes(this_process().to_json().encode())
+
+    def _is_ours(self) -> bool:
+        """Whether the file still names this process: another one may have taken it for gone, and the lock over."""
+        return self.holder() == this_process()
 
 
 def _read(path: Path) -> Holder | None:

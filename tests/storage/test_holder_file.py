@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,3 +112,20 @@ def test_a_run_on_a_drive_that_cannot_lock_is_locked_in_another_way(
     assert RunLock(files).is_free()
     with RunLock(files).acquire(0.0):
         pass
+
+
+def test_a_sign_of_life_gives_no_lock_back_and_takes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its release a folder would be locked for good; or two processes would hold what one has taken over."""
+    monkeypatch.setattr("autofit.storage.holder_file.BEAT_SECONDS", 0.001)
+    path = tmp_path / ".lock-holder"
+    for _ in range(50):
+        mine = HolderFile(tmp_path)
+        assert mine.take()
+        mine.release()
+        assert not path.exists()
+    assert mine.take()
+    other = this_process().model_copy(update={"host": "another"}).to_json()
+    path.write_text(other)
+    time.sleep(0.02)
+    mine.release()
+    assert path.read_text() == other
