@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from autofit.config.fine_tuning import FineTuning
 from autofit.worker.model.fine_tuning import LayerwiseAdamW, WarmupCosine, fine_tuning_optimizer, layerwise_rates
 
+pytestmark = pytest.mark.slow  # loads Keras
+
 PEAK = 0.01
 SETTINGS = FineTuning(updates=20, warmup_updates=5, lowest_rate=0.25, weight_decay=0.1, clip_norm=1.0)
 

@@ -10,6 +10,8 @@ import pytest
 from autofit.errors import UserError
 from autofit.worker.runtime.keras_config import require_own_settings, use_own_settings
 
+pytestmark = pytest.mark.slow  # loads Keras
+
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:

@@ -16,6 +16,8 @@ from autofit.worker.training.bn_recalibration import (
 )
 from tests.support.records import make_plan
 
+pytestmark = pytest.mark.slow  # loads Keras
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 6, 6, 3), dtype=np.uint8)
 
 
