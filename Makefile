@@ -25,7 +25,7 @@ PYTHON ?= $(shell for name in $(CANDIDATES); do \
 help:
 	@echo 'make demo         train on 1,797 handwritten digits, running out of memory on purpose'
 	@echo 'make test         all tests, but those that need a GPU'
-	@echo 'make test-fast    the tests without TensorFlow: a good minute'
+	@echo 'make test-fast    the tests without TensorFlow: two minutes'
 	@echo 'make test-faults  kills, full disks and damage by the hundred: under an hour, ends with a table'
 	@echo 'make test-oldest  the tests of models and images with the oldest releases that are allowed'
 	@echo 'make smoke-oldest a training and the tests of images with these, a minute'
