@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from autofit.api.estimate_result import EstimateResult
@@ -31,6 +29,7 @@ from autofit.report.probe_text import workload_words
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.memory_budget import limited_by, memory_budget
 from autofit.runs.model_source import model_source, workload
+from autofit.storage.scratch import scratch_folder
 
 SMALL_BYTES = 10**9
 """Foreseen for a few small sizes: a worker with a larger limit takes more beside its tensors than one of the target."""
@@ -187,8 +186,7 @@ class Estimator:
             InterruptedRunError: Ctrl-C.
         """
         machine, wanted = as_cpu(machine_for(options)), workload(options, num_classes)
-        is_named = options.model is None
-        known = self.store.load(wanted, machine) if self.store and is_named else None
+        known = self.store.load(wanted, machine) if self.store else None
         if known is not None and sizes_that_ran(known.trials):
             self.view.message("measured before on this machine")
             return known
@@ -197,14 +195,14 @@ class Estimator:
             measured = self._measured(options, num_classes, machine, math.inf)
         if not sizes_that_ran(measured.trials):
             raise TrainingFailedError("not even one image fits this machine, so there is nothing to estimate from")
-        if self.store and is_named:
+        if self.store:
             self.store.save(measured, machine)
         return measured
 
     def _measured(self, options: Options, num_classes: int, machine: Hardware, foreseen_bytes: float) -> MeasuredLine:
         """Run the sizes; the worker's memory limit follows from what is foreseen, as in a training."""
         began, memory = time.monotonic(), memory_budget(options, machine, 1, foreseen_bytes=foreseen_bytes)
-        with tempfile.TemporaryDirectory(prefix="autofit-estimate-") as folder:
+        with scratch_folder("autofit-estimate-") as folder:
             request = ProbeRequest(
                 source=model_source(options, num_classes),
                 workload=workload(options, num_classes),
@@ -212,7 +210,7 @@ class Estimator:
                 machine=machine,
                 limited_by=limited_by(options, machine),
                 max_batch=UNBOUNDED_BATCH,
-                folder=Path(folder),
+                folder=folder,
                 only_line=True,
                 payload=self.payload,
                 import_paths=import_paths(options, self.payload),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from autofit.errors import UserError
 
 FLOATX, CHANNELS = "float32", "channels_last"
+OWN = {"floatx": FLOATX, "image_data_format": CHANNELS}
 
 
 def use_own_settings() -> str:
@@ -12,10 +13,11 @@ def use_own_settings() -> str:
     import keras  # noqa: PLC0415 - after its settings are made
 
     found = {"floatx": keras.config.floatx(), "image_data_format": keras.config.image_data_format()}
-    others = [f"{name} {found[name]!r}" for name, own in _own().items() if found[name] != own]
+    others = [f"{name} {found[name]!r}" for name, own in OWN.items() if found[name] != own]
+    own_words = " and ".join(f"{own!r}" for own in OWN.values())
     keras.config.set_floatx(FLOATX)
     keras.config.set_image_data_format(CHANNELS)
-    return f"Keras is set to {' and '.join(others)} (keras.json); autofit trains with {_words()}" if others else ""
+    return f"Keras is set to {' and '.join(others)} (keras.json); autofit trains with {own_words}" if others else ""
 
 
 def require_own_settings() -> None:
@@ -30,11 +32,3 @@ def require_own_settings() -> None:
         raise UserError(f'Keras is set to "channels_first": keras.config.set_image_data_format("{CHANNELS}") mends it')
     if keras.config.floatx() != FLOATX:
         raise UserError(f'Keras is set to "{keras.config.floatx()}": keras.config.set_floatx("{FLOATX}") mends it')
-
-
-def _own() -> dict[str, str]:
-    return {"floatx": FLOATX, "image_data_format": CHANNELS}
-
-
-def _words() -> str:
-    return " and ".join(f"{own!r}" for own in _own().values())
