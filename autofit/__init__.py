@@ -8,9 +8,7 @@ All names except the errors are lazy: importing autofit loads neither TensorFlow
 
 from __future__ import annotations
 
-import importlib
 import sys
-from typing import TYPE_CHECKING
 
 from autofit.errors import (
     AutofitError,
@@ -20,6 +18,12 @@ from autofit.errors import (
     TrainingFailedError,
     UserError,
 )
+from autofit.shadowing import NamesShadows, leave_out_working_folder
+
+leave_out_working_folder()
+with NamesShadows():
+    import importlib
+    from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from autofit.api import check, estimate, evaluate, load_images, probe, resume, run
@@ -67,7 +71,8 @@ def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module 'autofit' has no attribute {name!r}")
     refuse_windows()
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    with NamesShadows():
+        return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

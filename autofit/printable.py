@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from itertools import islice
+
+TYPE_CHECKING = False  # as `typing` has it: `autofit.shadowing` needs this module where `typing` cannot be imported
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _BEGIN_OF_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

@@ -31,7 +31,6 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     measure.py       runs one probe, with the saved profiles before and after it
     extractions.py   the measurements of feature extractions in the profiles
     supervision.py   the attempts, and how the run ends
-    start_crash.py   what the doctor finds where workers crash at their start
     callbacks.py     callbacks as Keras takes them, and as the run leaves them
     code_identity.py whether the user's own code is what it was
     own_objects.py   the user's registered objects that a saved model needs

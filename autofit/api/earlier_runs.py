@@ -42,11 +42,12 @@ class Call:
 
 
 def earlier_run(
-    folder: Path, call: Call, view: View, clock: Callable[[], float] = time.monotonic
+    folder: Path, call: Call, view: View, clock: Callable[[], float] = time.monotonic, *, take_over: bool = False
 ) -> RunDirectory | None:
     """The newest run of this call in the folder of runs; None if there is none, or a process works on it.
 
-    A run of the same request on other photos, or with epochs that it cannot have, is named.
+    A run of the same request on other photos, or with epochs that it cannot have, is named. With `take_over`, a worker
+    that holds the run though its parent is gone saves, and is ended.
     """
     deadline = clock() + MOST_SECONDS
     near = ""
@@ -59,7 +60,7 @@ def earlier_run(
                 near = near or getattr(error, "why", str(error))
             else:
                 if found is not None:
-                    return files if _is_free(files, view) else None
+                    return files if _is_free(files, view, take_over=take_over) else None
         if clock() > deadline:
             break
     if near:
@@ -94,16 +95,18 @@ def _is_request(files: RunDirectory, record: RunRecord, call: Call) -> bool:
     )
 
 
-def _is_free(files: RunDirectory, view: View) -> bool:
-    """Whether no other process works on a run; a worker that is left of a killed process is waited for."""
+def _is_free(files: RunDirectory, view: View, *, take_over: bool) -> bool:
+    """Whether no other process works on a run; a worker that is left of a killed process is waited for, or ended."""
     lock = RunLock(files)
     try:
+        if take_over:
+            lock.take_over()
         if not lock.is_free():
             view.message(f"the same run is at work in {shown_path(files.path)}: waiting in case it is about to end")
         with lock.acquire(WORKER_LEAVES_SECONDS):
             return True
-    except UserError:
-        view.message(f"the same run is at work in {shown_path(files.path)}: a second one is begun")
+    except UserError as error:  # it says which process that is, and whether it can be ended
+        view.message(f"{error}; a second run is begun")
     except AutofitError:  # a folder that cannot be written
         pass
     return False

@@ -18,8 +18,8 @@ from autofit.api.final_test import with_test
 from autofit.api.report import write_page_or_say_why
 from autofit.api.result import Result, shown_path
 from autofit.api.stage_sizes import StageSizes
-from autofit.api.start_crash import with_findings
 from autofit.api.workers import cache_for, import_paths, launcher_for, machine_for, profile_store
+from autofit.doctor.start_crash import with_findings
 from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, StorageError, TrainingFailedError
 from autofit.machine.hardware import Hardware
 from autofit.mirror.mirror import Mirror

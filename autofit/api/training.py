@@ -244,7 +244,7 @@ def run(  # noqa: PLR0913 - the options are the interface
         payload = payload_of(model, callbacks, options)
         if run_dir is None and options.mirror_dir is None:
             call = Call(options, index, code_of_run(options, payload), machine_for(options))
-            earlier = earlier_run(absolute(RUNS), call, shown)
+            earlier = earlier_run(absolute(RUNS), call, shown, take_over=take_over)
             if earlier is not None:
                 index = call.index_in(earlier)
                 made = _taking(earlier, made)

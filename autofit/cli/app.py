@@ -20,6 +20,7 @@ from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
 from autofit.process.signals import stop_signals
 from autofit.report.steady_stream import forget_what_cannot_be_shown, open_missing_streams, steady
+from autofit.shadowing import cause_in_a_shadow
 
 INTERRUPTED = 130
 
@@ -118,6 +119,8 @@ def _code_and_text(error: BaseException) -> tuple[int, str]:
         from autofit.storage.system_errors import described  # noqa: PLC0415 - `--help` loads none of it
 
         return AutofitError.exit_code, described(error)
+    if words := cause_in_a_shadow(error):
+        return UserError.exit_code, words
     if hasattr(error, "format_message"):
         return UserError.exit_code, f"{error.format_message()} (autofit --help)"
     defect = f"{type(error).__name__}: {error} (a defect of autofit: the same command with --debug shows where)"

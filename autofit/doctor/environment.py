@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from autofit.config.byte_size import format_size
 from autofit.doctor.records import Facts, Finding, Folder, Severity
+from autofit.printable import printable
 from autofit.protocol.job import ONEDNN_VARIABLE, kernels_asked
+from autofit.shadowing import PACKAGES, named
 
 LITTLE_DISK_BYTES = 2 * 10**9
+
+MOST_SHADOWS = 8
 
 ONEDNN_MEANS = {
     "onednn": "where memory runs out, oneDNN ends the process instead of raising an error, so that an "
@@ -103,3 +107,16 @@ def _disk(folder: Folder) -> Finding:
     return Finding(
         severity=Severity.WARNING, topic="disk", text=f"the {folder.role} folder {folder.path} {state}", advice=advice
     )
+
+
+def hidden_modules(facts: Facts) -> list[Finding]:
+    """Files that have the name of a package or of a module of Python's own, and are imported in its place."""
+    return [
+        Finding(
+            severity=Severity.WARNING if module in PACKAGES else Severity.NOTE,
+            topic="environment",
+            text=f"{printable(path)} has the name of {named(module)}, and programs in that folder get it instead",
+            advice="rename it, or start them from another folder",
+        )
+        for module, path in facts.shadows[:MOST_SHADOWS]
+    ]

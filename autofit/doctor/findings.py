@@ -34,6 +34,7 @@ CHECKS = (
     environment.platform,
     environment.profiles_folder,
     environment.little_disk,
+    environment.hidden_modules,
     process.limits,
     process.processor,
     process.stopped_workers,

@@ -23,6 +23,7 @@ from autofit.machine import cgroups, hardware
 from autofit.machine import nvml as gpu_driver
 from autofit.machine.process_limits import process_limits
 from autofit.machine.tensorflow_build import cuda_targets, cuda_version
+from autofit.shadowing import shadows
 
 DISTRIBUTIONS = (
     "autofit-keras",
@@ -103,6 +104,7 @@ def gather(
         limits=process_limits(),
         cpu_flags=_cpu_flags(proc),
         stopped_workers=_stopped_workers(),
+        shadows=shadows(),
     )
 
 

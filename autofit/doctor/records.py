@@ -13,6 +13,7 @@ from autofit.cache.compiled_kernels import KernelCache
 from autofit.machine.hardware import Hardware
 from autofit.machine.nvml import Card, GpuProcess
 from autofit.machine.process_limits import NO_LIMITS, ProcessLimits
+from autofit.shadowing import Shadow
 from autofit.storage.records import Record
 
 
@@ -124,6 +125,7 @@ class Facts:
         limits: of this process, which a worker inherits.
         stopped_workers: workers of autofit that are stopped (SIGSTOP) and whose parent is not.
         cpu_flags: what an x86-64 processor can do, in the kernel's words; empty where they are not known.
+        shadows: files of the user's that hide a module from programs here.
     """
 
     hardware: Hardware
@@ -149,3 +151,4 @@ class Facts:
     limits: ProcessLimits = NO_LIMITS
     cpu_flags: frozenset[str] = frozenset()
     stopped_workers: Sequence[StoppedWorker] = ()
+    shadows: Sequence[Shadow] = ()

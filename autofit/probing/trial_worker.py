@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from autofit.doctor.start_crash import with_findings
 from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.probing.evidence import FAILURES
 from autofit.process.monitor import MonitoredWorker, WorkerExit
@@ -72,4 +73,4 @@ def error_of_exit(worker_exit: WorkerExit | None) -> AutofitError:
         return StorageError(cause)
     if verdict is Verdict.INTERRUPTED:
         return InterruptedRunError("the probe was stopped")
-    return TrainingFailedError(f"a trial ended for a reason that is not memory: {cause}")
+    return TrainingFailedError(with_findings(f"a trial ended for a reason that is not memory: {cause}"))

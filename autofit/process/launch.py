@@ -20,11 +20,14 @@ from autofit.printable import one_line
 from autofit.process.limit_causes import limit_words
 from autofit.protocol.messages import Request, Verdict
 from autofit.protocol.payload import Payload
+from autofit.shadowing import shadows_in
 from autofit.storage.run_directory import AttemptDirectory, writing_in
 from autofit.storage.system_errors import explained, reason, remedy
 
 CONTROL_FD = "AUTOFIT_CONTROL_FD"
 PAYLOAD_FD = "AUTOFIT_PAYLOAD_FD"
+LATER_PATHS = "AUTOFIT_LATER_PATHS"
+"""The folders of PYTHONPATH in which a worker looks for a module last: files there hide modules that it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +191,16 @@ def _environment() -> dict[str, str]:
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # NVML's order, so that an index means the same GPU to both
     }
     if given := os.environ.get("PYTHONPATH"):  # its entries may be relative to the folder that we are in
-        environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in given.split(os.pathsep))
+        paths = [str(Path(entry).absolute()) for entry in given.split(os.pathsep) if entry]
+        later = [path for path in paths if _hides_modules(path)]
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path not in later)
+        environment[LATER_PATHS] = os.pathsep.join(later)
     return environment
+
+
+def _hides_modules(folder: str) -> bool:
+    """Whether a folder of PYTHONPATH has a file in the place of a module that a worker needs; not that of autofit."""
+    return folder != str(Path(__file__).parents[2]) and bool(shadows_in(folder, checkouts=False))
 
 
 def _pickled(payload: Payload) -> bytes:

@@ -11,8 +11,8 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self, TextIO
 
 from rich.console import Console
@@ -29,6 +29,7 @@ from autofit.report.markup import Html, fragment
 from autofit.report.progress_text import DOING, Status, describe, describe_epoch, shortened
 from autofit.report.steady_stream import steady
 from autofit.report.words import duration_words
+from autofit.shadowing import packages_to_name
 
 SECONDS_BETWEEN_SAME_LINES = 60.0
 SECONDS_BETWEEN_LINES = 5.0
@@ -315,6 +316,13 @@ def is_below_a_cell() -> bool:
     return "JPY_PARENT_PID" in os.environ or all(os.environ.get(name) == value for name, value in kernel.items())
 
 
-def showing(view: ProgressView | None) -> AbstractContextManager[ProgressView]:
-    """The given view, which is not closed, or the view for this environment, closed at the end of the `with` block."""
-    return nullcontext(view) if view else progress_view()
+@contextmanager
+def showing(view: ProgressView | None) -> Iterator[ProgressView]:
+    """The given view, which is not closed, or the view for this environment, closed at the end of the `with` block.
+
+    It says first which files here have the name of a package that is needed.
+    """
+    with nullcontext(view) if view else progress_view() as shown:
+        for line in packages_to_name():
+            shown.message(line)
+        yield shown

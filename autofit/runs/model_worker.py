@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
+from autofit.doctor.start_crash import with_findings
 from autofit.errors import (
     AutofitError,
     DoesNotFitError,
@@ -112,4 +113,4 @@ def error_of_model_worker(worker_exit: WorkerExit, name: str) -> AutofitError:
         return InterruptedRunError(f"the {name} was stopped: give the same call again")
     if verdict in {Verdict.DEVICE_OOM, Verdict.HOST_OOM}:
         return DoesNotFitError(f"not even one image at a time fits here ({cause}): free memory, or use another machine")
-    return TrainingFailedError(f"the {name} failed: {cause}")
+    return TrainingFailedError(with_findings(f"the {name} failed: {cause}"))

@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 from autofit.machine.process_limits import end_by_a_signal_that_tells
-from autofit.process.launch import CONTROL_FD, PAYLOAD_FD
+from autofit.process.launch import CONTROL_FD, LATER_PATHS, PAYLOAD_FD
 from autofit.protocol.payload import Payload
 
 
@@ -30,6 +30,7 @@ def main() -> int:
     faulthandler.enable()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.stderr = sys.stdout
+    sys.path.extend(path for path in os.environ.pop(LATER_PATHS, "").split(os.pathsep) if path)
     _prefer_for_oom_kill()
     end_by_a_signal_that_tells()
     control = int(os.environ.pop(CONTROL_FD))

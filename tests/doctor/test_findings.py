@@ -440,3 +440,13 @@ def test_little_room_on_a_disk(facts: MakeFacts, role: str, free: int | None, wo
     found = grave(facts(folders=[Folder(role, "/here", free)]))
     assert [(one.severity, one.topic) for one in found] == [("warning", "disk")] * (words is not None)
     assert all(f"the {role} folder /here {words}" in one.text for one in found)
+
+
+def test_files_in_the_place_of_modules_are_named(facts: MakeFacts) -> None:
+    """A program beside a `keras.py` would end with an error that does not name it."""
+    hidden = [("keras", "/home/me/keras.py"), ("random", "/home/me/\x1brandom.py")]
+    package, own = grave(facts(shadows=hidden))
+    assert (package.severity, own.severity) == (Severity.WARNING, Severity.NOTE)
+    assert package.text.startswith("/home/me/keras.py has the name of the package keras, ")
+    assert own.text.startswith("/home/me/\\x1brandom.py has the name of Python's own module random, ")
+    assert package.advice.startswith("rename it")

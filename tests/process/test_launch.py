@@ -16,6 +16,7 @@ from autofit.process.launch import WORKER, Exit, ProcessLauncher, import_paths_f
 from autofit.protocol.messages import Request
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory
+from tests.support.paths import AUTOFIT_PATH
 from tests.support.waiting import exit_of
 
 
@@ -67,6 +68,20 @@ def test_a_worker_finds_what_the_parent_finds(attempt: AttemptDirectory, monkeyp
         attempt.stdout.unlink(missing_ok=True)
         monkeypatch.setenv("PYTHONPATH", given)
         assert printed(attempt, code) == f"{expected} tensorflow "
+
+
+def test_no_file_in_pythonpath_hides_a_module_from_a_worker(
+    attempt: AttemptDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `keras.py` of the user's, or in the folder that an empty entry means, would be imported in place of Keras."""
+    folder = attempt.path.parent
+    (folder / "hiding").mkdir()
+    (folder / "hiding" / "keras.py").touch()
+    (folder / "source" / "keras").mkdir(parents=True)
+    (folder / "source" / "keras" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", f":{folder / 'hiding'}:{folder / 'source'}:{AUTOFIT_PATH}")
+    code = "import os; print(os.environ['PYTHONPATH'], os.environ['AUTOFIT_LATER_PATHS'], end='')"
+    assert printed(attempt, code) == f"{folder / 'source'}:{AUTOFIT_PATH} {folder / 'hiding'}"
 
 
 def test_nothing_is_inherited_by_chance(attempt: AttemptDirectory, tmp_path: Path) -> None:
