@@ -72,6 +72,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'autofit' has no attribute {name!r}")
     refuse_windows()
     with NamesShadows():
+        from autofit.warnings_shown import warnings_shown  # noqa: PLC0415 - `import autofit` alone needs none of it
+    with NamesShadows(), warnings_shown():
         return getattr(importlib.import_module(_MODULES[name]), name)
 
 

@@ -12,11 +12,26 @@ def main() -> None:
     """Run the command line and exit with its exit code."""
     try:
         with NamesShadows():
-            from autofit.cli import run_command_line  # noqa: PLC0415 - a file of the user's may end this import
+            from autofit.warnings_shown import warnings_shown  # noqa: PLC0415 - a file of the user's may end these
+        with NamesShadows(), warnings_shown():
+            from autofit.cli import run_command_line  # noqa: PLC0415
     except UserError as error:
         print(f"autofit: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
-    sys.exit(run_command_line(sys.argv[1:]))
+    with warnings_shown():
+        code = run_command_line(sys.argv[1:])
+    _exit(code)
+
+
+def _exit(code: int) -> None:
+    """Exit, also where PYTHONINSPECT asks for a prompt that nobody can answer: it would replace the exit code."""
+    if sys.flags.inspect and not (sys.stdin and sys.stdin.isatty()):
+        import atexit  # noqa: PLC0415
+        import os  # noqa: PLC0415
+
+        atexit._run_exitfuncs()  # noqa: SLF001 - what an exit does
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

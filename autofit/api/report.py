@@ -18,6 +18,7 @@ from autofit.report.run_text import report_command
 from autofit.runs.memory_history import memory_history
 from autofit.storage.run_directory import RunDirectory, writing_in
 from autofit.storage.safe_files import write_atomically
+from autofit.warnings_shown import warnings_shown
 
 
 def report(run_dir: str | Path) -> Result:
@@ -45,7 +46,8 @@ def write_page(files: RunDirectory, result: Result) -> None:
         shown["samples"] = sample_images(result.images)
     with contextlib.suppress(UserError):  # there are no predictions
         shown |= {"by_label": result.per_class()} if result.is_multi_label else {"predicted": result.predicted_images()}
-    page = run_page(result.record, labels=result.labels, model_path=files.model, **shown)
+    with warnings_shown():
+        page = run_page(result.record, labels=result.labels, model_path=files.model, **shown)
     with writing_in(files.path):
         write_atomically(files.report, page.encode())  # in place of whatever has the name, and never through a link
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import typer
 
 from autofit.cli.flags import Json
-from autofit.cli.output import require_writable, say, write_json
+from autofit.cli.output import remark, require_writable, say, write_json
 
 if TYPE_CHECKING:
     from autofit.cache.store import CacheStore
@@ -54,7 +53,7 @@ def folder_path() -> None:
 
     store = _store()
     say(str(store.folder))
-    print(f"autofit: {otherwise_words(store.limit_bytes)}", file=sys.stderr)  # noqa: T201 - stdout is for the path alone
+    remark(otherwise_words(store.limit_bytes))
 
 
 def _store() -> CacheStore:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from autofit.cli.flags import Json, Quiet, takes_options
-from autofit.cli.output import progress, require_writable, say, write_json
+from autofit.cli.output import do_all, progress, require_writable, say, write_json
 
 FOUND = 1
 """The exit code with `--strict` where something was found."""
@@ -40,10 +40,10 @@ def check(
 
     with progress(quiet=quiet) as view:
         found = api.check(data, view=view, find_wrong_labels=labels, **options)
-    write_json(found.to_json(), json)
-    if html is not None:
-        found.save(html)
-    if json != "-":
-        say(found.summary())
+    do_all(
+        lambda: write_json(found.to_json(), json),
+        lambda: None if html is None else found.save(html),
+        lambda: None if json == "-" else say(found.summary()),
+    )
     if strict and found.has_problems:
         raise typer.Exit(FOUND)

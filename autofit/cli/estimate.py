@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from autofit.cli.flags import Json, Quiet, takes_options
-from autofit.cli.output import progress, require_writable, show_table, write_json
+from autofit.cli.output import do_all, progress, require_writable, show_table, write_json
 from autofit.errors import TrainingFailedError
 
 
@@ -19,9 +19,11 @@ def estimate(*, quiet: Quiet = False, json: Json = None, **options: Any) -> None
 
     with progress(quiet=quiet) as view:
         found = api.estimate(view=view, **options)
-    write_json(found.to_json().rstrip(), json)
-    if json != "-":
-        facts = partial(estimate_text.estimate_facts, found)
-        show_table(estimate_text.estimate_text(found), estimate_text.estimate_table(found), facts)
+    text, table = estimate_text.estimate_text(found), estimate_text.estimate_table(found)
+    facts = partial(estimate_text.estimate_facts, found)
+    do_all(
+        lambda: write_json(found.to_json().rstrip(), json),
+        lambda: None if json == "-" else show_table(text, table, facts),
+    )
     if found.failures:
         raise TrainingFailedError(f"{len(found.failures)} of the networks failed: {found.failures[0].cause}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autofit.cli.flags import Json, Quiet, RunDir
-from autofit.cli.output import progress, require_writable, say, write_json
+from autofit.cli.output import do_all, progress, require_writable, say, write_json
 
 
 def export(
@@ -35,6 +35,5 @@ def export(
 
     with progress(quiet=quiet) as view:
         exported = api.export(run_dir, format, out, int8=int8, view=view)
-    write_json(exported.to_json(), json)
-    if json != "-":
-        say("\n".join(export_lines(exported, shown_path(Path(exported.path)))))
+    text = "\n".join(export_lines(exported, shown_path(Path(exported.path))))
+    do_all(lambda: write_json(exported.to_json(), json), lambda: None if json == "-" else say(text))

@@ -66,6 +66,29 @@ def say(text: str) -> None:
         raise StorageError(f"standard output cannot be written ({error.strerror}): give another file") from None
 
 
+def remark(text: str) -> None:
+    """Write a line to standard error, which may be gone: standard output is for the result."""
+    from autofit.report.steady_stream import steady  # noqa: PLC0415
+
+    print(f"autofit: {text}", file=steady(sys.stderr))
+
+
+def do_all(*steps: Callable[[], None]) -> None:
+    """Show and write all of a result: what cannot be written keeps nothing else from being written.
+
+    Raises:
+        Exception: the first that a step has raised.
+    """
+    failed: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - raised below
+            failed.append(error)
+    if failed:
+        raise failed[0]
+
+
 def write_json(text: str, target: str | None) -> None:
     """Write a record's JSON to a file or to standard output (`-`); None writes nothing."""
     if target == "-":

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autofit.cli.flags import Json, Quiet, RunDir, takes_options
-from autofit.cli.output import progress, require_writable, say, write_json
-from autofit.errors import UserError
+from autofit.cli.output import do_all, progress, require_writable, say, write_json
+from autofit.errors import StorageError, UserError
+from autofit.report.steady_stream import is_terminal
 
 if TYPE_CHECKING:
     from autofit.api.predictions import Predictions
@@ -71,6 +72,8 @@ class _Answer:
             self._writer = outputs.enter_context(CsvFile(csv))
         self._images = None if json is None else outputs.enter_context(JsonAnswer(json, top))
         self._reason = "the model gives no finite probabilities"
+        self._goes_to_files = any(file not in {None, "-"} for file in (csv, json)) and "-" not in {csv, json}
+        self._not_said: StorageError | None = None
 
     @property
     def go_on(self) -> Callable[[str], int] | None:
@@ -85,7 +88,7 @@ class _Answer:
             self._images.add(part)
         if self._csv != "-" and self._json != "-":
             self._text.write("".join(f"{line}\n" for line in self._lines_of(part)))
-        if not sys.stdout.isatty():  # in a terminal the bar is in the way until the end
+        if not is_terminal(sys.stdout):  # in a terminal the bar is in the way until the end
             self._say()
 
     def show(self) -> None:
@@ -93,10 +96,13 @@ class _Answer:
 
         Raises:
             UserError: not one image was predicted.
+            StorageError: standard output could not be written; what goes to files is whole.
         """
         from autofit.report.prediction_text import file_words  # noqa: PLC0415
 
         self._say()
+        if self._not_said is not None:
+            raise self._not_said
         summary = self._writer.summary
         if summary.path and self._json != "-":
             say(file_words(summary.path, summary.images, summary.unreadable, summary.by_class))
@@ -114,7 +120,12 @@ class _Answer:
 
     def _say(self) -> None:
         if text := self._text.getvalue():
-            say(text.removesuffix("\n"))
+            try:
+                say(text.removesuffix("\n"))
+            except StorageError as error:
+                if not self._goes_to_files:
+                    raise
+                self._not_said = error
             self._text.seek(0)
             self._text.truncate()
 
@@ -138,6 +149,7 @@ def evaluate(
 
     with progress(quiet=quiet) as view:
         figures = api.evaluate(run_dir, data, views=views, view=view, **options)
-    write_json(figures.to_json().rstrip(), json)
-    if json != "-":
-        say(evaluation_text(figures))
+    do_all(
+        lambda: write_json(figures.to_json().rstrip(), json),
+        lambda: None if json == "-" else say(evaluation_text(figures)),
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autofit.cli.flags import Json, Quiet, takes_options
-from autofit.cli.output import progress, require_writable, show_table, write_json, write_text
+from autofit.cli.output import do_all, progress, require_writable, show_table, write_json, write_text
 from autofit.errors import TrainingFailedError, UserError
 
 if TYPE_CHECKING:
@@ -64,13 +64,13 @@ def _show_probe(found: ProbeReport, json: str | None, plot: Path | None, page: P
     from autofit.report import page as pages  # noqa: PLC0415
     from autofit.report import plots, probe_text  # noqa: PLC0415
 
-    write_json(found.to_json().rstrip(), json)
-    if plot is not None:
-        plots.probe_plot(found, plot)
-    if page is not None:
-        write_text(pages.probe_page(found), page)
-    if json != "-":
-        show_table(probe_text.probe_text(found), probe_text.probe_table(found), partial(probe_text.probe_facts, found))
+    text, table = probe_text.probe_text(found), probe_text.probe_table(found)
+    do_all(
+        lambda: write_json(found.to_json().rstrip(), json),
+        lambda: None if plot is None else plots.probe_plot(found, plot),
+        lambda: None if page is None else write_text(pages.probe_page(found), page),
+        lambda: None if json == "-" else show_table(text, table, partial(probe_text.probe_facts, found)),
+    )
     if found.largest_feasible_batch == 0:
         raise api.does_not_fit(found)
 
@@ -86,13 +86,13 @@ def _show_sweep(found: SweepReport, json: str | None, plot: Path | None, page: P
     from autofit.report import page as pages  # noqa: PLC0415
     from autofit.report import plots, sweep_text  # noqa: PLC0415
 
-    write_json(found.to_json().rstrip(), json)
-    if plot is not None:
-        plots.sweep_plot(found, plot)
-    if page is not None:
-        write_text(pages.sweep_page(found), page)
-    if json != "-":
-        show_table(sweep_text.sweep_text(found), sweep_text.sweep_table(found), partial(sweep_text.sweep_facts, found))
+    text, table = sweep_text.sweep_text(found), sweep_text.sweep_table(found)
+    do_all(
+        lambda: write_json(found.to_json().rstrip(), json),
+        lambda: None if plot is None else plots.sweep_plot(found, plot),
+        lambda: None if page is None else write_text(pages.sweep_page(found), page),
+        lambda: None if json == "-" else show_table(text, table, partial(sweep_text.sweep_facts, found)),
+    )
     if found.failures:
         raise TrainingFailedError(f"{len(found.failures)} of the networks failed: {found.failures[0].cause}")
     if not any(probe.largest_feasible_batch for probe in found.probes):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from autofit.cli.flags import Json
-from autofit.cli.output import require_writable, say, write_json
+from autofit.cli.output import remark, require_writable, say, write_json
 
 if TYPE_CHECKING:
     from autofit.profiles.exchange import Found
@@ -105,7 +104,7 @@ def folder_path() -> None:
 def _store() -> ProfileStore:
     from autofit.profiles.store import ProfileStore, default_folder, shipped_folder  # noqa: PLC0415
 
-    return ProfileStore(default_folder(), shipped_folder(), _warn)
+    return ProfileStore(default_folder(), shipped_folder(), remark)
 
 
 def _find(machine: str | None) -> Found:
@@ -115,7 +114,3 @@ def _find(machine: str | None) -> Found:
 
     wanted = hardware.fingerprint(hardware.detect()) if machine is None else machine
     return find_profile(_store().load(), wanted)
-
-
-def _warn(text: str) -> None:
-    print(f"autofit: {text}", file=sys.stderr)  # noqa: T201

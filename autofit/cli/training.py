@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autofit.cli.flags import Json, Quiet, RunDir, takes_again, takes_options
-from autofit.cli.output import progress, require_writable, say, write_json
+from autofit.cli.output import do_all, progress, require_writable, say, write_json
 
 if TYPE_CHECKING:
     from autofit.api.result import Result
@@ -80,6 +80,4 @@ def demo(
 
 
 def _show(result: Result, json: str | None) -> None:
-    write_json(result.to_json(), json)
-    if json != "-":
-        say(result.summary())
+    do_all(lambda: write_json(result.to_json(), json), lambda: None if json == "-" else say(result.summary()))

@@ -27,9 +27,10 @@ from autofit.protocol.messages import EpochEnd, Phase, Progress
 from autofit.report.epoch_table import EpochTable
 from autofit.report.markup import Html, fragment
 from autofit.report.progress_text import DOING, Status, describe, describe_epoch, shortened
-from autofit.report.steady_stream import steady
+from autofit.report.steady_stream import is_terminal, steady
 from autofit.report.words import duration_words
 from autofit.shadowing import packages_to_name
+from autofit.warnings_shown import warnings_shown
 
 SECONDS_BETWEEN_SAME_LINES = 60.0
 SECONDS_BETWEEN_LINES = 5.0
@@ -155,7 +156,7 @@ class LiveView(WatchingView):
             get_renderable=self._render,
             transient=True,
             # the bars may be on stderr while stdout is a file that expects JSON
-            redirect_stdout=sys.stdout.isatty(),
+            redirect_stdout=is_terminal(sys.stdout),
         )
 
     def __enter__(self) -> Self:
@@ -302,7 +303,7 @@ def is_notebook() -> bool:
 def can_redraw(stream: TextIO) -> bool:
     """Whether the stream is a terminal that can move its cursor and show the characters of a bar."""
     utf8 = (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
-    return utf8 and stream.isatty() and not is_below_a_cell() and not Console(file=stream).is_dumb_terminal
+    return utf8 and is_terminal(stream) and not is_below_a_cell() and not Console(file=stream).is_dumb_terminal
 
 
 def is_below_a_cell() -> bool:
@@ -320,9 +321,9 @@ def is_below_a_cell() -> bool:
 def showing(view: ProgressView | None) -> Iterator[ProgressView]:
     """The given view, which is not closed, or the view for this environment, closed at the end of the `with` block.
 
-    It says first which files here have the name of a package that is needed.
+    It says first which files here have the name of a package that is needed. Warnings are no errors meanwhile.
     """
-    with nullcontext(view) if view else progress_view() as shown:
+    with warnings_shown(), nullcontext(view) if view else progress_view() as shown:
         for line in packages_to_name():
             shown.message(line)
         yield shown

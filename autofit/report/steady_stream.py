@@ -10,8 +10,9 @@ import os
 import sys
 from typing import Any, TextIO, cast
 
-GONE = (OSError, ValueError)
-"""What writing raises then: EPIPE, EIO, EBADF; ValueError for a stream that was closed in Python."""
+GONE = (OSError, ValueError, AttributeError)
+"""What writing raises then: EPIPE, EIO, EBADF; ValueError for a stream that was closed in Python; AttributeError for
+none at all, as in a program without a console."""
 
 
 class SteadyStream:
@@ -38,6 +39,13 @@ class SteadyStream:
 def steady(stream: TextIO) -> TextIO:
     """The stream, with writes that never fail."""
     return cast("TextIO", SteadyStream(stream))
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is there, and a terminal."""
+    with contextlib.suppress(*GONE):
+        return stream is not None and stream.isatty()
+    return False
 
 
 def open_missing_streams() -> None:

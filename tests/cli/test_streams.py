@@ -55,3 +55,13 @@ def test_the_view_of_a_command_is_steady() -> None:
         stream.close()
         view.message("not shown")
         view.passthrough("nor this")
+
+
+@pytest.mark.parametrize("stream", [None, "closed"])
+def test_a_program_without_standard_error_is_no_crash(monkeypatch: pytest.MonkeyPatch, stream: str | None) -> None:
+    """A training in a daemon or a service, which have closed it, would end before it begins."""
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed if stream else None)
+    with progress_view() as view:
+        view.message("not shown")
