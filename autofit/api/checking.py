@@ -21,7 +21,7 @@ from autofit.input.image_sizes import sizes_line
 from autofit.machine import hardware
 from autofit.printable import printable
 from autofit.report.progress import ProgressView, showing
-from autofit.runs.data_check import AllImages, known_findings, with_doubts, with_survey
+from autofit.runs.data_check import AllImages, known_findings, with_alike_features, with_doubts, with_survey
 from autofit.runs.data_findings import DataFindings
 
 LOOKED_FOR = "Wrong labels were looked for with {network}, each image by a head and neighbours that had not seen it"
@@ -157,7 +157,7 @@ def _with_doubts(findings: DataFindings, index: ImageIndex, options: Options, vi
         found, why = doubted_labels(index, images.once(findings), options, view)
     if found is None:
         return findings.model_copy(update={"labels_note": printable(f"{NOT_LOOKED_FOR}: {why}")})
-    named = with_doubts(findings, images, found, index.class_names)
+    named = with_doubts(with_alike_features(findings, images, found.alike), images, found, index.class_names)
     return named.model_copy(update={"labels_note": LOOKED_FOR.format(network=options.backbone)})
 
 

@@ -80,4 +80,5 @@ def doubted_labels(
         found = read_doubts(files.doubts)
     if found is None:
         return None, NOT_CACHED
-    return replace(found, images=np.asarray(kept, np.int64)[found.images]), ""
+    numbers = np.asarray(kept, np.int64)
+    return replace(found, images=numbers[found.images], alike=numbers[found.alike]), ""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
 from autofit.process.signals import stop_signals
 from autofit.report.steady_stream import forget_what_cannot_be_shown, open_missing_streams, steady
+from autofit.report.width import in_columns
 from autofit.shadowing import cause_in_a_shadow
 
 INTERRUPTED = 130
@@ -89,7 +91,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     rest = [argument for argument in arguments if argument != "--debug"]
     try:
         refuse_windows()
-        with stop_signals():
+        with stop_signals(), in_columns(shutil.get_terminal_size().columns):
             return _run_command(rest)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no error may reach the user as a traceback
         if debug:

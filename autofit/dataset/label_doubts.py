@@ -8,7 +8,7 @@ tried (docs/decisions/0048).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ class Doubts:
         own: float32 (n,), the probability of the own class.
         of_suggested: float32 (n,), that of the suggested one.
         count: how many, from the first on, are likely to be labelled wrong.
+        alike: int64 (k, 2), pairs of images with nearly equal features.
     """
 
     images: NDArray[np.int64]
@@ -38,6 +39,7 @@ class Doubts:
     own: NDArray[np.float32]
     of_suggested: NDArray[np.float32]
     count: int
+    alike: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
 def doubts(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Doubts:
@@ -91,6 +93,7 @@ def write_doubts(file: Path, found: Doubts) -> None:
             own=found.own,
             of_suggested=found.of_suggested,
             count=np.int64(found.count),
+            alike=found.alike,
         )
 
 
@@ -99,6 +102,7 @@ def read_doubts(file: Path) -> Doubts | None:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             count = int(arrays["count"])
-            return Doubts(arrays["images"], arrays["suggested"], arrays["own"], arrays["of_suggested"], count)
+            ordered = (arrays[name] for name in ("images", "suggested", "own", "of_suggested"))
+            return Doubts(*ordered, count, arrays["alike"])
     except FileNotFoundError:
         return None

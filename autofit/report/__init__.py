@@ -3,7 +3,7 @@
 - `progress`: the progress views for a terminal, a notebook and a log; `progress_text`: a heartbeat as one line.
 - `run_text`, `probe_text`, `sweep_text`, `profile_text`, `cache_text`, `doctor_text`: one kind of record each, as text.
 - `estimate_text`: what fits machines that are not here, as text and as a card.
-- `words`: numbers, sizes, durations and verdicts as words; `tables`: tables for a terminal.
+- `words`: numbers, sizes, durations and verdicts as words; `tables`: tables for a terminal; `width`: how wide it is.
 - `history`: best epoch and finished epochs of a training history.
 - `plots`, `sweep_plot`: the figures; `drawing`: their style, and saving as PNG or SVG.
 - `data_text`, `data_page`: what was found in a data set, as text and as a page.

@@ -1,4 +1,4 @@
-"""Cached features and pixels as text for a terminal 80 columns wide. Pure."""
+"""Cached features and pixels as text for a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from autofit.cache.folder import FOLDER_VARIABLE
 from autofit.cache.store import LIMIT_VARIABLE, CacheList, EntrySummary
 from autofit.config.byte_size import format_size
 from autofit.printable import printable
-from autofit.report.tables import day, fixed_row
-from autofit.report.words import count_of
+from autofit.report.tables import Layout, day
+from autofit.report.words import count_of, wrapped
 
 HEADER = ("what", "backbone", "size", "images", "bytes", "last used")
-WIDTHS = (8, 20, 11, 11, 9, 10)
-NUMBERS = (3, 4)
+ENTRIES = Layout((8, 20, 11, 11, 9, 10), numbers=(3, 4), flexible=1, spare=(5,))
 
 
 def cache_text(listing: CacheList) -> str:
@@ -21,10 +20,11 @@ def cache_text(listing: CacheList) -> str:
     where = f"Folder: {printable(listing.folder)}"
     limit = format_size(listing.limit_bytes)
     if not listing.entries:
-        return f"The cache is empty: a training with a frozen backbone fills it, up to {limit}.\n{where}"
+        empty = f"The cache is empty: a training with a frozen backbone fills it, up to {limit}."
+        return f"{wrapped(empty)}\n{where}"
     taken = format_size(sum(entry.size_bytes for entry in listing.entries))
     total = f"{_entries(len(listing.entries))}, {taken} of the {limit} limit"
-    rows = [fixed_row(cells, WIDTHS, NUMBERS) for cells in (HEADER, *map(_cells, listing.entries))]
+    rows = ENTRIES.lines([HEADER, *map(_cells, listing.entries)])
     return "\n".join([*rows, "", total, where])
 
 
@@ -35,7 +35,8 @@ def cleared_words(count: int, size_bytes: int, remaining: Sequence[EntrySummary]
         return removed
     verb, pronoun, are = ("remains", "it", "is") if len(remaining) == 1 else ("remain", "they", "are")
     size = format_size(sum(entry.size_bytes for entry in remaining))
-    return f"{removed}\n{_entries(len(remaining))} {verb}, {size}: {pronoun} {are} in use or cannot be removed."
+    rest = f"{_entries(len(remaining))} {verb}, {size}: {pronoun} {are} in use or cannot be removed."
+    return f"{removed}\n{wrapped(rest)}"
 
 
 def otherwise_words(limit_bytes: int) -> str:

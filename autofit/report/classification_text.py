@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from autofit.report.markup import Html, bullets, element, escaped, join, picture, table
-from autofit.report.tables import fixed_row
-from autofit.report.words import TABLE_COLUMNS, count_of, metric_words
+from autofit.report.tables import Layout, shortened_text
+from autofit.report.width import COLUMNS, TABLE_EDGES, columns
+from autofit.report.words import count_of, metric_words
 from autofit.runs.predicted_images import ClassFigures, PredictedImage
 
 if TYPE_CHECKING:
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CLASS_HEADERS = ("Class", "Images", "Precision", "Recall", "F1")
-CLASS_WIDTHS = (TABLE_COLUMNS - 4 * 11, 9, 9, 9, 9)
+CLASSES = Layout((COLUMNS - TABLE_EDGES - 4 * 11, 9, 9, 9, 9), numbers=range(1, 5))
 MOST_CLASSES = 30
 MOST_COLUMNS = 8
 NONE = "-"
 COUNT_WIDTH = 5
+WORDS_WIDTH = 30
+"""Of the words between two names of classes that are confused."""
 
 Thumbnail = Callable[[str], str | None]
 
@@ -33,10 +36,7 @@ def class_cells(figures: ClassFigures) -> list[str]:
 
 def class_lines(classes: Sequence[ClassFigures]) -> list[str]:
     """Precision, recall and F1 of each class as the lines of a table."""
-    numbers = range(1, len(CLASS_HEADERS))
-    rows = [fixed_row(CLASS_HEADERS, CLASS_WIDTHS, numbers)]
-    rows += [fixed_row(class_cells(one), CLASS_WIDTHS, numbers) for one in classes]
-    return rows
+    return CLASSES.lines([CLASS_HEADERS, *map(class_cells, classes)])
 
 
 def class_table(classes: Sequence[ClassFigures]) -> Html:
@@ -49,25 +49,28 @@ def confusion_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> li
     """The counts as the lines of a table, its columns numbered; of many classes only the most frequent confusions."""
     if len(class_names) > MOST_COLUMNS:
         return confused_lines(counts, class_names)
-    first = max(TABLE_COLUMNS - len(class_names) * (COUNT_WIDTH + 2), COUNT_WIDTH)
-    widths = (first, *[COUNT_WIDTH] * len(class_names))
-    numbers = range(1, len(widths))
-    rows = [fixed_row(("True \\ predicted", *(f"{place}" for place in numbers)), widths, numbers)]
+    first = COLUMNS - TABLE_EDGES - len(class_names) * (COUNT_WIDTH + 2)
+    numbers = range(1, len(class_names) + 1)
+    rows: list[Sequence[str]] = [("True \\ predicted", *(f"{place}" for place in numbers))]
     rows += [
-        fixed_row((f"{place} {name}", *(f"{count:,}" for count in row)), widths, numbers)
+        (f"{place} {name}", *(f"{count:,}" for count in row))
         for place, name, row in zip(numbers, class_names, counts.tolist(), strict=True)
     ]
-    return rows
+    return Layout((first, *[COUNT_WIDTH] * len(class_names)), numbers).lines(rows)
 
 
 def confused_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
-    """The pairs of classes that are confused, the most frequent first, as sentences."""
+    """The pairs of classes that are confused, the most frequent first, as lines within the width of text."""
+    return _confused(counts, [shortened_text(name, (columns() - WORDS_WIDTH) // 2) for name in class_names])
+
+
+def _confused(counts: NDArray[np.int64], names: Sequence[str]) -> list[str]:
     pairs = [
         (int(counts[true, told]), true, told) for true, told in zip(*counts.nonzero(), strict=True) if true != told
     ]
     ordered = sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
     lines = [
-        f"{count_of(number, 'image')} of {class_names[true]} taken for {class_names[told]}"
+        f"{count_of(number, 'image')} of {names[true]} taken for {names[told]}"
         for number, true, told in ordered[:MOST_CLASSES]
     ]
     return lines or ["No image was taken for another class."]
@@ -75,7 +78,7 @@ def confused_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> lis
 
 def confused_list(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html:
     """The same for a page."""
-    return bullets(confused_lines(counts, class_names))
+    return bullets(_confused(counts, class_names))
 
 
 def confusion_table(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html:

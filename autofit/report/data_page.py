@@ -140,6 +140,9 @@ def _groups(title: str, groups: Sequence[ImageGroup], findings: DataFindings, th
             for image in group.images[:IN_A_GROUP]
         ]
         rows.append(element("div", join(figures), "pictures"))
+        rows += [element("p", escaped("By features: perhaps mirrored, cropped or lit in another way."), "soft")] * (
+            group.by_features
+        )
     counts = element("p", escaped(f"{group_counts(groups)}."), "lead")
     left = len(groups) - MOST_GROUPS
     more = element("p", escaped(f"and {count_of(left, 'group')} more."), "lead") if left > 0 else Html("")

@@ -33,11 +33,14 @@ def headline(findings: DataFindings) -> str:
 
 
 def group_counts(groups: Sequence[ImageGroup]) -> str:
-    """Such as `13 groups, 5 across splits, 2 across classes`."""
-    splits, classes = (sum(getattr(group, name) for group in groups) for name in ("crosses_splits", "crosses_classes"))
+    """Such as `13 groups, 5 across splits, 2 across classes, 4 by features`."""
+    splits, classes, features = (
+        sum(getattr(group, name) for group in groups) for name in ("crosses_splits", "crosses_classes", "by_features")
+    )
     parts = [count_of(len(groups), "group")]
     parts += [f"{splits:,} across splits"] if splits else []
     parts += [f"{classes:,} across classes"] if classes else []
+    parts += [f"{features:,} by features"] if features else []
     return ", ".join(parts)
 
 
@@ -61,7 +64,8 @@ def group_line(group: ImageGroup, findings: DataFindings) -> str:
     """The images of a group in one line, each with its split, and with its class where these differ."""
     shown = [_image_words(image, group, findings) for image in group.images[:IN_A_GROUP]]
     more = len(group.images) - len(shown)
-    return " = ".join(shown) + (f" and {more:,} more" if more else "")
+    words = " = ".join(shown) + (f" and {more:,} more" if more else "")
+    return f"{words} (by features)" if group.by_features else words
 
 
 def data_summary(findings: DataFindings) -> str:

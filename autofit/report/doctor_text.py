@@ -12,9 +12,9 @@ from autofit.config.byte_size import format_size
 from autofit.doctor import Diagnosis, Finding, Severity
 from autofit.machine.hardware import Hardware
 from autofit.printable import printable
+from autofit.report.width import columns
 from autofit.report.words import count_of
 
-WIDTH = 80
 LABEL_CELLS = 11
 STYLES = {Severity.PROBLEM: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.OK: "green"}
 
@@ -23,7 +23,7 @@ Line = tuple[str, str, str]
 
 
 def doctor_text(diagnosis: Diagnosis) -> str:
-    """The diagnosis as plain lines, within 80 columns except names and commands, ASCII except names."""
+    """The diagnosis as plain lines, as wide as text is except names and commands, ASCII except names."""
     return "\n".join(f"{label}{rest}".rstrip() for label, _, rest in _lines(diagnosis))
 
 
@@ -104,7 +104,7 @@ def _sentence(text: str) -> str:
 
 def _labelled(label: str, style: str, text: str) -> Iterator[Line]:
     """A label and a text that is wrapped beside it; a long name or path is not broken."""
-    rows = textwrap.wrap(text, WIDTH - LABEL_CELLS, break_long_words=False, break_on_hyphens=False)
+    rows = textwrap.wrap(text, columns() - LABEL_CELLS, break_long_words=False, break_on_hyphens=False)
     for number, row in enumerate(rows):
         yield (label if number == 0 else "").ljust(LABEL_CELLS), style, row
 

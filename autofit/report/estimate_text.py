@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 from rich.table import Table
 from rich.text import Text
 
@@ -9,12 +12,13 @@ from autofit.printable import printable
 from autofit.probing.estimate import Estimate, EstimateReport
 from autofit.report.markup import element, escaped, fragment, table
 from autofit.report.sweep_text import TRAINS, probe_name, size_words
-from autofit.report.tables import fixed_row, titled_table
-from autofit.report.words import COLUMNS, bytes_words, count_of, duration_words, fact_lines
+from autofit.report.tables import Layout, natural_widths, titled_table
+from autofit.report.width import table_columns
+from autofit.report.words import bytes_words, count_of, duration_words, fact_lines
 
 TITLE = "Estimate: what fits machines that are not here"
 HEADERS = ("Network", "Size", "Trains", "Device", "Memory", "Largest", "At most", "An image")
-FIGURES = (5, 6, 7)
+FIGURES, SPARE = (5, 6, 7), (7, 2)
 MOST_SHOWN = 10**6
 NOTHING_SURE = "none"
 
@@ -22,20 +26,25 @@ NOTHING_SURE = "none"
 def estimate_text(report: EstimateReport) -> str:
     """An estimate as plain lines, ASCII but for names, for a log or a pipe."""
     rows = [tuple(header.lower() for header in HEADERS), *(_cells(one) for one in report.estimates)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [fixed_row(row, widths, FIGURES) for row in rows] if report.estimates else []
+    lines = _layout(rows).lines(rows) if report.estimates else []
     return "\n".join([TITLE, "", *lines, *([""] if lines else []), *estimate_facts(report)])
 
 
 def estimate_table(report: EstimateReport) -> Table:
     """An estimate as a table for a terminal."""
-    shown = titled_table(TITLE)
-    for place, header in enumerate(HEADERS):
-        shown.add_column(header, no_wrap=place > 0, overflow="fold", justify="right" if place in FIGURES else "left")
-    for one in report.estimates:
-        name, *cells = _cells(one)
-        shown.add_row(Text(name, style="bold"), *map(Text, cells), style="" if one.largest_batch else "red")
+    shown, rows = titled_table(TITLE), [_cells(one) for one in report.estimates]
+    kept = _layout([HEADERS, *rows]).kept(table_columns())
+    for place in kept:
+        justify: Literal["left", "right"] = "right" if place in FIGURES else "left"
+        shown.add_column(HEADERS[place], no_wrap=place > 0, overflow="fold", justify=justify)
+    for one, cells in zip(report.estimates, rows, strict=True):
+        name, *others = (cells[place] for place in kept)
+        shown.add_row(Text(name, style="bold"), *map(Text, others), style="" if one.largest_batch else "red")
     return shown
+
+
+def _layout(rows: Sequence[Sequence[str]]) -> Layout:
+    return Layout(natural_widths(rows), FIGURES, spare=SPARE)
 
 
 def estimate_card(report: EstimateReport) -> str:
@@ -46,9 +55,9 @@ def estimate_card(report: EstimateReport) -> str:
     return fragment([title, table(HEADERS, rows, numbers=len(FIGURES), kind="whole"), table((), facts)])
 
 
-def estimate_facts(report: EstimateReport, columns: int = COLUMNS) -> list[str]:
+def estimate_facts(report: EstimateReport, width: int | None = None) -> list[str]:
     """`estimate_lines` as lines for a terminal or a log of that width."""
-    return fact_lines(estimate_lines(report), columns)
+    return fact_lines(estimate_lines(report), width)
 
 
 def estimate_lines(report: EstimateReport) -> list[tuple[str, str]]:

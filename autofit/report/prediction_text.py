@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from autofit.printable import as_cell, printable
 from autofit.report.markup import Html, element, escaped, fragment, table
-from autofit.report.tables import fixed_row
-from autofit.report.words import COLUMNS, count_of, metric_words, wrapped
+from autofit.report.tables import Layout
+from autofit.report.width import COLUMNS, columns
+from autofit.report.words import count_of, metric_words, wrapped
 from autofit.runs.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ MOST_IMAGES = 20
 UNREADABLE = "cannot be read"
 CLASS_HEADERS = ("Class", "Images", "Right", "Accuracy", "Predicted")
 LABEL_HEADERS = ("Label", "Images", "Right", "Recall", "Predicted")
-CLASS_WIDTHS = (COLUMNS - 4 * 11 - 2, 9, 9, 9, 9)
+CLASSES = Layout((COLUMNS - 4 * 11 - 2, 9, 9, 9, 9), numbers=range(1, 5))
 
 
 def top_words(best: Sequence[Named]) -> str:
@@ -49,7 +50,7 @@ def prediction_lines(
         least_width: of the column with the classes.
     """
     shown = [top_words(one) for one in islice(best, most)]
-    width = min(max([least_width, *map(len, shown)]), COLUMNS // 2)
+    width = min(max([least_width, *map(len, shown)]), columns() // 2)
     lines = [f"{words:<{width}}  {printable(path)}" for words, path in zip(shown, paths, strict=False)]
     return [*lines, *([f"and {count_of(len(paths) - len(shown), 'more image')}"] if len(shown) < len(paths) else [])]
 
@@ -77,7 +78,7 @@ def file_words(path: str, images: int, unreadable: int, by_class: Mapping[str, i
     shown = [f"{printable(name)} {count:,}" for name, count in islice(by_class.items(), MOST_IMAGES)]
     more = len(by_class) - len(shown)
     rest = [f"and {count_of(more, 'more class', 'more classes')}"] if more else []
-    classes = textwrap.wrap(", ".join([*shown, *rest]), COLUMNS, break_long_words=False, break_on_hyphens=False)
+    classes = textwrap.wrap(", ".join([*shown, *rest]), columns(), break_long_words=False, break_on_hyphens=False)
     return "\n".join([f"{printable(path)}: {count_of(images, 'image')}{bad}", *classes])
 
 
@@ -113,13 +114,11 @@ def evaluation_text(figures: Evaluation) -> str:
 
     Of images with several labels: how many are told right in all, mean average precision, F1, and those of each label.
     """
-    numbers = range(1, len(CLASS_HEADERS))
     several = figures.mean_average_precision is not None
-    rows = [fixed_row(LABEL_HEADERS if several else CLASS_HEADERS, CLASS_WIDTHS, numbers)]
+    rows: list[Sequence[str]] = [LABEL_HEADERS if several else CLASS_HEADERS]
     for one in figures.classes:
         share = metric_words(one.right / one.images) if one.images else "-"
-        cells = (one.name, f"{one.images:,}", f"{one.right:,}", share, f"{one.predicted:,}")
-        rows.append(fixed_row(cells, CLASS_WIDTHS, numbers))
+        rows.append((one.name, f"{one.images:,}", f"{one.right:,}", share, f"{one.predicted:,}"))
     accuracy = f"{metric_words(figures.accuracy)} ± {metric_words(figures.standard_error)}"
     views = f", {figures.views} views each" if figures.views > 1 else ""
     right = "All labels right" if several else "Accuracy"
@@ -132,11 +131,9 @@ def evaluation_text(figures: Evaluation) -> str:
         opening.append(f"Mean average precision {mean}; F1 {f1} at a probability of 0.5.")
     if figures.own_images:
         opening.append(
-            wrapped(
-                f"Warning: {figures.own_images:,} of these images are the run's own: it has trained on them, or chosen "
-                "its model by them. They do not tell how good it is on others."
-            )
+            f"Warning: {figures.own_images:,} of these images are the run's own: it has trained on them, or chosen "
+            "its model by them. They do not tell how good it is on others."
         )
     if figures.unreadable:
         opening.append(f"{count_of(len(figures.unreadable), 'image')} could not be read and did not count.")
-    return "\n".join([*opening, "", *rows])
+    return "\n".join([*map(wrapped, opening), "", *CLASSES.lines(rows)])

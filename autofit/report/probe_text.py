@@ -14,13 +14,12 @@ from autofit.probing.memory_model import MAX_RELATIVE_ERROR
 from autofit.probing.recommend import AS_FAST_AS_THE_BEST, recommended_speed
 from autofit.probing.records import MemoryModelRecord, ProbeReport, TimeSpent, Workload
 from autofit.protocol.messages import OUT_OF_MEMORY, Trial, Verdict
-from autofit.report.tables import titled_table
+from autofit.report.tables import Layout, natural_widths, titled_table
+from autofit.report.width import COLUMNS, columns, table_columns
 from autofit.report.words import (
     ASCII_MARKS,
     BAR_CELLS,
     BLOCKS,
-    COLUMNS,
-    TABLE_COLUMNS,
     bar,
     bytes_words,
     count_of,
@@ -28,6 +27,7 @@ from autofit.report.words import (
     fact_lines,
     speed_words,
     trial_words,
+    wrapped,
 )
 from autofit.runs.memory_budget import GIVEN_LIMIT
 
@@ -210,10 +210,11 @@ def shown_memory(trial: Trial) -> str:
 
 
 def probe_table(report: ProbeReport) -> Table:
-    """The trials as a table for a terminal 80 columns wide; `probe_lines` has the findings."""
+    """The trials as a table for a terminal; `probe_lines` has the findings."""
     table = titled_table(workload_words(report.workload))
     table.add_column("Batch", justify="right", no_wrap=True, min_width=BATCH_CELLS)
-    for header in ("Verdict", _memory_header(report), "Images/s"):
+    table.add_column("Verdict")  # the longest are folded in a narrow terminal
+    for header in (_memory_header(report), "Images/s"):
         table.add_column(header, no_wrap=True)
     for trial in ordered_trials(report):
         batch, verdict, memory, speed = _cells(trial, report, BLOCKS)
@@ -227,18 +228,14 @@ def probe_text(report: ProbeReport) -> str:
     """A probe as plain lines, ASCII but for names, for a log or a pipe."""
     cells = [_cells(trial, report, ASCII_MARKS) for trial in ordered_trials(report)]
     rows = [("batch", "verdict", _memory_header(report).replace("M", "m", 1), "images/s"), *cells]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    gap = " " * GAP_CELLS
-    table = [
-        gap.join([row[0].rjust(BATCH_CELLS), *map(str.ljust, row[1:], widths[1:])]).rstrip()  # the batch is a figure
-        for row in rows
-    ]
-    return "\n".join([workload_words(report.workload), "", *([*table, ""] if cells else []), *probe_facts(report)])
+    table = Layout((BATCH_CELLS, *natural_widths(rows)[1:]), numbers=(0,), flexible=1).lines(rows)
+    title, rest = wrapped(workload_words(report.workload)), probe_facts(report)
+    return "\n".join([title, "", *([*table, ""] if cells else []), *rest])
 
 
-def probe_facts(report: ProbeReport, columns: int = COLUMNS) -> list[str]:
+def probe_facts(report: ProbeReport, width: int | None = None) -> list[str]:
     """`probe_lines` as lines for a terminal or a log of that width."""
-    return fact_lines(probe_lines(report), columns)
+    return fact_lines(probe_lines(report), width)
 
 
 def _cells(trial: Trial, report: ProbeReport, marks: str) -> tuple[str, str, str, str]:
@@ -246,18 +243,21 @@ def _cells(trial: Trial, report: ProbeReport, marks: str) -> tuple[str, str, str
     top, speed, memory = fastest_trial(report), trial.images_per_second, shown_memory(trial)
     cells = _bar_cells(report)
     timed = trial.verdict is Verdict.FITS and speed and top
+    share = speed / top.images_per_second if timed and top else 0.0
     return (
         f"{trial.batch_size:,}",
         noted_trial(trial, report),
-        f"{bar(memory_share(trial, report), cells, marks)} {memory:>{BYTES_CELLS}}" if memory else "",
-        f"{bar(speed / top.images_per_second, cells, marks)} {speed_words(speed):>{SPEED_CELLS}}"
-        if timed and top
-        else "",
+        _barred(memory_share(trial, report), cells, marks, f"{memory:>{BYTES_CELLS}}") if memory else "",
+        _barred(share, cells, marks, f"{speed_words(speed):>{SPEED_CELLS}}") if timed and top else "",
     )
 
 
+def _barred(share: float, cells: int, marks: str, figure: str) -> str:
+    return f"{bar(share, cells, marks)} {figure}" if cells else figure
+
+
 def _bar_cells(report: ProbeReport) -> int:
-    """The length of the two bars beside the longest verdict, so that a row stays within 80 columns."""
+    """The length of the two bars beside the longest verdict, within the width of text; 0 if that is small."""
     verdict = max((len(noted_trial(trial, report)) for trial in report.trials), default=0)
     header = len(_memory_header(report))
 
@@ -266,8 +266,9 @@ def _bar_cells(report: ProbeReport) -> int:
         return BATCH_CELLS + verdict + memory + speed + 3 * GAP_CELLS
 
     lengths = range(BAR_CELLS, LEAST_BAR_CELLS, -1)
-    return next((cells for cells in lengths if row_width(cells) <= TABLE_COLUMNS), LEAST_BAR_CELLS)
+    least = LEAST_BAR_CELLS if columns() == COLUMNS else 0
+    return next((cells for cells in lengths if row_width(cells) <= table_columns()), least)
 
 
 def _memory_header(report: ProbeReport) -> str:
-    return f"Memory of {bytes_words(report.memory_limit_bytes)}"
+    return "Memory" if columns() < COLUMNS else f"Memory of {bytes_words(report.memory_limit_bytes)}"

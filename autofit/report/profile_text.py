@@ -1,4 +1,4 @@
-"""Saved profiles as text for a terminal 80 columns wide. Pure."""
+"""Saved profiles as text for a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from autofit.profiles.records import (
     ProfileSummary,
     SavedExtraction,
 )
-from autofit.report.tables import day, fixed_row, shortened_text
-from autofit.report.words import COLUMNS, bytes_words, count_of, speed_words
+from autofit.report.tables import Layout, day, shortened_text
+from autofit.report.width import columns
+from autofit.report.words import bytes_words, count_of, speed_words
 
 ORIGIN_WORDS = {Origin.OWN: "yours", Origin.SHIPPED: "comes with autofit"}
-LIST_WIDTHS = (16, 20, 6, 11, 10, 7)
-ENTRY_WIDTHS = (17, 9, 6, 8, 7, 11, 10)
-VALUE_WIDTH = 66
+LISTED = Layout((16, 20, 6, 11, 10, 7), numbers=(2, 3), flexible=1, spare=(3,))
+ENTRIES = Layout((17, 9, 6, 8, 7, 11, 10), numbers=(3, 4, 5), spare=(6,))
+NAME_WIDTH = 10
 
 
 def profiles_text(listing: ProfileList) -> str:
@@ -31,14 +32,15 @@ def profiles_text(listing: ProfileList) -> str:
     if not listing.profiles:
         return f"There are no profiles yet: autofit probe makes the first.\n{where}"
     header = ("machine", "device", "probes", "extractions", "newest", "from")
-    rows = [fixed_row(cells, LIST_WIDTHS, numbers=(2, 3)) for cells in (header, *map(_summary_cells, listing.profiles))]
+    rows = LISTED.lines([header, *map(_summary_cells, listing.profiles)])
     return "\n".join([*rows, "", where])
 
 
 def profile_text(profile: MachineProfile, origin: Origin) -> str:
     """One machine's profile: its hardware and the saved measurements."""
     facts = [
-        f"{name + ':':<10} {shortened_text(value, VALUE_WIDTH)}" for name, value in _machine_lines(profile.hardware)
+        f"{name + ':':<{NAME_WIDTH}} {shortened_text(value, columns() - NAME_WIDTH - 1)}"
+        for name, value in _machine_lines(profile.hardware)
     ]
     head = [f"Machine {profile.fingerprint} ({ORIGIN_WORDS[origin]})", *facts]
     return "\n".join([*head, "", *_probe_lines(profile), *_extraction_lines(profile)])
@@ -63,13 +65,13 @@ def _probe_lines(profile: MachineProfile) -> list[str]:
         return ["No probe is saved for it yet."]
     header = ("network", "size", "trains", "limit", "largest", "recommended", "measured")
     newest_first = sorted(profile.entries, key=lambda entry: entry.measured_at, reverse=True)
-    return [fixed_row(cells, ENTRY_WIDTHS, numbers=(3, 4, 5)) for cells in (header, *map(_entry_cells, newest_first))]
+    return ENTRIES.lines([header, *map(_entry_cells, newest_first)])
 
 
 def _extraction_lines(profile: MachineProfile) -> list[str]:
     """An empty line, then one line for each extraction, the newest first; nothing if there are none."""
     newest_first = sorted(profile.extractions, key=lambda one: one.measured_at, reverse=True)
-    lines = [shortened_text(_extraction_words(extraction), COLUMNS) for extraction in newest_first]
+    lines = [shortened_text(_extraction_words(extraction), columns()) for extraction in newest_first]
     return ["", *lines] if lines else []
 
 

@@ -31,7 +31,7 @@ def run_summary(
     """
     opening = [headline(result, images_per_second), *best_line(result), *test_line(result)]
     paragraphs = [
-        "\n".join(opening),
+        "\n".join(map(wrapped, opening)),
         "\n".join(map(wrapped, stage_lines(result))),
         "\n".join(map(wrapped, [*incidents(result), *bad_image_lines(result.quarantined)])),
         "\n".join(wrapped(f"Note: {printable(warning)}") for warning in result.warnings),

@@ -12,19 +12,19 @@ from autofit.printable import printable
 from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport, Workload
 from autofit.report.probe_text import NOTHING_FITS, is_linear, limit_name
-from autofit.report.tables import titled_table
+from autofit.report.tables import Layout, natural_widths, titled_table
+from autofit.report.width import table_columns
 from autofit.report.words import (
     ASCII_MARKS,
     BAR_CELLS,
     BLOCKS,
-    COLUMNS,
-    TABLE_COLUMNS,
     bar,
     bytes_words,
     count_of,
     duration_words,
     fact_lines,
     speed_words,
+    wrapped,
 )
 
 DOES_NOT_FIT, FAILED = "does not fit", "failed"
@@ -38,29 +38,28 @@ FIGURES = ("recommended", "largest", "an image", "time")
 def sweep_text(report: SweepReport) -> str:
     """A sweep as plain lines, ASCII but for names, for a log or a pipe."""
     rows = [_headers(report), *_rows(report, ASCII_MARKS)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    figures = len(rows[0]) - len(FIGURES)  # from here on right-aligned
-    table = [
-        (" " * GAP_CELLS).join(
-            cell.rjust(width) if place >= figures else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return "\n".join([sweep_title(report), "", *(line.rstrip() for line in table), "", *sweep_facts(report)])
+    return "\n".join([wrapped(sweep_title(report)), "", *_layout(rows).lines(rows), "", *sweep_facts(report)])
+
+
+def _layout(rows: Sequence[Sequence[str]]) -> Layout:
+    """Of rows with their headers: figures to the right; memory and time are the first that are left out."""
+    numbers = range(len(rows[0]) - len(FIGURES), len(rows[0]))
+    return Layout(natural_widths(rows), numbers, spare=(numbers[-2], numbers[-1]))
 
 
 def sweep_table(report: SweepReport) -> Table:
-    """A sweep as a table for a terminal 80 columns wide; `sweep_lines` has the other findings."""
+    """A sweep as a table for a terminal; `sweep_lines` has the other findings."""
     table = titled_table(sweep_title(report))
-    headers = _headers(report)
-    for header in headers:
+    headers, rows = _headers(report), _rows(report, BLOCKS)
+    kept = _layout([headers, *rows]).kept(table_columns())
+    for header in (headers[place] for place in kept):
         justify: Literal["left", "right"] = "right" if header in FIGURES else "left"
         table.add_column(header.capitalize(), no_wrap=header != "network", overflow="fold", justify=justify)
     speed = headers.index("images/s")
-    for row in _rows(report, BLOCKS):
+    for row in rows:
         style = "red" if row[speed] in {DOES_NOT_FIT, FAILED} else ""
-        table.add_row(Text(row[0], style="bold"), *(Text(cell) for cell in row[1:]), style=style)
+        name, *cells = (row[place] for place in kept)
+        table.add_row(Text(name, style="bold"), *map(Text, cells), style=style)
     return table
 
 
@@ -85,9 +84,9 @@ def _reason_lines(report: SweepReport) -> list[tuple[str, str]]:
     ]
 
 
-def sweep_facts(report: SweepReport, columns: int = COLUMNS) -> list[str]:
+def sweep_facts(report: SweepReport, width: int | None = None) -> list[str]:
     """`sweep_lines` as lines for a terminal or a log of that width."""
-    return fact_lines(sweep_lines(report), columns)
+    return fact_lines(sweep_lines(report), width)
 
 
 def probe_name(workload: Workload) -> str:
@@ -218,9 +217,9 @@ def image_words(probe: ProbeReport) -> str:
 
 
 def _bar_cells(rows: Sequence[Sequence[str]], report: SweepReport) -> int:
-    """The length of the bar that keeps a row within 80 columns; 0 if there is no room for one."""
+    """The length of the bar that keeps a row within the width of text; 0 if there is no room for one."""
     widths = [max(map(len, column)) for column in zip(_headers(report), *rows, strict=True)]
     speed = len(widths) - len(FIGURES) - 1
     others = sum(widths) - widths[speed] + GAP_CELLS * (len(widths) - 1)
-    room = TABLE_COLUMNS - others - SPEED_CELLS - 1
+    room = table_columns() - others - SPEED_CELLS - 1
     return min(BAR_CELLS, room) if room >= LEAST_BAR_CELLS else 0

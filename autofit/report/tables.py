@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich import box
@@ -10,6 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from autofit.printable import printable
+from autofit.report.width import columns
+
+LEAST_FLEXIBLE = 10
+"""Below this a name says little: a column of less weight is left out first."""
 
 
 def titled_table(title: str) -> Table:
@@ -24,7 +29,54 @@ def titled_table(title: str) -> Table:
     )
 
 
-def fixed_row(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[int]) -> str:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of a table of plain lines, and how it becomes narrower than it would be.
+
+    Attributes:
+        widths: of the columns, where there is room.
+        numbers: the places of columns that are aligned to the right.
+        flexible: the place of the column that may be shortened.
+        spare: the places of columns that are left out where the flexible one would be too short, in this order.
+    """
+
+    widths: tuple[int, ...]
+    numbers: Sequence[int] = ()
+    flexible: int = 0
+    spare: tuple[int, ...] = ()
+
+    def lines(self, rows: Iterable[Sequence[str]]) -> list[str]:
+        """Each row as a line within the width of text."""
+        kept, widths, gap = self._fitted(columns())
+        numbers = [place for place, column in enumerate(kept) if column in self.numbers]
+        return [fixed_row([row[column] for column in kept], widths, numbers, gap) for row in rows]
+
+    def kept(self, room: int) -> list[int]:
+        """The places of the columns for which there is room, two columns between them."""
+        return self._fitted(room, least_gap=2)[0]
+
+    def _fitted(self, room: int, least_gap: int = 1) -> tuple[list[int], list[int], int]:
+        """The columns that are shown, their widths and the gap between them."""
+        kept, spare = [*range(len(self.widths))], [*self.spare]
+        if sum(self.widths) + 2 * (len(kept) - 1) <= room:
+            return kept, [*self.widths], 2
+
+        def left() -> int:
+            others = sum(self.widths[column] for column in kept if column != self.flexible)
+            return room - others - least_gap * (len(kept) - 1)
+
+        while spare and left() < min(LEAST_FLEXIBLE, self.widths[self.flexible]):
+            kept.remove(spare.pop(0))
+        name = max(min(left(), self.widths[self.flexible]), 4)
+        return kept, [name if column == self.flexible else self.widths[column] for column in kept], least_gap
+
+
+def natural_widths(rows: Sequence[Sequence[str]]) -> tuple[int, ...]:
+    """The width of the longest cell of each column, of one row and more."""
+    return tuple(max(map(len, column)) for column in zip(*rows, strict=True))
+
+
+def fixed_row(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[int], gap: int = 2) -> str:
     """Cells of fixed widths as one line; those at the positions `numbers` are aligned to the right.
 
     A cell from an untrusted source can neither exceed its width nor control the terminal.
@@ -34,7 +86,7 @@ def fixed_row(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[int
         f"{cell:>{width}}" if column in numbers else f"{cell:<{width}}"
         for column, (cell, width) in enumerate(zip(shown, widths, strict=True))
     ]
-    return "  ".join(placed).rstrip()
+    return (" " * gap).join(placed).rstrip()
 
 
 def shortened_text(text: str, width: int) -> str:

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 
 from autofit.printable import printable
 from autofit.protocol.messages import OomEvent, Phase, Trial, Verdict
+from autofit.report.width import columns
 from autofit.runs.result_record import AttemptRecord
 
-COLUMNS = 80
-TABLE_COLUMNS = COLUMNS - 2  # the edges of a table in a terminal take two
 NAME_CELLS = 18
 BAR_CELLS = 12
 BLOCKS, ASCII_MARKS = "█░", "#."
@@ -88,14 +87,14 @@ def bar(share: float, cells: int = BAR_CELLS, marks: str = BLOCKS) -> str:
     return marks[0] * filled + marks[1] * (cells - filled)
 
 
-def fact_lines(facts: Iterable[tuple[str, str]], columns: int = COLUMNS) -> list[str]:
-    """Names and values as lines; a long value is wrapped and indented."""
+def fact_lines(facts: Iterable[tuple[str, str]], width: int | None = None) -> list[str]:
+    """Names and values as lines of a width, by default that of text; a long value is wrapped and indented."""
     return [
         line
         for name, value in facts
         for line in textwrap.wrap(
             f"{name + ':':<{NAME_CELLS}} {value}",
-            max(columns, 2 * NAME_CELLS),
+            max(width or columns(), 2 * NAME_CELLS),
             subsequent_indent=" " * (NAME_CELLS + 1),
             break_on_hyphens=False,
         )
@@ -103,10 +102,10 @@ def fact_lines(facts: Iterable[tuple[str, str]], columns: int = COLUMNS) -> list
 
 
 def wrapped(line: str) -> str:
-    """A sentence within 80 columns; a line about a file is not wrapped, so that its name can be copied."""
+    """A sentence as wide as text is; a line about a file is not wrapped, so that its name can be copied."""
     if line.startswith(" "):
         return line
-    return textwrap.fill(line, COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(line, columns(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def oom_position(event: OomEvent) -> str:

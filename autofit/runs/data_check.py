@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
@@ -82,9 +82,19 @@ class AllImages:
             return "test"
         return "train" if number < self._index.train_count else "validation"
 
-    def groups(self, numbers: Sequence[Sequence[int]]) -> list[ImageGroup]:
-        """Groups of images; first those across splits, then those across classes."""
-        found = [ImageGroup(images=[self[number] for number in group]) for group in numbers]
+    def groups(self, numbers: Sequence[Sequence[int]], by_features: Container[int] = ()) -> list[ImageGroup]:
+        """Groups of images; first those across splits, then those across classes.
+
+        Args:
+            numbers: of the images of each group.
+            by_features: those that were found by their features.
+        """
+        found = [
+            ImageGroup(
+                images=[self[number] for number in group], by_features=any(number in by_features for number in group)
+            )
+            for group in numbers
+        ]
         return sorted(found, key=lambda group: (not group.crosses_splits, not group.crosses_classes))
 
 
@@ -146,6 +156,19 @@ def with_survey(
             "modes": dict(Counter(filter(None, seen.modes)).most_common()),
         }
     )
+
+
+def with_alike_features(findings: DataFindings, images: AllImages, pairs: NDArray[np.int64]) -> DataFindings:
+    """Add pairs of images, int64 (k, 2), with nearly equal features to the groups of those that look alike."""
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    from autofit.dataset.duplicates import linked_groups  # noqa: PLC0415 - loads NumPy
+
+    numbers = {path: number for number, path in reversed([*enumerate(images.paths)])}
+    known = [[numbers[image.path] for image in group.images] for group in findings.alike]
+    links = [*pairs.tolist(), *([group[0], other] for group in known for other in group[1:])]
+    groups = linked_groups(len(images.paths), np.array(links, np.int64).reshape(-1, 2))
+    return findings.model_copy(update={"alike": images.groups(groups, by_features={*pairs.ravel().tolist()})})
 
 
 def with_doubts(findings: DataFindings, images: AllImages, found: Doubts, names: Sequence[str]) -> DataFindings:

@@ -39,9 +39,15 @@ class FoundImage(Record):
 
 
 class ImageGroup(Record):
-    """Two and more images that are the same, or look alike."""
+    """Two and more images that are the same, or look alike.
+
+    Attributes:
+        images: in order.
+        by_features: whether some of them were found to be alike by their features alone.
+    """
 
     images: list[FoundImage]
+    by_features: bool = False
 
     @property
     def crosses_splits(self) -> bool:
@@ -91,7 +97,8 @@ class DataFindings(Record):
         tiny_classes: classes with very few images to train on.
         unreadable: images that cannot be read, and why.
         same: images that are equal byte for byte.
-        alike: images that look alike: resized, saved again or a little cropped copies, or photos of a series.
+        alike: images that look alike: resized, saved again or a little cropped copies, or photos of a series; where
+            features were at hand, also mirrored, cropped or brightened ones.
         only_nearly_equal: whether so many images are similar that only nearly equal ones were told as alike.
         odd: images of odd sizes, or that show nothing.
         modes: how many images there are of each mode of Pillow.

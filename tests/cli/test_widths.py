@@ -1,4 +1,4 @@
-"""What a command shows fits in a terminal of 80 columns, and its help in one of 60."""
+"""What a command shows, and its help, fits in a terminal of 80 columns and in one of 60."""
 
 from __future__ import annotations
 
@@ -33,17 +33,21 @@ def test_help_fits_the_terminal(
     assert [line for line in shown.splitlines() if len(line.rstrip()) > columns] == []
 
 
+@pytest.mark.parametrize("columns", [60, 80])
 @pytest.mark.parametrize(
     "command",
     [["--version"], ["doctor"], ["profiles", "list"], ["profiles", "path"], ["cache", "list"]],
     ids=" ".join,
 )
-def test_what_is_printed_fits_80_columns(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Tables would wrap where no one looks: in a terminal of the usual width."""
+def test_what_is_printed_fits_the_terminal(
+    command: list[str], columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tables would wrap where no one looks: in a terminal of the usual width, or in a window beside another."""
+    monkeypatch.setenv("COLUMNS", str(columns))
     run_command_line(command)
     shown = capsys.readouterr().out
     assert shown
-    assert [line for line in shown.splitlines() if len(line) > 80 and "/" not in line] == []
+    assert [line for line in shown.splitlines() if len(line) > columns and "/" not in line] == []
 
 
 def test_each_long_command_can_be_quiet() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,10 @@ def test_an_image_without_probabilities_is_left_out() -> None:
 
 def test_doubts_come_back_from_their_file(tmp_path: Path) -> None:
     """What the worker has found would not arrive, or none be an error."""
-    found = doubts(np.array([SURE, NOT], np.float32), np.array([0, 0]))
+    found = replace(doubts(np.array([SURE, NOT], np.float32), np.array([0, 0])), alike=np.array([[0, 1]]))
     write_doubts(tmp_path / "doubts.npz", found)
     again = read_doubts(tmp_path / "doubts.npz")
     assert again is not None
     assert (again.images.tolist(), again.suggested.tolist(), again.count) == ([1, 0], [2, 1], found.count)
+    assert again.alike.tolist() == [[0, 1]]
     assert read_doubts(tmp_path / "none.npz") is None

@@ -27,7 +27,7 @@ def findings(doubts: int = 3) -> DataFindings:
         tiny_classes=["dog"],
         unreadable=[BadImage(path="/photos/bad.jpg", reason="the file is empty")],
         same=[across],
-        alike=[within],
+        alike=[within, ImageGroup(images=[image("m.jpg"), image("mirrored.jpg")], by_features=True)],
         only_nearly_equal=True,
         doubts=[
             LabelDoubt(image=image(f"x{n}.jpg"), suggested="dog", probability=0.1, suggested_probability=0.8)
@@ -50,6 +50,8 @@ def test_a_terminal_shows_each_kind_in_lines_without_control_characters() -> Non
         "The same image more than once: 1 group, 1 across splits, 1 across classes",
         " = b.jpg (test, dog)",
         "3.jpg and 5 more",
+        "look alike: 2 groups, 1 by features\n",
+        "m.jpg = mirrored.jpg (by features)\n",
         "Likely labelled wrong: 3\n  x0.jpg: ",
         "more like dog",
         "only nearly",
@@ -68,7 +70,7 @@ def test_a_long_list_is_cut_and_its_length_told() -> None:
 
 def test_groups_are_counted_by_what_they_cross() -> None:
     """Leaks would be hidden among harmless copies."""
-    assert group_counts(findings().alike) == "1 group"
+    assert group_counts(findings().alike[:1]) == "1 group"
     assert group_counts(findings().same * 2) == "2 groups, 2 across splits, 2 across classes"
 
 
@@ -84,6 +86,7 @@ def test_a_page_shows_names_as_text_and_pictures_of_what_can_be_read() -> None:
         assert html.count("<img") >= 3
     page = data_page(findings(), thumbnail)
     assert "cannot be read" in page
+    assert page.count("By features: perhaps mirrored") == 1
     assert "<script" not in page
 
 

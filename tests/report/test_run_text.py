@@ -111,7 +111,7 @@ def test_a_failed_run_says_why_and_how_to_continue(make_result: MakeResult, make
         status="failed", cause="No space left on device", history={}, attempts=[make_attempt(Verdict.STORAGE)]
     )
     text = run_summary(failed, labels=["daisy"], model_path=MODEL)
-    assert text.startswith("Failed before the first epoch was finished (2 min 12 s): No space left on device.\n")
+    assert text.startswith("Failed before the first epoch was finished (2 min 12 s): No space left on\n  device.\n")
     assert text.endswith("Free disk space first. To continue:\n\n    autofit resume 'runs/my flowers'")
     assert "load_model" not in text
 

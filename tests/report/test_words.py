@@ -91,7 +91,7 @@ def test_speeds(speed: float, expected: str) -> None:
 
 def test_a_long_fact_goes_on_below_itself() -> None:
     """A terminal would break the line at its edge, in the middle of a word and below the name."""
-    assert fact_lines([("Failed", "an image-size " * 3), ("Time", "2 s")], columns=48) == [
+    assert fact_lines([("Failed", "an image-size " * 3), ("Time", "2 s")], width=48) == [
         "Failed:            an image-size an image-size",
         "                   an image-size",
         "Time:              2 s",

@@ -10,7 +10,7 @@ import numpy as np
 from autofit.dataset import ImageIndex
 from autofit.dataset.duplicates import note_equal_images
 from autofit.dataset.label_doubts import Doubts
-from autofit.runs.data_check import AllImages, known_findings, run_findings, with_doubts
+from autofit.runs.data_check import AllImages, known_findings, run_findings, with_alike_features, with_doubts
 from autofit.runs.run_record import data_record
 from autofit.storage.run_directory import RunDirectory
 
@@ -65,3 +65,17 @@ def test_of_several_labels_an_image_is_told_with_those_it_should_have() -> None:
     )
     assert found.doubts
     assert [(one.image.label, one.suggested) for one in found.doubts] == [("dog", "no label"), ("cat, dog", "dog")]
+
+
+def test_pairs_by_features_join_the_groups_that_look_alike() -> None:
+    """A mirrored copy of a copy would be a second group, or not be marked as what only the features tell."""
+    paths = [f"{number}.png" for number in range(6)]
+    index = ImageIndex("/photos", paths, array("i", [0, 0, 0, 1, 1, 1]), ("cat", "dog"), 4, 0)
+    images = AllImages(index)
+    seen = known_findings(index).model_copy(update={"alike": images.groups([[0, 1], [2, 4]])})
+    found = with_alike_features(seen, images, np.array([[1, 5]])).alike
+    assert [([image.path for image in group.images], group.by_features) for group in found] == [
+        (["/photos/0.png", "/photos/1.png", "/photos/5.png"], True),
+        (["/photos/2.png", "/photos/4.png"], False),
+    ]
+    assert with_alike_features(seen, images, np.empty((0, 2), np.int64)).alike == seen.alike

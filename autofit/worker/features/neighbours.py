@@ -43,13 +43,13 @@ def neighbour_votes(
     """
     scale = standardisation(rows)
     reference = _reference(len(rows), rows.width)
-    directions = np.concatenate([_directions(rows, reference[part], scale) for part in _parts(len(reference))])
+    compared = np.concatenate([directions(rows, reference[part], scale) for part in parts(len(reference))])
     targets, unknown = _targets(rows, num_classes)
     found = np.empty((len(rows), num_classes), np.float32)
 
     def vote(part: slice) -> None:
         numbers = np.arange(len(rows))[part]
-        likeness = _directions(rows, numbers, scale) @ directions.T
+        likeness = directions(rows, numbers, scale) @ compared.T
         likeness[rows.groups[numbers][:, None] == rows.groups[reference]] = -np.inf
         nearest = np.argsort(-likeness, axis=1, kind="stable")[:, : NEIGHBOURS[-1]]
         is_other = np.isfinite(np.take_along_axis(likeness, nearest, axis=1))
@@ -63,7 +63,7 @@ def neighbour_votes(
         )
 
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(vote, _parts(len(rows))):
+        for _ in pool.map(vote, parts(len(rows))):
             goes_on()
     return found
 
@@ -76,12 +76,13 @@ def _reference(count: int, width: int) -> Numbers:
     return np.arange(most) * count // most
 
 
-def _parts(count: int) -> list[slice]:
+def parts(count: int) -> list[slice]:
+    """So many rows in blocks."""
     return [slice(start, min(start + BLOCK_ROWS, count)) for start in range(0, count, BLOCK_ROWS)]
 
 
-def _directions(rows: LabelledRows, numbers: Numbers, scale: Standardisation) -> Floats32:
-    """Standardised rows of length 1."""
+def directions(rows: LabelledRows, numbers: Numbers, scale: Standardisation) -> Floats32:
+    """Some rows, standardised and of length 1, float32 (k, d)."""
     some = rows.of(numbers)
     features = scale(some.read(slice(0, len(some)))).astype(np.float32)
     features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float32).tiny)

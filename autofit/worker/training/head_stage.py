@@ -205,15 +205,20 @@ class HeadStage:
         return SolvedHead(fit.trained, fit.head, metrics, predicted, self._probabilities(logits), record)
 
     def _write_doubts(self, l2: float, file: Path) -> None:
-        """Doubt each training image by a head that has not seen it."""
+        """Doubt each training image by what has not seen it, nor a copy of it with its label; and name the copies."""
+        from autofit.worker.features.alike_rows import alike_rows, together  # noqa: PLC0415 - loads SciPy
         from autofit.worker.features.out_of_fold import unseen_probabilities  # noqa: PLC0415 - loads SciPy
 
         rows, threads = self.train, self._plan.threads
-        found = unseen_probabilities(rows, self._classes, l2=l2, threads=threads, goes_on=self._goes_on)
+        alike = alike_rows(rows, threads=threads, goes_on=self._goes_on)
+        found = unseen_probabilities(
+            together(rows, alike), self._classes, l2=l2, threads=threads, goes_on=self._goes_on
+        )
         in_order = (
             doubts(found, rows.labels) if rows.table is None else doubts_of_sets(found, rows.table.targets[rows.labels])
         )
-        write_doubts(file, replace(in_order, images=rows.groups[in_order.images]))
+        images, alike = rows.groups[in_order.images], np.unique(np.sort(rows.groups[alike], axis=1), axis=0)
+        write_doubts(file, replace(in_order, images=images, alike=alike))
 
     def _told(self, logits: Floats) -> NDArray[np.bool_]:
         """Which classes are told of each row: the most probable one, or all of a probability of 0.5 and more."""
