@@ -102,7 +102,7 @@ def read_doubts(file: Path) -> Doubts | None:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             count = int(arrays["count"])
-            ordered = (arrays[name] for name in ("images", "suggested", "own", "of_suggested"))
-            return Doubts(*ordered, count, arrays["alike"])
+            suggested, own, of_suggested = arrays["suggested"], arrays["own"], arrays["of_suggested"]
+            return Doubts(arrays["images"], suggested, own, of_suggested, count, arrays["alike"])
     except FileNotFoundError:
         return None

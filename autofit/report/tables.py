@@ -62,7 +62,7 @@ class Layout:
             return kept, [*self.widths], 2
 
         def left() -> int:
-            others = sum(self.widths[column] for column in kept if column != self.flexible)
+            others: int = sum(self.widths[column] for column in kept if column != self.flexible)
             return room - others - least_gap * (len(kept) - 1)
 
         while spare and left() < min(LEAST_FLEXIBLE, self.widths[self.flexible]):
