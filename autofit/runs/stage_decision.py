@@ -50,8 +50,9 @@ def with_stage_decided(
     if words or stage is None or not stage.by_budget or next_stage(record.plan, finished, None) != "fine-tune":
         return record, words
     has_sizes = is_probed or files.fine_tune_probe.exists()
+    may_be = stage_choices(record) if stage.cut == WHOLE or not has_sizes else (stage,)
     decision = decide(
-        stage_choices(record) if stage.cut == WHOLE or not has_sizes else (stage,),
+        may_be if has_sizes else with_foreseen_kernels(may_be, record),
         _work(record, files, budget),
         budget.left_seconds(now),
         is_asked_for=is_asked_for(record.options),
@@ -69,6 +70,15 @@ def stage_choices(record: RunRecord) -> tuple[FineTunePlan, ...]:
     """What the second stage of a run may be by a time budget, the best first; nothing if it has none."""
     stage = record.plan.fine_tune
     return () if stage is None else choices(stage, record.options, record.data.train_count)
+
+
+def with_foreseen_kernels(may_be: Sequence[FineTunePlan], record: RunRecord) -> tuple[FineTunePlan, ...]:
+    """The choices for the second stage with the kernels that they get if its probe finds memory in plenty.
+
+    Those that they were planned with would be too slow for the forecast of most machines: all layers would not be tried.
+    """
+    is_open = record.plan.kernels == "onednn" and needs_stage_probe(record.options, record.plan, "fine-tune")
+    return tuple(stage.model_copy(update={"kernels": "onednn"}) if is_open else stage for stage in may_be)
 
 
 def above_the_cut_instead(record: RunRecord, files: RunDirectory) -> RunRecord | None:
@@ -109,10 +119,11 @@ def _with_views_decided(
     if views is None or not views.by_budget or next_stage(record.plan, finished, None) != "views":
         return record, ""
     work, left_seconds = _work(record, files, budget), budget.left_seconds(now)
+    may_follow = with_foreseen_kernels(stage_choices(record), record)
     solved = sum(stage.seconds or 0.0 for stage in finished)
     needed = work.views_seconds(views, solved)
     is_short = work.speed.images_per_second is None or any(stage.cut_short for stage in finished)
-    if is_short or not views_fit(views, stage_choices(record), work, left_seconds, solved):
+    if is_short or not views_fit(views, may_follow, work, left_seconds, solved):
         return _with_plan(record, files, {"views": None}), ""
     decided = views.model_copy(update={"by_budget": False})
     words = (

@@ -15,7 +15,7 @@ from autofit.protocol.messages import EpochEnd, MemoryBudget, StageName, StageRe
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import staged_plan
 from autofit.runs.run_record import DataRecord, RunRecord
-from autofit.runs.stage_decision import above_the_cut_instead, stage_time, with_stage_decided
+from autofit.runs.stage_decision import above_the_cut_instead, stage_time, with_foreseen_kernels, with_stage_decided
 from autofit.runs.stage_speed import measured_speed
 from autofit.runs.stages import stages_of
 from autofit.runs.time_budget import Speed, TimeBudget, Work, with_epochs
@@ -146,7 +146,8 @@ def test_a_stage_that_has_time_only_without_its_probe_is_not_probed(files: RunDi
     speed = measured_speed(files)
     stage = run.plan.fine_tune
     assert stage is not None
-    needed = Work(IMAGES, 200, speed).stage_seconds(with_epochs(stage, 2))
+    (hoped,) = with_foreseen_kernels([stage], run)
+    needed = Work(IMAGES, 200, speed).stage_seconds(with_epochs(hoped, 2))
     undecided, words = with_stage_decided(run, files, [HEAD], *budget(needed + 30.0), is_probed=False)
     assert (undecided, words) == (run, "")
     assert not files.run.exists()
@@ -257,6 +258,19 @@ def test_all_layers_that_turn_out_to_be_slow_give_way_to_the_upper_ones(files: R
     decided, words = with_stage_decided(chosen, files, [HEAD], *budget(280.0), is_probed=True)
     assert cut_of(decided) == "auto"
     assert "fine-tuning of the upper layers for 8 epochs" in words
+
+
+def test_all_layers_are_tried_if_ample_memory_would_make_them_quick_enough(files: RunDirectory) -> None:
+    """A longer budget would buy the upper layers where a shorter one, on a slower machine, buys all."""
+    run = record()
+    run = run.model_copy(update={"plan": run.plan.model_copy(update={"kernels": "onednn"})})
+    a_head_of(run, files)
+    left_seconds = 360.0
+    chosen, _ = with_stage_decided(run, files, [HEAD], *budget(left_seconds), is_probed=False)
+    assert cut_of(chosen) == "input"
+    eigen = run.model_copy(update={"plan": run.plan.model_copy(update={"kernels": "eigen"})})
+    chosen, _ = with_stage_decided(eigen, files, [HEAD], *budget(left_seconds), is_probed=False)
+    assert cut_of(chosen) == "auto"
 
 
 def test_what_was_probed_above_the_cut_is_not_widened(files: RunDirectory) -> None:
