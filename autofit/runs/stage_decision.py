@@ -75,7 +75,7 @@ def stage_choices(record: RunRecord) -> tuple[FineTunePlan, ...]:
 def with_foreseen_kernels(may_be: Sequence[FineTunePlan], record: RunRecord) -> tuple[FineTunePlan, ...]:
     """The choices for the second stage with the kernels that they get if its probe finds memory in plenty.
 
-    Those that they were planned with would be too slow for the forecast of most machines: all layers would not be tried.
+    With those of the plan all layers would seem too slow on most machines, and not be tried.
     """
     is_open = record.plan.kernels == "onednn" and needs_stage_probe(record.options, record.plan, "fine-tune")
     return tuple(stage.model_copy(update={"kernels": "onednn"}) if is_open else stage for stage in may_be)
