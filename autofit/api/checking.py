@@ -23,6 +23,7 @@ from autofit.printable import printable
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.data_check import AllImages, known_findings, with_alike_features, with_doubts, with_survey
 from autofit.runs.data_findings import DataFindings
+from autofit.storage.system_errors import naming_system_errors
 
 LOOKED_FOR = "Wrong labels were looked for with {network}, each image by a head and neighbours that had not seen it"
 NOT_LOOKED_FOR = "Wrong labels were not looked for"
@@ -91,7 +92,7 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
     is_looked_for = flag("find_wrong_labels", find_wrong_labels)
     asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label)
     in_call = GivenData(data, labels, validation, test, asked)
-    with showing(view) as shown, _in_files(in_call, options, shown) as (given, folder):
+    with naming_system_errors(), showing(view) as shown, _in_files(in_call, options, shown) as (given, folder):
         index = given.found(options, shown, lambda index: index)
         findings = _looked_at(index, options, shown)
         if is_looked_for:

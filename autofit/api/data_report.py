@@ -13,6 +13,7 @@ from autofit.report.data_page import data_card, data_page
 from autofit.report.data_text import data_summary
 from autofit.runs.data_findings import ClassSize, DataFindings, ImageGroup, LabelDoubt, OddImage
 from autofit.storage.safe_files import write_atomically
+from autofit.storage.system_errors import explained
 
 
 class DataReport:
@@ -87,7 +88,7 @@ class DataReport:
         try:
             write_atomically(Path(path), data_page(self.findings).encode())
         except OSError as error:
-            raise StorageError(f"{path} cannot be written ({error.strerror}): give another file") from None
+            raise StorageError(explained(error, f"{path} cannot be written")) from None
 
     def __repr__(self) -> str:
         return self.summary()

@@ -30,6 +30,7 @@ from autofit.report.progress import ProgressView, showing
 from autofit.runs.memory_budget import limited_by, memory_budget
 from autofit.runs.model_source import model_source, workload
 from autofit.storage.scratch import scratch_folder
+from autofit.storage.system_errors import naming_system_errors
 
 SMALL_BYTES = 10**9
 """Foreseen for a few small sizes: a worker with a larger limit takes more beside its tensors than one of the target."""
@@ -95,7 +96,7 @@ def estimate(  # noqa: PLR0913 - the options are the interface
     targets = targets_of(_each(memory), _each(device))
     num_classes = checked("num_classes", num_classes)
     checked("profile", profile)
-    with showing(view) as shown:
+    with naming_system_errors(), showing(view) as shown:
         estimator = Estimator(
             shown, payload_of(model, (), requests[0]), LineStore(default_folder()) if profile else None
         )

@@ -28,6 +28,7 @@ from autofit.runs.run_record import RunRecord, read_run
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.format_version import NewerFormatError
 from autofit.storage.run_directory import RunDirectory, writing_in
+from autofit.storage.system_errors import said_of
 
 
 class AnotherRunError(UserError):
@@ -51,16 +52,29 @@ def require_run(files: RunDirectory) -> RunRecord:
     Raises:
         UserError: the directory holds no run, one of a newer autofit, or a link leads out of it.
     """
+    record = run_in(files)
+    if record is None:
+        raise UserError(f"{files.path} holds no run: give the run directory of one")
+    return record
+
+
+def run_in(files: RunDirectory) -> RunRecord | None:
+    """The run in a directory; None if there is none.
+
+    Raises:
+        UserError: it cannot be read, is one of a newer autofit, or a link leads out of the directory.
+    """
     try:
         record = read_run(files)
         require_known_result(files)
     except NewerFormatError as error:
         raise UserError(f"{files.path}: {error}") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{files.run} cannot be read ({error}): give the run directory of another run") from None
-    if record is None:
-        raise UserError(f"{files.path} holds no run: give the run directory of one")
-    files.refuse_links_out()
+        raise UserError(
+            said_of(error, f"{files.run} cannot be read", "give the run directory of another run")
+        ) from None
+    if record is not None:
+        files.refuse_links_out()
     return record
 
 
@@ -75,9 +89,9 @@ def find_same_run(
     Raises:
         UserError: the directory holds another request.
     """
-    if not files.run.exists():
+    record = run_in(files)
+    if record is None:
         return None
-    record = require_run(files)
     finished = is_finished(files)
     where = f"run directory {files.path}"
     require_same_options(record, options, where, "run_dir", is_finished=finished)

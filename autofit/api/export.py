@@ -27,6 +27,7 @@ from autofit.runs.export import (
 )
 from autofit.runs.run_record import listed_images
 from autofit.storage.run_directory import RunDirectory
+from autofit.storage.system_errors import explained
 
 
 def export(
@@ -64,7 +65,7 @@ def export(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{target.parent} cannot be made ({error.strerror}): give another path") from None
+        raise StorageError(explained(error, f"{target.parent} cannot be made")) from None
     record = result.run_record
     index = listed_images(files, record.data)
     compared_with = "validation" if index.validation_count else "training"

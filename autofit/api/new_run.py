@@ -32,6 +32,7 @@ from autofit.runs.environment import software_of
 from autofit.runs.run_record import DataCall, RunRecord, data_record
 from autofit.runs.stages import stages_of
 from autofit.storage.run_directory import RunDirectory, writing_in
+from autofit.storage.system_errors import said_of
 from autofit.worker.inline_launcher import WHAT_INLINE_CANNOT
 
 NOT_FOLLOWED = (
@@ -177,9 +178,8 @@ def followed_run(options: Options) -> RunRecord | None:
     try:
         return RunRecord.load(RunDirectory(Path(options.replay)).run)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"replay {options.replay!r}: its run.json cannot be read ({error}): follow another run"
-        ) from None
+        what = f"replay {options.replay!r}: its run.json cannot be read"
+        raise UserError(said_of(error, what, "follow another run")) from None
 
 
 def in_order(index: ImageIndex, options: Options) -> ImageIndex:

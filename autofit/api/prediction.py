@@ -40,6 +40,7 @@ from autofit.runs.run_record import RunRecord, listed_images
 from autofit.runs.warm_model import predicting
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.scratch import scratch_folder
+from autofit.storage.system_errors import explained, naming_system_errors
 from autofit.worker.inline_launcher import InlineLauncher
 
 MOST_AT_ONCE = 256
@@ -50,7 +51,11 @@ PART_BYTES = 32 * 2**20
 
 def predicted(model: Path, run: RunRecord, data: Any, views: int, view: ProgressView | None = None) -> Predictions:
     """Predict images; see `Result.predict`."""
-    with showing(view) as shown, closing(predicted_in_parts(model, run, data, views, shown)) as parts:
+    with (
+        naming_system_errors(),
+        showing(view) as shown,
+        closing(predicted_in_parts(model, run, data, views, shown)) as parts,
+    ):
         return joined(list(parts))
 
 
@@ -86,7 +91,7 @@ def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int
         with model.open("rb") as stream:
             of_model = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"{printable(str(model))} cannot be read ({error.strerror})") from None
+        raise UserError(explained(error, f"{printable(str(model))} cannot be read")) from None
     options = run.options
     told = (run.data.class_names, options.multi_label, options.image_size, options.flip, views)
     digest = hashlib.sha256(repr((of_model, *told, sorted(run.plan.value_ranges.items()))).encode())
@@ -113,7 +118,7 @@ def evaluated(  # noqa: PLR0913 - as the method
     asked = asked_of(path_column, label_column, images_in, multi_label=multi_label)
     asked = replace(asked, separator=run.data.label_separator)
     class_names = run.data.class_names
-    with _folder() as folder, showing(view) as shown:
+    with naming_system_errors(), _folder() as folder, showing(view) as shown:
         in_files = (folder, shown.message, shown.scanning)
         images = with_known_labels(data, labels, class_names, asked, in_files)
         rows, unreadable = _rows(model, run, images.paths, views, shown)

@@ -11,7 +11,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from autofit.report.prediction_text import csv_header, csv_rows
 from autofit.storage.locks import Lock, try_lock
 from autofit.storage.records import Record
 from autofit.storage.safe_files import fsync_file, open_plain_unbuffered
+from autofit.storage.system_errors import said_of
 
 PART_SUFFIX, STATE_SUFFIX = ".part", ".part.json"
 """Added to the name of a file until it is complete, and to that of what is known of the part."""
@@ -219,8 +220,8 @@ class CsvFile:
         try:
             yield
         except OSError as error:
-            why = error.strerror or error
-            raise StorageError(f"{self._path} cannot be written ({why}): give another file") from error
+            what = f"{printable(self._path)} cannot be written"
+            raise StorageError(said_of(error, what, "give another file")) from error
 
 
 def _growing(part: Path) -> TextIO:
@@ -230,15 +231,17 @@ def _growing(part: Path) -> TextIO:
         OSError: it cannot be opened, or has another writer.
     """
     raw = open_plain_unbuffered(part, "ab")
-    if try_lock(raw.fileno()) is Lock.BUSY or not _is_still(part, raw.fileno()):
-        raw.close()
-        raise OSError(f"another process writes {part.name}")
+    with ExitStack() as if_it_fails:
+        if_it_fails.callback(raw.close)
+        if try_lock(raw.fileno()) is Lock.BUSY or not _is_still(part, raw.fileno()):
+            raise OSError(f"another process writes {part.name}")
+        if_it_fails.pop_all()
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _is_still(part: Path, handle: int) -> bool:
     """Whether a file still has its name: another process may have finished it before the lock was free."""
-    with suppress(OSError):
+    with suppress(FileNotFoundError):
         return part.stat().st_ino == os.fstat(handle).st_ino
     return False
 

@@ -18,6 +18,7 @@ from autofit.process.monitor import View
 from autofit.report.probe_text import workload_words
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.model_source import workload
+from autofit.storage.system_errors import naming_system_errors
 
 
 def probe(  # noqa: PLR0913 - the options are the interface
@@ -78,7 +79,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     """
     options = options_of_call(locals())
     num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
-    with showing(view) as shown:
+    with naming_system_errors(), showing(view) as shown:
         measurer = measurer_for(options, machine_for(options), payload_of(model, (), options), shown)
         return ProbeResult.of(measurer.measure(options, num_classes, max_batch))
 
@@ -139,7 +140,7 @@ def sweep(  # noqa: PLR0913 - the options are the interface
         for image_size in (image_sizes or [None])
     ]
     num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
-    with showing(view) as shown:
+    with naming_system_errors(), showing(view) as shown:
         return SweepResult.of(_sweep(requests, num_classes, max_batch, shown))
 
 

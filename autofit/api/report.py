@@ -18,6 +18,7 @@ from autofit.report.run_text import report_command
 from autofit.runs.memory_history import memory_history
 from autofit.storage.run_directory import RunDirectory, writing_in
 from autofit.storage.safe_files import write_atomically
+from autofit.storage.system_errors import naming_system_errors
 from autofit.warnings_shown import warnings_shown
 
 
@@ -29,9 +30,10 @@ def report(run_dir: str | Path) -> Result:
         StorageError: the page cannot be written.
     """
     files = RunDirectory(absolute(run_dir))
-    require_run(files)
-    result = Result(files.path)
-    write_page(files, result)
+    with naming_system_errors():
+        require_run(files)
+        result = Result(files.path)
+        write_page(files, result)
     return result
 
 

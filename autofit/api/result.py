@@ -21,6 +21,7 @@ from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import WARM
 from autofit.storage.run_directory import RunDirectory
+from autofit.storage.system_errors import naming_system_errors, said_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,9 @@ class Result(ResultFigures):
         except FileNotFoundError:
             raise UserError(f"{self.run_dir} holds no run that has ended: autofit resume {self.run_dir}") from None
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.run_dir} cannot be read: {error}") from None
+            raise UserError(
+                said_of(error, f"{self.run_dir} cannot be read", "give the run directory of another run")
+            ) from None
 
     @property
     def status(self) -> str:
@@ -164,7 +167,7 @@ class Result(ResultFigures):
         Raises:
             As `predict`.
         """
-        with showing(view) as shown:
+        with naming_system_errors(), showing(view) as shown:
             yield from predicted_in_parts(self.model_path, self._run, images, views, shown, go_on)
 
     def predict_to_csv(

@@ -22,6 +22,7 @@ from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord, listed_images
 from autofit.storage.probabilities import read_probabilities
 from autofit.storage.run_directory import RunDirectory
+from autofit.storage.system_errors import said_of
 
 Split = Literal["validation", "test"]
 SPLITS = ("validation", "test")
@@ -129,7 +130,7 @@ class ResultFigures:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._files.model, target)
         except OSError as error:
-            raise StorageError(f"{target} cannot be written ({error.strerror or error}): give another path") from None
+            raise StorageError(said_of(error, f"{target} cannot be written", "give another path")) from None
         return target
 
     def predicted_images(self, split: Split = "validation") -> PredictedImages:

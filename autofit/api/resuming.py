@@ -26,6 +26,7 @@ from autofit.process.signals import stop_signals
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
 from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.system_errors import naming_system_errors
 
 LOCK_PATIENCE_SECONDS = 30.0
 """A worker whose parent was killed has 20 s to commit what it trained; it holds the lock until it is gone."""
@@ -88,6 +89,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
     if take_over:
         RunLock(files).take_over()
     with (
+        naming_system_errors(),
         showing(view) as shown,
         stop_signals(),
         RunLock(files).acquire(LOCK_PATIENCE_SECONDS) as lock,

@@ -29,6 +29,7 @@ from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
 from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.system_errors import naming_system_errors
 
 
 def run(  # noqa: PLR0913 - the options are the interface
@@ -232,7 +233,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     check_for_training(options)
     asked = dataset.asked_of(**asked_of_tables, multi_label=options.multi_label)
     given = GivenData(data, labels, validation, test, asked)
-    with showing(view) as shown, stop_signals():
+    with naming_system_errors(), showing(view) as shown, stop_signals():
         made = directory_for(run_dir, options) if given.is_in_memory else None
         if made is not None:
             given = given.in_files(made.images, options, shown)

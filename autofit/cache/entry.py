@@ -293,8 +293,10 @@ class EntryWriter:
 
     def close(self) -> None:
         """Close the files and release the lock."""
-        self._rows.close()
-        self._index.close()
+        try:
+            self._rows.close()
+        finally:
+            self._index.close()
 
 
 def _write_all(file: FileIO, data: bytes) -> None:

@@ -10,6 +10,7 @@ import shutil
 import stat
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ from autofit.config.byte_size import format_size, parse_size
 from autofit.errors import UserError
 from autofit.storage.records import Record
 from autofit.storage.safe_files import open_plain_unbuffered
+from autofit.storage.system_errors import explained
 from autofit.storage.user_key import forces_modes
 
 LIMIT_VARIABLE = "AUTOFIT_CACHE_LIMIT"
@@ -93,6 +95,7 @@ class CacheStore:
     Attributes:
         others: how many entries were asked for and not used, since another user owns them or may write them.
         open_to_all: how many were used, though the drive lets everybody write them, as it does all files.
+        trouble: the first error of the system that kept an entry from being looked at or removed; None without one.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -100,14 +103,18 @@ class CacheStore:
         self.limit_bytes = limit_bytes
         self.others = 0
         self.open_to_all = 0
+        self.trouble: OSError | None = None
 
     def open_entries(self, key: str, like: EntryRecord | None = None) -> list[Entry]:
         """Open the readable entries of a key, oldest first; with `like`, only those with rows of its shape and type."""
         entries = []
-        for path in sorted(self.folder.glob(f"{key[:KEY_DIGITS]}-*")):
-            if path.is_symlink():  # autofit makes no links: it leads to a folder that is not ours
-                continue
+        named: list[Path] = []
+        with self._noted():
+            named = sorted(self.folder.glob(f"{key[:KEY_DIGITS]}-*"))
+        for path in named:
             with contextlib.suppress(OSError, ValueError, EntryInUseError):
+                if path.is_symlink():  # autofit makes no links: it leads to a folder that is not ours
+                    continue
                 try:
                     entry = self._opened(path)
                 except OthersError:
@@ -148,6 +155,20 @@ class CacheStore:
                 "if you share it, set AUTOFIT_CACHE to a folder of your own"
             )
         return ""
+
+    def trouble_words(self) -> str:
+        """One line on the first entry that could not be looked at or removed; empty if there was none."""
+        return explained(self.trouble, f"the cache in {self.folder} cannot be used wholly") if self.trouble else ""
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Go on after an error of the system, and note the first that is not the work of another process."""
+        try:
+            yield
+        except (FileNotFoundError, OthersError):
+            return
+        except OSError as error:
+            self.trouble = self.trouble or error
 
     def writer(self, record: EntryRecord, name: str | None, expected_bytes: int) -> EntryWriter:
         """Open an entry to write: the one of this name, if it still exists and has such rows, else a new one.
@@ -193,7 +214,7 @@ class CacheStore:
         for place in removable:
             if self._has_room(expected_bytes, taken):
                 break
-            taken -= place.size_bytes if _remove(place.path) else 0
+            taken -= place.size_bytes if self._remove(place.path) else 0
         self._require_room(expected_bytes, taken)
         self._require_room_on_disk(expected_bytes, 0)
 
@@ -216,36 +237,65 @@ class CacheStore:
             raise NoRoomError(f"it would take {format_size(expected_bytes)}, and the disk has {format_size(free)} free")
 
     def _free_bytes(self) -> int:
-        there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
         try:
+            there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
             return shutil.disk_usage(there).free  # the folder is created with the first entry
         except OSError:  # the drive does not say: a write that finds no room ends the cache, not the run
             return sys.maxsize
 
     def listing(self) -> CacheList:
         """All entries, the most recently used first."""
-        entries = [summary for place in self._places() if (summary := _summary(place)) is not None]
+        entries = [summary for place in self._places() if (summary := self._summary(place)) is not None]
         entries.sort(key=lambda entry: -entry.last_used)
         return CacheList(folder=str(self.folder), limit_bytes=self.limit_bytes, entries=entries)
 
     def clear(self) -> tuple[int, int]:
         """Remove the entries that no process uses now; returns how many entries and bytes were removed."""
-        removed = [place.size_bytes for place in self._places() if _remove(place.path)]
+        removed = [place.size_bytes for place in self._places() if self._remove(place.path)]
         return len(removed), sum(removed)
 
     def remove(self, name: str) -> bool:
         """Remove an entry, unless a process uses it; returns whether it was removed."""
-        return NAME.fullmatch(name) is not None and _remove(self.folder / name)
+        return NAME.fullmatch(name) is not None and self._remove(self.folder / name)
 
     def _places(self) -> list[_Place]:
         """The folders in the cache store that are ours: entries, and what an interrupted removal has left."""
         places = []
-        with contextlib.suppress(OSError):
+        with self._noted():
             for path in self.folder.iterdir():
-                with contextlib.suppress(OSError):  # another process may be removing it
+                with self._noted():
                     if _is_ours(path):
                         places.append(_Place(path, _size_bytes(path), _last_used(path)))
         return places
+
+    def _summary(self, place: _Place) -> EntrySummary | None:
+        with contextlib.suppress(ValueError), self._noted():
+            record = EntryRecord.load(place.path / "entry.json", follow_links=False)
+            images = (place.path / "index.bin").stat().st_size // INDEX.itemsize
+            return EntrySummary(
+                name=place.path.name,
+                kind=record.kind,
+                about=record.about,
+                images=images,
+                size_bytes=place.size_bytes,
+                last_used=place.last_used,
+            )
+        return None
+
+    def _remove(self, path: Path) -> bool:
+        """Remove an entry unless a process uses it; returns whether it was removed."""
+        with contextlib.ExitStack() as open_files, contextlib.suppress(EntryInUseError), self._noted():
+            index = open_files.enter_context(
+                open_plain_unbuffered(path / "index.bin", "a+b")
+            )  # created if it is missing, as a writer is about to do
+            lock(index, exclusive=True)
+            if not path.name.startswith(REMOVING):
+                hidden = path.with_name(f"{REMOVING}{path.name}")
+                path.rename(hidden)  # so that no process opens an entry of which files are missing
+                path = hidden
+            shutil.rmtree(path)
+            return True
+        return False
 
 
 def _new_name(key: str) -> str:
@@ -271,34 +321,3 @@ def _last_used(path: Path) -> float:
         return (path / "entry.json").lstat().st_mtime
     except FileNotFoundError:
         return path.lstat().st_mtime
-
-
-def _summary(place: _Place) -> EntrySummary | None:
-    with contextlib.suppress(OSError, ValueError):
-        record = EntryRecord.load(place.path / "entry.json", follow_links=False)
-        images = (place.path / "index.bin").stat().st_size // INDEX.itemsize
-        return EntrySummary(
-            name=place.path.name,
-            kind=record.kind,
-            about=record.about,
-            images=images,
-            size_bytes=place.size_bytes,
-            last_used=place.last_used,
-        )
-    return None
-
-
-def _remove(path: Path) -> bool:
-    """Remove an entry unless a process uses it; returns whether it was removed."""
-    with contextlib.ExitStack() as open_files, contextlib.suppress(OSError, EntryInUseError):
-        index = open_files.enter_context(
-            open_plain_unbuffered(path / "index.bin", "a+b")
-        )  # created if it is missing, as a writer is about to do
-        lock(index, exclusive=True)
-        if not path.name.startswith(REMOVING):
-            hidden = path.with_name(f"{REMOVING}{path.name}")
-            path.rename(hidden)  # so that no process opens an entry of which files are missing
-            path = hidden
-        shutil.rmtree(path)
-        return True
-    return False

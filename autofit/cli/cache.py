@@ -30,7 +30,9 @@ def list_entries(*, json: Json = None) -> None:
     require_writable(json)
     from autofit.report.cache_text import cache_text  # noqa: PLC0415 - `--help` loads none of it
 
-    listing = _store().listing()
+    store = _store()
+    listing = store.listing()
+    _say_trouble(store)
     write_json(listing.to_json().rstrip(), json)
     if json != "-":
         say(cache_text(listing))
@@ -44,6 +46,7 @@ def clear() -> None:
     store = _store()
     count, size_bytes = store.clear()
     say(cleared_words(count, size_bytes, store.listing().entries))
+    _say_trouble(store)
 
 
 @app.command("path")
@@ -54,6 +57,11 @@ def folder_path() -> None:
     store = _store()
     say(str(store.folder))
     remark(otherwise_words(store.limit_bytes))
+
+
+def _say_trouble(store: CacheStore) -> None:
+    if words := store.trouble_words():
+        print(f"autofit: {words}", file=sys.stderr)  # noqa: T201 - stdout is for the list
 
 
 def _store() -> CacheStore:

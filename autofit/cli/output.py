@@ -47,7 +47,9 @@ def write_text(text: str, file: str | Path) -> None:
     try:
         Path(file).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"{file} cannot be written ({error.strerror}): give another file") from error
+        from autofit.storage.system_errors import explained  # noqa: PLC0415
+
+        raise StorageError(explained(error, f"{file} cannot be written")) from error
 
 
 def say(text: str) -> None:
@@ -63,7 +65,9 @@ def say(text: str) -> None:
     except BrokenPipeError:
         pass
     except OSError as error:
-        raise StorageError(f"standard output cannot be written ({error.strerror}): give another file") from None
+        from autofit.storage.system_errors import explained  # noqa: PLC0415
+
+        raise StorageError(explained(error, "standard output cannot be written")) from None
 
 
 def remark(text: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from autofit.cli.output import say
 from autofit.errors import StorageError
 from autofit.storage.safe_files import whole_file
+from autofit.storage.system_errors import explained
 
 if TYPE_CHECKING:
     from autofit.api.predictions import Predictions
@@ -71,7 +72,7 @@ def _lines_to(target: str) -> Iterator[Callable[[str], None]]:
 
             yield write
     except OSError as error:
-        raise StorageError(f"{target} cannot be written ({error.strerror}): give another file") from error
+        raise StorageError(explained(error, f"{target} cannot be written")) from error
 
 
 def _images_of(part: Predictions, top: int) -> Iterator[dict[str, Any]]:

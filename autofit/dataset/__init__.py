@@ -11,6 +11,7 @@
     found.py    Found: what is in a folder or table
     columns.py  how a table is written, and which columns are meant
     listed_places.py  where the files of a table are
+    missing_files.py  listed files that are not there, or are no files, in words
     labels.py   what a label means, the order of classes (pure)
     label_sets.py  images with any number of labels: what a cell means, and the sets that images have (pure)
     listing.py  a CSV file, lists or a DataFrame -> Found

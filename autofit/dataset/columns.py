@@ -16,6 +16,7 @@ from autofit.dataset.label_sets import MARKS
 from autofit.dataset.split_words import split_role
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.storage.system_errors import explained
 
 PATH_NAMES = (
     *("path", "filepath", "imagepath", "imgpath", "filename", "file", "image", "img", "imagename", "imgname"),
@@ -120,7 +121,7 @@ def table_form(path: Path, asked: Asked) -> TableForm:
         with path.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
             lines = [stream.readline(MOST_LINE_CHARACTERS) for _ in range(LOOKED_AT_ROWS + 1)]
     except OSError as error:
-        raise UserError(f"{printable(str(path))} cannot be read: {error.strerror}") from None
+        raise UserError(explained(error, f"{printable(str(path))} cannot be read")) from None
     except UnicodeError as error:
         raise UserError(f"{printable(str(path))} is no text ({error}): save it as UTF-8") from None
     for separator in SEPARATORS:

@@ -16,6 +16,7 @@ from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.labels import class_order
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.storage.system_errors import explained
 
 # the files of cameras, scanners and the web that Pillow reads without the help of another program
 # fmt: off
@@ -140,7 +141,7 @@ def visible(folder: str) -> Iterator[os.DirEntry[str]]:
                 if not entry.name.startswith(".") and entry.name.lower() not in ADDED_BY_PROGRAMS:
                     yield entry
     except OSError as error:
-        raise UserError(f"the folder {printable(folder)} cannot be read: {error.strerror}") from None
+        raise UserError(explained(error, f"the folder {printable(folder)} cannot be read")) from None
 
 
 def kind_of(name: str) -> str:

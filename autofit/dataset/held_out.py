@@ -16,7 +16,7 @@ from autofit.dataset.found import Found, Progress
 from autofit.dataset.label_sets import KnownLabels, names_of_set
 from autofit.dataset.layout import class_folders
 from autofit.dataset.listing import Frame, from_csv, from_frame, gather
-from autofit.dataset.sources import existing_source
+from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -80,7 +80,7 @@ def _given_images(
 ) -> Found:
     if isinstance(given, str | os.PathLike):
         path = existing_source(given)
-        if os.path.isdir(path):
+        if leads_to_folder(path):
             if asked.multi_label:
                 raise UserError(f"the {split} images are a folder, and its images have one label each: {TABLE_NEEDED}")
             return find_images(class_folders(path), root, progress)

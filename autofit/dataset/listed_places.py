@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 
 from autofit.dataset.folder import image_suffixes, is_folder, visible
+from autofit.dataset.missing_files import Missing, why_missing
 from autofit.errors import UserError
 from autofit.printable import printable
 
@@ -64,6 +65,10 @@ class ListedPlaces:
         """Where a file would be that there is not, relative to `root` or absolute."""
         base = self._bases[0]
         return path if base == self.root else os.path.join(base, path)
+
+    def why_missing(self, path: str) -> Missing | None:
+        """Why there is no file where one would be; None if there is one after all."""
+        return why_missing(os.path.join(self.root, os.path.expanduser(self.expected(path))))
 
     def _under(self, base: str, path: str) -> str | None:
         for form in self._forms(path):

@@ -19,6 +19,7 @@ from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
 from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, cell_of, is_marked, sort_into_sets
 from autofit.dataset.labels import Label, class_order, label_of, several_labels
 from autofit.dataset.listed_places import ListedPlaces
+from autofit.dataset.missing_files import Missing, MissingFiles
 from autofit.dataset.split_words import Role, split_role
 from autofit.dataset.table import read_rows
 from autofit.errors import UserError
@@ -26,18 +27,18 @@ from autofit.printable import printable
 from autofit.storage.json_bounds import MAX_RECORD_BYTES, JsonLimits, require_bounded
 from autofit.storage.safe_files import read_bounded
 
-MOST_MISSING = 0.1
-"""The share of listed files that may be missing: they count as images that cannot be read."""
-
 
 class Listed(NamedTuple):
-    """One listed image. `place` says where, such as `line 7`; relative paths are relative to the listing's folder."""
+    """One listed image. `place` says where, such as `line 7`; relative paths are relative to the listing's folder.
+
+    `missing` says why it is no file that can be read, if it is none.
+    """
 
     place: str
     path: str
     label: Label | Cell
     role: Role = "train"
-    exists: bool = True
+    missing: Missing | None = None
 
 
 @runtime_checkable
@@ -139,11 +140,12 @@ def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels =
     gathered = _Gathered(root, progress, multi_label=listing.multi_label)
     for row in listing.rows:
         gathered.take(row, listing.root)
-    gathered.require_most()
+    gathered.missing.require_few(len(gathered.label_of))
+    missing_note = gathered.missing.note(len(gathered.label_of))
     if listing.multi_label:
         sorted_sets = sort_into_sets(gathered.cells_of, listing.marks, known)
         gathered.label_of = dict(sorted_sets.set_of)
-        notes = [*listing.notes, *sorted_sets.notes, listing.places.note, gathered.note]
+        notes = [*listing.notes, *sorted_sets.notes, listing.places.note, missing_note]
         texts = sorted(set(sorted_sets.set_of.values()))
         found = gathered.by_class(texts, tuple(note for note in notes if note), sorted_sets.names)
         return replace(found, separator=sorted_sets.separator)
@@ -155,7 +157,7 @@ def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels =
         raise UserError(
             f"the label {several!r} names several classes: give multi_label=True if an image may have several labels"
         )
-    notes = [*listing.notes, listing.places.note, gathered.note]
+    notes = [*listing.notes, listing.places.note, missing_note]
     return gathered.by_class(names, tuple(note for note in notes if note))
 
 
@@ -168,13 +170,12 @@ class _Gathered:
         self.label_of: dict[str, Label] = {}
         self.role_of: dict[str, Role] = {}
         self.cells_of: dict[str, tuple[Cell, ...]] = {}
-        self.missing_count = 0
-        self.first_missing = ""
+        self.missing = MissingFiles()
         self._first_equal: dict[Label, Label] = {}  # each line of a CSV file has a new object for the same text
         self._first_equal_cells: dict[tuple[Cell, ...], tuple[Cell, ...]] = {}
 
     def take(self, row: Listed, folder: str) -> None:
-        place, path, label, role, exists = row
+        place, path, label, role, missing = row
         absolute = os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
         stored = below(self.root, absolute)
         if stored == path and type(path) is str:
@@ -188,9 +189,8 @@ class _Gathered:
             if role != "train":
                 self.role_of[stored] = role
             self.progress.count_one()
-            if not exists:
-                self.missing_count += 1
-                self.first_missing = self.first_missing or f"{printable(absolute)} ({place})"
+            if missing:
+                self.missing.add(missing, printable(absolute), place)
         elif self.label_of[stored] != label:
             raise UserError(
                 f"{printable(path)} has the labels {self.label_of[stored]!r} and, {place}, {label!r}: keep one"
@@ -205,22 +205,6 @@ class _Gathered:
         if cell not in before:
             cells = (*before, cell)
             self.cells_of[path] = self._first_equal_cells.setdefault(cells, cells)
-
-    def require_most(self) -> None:
-        if self.missing_count > MOST_MISSING * len(self.label_of):
-            raise UserError(
-                f"{self.missing_count} of {len(self.label_of)} listed files do not exist, the first is "
-                f"{self.first_missing}: correct or remove them, or name the folder of the images with images_in="
-            )
-
-    @property
-    def note(self) -> str | None:
-        if not self.missing_count:
-            return None
-        return (
-            f"{self.missing_count} of {len(self.label_of)} listed files do not exist and count as images that cannot "
-            f"be read, the first is {self.first_missing}"
-        )
 
     def by_class(self, names: list[str], notes: tuple[str, ...], label_names: tuple[str, ...] = ()) -> Found:
         splits: dict[Role, dict[str, list[str]]] = {role: {name: [] for name in names} for role in get_args(Role)}
@@ -315,7 +299,9 @@ def _listed(place: str, path: str, label: Label | Cell, split: list[str], places
     if role is None:
         raise ValueError(f"the split {split[0]!r} is none of train, validation and test")
     found = places.find(path)
-    return Listed(place, places.expected(path) if found is None else found, label, role, found is not None)
+    if found is not None:
+        return Listed(place, found, label, role)
+    return Listed(place, places.expected(path), label, role, places.why_missing(path))
 
 
 def _own_root(path: Path, columns: Columns) -> str | None:

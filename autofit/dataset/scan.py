@@ -18,7 +18,7 @@ from autofit.dataset.label_set_split import split_label_sets
 from autofit.dataset.label_sets import names_of_set, notes_on_sets, numbers_of_sets, require_learnable
 from autofit.dataset.layout import find_layout
 from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists, gather
-from autofit.dataset.sources import existing_source
+from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes, in_order, stratified_split
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -122,7 +122,7 @@ def _read(
     if labels is not None:
         raise UserError(f"labels belong to a list of paths, and the data is {name}: leave them out")
     path = existing_source(data)
-    if not os.path.isdir(path):  # noqa: PTH112 - paths are str in this package
+    if not leads_to_folder(path):
         listing = from_csv(Path(path), asked)
         return Source(name, listing.root, gather(listing, listing.root, progress))
     if asked.multi_label:

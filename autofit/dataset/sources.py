@@ -1,16 +1,18 @@
 """Data that is no folder and no table, by its name: each is refused with what to do."""
 
-# ruff: noqa: PTH100, PTH110, PTH111, PTH112 - paths are str in this package
+# ruff: noqa: PTH100, PTH111, PTH116 - paths are str in this package
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from typing import Final
 
 from autofit.dataset.folder import HEIF_SUFFIXES, IMAGE_SUFFIXES, image_suffixes
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.storage.system_errors import said_of
 
 _UNPACK: Final = "is an archive: unpack it and give the folder"
 _REMEDIES: Final = {
@@ -47,14 +49,38 @@ def existing_source(data: str | os.PathLike[str]) -> str:
     if not text.strip():
         raise UserError("the data is an empty path: give a folder with one subfolder of images a class, or a CSV file")
     absolute = os.path.abspath(os.path.expanduser(text))
-    if os.path.isdir(absolute):
+    kind = _kind_of(absolute, shown)
+    if kind == stat.S_IFDIR:
         return absolute
     refuse_address(text)
     if remedy := _REMEDIES.get(text.rpartition(".")[2].lower() if "." in text else ""):
         raise UserError(f"{shown} {remedy}")
-    if not os.path.exists(absolute):
+    if kind is None:
         raise UserError(f"{shown} does not exist: check the path (looked for {printable(absolute)})")
     return absolute
+
+
+def _kind_of(path: str, shown: str) -> int | None:
+    """The kind of what a path leads to, as `stat` names kinds; None if there is nothing.
+
+    Raises:
+        UserError: it cannot be looked at, such as for a lack of permission.
+    """
+    try:
+        return stat.S_IFMT(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(said_of(error, f"{shown} cannot be read", "check the path")) from None
+
+
+def leads_to_folder(path: str) -> bool:
+    """Whether a path that was there before leads to a folder.
+
+    Raises:
+        UserError: it cannot be looked at.
+    """
+    return _kind_of(path, printable(path)) == stat.S_IFDIR
 
 
 def refuse_address(text: str) -> None:

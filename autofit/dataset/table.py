@@ -14,6 +14,7 @@ from typing import TextIO
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.storage.safe_files import open_plain, whole_file
+from autofit.storage.system_errors import said_of
 
 SHOWN_HEADER_CHARACTERS = 80
 MOST_LINE_CHARACTERS = 2**20
@@ -42,7 +43,7 @@ def read_rows(
         with _text_of(path, encoding) as stream:
             yield from _rows_of(stream, path, columns, separator, may_be_empty)
     except OSError as error:
-        raise UserError(f"{printable(str(path))} cannot be read: {error.strerror}; give a file that can") from None
+        raise UserError(said_of(error, f"{printable(str(path))} cannot be read", "give a file that can")) from None
 
 
 def has_columns(path: Path, columns: Sequence[str]) -> bool:

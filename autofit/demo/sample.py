@@ -8,6 +8,7 @@ from typing import Final
 
 from autofit.demo.data import write_photos
 from autofit.errors import UserError
+from autofit.storage.system_errors import explained
 
 FOLDER: Final = "autofit-sample"
 
@@ -32,7 +33,7 @@ def sample(folder: str | PathLike[str] = FOLDER) -> Path:
     try:
         write_photos(path)
     except OSError as error:
-        raise UserError(f"sample: cannot write the digits to {path} ({error.strerror or error})") from error
+        raise UserError(explained(error, f"sample: the digits cannot be written to {path}")) from error
     return path
 
 
@@ -47,7 +48,7 @@ def _refuse_what_is_not_ours(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UserError(f"sample: cannot use {path} ({error.strerror or error}): name another folder") from error
+        raise UserError(explained(error, f"sample: {path} cannot be used")) from error
     if others:
         raise UserError(f"sample: {path} holds {others[0]!r}, which is not of the sample: name a new folder")
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 import psutil
 
@@ -49,6 +50,8 @@ VARIABLES = (
     OFF_VARIABLE,
 )
 """The only environment variables whose values are read: others may hold secrets."""
+
+T = TypeVar("T")
 
 PROFILES_VARIABLE = "AUTOFIT_PROFILES"
 KERNELS = re.compile(r"ipykernel|colab_kernel")
@@ -91,21 +94,29 @@ def gather(
         cuda_of_driver=gpu_driver.cuda_of_driver(nvml=nvml),
         cuda_of_build=cuda_version(),
         gpu_processes=gpu_driver.gpu_processes(nvml=nvml),
-        nvidia_files=_nvidia_files(proc, dev),
-        cuda_missing=_cuda_missing(),
-        cudnn_found=_cudnn_found(environ),
-        family=_family(proc),
+        nvidia_files=_or(lambda: _nvidia_files(proc, dev), []),
+        cuda_missing=_or(_cuda_missing, []),
+        cudnn_found=_or(lambda: _cudnn_found(environ), otherwise=False),
+        family=_or(lambda: _family(proc), []),
         oom_kills=cgroups.oom_kills(proc=proc, cgroup_root=cgroup_root),
         folders=[_folder("temporary", tempfile.gettempdir), _folder("current", os.getcwd)],
         cuda_targets=cuda_targets(),
-        kernel_cache=_kernel_cache(environ) if machine.device == "gpu" else None,
+        kernel_cache=_or(lambda: _kernel_cache(environ), None) if machine.device == "gpu" else None,
         profiles=profiles,
-        profiles_writable=profiles is not None and _writable(profiles),
+        profiles_writable=profiles is not None and _or(lambda: _writable(profiles), otherwise=False),
         limits=process_limits(),
         cpu_flags=_cpu_flags(proc),
-        stopped_workers=_stopped_workers(),
-        shadows=shadows(),
+        stopped_workers=_or(_stopped_workers, []),
+        shadows=_or(shadows, []),
     )
+
+
+def _or(find: Callable[[], T], otherwise: T) -> T:
+    """What is found; or `otherwise`, where the machine does not let it be looked at."""
+    try:
+        return find()
+    except (OSError, psutil.Error):
+        return otherwise
 
 
 def _cpu_flags(proc: Path) -> frozenset[str]:
@@ -184,7 +195,7 @@ def _family(proc: Path) -> list[Relative]:
 def _relative(process: psutil.Process, proc: Path) -> Relative:
     try:
         name, command = process.name(), process.cmdline()
-    except psutil.Error:  # gone, or another user's
+    except (psutil.Error, OSError):  # gone, or another user's
         name, command = "unknown", []
     notebook = any(KERNELS.search(word) for word in command)
     return Relative(pid=process.pid, name=name, notebook=notebook, uses_cuda=_uses_cuda(process.pid, proc))

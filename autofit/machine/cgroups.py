@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import psutil
+
+from autofit.errors import UserError
+from autofit.storage.system_errors import explained
 
 PROC = Path("/proc")
 CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -81,12 +85,24 @@ class MemoryBounds:
 
 def memory_bounds(cgroups: Iterable[Cgroup]) -> Iterator[MemoryBounds]:
     """The bounds of the machine's memory, then of each cgroup with a lower limit."""
-    memory = psutil.virtual_memory()
+    memory = _machine_memory()
     yield MemoryBounds(memory.total, memory.available, "host memory")
     for cgroup in cgroups:
         limit = _number(cgroup.folder / ("memory.max" if cgroup.v2 else "memory.limit_in_bytes"))
         if limit is not None and limit < memory.total:
             yield MemoryBounds(limit, limit - _used_bytes(cgroup), f"cgroup limit {cgroup.name}")
+
+
+def _machine_memory() -> Any:
+    """The machine's memory, as `psutil.virtual_memory` gives it.
+
+    Raises:
+        UserError: the system does not say.
+    """
+    try:
+        return psutil.virtual_memory()
+    except OSError as error:
+        raise UserError(explained(error, "/proc/meminfo cannot be read")) from error
 
 
 def _used_bytes(cgroup: Cgroup) -> int:
@@ -132,12 +148,19 @@ def cgroups_of_process(proc: Path, cgroup_root: Path, controller: str, pid: str 
             bases = [cgroup_root / controllers, cgroup_root / controller]
         else:
             continue
-        base = next((base for base in bases if base.is_dir()), cgroup_root)
+        base = next((base for base in bases if _is_folder(base)), cgroup_root)
         parts = [part for part in PurePosixPath(path).parts if part not in {"/", ".."}]
         for length in range(len(parts), -1, -1):
             folder = base.joinpath(*parts[:length])
-            if folder.is_dir():
+            if _is_folder(folder):
                 yield Cgroup(folder, "/" + "/".join(parts[:length]), v2=not controllers)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is such a folder, as far as this process may see."""
+    with suppress(OSError):
+        return path.is_dir()
+    return False
 
 
 def read_text(path: Path) -> str:

@@ -111,7 +111,7 @@ def installed_version(distribution: str) -> str | None:
     """The version of a distribution, by its name on PyPI; None if it is not installed."""
     try:
         return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, OSError):  # a folder of Python's path that may not be read
         return None
 
 

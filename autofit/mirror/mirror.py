@@ -26,6 +26,7 @@ from autofit.mirror.watchdog import AbandonedError, Pulse, run_with_watchdog
 from autofit.printable import one_line
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.system_errors import said_of
 
 COLAB_DRIVE = Path("/content/drive")
 """Where Colab's own instructions mount Google Drive. Once anything is written there, it can be mounted no more."""
@@ -122,7 +123,7 @@ class Mirror:
         try:
             return held_by(self._files)
         except (OSError, ValueError) as error:
-            raise UserError(f"{self._files.path} cannot be read ({error}): give another run_dir") from None
+            raise UserError(said_of(error, f"{self._files.path} cannot be read", "give another run_dir")) from None
 
     def _held_there(self, *, is_needed: bool) -> Held | None:
         """The run in the mirror. Unless it is needed, a drive that cannot be read is no reason to stop.
@@ -159,22 +160,26 @@ class Mirror:
             is_further = here is None or (staged is not None and staged.progress > here.progress)
             (put_in_place if is_further else discard)(self._files)
         except (OSError, StorageError, ValueError) as error:
-            raise StorageError(
-                f"the run in {self.folder} cannot be restored to {self._files.path} ({words_of(error)}): "
-                "mend the drive or make room, and run the same again"
-            ) from error
+            cause = _cause_of(error)
+            what = f"the run in {self.folder} cannot be restored to {self._files.path}"
+            raise StorageError(f"{said_of(cause, what, 'mend the drive')}; then run the same again") from error
         return is_further
 
     # Beside the run ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the thread that copies while the run goes on."""
-        if self._device is not None and self._device == self._files.path.stat().st_dev:
+        if self._device is not None and self._device == self._device_of_run():
             self._show(
                 f"the mirror {self.folder} is on the same disk as the run and is lost with it: is the drive mounted?"
             )
         self._thread = threading.Thread(target=self._copy_until_closed, name="autofit-mirror", daemon=True)
         self._thread.start()
+
+    def _device_of_run(self) -> int | None:
+        with suppress(OSError):
+            return self._files.path.stat().st_dev
+        return None
 
     def sleep(self, seconds: float) -> None:
         """Sleep in the supervising thread, after showing news of the mirror: views are called from one thread."""
@@ -313,14 +318,19 @@ class Mirror:
         return self._busy and self._pulse.silence_seconds > self._patience.answer
 
 
-def words_of(error: BaseException) -> str:
+def words_of(error: Exception) -> str:
     """The cause of a failure in a few words without a path, so that the same cause has the same words."""
-    if isinstance(error, StorageError) and isinstance(error.__cause__, OSError):
-        error = error.__cause__
+    error = _cause_of(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     kind = "" if isinstance(error, (OSError, ValueError, StorageError, UserError)) else f"{type(error).__name__}: "
     return kind + one_line(error)
+
+
+def _cause_of(error: Exception) -> Exception:
+    """The error of the system behind one of storage; else the error itself."""
+    cause = error.__cause__
+    return cause if isinstance(error, StorageError) and isinstance(cause, OSError) else error
 
 
 def _device_of(folder: Path) -> int:

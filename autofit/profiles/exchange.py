@@ -12,7 +12,7 @@ from autofit.profiles.merge import to_bytes
 from autofit.profiles.reading import NewerProfileError, OlderProfileError, RefusedProfileError, read_profile
 from autofit.profiles.records import MachineProfile, Origin, ProfileList, ProfileSummary
 from autofit.profiles.store import ProfileStore
-from autofit.storage.system_errors import explained
+from autofit.storage.system_errors import explained, said_of
 
 Found = tuple[MachineProfile, Origin]
 
@@ -77,7 +77,7 @@ def export_profile(profile: MachineProfile, file: Path) -> None:
     try:
         file.write_bytes(to_bytes(profile))
     except OSError as error:
-        raise StorageError(f"{file} cannot be written ({error.strerror}): give another file") from error
+        raise StorageError(explained(error, f"{printable(str(file))} cannot be written")) from error
 
 
 def import_profile(store: ProfileStore, file: Path) -> Imported:
@@ -110,5 +110,5 @@ def _read(file: Path) -> MachineProfile:
     except RefusedProfileError as error:
         raise UserError(f"{shown} is no profile ({error}): give a file that autofit profiles export wrote") from None
     except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise UserError(f"{shown} cannot be read ({reason}): give a file that autofit profiles export wrote") from None
+        otherwise = "give a file that autofit profiles export wrote"
+        raise UserError(said_of(error, f"{shown} cannot be read", otherwise)) from None

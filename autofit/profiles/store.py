@@ -46,8 +46,10 @@ def shipped_folder() -> Path | None:
     if (PACKAGE / "_profiles").is_dir():
         return PACKAGE / "_profiles"
     checkout = PACKAGE.parent
-    in_checkout = (checkout / "pyproject.toml").is_file() and (checkout / "profiles").is_dir()
-    return checkout / "profiles" if in_checkout else None
+    with contextlib.suppress(OSError):  # it may not be looked at
+        if (checkout / "pyproject.toml").is_file() and (checkout / "profiles").is_dir():
+            return checkout / "profiles"
+    return None
 
 
 class ProfileStore:

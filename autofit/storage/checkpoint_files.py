@@ -34,7 +34,10 @@ MANIFEST, STATE = "manifest.json", "state.json"
 
 _GROUP = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 # errors that say nothing about the content: what cannot be read now may be good
-_NO_DAMAGE = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_NO_DAMAGE = {
+    *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    *(errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENAMETOOLONG),
+}
 
 SafeName = Annotated[str, StringConstraints(pattern=rf"^(state\.json|{_GROUP.pattern}\.safetensors)$")]
 
@@ -212,6 +215,17 @@ def _read(path: Path, limit_bytes: int) -> bytes:
         if error.errno in _NO_DAMAGE:
             raise unreadable_error(path, error) from error
         raise DamagedError from error
+
+
+def require_content_at_fault(failures: Mapping[Path, DamagedError]) -> None:
+    """Check, where no generation is good, that no drive failed: with another try, or another drive, one may be.
+
+    Raises:
+        StorageError: one did.
+    """
+    for folder, failure in failures.items():
+        if isinstance(failure.__cause__, OSError) and failure.__cause__.errno == errno.EIO:
+            raise unreadable_error(folder, failure.__cause__) from failure.__cause__
 
 
 def unreadable_error(path: Path, error: OSError) -> StorageError:

@@ -41,6 +41,7 @@ from autofit.storage.checkpoint_files import (
     read_arrays,
     read_manifest,
     read_state,
+    require_content_at_fault,
     set_aside_damaged,
     unreadable_error,
     write_file,
@@ -123,19 +124,23 @@ class CheckpointStore:
             most_bytes: what all arrays of a generation may have together.
 
         Raises:
-            StorageError: the folder or a file in it may not be read, or the newest generation has more bytes.
+            StorageError: the folder or a file in it may not be read, the newest generation has more bytes, or none is
+                good because the drive fails.
         """
-        set_aside: list[str] = []
+        failures: dict[Path, DamagedError] = {}
         for generation, folder in self._generations():
             try:
                 manifest = read_manifest(folder, generation)
                 _require_size(folder, manifest, most_bytes)
                 state = read_state(folder, manifest)
                 groups = {Path(name).stem: read_arrays(folder, manifest, name) for name in array_files(manifest)}
-            except DamagedError:
-                set_aside.append(set_aside_damaged(folder))
+            except DamagedError as error:
+                failures[folder] = error
             else:
-                return Checkpoint(generation, groups, state, tuple(set_aside))
+                return Checkpoint(generation, groups, state, tuple(map(set_aside_damaged, failures)))
+        require_content_at_fault(failures)
+        for folder in failures:
+            set_aside_damaged(folder)
         return None
 
     def latest_state(self) -> dict[str, Any] | None:
@@ -145,11 +150,14 @@ class CheckpointStore:
             StorageError: the folder or a file in it may not be read.
         """
         while True:
-            seen = self._generations()
+            seen, failures = self._generations(), dict[Path, DamagedError]()
             for generation, folder in seen:
-                with suppress(DamagedError):
+                try:
                     return read_state(folder, read_manifest(folder, generation))
+                except DamagedError as error:
+                    failures[folder] = error
             if seen == self._generations():  # else the writer has removed them meanwhile and there are newer ones
+                require_content_at_fault(failures)
                 return None
 
     def latest_group(
@@ -162,12 +170,16 @@ class CheckpointStore:
         Raises:
             StorageError: the folder or a file in it may not be read, or the group has more bytes.
         """
+        failures: dict[Path, DamagedError] = {}
         for generation, folder in self._generations():
-            with suppress(DamagedError):
+            try:
                 manifest, name = read_manifest(folder, generation), group_file_name(group)
                 _require_size(folder, manifest, most_bytes, [name])
                 arrays = read_arrays(folder, manifest, name) if name in manifest.files else {}
                 return read_state(folder, manifest), arrays
+            except DamagedError as error:
+                failures[folder] = error
+        require_content_at_fault(failures)
         return None
 
     def manifests(self) -> list[tuple[Path, Manifest]]:
@@ -193,7 +205,7 @@ class CheckpointStore:
 
     def _make_ready(self) -> None:
         """Make the folder, and free space in it: the remains of killed saves may fill the disk."""
-        if not self.folder.exists():
+        with suppress(FileExistsError):
             self.folder.mkdir(parents=True)
             fsync_folder(self.folder.parent)
         for entry in self.folder.iterdir():

@@ -13,57 +13,13 @@ from typing import Self
 
 from autofit.errors import StorageError, UserError
 from autofit.printable import printable
+from autofit.storage.attempt_directory import AttemptDirectory
 from autofit.storage.holder_file import HolderFile
 from autofit.storage.lock_holders import end_orphans, holders_of, in_use_words
 from autofit.storage.locks import Lock, open_lock_file, try_lock, wait_for_lock
 from autofit.storage.system_errors import explained
 
-
-@dataclass(frozen=True, slots=True)
-class AttemptDirectory:
-    """The files of one attempt: `job.json` is the input of the worker, the others record what it did."""
-
-    path: Path
-
-    @property
-    def job(self) -> Path:
-        """The job of the worker."""
-        return self.path / "job.json"
-
-    @property
-    def outcome(self) -> Path:
-        """The outcome that the worker reported."""
-        return self.path / "outcome.json"
-
-    @property
-    def record(self) -> Path:
-        """The supervisor's record of the attempt; missing if the supervisor was killed as well."""
-        return self.path / "attempt.json"
-
-    @property
-    def progress(self) -> Path:
-        """The heartbeat."""
-        return self.path / "progress.jsonl"
-
-    @property
-    def memory(self) -> Path:
-        """The last sample of memory in use, from which the exit of a killed worker is classified."""
-        return self.path / "memory"
-
-    @property
-    def events(self) -> Path:
-        """The events that must not be lost with a killed worker: out-of-memories, unreadable images, trials."""
-        return self.path / "events.jsonl"
-
-    @property
-    def stdout(self) -> Path:
-        """What Python code printed in the worker."""
-        return self.path / "stdout.log"
-
-    @property
-    def stderr(self) -> Path:
-        """What native libraries printed in the worker."""
-        return self.path / "stderr.log"
+__all__ = ["NO_FLOCK", "AttemptDirectory", "RunDirectory", "RunLock", "writing_in"]
 
 
 _MOST_DIGITS = 8
@@ -173,9 +129,18 @@ class RunDirectory:
         return self.path / "result.json"
 
     def attempts(self) -> list[AttemptDirectory]:
-        """The attempts so far, oldest first."""
+        """The attempts so far, oldest first.
+
+        Raises:
+            StorageError: their folder cannot be read.
+        """
         folder = self.path / "attempts"
-        names = [entry.name for entry in folder.iterdir() if not entry.is_symlink()] if folder.is_dir() else []
+        try:
+            names = [entry.name for entry in folder.iterdir() if not entry.is_symlink()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StorageError(explained(error, f"{folder} cannot be read")) from error
         numbered = [name for name in names if name.isascii() and name.isdigit() and len(name) <= _MOST_DIGITS]
         return [AttemptDirectory(folder / name) for name in sorted(numbered, key=int)]
 
@@ -215,7 +180,7 @@ class RunDirectory:
                     f"{self.audit} is a hard link, and the other file would change with it: put a copy in its place"
                 )
         except OSError as error:
-            raise UserError(f"{self.path} cannot be read ({error.strerror}): give the run directory of a run") from None
+            raise UserError(explained(error, f"{self.path} cannot be read")) from None
         home = os.path.realpath(self.path)
         for link in links:
             if not Path(os.path.realpath(link)).is_relative_to(home):

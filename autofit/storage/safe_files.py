@@ -108,9 +108,11 @@ def _open_without_links(name: str, flags: int) -> int:
 
 
 def _require_regular(file: BinaryIO | FileIO, path: Path) -> None:
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise NotRegularFileError(errno.EINVAL, f"{path.name} is no regular file", str(path))
+    with contextlib.ExitStack() as unless_regular:
+        unless_regular.callback(file.close)
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise NotRegularFileError(errno.EINVAL, f"{path.name} is no regular file", str(path))
+        unless_regular.pop_all()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

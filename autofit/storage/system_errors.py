@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+from autofit.errors import StorageError
 from autofit.printable import printable
 
 REMEDIES = {
@@ -27,7 +29,7 @@ REMEDIES = {
     errno.EHOSTDOWN: "the network drive does not answer: wait, or mount it again",
     errno.ENOENT: "it was removed, or a folder of its path was: check the path",
     errno.ENOTDIR: "a file stands where a folder is needed: remove it, or check the path",
-    errno.EISDIR: "a folder stands where a file is needed: remove it, or check the path",
+    errno.EISDIR: "a folder stands where a file is needed: check the path",
     errno.EEXIST: "something of this name is there: remove it",
     errno.ENAMETOOLONG: "the path is too long for that drive: take a shorter one",
     errno.EXDEV: "a folder of it lies on another drive: put it all on one",
@@ -73,6 +75,33 @@ def explained(error: OSError, what: str) -> str:
         what: such as "/runs/a cannot be written".
     """
     return f"{what} ({reason(error)}): {remedy(error)}"
+
+
+def said_of(error: Exception, what: str, otherwise: str) -> str:
+    """As `explained` for an error of the system; one of the content, or that autofit made, says why by itself.
+
+    Args:
+        error: an OSError, or another one whose text is one line.
+        what: as in `explained`.
+        otherwise: what to do where the system is not the cause.
+    """
+    if isinstance(error, OSError) and error.errno and error.strerror == os.strerror(error.errno):
+        return explained(error, what)
+    why = reason(error) if isinstance(error, OSError) else printable(str(error))
+    return f"{what} ({why}): {otherwise}"
+
+
+@contextmanager
+def naming_system_errors() -> Iterator[None]:
+    """Put an error of the system into words that nobody else has; a caller in Python has no use for its traceback.
+
+    Raises:
+        StorageError: there was one.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(described(error)) from error
 
 
 def described(error: OSError) -> str:

@@ -141,5 +141,5 @@ def test_a_damaged_line_of_the_index_is_named(tmp_path: Path, line: str, problem
 
 def test_an_index_file_that_is_missing_is_named(tmp_path: Path) -> None:
     """The error would be a traceback."""
-    with pytest.raises(UserError, match=r"samples\.csv cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"samples\.csv cannot be read \(No such file"):
         ImageIndex.read_csv(tmp_path / "samples.csv", "/r", ("cat", "dog"))

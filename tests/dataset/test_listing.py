@@ -41,7 +41,9 @@ def test_an_empty_listing_is_refused(tmp_path: Path) -> None:
 def test_missing_files_of_a_csv_are_counted_and_the_first_is_named(pets: Path) -> None:
     """Each would become an unreadable image, hours later."""
     text = "path,label\ncat/0000.jpg,cat\ndog/gone.jpg,dog\ncat,cat\ncat/0001.jpg,dog\n"
-    with pytest.raises(UserError, match=r"2 of 4 listed files do not exist, the first is .*/dog/gone\.jpg \(line 3\)"):
+    with pytest.raises(
+        UserError, match=r"2 of 4 listed files cannot be used \(1 .*\), the first is .*/dog/gone\.jpg \(line 3\)"
+    ):
         scan(csv_file(pets, text))
 
 

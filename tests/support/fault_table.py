@@ -26,6 +26,7 @@ PROMISES = {
     17: "signals save, pause and go on, and lose nothing",
     18: "two at once, and neither is harmed",
     19: "the commands run in odd environments",
+    20: "each error of the system at each call is told, and loses nothing",
     21: "a run of an earlier release goes on, a later one is refused",
     22: "no network is used, but for Keras's weights",
     23: "a long run stays as small as it began",

@@ -16,6 +16,7 @@ from autofit.errors import StorageError, UserError
 from autofit.storage.json_bounds import LINE, require_bounded
 from autofit.storage.records import Record
 from autofit.storage.safe_files import bounded_lines, fsync_file, open_plain_unbuffered
+from autofit.storage.system_errors import said_of
 
 MOST_LOG_BYTES = 8 * 2**30
 """Of a log that is replayed: some 16 million updates of 64 samples."""
@@ -104,7 +105,7 @@ def read_micro_batch_sizes(run_dir: Path) -> dict[tuple[int, int], int]:
             line = _parse(text, f"line {number} of {path}")
             sizes[line.epoch, line.step] = line.micro_batch_size
     except OSError as error:
-        raise UserError(f"replay: {path} cannot be read ({error.strerror}): follow another run") from None
+        raise UserError(said_of(error, f"replay: {path} cannot be read", "follow another run")) from None
     except ValueError as error:
         raise UserError(f"replay: {path} is damaged ({error}): follow another run") from None
     return sizes

@@ -1,0 +1,87 @@
+"""Listed files that are not there, or that are no files: named by what they are instead."""
+
+# ruff: noqa: PTH116 - a Path for each of a million files would take most of the time
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from typing import NamedTuple
+
+from autofit.errors import UserError
+from autofit.storage.system_errors import reason, remedy
+
+MOST_MISSING = 0.1
+"""The share of listed files that may be missing: they count as images that cannot be read."""
+
+
+class Missing(NamedTuple):
+    """Why a path is no file that can be read: of one, of several, and what to do about it."""
+
+    of_one: str
+    of_several: str
+    remedy: str = "correct or remove them, or name the folder of the images with images_in="
+
+
+ABSENT = Missing("does not exist", "do not exist")
+KINDS = {
+    stat.S_IFDIR: Missing("is a folder", "are folders"),
+    stat.S_IFIFO: Missing("is a named pipe", "are named pipes"),
+    stat.S_IFSOCK: Missing("is a socket", "are sockets"),
+    stat.S_IFCHR: Missing("is a device", "are devices"),
+    stat.S_IFBLK: Missing("is a device", "are devices"),
+}
+
+
+def why_missing(path: str) -> Missing | None:
+    """Why a path is no file that can be read; None if it is one, or a link to one. It is not opened."""
+    try:
+        return KINDS.get(stat.S_IFMT(os.stat(path).st_mode))
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the path
+        return ABSENT
+    except OSError as error:
+        words = f"cannot be read ({reason(error)})"
+        return Missing(words, words, remedy(error))
+
+
+class MissingFiles:
+    """The listed files that are missing so far, counted by why."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[Missing]()
+        self._first = ""
+
+    def add(self, why: Missing, path: str, place: str) -> None:
+        """Count one.
+
+        Args:
+            why: it is missing.
+            path: as it is shown.
+            place: where it is listed, such as `line 7`.
+        """
+        self._counts[why] += 1
+        self._first = self._first or f"{path} ({place})"
+
+    def require_few(self, listed: int) -> None:
+        """Check that no more than a tenth of the listed files are missing.
+
+        Raises:
+            UserError: more are.
+        """
+        if self._counts.total() > MOST_MISSING * listed:
+            remedies = "; ".join(dict.fromkeys(why.remedy for why, _ in self._counts.most_common()))
+            raise UserError(f"{self._words(listed)}, the first is {self._first}: {remedies}")
+
+    def note(self, listed: int) -> str | None:
+        """What is said of a few; None if there are none."""
+        if not self._counts:
+            return None
+        return f"{self._words(listed)} and count as images that cannot be read, the first is {self._first}"
+
+    def _words(self, listed: int) -> str:
+        head = f"{self._counts.total()} of {listed} listed files"
+        if len(self._counts) == 1:
+            return f"{head} {next(iter(self._counts)).of_several}"
+        parts = [f"{n} {why.of_one if n == 1 else why.of_several}" for why, n in self._counts.most_common()]
+        return f"{head} cannot be used ({', '.join(parts)})"
