@@ -238,7 +238,7 @@ def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord
 def _logs_and_checkpoint(error: TrainingFailedError, files: RunDirectory, record: RunRecord) -> str:
     """Where the logs are, and the checkpoint that is there; of a failed drive also how to go on once it is mended."""
     log = files.path
-    with suppress(StorageError, IndexError):  # the disk may be what failed
+    with suppress(OSError, StorageError, IndexError):  # the disk may be what failed
         log = files.attempts()[-1].path
     newest = _newest_checkpoint(files)
     kept = f"the checkpoint {newest.name} is kept" if newest else "there was no checkpoint yet"

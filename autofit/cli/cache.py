@@ -61,7 +61,7 @@ def folder_path() -> None:
 
 def _say_trouble(store: CacheStore) -> None:
     if words := store.trouble_words():
-        print(f"autofit: {words}", file=sys.stderr)  # noqa: T201 - stdout is for the list
+        remark(words)
 
 
 def _store() -> CacheStore:

@@ -78,14 +78,14 @@ def explained(error: OSError, what: str) -> str:
 
 
 def said_of(error: Exception, what: str, otherwise: str) -> str:
-    """As `explained` for an error of the system; one of the content, or that autofit made, says why by itself.
+    """As `explained` for an error of the drive; one of the content, of the path, or of autofit's has other advice.
 
     Args:
         error: an OSError, or another one whose text is one line.
         what: as in `explained`.
         otherwise: what to do where the system is not the cause.
     """
-    if isinstance(error, OSError) and error.errno and error.strerror == os.strerror(error.errno):
+    if isinstance(error, OSError) and _is_of_the_drive(error):
         return explained(error, what)
     why = reason(error) if isinstance(error, OSError) else printable(str(error))
     return f"{what} ({why}): {otherwise}"
@@ -108,6 +108,12 @@ def described(error: OSError) -> str:
     """One line about an error that nobody has put into words: the file, why, and what to do."""
     what = f"{printable(os.fsdecode(error.filename))} cannot be used" if isinstance(error.filename, str | bytes) else ""
     return explained(error, what) if what else f"{reason(error)}: {remedy(error)}"
+
+
+def _is_of_the_drive(error: OSError) -> bool:
+    """Whether the system has failed, and not the path been wrong, nor an error been made by autofit itself."""
+    code = error.errno or 0
+    return code not in {0, errno.ENOENT, errno.ENOTDIR, errno.EISDIR} and error.strerror == os.strerror(code)
 
 
 def _most_open_files() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -124,3 +125,19 @@ def test_a_wrong_variable_is_bad_input(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"autofit: {words}")
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("command", ["list", "clear"])
+def test_a_cache_that_cannot_be_listed_is_not_empty(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """20 GB that nobody may look at would be shown as no entries, and cleared without a word."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def refuse(path: object) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert run_command_line(["cache", command]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"autofit: the cache in {folder} cannot be used wholly (Permission denied): give this user")

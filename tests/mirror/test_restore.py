@@ -231,7 +231,7 @@ def test_generations_that_cannot_be_read_just_now_are_no_reason_to_begin_anew(
             raise UnreadableError(errno.EIO, os.strerror(errno.EIO))
         return copy_file(source, target, size_bytes, beat)
 
-    with pytest.raises(StorageError, match=r"cannot be restored to .*new \(Input/output error\): mend the drive"):
+    with pytest.raises(StorageError, match=r"cannot be restored to .*new \(Input/output error\): the drive fails"):
         restore(tmp_path / "new", copy=failing)
     assert not (tmp_path / "new" / "run.json").exists()
     assert restore(tmp_path / "new")
@@ -326,7 +326,7 @@ def test_a_full_disk_here_leaves_what_was_here(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return copy_file(source, target, size_bytes, beat)
 
-    with pytest.raises(StorageError, match=r"No space left on device\): mend the drive or make room"):
+    with pytest.raises(StorageError, match=r"No space left on device\): make room"):
         restore(stale, copy=full)
     assert resumable(stale) == 6
     assert restore(stale)

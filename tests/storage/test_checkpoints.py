@@ -283,6 +283,19 @@ def test_an_unreadable_sector_is_damage(store: CheckpointStore, monkeypatch: pyt
     assert_is(store.latest(), 1)
 
 
+def test_a_drive_that_fails_leaves_no_run_without_its_checkpoints(
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drive that reads nothing for a minute would set all checkpoints aside, and the run would begin anew."""
+    monkeypatch.setattr(checkpoint_files, "open_plain", raiser(errno.EIO))
+    for read in (store.latest, store.latest_state, lambda: store.latest_group("model")):
+        with pytest.raises(StorageError, match=r"cannot be read \(.+\): the drive fails"):
+            read()
+    assert names(store.folder) == ["00000001", "00000002"]
+    monkeypatch.undo()
+    assert_is(store.latest(), 2)
+
+
 # hostile content: each manifest is right in itself but for one thing
 
 

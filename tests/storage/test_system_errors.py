@@ -7,7 +7,18 @@ import os
 
 import pytest
 
-from autofit.storage.system_errors import OF_STORAGE, OTHERWISE, REMEDIES, described, explained, remedy
+from autofit.errors import StorageError
+from autofit.storage.safe_files import NotRegularFileError
+from autofit.storage.system_errors import (
+    OF_STORAGE,
+    OTHERWISE,
+    REMEDIES,
+    described,
+    explained,
+    naming_system_errors,
+    remedy,
+    said_of,
+)
 
 
 @pytest.mark.parametrize("number", sorted({*REMEDIES, *OF_STORAGE}), ids=lambda number: errno.errorcode[number])
@@ -33,3 +44,30 @@ def test_an_error_without_number_or_file_is_one_line() -> None:
     """A message of a library, with line ends or control codes, would clear the terminal."""
     assert described(OSError("what\n\x1b[2J")) == f"what\\n\\x1b[2J: {OTHERWISE}"
     assert described(OSError(errno.EROFS, "Read-only file system", b"/a")).startswith("/a cannot be used (Read-only")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("line 3 is damaged"),
+        FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/a"),
+        NotRegularFileError(errno.EINVAL, "a is no regular file", "/a"),
+        OSError("another process writes a"),
+    ],
+    ids=["content", "path", "made here", "without number"],
+)
+def test_what_is_not_the_drives_fault_has_its_own_advice(error: Exception) -> None:
+    """A file that is damaged or missing would be answered with another drive."""
+    assert said_of(error, "/a cannot be read", "give another file").endswith("): give another file")
+
+
+def test_a_drives_fault_has_the_advice_for_it() -> None:
+    """A missing permission would be answered with "give another file"."""
+    line = said_of(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), "/a cannot be read", "give another file")
+    assert line == f"/a cannot be read (Permission denied): {REMEDIES[errno.EACCES]}"
+
+
+def test_an_error_that_nobody_has_named_is_a_line_in_python_too() -> None:
+    """A notebook would show a traceback of pathlib where the command line shows a line."""
+    with pytest.raises(StorageError, match=r"^/a cannot be used \(Stale file handle\): "), naming_system_errors():
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), "/a")
