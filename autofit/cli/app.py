@@ -105,7 +105,12 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def _run_command(arguments: Sequence[str]) -> int:
     """Run a command and return the exit code that it asks for."""
-    code = app(args=list(arguments), prog_name="autofit", standalone_mode=False)
+    try:
+        code = app(args=list(arguments), prog_name="autofit", standalone_mode=False)
+    except SystemExit as error:  # Click's, with 1, where nobody reads a help any more
+        if isinstance(error.__context__, BrokenPipeError):
+            return 0
+        raise
     if code == INTERRUPTED:
         raise KeyboardInterrupt  # some versions of Typer return an exit code for Ctrl-C, others raise Abort
     return code if isinstance(code, int) else 0

@@ -11,9 +11,14 @@ from pathlib import Path
 
 import psutil
 
+from autofit.errors import UserError
+
 POLL_SECONDS = 0.1
 LEAVES_SECONDS = 25.0
 """A worker that is continued without a parent has 20 s to commit what it trained, and ends."""
+
+DIES_SECONDS = 10.0
+"""What is killed and has not ended by then waits in the kernel for something that may never come."""
 
 SHOWN = 4
 
@@ -64,21 +69,27 @@ def in_use_words(run_dir: Path, holders: list[Holder]) -> str:
     return f"run directory {run_dir} is in use by another process: wait for it or stop it" + (named and f" ({named})")
 
 
-def end_orphans(lock_file: Path, leaves_seconds: float = LEAVES_SECONDS) -> None:
+def end_orphans(lock_file: Path, leaves_seconds: float = LEAVES_SECONDS, dies_seconds: float = DIES_SECONDS) -> None:
     """Let the workers without a parent that hold a lock commit and end; those that do not are killed.
 
     A worker that was stopped (SIGSTOP) is continued: it then notices that its parent is gone.
+
+    Raises:
+        UserError: one cannot be killed: it waits for a drive that does not answer, or is another user's.
     """
-    orphans = _orphans(lock_file)
-    for holder in orphans:
-        _signal(holder.pid, signal.SIGCONT)
-    deadline = time.monotonic() + leaves_seconds
-    while orphans and (orphans := _orphans(lock_file)):
-        if time.monotonic() >= deadline:
-            for holder in orphans:
-                _signal(holder.pid, signal.SIGKILL)
-            deadline = time.monotonic() + leaves_seconds
-        time.sleep(POLL_SECONDS)
+    for number, seconds in ((signal.SIGCONT, leaves_seconds), (signal.SIGKILL, dies_seconds)):
+        orphans = _orphans(lock_file)
+        for holder in orphans:
+            _signal(holder.pid, number)
+        deadline = time.monotonic() + seconds
+        while orphans and (orphans := _orphans(lock_file)) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        if not orphans:
+            return
+    raise UserError(
+        f"run directory {lock_file.parent} is held by a worker (pid {orphans[0].pid}, {orphans[0].state}) that cannot "
+        "be ended: it waits for a drive that does not answer, or is another user's; take another run_dir meanwhile"
+    )
 
 
 def _orphans(lock_file: Path) -> list[Holder]:

@@ -274,6 +274,7 @@ class RunLock:
         """End what is left of a run whose parent is gone, so that the lock can be acquired; what it trained is saved.
 
         Raises:
+            UserError: a worker cannot be ended.
             StorageError: the directory cannot be written.
         """
         if not self.is_free():

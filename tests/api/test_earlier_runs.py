@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from autofit.dataset import ImageIndex
 from autofit.errors import InterruptedRunError, UserError
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
+from tests.support.stopped_worker import stopped_worker
 
 if TYPE_CHECKING:
     from tests.api.conftest import Stages
@@ -87,29 +86,14 @@ def test_a_run_in_another_process_is_left_alone(
     assert len(stages.runs) == 2
 
 
-STOPPED_WORKER = """
-import fcntl, os, signal, sys
-held = open(sys.argv[1])
-fcntl.flock(held, fcntl.LOCK_EX)
-print("held", flush=True)
-os.kill(os.getpid(), signal.SIGSTOP)
-"""
-
-
 def test_taking_over_goes_on_with_the_run_of_the_same_call(stages: Stages, photos: Path, view: RecordingView) -> None:
     """A worker that was stopped and lost its parent would cost the run: the call would begin another one."""
     stages.ends = [InterruptedRunError("asked to stop"), None]
     stopped(photos, batch_size=8, view=view)
     [first] = directories(stages)
-    command = [sys.executable, "-S", "-c", STOPPED_WORKER, str(first / ".lock"), str(first / "attempts" / "0001")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as worker:
-        try:
-            assert worker.stdout
-            assert worker.stdout.readline() == "held\n"
-            result = api.run(photos, batch_size=8, take_over=True, view=view)
-            assert worker.wait(10) == 0
-        finally:
-            worker.kill()
+    with stopped_worker(first) as worker:
+        result = api.run(photos, batch_size=8, take_over=True, view=view)
+        assert worker.wait(10) == 0
     assert result.run_dir == first
     assert directories(stages) == [first] * 2
 

@@ -47,6 +47,19 @@ def test_a_reader_that_has_ended_is_no_crash() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # so that closing it does not raise
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["train", "--help"], ["cache"]])
+def test_a_help_that_is_read_in_part_is_no_failure(arguments: list[str]) -> None:
+    """`autofit train --help | head` would end a script that stops at failures."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "autofit", *arguments]
+    done = subprocess.run(
+        command, env=child_environment(), stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_view_of_a_command_is_steady() -> None:
     """Each view would have to think of it."""
     stream = io.StringIO()
