@@ -31,6 +31,8 @@ def _low_limits(facts: Facts) -> Iterator[tuple[str, str]]:
     low = facts.limits
     if low.address_space_bytes is not None and low.address_space_bytes < LITTLE_ADDRESS_SPACE_BYTES:
         yield f"the address space is limited to {format_size(low.address_space_bytes)}", "ulimit -v unlimited"
+    if low.data_bytes is not None and low.data_bytes < LITTLE_ADDRESS_SPACE_BYTES:
+        yield f"the data segment is limited to {format_size(low.data_bytes)}", "ulimit -d unlimited"
     if low.cpu_seconds is not None:
         yield f"the processor time is limited to {low.cpu_seconds:,} s a process", "ulimit -t unlimited"
     if low.stack_bytes is not None and low.stack_bytes < SMALL_STACK_BYTES:

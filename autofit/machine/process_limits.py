@@ -12,6 +12,7 @@ class ProcessLimits:
 
     Attributes:
         address_space_bytes: `ulimit -v`; also what is reserved counts, of which TensorFlow uses a part.
+        data_bytes: `ulimit -d`; all private memory that can be written, since Linux 4.7.
         cpu_seconds: `ulimit -t`; of each process by itself.
         stack_bytes: `ulimit -s`; also of each thread that native code starts.
         file_bytes: `ulimit -f`; the largest file that can be written.
@@ -23,6 +24,7 @@ class ProcessLimits:
     stack_bytes: int | None = None
     file_bytes: int | None = None
     processes: int | None = None
+    data_bytes: int | None = None
 
 
 NO_LIMITS = ProcessLimits()
@@ -36,6 +38,7 @@ def process_limits() -> ProcessLimits:
         stack_bytes=_soft(resource.RLIMIT_STACK),
         file_bytes=_soft(resource.RLIMIT_FSIZE),
         processes=_soft(resource.RLIMIT_NPROC),
+        data_bytes=_soft(resource.RLIMIT_DATA),
     )
 
 

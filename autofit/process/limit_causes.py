@@ -71,12 +71,14 @@ def _processes(limits: ProcessLimits) -> str:
 
 
 def _address_space(limits: ProcessLimits) -> str:
-    if limits.address_space_bytes is None:
+    known = [("address space", limits.address_space_bytes, "-v"), ("data segment", limits.data_bytes, "-d")]
+    lowest = min(((size, name, flag) for name, size, flag in known if size is not None), default=None)
+    if lowest is None:
         return ""
-    size = format_size(limits.address_space_bytes)
+    size, name, flag = lowest
     return (
-        f"its address space is limited to {size} (ulimit -v), and TensorFlow reserves more than it uses: "
-        "ulimit -v unlimited, and memory_limit for what it may use"
+        f"its {name} is limited to {format_size(size)} (ulimit {flag}), and TensorFlow reserves more than it uses: "
+        f"ulimit {flag} unlimited, and memory_limit for what it may use"
     )
 
 

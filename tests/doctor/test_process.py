@@ -22,17 +22,17 @@ def texts(facts: Facts, topic: str) -> list[str]:
 
 def test_each_low_limit_is_named_with_what_lifts_it(facts: Callable[..., Facts]) -> None:
     """A run that fails by a limit of the shell would leave its user without a place to look."""
+    flags = ("-v", "-d", "-t", "-s", "-f", "-u")
     low = ProcessLimits(
-        address_space_bytes=3 * 10**9, cpu_seconds=60, stack_bytes=2**19, file_bytes=10**6, processes=200
+        address_space_bytes=3 * 10**9,
+        cpu_seconds=60,
+        stack_bytes=2**19,
+        file_bytes=10**6,
+        processes=200,
+        data_bytes=2 * 10**9,
     )
     found = texts(facts(limits=low), "limits")
-    assert [next(flag for flag in ("-v", "-t", "-s", "-f", "-u") if f"ulimit {flag}" in text) for text in found] == [
-        "-v",
-        "-t",
-        "-s",
-        "-f",
-        "-u",
-    ]
+    assert [next(flag for flag in flags if f"ulimit {flag}" in text) for text in found] == list(flags)
 
 
 def test_usual_limits_are_no_finding(facts: Callable[..., Facts]) -> None:

@@ -28,6 +28,7 @@ NOBODY = 65534
 
 LIMITS: dict[str, tuple[int, int, str, str, str]] = {
     "address space": (resource.RLIMIT_AS, 2 * 10**9, "SIGKILL@3,hog@0", "DoesNotFitError", "(ulimit -v)"),
+    "data segment": (resource.RLIMIT_DATA, 2 * 10**9, "SIGKILL@3,hog@0", "DoesNotFitError", "(ulimit -d)"),
     "threads": (resource.RLIMIT_AS, 2 * 10**9, "SIGKILL@3,threads@0", "TrainingFailedError", "(ulimit -v)"),
     "processor time": (resource.RLIMIT_CPU, 4, "SIGKILL@3,spin@0", "TrainingFailedError", "(ulimit -t, "),
     "stack": (resource.RLIMIT_STACK, 2**19, "SIGKILL@3,SIGSEGV@0", "TrainingFailedError", "(ulimit -s)"),

@@ -55,3 +55,13 @@ def test_threads_are_put_down_to_their_number_where_the_address_space_has_no_lim
     few = ProcessLimits(processes=200)
     words = limit_words(Verdict.CRASHED, "RuntimeError: can't start new thread", "", few, memory_is_full=False)
     assert "(ulimit -u, 200)" in words
+
+
+def test_the_data_segment_is_named_where_it_is_the_lower_limit() -> None:
+    """The limit of some batch systems would be taken for a machine without memory, or the other one be lifted."""
+    for limits, named in [
+        (ProcessLimits(data_bytes=2 * 10**9), "data segment is limited to 2 GB (ulimit -d)"),
+        (ProcessLimits(data_bytes=2 * 10**9, address_space_bytes=4 * 10**9), "(ulimit -d)"),
+        (ProcessLimits(data_bytes=5 * 10**9, address_space_bytes=4 * 10**9), "(ulimit -v)"),
+    ]:
+        assert named in limit_words(Verdict.HOST_OOM, "MemoryError", "", limits, memory_is_full=False)
