@@ -34,6 +34,11 @@ ENVIRONMENTS: dict[str, dict[str, str | None]] = {
         "PYTHONINSPECT": "1",
         "PYTHONPATH": f":{AUTOFIT_PATH}",
     },
+    "profiles, caches and fonts that cannot be written": {
+        "AUTOFIT_PROFILES": UNWRITABLE,
+        "AUTOFIT_CACHE": UNWRITABLE,
+        "MPLCONFIGDIR": UNWRITABLE,
+    },
     "Python's development mode": {"PYTHONDEVMODE": "1", "PYTHONSAFEPATH": "1"},
 }
 HIDING = ("keras.py", "numpy.py", "random.py", "json.py")
