@@ -6,10 +6,12 @@ matplotlib is imported inside functions: it takes a second.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from autofit.errors import AutofitError
+from autofit.printable import one_line
 from autofit.probing.records import ProbeReport, SweepReport
 from autofit.protocol.messages import OUT_OF_MEMORY, Trial, Verdict
 from autofit.report.drawing import BLUE, INK, MOST_TICKS, ORANGE, RED, canvas, png, scale_by_doubling
@@ -44,8 +46,9 @@ def probe_plot(report: ProbeReport, path: Path) -> None:
 
     Raises:
         OSError: the file cannot be written.
+        AutofitError: matplotlib fails.
     """
-    write_atomically(path, png(probe_figure(report, workload_words(report.workload))))
+    write_atomically(path, _image(lambda: probe_figure(report, workload_words(report.workload))))
 
 
 def sweep_plot(report: SweepReport, path: Path) -> None:
@@ -53,8 +56,9 @@ def sweep_plot(report: SweepReport, path: Path) -> None:
 
     Raises:
         OSError: the file cannot be written.
+        AutofitError: matplotlib fails.
     """
-    write_atomically(path, png(sweep_figure(report, sweep_title(report))))
+    write_atomically(path, _image(lambda: sweep_figure(report, sweep_title(report))))
 
 
 def history_plot(history: History, target: Path | BinaryIO, recorded_best: int | None = None) -> None:
@@ -64,12 +68,26 @@ def history_plot(history: History, target: Path | BinaryIO, recorded_best: int |
 
     Raises:
         OSError: the file cannot be written.
+        AutofitError: matplotlib fails.
     """
-    image = png(history_figure(history, recorded_best))
+    image = _image(lambda: history_figure(history, recorded_best))
     if isinstance(target, Path):
         write_atomically(target, image)
     else:
         target.write(image)
+
+
+def _image(draw: Callable[[], Figure]) -> bytes:
+    """A figure as a PNG.
+
+    Raises:
+        AutofitError: matplotlib fails, by whatever a broken installation of it raises.
+    """
+    try:
+        return png(draw())
+    except Exception as error:
+        why = one_line(error) or type(error).__name__
+        raise AutofitError(f"the plot is missing, matplotlib fails ({why}): reinstall it, or do without") from error
 
 
 def probe_figure(report: ProbeReport, title: str) -> Figure:

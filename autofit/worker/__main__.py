@@ -4,6 +4,7 @@ The protocol, whole:
   in    ATTEMPT_DIR/job.json           what to do (autofit/protocol/job.py)
         a pipe, AUTOFIT_CONTROL_FD     requests, a line of JSON each; its end means that the parent is gone
         a file, AUTOFIT_PAYLOAD_FD     optional: a cloudpickle of a model function and callbacks, from the living parent
+        AUTOFIT_LATER_PATHS            optional: folders of PYTHONPATH in which modules are looked for last
         an open, locked file           held, never read: no second writer uses the run directory meanwhile
         signals                        SIGTERM, SIGHUP, SIGINT: commit and stop; SIGUSR1: commit and go on
   out   ATTEMPT_DIR/progress.jsonl     the heartbeat

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from autofit.errors import AutofitError
 from autofit.probing.records import MemoryModelRecord, ProbeReport, SweepReport
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report import plots
@@ -183,3 +184,12 @@ def test_the_curves_mark_the_epoch_that_was_handed_over() -> None:
         plots.history_plot({"loss": [0.5, 0.4, 0.3], "val_loss": [0.6, 0.5, 0.4]}, target, recorded)
         drawn.append(target.getvalue())
     assert drawn[0] != drawn[1]
+
+
+def test_where_matplotlib_fails_the_plot_alone_is_missing(
+    report: ProbeReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken installation of matplotlib would be called a defect of autofit, after all trials of a probe."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(AutofitError, match=r"the plot is missing, matplotlib fails \(import of matplotlib"):
+        plots.probe_plot(report, tmp_path / "probe.png")
