@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from autofit.errors import UserError
+from autofit.errors import InterruptedRunError, UserError
 from autofit.shadowing import NamesShadows
+
+TYPE_CHECKING = False  # `typing` itself may be hidden by a file of the user's
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main() -> None:
@@ -16,11 +20,17 @@ def main() -> None:
         with NamesShadows(), warnings_shown():
             from autofit.cli import run_command_line  # noqa: PLC0415
     except UserError as error:
-        print(f"autofit: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(error.exit_code)
+        _exit_with(error.exit_code, str(error))
+    except KeyboardInterrupt:
+        _exit_with(InterruptedRunError.exit_code, "stopped")
     with warnings_shown():
         code = run_command_line(sys.argv[1:])
     _exit(code)
+
+
+def _exit_with(code: int, text: str) -> NoReturn:
+    print(f"autofit: {text}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
 
 
 def _exit(code: int) -> None:

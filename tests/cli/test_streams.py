@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +79,13 @@ def test_a_program_without_standard_error_is_no_crash(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "stderr", closed if stream else None)
     with progress_view() as view:
         view.message("not shown")
+
+
+def test_ctrl_c_while_a_command_starts_is_one_line(tmp_path: Path) -> None:
+    """The second in which packages are loaded would end with a traceback."""
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    environment = child_environment()
+    environment["PYTHONPATH"] = f"{tmp_path}:{environment['PYTHONPATH']}"
+    command = [sys.executable, "-m", "autofit", "doctor"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "autofit: stopped\n")
