@@ -18,9 +18,10 @@ from autofit.errors import (
     TrainingFailedError,
     UserError,
 )
-from autofit.shadowing import NamesShadows, leave_out_working_folder
+from autofit.shadowing import NamesShadows, is_command, leave_out_working_folder
 
-leave_out_working_folder()
+if is_command():
+    leave_out_working_folder()
 with NamesShadows():
     import importlib
     from typing import TYPE_CHECKING

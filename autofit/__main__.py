@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from autofit.errors import InterruptedRunError, UserError
-from autofit.shadowing import NamesShadows
+from autofit.shadowing import NamesShadows, leave_out_working_folder
 
 TYPE_CHECKING = False  # `typing` itself may be hidden by a file of the user's
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line and exit with its exit code."""
+    leave_out_working_folder()
     try:
         with NamesShadows():
             from autofit.warnings_shown import warnings_shown  # noqa: PLC0415 - a file of the user's may end these

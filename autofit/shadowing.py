@@ -134,15 +134,20 @@ def cause_in_a_shadow(error: BaseException) -> str:
 
 
 def leave_out_working_folder() -> None:
-    """Take the working folder, which `python -m` puts first, out of the imports of `python -m autofit`.
+    """Take the working folder out of the imports: `python -m` puts it first, and so does an empty entry of PYTHONPATH.
 
-    The command `autofit` does not have it either. What a user names as `module:function` is looked for in it at last.
+    For the command only. What a user names as `module:function` is looked for in it at last.
     """
-    if sys.argv[:1] != ["-m"] or "-m" not in sys.orig_argv or sys.flags.safe_path or not sys.path:
-        return  # `-m` stands in for the name of the program while Python looks for its module
-    module = sys.orig_argv[sys.orig_argv.index("-m") + 1]
-    if module == "autofit" and _absolute(sys.path[0]) == _absolute(""):
-        del sys.path[0]
+    here = _absolute("")
+    for entry in folders_before_pythons():
+        if entry == here:
+            sys.path[:] = [one for one in sys.path if _absolute(one) != here]
+
+
+def is_command() -> bool:
+    """Whether Python is about to run `python -m autofit`: `-m` then stands in for the name of the program."""
+    words = sys.orig_argv
+    return sys.argv[:1] == ["-m"] and "-m" in words and words[words.index("-m") + 1] == "autofit"
 
 
 class NamesShadows:

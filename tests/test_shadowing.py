@@ -103,8 +103,9 @@ def test_the_command_does_not_import_from_the_working_folder(folder: Path) -> No
     """`python -m autofit` beside a `numpy.py` would end with an error, where the command `autofit` works."""
     for name in ("numpy.py", "random.py", "enum.py", "psutil.py"):
         (folder / name).write_text("1 / 0")
-    code, said = python("-m", "autofit", "profiles", "list")
-    assert (code, "Error" in said) == (0, False), said
+    for paths in (AUTOFIT_PATH, f":{AUTOFIT_PATH}"):
+        code, said = python("-m", "autofit", "profiles", "list", PYTHONPATH=paths)
+        assert (code, "Error" in said) == (0, False), said
 
 
 def test_a_program_beside_such_a_file_hears_its_name(folder: Path) -> None:
@@ -120,6 +121,11 @@ def test_a_program_beside_such_a_file_hears_its_name(folder: Path) -> None:
 
 def test_a_command_that_finds_such_a_file_in_pythonpath_names_it(folder: Path) -> None:
     """It would be called a defect of autofit."""
-    (folder / "numpy.py").touch()
-    code, said = python("-m", "autofit", "cache", "path", PYTHONPATH=f"{folder}:{AUTOFIT_PATH}")
-    assert (code, said) == (2, f"autofit: {folder / 'numpy.py'} is imported in place of the package numpy: rename it")
+    hiding = folder / "more" / "numpy.py"
+    hiding.parent.mkdir()
+    hiding.touch()
+    code, said = python("-m", "autofit", "cache", "path", PYTHONPATH=f"more:{AUTOFIT_PATH}")
+    assert (code, said) == (
+        2,
+        f"autofit: {hiding} is imported in place of the package numpy: rename it",
+    )
