@@ -52,7 +52,7 @@ def with_stage_decided(
     has_sizes = is_probed or files.fine_tune_probe.exists()
     may_be = stage_choices(record) if stage.cut == WHOLE or not has_sizes else (stage,)
     decision = decide(
-        may_be if has_sizes else with_foreseen_kernels(may_be, record),
+        may_be if is_probed else with_foreseen_kernels(may_be, record),
         _work(record, files, budget),
         budget.left_seconds(now),
         is_asked_for=is_asked_for(record.options),
