@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from autofit.config.options import Options
+from autofit.config.rungs import Rung
 from autofit.machine.gpu_others import others_reader
 from autofit.machine.hardware import Hardware
+from autofit.probing.climb import Climb
 from autofit.probing.hint import ProfileHint
+from autofit.probing.ladder import goal_of
 from autofit.probing.loop import Prober, ProbeRequest
 from autofit.probing.records import ProbeReport, Workload
 from autofit.process.launch import Launcher
 from autofit.process.monitor import View
-from autofit.profiles.known import known_report
+from autofit.profiles.known import known_report, known_rung
 from autofit.profiles.match import Limit, find_hint
+from autofit.profiles.records import MachineProfile, Origin
 from autofit.profiles.store import ProfileStore
 from autofit.protocol.job import ModelSource
 from autofit.protocol.messages import MemoryBudget
 from autofit.protocol.payload import Payload
 from autofit.runs.memory_budget import limited_by, memory_budget
-from autofit.runs.model_source import model_source, workload
+from autofit.runs.model_source import model_source, on_rung, workload, workload_on_rung
 from autofit.storage.scratch import scratch_folder
+
+Profiles = Sequence[tuple[MachineProfile, Origin]]
+"""Saved profiles, as `ProfileStore.load` returns them."""
+
+BATCH_WANTED = 32
+"""The images at once that a probe looks for before it is content, where it is not told: the batch of most trainings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +55,16 @@ class Measurer:
     payload: Payload | None = None
     import_paths: Sequence[str] = ()
 
-    def measure(self, options: Options, num_classes: int, max_batch: int) -> ProbeReport:
+    def measure(self, options: Options, num_classes: int, max_batch: int, wanted: int = BATCH_WANTED) -> ProbeReport:
         """Probe the requested network, starting from a saved profile if one knows it.
+
+        With `recompute="auto"` other rungs of the ladder are probed where fewer images at once fit than are wanted.
+
+        Args:
+            options: the request.
+            num_classes: the width of the head's output.
+            max_batch: the largest size of interest.
+            wanted: the micro-batch that a training would like to have.
 
         Raises:
             UserError: the model or the memory limit cannot be used.
@@ -54,11 +72,19 @@ class Measurer:
             InterruptedRunError: Ctrl-C.
         """
         memory, measured = memory_budget(options, self.machine, 1), workload(options, num_classes)
-        hint = self._hint(measured, memory, max_batch)
-        return self._probe(options, model_source(options, num_classes), measured, max_batch, hint=hint)
+        source, profiles = model_source(options, num_classes), self._profiles()
+
+        def probe(rung: Rung) -> ProbeReport:
+            on_it = workload_on_rung(measured, rung)
+            hint = self._hint(profiles, on_it, memory, max_batch)
+            return self._probe(options, on_rung(source, rung), on_it, max_batch, hint=hint)
+
+        return self._climb(options, measured, profiles, max_batch, min(wanted, max_batch), probe)
 
     def measure_size(self, options: Options, source: ModelSource, measured: Workload, size: int) -> ProbeReport:
         """Find out if this size fits, else a half of it, and so on; unless a saved profile of this machine knows it.
+
+        Another rung of the ladder is probed where not even one image fits: more would gain only speed.
 
         Args:
             options: the request.
@@ -70,10 +96,36 @@ class Measurer:
             AutofitError: as in `measure`.
         """
         memory = memory_budget(options, self.machine, 1)
+        limit, profiles = Limit(memory.limit_bytes, memory.is_given), self._profiles()
+
+        def probe(rung: Rung) -> ProbeReport:
+            on_it, by = workload_on_rung(measured, rung), limited_by(options, self.machine)
+            known = known_report(profiles, self.machine, on_it, limit, size, by)
+            return known or self._probe(options, on_rung(source, rung), on_it, size, from_above=True)
+
+        return self._climb(options, measured, profiles, size, 1, probe)
+
+    def _climb(
+        self,
+        options: Options,
+        measured: Workload,
+        profiles: Profiles,
+        max_batch: int,
+        wanted: int,
+        probe: Callable[[Rung], ProbeReport],
+    ) -> ProbeReport:
+        """Probe the rung of the request, and others where that is not enough."""
+        memory = memory_budget(options, self.machine, 1)
         limit = Limit(memory.limit_bytes, memory.is_given)
-        profiles = self.store.load() if self.store is not None else []
-        known = known_report(profiles, self.machine, measured, limit, size, limited_by(options, self.machine))
-        return known or self._probe(options, source, measured, size, from_above=True)
+        return Climb(
+            goal=goal_of(measured, wanted, self.machine.device, may_climb=options.recompute == "auto"),
+            known=lambda rung: known_rung(profiles, self.machine, workload_on_rung(measured, rung), limit, max_batch),
+            probe=probe,
+            say=self.view.message,
+        ).run()
+
+    def _profiles(self) -> Profiles:
+        return self.store.load() if self.store is not None else []
 
     def _probe(
         self,
@@ -108,11 +160,9 @@ class Measurer:
             self._save(report, hint, limit_is_given=memory.is_given)
         return report
 
-    def _hint(self, measured: Workload, memory: MemoryBudget, max_batch: int) -> ProfileHint | None:
-        if self.store is None:
-            return None
+    def _hint(self, profiles: Profiles, measured: Workload, memory: MemoryBudget, max_batch: int) -> ProfileHint | None:
         hint = find_hint(
-            self.store.load(),
+            profiles,
             self.machine,
             measured,
             memory.limit_bytes,

@@ -29,6 +29,7 @@ from autofit.protocol.job import TrainingPlan, kernels_asked, tuning_asked
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
 from autofit.runs.environment import software_of
+from autofit.runs.model_source import rung_of
 from autofit.runs.run_record import DataCall, RunRecord, data_record
 from autofit.runs.stages import stages_of
 from autofit.storage.run_directory import RunDirectory, writing_in
@@ -210,6 +211,7 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
     follows = {
         "kernels": followed.kernels,
         "tuning": followed.tuning,
+        "rung": followed.rung or rung_of(of_followed.options),
         "deterministic": options.deterministic or followed.deterministic,
         "ends_with_ledger": of_followed.options.time_budget_seconds is not None,
     }
@@ -220,7 +222,7 @@ def _probe_first(files: RunDirectory, options: Options, index: ImageIndex, measu
     """Probe for a run, and save the report in its directory."""
     most = plan.largest_useful_batch(options, index.train_count)
     try:
-        report = measurer.measure(options, len(index.class_names), most)
+        report = measurer.measure(options, len(index.class_names), most, wanted=most)
     except InterruptedRunError as error:
         again = f"nothing is trained yet; run the same again with run_dir {shown_path(files.path)}"
         raise InterruptedRunError(f"{error}: {again}") from error
@@ -230,5 +232,5 @@ def _probe_first(files: RunDirectory, options: Options, index: ImageIndex, measu
     if largest == 0:
         raise does_not_fit(report)
     fits = f"up to {largest} images at once fit" if largest < most else f"{largest} images at once fit with ease"
-    measurer.view.message(f"probe: {fits}, {report.recommended_batch} are as fast as any ({report.wall_seconds:.0f} s)")
+    measurer.view.message(f"probe: {fits}, {report.recommended_batch} are as fast as any ({report.all_seconds:.0f} s)")
     return report

@@ -11,6 +11,7 @@ from autofit.api.probe_result import ProbeResult, SweepResult
 from autofit.api.workers import machine_for, measurer_for, payload_of
 from autofit.config.option_table import checked
 from autofit.config.options import Options, options_of_call
+from autofit.config.rungs import KEPT, Rung
 from autofit.errors import DoesNotFitError, TrainingFailedError, UserError
 from autofit.probing.recommend import sweep_order
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
@@ -18,6 +19,7 @@ from autofit.process.monitor import View
 from autofit.report.probe_text import workload_words
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.model_source import workload
+from autofit.runs.what_would_help import advice, tried_words
 from autofit.storage.system_errors import naming_system_errors
 
 
@@ -31,7 +33,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     hidden_units: int = 0,
     dropout: float = 0.2,
     optimizer: Any = "adam",
-    recompute: str = "off",
+    recompute: str = "auto",
     num_classes: int = 10,
     memory_limit: str | int | None = None,
     max_batch: int = 4096,
@@ -59,7 +61,8 @@ def probe(  # noqa: PLR0913 - the options are the interface
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
         recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
-            `off`. A step then takes less memory and more time, and the same gradients to float tolerance.
+            `off`. A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does
+            so where the images at once that are wanted do not fit otherwise.
         num_classes: The number of classes, which is the width of the head's output.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
@@ -162,7 +165,9 @@ def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: 
 
 def does_not_fit(report: ProbeReport) -> DoesNotFitError:
     """The error for a probe that found no batch size that fits; its message says what would help."""
+    tried = {Rung(segments=report.workload.segments), *(record.rung for record in report.rungs)}
+    trains = report.workload.trainable == "all"
+    helps = advice(trains_backbone=trains, may_recompute=tried == {KEPT})
     return DoesNotFitError(
-        f"not even one image at a time fits (limited by {report.limited_by}): "
-        "take a smaller image size, a smaller backbone or more memory"
+        f"not even one image at a time fits (limited by {report.limited_by}){tried_words(tried)}: {helps}"
     )

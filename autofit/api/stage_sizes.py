@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from autofit.api.workers import machine_for, measurer_for
 from autofit.config.options import Options
+from autofit.config.rungs import Rung
 from autofit.errors import TrainingFailedError
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
@@ -68,9 +69,8 @@ class StageSizes:
         size = size_of_stage(plan.micro_batch_size, report)
         memory = self._memory_for(record.options, plan, report, size, machine)
         is_open = stage == "fine-tune" and not is_begun
-        return StageStart(
-            size, memory, kernels_of_stage(record.options, record.plan, fine_tune, report) if is_open else None
-        )
+        kernels = kernels_of_stage(record.options, record.plan, fine_tune, report) if is_open else None
+        return StageStart(size, memory, kernels, Rung(segments=report.workload.segments))
 
     def _probe_if_possible(
         self, record: RunRecord, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware

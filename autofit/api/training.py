@@ -51,7 +51,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     micro_batch_size: int | str = "auto",
     batch_schedule: str | tuple[int, int] | None = None,
     optimizer: Any = "adam",
-    recompute: str = "off",
+    recompute: str = "auto",
     learning_rate: Any = None,
     class_weight: str | Mapping[str | int, float] | None = "none",
     loss: Any = None,
@@ -131,7 +131,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
         recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
-            `off`. A step then takes less memory and more time, and the same gradients to float tolerance.
+            `off`. A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does
+            so where the images at once that are wanted do not fit otherwise.
         learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. Default:
             0.001; 0.0001 if all layers of a pretrained network train, with `adam` and its like.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike. In Python also

@@ -9,6 +9,7 @@ option.py            the Option class
 option_checks.py     checks of particular options
 validators.py        checks of single values: numbers, words, paths
 backbones.py         the networks of keras.applications
+rungs.py             the rungs of the ladder: ways to train that take less memory
 batch_schedule.py    batch sizes: schedules, automatic sizes, the rule after an out-of-memory
 byte_size.py         sizes such as 3GB
 option_conflicts.py  what cannot be asked for together

@@ -83,7 +83,7 @@ class Options(Record):
     time_budget_seconds: float | None = Field(None, gt=0)
     multi_label: bool = False
     optimizer_config: KerasConfig | None = None
-    recompute: Literal["off", "on"] = "off"
+    recompute: Literal["auto", "off", "on"] = "auto"
     loss: str | KerasConfig | None = None
     metrics: tuple[str | KerasConfig, ...] = ()
     monitor: str = "auto"

@@ -176,12 +176,13 @@ TRAINING = (
     ),
     Option(
         "recompute",
-        "off",
+        "auto",
         "Keep no activations of the layers that train, and compute them again in the backward pass: `on` or `off`.",
-        "A step then takes less memory and more time, and the same gradients to float tolerance.",
-        check=one_of("off", "on"),
+        "A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does so where "
+        "the images at once that are wanted do not fit otherwise.",
+        check=one_of("auto", "off", "on"),
         commands=ONE_NETWORK,
-        metavar="off|on",
+        metavar="auto|off|on",
     ),
     Option(
         "learning_rate",

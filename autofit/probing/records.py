@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from autofit.config.rungs import Rung
 from autofit.protocol.messages import Trial
 from autofit.storage.records import Record
 
@@ -61,6 +62,33 @@ class TimeSpent(Record):
     other_seconds: float
 
 
+class RungRecord(Record):
+    """What fits on one rung of the ladder.
+
+    Attributes:
+        rung: the way to train.
+        largest_feasible_batch: 0 where not even one image fits.
+        recommended_batch: the smallest as fast as the best.
+        images_per_second: at the recommended batch; 0 if it was not timed.
+        bytes_per_image: of the memory limit; 0 if it was not measured.
+        price: the share of the images a second that is lost against the first rung, at the same size; None if no size
+            ran on both.
+        trials: those that ran; of a rung that is known from a saved profile, the saved ones.
+        saved: whether it is known from a saved profile, and did not run now.
+        wall_seconds: of its probe now.
+    """
+
+    rung: Rung
+    largest_feasible_batch: int
+    recommended_batch: int
+    images_per_second: float
+    bytes_per_image: float = 0.0
+    price: float | None = None
+    trials: list[Trial] = Field(default_factory=list)
+    saved: bool = False
+    wall_seconds: float = 0.0
+
+
 class ProbeReport(Record):
     """The content of `probe.json`. `largest_feasible_batch` is 0 where not even one image fits.
 
@@ -83,6 +111,8 @@ class ProbeReport(Record):
         memory_model: None if nothing was measured; on a GPU also if the line misses a size by over 30 %.
         trials: the trials in the order in which they ran; those of a saved profile first.
         source: whether the answer was measured from nothing or predicted by a saved profile, and then verified.
+        rungs: the rungs of the ladder that were tried, in their order, where more than one was: all else is about the
+            one that was chosen, which the workload names.
     """
 
     schema_: Literal["autofit/probe/3"] = Field("autofit/probe/3", alias="schema")
@@ -103,6 +133,12 @@ class ProbeReport(Record):
     source: Literal["measured", "profile"] = "measured"
     time_spent: TimeSpent | None = None
     wall_seconds: float
+    rungs: list[RungRecord] = Field(default_factory=list)
+
+    @property
+    def all_seconds(self) -> float:
+        """The seconds of the probe on all rungs together."""
+        return sum(record.wall_seconds for record in self.rungs) if self.rungs else self.wall_seconds
 
 
 class SweepFailure(Record):

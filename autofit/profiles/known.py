@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from autofit.config.rungs import Rung
 from autofit.machine.hardware import Hardware, fingerprint
-from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
-from autofit.profiles.match import Limit, is_known, key_of, limit_of
+from autofit.probing.records import MemoryModelRecord, ProbeReport, RungRecord, Workload
+from autofit.profiles.match import Limit, exact_entry, is_known, key_of, limit_of
 from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
 from autofit.protocol.messages import Trial, Verdict
 
@@ -48,6 +49,37 @@ def known_report(
         if answer:
             return _report(entry, machine, workload, limit, answer, size, limited_by)
     return None
+
+
+def known_rung(
+    profiles: Sequence[tuple[MachineProfile, Origin]],
+    machine: Hardware,
+    workload: Workload,
+    limit: Limit,
+    size: int,
+) -> RungRecord | None:
+    """What an earlier probe of this workload found under such a limit, that nothing fits too; None if there was none.
+
+    Args:
+        profiles: as `ProfileStore.load` returns them.
+        machine: the machine that would run the probe.
+        workload: the network on a rung of the ladder.
+        limit: the memory limit that counts now.
+        size: the largest of interest.
+    """
+    entry = exact_entry(profiles, machine, workload, limit, size)
+    if entry is None:
+        return None
+    trials, recommended = [trial.as_trial() for trial in entry.trials], min(entry.recommended_batch, size)
+    return RungRecord(
+        rung=Rung(segments=workload.segments),
+        largest_feasible_batch=min(entry.largest_feasible_batch, size),
+        recommended_batch=recommended,
+        images_per_second=max((t.images_per_second for t in trials if t.batch_size == recommended), default=0.0),
+        bytes_per_image=entry.memory_model.bytes_per_image if entry.memory_model else 0.0,
+        trials=trials,
+        saved=True,
+    )
 
 
 def _answer(entry: ProfileEntry, limit: Limit, size: int) -> int:

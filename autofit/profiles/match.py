@@ -97,6 +97,34 @@ def find_hint(
     return None if best is None else _hint(best, max_batch)
 
 
+def exact_entry(
+    profiles: Sequence[tuple[MachineProfile, Origin]],
+    machine: Hardware,
+    workload: Workload,
+    limit: Limit,
+    max_batch: int,
+) -> ProfileEntry | None:
+    """The newest measurement of this workload on this very machine under such a limit, also of what does not fit.
+
+    Args:
+        profiles: as `ProfileStore.load` returns them; only the user's own count.
+        machine: the machine that runs the probe.
+        workload: the network to probe.
+        limit: the memory limit of the probe.
+        max_batch: the largest size of interest.
+    """
+    planned = _PlannedProbe(fingerprint(machine), workload, limit, max_batch)
+    entries = [
+        entry
+        for profile, origin in profiles
+        if origin is Origin.OWN
+        for entry in profile.entries
+        if is_known(workload) and is_known(entry.workload) and key_of(entry.workload) == key_of(workload)
+        if _is_exact(planned, profile, entry)
+    ]
+    return max(entries, key=lambda entry: entry.measured_at, default=None)
+
+
 def find_extraction(
     profiles: Sequence[tuple[MachineProfile, Origin]], machine: Hardware, workload: Workload
 ) -> SavedExtraction | None:

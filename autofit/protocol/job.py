@@ -12,6 +12,7 @@ from autofit.config.batch_schedule import BatchSchedule
 from autofit.config.fine_tuning import FineTuning
 from autofit.config.given_objects import KerasConfig
 from autofit.config.run_options import MOST_VIEWS, Strength
+from autofit.config.rungs import Rung
 from autofit.config.training_options import ClassWeight
 from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, StageName, Trial, Verdict
 from autofit.protocol.model_jobs import ExportJob, PredictJob
@@ -93,6 +94,7 @@ class FineTunePlan(Record):
         by_budget: whether the stage is still to be planned by what is left of the time budget when the head is done;
             `epochs` is the most then.
         refit: whether a fine-tuning that was better than the head is done once more, on all images.
+        rung: the rung of the ladder; None while it was not chosen: then the one of the request.
     """
 
     epochs: int = Field(ge=1)
@@ -106,6 +108,7 @@ class FineTunePlan(Record):
     kernels: Kernels = "eigen"
     by_budget: bool = False
     refit: bool = False
+    rung: Rung | None = None
 
 
 class ViewsPlan(Record):
@@ -133,6 +136,7 @@ class TrainingPlan(Record):
     `ends_with_ledger` says that the run which is replayed may have ended before its last epoch, by a time budget: a
     stage then ends where that run's audit log does. `value_ranges` are the numbers that are black and white in images
     of more than 8 bits (`autofit/input/numeric_images.py`), found once. `doubt_labels` looks for wrong labels.
+    `rung` is the one of the ladder; None while it was not chosen: then it is the one of the request.
     """
 
     epochs: int = Field(ge=1)
@@ -166,6 +170,7 @@ class TrainingPlan(Record):
     ends_with_ledger: bool = False
     doubt_labels: bool = False
     monitor: str = "auto"
+    rung: Rung | None = None
 
     @property
     def schedule(self) -> BatchSchedule:

@@ -2,6 +2,7 @@
 
 - `progress`: the progress views for a terminal, a notebook and a log; `progress_text`: a heartbeat as one line.
 - `run_text`, `probe_text`, `sweep_text`, `profile_text`, `cache_text`, `doctor_text`: one kind of record each, as text.
+- `ladder_text`: the rungs that a probe tried.
 - `estimate_text`: what fits machines that are not here, as text and as a card.
 - `words`: numbers, sizes, durations and verdicts as words; `tables`: tables for a terminal; `width`: how wide it is.
 - `history`: best epoch and finished epochs of a training history.

@@ -9,6 +9,7 @@ from autofit.probing.records import ProbeReport, SweepReport, Workload
 from autofit.protocol.messages import Trial, Verdict
 from autofit.report import plots
 from autofit.report.drawing import drawn, svg
+from autofit.report.ladder_text import HEADERS, ladder_rows
 from autofit.report.markup import Html, bar, cards, document, element, escaped, fragment, join, section, table
 from autofit.report.probe_text import (
     fastest_trial,
@@ -87,7 +88,7 @@ def _probe_facts(report: ProbeReport) -> Html:
             *([("Images a second there", speed_words(speed))] if speed else []),
             ("Largest that fits", f"{report.largest_feasible_batch:,}"),
             ("Memory limit", bytes_words(report.memory_limit_bytes)),
-            ("Time", duration_words(report.wall_seconds)),
+            ("Time", duration_words(report.all_seconds)),
         ]
     )
 
@@ -111,9 +112,16 @@ def _probe_sections(report: ProbeReport, level: int, prefix: str = "") -> list[H
     found = [[escaped(name), escaped(value)] for name, value in probe_lines(report)]
     return [
         section("Found", table((), found), level),
+        *_ladder(report, level),
         section("Memory and speed", _curves(report, prefix), level),
         section("Trials", _trials(report), level),
     ]
+
+
+def _ladder(report: ProbeReport, level: int) -> list[Html]:
+    """The rungs that were tried; nothing where only one was."""
+    rows = [[escaped(cell) for cell in row] for row in ladder_rows(report)]
+    return [section("Ways to train that were tried", table(HEADERS, rows, numbers=5), level)] if rows else []
 
 
 def _curves(report: ProbeReport, prefix: str = "") -> Html:
@@ -172,7 +180,7 @@ def _name_cells(workload: Workload, report: SweepReport) -> list[Html]:
 
 
 def _sweep_cells(probe: ProbeReport, report: SweepReport, best: float) -> list[Html]:
-    time = duration_words(probe.wall_seconds)
+    time = duration_words(probe.all_seconds)
     if not probe.largest_feasible_batch:
         return _reason_cells(f"{DOES_NOT_FIT}: {fit_advice(probe, report)}", time)
     speed = recommended_speed(probe)

@@ -15,6 +15,7 @@ from autofit.printable import one_line
 from autofit.probing.records import ProbeReport, SweepReport
 from autofit.protocol.messages import OUT_OF_MEMORY, Trial, Verdict
 from autofit.report.drawing import BLUE, INK, MOST_TICKS, ORANGE, RED, canvas, png, scale_by_doubling
+from autofit.report.ladder_text import is_chosen, rung_words
 from autofit.report.probe_text import is_linear, limit_name, ordered_trials, workload_words
 from autofit.report.sweep_plot import sweep_figure
 from autofit.report.sweep_text import sweep_title
@@ -142,11 +143,13 @@ def _draw_memory(axes: Axes, report: ProbeReport) -> None:
     )
     _draw_headroom(axes, report)
     _draw_fitted_line(axes, report)
+    _draw_other_rungs(axes, report, lambda trial: trial.memory_bytes / GIGABYTE)
     _draw_points(axes, known, [trial.memory_bytes / GIGABYTE for trial in known])
     if failed:
         heights = [_failed_height(trial, report) / GIGABYTE for trial in failed]
         axes.plot([t.batch_size for t in failed], heights, "x", color=RED, markersize=8, mew=2, label="failed")
-    axes.set_xlim(0, 1.05 * max((t.batch_size for t in report.trials), default=1))
+    sizes = [trial.batch_size for trial in [*report.trials, *_of_other_rungs(report)]]
+    axes.set_xlim(0, 1.05 * max(sizes, default=1))
     rows = math.ceil(len(axes.get_legend_handles_labels()[0]) / 2)
     highest = max([limit, *(trial.memory_bytes / GIGABYTE for trial in known)])
     axes.set_ylim(0, (1.17 + 0.09 * rows) * highest or 1.0)  # room for the legend above the limit
@@ -171,6 +174,25 @@ def _draw_points(axes: Axes, trials: Sequence[Trial], heights: Sequence[float]) 
         points = [(t.batch_size, height) for t, height in zip(trials, heights, strict=True) if t.saved is saved]
         if points:
             axes.plot(*zip(*points, strict=True), "o", color=BLUE, markerfacecolor=face, mew=1.3, label=label)
+
+
+def _draw_other_rungs(axes: Axes, report: ProbeReport, height_of: Callable[[Trial], float]) -> list[float]:
+    """The sizes that fit on the rungs that were not chosen, small and grey; returns their heights."""
+    heights: list[float] = []
+    for record, marker in zip([one for one in report.rungs if not is_chosen(one, report)], "sDv^", strict=False):
+        fits = [t for t in record.trials if t.verdict is Verdict.FITS and height_of(t) > 0]
+        drawn = [(trial.batch_size, height_of(trial)) for trial in fits]
+        if drawn:
+            label = f"activations {rung_words(record.rung)}"
+            axes.plot(*zip(*drawn, strict=True), marker, color=INK, alpha=0.45, markersize=4, label=label)
+        heights += [height for _, height in drawn]
+    return heights
+
+
+def _of_other_rungs(report: ProbeReport) -> list[Trial]:
+    """The trials that fit on the rungs that were not chosen."""
+    others = [record for record in report.rungs if not is_chosen(record, report)]
+    return [trial for record in others for trial in record.trials if trial.verdict is Verdict.FITS]
 
 
 def _draw_headroom(axes: Axes, report: ProbeReport) -> None:
@@ -209,7 +231,7 @@ def _draw_speed(axes: Axes, report: ProbeReport) -> None:
         return
     best = {trial.batch_size: trial.images_per_second for trial in sorted(timed, key=lambda t: t.images_per_second)}
     sizes = sorted(best)
-    scale_by_doubling(axes, sizes)
+    scale_by_doubling(axes, sorted({*sizes, *(trial.batch_size for trial in _of_other_rungs(report))}))
     axes.plot(sizes, [best[size] for size in sizes], color=BLUE, alpha=0.6, linewidth=1.2)
     if speed := best.get(report.recommended_batch):
         label = f"recommended, {report.recommended_batch:,}"
@@ -224,7 +246,8 @@ def _draw_speed(axes: Axes, report: ProbeReport) -> None:
             label=label,
         )
     _draw_points(axes, timed, [trial.images_per_second for trial in timed])
-    axes.set_ylim(0, 1.1 * max(best.values()))
+    others = _draw_other_rungs(axes, report, lambda trial: trial.images_per_second)
+    axes.set_ylim(0, 1.1 * max([*best.values(), *others]))
     axes.legend(loc="lower right")
 
 

@@ -14,6 +14,7 @@ from autofit.probing.memory_model import MAX_RELATIVE_ERROR
 from autofit.probing.recommend import AS_FAST_AS_THE_BEST, recommended_speed
 from autofit.probing.records import MemoryModelRecord, ProbeReport, TimeSpent, Workload
 from autofit.protocol.messages import OUT_OF_MEMORY, Trial, Verdict
+from autofit.report.ladder_text import ladder_lines
 from autofit.report.tables import Layout, natural_widths, titled_table
 from autofit.report.width import COLUMNS, columns, table_columns
 from autofit.report.words import (
@@ -43,7 +44,7 @@ def workload_words(workload: Workload) -> str:
     height, width = workload.image_size
     part = "all layers" if workload.trainable == "all" else "head"
     weights = "random" if workload.weights == "none" else workload.weights
-    again = ", activations computed again" if workload.segments else ""
+    again = f", recomputed in {workload.segments} segments" if workload.segments else ""
     return printable(f"{workload.backbone} at {height} x {width}, {part} trainable, {weights} weights{again}")
 
 
@@ -69,6 +70,7 @@ def probe_lines(report: ProbeReport) -> list[tuple[str, str]]:
     nothing = [("Result", f"not even one image fits: {NOTHING_FITS}")]
     return [
         *(found if report.largest_feasible_batch else nothing),
+        *ladder_lines(report),
         ("Limited by", limit_words(report)),
         *_others_line(report),
         *_memory_lines(report),
@@ -173,7 +175,11 @@ def is_linear(model: MemoryModelRecord) -> bool:
 def _probe_time(report: ProbeReport) -> str:
     saved = sum(trial.saved for trial in report.trials)
     known = f", {saved:,} known from a saved profile" if saved else ""
-    return f"{duration_words(report.wall_seconds)}, {count_of(len(report.trials) - saved, 'trial')}{known}"
+    time = f"{duration_words(report.wall_seconds)}, {count_of(len(report.trials) - saved, 'trial')}{known}"
+    if not report.rungs:
+        return time
+    ran = sum(not record.saved for record in report.rungs)
+    return f"{duration_words(report.all_seconds)} on {count_of(ran, 'rung')}; on the chosen one {time}"
 
 
 def _spent_words(report: ProbeReport, spent: TimeSpent) -> str:

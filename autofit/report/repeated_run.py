@@ -79,6 +79,8 @@ def training_use(report: ProbeReport) -> tuple[str | None, str]:
         values = ({} if own else {"model": workload.backbone}) | values
     else:
         values = {"backbone": workload.backbone, **_weights(workload), **values}
+    if workload.segments and not report.rungs:  # else `auto` comes to the same
+        values["recompute"] = "on"
     values["micro_batch_size"] = report.recommended_batch
     objects = ("model",) if own else ()
     return None if own else _command_line(PHOTOS, values), _python_call(PHOTOS, values, objects)

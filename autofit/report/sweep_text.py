@@ -106,7 +106,10 @@ def fit_advice(probe: ProbeReport, report: SweepReport) -> str:
         other.workload
         for other in report.probes
         if _fits(other)
-        and other.workload.model_copy(update={"image_size": probe.workload.image_size}) == probe.workload
+        and other.workload.model_copy(
+            update={"image_size": probe.workload.image_size, "segments": probe.workload.segments}
+        )
+        == probe.workload
     ]
     if not smaller:
         return f"not even one image: {NOTHING_FITS}"
@@ -194,7 +197,7 @@ def _name_cells(workload: Workload, report: SweepReport) -> list[str]:
 
 def _figure_cells(probe: ProbeReport) -> list[str]:
     """Images/s, without its bar, and the other figures of a probe."""
-    time = short_duration(probe.wall_seconds)
+    time = short_duration(probe.all_seconds)
     if not _fits(probe):
         return [DOES_NOT_FIT, "", "", "", time]
     speed = f"{speed_words(recommended_speed(probe)) if recommended_speed(probe) else '':>{SPEED_CELLS}}"

@@ -6,7 +6,7 @@ model_source.py     where a worker gets its network
 memory_budget.py    the memory that a worker may use
 plan.py             the training plan: sizes, caches, kernels; fine_tune_plan.py its fine-tuning (pure)
 supervisor.py       the attempt loop
-attempt_summary.py  what the retry policy knows of an attempt
+attempt_summary.py  what the retry policy knows of an attempt; attempt_notes.py what is written of it
 retry_policy.py     the sizes of the next attempt, or the error that ends the run
 collect_result.py   from a run directory to the content of `result.json`
 memory_history.py   the memory over a run's time, from its heartbeats
@@ -16,6 +16,7 @@ rerun.py            what another call means for a run that there is (pure)
 stages.py           the stages of a run and their order (pure)
 stage_decision.py   what a time budget decides between two stages; time_budget.py the decision itself (pure)
 stage_probe.py      the probe of a later stage (pure); stage_speed.py how fast the first one was
+what_would_help.py  words about a network of which not even one image fits (pure)
 squeeze.py          what is done where another program took memory of the GPU (pure)
 history.py          best epoch and figures of a history (pure); result_warnings.py words of warning (pure)
 evaluation.py       from probabilities to figures (pure); multi_label_evaluation.py for several labels (pure)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autofit.errors import UserError
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
-from autofit.protocol.messages import Phase, Progress, StageName, StageRecord, Verdict
+from autofit.protocol.messages import OUT_OF_MEMORY, Phase, Progress, StageName, StageRecord, Verdict
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.result_warnings import ValidatedRun, result_warnings
 from autofit.runs.run_record import DataRecord
@@ -95,7 +95,7 @@ def collect_result(
         best_epoch=state.best_epoch,
         stages=state.stages,
         result_changed=state.result_changed or any(event.result_changed for event in events),
-        is_bit_equal=all(map(_is_bit_equal, attempts)),
+        is_bit_equal=all(map(_is_bit_equal, attempts)) and not _has_changed_rung(attempts),
         weights_sha256=_last_sha256(attempts) if status == "completed" else None,
         seconds_to_first_step=firsts[0] if firsts else None,
         wall_seconds=wall_seconds,
@@ -140,7 +140,12 @@ def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
         epoch=last.epoch,
         step=last.step,
         wall_seconds=max(0.0, last.monotonic_seconds - lines[0].monotonic_seconds) if lines else 0.0,
+        segments=_segments(_job(attempt)),
     )
+
+
+def _segments(job: Job | None) -> int:
+    return job.source.spec.segments if job and job.source else 0
 
 
 def _batch_size(attempt: AttemptDirectory, epoch: int) -> int:
@@ -152,6 +157,26 @@ def _is_bit_equal(attempt: AttemptDirectory) -> bool:
     """Whether its operations gave the same bits each time: on a GPU, some do so only if they are asked to."""
     job = _job(attempt)
     return job is None or job.deterministic or job.memory.device == "cpu"
+
+
+def _has_changed_rung(attempts: Sequence[AttemptDirectory]) -> bool:
+    """Whether updates of one stage may have been made on several rungs of the ladder, which round differently.
+
+    An attempt that ran out of memory in its very first step has made none.
+    """
+    used: dict[StageName, set[int]] = {}
+    for attempt in attempts:
+        job = _job(attempt)
+        if job and isinstance(job.work, TrainJob) and _has_trained(attempt):
+            used.setdefault(job.work.stage, set()).add(_segments(job))
+    return any(len(segments) > 1 for segments in used.values())
+
+
+def _has_trained(attempt: AttemptDirectory) -> bool:
+    """Whether an attempt may have made an update: it has moved on, or its end is not known to be for memory."""
+    lines = _first_and_last(attempt.progress)
+    has_moved = bool(lines) and (lines[0].epoch, lines[0].step) != (lines[-1].epoch, lines[-1].step)
+    return has_moved or _attempt_record(attempt).verdict not in OUT_OF_MEMORY
 
 
 def _job(attempt: AttemptDirectory) -> Job | None:

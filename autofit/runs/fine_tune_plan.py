@@ -69,7 +69,8 @@ def choices(stage: FineTunePlan, options: Options, train_count: int) -> tuple[Fi
     upper = above_cut(options, train_count, stage.kernels)
     if upper is None:
         return (stage,)
-    upper = upper.model_copy(update={"refit": stage.refit})  # none where the user has validation images of their own
+    # no refit where the user has validation images of their own
+    upper = upper.model_copy(update={"refit": stage.refit, "rung": stage.rung})
     return (of_all_layers(upper, options), upper)
 
 

@@ -8,11 +8,9 @@ import json
 from autofit.config.backbones import ModelSpec
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options
+from autofit.config.rungs import KEPT, ON_REQUEST, Rung
 from autofit.probing.records import Workload
 from autofit.protocol.job import ModelSource
-
-RECOMPUTED_SEGMENTS = 8
-"""With twice as many, MobileNetV2 took more memory again and ResNet50 hardly less, and both took longer (0057)."""
 
 
 def model_source(options: Options, num_classes: int) -> ModelSource:
@@ -27,7 +25,7 @@ def model_source(options: Options, num_classes: int) -> ModelSource:
             hidden_units=options.hidden_units,
             dropout=options.dropout,
             seed=options.seed,
-            segments=_segments(options),
+            segments=rung_of(options).segments,
         ),
         reference=None if given else options.model,
         sent=given,
@@ -52,12 +50,23 @@ def workload(options: Options, num_classes: int) -> Workload:
         hidden_units=options.hidden_units,
         dropout=options.dropout,
         optimizer=_optimizer_text(options),
-        segments=_segments(options),
+        segments=rung_of(options).segments,
     )
 
 
-def _segments(options: Options) -> int:
-    return RECOMPUTED_SEGMENTS if options.recompute == "on" else 0
+def rung_of(options: Options) -> Rung:
+    """The rung that a request begins with; with `auto` a probe, or a training that runs out, may choose another."""
+    return ON_REQUEST if options.recompute == "on" else KEPT
+
+
+def on_rung(source: ModelSource, rung: Rung) -> ModelSource:
+    """The same network, trained on a rung."""
+    return source.model_copy(update={"spec": source.spec.model_copy(update={"segments": rung.segments})})
+
+
+def workload_on_rung(measured: Workload, rung: Rung) -> Workload:
+    """The same workload on a rung."""
+    return measured.model_copy(update={"segments": rung.segments})
 
 
 def _optimizer_text(options: Options) -> str:

@@ -23,6 +23,7 @@ from autofit.config.options import (
     head_options,
     strength_of,
 )
+from autofit.config.rungs import Rung
 from autofit.machine.hardware import Hardware
 from autofit.machine.memory_policy import usable_bytes
 from autofit.probing.records import ProbeReport
@@ -165,6 +166,7 @@ def training_plan(
         kernels=asked or _kernels(options, micro, probe, machine),
         deterministic=options.deterministic,
         tuning=tuning or _tuning(options, train_count, machine),
+        rung=Rung(segments=probe.workload.segments) if probe else None,
     )
 
 
@@ -217,6 +219,7 @@ def staged_plan(
         augment=whole.augment,
         flip=whole.flip,
         kernels=whole.kernels,
+        rung=whole.rung,
         by_budget=options.time_budget_seconds is not None,
         refit=is_refitted(options, train_count),
     )

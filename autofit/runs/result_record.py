@@ -16,7 +16,10 @@ from autofit.storage.run_directory import RunDirectory
 
 
 class AttemptRecord(Record):
-    """One attempt of a run: one worker, from start to exit. `epoch` and `step`, from zero, are its last ones."""
+    """One attempt of a run: one worker, from start to exit. `epoch` and `step`, from zero, are its last ones.
+
+    `segments` is in how many activations were computed again; 0 if they were kept.
+    """
 
     verdict: Verdict
     cause: str
@@ -25,6 +28,7 @@ class AttemptRecord(Record):
     epoch: int
     step: int
     wall_seconds: float
+    segments: int = 0
 
 
 class ResultRecord(Record):

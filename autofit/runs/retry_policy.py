@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from autofit.config.batch_schedule import shrink
+from autofit.config.rungs import KEPT, Rung
 from autofit.errors import DoesNotFitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.process.exit_classifier import ExitDiagnosis
 from autofit.protocol.messages import OUT_OF_MEMORY, Verdict
+from autofit.runs.what_would_help import advice, tried_words
 
 MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
 """Attempts that ran out of memory do not count: each is followed by a smaller one, down to one image at a time."""
@@ -20,11 +22,13 @@ class Sizes:
     """The sizes that may change from attempt to attempt.
 
     `buffer_bytes` is for decoded images; `non_allocator_bytes` is what the worker measured outside the allocator.
+    `rung` is the one of the ladder.
     """
 
     micro_batch_size: int
     buffer_bytes: int
     non_allocator_bytes: int | None = None
+    rung: Rung = KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,9 @@ class AttemptSummary:
     short_lived: bool
 
 
-def next_sizes(past: Sequence[AttemptSummary], batch_bytes: int, fits_now: int | None = None) -> Sizes:
+def next_sizes(
+    past: Sequence[AttemptSummary], batch_bytes: int, fits_now: int | None = None, saving: Rung | None = None
+) -> Sizes:
     """The sizes of the next attempt.
 
     Args:
@@ -54,6 +60,8 @@ def next_sizes(past: Sequence[AttemptSummary], batch_bytes: int, fits_now: int |
         batch_bytes: host memory that the images of one batch take.
         fits_now: how many images at once the device's free memory holds, where others took some of it; None if nothing
             new is known.
+        saving: the rung that takes less memory than the last attempt's, where not even one image fits; None if there is
+            none.
 
     Raises:
         AutofitError: another attempt would be of no use; the class and the message say why.
@@ -62,7 +70,10 @@ def next_sizes(past: Sequence[AttemptSummary], batch_bytes: int, fits_now: int |
     _raise_if_final(last.diagnosis.verdict, last.diagnosis.cause, reported=last.reported)
     stalled = _stalled(past)
     _raise_if_ambiguous_to_the_last(stalled)
-    _raise_if_nothing_fits(stalled)
+    if _has_nothing_fit(stalled):
+        if saving is None or last.diagnosis.is_limited:
+            raise _nothing_fits(stalled)
+        return replace(last.sizes, rung=saving)
     _raise_if_stuck(stalled)
     _raise_if_always_short(past, batch_bytes)
     return _smaller(last, batch_bytes, fits_now, again=len(stalled) > 1)
@@ -91,16 +102,32 @@ def _raise_if_ambiguous_to_the_last(stalled: Sequence[AttemptSummary]) -> None:
         raise TrainingFailedError(f"the worker crashed with a single image as well ({cause}): this is not memory")
 
 
-def _raise_if_nothing_fits(stalled: Sequence[AttemptSummary]) -> None:
-    """Raise if one image at a time ran out twice: the first time may come from larger micro-batches before it."""
-    with_one = [one for one in stalled if one.diagnosis.verdict in OUT_OF_MEMORY and one.sizes.micro_batch_size <= 1]
-    if len(with_one) > 1:
-        cause = with_one[0].diagnosis.cause
-        if with_one[0].diagnosis.is_limited:
-            raise DoesNotFitError(f"not even one image at a time fits: {cause}")
-        raise DoesNotFitError(
-            f"not even one image at a time fits ({cause}): take a smaller image size, a smaller backbone or more memory"
-        )
+def _has_nothing_fit(stalled: Sequence[AttemptSummary]) -> bool:
+    """Whether one image at a time ran out twice: the first time may come from larger micro-batches before it.
+
+    On a rung to which the attempts have climbed they begin with one image, so there once is enough.
+    """
+    has_climbed = any(one.sizes.rung != stalled[0].sizes.rung for one in stalled)
+    return len(_out_with_one(stalled)) > (0 if has_climbed else 1)
+
+
+def _out_with_one(stalled: Sequence[AttemptSummary]) -> list[AttemptSummary]:
+    """The attempts on the last one's rung that ran out of memory with one image at a time, the latest first."""
+    rung = stalled[0].sizes.rung if stalled else None
+    return [
+        one
+        for one in stalled
+        if one.sizes.rung == rung and one.diagnosis.verdict in OUT_OF_MEMORY and one.sizes.micro_batch_size <= 1
+    ]
+
+
+def _nothing_fits(stalled: Sequence[AttemptSummary]) -> DoesNotFitError:
+    diagnosis = _out_with_one(stalled)[0].diagnosis
+    if diagnosis.is_limited:
+        return DoesNotFitError(f"not even one image at a time fits: {diagnosis.cause}")
+    tried = {one.sizes.rung for one in stalled}
+    helps = advice(trains_backbone=tried != {KEPT})
+    return DoesNotFitError(f"not even one image at a time fits ({diagnosis.cause}){tried_words(tried)}: {helps}")
 
 
 def _raise_if_stuck(stalled: Sequence[AttemptSummary]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
+from autofit.config.rungs import Rung, saving_more
 from autofit.protocol.job import FineTunePlan, Kernels, StageTime
 from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
 from autofit.runs.fine_tune_plan import WHOLE, choices
@@ -106,6 +108,29 @@ def with_kernels(record: RunRecord, files: RunDirectory, kernels: Kernels | None
     if stage is None or kernels in {None, stage.kernels}:
         return record
     return _with_plan(record, files, {"fine_tune": stage.model_copy(update={"kernels": kernels})})
+
+
+def with_rung(record: RunRecord, files: RunDirectory, stage: StageName, rung: Rung) -> RunRecord:
+    """The run with the rung of the ladder that was chosen for a stage, saved.
+
+    Raises:
+        StorageError: `run.json` cannot be written.
+    """
+    tuned = record.plan.fine_tune
+    if stage in FINE_TUNING and tuned is not None:
+        return _with_plan(record, files, {"fine_tune": tuned.model_copy(update={"rung": rung})})
+    return _with_plan(record, files, {"rung": rung})
+
+
+def saving_rung(record: RunRecord, stage: StageName, rung: Rung, device: Literal["cpu", "gpu"]) -> Rung | None:
+    """The rung to go on with where not even one image at a time fits on this one; None if there is none.
+
+    There is none where layers with activations do not train, where the user has decided, and in a replay, which would
+    not be the same bit for bit.
+    """
+    trains = stage in FINE_TUNING or (stage == "training" and record.options.trainable == "all")
+    is_free = record.options.recompute == "auto" and record.plan.replay is None
+    return saving_more(rung, device) if trains and is_free else None
 
 
 def _with_views_decided(

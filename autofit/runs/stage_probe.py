@@ -8,6 +8,7 @@ from typing import Final
 
 from autofit.config.batch_schedule import LARGEST_EXTRACTION, auto_micro_batch_size
 from autofit.config.options import Options, begins_with_head
+from autofit.config.rungs import Rung
 from autofit.errors import DoesNotFitError
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import FineTunePlan, Kernels, TrainingPlan
@@ -17,6 +18,7 @@ from autofit.runs.memory_budget import foreseen_bytes, most_to_extract_bytes
 from autofit.runs.model_source import workload
 from autofit.runs.plan import SHARE_FOR_ONEDNN, has_time_to_probe
 from autofit.runs.stages import stages_of
+from autofit.runs.what_would_help import tried_words
 
 LAYERWISE_ADAMW: Final = "layerwise-adamw"
 """The name of fine-tuning's optimizer in a workload."""
@@ -31,11 +33,12 @@ LEFT_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class StageStart:
-    """What the attempts of a stage begin with: images at once, memory of a worker, and kernels if they were chosen."""
+    """What the attempts of a stage begin with: images at once, memory of a worker; kernels and rung if chosen."""
 
     micro_batch_size: int
     memory: MemoryBudget
     kernels: Kernels | None = None
+    rung: Rung | None = None
 
 
 def needs_stage_probe(options: Options, plan: TrainingPlan, stage: StageName) -> bool:
@@ -62,8 +65,8 @@ def size_of_stage(planned: int, report: ProbeReport) -> int:
         DoesNotFitError: not even one image at a time fits.
     """
     if not report.largest_feasible_batch:
-        limit = report.limited_by
-        raise DoesNotFitError(f"fine-tuning: not even one image at a time fits (limited by {limit}); {WHAT_WOULD_HELP}")
+        tried = f"(limited by {report.limited_by}){tried_words(record.rung for record in report.rungs)}"
+        raise DoesNotFitError(f"fine-tuning: not even one image at a time fits {tried}; {WHAT_WOULD_HELP}")
     return auto_micro_batch_size(planned, report.largest_feasible_batch)
 
 
@@ -88,8 +91,10 @@ def kernels_of_stage(options: Options, plan: TrainingPlan, fine_tune: FineTunePl
 
 def probed_words(report: ProbeReport) -> str:
     """What the probe of a stage found, in one line."""
-    how = "as an earlier run has measured" if report.source == "profile" else f"probed in {report.wall_seconds:.0f} s"
-    return f"fine-tuning: {report.largest_feasible_batch} images at once fit ({how})"
+    how = "as an earlier run has measured" if report.source == "profile" else f"probed in {report.all_seconds:.0f} s"
+    segments = report.workload.segments
+    again = f" with activations computed again in {segments} segments" if segments else ""
+    return f"fine-tuning: {report.largest_feasible_batch} images at once fit{again} ({how})"
 
 
 def is_left_out(plan: TrainingPlan, finished: Sequence[StageRecord]) -> bool:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from autofit.config.batch_schedule import steps_per_epoch
 from autofit.config.fine_tuning import FineTuning
+from autofit.config.rungs import Rung
 from autofit.protocol.job import FineTunePlan, ModelSource, TrainingPlan, ViewsPlan
 from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
 from autofit.runs.history import stage_of
+from autofit.runs.model_source import on_rung
 from autofit.runs.run_record import DataRecord
 
 WARMUP_SHARE = 0.1
@@ -86,7 +88,13 @@ def _plan_of_views(plan: TrainingPlan, views: ViewsPlan, finished: Sequence[Stag
 
 
 def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, data: DataRecord) -> ModelSource:
-    """Where a worker of the stage gets its network: cut for fine-tuning, with a frozen backbone for the head."""
+    """Where a worker of the stage gets its network: cut for fine-tuning, with a frozen backbone for the head.
+
+    It is on the rung of the stage, or as the source is while none was chosen.
+    """
+    rung = chosen_rung(plan, stage)
+    if rung is not None:
+        source = on_rung(source, rung)
     if stage == "training":
         return source
     if stage not in FINE_TUNING or plan.fine_tune is None:
@@ -99,6 +107,11 @@ def source_of_stage(source: ModelSource, plan: TrainingPlan, stage: StageName, d
             "fine_tuning": _settings(plan.fine_tune, images),
         }
     )
+
+
+def chosen_rung(plan: TrainingPlan, stage: StageName) -> Rung | None:
+    """The rung of the ladder that a stage of a run trains on; None if none was chosen."""
+    return plan.fine_tune.rung if stage in FINE_TUNING and plan.fine_tune else plan.rung
 
 
 def _settings(fine_tune: FineTunePlan, images: int) -> FineTuning:

@@ -14,19 +14,26 @@ from autofit.config.batch_schedule import batch_image_bytes
 from autofit.errors import AutofitError, DoesNotFitError
 from autofit.process.launch import Launcher
 from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, monitored
-from autofit.protocol.job import CacheJob, Event, Job, StageTime, TrainingPlan, TrainJob
-from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, MemoryBudget, OomEvent, Phase, StageName, Verdict
+from autofit.protocol.job import CacheJob, Job, StageTime, TrainingPlan, TrainJob
+from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, MemoryBudget, StageName, Verdict
 from autofit.protocol.payload import Payload
-from autofit.runs.attempt_summary import sizes_at_exit, summarize
+from autofit.runs.attempt_notes import attempt_record, note_oom
+from autofit.runs.attempt_summary import summarize
 from autofit.runs.collect_result import Committed, committed
-from autofit.runs.model_source import model_source
-from autofit.runs.result_record import AttemptRecord
+from autofit.runs.model_source import model_source, rung_of
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
 from autofit.runs.squeeze import Squeeze
-from autofit.runs.stage_decision import above_the_cut_instead, stage_time, with_kernels, with_stage_decided
+from autofit.runs.stage_decision import (
+    above_the_cut_instead,
+    saving_rung,
+    stage_time,
+    with_kernels,
+    with_rung,
+    with_stage_decided,
+)
 from autofit.runs.stage_probe import StageStart, is_left_out
-from autofit.runs.stages import next_stage, plan_of_stage, source_of_stage, stages_of
+from autofit.runs.stages import chosen_rung, next_stage, plan_of_stage, source_of_stage, stages_of
 from autofit.runs.time_budget import TimeBudget
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in
@@ -141,9 +148,10 @@ class Supervisor:
         if summary.diagnosis.verdict is Verdict.COMPLETED:
             return self._sizes_after(stage)
         squeeze = self._squeezed(stage) if summary.diagnosis.verdict is Verdict.DEVICE_OOM else None
-        following = next_sizes(self._past, self._batch_bytes, squeeze.size if squeeze else None)
+        saving = saving_rung(self._record, stage, summary.sizes.rung, self._memory.device)
+        following = next_sizes(self._past, self._batch_bytes, squeeze.size if squeeze else None, saving)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:
-            _note_oom(number, directory, worker_exit, summary.sizes, following)
+            note_oom(number, directory, worker_exit, summary.sizes, following)
         if self._stage()[0] != stage:  # it has ended badly after its stage: the next one has sizes of its own
             verdict = summary.diagnosis.verdict.value
             self._view.message(f"attempt {len(self._past)} ended ({verdict}) when its stage was finished")
@@ -151,6 +159,8 @@ class Supervisor:
         self._view.message(self._failure_message(summary, following, squeeze))
         if squeeze is not None:
             self._memory = self._memory.model_copy(update={"limit_bytes": squeeze.limit_bytes})
+        if following.rung != summary.sizes.rung:
+            self._record = with_rung(self._record, self._files, stage, following.rung)
         return following
 
     def _sizes_after(self, stage: StageName) -> Sizes | None:
@@ -216,10 +226,13 @@ class Supervisor:
         start = self._begin_stage(self._record, stage, plan, is_begun=begun is not None)
         self._memory = start.memory
         self._record = with_kernels(self._record, self._files, start.kernels)
+        if chosen_rung(self._record.plan, stage) is None and start.rung is not None:
+            self._record = with_rung(self._record, self._files, stage, start.rung)
         return Sizes(
             micro_batch_size=(begun and begun.micro_batch_size) or start.micro_batch_size,
             buffer_bytes=self._memory.buffer_bytes,
             non_allocator_bytes=self._memory.non_allocator_bytes,
+            rung=chosen_rung(self._record.plan, stage) or rung_of(self._record.options),
         )
 
     def _as_planned(self, record: RunRecord, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
@@ -244,7 +257,7 @@ class Supervisor:
             worker_exit = worker.run()
         self._remove_unfinished([directory])
         with writing_in(self._files.path):  # on a full disk the worker itself could not report it
-            self._record_of(worker_exit, sizes, plan).save(directory.record)
+            attempt_record(worker_exit, sizes, plan).save(directory.record)
         return worker_exit
 
     def _remove_unfinished(self, attempts: Sequence[AttemptDirectory]) -> None:
@@ -304,41 +317,13 @@ class Supervisor:
         state = committed(self._store)
         return (state.epoch, state.position) if state else (0, -1)
 
-    def _record_of(self, worker_exit: WorkerExit, sizes: Sizes, plan: TrainingPlan) -> AttemptRecord:
-        last = worker_exit.last
-        epoch = last.epoch if last else 0
-        return AttemptRecord(
-            verdict=worker_exit.diagnosis.verdict,
-            cause=worker_exit.diagnosis.cause,
-            batch_size=plan.schedule.batch_size(epoch),
-            micro_batch_size=sizes_at_exit(worker_exit, sizes).micro_batch_size,
-            epoch=epoch,
-            step=last.step if last else 0,
-            wall_seconds=worker_exit.wall_seconds,
-        )
-
     def _failure_message(self, summary: AttemptSummary, sizes: Sizes, squeeze: Squeeze | None) -> str:
         cause = summary.diagnosis.cause or summary.diagnosis.verdict.value
         fewer = " and fewer decoded ahead" if sizes.buffer_bytes < summary.sizes.buffer_bytes else ""
+        if sizes.rung != summary.sizes.rung:
+            fewer += f", and activations computed again in {sizes.rung.segments} segments"
         return (
             f"attempt {len(self._past)} ended ({summary.diagnosis.verdict.value}: {cause}); "
             f"going on from the last checkpoint with {sizes.micro_batch_size} images at once{fewer}"
             + (f": {squeeze.words}" if squeeze else "")
         )
-
-
-def _note_oom(number: int, directory: AttemptDirectory, worker_exit: WorkerExit, before: Sizes, after: Sizes) -> None:
-    """Record the out-of-memory that ended an attempt, beside those from which the worker recovered itself."""
-    last = worker_exit.last
-    event = OomEvent(
-        attempt=number,
-        epoch=last.epoch if last else 0,
-        step=last.step if last else 0,
-        phase=last.phase if last else Phase.START,
-        micro_batch_size_before=before.micro_batch_size,
-        micro_batch_size_after=after.micro_batch_size,
-        seconds_lost=worker_exit.wall_seconds,
-    )
-    with writing_in(directory.path), directory.events.open("a", encoding="utf-8") as events:
-        # the first newline ends a line that a killed worker may have left unfinished
-        events.write("\n" + Event(oom=event).model_dump_json(exclude_defaults=True) + "\n")

@@ -18,10 +18,14 @@ from autofit.errors import AutofitError, InterruptedRunError
 from autofit.probing.loop import ProbeRequest
 from autofit.probing.records import ProbeReport
 from autofit.process.launch import Launcher
-from autofit.protocol.messages import MemoryBudget
+from autofit.protocol.messages import MemoryBudget, Trial, Verdict
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
 from tests.support.views import RecordingView
+
+
+def _trial(size: int) -> Trial:
+    return Trial(batch_size=size, verdict=Verdict.FITS, peak_bytes=10**9, fresh=True)
 
 
 @dataclass
@@ -30,6 +34,7 @@ class Stages:
 
     ends: list[AutofitError | BaseException | None] = field(default_factory=list)
     largest: int = 64
+    largest_in: dict[int, int] = field(default_factory=dict)  # where activations are computed again in so many segments
     probe_ends: list[BaseException] = field(default_factory=list)
     probes: list[tuple[ProbeRequest, Launcher]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -50,16 +55,18 @@ class Stages:
     def _probed(self, request: ProbeRequest) -> ProbeReport:
         if self.probe_ends:
             raise self.probe_ends.pop(0)
+        largest = self.largest_in.get(request.workload.segments, self.largest)
         return ProbeReport(
             workload=request.workload,
             hardware={},
             non_allocator_bytes=400 * 10**6,
             memory_limit_bytes=request.memory.limit_bytes,
             limited_by=request.limited_by,
-            largest_feasible_batch=self.largest,
-            recommended_batch=min(self.largest, 16),
+            max_batch=max(request.max_batch, largest),
+            largest_feasible_batch=largest,
+            recommended_batch=min(largest, 16),
             memory_model=None,
-            trials=[],
+            trials=[_trial(largest)] if request.workload.segments in self.largest_in else [],
             wall_seconds=1.0,
         )
 
@@ -77,8 +84,9 @@ class _Stage:
 
 
 @pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
+def stages(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Stages:
     replaced = Stages()
+    monkeypatch.setenv("AUTOFIT_PROFILES", str(tmp_path_factory.mktemp("profiles")))  # the probes of other tests
     monkeypatch.setattr("autofit.api.measure.Prober", replaced.prober)
     monkeypatch.setattr("autofit.api.supervision.Supervisor", replaced.supervisor)
     return replaced

@@ -23,7 +23,7 @@ from tests.support.ids import steady
 
 DEFAULTS = {
     "optimizer_config": None,
-    "recompute": "off",
+    "recompute": "auto",
     "loss": None,
     "metrics": (),
     "monitor": "auto",

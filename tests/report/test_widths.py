@@ -14,10 +14,11 @@ from rich.table import Table
 
 import autofit.report
 from autofit.cache.store import CacheList, EntrySummary
+from autofit.config.rungs import Rung
 from autofit.doctor import Diagnosis, Finding, Severity
 from autofit.machine.cards import CARDS
 from autofit.probing.estimate import EstimateReport, Target, estimated
-from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
+from autofit.probing.records import ProbeReport, RungRecord, SweepFailure, SweepReport
 from autofit.profiles.records import Origin, ProfileList, ProfileSummary
 from autofit.protocol.messages import BadImage, OomEvent, Phase, Progress, Verdict
 from autofit.report import (
@@ -208,6 +209,21 @@ def of_predictions() -> Iterator[str]:
     yield "\n".join(prediction_text.prediction_lines([FILE], [[("cat", 0.9)]]))
 
 
+def of_ladder(report: ProbeReport) -> Iterator[str]:
+    rungs = [
+        RungRecord(
+            rung=Rung(segments=segments),
+            largest_feasible_batch=1_234,
+            recommended_batch=1_024,
+            images_per_second=12_345.0,
+            bytes_per_image=1.2e9,
+            price=0.118,
+        )
+        for segments in (0, 16)
+    ]
+    yield probe_text.probe_text(report.model_copy(update={"rungs": rungs}))
+
+
 def of_export() -> Iterator[str]:
     parity = Parity(images=88, same=86, largest_difference=0.012, accuracy_before=0.705, accuracy_after=0.693)
     export = Export(
@@ -248,6 +264,7 @@ def reports(report: ProbeReport, sweep: SweepReport, run: ResultRecord) -> Repor
         "doctor_text": of_doctor,
         "estimate_text": of_estimate,
         "export_text": of_export,
+        "ladder_text": lambda: of_ladder(report),
         "prediction_text": of_predictions,
         "probe_text": lambda: of_probe(report),
         "profile_text": of_profiles,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autofit.config.rungs import KEPT, Rung
 from autofit.errors import (
     AutofitError,
     DoesNotFitError,
@@ -196,6 +197,28 @@ def test_a_run_that_may_still_get_on_goes_on(past: Sequence[AttemptSummary]) -> 
     """A run that would have ended well is given up: on a shared machine, a kill an hour is no reason."""
     for length in range(1, len(past) + 1):
         sizes_after(*past[:length])
+
+
+FEW = Rung(segments=4)
+
+
+def test_where_one_image_does_not_fit_the_next_rung_is_tried() -> None:
+    """A run would be given up that fits in segments; or begin again as large as it was."""
+    climbed = next_sizes([DEVICE_1, DEVICE_1], BATCH_BYTES, saving=FEW)
+    assert climbed == replace(DEVICE_1.sizes, rung=FEW)
+    on_it = replace(DEVICE_1, sizes=climbed)
+    assert next_sizes([DEVICE_1, DEVICE_1, on_it], BATCH_BYTES, saving=Rung(segments=8)).rung == Rung(segments=8)
+    with pytest.raises(DoesNotFitError, match="nor with activations computed again in 4 segments: take"):
+        next_sizes([DEVICE_1, DEVICE_1, on_it], BATCH_BYTES)
+
+
+def test_a_rung_is_no_cure_for_what_has_another_cause() -> None:
+    """A crash, or one image after larger ones, would make a run slower; or a limit of the shell be hidden."""
+    assert next_sizes([DEVICE_1], BATCH_BYTES, saving=FEW).rung == KEPT
+    assert next_sizes([CRASH, CRASH], BATCH_BYTES, saving=FEW).rung == KEPT
+    limited = replace(DEVICE_1, diagnosis=replace(DEVICE_1.diagnosis, is_limited=True))
+    with pytest.raises(DoesNotFitError, match="because"):
+        next_sizes([limited, limited], BATCH_BYTES, saving=FEW)
 
 
 MOST_ATTEMPTS = 16

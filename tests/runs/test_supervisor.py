@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
+from autofit.config.rungs import Rung
 from autofit.errors import (
     AutofitError,
     DoesNotFitError,
@@ -302,10 +303,11 @@ CERTAIN_END = {
         "device_oom@0",
         DoesNotFitError,
         (
-            "not even one image at a time fits (chosen to be device_oom): "
-            "take a smaller image size, a smaller backbone or more memory"
+            "not even one image at a time fits (chosen to be device_oom), nor with activations computed again in 4, 8 "
+            "or 16 segments: take a smaller image size (image_size), train fewer layers (trainable 'head', then "
+            "fine_tune_from), a smaller backbone or more memory"
         ),
-        [("device_oom", "chosen to be device_oom", size) for size in (4, 2, 1, 1)],
+        [("device_oom", "chosen to be device_oom", size) for size in (4, 2, 1, 1, 1, 1, 1)],
     ),
     "looks like memory, down to one image": (
         "full@0",
@@ -365,6 +367,46 @@ def test_memory_that_ends_the_process_is_told_from_other_crashes(files: RunDirec
     ]
     assert [job.memory.buffer_bytes for job in jobs(files)] == [2**20, *[2**19] * 4]
     assert_every_image_once_an_epoch(files)
+
+
+def segments_of(files: RunDirectory) -> list[int]:
+    """In how many segments each attempt was told to compute activations again."""
+    return [job.source.spec.segments for job in jobs(files) if job.source]
+
+
+def test_where_one_image_does_not_fit_activations_are_computed_again(files: RunDirectory, run: Run) -> None:
+    """A network would be given up that trains in segments; or a resumed run would run out of memory first again."""
+    ends = ",".join(["device_oom@0"] * 4)
+    assert isinstance(run(f"{ends},crashed@2"), TrainingFailedError)
+    record = RunRecord.load(files.run)
+    assert record.plan.rung == Rung(segments=4)
+    assert run(f"{ends},x,complete", record=record) is None
+    assert segments_of(files) == [0, 0, 0, 0, 4, 4]
+    result = collect_result(files, "completed", "", 0.0)
+    assert [attempt.segments for attempt in result.attempts] == segments_of(files)
+    assert result.is_bit_equal
+    assert_every_image_once_an_epoch(files)
+
+
+def test_updates_on_two_rungs_are_not_called_bit_equal(files: RunDirectory, run: Run) -> None:
+    """A run that sums in another order from its middle on would be said to be the same bit for bit."""
+    assert run("SIGKILL@2," + ",".join(["device_oom@0"] * 4) + ",complete") is None
+    assert segments_of(files)[-1] == 4
+    assert not collect_result(files, "completed", "", 0.0).is_bit_equal
+
+
+def test_a_stage_trains_on_the_rung_of_its_probe(files: RunDirectory, run: Run) -> None:
+    """Fine-tuning would run out of memory that its probe has found a way around; or the head would be slower."""
+
+    def begin(record: RunRecord, stage: str, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
+        del record, is_begun
+        return StageStart(plan.micro_batch_size, memory, rung=Rung(segments=8) if stage == "fine-tune" else None)
+
+    memory = MemoryBudget(device="cpu", limit_bytes=10**9, is_given=True, buffer_bytes=2**20)
+    assert run("complete", record=in_stages(), begin_stage=begin) is None
+    assert segments_of(files) == [0, 8]
+    plan = RunRecord.load(files.run).plan
+    assert (plan.rung, plan.fine_tune and plan.fine_tune.rung) == (None, Rung(segments=8))
 
 
 def test_a_resumed_run_keeps_the_size_it_had_come_down_to(files: RunDirectory, run: Run) -> None:

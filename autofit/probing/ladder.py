@@ -1,0 +1,125 @@
+"""Which rung of the ladder a probe tries next, and which one a training takes. Pure.
+
+A smaller micro-batch comes first: it is exact and costs little, so a search on one rung finds the largest. Another rung
+is tried where that is not enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from autofit.config.rungs import SAVING, Rung
+from autofit.probing.evidence import CLEARLY_FASTER
+from autofit.probing.recommend import recommended_speed
+from autofit.probing.records import ProbeReport, RungRecord, Workload
+from autofit.protocol.messages import Trial, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a probe is for.
+
+    Attributes:
+        rungs: that may be tried, in this order; the first is the one of the request.
+        wanted: the micro-batch that a training would like to have.
+        shapes_result: whether the micro-batch is part of the result, so that holding it is worth the price of a rung.
+        until_it_fits: whether the first rung on which anything fits is enough, as where each costs seconds of tuning.
+    """
+
+    rungs: tuple[Rung, ...]
+    wanted: int
+    shapes_result: bool = False
+    until_it_fits: bool = False
+
+
+def goal_of(workload: Workload, wanted: int, device: Literal["cpu", "gpu"], *, may_climb: bool) -> Goal:
+    """The goal of a probe.
+
+    Args:
+        workload: the network as it was asked for.
+        wanted: the micro-batch that a training would like to have.
+        device: what trains.
+        may_climb: whether autofit may choose the rung. A frozen backbone has no backward pass: there is none for it.
+    """
+    own = Rung(segments=workload.segments)
+    trains = workload.trainable == "all" or bool(workload.cut)
+    return Goal(
+        rungs=(own, *(SAVING[device] if may_climb and trains else ())),
+        wanted=wanted,
+        shapes_result=workload.trainable == "all" and workload.weights == "none" and not workload.cut,
+        until_it_fits=device == "gpu",
+    )
+
+
+def next_rung(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
+    """The rung to try next; None if none is left that is likely to gain anything.
+
+    Where something fits already, more images at once gain speed only if the speed still rose at the largest size.
+    """
+    known = {record.rung for record in tried}
+    rung = next((rung for rung in goal.rungs if rung not in known), None)
+    if rung is None or not tried:
+        return rung
+    *before, last = tried
+    most_before = max((record.largest_feasible_batch for record in before), default=0)
+    largest = last.largest_feasible_batch
+    if not max(largest, most_before):
+        return rung
+    if largest >= goal.wanted or (before and (largest <= most_before or goal.until_it_fits)):
+        return None
+    return rung if goal.shapes_result or last.recommended_batch >= largest else None
+
+
+def best_rung(goal: Goal, tried: Sequence[RungRecord]) -> RungRecord:
+    """The rung to train on: the first if nothing fits on any; else the one that holds the micro-batch, or the fastest.
+
+    Of the rungs that hold the same, or are as fast, it is the first.
+    """
+    best, *others = tried
+    for record in others:
+        if _is_better(goal, record, best):
+            best = record
+    return best
+
+
+def _is_better(goal: Goal, record: RungRecord, best: RungRecord) -> bool:
+    if not best.largest_feasible_batch or not record.largest_feasible_batch:
+        return record.largest_feasible_batch > best.largest_feasible_batch
+    if goal.shapes_result:
+        return min(record.largest_feasible_batch, goal.wanted) > min(best.largest_feasible_batch, goal.wanted)
+    return record.images_per_second > CLEARLY_FASTER * best.images_per_second > 0
+
+
+def rung_record(rung: Rung, report: ProbeReport) -> RungRecord:
+    """What a probe found on a rung."""
+    line = report.memory_model
+    return RungRecord(
+        rung=rung,
+        largest_feasible_batch=report.largest_feasible_batch,
+        recommended_batch=report.recommended_batch,
+        images_per_second=recommended_speed(report),
+        bytes_per_image=line.bytes_per_image if line else 0.0,
+        trials=[trial for trial in report.trials if not trial.saved] or report.trials,
+        wall_seconds=report.wall_seconds,
+    )
+
+
+def with_prices(tried: Sequence[RungRecord]) -> list[RungRecord]:
+    """The rungs with what each costs against the first; without a size that ran on both, nothing is known of that."""
+    first, *others = tried
+    return [first, *(record.model_copy(update={"price": _price(record, first)}) for record in others)]
+
+
+def _price(record: RungRecord, first: RungRecord) -> float | None:
+    """The share of the images a second that is lost, at the largest size that was timed on both rungs."""
+    speeds, of_first = _speeds(record.trials), _speeds(first.trials)
+    both = speeds.keys() & of_first.keys()
+    return 1 - speeds[max(both)] / of_first[max(both)] if both else None
+
+
+def _speeds(trials: Sequence[Trial]) -> dict[int, float]:
+    """Images a second by the size, the best if it ran more than once."""
+    timed = [trial for trial in trials if trial.verdict is Verdict.FITS and trial.images_per_second > 0]
+    return {t.batch_size: t.images_per_second for t in sorted(timed, key=lambda trial: trial.images_per_second)}

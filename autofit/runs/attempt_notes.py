@@ -1,0 +1,48 @@
+"""What is written of an attempt that has ended: its record, and the out-of-memory that ended it."""
+
+from __future__ import annotations
+
+from autofit.process.monitor import WorkerExit
+from autofit.protocol.job import Event, TrainingPlan
+from autofit.protocol.messages import OomEvent, Phase
+from autofit.runs.attempt_summary import sizes_at_exit
+from autofit.runs.result_record import AttemptRecord
+from autofit.runs.retry_policy import Sizes
+from autofit.storage.run_directory import AttemptDirectory, writing_in
+
+
+def attempt_record(worker_exit: WorkerExit, sizes: Sizes, plan: TrainingPlan) -> AttemptRecord:
+    """The record of an attempt at a stage with this plan, which was started with these sizes."""
+    last = worker_exit.last
+    epoch = last.epoch if last else 0
+    return AttemptRecord(
+        verdict=worker_exit.diagnosis.verdict,
+        cause=worker_exit.diagnosis.cause,
+        batch_size=plan.schedule.batch_size(epoch),
+        micro_batch_size=sizes_at_exit(worker_exit, sizes).micro_batch_size,
+        epoch=epoch,
+        step=last.step if last else 0,
+        wall_seconds=worker_exit.wall_seconds,
+        segments=sizes.rung.segments,
+    )
+
+
+def note_oom(number: int, directory: AttemptDirectory, worker_exit: WorkerExit, before: Sizes, after: Sizes) -> None:
+    """Record the out-of-memory that ended an attempt, beside those from which the worker recovered itself.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    last = worker_exit.last
+    event = OomEvent(
+        attempt=number,
+        epoch=last.epoch if last else 0,
+        step=last.step if last else 0,
+        phase=last.phase if last else Phase.START,
+        micro_batch_size_before=before.micro_batch_size,
+        micro_batch_size_after=after.micro_batch_size,
+        seconds_lost=worker_exit.wall_seconds,
+    )
+    with writing_in(directory.path), directory.events.open("a", encoding="utf-8") as events:
+        # the first newline ends a line that a killed worker may have left unfinished
+        events.write("\n" + Event(oom=event).model_dump_json(exclude_defaults=True) + "\n")

@@ -1,0 +1,114 @@
+"""The ladder: which rung is tried next, which one is taken, and what it costs. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from autofit.config.rungs import KEPT, ON_REQUEST, Rung
+from autofit.probing.ladder import Goal, best_rung, goal_of, next_rung, rung_record, with_prices
+from autofit.probing.records import RungRecord
+from autofit.protocol.messages import Trial, Verdict
+from tests.support.records import make_probe_report, make_workload
+
+FEW, MANY = Rung(segments=4), Rung(segments=16)
+ALL = {"trainable": "all", "weights": "none"}
+
+
+def found(rung: Rung, largest: int, *, recommended: int | None = None, speed: float = 10.0) -> RungRecord:
+    """What a probe found on a rung; nothing if nothing fits."""
+    size = largest if recommended is None else recommended
+    return RungRecord(
+        rung=rung, largest_feasible_batch=largest, recommended_batch=size, images_per_second=speed if largest else 0.0
+    )
+
+
+def goal(wanted: int = 32, device: Literal["cpu", "gpu"] = "cpu", *, may_climb: bool = True, **workload: str) -> Goal:
+    return goal_of(make_workload(**(ALL | workload)), wanted, device, may_climb=may_climb)
+
+
+def climbed(wanted: Goal, largest: dict[Rung, int]) -> list[int]:
+    """The segments of the rungs that are tried where so much fits on each, the speed rising with the size."""
+    tried: list[RungRecord] = []
+    while (rung := next_rung(wanted, tried)) is not None:
+        tried.append(found(rung, largest.get(rung, 0)))
+    return [record.rung.segments for record in tried]
+
+
+CLIMBS = {
+    "it fits": (goal(), {KEPT: 32}, [0]),
+    "more than is wanted": (goal(8), {KEPT: 8}, [0]),
+    "nothing fits anywhere": (goal(), {}, [0, 4, 8, 16]),
+    "few segments are enough": (goal(), {FEW: 40}, [0, 4]),
+    "many are needed": (goal(), {MANY: 1}, [0, 4, 8, 16]),
+    "each gains": (goal(), {KEPT: 2, FEW: 4, ON_REQUEST: 8, MANY: 16}, [0, 4, 8, 16]),
+    "one gains nothing": (goal(), {KEPT: 2, FEW: 8, ON_REQUEST: 8}, [0, 4, 8]),
+    "the user has decided": (goal(may_climb=False), {}, [0]),
+    "a frozen backbone": (goal(trainable="head", weights="imagenet"), {}, [0]),
+    "above a cut": (goal(1, trainable="head", weights="imagenet", cut="auto"), {FEW: 2}, [0, 4]),
+    "a GPU": (goal(device="gpu"), {}, [0, 8, 16]),
+    "a GPU, where something fits": (goal(device="gpu"), {KEPT: 2, ON_REQUEST: 4, MANY: 8}, [0, 8]),
+}
+
+
+@pytest.mark.parametrize(("wanted", "largest", "segments"), CLIMBS.values(), ids=CLIMBS)
+def test_rungs_are_tried_in_order_while_they_may_gain(
+    wanted: Goal, largest: dict[Rung, int], segments: list[int]
+) -> None:
+    """A network would not train that could, or each probe would cost four, also where everything fits."""
+    assert climbed(wanted, largest) == segments
+
+
+def test_speed_that_has_ended_to_rise_is_no_reason_to_climb() -> None:
+    """A pretrained network that trains as fast with 8 images at once as with 16 would be probed twice for nothing."""
+    pretrained = goal(weights="imagenet")
+    assert next_rung(pretrained, [found(KEPT, 16, recommended=8)]) is None
+    assert next_rung(pretrained, [found(KEPT, 16)]) == FEW
+    assert next_rung(goal(), [found(KEPT, 16, recommended=8)]) == FEW  # the micro-batch is part of the result
+
+
+CHOICES = {
+    "nothing fits": (goal(), [found(KEPT, 0), found(FEW, 0)], KEPT),
+    "the only one": (goal(), [found(KEPT, 0), found(FEW, 1), found(ON_REQUEST, 3)], ON_REQUEST),
+    "the first that holds the batch": (goal(), [found(KEPT, 8), found(FEW, 32), found(ON_REQUEST, 64)], FEW),
+    "what holds more": (goal(), [found(KEPT, 8), found(FEW, 12)], FEW),
+    "pretrained: the fastest": (
+        goal(weights="imagenet"),
+        [found(KEPT, 8), found(FEW, 16, speed=12), found(ON_REQUEST, 32, speed=12.5)],
+        FEW,
+    ),
+    "pretrained: hardly faster": (goal(weights="imagenet"), [found(KEPT, 8), found(FEW, 16, speed=10.5)], KEPT),
+    "pretrained: what fits": (goal(weights="imagenet"), [found(KEPT, 0), found(FEW, 16), found(ON_REQUEST, 0)], FEW),
+}
+
+
+@pytest.mark.parametrize(("wanted", "tried", "rung"), CHOICES.values(), ids=CHOICES)
+def test_the_rung_is_the_one_that_holds_the_batch_or_is_the_fastest(
+    wanted: Goal, tried: list[RungRecord], rung: Rung
+) -> None:
+    """A training would take longer than it has to, or a cut batch would change its result."""
+    assert best_rung(wanted, tried).rung == rung
+
+
+def timed(size: int, speed: float) -> Trial:
+    return Trial(batch_size=size, verdict=Verdict.FITS, images_per_second=speed, peak_bytes=1)
+
+
+def test_the_price_is_the_speed_that_is_lost_at_the_same_size() -> None:
+    """The gain of a larger batch would hide what the second forward pass costs."""
+    kept = found(KEPT, 8).model_copy(update={"trials": [timed(4, 8.0), timed(8, 10.0), timed(8, 9.0)]})
+    again = found(FEW, 32).model_copy(update={"trials": [timed(4, 8.0), timed(8, 9.0), timed(32, 11.0)]})
+    other = found(MANY, 32).model_copy(update={"trials": [timed(32, 11.0)]})
+    prices = [record.price for record in with_prices([kept, again, other])]
+    assert prices[0] is prices[2] is None
+    assert prices[1] == pytest.approx(0.1)
+
+
+def test_a_rung_keeps_what_ran_on_it() -> None:
+    """The report would have no figures to compare, or those of an older probe beside the new ones."""
+    saved = timed(4, 1.0).model_copy(update={"saved": True})
+    report = make_probe_report(8, 16).model_copy(update={"trials": [saved, timed(8, 20.0)]})
+    record = rung_record(FEW, report)
+    assert (record.rung, record.largest_feasible_batch, record.images_per_second) == (FEW, 16, 20.0)
+    assert [trial.batch_size for trial in record.trials] == [8]
