@@ -1,9 +1,9 @@
 """Which images have a class that another one would suit better, by a head that has not seen them.
 
 The order is that of the probability that the head gives to the image's own class, its "self-confidence" (Kuan and
-Mueller, "Model-agnostic label quality scoring to detect real-world label noise", 2022). By the margin to the best other
-class, with which "confident learning" begins, fewer of the planted faults were among the first on each set that was
-tried (docs/decisions/0048).
+Mueller, "Model-agnostic label quality scoring to detect real-world label noise", 2022), half adjusted for how probable
+the class is on its images: one that is hard to tell would otherwise fill the first places with good labels. Adjusted in
+full, or by the margin to the best other class, fewer of the planted faults were among the first (docs/decisions/0048).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from autofit.storage.safe_files import whole_file
 
 SHARE_OF_CHANCE = 0.5
 """An image is likely to be labelled wrong where its class gets less than this share of what it would get by chance."""
+USUAL_IMAGES = 5
+"""So many images of the usual confidence are added to each class: the confidence of two images is no measure."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,9 +57,19 @@ def doubts(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Dou
     own = others[places, classes]
     others[places, classes] = -1.0
     suggested = others.argmax(axis=1)
-    order = np.argsort(own, kind="stable")
-    count = int((own < SHARE_OF_CHANCE / probabilities.shape[1]).sum())
+    adjusted = _adjusted(own, classes, probabilities.shape[1])
+    order = np.argsort(adjusted, kind="stable")
+    count = int((adjusted < SHARE_OF_CHANCE / probabilities.shape[1]).sum())
     return Doubts(known[order], suggested[order], own[order], others[places, suggested][order], count)
+
+
+def _adjusted(own: NDArray[np.float32], classes: NDArray[np.int64], num_classes: int) -> NDArray[np.float64]:
+    """The probability of each image's class, times the root of the usual one by that of the class, float64 (n,)."""
+    usual = float(own.mean()) if len(own) else 1.0
+    counts = np.bincount(classes, minlength=num_classes) + USUAL_IMAGES
+    of_class = (np.bincount(classes, own, minlength=num_classes) + USUAL_IMAGES * usual) / counts
+    adjusted: NDArray[np.float64] = own * np.sqrt(usual / np.maximum(of_class[classes], np.finfo(np.float32).tiny))
+    return adjusted
 
 
 def doubts_of_sets(probabilities: NDArray[np.float32], targets: NDArray[np.float64]) -> Doubts:

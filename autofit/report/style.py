@@ -47,12 +47,12 @@ PARTS = {
     ".pictures figcaption > *": "display: block;",
     ".groups": "display: flex; flex-wrap: wrap; gap: 0 2.5rem;",
     ".cell": "display: inline-block; min-width: 2rem; padding: 0 .3rem; border-radius: .25rem; "
-    "background: color-mix(in srgb, var(--accent) calc(.6 * var(--share)), transparent);",
+    "background: color-mix(in srgb, var(--accent) calc(.5 * var(--share)), transparent);",
 }
 """Selectors and what they say, for the parts that `markup` makes."""
 
 PAGE = """
-:root { color-scheme: light dark; --ink: #24292f; --soft: #6b7480; --rule: #d9dee4; --paper: #ffffff; --card: #f5f7f9;
+:root { color-scheme: light dark; --ink: #24292f; --soft: #626b76; --rule: #d9dee4; --paper: #ffffff; --card: #f5f7f9;
   --accent: #2f6fad; --bad: #b93a32; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e3e7ec; --soft: #98a2ae; --rule: #353c45; --paper: #16191d;
   --card: #1f242a; --accent: #6aa7dd; --bad: #ee7f77; } }
@@ -67,11 +67,12 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .82rem; }
 """
 
 FRAGMENT = """
-.autofit { --soft: #7d8794; --rule: rgba(128, 136, 146, .35); --card: rgba(128, 136, 146, .12); --accent: #4a8cc9;
-  --bad: #d0453c; max-width: 62rem; }
+.autofit { --soft: color-mix(in srgb, currentColor 72%, transparent); --rule: rgba(128, 136, 146, .35);
+  --card: rgba(128, 136, 146, .12); --accent: #4a8cc9; --bad: color-mix(in srgb, currentColor 40%, #d0453c);
+  max-width: 62rem; }
 .autofit * { box-sizing: border-box; }
 """
-"""Colours that can be read on white and on black: a notebook does not tell which of them it is."""
+"""Colours made from the notebook's own: it does not tell whether it is light or dark."""
 
 
 def _rules(within: str) -> str:

@@ -30,6 +30,22 @@ def test_what_the_head_cannot_tell_apart_is_not_told_as_wrong() -> None:
     assert found.images.tolist() == [0, 1, 2, 3]
 
 
+def test_a_class_that_is_hard_to_tell_does_not_fill_the_first_places() -> None:
+    """A person would look through good labels of one class before the wrong ones of the others."""
+    hard = [[0.28, 0.37, 0.35]] * 20
+    easy = [[0.05, 0.9, 0.05]] * 20
+    wrong = [[0.6, 0.3, 0.1]]  # told as the easy class
+    found = doubts(np.array([*hard, *easy, *wrong], np.float32), np.array([0] * 20 + [1] * 21))
+    assert found.images[0] == 40
+    assert found.own[0] == np.float32(0.3)
+
+
+def test_a_class_of_one_image_is_doubted_by_its_probability() -> None:
+    """The confidence of its class would be its own, and excuse the only image of a class."""
+    rows = np.array([[0.9, 0.05, 0.05]] * 20 + [[0.6, 0.3, 0.1]], np.float32)
+    assert doubts(rows, np.array([0] * 20 + [2])).images[0] == 20
+
+
 def test_an_image_without_probabilities_is_left_out() -> None:
     """An unreadable image would be told as labelled wrong."""
     rows = np.array([[np.nan, np.nan], SURE[:2]], np.float32)
