@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from machine import machine, today, versions
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 
 import autofit
 from autofit.api.data_report import DataReport
@@ -39,10 +39,18 @@ def _cropped(image: Image.Image) -> Image.Image:
     return image.crop((across, down, image.width - across, image.height - down))
 
 
+def _cropped_by_a_tenth(image: Image.Image) -> Image.Image:
+    across, down = round(image.width / 10), round(image.height / 10)
+    return image.crop((across, down, image.width - across, image.height - down))
+
+
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "half": _half,
     "saved again": lambda image: image,
     "cropped": _cropped,
+    "mirrored": ImageOps.mirror,
+    "cropped by a tenth": _cropped_by_a_tenth,
+    "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.6),
 }
 """How a copy is changed; each is then saved as a JPEG of quality 75."""
 

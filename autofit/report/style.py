@@ -64,6 +64,8 @@ h2, h3 { margin: 2.5rem 0 .75rem; font-size: 1.1rem; border-bottom: 1px solid va
 h3 { margin-top: 1.5rem; font-size: 1rem; border-bottom: 0; }
 p { margin: .5rem 0; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .82rem; }
+@media (max-width: 30rem) { body :is(th, td) { padding-right: .5rem; } body td:not(.number) { min-width: 4.5rem; }
+  body table { font-size: .86rem; } }
 """
 
 FRAGMENT = """
