@@ -68,8 +68,8 @@ def _adjusted(own: NDArray[np.float32], classes: NDArray[np.int64], num_classes:
     usual = float(own.mean()) if len(own) else 1.0
     counts = np.bincount(classes, minlength=num_classes) + USUAL_IMAGES
     of_class = (np.bincount(classes, own, minlength=num_classes) + USUAL_IMAGES * usual) / counts
-    adjusted: NDArray[np.float64] = own * np.sqrt(usual / np.maximum(of_class[classes], np.finfo(np.float32).tiny))
-    return adjusted
+    factors = np.sqrt(usual / np.maximum(of_class[classes], np.finfo(np.float32).tiny))
+    return own.astype(np.float64) * factors
 
 
 def doubts_of_sets(probabilities: NDArray[np.float32], targets: NDArray[np.float64]) -> Doubts:
