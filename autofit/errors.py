@@ -12,7 +12,18 @@ Each is one line: what happened, which value, what to do. `cli/` alone turns the
 
 from __future__ import annotations
 
+import re
+
 MOST_CHARACTERS = 500
+
+
+_PATH_ENDS = 60
+_LONG_PATH = re.compile(rf"/\S{{{2 * _PATH_ENDS},}}")
+
+
+def _with_a_short_middle(path: re.Match[str]) -> str:
+    """A long path without its middle: what to do about it stands behind it."""
+    return f"{path[0][:_PATH_ENDS]}…{path[0][-_PATH_ENDS:]}"
 
 
 class AutofitError(Exception):
@@ -22,6 +33,8 @@ class AutofitError(Exception):
 
     def __init__(self, message: object = "") -> None:
         text = str(message)
+        if len(text) > MOST_CHARACTERS:
+            text = _LONG_PATH.sub(_with_a_short_middle, text)
         if len(text) > MOST_CHARACTERS:  # such as with the value of an argument in it
             half = MOST_CHARACTERS // 2 - 1
             text = f"{text[:half]}…{text[-half:]}"  # what to do stands at the end

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from autofit.api.new_run import new_run
-from autofit.api.supervision import supervise
+from autofit.api.supervision import say_of_lock, supervise
 from autofit.api.workers import machine_for
 from autofit.config.options import Options
 from autofit.dataset import ImageIndex
@@ -71,6 +71,7 @@ def doubted_labels(
         files.create()
         try:
             with RunLock(files).acquire(0.0) as lock:
+                say_of_lock(lock, view)
                 record = new_run(files, options, together, machine, None, view, doubt_labels=True)
                 supervise(files, record, machine, None, lock, _OnlyProgress(view), None)
         except InterruptedRunError:

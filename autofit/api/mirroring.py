@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from autofit.api.existing_run import require_same
-from autofit.api.result import Result
+from autofit.api.result import Result, shown_path
 from autofit.config.options import Options
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
@@ -15,8 +16,9 @@ from autofit.mirror.mirror import Mirror
 from autofit.mirror.overlap import refuse_overlap
 from autofit.printable import printable
 from autofit.process.monitor import View
-from autofit.runs.run_record import RunRecord, listed_images
+from autofit.runs.run_record import DataRecord, RunRecord, listed_images
 from autofit.storage.run_directory import RunDirectory, writing_in
+from autofit.storage.system_errors import explained
 
 
 def mirror_for(
@@ -57,9 +59,11 @@ def with_images_here(files: RunDirectory, record: RunRecord) -> RunRecord:
     """The run, whose images from memory may have moved with its directory.
 
     Raises:
-        UserError: they are gone: a mirror does not have them.
+        UserError: they are gone, such as those in memory from a mirror; or the folder of the images is.
     """
     data = record.data
+    if not data.store:
+        _require_images(files, data)
     if not data.store or Path(data.store).is_dir():
         return record
     if not files.images.is_dir():
@@ -72,6 +76,28 @@ def with_images_here(files: RunDirectory, record: RunRecord) -> RunRecord:
     write_list(files, index)
     places = {"root": index.root, "store": index.store}
     return record.model_copy(update={"data": data.model_copy(update=places)})
+
+
+LOOKED_FOR = 50
+"""Images: where the folder of a list is gone, its paths may be absolute."""
+
+
+def _require_images(files: RunDirectory, data: DataRecord) -> None:
+    """Check that the images are still where the run has found them.
+
+    Raises:
+        UserError: their folder is gone, or cannot be looked at.
+    """
+    where = f"the images of this run were found in {printable(data.root)}, which"
+    then = f"or name their new place, autofit.run(FOLDER, run_dir={str(shown_path(files.path))!r}, ...) as before"
+    try:
+        Path(data.root).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        images = listed_images(files, data)
+        if not any(map(os.path.lexists, map(images.path, range(min(LOOKED_FOR, len(images.paths)))))):
+            raise UserError(f"{where} is gone: mount it or bring it back, and resume again; {then}") from None
+    except OSError as error:
+        raise UserError(f"{explained(error, f'{where} cannot be read')}; {then}") from None
 
 
 def finished_result(files: RunDirectory, mirror: Mirror | None) -> Result:

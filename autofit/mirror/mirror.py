@@ -25,7 +25,7 @@ from autofit.mirror.restore import STAGED, Held, discard, held_by, put_in_place,
 from autofit.mirror.watchdog import AbandonedError, Pulse, run_with_watchdog
 from autofit.printable import one_line
 from autofit.runs.run_record import RunRecord
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import NO_FLOCK, RunDirectory, RunLock
 from autofit.storage.system_errors import said_of
 
 COLAB_DRIVE = Path("/content/drive")
@@ -75,6 +75,7 @@ class Mirror:
         self._leave_seconds = patience.leave
         self._shown_at: dict[str, float] = {}
         self._is_outage_shown = False
+        self._is_flock_missed = False
 
     def __enter__(self) -> Self:
         try:
@@ -252,7 +253,7 @@ class Mirror:
         except BaseException:
             lock.release()
             raise
-        self._lock = lock
+        self._lock, self._is_flock_missed = lock, not lock.has_flock
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -263,6 +264,9 @@ class Mirror:
 
     def _report(self) -> None:
         """Show a problem, once for each cause, and its end."""
+        if self._is_flock_missed:
+            self._is_flock_missed = False
+            self._show(f"the mirror {self.folder}: {NO_FLOCK}")
         trouble = self._current_trouble()
         if trouble and self._clock() - self._shown_at.get(trouble, -REPEAT_SECONDS) >= REPEAT_SECONDS:
             self._shown_at[trouble] = self._clock()

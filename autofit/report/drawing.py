@@ -11,6 +11,7 @@ import io
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -118,6 +119,8 @@ def _matplotlib() -> ModuleType:
         named = os.environ.pop("MPLBACKEND", None)
         if named is None:
             raise
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        del sys.modules[name]  # what was half imported would be taken for whole
     try:
         return importlib.import_module("matplotlib")
     finally:

@@ -224,7 +224,7 @@ def writing_in(folder: Path) -> Iterator[None]:
 
 
 HOLDER_POLL_SECONDS = 0.5
-NO_FLOCK = "this drive cannot lock files: a file .lock-holder in the run directory keeps other runs out"
+NO_FLOCK = "this drive cannot lock files: a file .lock-holder there keeps other runs out"
 
 
 class RunLock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,3 +117,33 @@ def test_the_time_that_a_budget_counts_begins_with_the_call(
     train(photos, time_budget=60, view=view)
     assert before + 60.0 <= stages.runs[0]["budget"].end_at <= stages.runs[0]["record"].seconds_before + before + 61.0
     assert any(message.startswith("time budget 60 s: ") for message in view.messages)
+
+
+def test_a_run_whose_photos_are_gone_says_where_they_were(
+    stages: Stages, photos: Path, interrupted: Interrupted, view: RecordingView
+) -> None:
+    """A worker would start, and call each photo unreadable."""
+    interrupted(photos)
+    photos.rename(photos.with_name("elsewhere"))
+    with pytest.raises(UserError, match=r"were found in .*/photos, which is gone: mount it .* run_dir='a'"):
+        api.resume("a", view=view)
+    assert len(stages.runs) == 1
+    api.run(photos.with_name("elsewhere"), run_dir="a", batch_size=8, view=view)
+    assert stages.runs[1]["record"].data.root.endswith("/elsewhere")
+
+
+def test_a_run_whose_photos_may_not_be_looked_at_says_so(
+    photos: Path, interrupted: Interrupted, view: RecordingView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drive that was mounted anew would make each photo an unreadable one."""
+    interrupted(photos)
+    stat = Path.stat
+
+    def stale(path: Path, **given: Any) -> Any:
+        if path == photos:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return stat(path, **given)
+
+    monkeypatch.setattr(Path, "stat", stale)
+    with pytest.raises(UserError, match=r"/photos, which cannot be read \(Stale file handle\): the network drive"):
+        api.resume("a", view=view)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -627,3 +628,17 @@ def test_the_limit_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", "lots")
     with pytest.raises(UserError, match=r"^AUTOFIT_CACHE_LIMIT: the size 'lots' is not understood: give for example"):
         default_limit_bytes()
+
+
+def test_a_drive_that_does_not_say_how_much_is_free_is_used(
+    store: CacheStore, write_entry: WriteEntry, found_on: FoundOn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features would be extracted in each run, or a run end, where a mount has no statvfs."""
+
+    def refuse(_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(shutil, "disk_usage", refuse)
+    write_entry(range(3))
+    assert found_on(store) == {0, 1, 2}
+    assert store.most_bytes() > 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from autofit.errors import UserError
 from autofit.machine.cgroups import oom_kills
 from autofit.machine.hardware import Hardware, detect, fingerprint
 from tests.support.fake_machine import CORES, MB, Tree, fake_nvml
@@ -111,3 +112,24 @@ def test_this_machine() -> None:
     assert found.cpu_model
     assert fingerprint(found) == fingerprint(detect())
     assert (oom_kills() or 0) >= 0
+
+
+def test_a_refused_call_for_the_cores_counts_those_of_the_machine(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox that forbids the call would end each command."""
+
+    def refuse(_: int) -> set[int]:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_getaffinity", refuse)
+    assert tree.detect().cores == os.cpu_count()
+
+
+def test_a_machine_that_hides_its_memory_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox without /proc would end in a traceback of psutil."""
+
+    def refuse() -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("psutil.virtual_memory", refuse)
+    with pytest.raises(UserError, match=r"^/proc/meminfo cannot be read \(Permission denied\): "):
+        tree.detect()

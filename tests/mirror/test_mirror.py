@@ -371,6 +371,7 @@ def test_a_drive_without_locks_is_used_all_the_same(
         one.start()
         training.commit()
         watcher.until(one, (mirror.checkpoints / "00000001").exists)
+    assert watcher.heard("this drive cannot lock files") == 1
 
 
 def test_a_mirror_that_cannot_be_made_is_refused_where_nothing_is_lost_yet(training: Any, tmp_path: Path) -> None:

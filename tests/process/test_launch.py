@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import sys
@@ -12,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 from autofit.errors import TrainingFailedError, UserError
-from autofit.process.launch import WORKER, Exit, ProcessLauncher, import_paths_for
+from autofit.process.launch import NOT_INHERITED, WORKER, Exit, ProcessLauncher, import_paths_for
 from autofit.protocol.messages import Request
 from autofit.protocol.payload import Payload
 from autofit.storage.run_directory import AttemptDirectory
@@ -209,3 +210,23 @@ def test_the_users_own_modules_are_looked_for_last_and_only_where_needed(
     monkeypatch.setattr(sys, "path", ["", "/a", str(tmp_path), "/a"])
     assert import_paths_for(function_given=False, working_folder=tmp_path) == []
     assert import_paths_for(function_given=True, working_folder=tmp_path) == [str(tmp_path), "/a"]
+
+
+def test_a_payload_needs_no_file_in_memory(attempt: AttemptDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel or a sandbox without memfd_create would take no function and no callbacks."""
+
+    def refuse(_: str) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    code = "import os; print(len(os.fdopen(int(os.environ['AUTOFIT_PAYLOAD_FD']), 'rb').read()) > 0)"
+    assert printed(attempt, code, Payload(dict)) == "True\n"
+
+
+@pytest.mark.parametrize("name", NOT_INHERITED)
+def test_what_is_for_a_session_at_the_keyboard_is_kept_from_workers(
+    attempt: AttemptDirectory, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """PYTHONINSPECT would keep a finished worker from ending, and a broken MPLBACKEND end it."""
+    monkeypatch.setenv(name, "1")
+    assert printed(attempt, f"import os; print({name!r} in os.environ)") == "False\n"

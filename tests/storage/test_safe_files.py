@@ -1,0 +1,71 @@
+"""`autofit.storage.safe_files` on drives that refuse a part of what is asked."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autofit.storage.safe_files import CANNOT_SYNC, NotRegularFileError, fsync_file, open_plain, write_atomically
+
+
+def open_files() -> int:
+    """How many files this process has open; 0 where the system does not say."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def refusing(code: int) -> Any:
+    """A call of the system that fails with this error."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS], ids=errno.errorcode.get)
+def test_a_drive_that_refuses_each_change_of_mode_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """No run could be kept on FAT, SMB, or a FUSE mount."""
+    monkeypatch.setattr(os, "chmod", refusing(code))
+    write_atomically(tmp_path / "a.json", b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("code", sorted(CANNOT_SYNC), ids=errno.errorcode.get)
+def test_a_drive_that_cannot_sync_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Some FUSE mounts answer fsync with EINVAL: no record could be kept there."""
+    monkeypatch.setattr(os, "fsync", refusing(code))
+    write_atomically(tmp_path / "a.json", b"{}")
+    assert (tmp_path / "a.json").read_bytes() == b"{}"
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EDQUOT], ids=errno.errorcode.get)
+def test_a_sync_that_fails_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """A checkpoint would be said to be safe that the drive has lost."""
+    monkeypatch.setattr(os, "fsync", refusing(code))
+    with (tmp_path / "a").open("wb") as stream, pytest.raises(OSError, match=os.strerror(code)):
+        fsync_file(stream.fileno())
+    (tmp_path / "a.json").write_bytes(b"before")
+    with pytest.raises(OSError, match=os.strerror(code)):
+        write_atomically(tmp_path / "a.json", b"{}")
+    assert (tmp_path / "a.json").read_bytes() == b"before"
+
+
+def test_a_file_whose_kind_cannot_be_seen_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drive that comes and goes would use up the descriptors of the process."""
+    (tmp_path / "a").write_bytes(b"x")
+    before = open_files()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fstat", refusing(errno.ESTALE))
+        with pytest.raises(OSError, match="Stale"):
+            open_plain(tmp_path / "a")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotRegularFileError):
+        open_plain(tmp_path / "pipe")
+    assert open_files() == before
