@@ -27,7 +27,8 @@ with NamesShadows():
     from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autofit.api import check, estimate, evaluate, load_images, probe, resume, run
+    from autofit.api import check, estimate, evaluate, load_images, probe, resume, run, sweep, write_report
+    from autofit.api.export import export
     from autofit.api.result import Result
     from autofit.demo.sample import sample
     from autofit.worker.image_sequence import ImageSequence
@@ -44,11 +45,14 @@ __all__ = [
     "check",
     "estimate",
     "evaluate",
+    "export",
     "load_images",
     "probe",
     "resume",
     "run",
     "sample",
+    "sweep",
+    "write_report",
 ]
 __version__ = "0.1.0"
 
@@ -58,11 +62,14 @@ _MODULES = {
     "check": "autofit.api",
     "estimate": "autofit.api",
     "evaluate": "autofit.api",
+    "export": "autofit.api",
     "load_images": "autofit.api",
     "probe": "autofit.api",
     "resume": "autofit.api",
     "run": "autofit.api",
     "sample": "autofit.demo.sample",
+    "sweep": "autofit.api",
+    "write_report": "autofit.api",
 }
 _LOADS_KERAS = {"ImageSequence"}
 

@@ -27,11 +27,14 @@ PUBLIC = [
     "check",
     "estimate",
     "evaluate",
+    "export",
     "load_images",
     "probe",
     "resume",
     "run",
     "sample",
+    "sweep",
+    "write_report",
 ]
 LOADS_KERAS = {"ImageSequence"}
 

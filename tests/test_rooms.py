@@ -1,4 +1,4 @@
-"""Each package's docstring lists its modules: where it lists some, it lists all."""
+"""Each package's docstring lists its modules, where it lists some, and no file or class is too large to be read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import autofit
 
 PACKAGES = sorted(path.parent for path in Path(autofit.__file__).parent.rglob("__init__.py"))
 LEAST_LISTED = 2
+MOST_LINES = 350
+MOST_METHODS = 25
 
 
 def listing(package: Path) -> str:
@@ -28,3 +30,38 @@ def test_a_package_that_lists_its_modules_lists_all(package: Path) -> None:
     named = {word.strip("`:;,()") for word in listing(package).split()}
     there = {path.name for path in package.rglob("*.py")}
     assert {word for word in named if word.endswith(".py") and "/" not in word} <= there
+
+
+def too_large(path: Path) -> list[str]:
+    """What of a file is over its limit: the file itself, or classes in it."""
+    text = path.read_text(encoding="utf-8")
+    lines = len(text.splitlines())
+    found = [f"{path.name} has {lines} lines"] if lines > MOST_LINES else []
+    for one in ast.walk(ast.parse(text)):
+        if isinstance(one, ast.ClassDef):
+            methods = sum(isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) for each in one.body)
+            found += [f"{path.name}: {one.name} has {methods} methods"] if methods > MOST_METHODS else []
+    return found
+
+
+def test_no_file_and_no_class_is_too_large() -> None:
+    """A file would become the place for everything, and nobody read it to its end."""
+    files = sorted(Path(autofit.__file__).parent.rglob("*.py"))
+    assert len(files) > len(PACKAGES)
+    assert [words for path in files for words in too_large(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("x = 1\n" * 350, []),
+        ("x = 1\n" * 351, ["a.py has 351 lines"]),
+        ("class Many:\n" + "    def __call__(self): ...\n" * 25, []),
+        ("class Many:\n" + "    def __call__(self): ...\n" * 26, ["a.py: Many has 26 methods"]),
+    ],
+    ids=["long", "too long", "large", "too large"],
+)
+def test_what_is_too_large_is_seen(tmp_path: Path, text: str, found: list[str]) -> None:
+    """The test above could not fail."""
+    (tmp_path / "a.py").write_text(text)
+    assert too_large(tmp_path / "a.py") == found

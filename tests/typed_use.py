@@ -51,6 +51,7 @@ def resume_and_probe() -> None:
     report = autofit.probe(backbone="VGG16", num_classes=5, max_batch=512, memory_limit="3GB")
     assert_type(report.largest_feasible_batch, int)
     assert_type(report.recommended_batch, int)
+    assert_type(autofit.sweep(["VGG16", "MobileNetV2"], [160, (160, 224)]).summary(), str)
 
 
 def use_a_result(result: autofit.Result) -> None:
@@ -69,6 +70,8 @@ def use_a_result(result: autofit.Result) -> None:
     assert_type(autofit.evaluate("runs/a", "photos/").standard_error, float)
     assert_type(result.weights_sha256, str | None)
     assert_type(result.status, str)
+    assert_type(autofit.write_report("runs/a"), autofit.Result)
+    assert_type(autofit.export("runs/a", "onnx").path, str)
 
 
 def use_the_sequence() -> None:

@@ -8,7 +8,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     probes.py        probe and sweep: what fits, without any images
     probe_result.py  what probe and sweep return: their reports, with what there is to look at
     estimating.py    estimate: what fits a machine that is not there; estimate_result.py what it returns
-    report.py        report: the page of a run that has ended
+    report.py        write_report: the page of a run that has ended
     result.py        Result: a run that has ended, with its history, its model and predictions
     prediction.py    images of any kind predicted, judged, or read as the saved model expects them
     predictions.py   Predictions: probabilities with names; predictions_csv.py a file of them, part by part
@@ -47,7 +47,7 @@ from autofit.api.evaluation import evaluate
 from autofit.api.export import export
 from autofit.api.prediction import load_images
 from autofit.api.probes import does_not_fit, probe, sweep
-from autofit.api.report import report
+from autofit.api.report import write_report
 from autofit.api.resuming import resume
 from autofit.api.training import run
 
@@ -59,8 +59,8 @@ __all__ = [
     "export",
     "load_images",
     "probe",
-    "report",
     "resume",
     "run",
     "sweep",
+    "write_report",
 ]

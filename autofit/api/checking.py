@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,13 @@ from autofit.printable import printable
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.data_check import AllImages, known_findings, with_alike_features, with_doubts, with_survey
 from autofit.runs.data_findings import DataFindings
+from autofit.storage.scratch import scratch_folder
 from autofit.storage.system_errors import naming_system_errors
 
 LOOKED_FOR = "Wrong labels were looked for with {network}, each image by a head and neighbours that had not seen it"
+CHECKED_IMAGES = "autofit-checked-images-"
+"""What the names of the folders of images begin with that were given in memory."""
+
 NOT_LOOKED_FOR = "Wrong labels were not looked for"
 
 
@@ -92,7 +94,7 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
     is_looked_for = flag("find_wrong_labels", find_wrong_labels)
     asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label)
     in_call = GivenData(data, labels, validation, test, asked)
-    with naming_system_errors(), showing(view) as shown, _in_files(in_call, options, shown) as (given, folder):
+    with naming_system_errors(), showing(view) as shown, _in_files(in_call, options, shown) as (given, release):
         index = given.found(options, shown, lambda index: index)
         findings = _looked_at(index, options, shown)
         if is_looked_for:
@@ -104,21 +106,25 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
             )
         else:
             findings = findings.model_copy(update={"labels_note": NOT_LOOKED_FOR})
-    return DataReport(findings, folder)
+    return DataReport(findings, release)
 
 
 @contextlib.contextmanager
-def _in_files(given: GivenData, options: Options, view: ProgressView) -> Iterator[tuple[GivenData, Path | None]]:
-    """The data in files, and the new folder of images that were in memory; it is removed if looking at them fails."""
+def _in_files(
+    given: GivenData, options: Options, view: ProgressView
+) -> Iterator[tuple[GivenData, Callable[[], None] | None]]:
+    """The data in files, and what removes the new folder of images that were in memory, if there are any.
+
+    The folder is removed here if looking at the images fails.
+    """
     if not given.is_in_memory:
         yield given, None
         return
-    folder = Path(tempfile.mkdtemp(prefix="autofit-checked-images-"))
-    try:
-        yield given.in_files(folder, options, view), folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    while_reported = contextlib.ExitStack()
+    with contextlib.ExitStack() as if_it_fails:
+        folder = if_it_fails.enter_context(scratch_folder(CHECKED_IMAGES))
+        yield given.in_files(folder, options, view), while_reported.close
+        while_reported.callback(if_it_fails.pop_all().close)
 
 
 def _looked_at(index: ImageIndex, options: Options, view: ProgressView) -> DataFindings:

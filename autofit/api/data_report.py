@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,16 @@ class DataReport:
 
     Args:
         findings: the record.
-        folder: of images that were given in memory, which lives as long as the report.
+        release: removes the folder of images that were given in memory, which lives as long as the report.
 
     Attributes:
         findings: as given.
     """
 
-    def __init__(self, findings: DataFindings, folder: Path | None = None) -> None:
+    def __init__(self, findings: DataFindings, release: Callable[[], None] | None = None) -> None:
         self.findings = findings
-        if folder is not None:
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        if release is not None:
+            weakref.finalize(self, release)
 
     @property
     def classes(self) -> list[ClassSize]:

@@ -17,7 +17,8 @@ from autofit.machine.hardware import Hardware
 from autofit.process.monitor import View
 from autofit.runs.result_record import is_finished
 from autofit.runs.run_record import RunRecord, read_run
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import RunLock
 
 MOST_RUNS = 500
 MOST_SECONDS = 3.0

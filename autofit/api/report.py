@@ -1,4 +1,4 @@
-"""`report()`, and the page `report.html` of a run that has ended."""
+"""`write_report()`, and the page `report.html` of a run that has ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from autofit.storage.system_errors import naming_system_errors
 from autofit.warnings_shown import warnings_shown
 
 
-def report(run_dir: str | Path) -> Result:
+def write_report(run_dir: str | Path) -> Result:
     """Write a run's `report.html` again, and return the run.
 
     Raises:

@@ -25,7 +25,8 @@ from autofit.config.options import changed_options
 from autofit.process.signals import stop_signals
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import RunLock
 from autofit.storage.system_errors import naming_system_errors
 
 LOCK_PATIENCE_SECONDS = 30.0

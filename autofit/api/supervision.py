@@ -37,7 +37,8 @@ from autofit.runs.stage_speed import saved_probe
 from autofit.runs.supervisor import Supervisor
 from autofit.runs.time_budget import TimeBudget
 from autofit.storage.checkpoints import CheckpointStore
-from autofit.storage.run_directory import NO_FLOCK, RunDirectory, RunLock, writing_in
+from autofit.storage.run_directory import RunDirectory, writing_in
+from autofit.storage.run_lock import NO_FLOCK, RunLock
 
 
 def supervise(

@@ -28,7 +28,8 @@ from autofit.process.signals import stop_signals
 from autofit.protocol.payload import Payload
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.result_record import is_finished
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import RunLock
 from autofit.storage.system_errors import naming_system_errors
 
 

@@ -59,7 +59,7 @@ def report(run_dir: RunDir, *, json: Json = None) -> None:
     require_writable(json)
     from autofit import api  # noqa: PLC0415
 
-    _show(api.report(run_dir), json)
+    _show(api.write_report(run_dir), json)
 
 
 def demo(

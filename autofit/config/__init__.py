@@ -12,6 +12,7 @@ backbones.py         the networks of keras.applications
 rungs.py             the rungs of the ladder: ways to train that take less memory
 batch_schedule.py    batch sizes: schedules, automatic sizes, the rule after an out-of-memory
 byte_size.py         sizes such as 3GB
+cuts.py              the names of the cuts at which fine-tuning begins
 option_conflicts.py  what cannot be asked for together
 given_objects.py     optimizers, losses, metrics and models given as objects; keras_objects.py as configurations
 class_weights.py     weights of classes, by name or number

@@ -11,6 +11,7 @@ from typing import Any
 
 from autofit.config.batch_schedule import BatchSchedule
 from autofit.config.byte_size import parse_size
+from autofit.config.cuts import AUTO_CUT, WHOLE
 from autofit.config.hub_presets import is_preset, preset_name
 from autofit.config.keras_objects import application_name
 from autofit.config.option import Check
@@ -56,7 +57,7 @@ def cut_choice(name: str, value: Any) -> str:
     """
     if isinstance(value, str) and value.strip():
         text = value.strip()
-        return text.lower() if text.lower() in {"auto", "input"} else text
+        return text.lower() if text.lower() in {AUTO_CUT, WHOLE} else text
     return str(real_number(name, value, least=0.0, below=1.0))
 
 

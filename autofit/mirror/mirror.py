@@ -25,7 +25,8 @@ from autofit.mirror.restore import STAGED, Held, discard, held_by, put_in_place,
 from autofit.mirror.watchdog import AbandonedError, Pulse, run_with_watchdog
 from autofit.printable import one_line
 from autofit.runs.run_record import RunRecord
-from autofit.storage.run_directory import NO_FLOCK, RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import NO_FLOCK, RunLock
 from autofit.storage.system_errors import said_of
 
 COLAB_DRIVE = Path("/content/drive")

@@ -192,6 +192,20 @@ def _last_sha256(attempts: Sequence[AttemptDirectory]) -> str | None:
     return next((outcome.weights_sha256 for outcome in outcomes if outcome and outcome.weights_sha256), None)
 
 
+def has_model_of_stage(files: RunDirectory, stage: StageName) -> bool:
+    """Whether the model is what a finished stage ended with, and not what an interruption left of an earlier epoch.
+
+    A worker saves the model before it says that it has completed its stage; one that was killed between the stage's
+    last checkpoint and that has said nothing. The times of the files count for nothing: a clock may be set back.
+    """
+    for attempt in reversed(files.attempts()[-MOST_ATTEMPTS:]):
+        job = _job(attempt)
+        if job and isinstance(job.work, TrainJob) and job.work.stage == stage:
+            outcome = _outcome(attempt)
+            return outcome is not None and outcome.verdict is Verdict.COMPLETED and files.model.exists()
+    return False
+
+
 def _outcome(attempt: AttemptDirectory) -> Outcome | None:
     try:
         return Outcome.load(attempt.outcome)

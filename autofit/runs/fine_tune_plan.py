@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from autofit.config.cuts import WHOLE
 from autofit.config.fine_tuning import MOST_AUTO_EPOCHS
 from autofit.config.learning_rates import PRETRAINED_LEARNING_RATE
 from autofit.config.options import Options, epochs_of, strength_of
@@ -15,9 +16,6 @@ FINE_TUNE_VIEWS = 4
 FINE_TUNE_AUGMENT: Final = "light"
 """Of fine-tuning above a cut: samples in an update, the peak of the head's rate, and the views of each training image
 whose activations are cached."""
-
-WHOLE: Final = "input"
-"""The cut below which there is nothing: all layers train."""
 
 MOST_REFITTED = 2_000
 """Training images up to which a fine-tuning that helped is done once more with the validation images. It takes as long

@@ -13,6 +13,7 @@ from autofit.config.batch_schedule import (
     auto_micro_batch_size,
     batch_image_bytes,
 )
+from autofit.config.cuts import WHOLE
 from autofit.config.options import (
     Options,
     allows_solved_head,
@@ -28,7 +29,7 @@ from autofit.machine.hardware import Hardware
 from autofit.machine.memory_policy import usable_bytes
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import MOST_THREADS, FineTunePlan, Kernels, TrainingPlan, Tuning, ViewsPlan
-from autofit.runs.fine_tune_plan import FINE_TUNE_AUGMENT, FINE_TUNE_BATCH, WHOLE, above_cut, is_refitted
+from autofit.runs.fine_tune_plan import FINE_TUNE_AUGMENT, FINE_TUNE_BATCH, above_cut, is_refitted
 from autofit.runs.memory_budget import can_spare, foreseen_bytes, most_to_extract_bytes
 
 PREDECODED_BYTES = 96 * 2**20

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from autofit.config.cuts import WHOLE
 from autofit.config.rungs import Rung, saving_more
 from autofit.protocol.job import FineTunePlan, Kernels, StageTime
 from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
-from autofit.runs.fine_tune_plan import WHOLE, choices
+from autofit.runs.fine_tune_plan import choices
 from autofit.runs.run_record import RunRecord
 from autofit.runs.stage_probe import needs_stage_probe
 from autofit.runs.stage_speed import measured_speed

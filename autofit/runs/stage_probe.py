@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from autofit.config.batch_schedule import LARGEST_EXTRACTION, auto_micro_batch_size
+from autofit.config.cuts import WHOLE
 from autofit.config.options import Options, begins_with_head
 from autofit.config.rungs import Rung
 from autofit.errors import DoesNotFitError
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import FineTunePlan, Kernels, TrainingPlan
 from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName, StageRecord, Verdict
-from autofit.runs.fine_tune_plan import WHOLE
 from autofit.runs.memory_budget import foreseen_bytes, most_to_extract_bytes
 from autofit.runs.model_source import workload
 from autofit.runs.plan import SHARE_FOR_ONEDNN, has_time_to_probe

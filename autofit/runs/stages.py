@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autofit.config.batch_schedule import steps_per_epoch
+from autofit.config.cuts import WHOLE
 from autofit.config.fine_tuning import FineTuning
 from autofit.config.rungs import Rung
 from autofit.protocol.job import FineTunePlan, ModelSource, TrainingPlan, ViewsPlan
@@ -59,7 +60,7 @@ def plan_of_stage(plan: TrainingPlan, stage: StageName, finished: Sequence[Stage
             "early_stopping": None,  # the rate ends at zero, and the best epoch is handed over
             "augment": fine_tune.augment,
             "flip": fine_tune.flip,
-            "feature_cache": fine_tune.cut != "input",
+            "feature_cache": fine_tune.cut != WHOLE,
             "feature_views": fine_tune.views,
             "kernels": fine_tune.kernels,
             "head": "epochs",

@@ -19,7 +19,7 @@ from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, MemoryBudget, 
 from autofit.protocol.payload import Payload
 from autofit.runs.attempt_notes import attempt_record, note_oom
 from autofit.runs.attempt_summary import summarize
-from autofit.runs.collect_result import Committed, committed
+from autofit.runs.collect_result import Committed, committed, has_model_of_stage
 from autofit.runs.model_source import model_source, rung_of
 from autofit.runs.retry_policy import AttemptSummary, Sizes, next_sizes
 from autofit.runs.run_record import RunRecord
@@ -113,18 +113,10 @@ class Supervisor:
         state = committed(self._store)
         if state is None or state.stage in FINE_TUNING or not is_left_out(self._record.plan, state.stages):
             return error
-        if not self._has_model_of_checkpoint() and not self._saves_model(state):
+        if not has_model_of_stage(self._files, state.stages[-1].name) and not self._saves_model(state):
             return error
         self._view.message(f"{error}: the model is the head's")
         return None
-
-    def _has_model_of_checkpoint(self) -> bool:
-        """Whether the model is one of the newest checkpoint, and not what an interruption left of an earlier one."""
-        try:
-            (newest, _), *_ = self._store.manifests()
-            return self._files.model.stat().st_mtime >= newest.stat().st_mtime
-        except (OSError, ValueError):
-            return False
 
     def _saves_model(self, state: Committed) -> bool:
         """Whether a worker can save the model of the last finished stage, whose own did not live to save it."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from autofit.config.batch_schedule import steps_per_epoch
+from autofit.config.cuts import AUTO_CUT, AUTO_SHARE, WHOLE
 from autofit.config.fine_tuning import LEAST_AUTO_EPOCHS, LEAST_WHOLE_EPOCHS
 from autofit.config.options import Options
 from autofit.protocol.job import FineTunePlan, Kernels, StageTime, ViewsPlan
@@ -41,9 +42,8 @@ UPDATE_SECONDS = 0.01
 EPOCH_SECONDS = 0.3
 """What an update and an epoch take besides: reading the features; metrics and a checkpoint."""
 
-AUTO_SHARE = 0.85
 UNKNOWN_SHARE = 0.5
-"""The share of the network below the cut `auto`; and below a layer given by its name, about which nothing is known."""
+"""The share of the network below a layer given by its name, about which nothing is known."""
 
 IN_SECONDS_BELOW = 120
 """Shorter times are shown in seconds."""
@@ -126,7 +126,7 @@ class Work:
 
     def stage_seconds(self, stage: FineTunePlan) -> float:
         """Fine-tuning and its refit, from the start of a worker to the end of the run, as it is foreseen."""
-        views = stage.views if stage.cut != "input" else 0
+        views = stage.views if stage.cut != WHOLE else 0
         plain = self.validation_count if views else 0
         seconds = self._worker_seconds(stage, views * self.train_count, plain)
         if stage.refit:  # the activations of the training images are cached by then
@@ -162,7 +162,7 @@ class Work:
 
 def share_below(cut: str) -> float:
     """The share of the network's work that is done below a cut: it is taken to be that of the layers with kernels."""
-    named = {"auto": AUTO_SHARE, "input": 0.0}
+    named = {AUTO_CUT: AUTO_SHARE, WHOLE: 0.0}
     try:
         return named[cut] if cut in named else min(max(float(cut), 0.0), 1.0)
     except ValueError:
@@ -256,7 +256,7 @@ def _most_epochs(stage: FineTunePlan, work: Work, left_seconds: float, least: in
 
 
 def _plan_words(stage: FineTunePlan, work: Work) -> str:
-    where = {"auto": "of the upper layers", "input": "of all layers"}.get(stage.cut, f"above {stage.cut}")
+    where = {AUTO_CUT: "of the upper layers", WHOLE: "of all layers"}.get(stage.cut, f"above {stage.cut}")
     how_long = f", about {seconds_words(work.stage_seconds(stage))}" if work.speed.images_per_second else ""
     epochs = f"{stage.epochs} epoch" if stage.epochs == 1 else f"{stage.epochs} epochs"
     return f"fine-tuning {where} for {epochs}{how_long}"

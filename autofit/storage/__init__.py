@@ -1,6 +1,6 @@
 """Files that survive kills, full disks and untrusted sources.
 
-run_directory.py  the files of a run, each named once; the lock that keeps a run directory to one writer
+run_directory.py  the files of a run, each named once; run_lock.py the lock that keeps it to one writer
 attempt_directory.py  the files of an attempt
 checkpoints.py    generations of checkpoints; checkpoint_files.py the files of one, with checksums
 records.py        the base of every record that is saved as JSON

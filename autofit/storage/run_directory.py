@@ -1,26 +1,20 @@
-"""Every file of a run, named once; and the lock that keeps a run directory to one writer."""
+"""Every file of a run, named once."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from autofit.errors import StorageError, UserError
 from autofit.printable import printable
 from autofit.storage.attempt_directory import AttemptDirectory
-from autofit.storage.holder_file import HolderFile
-from autofit.storage.lock_holders import end_orphans, holders_of, in_use_words
-from autofit.storage.locks import Lock, open_lock_file, try_lock, wait_for_lock
 from autofit.storage.system_errors import explained
 
-__all__ = ["NO_FLOCK", "AttemptDirectory", "RunDirectory", "RunLock", "writing_in"]
-
+__all__ = ["AttemptDirectory", "RunDirectory", "writing_in"]
 
 _MOST_DIGITS = 8
 """Of an attempt's number."""
@@ -221,101 +215,3 @@ def writing_in(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(explained(error, f"{folder} cannot be written")) from error
-
-
-HOLDER_POLL_SECONDS = 0.5
-NO_FLOCK = "this drive cannot lock files: a file .lock-holder there keeps other runs out"
-
-
-class RunLock:
-    """An advisory lock on a run directory, inherited by the worker: it is held until parent and worker are both gone.
-
-    A worker that outlives its parent still holds it; see `locks`. Where the drive has no such locks, a file with the
-    holder's name takes their place.
-
-    Attributes:
-        has_flock: False once the drive was found to have no locks.
-    """
-
-    def __init__(self, run_directory: RunDirectory) -> None:
-        self._path = run_directory.path / ".lock"
-        self._file = -1
-        self._holder = HolderFile(run_directory.path)
-        self.has_flock = True
-
-    def acquire(
-        self,
-        patience_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> Self:
-        """Take the lock, waiting a little until a worker whose parent was killed notices it and stops.
-
-        Raises:
-            UserError: another process works in this run directory.
-            StorageError: the directory cannot be written.
-        """
-        with writing_in(self._path.parent):
-            self._file = open_lock_file(self._path)
-        try:
-            answer = wait_for_lock(self._file, patience_seconds, clock, sleep)
-            if answer is Lock.UNSUPPORTED:
-                self.has_flock = False
-                answer = self._take_holder_file(clock() + patience_seconds, clock, sleep)
-        except BaseException:
-            self.release()
-            raise
-        if answer is Lock.BUSY:
-            self.release()
-            raise UserError(in_use_words(self._path.parent, holders_of(self._path)))
-        return self
-
-    def take_over(self) -> Self:
-        """End what is left of a run whose parent is gone, so that the lock can be acquired; what it trained is saved.
-
-        Raises:
-            UserError: a worker cannot be ended.
-            StorageError: the directory cannot be written.
-        """
-        if not self.is_free():
-            end_orphans(self._path)
-        return self
-
-    def _take_holder_file(self, deadline: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> Lock:
-        with writing_in(self._path.parent):
-            while not self._holder.take():
-                if clock() > deadline:
-                    return Lock.BUSY
-                sleep(HOLDER_POLL_SECONDS)
-        return Lock.HELD
-
-    def is_free(self) -> bool:
-        """Whether no process holds the lock at this moment.
-
-        Raises:
-            StorageError: the directory cannot be written.
-        """
-        with writing_in(self._path.parent):
-            file = open_lock_file(self._path)
-        try:
-            answer = try_lock(file)
-            return self._holder.is_free() if answer is Lock.UNSUPPORTED else answer is not Lock.BUSY
-        finally:
-            os.close(file)
-
-    def fileno(self) -> int:
-        """The descriptor that a worker inherits."""
-        return self._file
-
-    def release(self) -> None:
-        """Release the lock; it is free once no worker holds it either."""
-        self._holder.release()
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()

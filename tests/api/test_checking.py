@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 from PIL import Image
 
 from autofit.api import check
+from autofit.api.checking import CHECKED_IMAGES
 from autofit.api.data_report import DataReport
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
 from autofit.runs.data_findings import ImageGroup
 from autofit.storage.run_directory import RunDirectory
+from autofit.storage.scratch import remove_abandoned
 from tests.support.views import RecordingView
 
 
@@ -124,8 +127,13 @@ def test_images_in_memory_are_looked_at_too() -> None:
     )
     (group,) = report.duplicates
     assert group.crosses_classes
-    assert all(Path(image.path).is_file() for image in group.images)
+    remove_abandoned(CHECKED_IMAGES, young_seconds=0)  # as the check of another process does
+    files = [Path(image.path) for image in group.images]
+    assert all(file.is_file() for file in files)
     assert "data:image/jpeg" not in report._repr_html_()
+    del report
+    gc.collect()
+    assert not any(file.parent.exists() for file in files)
 
 
 def test_labels_are_not_looked_for_where_they_cannot_be(tmp_path: Path) -> None:

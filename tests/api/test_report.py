@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +27,7 @@ def fail_page(monkeypatch: pytest.MonkeyPatch) -> FailPage:
         def run_page(*_: Any, **__: Any) -> str:
             raise problem
 
-        # not by its dotted name: in `autofit.api`, `report` is the function
-        monkeypatch.setattr(importlib.import_module("autofit.api.report"), "run_page", run_page)
+        monkeypatch.setattr("autofit.api.report.run_page", run_page)
 
     return fail
 
@@ -38,13 +36,13 @@ def test_a_report_is_written_again(stages: Stages, photos: Path, train: Train, i
     """A page that was deleted, or that an older version wrote, could not be had again."""
     page = train(photos).run_dir / "report.html"
     page.unlink()
-    assert api.report("a").status == "completed"
+    assert api.write_report("a").status == "completed"
     assert page.exists()
     assert len(stages.runs) == 1
     interrupted(photos, run_dir="b")
     Path("b/result.json").unlink()
     with pytest.raises(UserError, match="holds no run that has ended"):
-        api.report("b")
+        api.write_report("b")
 
 
 FULL = OSError(28, "No space left on device")

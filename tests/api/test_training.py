@@ -13,7 +13,8 @@ from autofit.config.options import make_options
 from autofit.errors import InterruptedRunError, TrainingFailedError, UserError
 from autofit.process.launch import ProcessLauncher
 from autofit.runs.run_record import RunRecord
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import RunLock
 
 if TYPE_CHECKING:
     from tests.api.conftest import Interrupted, Network, Stages, Train

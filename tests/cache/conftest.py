@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -70,6 +70,20 @@ def found_in(known: ModuleType) -> Callable[..., set[int]]:
         return set(has.tolist())
 
     return found_in
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[Path], Entry]]:
+    """Open an entry, until the test ends."""
+    entries: list[Entry] = []
+
+    def open_entry(folder: Path) -> Entry:
+        entries.append(Entry(folder))
+        return entries[-1]
+
+    yield open_entry
+    for entry in entries:
+        entry.close()
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def resume(path: Path) -> None:
 
 
 ACTIONS: dict[str, Any] = {
-    "report": api.report,
+    "report": api.write_report,
     "resume": resume,
     "replay": read_micro_batch_sizes,
     "cache": lambda path: CacheStore(path, 10**9).listing(),

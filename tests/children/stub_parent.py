@@ -23,7 +23,8 @@ from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import EpochEnd, MemoryBudget, Progress
 from autofit.runs.run_record import DataRecord, RunRecord
 from autofit.runs.supervisor import Supervisor
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import RunLock
 
 STUB_WORKER = Path(__file__).with_name("stub_worker.py")
 IMAGES, BATCH_SIZE, EPOCHS = 24, 4, 2

@@ -17,6 +17,6 @@ result = autofit.run(
 )
 predictions = result.predict(f"{photos}/red/000.png")
 result.close()
-api.report(folder / "run")
+api.write_report(folder / "run")
 autofit.check(photos, find_wrong_labels=False)
 print(len(predictions), (folder / "run" / "report.html").stat().st_size)

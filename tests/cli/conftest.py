@@ -14,7 +14,7 @@ from tests.cli.fake_api import Calls
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     calls = Calls()
-    for name in ("run", "resume", "probe", "sweep", "estimate", "report"):
+    for name in ("run", "resume", "probe", "sweep", "estimate", "write_report"):
         monkeypatch.setattr(api, name, calls.function(name))
     monkeypatch.setattr("autofit.demo.demo_run.run_demo", calls.function("run_demo"))
     return calls

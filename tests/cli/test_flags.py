@@ -187,7 +187,7 @@ def test_the_other_commands_call_their_functions(calls: Calls) -> None:
     for arguments in (["resume", "runs/a"], ["report", "runs/a"], ["demo", "--folder", "x"]):
         assert run_command_line(arguments) == 0
     names_and_first = [(name, positional[0]) for name, positional, _ in calls.made]
-    assert names_and_first == [("resume", Path("runs/a")), ("report", Path("runs/a")), ("run_demo", Path("x"))]
+    assert names_and_first == [("resume", Path("runs/a")), ("write_report", Path("runs/a")), ("run_demo", Path("x"))]
 
 
 def test_resume_takes_another_share_of_bad_images(calls: Calls) -> None:

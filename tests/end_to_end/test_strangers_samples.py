@@ -141,5 +141,5 @@ def test_a_page_is_never_written_through_its_name(tmp_path: Path) -> None:
     """A page that is a hard link of another file would overwrite that."""
     files = given_run(tmp_path / "run")
     hard_linked(files.report)
-    api.report(files.path)
+    api.write_report(files.path)
     assert (tmp_path / "elsewhere-report.html").read_text() == "ours"

@@ -21,7 +21,8 @@ from autofit.runs.collect_result import collect_result
 from autofit.runs.plan import training_plan
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.records import MAX_RECORD_BYTES
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import RunLock
 from tests.support.given_run import given_run
 
 HIDDEN = "hunter2-7fb1c0"
@@ -135,7 +136,7 @@ def test_a_record_that_is_none_is_refused_in_one_line(plant: Plant, files: RunDi
     """A report would wait for ever, fill the memory, or end in a traceback; a run would go on with nonsense."""
     plant(files)
     with pytest.raises(UserError) as caught:
-        api.report(files.path)
+        api.write_report(files.path)
     assert "\n" not in str(caught.value)
     assert str(files.path) in str(caught.value)
 
@@ -144,7 +145,7 @@ LINKS = ("audit.jsonl", "checkpoints", "report.html", "history.csv", ".model.par
 
 
 @pytest.mark.parametrize("name", LINKS)
-@pytest.mark.parametrize("act", [api.report, api.resume])
+@pytest.mark.parametrize("act", [api.write_report, api.resume])
 def test_a_link_out_of_the_directory_is_refused(
     act: Callable[[Path], object], name: str, files: RunDirectory, tmp_path: Path
 ) -> None:
@@ -165,7 +166,7 @@ def test_a_link_that_stays_inside_is_none_of_our_business(files: RunDirectory) -
     """A run whose owner has tidied it up could not be reported."""
     (files.path / "again.html").symlink_to("report.html")
     (files.path / "round").symlink_to("round")
-    assert api.report(files.path).status == "interrupted"
+    assert api.write_report(files.path).status == "interrupted"
 
 
 def test_the_lock_makes_no_file_elsewhere(files: RunDirectory, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_run_of_an_earlier_release_is_read(tmp_path: Path, name: str) -> None:
     assert checkpoint is not None
     assert {"model", "optimizer"} <= checkpoint.groups.keys()
     result.save(files.result)
-    api.report(files.path)
+    api.write_report(files.path)
     assert files.report.exists()
 
 

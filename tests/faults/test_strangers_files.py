@@ -57,7 +57,7 @@ def read_all(files: RunDirectory, *, with_page: bool) -> None:
     store.manifests()
     require_run(files)
     if with_page:
-        api.report(files.path)
+        api.write_report(files.path)
 
 
 def test_a_damaged_run_is_used_or_refused_in_one_line(

@@ -13,7 +13,8 @@ import pytest
 from autofit.errors import UserError
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.lock_holders import end_orphans, holders_of
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import RunLock
 from tests.support.stub_parents import Parent, parent_of, wait_until_stopped
 
 pytestmark = pytest.mark.slow

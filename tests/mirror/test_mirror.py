@@ -24,7 +24,8 @@ from autofit.mirror.patience import PATIENCE, MirrorPatience
 from autofit.mirror.restore import held_by
 from autofit.mirror.watchdog import AbandonedError, Pulse, run_with_watchdog
 from autofit.process import monitor
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import RunLock
 from tests.support.waiting import wait_until
 
 FAST = MirrorPatience(look=0.01, retry=0.02, answer=10.0, silence=5.0, lock=0.0, last=5.0, leave=0.5)

@@ -30,7 +30,8 @@ from autofit.runs.squeeze import Squeeze
 from autofit.runs.stage_probe import StageStart
 from autofit.runs.time_budget import TimeBudget
 from autofit.storage.checkpoints import CheckpointStore
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import RunLock
 from tests.support.paths import AUTOFIT_PATH, load_child
 from tests.support.run_files import assert_each_epoch_once, updates_of
 
@@ -186,7 +187,7 @@ def test_fine_tuning_that_does_not_fit_leaves_the_heads_model(
 def test_the_model_that_an_interruption_left_is_not_the_heads(files: RunDirectory, run: Run) -> None:
     """The model of a head that was half trained would be handed over, where nobody lived to save the finished one."""
     files.model.write_text("after two of ten epochs")
-    os.utime(files.model, (1.0, 1.0))
+    os.utime(files.model, (written := time.time() + 86_400, written))  # the clock was set back since
     assert run("late,complete", record=in_stages(), begin_stage=Begun(DoesNotFitError("not even one image"))) is None
     assert files.model.read_text() == "head"
 

@@ -12,7 +12,8 @@ import pytest
 
 from autofit.errors import UserError
 from autofit.storage.checkpoints import CheckpointStore
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import RunLock
 from tests.support.stub_parents import parent_of, position_committed, wait_until_stopped
 from tests.support.waiting import wait_until
 

@@ -17,7 +17,8 @@ import pytest
 
 from autofit.errors import UserError
 from autofit.storage.holder_file import SILENT_SECONDS, Holder, HolderFile, this_process
-from autofit.storage.run_directory import RunDirectory, RunLock
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_lock import RunLock
 
 NAME = ".lock-holder"
 

@@ -21,5 +21,5 @@ def given_run(folder: Path, ends: str = "device_oom@2,SIGKILL@3") -> RunDirector
         stub.run_record().save(files.run)
         assert stub.supervisor(files, ends, view=stub.PrintedView()).run() is None
         collect_result(files, "completed", "", 1.0).save(files.result)
-        api.report(files.path)
+        api.write_report(files.path)
     return files

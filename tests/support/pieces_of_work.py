@@ -28,7 +28,8 @@ from autofit.profiles.records import MachineProfile, entry_of, machine_profile
 from autofit.profiles.store import ProfileStore
 from autofit.runs.collect_result import collect_result
 from autofit.storage.checkpoints import CheckpointStore
-from autofit.storage.run_directory import RunDirectory, RunLock, writing_in
+from autofit.storage.run_directory import RunDirectory, writing_in
+from autofit.storage.run_lock import RunLock
 from tests.support.machines import make_hardware
 from tests.support.paths import load_child
 from tests.support.records import make_probe_report

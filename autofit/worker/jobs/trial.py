@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from autofit.config.batch_schedule import image_buffer_bytes
+from autofit.config.cuts import WHOLE
 from autofit.errors import UserError
 from autofit.input.aligned_array import aligned_empty
 from autofit.protocol.job import Event, Job
@@ -124,7 +125,7 @@ class Trials:
         self._in_use_bytes = device_bytes_reader(self._device)
         self._size = job.source.spec.image_size
         self._classes = job.source.num_classes
-        self._on_features = job.source.spec.cut not in {None, "input"}
+        self._on_features = job.source.spec.cut not in {None, WHOLE}
         self._state = TrainState(session)
         self._is_gpu = job.memory.device == "gpu"
         self._count = 0

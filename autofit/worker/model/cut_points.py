@@ -17,21 +17,15 @@ from typing import Any, NamedTuple, TypeVar
 
 import keras
 
+from autofit.config.cuts import AUTO_CUT, AUTO_SHARE, WHOLE
 from autofit.errors import UserError
 from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.layer_graph import Call, has_graph, layer_graph, operations
 
-AUTO = "auto"
-AUTO_SHARE = 0.85
-"""Where "auto" cuts: this share of the layers with kernels stays frozen (docs/decisions/0034)."""
-
-INPUT = "input"
-"""The cut below which there is nothing: everything trains."""
-
 INSIDE = "/"
 """Between the name of a network that is a layer of another and the name of a layer inside it."""
 
-_SHARES = {AUTO: AUTO_SHARE, INPUT: 0.0}
+_SHARES = {AUTO_CUT: AUTO_SHARE, WHOLE: 0.0}
 _ABOUT = 0.05
 _NEAREST = 3
 _NORMALIZATIONS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization, keras.layers.GroupNormalization)
@@ -276,8 +270,8 @@ def _split_inside(network: keras.Model, outer: str, inner: str) -> tuple[keras.M
     def call(operation: Any, *arguments: Any, **keywords: Any) -> Any:
         if operation.name != outer:
             return operation(*arguments, **keywords)
-        cut.append(lower(arguments[0]))
-        return upper(cut[0])
+        cut.append(lower(arguments[0], **keywords))
+        return upper(cut[0], **keywords)
 
     inputs = keras.Input(network.inputs[0].shape[1:], dtype=network.inputs[0].dtype)
     if isinstance(network, keras.Sequential):

@@ -18,7 +18,9 @@ class LayerGraph(NamedTuple):
     """The calls of a network with one input and one output.
 
     Attributes:
-        predecessors: each call, in an order in which it can be computed, with those whose outputs are its arguments.
+        predecessors: each call with those whose outputs are its arguments. Layer after layer as the network lists them,
+            the calls of a layer together: where a layer is called several times, a call may stand before those that it
+            needs.
         source: the input.
         target: the call whose output is that of the network.
     """

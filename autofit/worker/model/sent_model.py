@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
-from pathlib import Path
 from typing import Any
 
 from autofit.errors import UserError
 from autofit.printable import one_line
+from autofit.storage.scratch import scratch_folder
 from autofit.worker.model.registered_objects import not_registered
 
 
@@ -31,8 +30,8 @@ class SentModel:
         del shape, num_classes
         import keras  # noqa: PLC0415 - the parent imports this module without Keras
 
-        with tempfile.TemporaryDirectory(prefix="autofit-model-") as folder:
-            path = Path(folder) / "model.keras"
+        with scratch_folder("autofit-model-") as folder:
+            path = folder / "model.keras"
             path.write_bytes(self._archive)
             try:
                 return keras.models.load_model(path)
@@ -48,9 +47,9 @@ def sent(model: Any) -> SentModel:
     """
     from autofit.worker.model.network_hash import network_sha256  # noqa: PLC0415 - imports Keras
 
-    with tempfile.TemporaryDirectory(prefix="autofit-model-") as folder, warnings.catch_warnings():
+    with scratch_folder("autofit-model-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        path = Path(folder) / "model.keras"
+        path = folder / "model.keras"
         try:
             model.save(path)
         except Exception as error:  # whatever a layer's own get_config raises

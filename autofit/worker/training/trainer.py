@@ -88,7 +88,9 @@ class Trainer:
         """Train to the end, save the best epoch's model, and return the SHA-256 of the last epoch's weights."""
         attempt = (self._job, self._work, self._session, self._heartbeat, self._stop_conditions)
         opener = SourceOpener(*attempt, self._index, self._predecoded, self._stop_if_asked)
-        self._end_stage_without_time()
+        is_after_first = bool(self._progress.stages)  # whose model may be handed over as it is
+        if is_after_first and not self._progress.position and not self._clock.has_time_for_epoch():
+            self._end_stage(self._progress.epochs_done(self._plan.epochs))
         with opener, closing(self._open_source(opener)) as self._source:
             self._begin_callbacks()
             if self._progress.stages and isinstance(self._source, CachedFeatures) and self._source.has_left_out:
@@ -100,7 +102,11 @@ class Trainer:
             self._end_stage("")
             self._end_callbacks()
         self._audit_log.close()
-        return self._finish()
+        self._events.phase(Phase.SAVE)
+        sha256 = weights_sha256(self._session.built.model)
+        self._callbacks.detach()
+        write_best(self._state, self._session.built, self._files, self._index)
+        return sha256
 
     def _open_source(self, opener: SourceOpener) -> Source[Any]:
         sizes, on_phase = (self._micro, self._validation_micro), self._events.phase
@@ -112,11 +118,6 @@ class Trainer:
         """Whether there is an epoch to finish or to begin."""
         is_inside = self._progress.position > 0
         return is_inside or (self._progress.epoch < self._plan.epochs and not self._progress.stopped)
-
-    def _end_stage_without_time(self) -> None:
-        """End a stage after the first, whose model may be handed over as it is, if there is no time for an epoch."""
-        if self._progress.stages and not self._progress.position and not self._clock.has_time_for_epoch():
-            self._end_stage(self._progress.epochs_done(self._plan.epochs))
 
     def _end_stage(self, cut_short: str) -> None:
         """Record a stage as finished between two epochs, if it is not yet."""
@@ -304,13 +305,6 @@ class Trainer:
         self._events.epoch_ended(epoch, logs, record, self._source.limit_words(), is_best=is_best)
         if self._has_epochs_left():
             self._stop_if_asked()
-
-    def _finish(self) -> str:
-        self._events.phase(Phase.SAVE)
-        sha256 = weights_sha256(self._session.built.model)
-        self._callbacks.detach()
-        write_best(self._state, self._session.built, self._files, self._index)
-        return sha256
 
     # What goes wrong ----------------------------------------------------------------------------------------------
 

@@ -148,6 +148,13 @@ def nested() -> keras.Model:
     return keras.Model(inputs, layers.Dense(2)(flow))
 
 
+def nested_in_training_mode() -> keras.Model:
+    """A network between other layers whose normalizations use the statistics of the batch."""
+    inputs = keras.Input(SIZE)
+    flow = small_without_top()(layers.Rescaling(1 / 255)(inputs), training=True)
+    return keras.Model(inputs, layers.Dense(2)(flow))
+
+
 def small_without_top() -> keras.Model:
     whole = small()
     return keras.Model(whole.input, whole.get_layer("pool").output, name="inside")
@@ -186,7 +193,7 @@ def test_a_layer_that_is_called_twice_is_no_cut() -> None:
     assert [point.name for point in found] == ["between"]
 
 
-@pytest.mark.parametrize("make", [small, behind_operations, nested, sequential])
+@pytest.mark.parametrize("make", [small, behind_operations, nested, nested_in_training_mode, sequential])
 def test_the_two_parts_are_the_network(make: Callable[[], keras.Model]) -> None:
     """Something else would be trained than what is saved."""
     network = make()
