@@ -1,9 +1,8 @@
-"""The files that a training writes for its user: the model and the history; and the class weights."""
+"""The files that a training writes for its user: the model and the history."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,6 @@ from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import write_atomically
 from autofit.worker.model.builder import BuiltModel
 from autofit.worker.training.train_state import TrainState
-
-
-def class_weights(counts: Sequence[int]) -> np.ndarray:
-    """Weights by class that make all classes count alike: `n / (classes * n_of_class)`, float32.
-
-    The "balanced" rule of King and Zeng, Logistic Regression in Rare Events Data (2001), as scikit-learn names it.
-    """
-    numbers = np.asarray(counts, np.float64)
-    return (numbers.sum() / (len(numbers) * numbers)).astype(np.float32)
-
-
-def weights_of(labels: np.ndarray, by_class: np.ndarray | None) -> np.ndarray:
-    """The weight of each sample in the loss, float32 (n,): that of its class; 1 without weights of classes."""
-    return np.ones(len(labels), np.float32) if by_class is None else by_class[labels]
 
 
 def write_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ from autofit.config.class_weights import weights_by_class
 from autofit.config.training_options import ClassWeight
 from autofit.dataset import ImageIndex
 from autofit.worker.features.head_rows import LabelTable
-from autofit.worker.training.export import class_weights, weights_of
+
+
+def balanced_weights(counts: Sequence[int]) -> np.ndarray:
+    """Weights by class that make all classes count alike: `n / (classes * n_of_class)`, float32.
+
+    The "balanced" rule of King and Zeng, Logistic Regression in Rare Events Data (2001), as scikit-learn names it.
+    """
+    numbers = np.asarray(counts, np.float64)
+    return (numbers.sum() / (len(numbers) * numbers)).astype(np.float32)
 
 
 class Targets:
@@ -32,7 +41,7 @@ class Targets:
         self.numbers = np.asarray(index.labels, np.int64)
         counts, balances = index.class_counts(), class_weight == "balanced"
         self.table = label_table(index, counts if balances else None) if index.is_multi_label else None
-        self.class_weights = class_weights(counts) if balances and self.table is None else None
+        self.class_weights = balanced_weights(counts) if balances and self.table is None else None
         if isinstance(class_weight, dict):
             self.class_weights = np.asarray(weights_by_class(class_weight, index.class_names), np.float32)
         if self.table is not None:
@@ -48,7 +57,10 @@ class Targets:
     def weights(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
         """The weights in the loss, in the shape of the labels."""
         numbers = self.numbers[samples]
-        return weights_of(numbers, self.class_weights) if self.table is None else self._row_weights[numbers]
+        if self.table is not None:
+            weights: np.ndarray = self._row_weights[numbers]
+            return weights
+        return np.ones(len(numbers), np.float32) if self.class_weights is None else self.class_weights[numbers]
 
 
 def label_table(index: ImageIndex, balanced_counts: tuple[int, ...] | None) -> LabelTable:
