@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from typer.main import get_command
-
-from autofit.cli.app import app
+from autofit.cli.app import all_commands
 from autofit.config.option import Option, plain
 from autofit.config.option_table import OPTIONS
 
@@ -89,9 +87,7 @@ def row(option: Option) -> str:
 
 def sections_of_commands() -> str:
     """All commands with their arguments and flags, as `--help` has them."""
-    return "\n".join(
-        line for name, command in _commands(get_command(app), "autofit") for line in _section(name, command)
-    )
+    return "\n".join(line for name, command in _commands(all_commands(), "autofit") for line in _section(name, command))
 
 
 def _commands(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:

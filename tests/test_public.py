@@ -56,12 +56,23 @@ def test_each_public_name_is_the_object_of_its_module(name: str) -> None:
     assert value.__doc__
 
 
-@pytest.mark.parametrize("module", ["autofit.api", "autofit.runs.plan", "autofit.probing", "autofit.probing.loop"])
-def test_probe_is_a_function_whatever_was_imported(module: str) -> None:
+def test_probe_is_a_function_whatever_was_imported() -> None:
     """The import of a package with a similar name would replace the function with a module."""
-    check = f"import {module}; import autofit; import {module}; autofit.Result; print(autofit.probe.__module__)"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout == "autofit.api.probes\n", done.stderr
+    modules = ["autofit.api", "autofit.runs.plan", "autofit.probing", "autofit.probing.loop"]
+    check = (
+        "import importlib, sys\n"
+        "for module in sys.argv[1:]:\n"
+        "    for name in [name for name in sys.modules if name.partition('.')[0] == 'autofit']:\n"
+        "        del sys.modules[name]\n"  # as in a new process, but for the packages of others
+        "    importlib.import_module(module)\n"
+        "    import autofit\n"
+        "    importlib.import_module(module)\n"
+        "    autofit.Result\n"
+        "    print(module, autofit.probe.__module__)\n"
+    )
+    command = [sys.executable, "-c", check, *modules]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == [f"{module} autofit.api.probes" for module in modules], done.stderr
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import shutil
 import sys
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from autofit import __version__, refuse_windows
 from autofit.cli import cache, check, doctor, estimate, export, prediction, probe, profiles, training
@@ -75,6 +78,14 @@ for group in (profiles.app, cache.app):
     app.add_typer(group)
 
 
+@functools.cache
+def all_commands() -> TyperGroup:
+    """The commands with their parameters, read from their functions once in a process."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)  # noqa: S101 - it has several commands
+    return group
+
+
 def _versions() -> str:
     """Autofit's version, and those of what decides the result of a training."""
     from autofit.machine.hardware import installed_version  # noqa: PLC0415 - `--help` loads none of it
@@ -106,7 +117,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
 def _run_command(arguments: Sequence[str]) -> int:
     """Run a command and return the exit code that it asks for."""
     try:
-        code = app(args=list(arguments), prog_name="autofit", standalone_mode=False)
+        code = all_commands().main(args=list(arguments), prog_name="autofit", standalone_mode=False)
     except SystemExit as error:  # Click's, with 1, where nobody reads a help any more
         if isinstance(error.__context__, BrokenPipeError):
             return 0

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from typer.main import get_command
 
 from autofit.cli import run_command_line
-from autofit.cli.app import app
+from autofit.cli.app import all_commands
 
-GROUP: Any = get_command(app)
+GROUP = all_commands()
 COMMANDS = [
     [],
     *([name] for name in GROUP.commands),

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 import typer
-from typer.main import get_command
 
 from autofit import api
-from autofit.cli.app import app
+from autofit.cli.app import all_commands
 from autofit.config.option import Command, Option, plain
 from autofit.config.option_table import AGAIN, OPTIONS, REQUEST, options_of
 from autofit.config.options import Options, make_options
@@ -96,7 +95,7 @@ def docstring_differences(command: Command, declared: Sequence[Option]) -> Diffe
 
 def command_line_differences(command: str, declared: Sequence[Option]) -> Differences:
     """Compare the flags of a command: names, order, defaults, help, and whether `--help` shows them."""
-    group: Any = get_command(app)
+    group: Any = all_commands()
     parameters = [p for p in group.commands[command].params if p.param_type_name == "option"]
     there = {
         p.name: (*p.opts, *p.secondary_opts, p.default, p.help, p.hidden)
@@ -154,7 +153,7 @@ def test_resume_takes_every_option_that_may_change() -> None:
     parameters = inspect.signature(api.resume).parameters
     assert [name for name in parameters if name not in own] == [option.name for option in AGAIN]
     assert {parameters[option.name].default for option in AGAIN} == {None}
-    group: Any = get_command(app)
+    group: Any = all_commands()
     flags = {p.name: p.default for p in group.commands["resume"].params if p.param_type_name == "option"}
     assert flags == dict.fromkeys([*(option.name for option in AGAIN), "model", "json"]) | {"quiet": False}
     assert {option.name for option in OPTIONS if option.on_rerun != "same"} - {option.name for option in AGAIN} == {
@@ -205,7 +204,7 @@ def test_every_option_of_a_request_reaches_make_options() -> None:
 
 def test_typer_shows_each_default() -> None:
     """`--help` would show None, or nothing, for an option whose default is described in words."""
-    group: Any = get_command(app)
+    group: Any = all_commands()
     command = group.commands["train"]
     text = " ".join(command.get_help(typer.Context(command)).split())
     for option in options_of("run"):

@@ -10,6 +10,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import psutil
@@ -82,6 +83,9 @@ def finished(predecoded: PredecodedImages) -> PredecodedImages:
 def test_the_pixels_are_those_of_the_decoder(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
     """Features would be of other pixels than without it, and a file that cannot be read would be an image."""
     predecoded = finished(begin(COUNT + 5))
+    arguments = predecoded._process.args
+    assert isinstance(arguments, list)
+    assert arguments[-1] == "2"  # threads
     for sample, path in enumerate(paths(run_dir)):
         out = np.zeros((*SIZE, 3), np.uint8)
         assert predecoded.read_into(sample, path, out) is (sample != BAD)
@@ -97,14 +101,16 @@ def test_it_decodes_no_more_than_it_was_asked_for(begin: Callable[[int], Predeco
     ] * (COUNT - 2)
 
 
-@pytest.mark.parametrize("change", [lambda path: path.unlink(), os.utime, lambda path: path.write_bytes(b"other")])
 def test_a_file_that_has_changed_since_is_decoded_again(
-    begin: Callable[[int], PredecodedImages], run_dir: Path, change: Callable[[Path], object]
+    begin: Callable[[int], PredecodedImages], run_dir: Path
 ) -> None:
     """The features of a photo that was replaced would be cached for the new one, for all later runs."""
-    predecoded, first = finished(begin(COUNT)), paths(run_dir)[0]
-    change(Path(first))
-    assert not predecoded.read_into(0, first, np.empty((*SIZE, 3), np.uint8))
+    predecoded, out = finished(begin(COUNT)), np.empty((*SIZE, 3), np.uint8)
+    changes: list[Callable[[Path], object]] = [Path.unlink, os.utime, lambda path: path.write_bytes(b"other")]
+    for sample, (path, change) in enumerate(zip(paths(run_dir), changes, strict=False)):
+        assert predecoded.read_into(sample, path, out)
+        change(Path(path))
+        assert not predecoded.read_into(sample, path, out)
 
 
 def test_stopped_at_once_it_gives_whole_images_or_none(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
@@ -210,13 +216,15 @@ def test_it_starts_only_if_the_job_says_so(run_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 2), (5, 4), (6, 4), (64, 4)])
-def test_it_leaves_one_core_to_the_import_and_has_four_threads_at_most(run_dir: Path, cores: int, threads: int) -> None:
+def test_it_leaves_one_core_to_the_import_and_has_four_threads_at_most(
+    run_dir: Path, cores: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a machine with many cores it would hold an image a core in memory, or on a small one slow down the import."""
+    asked = Mock(spec=PredecodedImages)
+    monkeypatch.setattr("autofit.input.predecode.PredecodedImages", asked)  # no process is started
     given = job(run_dir)
     assert isinstance(given.work, TrainJob)
     work = given.work.model_copy(update={"plan": given.work.plan.model_copy(update={"threads": cores})})
     with predecoding(given.model_copy(update={"work": work})) as predecoded:
         assert predecoded is not None
-        arguments = predecoded._process.args
-    assert isinstance(arguments, list)
-    assert arguments[-1] == str(threads)
+    assert asked.call_args.kwargs["threads"] == threads

@@ -23,6 +23,7 @@ from autofit.errors import AutofitError, UserError
 from autofit.mirror.mirror import Mirror
 from autofit.mirror.patience import MirrorPatience
 from autofit.process.launch import ProcessLauncher
+from autofit.report.markup import Html
 from autofit.report.progress import ProgressView
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from tests.support.paths import AUTOFIT_PATH, CHILDREN
@@ -65,6 +66,8 @@ def run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         worker = [sys.executable, "-P", str(CHILDREN / "stub_worker.py"), ends]
         monkeypatch.setattr("autofit.api.mirroring.Mirror", functools.partial(Mirror, patience=FAST, **broken))
         monkeypatch.setattr("autofit.api.workers.ProcessLauncher", functools.partial(ProcessLauncher, worker))
+        for module in ("run_page", "run_sections"):  # the curves of each run would take longer than the run
+            monkeypatch.setattr(f"autofit.report.{module}.drawn", lambda _draw: Html(""))
         shown = view or RecordingView()
         if "resume" in given:
             return api.resume(given["resume"], view=shown)

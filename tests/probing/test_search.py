@@ -4,14 +4,19 @@ import random
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from autofit.probing.search import BatchSearch, NextTrial
 from autofit.protocol.messages import Trial, Verdict
 
+Sizes = NDArray[np.int64]
+Shape = Callable[[Sizes], NDArray[Any]]
 SHAPES = ("linear", "steps", "dips", "sub-linear")
 MAX_TRIALS = 10
 
@@ -51,20 +56,27 @@ def random_device(rng: random.Random) -> SimulatedDevice:
     room = (3 * max_batch) ** rng.random()
     limit = base * 0.9 if rng.random() < 0.05 else base + per_image * room
     images = random_shape(rng)
-    peaks = [base + per_image * images(size) * (1 + noise * rng.uniform(-1, 1)) for size in range(1, max_batch + 1)]
-    return SimulatedDevice(int(limit), tuple(map(int, peaks)))
+    noises = 1 + noise * (2 * np.array([rng.random() for _ in range(max_batch)]) - 1)
+    peaks = base + per_image * images(np.arange(1, max_batch + 1)) * noises
+    return SimulatedDevice(int(limit), tuple(peaks.astype(np.int64).tolist()))
 
 
-def random_shape(rng: random.Random) -> Callable[[int], float]:
-    """How many images' worth of memory a batch takes: linear, but for steps, dips, or a quarter less from a size on."""
+def within(sizes: Sizes, edges: list[float]) -> NDArray[np.bool_]:
+    """Which sizes are within one of the dips."""
+    inside: NDArray[np.bool_] = np.any([(edge <= sizes) & (sizes < 1.5 * edge) for edge in edges], axis=0)
+    return inside
+
+
+def random_shape(rng: random.Random) -> Shape:
+    """How many images' worth of memory batches take: linear, but for steps, dips, or a quarter less from a size on."""
     edges = [2 ** rng.uniform(1, 12) for _ in range(3)]
     heights = [edge * rng.uniform(0.02, 0.15) for edge in edges]
     dip = rng.uniform(0.05, 0.25)
-    shapes: dict[str, Callable[[int], float]] = {
-        "linear": float,
-        "steps": lambda size: size + sum(h for edge, h in zip(edges, heights, strict=True) if size >= edge),
-        "dips": lambda size: size * (1 - dip) if any(edge <= size < 1.5 * edge for edge in edges) else size,
-        "sub-linear": lambda size: size * 0.75 if size >= edges[0] else size,
+    shapes: dict[str, Shape] = {
+        "linear": lambda sizes: sizes,
+        "steps": lambda sizes: sizes + sum(h * (sizes >= edge) for edge, h in zip(edges, heights, strict=True)),
+        "dips": lambda sizes: sizes * np.where(within(sizes, edges), 1 - dip, 1),
+        "sub-linear": lambda sizes: sizes * np.where(sizes >= edges[0], 0.75, 1),
     }
     return shapes[rng.choice(SHAPES)]
 
