@@ -228,7 +228,7 @@ def _given_is_whole(folder: Path) -> None:
 
 def _report(folder: Path, said: list[str]) -> object:
     del said
-    result = api.report(folder / "run")
+    result = api.write_report(folder / "run")
     page = (folder / "run" / "report.html").read_text(encoding="utf-8")
     return result.status, len(result.history), page.endswith("</html>\n")
 
