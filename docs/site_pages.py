@@ -69,7 +69,7 @@ def for_the_site(markdown: str, page: str) -> str:
 
 def table_of_options() -> str:
     """All options of a run, one row each."""
-    return HEADING_OF_TABLE + "\n".join(row(one) for one in OPTIONS if "run" in one.commands and not one.is_hidden)
+    return HEADING_OF_TABLE + "\n".join(row(one) for one in OPTIONS if "run" in one.commands)
 
 
 def row(option: Option) -> str:

@@ -45,6 +45,7 @@ def estimate(  # noqa: PLR0913 - the options are the interface
     hidden_units: int = 0,
     dropout: float = 0.2,
     optimizer: Any = "adam",
+    precision: str = "float32",
     num_classes: int = 10,
     memory: str | int | Sequence[str | int] | None = None,
     device: str | Sequence[str] | None = None,
@@ -71,6 +72,10 @@ def estimate(  # noqa: PLR0913 - the options are the interface
         dropout: The share of the head's inputs that is dropped in training.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
+        precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16` or `mixed_float16`. In mixed
+            precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and so
+            does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly slow
+            on a CPU.
         num_classes: The number of classes, which is the width of the head's output.
         memory: The memory of the machine to estimate for, such as `16GB`. On a GPU it is the card's, on a CPU the limit
             on the process. Default: the card's own.

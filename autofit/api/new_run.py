@@ -13,6 +13,7 @@ from autofit.api.result import shown_path
 from autofit.api.signature import sign_model
 from autofit.api.workers import code_of_run, measurer_for
 from autofit.config.class_weights import weights_by_class
+from autofit.config.half_precision import slow_words
 from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, freezes_backbone, trains_pretrained
@@ -114,6 +115,8 @@ def new_run(
         TrainingFailedError: a trial failed for a reason that is not memory.
         InterruptedRunError: the probe was stopped.
     """
+    if slow := slow_words(options.precision, machine):
+        view.message(slow)
     report = None
     if plan.needs_probe(options) and not plan.has_time_to_probe(options):
         view.message("no probe in so short a time budget: a step that runs out of memory is repeated with fewer images")

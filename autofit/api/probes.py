@@ -34,6 +34,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     dropout: float = 0.2,
     optimizer: Any = "adam",
     recompute: str = "auto",
+    precision: str = "float32",
     num_classes: int = 10,
     memory_limit: str | int | None = None,
     max_batch: int = 4096,
@@ -63,6 +64,10 @@ def probe(  # noqa: PLR0913 - the options are the interface
         recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
             `off`. A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does
             so where the images at once that are wanted do not fit otherwise.
+        precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16` or `mixed_float16`. In mixed
+            precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and so
+            does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly slow
+            on a CPU.
         num_classes: The number of classes, which is the width of the head's output.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.

@@ -53,6 +53,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     batch_schedule: str | tuple[int, int] | None = None,
     optimizer: Any = "adam",
     recompute: str = "auto",
+    precision: str = "float32",
     learning_rate: Any = None,
     class_weight: str | Mapping[str | int, float] | None = "none",
     loss: Any = None,
@@ -71,7 +72,6 @@ def run(  # noqa: PLR0913 - the options are the interface
     feature_views: int = 4,
     pixel_cache: str | None = "auto",
     cache_by: str = "stat",
-    precision: str = "float32",
     memory_limit: str | int | None = None,
     profile: bool = True,
     seed: int = 0,
@@ -134,6 +134,10 @@ def run(  # noqa: PLR0913 - the options are the interface
         recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
             `off`. A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does
             so where the images at once that are wanted do not fit otherwise.
+        precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16` or `mixed_float16`. In mixed
+            precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and so
+            does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly slow
+            on a CPU.
         learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. Default:
             0.001; 0.0001 if all layers of a pretrained network train, with `adam` and its like.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike. In Python also
@@ -178,7 +182,6 @@ def run(  # noqa: PLR0913 - the options are the interface
             than one epoch; the pixels are the same. `off` decodes the images each time.
         cache_by: How the caches recognise an image: `content` by all its bytes; `stat` by these up to 256 KiB, else by
             path, size, times, inode and samples of its bytes.
-        precision: Not in this version.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
         profile: Start from earlier measurements on such a machine, and save the new ones. Without it the saved profiles

@@ -63,7 +63,6 @@ def _flag(option: Option, *, lists: bool, again: bool = False) -> inspect.Parame
         option.flag,
         metavar=metavar,
         help=plain(option.help),
-        hidden=option.is_hidden,
         show_default="as before" if again else plain(option.default_text) or True,
     )
     default = None if again else option.cli_default

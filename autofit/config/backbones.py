@@ -65,6 +65,10 @@ class Backbone:
             )
 
 
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+"""The name of a dtype policy of Keras."""
+
+
 class ModelSpec(Record):
     """The description that a model is built from; the same spec gives the same initial weights.
 
@@ -80,6 +84,7 @@ class ModelSpec(Record):
         cut: where everything above trains and the rest is frozen, whatever `trainable` says: "auto", "input", a share
             of the layers with kernels, or the name of a layer. None for no cut.
         segments: in so many the activations of what trains are computed again in the backward pass; 0 to keep them.
+        precision: of the layers; in mixed precision they compute in 16 bits, and variables and output stay float32.
     """
 
     backbone: str | None
@@ -91,6 +96,7 @@ class ModelSpec(Record):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     cut: str | None = None
     segments: Annotated[int, Field(ge=0)] = 0
+    precision: Precision = "float32"
 
     @property
     def about(self) -> dict[str, str]:
@@ -100,7 +106,8 @@ class ModelSpec(Record):
             "image_size": "x".join(map(str, self.image_size)),
             "weights": self.weights if self.weights in {"imagenet", "preset", "none"} else Path(self.weights).name,
         }
-        return about if self.cut is None else {**about, "cut": self.cut}
+        about |= {} if self.cut is None else {"cut": self.cut}
+        return about if self.precision == "float32" else {**about, "precision": self.precision}
 
 
 def find(name: str) -> Backbone:

@@ -48,9 +48,11 @@ def optimizer_choice(name: str, value: Any) -> tuple[str, KerasConfig | None]:
     if not is_a(value, "optimizers.Optimizer"):
         _refuse_class(name, value, "keras.optimizers.SGD()")
         return one_of(*OPTIMIZERS)(name, value), None
+    if is_a(value, "optimizers.LossScaleOptimizer"):
+        value = value.inner_optimizer  # a training in float16 has a scale of its own
     config = keras_config(name, value)
-    if config["class_name"] == "LossScaleOptimizer" or config["config"].get("use_ema"):
-        raise UserError(f"{name}: its loss scale or averages (use_ema) are not kept here: give one without them")
+    if config["config"].get("use_ema"):
+        raise UserError(f"{name}: its averages (use_ema) are not kept here: give one without them")
     return str(config["class_name"]).lower(), config
 
 

@@ -34,7 +34,7 @@ def given_options(options: Options) -> GivenOptions:
     objects: list[str] = []
     defaults = _dependent_defaults(options)
     for option in REQUEST:
-        if option.is_hidden or option.name in NOT_REPEATED:
+        if option.name in NOT_REPEATED:
             continue
         if _is_object(option.name, options):
             objects.append(option.name)

@@ -47,7 +47,6 @@ class Option:
         cli_type: the type on the command line; None for an option that only Python has.
         metavar: the placeholder in `--help`; by default the name of the type.
         is_listed: whether `autofit probe` takes several values with commas, and `sweep` takes a list as an argument.
-        is_hidden: whether the option is declared for a later version: out of `--help` and the documents.
         on_rerun: what another value means when the run is called again or resumed.
     """
 
@@ -62,7 +61,6 @@ class Option:
     cli_type: type | None = str
     metavar: str | None = None
     is_listed: bool = False
-    is_hidden: bool = False
     on_rerun: OnRerun = "same"
 
     @property

@@ -39,17 +39,6 @@ def one_of(*allowed: str, none_means: str | None = None) -> Check:
     return check if none_means is None else lambda name, value: check(name, value or none_means)
 
 
-def not_yet(only: Any) -> Check:
-    """The check of an option of a later version, which has one value until then."""
-
-    def check(name: str, value: Any) -> Any:
-        if value != only:
-            raise UserError(f"{name}={value!r} does not work in this version: leave it out")
-        return value
-
-    return check
-
-
 def cut_choice(name: str, value: Any) -> str:
     """Where fine-tuning begins, as text: `auto`, `input`, a layer's name, or a share from 0 to 1.
 

@@ -15,7 +15,7 @@ from autofit.config.training_options import NETWORK, TRAINING
 
 OPTIONS: Final = (*NETWORK, *TRAINING, *IMAGES, *MACHINE, *RUN, *PYTHON_ONLY)
 BY_NAME: Final = {option.name: option for option in OPTIONS}
-REQUEST: Final = tuple(option for option in OPTIONS if option.field_names or option.is_hidden)
+REQUEST: Final = tuple(option for option in OPTIONS if option.field_names)
 """The options that `make_options` takes: all that are part of a request."""
 
 AGAIN: Final = tuple(option for option in OPTIONS if option.on_rerun != "same" and option.name != "mirror_dir")

@@ -84,6 +84,7 @@ class Options(Record):
     multi_label: bool = False
     optimizer_config: KerasConfig | None = None
     recompute: Literal["auto", "off", "on"] = "auto"
+    precision: backbones.Precision = "float32"
     loss: str | KerasConfig | None = None
     metrics: tuple[str | KerasConfig, ...] = ()
     monitor: str = "auto"

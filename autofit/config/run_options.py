@@ -11,7 +11,6 @@ from autofit.config.option_checks import (
     audited_run,
     checkpoint_interval,
     memory_size,
-    not_yet,
     one_of,
     or_none,
     path_text,
@@ -93,7 +92,6 @@ IMAGES = (
 )
 
 MACHINE = (
-    Option("precision", "float32", "Not in this version.", check=not_yet("float32"), fields=(), is_hidden=True),
     Option(
         "memory_limit",
         None,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
+from autofit.config.backbones import Precision
 from autofit.config.given_objects import class_weights_or, loss_choice, metric_list, optimizer_choice, rate_choice
 from autofit.config.monitoring import monitor_choice
 from autofit.config.option import EVERYWHERE, MEASURING, OF_DATA, OF_TABLES, ONE_NETWORK, Option
@@ -183,6 +184,17 @@ TRAINING = (
         check=one_of("auto", "off", "on"),
         commands=ONE_NETWORK,
         metavar="auto|off|on",
+    ),
+    Option(
+        "precision",
+        "float32",
+        "The numbers that the layers compute with: `float32`, `mixed_bfloat16` or `mixed_float16`.",
+        "In mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, "
+        "and so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly "
+        "slow on a CPU.",
+        check=one_of(*get_args(Precision)),
+        commands=(*ONE_NETWORK, "estimate"),
+        metavar="|".join(get_args(Precision)),
     ),
     Option(
         "learning_rate",

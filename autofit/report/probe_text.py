@@ -45,7 +45,8 @@ def workload_words(workload: Workload) -> str:
     part = "all layers" if workload.trainable == "all" else "head"
     weights = "random" if workload.weights == "none" else workload.weights
     again = f", recomputed in {workload.segments} segments" if workload.segments else ""
-    return printable(f"{workload.backbone} at {height} x {width}, {part} trainable, {weights} weights{again}")
+    numbers = "" if workload.precision == "float32" else f", {workload.precision}"
+    return printable(f"{workload.backbone} at {height} x {width}, {part} trainable, {weights} weights{numbers}{again}")
 
 
 def fastest_trial(report: ProbeReport) -> Trial | None:

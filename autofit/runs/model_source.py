@@ -26,6 +26,7 @@ def model_source(options: Options, num_classes: int) -> ModelSource:
             dropout=options.dropout,
             seed=options.seed,
             segments=rung_of(options).segments,
+            precision=options.precision,
         ),
         reference=None if given else options.model,
         sent=given,
@@ -51,6 +52,7 @@ def workload(options: Options, num_classes: int) -> Workload:
         dropout=options.dropout,
         optimizer=_optimizer_text(options),
         segments=rung_of(options).segments,
+        precision=options.precision,
     )
 
 

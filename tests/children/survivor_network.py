@@ -20,3 +20,10 @@ def network(input_shape: tuple[int, int, int], num_classes: int) -> Any:
             keras.layers.Dense(num_classes, activation="softmax"),
         ]
     )
+
+
+def overflowing_network(input_shape: tuple[int, int, int], num_classes: int) -> Any:
+    """The same function, with a gradient inside that is a thousand times as large: too large for the first scale."""
+    *lower, dropout, last = network(input_shape, num_classes).layers
+    there_and_back = [keras.layers.Rescaling(1e-3), keras.layers.ReLU(), keras.layers.Rescaling(1e3)]
+    return keras.Sequential([keras.Input(input_shape), *lower, *there_and_back, dropout, last])

@@ -99,18 +99,6 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
     assert alone.err == ""
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "report", "probe", "demo"])
-def test_the_help_of_a_command_hides_options_of_a_later_version(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`--help` would fail, or show an option that is then refused."""
-    assert run_command_line([command, "--help"]) == 0
-    out = capsys.readouterr().out
-    assert "Usage: autofit" in out
-    for later in ("--precision",):
-        assert later not in out
-
-
 def test_on_windows_a_command_is_refused_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

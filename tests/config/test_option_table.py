@@ -98,15 +98,11 @@ def command_line_differences(command: str, declared: Sequence[Option]) -> Differ
     group: Any = all_commands()
     parameters = [p for p in group.commands[command].params if p.param_type_name == "option"]
     there = {
-        p.name: (*p.opts, *p.secondary_opts, p.default, p.help, p.hidden)
+        p.name: (*p.opts, *p.secondary_opts, p.default, p.help)
         for p in parameters
         if p.name not in FLAGS_OF_COMMANDS[command]
     }
-    expected = {
-        o.name: (*o.flag.split("/"), o.cli_default, plain(o.help), o.is_hidden)
-        for o in declared
-        if o.cli_type is not None
-    }
+    expected = {o.name: (*o.flag.split("/"), o.cli_default, plain(o.help)) for o in declared if o.cli_type is not None}
     return compare(f"autofit {command}", expected, there)
 
 

@@ -24,6 +24,7 @@ from tests.support.ids import steady
 DEFAULTS = {
     "optimizer_config": None,
     "recompute": "auto",
+    "precision": "float32",
     "loss": None,
     "metrics": (),
     "monitor": "auto",
@@ -260,18 +261,6 @@ def test_a_value_that_is_no_checkpoint_interval_is_refused(value: Any) -> None:
 def test_a_memory_limit_that_is_no_size_is_refused(value: Any) -> None:
     """The run would start with another limit than the user meant."""
     assert refusal(memory_limit=value).startswith("memory_limit")
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"precision": "mixed_float16"},
-    ],
-    ids=steady,
-)
-def test_an_option_of_a_later_version_is_refused_and_not_ignored(given: dict[str, Any]) -> None:
-    """A user would believe that the option has an effect, and learn at the end of the run that it has none."""
-    assert refusal(**given).endswith("does not work in this version: leave it out")
 
 
 @pytest.mark.parametrize(

@@ -59,15 +59,23 @@ def updates(result: autofit.Result) -> list[tuple[int, int, int, tuple[int, ...]
 
 
 @pytest.mark.parametrize(
-    ("trainable", "recompute"),
+    ("trainable", "recompute", "precision"),
     [
-        pytest.param("head", "off", id="head"),
-        pytest.param("all", "off", id="all"),
-        pytest.param("all", "on", id="all, computed again", marks=pytest.mark.whole),
+        pytest.param("head", "off", "float32", id="head"),
+        pytest.param("all", "off", "float32", id="all"),
+        pytest.param("all", "on", "float32", id="all, computed again", marks=pytest.mark.whole),
+        pytest.param("all", "off", "mixed_float16", id="all, float16", marks=pytest.mark.whole),
+        pytest.param("all", "on", "mixed_bfloat16", id="all, bfloat16, computed again", marks=pytest.mark.whole),
     ],
 )
 def test_a_run_that_ran_out_ends_as_its_replay_without_a_limit(
-    trainable: str, recompute: str, photos: Path, calibrated: Callable[[str], Path], outside_bytes: int, tmp_path: Path
+    trainable: str,
+    recompute: str,
+    precision: str,
+    photos: Path,
+    calibrated: Callable[[str], Path],
+    outside_bytes: int,
+    tmp_path: Path,
 ) -> None:
     """A lost step, a torn update or another order after an out-of-memory changes the weights' hash."""
     given = {
@@ -75,6 +83,7 @@ def test_a_run_that_ran_out_ends_as_its_replay_without_a_limit(
         "weights": calibrated("MobileNetV2"),
         "trainable": trainable,
         "recompute": recompute,
+        "precision": precision,
         "feature_cache": "off",
     }
     ran_out = train(photos, tmp_path / "a", memory_limit=too_small(trainable, outside_bytes, recompute), **given)

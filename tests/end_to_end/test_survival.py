@@ -231,6 +231,32 @@ def test_a_ramp_killed_inside_its_second_epoch_has_the_steps_of_arithmetic(photo
     assert (2, 10) in told
 
 
+@pytest.mark.parametrize("precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.whole)])
+def test_a_run_in_mixed_precision_killed_inside_its_second_epoch_ends_as_its_replay(
+    precision: str, photos: Path, tmp_path: Path
+) -> None:
+    """The scale of the loss would begin anew, and other updates be skipped; or the count of those be lost."""
+    given = {"model": "survivor_network:overflowing_network", "precision": precision}
+    killed, replay = tmp_path / "killed", tmp_path / "replay"
+
+    kill_both(halting("1:5", photos, killed, batch_size=8, **given), lambda: committed(killed) >= (1, 32))
+    finish(autofit_command("resume", killed))
+    again = ["--precision", precision, "--replay", str(killed), "--model", given["model"]]
+    finish(train_command(photos, replay, *again))
+
+    result, repeated = result_of(killed), result_of(replay)
+    assert len(result["attempts"]) == 2
+    assert result["weights_sha256"] == repeated["weights_sha256"]
+    result["history"].pop("learning_rate")  # of a run with callbacks
+    assert result["history"] == repeated["history"]
+    applied = [[line.get("applied", True) for line in updates_of(run)] for run in (killed, replay)]
+    assert applied[0] == applied[1]
+    skipped = sum(result["history"].get("skipped_updates", [0]))
+    assert skipped == applied[0].count(False)
+    assert (skipped > 0) is (precision == "mixed_float16")
+    assert_permutations(killed, [8] * EPOCHS)
+
+
 # Asked to stop -------------------------------------------------------------------------------------------------------
 
 

@@ -4,5 +4,6 @@ session.py       the network with its objective and its compiled steps
 steps.py         gradients without side effects, then one guarded update; evaluation
 sliced_model.py  how a batch goes through the network in slices
 recompute.py     activations computed again in the backward pass
+loss_scale.py    the factor of a loss in float16
 microbatch.py    the response to an out-of-memory: halve the micro-batch and repeat
 """

@@ -22,12 +22,14 @@ from autofit.input.aligned_array import aligned, padded
 from autofit.protocol.job import Event, Job, ModelSource, TrialsJob
 from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
+from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.execution.microbatch import Blame, MicroBatcher, blame
 from autofit.worker.execution.sliced_model import Network, SplitNetwork, WholeNetwork, slices_decide
 from autofit.worker.execution.steps import EvaluateStep, Tally, TrainStep, compile_forward, tensors_of
 from autofit.worker.model.bn_folding import folded
 from autofit.worker.model.builder import BuiltModel, build, build_from_function
 from autofit.worker.model.objective import Objective, given_loss, make_objective
+from autofit.worker.model.precision import computes_in_float16
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import device_bytes_reader
@@ -217,9 +219,15 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
         built=built,
         objective=objective,
         network=network,
-        train_step=TrainStep(network, objective, inputs, pads=pads and trains_in_slices and micro_decides is None),
+        train_step=TrainStep(
+            network,
+            objective,
+            inputs,
+            pads=pads and trains_in_slices and micro_decides is None,
+            loss_scale=LossScale() if computes_in_float16(_trained(built)) else None,
+        ),
         # a frozen backbone is traced once, for training and for validation
-        evaluate_step=EvaluateStep(built.head if extracts else built.model, objective, inputs, pads=pads),
+        evaluate_step=EvaluateStep(_trained(built), objective, inputs, pads=pads),
         extract=compile_forward(folded(built.features), inputs.dtype) if extracts else None,
         micro_decides=micro_decides,
         pads=pads,
@@ -230,7 +238,12 @@ def _what_slices_decide(built: BuiltModel, network: Network) -> str | None:
     """Why the micro-batch size changes the result; a head whose layers are called one by one is safe from that."""
     if built.frozen and built.head_layers:
         return None
-    return slices_decide(built.head if built.frozen and built.head is not None else built.model, network)
+    return slices_decide(_trained(built), network)
+
+
+def _trained(built: BuiltModel) -> keras.Model:
+    """What a step runs: the head where the part below it is frozen, else the model."""
+    return built.head if built.frozen and built.head is not None else built.model
 
 
 def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: Heartbeat) -> BuiltModel:
@@ -255,6 +268,7 @@ def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: He
         source.num_classes,
         spec.seed,
         spec.cut,
+        precision=spec.precision,
         multi_label=source.multi_label,
         loss=given_loss(source),
     )

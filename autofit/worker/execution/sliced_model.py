@@ -15,6 +15,11 @@ from autofit.worker.execution.recompute import Recomputed, recomputed
 from autofit.worker.model.keras_internals import all_layers, draws_random_numbers
 
 
+def summed(losses: Sequence[tf.Tensor]) -> tf.Tensor | float:
+    """The sum of the losses that layers add, in float32; a layer in 16 bits may add one in 16 bits."""
+    return sum((tf.cast(loss, tf.float32) for loss in losses), 0.0)
+
+
 class Network(Protocol):
     """What a training step needs of a network."""
 
@@ -54,7 +59,7 @@ class WholeNetwork:
 
     def penalty(self) -> tf.Tensor | float:
         """The model's own losses, computed inside a stateless scope."""
-        return sum([*self._model.losses, *(self._run.losses if isinstance(self._run, Recomputed) else ())])
+        return summed([*self._model.losses, *(self._run.losses if isinstance(self._run, Recomputed) else ())])
 
 
 class SplitNetwork:
@@ -92,7 +97,7 @@ class SplitNetwork:
         if self._features is not None:
             flow = self._features(flow, training=True)
         for layer, run in zip(self._head_layers, self._runs, strict=True):
-            flow = flow * drawn if layer is self._dropout else run(flow)
+            flow = tf.cast(flow, drawn.dtype) * drawn if layer is self._dropout else run(flow)
         return flow
 
     def penalty(self) -> tf.Tensor | float:

@@ -15,8 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from autofit.worker.execution.loss_scale import LEAST_SCALE, LossScale
 from autofit.worker.execution.microbatch import Blame, blame
-from autofit.worker.execution.sliced_model import Network
+from autofit.worker.execution.sliced_model import Network, summed
 from autofit.worker.model.objective import Objective
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, TornUpdateError
 
@@ -39,23 +40,38 @@ class TrainStep:
     With `pads`, a slice of fewer than the micro-batch's images is padded for the network with rows of zeros, whose
     outputs are dropped before the loss: the same update, and one shape for all slices. It must not be asked for where
     one row's output depends on other rows.
+
+    With a `loss_scale` the gradients are those of the loss times the scale, and the sum over all slices is divided by
+    it and looked at once: if it is not finite, the weights stay and the scale is halved.
+
+    Attributes:
+        loss_scale: of the next step; None for a network that does not compute in float16.
+        is_skipped: whether the last step has left the weights as they were.
     """
 
     def __init__(
-        self, network: Network, objective: Objective, inputs_spec: tf.TensorSpec, *, pads: bool = False
+        self,
+        network: Network,
+        objective: Objective,
+        inputs_spec: tf.TensorSpec,
+        *,
+        pads: bool = False,
+        loss_scale: LossScale | None = None,
     ) -> None:
+        self.loss_scale, self.is_skipped = loss_scale, False
         self._network = network
         self._pads = pads
         self._objective = objective
         self._begun = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._applied = 0
-        copies = TEMPORARIES + (objective.optimizer.global_clipnorm is not None)
+        copies = TEMPORARIES + (objective.optimizer.global_clipnorm is not None) + (loss_scale is not None)
         self._reserve = tf.constant(copies * sum(int(np.prod(v.shape)) for v in network.trainable), tf.int64)
         signature = [
             inputs_spec,
             objective.labels_spec,
             objective.weights_spec,
             tf.TensorSpec((), tf.int32),
+            tf.TensorSpec((), tf.float32),
         ]
         self._accumulate = tf.function(self._accumulate_eagerly, input_signature=signature, autograph=False)
         self._commit = tf.function(self._commit_eagerly, autograph=False)
@@ -66,20 +82,31 @@ class TrainStep:
         Raises:
             tensorflow.errors.ResourceExhaustedError: a micro-batch did not fit.
         """
-        return self._accumulate(inputs, labels, weights, tf.constant(micro, tf.int32))
+        return self._accumulate(inputs, labels, weights, tf.constant(micro, tf.int32), self._scale())
+
+    def _scale(self) -> tf.Tensor:
+        return tf.constant(self.loss_scale.value if self.loss_scale else 1.0, tf.float32)
+
+    def restore_loss_scale(self, scale: LossScale | None) -> None:
+        """Go on with the scale of a checkpoint, if this network has one."""
+        if self.loss_scale is not None and scale is not None:
+            self.loss_scale = scale
 
     def commit(self, computed: tuple[Any, ...], count: int) -> dict[str, tf.Tensor]:
         """Apply what `accumulate` has computed, and return the metrics so far, as tensors.
 
         Their numbers are not read here: that would wait for the device in each step. An out-of-memory is raised here
-        all the same, on a GPU too: memory is allocated on the host when an operation is started.
+        all the same, on a GPU too: memory is allocated on the host when an operation is started. Only with a loss scale
+        it is waited for, to know whether the gradients were finite.
 
         Raises:
             OutOfDeviceMemoryError: there is no room for the update; nothing was changed.
             TornUpdateError: memory ran out while the weights were being changed.
         """
         try:
-            logs: dict[str, tf.Tensor] = self._commit(*computed, tf.constant(count, tf.float32), self._reserve)
+            logs: dict[str, tf.Tensor]
+            logs, finite = self._commit(*computed, tf.constant(count, tf.float32), self._reserve, self._scale())
+            self.is_skipped = self.loss_scale is not None and not bool(finite)
         except tf.errors.OpError as error:
             if blame(error) is Blame.OTHER:
                 raise
@@ -87,9 +114,13 @@ class TrainStep:
                 raise TornUpdateError("the device's memory ran out inside an update") from error
             raise OutOfDeviceMemoryError("the update does not fit into the device's memory") from error
         self._applied += 1
+        if self.loss_scale is not None:
+            self.loss_scale = self.loss_scale.after(is_finite=not self.is_skipped)
         return logs
 
-    def _accumulate_eagerly(self, inputs: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, micro: tf.Tensor) -> Any:
+    def _accumulate_eagerly(
+        self, inputs: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, micro: tf.Tensor, scale: tf.Tensor
+    ) -> Any:
         count = tf.shape(labels)[0]
         trainable = tensors_of(self._network.trainable)
         drawn, state = self._draw(count, tensors_of(self._network.state))
@@ -106,7 +137,8 @@ class TrainStep:
                     (self._rows(inputs[part], rows), labels[part], weights[part], self._rows(drawn[part], rows)),
                     share,
                 )
-            gradients = tape.gradient(slice_loss, trainable, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+                scaled = slice_loss if self.loss_scale is None else slice_loss * scale
+            gradients = tape.gradient(scaled, trainable, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             sums = [total + tf.convert_to_tensor(g) for total, g in zip(sums, gradients, strict=True)]
             return stop, loss + slice_loss, sums, state, metrics
 
@@ -138,7 +170,7 @@ class TrainStep:
         )
         mapping = list(zip([*trainable, *state, *metric_variables], [x for part in values for x in part], strict=True))
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
-            probabilities = self._network(inputs, drawn)
+            probabilities = tf.cast(self._network(inputs, drawn), tf.float32)
             if self._pads:
                 probabilities = probabilities[: tf.shape(labels)[0]]
             encoded = self._objective.encode(labels)
@@ -148,20 +180,44 @@ class TrainStep:
         return loss, _current(scope, state), _current(scope, metric_variables)
 
     def _commit_eagerly(
-        self, loss: tf.Tensor, gradients: Any, state: Any, metrics: Any, count: tf.Tensor, reserve: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
+        self,
+        loss: tf.Tensor,
+        gradients: Any,
+        state: Any,
+        metrics: Any,
+        count: tf.Tensor,
+        reserve: tf.Tensor,
+        scale: tf.Tensor,
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         room = tf.fill(tf.reshape(reserve, (1,)), 1.0)  # its size is only known when it runs, so it is really taken
         first = tf.cast(tf.gather(room, 0), tf.int64) if self._network.trainable else tf.constant(1, tf.int64)
         begun = self._begun.assign_add(first)
         objective = self._objective
         with tf.control_dependencies([begun]):
-            objective.optimizer.apply([tf.identity(g) for g in gradients], self._network.trainable)
+            finite = self._apply([tf.identity(g) for g in gradients], scale)
             for variable, value in zip(self._network.state, state, strict=True):
                 variable.assign(value)
             for variable, value in zip(objective.metric_variables, metrics, strict=True):
                 variable.assign(value)
+            if self.loss_scale is not None:  # with the least scale, it is not the scale that makes them infinite
+                loss = tf.where(finite | (scale > LEAST_SCALE), loss, float("nan"))
             objective.loss.update_state(loss, sample_weight=count)
-        return objective.results()
+        return objective.results(), finite
+
+    def _apply(self, gradients: list[tf.Tensor], scale: tf.Tensor) -> tf.Tensor:
+        """Update the weights, unless gradients of a scaled loss are not finite; whether they are."""
+        optimizer, trainable = self._objective.optimizer, self._network.trainable
+        if self.loss_scale is None:
+            optimizer.apply(gradients, trainable)
+            return tf.constant(value=True)
+
+        def update() -> tf.Tensor:
+            optimizer.apply([g / scale for g in gradients], trainable)
+            return tf.constant(value=True)
+
+        each = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
+        finite = tf.reduce_all([tf.constant(value=True), *each])
+        return tf.cond(finite, update, lambda: tf.constant(value=False))
 
 
 def _current(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
@@ -226,13 +282,12 @@ class EvaluateStep:
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         objective = self._objective
         with keras.StatelessScope(state_mapping=list(zip(self.variables, values, strict=True))) as scope:
-            probabilities = self._model(tf.cast(inputs, tf.float32), training=False)
+            probabilities = tf.cast(self._model(tf.cast(inputs, tf.float32), training=False), tf.float32)
             if self._pads:
                 probabilities = probabilities[: tf.shape(labels)[0]]
             encoded = objective.encode(labels)
             loss = objective.loss_function(encoded, probabilities)
-            if self._model.losses:
-                loss += sum(self._model.losses)
+            loss += summed(self._model.losses)
             objective.loss.update_state(loss, sample_weight=tf.cast(tf.shape(labels)[0], tf.float32))
             objective.update_metrics(labels, probabilities)
             self.predicted.assign_add(tf.reduce_sum(objective.told(probabilities), axis=0))

@@ -43,6 +43,7 @@ from autofit.worker.features.feature_cache import (
     matches_live,
 )
 from autofit.worker.features.features_record import ExtractionChunk
+from autofit.worker.model.precision import precision_of
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import allocator_bytes, peak_bytes, reset_peak
 from autofit.worker.runtime.stop_conditions import StopConditions
@@ -111,6 +112,7 @@ class ExtractionPass:
         self._heartbeat, self._stop_conditions = heartbeat, stop_conditions
         self._time = ExtractionTimeLimit(clock, is_first_stage=job.work.stage not in LATER_STAGES)
         self._on_unreadable, self._on_shrink = on_unreadable, on_shrink
+        self._precision = precision_of(session.built.features)
         self.unreadable: dict[int, str] = {}
         self.has_left_out = False
 
@@ -142,7 +144,8 @@ class ExtractionPass:
         stage, replay = self._work.stage, self._work.plan.replay
         replayed = RunDirectory(Path(replay)).features_of(stage) if replay else None
         built, views = self._session.built, self._views.index.views
-        record = features_entry_record(self._job, self._backbone_sha256, built.feature_shape, views, built.cut)
+        kind = built.feature_shape, views, built.cut, self._precision
+        record = features_entry_record(self._job, self._backbone_sha256, *kind)
         return FeatureCache(store, record, files.features_of(stage), replayed, self._views.identities)
 
     def _complete_rows(self, cache: FeatureCache, cache_job: CacheJob, loader: BatchLoader) -> FeatureRows | None:
@@ -295,6 +298,7 @@ class ExtractionPass:
                     for batch in live
                     if len(batch.samples)  # none, if all of them have become unreadable
                 ),
+                self._precision,
             )
         finally:
             live.close()

@@ -27,6 +27,7 @@ from autofit.cache.entry import Entry, EntryWriter
 from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
+from autofit.config.backbones import Precision
 from autofit.input.augment import Augmentation
 from autofit.input.decode import RECIPE
 from autofit.protocol.job import Job, TrainJob
@@ -42,12 +43,18 @@ from autofit.worker.runtime.tf_settings import kernels_in_use
 Numbers = NDArray[np.int64]
 Features = NDArray[np.floating]
 
-RELATIVE_TOLERANCE = 1e-3
-"""How far a cached feature may be from a live one, as a share of the largest: another slice sums in another order."""
+RELATIVE_TOLERANCE: dict[Precision, float] = {"float32": 1e-3, "mixed_float16": 1e-2, "mixed_bfloat16": 5e-2}
+"""How far a cached feature may be from a live one, as a share of the largest: another slice sums in another order, and
+in 16 bits each layer's output is rounded, to 11 or 8 of them."""
 
 
 def features_entry_record(
-    job: Job, backbone_sha256: str, shape: tuple[int, ...], views: int, cut: str | None = None
+    job: Job,
+    backbone_sha256: str,
+    shape: tuple[int, ...],
+    views: int,
+    cut: str | None = None,
+    precision: Precision = "float32",
 ) -> EntryRecord:
     """The record of a new entry of features. Its key is a hash of all that features depend on besides their images.
 
@@ -58,6 +65,7 @@ def features_entry_record(
         views: of each training image.
         cut: the layer that the features leave; None for those of the whole backbone. At a cut they are large, and kept
             as float16.
+        precision: in which they are computed.
     """
     assert job.source is not None  # noqa: S101 - a training has a model
     spec = job.source.spec
@@ -68,7 +76,7 @@ def features_entry_record(
         "decode": RECIPE,
         "identity": identity.RECIPE,
         "forward": bn_folding.RECIPE,
-        "precision": "float32",
+        "precision": precision,
         "device": job.memory.device,
         "kernels": kernels_in_use(),
         "tensorflow": tf.__version__,
@@ -293,10 +301,10 @@ class FeatureCache:
             self._own_record = record
 
 
-def matches_live(rows: FeatureRows, live: Iterable[tuple[Numbers, Features]]) -> bool:
-    """Whether cached features equal those of live batches of rows, to float tolerance."""
+def matches_live(rows: FeatureRows, live: Iterable[tuple[Numbers, Features]], precision: Precision = "float32") -> bool:
+    """Whether cached features equal those of live batches of rows, to the tolerance of this precision."""
     return all(
         np.abs(rows.gather(numbers).astype(np.float32) - features.astype(np.float32)).max(initial=0.0)
-        <= RELATIVE_TOLERANCE * max(float(np.abs(features).max(initial=0.0)), 1e-6)
+        <= RELATIVE_TOLERANCE[precision] * max(float(np.abs(features).max(initial=0.0)), 1e-6)
         for numbers, features in live
     )

@@ -16,6 +16,7 @@ head.py             the layers on top of a backbone
 cut_points.py       the layers through which everything passes; layer_graph.py the graph of layers
 segments.py         a network as a chain of segments, for computing activations again
 fine_tuning.py      the optimizer of fine-tuning, with lower rates for lower layers
+precision.py        float32 or mixed precision of the layers
 preprocessing.py    how raw images become what a backbone was trained on
 hub_backbone.py     backbones of KerasHub
 multi_label.py      loss and metrics of several labels

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from autofit.config.backbones import Backbone, ModelSpec, find
+from autofit.config.backbones import Backbone, ModelSpec, Precision, find
 from autofit.config.hub_presets import is_preset
 from autofit.protocol.messages import Phase
 from autofit.protocol.model_jobs import OutputKind
@@ -24,6 +24,7 @@ from autofit.worker.model.head import chain, head_of
 from autofit.worker.model.hub_backbone import load_hub_backbone
 from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.outputs import label_outputs, output_kind
+from autofit.worker.model.precision import in_precision, layers_in
 from autofit.worker.model.preprocessing import preprocess
 from autofit.worker.model.reopening import check_reopens
 from autofit.worker.model.weights import load_backbone
@@ -50,6 +51,7 @@ class BuiltModel:
             In `head_layers` they are the first one, a network that is called in inference: what is random in a
             backbone, such as stochastic depth, stays out, and the result does not depend on the micro-batch.
         outputs: what the model gives; a prediction turns logits into probabilities.
+        precision: in which the layers were asked to compute.
     """
 
     model: keras.Model
@@ -60,6 +62,7 @@ class BuiltModel:
     compiled: bool
     cut: str | None = None
     outputs: OutputKind = "probabilities"
+    precision: Precision = "float32"
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
@@ -67,6 +70,7 @@ class BuiltModel:
         return () if self.head is None else tuple(self.head.input_shape[1:])
 
 
+@layers_in("float32")
 def build(
     spec: ModelSpec,
     num_classes: int,
@@ -97,7 +101,7 @@ def build(
     keras.utils.set_random_seed(spec.seed)
     weights = spec.weights if loads else "none"
     on_phase(Phase.BUILD if weights == "none" else Phase.WEIGHTS)
-    network, preprocessing = _backbone(backbone, spec.image_size, weights, on_message)
+    network, preprocessing = _backbone(backbone, spec, weights, on_message)
     if weights != "none":
         on_phase(Phase.BUILD)
     cut = _chosen_cut(network, spec.cut)
@@ -109,13 +113,15 @@ def build(
 
 
 def _backbone(
-    backbone: Backbone, image_size: tuple[int, int], weights: str, on_message: Callable[[str], None]
+    backbone: Backbone, spec: ModelSpec, weights: str, on_message: Callable[[str], None]
 ) -> tuple[keras.Model, Preprocess]:
-    """The backbone, from preprocessed images to pooled features; and how images are preprocessed for it."""
+    """The backbone, from preprocessed images to pooled features; and how images are preprocessed for it, in float32."""
     if is_preset(backbone.name):
-        found = load_hub_backbone(backbone.name, image_size, loads=weights != "none", on_message=on_message)
+        loads = weights != "none"
+        found = load_hub_backbone(backbone.name, spec.image_size, spec.precision, loads=loads, on_message=on_message)
         return found.network, keras.layers.Rescaling(found.scale, found.offset, name="preprocessing")
-    network = load_backbone(backbone, image_size, weights, on_message)
+    with layers_in(spec.precision):
+        network = load_backbone(backbone, spec.image_size, weights, on_message)
     return network, partial(preprocess, preprocessing=backbone.preprocessing)
 
 
@@ -127,6 +133,7 @@ def build_from_function(
     cut: str | None = None,
     loss: Any = None,
     *,
+    precision: Precision = "float32",
     multi_label: bool = False,
 ) -> BuiltModel:
     """Build with a user's `(input_shape, num_classes) -> keras.Model`; refuse a model whose training would be altered.
@@ -138,6 +145,7 @@ def build_from_function(
         seed: for the initial weights.
         cut: as in `ModelSpec`.
         loss: with which an uncompiled model is trained, if it was given.
+        precision: of its layers; `float32` leaves each the policy that the user gave it.
         multi_label: whether each class has a probability of its own.
 
     Raises:
@@ -150,8 +158,11 @@ def build_from_function(
     model = call_model_function(function, shape, num_classes)
     check_model(model, shape, num_classes, multi_label=multi_label)
     check_reopens(model)
+    model = in_precision(model, precision)
     outputs = label_outputs(model, shape) if multi_label else output_kind(model, shape, loss)
-    built = BuiltModel(model, None, None, (), frozen=False, compiled=model.compiled, outputs=outputs)
+    built = BuiltModel(
+        model, None, None, (), frozen=False, compiled=model.compiled, outputs=outputs, precision=precision
+    )
     found = _chosen_cut(model, cut)
     if found is None:
         return built
@@ -210,7 +221,7 @@ def _assemble(
     """Join preprocessing, backbone and head, to one model and to two that share its layers."""
     images = keras.Input((*spec.image_size, 3), dtype="float32", name="images")
     pooled = network(preprocessing(images))
-    head_input = keras.Input(pooled.shape[1:], dtype=pooled.dtype, name="pooled")
+    head_input = keras.Input(pooled.shape[1:], dtype="float32", name="pooled")
     return BuiltModel(
         model=keras.Model(images, chain(head_layers, pooled), name="classifier"),
         features=keras.Model(images, pooled, name="features"),
@@ -218,6 +229,7 @@ def _assemble(
         head_layers=head_layers,
         frozen=spec.trainable == "head",
         compiled=False,
+        precision=spec.precision,
     )
 
 
@@ -233,7 +245,7 @@ def _assemble_cut(
     lower, upper = _frozen_below(network, cut)
     images = keras.Input((*spec.image_size, 3), dtype="float32", name="images")
     activations = lower(preprocessing(images))
-    head_input = keras.Input(activations.shape[1:], dtype=activations.dtype, name="activations")
+    head_input = keras.Input(activations.shape[1:], dtype="float32", name="activations")
     head_layers = (upper, *whole.head_layers)
     return dataclasses.replace(
         whole,

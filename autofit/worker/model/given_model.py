@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from autofit.errors import UserError
 from autofit.worker.model.keras_internals import all_layers
+from autofit.worker.model.precision import inner_optimizer
 from autofit.worker.model.weights import first_sentence
 
 ModelFunction = Callable[[tuple[int, int, int], int], keras.Model]
@@ -116,10 +117,5 @@ def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
     Raises:
         UserError: for such an optimizer.
     """
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        raise UserError(
-            "the model is compiled with a LossScaleOptimizer, as Keras does for mixed_float16, and its scale is not "
-            "kept here: compile it with auto_scale_loss=False, or in float32"
-        )
-    if getattr(optimizer, "use_ema", False):
+    if getattr(inner_optimizer(optimizer), "use_ema", False):
         raise UserError("the optimizer has use_ema=True, and its averages are not kept here: compile without it")

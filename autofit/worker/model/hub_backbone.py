@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from autofit.config.backbones import Precision
 from autofit.config.hub_presets import preset_of
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -36,7 +37,7 @@ class HubBackbone:
 
 
 def load_hub_backbone(
-    name: str, image_size: tuple[int, int], *, loads: bool, on_message: Callable[[str], None]
+    name: str, image_size: tuple[int, int], precision: Precision, *, loads: bool, on_message: Callable[[str], None]
 ) -> HubBackbone:
     """Build the backbone of a preset; its outputs are averaged over places or tokens.
 
@@ -46,6 +47,7 @@ def load_hub_backbone(
     Args:
         name: `hub:` and a preset.
         image_size: (height, width) in pixels.
+        precision: of its layers.
         loads: whether to load the weights; a preset that is not on this machine is downloaded in any case.
         on_message: called with a line for the user.
 
@@ -54,7 +56,7 @@ def load_hub_backbone(
     """
     hub = _keras_hub(name)
     try:
-        backbone = hub.models.Backbone.from_preset(preset_of(name), load_weights=loads)
+        backbone = hub.models.Backbone.from_preset(preset_of(name), load_weights=loads, dtype=precision)
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise  # running out of memory has its own verdict
     except Exception as error:

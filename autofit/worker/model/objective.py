@@ -20,6 +20,7 @@ from autofit.protocol.job import ModelSource
 from autofit.worker.model.fine_tuning import fine_tuning_optimizer
 from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
 from autofit.worker.model.outputs import label_classes, single_loss, takes_logits
+from autofit.worker.model.precision import inner_optimizer
 from autofit.worker.model.registered_objects import not_registered
 
 
@@ -236,10 +237,20 @@ def _optimizer(model: keras.Model, source: ModelSource) -> keras.optimizers.Opti
         return fine_tuning_optimizer(model.trainable_variables, source.learning_rate, source.fine_tuning)
     if source.optimizer_config is not None:
         try:
-            return keras.optimizers.get(copy.deepcopy(source.optimizer_config))  # Keras puts objects into it
+            given = keras.optimizers.get(copy.deepcopy(source.optimizer_config))  # Keras puts objects into it
+            return _unscaled(given, model)
         except (TypeError, ValueError) as error:
             raise not_registered(error) or error from error
     return keras.optimizers.get({"class_name": source.optimizer, "config": {"learning_rate": source.learning_rate}})
+
+
+def _unscaled(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> keras.optimizers.Optimizer:
+    """The optimizer inside one that scales the loss; the step has a scale of its own, which a checkpoint holds."""
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    inner = inner_optimizer(optimizer)
+    inner.loss_scale_factor = None
+    return inner
 
 
 def _refuse_beside_a_compiled_model(source: ModelSource) -> None:
@@ -270,7 +281,7 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
         loss_function=loss_function,
         loss=keras.metrics.Mean(name="loss"),
         metrics=metrics,
-        optimizer=model.optimizer,
+        optimizer=_unscaled(model.optimizer, model),
         one_hot_classes=one_hot,
         metric_classes=[0 if is_one_unit else label_classes(metric, num_classes, one_hot) for metric in metrics],
         unit_threshold=_threshold_of(loss_function) if is_one_unit else None,

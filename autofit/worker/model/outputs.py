@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from autofit.errors import UserError
 from autofit.protocol.model_jobs import OutputKind
 
-TOLERANCE = 1e-3
-"""Of a probability and of a row's sum, wide enough for float16."""
+TOLERANCE, TOLERANCE_OF_BFLOAT16 = 1e-3, 1e-2
+"""Of a probability and of a row's sum; the first is wide enough for float16."""
 
 CROSS_ENTROPIES = ("categoricalcrossentropy", "sparsecategoricalcrossentropy", "categoricalfocalcrossentropy")
 """Keras's losses of probabilities, unless they have from_logits=True; names without underscores."""
@@ -38,7 +38,7 @@ def output_kind(model: keras.Model, shape: tuple[int, int, int], loss: Any = Non
     rows = _rows(model, shape)
     if rows.shape[1] == 1:
         return kind_of_one_unit(model, single, rows)
-    are_probabilities = _are_probabilities(rows)
+    are_probabilities = _are_probabilities(model, rows)
     if single is None:
         if not are_probabilities:
             raise UserError(
@@ -54,7 +54,7 @@ def output_kind(model: keras.Model, shape: tuple[int, int, int], loss: Any = Non
                 "leave out one of the two"
             )
         return "binary logits" if "binary" in _plain_name(single) else "logits"
-    lie_between = bool(np.all((rows > -TOLERANCE) & (rows < 1 + TOLERANCE)))
+    lie_between = _lie_between(model, rows)
     if are_probabilities or lie_between:
         return "probabilities"
     if _plain_name(single) in CROSS_ENTROPIES and is_kerass_own(single):
@@ -91,7 +91,7 @@ def kind_of_one_unit(model: keras.Model, loss: Any, rows: np.ndarray) -> OutputK
                 "leave out one of the two"
             )
         return "one logit"
-    lies_between = bool(np.all((rows > -TOLERANCE) & (rows < 1 + TOLERANCE)))
+    lies_between = _lie_between(model, rows)
     if is_linear or not lies_between:
         raise UserError(
             "the model ends with one unit for two classes that gives no probability: end it with a sigmoid, or compile "
@@ -107,9 +107,9 @@ def label_outputs(model: keras.Model, shape: tuple[int, int, int]) -> OutputKind
         UserError: it is no probability for each label.
     """
     rows = _rows(model, shape)
-    if not np.all((rows > -TOLERANCE) & (rows < 1 + TOLERANCE)):
+    if not _lie_between(model, rows):
         raise UserError("with multi_label each output of the model is a probability: end it with a sigmoid")
-    if rows.shape[1] > 1 and _are_probabilities(rows):
+    if rows.shape[1] > 1 and _are_probabilities(model, rows):
         raise UserError(
             "with multi_label labels do not exclude each other, as in a softmax: end the model with a sigmoid"
         )
@@ -122,9 +122,20 @@ def _rows(model: keras.Model, shape: tuple[int, int, int]) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(model(images, training=False)).astype("float32"))
 
 
-def _are_probabilities(rows: np.ndarray) -> bool:
+def _are_probabilities(model: keras.Model, rows: np.ndarray) -> bool:
     """A shape does not show whether there is a softmax."""
-    return bool(np.all(rows > -TOLERANCE) and np.all(np.abs(rows.sum(axis=1) - 1) < TOLERANCE))
+    tolerance = _tolerance(model)
+    return bool(np.all(rows > -tolerance) and np.all(np.abs(rows.sum(axis=1) - 1) < tolerance))
+
+
+def _lie_between(model: keras.Model, rows: np.ndarray) -> bool:
+    """Whether all values are from 0 to 1."""
+    tolerance = _tolerance(model)
+    return bool(np.all((rows > -tolerance) & (rows < 1 + tolerance)))
+
+
+def _tolerance(model: keras.Model) -> float:
+    return TOLERANCE_OF_BFLOAT16 if "bfloat16" in model.outputs[0].dtype else TOLERANCE
 
 
 def probabilities_of(outputs: NDArray[np.float32], kind: OutputKind) -> NDArray[np.float32]:

@@ -16,8 +16,7 @@ beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores of an AMD EPY
     precision   float32                    bfloat16: 0.35, 0.19; with oneDNN 2.16, 0.88: it changes the result
 
 On a GPU the allocator is BFC by itself, and the plan decides whether cuDNN's convolutions are tuned (0028). XLA is off:
-with it, Keras's `fit` took 197 s for a first epoch (docs/gpu.md). Mixed precision is off because nothing was measured.
-They are to be switched on by a trial on the machine, never by assumption.
+with it, Keras's `fit` took 197 s for a first epoch (docs/gpu.md). Mixed precision is an option (0059).
 """
 
 from __future__ import annotations

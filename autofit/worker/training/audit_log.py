@@ -1,4 +1,4 @@
-"""The audit log of applied updates (`audit.jsonl`), written by a run and read by a replay of it.
+"""The audit log of updates (`audit.jsonl`), written by a run and read by a replay of it.
 
 A line is written after its update and before the next step. A checkpoint records the length of the log; a resumed run
 truncates the log to it, so that log and weights always agree.
@@ -23,7 +23,10 @@ MOST_LOG_BYTES = 8 * 2**30
 
 
 class AuditLine(Record):
-    """One applied update; `samples` and `skipped` are indices into `samples.csv`. Epochs and steps count from zero."""
+    """One update; `samples` and `skipped` are indices into `samples.csv`. Epochs and steps count from zero.
+
+    `applied` is written where it is false: gradients in float16 were not finite, and the weights stayed.
+    """
 
     attempt: int
     epoch: int
@@ -31,6 +34,7 @@ class AuditLine(Record):
     micro_batch_size: int = Field(ge=1)
     samples: list[int]
     skipped: list[int]
+    applied: bool = True
 
 
 class AuditLog:
@@ -63,8 +67,9 @@ class AuditLog:
         micro_batch_size: int,
         samples: Sequence[int],
         skipped: Sequence[int],
+        applied: bool = True,
     ) -> None:
-        """Record one applied update; epochs and steps count from zero."""
+        """Record one update; epochs and steps count from zero."""
         if self._file is None:
             return
         line = AuditLine(
@@ -74,8 +79,9 @@ class AuditLog:
             micro_batch_size=micro_batch_size,
             samples=[int(sample) for sample in samples],
             skipped=[int(sample) for sample in skipped],
+            applied=applied,
         )
-        self._file.write(line.model_dump_json().encode() + b"\n")
+        self._file.write(line.model_dump_json(exclude_defaults=True).encode() + b"\n")
         self._file.flush()
 
     def commit(self) -> int:

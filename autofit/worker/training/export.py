@@ -16,6 +16,7 @@ from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import write_atomically
 from autofit.worker.model.builder import BuiltModel
+from autofit.worker.model.precision import as_float32
 from autofit.worker.training.train_state import TrainState
 
 
@@ -24,10 +25,12 @@ def write_model(
 ) -> None:
     """Write the model as it is now, the names and the kind of its outputs, and what was said of validation images.
 
+    It is written with layers of float32, also where it was trained in mixed precision, and has them from then on.
     That the outputs are independent of each other is written where an image may have several labels.
     """
     if not built.compiled:
         del built.model.optimizer  # it was there for the callbacks; its state would treble the file
+    as_float32(built.model, built.precision)
     save_model(built.model, files.model)
     labels: dict[str, Any] = {"schema": "autofit/labels/1", "labels": index.class_names, "outputs": built.outputs}
     labels |= {"multi_label": True} if index.is_multi_label else {}

@@ -20,12 +20,15 @@ from autofit.errors import TrainingFailedError, UserError
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.checkpoints import Checkpoint
 from autofit.storage.records import Record
+from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.execution.session import Session
+from autofit.worker.execution.steps import TrainStep
 from autofit.worker.model.network_hash import network_sha256
 from autofit.worker.model.weights import frozen_hash
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 PROBABILITIES = "probabilities"
+SKIPPED_UPDATES = "skipped_updates"
 SPARE_CHECKPOINT_BYTES = 256 * 2**20
 """For probabilities of the validation (20 MB), arrays of callbacks besides weights, and headers."""
 
@@ -34,6 +37,7 @@ class TrainingProgress(Record):
     """The progress of a training: everything that a checkpoint holds besides arrays.
 
     The cursor is `epoch` (from zero) and `position` in the epoch's order; `step` counts the epoch's applied updates.
+    `loss_scale` is that of a network in float16, `skipped_updates` how many of the epoch's updates it has cost.
     `best_value` is the best value so far of what is monitored, usually the lowest `val_loss`, `waited_epochs` the
     epochs since. `best_predicted` is how often the best epoch's validation predicted each class; empty without a
     validation. `stages` are finished; `stage` is the one that the checkpoint is of. `callbacks` are their states
@@ -44,6 +48,8 @@ class TrainingProgress(Record):
     epoch: int = 0
     position: int = 0
     step: int = 0
+    loss_scale: LossScale | None = None
+    skipped_updates: int = 0
     micro_batch_size: int = 0
     validation_micro_batch_size: int = 0
     history: dict[str, list[float]] = Field(default_factory=dict)
@@ -65,7 +71,9 @@ class TrainingProgress(Record):
 
     def in_stage(self, stage: StageName) -> TrainingProgress:
         """The progress at the beginning of the stage that follows: epochs, history and the best are counted on."""
-        return self.moved(stage=stage, position=0, step=0, waited_epochs=0, stopped=False, callbacks_ended=False)
+        return self.moved(
+            stage=stage, position=0, step=0, skipped_updates=0, waited_epochs=0, stopped=False, callbacks_ended=False
+        )
 
     def after_stage(self, record: StageRecord | None = None, *, cut_short: str = "") -> TrainingProgress:
         """The progress with its stage finished.
@@ -120,6 +128,16 @@ class TrainingProgress(Record):
         """A copy with these changes."""
         return self.model_copy(update=changes)
 
+    def after_update(self, step: TrainStep) -> TrainingProgress:
+        """The progress with the scale that the step goes on with, counting the update if it was skipped."""
+        if step.loss_scale is None:
+            return self
+        return self.moved(loss_scale=step.loss_scale, skipped_updates=self.skipped_updates + step.is_skipped)
+
+    def skipped_logs(self) -> dict[str, float]:
+        """How many updates of the epoch were skipped, for its history; nothing for a network without a scale."""
+        return {} if self.loss_scale is None else {SKIPPED_UPDATES: float(self.skipped_updates)}
+
     def after_epoch(self, epoch: int, logs: Mapping[str, float], monitor: str = "auto") -> TrainingProgress:
         """The progress after an epoch with these metrics: at the beginning of the next one, with the best noted.
 
@@ -129,9 +147,9 @@ class TrainingProgress(Record):
         with nothing: the history and the best are those of the stages before.
         """
         if self.stage == "refit":
-            return self.moved(epoch=epoch + 1, position=0, step=0)
+            return self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0)
         history = {name: [*self.history.get(name, []), value] for name, value in logs.items()}
-        progress = self.moved(epoch=epoch + 1, position=0, step=0, history=history)
+        progress = self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0, history=history)
         value, accuracy = _monitored(logs, monitor), logs.get("val_accuracy", logs.get("accuracy"))
         is_better = self._is_better(value, accuracy) if monitor == "auto" else self._is_best(value, monitor)
         if is_better:
@@ -256,6 +274,7 @@ class TrainState:
         objective = self._session.objective
         groups = checkpoint.groups
         _write(self._model, groups["model"])
+        self._session.train_step.restore_loss_scale(progress.loss_scale)
         _write(objective.optimizer.variables, groups["optimizer"])
         _write([*objective.loss.variables, *objective.metric_variables], groups["metrics"])
         self.best, self.head = dict(groups.get("best", {})), dict(groups.get("head", {}))

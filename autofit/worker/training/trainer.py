@@ -77,9 +77,9 @@ class Trainer:
         )
         if not self._replay and (work.plan.micro_batch_is_cut or work.micro_batch_size < work.plan.micro_batch_size):
             self._note_changed_result()
-        told_of = work.plan.epochs, steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
-        given = payload.callbacks if payload else ()
-        self._callbacks = Callbacks(given, session, self._state, self._events, *told_of, work.plan.monitor)
+        steps = steps_per_epoch(self._index.train_count, work.plan.first_batch_size)
+        told = session, self._state, self._events, work.plan.epochs, steps, work.plan.monitor
+        self._callbacks = Callbacks(payload.callbacks if payload else (), *told)
         self._bad_images = UnreadImages(self._index, work.plan.max_bad_images, self._events)
         judged = session, self._epoch_plans, self._targets, recalibration, self._micro
         self._evaluation = Evaluation(*judged, self._events, self._callbacks, self._goes_on)
@@ -189,7 +189,7 @@ class Trainer:
             self._restore()
         self._commits.release_newest()
         self._train_epoch(epoch)
-        logs = self._session.metrics()
+        logs = {**self._session.metrics(), **self._progress.skipped_logs()}
         self._require_convergence(logs["loss"])
         self._evaluation.recalibrate(self._source, epoch)
         if self._index.validation_count:
@@ -261,13 +261,14 @@ class Trainer:
         labels = self._targets.labels(batch.samples)
         logs = self._source.train(batch, labels, self._targets.weights(batch.samples))
         self._write_audit(epoch, step, self._micro.size, batch.samples.tolist(), [one for one, _ in batch.skipped])
+        self._progress = self._progress.after_update(self._session.train_step)
         self._events.step_ended(len(labels), logs, step=step + 1, micro_batch_size=self._micro.size)
         self._callbacks.train_batch_ended(step, logs)
 
     def _write_audit(self, epoch: int, step: int, size: int, samples: list[int], skipped: list[int]) -> None:
-        self._audit_log.write(
-            attempt=self._job.attempt, epoch=epoch, step=step, micro_batch_size=size, samples=samples, skipped=skipped
-        )
+        where = {"attempt": self._job.attempt, "epoch": epoch, "step": step, "micro_batch_size": size}
+        applied = not self._session.train_step.is_skipped
+        self._audit_log.write(**where, samples=samples, skipped=skipped, applied=applied)
 
     def _between_steps(self, *, trained: bool) -> None:
         self._commits.note_step()
@@ -292,8 +293,7 @@ class Trainer:
         progress = with_best_kept(progress, self._state, self._session, evaluation, solved, is_refitted=is_refitted)
         self._callbacks.list.on_epoch_end(epoch, self._callbacks.logs(logs))
         asked_to_stop = self._progress.stopped or self._callbacks.have_stopped_training
-        out_of_time = not self._clock.epoch_ended()
-        waited = progress.has_waited(self._plan.early_stopping)
+        waited, out_of_time = progress.has_waited(self._plan.early_stopping), not self._clock.epoch_ended()
         self._progress = progress.moved(stopped=waited or asked_to_stop or out_of_time)
         if not self._has_epochs_left():
             whole = self._progress.moved(epoch=epoch) if is_torn else self._progress

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore
+from autofit.config.backbones import Precision
 from autofit.worker.features.feature_cache import FeatureCache, FeatureRows, look_up, matches_live
 from autofit.worker.features.features_record import ExtractionChunk, FeaturesRecord, extraction_chunks
 
@@ -249,3 +250,15 @@ def test_rows_are_used_if_live_batches_are_the_same(
     rows = made(store, tmp_path / "run")
     samples = np.array([1, 5, 30])
     assert matches_live(rows, [(samples, (features_of(samples) * (1 + by)).astype(np.float32))]) is is_used
+
+
+@pytest.mark.parametrize(
+    ("precision", "is_used"), [("float32", False), ("mixed_float16", False), ("mixed_bfloat16", True)]
+)
+def test_rows_of_16_bits_may_differ_by_their_rounding(
+    store: CacheStore, tmp_path: Path, precision: Precision, *, is_used: bool
+) -> None:
+    """All features of a backbone in bfloat16 would be extracted anew, as other slices sum in another order."""
+    rows = made(store, tmp_path / "run")
+    samples = np.array([1, 5, 30])
+    assert matches_live(rows, [(samples, (features_of(samples) * 1.02).astype(np.float32))], precision) is is_used

@@ -454,9 +454,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "summed loss": (lambda: compiled(SUM), "reduction='sum'"),
     "summed loss in a list": (lambda: compiled([SUM]), "reduction='sum'"),
     "two losses": (lambda: compiled(["mse", "mae"]), "2 losses"),
-    "a scaled loss": (
-        lambda: compiled("mse", optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())),
-        "LossScaleOptimizer",
+    "averaged weights of a scaled loss": (
+        lambda: compiled("mse", optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(use_ema=True))),
+        "use_ema=True",
     ),
     "averaged weights": (lambda: compiled("mse", optimizer=keras.optimizers.Adam(use_ema=True)), "use_ema=True"),
     "no loss": (lambda: compiled(None), "without a loss"),

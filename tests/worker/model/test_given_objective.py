@@ -116,7 +116,7 @@ def test_two_metrics_of_a_class_are_numbered_as_in_keras() -> None:
     [
         ({"optimizer": keras.optimizers.SGD(), "learning_rate": 0.1}, "leave learning_rate out"),
         ({"optimizer": keras.optimizers.SGD}, "is the class SGD itself"),
-        ({"optimizer": keras.optimizers.Adam(use_ema=True)}, "use_ema"),
+        ({"optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(use_ema=True))}, "use_ema"),
         ({"loss": keras.losses.CategoricalCrossentropy(reduction="sum")}, "reduction='sum'"),
         ({"loss": unregistered}, "unregistered cannot be kept with the run: decorate it"),
         ({"loss": lambda *labels: labels}, "loss is a lambda"),
@@ -127,6 +127,15 @@ def test_an_object_that_cannot_be_kept_is_refused(given: dict[str, Any], message
     """It would be found out in the worker, or at the first resume."""
     with pytest.raises(UserError, match=message):
         make_options(**given)
+
+
+def test_an_optimizer_that_scales_the_loss_is_the_one_inside() -> None:
+    """It was refused; or gradients that nothing has scaled would be divided, and the training stand still."""
+    scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5, momentum=0.9))
+    optimizer = make_objective(network(), sent(optimizer=scaling), compiled=False).optimizer
+    assert (type(optimizer), float(optimizer.learning_rate), optimizer.momentum) == (keras.optimizers.SGD, 0.5, 0.9)
+    factor = make_objective(network(), sent(optimizer=keras.optimizers.SGD(loss_scale_factor=64.0)), compiled=False)
+    assert factor.optimizer.loss_scale_factor is None
 
 
 def test_logits_of_a_backbones_head_are_refused() -> None:

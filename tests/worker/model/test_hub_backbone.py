@@ -87,6 +87,17 @@ def test_a_preset_trains_whole_and_above_a_cut(preset: Path) -> None:
     assert not cut.features.trainable_weights
 
 
+def test_a_preset_computes_in_16_bits_where_asked(preset: Path) -> None:
+    """Its saved configuration says float32, which would win over the policy."""
+    mixed, plain = built(preset, precision="mixed_bfloat16"), built(preset)
+    assert mixed.features is not None
+    assert plain.features is not None
+    assert mixed.features(images()).dtype == "bfloat16"
+    assert mixed.model(images()).dtype == "float32"
+    for one, other in zip(mixed.features.get_weights(), plain.features.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_probe_takes_the_network_without_its_weights(network: Any, preset: Path, tmp_path: Path) -> None:
     """A probe would read a gigabyte of weights to measure memory."""
     for file in preset.iterdir():

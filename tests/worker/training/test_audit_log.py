@@ -31,6 +31,17 @@ def test_a_line_says_what_an_update_was_made_of(tmp_path: Path) -> None:
     audit_log.close()
 
 
+def test_a_line_of_a_skipped_update_says_so_and_is_followed(tmp_path: Path) -> None:
+    """A reader would take the weights for updated; or a replay of the run be refused for the word in its log."""
+    audit_log = AuditLog(tmp_path / "audit.jsonl", 0)
+    for step, applied in enumerate((True, False)):
+        audit_log.write(attempt=1, epoch=0, step=step, micro_batch_size=4, samples=[1], skipped=[], applied=applied)
+    audit_log.close()
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [line.get("applied") for line in lines] == [None, False]
+    assert read_micro_batch_sizes(tmp_path) == {(0, 0): 4, (0, 1): 4}
+
+
 def test_what_no_checkpoint_has_is_cut_off(tmp_path: Path) -> None:
     """Updates that died with a worker would stand in the audit log beside those that replace them."""
     path = tmp_path / "audit.jsonl"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autofit.errors import UserError
+from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.training.train_state import TrainingProgress
 
 pytestmark = pytest.mark.slow
@@ -33,3 +34,13 @@ def test_a_figure_that_there_is_not_is_named() -> None:
     """A compiled model without accuracy would end in a KeyError."""
     with pytest.raises(UserError, match="monitor 'val_accuracy' is none of the metrics here: loss, val_loss"):
         TrainingProgress().after_epoch(0, {"loss": 1.0, "val_loss": 1.0}, "val_accuracy")
+
+
+def test_skipped_updates_are_counted_an_epoch() -> None:
+    """The history would show none, or those of all epochs; a network in float32 needs no such column."""
+    skips = TrainingProgress(loss_scale=LossScale(), skipped_updates=3)
+    assert skips.skipped_logs() == {"skipped_updates": 3.0}
+    after = skips.after_epoch(0, EPOCHS[0] | skips.skipped_logs())
+    assert after.history["skipped_updates"] == [3.0]
+    assert after.skipped_logs() == {"skipped_updates": 0.0}
+    assert TrainingProgress().skipped_logs() == {}

@@ -1,0 +1,127 @@
+"""The numbers that a network's layers compute with: float32, or mixed precision.
+
+In mixed precision a layer casts its inputs and weights to 16 bits and computes in them; the weights themselves stay
+float32, and so does what makes the output (Micikevicius et al. 2018, arXiv:1710.03740). The policies are Keras's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from autofit.config.backbones import Precision
+from autofit.errors import UserError
+from autofit.worker.model.keras_internals import all_layers
+from autofit.worker.model.registered_objects import not_registered
+from autofit.worker.model.weights import first_sentence
+
+FLOAT32: Precision = "float32"
+
+OUTPUT_ACTIVATIONS = (keras.layers.Activation, keras.layers.Softmax)
+"""What a model may end with after its last layer with weights."""
+
+
+@contextmanager
+def layers_in(precision: str) -> Iterator[None]:
+    """The policy of layers that are made inside the `with`; the one from before is set again after it."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def in_precision(model: keras.Model, precision: Precision) -> keras.Model:
+    """A copy of a user's model, with its weights, whose layers of float32 have this policy; for float32 the model.
+
+    The layers that make the output stay float32, and layers that have another policy keep it. A compiled model's copy
+    is compiled likewise, with the state of its optimizer.
+
+    Raises:
+        UserError: the model cannot be made from its configuration.
+    """
+    if precision == FLOAT32:
+        return model
+    config = _patched(keras.saving.serialize_keras_object(model), precision, _names_of_output(model))
+    config.pop("compile_config", None)
+    try:
+        copy = keras.saving.deserialize_keras_object(config)
+        copy.set_weights(model.get_weights())
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise  # running out of memory has its own verdict
+    except Exception as error:  # whatever a layer's own code raises when it is called with 16 bits
+        raise not_registered(error) or UserError(
+            f"precision {precision!r}: the model cannot be made again with it ({type(error).__name__}: "
+            f'{first_sentence(error)[:150]}): leave the option out, or give layers that cannot dtype="float32"'
+        ) from error
+    if model.compiled:
+        _compile_likewise(copy, model)
+    return copy
+
+
+def as_float32(model: keras.Model, precision: Precision) -> None:
+    """Give the layers that were made in this precision the policy of float32, for the file in which the model is kept.
+
+    Any machine computes that well, and so do the formats of other runtimes. What was compiled before does not change.
+    """
+    for layer in all_layers(model):
+        if precision != FLOAT32 and layer.dtype_policy.name == precision:
+            layer.dtype_policy = FLOAT32
+
+
+def precision_of(model: keras.Model | None) -> Precision:
+    """The coarsest numbers that a layer of the model computes with."""
+    found = {layer.compute_dtype for layer in all_layers(model)} if model is not None else set()
+    if "bfloat16" in found:
+        return "mixed_bfloat16"
+    return "mixed_float16" if "float16" in found else FLOAT32
+
+
+def computes_in_float16(model: keras.Model) -> bool:
+    """Whether gradients of this network pass through a layer in float16, in which small ones are zeros."""
+    return any(layer.compute_dtype == "float16" for layer in all_layers(model))
+
+
+def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer without the one around it that scales the loss, which Keras puts there for float16."""
+    return optimizer.inner_optimizer if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else optimizer
+
+
+def _compile_likewise(copy: keras.Model, model: keras.Model) -> None:
+    copy.compile_from_config(model.get_compile_config())
+    given, made = inner_optimizer(model.optimizer), inner_optimizer(copy.optimizer)
+    if given.built:
+        made.build(copy.trainable_variables)
+        for variable, value in zip(made.variables, given.variables, strict=True):
+            variable.assign(value)
+
+
+def _names_of_output(model: keras.Model) -> set[str]:
+    """The names of the layers that make a model's output, up to the last one with weights."""
+    names = set[str]()
+    for layer in reversed(model.layers):
+        if isinstance(layer, keras.Model):
+            return names | _names_of_output(layer)
+        names.add(layer.name)
+        if not isinstance(layer, OUTPUT_ACTIVATIONS):
+            break
+    return names
+
+
+def _patched(value: Any, precision: str, kept: set[str]) -> Any:
+    """A serialized model with another policy wherever a layer's is float32, but for layers of these names."""
+    if isinstance(value, list | tuple):
+        return [_patched(item, precision, kept) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "DTypePolicy" and value.get("config") == {"name": FLOAT32}:
+        return {**value, "config": {"name": precision}}
+    inner = value.get("config")
+    if isinstance(inner, dict) and "layers" not in inner and inner.get("name") in kept:
+        return value
+    return {key: _patched(item, precision, kept) for key, item in value.items()}
