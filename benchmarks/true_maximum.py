@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from bisection import bounds_of_largest, largest_that_holds
@@ -28,6 +29,7 @@ from machine import GIGABYTE, machine, today, versions
 
 from autofit.config.batch_schedule import image_buffer_bytes
 from autofit.config.options import make_options
+from autofit.config.rungs import Rung
 from autofit.machine import hardware
 from autofit.process.launch import ProcessLauncher
 from autofit.process.monitor import watched
@@ -35,7 +37,7 @@ from autofit.protocol.job import Job, TrialsJob
 from autofit.protocol.messages import Request, Trial, Verdict
 from autofit.report.progress import ProgressView
 from autofit.runs.memory_budget import memory_budget
-from autofit.runs.model_source import model_source
+from autofit.runs.model_source import model_source, on_rung
 from autofit.storage.run_directory import AttemptDirectory
 
 CASES = [
@@ -47,31 +49,39 @@ CASES = [
 IMAGE_SIZE = 160
 
 
-def true_maximum(
-    backbone: str,
-    image_size: int,
-    trainable: str,
-    limit_bytes: int,
-    *,
-    near: int,
-    non_allocator_bytes: int,
-    only_bounds: bool,
-) -> tuple[int, int]:
-    """The largest batch that trains 20 steps and validates in a fresh process under the limit: from what, and up to.
+@dataclass(frozen=True)
+class Case:
+    """What is trained, and under which limit.
 
-    Args:
+    Attributes:
         backbone: a network of `keras.applications`, with random weights.
         image_size: height and width in pixels.
         trainable: "head" or "all".
         limit_bytes: of resident memory.
-        near: where to begin.
         non_allocator_bytes: what the process is given outside the allocator and the image buffers.
+        segments: in so many activations are computed again; 0 to keep them.
+    """
+
+    backbone: str
+    image_size: int
+    trainable: str
+    limit_bytes: int
+    non_allocator_bytes: int
+    segments: int = 0
+
+
+def true_maximum(case: Case, *, near: int, only_bounds: bool) -> tuple[int, int]:
+    """The largest batch that trains 20 steps and validates in a fresh process under the limit: from what, and up to.
+
+    Args:
+        case: what is trained.
+        near: where to begin.
         only_bounds: leave it at two sizes between which it lies; else both are the same.
     """
 
     def fits(size: int, steps: int) -> bool:
-        trial = run_alone(backbone, image_size, trainable, limit_bytes, non_allocator_bytes, size, steps)
-        holds = trial.verdict is Verdict.FITS and trial.host_bytes <= limit_bytes
+        trial = run_alone(case, size, steps)
+        holds = trial.verdict is Verdict.FITS and trial.host_bytes <= case.limit_bytes
         print(f"    {size} images, {steps} steps: {trial.verdict}, {trial.host_bytes / GIGABYTE:.2f} GB", flush=True)
         return holds
 
@@ -81,20 +91,23 @@ def true_maximum(
     return largest, largest
 
 
-def run_alone(
-    backbone: str, image_size: int, trainable: str, limit_bytes: int, non_allocator_bytes: int, size: int, steps: int
-) -> Trial:
+def run_alone(case: Case, size: int, steps: int) -> Trial:
     """One size in a process of its own."""
     options = make_options(
-        backbone=backbone, image_size=image_size, weights="none", trainable=trainable, memory_limit=limit_bytes
+        backbone=case.backbone,
+        image_size=case.image_size,
+        weights="none",
+        trainable=case.trainable,
+        memory_limit=case.limit_bytes,
     )
     memory = memory_budget(options, hardware.detect(), size).model_copy(
         update={
-            "non_allocator_bytes": non_allocator_bytes,
+            "non_allocator_bytes": case.non_allocator_bytes,
             "buffer_bytes": image_buffer_bytes(size, options.image_size),
         }
     )
-    job = Job(attempt=1, source=model_source(options, 10), memory=memory, work=TrialsJob())
+    source = on_rung(model_source(options, 10), Rung(segments=case.segments))
+    job = Job(attempt=1, source=source, memory=memory, work=TrialsJob())
     with (
         tempfile.TemporaryDirectory() as folder,
         watched(job, AttemptDirectory(Path(folder)), ProcessLauncher(), view=ProgressView(sys.stderr)) as worker,
@@ -109,7 +122,7 @@ def probe(backbone: str, trainable: str, gigabytes: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "probe.json"
         given = ["--backbone", backbone, "--image-size", str(IMAGE_SIZE), "--weights", "none", "--trainable", trainable]
-        limits = ["--memory-limit", f"{gigabytes}GB", "--no-profile", "--json", str(file)]
+        limits = ["--memory-limit", f"{gigabytes}GB", "--recompute", "off", "--no-profile", "--json", str(file)]
         command = [sys.executable, "-m", "autofit", "probe", *given, *limits]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return json.loads(file.read_text(encoding="utf-8"))
@@ -119,16 +132,8 @@ def measure(case: tuple[str, str, int], found: dict[str, object], *, only_bounds
     """One row: the probe's answer, and the true maximum under the same limit."""
     backbone, trainable, gigabytes = case
     answer, non_allocator_bytes = int(found["largest_feasible_batch"]), int(found["non_allocator_bytes"])
-    limit_bytes = gigabytes * 10**9
-    least, most = true_maximum(
-        backbone,
-        IMAGE_SIZE,
-        trainable,
-        limit_bytes,
-        near=answer,
-        non_allocator_bytes=non_allocator_bytes,
-        only_bounds=only_bounds,
-    )
+    on = Case(backbone, IMAGE_SIZE, trainable, gigabytes * 10**9, non_allocator_bytes)
+    least, most = true_maximum(on, near=answer, only_bounds=only_bounds)
     trials = found["trials"]
     return {
         "backbone": backbone,

@@ -12,6 +12,7 @@ import pytest
 from autofit import api
 from autofit.cache.store import CacheList, EntrySummary
 from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION
+from autofit.config.rungs import Rung
 from autofit.errors import DoesNotFitError, InterruptedRunError, UserError
 from autofit.worker.inline_launcher import InlineLauncher
 
@@ -118,6 +119,14 @@ def test_a_replay_computes_with_the_kernels_of_the_run_that_it_follows(
         Path("a/run.json").write_text(text.replace('"kernels": "eigen"', f'"kernels": "{kernels}"'))
         train(photos, kernels, replay="a", feature_cache=kept)
         assert stages.runs[-1]["record"].plan.kernels == kernels
+
+
+def test_a_replay_is_on_the_rung_of_the_run_that_it_follows(stages: Stages, photos: Path, train: Train) -> None:
+    """Gradients that are computed in segments round in another way: the replay would prove nothing."""
+    train(photos, weights=None, recompute="on")
+    Path("a/audit.jsonl").touch()
+    train(photos, "b", weights=None, replay="a")
+    assert stages.runs[-1]["record"].plan.rung == Rung(segments=8)
 
 
 @pytest.mark.parametrize(("followed", "asked"), [(True, False), (False, True), (False, False)])

@@ -257,6 +257,24 @@ def test_a_run_in_mixed_precision_killed_inside_its_second_epoch_ends_as_its_rep
     assert_permutations(killed, [8] * EPOCHS)
 
 
+def test_a_run_in_segments_killed_inside_its_second_epoch_ends_as_its_replay(photos: Path, tmp_path: Path) -> None:
+    """The second computation of activations would draw other numbers, or move the averages twice, after a resume."""
+    model = "survivor_network:network"
+    killed, replay = tmp_path / "killed", tmp_path / "replay"
+    kill_both(
+        halting("1:5", photos, killed, batch_size=8, model=model, recompute="on"), lambda: committed(killed) >= (1, 32)
+    )
+    finish(autofit_command("resume", killed))
+    finish(train_command(photos, replay, "--recompute", "on", "--replay", str(killed), "--model", model))
+
+    result, repeated = result_of(killed), result_of(replay)
+    assert [attempt["segments"] for attempt in result["attempts"]] == [8, 8]
+    assert result["weights_sha256"] == repeated["weights_sha256"]
+    assert result["is_bit_equal"]
+    assert result["history"]["loss"] == repeated["history"]["loss"]
+    assert_permutations(killed, [8] * EPOCHS)
+
+
 # Asked to stop -------------------------------------------------------------------------------------------------------
 
 

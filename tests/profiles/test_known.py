@@ -9,7 +9,7 @@ import pytest
 
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport, Workload
-from autofit.profiles.known import known_report
+from autofit.profiles.known import known_report, known_rung
 from autofit.profiles.match import Limit
 from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
 from autofit.protocol.messages import Trial
@@ -90,3 +90,32 @@ def test_a_size_that_ran_beside_others_is_not_known(
     """Memory that an earlier trial had touched would count as free."""
     entry = make_entry(trials=[make_trial(SIZE, fresh=False)], **ANSWER)
     assert not known([(make_profile(entry), Origin.OWN)], cpu, workload, 8 * GB)
+
+
+def test_a_rung_on_which_nothing_fits_is_known_under_that_limit_only(
+    cpu: Hardware, workload: Workload, make_entry: MakeEntry, make_profile: MakeProfile
+) -> None:
+    """Each run would try again what does not fit; or never again, though memory was freed or another machine has it."""
+    nothing = {"max_batch": SIZE, "largest_feasible_batch": 0, "recommended_batch": 0, "limit_is_given": True}
+    profile = make_profile(make_entry(trials=[], memory_limit_bytes=GB, **nothing))
+    own = [(profile, Origin.OWN)]
+    found = known_rung(own, cpu, workload, Limit(GB, is_given=True), SIZE)
+    assert found is not None
+    assert (found.largest_feasible_batch, found.rung.segments, found.saved) == (0, 0, True)
+    assert known_rung(own, cpu, workload, Limit(2 * GB, is_given=True), SIZE) is None
+    assert known_rung([(profile, Origin.SHIPPED)], cpu, workload, Limit(GB, is_given=True), SIZE) is None
+    assert known_rung(own, cpu.model_copy(update={"cores": 64}), workload, Limit(GB, is_given=True), SIZE) is None
+    in_segments = workload.model_copy(update={"segments": 4})
+    assert known_rung(own, cpu, in_segments, Limit(GB, is_given=True), SIZE) is None
+
+
+def test_what_is_known_of_a_rung_is_what_its_probe_found(
+    cpu: Hardware, workload: Workload, make_entry: MakeEntry, make_profile: MakeProfile, make_trial: MakeTrial
+) -> None:
+    """The rung would be chosen by other figures than it had when it was measured."""
+    trial = make_trial(SIZE, fresh=True)
+    own = [(make_profile(make_entry(trials=[trial], memory_limit_bytes=GB, limit_is_given=True, **ANSWER)), Origin.OWN)]
+    found = known_rung(own, cpu, workload, Limit(GB, is_given=True), SIZE)
+    assert found is not None
+    assert found.largest_feasible_batch == found.recommended_batch == SIZE
+    assert found.images_per_second == trial.images_per_second

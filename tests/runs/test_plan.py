@@ -7,11 +7,12 @@ from typing import Any, Literal
 import pytest
 
 from autofit.config.options import make_options
+from autofit.config.rungs import KEPT, Rung
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport
 from autofit.protocol.job import Kernels, TrainingPlan, Tuning, kernels_asked, tuning_asked
 from autofit.runs import plan
-from autofit.runs.plan import training_plan
+from autofit.runs.plan import staged_plan, training_plan
 from tests.support.machines import make_hardware
 from tests.support.records import make_probe_report
 
@@ -320,3 +321,16 @@ def test_what_a_user_asks_for_is_read_as_tensorflow_reads_it(value: str, expecte
     """Who switched oneDNN off would get it, or the other way round."""
     assert kernels_asked({"TF_ENABLE_ONEDNN_OPTS": value}) == expected
     assert kernels_asked({}) is None
+
+
+def test_the_rung_of_the_probe_is_in_the_plan() -> None:
+    """A training would keep activations that the probe has found not to fit."""
+    found = make_probe_report(16)
+    in_segments = found.model_copy(update={"workload": found.workload.model_copy(update={"segments": 4})})
+    scratch = make_options(weights=None)
+    assert training_plan(scratch, 1_000, in_segments, CPU).rung == Rung(segments=4)
+    assert training_plan(scratch, 1_000, found, CPU).rung == KEPT
+    assert training_plan(scratch, 1_000, None, CPU).rung is None
+    of_all = staged_plan(make_options(trainable="all"), 1_000, 10, in_segments, CPU)
+    assert of_all.fine_tune is not None
+    assert of_all.fine_tune.rung == Rung(segments=4)

@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autofit.config.options import make_options
+from autofit.config.rungs import KEPT, Rung
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import Event, ExtractionTime, Job, TrainJob
 from autofit.protocol.messages import EpochEnd, MemoryBudget, StageName, StageRecord, Trial, Verdict
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import staged_plan
 from autofit.runs.run_record import DataRecord, RunRecord
-from autofit.runs.stage_decision import above_the_cut_instead, stage_time, with_foreseen_kernels, with_stage_decided
+from autofit.runs.stage_decision import (
+    above_the_cut_instead,
+    saving_rung,
+    stage_time,
+    with_foreseen_kernels,
+    with_stage_decided,
+)
 from autofit.runs.stage_speed import measured_speed
 from autofit.runs.stages import stages_of
 from autofit.runs.time_budget import Speed, TimeBudget, Work, with_epochs
@@ -314,3 +321,30 @@ def test_views_do_not_take_the_time_of_all_layers(files: RunDirectory) -> None:
     short, _ = with_stage_decided(run, files, [HEAD], *budget(420.0), is_probed=False)
     ample, _ = with_stage_decided(run, files, [HEAD], *budget(3600.0), is_probed=False)
     assert ("views" in stages_of(short.plan), "views" in stages_of(ample.plan)) == (False, True)
+
+
+SAVING = {
+    "all layers": ({"trainable": "all"}, "training", KEPT, Rung(segments=4)),
+    "the next": ({"trainable": "all"}, "training", Rung(segments=8), Rung(segments=16)),
+    "the end": ({"trainable": "all"}, "training", Rung(segments=16), None),
+    "fine-tuning": ({}, "fine-tune", KEPT, Rung(segments=4)),
+    "a head": ({}, "training", KEPT, None),
+    "the head's stage": ({"trainable": "all"}, "head", KEPT, None),
+    "on": ({"trainable": "all", "recompute": "on"}, "training", Rung(segments=8), None),
+    "off": ({"trainable": "all", "recompute": "off"}, "training", KEPT, None),
+}
+
+
+@pytest.mark.parametrize(("given", "stage", "rung", "following"), SAVING.values(), ids=SAVING)
+def test_a_training_climbs_only_where_that_helps_and_may_be(
+    given: dict[str, Any], stage: StageName, rung: Rung, following: Rung | None
+) -> None:
+    """A head would be tried on rungs that change nothing, or a user's decision be overruled."""
+    assert saving_rung(record(**given), stage, rung, "cpu") == following
+
+
+def test_a_replay_does_not_climb() -> None:
+    """It would end with other bits than the run that it is to repeat."""
+    of_all = record(trainable="all")
+    replay = of_all.model_copy(update={"plan": of_all.plan.model_copy(update={"replay": "a"})})
+    assert saving_rung(replay, "training", KEPT, "cpu") is None
