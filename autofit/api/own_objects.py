@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,8 @@ from autofit.config.options import Options
 from autofit.process.launch import import_paths_for
 from autofit.protocol.payload import OwnCode, Payload
 from autofit.runs.run_record import RunRecord
+from autofit.storage.model_file import model_configuration
 from autofit.worker.model.registered_objects import RegisteredObjects
-
-MOST_CONFIG_BYTES = 64 * 2**20
-"""Of a saved model; that of a large network takes less than one."""
 
 
 def objects_to_send(options: Options | None) -> RegisteredObjects | None:
@@ -51,7 +47,7 @@ def code_to_open(run: RunRecord, model_path: Path) -> OwnCode:
     A module is imported by the worker only if this user started the run in this folder.
     """
     config = _saved_config(model_path)
-    sent = _as_sent({name: found for name, found in _registered().items() if f'"{name}"' in config})
+    sent = _as_sent({name: found for name, found in _registered().items() if json.dumps(name) in config})
     reference = run.options.model
     is_module = reference is not None and reference != GIVEN_FUNCTION and is_signed_here(run.seal, reference)
     return OwnCode(
@@ -93,7 +89,6 @@ def _is_pickled(found: Any) -> bool:
 def _saved_config(model_path: Path) -> str:
     """The configuration in a `.keras` file; empty where it cannot be read."""
     try:
-        with zipfile.ZipFile(model_path) as archive, archive.open("config.json") as file:
-            return file.read(MOST_CONFIG_BYTES).decode("utf-8", "replace")
-    except (OSError, KeyError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile):
+        return json.dumps(model_configuration(model_path))
+    except (OSError, ValueError):
         return ""

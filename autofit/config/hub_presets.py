@@ -5,12 +5,12 @@ KerasHub is imported in the worker only. Here is no more than what can be known 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from autofit.config.validators import is_installed
 from autofit.errors import UserError
+from autofit.storage.json_bounds import parsed
 from autofit.storage.safe_files import read_bounded
 
 PREFIX = "hub:"
@@ -62,8 +62,9 @@ def default_size_pixels(name: str) -> int:
 
 def _content(path: Path) -> Any:
     try:
-        return json.loads(read_bounded(path, MOST_CONFIG_BYTES, follow_links=True))  # the hub's cache has links
-    except (OSError, ValueError, RecursionError):
+        data = read_bounded(path, MOST_CONFIG_BYTES, follow_links=True)  # the hub's cache has links
+        return parsed(data, path.name)
+    except (OSError, ValueError):
         return None
 
 

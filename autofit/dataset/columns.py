@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from autofit.dataset.label_sets import MARKS
 from autofit.dataset.split_words import split_role
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.storage.safe_files import open_plain
 from autofit.storage.system_errors import explained
 
 PATH_NAMES = (
@@ -118,7 +120,7 @@ def table_form(path: Path, asked: Asked) -> TableForm:
     """
     try:
         encoding = _encoding(path)
-        with path.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
+        with io.TextIOWrapper(open_plain(path), encoding=encoding, errors="surrogateescape", newline="") as stream:
             lines = [stream.readline(MOST_LINE_CHARACTERS) for _ in range(LOOKED_AT_ROWS + 1)]
     except OSError as error:
         raise UserError(explained(error, f"{printable(str(path))} cannot be read")) from None
@@ -234,7 +236,7 @@ def _first(values: Sequence[object] | None) -> str:
 
 
 def _encoding(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         start = file.read(4)
     if start[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         return "utf-16"

@@ -11,6 +11,7 @@ from autofit.dataset.findings import listed
 from autofit.dataset.index import ImageIndex
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.storage.safe_files import open_plain
 
 SAMPLED_OF_A_CLASS = 3
 MOST_SAMPLED_CLASSES = 1000
@@ -65,7 +66,7 @@ def odd_files(index: ImageIndex) -> str | None:
 def what_instead(path: str | os.PathLike[str]) -> str | None:
     """What a file is that cannot be an image, by its first bytes; None if it may be one, or cannot be read."""
     try:
-        with Path(path).open("rb") as file:
+        with open_plain(Path(path)) as file:
             start = file.read(READ_BYTES)
     except OSError:
         return None  # the loader tries again, and says why

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +23,7 @@ from autofit.dataset.split_words import Role, split_role
 from autofit.dataset.table import read_rows
 from autofit.errors import UserError
 from autofit.printable import printable
-from autofit.storage.json_bounds import MAX_RECORD_BYTES, JsonLimits, require_bounded
+from autofit.storage.json_bounds import MAX_RECORD_BYTES, parsed
 from autofit.storage.safe_files import read_bounded
 
 
@@ -310,9 +309,8 @@ def _own_root(path: Path, columns: Columns) -> str | None:
         return None
     try:
         data = read_bounded(path.with_name("run.json"), MAX_RECORD_BYTES)
-        require_bounded(data, "run.json", JsonLimits())
-        root = json.loads(data)["data"]["root"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        root = parsed(data, "run.json")["data"]["root"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return root if isinstance(root, str) and os.path.isabs(root) else None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
-import json
 import os
 import shutil
 import stat
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from autofit.storage.checkpoint_files import MANIFEST, STATE, Manifest
-from autofit.storage.json_bounds import LONG_RECORD, MAX_RECORD_BYTES, require_bounded
+from autofit.storage.json_bounds import LONG_RECORD, MAX_RECORD_BYTES, parsed
 from autofit.storage.safe_files import create_plain, fsync_file, fsync_folder, let_others_read, open_plain
 
 CHUNK_BYTES = 2**18
@@ -273,9 +272,8 @@ def audit_log_bytes_of(generation: Path) -> int:
     """
     try:
         data = read_plain(generation / STATE, MAX_RECORD_BYTES)
-        require_bounded(data, STATE, LONG_RECORD)
-        size_bytes = json.loads(data).get("ledger_bytes", 0)
-    except (ValueError, AttributeError, RecursionError) as error:
+        size_bytes = parsed(data, STATE, LONG_RECORD).get("ledger_bytes", 0)
+    except (ValueError, AttributeError) as error:
         raise DamagedError from error
     if type(size_bytes) is not int or size_bytes < 0:
         raise DamagedError

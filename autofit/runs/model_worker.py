@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
@@ -23,7 +22,8 @@ from autofit.protocol.job import Event, Job
 from autofit.protocol.messages import MemoryBudget, Verdict
 from autofit.protocol.model_jobs import ExportJob, OutputKind, PredictJob
 from autofit.protocol.payload import NO_CODE, OwnCode
-from autofit.storage.json_bounds import MAX_RECORD_BYTES, JsonLimits, require_bounded
+from autofit.storage.json_bounds import MAX_RECORD_BYTES, parsed
+from autofit.storage.model_file import require_sound_model
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.storage.safe_files import read_bounded
 
@@ -59,13 +59,14 @@ def run_on_model(
 
 
 def require_model(path: Path) -> None:
-    """Check that a saved model exists.
+    """Check that a saved model exists, and that what is in its file is data of a bounded size.
 
     Raises:
-        UserError: it does not.
+        UserError: it does not, or may be a trap.
     """
     if not path.is_file():
         raise UserError(f"the model {path} is gone: train again, or bring it back")
+    require_sound_model(path)
 
 
 def write_paths(file: Path, paths: Iterable[str]) -> None:
@@ -81,9 +82,8 @@ def output_kind(model_path: Path) -> OutputKind:
     """What a saved model gives, as `labels.json` beside it says; earlier ones do not."""
     try:
         data = read_bounded(model_path.with_name("labels.json"), MAX_RECORD_BYTES, follow_links=True)
-        require_bounded(data, "labels.json", JsonLimits())
-        said = json.loads(data).get("outputs", "probabilities")
-    except (OSError, ValueError, AttributeError, RecursionError):
+        said = parsed(data, "labels.json").get("outputs", "probabilities")
+    except (OSError, ValueError, AttributeError):
         return "probabilities"
     return next((kind for kind in get_args(OutputKind) if kind == said), "probabilities")
 

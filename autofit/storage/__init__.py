@@ -10,6 +10,7 @@ lock_holders.py   who holds a run directory's lock, and the end of workers witho
 locks.py          advisory locks on open files; holder_file.py where a drive has none
 probabilities.py   what a model says of the validation and test images
 json_bounds.py     the size and the number of values that JSON may have
+model_file.py      what a .keras file holds, before Keras opens it; hdf5_file.py a file of weights
 user_key.py        a key that only this user can read
 scratch.py         temporary folders that the next process clears away after a kill
 system_errors.py   what an error of the system means, and what to do about it

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ from pydantic import Field, StringConstraints
 
 from autofit.errors import StorageError
 from autofit.storage.format_version import NewerFormatError, refuse_newer
-from autofit.storage.json_bounds import LONG_RECORD, JsonLimits, require_bounded
+from autofit.storage.json_bounds import LONG_RECORD, JsonLimits, parsed, require_bounded
 from autofit.storage.records import MAX_RECORD_BYTES, Record
 from autofit.storage.safe_files import fsync_file, open_plain
 from autofit.storage.system_errors import explained
@@ -169,9 +168,8 @@ def read_state(folder: Path, manifest: Manifest) -> dict[str, Any]:
         raise DamagedError
     data = _read_verified(folder / STATE, manifest.files[STATE])
     try:
-        require_bounded(data, STATE, LONG_RECORD)
-        state = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        state = parsed(data, STATE, LONG_RECORD)
+    except ValueError as error:
         raise DamagedError from error
     if not isinstance(state, dict):
         raise DamagedError

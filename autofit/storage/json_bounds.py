@@ -6,10 +6,14 @@ the marks that begin a value are counted first; those inside of texts count as w
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from typing import Any, NamedTuple
 
 MAX_RECORD_BYTES = 64 * 2**20
 """The size of a record; the longest are those of runs of many epochs, whose history has a number for each."""
+
+MOST_DEPTH = 200
+"""Of values in each other, as Pydantic's parser has it; functions that call themselves come through 1,000."""
 
 
 class JsonLimits(NamedTuple):
@@ -44,6 +48,34 @@ def require_bounded(data: bytes, name: str, limits: JsonLimits) -> None:
     _require(len(data), limits.size_bytes, "bytes", name)
     _require(data.count(b":"), limits.keys, "fields", name)
     _require(data.count(b",") + data.count(b"[") + data.count(b"{"), limits.values, "values", name)
+
+
+def parsed(data: bytes, name: str, limits: JsonLimits | None = None) -> Any:
+    """The content of a text within its limits, by default those of a record.
+
+    Raises:
+        ValueError: it is beyond them, nested too deeply, or no JSON; the message names the file.
+    """
+    require_bounded(data, name, limits or JsonLimits())
+    try:
+        content = json.loads(data)
+    except RecursionError:
+        raise ValueError(f"{name} is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{name} is no JSON: {error}") from None
+    _require_flat(content, name)
+    return content
+
+
+def _require_flat(content: Any, name: str) -> None:
+    """Check the depth level by level: the C code of `json` comes through more levels than Python's functions do."""
+    level = [content]
+    for _ in range(MOST_DEPTH):
+        parts = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [value for part in parts for value in part]
+        if not level:
+            return
+    raise ValueError(f"{name} is nested too deeply")
 
 
 def _require(found: int, most: int, what: str, name: str) -> None:

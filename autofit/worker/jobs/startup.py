@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autofit.protocol.job import Event, Job, TrainJob
@@ -76,7 +77,7 @@ def open_saved_model(
     Raises:
         UserError: it needs a class that is not known here.
     """
-    import keras  # noqa: PLC0415 - Keras only after its settings are made
+    from autofit.worker.model.saved_model import open_model  # noqa: PLC0415
 
     limit_allocator(job, heartbeat)
     heartbeat.device_bytes = device_bytes_reader(tf_settings.device_name(job.memory))
@@ -84,7 +85,4 @@ def open_saved_model(
     open_payload(job, load_payload)
     if work.module is not None:
         importlib.import_module(work.module)
-    try:
-        return keras.models.load_model(work.model_path, compile=False, safe_mode=True)
-    except (TypeError, ValueError) as error:
-        raise not_registered(error) or error from error
+    return open_model(Path(work.model_path), compiled=False)

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from autofit.errors import UserError
+from autofit.storage.model_file import is_lambda
 from autofit.worker.model.registered_objects import missing_object
 from autofit.worker.model.weights import first_sentence
 
@@ -41,7 +42,7 @@ def check_reopens(model: keras.Model) -> None:
 
 
 def _check_part(part: dict[str, Any]) -> None:
-    if _is_lambda(part):
+    if is_lambda(part):
         raise UserError(
             "the model holds a lambda, and a saved one would not open again: write a function or a layer in its place "
             f"and {REMEDY}"
@@ -74,14 +75,6 @@ def own_parts(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def _is_own(config: dict[str, Any]) -> bool:
-    if _is_lambda(config) or config.get("class_name") == "function":
+    if is_lambda(config) or config.get("class_name") == "function":
         return True
     return "registered_name" in config and str(config.get("module")).split(".")[0] != "keras"
-
-
-def _is_lambda(config: dict[str, Any]) -> bool:
-    """Whether this is a lambda: as a layer's argument it is saved as bytecode, defaults and closure."""
-    dumped = config.get("value")
-    return config.get("class_name") == "__lambda__" or (
-        set(config) == {"value"} and isinstance(dumped, list | tuple) and isinstance(dumped[0], str)
-    )

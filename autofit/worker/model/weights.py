@@ -15,6 +15,7 @@ import keras
 from autofit.config.backbones import Backbone
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.storage.model_file import require_plain_model
 from autofit.worker.model.classifier_weights import classes_of_top, load_without_top, weighted_layers
 
 WEIGHTS_SUFFIXES = (".h5", ".keras")  # .weights.h5 too
@@ -161,6 +162,7 @@ def _check_file(backbone: Backbone, image_size: tuple[int, int], path: Path) -> 
 def _load_file(model: keras.Model, backbone: Backbone, path: Path) -> int | None:
     """Load a file; returns the number of classes of a top that was left out, None if it has none."""
     try:
+        require_plain_model(path)
         classes = classes_of_top(path, int(model.output_shape[-1]))
         with warnings.catch_warnings():
             # Keras 3.15 only warns where a part of the file is missing and the fresh weights stay.

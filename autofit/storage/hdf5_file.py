@@ -1,0 +1,78 @@
+"""Weights files of HDF5 from untrusted sources: what they hold is checked before Keras reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import h5py
+
+MOST_OBJECTS = 200_000
+"""Groups and arrays: a network of 1,000 layers has some 10,000, with its optimizer."""
+
+EXPANSION, PLUS_BYTES = 4, 64 * 2**20
+"""Content may take so many times the bytes of its file, and so many more: Keras compresses nothing."""
+
+
+def most_content_bytes(file_bytes: int) -> int:
+    """How much the content of a file of this size may take, unpacked."""
+    return EXPANSION * file_bytes + PLUS_BYTES
+
+
+def require_plain_hdf5(stream: BinaryIO, size_bytes: int, name: str) -> None:
+    """Check that an HDF5 file holds plain arrays only, which are not larger than such a file can hold.
+
+    Args:
+        stream: the open file.
+        size_bytes: of the file.
+        name: of the file, for the message.
+
+    Raises:
+        ValueError: one line: it is no HDF5 file, refers to other files or places, holds what is no number or text, or
+            declares more than it can hold.
+    """
+    import h5py  # noqa: PLC0415 - it takes a while, and most processes open no model
+
+    try:
+        with h5py.File(stream, "r") as file:
+            _require_plain(file, most_content_bytes(size_bytes), name)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise ValueError(f"{name} is no readable HDF5 file ({str(error).splitlines()[0][:100]})") from None
+
+
+def _require_plain(file: h5py.File, left_bytes: int, name: str) -> None:
+    import h5py  # noqa: PLC0415
+
+    for place, item in _objects(file, name):
+        if isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                raise ValueError(f"{name} holds an array that is kept in another file, {place!r}")
+            if item.dtype.hasobject and h5py.check_string_dtype(item.dtype) is None:
+                raise ValueError(f"{name} holds an array of neither numbers nor text, {place!r}")
+            left_bytes -= int(item.nbytes)
+            if left_bytes < 0:
+                raise ValueError(f"{name} declares arrays of more bytes than it can hold, such as {place!r}")
+
+
+def _objects(file: h5py.File, name: str) -> Iterator[tuple[str, Any]]:
+    """Every object that is reached, once: names may go round in a circle."""
+    import h5py  # noqa: PLC0415
+
+    seen: set[int] = set()
+    groups: list[h5py.Group] = [file]
+    while groups:
+        group = groups.pop()
+        for key in group:
+            if type(group.get(key, getlink=True)) is not h5py.HardLink:
+                raise ValueError(f"{name} holds a link, {key[:100]!r}")
+            item = group[key]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            if len(seen) > MOST_OBJECTS:
+                raise ValueError(f"{name} holds more than {MOST_OBJECTS:,} groups and arrays")
+            if isinstance(item, h5py.Group):
+                groups.append(item)
+            yield key[:100], item
