@@ -105,10 +105,10 @@ class _Directory(io.BufferedIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read at the current place; a `BadZipFile` is more than may be read at once."""
-        is_all = size is None or size < 0
+        wanted = -1 if size is None else size
         if self.most_bytes is None:
-            return self._stream.read(-1 if is_all else size)
-        data = self._stream.read(self.most_bytes + 1 if is_all else min(size or 0, self.most_bytes + 1))
+            return self._stream.read(wanted)
+        data = self._stream.read(min(wanted, self.most_bytes + 1) if wanted >= 0 else self.most_bytes + 1)
         if len(data) > self.most_bytes:
             raise zipfile.BadZipFile("its list of contents is too long")
         return data

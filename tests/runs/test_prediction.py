@@ -15,14 +15,13 @@ from autofit.protocol.job import Event
 from autofit.protocol.messages import BadImage, PredictRequest
 from autofit.runs.prediction import LEAVING_SECONDS, PredictionWorker, SavedModel
 from tests.support.answering import ROWS, Answering, Silence, rows
+from tests.support.keras_files import keras_file
 from tests.support.machines import GB, make_hardware
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> SavedModel:
-    path = tmp_path / "model.keras"
-    path.touch()
-    return SavedModel(path, (32, 48))
+    return SavedModel(keras_file(tmp_path / "model.keras"), (32, 48))
 
 
 def test_predictions_come_back_in_the_order_of_their_paths_from_one_worker(

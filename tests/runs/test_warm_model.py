@@ -17,6 +17,7 @@ from autofit.protocol.payload import OwnCode
 from autofit.runs.prediction import SavedModel
 from autofit.runs.warm_model import WARM, predicting
 from tests.support.answering import ROWS, Answering, Silence, rows
+from tests.support.keras_files import keras_file
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +29,7 @@ def nothing_warm() -> Iterator[None]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> SavedModel:
-    path = tmp_path / "model.keras"
-    path.touch()
-    return SavedModel(path, (32, 48))
+    return SavedModel(keras_file(tmp_path / "model.keras"), (32, 48))
 
 
 def ask(model: SavedModel, launcher: Answering) -> None:
@@ -69,7 +68,7 @@ def test_anything_else_is_predicted_by_another_worker(
     first, second = Answering(rows), Answering(rows)
     ask(model, first)
     if what == "model":
-        model.path.write_bytes(b"trained on")
+        keras_file(model.path, {"trained": "on"})
     elif what == "views":
         model = replace(model, flips=False)
     else:

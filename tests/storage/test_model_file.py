@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -17,35 +15,9 @@ import pytest
 
 from autofit.errors import UserError
 from autofit.storage.model_file import model_configuration, require_plain_model, require_sound_model
+from tests.support.keras_files import CONFIG, hdf5_file, keras_file
 
-CONFIG = {"module": "keras", "class_name": "Sequential", "config": {"layers": []}, "registered_name": None}
 MOST_SECONDS, MOST_KIB = 5.0, 150 * 1024
-
-
-def weights(path: Path, fill: Callable[[h5py.File], None] | None = None, name: str = "kernel") -> Path:
-    """An HDF5 file with one small array, and what `fill` puts in."""
-    with h5py.File(path, "w") as file:
-        file[f"layers/dense/vars/{name}"] = np.ones((3, 4), np.float32)
-        if fill:
-            fill(file)
-    return path
-
-
-def model(
-    path: Path,
-    config: Any = CONFIG,
-    inner: bytes | None = None,
-    more: dict[str, bytes] | None = None,
-    compression: int = zipfile.ZIP_STORED,
-) -> Path:
-    """A `.keras` file of these parts."""
-    text = config if isinstance(config, bytes | str) else json.dumps(config)
-    buffer = weights(path.with_name("inner.h5")).read_bytes() if inner is None else inner
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        parts = {"metadata.json": b"{}", "config.json": text, "model.weights.h5": buffer, **(more or {})}
-        for name, data in parts.items():
-            archive.writestr(name, data)
-    return path
 
 
 @pytest.fixture(autouse=True)
@@ -60,10 +32,10 @@ def bounded() -> Iterator[None]:
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
 def test_an_honest_model_is_let_through(tmp_path: Path, compression: int) -> None:
     """No run's model could be used any more."""
-    path = model(tmp_path / "model.keras", more={"assets/words.txt": b"a\nb\n"}, compression=compression)
+    path = keras_file(tmp_path / "model.keras", more={"assets/words.txt": b"a\nb\n"}, compression=compression)
     require_plain_model(path)
     assert model_configuration(path) == CONFIG
-    require_plain_model(weights(tmp_path / "own.weights.h5"))
+    require_plain_model(hdf5_file(tmp_path / "own.weights.h5"))
 
 
 def external_array(file: h5py.File) -> None:
@@ -119,10 +91,10 @@ def test_a_weights_file_that_refers_or_lies_is_refused(
     tmp_path: Path, fill: Callable[[h5py.File], None], kind: str
 ) -> None:
     """Another file's content would be read as weights, or a few bytes take all the memory."""
-    path = weights(tmp_path / "evil.h5", fill)
+    path = hdf5_file(tmp_path / "evil.h5", fill)
     if kind != "h5":
         compression = zipfile.ZIP_STORED if kind == "keras" else zipfile.ZIP_DEFLATED
-        path = model(tmp_path / "evil.keras", inner=path.read_bytes(), compression=compression)
+        path = keras_file(tmp_path / "evil.keras", weights=path.read_bytes(), compression=compression)
     with pytest.raises(ValueError, match=HOSTILE_HDF5[fill]) as refused:
         require_plain_model(path)
     assert "evil" in str(refused.value)
@@ -135,7 +107,7 @@ def test_groups_in_a_circle_end(tmp_path: Path) -> None:
     def circle(file: h5py.File) -> None:
         file["layers/again"] = file["layers"]
 
-    require_plain_model(weights(tmp_path / "circle.h5", circle))
+    require_plain_model(hdf5_file(tmp_path / "circle.h5", circle))
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", bytes(range(256)) * 16], ids=range(4))
@@ -171,7 +143,7 @@ def test_a_hostile_configuration_is_refused(tmp_path: Path, name: str) -> None:
     """Code of a stranger would be run, or his text fill the memory."""
     config, said = HOSTILE_CONFIGS[name]
     with pytest.raises(ValueError, match=said):
-        require_plain_model(model(tmp_path / "evil.keras", config, compression=zipfile.ZIP_DEFLATED))
+        require_plain_model(keras_file(tmp_path / "evil.keras", config, compression=zipfile.ZIP_DEFLATED))
 
 
 def test_an_enormous_configuration_is_not_unpacked(tmp_path: Path) -> None:
@@ -190,7 +162,7 @@ def test_an_enormous_configuration_is_not_unpacked(tmp_path: Path) -> None:
 def test_a_part_that_would_be_written_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     """A stranger's file would overwrite one of the user's."""
     with pytest.raises(ValueError, match="written outside") as refused:
-        require_plain_model(model(tmp_path / "evil.keras", more={name: b"x"}))
+        require_plain_model(keras_file(tmp_path / "evil.keras", more={name: b"x"}))
     assert str(refused.value).isprintable()
 
 
@@ -198,12 +170,12 @@ def test_a_part_that_would_be_written_elsewhere_is_refused(tmp_path: Path, name:
 def test_an_archive_in_the_archive_is_refused(tmp_path: Path, name: str) -> None:
     """Its content would be bounded by nothing."""
     with pytest.raises(ValueError, match="another archive"):
-        require_plain_model(model(tmp_path / "evil.keras", more={name: b"PK"}))
+        require_plain_model(keras_file(tmp_path / "evil.keras", more={name: b"PK"}))
 
 
 def test_two_parts_of_one_name_are_refused(tmp_path: Path) -> None:
     """The configuration that was checked would be another one than Keras reads."""
-    path = model(tmp_path / "evil.keras")
+    path = keras_file(tmp_path / "evil.keras")
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("config.json", "{}")
     with pytest.raises(ValueError, match="two of the same name"):
@@ -228,7 +200,7 @@ def test_a_list_of_a_million_parts_is_not_read(tmp_path: Path) -> None:
 
 def test_parts_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
     """A small file could unpack to any size, with each part within its own bounds."""
-    path = model(tmp_path / "evil.keras", inner=b"\0" * 50_000)
+    path = keras_file(tmp_path / "evil.keras", weights=b"\0" * 50_000)
     with zipfile.ZipFile(path, "a") as archive:
         first = archive.getinfo("model.weights.h5")
         for number in range(3):
@@ -244,7 +216,7 @@ def test_parts_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
 
 def test_a_locked_or_oddly_packed_part_is_refused(tmp_path: Path) -> None:
     """Keras would ask for a password that nobody has, or an unpacker of unbounded memory be used."""
-    path = model(tmp_path / "evil.keras")
+    path = keras_file(tmp_path / "evil.keras")
     with zipfile.ZipFile(path, "a", zipfile.ZIP_LZMA) as archive:
         archive.writestr("assets/x", b"x" * 100)
     with pytest.raises(ValueError, match="unusual way"):
@@ -269,7 +241,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_the_user_is_told_what_to_do(tmp_path: Path) -> None:
     """The line would not say which model it is about."""
-    path = model(tmp_path / "model.keras", config="{")
+    path = keras_file(tmp_path / "model.keras", config="{")
     with pytest.raises(UserError, match=r"the model in .* is not opened: model.keras has no readable") as refused:
         require_sound_model(path)
     assert str(tmp_path) in str(refused.value)
@@ -277,8 +249,8 @@ def test_the_user_is_told_what_to_do(tmp_path: Path) -> None:
 
 def test_flipped_bytes_are_read_or_refused(tmp_path: Path, *, whole: bool) -> None:
     """h5py or zipfile would raise what nobody expects."""
-    good = model(tmp_path / "good.keras").read_bytes()
-    plain = weights(tmp_path / "good.h5").read_bytes()
+    good = keras_file(tmp_path / "good.keras").read_bytes()
+    plain = hdf5_file(tmp_path / "good.h5").read_bytes()
     chance = np.random.default_rng(0)
     said: list[str] = []
     for number in range(2000 if whole else 200):
