@@ -130,7 +130,10 @@ def names_of_set(text: str) -> list[str]:
     Raises:
         ValueError: it is no such text.
     """
-    names = json.loads(text)
+    try:
+        names = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("it is no list of names")
     return names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from autofit.storage.safe_files import open_plain, whole_file
 
@@ -37,16 +37,26 @@ def read_probabilities(path: Path, images: int, classes: int) -> NDArray[np.floa
     """
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
-    wanted = images, classes
     try:
         with open_plain(path) as file:
-            version = np.lib.format.read_magic(file)
-            if version != (1, 0):
-                return None
-            header = np.lib.format.read_array_header_1_0(file, max_header_size=1000)
-            if header != (wanted, False, np.dtype("<f4")) or images * classes > MOST_VALUES:
+            if images * classes > MOST_VALUES or _header(file) != _HEADER.format(images, classes).encode():
                 return None
             values = np.frombuffer(file.read(4 * images * classes), "<f4")
-        return values.reshape(wanted)
+        return values.reshape(images, classes)
     except (OSError, ValueError):
         return None
+
+
+_MAGIC = b"\x93NUMPY\x01\x00"
+_HEADER = "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}"
+"""As NumPy writes it; its own reader takes it for Python, and raises whatever Python does for what is none.
+
+https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+"""
+
+
+def _header(file: BinaryIO) -> bytes:
+    """What a file says of its array, up to the first value."""
+    if file.read(len(_MAGIC)) != _MAGIC:
+        return b""
+    return file.read(int.from_bytes(file.read(2), "little")).strip()
