@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import re
 
+from autofit.printable import one_line, printable
+
 MOST_CHARACTERS = 500
 
 
@@ -27,12 +29,17 @@ def _with_a_short_middle(path: re.Match[str]) -> str:
 
 
 class AutofitError(Exception):
-    """Base of all errors that autofit raises on purpose. The message has at most `MOST_CHARACTERS`."""
+    """Base of all errors that autofit raises on purpose.
+
+    The message has at most `MOST_CHARACTERS`, on one line; what a terminal would act on, as a file's name may have it,
+    is written out.
+    """
 
     exit_code = 4
 
     def __init__(self, message: object = "") -> None:
         text = str(message)
+        text = one_line(text) if "\n" in text else printable(text)
         if len(text) > MOST_CHARACTERS:
             text = _LONG_PATH.sub(_with_a_short_middle, text)
         if len(text) > MOST_CHARACTERS:  # such as with the value of an argument in it

@@ -90,7 +90,7 @@ def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int
     """
     try:
         with open_plain(model) as stream:
-            of_model = hashlib.file_digest(stream, "sha256").hexdigest()
+            of_model = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # it is a buffered reader
     except OSError as error:
         raise UserError(explained(error, f"{printable(str(model))} cannot be read")) from None
     options = run.options

@@ -6,7 +6,6 @@ same call goes on after a kill or Ctrl-C, and no other one does.
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from collections import Counter
@@ -20,6 +19,7 @@ from typing import Literal, Self, TextIO
 from pydantic import Field
 
 from autofit.api.predictions import Predictions
+from autofit.dataset.table import csv_line
 from autofit.errors import InterruptedRunError, StorageError
 from autofit.printable import printable
 from autofit.report.prediction_text import csv_header, csv_rows
@@ -72,17 +72,18 @@ class CsvWriter:
     """Writes the rows of predictions as CSV, after a header, and counts them; without a stream it only counts."""
 
     def __init__(self, stream: TextIO | None, path: str = "") -> None:
-        self._writer = None if stream is None else csv.writer(stream, lineterminator="\n")
+        self._stream = stream
         self._counts = Counter[str]()
         self.summary = PredictedFile(path)
 
     def add(self, part: Predictions) -> None:
         """Write the rows of a part."""
         labels = part.labels
-        if self._writer is not None:
+        if self._stream is not None:
             if not self.summary.images:
-                self._writer.writerow(csv_header(part.class_names))
-            self._writer.writerows(csv_rows(part.paths, labels, part.probabilities, part.class_names))
+                self._stream.write(csv_line(csv_header(part.class_names)) + "\n")
+            for row in csv_rows(part.paths, labels, part.probabilities, part.class_names):
+                self._stream.write(csv_line(row) + "\n")
         for label in labels:
             self._counts.update(label if isinstance(label, tuple) else () if label is None else (label,))
         self.summary.images += len(labels)

@@ -69,6 +69,19 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str |
         stream.detach()
 
 
+def csv_line(cells: Sequence[str]) -> str:
+    """A line for a table that others read, without its end; only cells that need it are quoted.
+
+    All are where one has a carriage return, which `csv` leaves bare before Python 3.13: a reader would end the line.
+    """
+    stream = io.StringIO()
+    if any("\r" in cell for cell in cells):
+        csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="").writerow(cells)
+    else:
+        csv.writer(stream, lineterminator="").writerow(cells)
+    return stream.getvalue()
+
+
 def damaged(path: Path, line: int, problem: str) -> UserError:
     """The error that names a damaged line."""
     return UserError(f"{printable(str(path))}, line {line}: {problem}; correct this line")

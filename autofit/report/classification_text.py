@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from autofit.printable import printable
 from autofit.report.markup import Html, bullets, element, escaped, join, picture, table
 from autofit.report.tables import Layout, shortened_text
 from autofit.report.width import COLUMNS, TABLE_EDGES, columns
@@ -101,7 +102,7 @@ def _shaded(count: int, total: int) -> Html:
 
 def image_line(image: PredictedImage) -> str:
     """An image, its class and what the model says, in one line."""
-    return f"{image.label}, taken for {image.predicted} ({image.probability:.0%}): {image.path}"
+    return printable(f"{image.label}, taken for {image.predicted} ({image.probability:.0%}): {image.path}")
 
 
 def pictures(images: Sequence[PredictedImage], thumbnail: Thumbnail) -> Html:

@@ -17,8 +17,9 @@ from autofit.protocol.messages import OUT_OF_MEMORY, Trial, Verdict
 from autofit.report.drawing import BLUE, INK, MOST_TICKS, ORANGE, RED, canvas, png, scale_by_doubling
 from autofit.report.ladder_text import is_chosen, rung_words
 from autofit.report.probe_text import is_linear, limit_name, ordered_trials, workload_words
-from autofit.report.sweep_plot import sweep_figure
+from autofit.report.sweep_plot import LONGEST_NAME, sweep_figure
 from autofit.report.sweep_text import sweep_title
+from autofit.report.tables import shortened_text
 from autofit.report.words import bytes_words
 from autofit.runs.history import History, best_epoch, finished_epochs, quality_metric
 from autofit.storage.safe_files import write_atomically
@@ -137,7 +138,11 @@ def _draw_memory(axes: Axes, report: ProbeReport) -> None:
     limit = report.memory_limit_bytes / GIGABYTE
     fits, failed = _trials(report)
     known = [trial for trial in fits if trial.memory_bytes]
-    axes.set(title=f"Memory, limited by {limit_name(report)}", xlabel="Images at once", ylabel="GB")
+    axes.set(
+        title=f"Memory, limited by {shortened_text(limit_name(report), LONGEST_NAME)}",
+        xlabel="Images at once",
+        ylabel="GB",
+    )
     axes.axhline(
         limit, color=RED, linewidth=1.2, linestyle=(0, (5, 3)), label=f"limit, {bytes_words(limit * GIGABYTE)}"
     )
@@ -269,7 +274,7 @@ def _draw_metric(axes: Axes, name: str, history: History, recorded_best: int | N
     best = best_epoch(history, recorded_best)
     if best is not None:
         axes.axvline(best + 1, color=INK, alpha=0.35, linewidth=1, linestyle=(0, (2, 3)), label="best epoch")
-    axes.set(title=name.replace("_", " ").capitalize(), xlabel="Epoch")
+    axes.set(title=shortened_text(name.replace("_", " ").capitalize(), LONGEST_NAME), xlabel="Epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if axes.get_legend_handles_labels()[0]:
         axes.legend()

@@ -147,7 +147,8 @@ def _budget_lines(result: ResultRecord) -> list[str]:
         "refit": "Fine-tuning on all images was dropped after",
         "training": "It ended after",
     }
-    return [f"{done[stage.name]} {stage.cut_short}: the time budget." for stage in result.stages if stage.cut_short]
+    cut = [(done[stage.name], printable(stage.cut_short)) for stage in result.stages if stage.cut_short]
+    return [f"{what} {why}: the time budget." for what, why in cut]
 
 
 def _fine_tuning_lines(result: ResultRecord) -> list[str]:

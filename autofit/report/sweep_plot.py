@@ -8,6 +8,7 @@ from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepReport
 from autofit.report.drawing import BLUE, INK, ORANGE, RED, canvas, scale_by_doubling
 from autofit.report.sweep_text import DOES_NOT_FIT, FAILED, probe_name, trains_differ
+from autofit.report.tables import shortened_text
 from autofit.report.words import speed_words
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INCHES_AROUND, INCHES_A_ROW = 1.6, 0.3
+
+LONGEST_NAME = 60
 
 
 def sweep_figure(report: SweepReport, title: str) -> Figure:
@@ -37,7 +40,8 @@ def sweep_figure(report: SweepReport, title: str) -> Figure:
 def _names(report: SweepReport) -> list[str]:
     workloads = [*(probe.workload for probe in report.probes), *(failure.workload for failure in report.failures)]
     differ = trains_differ(report)
-    return [f"{probe_name(workload)}{f', {workload.trainable}' if differ else ''}" for workload in workloads]
+    names = [shortened_text(probe_name(workload), LONGEST_NAME) for workload in workloads]
+    return [f"{name}{f', {one.trainable}' if differ else ''}" for name, one in zip(names, workloads, strict=True)]
 
 
 def _fitting(report: SweepReport) -> list[tuple[int, ProbeReport]]:

@@ -5,11 +5,12 @@ A record is frozen, refuses unknown fields, and is read from disk only within bo
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticSerializationError
 
 from autofit.printable import one_line
 from autofit.storage.format_version import UPDATE, refuse_newer
@@ -58,6 +59,33 @@ class Record(BaseModel):
         schema = handler(source)
         _fail_fast(schema)
         return schema
+
+    def model_dump_json(self, *, indent: int | None = None, **kwargs: Any) -> str:
+        """The record as JSON; a name's bytes that are no UTF-8 are lone surrogates, and stay such."""
+        try:
+            return super().model_dump_json(indent=indent, **kwargs)
+        except PydanticSerializationError:
+            separators = (",", ":") if indent is None else None
+            return json.dumps(self.model_dump(mode="json", **kwargs), indent=indent, separators=separators)
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **kwargs: Any) -> Self:
+        """Read it back, surrogates included.
+
+        Raises:
+            ValidationError: it is no such record.
+        """
+        try:
+            return super().model_validate_json(json_data, **kwargs)
+        except ValidationError:
+            escape = "\\udc" if isinstance(json_data, str) else b"\\udc"
+            if escape not in json_data:  # type: ignore[operator]  # both are of one kind
+                raise
+            try:
+                content = json.loads(json_data)
+            except (ValueError, RecursionError):
+                content = None
+            return cls.model_validate(content, **kwargs)
 
     def to_json(self) -> str:
         """The record as indented JSON, aliases applied."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
+from typing import BinaryIO
 
 import pytest
 
 from autofit.dataset import scan
 from autofit.dataset.contents import odd_files, require_images
 from autofit.errors import UserError
+from autofit.storage.safe_files import open_plain
 from tests.support.datasets import images
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
@@ -49,13 +50,12 @@ def test_few_files_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     files(tmp_path / "dog", b"\xff\xd8\xff\xe0", 100)
     index = scan(tmp_path)
     opened: list[Path] = []
-    real = Path.open
 
-    def counted(path: Path, mode: str) -> IO[Any]:
+    def counted(path: Path) -> BinaryIO:
         opened.append(path)
-        return real(path, mode)
+        return open_plain(path)
 
-    monkeypatch.setattr("pathlib.Path.open", counted)
+    monkeypatch.setattr("autofit.dataset.contents.open_plain", counted)
     require_images(index)
     assert 2 <= len(opened) <= 6
 

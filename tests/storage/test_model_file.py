@@ -73,7 +73,7 @@ def references(file: h5py.File) -> None:
     file.create_dataset("references", (2,), h5py.ref_dtype)
 
 
-HOSTILE_HDF5 = {
+HOSTILE_HDF5: dict[Callable[[h5py.File], None], str] = {
     external_array: "kept in another file",
     virtual_array: "kept in another file",
     external_link: "holds a link",
@@ -209,7 +209,7 @@ def test_parts_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
             twin.compress_size, twin.file_size = first.compress_size, first.file_size
             archive.filelist.append(twin)
             archive.NameToInfo[twin.filename] = twin
-        archive._didModify = True
+        archive.__dict__["_didModify"] = True
     with pytest.raises(ValueError, match="overlap"):
         require_plain_model(path)
 

@@ -12,7 +12,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-CONFIG = {"module": "keras", "class_name": "Sequential", "config": {"layers": []}, "registered_name": None}
+CONFIG: dict[str, Any] = {
+    "module": "keras",
+    "class_name": "Sequential",
+    "config": {"layers": []},
+    "registered_name": None,
+}
 
 
 def hdf5(fill: Callable[[h5py.File], None] | None = None) -> bytes:

@@ -80,7 +80,7 @@ def of_run(name: str, read: Callable[[Path], object], forge: Forge = forged_json
 
 def _manifest_of(name: str, data: bytes) -> checkpoint_files.Manifest:
     entry = checkpoint_files.FileEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-    return checkpoint_files.Manifest.model_construct(generation=1, files={name: entry})
+    return checkpoint_files.Manifest.model_construct(schema_="autofit/checkpoint/1", generation=1, files={name: entry})
 
 
 def _read_state(path: Path) -> object:

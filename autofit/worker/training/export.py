@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autofit.dataset import ImageIndex
+from autofit.dataset.table import csv_line
+from autofit.printable import as_cell
 from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import write_atomically
@@ -70,7 +72,7 @@ def save_model(model: keras.Model, path: Path) -> None:
 def write_history(path: Path, history: dict[str, list[float]]) -> None:
     """Write one row an epoch, epochs counted from zero as Keras's `CSVLogger` does."""
     names = list(history)
-    rows = [",".join(["epoch", *names])]
+    rows = [csv_line(["epoch", *map(as_cell, names)])]
     epochs = max((len(values) for values in history.values()), default=0)
     rows += [",".join([str(epoch), *(repr(history[name][epoch]) for name in names)]) for epoch in range(epochs)]
-    write_atomically(path, ("\n".join(rows) + "\n").encode())
+    write_atomically(path, ("\n".join(rows) + "\n").encode("utf-8", "backslashreplace"))
