@@ -32,7 +32,7 @@ OPENED = {
     "process/launch.py": "files of an attempt that begins, in a folder that this process has just made",
     "process/monitor.py": "files of an attempt that runs, in a folder that this process has just made",
     "report/steady_stream.py": "/dev/null",
-    "runs/supervisor.py": "writes an event of an attempt, in a folder that this process has just made",
+    "runs/attempt_notes.py": "writes an event of an attempt, in a folder that this process has just made",
     "storage/checkpoint_files.py": "creates, and fails where there is something",
     "storage/locks.py": "its own lock, without following links",
     "storage/model_file.py": "parts of an archive that is open",
