@@ -112,7 +112,7 @@ def opened(files: RunDirectory) -> None:
     require_run(files)
     collect_result(files, "interrupted", "", 0.0).save(files.path / "again.json")
     CheckpointStore(files.checkpoints).manifests()
-    api.report(files.path)
+    api.write_report(files.path)
 
 
 @pytest.mark.parametrize("pattern", JSON_OF_A_RUN, ids=range(len(JSON_OF_A_RUN)))
