@@ -46,10 +46,9 @@ test: $(READY)
 test-fast: $(READY)
 	$(PYTEST) -m 'not gpu and not slow'
 
-# Every case of what `make test` tries a share of; one test may take many minutes.
+# Every case of what `make test` tries a share of, wherever it is; one test may take many minutes.
 test-faults: $(READY)
-	$(PYTEST) -m 'not gpu' --timeout 1800 --whole tests/faults tests/end_to_end/test_caches.py \
-		tests/end_to_end/test_out_of_memory.py::test_a_run_that_ran_out_ends_as_its_replay_without_a_limit
+	$(PYTEST) -m 'not gpu' --timeout 1800 --whole --only-more tests
 
 # One after another: they share the card. TensorFlow needs its CUDA libraries: pip install 'tensorflow[and-cuda]'.
 test-gpu: $(READY)

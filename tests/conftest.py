@@ -24,6 +24,7 @@ from PIL import Image
 import autofit
 from autofit.process import launch
 from tests.support import fault_table, fork_server
+from tests.support.order import in_order
 from tests.support.paths import CHILDREN
 from tests.support.shared import made_once
 from tests.support.whole import pytest_addoption, whole, without_left_out
@@ -68,8 +69,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the slow tests: at the end all processes then have short ones left, and finish together."""
-    items[:] = sorted(without_left_out(config, items), key=lambda item: item.get_closest_marker("slow") is None)
+    """Leave out what is not asked for, and begin with what takes long."""
+    items[:] = in_order(without_left_out(config, items))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -52,7 +52,7 @@ def train(name: str, **options: Any) -> dict[str, Any]:
     """One run, and what its first convolution saw."""
     SEEN.clear()
     session.PADS["cpu"] = name.startswith("padded")
-    request: dict[str, Any] = {"backbone": "MobileNet", "weights": WEIGHTS, "image_size": 64, "epochs": 2}
+    request: dict[str, Any] = {"backbone": "MobileNet", "weights": WEIGHTS, "image_size": 32, "epochs": 2}
     given = {**request, "batch_size": 16, "isolation": "inline", **options}
     result = autofit.run(PHOTOS, run_dir=FOLDER / name, **given)
     return {"shapes": sorted(SEEN), "history": result.history}

@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.paths import CHILDREN, child_environment
-from tests.support.processes import autofit_command
+from autofit.cli import run_command_line
+from tests.support.paths import CHILDREN
 from tests.support.run_files import result_of, samples_of, updates_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.forked_workers]
 
 
-def run_autofit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command of autofit to its end."""
-    return subprocess.run(
-        autofit_command(*arguments),
-        cwd=CHILDREN,
-        env=child_environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+Ended = tuple[int, str]
+"""The exit code of a command, and what it printed on stderr."""
+Command = Callable[..., Ended]
 
 
-def train(folder: Path, run_dir: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    """Two epochs on these photos, a checkpoint after each step."""
-    sizes = ["--image-size", "32", "--epochs", "2", "--batch-size", "8", "--checkpoint-every", "1"]
-    named = ["--model", "survivor_network:network", "--audit", "--run-dir", str(run_dir)]
-    return run_autofit("train", folder, *sizes, *named, *more)
+@pytest.fixture
+def run_autofit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command of autofit to its end, in this process, so that its worker can be forked."""
+    monkeypatch.chdir(CHILDREN)  # where the network is
+
+    def run(*arguments: str | Path) -> Ended:
+        capsys.readouterr()
+        code = run_command_line([*map(str, arguments)])
+        return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def train(run_autofit: Command) -> Command:
+    """`train(folder, run_dir, *flags)`: two epochs on these photos, a checkpoint after each step."""
+
+    def train(folder: Path, run_dir: Path, *more: str) -> Ended:
+        sizes = ["--image-size", "32", "--epochs", "2", "--batch-size", "8", "--checkpoint-every", "1"]
+        named = ["--model", "survivor_network:network", "--audit", "--run-dir", run_dir]
+        return run_autofit("train", folder, *sizes, *named, *more)
+
+    return train
 
 
 def trained(run_dir: Path, epoch: int) -> list[int]:
@@ -40,11 +50,12 @@ def trained(run_dir: Path, epoch: int) -> list[int]:
     return sorted(sample for line in updates_of(run_dir, epoch) for sample in line["samples"])
 
 
-def complaint(done: subprocess.CompletedProcess[str]) -> str:
+def complaint(ended: Ended) -> str:
     """The one line with which a command failed, as for every error of the user."""
-    assert done.returncode == 2, done.stdout + done.stderr
-    last = done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    code, errors = ended
+    assert code == 2, errors
+    last = errors.splitlines()[-1]
+    assert "Traceback" not in errors
     return last.removeprefix("autofit: ")
 
 
@@ -55,7 +66,9 @@ def folder(photos: Path, tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def test_too_many_end_the_run_which_goes_on_when_more_are_allowed(folder: Path, tmp_path: Path) -> None:
+def test_too_many_end_the_run_which_goes_on_when_more_are_allowed(
+    folder: Path, train: Command, run_autofit: Command, tmp_path: Path
+) -> None:
     """A folder of arbitrary files would silently be trained on, or the share could never be changed after the start."""
     run_dir = tmp_path / "run"
     broken = {f"{name}/{number:03d}.png" for name in ("blue", "green", "red") for number in range(0, 48, 3)}
@@ -75,7 +88,7 @@ def test_too_many_end_the_run_which_goes_on_when_more_are_allowed(folder: Path, 
     begun = trained(run_dir, 0)
     assert begun
 
-    assert run_autofit("resume", run_dir, "--max-bad-images", "0.5").returncode == 0
+    assert run_autofit("resume", run_dir, "--max-bad-images", "0.5")[0] == 0
 
     readable = sorted(index for index, path in samples_of(run_dir, "train").items() if path not in broken)
     assert [trained(run_dir, epoch) for epoch in range(2)] == [readable, readable]
@@ -84,7 +97,9 @@ def test_too_many_end_the_run_which_goes_on_when_more_are_allowed(folder: Path, 
     assert named == broken
 
 
-def test_nothing_to_train_on_is_no_epoch_and_once_mended_a_whole_one(folder: Path, tmp_path: Path) -> None:
+def test_nothing_to_train_on_is_no_epoch_and_once_mended_a_whole_one(
+    folder: Path, train: Command, run_autofit: Command, tmp_path: Path
+) -> None:
     """An epoch of nothing would hang, divide by zero, or be the best one with a loss of 0."""
     run_dir = tmp_path / "run"
     whole = {path: path.read_bytes() for path in folder.rglob("*.png")}
@@ -101,12 +116,14 @@ def test_nothing_to_train_on_is_no_epoch_and_once_mended_a_whole_one(folder: Pat
 
     for path, data in whole.items():
         path.write_bytes(data)
-    assert run_autofit("resume", run_dir).returncode == 0
+    assert run_autofit("resume", run_dir)[0] == 0
     assert [trained(run_dir, epoch) for epoch in range(2)] == [list(range(145))] * 2
     assert len(result_of(run_dir)["history"]["loss"]) == 2
 
 
-def test_nothing_to_validate_with_ends_the_run_and_loses_no_step(folder: Path, tmp_path: Path) -> None:
+def test_nothing_to_validate_with_ends_the_run_and_loses_no_step(
+    folder: Path, train: Command, run_autofit: Command, tmp_path: Path
+) -> None:
     """A validation of nothing has a loss of 0: the first epoch would be the best for ever."""
     run_dir = tmp_path / "run"
     outside = tmp_path / "validation"
@@ -122,6 +139,6 @@ def test_nothing_to_validate_with_ends_the_run_and_loses_no_step(folder: Path, t
 
     for name in ("blue", "green", "red"):
         shutil.copy(folder / name / "000.png", outside / name / "a.png")
-    assert run_autofit("resume", run_dir).returncode == 0
+    assert run_autofit("resume", run_dir)[0] == 0
     assert [trained(run_dir, epoch) for epoch in range(2)] == [list(range(181))] * 2
     assert len(result_of(run_dir)["history"]["val_loss"]) == 2

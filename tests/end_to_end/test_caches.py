@@ -1,4 +1,7 @@
-"""Features are extracted and photos decoded once: the same training, whatever happens meanwhile. Real runs."""
+"""Features are extracted and photos decoded once: the same training, whatever happens meanwhile. Real runs.
+
+`make test` kills a run in its extraction and its training, `make test-faults` at more moments, and more kinds of runs.
+"""
 
 from __future__ import annotations
 
@@ -189,6 +192,24 @@ def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path,
         assert replay.history == ran_out.history
 
 
+Kill = Callable[..., None]
+
+
+@pytest.fixture
+def kill(photos: Path, weights: Path, tmp_path: Path) -> Kill:
+    """`kill(moment, reached, **options)`: go on with the run `killed` to EPOCH:BATCH at most, and kill it.
+
+    It does what `train` does, a few images at a time, in a process of its own.
+    """
+    request = {**REQUEST, "weights": str(weights), "micro_batch_size": AT_ONCE, "checkpoint_every": 1}
+
+    def kill(moment: str, reached: Reached, **more: Any) -> None:
+        given = moment, photos, tmp_path / "killed", json.dumps({**request, **more})
+        kill_when([sys.executable, *map(str, (CHILDREN / "halting_run.py", *given))], tmp_path / "killed", reached)
+
+    return kill
+
+
 @pytest.mark.parametrize(
     ("clears", "onednn"),
     [
@@ -199,32 +220,27 @@ def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path,
 )
 def test_kills_while_extracting_and_training_change_nothing(
     finished: Train,
-    photos: Path,
-    weights: Path,
+    kill: Kill,
     cache: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     *,
     clears: bool,
     onednn: str,
+    whole: bool,
 ) -> None:
     """Promises 2, 3 and 4 with the cache: worker and parent are killed, again and again, and the cache may be gone."""
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
     undisturbed = finished(f"in-parts-{onednn}", onednn, micro_batch_size=AT_ONCE, checkpoint_every=1)
-    for moment, reached in (("0:0", extracted(30)), ("0:0", extracted(60)), ("0:3", trained(2)), ("0:5", trained(4))):
-        kill_when(halting_run(moment, photos, weights, tmp_path / "killed"), tmp_path / "killed", reached)
+    moments = (("0:0", extracted(30)), ("0:0", extracted(60)), ("0:3", trained(2)), ("0:5", trained(4)))
+    for moment, reached in moments[:: 1 if whole else 3]:
+        kill(moment, reached)
         if clears:
             shutil.rmtree(cache, ignore_errors=True)
     result = autofit.resume(tmp_path / "killed")
     assert result.weights_sha256 == undisturbed.weights_sha256
     assert result.history == undisturbed.history
     assert_each_epoch_is_a_permutation(result)
-
-
-def halting_run(moment: str, photos: Path, weights: Path, run_dir: Path, **more: Any) -> list[str]:
-    """What `train` of these tests does, in a process that waits at EPOCH:BATCH to be killed."""
-    options = {**REQUEST, "weights": str(weights), "micro_batch_size": AT_ONCE, "checkpoint_every": 1, **more}
-    return [sys.executable, str(CHILDREN / "halting_run.py"), moment, str(photos), str(run_dir), json.dumps(options)]
 
 
 def assert_each_epoch_is_a_permutation(result: autofit.Result) -> None:
@@ -302,7 +318,7 @@ KEPT_NOW, KEPT_BEFORE = "the first epoch keeps them", "are there already"
 
 
 @pytest.mark.usefixtures("cache")
-@pytest.mark.parametrize("augment", ["none", "light"])
+@pytest.mark.parametrize("augment", [pytest.param("none", marks=pytest.mark.whole), "light"])
 def test_cached_pixels_are_the_same_training(train: Train, finished: Train, augment: str) -> None:
     """A photo read back from the disk would not be the one that was decoded; promise 4."""
     given = {"augment": augment, "feature_cache": "off" if augment == "none" else "auto", "micro_batch_size": AT_ONCE}
@@ -335,7 +351,7 @@ def test_augmentation_is_another_training_and_another_with_another_seed(train: T
     ],
 )
 def test_kills_of_an_augmented_run_change_nothing(
-    finished: Train, photos: Path, weights: Path, cache: Path, tmp_path: Path, views: dict[str, Any]
+    finished: Train, kill: Kill, cache: Path, tmp_path: Path, views: dict[str, Any], *, whole: bool
 ) -> None:
     """Promises 2, 3 and 4 with augmentation: what an image looks like in an epoch must not depend on the attempt."""
     request = {"augment": "light", "micro_batch_size": AT_ONCE, "checkpoint_every": 1, **views}
@@ -344,9 +360,8 @@ def test_kills_of_an_augmented_run_change_nothing(
     else:  # the run that `test_cached_pixels_are_the_same_training` compares with
         undisturbed = finished("without-pixels-light", pixel_cache="off", feature_cache="auto", **request)
     early = [("0:0", extracted(200)), ("0:0", extracted(30))] if views else [("0:3", trained(2)), ("0:6", trained(5))]
-    for moment, reached in (*early, ("0:8", trained(7))):
-        run = halting_run(moment, photos, weights, tmp_path / "killed", augment="light", **views)
-        kill_when(run, tmp_path / "killed", reached)
+    for moment, reached in (*(early if whole else ()), ("0:8", trained(7))):
+        kill(moment, reached, augment="light", **views)
         shutil.rmtree(cache, ignore_errors=True)
     result = autofit.resume(tmp_path / "killed")
     assert result.weights_sha256 == undisturbed.weights_sha256

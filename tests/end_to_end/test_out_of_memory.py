@@ -1,4 +1,7 @@
-"""Promise 1: running out of memory changes nothing about the result. Real TensorFlow, real ResourceExhaustedError."""
+"""Promise 1: running out of memory changes nothing about the result. Real TensorFlow, real ResourceExhaustedError.
+
+`make test` tries a whole network, and the head alone with several labels; `make test-faults` all that is here.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ def updates(result: autofit.Result) -> list[tuple[int, int, int, tuple[int, ...]
 @pytest.mark.parametrize(
     ("trainable", "recompute", "precision"),
     [
-        pytest.param("head", "off", "float32", id="head"),
+        pytest.param("head", "off", "float32", id="head", marks=pytest.mark.whole),
         pytest.param("all", "off", "float32", id="all"),
         pytest.param("all", "on", "float32", id="all, computed again", marks=pytest.mark.whole),
         pytest.param("all", "off", "mixed_float16", id="all, float16", marks=pytest.mark.whole),
@@ -76,9 +79,13 @@ def test_a_run_that_ran_out_ends_as_its_replay_without_a_limit(
     calibrated: Callable[[str], Path],
     outside_bytes: int,
     tmp_path: Path,
+    *,
+    whole: bool,
 ) -> None:
     """A lost step, a torn update or another order after an out-of-memory changes the weights' hash."""
+    epochs = EPOCHS if whole else 1
     given = {
+        "epochs": epochs,
         "backbone": "MobileNetV2",
         "weights": calibrated("MobileNetV2"),
         "trainable": trainable,
@@ -95,14 +102,16 @@ def test_a_run_that_ran_out_ends_as_its_replay_without_a_limit(
     assert replay.weights_sha256 == ran_out.weights_sha256
     assert replay.history["loss"] == ran_out.history["loss"]
     assert not ran_out.result_changed
-    assert len(updates(ran_out)) == EPOCHS * -(-train_count(ran_out) // BATCH)
+    assert len(updates(ran_out)) == epochs * -(-train_count(ran_out) // BATCH)
 
 
+@pytest.mark.forked_workers
 def test_a_frozen_backbone_gives_the_same_head_for_any_micro_batch(
     photos: Path, calibrated: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """Dropout or the update depending on the micro-batch would make another head; extraction may differ in rounding."""
     given = {"backbone": "MobileNetV2", "weights": calibrated("MobileNetV2"), "hidden_units": 8, "feature_cache": "off"}
+    given["epochs"] = 1
     whole = train(photos, tmp_path / "whole", **given)
     parts = train(photos, tmp_path / "parts", micro_batch_size=7, **given)
 
@@ -110,6 +119,7 @@ def test_a_frozen_backbone_gives_the_same_head_for_any_micro_batch(
         np.testing.assert_allclose(parts.history[name], values, rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.whole  # `make test` has it of a host that runs out (tests/faults/test_host_memory.py)
 def test_batch_normalization_from_scratch_says_that_the_result_changed(
     photos: Path, outside_bytes: int, tmp_path: Path
 ) -> None:

@@ -80,7 +80,9 @@ def run_alone(folder: Path, size: int, steps: int, non_allocator_bytes: int | No
 
 @pytest.mark.usefixtures("profiles")
 @pytest.mark.skipif(hardware.detect().device != "cpu", reason="the limit is on a CPU's resident memory")
-def test_the_answer_trains_within_the_limit_and_little_more_does_not(tmp_path: Path, measured: Path) -> None:
+def test_the_answer_trains_within_the_limit_and_little_more_does_not(
+    tmp_path: Path, measured: Path, *, whole: bool
+) -> None:
     """The size that was "found" would run out of memory in the training, or would be half of the largest that fits."""
     report = ProbeReport.load(measured / "report.json")
     answer = report.largest_feasible_batch
@@ -89,7 +91,7 @@ def test_the_answer_trains_within_the_limit_and_little_more_does_not(tmp_path: P
     assert report.source == "measured"
     assert report.memory_model is not None
     assert report.headroom_bytes > 0
-    held, _ = run_alone(tmp_path / "a", answer, 20, report.non_allocator_bytes)
+    held, _ = run_alone(tmp_path / "a", answer, 20 if whole else 5, report.non_allocator_bytes)
     assert (held.verdict, held.host_bytes <= LIMIT_BYTES) == (Verdict.FITS, True)
     more, seconds = run_alone(tmp_path / "b", answer * 100 // 90, 3, report.non_allocator_bytes)
     assert more.verdict is Verdict.DEVICE_OOM

@@ -95,6 +95,7 @@ def test_fine_tuning_was_probed_by_its_own_work(fine_tuned: Path) -> None:
         assert trial.peak_bytes > 4 * WEIGHTS_ABOVE_BYTES
 
 
+@pytest.mark.whole  # `test_out_of_memory.py` has the same of a head and of a whole network
 def test_running_out_while_fine_tuning_changes_nothing(
     photos: Path, weights: Path, outside_bytes: int, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from autofit.cache.entry_format import EntryRecord
 from autofit.storage.run_directory import RunDirectory
 from tests.support.given_run import given_run
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.shared import made_once
 
 pytestmark = pytest.mark.slow  # writes files of many megabytes
 
@@ -104,9 +105,15 @@ SAMPLES: dict[str, tuple[Callable[[RunDirectory], object], str, str]] = {
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, int, float]]:
     """What each sample led to: the message, MiB and seconds."""
-    given, asked = given_run(tmp_path_factory.mktemp("given")), []
+    told = json.loads((made_once(tmp_path_factory, "strangers-samples", open_samples) / "told.json").read_text())
+    return {name: tuple(answer) for name, answer in zip(SAMPLES, told, strict=True)}
+
+
+def open_samples(folder: Path) -> None:
+    """Make the samples in a folder, open them, and leave there what was told, as `told.json`."""
+    given, asked = given_run(folder / "given"), []
     for number, (plant, action, _) in enumerate(SAMPLES.values()):
-        copy = RunDirectory(tmp_path_factory.mktemp("sample") / str(number))
+        copy = RunDirectory(folder / "samples" / str(number))
         shutil.copytree(given.path, copy.path)
         copy.result.write_text(copy.result.read_text().replace('"completed"', '"interrupted"', 1))
         plant(copy)
@@ -118,10 +125,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, in
         check=True,
         timeout=300,
     )
-    told = json.loads(done.stdout.splitlines()[-1])
-    for argument in asked:
-        shutil.rmtree(argument.partition("=")[2])
-    return {name: tuple(answer) for name, answer in zip(SAMPLES, told, strict=True)}
+    (folder / "told.json").write_bytes(done.stdout.splitlines()[-1])
+    shutil.rmtree(folder / "samples")
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -49,10 +49,17 @@ def train_command(photos: Path, run_dir: Path, *more: str) -> list[str]:
     )
 
 
+REQUEST: dict[str, Any] = {
+    "model": "survivor_network:network",
+    "image_size": 32,
+    "epochs": EPOCHS,
+    "checkpoint_every": 1,
+}
+
+
 def halting(moment: str, photos: Path | str, run_dir: Path, **more: Any) -> list[str]:
     """The same request, or with `-` for photos its resumption, by a script that waits at EPOCH:BATCH to be killed."""
-    request = {"model": "survivor_network:network", "image_size": 32, "epochs": EPOCHS, "checkpoint_every": 1}
-    options = json.dumps({**request, "audit": True, **more})
+    options = json.dumps({**REQUEST, "audit": True, **more})
     return [sys.executable, str(CHILDREN / "halting_run.py"), moment, str(photos), str(run_dir), options]
 
 
@@ -278,7 +285,10 @@ def test_a_run_in_segments_killed_inside_its_second_epoch_ends_as_its_replay(pho
 # Asked to stop -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "is_damaged"), [("SIGINT", True), ("SIGTERM", False)])
+@pytest.mark.parametrize(
+    ("name", "is_damaged"),
+    [("SIGINT", True), pytest.param("SIGTERM", False, marks=pytest.mark.whole)],  # SIGTERM is in the next test too
+)
 def test_a_signal_ends_a_run_that_can_be_resumed(
     name: str,
     photos: Path,
@@ -438,7 +448,10 @@ def test_a_first_epoch_without_a_number_is_not_the_best_for_ever() -> None:
 # Images that cannot be decoded ---------------------------------------------------------------------------------------
 
 
-def test_images_that_cannot_be_decoded_are_left_out(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.forked_workers
+def test_images_that_cannot_be_decoded_are_left_out(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A broken file neither ends a run, nor is trained on, nor costs its neighbours their turn."""
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
@@ -448,7 +461,8 @@ def test_images_that_cannot_be_decoded_are_left_out(photos: Path, tmp_path: Path
         (folder / path).write_bytes([whole[:200], b"no image", whole[:40]][number % 3])
     run_dir = tmp_path / "run"
 
-    finish(train_command(folder, run_dir, "--max-bad-images", "0.5"))
+    monkeypatch.chdir(CHILDREN)
+    autofit.run(folder, run_dir=run_dir, batch_size=8, max_bad_images=0.5, audit=True, **REQUEST)
 
     left_out = frozenset(index for index, path in samples_of(run_dir, "train").items() if path in broken)
     assert 0 < len(left_out) < len(broken)

@@ -12,7 +12,7 @@ from tests.support.drawn import draw_tinted
 from tests.support.run_files import result_of, samples_of, updates_of
 from tests.support.shared import made_once
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache")]
+pytestmark = [pytest.mark.slow, pytest.mark.forked_workers, pytest.mark.usefixtures("cache")]
 
 TRAIN_COUNT, CLASSES = 168, 3
 NETWORK: dict[str, Any] = {"backbone": "MobileNet", "image_size": 32, "audit": True}

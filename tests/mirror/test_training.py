@@ -1,4 +1,4 @@
-"""A real training whose machine is lost, twice, and which goes on from its mirror alone."""
+"""A real training whose machine is lost, in `make test-faults` twice, and which goes on from its mirror alone."""
 
 from __future__ import annotations
 
@@ -58,17 +58,20 @@ def finish(photos: Path, run_dir: Path, mirror: Path) -> tuple[list[str], dict[s
     return told, json.loads((run_dir / "result.json").read_text())
 
 
-def test_a_training_whose_machine_is_lost_ends_with_the_same_weights(photos: Path, tmp_path: Path) -> None:
+def test_a_training_whose_machine_is_lost_ends_with_the_same_weights(
+    photos: Path, tmp_path: Path, *, whole: bool
+) -> None:
     """A notebook that is disconnected, with its disk, would lose the run, or end it with other weights."""
     _, expected = finish(photos, tmp_path / "undisturbed", tmp_path / "undisturbed-mirror")
     mirror = tmp_path / "drive" / "flowers"
-    lose_machine(photos, tmp_path / "first", mirror, epoch=0)
-    lose_machine(photos, tmp_path / "second", mirror, epoch=1)
+    losses = 2 if whole else 1
+    for epoch in range(losses):
+        lose_machine(photos, tmp_path / f"lost-{epoch}", mirror, epoch)
 
     told, result = finish(photos, tmp_path / "last", mirror)
 
     assert f"restoring the run in {mirror}" in told
-    assert [attempt["verdict"] for attempt in result["attempts"]] == ["crashed", "crashed", "completed"]
+    assert [attempt["verdict"] for attempt in result["attempts"]] == ["crashed"] * losses + ["completed"]
     assert result["weights_sha256"] == expected["weights_sha256"] is not None
     assert result["history"] == expected["history"]
     assert_each_epoch_once(tmp_path / "last", EPOCHS, range(TRAIN_COUNT))

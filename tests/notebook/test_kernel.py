@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 import autofit
 from autofit.storage.run_directory import RunDirectory
 from tests.support.drawn import draw_tinted
-from tests.support.kernel import Kernel, Shown, running_kernel
+from tests.support.kernel import Shown, running_kernel
 from tests.support.paths import AUTOFIT_PATH
 from tests.support.run_files import committed
+from tests.support.shared import made_once
 
 pytestmark = pytest.mark.slow
 
@@ -52,22 +53,7 @@ print(float(abs(model.predict(images, verbose=0) - found).max()))
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The notebook's folder, with photos."""
-    folder = tmp_path_factory.mktemp("notebook")
-    (folder / "photos").mkdir()
-    draw_tinted(folder / "photos", PHOTOS_A_CLASS)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def kernel(folder: Path) -> Iterator[Kernel]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", AUTOFIT_PATH)
-        with running_kernel(folder) as kernel:
-            kernel.run(NETWORK)
-            yield kernel
+PLAIN = "import sys; from autofit.report.progress import progress_view; print(type(progress_view(sys.stderr)).__name__)"
 
 
 def run_of(folder: Path) -> RunDirectory:
@@ -76,45 +62,71 @@ def run_of(folder: Path) -> RunDirectory:
     return RunDirectory(path)
 
 
-@pytest.fixture(scope="module")
-def story(kernel: Kernel, folder: Path) -> dict[str, Shown]:
-    """The cell that trains, stopped after its first epoch; predictions with what it left; the same cell twice more."""
+def tell_story(folder: Path) -> dict[str, Shown]:
+    """What a notebook in this folder shows, cell by cell.
+
+    Mistakes; the cell that trains, stopped after its first epoch; predictions with what it left; the same cell twice
+    more.
+    """
 
     def trained_an_epoch() -> bool:
         return any(committed(path.parent) > (0, 0) for path in folder.glob("runs/*/checkpoints"))
 
-    shown = {"stopped": kernel.run_until(TRAIN, trained_an_epoch)}
-    opened = f"result = autofit.Result({str(run_of(folder).path)!r})"
-    shown["predicted"] = kernel.run(f'{opened}\nfound = result.predict("photos/class0/00*.jpg")\nfound')
-    shown["saved model"] = kernel.run(SAVED_MODEL)
-    shown["labels"] = kernel.run("print(found.shape, set(found.labels) <= set(result.class_names), result.status)")
-    shown["again"] = kernel.run(TRAIN)
-    shown["finished"] = kernel.run(TRAIN)
+    with running_kernel(folder) as kernel:
+        kernel.run(NETWORK)
+        shown = {"mistake": kernel.run('autofit.run("nowhere")'), "no result": kernel.run("autofit.Result('nowhere')")}
+        shown["defect"] = kernel.run(DEFECT)
+        shown["command"] = kernel.run(f"!{sys.executable} -c '{PLAIN}'")
+        shown["stopped"] = kernel.run_until(TRAIN, trained_an_epoch)
+        opened = f"result = autofit.Result({str(run_of(folder).path)!r})"
+        shown["predicted"] = kernel.run(f'{opened}\nfound = result.predict("photos/class0/00*.jpg")\nfound')
+        shown["saved model"] = kernel.run(SAVED_MODEL)
+        shown["labels"] = kernel.run("print(found.shape, set(found.labels) <= set(result.class_names), result.status)")
+        shown["again"] = kernel.run(TRAIN)
+        shown["finished"] = kernel.run(TRAIN)
     return shown
 
 
-def test_a_mistake_is_one_line_below_the_cell(kernel: Kernel) -> None:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a notebook that has run, with `story.json`: what each cell showed. Tests only read it."""
+
+    def make(folder: Path) -> None:
+        (folder / "photos").mkdir()
+        draw_tinted(folder / "photos", PHOTOS_A_CLASS)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", AUTOFIT_PATH)
+            outputs = {name: shown.outputs for name, shown in tell_story(folder).items()}
+        (folder / "story.json").write_text(json.dumps(outputs))
+
+    return made_once(tmp_path_factory, "notebook", make)
+
+
+@pytest.fixture(scope="module")
+def story(folder: Path) -> dict[str, Shown]:
+    """What each cell showed."""
+    return {name: Shown(outputs) for name, outputs in json.loads((folder / "story.json").read_text()).items()}
+
+
+def test_a_mistake_is_one_line_below_the_cell(story: dict[str, Shown]) -> None:
     """The message would stand below forty lines of autofit's code."""
-    shown = kernel.run('autofit.run("nowhere")')
-    assert len(shown.error) == 1
-    assert shown.error[0].startswith("UserError: nowhere does not exist: check the path")
-    assert kernel.run("autofit.Result('nowhere')").error[0].startswith("UserError: ")
+    error = story["mistake"].error
+    assert len(error) == 1
+    assert error[0].startswith("UserError: nowhere does not exist: check the path")
+    assert story["no result"].error[0].startswith("UserError: ")
 
 
-def test_a_defect_of_autofit_is_a_whole_traceback(kernel: Kernel) -> None:
+def test_a_defect_of_autofit_is_a_whole_traceback(story: dict[str, Shown]) -> None:
     """Nobody could report where it is."""
-    shown = kernel.run(DEFECT)
-    assert len(shown.error) > 5
-    assert any("training.py" in line for line in shown.error)
-    assert "a defect" in shown.error[-1]
+    error = story["defect"].error
+    assert len(error) > 5
+    assert any("training.py" in line for line in error)
+    assert "a defect" in error[-1]
 
 
-def test_a_command_in_a_cell_gives_plain_lines(kernel: Kernel) -> None:
+def test_a_command_in_a_cell_gives_plain_lines(story: dict[str, Shown]) -> None:
     """A cell shows each line once and for good: a bar that moves would be hundreds of lines of control codes."""
-    code = (
-        "import sys; from autofit.report.progress import progress_view; print(type(progress_view(sys.stderr)).__name__)"
-    )
-    assert kernel.run(f"!{sys.executable} -c '{code}'").text().split() == ["PlainView"]
+    assert story["command"].text().split() == ["PlainView"]
 
 
 def test_the_stop_button_is_one_line_that_says_how_to_go_on(story: dict[str, Shown]) -> None:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import pytest
 
+FAULTS = "faults"
+"""The folder whose tests all run where faults are tried, as each counts in the table at the end."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--whole`, of `make test-faults` and `make test-oldest`."""
+    """`--whole`, of `make test-faults` and `make test-oldest`, and `--only-more`, of the former."""
     parser.addoption("--whole", action="store_true", help="try every case, where else a share of them is tried")
+    parser.addoption("--only-more", action="store_true", help="leave out tests that --whole does not change")
 
 
 def without_left_out(config: pytest.Config, items: list[pytest.Item]) -> list[pytest.Item]:
-    """The tests without those marked `whole`, unless all cases are tried."""
-    left_out = [] if config.option.whole else [item for item in items if item.get_closest_marker("whole")]
-    config.hook.pytest_deselected(items=left_out)
-    return [item for item in items if item not in left_out]
+    """The tests without those marked `whole`, unless all cases are tried; with `--only-more` without the others."""
+    kept = [item for item in items if config.option.whole or item.get_closest_marker("whole") is None]
+    if config.option.only_more:
+        kept = [item for item in kept if tries_more(item)]
+    config.hook.pytest_deselected(items=list(set(items).difference(kept)))
+    return kept
+
+
+def tries_more(item: pytest.Item) -> bool:
+    """Whether `--whole` makes a test, or more of its cases, run; or it is one of the tests of faults."""
+    asks = "whole" in getattr(item, "fixturenames", ())
+    return asks or item.get_closest_marker("whole") is not None or item.path.parent.name == FAULTS
 
 
 @pytest.fixture

@@ -244,7 +244,12 @@ BACKBONES = {
 }
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+SOME_BACKBONES = {"MobileNet", "MobileNetV3Small", "InceptionV3"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SOME_BACKBONES else pytest.mark.whole) for name in BACKBONES]
+)
 def test_backbones_of_keras_can_be_cut(name: str) -> None:
     """`auto` would fail on a network that users choose by its name."""
     keras.utils.set_random_seed(0)
