@@ -35,6 +35,8 @@ MOST_DOUBTS, MOST_GROUPS, IN_A_GROUP = 60, 20, 4
 MOST_IN_A_CARD = 12
 MOST_LINES = 100
 MANY_CLASSES = 30
+BY_FEATURES = "by features"
+FEATURES_TELL = "By features: mirrored, cropped or lit in another way, or of one series."
 
 
 def data_page(findings: DataFindings, thumbnail: Thumbnail = thumbnail_uri) -> str:
@@ -134,16 +136,15 @@ def _groups(title: str, groups: Sequence[ImageGroup], findings: DataFindings, th
                     element("b", escaped(image.split), "bad" if group.crosses_splits else ""),
                     element("b", escaped(image.label), "bad" if group.crosses_classes else ""),
                     element("span", escaped(shown_path(image.path, findings)), "soft"),
+                    *([element("span", escaped(BY_FEATURES), "soft")] if group.by_features else []),
                 ],
                 thumbnail,
             )
             for image in group.images[:IN_A_GROUP]
         ]
         rows.append(element("div", join(figures), "pictures"))
-        rows += [element("p", escaped("By features: perhaps mirrored, cropped or lit in another way."), "soft")] * (
-            group.by_features
-        )
-    counts = element("p", escaped(f"{group_counts(groups)}."), "lead")
+    words = [f"{group_counts(groups)}.", *([FEATURES_TELL] if any(group.by_features for group in groups) else [])]
+    counts = element("p", escaped(" ".join(words)), "lead")
     left = len(groups) - MOST_GROUPS
     more = element("p", escaped(f"and {count_of(left, 'group')} more."), "lead") if left > 0 else Html("")
     return section(title, join([counts, element("div", join(rows), "groups"), more]))

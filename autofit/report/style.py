@@ -42,7 +42,7 @@ PARTS = {
     ".bar i": "display: block; height: 100%; border-radius: .25rem; background: var(--accent);",
     ".soft .bar i": "opacity: .5;",
     ".pictures": "display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1rem;",
-    ".pictures figure": "margin: 0; width: 8.5rem; font-size: .82rem; overflow-wrap: anywhere;",
+    ".pictures figure": "margin: 0; width: 9.5rem; font-size: .82rem; overflow-wrap: anywhere;",
     ".pictures img": "display: block; max-width: 100%; max-height: 7rem; border-radius: .25rem;",
     ".pictures figcaption > *": "display: block;",
     ".groups": "display: flex; flex-wrap: wrap; gap: 0 2.5rem;",

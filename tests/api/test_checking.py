@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from autofit.api import check
 from autofit.api.checking import CHECKED_IMAGES
 from autofit.api.data_report import DataReport
 from autofit.dataset import ImageIndex
+from autofit.dataset.label_doubts import doubts, write_doubts
 from autofit.errors import UserError
 from autofit.runs.data_findings import ImageGroup
 from autofit.storage.run_directory import RunDirectory
@@ -197,3 +199,20 @@ def test_only_the_first_of_equal_images_is_judged_by_others(planted: Path, monke
     paths = asked[0].paths
     assert asked[0].train_count == len(paths) == 42 - 3
     assert not any(Path(path).name in {"leak.png", "twice.png", "smaller.jpg", "broken.jpg"} for path in paths)
+
+
+def test_copies_that_only_the_features_tell_are_named(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the worker found would be lost, or others be named: its numbers are those of the images it was given."""
+    pairs: list[set[str]] = []
+
+    def looked(files: RunDirectory, *_: object) -> None:
+        paths = ImageIndex.read_csv(files.samples, "", ["cat", "dog", "owl"]).paths
+        pairs.append({str(planted / paths[7]), str(planted / paths[-1])})
+        found = doubts(np.full((len(paths), 3), 1 / 3, np.float32), np.zeros(len(paths), np.int64))
+        write_doubts(files.doubts, replace(found, alike=np.array([[7, len(paths) - 1]])))
+
+    monkeypatch.setattr("autofit.api.label_check.supervise", looked)
+    report = check(planted, view=RecordingView())
+    (by_features,) = (group for group in report.near_duplicates if group.by_features)
+    assert {image.path for image in by_features.images} == pairs[0]
+    assert len(report.near_duplicates) == 2

@@ -86,7 +86,8 @@ def test_a_page_shows_names_as_text_and_pictures_of_what_can_be_read() -> None:
         assert html.count("<img") >= 3
     page = data_page(findings(), thumbnail)
     assert "cannot be read" in page
-    assert page.count("By features: perhaps mirrored") == 1
+    assert page.count("By features: mirrored") == 1
+    assert page.count(">by features<") == 2
     assert "<script" not in page
 
 
