@@ -303,7 +303,7 @@ def test_errors(kind: type[errors.AutofitError]) -> None:
 
 @pytest.mark.parametrize("name", [*PARTS, "all"])
 def test_a_record_keeps_a_name_of_any_bytes(name: str, make_result: Callable[..., ResultRecord]) -> None:
-    """A run on a folder called in Latin-1 would end in a traceback, or not find its photos when it is resumed."""
+    """A check of a folder called in Latin-1 would end in a traceback, or name other files than there are."""
     text = PARTS.get(name, NAME)
     image = FoundImage(path=f"/photos/{text}", label=text, split="train")
     made = make_result(data=DataFindings(root=text, images=1, classes=[], same=[ImageGroup(images=[image])]))
