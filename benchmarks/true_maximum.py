@@ -32,7 +32,7 @@ from autofit.config.options import make_options
 from autofit.config.rungs import Rung
 from autofit.machine import hardware
 from autofit.process.launch import ProcessLauncher
-from autofit.process.monitor import watched
+from autofit.process.monitor import monitored
 from autofit.protocol.job import Job, TrialsJob
 from autofit.protocol.messages import Request, Trial, Verdict
 from autofit.report.progress import ProgressView
@@ -107,10 +107,10 @@ def run_alone(case: Case, size: int, steps: int) -> Trial:
         }
     )
     source = on_rung(model_source(options, 10), Rung(segments=case.segments))
-    job = Job(attempt=1, source=source, memory=memory, work=TrialsJob())
+    job = Job(attempt=1, source=source, memory=memory, isolated=True, work=TrialsJob())
     with (
         tempfile.TemporaryDirectory() as folder,
-        watched(job, AttemptDirectory(Path(folder)), ProcessLauncher(), view=ProgressView(sys.stderr)) as worker,
+        monitored(job, AttemptDirectory(Path(folder)), ProcessLauncher(), view=ProgressView(sys.stderr)) as worker,
     ):
         worker.send(Request(trial=size, steps=steps, memory=memory))
         told = next((event.trial for event in worker.events() if event.trial), None)
