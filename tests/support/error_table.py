@@ -3,9 +3,12 @@
 python -m tests.support.error_table
 """
 
+# ruff: noqa: T201 - its output is for people
+
 from __future__ import annotations
 
 import errno
+import sys
 import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -25,20 +28,25 @@ def main() -> None:
         for piece in PIECES:
             by_piece[piece.name] = _tried(bench, piece, by_error)
     for heading, rows in (("piece of work", by_piece), ("error", dict(sorted(by_error.items())))):
-        print(f"| {heading} | places | cases | {' | '.join(OUTCOMES)} |")  # noqa: T201 - its output
-        print("|---|---|---|" + "---|" * len(OUTCOMES))  # noqa: T201
+        print(f"| {heading} | places | cases | {' | '.join(OUTCOMES)} |")
+        print("|---|---|---|" + "---|" * len(OUTCOMES))
         for row, counts in rows.items():
             numbers = [counts["places"], sum(counts[outcome] for outcome in OUTCOMES)]
             numbers += [counts[outcome] for outcome in OUTCOMES]
-            print(f"| {row} | {' | '.join(f'{number:,}' for number in numbers)} |")  # noqa: T201
-        print()  # noqa: T201
+            print(f"| {row} | {' | '.join(f'{number:,}' for number in numbers)} |")
+        print()
 
 
 def _tried(bench: Bench, piece: Piece, by_error: dict[str, Counter[str]]) -> Counter[str]:
     counts, places = Counter[str](), set[object]()
     of_error: dict[str, set[object]] = defaultdict(set)
     for case in list(bench.cases(piece)):
-        if outcome := bench.outcome(case):
+        try:
+            outcome = bench.outcome(case)
+        except (AssertionError, OSError) as error:
+            print(f"{case}: {error}", file=sys.stderr)
+            continue
+        if outcome:
             counts[outcome] += 1
             name = errno.errorcode[case.code]
             by_error[name][outcome] += 1
