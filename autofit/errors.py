@@ -12,20 +12,19 @@ Each is one line: what happened, which value, what to do. `cli/` alone turns the
 
 from __future__ import annotations
 
-import re
-
 from autofit.printable import one_line, printable
 
 MOST_CHARACTERS = 500
 
 
 _PATH_ENDS = 60
-_LONG_PATH = re.compile(rf"/\S{{{2 * _PATH_ENDS},}}")
 
 
-def _with_a_short_middle(path: re.Match[str]) -> str:
-    """A long path without its middle: what to do about it stands behind it."""
-    return f"{path[0][:_PATH_ENDS]}…{path[0][-_PATH_ENDS:]}"
+def _with_a_short_middle(word: str) -> str:
+    """A word whose path is long, without the path's middle: what to do about it stands behind it."""
+    before, slash, rest = word.partition("/")  # no pattern: a file of the user's could hide the module `re`
+    path = slash + rest
+    return f"{before}{path[:_PATH_ENDS]}…{path[-_PATH_ENDS:]}" if len(rest) >= 2 * _PATH_ENDS else word
 
 
 class AutofitError(Exception):
@@ -41,7 +40,7 @@ class AutofitError(Exception):
         text = str(message)
         text = one_line(text) if "\n" in text else printable(text)
         if len(text) > MOST_CHARACTERS:
-            text = _LONG_PATH.sub(_with_a_short_middle, text)
+            text = " ".join(map(_with_a_short_middle, text.split(" ")))
         if len(text) > MOST_CHARACTERS:  # such as with the value of an argument in it
             half = MOST_CHARACTERS // 2 - 1
             text = f"{text[:half]}…{text[-half:]}"  # what to do stands at the end
