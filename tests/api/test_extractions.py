@@ -22,8 +22,9 @@ Extracts = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder of profiles, which the runs use."""
+def folder(stages: Stages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of profiles, which the runs use instead of that of `stages`."""
+    del stages
     monkeypatch.setenv("AUTOFIT_PROFILES", str(tmp_path / "profiles"))
     return tmp_path / "profiles"
 

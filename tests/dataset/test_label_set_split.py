@@ -40,7 +40,7 @@ def test_each_label_has_its_share_on_both_sides(seed: int, count: int, share: fl
         total = sum(sides)
         assert total < 2 or all(sides), (name, sides)
         assert abs(sides[1] - share * total) <= 1 + 0.02 * count, (name, sides)
-    assert abs(sum(map(len, validation)) - share * count) <= 1 + 0.02 * count
+    assert abs(sum(map(len, validation)) - share * count) <= 2 + 0.02 * count  # labels first: no split has all shares
 
 
 def test_the_split_depends_on_the_seed_alone() -> None:

@@ -110,7 +110,7 @@ class Runs:
             decode(sample, out)
 
         session: Any = SimpleNamespace(
-            built=SimpleNamespace(feature_shape=(WIDTH,), cut=self.cut),
+            built=SimpleNamespace(feature_shape=(WIDTH,), cut=self.cut, features=None),
             extract=self.forward,
             pads=False,
             features_of=lambda images, _: self.forward(images),
