@@ -42,10 +42,12 @@ def trial_budget(
 def measured_non_allocator_bytes(trials: Sequence[Trial], image_size: tuple[int, int]) -> int | None:
     """The memory that a worker may have resident outside the allocator and the image buffers; None if none measured it.
 
-    The most that was measured, plus a margin: the difference between the most and the least.
+    The most that was measured, plus a margin: the difference between the most and the least. Sizes that ran out of
+    memory count only where none fits: they end before all that a process takes is there.
     """
-    measured = [t.non_allocator_bytes - image_buffer_bytes(t.batch_size, image_size) for t in trials]
-    measured = [bytes_ for bytes_, trial in zip(measured, trials, strict=True) if trial.non_allocator_bytes]
+    measuring = [trial for trial in trials if trial.non_allocator_bytes]
+    counted = [trial for trial in measuring if trial.verdict is Verdict.FITS] or measuring
+    measured = [t.non_allocator_bytes - image_buffer_bytes(t.batch_size, image_size) for t in counted]
     return max(0, 2 * max(measured) - min(measured)) if measured else None
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from autofit.probing.trial_limits import deadline_seconds
+from autofit.config.batch_schedule import image_buffer_bytes
+from autofit.probing.trial_limits import deadline_seconds, measured_non_allocator_bytes
 from autofit.protocol.messages import Trial, Verdict
 
 
@@ -11,3 +12,14 @@ def test_a_size_that_must_tune_has_three_times_the_longest_first_steps_before_it
     trial = Trial(batch_size=4, verdict=Verdict.FITS, step_seconds=0.04, first_steps_seconds=90)
     shorter = trial.model_copy(update={"first_steps_seconds": 5.0})
     assert deadline_seconds([trial, shorter], 32) == pytest.approx(120 + 3 * 90 + 60 * 0.32)
+
+
+def test_where_nothing_fits_a_process_is_given_what_those_before_it_took() -> None:
+    """An estimate for any network would keep a tight limit from the tensors: an image that fits would not be found."""
+    size = (32, 32)
+    buffers = image_buffer_bytes(4, size)
+    ran_out = Trial(batch_size=4, verdict=Verdict.DEVICE_OOM, non_allocator_bytes=600 * 10**6 + buffers)
+    assert measured_non_allocator_bytes([Trial(batch_size=4, verdict=Verdict.DEVICE_OOM)], size) is None
+    assert measured_non_allocator_bytes([ran_out], size) == 600 * 10**6
+    fits = ran_out.model_copy(update={"verdict": Verdict.FITS, "non_allocator_bytes": 700 * 10**6 + buffers})
+    assert measured_non_allocator_bytes([ran_out, fits], size) == 700 * 10**6

@@ -146,13 +146,18 @@ class Trials:
         return self._report(batch_size, measured, Verdict.DEVICE_OOM, failure.cause, worker_stays=stays)
 
     def _failure(self, batch_size: int, steps: int, measured: Measurement, *, partial_batch: bool) -> _Failure | None:
-        """What ran out of memory; None if nothing did. The error is gone then, and with it its tensors."""
+        """What ran out of memory; None if nothing did. The error is gone then, and with it its tensors.
+
+        A size that fails before its first step is measured as far as it came: if nothing fits, that is all there is.
+        """
         try:
             with self._noticing_a_stall(batch_size, measured):
                 self._work(batch_size, steps, measured, partial_batch=partial_batch)
         except Exception as error:
             if not isinstance(error, OutOfDeviceMemoryError) and blame(error) is Blame.OTHER:
                 raise
+            if not measured.non_allocator_bytes:
+                self._measure_process(measured)
             return _Failure(str(error).splitlines()[0][:200], is_surely_memory=_is_surely_memory(error))
         return None
 
