@@ -146,18 +146,13 @@ class Trials:
         return self._report(batch_size, measured, Verdict.DEVICE_OOM, failure.cause, worker_stays=stays)
 
     def _failure(self, batch_size: int, steps: int, measured: Measurement, *, partial_batch: bool) -> _Failure | None:
-        """What ran out of memory; None if nothing did. The error is gone then, and with it its tensors.
-
-        A size that fails before its first step is measured as far as it came: if nothing fits, that is all there is.
-        """
+        """What ran out of memory; None if nothing did. The error is gone then, and with it its tensors."""
         try:
             with self._noticing_a_stall(batch_size, measured):
                 self._work(batch_size, steps, measured, partial_batch=partial_batch)
         except Exception as error:
             if not isinstance(error, OutOfDeviceMemoryError) and blame(error) is Blame.OTHER:
                 raise
-            if not measured.non_allocator_bytes:
-                self._measure_process(measured)
             return _Failure(str(error).splitlines()[0][:200], is_surely_memory=_is_surely_memory(error))
         return None
 
@@ -292,9 +287,14 @@ class Trials:
     def _report(
         self, batch_size: int, measured: Measurement, verdict: Verdict, cause: str = "", *, worker_stays: bool = False
     ) -> Trial:
-        """Send the event of the trial; of two at the same moment, the first."""
+        """Send the event of the trial; of two at the same moment, the first.
+
+        A size that fails before its first step is measured as far as it came: if nothing fits, that is all there is.
+        """
         with self._reporting:
             if self._reported is None:
+                if verdict is not Verdict.FITS and not measured.non_allocator_bytes:
+                    self._measure_process(measured)
                 seconds, fresh = self._clock() - self._began, self._count == 1
                 self._reported = measured.trial(
                     batch_size, verdict, cause, seconds=seconds, fresh=fresh, worker_stays=worker_stays
