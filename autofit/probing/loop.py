@@ -42,6 +42,9 @@ EXPLORATORY_IMAGES_BUFFERED = 16
 SMALL_SEARCH = 32
 """Up to this `max_batch` a search is over before a second worker has started."""
 
+ROOMIER = 1.1
+"""So many times the room for tensors, and a size that ran out of memory under an estimate is tried again."""
+
 IDLE_WORKER_BYTES = 700 * 10**6
 """The host's memory that an idle worker takes: TensorFlow 2.21 has 660 MB resident after its import."""
 
@@ -169,14 +172,34 @@ class Prober:
         A worker that ran out of memory is used again only if it says that its allocator is whole.
         """
         budget = self._budget(asked, uses_hint=uses_hint)
+        trial = self._tried(asked, budget)
+        if measured := self._budget_if_it_was_short(budget, trial):
+            trial = self._tried(asked, measured)
+        self._trials.append(trial)
+        return trial
+
+    def _tried(self, asked: NextTrial, budget: MemoryBudget) -> Trial:
+        """Measure one size under a budget, and end a worker that must not be used again."""
         if budget.tensors_bytes < LEAST_ALLOCATOR_BYTES:
             trial = Trial(batch_size=asked.size, verdict=Verdict.HOST_OOM, cause="the images alone leave no room")
         else:
             trial = within_memory_limit(self._measure(asked, budget), self.request.memory, fresh=asked.fresh)
         if trial.verdict is not Verdict.FITS and not trial.worker_stays:
             self._close_measuring()
-        self._trials.append(trial)
         return trial
+
+    def _budget_if_it_was_short(self, budget: MemoryBudget, trial: Trial) -> MemoryBudget | None:
+        """The budget by what a process was measured to take, where an estimate of that had left too little for tensors.
+
+        A size that ran out under an estimate says nothing about the limit. None if there is nothing to repeat.
+        """
+        if budget.non_allocator_bytes is not None or trial.verdict is not Verdict.DEVICE_OOM:
+            return None
+        measured = measured_non_allocator_bytes([trial], self.request.source.spec.image_size)
+        if measured is None or not trial.allocator_bytes:
+            return None
+        better = budget.model_copy(update={"non_allocator_bytes": measured})
+        return better if better.tensors_bytes > ROOMIER * trial.allocator_bytes else None
 
     def _measure(self, asked: NextTrial, budget: MemoryBudget) -> Trial:
         began, worker = self.clock(), self._worker_for(asked)

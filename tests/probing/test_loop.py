@@ -94,7 +94,7 @@ class SimulatedWorker:
 
     def do(self, answer: Answer) -> None:
         if isinstance(answer, Trial):
-            changes = {"fresh": len(self.asked) == 1, "allocator_bytes": LIMIT_BYTES}
+            changes = {"fresh": len(self.asked) == 1, "allocator_bytes": answer.allocator_bytes or LIMIT_BYTES}
             self.event(Event(trial=answer.model_copy(update=changes)))
             if answer.verdict is not Verdict.FITS:
                 self.end(Outcome(verdict=Verdict.COMPLETED))
@@ -491,6 +491,22 @@ def test_a_process_that_grew_from_trial_to_trial_is_given_that_much_more(bench: 
     verifying = launcher.workers[1].requests[0].memory
     assert verifying is not None
     assert verifying.non_allocator_bytes == report.non_allocator_bytes == (320 + 20) * 10**6
+
+
+def test_a_size_that_ran_out_under_an_estimate_is_tried_with_what_was_measured(bench: Bench) -> None:
+    """Under a tight limit nothing would be found to fit, since a process was taken to need more than it does."""
+    short = runs_out(4).model_copy(
+        update={"non_allocator_bytes": 300 * 10**6 + 32 * 2**20, "allocator_bytes": 60 * 10**6}
+    )
+
+    def device(number: int, size: int) -> Answer:
+        return short if number == 1 else fits_in_process(size) if size <= 66 else runs_out(size)
+
+    launcher = SimulatedLauncher(device)
+    report = bench.probe(launcher)
+    assert [launcher.workers[n].asked[0] for n in (0, 1)] == [4, 4]
+    assert 63 <= report.largest_feasible_batch <= 66
+    assert short not in report.trials
 
 
 def test_a_gpu_process_has_the_whole_limit(bench: Bench) -> None:

@@ -58,7 +58,7 @@ def gradients_of(backbone: str, precision: Precision, segments: int = 0) -> np.n
 def test_gradients_are_those_of_float32_to_tolerance(backbone: str, precision: Precision) -> None:
     """Training would go elsewhere: layers without the policy's casts, a loss in 16 bits, a scale that stays in."""
     exact, rounded = gradients_of(backbone, "float32"), gradients_of(backbone, precision)
-    tolerance = 0.2 if precision == "mixed_bfloat16" else 0.03
+    tolerance = 0.3 if precision == "mixed_bfloat16" else 0.03  # 8 bits of mantissa, through 50 layers
     assert 0 < np.linalg.norm(rounded - exact) < tolerance * np.linalg.norm(exact)
 
 
