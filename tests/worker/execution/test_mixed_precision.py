@@ -40,6 +40,8 @@ def gradients_of(backbone: str, precision: Precision, segments: int = 0) -> np.n
     for layer in all_layers(built.model):
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False  # with the statistics of three images, rounding is blown up
+        if isinstance(layer, layers.Dropout):
+            layer.rate = 0.0  # the numbers that are drawn depend on their type
     network = SplitNetwork(built.features, built.head, built.head_layers, segments)
     source = ModelSource(spec=spec, num_classes=CLASSES, optimizer="sgd", learning_rate=1e-3)
     scale = LossScale(value=1024.0) if precision == "mixed_float16" else None
@@ -58,7 +60,7 @@ def gradients_of(backbone: str, precision: Precision, segments: int = 0) -> np.n
 def test_gradients_are_those_of_float32_to_tolerance(backbone: str, precision: Precision) -> None:
     """Training would go elsewhere: layers without the policy's casts, a loss in 16 bits, a scale that stays in."""
     exact, rounded = gradients_of(backbone, "float32"), gradients_of(backbone, precision)
-    tolerance = 0.3 if precision == "mixed_bfloat16" else 0.03  # 8 bits of mantissa, through 50 layers
+    tolerance = 0.3 if precision == "mixed_bfloat16" else 0.12  # of 8 and of 11 bits, through up to 80 layers
     assert 0 < np.linalg.norm(rounded - exact) < tolerance * np.linalg.norm(exact)
 
 
