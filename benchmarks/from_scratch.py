@@ -150,7 +150,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--photos", type=int, default=3200, help="drawn in all; four fifths are given to the training")
     parser.add_argument("--new-photos", type=int, default=600, help="that judge the models")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--memory-limits", nargs="+", default=["3GB", "8GB"])
     parser.add_argument("--work", type=Path, default=DEFAULT_WORK, help="where the photos are kept")
     parser.add_argument("--json", type=Path, help="where all runs are written")
@@ -159,7 +159,7 @@ def main() -> int:
     new_photos = test_folder(asked.work, asked.new_photos, asked.photos, None)
     network = ["--backbone", asked.backbone, "--image-size", str(asked.image_size), "--weights", "none"]
     task = Task(photos, new_photos, [*network, "--epochs", str(asked.epochs)], asked.image_size)
-    runs = [run for seed in range(asked.seeds) for run in runs_of_seed(task, seed, asked.memory_limits)]
+    runs = [run for seed in asked.seeds for run in runs_of_seed(task, seed, asked.memory_limits)]
     print(f"\n{machine()}; {versions(sys.executable, ['tensorflow', 'keras'])}; {today()}\n")
     print(markdown_table(HEADER, map(row, runs)))
     if asked.json:
