@@ -5,6 +5,7 @@ Records count epochs, steps and the like from zero; people read them from one.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable
 
@@ -62,7 +63,9 @@ def speed_words(images_per_second: float) -> str:
 
 
 def duration_words(seconds: float) -> str:
-    """Seconds as `0.4 s`, `42 s`, `3 min 20 s` or `2 h 5 min`."""
+    """Seconds as `0.4 s`, `42 s`, `3 min 20 s` or `2 h 5 min`; no number, or one without end, is an unknown time."""
+    if not math.isfinite(seconds):
+        return "an unknown time"
     whole = round(seconds)
     if whole < 10:  # noqa: PLR2004 - from ten on a tenth says nothing
         return f"{seconds:.1f} s"
@@ -83,7 +86,8 @@ def bar(share: float, cells: int = BAR_CELLS, marks: str = BLOCKS) -> str:
 
     `marks` are one for full and one for empty.
     """
-    filled = max(round(min(max(share, 0.0), 1.0) * cells), 1 if share > 0 else 0)
+    known = 0.0 if math.isnan(share) else min(max(share, 0.0), 1.0)
+    filled = max(round(known * cells), 1 if known > 0 else 0)
     return marks[0] * filled + marks[1] * (cells - filled)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from autofit.printable import as_cell, printable
@@ -31,7 +33,16 @@ def test_ordinary_names_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(0.04, "0.0 s"), (9.46, "9.5 s"), (9.97, "10 s"), (59.7, "1 min 0 s"), (200, "3 min 20 s"), (7530, "2 h 5 min")],
+    [
+        (0.04, "0.0 s"),
+        (9.46, "9.5 s"),
+        (9.97, "10 s"),
+        (59.7, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (7530, "2 h 5 min"),
+        (math.inf, "an unknown time"),
+        (math.nan, "an unknown time"),
+    ],
 )
 def test_durations(seconds: float, expected: str) -> None:
     """A duration would be shown as 60 s, or with digits that say nothing."""
@@ -52,6 +63,11 @@ def test_durations(seconds: float, expected: str) -> None:
 def test_sizes(size_bytes: float, expected: str) -> None:
     """A size would be shown in GiB under the name of GB."""
     assert bytes_words(size_bytes) == expected
+
+
+def test_a_share_that_is_no_number_is_an_empty_bar() -> None:
+    """A forged record would end the page in a traceback."""
+    assert bar(math.nan, 3) == bar(0.0, 3)
 
 
 def test_counts() -> None:
