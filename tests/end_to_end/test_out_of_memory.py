@@ -27,8 +27,8 @@ BATCH, EPOCHS = 64, 2
 ALLOCATOR_BYTES = {"head": 80 * 10**6, "all": 330 * 10**6}
 FLOAT16_BYTES = 220 * 10**6
 RECOMPUTING_BYTES = 200 * 10**6
-"""Too little for MobileNetV2 at 96 px with 64 images at once, enough with 16: all in float32, activations in 16 bits, and
-activations that are not kept."""
+"""Too little for MobileNetV2 at 96 px with 64 images at once, enough with 16: all in float32, activations in 16
+bits, and activations that are not kept."""
 
 
 @pytest.fixture(scope="module")
