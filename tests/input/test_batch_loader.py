@@ -28,8 +28,6 @@ from tests.support.waiting import wait_until
 SIZE = (4, 6)
 IMAGE_BYTES = 4 * 6 * 3
 PLENTY_BYTES = 10**9
-
-
 HALF = 250
 """Of the 500 images of an epoch. How many are decoded ahead depends on the threads, and those on how busy it is."""
 
