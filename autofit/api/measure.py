@@ -12,7 +12,7 @@ from autofit.machine.gpu_others import others_reader
 from autofit.machine.hardware import Hardware
 from autofit.probing.climb import Climb
 from autofit.probing.hint import ProfileHint
-from autofit.probing.ladder import goal_of
+from autofit.probing.ladder import Start, goal_of
 from autofit.probing.loop import Prober, ProbeRequest
 from autofit.probing.records import ProbeReport, Workload
 from autofit.process.launch import Launcher
@@ -74,10 +74,10 @@ class Measurer:
         memory, measured = memory_budget(options, self.machine, 1), workload(options, num_classes)
         source, profiles = model_source(options, num_classes), self._profiles()
 
-        def probe(rung: Rung) -> ProbeReport:
+        def probe(rung: Rung, start: Start) -> ProbeReport:
             on_it = workload_on_rung(measured, rung)
             hint = self._hint(profiles, on_it, memory, max_batch)
-            return self._probe(options, on_rung(source, rung), on_it, max_batch, hint=hint)
+            return self._probe(options, on_rung(source, rung), on_it, max_batch, start, hint=hint)
 
         return self._climb(options, measured, profiles, max_batch, min(wanted, max_batch), probe)
 
@@ -98,10 +98,10 @@ class Measurer:
         memory = memory_budget(options, self.machine, 1)
         limit, profiles = Limit(memory.limit_bytes, memory.is_given), self._profiles()
 
-        def probe(rung: Rung) -> ProbeReport:
+        def probe(rung: Rung, start: Start) -> ProbeReport:
             on_it, by = workload_on_rung(measured, rung), limited_by(options, self.machine)
             known = known_report(profiles, self.machine, on_it, limit, size, by)
-            return known or self._probe(options, on_rung(source, rung), on_it, size, from_above=True)
+            return known or self._probe(options, on_rung(source, rung), on_it, size, start, from_above=True)
 
         return self._climb(options, measured, profiles, size, 1, probe)
 
@@ -112,7 +112,7 @@ class Measurer:
         profiles: Profiles,
         max_batch: int,
         wanted: int,
-        probe: Callable[[Rung], ProbeReport],
+        probe: Callable[[Rung, Start], ProbeReport],
     ) -> ProbeReport:
         """Probe the rung of the request, and others where that is not enough."""
         memory = memory_budget(options, self.machine, 1)
@@ -133,6 +133,7 @@ class Measurer:
         source: ModelSource,
         measured: Workload,
         max_batch: int,
+        start: Start,
         *,
         hint: ProfileHint | None = None,
         from_above: bool = False,
@@ -149,6 +150,7 @@ class Measurer:
                 max_batch=max_batch,
                 folder=folder,
                 hint=hint,
+                start=start,
                 from_above=from_above,
                 payload=self.payload,
                 import_paths=self.import_paths,

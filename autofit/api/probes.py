@@ -172,7 +172,8 @@ def does_not_fit(report: ProbeReport) -> DoesNotFitError:
     """The error for a probe that found no batch size that fits; its message says what would help."""
     tried = {Rung(segments=report.workload.segments), *(record.rung for record in report.rungs)}
     trains = report.workload.trainable == "all"
-    helps = advice(trains_backbone=trains, may_recompute=tried == {KEPT})
+    may_halve = report.workload.precision == "float32"
+    helps = advice(trains_backbone=trains, may_recompute=tried == {KEPT}, may_halve=may_halve)
     return DoesNotFitError(
         f"not even one image at a time fits (limited by {report.limited_by}){tried_words(tried)}: {helps}"
     )

@@ -31,10 +31,13 @@ SAVING: Final[dict[Literal["cpu", "gpu"], tuple[Rung, ...]]] = {
     "cpu": (Rung(segments=4), ON_REQUEST, Rung(segments=16)),
     "gpu": (ON_REQUEST, Rung(segments=16)),
 }
-"""The rungs that save memory, in the order in which they are tried. On a CPU few segments come first; on a GPU, where
-each new graph is tuned for seconds, the one that mostly takes the least."""
+"""The rungs that save memory, few segments first. On a GPU, where each new graph is tuned for seconds, the first is the
+one that mostly takes the least."""
 
 
-def saving_more(rung: Rung, device: Literal["cpu", "gpu"]) -> Rung | None:
-    """The next rung on such a device that may take less memory than this one; None at the end of the ladder."""
-    return next((other for other in SAVING[device] if other.segments > rung.segments), None)
+def saving_more(rung: Rung) -> Rung | None:
+    """The next rung to try where not even one image fits on this one; None at the end of the ladder.
+
+    It begins with the rung that mostly takes the least: fewer segments seldom are enough where nothing fits.
+    """
+    return next((other for other in SAVING["gpu"] if other.segments > rung.segments), None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from autofit.config.rungs import Rung
 from autofit.errors import TrainingFailedError
-from autofit.probing.ladder import Goal, best_rung, next_rung, rung_record, with_prices
+from autofit.probing.ladder import Goal, Start, best_rung, next_rung, rung_record, start_on, with_prices
 from autofit.probing.records import ProbeReport, RungRecord
 
 
@@ -18,13 +18,13 @@ class Climb:
     Attributes:
         goal: what the probe is for.
         known: what an earlier probe found on a rung, under the same limit; None if there was none.
-        probe: probes a rung now.
+        probe: probes a rung now, beginning as the rungs before it allow.
         say: shows a message.
     """
 
     goal: Goal
     known: Callable[[Rung], RungRecord | None]
-    probe: Callable[[Rung], ProbeReport]
+    probe: Callable[[Rung, Start], ProbeReport]
     say: Callable[[str], None]
     _tried: dict[Rung, RungRecord] = field(default_factory=dict)
     _reports: dict[Rung, ProbeReport] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Climb:
             self.say(f"{self._why()}: trying to compute activations again, in {rung.segments} segments")
         others = {tried: record for tried, record in self._tried.items() if tried != rung}
         try:
-            report = self.probe(rung)
+            report = self.probe(rung, start_on(rung, list(self._tried.values())))
         except TrainingFailedError as error:
             if not any(record.largest_feasible_batch for record in others.values()):
                 raise

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-from autofit.config.rungs import SAVING, Rung
+from autofit.config.rungs import MOST_SEGMENTS, ON_REQUEST, SAVING, Rung
 from autofit.probing.evidence import CLEARLY_FASTER
 from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, RungRecord, Workload
@@ -22,7 +22,7 @@ class Goal:
     """What a probe is for.
 
     Attributes:
-        rungs: that may be tried, in this order; the first is the one of the request.
+        rungs: that may be tried, with more and more segments; the first is the one of the request.
         wanted: the micro-batch that a training would like to have.
         shapes_result: whether the micro-batch is part of the result, so that holding it is worth the price of a rung.
         until_it_fits: whether the first rung on which anything fits is enough, as where each costs seconds of tuning.
@@ -53,15 +53,42 @@ def goal_of(workload: Workload, wanted: int, device: Literal["cpu", "gpu"], *, m
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the search on a rung begins with, from the rungs before it.
+
+    Attributes:
+        from_one: whether nothing has fitted yet, so that the first size is one image.
+        non_allocator_bytes: on a CPU, the memory of a process outside the allocator and the image buffers, as the last
+            rung measured it; 0 if none did.
+    """
+
+    from_one: bool = False
+    non_allocator_bytes: int = 0
+
+
+FROM_NOTHING: Final = Start()
+"""On the first rung nothing is known."""
+
+
+def start_on(rung: Rung, tried: Sequence[RungRecord]) -> Start:
+    """What the search on a rung begins with, after those that were tried."""
+    others = [record for record in tried if record.rung != rung]
+    measured = [record.non_allocator_bytes for record in others if record.non_allocator_bytes]
+    nothing_fits = bool(others) and not any(record.largest_feasible_batch for record in tried)
+    return Start(from_one=nothing_fits, non_allocator_bytes=measured[-1] if measured else 0)
+
+
 def next_rung(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
     """The rung to try next; None if none is left that is likely to gain anything.
 
     Where something fits already, more images at once gain speed only if the speed still rose at the largest size.
     """
-    known = {record.rung for record in tried}
-    rung = next((rung for rung in goal.rungs if rung not in known), None)
-    if rung is None or not tried:
-        return rung
+    if not tried:
+        return goal.rungs[0]
+    rung = _next_above(goal, tried)
+    if rung is None:
+        return None
     *before, last = tried
     most_before = max((record.largest_feasible_batch for record in before), default=0)
     largest = last.largest_feasible_batch
@@ -70,6 +97,20 @@ def next_rung(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
     if largest >= goal.wanted or (before and (largest <= most_before or goal.until_it_fits)):
         return None
     return rung if goal.shapes_result or last.recommended_batch >= largest else None
+
+
+def _next_above(goal: Goal, tried: Sequence[RungRecord]) -> Rung | None:
+    """The next rung with more segments than those that were tried; one with few only if they may be enough.
+
+    In n segments the activations of an image are at least an n-th of what they were. A network that can be cut into
+    fewer segments than a rung has is the same on it as on a rung before.
+    """
+    highest = max(record.rung.segments for record in tried)
+    most = max(record.most_segments for record in tried) or MOST_SEGMENTS
+    largest = max(record.largest_feasible_batch for record in tried)
+    above = [rung for rung in goal.rungs if rung.segments > highest and most > max(highest, 1)]
+    enough = [rung for rung in above if rung.segments >= ON_REQUEST.segments or rung.segments * largest >= goal.wanted]
+    return enough[0] if enough else None
 
 
 def best_rung(goal: Goal, tried: Sequence[RungRecord]) -> RungRecord:
@@ -101,6 +142,8 @@ def rung_record(rung: Rung, report: ProbeReport) -> RungRecord:
         recommended_batch=report.recommended_batch,
         images_per_second=recommended_speed(report),
         bytes_per_image=line.bytes_per_image if line else 0.0,
+        non_allocator_bytes=report.non_allocator_bytes,
+        most_segments=max((trial.most_segments for trial in report.trials), default=0),
         trials=[trial for trial in report.trials if not trial.saved] or report.trials,
         wall_seconds=report.wall_seconds,
     )

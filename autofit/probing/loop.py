@@ -15,10 +15,11 @@ from autofit.machine.hardware import Hardware
 from autofit.probing.gpu_search import GpuSearch
 from autofit.probing.halving_search import HalvingSearch
 from autofit.probing.hint import ProfileHint, adjusted_to_process
+from autofit.probing.ladder import FROM_NOTHING, Start
 from autofit.probing.line_search import LineSearch
 from autofit.probing.recommend import recommended_batch
 from autofit.probing.records import MemoryModelRecord, ProbeReport, Workload
-from autofit.probing.search import BatchSearch, NextTrial
+from autofit.probing.search import FIRST_SIZE, BatchSearch, NextTrial
 from autofit.probing.time_spent import start_seconds, time_spent
 from autofit.probing.trial_limits import (
     deadline_seconds,
@@ -62,6 +63,7 @@ class ProbeRequest:
         max_batch: the largest size of interest.
         folder: where the workers' files are written.
         hint: the hint of a saved profile; None if there is none.
+        start: what the rungs of the ladder before this one have shown.
         from_above: whether only `max_batch` is of interest, and its halves if that does not fit.
         only_line: whether only the line of memory is of interest, and no limit: a few small sizes.
         payload: the model function, if the network is one.
@@ -78,6 +80,7 @@ class ProbeRequest:
     max_batch: int
     folder: Path
     hint: ProfileHint | None = None
+    start: Start = FROM_NOTHING
     from_above: bool = False
     only_line: bool = False
     payload: Payload | None = None
@@ -152,6 +155,7 @@ class Prober:
             self.request.max_batch,
             saved=self._hint.trials if self._hint else (),
             expected=min(self._hint.expected_batch, self.request.max_batch) if self._hint else 0,
+            first=1 if self.request.start.from_one else FIRST_SIZE,
         )
         while (asked := search.ask()) is not None:
             uses_hint = not search.hint_failed
@@ -164,7 +168,8 @@ class Prober:
         if self.request.only_line:
             return LineSearch
         gradual = GpuSearch if self._is_gpu else BatchSearch
-        return HalvingSearch if self.request.from_above else gradual
+        is_likely_to_fit = self.request.from_above and not self.request.start.from_one
+        return HalvingSearch if is_likely_to_fit else gradual
 
     def _trial(self, asked: NextTrial, *, uses_hint: bool) -> Trial:
         """Measure one size, in the present worker or a fresh one.
@@ -234,12 +239,13 @@ class Prober:
         )
 
     def _non_allocator_bytes(self, *, uses_hint: bool) -> int:
-        """The memory outside the allocator and the image buffers, measured or from the profile; 0 if neither is."""
+        """The memory outside the allocator and the image buffers: measured, from the profile, or on the rung before."""
         measured = measured_non_allocator_bytes(self._trials, self.request.source.spec.image_size)
         if measured is not None:
             return measured
         hint = self._hint if uses_hint else None
-        return saved_non_allocator_bytes(hint, self.request.memory.limit_bytes) if hint else 0
+        saved = saved_non_allocator_bytes(hint, self.request.memory.limit_bytes) if hint else 0
+        return saved or self.request.start.non_allocator_bytes
 
     # The workers ----------------------------------------------------------------------------------------------------
 

@@ -71,6 +71,8 @@ class RungRecord(Record):
         recommended_batch: the smallest as fast as the best.
         images_per_second: at the recommended batch; 0 if it was not timed.
         bytes_per_image: of the memory limit; 0 if it was not measured.
+        non_allocator_bytes: as in the report of its probe.
+        most_segments: into so many the network can be cut, 1 if not at all; 0 if that is not known.
         price: the share of the images a second that is lost against the first rung, at the same size; None if no size
             ran on both.
         trials: those that ran; of a rung that is known from a saved profile, the saved ones.
@@ -83,6 +85,8 @@ class RungRecord(Record):
     recommended_batch: int
     images_per_second: float
     bytes_per_image: float = 0.0
+    non_allocator_bytes: int = 0
+    most_segments: int = 0
     price: float | None = None
     trials: list[Trial] = Field(default_factory=list)
     saved: bool = False

@@ -28,6 +28,7 @@ from autofit.probing.evidence import FAILURES, Evidence
 from autofit.probing.memory_model import MemoryModel
 from autofit.protocol.messages import Trial, Verdict
 
+FIRST_SIZE = 4  # images: little enough to fit nearly everywhere, and more than one, which says little of the speed
 GROWTH = 4  # second size over the first: far enough apart for a slope, near enough to be safe
 MIN_GROWTH = 1.5  # the second size over the first even if the first peak, all counted as images, leaves less room
 SAFE_SHARE = 0.75  # an exploratory trial is at most this share of the predicted limit
@@ -75,7 +76,7 @@ class BatchSearch:
         *,
         saved: Sequence[Trial] = (),
         expected: int = 0,
-        first: int = 4,
+        first: int = FIRST_SIZE,
         tolerance: float = 0.05,
         max_trials: int = 10,
     ) -> None:

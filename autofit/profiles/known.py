@@ -77,6 +77,7 @@ def known_rung(
         recommended_batch=recommended,
         images_per_second=max((t.images_per_second for t in trials if t.batch_size == recommended), default=0.0),
         bytes_per_image=entry.memory_model.bytes_per_image if entry.memory_model else 0.0,
+        non_allocator_bytes=entry.non_allocator_bytes,
         trials=trials,
         saved=True,
     )

@@ -213,6 +213,7 @@ class Trial(Record):
         seconds: the whole trial in its worker; 0 where the worker did not live to say so.
         first_steps_seconds: the first step of each kind, if it fits: tracing, tuning, and the step itself.
         steady_steps_seconds: all further training steps together.
+        most_segments: into so many segments the network can be cut, 1 if not at all; 0 if that is not known.
         other_processes_bytes: on a GPU, the memory that other processes were seen to hold at its end.
         worker_stays: it ran out of memory on a GPU, and the allocator is whole again: the worker takes another size.
         fresh: it was its worker's first, so nothing before it can have helped or hindered. Inline all workers are in
@@ -235,6 +236,7 @@ class Trial(Record):
     seconds: float = Field(default=0.0, ge=0)
     first_steps_seconds: float = Field(default=0.0, ge=0)
     steady_steps_seconds: float = Field(default=0.0, ge=0)
+    most_segments: int = Field(default=0, ge=0)
     other_processes_bytes: int = Field(default=0, ge=0)
     worker_stays: bool = False
     fresh: bool = False

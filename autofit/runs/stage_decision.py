@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from autofit.config.cuts import WHOLE
 from autofit.config.rungs import Rung, saving_more
@@ -123,7 +122,7 @@ def with_rung(record: RunRecord, files: RunDirectory, stage: StageName, rung: Ru
     return _with_plan(record, files, {"rung": rung})
 
 
-def saving_rung(record: RunRecord, stage: StageName, rung: Rung, device: Literal["cpu", "gpu"]) -> Rung | None:
+def saving_rung(record: RunRecord, stage: StageName, rung: Rung) -> Rung | None:
     """The rung to go on with where not even one image at a time fits on this one; None if there is none.
 
     There is none where layers with activations do not train, where the user has decided, and in a replay, which would
@@ -131,7 +130,7 @@ def saving_rung(record: RunRecord, stage: StageName, rung: Rung, device: Literal
     """
     trains = stage in FINE_TUNING or (stage == "training" and record.options.trainable == "all")
     is_free = record.options.recompute == "auto" and record.plan.replay is None
-    return saving_more(rung, device) if trains and is_free else None
+    return saving_more(rung) if trains and is_free else None
 
 
 def _with_views_decided(

@@ -140,7 +140,7 @@ class Supervisor:
         if summary.diagnosis.verdict is Verdict.COMPLETED:
             return self._sizes_after(stage)
         squeeze = self._squeezed(stage) if summary.diagnosis.verdict is Verdict.DEVICE_OOM else None
-        saving = saving_rung(self._record, stage, summary.sizes.rung, self._memory.device)
+        saving = saving_rung(self._record, stage, summary.sizes.rung)
         following = next_sizes(self._past, self._batch_bytes, squeeze.size if squeeze else None, saving)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:
             note_oom(number, directory, worker_exit, summary.sizes, following)

@@ -39,10 +39,10 @@ def small(stages: Stages) -> Stages:
 def test_where_nothing_fits_the_ladder_is_climbed(small: Stages, photos: Path, view: RecordingView) -> None:
     """A network that trains in segments would be refused, or its run would not know in how many."""
     api.run(photos, run_dir="a", view=view, **ALL)
-    assert probed(small) == [0, 4, 8]
+    assert probed(small) == [0, 8]
     assert RunRecord.load(Path("a/run.json")).plan.rung == Rung(segments=8)
     kept = ProbeReport.load(Path("a/probe.json"))
-    assert [(one.rung.segments, one.largest_feasible_batch) for one in kept.rungs] == [(0, 0), (4, 0), (8, 48)]
+    assert [(one.rung.segments, one.largest_feasible_batch) for one in kept.rungs] == [(0, 0), (8, 48)]
     assert any("trying to compute activations again, in 8 segments" in message for message in view.messages)
 
 
@@ -53,7 +53,7 @@ def test_the_next_run_needs_one_trial_only(small: Stages, photos: Path) -> None:
     api.run(photos, run_dir="b", view=RecordingView(), **ALL)
     assert probed(small) == [8]
     assert RunRecord.load(Path("b/run.json")).plan.rung == Rung(segments=8)
-    assert [one.saved for one in ProbeReport.load(Path("b/probe.json")).rungs] == [True, True, False]
+    assert [one.saved for one in ProbeReport.load(Path("b/probe.json")).rungs] == [True, False]
 
 
 @pytest.mark.parametrize(("recompute", "segments"), [("off", [0]), ("on", [8])])
@@ -77,10 +77,10 @@ def test_an_error_names_the_rungs_and_what_helps(stages: Stages, view: Recording
     """A user would not know what was tried, nor what to change."""
     stages.largest = 0
     found = api.probe(backbone="ResNet50", weights=None, view=view, memory_limit="1GB")
-    assert probed(stages) == [0, 4, 8, 16]
+    assert probed(stages) == [0, 8, 16]
     words = str(api.does_not_fit(found))
-    assert "nor with activations computed again in 4, 8 or 16 segments" in words
-    assert all(option in words for option in ("image_size", "trainable", "backbone"))
+    assert "nor with activations computed again in 8 or 16 segments" in words
+    assert all(option in words for option in ("image_size", "trainable", "precision", "backbone"))
     assert len(words) < 500
 
 
@@ -88,14 +88,14 @@ def test_fine_tuning_climbs_too_and_the_next_run_knows_it(stages: Stages, photos
     """Fine-tuning would be left out that fits in segments; or each run would try what does not fit."""
     request: dict[str, Any] = {"fine_tune_epochs": 2, "fine_tune_from": "out_relu", "memory_limit": "2GB"}
     stage: StageName = "fine-tune"
-    stages.largest, stages.largest_in = 0, {4: 32}
+    stages.largest, stages.largest_in = 0, {8: 32}
     for run_dir in ("a", "b"):
         api.run(photos, run_dir=run_dir, view=RecordingView(), **request)
         told = stages.runs[-1]
         plan = plan_of_stage(told["record"].plan, stage, [])
         for _ in range(2):  # the second time as a run that is resumed
             start = told["begin_stage"](told["record"], stage, plan, is_begun=False)
-            assert (start.micro_batch_size, start.rung) == (32, Rung(segments=4))
-    assert probed(stages)[:2] == [0, 4]
-    assert all(segments == 4 for segments in probed(stages)[2:])
+            assert (start.micro_batch_size, start.rung) == (32, Rung(segments=8))
+    assert probed(stages)[:2] == [0, 8]
+    assert all(segments == 8 for segments in probed(stages)[2:])
     assert len(ProbeReport.load(Path("b/probe-fine-tune.json")).rungs) == 2

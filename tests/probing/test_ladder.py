@@ -39,14 +39,15 @@ def climbed(wanted: Goal, largest: dict[Rung, int]) -> list[int]:
 CLIMBS = {
     "it fits": (goal(), {KEPT: 32}, [0]),
     "more than is wanted": (goal(8), {KEPT: 8}, [0]),
-    "nothing fits anywhere": (goal(), {}, [0, 4, 8, 16]),
-    "few segments are enough": (goal(), {FEW: 40}, [0, 4]),
-    "many are needed": (goal(), {MANY: 1}, [0, 4, 8, 16]),
-    "each gains": (goal(), {KEPT: 2, FEW: 4, ON_REQUEST: 8, MANY: 16}, [0, 4, 8, 16]),
-    "one gains nothing": (goal(), {KEPT: 2, FEW: 8, ON_REQUEST: 8}, [0, 4, 8]),
+    "nothing fits anywhere": (goal(), {}, [0, 8, 16]),
+    "few segments are enough": (goal(), {KEPT: 16, FEW: 40}, [0, 4]),
+    "few cannot be enough": (goal(), {KEPT: 7, ON_REQUEST: 32}, [0, 8]),
+    "many are needed": (goal(), {MANY: 1}, [0, 8, 16]),
+    "each gains": (goal(), {KEPT: 8, FEW: 10, ON_REQUEST: 12, MANY: 16}, [0, 4, 8, 16]),
+    "one gains nothing": (goal(), {KEPT: 8, FEW: 20, ON_REQUEST: 20}, [0, 4, 8]),
     "the user has decided": (goal(may_climb=False), {}, [0]),
     "a frozen backbone": (goal(trainable="head", weights="imagenet"), {}, [0]),
-    "above a cut": (goal(1, trainable="head", weights="imagenet", cut="auto"), {FEW: 2}, [0, 4]),
+    "above a cut": (goal(1, trainable="head", weights="imagenet", cut="auto"), {ON_REQUEST: 2}, [0, 8]),
     "a GPU": (goal(device="gpu"), {}, [0, 8, 16]),
     "a GPU, where something fits": (goal(device="gpu"), {KEPT: 2, ON_REQUEST: 4, MANY: 8}, [0, 8]),
 }
@@ -58,6 +59,15 @@ def test_rungs_are_tried_in_order_while_they_may_gain(
 ) -> None:
     """A network would not train that could, or each probe would cost four, also where everything fits."""
     assert climbed(wanted, largest) == segments
+
+
+@pytest.mark.parametrize(("most", "segments"), [(1, [0]), (6, [0, 8]), (12, [0, 8, 16]), (0, [0, 8, 16])])
+def test_a_network_is_not_tried_where_it_cannot_be_cut_any_further(most: int, segments: list[int]) -> None:
+    """A network that cannot be cut would be measured again on each rung, for minutes, always as the same network."""
+    tried: list[RungRecord] = []
+    while (rung := next_rung(goal(), tried)) is not None:
+        tried.append(found(rung, 0).model_copy(update={"most_segments": most}))
+    assert [record.rung.segments for record in tried] == segments
 
 
 def test_speed_that_has_ended_to_rise_is_no_reason_to_climb() -> None:

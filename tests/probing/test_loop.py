@@ -15,6 +15,7 @@ from autofit.config.options import make_options
 from autofit.errors import AutofitError, InterruptedRunError, StorageError, TrainingFailedError, UserError
 from autofit.machine.hardware import Hardware
 from autofit.probing.hint import ProfileHint
+from autofit.probing.ladder import Start
 from autofit.probing.loop import Prober, ProbeRequest
 from autofit.probing.records import ProbeReport
 from autofit.process.launch import Exit, Worker
@@ -195,6 +196,8 @@ class Bench:
     hint: ProfileHint | None = None
     memory: MemoryBudget = field(default_factory=lambda: MEMORY)
     machine: Hardware = field(default_factory=lambda: MACHINE)
+    start: Start = field(default_factory=Start)
+    from_above: bool = False
 
     def probe(self, launcher: SimulatedLauncher) -> ProbeReport:
         options = make_options(image_size=32)
@@ -207,6 +210,8 @@ class Bench:
             max_batch=self.max_batch,
             folder=self.folder,
             hint=self.hint,
+            start=self.start,
+            from_above=self.from_above,
             payload=self.payload,
         )
         try:
@@ -507,6 +512,27 @@ def test_a_size_that_ran_out_under_an_estimate_is_tried_with_what_was_measured(b
     assert [launcher.workers[n].asked[0] for n in (0, 1)] == [4, 4]
     assert 63 <= report.largest_feasible_batch <= 66
     assert short not in report.trials
+
+
+def test_the_first_size_and_the_first_process_are_as_the_rung_before_allows(bench: Bench) -> None:
+    """Each rung of the ladder would run out of memory with four images first, and again for what is only estimated."""
+    launcher = SimulatedLauncher(lambda _, size: fits_in_process(size) if size <= 2 else runs_out(size))
+    bench.start = Start(from_one=True, non_allocator_bytes=300 * 10**6)
+    report = bench.probe(launcher)
+    first = launcher.workers[0]
+    assert first.asked[0] == 1
+    assert first.requests[0].memory is not None
+    assert first.requests[0].memory.non_allocator_bytes == 300 * 10**6
+    assert report.largest_feasible_batch == 2
+
+
+def test_a_size_of_interest_is_come_to_from_below_where_nothing_has_fitted(bench: Bench) -> None:
+    """64, 32, ... and 1 have run out on the rung before, each in a process of its own: it would go on like that."""
+    bench.start, bench.from_above, bench.max_batch = Start(from_one=True), True, 64
+    launcher = SimulatedLauncher(device(64))
+    report = bench.probe(launcher)
+    assert launcher.workers[0].asked[0] == 1
+    assert report.largest_feasible_batch == 64
 
 
 def test_a_gpu_process_has_the_whole_limit(bench: Bench) -> None:

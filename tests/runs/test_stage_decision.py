@@ -324,10 +324,11 @@ def test_views_do_not_take_the_time_of_all_layers(files: RunDirectory) -> None:
 
 
 SAVING = {
-    "all layers": ({"trainable": "all"}, "training", KEPT, Rung(segments=4)),
+    "all layers": ({"trainable": "all"}, "training", KEPT, Rung(segments=8)),
+    "few segments": ({"trainable": "all"}, "training", Rung(segments=4), Rung(segments=8)),
     "the next": ({"trainable": "all"}, "training", Rung(segments=8), Rung(segments=16)),
     "the end": ({"trainable": "all"}, "training", Rung(segments=16), None),
-    "fine-tuning": ({}, "fine-tune", KEPT, Rung(segments=4)),
+    "fine-tuning": ({}, "fine-tune", KEPT, Rung(segments=8)),
     "a head": ({}, "training", KEPT, None),
     "the head's stage": ({"trainable": "all"}, "head", KEPT, None),
     "on": ({"trainable": "all", "recompute": "on"}, "training", Rung(segments=8), None),
@@ -340,11 +341,11 @@ def test_a_training_climbs_only_where_that_helps_and_may_be(
     given: dict[str, Any], stage: StageName, rung: Rung, following: Rung | None
 ) -> None:
     """A head would be tried on rungs that change nothing, or a user's decision be overruled."""
-    assert saving_rung(record(**given), stage, rung, "cpu") == following
+    assert saving_rung(record(**given), stage, rung) == following
 
 
 def test_a_replay_does_not_climb() -> None:
     """It would end with other bits than the run that it is to repeat."""
     of_all = record(trainable="all")
     replay = of_all.model_copy(update={"plan": of_all.plan.model_copy(update={"replay": "a"})})
-    assert saving_rung(replay, "training", KEPT, "cpu") is None
+    assert saving_rung(replay, "training", KEPT) is None

@@ -304,11 +304,11 @@ CERTAIN_END = {
         "device_oom@0",
         DoesNotFitError,
         (
-            "not even one image at a time fits (chosen to be device_oom), nor with activations computed again in 4, 8 "
-            "or 16 segments: take a smaller image size (image_size), train fewer layers (trainable 'head', then "
+            "not even one image at a time fits (chosen to be device_oom), nor with activations computed again in 8 or "
+            "16 segments: take a smaller image size (image_size), train fewer layers (trainable 'head', then "
             "fine_tune_from), a smaller backbone or more memory"
         ),
-        [("device_oom", "chosen to be device_oom", size) for size in (4, 2, 1, 1, 1, 1, 1)],
+        [("device_oom", "chosen to be device_oom", size) for size in (4, 2, 1, 1, 1, 1)],
     ),
     "looks like memory, down to one image": (
         "full@0",
@@ -380,9 +380,9 @@ def test_where_one_image_does_not_fit_activations_are_computed_again(files: RunD
     ends = ",".join(["device_oom@0"] * 4)
     assert isinstance(run(f"{ends},crashed@2"), TrainingFailedError)
     record = RunRecord.load(files.run)
-    assert record.plan.rung == Rung(segments=4)
+    assert record.plan.rung == Rung(segments=8)
     assert run(f"{ends},x,complete", record=record) is None
-    assert segments_of(files) == [0, 0, 0, 0, 4, 4]
+    assert segments_of(files) == [0, 0, 0, 0, 8, 8]
     result = collect_result(files, "completed", "", 0.0)
     assert [attempt.segments for attempt in result.attempts] == segments_of(files)
     assert result.is_bit_equal
@@ -392,7 +392,7 @@ def test_where_one_image_does_not_fit_activations_are_computed_again(files: RunD
 def test_updates_on_two_rungs_are_not_called_bit_equal(files: RunDirectory, run: Run) -> None:
     """A run that sums in another order from its middle on would be said to be the same bit for bit."""
     assert run("SIGKILL@2," + ",".join(["device_oom@0"] * 4) + ",complete") is None
-    assert segments_of(files)[-1] == 4
+    assert segments_of(files)[-1] == 8
     assert not collect_result(files, "completed", "", 0.0).is_bit_equal
 
 

@@ -29,6 +29,9 @@ def test_the_options_that_help_are_named() -> None:
     assert "recompute" not in advice(trains_backbone=False, may_recompute=True)
     assert "trainable 'head', then fine_tune_from" in advice(trains_backbone=True)
     assert advice(trains_backbone=True, may_recompute=True).startswith("give recompute 'auto'")
+    assert "precision" in advice(trains_backbone=True, may_halve=True)
+    assert "precision" not in advice(trains_backbone=False, may_halve=True) + advice(trains_backbone=True)
     assert all("image_size" in advice(trains_backbone=trains) for trains in (True, False))
-    longest = tried_words([KEPT, *(Rung(segments=count) for count in (4, 8, 16))]) + advice(trains_backbone=True)
+    tried = tried_words([KEPT, *(Rung(segments=count) for count in (4, 8, 16))])
+    longest = tried + advice(trains_backbone=True, may_halve=True)
     assert len(longest) < 300

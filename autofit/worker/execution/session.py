@@ -30,6 +30,7 @@ from autofit.worker.model.bn_folding import folded
 from autofit.worker.model.builder import BuiltModel, build, build_from_function
 from autofit.worker.model.objective import Objective, given_loss, make_objective
 from autofit.worker.model.precision import computes_in_float16
+from autofit.worker.model.segments import most_segments
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import device_bytes_reader
@@ -65,6 +66,15 @@ class Session:
     def head_in_slices(self) -> bool:
         """Whether the head is large, with a part of the backbone in it, and runs in micro-batches too."""
         return self.built.cut is not None
+
+    @property
+    def most_segments(self) -> int:
+        """Into how many segments what trains can be cut for computing activations again; 1 if not at all."""
+        built = self.built
+        if built.features is None or built.head is None:
+            return most_segments(built.model)
+        layers = built.head_layers or [built.head]
+        return max(map(most_segments, layers if built.frozen else [built.features, *layers]))
 
     def train_batch(
         self,

@@ -128,6 +128,7 @@ class Trials:
         self._on_features = job.source.spec.cut not in {None, WHOLE}
         self._state = TrainState(session)
         self._is_gpu = job.memory.device == "gpu"
+        self._most_segments = session.most_segments
         self._count = 0
         self._began = 0.0
         self._reporting = threading.Lock()
@@ -298,7 +299,7 @@ class Trials:
                 seconds, fresh = self._clock() - self._began, self._count == 1
                 self._reported = measured.trial(
                     batch_size, verdict, cause, seconds=seconds, fresh=fresh, worker_stays=worker_stays
-                )
+                ).model_copy(update={"most_segments": self._most_segments})
                 self._heartbeat.event(Event(trial=self._reported))
             return self._reported
 

@@ -153,9 +153,14 @@ def _values(output: Any) -> int:
 
 def can_be_cut(network: Callable[..., Any]) -> bool:
     """Whether a network, or one layer of it, is a graph that can be cut into segments."""
+    return most_segments(network) > 1
+
+
+def most_segments(network: Callable[..., Any]) -> int:
+    """Into how many segments a network, or one layer of it, can be cut; 1 if not at all."""
     if not isinstance(network, keras.Model) or not has_graph(network):
-        return False
+        return 1
     try:
-        return len(list(_pieces(network))) > 1
+        return max(1, len(list(_pieces(network))))
     except UserError:
-        return False
+        return 1

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from autofit.worker.model.segments import boundaries, can_be_cut, segments_of
+from autofit.worker.model.segments import boundaries, can_be_cut, most_segments, segments_of
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 
@@ -110,3 +110,12 @@ def test_what_is_no_graph_cannot_be_cut() -> None:
     assert not can_be_cut(OfItsOwn())
     assert not can_be_cut(keras.Model(inputs, layers.Conv2D(1, 1)(inputs)))
     assert can_be_cut(functional())
+    assert most_segments(layers.Dense(3)) == most_segments(OfItsOwn()) == 1
+
+
+@pytest.mark.parametrize("make", [functional, nested, sequential])
+def test_a_network_is_cut_into_no_more_segments_than_is_said(make: Callable[[], keras.Model]) -> None:
+    """A rung would be measured that is the same network as one before it, or one left out that is not."""
+    network = make()
+    most = most_segments(network)
+    assert 1 < len(segments_of(network, 1000)) <= most
