@@ -60,11 +60,17 @@ FINE_TUNING: Final[frozenset[StageName]] = frozenset({"fine-tune", "refit"})
 """The stages in which layers of a pretrained backbone train."""
 
 
+Seconds = Annotated[float, Field(ge=0, le=1e10)]
+"""A span of time; a clock that has run for centuries is none: the record may come from a stranger."""
+
+
 class Progress(Record):
     """One line of `progress.jsonl`, at most four a second. Epochs and steps count from zero.
 
     `step` and `steps` count batches, or in the pass that extracts features, before the first epoch, images. `time` is
     the wall clock, in seconds since 1970, for people; spans are measured by `monotonic_seconds`, as in `TrainJob`.
+    `phase_seconds` and `first_steps_seconds` are where the time went until then: in each phase, and apart from them in
+    the first run of each step with each number of images, which traces and, on a GPU, tunes.
     """
 
     time: float
@@ -80,6 +86,8 @@ class Progress(Record):
     device_bytes: int = 0
     host_bytes: int = 0
     metrics: dict[str, float] = Field(default_factory=dict)
+    phase_seconds: dict[Phase, Seconds] = Field(default_factory=dict)
+    first_steps_seconds: Seconds = 0.0
 
 
 class MemorySample(Record):

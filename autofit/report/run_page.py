@@ -18,6 +18,7 @@ from autofit.report.run_sections import (
     run_facts,
     samples_section,
     stages_table,
+    time_section,
 )
 from autofit.report.run_text import (
     attempt_lines,
@@ -82,6 +83,7 @@ def run_page(
             *([section("What was run", what_was_run(run, result))] if run else []),
             *([section("To run it again", repeated_run(run))] if run else []),
             section("Some of the images", samples_section(samples, thumbnail_uri)),
+            section("Where the time went", time_section(result)),
             section("Memory", memory_section(memory)) if memory else Html(""),
             data_findings_section(result.data) if result.data else Html(""),
             section("Epochs", _epochs(result)),

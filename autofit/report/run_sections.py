@@ -12,7 +12,7 @@ from autofit.report.classification_text import Thumbnail
 from autofit.report.drawing import drawn, svg
 from autofit.report.markup import Html, cards, element, escaped, join, picture, table
 from autofit.report.memory_plot import limit_in_view, memory_figure
-from autofit.report.run_text import figure_words, test_figure, time_words
+from autofit.report.run_text import figure_words, test_figure, time_parts, time_words
 from autofit.report.tables import shortened_text
 from autofit.report.words import bytes_words, count_of, duration_words, metric_words
 from autofit.runs.history import best_epoch, best_figures, finished_epochs, quality_metric, stage_of
@@ -100,6 +100,17 @@ def _kept_stage(result: ResultRecord) -> str:
         return ""
     made, last = stage_of(result.stages, best), result.stages[-1]
     return last.name if last.name == "refit" and last.refitted and made in FINE_TUNING else made
+
+
+def time_section(result: ResultRecord) -> Html:
+    """Where the seconds of the run went; nothing where it is not known."""
+    if result.time_spent is None:
+        return Html("")
+    rows = [
+        [escaped(words[:1].upper() + words[1:]), escaped(duration_words(seconds))]
+        for words, seconds in time_parts(result.time_spent)
+    ]
+    return table(("What", "Time"), rows, numbers=1) if rows else Html("")
 
 
 def memory_section(memory: MemoryHistory) -> Html:

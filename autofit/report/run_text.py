@@ -12,10 +12,11 @@ from autofit.printable import printable
 from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, BadImage, OomEvent, Verdict
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position, wrapped
 from autofit.runs.history import VALIDATION_ACCURACY, best_epoch, best_figures, finished_epochs, stage_of
-from autofit.runs.result_record import ResultRecord
+from autofit.runs.result_record import ResultRecord, RunTimeSpent
 
 SHOWN_EVENTS = 3
 SHOWN_LABELS = 6
+LEAST_SHOWN_SECONDS = 0.05
 
 
 def run_summary(
@@ -29,7 +30,7 @@ def run_summary(
         model_path: the path of `model.keras` in the run directory.
         images_per_second: training speed, if it is known.
     """
-    opening = [headline(result, images_per_second), *best_line(result), *test_line(result)]
+    opening = [headline(result, images_per_second), *best_line(result), *test_line(result), *time_line(result)]
     paragraphs = [
         "\n".join(map(wrapped, opening)),
         "\n".join(map(wrapped, stage_lines(result))),
@@ -80,6 +81,32 @@ def _pace(result: ResultRecord, images_per_second: float | None) -> str:
     if result.seconds_to_first_step is not None:
         facts.append(f"first step after {duration_words(result.seconds_to_first_step)}")
     return f" ({', '.join(facts)})" if facts else ""
+
+
+PARTS_OF_TIME = {
+    "starts_seconds": "starting processes",
+    "first_steps_seconds": "first steps (tracing, on a GPU tuning)",
+    "extraction_seconds": "extracting features",
+    "solving_seconds": "solving the head",
+    "training_seconds": "training steps",
+    "validation_seconds": "validating",
+    "saving_seconds": "saving",
+    "out_of_memory_seconds": "running out of memory",
+    "other_seconds": "all else",
+}
+
+
+def time_parts(spent: RunTimeSpent) -> list[tuple[str, float]]:
+    """The parts of a run's time that are worth a word, and their seconds, in the order in which they occur."""
+    parts = [(words, getattr(spent, name)) for name, words in PARTS_OF_TIME.items()]
+    return [(words, seconds) for words, seconds in parts if not seconds < LEAST_SHOWN_SECONDS]
+
+
+def time_line(result: ResultRecord) -> list[str]:
+    """Where the time went, as one line; no line where it is not known."""
+    parts = time_parts(result.time_spent) if result.time_spent else []
+    words = ", ".join(f"{duration_words(seconds)} {words}" for words, seconds in parts)
+    return [f"The time went into: {words}."] if words else []
 
 
 def best_line(result: ResultRecord) -> list[str]:

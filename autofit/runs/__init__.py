@@ -9,6 +9,7 @@ supervisor.py       the attempt loop
 attempt_summary.py  what the retry policy knows of an attempt; attempt_notes.py what is written of it
 retry_policy.py     the sizes of the next attempt, or the error that ends the run
 collect_result.py   from a run directory to the content of `result.json`
+time_spent.py       where a run's seconds went (pure)
 memory_history.py   the memory over a run's time, from its heartbeats
 prediction.py       predictions in a worker; warm_model.py the one that stays for the next
 environment.py      the machine and the software, in words

@@ -20,6 +20,7 @@ from autofit.protocol.messages import OUT_OF_MEMORY, Phase, Progress, StageName,
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.result_warnings import ValidatedRun, result_warnings
 from autofit.runs.run_record import DataRecord
+from autofit.runs.time_spent import run_time_spent, spent_seconds
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.json_bounds import LINE, MAX_RECORD_BYTES, require_bounded
 from autofit.storage.records import first_problem
@@ -99,6 +100,7 @@ def collect_result(
         weights_sha256=_last_sha256(attempts) if status == "completed" else None,
         seconds_to_first_step=firsts[0] if firsts else None,
         wall_seconds=wall_seconds,
+        time_spent=run_time_spent(_last_lines(attempts), [event.oom for event in events if event.oom], wall_seconds),
         budget_seconds=budget_seconds,
         validated_images=validated.images if validated else 0,
         warnings=result_warnings(validated) if validated else [],
@@ -139,7 +141,7 @@ def _reconstructed(attempt: AttemptDirectory) -> AttemptRecord:
         micro_batch_size=last.micro_batch_size,
         epoch=last.epoch,
         step=last.step,
-        wall_seconds=max(0.0, last.monotonic_seconds - lines[0].monotonic_seconds) if lines else 0.0,
+        wall_seconds=max(last.monotonic_seconds - lines[0].monotonic_seconds, spent_seconds(last)) if lines else 0.0,
         segments=_segments(_job(attempt)),
     )
 
@@ -219,6 +221,12 @@ def _outcome(attempt: AttemptDirectory) -> Outcome | None:
 def _first_and_last(path: Path) -> list[Progress]:
     """Some of the first and some of the last lines of a heartbeat: over days the file grows large."""
     return records_in(_head(path, LAST_LINES_BYTES), Progress) + records_in(_end(path, LAST_LINES_BYTES), Progress)
+
+
+def _last_lines(attempts: Iterable[AttemptDirectory]) -> Iterator[Progress]:
+    """The last heartbeat of each attempt that has one."""
+    for attempt in attempts:
+        yield from records_in(_end(attempt.progress, LAST_LINES_BYTES), Progress)[-1:]
 
 
 def _events(attempts: Iterable[AttemptDirectory]) -> Iterator[Event]:

@@ -31,6 +31,34 @@ class AttemptRecord(Record):
     segments: int = 0
 
 
+class RunTimeSpent(Record):
+    """Where the seconds of a run went; together they are its `wall_seconds`, if its processes' clocks are right.
+
+    Attributes:
+        starts_seconds: from the launch of each process until its network is built and what was trained before is
+            restored: TensorFlow's import, the device, weights.
+        first_steps_seconds: the first run of each step with each number of images: tracing, on a GPU the tuning of
+            convolutions, and the step itself.
+        extraction_seconds: of features, the waiting for images included, without first steps.
+        solving_seconds: of a head.
+        training_seconds: of epochs, the waiting for images included, without first steps.
+        validation_seconds: and what is measured before one, without first steps.
+        saving_seconds: of checkpoints and the model.
+        out_of_memory_seconds: tries that ran out of memory and were repeated.
+        other_seconds: between the attempts, a probe between two stages, the ends of processes, and all else.
+    """
+
+    starts_seconds: float = 0.0
+    first_steps_seconds: float = 0.0
+    extraction_seconds: float = 0.0
+    solving_seconds: float = 0.0
+    training_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    saving_seconds: float = 0.0
+    out_of_memory_seconds: float = 0.0
+    other_seconds: float = 0.0
+
+
 class ResultRecord(Record):
     """The content of `result.json`.
 
@@ -45,6 +73,7 @@ class ResultRecord(Record):
     `environment` names the machine and the software of the last attempt; empty in results from before there was any.
     `data` is what the run knows of its data without looking for it: sizes of classes, and, where features or pixels are
     cached, equal images. None in results from before there was any, and of a run that is not completed.
+    `time_spent` is where the seconds went; None in results from before there was any.
     """
 
     limits: ClassVar[JsonLimits] = LONG_RECORD
@@ -72,6 +101,7 @@ class ResultRecord(Record):
     tested_images: int = 0
     warnings: list[str] = Field(default_factory=list)
     environment: dict[str, str] = Field(default_factory=dict)
+    time_spent: RunTimeSpent | None = None
     data: DataFindings | None = None
 
 

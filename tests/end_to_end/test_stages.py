@@ -46,6 +46,17 @@ def kill_both(command: list[str], reached: Callable[[], bool]) -> None:
         kill_with_children(parent)
 
 
+def assert_time_is_known(result: autofit.Result) -> None:
+    """The parts are those of all attempts; what no part has is the end of processes, and this one."""
+    spent, wall_seconds = result.record.time_spent, result.record.wall_seconds
+    assert spent is not None
+    assert sum(spent.model_dump().values()) == pytest.approx(wall_seconds, abs=0.1)
+    assert 0 < spent.first_steps_seconds < wall_seconds
+    assert 0 < spent.solving_seconds < wall_seconds
+    assert spent.starts_seconds > 0
+    assert "The time went into" in result.summary()
+
+
 def test_a_request_without_options_solves_the_head(photos: Path, weights: Path, tmp_path: Path) -> None:
     """A head trained for ten epochs is worse than what the same features give; and a kill must not make it another."""
     result = autofit.run(photos, run_dir=tmp_path / "whole", weights=weights, audit=True, **NETWORK)
@@ -55,12 +66,14 @@ def test_a_request_without_options_solves_the_head(photos: Path, weights: Path, 
     assert result.history["val_accuracy"][0] > 0.9
     assert "solved to its optimum" in result.summary()
     assert_each_epoch_once(result.run_dir, 1, range(TRAIN_COUNT))
+    assert_time_is_known(result)
 
     killed = tmp_path / "killed"
     kill_both(command_for(photos, weights, killed), (killed / "features.json").exists)  # extracted, not solved
     assert committed(killed) == (0, 0)
     resumed = autofit.resume(killed)
     assert len(resumed.attempts) == 2
+    assert_time_is_known(resumed)
     assert resumed.weights_sha256 == result.weights_sha256
     assert resumed.history == result.history
     assert resumed.predicted_images().accuracy == result.history["val_accuracy"][0]

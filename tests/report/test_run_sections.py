@@ -24,7 +24,7 @@ from autofit.report.run_sections import (
     stages_table,
 )
 from autofit.runs.memory_history import MemoryHistory, MemoryPoint
-from autofit.runs.result_record import ResultRecord
+from autofit.runs.result_record import ResultRecord, RunTimeSpent
 
 MakeResult = Callable[..., ResultRecord]
 HISTORY = {"loss": [0.5, 0.4, 0.3], "accuracy": [0.7, 0.8, 0.9], "val_loss": [0.6, 0.5, 0.4]}
@@ -92,6 +92,17 @@ def test_a_refit_is_kept_only_where_the_fine_tuned_model_was_the_best(
 def test_a_training_of_one_stage_has_no_table_of_stages(make_result: MakeResult) -> None:
     """A table of one row would repeat the head figures."""
     assert stages_table(make_result(), MEMORY) == ""
+
+
+def test_the_page_says_where_the_time_went(make_result: MakeResult) -> None:
+    """What a slow start costs would be in the terminal only; a run of an older autofit has no such table."""
+    spent = RunTimeSpent(starts_seconds=9.0, extraction_seconds=65.0, other_seconds=float("nan"))
+    text = run_page(make_result(time_spent=spent), labels=[], model_path=Path("model.keras"))
+    assert "Where the time went" in text
+    for words in ("Starting processes", "9.0 s", "Extracting features", "1 min 5 s", "All else", "an unknown time"):
+        assert words in text
+    assert "Solving the head" not in text
+    assert "Where the time went" not in run_page(make_result(), labels=[], model_path=Path("model.keras"))
 
 
 def test_the_memory_has_its_limit_and_what_ran_out() -> None:

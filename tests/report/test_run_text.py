@@ -10,7 +10,7 @@ import pytest
 from autofit.protocol.messages import BadImage, OomEvent, Phase, StageRecord, Verdict
 from autofit.report.run_text import headline, incidents, run_summary, stage_lines, time_words
 from autofit.runs.history import best_epoch, best_figures
-from autofit.runs.result_record import AttemptRecord, ResultRecord
+from autofit.runs.result_record import AttemptRecord, ResultRecord, RunTimeSpent
 
 MODEL = Path("runs/my flowers/model.keras")
 MakeResult = Callable[..., ResultRecord]
@@ -41,6 +41,18 @@ def test_warnings_and_the_standard_error_are_in_the_summary(make_result: MakeRes
     text = run_summary(result, labels=[], model_path=MODEL)
     assert "Best epoch 2: validation accuracy 0.875 ± 0.055, validation loss 0.400." in text
     assert "\n\nNote: Never predicted in validation: owls.\n\n" in text
+
+
+def test_where_the_time_went_is_said_without_what_took_none(make_result: MakeResult) -> None:
+    """Why a run of 20 s trained for 3 could not be seen; or a line would be full of zeros."""
+    spent = RunTimeSpent(starts_seconds=9.04, first_steps_seconds=8.2, training_seconds=3.0, other_seconds=0.01)
+    lines = run_summary(make_result(time_spent=spent), labels=[], model_path=MODEL).split("\n\n")[0]
+    expected = (
+        "The time went into: 9.0 s starting processes, 8.2 s first steps (tracing, on a GPU tuning), "
+        "3.0 s training steps."
+    )
+    assert " ".join(lines.split()).endswith(expected)
+    assert "The time went" not in run_summary(make_result(), labels=[], model_path=MODEL)
 
 
 def test_a_shrink_is_reported_and_that_it_changed_nothing(make_result: MakeResult, make_oom: MakeOom) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -34,6 +34,7 @@ from autofit.worker.model.segments import most_segments
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import device_bytes_reader
+from autofit.worker.runtime.phase_times import PhaseTimes
 from autofit.worker.runtime.tf_settings import device_name
 
 PADS = {"cpu": False, "gpu": True}
@@ -61,6 +62,7 @@ class Session:
     extract: Callable[[np.ndarray], tf.Tensor] | None
     micro_decides: str | None
     pads: bool = False
+    times: PhaseTimes = field(default_factory=PhaseTimes)
 
     @property
     def head_in_slices(self) -> bool:
@@ -95,9 +97,9 @@ class Session:
         if self.extract is None:
             on_phase(Phase.TRAIN)
             computed = micro.repeat(
-                count, lambda size: self.train_step.accumulate(images, labels, weights, self._rows(size, usual))
+                count, lambda size: self._accumulate(images, labels, weights, self._rows(size, usual))
             )
-            return self.train_step.commit(computed, count)
+            return self._commit(computed, count)
         on_phase(Phase.EXTRACT)
         features = self.features_of(images, micro, usual)
         on_phase(Phase.TRAIN)
@@ -125,16 +127,29 @@ class Session:
         count = len(labels)
         if self.head_in_slices:
             computed = micro.repeat(
-                count, lambda size: self.train_step.accumulate(features, labels, weights, self._rows(size, usual))
+                count, lambda size: self._accumulate(features, labels, weights, self._rows(size, usual))
             )
-            return self.train_step.commit(computed, count)
+            return self._commit(computed, count)
         try:
-            computed = self.train_step.accumulate(features, labels, weights, count)
+            computed = self._accumulate(features, labels, weights, count)
         except tf.errors.OpError as error:
             if blame(error) is not Blame.MEMORY:
                 raise
             raise OutOfDeviceMemoryError("a batch of features does not fit into the device's memory") from error
-        return self.train_step.commit(computed, count)
+        return self._commit(computed, count)
+
+    def _accumulate(self, inputs: Any, labels: np.ndarray, weights: np.ndarray, rows: int) -> tuple[Any, ...]:
+        shapes = [rows] if self.train_step.pads else [min(rows, len(labels)), len(labels) % rows]
+        with self.times.call("train", *shapes):
+            return self.train_step.accumulate(inputs, labels, weights, rows)
+
+    def _commit(self, computed: tuple[Any, ...], count: int) -> dict[str, tf.Tensor]:
+        with self.times.call("update"):
+            return self.train_step.commit(computed, count)
+
+    def _evaluate(self, inputs: Any, labels: np.ndarray, tally: Tally) -> None:
+        with self.times.call("evaluate", len(inputs)):
+            self.evaluate_step(inputs, labels, tally)
 
     def _extracted(self, images: np.ndarray, size: int) -> tf.Tensor:
         slices = [self._features(images[at : at + size], size) for at in range(0, len(images), size)]
@@ -172,7 +187,7 @@ class Session:
                 inputs = self._features(part, rows)
             else:
                 inputs = padded(part, rows) if self.pads else aligned(part)
-            self.evaluate_step(inputs, labels[start:stop], tally)
+            self._evaluate(inputs, labels[start:stop], tally)
 
         micro.slices(len(images), one_slice)
 
@@ -183,11 +198,11 @@ class Session:
             OutOfDeviceMemoryError: not even a single image fits.
         """
         if not self.head_in_slices:
-            self.evaluate_step(features, labels, tally)
+            self._evaluate(features, labels, tally)
             return
 
         def one_slice(start: int, stop: int) -> None:
-            self.evaluate_step(features[start:stop], labels[start:stop], tally)
+            self._evaluate(features[start:stop], labels[start:stop], tally)
 
         micro.slices(len(labels), one_slice)
 
@@ -238,9 +253,12 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
         ),
         # a frozen backbone is traced once, for training and for validation
         evaluate_step=EvaluateStep(_trained(built), objective, inputs, pads=pads),
-        extract=compile_forward(folded(built.features), inputs.dtype) if extracts else None,
+        extract=heartbeat.times.timed("extract", compile_forward(folded(built.features), inputs.dtype))
+        if extracts
+        else None,
         micro_decides=micro_decides,
         pads=pads,
+        times=heartbeat.times,
     )
 
 

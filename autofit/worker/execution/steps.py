@@ -47,6 +47,7 @@ class TrainStep:
     Attributes:
         loss_scale: of the next step; None for a network that does not compute in float16.
         is_skipped: whether the last step has left the weights as they were.
+        pads: as given.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class TrainStep:
     ) -> None:
         self.loss_scale, self.is_skipped = loss_scale, False
         self._network = network
-        self._pads = pads
+        self.pads = pads
         self._objective = objective
         self._begun = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._applied = 0
@@ -128,7 +129,7 @@ class TrainStep:
         def one_slice(start: tf.Tensor, loss: tf.Tensor, sums: Any, state: Any, metrics: Any) -> Any:
             stop = tf.minimum(start + micro, count)
             part = slice(start, stop)
-            rows = micro if self._pads else stop - start
+            rows = micro if self.pads else stop - start
             share = tf.cast(stop - start, tf.float32) / tf.cast(count, tf.float32)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(trainable)
@@ -149,7 +150,7 @@ class TrainStep:
 
     def _rows(self, values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         """The values with rows of zeros after them; the values themselves where nothing is padded."""
-        if not self._pads:
+        if not self.pads:
             return values
         after = [[0, rows - tf.shape(values)[0]], *[[0, 0]] * (values.shape.rank - 1)]
         return tf.pad(values, after)
@@ -171,7 +172,7 @@ class TrainStep:
         mapping = list(zip([*trainable, *state, *metric_variables], [x for part in values for x in part], strict=True))
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
             probabilities = tf.cast(self._network(inputs, drawn), tf.float32)
-            if self._pads:
+            if self.pads:
                 probabilities = probabilities[: tf.shape(labels)[0]]
             encoded = self._objective.encode(labels)
             loss = self._objective.loss_function(encoded, probabilities, sample_weight=weights)

@@ -18,6 +18,7 @@ from autofit.protocol.job import Event
 from autofit.protocol.messages import MemorySample, Phase, Progress
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.runtime.memory import children_bytes
+from autofit.worker.runtime.phase_times import PhaseTimes
 
 LINE_EVERY_SECONDS = 0.25
 FRESH_SECONDS = 0.1
@@ -36,12 +37,14 @@ class Heartbeat:
     Attributes:
         host_bytes: resident memory of this process and its children.
         stop_below_bytes: with less host memory left the worker is to stop; follows from what was left at the start.
+        times: where the seconds go.
     """
 
     def __init__(self, attempt: AttemptDirectory, read_memory_left: Callable[[], MemoryLeft] | None = None) -> None:
         self._progress = attempt.progress.open("ab")
         self._events = attempt.events.open("ab")
         self._state: dict[str, Any] = {"phase": Phase.START}
+        self.times = PhaseTimes()
         self._sample = MemorySample()
         self._sample_file = attempt.memory.open("wb", buffering=0)
         self._me = psutil.Process()
@@ -69,6 +72,8 @@ class Heartbeat:
 
         The values of `metrics` may be tensors. They are read from the device for a line that is written, and only then.
         """
+        if state.get("phase", self._state["phase"]) != self._state["phase"]:
+            self.times.begin(state["phase"])
         self._state = {**self._state, **state}
         self._news.set()
 
@@ -127,7 +132,15 @@ class Heartbeat:
     def _write_line(self) -> None:
         state = {**self._state, "metrics": _numbers(self._state.get("metrics", {}))}
         memory = self._sample.model_dump(exclude={"oom_kills"})
-        line = Progress(time=time.time(), monotonic_seconds=time.monotonic(), **memory, **state)
+        spent = {phase: round(seconds, 3) for phase, seconds in self.times.phase_seconds().items()}
+        line = Progress(
+            time=time.time(),
+            monotonic_seconds=time.monotonic(),
+            phase_seconds=spent,
+            first_steps_seconds=round(self.times.first_steps_seconds, 3),
+            **memory,
+            **state,
+        )
         with contextlib.suppress(OSError):
             self._progress.write(line.model_dump_json().encode() + b"\n")
             self._progress.flush()
@@ -155,6 +168,7 @@ class Heartbeat:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
+        self._news.set()  # the last line says how long the last phase took
         self._closing.set()
         self._thread.join()
         for file in (self._sample_file, self._progress, self._events):

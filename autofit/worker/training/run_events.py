@@ -38,6 +38,7 @@ class RunEvents:
         self._heartbeat, self._attempt, self._launched_at, self._clock = heartbeat, attempt, launched_at, clock
         self._stage: StageName = stage
         heartbeat.beat(stage=stage)
+        heartbeat.times.launched(launched_at)
         self._images_per_second = 0.0
         self._began: float | None = None
         self._has_stepped = False

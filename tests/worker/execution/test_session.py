@@ -18,6 +18,8 @@ pytestmark = pytest.mark.slow
 class FullStep:
     """A step whose gradients fail."""
 
+    pads = False
+
     def __init__(self, error: Exception) -> None:
         self._error = error
 
