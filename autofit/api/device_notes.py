@@ -14,7 +14,7 @@ from autofit.machine.hardware import Hardware
 from autofit.machine.nvml import GpuProcess, gpu_error
 from autofit.machine.tensorflow_build import cuda_targets, has_machine_code
 from autofit.process.monitor import View
-from autofit.protocol.job import AUTOTUNE_VARIABLE, TrainingPlan, Tuning
+from autofit.protocol.job import AUTOTUNE_VARIABLE, XLA_VARIABLE, TrainingPlan, Tuning
 
 TUNING_WORDS: Mapping[Tuning, str] = {
     "quick": f"convolutions: cuDNN's first choice, for a quick start; {AUTOTUNE_VARIABLE}=1 tunes them in a new run",
@@ -25,6 +25,7 @@ SHOWN = 3
 WORTH_TELLING_BYTES = 500 * 10**6
 """So much of the GPU's memory in the hands of others is told: a desktop and the driver itself hold less."""
 
+XLA_WORDS = f"XLA compiles each new shape, as {XLA_VARIABLE} asked when the run began: that may take minutes"
 DETERMINISTIC_WORDS = "convolutions: cuDNN's first deterministic choice"
 
 
@@ -54,6 +55,7 @@ def device_notes(
         cache: what CUDA keeps of the kernels that it compiles; None if it is off.
     """
     notes = [*_held(machine), DETERMINISTIC_WORDS if planned.deterministic else TUNING_WORDS[planned.tuning]]
+    notes += [XLA_WORDS] if planned.xla else []
     compiles = not has_machine_code(machine.compute_capability, targets)
     if compiles and (cache is None or not cache.size_bytes):
         again = "every start" if cache is None else "this first start"

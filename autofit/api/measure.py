@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from autofit.profiles.known import known_report, known_rung
 from autofit.profiles.match import Limit, find_hint
 from autofit.profiles.records import MachineProfile, Origin
 from autofit.profiles.store import ProfileStore
-from autofit.protocol.job import ModelSource
+from autofit.protocol.job import ModelSource, xla_asked
 from autofit.protocol.messages import MemoryBudget
 from autofit.protocol.payload import Payload
 from autofit.runs.memory_budget import limited_by, memory_budget
@@ -158,7 +159,7 @@ class Measurer:
                 others_bytes=others_reader(self.machine.other_gpu_processes),
             )
             report = Prober(request, self.launcher, self.view).run()
-        if not options.deterministic:  # its speeds and peaks are those of other kernels
+        if not options.deterministic and not xla_asked(os.environ):  # or its figures are those of other kernels
             self._save(report, hint, limit_is_given=memory.is_given)
         return report
 

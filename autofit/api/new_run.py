@@ -26,7 +26,7 @@ from autofit.input.image_sizes import sizes_line
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import ProbeReport
 from autofit.process.monitor import View
-from autofit.protocol.job import TrainingPlan, kernels_asked, tuning_asked
+from autofit.protocol.job import TrainingPlan, kernels_asked, tuning_asked, xla_asked
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
 from autofit.runs.environment import software_of
@@ -158,8 +158,8 @@ def fresh_plan(
     *,
     has_callbacks: bool,
 ) -> TrainingPlan:
-    """The plan of a new run, with the kernels and the tuning that the user's environment asks for."""
-    return plan.staged_plan(
+    """The plan of a new run, with the kernels, the tuning and the compiler that the user's environment asks for."""
+    planned = plan.staged_plan(
         options,
         train_count,
         num_classes,
@@ -169,6 +169,7 @@ def fresh_plan(
         tuning_asked(os.environ),
         has_callbacks=has_callbacks,
     )
+    return planned.model_copy(update={"xla": machine.device == "gpu" and xla_asked(os.environ)})
 
 
 def followed_run(options: Options) -> RunRecord | None:
@@ -214,6 +215,7 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
     follows = {
         "kernels": followed.kernels,
         "tuning": followed.tuning,
+        "xla": followed.xla,
         "rung": followed.rung or rung_of(of_followed.options),
         "deterministic": options.deterministic or followed.deterministic,
         "ends_with_ledger": of_followed.options.time_budget_seconds is not None,

@@ -72,6 +72,29 @@ def tuning_asked(environment: Mapping[str, str]) -> Tuning | None:
     return None if asked is None else "tuned" if asked else "quick"
 
 
+XLA_VARIABLE = "TF_XLA_FLAGS"
+AUTO_JIT = "--tf_xla_auto_jit="
+NOT_COMPILED = frozenset({"0", "-1", ""})
+
+
+def xla_asked(environment: Mapping[str, str]) -> bool:
+    """Whether the user has TensorFlow compile its graphs with XLA, by TensorFlow's own variable (docs/decisions/0051).
+
+    The last of equal flags counts: https://www.tensorflow.org/xla/tutorials/autoclustering_xla
+    """
+    flags = environment.get(XLA_VARIABLE, "").split()
+    levels = [flag.removeprefix(AUTO_JIT) for flag in flags if flag.startswith(AUTO_JIT)]
+    return bool(levels) and levels[-1] not in NOT_COMPILED
+
+
+def xla_flags(environment: Mapping[str, str], *, is_on: bool) -> str:
+    """The variable's value with which XLA is on or off, whatever else the user has set in it."""
+    if is_on and xla_asked(environment):
+        return environment[XLA_VARIABLE]
+    others = [flag for flag in environment.get(XLA_VARIABLE, "").split() if not flag.startswith(AUTO_JIT)]
+    return " ".join([*others, *([f"{AUTO_JIT}2"] if is_on else [])])
+
+
 def _switch(environment: Mapping[str, str], variable: str) -> bool | None:
     """A variable that TensorFlow reads as true or false; None if it is neither."""
     value = environment.get(variable, "").lower()
@@ -136,7 +159,8 @@ class TrainingPlan(Record):
     `ends_with_ledger` says that the run which is replayed may have ended before its last epoch, by a time budget: a
     stage then ends where that run's audit log does. `value_ranges` are the numbers that are black and white in images
     of more than 8 bits (`autofit/input/numeric_images.py`), found once. `doubt_labels` looks for wrong labels.
-    `rung` is the one of the ladder; None while it was not chosen: then it is the one of the request.
+    `rung` is the one of the ladder; None while it was not chosen: then it is the one of the request. `xla` has
+    TensorFlow compile its graphs with XLA on a GPU, which only a user asks for.
     """
 
     epochs: int = Field(ge=1)
@@ -165,6 +189,7 @@ class TrainingPlan(Record):
     fine_tune: FineTunePlan | None = None
     deterministic: bool = False
     tuning: Tuning = "tuned"
+    xla: bool = False
     micro_batch_is_cut: bool = False
     recalibration_images: int = Field(0, ge=0)
     ends_with_ledger: bool = False

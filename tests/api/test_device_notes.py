@@ -40,6 +40,12 @@ def test_the_choice_of_the_convolutions_is_said(plan: TrainingPlan, words: str) 
     assert words in note
 
 
+def test_xla_is_said() -> None:
+    """A run would compile for minutes and nobody know why."""
+    words = "XLA compiles each new shape, as TF_XLA_FLAGS asked"
+    assert [words in note for note in device_notes(make_plan(xla=True), h100("8.0"), TARGETS, None)] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("cache", "words"),
     [

@@ -14,7 +14,9 @@ from autofit.cache.store import CacheList, EntrySummary
 from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION
 from autofit.config.rungs import Rung
 from autofit.errors import DoesNotFitError, InterruptedRunError, UserError
+from autofit.machine import hardware
 from autofit.worker.inline_launcher import InlineLauncher
+from tests.support.machines import make_hardware
 
 if TYPE_CHECKING:
     from tests.api.conftest import Stages, Train
@@ -138,6 +140,22 @@ def test_a_replay_of_a_deterministic_run_is_deterministic(
     Path("a/audit.jsonl").touch()
     train(photos, "b", replay="a", deterministic=asked)
     assert stages.runs[1]["record"].plan.deterministic is (followed or asked)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu"])
+def test_xla_is_asked_for_once_and_kept(
+    stages: Stages, photos: Path, train: Train, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """A replay from another shell would compute other bits; or a CPU's run promise what is not done there."""
+    machine = make_hardware(device=device, device_memory_bytes=8 * 10**9, device_free_bytes=8 * 10**9)
+    monkeypatch.setattr(hardware, "detect", lambda **_: machine)
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_auto_jit=2")
+    train(photos, "a")
+    Path("a/audit.jsonl").touch()
+    monkeypatch.setenv("TF_XLA_FLAGS", "")
+    train(photos, "b", replay="a")
+    train(photos, "c")
+    assert [run["record"].plan.xla for run in stages.runs] == [device == "gpu", device == "gpu", False]
 
 
 def test_a_deterministic_run_is_probed_and_extracted_in_its_own_way(stages: Stages, photos: Path, train: Train) -> None:

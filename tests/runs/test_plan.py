@@ -10,7 +10,7 @@ from autofit.config.options import make_options
 from autofit.config.rungs import KEPT, Rung
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport
-from autofit.protocol.job import Kernels, TrainingPlan, Tuning, kernels_asked, tuning_asked
+from autofit.protocol.job import Kernels, TrainingPlan, Tuning, kernels_asked, tuning_asked, xla_asked
 from autofit.runs import plan
 from autofit.runs.plan import staged_plan, training_plan
 from tests.support.machines import make_hardware
@@ -161,6 +161,23 @@ def test_convolutions_are_tuned_where_that_pays(
     options = make_options(image_size=given.pop("image_size", 224), **given)
     assert training_plan(options, images, make_probe_report(32), GPU, None, asked).tuning == expected
     assert training_plan(options, images, make_probe_report(32), CPU, None).tuning == "tuned"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("--tf_xla_auto_jit=2", True),
+        ("--tf_xla_clustering_debug --tf_xla_auto_jit=1", True),
+        ("--tf_xla_auto_jit=2 --tf_xla_auto_jit=-1", False),
+        ("--tf_xla_auto_jit=0", False),
+        ("--tf_xla_cpu_global_jit", False),
+        ("", False),
+    ],
+)
+def test_xla_is_asked_for_in_tensorflows_way(flags: str, *, expected: bool) -> None:
+    """Who has switched it off, or set another flag, would wait minutes for a compilation."""
+    assert xla_asked({"TF_XLA_FLAGS": flags}) is expected
+    assert not xla_asked({})
 
 
 @pytest.mark.parametrize(

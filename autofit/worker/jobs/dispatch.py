@@ -66,7 +66,10 @@ def _dispatch(
 ) -> str | None:
     """Import Keras under its settings and call the job; returns the hash of the weights that a training ended with."""
     plan = job.work.plan if isinstance(job.work, TrainJob) and job.isolated else None
-    tf_settings.before_import(job.memory.device, plan.kernels if plan else None, plan.tuning if plan else None)
+    if plan:
+        tf_settings.before_import(job.memory.device, plan.kernels, plan.tuning, xla=plan.xla)
+    else:
+        tf_settings.before_import(job.memory.device)
     if job.isolated and job.memory.device == "gpu":
         tf_settings.keep_compiled_kernels()
     elif job.isolated:

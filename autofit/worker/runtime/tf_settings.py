@@ -15,8 +15,9 @@ beside those of BFC without oneDNN, MobileNetV2 at 160 px, 2 cores of an AMD EPY
     XLA         off                        on: 0.07 (extraction)
     precision   float32                    bfloat16: 0.35, 0.19; with oneDNN 2.16, 0.88: it changes the result
 
-On a GPU the allocator is BFC by itself, and the plan decides whether cuDNN's convolutions are tuned (0028). XLA is off:
-with it, Keras's `fit` took 197 s for a first epoch (docs/gpu.md). Mixed precision is an option (0059).
+On a GPU the allocator is BFC by itself, and the plan decides whether cuDNN's convolutions are tuned (0028). XLA is off
+unless the user asks for it (0051): with it, Keras's `fit` took 197 s for a first epoch (docs/gpu.md). Mixed precision
+is an option (0059).
 """
 
 from __future__ import annotations
@@ -33,7 +34,15 @@ from autofit.config.byte_size import format_size, whole_megabytes
 from autofit.errors import UserError
 from autofit.machine import cgroups, memory_policy
 from autofit.machine.memory_policy import HANDLES_SHARE
-from autofit.protocol.job import AUTOTUNE_VARIABLE, ONEDNN_VARIABLE, Kernels, Tuning, kernels_asked
+from autofit.protocol.job import (
+    AUTOTUNE_VARIABLE,
+    ONEDNN_VARIABLE,
+    XLA_VARIABLE,
+    Kernels,
+    Tuning,
+    kernels_asked,
+    xla_flags,
+)
 from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget
 from autofit.worker.runtime.exceptions import ShortOfMemoryError
 from autofit.worker.runtime.memory import CPU, GPU, reserve_arena, resident_bytes
@@ -57,7 +66,9 @@ CONTEXT_ARENA_MB = 4
 _allocator_limit: int | None = None
 
 
-def before_import(device: str, planned: Kernels | None = None, tuning: Tuning | None = None) -> None:
+def before_import(
+    device: str, planned: Kernels | None = None, tuning: Tuning | None = None, *, xla: bool | None = None
+) -> None:
     """Make the settings that TensorFlow and Keras read while they are imported.
 
     On a CPU oneDNN is switched off where memory may run out. Its kernels do not check their scratch memory: where it
@@ -70,6 +81,7 @@ def before_import(device: str, planned: Kernels | None = None, tuning: Tuning | 
             asked for others.
         tuning: how the plan of a training has the convolutions chosen on a GPU. Other jobs leave it to TensorFlow and
             the user.
+        xla: whether the plan of a training has XLA compile on a GPU; other jobs do as the user's variable says.
 
     Raises:
         UserError: a setting of the user's that autofit cannot work with.
@@ -84,6 +96,8 @@ def before_import(device: str, planned: Kernels | None = None, tuning: Tuning | 
             os.environ[ONEDNN_VARIABLE] = "1" if planned == "onednn" else "0"
     elif tuning is not None:
         os.environ[AUTOTUNE_VARIABLE] = "1" if tuning == "tuned" else "0"
+    if device == "gpu" and xla is not None:  # from the run's first attempt to its last
+        os.environ[XLA_VARIABLE] = xla_flags(os.environ, is_on=xla)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # what native code says goes to stderr.log
 
 

@@ -13,6 +13,7 @@ from autofit.machine.cgroups import MemoryLeft
 from autofit.protocol.job import (
     AUTOTUNE_VARIABLE,
     ONEDNN_VARIABLE,
+    XLA_VARIABLE,
     Job,
     Kernels,
     ModelSource,
@@ -119,6 +120,27 @@ def test_the_tuning_is_that_of_the_plan(
         monkeypatch.setenv(AUTOTUNE_VARIABLE, users)
     tf_settings.before_import(device, None, tuning)
     assert os.environ.get(AUTOTUNE_VARIABLE) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "xla", "users", "expected"),
+    [
+        ("gpu", True, "", "--tf_xla_auto_jit=2"),  # resumed from another shell
+        ("gpu", True, "--tf_xla_auto_jit=fusible", "--tf_xla_auto_jit=fusible"),
+        ("gpu", False, "--tf_xla_auto_jit=2 --tf_xla_clustering_debug", "--tf_xla_clustering_debug"),
+        ("gpu", None, "--tf_xla_auto_jit=2", "--tf_xla_auto_jit=2"),  # a probe
+        ("cpu", False, "--tf_xla_auto_jit=2", "--tf_xla_auto_jit=2"),
+    ],
+)
+def test_xla_is_that_of_the_plan(
+    device: str, *, xla: bool | None, users: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on from another shell would be compiled by halves, with other bits; or lose the user's flags."""
+    monkeypatch.setenv(XLA_VARIABLE, users)
+    for name in (AUTOTUNE_VARIABLE, ONEDNN_VARIABLE, "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    tf_settings.before_import(device, None, None, xla=xla)
+    assert os.environ[XLA_VARIABLE] == expected
 
 
 def test_cuda_keeps_its_kernels_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
