@@ -189,7 +189,7 @@ def test_a_training_that_finds_too_little_may_be_tried_again(
     def short(*_: object) -> int:
         raise ShortOfMemoryError(SHORT)
 
-    monkeypatch.setattr(tf_settings, "before_import", lambda *_: None)
+    monkeypatch.setattr(tf_settings, "before_import", lambda *_, **__: None)
     monkeypatch.setattr(tf_settings, "import_keras", lambda **_: None)
     monkeypatch.setattr(tf_settings, "limit_allocator", short)
     attempt = AttemptDirectory(tmp_path)
