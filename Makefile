@@ -25,7 +25,7 @@ PYTHON ?= $(shell for name in $(CANDIDATES); do \
 help:
 	@echo 'make demo         train on 1,797 handwritten digits, running out of memory on purpose'
 	@echo 'make test         all tests, but those that need a GPU'
-	@echo 'make test-fast    the tests without TensorFlow: two minutes'
+	@echo 'make test-fast    the short tests, none with TensorFlow: a minute'
 	@echo 'make test-faults  kills, full disks and damage by the hundred: under an hour, ends with a table'
 	@echo 'make test-oldest  the tests of models and images with the oldest releases that are allowed'
 	@echo 'make smoke-oldest a training and the tests of images with these, a minute'
@@ -44,7 +44,7 @@ test: $(READY)
 	$(PYTEST) -m 'not gpu'
 
 test-fast: $(READY)
-	$(PYTEST) -m 'not gpu and not slow'
+	$(PYTEST) -m 'not gpu and not slow' --durations 5 --durations-min 2
 
 # Every case of what `make test` tries a share of, wherever it is; one test may take many minutes.
 test-faults: $(READY)

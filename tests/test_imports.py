@@ -22,6 +22,7 @@ def test_a_start_of_autofit_loads_no_numerics(arguments: list[str]) -> None:
     assert loaded & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_completion_of_the_names_loads_neither_keras_nor_plots() -> None:
     """`autofit.<TAB>` in a console, which looks each name up, would take fifteen seconds and print TensorFlow's log."""
     code = (

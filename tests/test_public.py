@@ -56,6 +56,7 @@ def test_each_public_name_is_the_object_of_its_module(name: str) -> None:
     assert value.__doc__
 
 
+@pytest.mark.slow
 def test_probe_is_a_function_whatever_was_imported() -> None:
     """The import of a package with a similar name would replace the function with a module."""
     modules = ["autofit.api", "autofit.runs.plan", "autofit.probing", "autofit.probing.loop"]

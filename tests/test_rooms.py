@@ -44,6 +44,7 @@ def too_large(path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_no_file_and_no_class_is_too_large() -> None:
     """A file would become the place for everything, and nobody read it to its end."""
     files = sorted(Path(autofit.__file__).parent.rglob("*.py"))

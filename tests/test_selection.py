@@ -54,6 +54,7 @@ def test_alone():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -99,6 +99,7 @@ def test_each_call_says_once_which_package_is_hidden(folder: Path) -> None:
     assert packages_to_name() == []
 
 
+@pytest.mark.slow
 def test_the_command_does_not_import_from_the_working_folder(folder: Path) -> None:
     """`python -m autofit` beside a `numpy.py` would end with an error, where the command `autofit` works."""
     for name in ("numpy.py", "random.py", "enum.py", "psutil.py"):

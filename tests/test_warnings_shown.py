@@ -43,6 +43,7 @@ def test_a_warning_is_shown_and_not_raised() -> None:
             warnings.warn("after", DeprecationWarning, stacklevel=1)
 
 
+@pytest.mark.slow
 def test_a_command_whose_packages_warn_runs(tmp_path: Path) -> None:
     """With PYTHONWARNINGS=error in a profile, no command would work any more after an update of a package."""
     (tmp_path / "sitecustomize.py").write_text(WARNS_AT_AN_IMPORT)
@@ -58,6 +59,7 @@ def test_a_command_whose_packages_warn_runs(tmp_path: Path) -> None:
     assert "typer will change" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "code"), [(["cache", "path"], 0), (["report", "nowhere"], 2)])
 def test_a_command_in_a_batch_job_ends_with_its_exit_code(arguments: list[str], code: int) -> None:
     """With PYTHONINSPECT=1 each command would end with a traceback, and one that failed with another exit code."""

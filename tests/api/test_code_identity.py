@@ -134,6 +134,7 @@ def test_a_module_is_read_and_never_imported(tmp_path: Path) -> None:
     assert user_code("pack.net:build", None, [str(tmp_path)]) == {}
 
 
+@pytest.mark.slow
 def test_the_same_code_is_the_same_in_another_process() -> None:
     """A run could not be resumed in a new kernel."""
     program = (

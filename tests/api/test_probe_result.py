@@ -29,6 +29,7 @@ def report() -> ProbeReport:
     )
 
 
+@pytest.mark.slow
 def test_a_probe_is_the_same_record_and_can_be_looked_at(report: ProbeReport) -> None:
     """What programs read would change, or a notebook show two screens of fields."""
     result = ProbeResult.of(report)
@@ -42,6 +43,7 @@ def test_a_probe_is_the_same_record_and_can_be_looked_at(report: ProbeReport) ->
     assert "<script" not in card
 
 
+@pytest.mark.slow
 def test_a_sweep_too(report: ProbeReport) -> None:
     """The same, of several networks."""
     sweep = SweepReport(probes=[report], failures=[], wall_seconds=4.0)

@@ -30,6 +30,7 @@ def flip(path: Path, bit: int) -> None:
         os.pwrite(file.fileno(), bytes([byte ^ 1 << bit % 8]), bit // 8)
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_the_rows_loses_that_row_alone(make: MakeEntry, found_in: FoundIn) -> None:
     """A bad block on the disk would be trained on, or cost the rows beside it."""
     rows = make() / "rows.bin"
@@ -40,6 +41,7 @@ def test_every_flipped_bit_of_the_rows_loses_that_row_alone(make: MakeEntry, fou
     assert found_in(rows.parent) == ALL
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_the_index_loses_no_more_than_its_block(make: MakeEntry, found_in: FoundIn) -> None:
     """An image would get the row of another, or one bit cost the whole entry."""
     index = make() / "index.bin"
@@ -86,6 +88,7 @@ def test_rows_of_another_key_are_not_used(
     assert found_in(here) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["index.bin", "rows.bin"])
 def test_a_file_that_is_cut_off_anywhere_gives_no_wrong_row_and_can_be_continued(
     make: MakeEntry, found_in: FoundIn, small: EntryRecord, known: ModuleType, tmp_path: Path, name: str

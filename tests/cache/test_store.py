@@ -542,6 +542,7 @@ def test_an_entry_is_closed_if_there_is_no_room(store: CacheStore, write_entry: 
 # Several processes ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_the_same_time_lose_nothing(store: CacheStore, start: Start, found_on: FoundOn) -> None:
     """Of two runs that begin together, one would overwrite the other's rows."""
     writers = [start("entry", store.folder, 20 * number, 20) for number in range(4)]

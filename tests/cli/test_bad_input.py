@@ -103,6 +103,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert errors == err[-1:]
 
 
+@pytest.mark.slow
 def test_bad_input_does_not_import_tensorflow(inputs: Path) -> None:
     """The message about a typing error would take five seconds; or be a traceback, in a process of its own."""
     done = autofit(*(arguments for arguments, _ in BAD_INPUT), cwd=inputs)

@@ -137,6 +137,7 @@ def test_lists_of_networks_and_sizes_make_a_sweep(calls: Calls, capsys: pytest.C
     assert "64" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_sweep_is_written_in_each_format(calls: Calls, tmp_path: Path) -> None:
     """A format of a sweep's report would be missing or empty."""
     files = {name: tmp_path / f"sweep.{name}" for name in ("json", "png", "html")}

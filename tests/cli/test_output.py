@@ -47,6 +47,7 @@ def test_a_summary_that_the_console_cannot_encode_is_still_printed(
     assert len(calls.made) == 1
 
 
+@pytest.mark.slow
 def test_a_probe_is_shown_and_written_in_each_format(
     calls: Calls, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_where_all_images_are_similar_only_nearly_equal_ones_are_told() -> None:
     assert found.pairs.tolist() == [[3, 7]]
 
 
+@pytest.mark.slow
 def test_the_work_is_bounded_where_all_hashes_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A data set of 100,000 nearly equal images would be compared for days."""
     monkeypatch.setattr(searching, "MOST_COMPARED", 10**6)

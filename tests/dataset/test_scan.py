@@ -200,6 +200,7 @@ def test_an_index_of_a_million_images_stays_far_under_300_mb(tmp_path: Path, mon
     assert held_bytes / 200_000 * 1_000_000 < 100e6
 
 
+@pytest.mark.slow
 def test_finding_a_million_images_stays_under_300_mb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parent would be ended for its memory before the training begins."""
     monkeypatch.chdir(tmp_path)

@@ -32,6 +32,7 @@ def test_every_class_has_its_photos_and_nothing_else_is_left(photos: Path) -> No
     assert counts == dict(zip("0123456789", [178, 182, 177, 183, 181, 182, 181, 179, 174, 180], strict=True))
 
 
+@pytest.mark.slow
 def test_every_photo_opens_as_32_by_32_grey(photos: Path) -> None:
     """The demo would train on images of another size or mode than its network is built for."""
     kinds = set()
@@ -71,6 +72,7 @@ def test_a_second_call_writes_nothing(photos: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in photo_files(photos)} == before
 
 
+@pytest.mark.slow
 def test_a_call_that_was_cut_short_is_finished_by_the_next(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

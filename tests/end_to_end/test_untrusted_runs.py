@@ -65,6 +65,7 @@ def edit(path: Path, **changes: Any) -> None:
 # What goes out --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_file_of_a_run_tells_the_environment_or_the_command_line(given: Path) -> None:
     """Whoever is sent a run directory, or a report, would be sent the tokens of its owner as well."""
     files = [path for path in given.rglob("*") if path.is_file()]

@@ -60,6 +60,7 @@ def outcome(read: Callable[[Path], object], path: Path) -> str:
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_a_forged_file_is_read_or_refused(
     tmp_path: Path, given_files: Path, count: Callable[..., None], name: str, *, whole: bool
@@ -115,6 +116,7 @@ def opened(files: RunDirectory) -> None:
     api.write_report(files.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", JSON_OF_A_RUN, ids=range(len(JSON_OF_A_RUN)))
 def test_a_run_with_a_forged_value_is_shown_or_refused(
     tmp_path: Path, given_files: Path, count: Callable[..., None], pattern: str, *, whole: bool

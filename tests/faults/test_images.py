@@ -47,6 +47,7 @@ def seed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Good files -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_seed_is_used_and_has_its_colors(seed_folder: Path, count: Callable[..., None]) -> None:
     """A valid image of some kind would be left out of the training, or be trained on in other colours."""
     expected = json.loads((seed_folder / "colors.json").read_text(encoding="utf-8"))
@@ -172,6 +173,7 @@ def liars(seed_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_an_oversized_header_is_refused_before_decoding(
     seed_folder: Path, liars: Path, count: Callable[..., None]
 ) -> None:
@@ -184,6 +186,7 @@ def test_an_oversized_header_is_refused_before_decoding(
     assert found["seconds"] < 2
 
 
+@pytest.mark.slow
 def test_sizes_that_lie_inside_a_file_take_no_memory(
     seed_folder: Path, liars: Path, count: Callable[..., None]
 ) -> None:

@@ -48,6 +48,7 @@ def in_schema(path: Path, schema: str) -> None:
     path.write_text(json.dumps({"schema": schema, **{k: v for k, v in content.items() if k != "schema"}, "later": 1}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_of_an_earlier_release_is_read(tmp_path: Path, name: str) -> None:
     """After an update, nothing of a run that took days could be seen or used any more."""

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from autofit import api
 from autofit.api.existing_run import require_run
 from autofit.errors import AutofitError
@@ -60,6 +62,7 @@ def read_all(files: RunDirectory, *, with_page: bool) -> None:
         api.write_report(files.path)
 
 
+@pytest.mark.slow
 def test_a_damaged_run_is_used_or_refused_in_one_line(
     tmp_path: Path, count: Callable[..., None], *, whole: bool
 ) -> None:

@@ -35,6 +35,7 @@ def wheel(folder: Path, mtime: int, umask: int) -> bytes:
     return made.read_bytes()
 
 
+@pytest.mark.slow
 def test_two_builds_of_a_wheel_are_equal(tmp_path: Path) -> None:
     """Nobody could tell whether a published wheel was made of these sources."""
     (tmp_path / "one").mkdir()
@@ -66,6 +67,7 @@ def test_no_network_is_used(photos: Path, tmp_path: Path, count: Callable[..., N
     )
 
 
+@pytest.mark.slow
 def test_a_use_of_the_network_would_be_seen(photos: Path, tmp_path: Path) -> None:
     """The test above could not fail."""
     done, lines = without_network(photos, tmp_path, "ask")

@@ -29,6 +29,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", PIECES, ids=[piece.name for piece in PIECES])
 def test_each_error_at_each_call_is_told_and_loses_nothing(
     piece: Piece, bench: Bench, count: Callable[..., None], *, whole: bool

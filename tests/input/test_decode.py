@@ -375,6 +375,7 @@ def test_numbers_are_converted_strip_by_strip_as_they_are_at_once(monkeypatch: p
     assert (darkest, brightest) in {(0, 118), (0, 119)}  # the high byte, or rounded
 
 
+@pytest.mark.slow
 def test_the_limit_is_the_files_not_pillows(tmp_path: Path) -> None:
     """Pillow's own limit would have been changed for the user's code, or a size that it warns of would be refused."""
     limit_before = Image.MAX_IMAGE_PIXELS
@@ -547,6 +548,7 @@ SEEDS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.sampled_from(SEEDS),

@@ -80,6 +80,7 @@ def finished(predecoded: PredecodedImages) -> PredecodedImages:
     return predecoded
 
 
+@pytest.mark.slow
 def test_the_pixels_are_those_of_the_decoder(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
     """Features would be of other pixels than without it, and a file that cannot be read would be an image."""
     predecoded = finished(begin(COUNT + 5))
@@ -93,6 +94,7 @@ def test_the_pixels_are_those_of_the_decoder(begin: Callable[[int], PredecodedIm
         np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.slow
 def test_it_decodes_no_more_than_it_was_asked_for(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
     """It would write beyond its memory, or take more memory than its share."""
     predecoded, out = finished(begin(2)), np.empty((*SIZE, 3), np.uint8)
@@ -101,6 +103,7 @@ def test_it_decodes_no_more_than_it_was_asked_for(begin: Callable[[int], Predeco
     ] * (COUNT - 2)
 
 
+@pytest.mark.slow
 def test_a_file_that_has_changed_since_is_decoded_again(
     begin: Callable[[int], PredecodedImages], run_dir: Path
 ) -> None:
@@ -128,6 +131,7 @@ def in_memory() -> int:
     return Path("/proc/self/maps").read_text().count("autofit-predecoded")
 
 
+@pytest.mark.slow
 def test_after_drop_it_takes_no_memory(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
     """A hundred megabytes would be held for the whole training, and be measured as memory that a worker needs."""
     predecoded, first, out = finished(begin(COUNT)), paths(run_dir)[0], np.empty((*SIZE, 3), np.uint8)
@@ -138,6 +142,7 @@ def test_after_drop_it_takes_no_memory(begin: Callable[[int], PredecodedImages],
     assert not in_memory()
 
 
+@pytest.mark.slow
 def test_the_reader_uses_predecoded_images(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
     """All images would be decoded twice, or one be exchanged for another."""
     predecoded, index = (
@@ -160,6 +165,7 @@ def test_the_reader_uses_predecoded_images(begin: Callable[[int], PredecodedImag
     assert (out != 7).any()
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_worker_whatever_ends_that(run_dir: Path) -> None:
     """Promise 10: a worker that was killed would leave a decoding process behind."""
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), np.uint8))

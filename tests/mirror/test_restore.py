@@ -254,6 +254,7 @@ def test_a_damaged_request_is_refused_where_it_is_needed(
 # What fails on the way -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_killed_anywhere_it_is_restored_once_more(
     mirrored: Any,
     mirror: RunDirectory,

@@ -170,6 +170,7 @@ def test_a_mirror_itself_can_be_resumed(photos: Path, tmp_path: Path, expected: 
     assert Result(mirror).weights_sha256 == expected is not None
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_all_that_was_trained_on_the_drive(photos: Path, tmp_path: Path) -> None:
     """The last minute would be missing where a person stops a run and closes the notebook."""
     with started("waits@3", photos, tmp_path / "a", tmp_path / "mirror") as process:

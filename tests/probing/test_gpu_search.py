@@ -56,6 +56,7 @@ def searched(gpu: SimulatedGpu, max_batch: int = MORE_THAN_ANY_HOLDS, search: Gp
     return found
 
 
+@pytest.mark.slow
 def test_a_thousand_devices() -> None:
     """The probe would miss its target on a GPU: 95 % of the maximum, never over, 6 shapes, 2 starts, 8 % headroom."""
     rng = random.Random(20261128)
@@ -69,6 +70,7 @@ def test_a_thousand_devices() -> None:
         assert [trial.verdict for trial in found.trials if trial.verdict is not Verdict.FITS] == []
 
 
+@pytest.mark.slow
 def test_a_thousand_devices_whose_steady_steps_keep_workspaces() -> None:
     """Where steady peaks are off by a twentieth too, an answer may come later or be smaller, but not wrong."""
     rng = random.Random(20261129)

@@ -136,6 +136,7 @@ def share(of: list[bool]) -> float:
     return statistics.mean(map(int, of))
 
 
+@pytest.mark.slow
 def test_a_thousand_devices() -> None:
     """The figures that the probe is built on: near the true maximum, in few trials, rarely out of memory."""
     rng = random.Random(20260801)
@@ -148,6 +149,7 @@ def test_a_thousand_devices() -> None:
     assert share([f.ooms <= 1 for f in found]) >= 0.70  # the others hold 0 to 3 images: 4 fails, and 1 or 2 as well
 
 
+@pytest.mark.slow
 def test_devices_of_some_size() -> None:
     """The devices that people train on hold 16 images and more: the tiny ones must not flatter the figures."""
     rng = random.Random(20260802)

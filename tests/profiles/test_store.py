@@ -204,6 +204,7 @@ def test_the_newest_thousand_are_kept(make_entry: MakeEntry, make_profile: MakeP
     assert min(entry.measured_at for entry in kept[1:]) == 1001.0
 
 
+@pytest.mark.slow
 def test_a_file_is_never_larger_than_one_may_be(
     make_entry: MakeEntry, make_profile: MakeProfile, make_trial: MakeTrial
 ) -> None:

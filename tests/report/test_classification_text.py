@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from autofit.report.classification_text import (
@@ -78,6 +79,7 @@ def test_a_picture_has_the_image_s_proportions_and_a_missing_one_says_so(tmp_pat
     assert SIDE_PIXELS == 112
 
 
+@pytest.mark.slow
 def test_matrices_of_any_size_are_drawn() -> None:
     """The names of a thousand classes would make a picture that no memory holds."""
     for classes in (2, 45, 300):

@@ -7,11 +7,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from autofit.probing.records import ProbeReport
 from autofit.report.drawing import drawn
 from tests.support.paths import child_environment
 
 
+@pytest.mark.slow
 def test_a_backend_that_does_not_exist_costs_no_picture(report: ProbeReport, tmp_path: Path) -> None:
     """MPLBACKEND of another environment would leave each page, and each plot, without a picture."""
     program = (

@@ -170,6 +170,7 @@ def test_what_was_found_in_the_data() -> None:
     assert_harmless_page(data_page.data_card(findings(), lambda _: None))
 
 
+@pytest.mark.slow
 def test_probes_and_sweeps(report: ProbeReport, sweep: SweepReport) -> None:
     """The name of a user's own network, or of a processor, would be an escape sequence."""
     one, many = poisoned(report), poisoned(sweep)
@@ -192,6 +193,7 @@ def labels_of(figure: Any) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text)]
 
 
+@pytest.mark.slow
 def test_plots(report: ProbeReport, sweep: SweepReport) -> None:
     """Matplotlib would take a name for mathematics, or end at a character that no font has."""
     figures = [

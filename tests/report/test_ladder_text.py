@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from autofit.config.rungs import KEPT, Rung
 from autofit.probing.records import ProbeReport, RungRecord
 from autofit.protocol.messages import Trial, Verdict
@@ -60,6 +62,7 @@ def test_a_single_rung_is_not_mentioned(report: ProbeReport) -> None:
     assert "Ways to train" not in probe_page(report)
 
 
+@pytest.mark.slow
 def test_the_page_and_the_plot_have_the_rungs(report: ProbeReport) -> None:
     """The picture would show the rung that was taken as the only one."""
     page = probe_page(climbed(report))

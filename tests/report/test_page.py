@@ -91,6 +91,7 @@ def hostile_pages(
     return _PAGES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["probe", "sweep", "run", "failed"])
 def test_hostile_names_are_shown_and_do_nothing(hostile_pages: dict[str, str], name: str) -> None:
     """Opening a report on photos from an untrusted source would run a script from there."""
@@ -101,6 +102,7 @@ def test_hostile_names_are_shown_and_do_nothing(hostile_pages: dict[str, str], n
     assert HOSTILE in seen.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["probe", "sweep", "run", "failed"])
 def test_a_page_makes_no_requests(hostile_pages: dict[str, str], name: str) -> None:
     """A page opened offline would be broken, and one opened online would tell others that it was."""
@@ -122,6 +124,7 @@ def test_a_page_has_one_of_each_id(hostile_pages: dict[str, str], name: str) -> 
     assert set(referred) <= set(ids)
 
 
+@pytest.mark.slow
 def test_the_probe_page_says_what_was_found(report: ProbeReport) -> None:
     """The page would be less complete than the terminal's table."""
     spent = TimeSpent(
@@ -147,6 +150,7 @@ def test_what_comes_from_a_saved_profile_is_muted(known: ProbeReport) -> None:
     assert "6.2 s, 1 trial, 4 known from a saved profile" in Page(source).text
 
 
+@pytest.mark.slow
 def test_the_sweep_page_has_the_table_and_each_probe(sweep: SweepReport) -> None:
     """One page for all would leave out a network, or why it has no figures."""
     text = Page(sweep_page(sweep)).text
@@ -213,6 +217,7 @@ def test_a_run_that_was_stopped_names_the_model_that_is_there(
     assert f"The best model so far is {tmp_path / 'model.keras'}." in text
 
 
+@pytest.mark.slow
 def test_ten_thousand_broken_images_make_a_page_that_opens(make_result: Callable[..., ResultRecord]) -> None:
     """A page on a folder of broken files would be too large for a browser."""
     bad = [BadImage(path=f"{n}.jpg", reason="broken") for n in range(10_000)]

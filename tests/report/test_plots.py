@@ -123,6 +123,7 @@ def test_a_probe_in_which_nothing_fits_is_still_plotted(report: ProbeReport, tmp
     plots.probe_plot(bare, tmp_path / "probe.png")
 
 
+@pytest.mark.slow
 def test_a_history_is_plotted_to_a_path_and_to_a_buffer(tmp_path: Path) -> None:
     """A notebook gives a buffer, a run a path: one of them would get nothing."""
     history = {"loss": [0.9, 0.5], "accuracy": [0.6, 0.8], "val_loss": [0.8, 0.4], "val_accuracy": [0.7, 0.8]}
@@ -147,6 +148,7 @@ def test_a_diverged_history_is_still_plotted(history: dict[str, list[float]]) ->
     plots.history_plot(history, io.BytesIO())
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_svg(report: ProbeReport) -> None:
     """A page made again would differ from the first for no reason, or would call elsewhere."""
     first, second = (svg(plots.probe_figure(report, "")) for _ in range(2))
@@ -156,6 +158,7 @@ def test_the_same_records_give_the_same_svg(report: ProbeReport) -> None:
     assert INK not in first
 
 
+@pytest.mark.slow
 def test_the_users_matplotlib_stays_as_it_was(report: ProbeReport) -> None:
     """A notebook's own plots would change their style after ours."""
     import matplotlib as mpl
@@ -165,6 +168,7 @@ def test_the_users_matplotlib_stays_as_it_was(report: ProbeReport) -> None:
     assert dict(mpl.rcParams) == before
 
 
+@pytest.mark.slow
 def test_the_room_is_entered_without_heavy_imports() -> None:
     """A summary or a progress bar would cost a second for matplotlib, or TensorFlow in the parent."""
     code = (

@@ -38,6 +38,7 @@ def wait_until_committed(files: RunDirectory, position: int) -> None:
     wait_until(lambda: position_committed(files) >= position, "the worker does not commit")
 
 
+@pytest.mark.slow
 def test_a_worker_does_not_outlive_its_parent(files: RunDirectory) -> None:
     """A killed notebook would leave a worker behind that holds the memory, and the run directory locked."""
     with parent_of("hang@2", files) as parent:
@@ -48,6 +49,7 @@ def test_a_worker_does_not_outlive_its_parent(files: RunDirectory) -> None:
         assert position_committed(files) == 8
 
 
+@pytest.mark.slow
 def test_a_worker_that_still_lives_keeps_other_writers_out(files: RunDirectory) -> None:
     """A run that is resumed the moment after a kill would write beside a worker that has not noticed yet."""
     with parent_of("hang@2", files) as parent:  # one that stopped itself might stop before its first heartbeat
@@ -62,6 +64,7 @@ def test_a_worker_that_still_lives_keeps_other_writers_out(files: RunDirectory) 
             assert_gone(parent.worker)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal_commits_and_ends_as_interrupted(files: RunDirectory) -> None:
     """The signal must reach the parent alone, and the worker by its pipe, or a step is torn."""
     with parent_of("slow", files) as parent:
@@ -74,6 +77,7 @@ def test_ctrl_c_in_a_terminal_commits_and_ends_as_interrupted(files: RunDirector
     assert state["ledger_bytes"] == files.audit.stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_parent_and_worker_at_once(files: RunDirectory) -> None:
     """A person who presses again does not want to wait for thirty seconds."""
     with parent_of("stubborn@2", files) as parent:
@@ -89,6 +93,7 @@ def test_a_second_ctrl_c_ends_parent_and_worker_at_once(files: RunDirectory) -> 
         pass
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_under_a_living_parent(files: RunDirectory) -> None:
     """A worker killed from outside, as the kernel kills it, would take its parent along, or the rest of the run."""
     with parent_of("stubborn@2,complete", files) as parent:

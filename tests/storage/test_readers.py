@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -107,15 +108,20 @@ PARSED = {
 """Who makes values of bytes and is not in the fuzz's table, and why."""
 
 
-def callers(names: frozenset[str]) -> set[str]:
-    """The modules in which one of these functions is called."""
-    found = set()
+@cache
+def called() -> dict[str, frozenset[str]]:
+    """The names of the functions that each module calls."""
+    found = {}
     for path in ROOT.rglob("*.py"):
         calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
-        called = {call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
-        if called & names:
-            found.add(path.relative_to(ROOT).as_posix())
+        names = frozenset(call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls)
+        found[path.relative_to(ROOT).as_posix()] = names
     return found
+
+
+def callers(names: frozenset[str]) -> set[str]:
+    """The modules in which one of these functions is called."""
+    return {module for module, own in called().items() if own & names}
 
 
 def test_every_module_that_opens_files_does_so_safely() -> None:

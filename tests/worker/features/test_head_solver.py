@@ -72,6 +72,7 @@ def test_a_weight_of_two_is_a_row_twice() -> None:
     np.testing.assert_allclose(weighed.bias, twice.bias, atol=3e-3)
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_fit_are_read_again_for_each_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache larger than memory could not be solved on, or would give another head."""
     monkeypatch.setattr(head_rows, "BLOCK_VALUES", 64 * 16)
@@ -87,6 +88,7 @@ def test_rows_that_do_not_fit_are_read_again_for_each_pass(tmp_path: Path, monke
     np.testing.assert_array_equal(held.kernel, solution.head.kernel)
 
 
+@pytest.mark.slow
 def test_the_result_is_the_same_bit_for_bit_whatever_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A replay, or the same run on a machine with other cores, would end with another model."""
     monkeypatch.setattr(head_rows, "BLOCK_VALUES", 700 * 16)

@@ -28,6 +28,7 @@ def test_a_process_in_which_nobody_runs_is_noticed_once() -> None:
     assert stalls[0] < 1.4
 
 
+@pytest.mark.slow
 def test_work_is_no_stall() -> None:
     """A size that fits and takes its time would be taken for one that does not."""
     stalls: list[int] = []

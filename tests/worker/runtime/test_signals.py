@@ -35,6 +35,7 @@ def answer(grace_seconds: float, asked: signal.Signals) -> tuple[str, int]:
     return said, process.returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_a_signal_stops_a_worker_that_has_something_to_commit(name: str) -> None:
     """A batch system that signals all processes of a job would kill the worker before it could save."""

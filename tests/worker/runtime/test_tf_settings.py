@@ -180,6 +180,7 @@ WORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("work", "verdict", "cause"), WORKS.values(), ids=WORKS)
 def test_a_training_that_finds_too_little_may_be_tried_again(
     work: TrainJob | PredictJob, verdict: Verdict, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
