@@ -47,6 +47,7 @@ class Start:
         to_first_images: from the launch of the command until images have gone through the network.
         to_first_step: until the head was solved, or took its first step.
         whole: until the command had ended.
+        processor: seconds of the processor, of all its processes; they say more on a busy machine.
     """
 
     parent: float
@@ -59,15 +60,17 @@ class Start:
     to_first_images: float
     to_first_step: float
     whole: float
+    processor: float
 
 
-def start_of(run: Path, launched: float, whole: float) -> Start:
+def start_of(run: Path, launched: float, whole: float, processor: float = 0.0) -> Start:
     """Break a run down.
 
     Args:
         run: its directory.
         launched: when its command was launched, by the monotonic clock.
         whole: how long that took.
+        processor: how much of the processor.
 
     Raises:
         ValueError: it has no heartbeat of a first step.
@@ -94,6 +97,7 @@ def start_of(run: Path, launched: float, whole: float) -> Start:
         to_first_images=first_images(lines) - launched,
         to_first_step=worker_launched + result["seconds_to_first_step"] - launched,
         whole=whole,
+        processor=processor,
     )
 
 
@@ -107,7 +111,7 @@ def plain(python: str) -> dict[str, float]:
     launched = time.monotonic()
     done = run_whole([python, HERE / "peers" / "first_convolution.py"], {}, HERE)
     readings = done.answer("first_convolution.py")
-    return {name: readings[name] - launched for name in ("imported", "convolved")}
+    return {**{name: seconds - launched for name, seconds in readings.items()}, "processor": done.cpu_seconds}
 
 
 def autofit_run(asked: argparse.Namespace, photos: Path, folder: Path, number: int) -> Start:
@@ -122,7 +126,7 @@ def autofit_run(asked: argparse.Namespace, photos: Path, folder: Path, number: i
     done = run_whole(command, environment, folder)
     if done.exit_code:
         raise RuntimeError(f"autofit train: {done.last_error or done.exit_code}")
-    return start_of(run, launched, done.seconds)
+    return start_of(run, launched, done.seconds, done.cpu_seconds)
 
 
 def table(starts: Sequence[Start], plains: Sequence[dict[str, float]]) -> str:
@@ -130,6 +134,7 @@ def table(starts: Sequence[Start], plains: Sequence[dict[str, float]]) -> str:
     rows = [
         ("plain TensorFlow: imported", [one["imported"] for one in plains]),
         ("plain TensorFlow: one convolution done", [one["convolved"] for one in plains]),
+        ("plain TensorFlow: processor", [one["processor"] for one in plains]),
         *((name.replace("_", " "), [getattr(one, name) for one in starts]) for name in asdict(starts[0])),
         (
             "first images after the plain convolution",

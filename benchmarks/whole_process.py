@@ -17,13 +17,17 @@ KIBIBYTE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a process ended. `peak_bytes` is the most that it or any process that it waited for had resident."""
+    """How a process ended. `peak_bytes` is the most that it or any process that it waited for had resident.
+
+    `cpu_seconds` are the processor's, of it and of all processes that it waited for.
+    """
 
     seconds: float
     peak_bytes: int
     exit_code: int
     output: str
     errors: str
+    cpu_seconds: float = 0.0
 
     @property
     def last_error(self) -> str:
@@ -51,4 +55,5 @@ def run_whole(command: Sequence[str | Path], environment: Mapping[str, str], fol
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
-        return Finished(seconds, usage.ru_maxrss * KIBIBYTE, process.returncode, output.read(), errors.read())
+        said, cpu_seconds = (output.read(), errors.read()), usage.ru_utime + usage.ru_stime
+        return Finished(seconds, usage.ru_maxrss * KIBIBYTE, process.returncode, *said, cpu_seconds)

@@ -40,6 +40,31 @@ def fits(folder: Path, size: int, trainable: str) -> bool:
     return trial is not None and trial.verdict is Verdict.FITS
 
 
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("trainable", ["head", "all"])
+@pytest.mark.parametrize("backbone", ["MobileNet", "ResNet50"])
+def test_a_probe_of_the_whole_card_takes_a_minute_and_tells_no_absurd_number(backbone: str, trainable: str) -> None:
+    """A user would wait for minutes, or most of the card be kept free, as the first readings were."""
+    network = {**NETWORK, "backbone": backbone, "trainable": trainable}
+    report = autofit.probe(**network, profile=False, num_classes=10)
+    assert report.wall_seconds <= 60, report.time_spent
+    assert len({trial.batch_size for trial in report.trials}) <= 6
+    assert report.headroom_bytes <= 0.08 * report.memory_limit_bytes
+    assert report.memory_model is None or report.memory_model.max_relative_error <= 0.3
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    "option", [{"precision": "mixed_float16"}, {"precision": "mixed_bfloat16"}, {"recompute": "on"}]
+)
+def test_what_saves_memory_holds_more_images(option: dict[str, str]) -> None:
+    """Half precision, or activations computed again, would cost time and save nothing on a card."""
+    given = {**NETWORK, "trainable": "all", "memory_limit": LIMIT_BYTES, "profile": False, "num_classes": 10}
+    plain = autofit.probe(**{"recompute": "off", **given})
+    saving = autofit.probe(**{"recompute": "off", **given, **option})
+    assert saving.largest_feasible_batch >= 1.3 * plain.largest_feasible_batch
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("trainable", ["head", "all"])
 def test_the_answer_is_at_least_95_percent_of_the_true_maximum_and_never_over(

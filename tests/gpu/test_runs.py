@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import autofit
+from autofit.protocol.messages import Phase
 from tests.support.run_files import updates_of
 
 pytestmark = pytest.mark.gpu
@@ -42,6 +43,20 @@ def test_a_step_that_ran_out_under_a_limit_is_repeated(
     trained = sorted(sample for update in updates_of(tmp_path / "a") for sample in update["samples"])
     assert trained == list(range(240))
     assert "the result is the same to float tolerance" in " ".join(result.summary().split())
+
+
+@pytest.mark.timeout(240)
+def test_an_extraction_that_ran_out_goes_on_in_the_same_process(
+    photos: Path, calibrated: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Frozen features are the usual run: it would end, or begin again, where the micro-batch was too large."""
+    given = {"trainable": "head", "image_size": 224, "epochs": 3, "feature_cache": "on", "batch_size": 64}
+    result = train(photos, calibrated("MobileNetV2"), tmp_path / "a", micro_batch_size=300, memory_limit="1GB", **given)
+    assert {event.phase for event in result.oom_events} == {Phase.EXTRACT}
+    assert len(result.attempts) == 1
+    spent = result.record.time_spent
+    assert spent is not None
+    assert spent.out_of_memory_seconds == pytest.approx(sum(event.seconds_lost for event in result.oom_events), abs=1)
 
 
 @pytest.mark.timeout(240)
