@@ -166,7 +166,7 @@ def test_it_never_leaves_its_bounds(first: int, most: int, windows: list[Window]
         assert first <= choice.threads <= max(first, most)
 
 
-@pytest.mark.parametrize(("cores", "most"), [(1, 16), (2, 32), (4, 64), (32, MOST_THREADS), (96, 96)])
+@pytest.mark.parametrize(("cores", "most"), [(1, 16), (2, 32), (4, 64), (16, 256), (32, MOST_THREADS), (300, 300)])
 def test_the_bound_grows_with_the_cores(cores: int, most: int) -> None:
     """Two cores would be flooded, or a large machine have fewer threads than cores."""
     assert most_useful_threads(cores) == most
