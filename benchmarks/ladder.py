@@ -1,8 +1,8 @@
-"""What fits with activations kept and computed again, beside the true maximum, for six networks under three limits.
+"""What fits with activations kept, computed again, in 16 bits, and both, beside the true maximum.
 
-All layers train, from random weights, on images of 224 px. Each row is one network under one limit, once with
-`--recompute off` and once with `auto`; the true maximum is found on the rung that the probe has chosen, as in
-`true_maximum.py`.
+All layers of six networks train, from random weights, on images of 224 px. Each row is one network under one of three
+limits, with `--recompute off` or `auto`, in float32 or in mixed precision; the true maximum is found on the rung that
+the probe has chosen, as in `true_maximum.py`.
 
     python benchmarks/ladder.py --network ResNet50 --gigabytes 2 --json ladder.json     # one row
     python benchmarks/ladder.py --json ladder.json --bounds                             # all, less exactly
@@ -27,26 +27,29 @@ NETWORKS = ("MobileNetV2", "EfficientNetB0", "ResNet50", "DenseNet121", "Incepti
 GIGABYTES = (1.0, 2.0, 4.0)
 IMAGE_SIZE = 224
 MAX_BATCH = 256
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 Row = dict[str, object]
 
 
-def probe(network: str, gigabytes: float, recompute: str) -> dict[str, object]:
+def probe(network: str, gigabytes: float, recompute: str, precision: str) -> dict[str, object]:
     """What `autofit probe` says, as a whole process that has no profile to start from."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "probe.json"
         given = ["--backbone", network, "--image-size", str(IMAGE_SIZE), "--weights", "none", "--trainable", "all"]
         limits = ["--memory-limit", f"{gigabytes}GB", "--max-batch", str(MAX_BATCH), "--recompute", recompute]
+        limits += ["--precision", precision]
         command = [sys.executable, "-m", "autofit", "probe", *given, *limits, "--no-profile", "--json", str(file)]
         subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # 3: nothing fits
         return json.loads(file.read_text(encoding="utf-8"))
 
 
-def measure(network: str, gigabytes: float, recompute: str, *, only_bounds: bool) -> Row:
+def measure(network: str, gigabytes: float, recompute: str, precision: str, *, only_bounds: bool) -> Row:
     """One row: the probe's answer, and the true maximum on its rung."""
-    found = probe(network, gigabytes, recompute)
+    found = probe(network, gigabytes, recompute, precision)
     answer, segments = int(found["largest_feasible_batch"]), int(found["workload"]["segments"])
-    case = Case(network, IMAGE_SIZE, "all", round(gigabytes * 10**9), int(found["non_allocator_bytes"]), segments)
+    limit_bytes, beside = round(gigabytes * 10**9), int(found["non_allocator_bytes"])
+    case = Case(network, IMAGE_SIZE, "all", limit_bytes, beside, segments, precision)
     least, most = true_maximum(case, near=answer, only_bounds=only_bounds) if answer else (0, 0)
     speeds = [t["images_per_second"] for t in found["trials"] if t["batch_size"] == found["recommended_batch"]]
     line = found["memory_model"] or {}
@@ -54,6 +57,7 @@ def measure(network: str, gigabytes: float, recompute: str, *, only_bounds: bool
         "network": network,
         "gigabytes": gigabytes,
         "recompute": recompute,
+        "precision": precision,
         "segments": segments,
         "answer": answer,
         "recommended": found["recommended_batch"],
@@ -69,16 +73,21 @@ def measure(network: str, gigabytes: float, recompute: str, *, only_bounds: bool
 def table(rows: Iterable[Row]) -> str:
     """The rows in Markdown."""
     lines = [
-        "| network | limit | recompute | segments | largest | true maximum | images/s | MB an image | probe, s |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| network | limit | recompute | precision | segments | largest | true maximum | images/s | MB an image "
+        "| probe, s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['network']} | {row['gigabytes']:g} GB | {row['recompute']} | {row['segments']} | {row['answer']} "
-        f"| {_maximum(row)} | {row['images_per_second']:.1f} | {row['bytes_per_image'] / 1e6:.0f} "
+        f"| {row['network']} | {row['gigabytes']:g} GB | {row['recompute']} | {_precision(row)} | {row['segments']} "
+        f"| {row['answer']} | {_maximum(row)} | {row['images_per_second']:.1f} | {row['bytes_per_image'] / 1e6:.0f} "
         f"| {row['seconds']:.0f} |"
         for row in rows
     ]
     return "\n".join(lines)
+
+
+def _precision(row: Row) -> str:
+    return str(row.get("precision", "float32"))
 
 
 def _maximum(row: Row) -> str:
@@ -93,12 +102,14 @@ def main() -> None:
     parser.add_argument("--network", action="append", help="only these networks")
     parser.add_argument("--gigabytes", type=float, action="append", help="only these limits")
     parser.add_argument("--recompute", action="append", choices=("off", "auto", "on"), help="only these")
+    parser.add_argument("--precision", action="append", choices=PRECISIONS, help="only these")
     parser.add_argument("--bounds", action="store_true", help="try less, and say between which sizes it lies")
     asked = parser.parse_args()
     rows = json.loads(asked.json.read_text(encoding="utf-8")) if asked.json.exists() else []
-    done = {(row["network"], row["gigabytes"], row["recompute"]) for row in rows}
+    done = {(row["network"], row["gigabytes"], row["recompute"], _precision(row)) for row in rows}
     cases = [
-        (network, gigabytes, recompute)
+        (network, gigabytes, recompute, precision)
+        for precision in asked.precision or PRECISIONS
         for gigabytes in asked.gigabytes or GIGABYTES
         for network in asked.network or NETWORKS
         for recompute in asked.recompute or ("off", "auto")

@@ -60,6 +60,7 @@ class Case:
         limit_bytes: of resident memory.
         non_allocator_bytes: what the process is given outside the allocator and the image buffers.
         segments: in so many activations are computed again; 0 to keep them.
+        precision: of the layers.
     """
 
     backbone: str
@@ -68,6 +69,7 @@ class Case:
     limit_bytes: int
     non_allocator_bytes: int
     segments: int = 0
+    precision: str = "float32"
 
 
 def true_maximum(case: Case, *, near: int, only_bounds: bool) -> tuple[int, int]:
@@ -98,6 +100,7 @@ def run_alone(case: Case, size: int, steps: int) -> Trial:
         image_size=case.image_size,
         weights="none",
         trainable=case.trainable,
+        precision=case.precision,
         memory_limit=case.limit_bytes,
     )
     memory = memory_budget(options, hardware.detect(), size).model_copy(
