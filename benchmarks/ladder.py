@@ -73,8 +73,7 @@ def measure(network: str, gigabytes: float, recompute: str, precision: str, *, o
 def table(rows: Iterable[Row]) -> str:
     """The rows in Markdown."""
     lines = [
-        "| network | limit | recompute | precision | segments | largest | true maximum | images/s | MB an image "
-        "| probe, s |",
+        "| network | limit | recompute | precision | segments | largest | maximum | images/s | MB each | probe, s |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [

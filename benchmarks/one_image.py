@@ -1,7 +1,7 @@
 """A limit under which one image does not fit with activations kept, and trains where they are computed again.
 
 All layers train, from random weights. What a step with one image takes is measured both ways with room to spare, each
-in a process of its own; the limit lies between the two. Then both run under it: 20 steps, a validation and a checkpoint.
+in a process of its own; the limit lies between the two. Then both run under it: 20 steps, a validation, a checkpoint.
 
     python benchmarks/one_image.py --network ResNet50 --image-size 224
 """

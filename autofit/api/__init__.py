@@ -29,6 +29,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     mirroring.py     the mirror's part in a run
     workers.py       what is needed to start a worker: machine, launcher, payload, cache, import paths
     measure.py       runs one probe, with the saved profiles before and after it
+    precision.py     which precision `auto` is on this machine
     extractions.py   the measurements of feature extractions in the profiles
     supervision.py   the attempts, and how the run ends
     callbacks.py     callbacks as Keras takes them, and as the run leaves them

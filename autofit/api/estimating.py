@@ -72,10 +72,12 @@ def estimate(  # noqa: PLR0913 - the options are the interface
         dropout: The share of the head's inputs that is dropped in training.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
-        precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16` or `mixed_float16`. In mixed
-            precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and so
-            does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly slow
-            on a CPU.
+        precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
+            mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
+            so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly
+            slow on a CPU. `auto` measures both where the machine has units for 16 bits, and takes them if they are
+            clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the
+            others.
         num_classes: The number of classes, which is the width of the head's output.
         memory: The memory of the machine to estimate for, such as `16GB`. On a GPU it is the card's, on a CPU the limit
             on the process. Default: the card's own.
@@ -98,6 +100,8 @@ def estimate(  # noqa: PLR0913 - the options are the interface
         for name in _each(backbone)
         for size in _each(image_size)
     ]
+    if precision == "auto":
+        raise UserError("precision 'auto' is measured on the machine that trains: give the one to estimate")
     targets = targets_of(_each(memory), _each(device))
     num_classes = checked("num_classes", num_classes)
     checked("profile", profile)

@@ -47,4 +47,4 @@ def save_extraction(
 
 
 def _workload(record: RunRecord) -> Workload:
-    return workload(record.options, len(record.data.class_names))
+    return workload(record.settled_options, len(record.data.class_names))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autofit.api.measure import Measurer
+from autofit.api.precision import precision_choice, settled
 from autofit.api.probes import does_not_fit
 from autofit.api.result import shown_path
 from autofit.api.signature import sign_model
@@ -28,9 +29,10 @@ from autofit.probing.records import ProbeReport
 from autofit.process.monitor import View
 from autofit.protocol.job import TrainingPlan, kernels_asked, tuning_asked, xla_asked
 from autofit.protocol.payload import Payload
+from autofit.protocol.precision import PrecisionChoice
 from autofit.runs import plan
 from autofit.runs.environment import software_of
-from autofit.runs.model_source import rung_of
+from autofit.runs.model_source import precision_of, rung_of
 from autofit.runs.run_record import DataCall, RunRecord, data_record
 from autofit.runs.stages import stages_of
 from autofit.storage.run_directory import RunDirectory, writing_in
@@ -117,11 +119,12 @@ def new_run(
     """
     if slow := slow_words(options.precision, machine):
         view.message(slow)
+    choice = _precision(options, index, machine, payload, view)
     report = None
     if plan.needs_probe(options) and not plan.has_time_to_probe(options):
         view.message("no probe in so short a time budget: a step that runs out of memory is repeated with fewer images")
     elif plan.needs_probe(options):
-        report = _probe_first(files, options, index, measurer_for(options, machine, payload, view))
+        report = _probe_first(files, options, index, measurer_for(options, machine, payload, view), choice)
     has_callbacks = bool(payload and payload.callbacks)
     counts = index.train_count, len(index.class_names)
     planned = fresh_plan(options, *counts, report, machine, has_callbacks=has_callbacks)
@@ -130,7 +133,8 @@ def new_run(
     ranges = find_ranges(len(index.paths), index.path, options.seed)
     if ranges:
         view.message(ranges_text(ranges))
-    planned = planned.model_copy(update={"value_ranges": ranges, "doubt_labels": doubt_labels})
+    update = {"value_ranges": ranges, "doubt_labels": doubt_labels, "precision_choice": choice}
+    planned = planned.model_copy(update=update)
     record = RunRecord(
         options=options,
         has_callbacks=has_callbacks,
@@ -217,20 +221,41 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
         "tuning": followed.tuning,
         "xla": followed.xla,
         "rung": followed.rung or rung_of(of_followed.options),
+        "precision_choice": _followed_precision(options, of_followed),
         "deterministic": options.deterministic or followed.deterministic,
         "ends_with_ledger": of_followed.options.time_budget_seconds is not None,
     }
     return planned.model_copy(update=follows)
 
 
-def _probe_first(files: RunDirectory, options: Options, index: ImageIndex, measurer: Measurer) -> ProbeReport:
-    """Probe for a run, and save the report in its directory."""
+def _precision(
+    options: Options, index: ImageIndex, machine: Hardware, payload: Payload | None, view: View
+) -> PrecisionChoice | None:
+    """What `precision="auto"` comes to; None if the precision was given, or is that of the run that is replayed."""
+    if options.precision != "auto" or options.replay is not None:
+        return None
+    return precision_choice(options, len(index.class_names), measurer_for(options, machine, payload, view))
+
+
+def _followed_precision(options: Options, followed: RunRecord) -> PrecisionChoice | None:
+    """The precision of the run that is replayed, where the replay leaves it open; None if it was given."""
+    if options.precision != "auto":
+        return None
+    precision = precision_of(followed.settled_options)
+    return PrecisionChoice(precision=precision, why="as the run that is replayed")
+
+
+def _probe_first(
+    files: RunDirectory, options: Options, index: ImageIndex, measurer: Measurer, choice: PrecisionChoice | None
+) -> ProbeReport:
+    """Probe for a run, in the precision that was chosen, and save the report in its directory."""
     most = plan.largest_useful_batch(options, index.train_count)
     try:
-        report = measurer.measure(options, len(index.class_names), most, wanted=most)
+        report = measurer.measure(settled(options, choice), len(index.class_names), most, wanted=most)
     except InterruptedRunError as error:
         again = f"nothing is trained yet; run the same again with run_dir {shown_path(files.path)}"
         raise InterruptedRunError(f"{error}: {again}") from error
+    report = report.model_copy(update={"precision_choice": choice})
     with writing_in(files.path):
         report.save(files.probe)
     largest = report.largest_feasible_batch

@@ -84,7 +84,7 @@ class StageSizes:
 
     def _probe(self, record: RunRecord, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware) -> ProbeReport:
         """Probe the stage, or take what an earlier run has measured; and save the report."""
-        options, data = record.options, record.data
+        options, data = record.settled_options, record.data
         classes = len(data.class_names)
         source = source_of_stage(model_source(options, classes), record.plan, "fine-tune", data)
         measurer = measurer_for(options, machine, self.payload, self.view)

@@ -134,10 +134,12 @@ def run(  # noqa: PLR0913 - the options are the interface
         recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
             `off`. A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does
             so where the images at once that are wanted do not fit otherwise.
-        precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16` or `mixed_float16`. In mixed
-            precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and so
-            does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly slow
-            on a CPU.
+        precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
+            mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
+            so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly
+            slow on a CPU. `auto` measures both where the machine has units for 16 bits, and takes them if they are
+            clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the
+            others.
         learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. Default:
             0.001; 0.0001 if all layers of a pretrained network train, with `adam` and its like.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike. In Python also

@@ -115,7 +115,7 @@ def _predecoded_images(cache: CacheStore, record: RunRecord, machine: Hardware) 
     wanted = plan.predecoded_images(record.plan, record.options, machine)
     if not wanted:
         return 0
-    network = model_source(record.options, len(record.data.class_names)).spec.about.items()
+    network = model_source(record.settled_options, len(record.data.class_names)).spec.about.items()
     known = [entry.about for entry in cache.listing().entries if entry.kind == "features"]
     return 0 if any(network <= about.items() for about in known) else wanted
 

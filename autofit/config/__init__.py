@@ -11,7 +11,8 @@ validators.py        checks of single values: numbers, words, paths
 backbones.py         the networks of keras.applications
 rungs.py             the rungs of the ladder: ways to train that take less memory
 batch_schedule.py    batch sizes: schedules, automatic sizes, the rule after an out-of-memory
-half_precision.py    where 16 bits are slow (pure)
+precisions.py        the numbers that layers may compute with
+half_precision.py    where 16 bits are slow, and where they may be fast (pure)
 byte_size.py         sizes such as 3GB
 cuts.py              the names of the cuts at which fine-tuning begins
 option_conflicts.py  what cannot be asked for together

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, PositiveInt
 
 from autofit.config.hub_presets import default_size_pixels, is_preset
+from autofit.config.precisions import Precision
 from autofit.errors import UserError
 from autofit.storage.records import Record
 
@@ -63,10 +64,6 @@ class Backbone:
                 f"image size {height}x{width} is too small for {self.name}: "
                 f"choose at least {self.min_size}x{self.min_size}, or another backbone"
             )
-
-
-Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
-"""The name of a dtype policy of Keras."""
 
 
 class ModelSpec(Record):

@@ -1,28 +1,53 @@
-"""Whether a machine computes fast in 16 bits, by what its maker says of such machines. Pure."""
+"""Whether a machine may compute fast in 16 bits, by what its maker says of such machines. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
-from autofit.config.backbones import Precision
+from autofit.config.precisions import Precision
 from autofit.machine.hardware import Hardware
 
 LEAST_CAPABILITY: Mapping[Precision, tuple[int, int]] = {"mixed_float16": (7, 0), "mixed_bfloat16": (8, 0)}
 """The first compute capability with units for such numbers (CUDA C++ programming guide, tensor cores)."""
 
 
-def slow_words(precision: Precision, machine: Hardware) -> str:
+def promising_precision(machine: Hardware) -> Precision | None:
+    """The 16 bits for which a machine has units; None if it has none, or that is not known.
+
+    Of a GPU's it is float16, which rounds to 11 bits: features in bfloat16, of 8, are too far from those in float32
+    (docs/decisions/0063).
+    """
+    if machine.device == "cpu":
+        return "mixed_bfloat16" if machine.bfloat16_units else None
+    found = _capability(machine)
+    return "mixed_float16" if found is not None and found >= LEAST_CAPABILITY["mixed_float16"] else None
+
+
+def no_units_words(machine: Hardware) -> str:
+    """Why nothing is promising on such a machine."""
+    if machine.device == "cpu":
+        return "this CPU has no units for bfloat16 (avx512_bf16 or amx_bf16)"
+    return f"{machine.device_name} has no units for 16 bits, which begin with compute capability 7.0"
+
+
+def _capability(machine: Hardware) -> tuple[int, int] | None:
+    found = re.fullmatch(r"(\d+)\.(\d+)", machine.compute_capability or "")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def slow_words(precision: Precision | Literal["auto"], machine: Hardware) -> str:
     """What to say where training in this precision is likely to be slow; empty where it is not, or that is unknown."""
-    least = LEAST_CAPABILITY.get(precision)
+    least = None if precision == "auto" else LEAST_CAPABILITY.get(precision)
     if least is None:
         return ""
     if machine.device == "cpu":
         return f"{precision} on a CPU takes more time than float32: it is for GPUs, or where memory is short"
-    found = re.fullmatch(r"(\d+)\.(\d+)", machine.compute_capability or "")
-    if found is None or (int(found[1]), int(found[2])) >= least:
+    found = _capability(machine)
+    if found is None or found >= least:
         return ""
-    has_float16 = (int(found[1]), int(found[2])) >= LEAST_CAPABILITY["mixed_float16"]
+    has_float16 = found >= LEAST_CAPABILITY["mixed_float16"]
     other = "mixed_float16 or float32" if has_float16 else "float32"
     return (
         f"{precision} has units from compute capability {least[0]}.{least[1]} on, and {machine.device_name} has "

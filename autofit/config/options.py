@@ -22,6 +22,7 @@ from autofit.config.option_conflicts import (
     refuse_with_multi_label,
 )
 from autofit.config.option_table import BY_NAME, OPTIONS, REQUEST, checked
+from autofit.config.precisions import Precision
 from autofit.config.run_options import Strength
 from autofit.config.training_options import DEFAULT_OPTIMIZER, ClassWeight
 from autofit.errors import UserError
@@ -84,7 +85,7 @@ class Options(Record):
     multi_label: bool = False
     optimizer_config: KerasConfig | None = None
     recompute: Literal["auto", "off", "on"] = "auto"
-    precision: backbones.Precision = "float32"
+    precision: Precision | Literal["auto"] = "float32"
     loss: str | KerasConfig | None = None
     metrics: tuple[str | KerasConfig, ...] = ()
     monitor: str = "auto"

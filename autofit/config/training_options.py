@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal, get_args
 
-from autofit.config.backbones import Precision
 from autofit.config.given_objects import class_weights_or, loss_choice, metric_list, optimizer_choice, rate_choice
 from autofit.config.monitoring import monitor_choice
 from autofit.config.option import EVERYWHERE, MEASURING, OF_DATA, OF_TABLES, ONE_NETWORK, Option
@@ -21,6 +20,7 @@ from autofit.config.option_checks import (
     validation_source,
     weights_file,
 )
+from autofit.config.precisions import Precision
 from autofit.config.validators import auto_or_whole_number, flag, real_number, whole_number
 
 DEFAULT_OPTIMIZER = "adam"
@@ -188,13 +188,15 @@ TRAINING = (
     Option(
         "precision",
         "float32",
-        "The numbers that the layers compute with: `float32`, `mixed_bfloat16` or `mixed_float16`.",
+        "The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`.",
         "In mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, "
         "and so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly "
-        "slow on a CPU.",
-        check=one_of(*get_args(Precision)),
+        "slow on a CPU. `auto` measures both where the machine has units for 16 bits, and takes them if they are "
+        "clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the "
+        "others.",
+        check=one_of("auto", *get_args(Precision)),
         commands=(*ONE_NETWORK, "estimate"),
-        metavar="|".join(get_args(Precision)),
+        metavar="|".join(("auto", *get_args(Precision))),
     ),
     Option(
         "learning_rate",

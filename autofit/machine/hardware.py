@@ -25,9 +25,15 @@ from autofit.storage.records import Record
 MEMORY_STEP_BYTES = 2**28
 """Memory is compared in steps of this size: what firmware and kernel reserve differs between equal machines."""
 
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""In `/proc/cpuinfo`; the last is ARM's (https://docs.kernel.org/arch/arm64/elf_hwcaps.html)."""
+
 
 class Hardware(Record):
-    """One machine as one process sees it. `device_…` is the first visible GPU, or else the CPU, without memory."""
+    """One machine as one process sees it. `device_…` is the first visible GPU, or else the CPU, without memory.
+
+    `bfloat16_units` says whether the CPU has instructions for sums of products of bfloat16.
+    """
 
     device: Literal["cpu", "gpu"]
     device_name: str
@@ -45,6 +51,7 @@ class Hardware(Record):
     tensorflow_version: str | None
     keras_version: str | None
     python_version: str
+    bfloat16_units: bool = False
 
 
 def detect(
@@ -80,6 +87,7 @@ def detect(
         tensorflow_version=tensorflow,
         keras_version=installed_version("keras"),
         python_version=platform.python_version(),
+        bfloat16_units=_has_bfloat16_units(proc),
     )
 
 
@@ -149,6 +157,15 @@ def _cores(proc: Path, cgroup_root: Path) -> int:
         math.ceil(quota) for cgroup in cgroups_of_process(proc, cgroup_root, "cpu") if (quota := cpu_quota(cgroup))
     ]
     return max(1, min([cores, *quotas]))
+
+
+def _has_bfloat16_units(proc: Path) -> bool:
+    """Whether the kernel lists such instructions: AVX512_BF16 or AMX-BF16 on x86, BFMMLA and the like on ARM."""
+    for line in read_text(proc / "cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in {"flags", "Features"}:
+            return not BFLOAT16_FLAGS.isdisjoint(value.split())
+    return False
 
 
 def _cpu_model(proc: Path) -> str:

@@ -10,6 +10,7 @@ trial_worker.py  a worker process that runs trials
 loop.py          drives trials in workers; the answer is a size that ran in a fresh one
 time_spent.py    where the seconds of a probe went (pure)
 ladder.py        which rung is tried next, and which is taken (pure); climb.py probes them
+precision_choice.py  which precision is taken (pure); precision_trial.py has it measured
 recommend.py     the fastest of the sizes that fit, and the order of a sweep (pure)
 records.py       the reports of a probe and a sweep
 halving_search.py  the search where only some sizes matter: of a later stage (pure)

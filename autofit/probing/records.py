@@ -8,6 +8,7 @@ from pydantic import Field
 
 from autofit.config.rungs import Rung
 from autofit.protocol.messages import Trial
+from autofit.protocol.precision import PrecisionChoice
 from autofit.storage.records import Record
 
 
@@ -117,6 +118,7 @@ class ProbeReport(Record):
         source: whether the answer was measured from nothing or predicted by a saved profile, and then verified.
         rungs: the rungs of the ladder that were tried, in their order, where more than one was: all else is about the
             one that was chosen, which the workload names.
+        precision_choice: what `precision="auto"` came to; None if the precision was given.
     """
 
     schema_: Literal["autofit/probe/3"] = Field("autofit/probe/3", alias="schema")
@@ -138,6 +140,7 @@ class ProbeReport(Record):
     time_spent: TimeSpent | None = None
     wall_seconds: float
     rungs: list[RungRecord] = Field(default_factory=list)
+    precision_choice: PrecisionChoice | None = None
 
     @property
     def all_seconds(self) -> float:

@@ -11,11 +11,13 @@ from autofit.config.backbones import ModelSpec
 from autofit.config.batch_schedule import BatchSchedule
 from autofit.config.fine_tuning import FineTuning
 from autofit.config.given_objects import KerasConfig
+from autofit.config.precisions import Precision
 from autofit.config.run_options import MOST_VIEWS, Strength
 from autofit.config.rungs import Rung
 from autofit.config.training_options import ClassWeight
 from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, StageName, Trial, Verdict
 from autofit.protocol.model_jobs import ExportJob, PredictJob
+from autofit.protocol.precision import PrecisionChoice, PrecisionComparison
 from autofit.storage.records import Record
 
 
@@ -48,7 +50,6 @@ Kernels = Literal["eigen", "onednn"]
 """Which of TensorFlow's implementations computes on a CPU. oneDNN's is faster, but ends the process if its scratch
 memory cannot be allocated (docs/decisions/0023)."""
 
-
 ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 
 
@@ -61,7 +62,6 @@ def kernels_asked(environment: Mapping[str, str]) -> Kernels | None:
 Tuning = Literal["quick", "tuned"]
 """How a GPU's convolutions get their algorithm: `quick`, the first that cuDNN suggests; `tuned`, the fastest of those
 that it suggests, each of which runs in the first step with each new shape (docs/decisions/0028)."""
-
 
 AUTOTUNE_VARIABLE = "TF_CUDNN_USE_AUTOTUNE"
 
@@ -160,7 +160,8 @@ class TrainingPlan(Record):
     stage then ends where that run's audit log does. `value_ranges` are the numbers that are black and white in images
     of more than 8 bits (`autofit/input/numeric_images.py`), found once. `doubt_labels` looks for wrong labels.
     `rung` is the one of the ladder; None while it was not chosen: then it is the one of the request. `xla` has
-    TensorFlow compile its graphs with XLA on a GPU, which only a user asks for.
+    TensorFlow compile its graphs with XLA on a GPU, which only a user asks for. `precision_choice` is what
+    `precision="auto"` came to; None if the request names the precision.
     """
 
     epochs: int = Field(ge=1)
@@ -196,6 +197,7 @@ class TrainingPlan(Record):
     doubt_labels: bool = False
     monitor: str = "auto"
     rung: Rung | None = None
+    precision_choice: PrecisionChoice | None = None
 
     @property
     def schedule(self) -> BatchSchedule:
@@ -265,6 +267,17 @@ class TrialsJob(Record):
     kind: Literal["trials"] = "trials"
 
 
+class ComparisonJob(Record):
+    """Measure the network in float32 and in another precision, with so many images at once; settings as in the plan."""
+
+    kind: Literal["comparison"] = "comparison"
+    precision: Precision
+    batch_size: int = Field(ge=1)
+    kernels: Kernels = "eigen"
+    tuning: Tuning = "tuned"
+    xla: bool = False
+
+
 class Job(Record):
     """The content of `job.json`. `deterministic` is as in the options."""
 
@@ -275,7 +288,7 @@ class Job(Record):
     import_paths: list[str] = Field(default_factory=list)
     isolated: bool
     deterministic: bool = False
-    work: TrainJob | TrialsJob | PredictJob | ExportJob = Field(discriminator="kind")
+    work: TrainJob | TrialsJob | ComparisonJob | PredictJob | ExportJob = Field(discriminator="kind")
 
 
 class Outcome(Record):
@@ -324,6 +337,7 @@ class Event(Record):
     quarantined: BadImage | None = None
     cut_off: int | None = None
     trial: Trial | None = None
+    comparison: PrecisionComparison | None = None
     message: str | None = None
     result_changed: bool = False
     baseline_rss_bytes: int | None = None

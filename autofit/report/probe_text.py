@@ -72,6 +72,7 @@ def probe_lines(report: ProbeReport) -> list[tuple[str, str]]:
     return [
         *(found if report.largest_feasible_batch else nothing),
         *ladder_lines(report),
+        *_precision_line(report),
         ("Limited by", limit_words(report)),
         *_others_line(report),
         *_memory_lines(report),
@@ -93,6 +94,11 @@ def limit_words(report: ProbeReport) -> str:
     is_found = report.limited_by != GIVEN_LIMIT and report.hardware.get("device") == "cpu"
     share = f" ({SHARE_OF_MACHINE:.0%} of what is free)" if is_found else ""
     return f"{limit_name(report)}, {bytes_words(limit)}{share}{left}"
+
+
+def _precision_line(report: ProbeReport) -> list[tuple[str, str]]:
+    choice = report.precision_choice
+    return [("Precision", printable(f"{choice.precision}: {choice.why}"))] if choice else []
 
 
 def limit_name(report: ProbeReport) -> str:

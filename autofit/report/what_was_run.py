@@ -53,5 +53,14 @@ def _network(run: RunRecord) -> list[tuple[str, str]]:
     return [
         ("network", f"{name} at {height} x {width} pixels{weights}"),
         ("training", training),
+        *_precision(run),
         ("seed", f"{options.seed}"),
     ]
+
+
+def _precision(run: RunRecord) -> list[tuple[str, str]]:
+    """The precision, where it is not the usual one or was left open."""
+    choice = run.plan.precision_choice
+    if choice is not None:
+        return [("precision", f"{choice.precision}: {choice.why}")]
+    return [] if run.options.precision == "float32" else [("precision", run.options.precision)]

@@ -8,6 +8,7 @@ import json
 from autofit.config.backbones import ModelSpec
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options
+from autofit.config.precisions import Precision
 from autofit.config.rungs import KEPT, ON_REQUEST, Rung
 from autofit.probing.records import Workload
 from autofit.protocol.job import ModelSource
@@ -26,7 +27,7 @@ def model_source(options: Options, num_classes: int) -> ModelSource:
             dropout=options.dropout,
             seed=options.seed,
             segments=rung_of(options).segments,
-            precision=options.precision,
+            precision=precision_of(options),
         ),
         reference=None if given else options.model,
         sent=given,
@@ -52,13 +53,18 @@ def workload(options: Options, num_classes: int) -> Workload:
         dropout=options.dropout,
         optimizer=_optimizer_text(options),
         segments=rung_of(options).segments,
-        precision=options.precision,
+        precision=precision_of(options),
     )
 
 
 def rung_of(options: Options) -> Rung:
     """The rung that a request begins with; with `auto` a probe, or a training that runs out, may choose another."""
     return ON_REQUEST if options.recompute == "on" else KEPT
+
+
+def precision_of(options: Options) -> Precision:
+    """The precision that a request begins with; with `auto` a comparison may choose another."""
+    return "float32" if options.precision == "auto" else options.precision
 
 
 def on_rung(source: ModelSource, rung: Rung) -> ModelSource:

@@ -254,6 +254,11 @@ def _with_solved_head(
     )
 
 
+def kernels_before_probe(options: Options, machine: Hardware, asked: Kernels | None = None) -> Kernels:
+    """The kernels of a run as far as they are known before it is probed."""
+    return asked or _kernels(options, 1, None, machine)
+
+
 def _kernels(options: Options, micro_batch_size: int, probe: ProbeReport | None, machine: Hardware) -> Kernels:
     """OneDNN's on a CPU if memory cannot run out, where they are only faster; Eigen's if it might."""
     if machine.device != "cpu" or options.memory_limit_bytes is not None or options.isolation == "inline":

@@ -79,6 +79,12 @@ class RunRecord(Record):
     call: DataCall | None = None
     software: list[str] = Field(default_factory=list)
 
+    @property
+    def settled_options(self) -> Options:
+        """The request with the precision that was chosen for it, where it leaves that to autofit."""
+        choice = self.plan.precision_choice
+        return self.options if choice is None else self.options.model_copy(update={"precision": choice.precision})
+
 
 def data_record(index: ImageIndex) -> DataRecord:
     """The numbers of an index that `run.json` holds."""

@@ -259,7 +259,7 @@ class Supervisor:
 
     def _job(self, number: int, sizes: Sizes, stage: StageName, plan: TrainingPlan) -> Job:
         record = self._record
-        source = model_source(record.options, len(record.data.class_names))
+        source = model_source(record.settled_options, len(record.data.class_names))
         return Job(
             attempt=number,
             source=source_of_stage(source, record.plan, stage, record.data),

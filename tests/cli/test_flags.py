@@ -49,7 +49,7 @@ EVERY_FLAG = {
     "feature_views": ("2", 2),
     "pixel_cache": ("off", "off"),
     "cache_by": ("content", "content"),
-    "precision": ("mixed_float16", "mixed_float16"),
+    "precision": ("auto", "auto"),
     "memory_limit": ("3GB", "3GB"),
     "seed": ("7", 7),
     "checkpoint_every": ("50", "50"),

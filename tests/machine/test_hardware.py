@@ -38,6 +38,22 @@ def test_cpu_model(tree: Tree, text: str, expected: str) -> None:
     assert (found.device, found.device_name, found.cpu_model) == ("cpu", expected, expected)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx512_bf16 sse\n", True),
+        ("flags\t: fpu amx_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("flags\t: fpu avx2 avx512f\nbugs\t: bf16\n", False),
+        ("", False),
+    ],
+)
+def test_units_for_bfloat16(tree: Tree, text: str, expected: bool) -> None:  # noqa: FBT001 - a column of the table
+    """Each run on an older processor would wait for a comparison that 16 bits cannot win."""
+    tree.write(tree.proc / "cpuinfo", text)
+    assert tree.detect().bfloat16_units is expected
+
+
 def installed(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
     def version(name: str) -> str:
         try:

@@ -27,7 +27,7 @@ from autofit.cache.entry import Entry, EntryWriter
 from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
-from autofit.config.backbones import Precision
+from autofit.config.precisions import Precision
 from autofit.input.augment import Augmentation
 from autofit.input.decode import RECIPE
 from autofit.protocol.job import Job, TrainJob

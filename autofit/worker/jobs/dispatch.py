@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autofit.errors import StorageError, UserError
 from autofit.input.predecode import predecoding
-from autofit.protocol.job import Job, Outcome, TrainJob, TrialsJob
+from autofit.protocol.job import ComparisonJob, Job, Outcome, TrainingPlan, TrainJob, TrialsJob
 from autofit.protocol.messages import Verdict
 from autofit.protocol.model_jobs import ExportJob, PredictJob
 from autofit.storage.run_directory import AttemptDirectory
@@ -65,7 +65,9 @@ def _dispatch(
     job: Job, attempt: AttemptDirectory, heartbeat: Heartbeat, requests: Requests, load_payload: LoadPayload
 ) -> str | None:
     """Import Keras under its settings and call the job; returns the hash of the weights that a training ended with."""
-    plan = job.work.plan if isinstance(job.work, TrainJob) and job.isolated else None
+    plan: TrainingPlan | ComparisonJob | None = None
+    if job.isolated and isinstance(job.work, TrainJob | ComparisonJob):
+        plan = job.work.plan if isinstance(job.work, TrainJob) else job.work
     if plan:
         tf_settings.before_import(job.memory.device, plan.kernels, plan.tuning, xla=plan.xla)
     else:
@@ -83,6 +85,11 @@ def _dispatch(
             from autofit.worker.jobs.trial import run_trials  # noqa: PLC0415
 
             run_trials(job, attempt, heartbeat, requests, load_payload)
+            return None
+        if isinstance(job.work, ComparisonJob):
+            from autofit.worker.jobs.compare import compare  # noqa: PLC0415
+
+            compare(job, job.work, heartbeat, load_payload)
             return None
         if isinstance(job.work, PredictJob):
             from autofit.worker.jobs.predict import predict  # noqa: PLC0415

@@ -14,8 +14,9 @@ from typing import Any
 
 import keras
 
-from autofit.config.backbones import Backbone, ModelSpec, Precision, find
+from autofit.config.backbones import Backbone, ModelSpec, find
 from autofit.config.hub_presets import is_preset
+from autofit.config.precisions import Precision
 from autofit.protocol.messages import Phase
 from autofit.protocol.model_jobs import OutputKind
 from autofit.worker.model.cut_points import CutPoint, choose_cut, cut_points, split_at

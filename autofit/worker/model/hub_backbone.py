@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from autofit.config.backbones import Precision
 from autofit.config.hub_presets import preset_of
+from autofit.config.precisions import Precision
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.worker.model.classifier_weights import weighted_layers

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from autofit.config.backbones import Precision
+from autofit.config.precisions import Precision
 from autofit.errors import UserError
 from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.registered_objects import not_registered

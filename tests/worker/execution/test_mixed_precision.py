@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from autofit.config.backbones import ModelSpec, Precision, find
+from autofit.config.backbones import ModelSpec, find
+from autofit.config.precisions import Precision
 from autofit.protocol.job import ModelSource
 from autofit.worker.execution.loss_scale import LEAST_SCALE, MOST_SCALE, LossScale
 from autofit.worker.execution.sliced_model import SplitNetwork, WholeNetwork

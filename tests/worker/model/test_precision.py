@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from autofit.config.backbones import ModelSpec, Precision
+from autofit.config.backbones import ModelSpec
+from autofit.config.precisions import Precision
 from autofit.errors import UserError
 from autofit.worker.model.builder import BuiltModel, build, build_from_function
 from autofit.worker.model.keras_internals import all_layers

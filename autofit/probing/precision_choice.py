@@ -1,0 +1,30 @@
+"""Which precision a run computes in, where autofit may choose: by what both were measured to do. Pure."""
+
+from __future__ import annotations
+
+from autofit.probing.evidence import CLEARLY_FASTER
+from autofit.protocol.precision import PrecisionChoice, PrecisionComparison
+
+FEATURE_TOLERANCE, LOSS_TOLERANCE = 0.05, 0.02
+"""How far features, or a loss, may be from those in float32, as a share (docs/decisions/0063 has what was measured)."""
+
+
+def chosen_precision(found: PrecisionComparison) -> PrecisionChoice:
+    """16 bits where they are clearly faster and give the same within the tolerance, else float32."""
+    speeds = f"{found.images_per_second:.1f} images/s, in float32 {found.float32_images_per_second:.1f}"
+    name = found.precision
+    is_faster = found.images_per_second > CLEARLY_FASTER * found.float32_images_per_second > 0
+    if not is_faster:
+        return PrecisionChoice(precision="float32", why=f"{name} is not clearly faster ({speeds})", comparison=found)
+    known = []
+    for what, verb, share, allowed in (
+        ("features", "differ", found.feature_difference, FEATURE_TOLERANCE),
+        ("the loss", "differs", found.loss_difference, LOSS_TOLERANCE),
+    ):
+        if share is not None and share > allowed:
+            why = f"{what} in {name} {verb} by {share:.1%} from float32, more than {allowed:.0%}"
+            return PrecisionChoice(precision="float32", why=why, comparison=found)
+        known += [] if share is None else [f"{what} within {share:.1%}"]
+    if not known:
+        return PrecisionChoice(precision="float32", why=f"nothing tells how {name} differs", comparison=found)
+    return PrecisionChoice(precision=name, why=f"{speeds}; {', '.join(known)} of float32", comparison=found)

@@ -1,0 +1,90 @@
+"""Measure a network in float32 and in 16 bits, in a worker of its own; with fewer images if it runs out of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autofit.config.batch_schedule import image_buffer_bytes
+from autofit.errors import InterruptedRunError
+from autofit.probing.evidence import FAILURES
+from autofit.probing.trial_limits import FIRST_DEADLINE_SECONDS
+from autofit.probing.trial_worker import error_of_exit
+from autofit.process.launch import Launcher
+from autofit.process.monitor import View, monitored
+from autofit.protocol.job import ComparisonJob, Job, ModelSource
+from autofit.protocol.messages import MemoryBudget
+from autofit.protocol.payload import Payload
+from autofit.protocol.precision import PrecisionComparison
+from autofit.storage.run_directory import AttemptDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRequest:
+    """What is compared, and with what.
+
+    Attributes:
+        source: the network, in float32.
+        work: the precision, and with which kernels.
+        memory: the memory limit.
+        folder: where the workers' files are written.
+        batch_size: images at once to begin with.
+        payload: the model function, if the network is one.
+        import_paths: where a worker may look for a user's own module.
+        deterministic: whether the training will use deterministic operations, which have another speed.
+    """
+
+    source: ModelSource
+    work: ComparisonJob
+    memory: MemoryBudget
+    folder: Path
+    payload: Payload | None = None
+    import_paths: Sequence[str] = ()
+    deterministic: bool = False
+
+
+def compare_precisions(request: ComparisonRequest, launcher: Launcher, view: View) -> PrecisionComparison | None:
+    """The comparison, with half of the images where the memory runs out; None if not even one image fits.
+
+    Raises:
+        UserError: the model cannot be built in one of the two.
+        TrainingFailedError: the worker ended for a reason that is not memory.
+        InterruptedRunError: Ctrl-C.
+    """
+    size, number = request.work.batch_size, 1
+    while size:
+        found, runs_out = _tried(request, launcher, view, size, number)
+        if found is not None or not runs_out:
+            return found
+        size, number = size // 2, number + 1
+    return None
+
+
+def _tried(
+    request: ComparisonRequest, launcher: Launcher, view: View, size: int, number: int
+) -> tuple[PrecisionComparison | None, bool]:
+    """The comparison with so many images at once; or none, and whether the memory ran out."""
+    folder = request.folder / f"{number:04d}"
+    folder.mkdir(parents=True)
+    memory = request.memory
+    if memory.device == "cpu":
+        buffer_bytes = image_buffer_bytes(size, request.source.spec.image_size)
+        memory = memory.model_copy(update={"buffer_bytes": buffer_bytes})
+    job = Job(
+        attempt=number,
+        source=request.source,
+        memory=memory,
+        import_paths=list(request.import_paths),
+        isolated=launcher.isolated,
+        deterministic=request.deterministic,
+        work=request.work.model_copy(update={"batch_size": size}),
+    )
+    with monitored(job, AttemptDirectory(folder), launcher, view=view, payload=request.payload) as worker:
+        worker.trial_deadline_seconds = FIRST_DEADLINE_SECONDS
+        found = next((event.comparison for event in worker.events() if event.comparison), None)
+        if worker.is_stopping:
+            raise InterruptedRunError("the probe was stopped")
+        if found is None and (worker.ended is None or worker.ended.diagnosis.verdict not in FAILURES):
+            raise error_of_exit(worker.ended)
+    return found, found is None

@@ -1,0 +1,193 @@
+"""Compare a network in float32 and in 16 bits: the speed of what the run will do, and how far the results differ.
+
+Both have the same weights, those with which the run begins, and the same made-up images: patterns of all sizes with the
+spectrum of photos, whose power falls with the square of the frequency (Field 1987, doi:10.1364/JOSAA.4.002379).
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from autofit.config.precisions import Precision
+from autofit.errors import UserError
+from autofit.input.aligned_array import aligned_empty
+from autofit.protocol.job import ComparisonJob, Event, Job
+from autofit.protocol.messages import Phase
+from autofit.protocol.precision import PrecisionComparison
+from autofit.worker.execution.microbatch import MicroBatcher, Shrink
+from autofit.worker.execution.session import Session, clear_session
+from autofit.worker.execution.steps import compile_forward
+from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network, open_payload
+from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
+from autofit.worker.runtime.heartbeat import Heartbeat
+
+TIMED_SECONDS, TIMED_STEPS = 1.0, 10
+"""A step is timed until it has taken so long, or so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """One of the two: features `(n, ...)` if there is a backbone, and the loss if more than a head trains."""
+
+    images_per_second: float
+    features: np.ndarray | None
+    loss: float | None
+
+
+def compare(job: Job, work: ComparisonJob, heartbeat: Heartbeat, load_payload: LoadPayload) -> None:
+    """Measure both, and report the comparison.
+
+    Raises:
+        OutOfDeviceMemoryError: so many images at once do not fit.
+        UserError: the model cannot be built in one of the two.
+    """
+    if job.source is None:
+        raise ValueError("a comparison needs a model")
+    limit_allocator(job, heartbeat)
+    payload, kept = open_payload(job, load_payload), list[np.ndarray]()  # what was sent can be read only once
+    plain, coarse = (
+        _measured(job, precision, work.batch_size, heartbeat, lambda: payload, kept)
+        for precision in ("float32", work.precision)
+    )
+    found = PrecisionComparison(
+        precision=work.precision,
+        batch_size=work.batch_size,
+        images_per_second=coarse.images_per_second,
+        float32_images_per_second=plain.images_per_second,
+        feature_difference=feature_difference(plain.features, coarse.features),
+        loss_difference=loss_difference(plain.loss, coarse.loss),
+    )
+    heartbeat.event(Event(comparison=found))
+
+
+def feature_difference(plain: np.ndarray | None, coarse: np.ndarray | None) -> float | None:
+    """The distance of each image's features as a share of their length, the largest; infinite if one is no number."""
+    if plain is None or coarse is None:
+        return None
+    rows, others = (values.reshape(len(values), -1).astype(np.float64) for values in (plain, coarse))
+    lengths = np.linalg.norm(rows, axis=1)
+    with np.errstate(all="ignore"):
+        shares = np.linalg.norm(others - rows, axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return float(np.nan_to_num(shares, nan=np.inf).max())
+
+
+def loss_difference(plain: float | None, coarse: float | None) -> float | None:
+    """The difference of two losses as a share of the first; infinite if one is no number."""
+    if plain is None or coarse is None:
+        return None
+    share = abs(coarse - plain) / max(abs(plain), float(np.finfo(np.float32).tiny))
+    return share if np.isfinite(share) else float("inf")
+
+
+def photo_like(count: int, height: int, width: int) -> np.ndarray:
+    """Made-up uint8 images `(count, height, width, 3)`: sums of random patterns, the finer the weaker."""
+    random = np.random.default_rng(0)
+    flow = np.zeros((count, height, width, 3), np.float32)
+    cells = 2
+    while cells <= max(height, width):
+        pattern = random.standard_normal((count, cells, cells, 3)).astype(np.float32) / cells
+        rows, columns = (np.arange(side) * cells // side for side in (height, width))
+        flow += pattern[:, rows][:, :, columns]
+        cells *= 2
+    images = aligned_empty((count, height, width, 3))
+    spread = flow.std(axis=(1, 2, 3), keepdims=True)
+    images[...] = np.clip(128 + 60 * (flow - flow.mean(axis=(1, 2, 3), keepdims=True)) / spread, 0, 255)
+    return images
+
+
+def _measured(
+    job: Job,
+    precision: Precision,
+    size: int,
+    heartbeat: Heartbeat,
+    load_payload: LoadPayload,
+    kept: list[np.ndarray],
+) -> _Measured:
+    """Build the network in a precision and measure it; `kept` are the weights of both, filled by the first."""
+    assert job.source is not None  # noqa: S101 - told apart by the caller
+    spec = job.source.spec.model_copy(update={"precision": precision})
+    source = job.source.model_copy(update={"spec": spec})
+    session, _ = open_network(job.model_copy(update={"source": source}), heartbeat, load_payload)
+    model = session.built.model
+    if kept:
+        _set_weights(model, kept)
+    else:
+        kept += model.get_weights()
+    heartbeat.phase(Phase.PROBE, step=size, micro_batch_size=size)
+    images = photo_like(size, *spec.image_size)
+    labels = session.objective.drawn_labels(size, job.source.num_classes, np.random.default_rng(0))
+    found = _Measured(
+        features=_features(session, images),
+        loss=None if session.extract is not None else _loss(session, images, labels),
+        images_per_second=size / _seconds(_step(session, images, labels)),
+    )
+    del session, model
+    clear_session()
+    gc.collect()
+    return found
+
+
+def _set_weights(model: object, weights: list[np.ndarray]) -> None:
+    """Give a model the weights of its twin.
+
+    Raises:
+        UserError: it has others, as where a user's function makes another network each time.
+    """
+    try:
+        model.set_weights(weights)  # type: ignore[attr-defined]  # keras carries no types
+    except ValueError as error:
+        raise UserError("the model function makes another network each time") from error
+
+
+def _features(session: Session, images: np.ndarray) -> np.ndarray | None:
+    """The features of the backbone, float32; None if the network is the user's own."""
+    if session.extract is not None:
+        return np.asarray(session.features_of(images, _fixed(len(images))), np.float32)
+    features = session.built.features
+    return None if features is None else np.asarray(compile_forward(features)(images), np.float32)
+
+
+def _loss(session: Session, images: np.ndarray, labels: np.ndarray) -> float:
+    """The loss of the batch in inference, before anything trained."""
+    tally = session.fresh_tally()
+    session.evaluate_batch(images, labels, tally, _fixed(len(images)))
+    return session.results_of(tally.values)["loss"]
+
+
+def _step(session: Session, images: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
+    """What the run will do with a batch, waiting for the device: an extraction, or a training step."""
+    micro = _fixed(len(images))
+    if session.extract is not None:
+        return lambda: np.asarray(session.features_of(images, micro))
+    weights = session.objective.ones(labels)
+
+    def train() -> object:
+        session.train_batch(images, labels, weights, micro, lambda _: None)
+        return session.metrics()
+
+    return train
+
+
+def _seconds(step: Callable[[], object]) -> float:
+    """The median time of a step; the first, which traces and tunes, does not count."""
+    step()
+    took: list[float] = []
+    while not took or (sum(took) < TIMED_SECONDS and len(took) < TIMED_STEPS):
+        began = time.perf_counter()
+        step()
+        took.append(time.perf_counter() - began)
+    return float(np.median(took))
+
+
+def _fixed(size: int) -> MicroBatcher:
+    """A micro-batch that may not shrink: both are to be measured at the same size."""
+
+    def refuse(shrink: Shrink) -> None:
+        raise OutOfDeviceMemoryError(f"{shrink.before} images at once do not fit")
+
+    return MicroBatcher(size, refuse)

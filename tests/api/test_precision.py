@@ -1,0 +1,174 @@
+"""`precision="auto"` in a run and a probe: what is compared, what comes of it, and where it is kept."""
+
+# ruff: noqa: D102 - a seam is documented where it is
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autofit import api
+from autofit.api.workers import machine_for
+from autofit.config.options import make_options
+from autofit.errors import InterruptedRunError, TrainingFailedError, UserError
+from autofit.machine.hardware import Hardware
+from autofit.probing.precision_trial import ComparisonRequest
+from autofit.probing.records import ProbeReport
+from autofit.protocol.precision import PrecisionComparison
+from autofit.report.what_was_run import what_was_run
+from autofit.runs.collect_result import collect_result
+from autofit.runs.run_record import RunRecord
+from autofit.storage.run_directory import RunDirectory
+from tests.support.views import RecordingView
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Stages
+
+FASTER = PrecisionComparison(
+    precision="mixed_bfloat16",
+    batch_size=8,
+    images_per_second=20.0,
+    float32_images_per_second=10.0,
+    feature_difference=0.01,
+)
+ALL: dict[str, Any] = {"weights": None, "memory_limit": "2GB", "precision": "auto"}
+
+
+class Comparisons:
+    """Stands for the worker that compares: what it is asked, and what it answers."""
+
+    def __init__(self) -> None:
+        self.asked: list[ComparisonRequest] = []
+        self.answer: PrecisionComparison | Exception | None = FASTER
+
+    def __call__(self, request: ComparisonRequest, launcher: Any, view: Any) -> PrecisionComparison | None:
+        del launcher, view
+        self.asked.append(request)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def comparisons(stages: Stages, monkeypatch: pytest.MonkeyPatch) -> Comparisons:
+    """A CPU with units for bfloat16, and a worker that finds it twice as fast."""
+    del stages
+    made = Comparisons()
+    monkeypatch.setattr("autofit.api.precision.compare_precisions", made)
+    set_units(monkeypatch, has=True)
+    return made
+
+
+def set_units(monkeypatch: pytest.MonkeyPatch, *, has: bool) -> None:
+    """Let the machine have such units, or not."""
+    real = machine_for(make_options())
+    machine = real.model_copy(update={"bfloat16_units": has, "device": "cpu"})
+
+    def machine_of(options: Any) -> Hardware:
+        del options
+        return machine
+
+    for module in ("probes", "training", "supervision", "stage_sizes"):
+        monkeypatch.setattr(f"autofit.api.{module}.machine_for", machine_of, raising=False)
+
+
+def test_a_run_trains_in_the_precision_that_was_chosen(stages: Stages, photos: Path, comparisons: Comparisons) -> None:
+    """The probe, the plan or the page would be of another precision than the training."""
+    view = RecordingView()
+    api.run(photos, run_dir="a", view=view, **ALL)
+    request = comparisons.asked[0]
+    assert (request.source.spec.precision, request.work.precision) == ("float32", "mixed_bfloat16")
+    assert [request.workload.precision for request, _ in stages.probes] == ["mixed_bfloat16"]
+    record = RunRecord.load(Path("a/run.json"))
+    assert record.options.precision == "auto"
+    assert record.settled_options.precision == "mixed_bfloat16"
+    assert record.plan.precision_choice is not None
+    assert record.plan.precision_choice.comparison == FASTER
+    assert ProbeReport.load(Path("a/probe.json")).precision_choice == record.plan.precision_choice
+    assert any("precision auto: mixed_bfloat16 (20.0 images/s, in float32 10.0;" in words for words in view.messages)
+    ended = collect_result(RunDirectory(Path("a")), "completed", "", 0.0)
+    assert "mixed_bfloat16: 20.0 images/s" in str(what_was_run(record, ended))
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (FASTER.model_copy(update={"images_per_second": 5.0}), "not clearly faster"),
+        (FASTER.model_copy(update={"feature_difference": 0.5}), "features in mixed_bfloat16 differ by 50.0%"),
+        (None, "not even one image fits"),
+        (UserError("the layer cannot"), "could not be measured: the layer cannot"),
+        (TrainingFailedError("SIGSEGV"), "could not be measured: SIGSEGV"),
+    ],
+    ids=["slower", "another result", "out of memory", "refused", "crashed"],
+)
+def test_what_is_not_better_or_cannot_be_measured_leaves_float32(
+    stages: Stages, photos: Path, comparisons: Comparisons, answer: PrecisionComparison | Exception | None, why: str
+) -> None:
+    """A run would end, be slower or have another result for the sake of an option that asks for the better one."""
+    comparisons.answer = answer
+    api.run(photos, run_dir="a", view=RecordingView(), **ALL)
+    choice = RunRecord.load(Path("a/run.json")).plan.precision_choice
+    assert choice is not None
+    assert choice.precision == "float32"
+    assert why in choice.why
+    assert stages.probes[0][0].workload.precision == "float32"
+
+
+def test_ctrl_c_ends_the_comparison_and_the_run(stages: Stages, photos: Path, comparisons: Comparisons) -> None:
+    """It would be taken for a comparison that failed, and the run go on."""
+    comparisons.answer = InterruptedRunError("the probe was stopped")
+    with pytest.raises(InterruptedRunError):
+        api.run(photos, run_dir="a", view=RecordingView(), **ALL)
+    assert not stages.probes
+
+
+def test_without_units_nothing_is_measured(
+    photos: Path, comparisons: Comparisons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run would wait for a comparison that 16 bits cannot win."""
+    set_units(monkeypatch, has=False)
+    view = RecordingView()
+    api.run(photos, run_dir="a", view=view, **ALL)
+    assert not comparisons.asked
+    assert any("precision auto: float32 (this CPU has no units for bfloat16" in words for words in view.messages)
+
+
+def test_a_short_time_budget_is_not_spent_on_it(photos: Path, comparisons: Comparisons) -> None:
+    """Half of a budget of a minute would be gone before the first image."""
+    api.run(photos, run_dir="a", view=RecordingView(), time_budget="60s", precision="auto")
+    assert not comparisons.asked
+
+
+def test_a_given_precision_is_not_compared(stages: Stages, photos: Path, comparisons: Comparisons) -> None:
+    """Who has decided would wait for what cannot change anything."""
+    api.run(photos, run_dir="a", view=RecordingView(), **(ALL | {"precision": "mixed_bfloat16"}))
+    assert not comparisons.asked
+    assert stages.probes[0][0].workload.precision == "mixed_bfloat16"
+    assert RunRecord.load(Path("a/run.json")).plan.precision_choice is None
+
+
+@pytest.mark.parametrize("asked", ["auto", "mixed_bfloat16"])
+def test_a_replay_computes_as_the_run_that_it_follows(photos: Path, comparisons: Comparisons, asked: str) -> None:
+    """A comparison that comes out otherwise today would give other bits."""
+    api.run(photos, run_dir="a", view=RecordingView(), **(ALL | {"precision": asked}))
+    Path("a/audit.jsonl").touch()
+    comparisons.asked.clear()
+    api.run(photos, run_dir="b", view=RecordingView(), replay="a", **ALL)
+    assert RunRecord.load(Path("b/run.json")).settled_options.precision == "mixed_bfloat16"
+    assert not comparisons.asked
+
+
+def test_a_probe_reports_what_it_chose(comparisons: Comparisons) -> None:
+    """A user would not know of which precision the sizes are."""
+    found = api.probe(backbone="MobileNetV2", view=RecordingView(), **ALL)
+    assert found.workload.precision == "mixed_bfloat16"
+    assert "20.0 images/s, in float32 10.0" in " ".join(found.summary().split())
+    assert len(comparisons.asked) == 1
+
+
+def test_an_estimate_is_of_a_precision_that_is_named() -> None:
+    """It would be an estimate for another machine by what this one measured."""
+    with pytest.raises(UserError, match="precision 'auto' is measured on the machine that trains"):
+        api.estimate(backbone="MobileNetV2", memory="4GB", precision="auto")

@@ -1,0 +1,132 @@
+"""The comparison of two precisions, driven on workers that are simulated, and once on a real one."""
+
+# ruff: noqa: D102 - the methods of our seams are documented where the seams are
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from autofit.config.options import make_options
+from autofit.config.precisions import Precision
+from autofit.errors import TrainingFailedError, UserError
+from autofit.probing.precision_trial import ComparisonRequest, compare_precisions
+from autofit.process.launch import Exit, Launcher, ProcessLauncher, Worker
+from autofit.protocol.job import ComparisonJob, Event, Job, Outcome
+from autofit.protocol.messages import MemoryBudget, Request, Verdict
+from autofit.protocol.payload import Payload
+from autofit.protocol.precision import PrecisionComparison
+from autofit.runs.model_source import model_source
+from autofit.storage.run_directory import AttemptDirectory
+from tests.support.views import RecordingView
+
+MEMORY = MemoryBudget(device="cpu", limit_bytes=3 * 10**9, is_given=False)
+FOUND = PrecisionComparison(
+    precision="mixed_bfloat16", batch_size=2, images_per_second=2.0, float32_images_per_second=1.0
+)
+
+
+@dataclass
+class Done:
+    """A worker that has ended."""
+
+    exit: Exit = field(default_factory=lambda: Exit(0))
+
+    def poll(self) -> Exit | None:
+        return self.exit
+
+    def send(self, request: Request) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Workers:
+    """Starts workers that end at once, as `answer` says for a number of images."""
+
+    answer: Callable[[int], Outcome | PrecisionComparison]
+    isolated: bool = True
+    jobs: list[Job] = field(default_factory=list)
+
+    def launch(self, attempt: AttemptDirectory, payload: Payload | None, lock_fd: int | None) -> Worker:
+        del payload, lock_fd
+        job = Job.load(attempt.job)
+        assert isinstance(job.work, ComparisonJob)
+        self.jobs.append(job)
+        answer = self.answer(job.work.batch_size)
+        if isinstance(answer, PrecisionComparison):
+            line = Event(comparison=answer).model_dump_json(exclude_defaults=True)
+            attempt.events.write_text(f"{line}\n", encoding="utf-8")
+            answer = Outcome(verdict=Verdict.COMPLETED)
+        answer.save(attempt.outcome)
+        return Done()
+
+    @property
+    def sizes(self) -> list[int]:
+        return [job.work.batch_size for job in self.jobs if isinstance(job.work, ComparisonJob)]
+
+
+def compared(
+    launcher: Launcher, folder: Path, precision: Precision = "mixed_bfloat16", **given: str
+) -> PrecisionComparison | None:
+    options = make_options(**({"backbone": "MobileNet", "weights": "none", "image_size": 32} | given))
+    work = ComparisonJob(precision=precision, batch_size=8)
+    request = ComparisonRequest(model_source(options, 3), work, MEMORY, folder)
+    return compare_precisions(request, launcher, RecordingView())
+
+
+def out_above(largest: int, verdict: Verdict = Verdict.DEVICE_OOM) -> Workers:
+    return Workers(lambda size: FOUND if size <= largest else Outcome(verdict=verdict, cause="why"))
+
+
+@pytest.mark.parametrize("verdict", [Verdict.DEVICE_OOM, Verdict.HOST_OOM])
+def test_fewer_images_are_compared_where_memory_runs_out(verdict: Verdict, tmp_path: Path) -> None:
+    """A network that is tight would train in float32 because eight images did not fit."""
+    workers = out_above(2, verdict)
+    assert compared(workers, tmp_path) == FOUND
+    assert workers.sizes == [8, 4, 2]
+
+
+def test_where_not_one_image_fits_nothing_is_known(tmp_path: Path) -> None:
+    """It would go on with no image at all, or end the run."""
+    workers = out_above(0)
+    assert compared(workers, tmp_path) is None
+    assert workers.sizes == [8, 4, 2, 1]
+
+
+@pytest.mark.parametrize(("verdict", "kind"), [(Verdict.USER_ERROR, UserError), (Verdict.CRASHED, TrainingFailedError)])
+def test_another_end_is_raised(verdict: Verdict, kind: type[Exception], tmp_path: Path) -> None:
+    """A model that cannot compute in 16 bits would be measured again with fewer and fewer images."""
+    workers = out_above(0, verdict)
+    with pytest.raises(kind, match="why"):
+        compared(workers, tmp_path)
+    assert workers.sizes == [8]
+
+
+@pytest.mark.slow
+@pytest.mark.forked_workers
+@pytest.mark.parametrize(
+    ("precision", "trainable", "most"),
+    [
+        ("float32", "head", 0.0),
+        pytest.param("float32", "all", 0.0, marks=pytest.mark.whole),
+        pytest.param("mixed_bfloat16", "head", 0.5, marks=pytest.mark.whole),
+    ],
+)
+def test_the_same_weights_see_the_same_images_in_both(
+    precision: Precision, trainable: str, most: float, tmp_path: Path
+) -> None:
+    """Other weights, images or random numbers would be taken for the difference that rounding makes."""
+    found = compared(ProcessLauncher(), tmp_path, precision, trainable=trainable)
+    assert found is not None
+    assert found.batch_size == 8
+    assert min(found.images_per_second, found.float32_images_per_second) > 0
+    differences = [found.feature_difference, *([found.loss_difference] if trainable == "all" else [])]
+    assert all(share is not None and share <= most for share in differences)
+    assert all(differences) is (precision != "float32")
+    assert (found.loss_difference is None) is (trainable == "head")
