@@ -42,6 +42,18 @@ def test_memory_that_is_taken_in_the_middle_shrinks_and_loses_nothing() -> None:
     assert micro.repeat(16, device.run) == 16
 
 
+def test_the_next_size_is_a_tuned_one_where_there_is_one() -> None:
+    """Each new shape costs a GPU seconds of tuning: half of 64 would be one more, that may not fit either."""
+    device, shrinks = Device(100), list[Shrink]()
+    micro = MicroBatcher(16, shrinks.append, pads=True)
+    assert micro.repeat(16, device.run) == 16
+    micro.size, device.most = 64, 40
+    assert micro.repeat(64, device.run) == 16
+    micro.slices(70, lambda *_: device.run(micro.size))
+    assert [(shrink.before, shrink.after) for shrink in shrinks] == [(64, 16)]
+    assert set(device.sizes) == {16}
+
+
 def test_where_nothing_is_left_it_says_so() -> None:
     """It would go on for ever with a single image that does not fit."""
     device = Device(100)
