@@ -37,6 +37,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     own_objects.py   the user's registered objects that a saved model needs
     stage_sizes.py   the sizes of fine-tuning, by a probe of its own
     budget_notes.py  what a time budget means for a run, in words; device_notes.py what a GPU does
+    squeezed.py      who took memory in the middle of a run, and what that leaves
     final_test.py    the finished model on the test images
 """
 

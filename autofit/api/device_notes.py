@@ -11,6 +11,7 @@ from autofit.cache.compiled_kernels import PATH_VARIABLE, KernelCache, kernel_ca
 from autofit.cache.folder import default_folder
 from autofit.config.byte_size import format_size
 from autofit.machine.hardware import Hardware
+from autofit.machine.host_others import HostProcess
 from autofit.machine.nvml import GpuProcess, gpu_error
 from autofit.machine.tensorflow_build import cuda_targets, has_machine_code
 from autofit.process.monitor import View
@@ -93,3 +94,20 @@ def taken_meanwhile(before: Hardware, now: Hardware) -> str:
     names = ", ".join(f"{process.name}, pid {process.pid}" for process in new[:SHOWN])
     who = f"another program ({names})" if new else "another program"
     return f"{who} took {format_size(less)} of the GPU meanwhile; {format_size(now.device_free_bytes or 0)} are free"
+
+
+def host_memory_taken(before: Hardware, now: Hardware, begun: Sequence[HostProcess]) -> str:
+    """What other programs have taken of the host's memory since a run began, in words; empty if it is little. Pure.
+
+    Args:
+        before: the machine when the run began.
+        now: the machine while no worker runs.
+        begun: large programs that have begun since, the largest first.
+    """
+    less = before.host_available_bytes - now.host_available_bytes
+    if less < WORTH_TELLING_BYTES:
+        return ""
+    names = ", ".join(f"{process.name}, pid {process.pid}" for process in begun[:SHOWN])
+    who = f"another program ({names})" if begun else "another program"
+    left = format_size(now.host_available_bytes)
+    return f"{who} took {format_size(less)} of the memory meanwhile; {left} are free ({now.limited_by})"

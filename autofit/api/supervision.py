@@ -11,27 +11,34 @@ from typing import Literal
 from autofit.api.budget_notes import announce_budget, with_known_speed
 from autofit.api.callbacks import give_back
 from autofit.api.code_identity import as_given, remember_used
-from autofit.api.device_notes import announce_device, taken_meanwhile
+from autofit.api.device_notes import announce_device
 from autofit.api.existing_run import how_to_resume, save_if_changed
 from autofit.api.extractions import save_extraction
 from autofit.api.final_test import with_test
 from autofit.api.report import write_page_or_say_why
 from autofit.api.result import Result, shown_path
+from autofit.api.squeezed import squeeze_reader
 from autofit.api.stage_sizes import StageSizes
 from autofit.api.workers import cache_for, import_paths, launcher_for, machine_for, profile_store
 from autofit.doctor.start_crash import with_findings
-from autofit.errors import AutofitError, DoesNotFitError, InterruptedRunError, StorageError, TrainingFailedError
+from autofit.errors import (
+    AutofitError,
+    DoesNotFitError,
+    InterruptedRunError,
+    StorageError,
+    TrainingFailedError,
+    UserError,
+)
 from autofit.machine.hardware import Hardware
 from autofit.mirror.mirror import Mirror
 from autofit.process.monitor import View
-from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName
+from autofit.protocol.messages import MemoryBudget
 from autofit.protocol.payload import Payload
 from autofit.runs.collect_result import collect_result
 from autofit.runs.data_check import run_findings
 from autofit.runs.environment import environment_of, on_software, software_of
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
 from autofit.runs.run_record import RunRecord, read_run
-from autofit.runs.squeeze import Squeeze, squeeze
 from autofit.runs.stage_probe import LEFT_OUT, is_left_out
 from autofit.runs.stage_speed import saved_probe
 from autofit.runs.supervisor import Supervisor
@@ -78,7 +85,7 @@ def supervise(
         import_paths=import_paths(record.options, payload),
         cache=cache_for(record, machine, store),
         sleep=mirror.sleep if mirror else time.sleep,
-        squeezed=lambda stage: _squeezed(files, stage, machine, machine_for(record.options), memory.limit_bytes),
+        squeezed=squeeze_reader(files, machine, lambda: machine_for(record.options), memory.limit_bytes),
         begin_stage=StageSizes(files, payload, view, memory).begin,
         budget=budget,
     )
@@ -189,17 +196,6 @@ def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> Memory
     return budget.model_copy(update={"non_allocator_bytes": probe.non_allocator_bytes or None if probe else None})
 
 
-def _squeezed(
-    files: RunDirectory, stage: StageName, before: Hardware, now: Hardware, limit_bytes: int
-) -> Squeeze | None:
-    """What others have taken of the GPU since the run began, and what that leaves; None if it is little."""
-    words = taken_meanwhile(before, now)
-    if not words:
-        return None
-    of_stage = saved_probe(files.fine_tune_probe) if stage in FINE_TUNING else None
-    return squeeze(words, now.device_free_bytes or 0, limit_bytes, of_stage or saved_probe(files.probe))
-
-
 def _attempts(supervisor: Supervisor, mirror: Mirror | None) -> AutofitError | None:
     """Make the attempts; the second Ctrl-C, which stops at once, is returned as an error too: it is recorded."""
     try:
@@ -231,6 +227,8 @@ def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord
         return InterruptedRunError(f"{error}: {kept}{best}; go on with: {how}")
     if isinstance(error, DoesNotFitError) and record.plan.fine_tune is not None and files.model.exists():
         return DoesNotFitError(f"{error}; the head's model is in {shown_path(files.model)}")
+    if isinstance(error, UserError):
+        return type(error)(with_findings(str(error)))
     if isinstance(error, TrainingFailedError):
         return type(error)(f"{with_findings(str(error))} ({_logs_and_checkpoint(error, files, record)})")
     return error

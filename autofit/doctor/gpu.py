@@ -212,7 +212,7 @@ def cuda_packages(facts: Facts) -> list[Finding]:
             severity=Severity.WARNING,
             topic="software",
             text=f"TensorFlow's CUDA packages are missing ({', '.join(facts.cuda_missing)}), and no cuDNN was found "
-            "elsewhere: it would train on the CPU",
+            "elsewhere: it would not find the GPU",
             advice="install them",
             command=f"pip install 'tensorflow[and-cuda]=={version}'",
         )

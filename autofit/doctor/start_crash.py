@@ -1,4 +1,4 @@
-"""What the doctor finds on a machine on which workers crash as soon as they start."""
+"""What the doctor finds on a machine on which workers crash as soon as they start, or do not find its GPU."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from autofit.doctor.findings import findings
 from autofit.doctor.gather import gather
 from autofit.doctor.records import Severity
 from autofit.process.exit_classifier import START_CRASH
+from autofit.process.gpu_causes import NO_GPU_FOUND
 
 MOST_FINDINGS = 3
 GRAVE = (Severity.PROBLEM, Severity.WARNING)
@@ -15,8 +16,8 @@ _FINDS = "; the doctor finds "
 
 
 def with_findings(text: str) -> str:
-    """The text of an error, and if it is about crashes at the start, the doctor's gravest findings, once."""
-    if START_CRASH not in text or _FINDS in text:
+    """The text of an error, and if it is about the start of a worker, the doctor's gravest findings, once."""
+    if _FINDS in text or not any(words in text for words in (START_CRASH, NO_GPU_FOUND)):
         return text
     found = []
     with suppress(Exception):  # a broken installation is what it is about: nothing may hide the error itself

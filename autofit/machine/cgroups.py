@@ -19,6 +19,8 @@ from autofit.storage.system_errors import explained
 
 PROC = Path("/proc")
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+HOST_MEMORY = "host memory"
+"""What limits a process that no cgroup does, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class MemoryBounds:
 def memory_bounds(cgroups: Iterable[Cgroup]) -> Iterator[MemoryBounds]:
     """The bounds of the machine's memory, then of each cgroup with a lower limit."""
     memory = _machine_memory()
-    yield MemoryBounds(memory.total, memory.available, "host memory")
+    yield MemoryBounds(memory.total, memory.available, HOST_MEMORY)
     for cgroup in cgroups:
         limit = _number(cgroup.folder / ("memory.max" if cgroup.v2 else "memory.limit_in_bytes"))
         if limit is not None and limit < memory.total:

@@ -29,8 +29,9 @@ def bytes_of_others(processes: Sequence[GpuProcess], own: Collection[int], known
 def others_reader(known: Sequence[GpuProcess]) -> Callable[[], int]:
     """A function that asks the driver how much memory others hold now, in bytes; 0 where it does not say."""
     pids = {process.pid for process in known}
-    return lambda: bytes_of_others(gpu_processes(), _own_pids(), pids)
+    return lambda: bytes_of_others(gpu_processes(), own_pids(), pids)
 
 
-def _own_pids() -> set[int]:
+def own_pids() -> set[int]:
+    """The numbers of this process and its descendants."""
     return {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -123,24 +123,32 @@ def _with_nvml(nvml: ModuleType | None, ask: Callable[[ModuleType], T]) -> T | N
 def _handle(nvml: ModuleType, visible: str) -> object:
     """NVML counts in PCI order; CUDA does with `CUDA_DEVICE_ORDER=PCI_BUS_ID`, and takes a UUID's first digits too.
 
-    Of a GPU that is divided (MIG), CUDA shows a process the first part.
+    Of a GPU that is divided (MIG), CUDA shows a process the first part, or the one whose UUID is given; older drivers
+    name that `MIG-GPU-UUID/INSTANCE/PART`, which only NVML itself understands.
     """
     if visible.isdecimal():
         return _first_part(nvml, nvml.nvmlDeviceGetHandleByIndex(int(visible)))
-    if visible.startswith("MIG-"):
-        return nvml.nvmlDeviceGetHandleByUUID(visible)
     handles: list[object] = [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]
+    if visible.startswith("MIG-"):
+        named = _or_none(partial(nvml.nvmlDeviceGetHandleByUUID, visible))
+        parts = (part for handle in handles for part in _parts(nvml, handle))
+        return named or next(part for part in parts if nvml.nvmlDeviceGetUUID(part).startswith(visible))
     return _first_part(nvml, next(handle for handle in handles if nvml.nvmlDeviceGetUUID(handle).startswith(visible)))
 
 
 def _first_part(nvml: ModuleType, handle: object) -> object:
     """The first part of a GPU that is divided, else the GPU itself."""
+    return next(_parts(nvml, handle), handle)
+
+
+def _parts(nvml: ModuleType, handle: object) -> Iterator[object]:
+    """The parts of a GPU that is divided; none of one that is not."""
     mode = _or_none(partial(nvml.nvmlDeviceGetMigMode, handle)) if hasattr(nvml, "nvmlDeviceGetMigMode") else None
     if not mode or mode[0] != MIG_ENABLED:
-        return handle
+        return
     most = _or_none(partial(nvml.nvmlDeviceGetMaxMigDeviceCount, handle)) or 0
     parts = (_or_none(partial(nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)) for number in range(most))
-    return next((part for part in parts if part is not None), handle)
+    yield from (part for part in parts if part is not None)
 
 
 def _card(nvml: ModuleType, number: int) -> Card:

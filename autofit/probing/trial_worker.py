@@ -68,7 +68,7 @@ def error_of_exit(worker_exit: WorkerExit | None) -> AutofitError:
     verdict = worker_exit.diagnosis.verdict if worker_exit else Verdict.CRASHED
     cause = (worker_exit.diagnosis.cause if worker_exit else "") or "the worker ended without an answer"
     if verdict is Verdict.USER_ERROR:
-        return UserError(cause)
+        return UserError(with_findings(cause))
     if verdict is Verdict.STORAGE:
         return StorageError(cause)
     if verdict is Verdict.INTERRUPTED:

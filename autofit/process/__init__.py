@@ -3,6 +3,6 @@
 launch.py           starts one
 monitor.py          monitors it
 exit_classifier.py  diagnoses its exit
-limit_causes.py     names the limit (`ulimit`) that an exit comes from
+limit_causes.py     names the limit (`ulimit`) that an exit comes from; gpu_causes.py what happened to a GPU
 signals.py          what signals mean to its parent
 """

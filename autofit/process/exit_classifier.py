@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from autofit.machine.process_limits import NO_LIMITS, ProcessLimits
+from autofit.process.gpu_causes import gpu_cause
 from autofit.process.launch import Exit
 from autofit.process.limit_causes import limit_words
 from autofit.protocol.job import Outcome
@@ -70,24 +71,35 @@ class Evidence:
 class ExitDiagnosis:
     """A verdict, its cause in a few words, and whether memory is only the likely cause.
 
-    `is_limited`: the cause names a limit of the process, and how to lift it.
+    `is_limited`: the cause names a limit of the process, and how to lift it. `may_pass`: whether a new process may go
+    on where this one has crashed; None if nothing is known of that.
     """
 
     verdict: Verdict
     cause: str
     ambiguous: bool = False
     is_limited: bool = False
+    may_pass: bool | None = None
 
 
 def classify(outcome: Outcome | None, evidence: Evidence) -> ExitDiagnosis:
-    """The diagnosis of one exit, with the limit of the process (`ulimit`) that it comes from, if it does."""
+    """The diagnosis of one exit, with the error of the GPU or the limit of the process behind it, if there is one."""
     found = _without_limits(outcome, evidence)
     if evidence.stopped_by_us is not None:
         return found
+    if cause := gpu_cause(found.verdict, _words_of_crash(outcome, evidence)):
+        return replace(found, cause=f"{found.cause}; {cause.words}", may_pass=cause.may_pass)
     is_full = _is_near(evidence.memory.host_bytes, evidence.host_limit_bytes) or bool(evidence.kernel_oom_kills)
     tail = "" if outcome is not None else evidence.stderr_tail
     words = limit_words(found.verdict, found.cause, tail, evidence.limits, memory_is_full=is_full)
     return replace(found, cause=f"{found.cause}; {words}", is_limited=True) if words else found
+
+
+def _words_of_crash(outcome: Outcome | None, evidence: Evidence) -> str:
+    """What the worker said of its end, or else the native code that ended it; a kill from outside has said nothing."""
+    if outcome is not None:
+        return f"{outcome.cause}\n{outcome.traceback}"
+    return evidence.stderr_tail if evidence.exit.signal_name in {"SIGABRT", "SIGSEGV"} else ""
 
 
 def _without_limits(outcome: Outcome | None, evidence: Evidence) -> ExitDiagnosis:

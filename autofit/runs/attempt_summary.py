@@ -20,9 +20,15 @@ def summarize(worker_exit: WorkerExit, sizes: Sizes, *, committed: bool) -> Atte
         diagnosis=worker_exit.diagnosis,
         sizes=sizes_at_exit(worker_exit, sizes),
         progressed=committed or any(event.kept_rows for event in worker_exit.events),
-        reported=worker_exit.outcome is not None,
+        reported=_would_come_again(worker_exit),
         short_lived=_is_short_lived(worker_exit),
     )
+
+
+def _would_come_again(worker_exit: WorkerExit) -> bool:
+    """Whether the worker itself named the reason; an error of the GPU comes again, or passes, by what it is."""
+    may_pass = worker_exit.diagnosis.may_pass
+    return worker_exit.outcome is not None if may_pass is None else not may_pass
 
 
 def sizes_at_exit(worker_exit: WorkerExit, sizes: Sizes) -> Sizes:

@@ -106,7 +106,7 @@ def error_of_model_worker(worker_exit: WorkerExit, name: str) -> AutofitError:
     """The error to raise for a worker that did not do its work, which is called `name`."""
     verdict, cause = worker_exit.diagnosis.verdict, worker_exit.diagnosis.cause
     if verdict is Verdict.USER_ERROR:
-        return UserError(cause)
+        return UserError(with_findings(cause))
     if verdict is Verdict.STORAGE:
         return StorageError(cause)
     if verdict is Verdict.INTERRUPTED:

@@ -39,7 +39,7 @@ class AttemptSummary:
         diagnosis: why it ended.
         sizes: its sizes at its end.
         progressed: it has moved a checkpoint on, or added rows to the cache.
-        reported: the worker itself named the reason: an exception in Python, which would come again.
+        reported: the reason is known and would come again: an exception in Python, or a GPU that no longer answers.
         short_lived: it had trained for a shorter time than its start took.
     """
 
@@ -58,8 +58,8 @@ def next_sizes(
     Args:
         past: the attempts so far, at least one.
         batch_bytes: host memory that the images of one batch take.
-        fits_now: how many images at once the device's free memory holds, where others took some of it; None if nothing
-            new is known.
+        fits_now: how many images at once the free memory of the device, or of the host, holds, where others took some
+            of it; None if nothing new is known.
         saving: the rung that takes less memory than the last attempt's, where not even one image fits; None if there is
             none.
 
@@ -163,29 +163,36 @@ def _smaller(last: AttemptSummary, batch_bytes: int, fits_now: int | None, *, ag
     """Smaller sizes: device memory shrinks the micro-batch, host memory the buffers too, any other reason nothing."""
     sizes = last.sizes
     if last.diagnosis.verdict is Verdict.DEVICE_OOM:
-        return replace(sizes, micro_batch_size=_after_device_oom(sizes.micro_batch_size, fits_now))
+        return replace(sizes, micro_batch_size=_after_oom(sizes.micro_batch_size, fits_now))
     if last.diagnosis.verdict is Verdict.HOST_OOM:
         return replace(
-            sizes, micro_batch_size=shrink(sizes.micro_batch_size), buffer_bytes=max(1, sizes.buffer_bytes // 2)
+            sizes,
+            micro_batch_size=_after_oom(sizes.micro_batch_size, fits_now),
+            buffer_bytes=max(1, sizes.buffer_bytes // 2),
         )
-    return _after_yielding(last, batch_bytes, again=again) if last.diagnosis.verdict is Verdict.YIELDED else sizes
+    if last.diagnosis.verdict is Verdict.YIELDED:
+        return _after_yielding(last, batch_bytes, fits_now, again=again)
+    return sizes
 
 
-def _after_device_oom(size: int, fits_now: int | None) -> int:
+def _after_oom(size: int, fits_now: int | None) -> int:
     """The size that is known to fit what is free now, if that explains why this one did not; else half of this one."""
     return fits_now if fits_now is not None and fits_now < size else shrink(size)
 
 
-def _after_yielding(last: AttemptSummary, batch_bytes: int, *, again: bool) -> Sizes:
+def _after_yielding(last: AttemptSummary, batch_bytes: int, fits_now: int | None, *, again: bool) -> Sizes:
     """Fewer images are decoded ahead first, down to one batch: that costs least.
 
     The micro-batch shrinks if no more images can be given up, or if this is not the first attempt in a row without
     progress. It stays after an attempt that has trained for longer than its start took: then something grows, such as a
-    leak, and a new start cures that.
+    leak, and a new start cures that. Where others took the memory, no new start brings it back: then the micro-batch
+    shrinks at once to what is left.
     """
     sizes = last.sizes
     buffer_bytes = min(sizes.buffer_bytes, max(batch_bytes, sizes.buffer_bytes // 2))
     is_smallest = buffer_bytes == sizes.buffer_bytes
+    if fits_now is not None and fits_now < sizes.micro_batch_size:
+        return replace(sizes, micro_batch_size=fits_now, buffer_bytes=buffer_bytes)
     shrinks = again or (is_smallest and last.short_lived)
     micro = shrink(sizes.micro_batch_size) if shrinks else sizes.micro_batch_size
     return replace(sizes, micro_batch_size=micro, buffer_bytes=buffer_bytes)

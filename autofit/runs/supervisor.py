@@ -39,6 +39,9 @@ from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in
 from autofit.storage.safe_files import remove_unfinished
 
+SHORT_OF = {"gpu": {Verdict.DEVICE_OOM}, "cpu": {*OUT_OF_MEMORY, Verdict.YIELDED}}
+"""The verdicts of a device after which others may have taken of its memory; a CPU's is the host's."""
+
 
 class BeginStage(Protocol):
     """Says what the attempts of a stage begin with."""
@@ -75,7 +78,7 @@ class Supervisor:
     ) -> None:
         """Take a run.
 
-        `squeezed` says, after an out-of-memory of the device, what others took of it meanwhile; `begin_stage` what the
+        `squeezed` says, where the device's memory ran short, what others took of it meanwhile; `begin_stage` what the
         attempts of a stage begin with, by default the sizes of its plan; `budget` is what the run has of time, by
         `clock`.
         """
@@ -139,7 +142,7 @@ class Supervisor:
         self._past.append(summary)
         if summary.diagnosis.verdict is Verdict.COMPLETED:
             return self._sizes_after(stage)
-        squeeze = self._squeezed(stage) if summary.diagnosis.verdict is Verdict.DEVICE_OOM else None
+        squeeze = self._squeezed(stage) if summary.diagnosis.verdict in SHORT_OF[self._memory.device] else None
         saving = saving_rung(self._record, stage, summary.sizes.rung)
         following = next_sizes(self._past, self._batch_bytes, squeeze.size if squeeze else None, saving)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from autofit.api.device_notes import announce_device, device_notes, taken_meanwhile
+from autofit.api.device_notes import announce_device, device_notes, host_memory_taken, taken_meanwhile
 from autofit.cache.compiled_kernels import KernelCache
 from autofit.machine.hardware import Hardware
+from autofit.machine.host_others import HostProcess
 from autofit.machine.nvml import GpuProcess
 from autofit.protocol.job import TrainingPlan
 from tests.support.machines import make_hardware
@@ -80,6 +81,25 @@ def test_who_took_the_memory_is_said(free_bytes: int, processes: list[GpuProcess
     before = make_hardware(device="gpu", device_free_bytes=15 * GB, other_gpu_processes=[OLD])
     now = before.model_copy(update={"device_free_bytes": free_bytes, "other_gpu_processes": processes})
     assert taken_meanwhile(before, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "begun", "expected"),
+    [
+        (11_600 * 10**6, [], ""),
+        (14 * GB, [], ""),
+        (2 * GB, [], "another program took 10 GB of the memory meanwhile; 2 GB are free (host memory)"),
+        (2 * GB, [HostProcess(8, "java", 10 * GB)], "another program (java, pid 8) took 10 GB of the memory meanwhile"),
+    ],
+    ids=["little", "less than before", "unseen", "named"],
+)
+def test_who_took_the_hosts_memory_is_said(free_bytes: int, begun: list[HostProcess], expected: str) -> None:
+    """A run that stops since the machine is full would be blamed on its own size."""
+    before = make_hardware()
+    now = before.model_copy(update={"host_available_bytes": free_bytes})
+    said = host_memory_taken(before, now, begun)
+    assert said.startswith(expected)
+    assert bool(said) is bool(expected)
 
 
 @pytest.mark.parametrize("isolated", [True, False])

@@ -4,8 +4,9 @@ leaking_worker.py ENDS ATTEMPT_DIR
 
 ENDS says what each attempt does, separated by commas, the last one again and again: `complete`; `burst@UPDATES`: take
 all there is, at once, after so many updates; `drip`: take 30 MB more with every update; `short`: start on a machine
-that has next to nothing left; `cache`: read a file over and over. Its training is that of `stub_worker.py`, its guard,
-its place in the kernel's order and all its files are the real ones.
+that has next to nothing left; `cache`: read a file over and over; `hold`: hold 100 MB for each image at once, and in
+the first attempt wait for a neighbour that takes the rest. Its training is that of `stub_worker.py`, its guard, its
+place in the kernel's order and all its files are the real ones.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ MB = 10**6
 DRIP_BYTES = 30 * MB
 SHORT_OF_BYTES = 40 * MB
 CACHED_BYTES = 300 * MB
+IMAGE_BYTES, WAITS_AFTER, RARE_BYTES = 100 * MB, 4, 150 * MB
 UPDATE_SECONDS = 1.2 * LINE_EVERY_SECONDS
 """Longer than the heartbeat waits between two looks: a step of a real training takes longer yet."""
 
@@ -46,6 +48,8 @@ class LeakingTraining(StubTraining):  # type: ignore[misc]
         stop_conditions = StopConditions(requests, self.heartbeat, self.job.memory, "CPU:0", None)
         self.heartbeat.phase(Phase.TRAIN, micro_batch_size=self.work.micro_batch_size)
         self.held = [b"x" * max(0, memory_left_reader()().bytes - SHORT_OF_BYTES)] if self.way == "short" else []
+        if self.way == "hold":
+            self.held = [b"x" * IMAGE_BYTES for _ in range(self.work.micro_batch_size)]
         while self.state["epoch"] < self.work.plan.epochs:
             self.take_memory()
             self.update(self.work.plan.first_batch_size)
@@ -60,9 +64,12 @@ class LeakingTraining(StubTraining):  # type: ignore[misc]
             self.held.append(b"x" * DRIP_BYTES)
         if self.way == "cache":
             self.read_again()
+        if self.way == "hold" and self.job.attempt == 1 and self.updates == WAITS_AFTER:
+            while memory_left_reader()().bytes > RARE_BYTES:
+                time.sleep(0.1)
         while self.updates == self.end_at:
             self.held.append(b"x" * MB)
-        if self.way in {"drip", "short", "cache"}:
+        if self.way in {"drip", "short", "cache", "hold"}:
             time.sleep(UPDATE_SECONDS)
 
     def read_again(self) -> None:

@@ -18,12 +18,16 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from autofit.probing.records import MemoryModelRecord
 from autofit.protocol.job import Job, TrainJob
 from autofit.runs.collect_result import collect_result
 from autofit.runs.result_record import ResultRecord
+from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import CHILDREN, child_environment
+from tests.support.records import make_probe_report
 from tests.support.run_files import assert_each_epoch_once, updates_of
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +41,8 @@ IMAGES, UPDATES = 24, 12
 STUB_BYTES = 400 * MB
 """Parent and worker take 110 MB without a leak; a worker that starts with less than 1.3 GB free stops at 67 MB."""
 TENSORFLOW_BYTES = 1_600 * MB
+NEIGHBOURS_BYTES, NEIGHBOUR_BYTES = 2_000 * MB, 1_420 * MB
+"""Parent and worker take 110 MB and 400 for four images, and a worker that starts in 1.9 GB stops at 95 MB."""
 PATIENCE_SECONDS = 200.0
 
 
@@ -217,6 +223,35 @@ def test_two_runs_under_one_limit_see_each_other(
         assert verdicts == ["yielded"] * (len(verdicts) - 1) + ["completed"]
         assert_exact(files)
     assert any(len(files.attempts()) > 1 for files, _ in runs)
+
+
+def test_a_neighbour_that_takes_memory_is_named_and_what_it_leaves_is_used(
+    group: MemoryGroup, tmp_path: Path, count: Callable[..., None]
+) -> None:
+    """The run would start again and again, each time a little smaller, and its user look for the leak in the model."""
+    count(promise=18)
+    group.limit(NEIGHBOURS_BYTES)
+    files = RunDirectory(tmp_path / "run")
+    files.create()
+    line = MemoryModelRecord(base_bytes=80 * MB, bytes_per_image=100 * MB, max_relative_error=0.02)
+    make_probe_report(4, 4).model_copy(update={"memory_model": line}).save(files.probe)
+    taking = [sys.executable, "-c", "import sys; held = b'x' * int(sys.argv[1]); sys.stdin.read()", NEIGHBOUR_BYTES]
+    inside = [sys.executable, CHILDREN / "in_memory_group.py", group.folder, *taking]
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(group.run, sys.executable, "-P", CHILDREN / "squeezed_parent.py", files.path)
+        wait_until(lambda: CheckpointStore(files.checkpoints).latest_state() is not None, "it never began")
+        with subprocess.Popen([str(part) for part in inside], stdin=subprocess.PIPE) as neighbour:
+            done = running.result()
+            neighbour.communicate()
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == ["NoneType", "None"]
+    assert group.kills() == 0
+    assert [verdict for verdict, _ in ended(files)] == ["yielded", "completed"]
+    assert [micro for micro, _ in sizes(files)] == [4, 3]
+    (said,) = [line for line in done.stdout.splitlines() if line.startswith("attempt 1 ended")]
+    assert f", pid {neighbour.pid}) took 1.4 GB of the memory meanwhile; " in said
+    assert "going on from the last checkpoint with 3 images at once" in said
+    assert_exact(files)
 
 
 def name_of(group: MemoryGroup) -> str:

@@ -156,6 +156,50 @@ def test_of_a_divided_gpu_the_first_part_counts(
     assert found.compute_capability == "7.5"
 
 
+OTHER_SLICE = SimpleNamespace(
+    uuid="MIG-22bb-1", name="NVIDIA A100 MIG 3g.20gb", total=20_000 * MB, free=1_000 * MB, capability=None
+)
+NAMED_SLICE = SimpleNamespace(
+    uuid="MIG-11aa-0", name="NVIDIA A100 MIG 1g.5gb", total=5_000 * MB, free=4_900 * MB, capability=None
+)
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [("MIG-22bb-1", "3g.20gb"), ("MIG-22", "3g.20gb"), ("MIG-11aa-0", "1g.5gb"), ("MIG-33", None)],
+)
+def test_a_part_is_found_by_its_uuid_and_has_readings_of_its_own(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, visible: str, expected: str | None
+) -> None:
+    """A batch system that gives a job its slice by name would have it trained on the CPU, or planned with another's."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    on_slice = {"MIG-22bb-1": [process(8, 19_000 * MB)]}
+    by_uuid = {part.uuid: part for part in (NAMED_SLICE, OTHER_SLICE)}
+    nvml = fake_nvml(
+        **divided(None, NAMED_SLICE, OTHER_SLICE),
+        DeviceGetHandleByUUID=lambda uuid: by_uuid.get(uuid) or fails(),
+        DeviceGetComputeRunningProcesses=lambda device: on_slice.get(device.uuid, []),
+    )
+    found = tree.detect(nvml)
+    assert found.device == ("gpu" if expected else "cpu")
+    if expected:
+        part = next(part for part in by_uuid.values() if part.name.endswith(expected))
+        assert (found.device_name, found.device_free_bytes) == (part.name, part.free)
+        held = [used.bytes for used in found.other_gpu_processes]
+        assert held == ([19_000 * MB] if part is OTHER_SLICE else [])
+        assert found.compute_capability == "7.5"
+
+
+def test_a_part_by_the_name_of_older_drivers(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a driver before 470 a slice could not be named at all."""
+    name = "MIG-GPU-aaaa-0/7/0"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
+    nvml = fake_nvml(
+        **divided(NAMED_SLICE), DeviceGetHandleByUUID=lambda uuid: NAMED_SLICE if uuid == name else fails()
+    )
+    assert tree.detect(nvml).device_name == NAMED_SLICE.name
+
+
 @pytest.mark.usefixtures("gpus")
 def test_a_divided_gpu_without_parts_is_the_gpu(tree: Tree) -> None:
     """NVML would be asked for a part that is not there, and the machine be taken for one without a GPU."""

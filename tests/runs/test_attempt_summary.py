@@ -98,3 +98,13 @@ def test_the_most_that_was_measured_outside_the_allocator_counts() -> None:
     """The next attempt would leave the allocator too much."""
     events = [Event(non_allocator_bytes=size) for size in (700, 900, 800)]
     assert sizes_at_exit(worker_exit(*events), SIZES).non_allocator_bytes == 900
+
+
+@pytest.mark.parametrize("may_pass", [None, True, False])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_an_error_of_the_gpu_comes_again_or_passes_by_what_it_is(*, may_pass: bool | None, is_told: bool) -> None:
+    """A kernel that failed once would end the run; a card that is lost would be asked for, start after start."""
+    diagnosis = ExitDiagnosis(Verdict.CRASHED, "a GPU", may_pass=may_pass)
+    outcome = Outcome(verdict=Verdict.CRASHED, cause="a GPU") if is_told else None
+    found = summarize(worker_exit(diagnosis=diagnosis, outcome=outcome), SIZES, committed=False)
+    assert found.reported is (is_told if may_pass is None else not may_pass)

@@ -97,6 +97,17 @@ def test_what_is_known_to_fit_the_rest_is_taken(fits_now: int | None, expected: 
     assert next_sizes([attempted(Verdict.CRASHED)], BATCH_BYTES, fits_now) == SIZES
 
 
+@pytest.mark.parametrize("verdict", [Verdict.HOST_OOM, Verdict.YIELDED])
+@pytest.mark.parametrize("fits_now", [7, 3, 1])
+def test_what_others_leave_of_the_host_is_taken(verdict: Verdict, fits_now: int) -> None:
+    """Under a neighbour that stays, the run would start again and again, a size smaller each time."""
+    last = attempted(verdict)
+    found = next_sizes([last], BATCH_BYTES, fits_now)
+    assert found.micro_batch_size == fits_now < SIZES.micro_batch_size
+    assert found.buffer_bytes < SIZES.buffer_bytes
+    assert next_sizes([last], BATCH_BYTES, 100) == next_sizes([last], BATCH_BYTES)
+
+
 def test_who_yields_again_from_the_same_place_gives_up_both() -> None:
     """A validation that memory is too short for would be given up before a smaller one was tried."""
     first, second = attempted(Verdict.YIELDED), attempted(Verdict.YIELDED, replace(SIZES, buffer_bytes=32 * KB))

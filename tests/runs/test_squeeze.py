@@ -7,7 +7,7 @@ import random
 import pytest
 
 from autofit.probing.records import MemoryModelRecord
-from autofit.runs.squeeze import squeeze
+from autofit.runs.squeeze import host_squeeze, squeeze
 from tests.support.records import make_probe_report
 
 GB = 10**9
@@ -48,3 +48,20 @@ def test_without_a_line_nothing_is_said_of_sizes() -> None:
     wrong = MemoryModelRecord(base_bytes=0, bytes_per_image=1e7, max_relative_error=3.1)
     probe = make_probe_report(64, 64).model_copy(update={"memory_model": wrong})
     assert squeeze("someone", GB, 8 * GB, probe).size is None
+
+
+@pytest.mark.parametrize(
+    ("available", "limit", "expected"),
+    [(20, 8, None), (4, 8, 26), (2, 8, 8), (1, 8, 1), (4, 3.5, None)],
+    ids=["enough", "half", "less", "nothing", "a limit below it"],
+)
+def test_what_others_leave_of_the_host_holds_so_many_images(available: float, limit: float, expected: int) -> None:
+    """A training would yield again and again under a neighbour that stays, or shrink where none was."""
+    line = MemoryModelRecord(base_bytes=GB, bytes_per_image=1e8, max_relative_error=0.0)
+    probe = make_probe_report(64, 64).model_copy(update={"memory_model": line, "headroom_bytes": 0.0})
+    found = host_squeeze("someone", int(available * GB), int(limit * GB), probe)
+    assert (found and found.size) == expected
+    if found:
+        assert found.limit_bytes == limit * GB
+        assert found.size == 1 or 1e9 + 1e8 * (found.size or 0) <= 0.9 * available * GB
+        assert host_squeeze("someone", int(available * GB), int(limit * GB), None) is not None

@@ -34,6 +34,7 @@ from autofit.config.byte_size import format_size, whole_megabytes
 from autofit.errors import UserError
 from autofit.machine import cgroups, memory_policy
 from autofit.machine.memory_policy import HANDLES_SHARE
+from autofit.process.gpu_causes import NO_GPU_ADVICE, NO_GPU_FOUND
 from autofit.protocol.job import (
     AUTOTUNE_VARIABLE,
     ONEDNN_VARIABLE,
@@ -231,9 +232,7 @@ def _host_limit(planned: int, now: int, least: int) -> int:
 def _limit_gpu(tf: object, memory: MemoryBudget) -> int:
     gpus = tf.config.list_physical_devices("GPU")  # type: ignore[attr-defined]
     if not gpus:
-        raise UserError(
-            "NVML shows a GPU but TensorFlow finds none: install tensorflow[and-cuda], or CUDA_VISIBLE_DEVICES=-1"
-        )
+        raise UserError(f"{NO_GPU_FOUND}: {NO_GPU_ADVICE}")
     tf.config.set_visible_devices(gpus[:1], "GPU")  # type: ignore[attr-defined]  # the others would need the same setting
     if memory.is_given:
         megabytes = memory.limit_bytes // 2**20
