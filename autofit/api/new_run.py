@@ -66,12 +66,12 @@ def require_known_metrics(options: Options, index: ImageIndex) -> None:
 
 def announce_training(options: Options, index: ImageIndex, view: View) -> None:
     """Show on which images the run trains, and what is unusual about it."""
-    skipped = f"; {index.skipped_files} other files skipped" if index.skipped_files else ""
+    skipped = f"; {index.skipped_files:,} other files skipped" if index.skipped_files else ""
     kinds = f" ({kinds_text(index.skipped_kinds)})" if index.skipped_kinds else ""
-    tested = f", {index.test_count} to test" if index.test_count else ""
+    tested = f", {index.test_count:,} to test" if index.test_count else ""
     view.message(
-        f"{index.train_count} images of {len(index.class_names)} classes to train on, "
-        f"{index.validation_count} to validate{tested}{skipped}{kinds}"
+        f"{index.train_count:,} images of {len(index.class_names)} classes to train on, "
+        f"{index.validation_count:,} to validate{tested}{skipped}{kinds}"
     )
     view.message(f"images to train on by class: {classes_text(index.class_names, index.class_counts())}")
     if sizes := sizes_line(index, options.image_size):

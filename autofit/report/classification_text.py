@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from autofit.printable import printable
-from autofit.report.markup import Html, bullets, element, escaped, join, picture, table
+from autofit.report.markup import Html, breakable, bullets, element, escaped, join, picture, table
 from autofit.report.tables import Layout, shortened_text
 from autofit.report.width import COLUMNS, TABLE_EDGES, columns
 from autofit.report.words import count_of, metric_words
@@ -42,7 +42,7 @@ def class_lines(classes: Sequence[ClassFigures]) -> list[str]:
 
 def class_table(classes: Sequence[ClassFigures]) -> Html:
     """The same for a page."""
-    rows = [[escaped(cell) for cell in class_cells(one)] for one in classes]
+    rows = [[breakable(cell) for cell in class_cells(one)] for one in classes]
     return table(CLASS_HEADERS, rows, numbers=len(CLASS_HEADERS) - 1)
 
 
@@ -86,7 +86,7 @@ def confusion_table(counts: NDArray[np.int64], class_names: Sequence[str]) -> Ht
     """The counts for a page, columns numbered, each cell the darker, the larger its share of its true class."""
     totals = counts.sum(axis=1).tolist()
     rows = [
-        [escaped(f"{place} {name}"), *(_shaded(count, total) for count in row)]
+        [breakable(f"{place} {name}"), *(_shaded(count, total) for count in row)]
         for place, name, row, total in zip(itertools.count(1), class_names, counts.tolist(), totals, strict=False)
     ]
     headers = ("True \\ predicted", *(f"{place}" for place in range(1, len(class_names) + 1)))
@@ -113,6 +113,6 @@ def pictures(images: Sequence[PredictedImage], thumbnail: Thumbnail) -> Html:
 def _figure(image: PredictedImage, uri: str | None) -> Html:
     shown = picture(uri) if uri else element("span", escaped("cannot be read"), "soft")
     verb = "told" if image.is_right else "taken for"
-    told = element("b", escaped(f"{image.predicted} {image.probability:.0%}"), "" if image.is_right else "bad")
-    words = join([element("span", escaped(image.label)), element("span", escaped(verb), "soft"), told])
+    told = element("b", breakable(f"{image.predicted} {image.probability:.0%}"), "" if image.is_right else "bad")
+    words = join([element("span", breakable(image.label)), element("span", escaped(verb), "soft"), told])
     return element("figure", join([shown, element("figcaption", words)]))

@@ -15,6 +15,7 @@ from autofit.report.data_text import (
 )
 from autofit.report.markup import (
     Html,
+    breakable,
     bullets,
     cards,
     document,
@@ -116,10 +117,10 @@ def _doubts(findings: DataFindings, thumbnail: Thumbnail, most: int) -> Html:
 
 def _doubt(doubt: LabelDoubt, findings: DataFindings, thumbnail: Thumbnail) -> Html:
     words = [
-        element("span", escaped(doubt.image.label or NO_LABEL)),
+        element("span", breakable(doubt.image.label or NO_LABEL)),
         element("span", escaped("more like"), "soft"),
-        element("b", escaped(doubt.suggested), "bad"),
-        element("span", escaped(f"{shown_path(doubt.image.path, findings)} ({doubt.image.split})"), "soft"),
+        element("b", breakable(doubt.suggested), "bad"),
+        element("span", breakable(f"{shown_path(doubt.image.path, findings)} ({doubt.image.split})"), "soft"),
     ]
     return _figure(doubt.image.path, words, thumbnail)
 
@@ -134,8 +135,8 @@ def _groups(title: str, groups: Sequence[ImageGroup], findings: DataFindings, th
                 image.path,
                 [
                     element("b", escaped(image.split), "bad" if group.crosses_splits else ""),
-                    element("b", escaped(image.label), "bad" if group.crosses_classes else ""),
-                    element("span", escaped(shown_path(image.path, findings)), "soft"),
+                    element("b", breakable(image.label), "bad" if group.crosses_classes else ""),
+                    element("span", breakable(shown_path(image.path, findings)), "soft"),
                     *([element("span", escaped(BY_FEATURES), "soft")] if group.by_features else []),
                 ],
                 thumbnail,
@@ -157,12 +158,12 @@ def _figure(path: str, words: Sequence[Html], thumbnail: Thumbnail) -> Html:
 
 
 def _unreadable(findings: DataFindings) -> Html:
-    rows = [[escaped(shown_path(image.path, findings)), escaped(image.reason)] for image in findings.unreadable]
+    rows = [[breakable(shown_path(image.path, findings)), escaped(image.reason)] for image in findings.unreadable]
     return table(("Image", "Why"), rows)
 
 
 def _odd(findings: DataFindings) -> Html:
-    rows = [[escaped(shown_path(image.path, findings)), escaped(image.what)] for image in findings.odd]
+    rows = [[breakable(shown_path(image.path, findings)), escaped(image.what)] for image in findings.odd]
     return table(("Image", "What"), rows)
 
 
@@ -170,12 +171,12 @@ def _classes(findings: DataFindings) -> Html:
     few = {*findings.tiny_classes, *findings.empty_classes}
     rows = [
         [
-            element("span", escaped(size.name), "bad" if size.name in few else ""),
+            element("span", breakable(size.name), "bad" if size.name in few else ""),
             *(escaped(f"{count:,}") for count in (size.train, size.validation, size.test)),
         ]
         for size in findings.classes
     ]
     rows += [
-        [element("span", escaped(name), "bad"), *(escaped("0") for _ in range(3))] for name in findings.empty_classes
+        [element("span", breakable(name), "bad"), *(escaped("0") for _ in range(3))] for name in findings.empty_classes
     ]
     return table(("Class", "Train", "Validation", "Test"), rows, numbers=3)

@@ -7,6 +7,7 @@ so the type checker finds any place where unescaped text would enter.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import NewType
 
@@ -25,6 +26,20 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 def escaped(plain: str) -> Html:
     """Any text as HTML that shows it: the only way to make `Html` from a string."""
     return Html(html.escape(printable(plain)))
+
+
+def breakable(name: str) -> Html:
+    """A name of a class or a file as `escaped` has it, but that a narrow column breaks it at its parts.
+
+    `wbr` is not copied with the text.
+    """
+    return Html(re.sub(r"(?<=[\w;])([_/-]+)(?=\w)", r"\1<wbr>", escaped(name)))
+
+
+def command_line(command: str) -> Html:
+    """A command to copy, whose flags no line break parts: a browser would break `--json` after its hyphens."""
+    shown = re.sub(r"(?<= )(--[\w-]+)", r'<span class="flag">\1</span>', escaped(command))
+    return element("pre", Html(shown))
 
 
 def join(parts: Iterable[Html]) -> Html:

@@ -10,7 +10,19 @@ from autofit.protocol.messages import Trial, Verdict
 from autofit.report import plots
 from autofit.report.drawing import drawn, svg
 from autofit.report.ladder_text import HEADERS, ladder_rows
-from autofit.report.markup import Html, bar, cards, document, element, escaped, fragment, join, section, table
+from autofit.report.markup import (
+    Html,
+    bar,
+    cards,
+    command_line,
+    document,
+    element,
+    escaped,
+    fragment,
+    join,
+    section,
+    table,
+)
 from autofit.report.probe_text import (
     fastest_trial,
     memory_share,
@@ -98,7 +110,7 @@ def _use(report: ProbeReport) -> list[Html]:
     if not report.largest_feasible_batch:
         return []
     command, call = training_use(report)
-    terminal = [element("pre", escaped(command), "command")] if command else []
+    terminal = [command_line(command)] if command else []
     code = element("pre", join(escaped(line) for line in call.splitlines()))
     return [section("To train with it", join([*terminal, code]))]
 

@@ -11,7 +11,7 @@ from autofit.config.hub_presets import PRESET_WEIGHTS, is_preset
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.option_table import BY_NAME
 from autofit.probing.records import ProbeReport, Workload
-from autofit.report.markup import Html, element, escaped, join
+from autofit.report.markup import Html, command_line, element, escaped, join
 from autofit.runs.run_record import DataCall, RunRecord
 
 PHOTOS = "photos"
@@ -42,7 +42,7 @@ def repeated_run(run: RunRecord) -> Html:
     command = repeating_command(run)
     missing = ", ".join(_only_in_python(run))
     terminal = (
-        element("pre", escaped(command), "command")
+        command_line(command)
         if command
         else element("p", escaped(f"Not in a terminal, as it was given Python's own: {missing}."), "lead")
     )

@@ -10,7 +10,7 @@ from autofit.report import plots
 from autofit.report.classification_text import class_table, confused_list, confusion_table, pictures
 from autofit.report.data_page import data_findings_section
 from autofit.report.drawing import drawn, svg
-from autofit.report.markup import Html, bullets, document, element, escaped, join, section, table
+from autofit.report.markup import Html, bullets, command_line, document, element, escaped, join, section, table
 from autofit.report.repeated_run import repeated_run
 from autofit.report.run_sections import (
     SampleImage,
@@ -126,13 +126,15 @@ def _to_continue(result: ResultRecord, model_path: Path) -> Html:
     """Why a run ended before its end, and how it goes on: the one place of an error."""
     cause = [element("p", element("b", escaped(_sentence(result.cause))))] if result.cause else []
     advice = element("p", escaped(f"{before_resuming(result)}To continue:"))
-    command = element("pre", escaped(resume_command(model_path.parent)))
+    command = command_line(resume_command(model_path.parent))
     best = [element("p", escaped(f"The best model so far is {model_path}."))] if model_path.is_file() else []
     return element("div", join([*cause, advice, command, *best]), "error" if result.status == "failed" else "notice")
 
 
 def _sentence(cause: str) -> str:
-    return f"{cause[:1].upper()}{cause[1:].removesuffix('.')}."
+    """A cause as a sentence; an option keeps its name, such as `max_minutes`."""
+    is_option = "_" in cause.partition(" ")[0]
+    return f"{cause[:1] if is_option else cause[:1].upper()}{cause[1:].removesuffix('.')}."
 
 
 def _to_use(result: ResultRecord, labels: Sequence[str], model_path: Path) -> Html:

@@ -10,7 +10,7 @@ from autofit.dataset.spread import spread_over
 from autofit.protocol.messages import FINE_TUNING, StageRecord
 from autofit.report.classification_text import Thumbnail
 from autofit.report.drawing import drawn, svg
-from autofit.report.markup import Html, cards, element, escaped, join, picture, table
+from autofit.report.markup import Html, breakable, cards, element, escaped, join, picture, table
 from autofit.report.memory_plot import limit_in_view, memory_figure
 from autofit.report.run_text import figure_words, test_figure, time_parts, time_words
 from autofit.report.tables import shortened_text
@@ -150,7 +150,7 @@ def _label_words(index: ImageIndex, label: int) -> str:
 def samples_section(samples: Sequence[SampleImage], thumbnail: Thumbnail) -> Html:
     """Images with their classes as small pictures; those that cannot be read are left out."""
     figures = [
-        element("figure", join([picture(uri), element("figcaption", escaped(shortened_text(label, LONGEST_NAME)))]))
+        element("figure", join([picture(uri), element("figcaption", breakable(shortened_text(label, LONGEST_NAME)))]))
         for label, uri in ((sample.label, thumbnail(sample.path)) for sample in samples)
         if uri
     ]

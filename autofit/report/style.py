@@ -35,8 +35,9 @@ PARTS = {
     ".chart": "overflow-x: auto;",
     ".chart svg": "min-width: 36rem;",
     ":is(code, pre)": 'font-family: ui-monospace, "DejaVu Sans Mono", monospace;',
-    "pre": "background: var(--card); border-radius: .5rem; padding: .8rem 1rem; overflow-x: auto; font-size: .9rem;",
-    "pre.command": "white-space: pre-wrap; overflow-wrap: anywhere;",
+    "pre": "background: var(--card); border-radius: .5rem; padding: .8rem 1rem; font-size: .9rem; "
+    "white-space: pre-wrap; overflow-wrap: anywhere;",
+    ".flag": "white-space: nowrap;",
     ".bar": "display: block; height: .5rem; min-width: 6rem; border-radius: .25rem; background: var(--rule); "
     "margin-top: .5rem;",
     ".bar i": "display: block; height: 100%; border-radius: .25rem; background: var(--accent);",

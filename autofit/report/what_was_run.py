@@ -48,7 +48,9 @@ def _network(run: RunRecord) -> list[tuple[str, str]]:
     training = f"{TRAINS[options.trainable]}; {how}"
     if not solved:
         training += f"; batch size {batch}"
-    if plan.fine_tune is not None:
+    if solved and options.trainable == "all" and plan.fine_tune is not None:
+        training = "the head is solved to its optimum, then all layers train"
+    elif plan.fine_tune is not None:
         training += ", then fine-tuned"
     return [
         ("network", f"{name} at {height} x {width} pixels{weights}"),

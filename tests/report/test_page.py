@@ -17,7 +17,7 @@ from autofit.report.run_page import run_page
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 
 HOSTILE = "<script>alert('1')</script><img src=x onerror=\"alert(2)\">&amp;"
-VOID = {"meta"}
+VOID = {"meta", "wbr"}
 MODEL = Path("runs/x/model.keras")
 
 
@@ -237,3 +237,14 @@ def test_a_card_outdoes_the_rules_of_a_notebook() -> None:
     }
     assert selectors
     assert all(selector.startswith(".autofit.autofit ") for selector in selectors)
+
+
+@pytest.mark.parametrize(
+    ("cause", "shown"), [("max_minutes is reached", "max_minutes is reached."), ("a signal came", "A signal came.")]
+)
+def test_a_cause_is_a_sentence_that_keeps_the_name_of_an_option(
+    cause: str, shown: str, make_result: Callable[..., ResultRecord]
+) -> None:
+    """A reader would look for `Max_minutes`, which does not exist."""
+    text = Page(run_page(make_result(status="interrupted", cause=cause), labels=["daisy"], model_path=MODEL)).text
+    assert shown in text

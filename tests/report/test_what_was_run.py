@@ -35,6 +35,15 @@ def test_the_data_the_network_and_the_machine_are_named(
     tuned = FineTunePlan(epochs=1, batch_size=8, micro_batch_size=8, learning_rate=1e-4, cut="auto")
     planned = run.model_copy(update={"plan": run.plan.model_copy(update={"fine_tune": tuned})})
     assert ", then fine-tuned" in what_was_run(planned, result)
+    of_all = run.model_copy(
+        update={
+            "options": run.options.model_copy(update={"trainable": "all"}),
+            "plan": run.plan.model_copy(update={"fine_tune": tuned, "head": "solve"}),
+        }
+    )
+    shown = what_was_run(of_all, result)
+    assert "the head is solved to its optimum, then all layers train" in shown
+    assert "fine-tuned" not in shown
 
 
 def test_a_forged_date_is_no_crash(tmp_path: Path, make_result: Callable[..., ResultRecord]) -> None:
