@@ -15,6 +15,7 @@ from machine import GIGABYTE, machine, today, versions
 from markdown_table import markdown_table
 from true_maximum import Case, run_alone
 
+from autofit.config.batch_schedule import image_buffer_bytes
 from autofit.protocol.messages import Trial, Verdict
 
 NETWORKS = ("ResNet50", "EfficientNetB0", "MobileNetV2")
@@ -34,8 +35,9 @@ def one_image(network: str, side: int, segments: int, limit_bytes: int, beside_b
 def row(network: str, side: int) -> list[str]:
     """One network, as a row of the table."""
     kept, again = (one_image(network, side, segments, AMPLE_BYTES, BESIDE_BYTES, 2) for segments in (0, SEGMENTS))
-    beside = max(kept.non_allocator_bytes, again.non_allocator_bytes)
-    limit = beside + (kept.arena_resident_bytes + again.arena_resident_bytes) // 2
+    images = image_buffer_bytes(1, (side, side))
+    beside = max(kept.non_allocator_bytes, again.non_allocator_bytes) - images
+    limit = beside + images + (kept.peak_bytes + again.peak_bytes) // 2
     under = [one_image(network, side, segments, limit, beside, STEPS) for segments in (0, SEGMENTS)]
     peaks = [f"{trial.peak_bytes / 1e6:.0f}" for trial in (kept, again)]
     found = ["fits" if trial.verdict is Verdict.FITS else "out of memory" for trial in under]
@@ -47,7 +49,7 @@ def row(network: str, side: int) -> list[str]:
         *found,
         f"{under[1].host_bytes / GIGABYTE:.2f} GB",
     ]
-    print(*cells, flush=True)
+    print(*cells, under[1].cause, flush=True)
     return cells
 
 
