@@ -29,6 +29,7 @@ with NamesShadows():
 if TYPE_CHECKING:
     from autofit.api import check, estimate, evaluate, load_images, probe, resume, run, sweep, write_report
     from autofit.api.export import export
+    from autofit.api.extracting import extract
     from autofit.api.result import Result
     from autofit.demo.sample import sample
     from autofit.worker.image_sequence import ImageSequence
@@ -46,6 +47,7 @@ __all__ = [
     "estimate",
     "evaluate",
     "export",
+    "extract",
     "load_images",
     "probe",
     "resume",
@@ -63,6 +65,7 @@ _MODULES = {
     "estimate": "autofit.api",
     "evaluate": "autofit.api",
     "export": "autofit.api",
+    "extract": "autofit.api",
     "load_images": "autofit.api",
     "probe": "autofit.api",
     "resume": "autofit.api",

@@ -28,6 +28,7 @@ PUBLIC = [
     "estimate",
     "evaluate",
     "export",
+    "extract",
     "load_images",
     "probe",
     "resume",

@@ -14,6 +14,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     predictions.py   Predictions: probabilities with names; predictions_csv.py a file of them, part by part
     evaluation.py    evaluate: the model of a run that has ended, on images with known classes
     export.py        export: the model of a run in the format of another runtime
+    extracting.py    extract: the feature cache filled by any number of processes
     checking.py      check: a data set looked at before a training; label_check.py for wrong labels
     data_report.py   DataReport: what check returns
     display.py       what the methods of a result return to look at: tables, pictures
@@ -47,6 +48,7 @@ from autofit.api.checking import check
 from autofit.api.estimating import estimate
 from autofit.api.evaluation import evaluate
 from autofit.api.export import export
+from autofit.api.extracting import extract
 from autofit.api.prediction import load_images
 from autofit.api.probes import does_not_fit, probe, sweep
 from autofit.api.report import write_report
@@ -59,6 +61,7 @@ __all__ = [
     "estimate",
     "evaluate",
     "export",
+    "extract",
     "load_images",
     "probe",
     "resume",

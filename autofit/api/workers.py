@@ -21,7 +21,7 @@ from autofit.machine.hardware import Hardware
 from autofit.process.launch import Launcher, ProcessLauncher, import_paths_for
 from autofit.process.monitor import View
 from autofit.profiles.store import NoProfiles, ProfileStore, default_folder, shipped_folder
-from autofit.protocol.job import CacheJob
+from autofit.protocol.cache_job import CacheJob
 from autofit.protocol.payload import Payload
 from autofit.runs import plan
 from autofit.runs.model_source import model_source

@@ -37,6 +37,8 @@ NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{1,16}-[0-9a-f]{8}")
 
 FILE_NAME = re.compile(r"entry\.json|rows\.bin|index\.bin|\.entry\.json\.\w+")
 REMOVING = ".removing-"
+WRITING = ".writing-"
+"""Before the name of an entry that is not committed yet, or whose writer was killed: nobody reads it."""
 
 
 def default_limit_bytes() -> int:
@@ -170,6 +172,18 @@ class CacheStore:
         except OSError as error:
             self.trouble = self.trouble or error
 
+    def make_room(self, expected_bytes: int) -> None:
+        """Make room for a new entry.
+
+        Raises:
+            NoRoomError: there is none, or the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make_room(expected_bytes, None)
+        except OSError as error:
+            raise NoRoomError(f"{self.folder} cannot be written: {error.strerror or error}") from error
+
     def writer(self, record: EntryRecord, name: str | None, expected_bytes: int) -> EntryWriter:
         """Open an entry to write: the one of this name, if it still exists and has such rows, else a new one.
 
@@ -290,7 +304,7 @@ class CacheStore:
             )  # created if it is missing, as a writer is about to do
             lock(index, exclusive=True)
             if not path.name.startswith(REMOVING):
-                hidden = path.with_name(f"{REMOVING}{path.name}")
+                hidden = path.with_name(f"{REMOVING}{path.name.removeprefix(WRITING)}")
                 path.rename(hidden)  # so that no process opens an entry of which files are missing
                 path = hidden
             shutil.rmtree(path)
@@ -304,7 +318,7 @@ def _new_name(key: str) -> str:
 
 def _is_ours(path: Path) -> bool:
     """Whether name and content of a folder are autofit's: the user may have chosen a folder that holds other things."""
-    is_named = NAME.fullmatch(path.name.removeprefix(REMOVING))
+    is_named = NAME.fullmatch(path.name.removeprefix(REMOVING).removeprefix(WRITING))
     return is_named is not None and stat.S_ISDIR(path.lstat().st_mode) and all(map(_is_our_file, path.iterdir()))
 
 

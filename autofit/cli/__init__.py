@@ -5,6 +5,7 @@ training.py  train, resume, report, demo
 prediction.py  predict, evaluate; prediction_json.py the JSON of predict, part by part
 export.py    export
 check.py     check
+extract.py   extract
 probe.py     probe, for one network or for several
 estimate.py  estimate
 profiles.py  profiles list, show, export, import, path

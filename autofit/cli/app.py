@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from autofit import __version__, refuse_windows
-from autofit.cli import cache, check, doctor, estimate, export, prediction, probe, profiles, training
+from autofit.cli import cache, check, doctor, estimate, export, extract, prediction, probe, profiles, training
 from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
 from autofit.process.signals import stop_signals
@@ -68,6 +68,7 @@ COMMANDS = (
     prediction.predict,
     prediction.evaluate,
     check.check,
+    extract.extract,
     export.export,
     doctor.doctor,
     training.demo,

@@ -13,6 +13,7 @@ rungs.py             the rungs of the ladder: ways to train that take less memor
 batch_schedule.py    batch sizes: schedules, automatic sizes, the rule after an out-of-memory
 precisions.py        the numbers that layers may compute with
 half_precision.py    where 16 bits are slow, and where they may be fast (pure)
+shard_choice.py      which part of an extraction a process takes (pure)
 byte_size.py         sizes such as 3GB
 cuts.py              the names of the cuts at which fine-tuning begins
 option_conflicts.py  what cannot be asked for together

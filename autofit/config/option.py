@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Command = Literal["run", "probe", "sweep", "evaluate", "check", "estimate"]
+Command = Literal["run", "probe", "sweep", "evaluate", "check", "estimate", "extract"]
 EVERYWHERE: Final[tuple[Command, ...]] = ("run", "probe", "sweep")
 ONE_NETWORK: Final[tuple[Command, ...]] = ("run", "probe")
-OF_TABLES: Final[tuple[Command, ...]] = ("run", "evaluate", "check")
-OF_DATA: Final[tuple[Command, ...]] = ("run", "check")
+OF_TABLES: Final[tuple[Command, ...]] = ("run", "evaluate", "check", "extract")
+OF_DATA: Final[tuple[Command, ...]] = ("run", "check", "extract")
 PROBES: Final[tuple[Command, ...]] = ("probe", "sweep")
 MEASURING: Final[tuple[Command, ...]] = (*PROBES, "estimate")
 

@@ -36,7 +36,7 @@ NETWORK = (
         "A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its folder.",
         "In Python also the function, such as `keras.applications.ResNet50`.",
         check=backbone_name,
-        commands=(*ONE_NETWORK, "check", "estimate"),
+        commands=(*ONE_NETWORK, "check", "extract", "estimate"),
         default_text="`MobileNetV2`",
         metavar="NAME",
         is_listed=True,
@@ -59,7 +59,7 @@ NETWORK = (
         "The backbone's initial weights: `imagenet`, `none` (random), or a file.",
         "For a preset of KerasHub `imagenet` means its own.",
         check=weights_file,
-        commands=(*EVERYWHERE, "check"),
+        commands=(*EVERYWHERE, "check", "extract"),
         metavar="imagenet|none|FILE",
     ),
     Option(
@@ -68,7 +68,7 @@ NETWORK = (
         "The size of the images in pixels: `160`, or `160x192` (height x width).",
         "In Python also `(160, 192)`.",
         check=or_none(image_sides),
-        commands=(*ONE_NETWORK, "check", "estimate"),
+        commands=(*ONE_NETWORK, "check", "extract", "estimate"),
         default_text="the backbone's own, 224 with `model`",
         metavar="N|HxW",
         is_listed=True,
@@ -195,7 +195,7 @@ TRAINING = (
         "clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the "
         "others.",
         check=one_of("auto", *get_args(Precision)),
-        commands=(*ONE_NETWORK, "estimate"),
+        commands=(*ONE_NETWORK, "estimate", "extract"),
         metavar="|".join(("auto", *get_args(Precision))),
     ),
     Option(

@@ -15,6 +15,7 @@ from autofit.config.precisions import Precision
 from autofit.config.run_options import MOST_VIEWS, Strength
 from autofit.config.rungs import Rung
 from autofit.config.training_options import ClassWeight
+from autofit.protocol.cache_job import CacheJob, ShardsDone
 from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, StageName, Trial, Verdict
 from autofit.protocol.model_jobs import ExportJob, PredictJob
 from autofit.protocol.precision import PrecisionChoice, PrecisionComparison
@@ -205,23 +206,6 @@ class TrainingPlan(Record):
         return BatchSchedule(self.first_batch_size, self.last_batch_size, self.epochs)
 
 
-class CacheJob(Record):
-    """The cache of features and decoded images, and how an image is recognized.
-
-    An extraction has the micro-batch size `fixed_size` if that is given; else it starts with `first_size`, the fastest
-    one on this machine before, if known. The allocator's peak was `first_peak_bytes` with it; 0 if unknown.
-    `early_images` is how many images may be decoded while the worker is still importing.
-    """
-
-    folder: str
-    limit_bytes: int
-    by: Literal["stat", "content"]
-    fixed_size: int | None = None
-    first_size: int | None = None
-    first_peak_bytes: int = 0
-    early_images: int = Field(0, ge=0)
-
-
 class StageTime(Record):
     """The time that a stage has of a time budget; readings of `time.monotonic()`, as in `TrainJob`.
 
@@ -348,3 +332,4 @@ class Event(Record):
     extraction: ExtractionSpeed | None = None
     extracted: ExtractionTime | None = None
     answered: int | None = None
+    sharded: ShardsDone | None = None

@@ -14,7 +14,8 @@ from autofit.config.batch_schedule import batch_image_bytes
 from autofit.errors import AutofitError, DoesNotFitError
 from autofit.process.launch import Launcher
 from autofit.process.monitor import PATIENCE, Patience, View, WorkerExit, monitored
-from autofit.protocol.job import CacheJob, Job, StageTime, TrainingPlan, TrainJob
+from autofit.protocol.cache_job import CacheJob
+from autofit.protocol.job import Job, StageTime, TrainingPlan, TrainJob
 from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, MemoryBudget, StageName, Verdict
 from autofit.protocol.payload import Payload
 from autofit.runs.attempt_notes import attempt_record, note_oom

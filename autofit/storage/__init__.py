@@ -8,6 +8,7 @@ format_version.py the number of a file's format: newer ones are refused as such
 safe_files.py     opening files from untrusted sources; writing files whole or not at all
 lock_holders.py   who holds a run directory's lock, and the end of workers without a parent
 locks.py          advisory locks on open files; holder_file.py where a drive has none
+leases.py         leases in a shared folder: who works on what, until it shows no sign any more
 probabilities.py   what a model says of the validation and test images
 json_bounds.py     the size and the number of values that JSON may have
 model_file.py      what a .keras file holds, before Keras opens it; hdf5_file.py a file of weights

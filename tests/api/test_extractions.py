@@ -12,7 +12,8 @@ from autofit.errors import AutofitError, InterruptedRunError
 from autofit.machine import hardware
 from autofit.profiles.records import SavedExtraction
 from autofit.profiles.store import ProfileStore
-from autofit.protocol.job import CacheJob, Event, ExtractionSpeed
+from autofit.protocol.cache_job import CacheJob
+from autofit.protocol.job import Event, ExtractionSpeed
 
 if TYPE_CHECKING:
     from tests.api.conftest import Stages, Train

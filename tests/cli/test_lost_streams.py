@@ -29,6 +29,7 @@ COMMANDS = {
     "probe of several": ["probe", "--backbone", "VGG16", "--backbone", "MobileNetV2"],
     "estimate": ["estimate", "--backbone", "VGG16", "--memory", "16GB"],
     "check": ["check", "photos"],
+    "extract": ["extract", "photos"],
     "predict": ["predict", "runs/a", "a.jpg"],
     "evaluate": ["evaluate", "runs/a", "photos"],
     "export": ["export", "runs/a"],
@@ -61,7 +62,7 @@ def _all_commands(calls: Calls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     """What each command does is replaced, what it shows is not, but for texts that need a whole run."""
     monkeypatch.chdir(tmp_path)
     given = {"to_json": lambda: "{}", "summary": lambda: "found", "has_problems": False, "path": "runs/a/model.tflite"}
-    for name in ("check", "evaluate", "export"):
+    for name in ("check", "evaluate", "export", "extract"):
         asked = calls.function(name)
         monkeypatch.setattr(api, name, lambda *_, asked=asked, **__: [asked(), SimpleNamespace(**given)][1])
     monkeypatch.setattr("autofit.report.prediction_text.evaluation_text", lambda _: "0.9 of them are right")

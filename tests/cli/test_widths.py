@@ -13,7 +13,7 @@ COMMANDS = [
     *([name] for name in GROUP.commands),
     *([name, sub] for name, found in GROUP.commands.items() for sub in getattr(found, "commands", {})),
 ]
-LONG_COMMANDS = {"train", "resume", "probe", "estimate", "predict", "evaluate", "check", "export", "demo"}
+LONG_COMMANDS = {"train", "resume", "probe", "estimate", "predict", "evaluate", "check", "export", "extract", "demo"}
 
 
 @pytest.mark.parametrize("columns", [60, 80])

@@ -24,6 +24,7 @@ FUNCTIONS: dict[Command, Callable[..., Any]] = {
     "evaluate": api.evaluate,
     "check": api.check,
     "estimate": api.estimate,
+    "extract": api.extract,
 }
 ARGUMENTS: dict[Command, list[str]] = {
     "run": ["data", "labels"],
@@ -32,6 +33,7 @@ ARGUMENTS: dict[Command, list[str]] = {
     "evaluate": ["run_dir", "data", "labels", "views"],
     "check": ["data", "labels", "find_wrong_labels"],
     "estimate": [],
+    "extract": ["data", "labels", "cache", "shard", "shard_images", "lease_seconds"],
 }
 """The arguments that are no options: what to train or to probe."""
 FLAGS_OF_COMMANDS = {
@@ -40,6 +42,7 @@ FLAGS_OF_COMMANDS = {
     "check": {"json", "quiet", "html", "labels", "strict", "help"},
     "probe": {"json", "quiet", "plot", "report", "help"},
     "estimate": {"json", "quiet", "help"},
+    "extract": {"json", "quiet", "cache", "shard", "shard_images", "lease_seconds", "help"},
 }
 """The flags that are no options: where to write the result."""
 
@@ -58,6 +61,7 @@ def differences(options: Sequence[Option] = OPTIONS) -> Differences:
     found += command_line_differences("evaluate", [option for option in options if "evaluate" in option.commands])
     found += command_line_differences("check", [option for option in options if "check" in option.commands])
     found += command_line_differences("estimate", [option for option in options if "estimate" in option.commands])
+    found += command_line_differences("extract", [option for option in options if "extract" in option.commands])
     found += field_differences(options)
     return found
 
@@ -137,6 +141,7 @@ def expected_places(option: Option) -> set[str]:
     places = {f"{place} of {command}" for command in option.commands for place in ("signature", "docstring")}
     if option.cli_type is not None:
         commands = {"run": "train", "probe": "probe", "evaluate": "evaluate", "check": "check", "estimate": "estimate"}
+        commands["extract"] = "extract"
         places |= {f"autofit {commands[command]}" for command in option.commands if command in commands}
     if option.field_names:
         places.add("Options")

@@ -22,7 +22,8 @@ from autofit.errors import (
     UserError,
 )
 from autofit.process.monitor import DEADLINE_SECONDS, Patience
-from autofit.protocol.job import CacheJob, FineTunePlan, Job, TrainingPlan, TrainJob, ViewsPlan
+from autofit.protocol.cache_job import CacheJob
+from autofit.protocol.job import FineTunePlan, Job, TrainingPlan, TrainJob, ViewsPlan
 from autofit.protocol.messages import MemoryBudget, Phase, Progress, StageRecord
 from autofit.runs.collect_result import collect_result
 from autofit.runs.run_record import RunRecord

@@ -28,7 +28,8 @@ from autofit.config.batch_schedule import (
 from autofit.input.batch_loader import BatchLoader, Decode, LoadedBatch
 from autofit.input.epoch_order import epoch_order
 from autofit.input.views import ViewIndex
-from autofit.protocol.job import CacheJob, Event, ExtractionSpeed, ExtractionTime, Job, TrainJob
+from autofit.protocol.cache_job import CacheJob
+from autofit.protocol.job import Event, ExtractionSpeed, ExtractionTime, Job, TrainJob
 from autofit.protocol.messages import LATER_STAGES, Phase
 from autofit.storage.run_directory import RunDirectory
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink

@@ -2,6 +2,7 @@
 
 dispatch.py  reads job.json, calls the job, writes outcome.json: each exception becomes a verdict
 attempt.py   trains, from the newest checkpoint to the last epoch
+extract.py   extracts features, and trains nothing
 trial.py     runs the trials of a probe
 compare.py   measures a network in float32 and in 16 bits
 predict.py   predicts images with a saved model

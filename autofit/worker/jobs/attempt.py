@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autofit.input.predecode import PredecodedImages
 from autofit.protocol.job import Job, TrainJob
+from autofit.worker.jobs.extract import extract
 from autofit.worker.jobs.startup import LoadPayload, limit_allocator, open_network
 from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, ShortOfMemoryError, StopRequested
@@ -34,6 +35,8 @@ def train(
         raise StopRequested("yielded", error.cause) from error
     session, payload = open_network(job, heartbeat, load_payload)
     stop_conditions = StopConditions(requests, heartbeat, job.memory, device_name(job.memory), work.stop_at)
+    if work.cache is not None and work.cache.shards is not None:
+        return extract(job, work, session, heartbeat, stop_conditions)
     trainer = Trainer(job, work, session, heartbeat, stop_conditions, payload, predecoded)
     try:
         return trainer.run()

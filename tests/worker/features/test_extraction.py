@@ -24,7 +24,8 @@ from autofit.input.batch_loader import BatchLoader
 from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex
 from autofit.machine import hardware
-from autofit.protocol.job import CacheJob, Job, TrainJob
+from autofit.protocol.cache_job import CacheJob
+from autofit.protocol.job import Job, TrainJob
 from autofit.protocol.messages import MemoryBudget
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import training_plan

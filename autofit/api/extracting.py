@@ -1,0 +1,228 @@
+"""`extract()`: fills the feature cache, and trains nothing; any number of processes share the work."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from autofit import dataset
+from autofit.api.given_data import GivenData
+from autofit.api.new_run import new_run
+from autofit.api.workers import import_paths, launcher_for, machine_for
+from autofit.cache.folder import default_folder
+from autofit.cache.store import default_limit_bytes
+from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION
+from autofit.config.options import Options, freezes_backbone, make_options
+from autofit.config.shard_choice import SHARD_IMAGES, chosen_shard
+from autofit.config.validators import real_number, whole_number
+from autofit.dataset import HeldOut, ImageIndex
+from autofit.errors import InterruptedRunError, UserError
+from autofit.machine.hardware import Hardware
+from autofit.process.monitor import Tail
+from autofit.protocol.cache_job import CacheJob, ShardJob
+from autofit.protocol.job import Event
+from autofit.report.progress import ProgressView, showing
+from autofit.runs.memory_budget import largest_decoded_batch, memory_budget
+from autofit.runs.supervisor import Supervisor
+from autofit.storage.leases import LEASE_SECONDS
+from autofit.storage.records import Record
+from autofit.storage.run_directory import RunDirectory
+from autofit.storage.scratch import scratch_folder
+from autofit.storage.system_errors import naming_system_errors
+
+LEAST_LEASE_SECONDS = 1.0
+
+
+class Extracted(Record):
+    """What an extraction has done.
+
+    Attributes:
+        images: of this process's part that can be read, each content once.
+        extracted: by this process now; the others were in the cache, or other processes have extracted them.
+        shards: that this process has committed.
+        shards_of_others: that other processes have committed meanwhile.
+        unreadable: the images that this process could not decode.
+        cache: the folder of the cache.
+        seconds: that it took.
+    """
+
+    images: int
+    extracted: int
+    shards: int
+    shards_of_others: int
+    unreadable: list[str]
+    cache: str
+    seconds: float
+
+    def summary(self) -> str:
+        """The text for the terminal."""
+        others = f", {self.shards_of_others:,} shards by others" if self.shards_of_others else ""
+        now = f"{self.extracted:,} extracted now in {self.shards:,} shards{others}, in {self.seconds:.0f} s"
+        lines = [f"Features of {self.images:,} images are in {self.cache}: {now}."]
+        if self.unreadable:
+            lines.append(f"{len(self.unreadable):,} images cannot be read; autofit check names them.")
+        lines.append("A training with the same backbone and AUTOFIT_CACHE set to this folder begins with the head.")
+        return "\n".join(lines)
+
+
+def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
+    data: Any,
+    labels: Iterable[Any] | None = None,
+    *,
+    cache: str | Path | None = None,
+    shard: str | None = None,
+    shard_images: int = SHARD_IMAGES,
+    lease_seconds: float = LEASE_SECONDS,
+    backbone: str | None = None,
+    weights: str | Path | None = "imagenet",
+    image_size: int | tuple[int, int] | str | None = None,
+    precision: str = "float32",
+    validation: float | HeldOut | tuple[Any, Any] = 0.2,
+    test: HeldOut | tuple[Any, Any] | None = None,
+    path_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
+    multi_label: bool = False,
+    images_in: str | Path | None = None,
+    cache_by: str = "stat",
+    memory_limit: str | int | None = None,
+    view: ProgressView | None = None,
+) -> Extracted:
+    """Fill the feature cache: a training on the same data then begins with its head at once.
+
+    Called by several processes with the same arguments, on any machines that share the folder of the cache, each takes
+    shard after shard until all are done. The shards of a process that dies are taken over by the others.
+
+    Args:
+        data: As in `run`.
+        labels: As in `run`.
+        cache: The folder of the cache. Default: that in `AUTOFIT_CACHE`, else the user's.
+        shard: `i/n`: only part i, from 1, of n, cut by content. `auto` takes it from a SLURM array, `auto/n` also
+            from an indexed job of Kubernetes. Default: all, shared with the other processes.
+        shard_images: Of a shard, about; the same in all processes. So much at most is lost with a process. There are at
+            most 256 shards: a training opens each.
+        lease_seconds: After so long a process that shows no sign is taken for gone. Less than two minutes is for
+            folders that are not on a network drive.
+        backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
+            folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
+        weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
+            `imagenet` means its own.
+        image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
+            Default: the backbone's own, 224 with `model`.
+        precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
+            mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
+            so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly
+            slow on a CPU. `auto` measures both where the machine has units for 16 bits, and takes them if they are
+            clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the
+            others.
+        validation: The images to validate on: a share of each class, a folder, or a CSV file. In Python also a
+            DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.
+        test: The images to judge the finished model by: a folder or a CSV file. In Python also a DataFrame. They are
+            never trained on. Default: those that the data has (`test/`, a column `split`), if any.
+        path_column: The column of a table that holds the paths. Default: `path`, or another usual name.
+        label_column: The column of a table that holds the labels. With `multi_label` also `a,b,c`, or a list in Python:
+            the columns of 0 and 1, one for each label. Default: `label`, or another usual name.
+        multi_label: An image may have any number of labels, also none; each class then has a probability of its own.
+            The labels of an image are in one column, separated by semicolons, bars, commas or blanks, or as lists; or
+            each label has a column of 0 and 1. In Python also an array `(n, classes)` of 0 and 1 beside images in
+            memory.
+        images_in: The folder that a table's relative paths are relative to. Default: that of the table, or the one in
+            it where the images are.
+        cache_by: How the caches recognise an image: `content` by all its bytes; `stat` by these up to 256 KiB, else by
+            path, size, times, inode and samples of its bytes.
+        memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
+            resident memory of the worker, on a GPU the device memory. Default: what the machine has.
+        view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
+            lines.
+
+    Returns:
+        What was done.
+
+    Raises:
+        UserError: an argument cannot be used, or the data cannot be understood.
+        StorageError: the cache cannot be written.
+        InterruptedRunError: Ctrl-C stopped it.
+    """
+    options = make_options(
+        backbone=backbone,
+        weights=weights,
+        image_size=image_size,
+        precision=precision,
+        validation=dataset.stand_in(validation),
+        multi_label=multi_label,
+        cache_by=cache_by,
+        memory_limit=memory_limit,
+        feature_cache="on",
+    )
+    if not freezes_backbone(options):
+        raise UserError("the features of a random backbone are of no use: give weights")
+    if options.precision == "auto":
+        raise UserError("precision 'auto' would be measured by each process anew: give the one of the training")
+    part, parts = chosen_shard(shard, os.environ)
+    lease = float(real_number("lease_seconds", lease_seconds, least=LEAST_LEASE_SECONDS))
+    of_shard = whole_number("shard_images", shard_images, least=1)
+    asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label)
+    given = GivenData(data, labels, validation, test, asked)
+    if given.is_in_memory:
+        raise UserError("extract needs images in files: run caches the features of images in memory by itself")
+    shards = ShardJob(part=part, parts=parts, shard_images=of_shard, owner=secrets.token_hex(8), lease_seconds=lease)
+    folder = default_folder() if cache is None else Path(cache).expanduser().absolute()
+    with naming_system_errors(), showing(view) as shown:
+        index = given.found(options, shown, lambda index: index)
+        return _extracted(index, options, folder, shards, shown)
+
+
+def _extracted(index: ImageIndex, options: Options, cache: Path, shards: ShardJob, view: ProgressView) -> Extracted:
+    began, machine = time.monotonic(), machine_for(options)
+    job = CacheJob(
+        folder=str(cache),
+        limit_bytes=default_limit_bytes(),
+        by=options.cache_by,
+        fixed_size=DETERMINISTIC_EXTRACTION[machine.device],
+        shards=shards,
+    )
+    with scratch_folder("autofit-extract-") as folder:
+        files = RunDirectory(folder / "run")
+        files.create()
+        events = _events(files, index, options, machine, job, view)
+    done = next(event.sharded for event in reversed(events) if event.sharded)
+    rows = sum(event.kept_rows or 0 for event in events)
+    return Extracted(
+        images=done.images,
+        extracted=rows,
+        shards=sum(event.kept_rows is not None for event in events),
+        shards_of_others=done.of_others,
+        unreadable=sorted({event.quarantined.path for event in events if event.quarantined}),
+        cache=str(cache),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _events(
+    files: RunDirectory, index: ImageIndex, options: Options, machine: Hardware, cache: CacheJob, view: ProgressView
+) -> list[Event]:
+    """Let workers extract, one after another until one is through; returns the events of all.
+
+    Raises:
+        AutofitError: they cannot.
+    """
+    record = new_run(files, options, index, machine, None, view)
+    memory = memory_budget(options, machine, largest_decoded_batch(record.plan, machine), extracts=True)
+    supervisor = Supervisor(
+        files,
+        record,
+        memory,
+        launcher_for(options, machine),
+        view=view,
+        import_paths=import_paths(options, None),
+        cache=cache,
+    )
+    error = supervisor.run()
+    if isinstance(error, InterruptedRunError):
+        raise InterruptedRunError("the extraction was stopped: give the same call again") from None
+    if error is not None:
+        raise error
+    return [event for attempt in files.attempts() for event in Tail(attempt.events).records(Event)]

@@ -1,0 +1,56 @@
+"""`autofit extract`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from autofit.cli.flags import Json, Quiet, takes_options
+from autofit.cli.output import do_all, progress, require_writable, say, write_json
+from autofit.config.shard_choice import SHARD_IMAGES
+from autofit.storage.leases import LEASE_SECONDS
+
+
+@takes_options("extract")
+def extract(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A folder with one subfolder for each class, or a CSV file.")
+    ],
+    *,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", metavar="DIR", help="The folder of the cache.", show_default="AUTOFIT_CACHE, or yours"),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N|auto[/N]",
+            help="Only part I of N; `auto` as a SLURM array or an indexed job numbers it.",
+            show_default="all, shared with the other processes",
+        ),
+    ] = None,
+    shard_images: Annotated[
+        int, typer.Option("--shard-images", help="Images of a shard, about; the same in all processes.")
+    ] = SHARD_IMAGES,
+    lease_seconds: Annotated[
+        float,
+        typer.Option("--lease-seconds", help="After so long a process that shows no sign is taken for gone."),
+    ] = LEASE_SECONDS,
+    quiet: Quiet = False,
+    json: Json = None,
+    **options: Any,
+) -> None:
+    """Fill the feature cache alone, by any number of processes at once."""
+    require_writable(json)
+    from autofit import api  # noqa: PLC0415 - `--help` loads none of it
+
+    of_shards: dict[str, Any] = {"shard": shard, "shard_images": shard_images, "lease_seconds": lease_seconds}
+    with progress(quiet=quiet) as view:
+        done = api.extract(data, view=view, cache=cache, **of_shards, **options)
+    do_all(
+        lambda: write_json(done.to_json().rstrip(), json),
+        lambda: None if json == "-" else say(done.summary()),
+    )

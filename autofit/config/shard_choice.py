@@ -1,0 +1,59 @@
+"""Which part of an extraction a process takes: as given, or as the batch system numbers it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from autofit.errors import UserError
+
+SHARD_IMAGES = 2048
+"""Of a shard, about, while there are few enough shards: so much at most a killed process costs."""
+
+_GIVEN = re.compile(r"(auto|[0-9]{1,9})(?:/([0-9]{1,9}))?")
+_HOW = "give a part such as 3/8, auto in a SLURM array, or auto/8 in an indexed job of 8"
+
+
+def chosen_shard(value: str | None, environ: Mapping[str, str]) -> tuple[int, int]:
+    """The part, from 1, and how many there are; `(1, 1)` without a value: all images, shared by leases.
+
+    `auto` reads the place in a SLURM array (https://slurm.schedmd.com/job_array.html). `auto/n` reads it there, or in
+    an indexed job of Kubernetes, which does not say how many there are:
+    https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode
+
+    Raises:
+        UserError: it is no part, or there is no array and no indexed job.
+    """
+    if value is None:
+        return 1, 1
+    match = _GIVEN.fullmatch(str(value).strip())
+    if not match or (match[1] != "auto" and match[2] is None):
+        raise UserError(f"shard {value!r} cannot be used: {_HOW}")
+    if match[1] != "auto":
+        part, parts = int(match[1]), int(match[2])
+    else:
+        part, parts = _numbered(environ, None if match[2] is None else int(match[2]), value)
+    if not 1 <= part <= parts:
+        raise UserError(f"shard {value!r} is part {part} of {parts}: {_HOW}")
+    return part, parts
+
+
+def _numbered(environ: Mapping[str, str], parts: int | None, value: str) -> tuple[int, int]:
+    task = _number(environ, "SLURM_ARRAY_TASK_ID")
+    if task is not None:
+        first, step = _number(environ, "SLURM_ARRAY_TASK_MIN") or 0, _number(environ, "SLURM_ARRAY_TASK_STEP") or 1
+        count = _number(environ, "SLURM_ARRAY_TASK_COUNT")
+        if count is None and parts is None:
+            raise UserError(f"shard {value!r}: SLURM_ARRAY_TASK_COUNT is not set: give auto/8 for an array of 8")
+        return (task - first) // step + 1, parts or count or 0
+    index = _number(environ, "JOB_COMPLETION_INDEX")
+    if index is None:
+        raise UserError(f"shard {value!r}: neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX is set: {_HOW}")
+    if parts is None:
+        raise UserError(f"shard {value!r}: an indexed job does not say how many there are: give auto/8 for 8")
+    return index + 1, parts
+
+
+def _number(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name, "")
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None

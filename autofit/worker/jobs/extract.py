@@ -1,0 +1,62 @@
+"""The job of an extraction that fills the cache alone: features of the images, and nothing is trained."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from autofit.cache.identity import identities_of
+from autofit.input.augment import Augmentation
+from autofit.input.batch_loader import BatchLoader
+from autofit.input.drive_patience import DrivePatience
+from autofit.input.sample_reader import SampleReader
+from autofit.input.views import ViewIndex
+from autofit.protocol.job import Event, Job, TrainJob
+from autofit.storage.run_directory import RunDirectory
+from autofit.worker.execution.session import Session
+from autofit.worker.features.shard_extraction import Photos, ShardExtraction
+from autofit.worker.model.weights import frozen_hash
+from autofit.worker.runtime.heartbeat import Heartbeat
+from autofit.worker.runtime.stop_conditions import StopConditions
+from autofit.worker.training.epoch_plan import index_of
+
+
+def extract(job: Job, work: TrainJob, session: Session, heartbeat: Heartbeat, stop_conditions: StopConditions) -> str:
+    """Extract the features of all images of a part, and return the SHA-256 of the backbone's weights.
+
+    Raises:
+        StopRequested: the worker was asked to stop; the shards that it has committed are kept.
+        OutOfDeviceMemoryError: not even a single image fits.
+        StorageError: the cache cannot be written.
+    """
+    assert work.cache is not None and job.source is not None and session.built.features is not None  # noqa: S101, PT018
+    index, size = index_of(work, RunDirectory(Path(work.run_dir))), job.source.spec.image_size
+
+    def go_on() -> None:
+        heartbeat.beat()
+        if stop_conditions.is_met():
+            stop_conditions.stop()
+
+    patience = DrivePatience(lambda line: heartbeat.event(Event(message=line)), go_on)
+    paths = map(index.path, range(len(index.paths)))
+    images = identities_of(paths, work.cache.by, heartbeat.beat, patience.result)
+    view_index = ViewIndex(index.train_count, index.validation_count, 1, augmented=False)
+    identities = view_index.identities(images)
+    backbone_sha256 = frozen_hash(session.built.features.variables)
+    augmentation = Augmentation(work.plan.augment, work.plan.flip)
+    reader = SampleReader(index, size, work.plan.seed, augmentation, ranges=work.plan.value_ranges)
+    loader = BatchLoader(
+        index.path,
+        size,
+        threads=work.plan.threads,
+        buffer_bytes=max(1, job.memory.buffer_bytes - work.plan.schedule.largest * math.prod(size) * 3),
+        threads_bytes=job.memory.threads_bytes,
+        patience=patience,
+    )
+    try:
+        with loader:
+            photos = Photos(index.path, identities, reader.of_views(view_index, identities))
+            ShardExtraction(job, session, backbone_sha256, photos, heartbeat, stop_conditions).run(loader)
+    finally:
+        reader.close()
+    return backbone_sha256

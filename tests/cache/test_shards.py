@@ -1,0 +1,111 @@
+"""Shards of an extraction: each image in one, the same when others are added; their entries there whole and once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autofit.cache.entry_format import EntryRecord
+from autofit.cache.identity import Identities
+from autofit.cache.shard_entry import ShardEntry
+from autofit.cache.shards import MOST_SHARDS, of_part, shard_count, shards_of
+from autofit.cache.store import CacheStore, NoRoomError
+
+
+def identities(count: int, seed: int = 0) -> Identities:
+    """As hashes are: any bits."""
+    return np.random.default_rng(seed).integers(1, 2**63, (count, 2), np.uint64) * np.uint64(2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 64])
+def test_each_image_is_in_one_shard(count: int) -> None:
+    """An image would be missing in the cache, or be extracted twice."""
+    images = identities(1000)
+    images[17] = images[3]  # the same photo twice
+    images[99] = 0  # cannot be read
+    rows = np.concatenate([shard.rows for shard in shards_of(images, np.ones(1000, bool), count)])
+    assert sorted({*range(1000)} - {*rows.tolist()}) in ([17, 99], [3, 99])
+    assert len(rows) == 998
+
+
+def test_shards_do_not_depend_on_the_order_of_the_images() -> None:
+    """Another listing of the folder on another machine would make other shards."""
+    images, order = identities(500), np.random.default_rng(1).permutation(500)
+    one, other = (list(shards_of(these, np.ones(500, bool), 16)) for these in (images, images[order]))
+    assert [shard.name for shard in one] == [shard.name for shard in other]
+    assert all((images[a.rows] == images[order][b.rows]).all() for a, b in zip(one, other, strict=True))
+
+
+def test_an_added_image_changes_its_own_shard_alone() -> None:
+    """With each new photo all shards would be other ones."""
+    images = identities(501)
+    before, after = ({shard.name for shard in shards_of(images[:n], np.ones(n, bool), 16)} for n in (500, 501))
+    assert len(before - after) == 1
+
+
+def test_parts_are_cut_by_content_and_cover_all() -> None:
+    """The tasks of an array would miss images, or do them twice."""
+    images = identities(1000)
+    parts = np.array([of_part(images, part, 7) for part in range(1, 8)])
+    assert (parts.sum(axis=0) == 1).all()
+    assert (of_part(images[::-1], 3, 7) == parts[2][::-1]).all()
+    assert parts.sum(axis=1).min() > 100
+
+
+def test_shards_are_a_power_of_two_and_not_too_many() -> None:
+    """A shard that grows would not be cut in halves, or a training would open too many files."""
+    assert [shard_count(n) for n in (0, 1, 2048, 2049, 5000, 10**9)] == [1, 1, 1, 2, 4, MOST_SHARDS]
+
+
+RECORD = EntryRecord(kind="features", key="ab" * 32, about={}, dtype="float32", row_shape=(4,), created=time.time())
+
+
+def written(store: CacheStore, value: float) -> ShardEntry:
+    """A shard's entry with three rows, not committed."""
+    entry = ShardEntry(store, RECORD, "0-12345678", 1000)
+    entry.writer.append(identities(3), np.full((3, 4), value, np.float32), np.zeros(3, np.int64))
+    return entry
+
+
+def test_a_shard_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A training would find a part of a shard, and extract the rest with other bits."""
+    store = CacheStore(tmp_path / "cache", 10**9)
+    with written(store, 1.0):
+        assert not store.open_entries(RECORD.key)
+    assert [path.name for path in store.folder.iterdir()] == [".key"], "what was not committed is removed"
+    with written(store, 1.0) as entry:
+        assert entry.commit()
+    assert ShardEntry.is_there(store, RECORD.key, "0-12345678")
+    (entry_read,) = store.open_entries(RECORD.key)
+    assert (entry_read.find(identities(3)) >= 0).all()
+    entry_read.close()
+
+
+def test_the_second_of_two_processes_throws_its_rows_away(tmp_path: Path) -> None:
+    """A process that was stopped for longer than its lease would write a shard twice, or over another's."""
+    store = CacheStore(tmp_path / "cache", 10**9)
+    with written(store, 1.0) as slow, written(store, 2.0) as quick:
+        assert quick.commit()
+        assert not slow.commit()
+    (entry,) = store.open_entries(RECORD.key)
+    assert (entry.rows(np.arange(3)) == 2.0).all()
+    entry.close()
+    assert len(store.listing().entries) == 1
+
+
+def test_what_a_killed_writer_has_left_is_cleared_with_the_cache(tmp_path: Path) -> None:
+    """Half a shard would take room for ever."""
+    store = CacheStore(tmp_path / "cache", 10**9)
+    killed = written(store, 1.0)
+    killed.writer.close()
+    assert store.clear()[0] == 1
+    assert [path.name for path in store.folder.iterdir()] == [".key"]
+
+
+def test_a_shard_without_room_says_so(tmp_path: Path) -> None:
+    """The cache would grow beyond its limit."""
+    with pytest.raises(NoRoomError, match="the cache may have"):
+        ShardEntry(CacheStore(tmp_path / "cache", 10), RECORD, "0-12345678", 1000)

@@ -1,0 +1,130 @@
+"""`autofit extract`: processes that share a cache, what a killed one costs, and the training that follows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autofit import api
+from autofit.cache.store import CacheStore
+from tests.support.drawn import draw_tinted
+from tests.support.processes import autofit_command, kill_with_children
+from tests.support.views import RecordingView
+
+pytestmark = pytest.mark.slow
+
+IMAGES = 90
+SHARDS = 8
+LEASE_SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three classes."""
+    folder = tmp_path_factory.mktemp("photos")
+    draw_tinted(folder, IMAGES // 3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(photos: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The cache that one process has filled, and the weights."""
+    cache = tmp_path_factory.mktemp("alone")
+    api.extract(photos, cache=cache, view=RecordingView(), **network(weights))
+    return cache, weights
+
+
+def network(weights: Path) -> dict[str, Any]:
+    """What all processes are given."""
+    return {"backbone": "MobileNet", "weights": weights, "image_size": 64, "shard_images": -(-IMAGES // SHARDS)}
+
+
+def begin(photos: Path, weights: Path, cache: Path, json_file: Path) -> subprocess.Popen[str]:
+    """Start the command in a process of its own."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in network(weights).items()]
+    shared = ["--cache", cache, "--lease-seconds", LEASE_SECONDS, "--json", json_file, "--quiet"]
+    return subprocess.Popen(autofit_command("extract", photos, *options, *shared), text=True)
+
+
+def rows_of(cache: Path) -> dict[str, bytes]:
+    """The rows and the index of each entry."""
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in sorted(cache.glob("*-*/*.bin"))}
+
+
+def with_key_of(cache: Path, other: Path) -> Path:
+    """A new cache of the same user, whose key is in the checksums."""
+    other.mkdir()
+    shutil.copy2(cache / ".key", other / ".key")
+    return other
+
+
+def ended(processes: Sequence[subprocess.Popen[str]]) -> None:
+    """Wait for all, which have to end well."""
+    assert [process.wait(300) for process in processes] == [0] * len(processes)
+
+
+def test_two_processes_give_the_same_bytes_and_extract_nothing_twice(
+    photos: Path, alone: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Features would depend on how many machines were there, or machines would do each other's work."""
+    cache = with_key_of(alone[0], tmp_path / "cache")
+    files = [tmp_path / f"{number}.json" for number in range(2)]
+    ended([begin(photos, alone[1], cache, file) for file in files])
+    done = [json.loads(file.read_text()) for file in files]
+    assert rows_of(cache) == rows_of(alone[0])
+    assert len(rows_of(cache)) == 2 * SHARDS
+    assert sum(one["extracted"] for one in done) == IMAGES
+    assert not list((cache / "leases").iterdir())
+
+
+def test_a_training_begins_with_the_head(
+    photos: Path, alone: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The features would be extracted once more."""
+    monkeypatch.setenv("AUTOFIT_CACHE", str(alone[0]))
+    view, given = RecordingView(), network(alone[1])
+    del given["shard_images"]
+    api.run(photos, run_dir=tmp_path / "run", epochs=2, fine_tune_epochs=0, view=view, **given)
+    assert any(f"features of {IMAGES} images: all extracted before" in line for line in view.messages)
+    assert len(CacheStore(alone[0], 10**9).listing().entries) == SHARDS
+
+
+@pytest.mark.whole
+def test_each_of_200_random_kills_costs_at_most_its_shard(
+    photos: Path, alone: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A killed machine would lose what was committed, leave a shard undone, or damage the cache."""
+    chance, kills, round_number = random.Random(0), 0, 0
+    while kills < 200:
+        cache = with_key_of(alone[0], tmp_path / f"cache-{round_number}")
+        processes: list[subprocess.Popen[str]] = []
+        there: dict[str, bytes] = {}
+        while len(rows_of(cache)) < 2 * SHARDS:
+            processes = [process for process in processes if process.poll() is None]
+            while len(processes) < 2:
+                processes.append(begin(photos, alone[1], cache, tmp_path / f"{len(processes)}.json"))
+            time.sleep(chance.uniform(0.5, 12.0))
+            if kills < 200:
+                victim = chance.choice(processes)
+                kills += victim.poll() is None
+                kill_with_children(victim)
+            now = rows_of(cache)
+            assert there.items() <= now.items(), "what was committed is as it was"
+            there = now
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            kill_with_children(process)
+        assert rows_of(cache) == rows_of(alone[0])
+        shutil.rmtree(cache)
+        round_number += 1
