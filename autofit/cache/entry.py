@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 from io import FileIO
 from pathlib import Path
@@ -21,6 +22,12 @@ from autofit.storage.safe_files import fsync_file, open_plain_unbuffered
 from autofit.storage.user_key import is_of_this_user, new_key, read_key
 
 Numbers = NDArray[np.int64]
+
+MAPPED_BYTES = 2**28
+"""Of so much that was read of an entry's rows the pages stay mapped. They count as memory of the process and of its
+cgroup, though the kernel could take them back: with an entry larger than that, a worker would seem to run short."""
+COMPARED_BYTES = 2**26
+"""So many bytes of rows are compared with their checksums at once."""
 
 
 KEY_FILE = ".key"
@@ -90,6 +97,8 @@ class Entry:
         self._seal = _seal(folder, self.record)
         if not self.record.is_sane():
             raise ValueError(f"{folder} has rows of an impossible size")
+        self._mapping: mmap.mmap | None = None
+        self._touched_bytes = 0
         self._lock_file = open_plain_unbuffered(folder / "index.bin", "rb")
         try:
             lock(self._lock_file, exclusive=False)
@@ -107,7 +116,16 @@ class Entry:
             shape = (len(self._index), *self.record.row_shape)
             if not len(self._index):
                 return np.empty(shape, self.record.dtype)
-            return np.asarray(np.memmap(file, self.record.dtype, mode="r", shape=shape))
+            self._mapping = mmap.mmap(file.fileno(), len(self._index) * self.record.row_bytes, access=mmap.ACCESS_READ)
+            return np.frombuffer(self._mapping, self.record.dtype).reshape(shape)
+
+    def _have_read(self, rows: int) -> None:
+        """Note that so many rows were read, and give their pages back when they are many."""
+        self._touched_bytes += rows * self.record.row_bytes
+        if self._touched_bytes > MAPPED_BYTES and self._mapping is not None:
+            self._touched_bytes = 0
+            with contextlib.suppress(OSError):  # a drive that cannot: they stay
+                self._mapping.madvise(mmap.MADV_DONTNEED)  # of a file: they are read again where they are wanted
 
     def __len__(self) -> int:
         return len(self._index)
@@ -140,8 +158,12 @@ class Entry:
     def _are_good(self, rows: Numbers, images: Identities) -> NDArray[np.bool_]:
         """Whether these rows belong to these images, and are undamaged."""
         good = self._are_of(rows, images)
-        lines = self._index[rows[good]]
-        good[good] = lines["crc"] == checksums(self._seal, lines, (self._rows[row] for row in rows[good]))
+        numbers = np.flatnonzero(good)
+        step = max(1, COMPARED_BYTES // self.record.row_bytes)
+        for some in (numbers[start : start + step] for start in range(0, len(numbers), step)):
+            lines = self._index[rows[some]]
+            good[some] = lines["crc"] == checksums(self._seal, lines, (self._rows[row] for row in rows[some]))
+            self._have_read(len(some))
         return good
 
     def lines(self) -> NDArray[np.void]:
@@ -150,7 +172,9 @@ class Entry:
 
     def rows(self, numbers: Numbers) -> Rows:
         """A copy of these rows, `(n, *row_shape)`."""
-        return self._rows[numbers]
+        rows = self._rows[numbers]
+        self._have_read(len(numbers))
+        return rows
 
     def slices(self, numbers: Numbers) -> Numbers:
         """Which of these rows were computed together, int64 (n,): these have the same number."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -38,13 +40,23 @@ def multi_label_figures(
         truth: 0 or 1, (n, labels).
         threshold: the score from which on an image is told to have a label.
     """
+    return figures_of_groups([(scores, truth)], threshold)
+
+
+def figures_of_groups(
+    groups: Iterable[tuple[NDArray[np.floating], NDArray[np.number | np.bool_]]], threshold: float
+) -> MultiLabelFigures:
+    """As `multi_label_figures`, of scores and truth that come for some of the labels at a time."""
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
-    has = truth.astype(bool)
-    told = scores >= threshold
-    hits, misses = int((told & has).sum()), int((told ^ has).sum())
-    judged = has.any(axis=0) & ~has.all(axis=0)
-    precisions = [average_precision(scores[:, number], has[:, number]) for number in np.flatnonzero(judged)]
+    precisions: list[float] = []
+    hits = misses = 0
+    for scores, truth in groups:
+        has = truth.astype(bool)
+        told = scores >= threshold
+        hits, misses = hits + int((told & has).sum()), misses + int((told ^ has).sum())
+        judged = has.any(axis=0) & ~has.all(axis=0)
+        precisions += [average_precision(scores[:, number], has[:, number]) for number in np.flatnonzero(judged)]
     return MultiLabelFigures(
         mean_average_precision=float(np.mean(precisions)) if precisions else 0.0,
         f1=2 * hits / (2 * hits + misses) if hits else 0.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autofit.config.multi_label_figures import average_precision, multi_label_figures
+from autofit.config.multi_label_figures import average_precision, figures_of_groups, multi_label_figures
 
 
 def test_the_average_precision_is_that_of_its_definition() -> None:
@@ -33,3 +33,11 @@ def test_a_drawn_ranking_is_at_the_share_of_the_label() -> None:
     assert multi_label_figures(random.random((20_000, 2)), truth, 0.5).mean_average_precision == pytest.approx(
         0.3, abs=0.02
     )
+
+
+def test_labels_may_come_some_at_a_time() -> None:
+    """Where millions of rows are judged some labels at a time, the figures would be others."""
+    random = np.random.default_rng(0)
+    scores, truth = random.normal(size=(60, 7)), random.integers(0, 2, (60, 7))
+    groups = [(scores[:, some], truth[:, some]) for some in (slice(0, 3), slice(3, 6), slice(6, 7))]
+    assert figures_of_groups(groups, 0.0) == multi_label_figures(scores, truth, 0.0)

@@ -36,7 +36,7 @@ class RowSource(Protocol):
         ...
 
     def __getitem__(self, rows: Any, /) -> Any:
-        """The features of these rows (int64), (k, d), of any float type."""
+        """A copy of the features of these rows (int64), (k, d), of any float type."""
         ...
 
 
@@ -97,6 +97,11 @@ class LabelledRows:
             groups=self.groups[numbers],
         )
 
+    def counting(self) -> LabelledRows:
+        """Those with a weight above 0; these rows themselves where all have."""
+        counts = self.weights > 0
+        return self if counts.all() else self.of(np.flatnonzero(counts))
+
     def weighted(self, weights: Floats) -> LabelledRows:
         """The same rows with other weights."""
         return replace(self, weights=weights)
@@ -111,9 +116,11 @@ class LabelledRows:
         step = max(1, BLOCK_VALUES // max(1, self.width))
         return [slice(start, min(start + step, len(self))) for start in range(0, len(self), step)]
 
-    def read(self, rows: slice) -> Floats:
-        """The features of a block, float64 (k, d)."""
-        features = np.empty((len(range(*rows.indices(len(self)))), self.width))
+    def read(self, rows: slice, dtype: type[np.float32 | np.float64] = np.float64) -> NDArray[Any]:
+        """The features of a block, (k, d), float64 or float32."""
+        if len(self.parts) == 1:
+            return np.asarray(self.parts[0][self.row_of[rows]], dtype)
+        features = np.empty((len(range(*rows.indices(len(self)))), self.width), dtype)
         for place, part in enumerate(self.parts):
             here = self.part_of[rows] == place
             if here.any():
@@ -178,6 +185,28 @@ def joined(first: LabelledRows, second: LabelledRows) -> LabelledRows:
     )
 
 
+def part_of_rows(rows: LabelledRows, most: int) -> LabelledRows:
+    """Some of the rows where there are more than `most`: evenly spread, of each class its share and one at least.
+
+    With several labels a row, evenly spread only: there may be as many sets of labels as rows.
+    """
+    if len(rows) <= most:
+        return rows
+    if rows.table is not None:
+        return rows.of(np.arange(most) * len(rows) // most)
+    counts = np.bincount(rows.labels)
+    shared = max(most - int(np.count_nonzero(counts)), 1)  # the others are for classes with less than a row of it
+    wanted = np.where(counts, np.maximum(counts * shared // len(rows), 1), 0)
+    by_class = np.argsort(rows.labels, kind="stable")
+    ends = np.cumsum(counts)
+    chosen = [
+        by_class[end - count + np.arange(share) * count // share]
+        for end, count, share in zip(ends, counts, wanted, strict=True)
+        if share
+    ]
+    return rows.of(np.sort(np.concatenate(chosen)))
+
+
 def with_class_weights(rows: LabelledRows, class_weights: Mapping[int, float] | None) -> LabelledRows:
     """The rows, each weight multiplied with that of its class; a class that is not named has 1.
 
@@ -206,10 +235,10 @@ class Standardisation:
     mean: Floats
     scale: Floats
 
-    def __call__(self, features: Floats) -> Floats:
-        """Standardise the features in place, and return them."""
-        features -= self.mean
-        features *= self.scale
+    def __call__(self, features: NDArray[Any]) -> NDArray[Any]:
+        """Standardise the features in place, in their precision, and return them."""
+        features -= self.mean.astype(features.dtype, copy=False)
+        features *= self.scale.astype(features.dtype, copy=False)
         return features
 
 

@@ -15,7 +15,7 @@ summed in their order: the result does not depend on the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -60,10 +60,18 @@ handed over, and for heads that are only compared: their losses on other rows ar
 the passes. A tenth of `OPTIMUM` changed the accuracy on none of nine sets by 0.02 points, and took up to three times as
 many passes where the classes can be told apart without an error (docs/benchmarks.md); float32 allows no less.
 """
+OPTIMUM_OF_MANY = 1e-4
+"""Likewise where the rows are more than can be held, and each pass reads them again: about half of the passes. The mean
+loss on other rows changed by 1.1e-5 at most (docs/decisions/0066)."""
 CONVERGED = {0, 2}
 """SciPy's status of a search that has met the tolerance, and of one that finds nothing lower: the sums' precision."""
 LEAST_ITERATIONS = 50
 """What the search for a head that is handed over makes in any case, also when the time is over."""
+
+
+def held_rows(width: int) -> int:
+    """So many rows of this width, in float32, stay in memory."""
+    return max(1, HELD_BYTES // (np.dtype(np.float32).itemsize * max(1, width)))
 
 
 one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
@@ -84,9 +92,18 @@ class Head:
 
     def logits(self, rows: LabelledRows) -> Floats:
         """Of each row, float64 (n, k), read in blocks."""
+        blocks = [logits for _, logits in self.logits_by_block(rows)]
+        return np.concatenate(blocks) if blocks else np.empty((0, len(self.bias)))
+
+    def logits_by_block(self, rows: LabelledRows) -> Iterator[tuple[slice, Floats]]:
+        """Which rows, and their logits, float64 (block, k): of millions of rows all together would take gigabytes."""
         kernel, bias = self.kernel.astype(np.float64), self.bias.astype(np.float64)
-        blocks = [rows.read(block) @ kernel + bias for block in rows.block_rows()]
-        return np.concatenate(blocks) if blocks else np.empty((0, len(bias)))
+        for block in rows.block_rows():
+            yield block, rows.read(block) @ kernel + bias
+
+    def of_labels(self, labels: slice) -> Head:
+        """The same for some of the labels."""
+        return Head(self.kernel[:, labels], self.bias[labels])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,15 +160,17 @@ class HeadProblem:
         rows: what to solve it on.
         num_classes: k.
         threads: blocks of rows that are computed at once; the result does not depend on it.
-        held_bytes: standardised rows stay in memory up to this.
+        held_bytes: standardised rows stay in memory up to this; `HELD_BYTES` by default.
 
     Raises:
         ValueError: a label is out of its range, no row has a weight, or a feature is not finite.
     """
 
-    def __init__(self, rows: LabelledRows, num_classes: int, *, threads: int = 1, held_bytes: int = HELD_BYTES) -> None:
+    def __init__(
+        self, rows: LabelledRows, num_classes: int, *, threads: int = 1, held_bytes: int | None = None
+    ) -> None:
         check_labels(rows, num_classes)
-        rows = rows.of(np.flatnonzero(rows.weights > 0))
+        rows = rows.counting()
         if not len(rows):
             raise ValueError("no row has a weight above 0")
         self._rows, self._num_classes, self._threads = rows, num_classes, threads
@@ -162,15 +181,21 @@ class HeadProblem:
         self._dtype: type[np.float32 | np.float64] = np.float64 if values <= DOUBLE_VALUES else np.float32
         self._standardise = standardisation(rows)
         self._held: list[NDArray[Any]] | None = None
-        if values * np.dtype(self._dtype).itemsize <= held_bytes:
-            self._held = [self._features(block) for block in range(len(self._block_rows))]
+        if values * np.dtype(self._dtype).itemsize <= (HELD_BYTES if held_bytes is None else held_bytes):
+            self._held = [self._to_hold(block) for block in self._block_rows]
         self._basis, self._eigenvalues, self._projected = self._coordinates()
 
     def _features(self, block: int) -> NDArray[Any]:
-        """A block of rows: standardised, or already in the problem's coordinates."""
+        """A block of rows: standardised, or already in the problem's coordinates.
+
+        What is read again in each pass is standardised in float32, in half of the time.
+        """
         if self._held is not None:
             return self._held[block]
-        return self._standardise(self._rows.read(self._block_rows[block])).astype(self._dtype, copy=False)
+        return self._standardise(self._rows.read(self._block_rows[block], self._dtype))
+
+    def _to_hold(self, block: slice) -> NDArray[Any]:
+        return self._standardise(self._rows.read(block)).astype(self._dtype, copy=False)
 
     def _coordinates(self) -> tuple[Floats | None, Floats, bool]:
         """Choose the coordinates.
@@ -216,7 +241,7 @@ class HeadProblem:
         Args:
             l2: the strength, as in `solve_head`.
             start: the solution of this problem for a strength nearby.
-            tolerance: `OPTIMUM` or `COMPARISON`.
+            tolerance: `OPTIMUM`, `OPTIMUM_OF_MANY` or `COMPARISON`.
             goes_on: asked after each iteration; False ends the search where it is. It may raise.
             least_iterations: made whatever it says.
 
@@ -253,6 +278,15 @@ class HeadProblem:
         coordinates = found.x.reshape(shape) * scale
         coordinates[-1] = of_rows.settled(coordinates[-1])
         return Solution(self._folded(coordinates), coordinates, int(found.nfev), converged=found.status in CONVERGED)
+
+    def near(self, head: Head) -> Solution:
+        """Where the search begins, to be done soon, where the head of another problem is near to that of this one."""
+        present, scale = self._loss_of_rows.present, self._standardise.scale
+        raw = head.kernel[:, present].astype(np.float64)
+        own = np.divide(raw, scale[:, None], out=np.zeros_like(raw), where=scale[:, None] > 0)
+        kernel = own if self._basis is None else self._basis.T @ own
+        bias = head.bias[present] + self._standardise.mean @ (own * scale[:, None])
+        return Solution(head, np.vstack([kernel, bias]), 0, converged=False)
 
     def _objective(
         self, l2: float, scale: Floats, pool: ThreadPoolExecutor

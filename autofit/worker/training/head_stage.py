@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autofit.config.multi_label_figures import F1, MEAN_AVERAGE_PRECISION, multi_label_figures
+from autofit.config.multi_label_figures import F1, MEAN_AVERAGE_PRECISION, figures_of_groups
 from autofit.dataset import ImageIndex
 from autofit.dataset.label_doubts import doubts, doubts_of_sets, write_doubts
 from autofit.protocol.job import TrainingPlan
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from autofit.worker.features.head_strength import HeadFit
 
 Numbers = NDArray[np.int64]
+
+MOST_SCORES = 2**25
+"""Scores of so many rows and labels are in memory at once: 256 MiB, and their truth as much. More take another pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +199,12 @@ class HeadStage:
             cross_validated_accuracy=fit.cross_validated_accuracy,
             cut_short=self._cut_short(fit),
         )
-        logits = fit.trained.logits(self.validation)
-        predicted = self._told(logits).sum(axis=0).tolist()
+        predicted, probabilities = self._predicted(fit.trained)
         metrics = self._metrics(fit.trained, self.train)
         if len(self.validation):
             of_validation = self._metrics(fit.trained, self.validation)
             metrics |= {f"val_{name}": value for name, value in of_validation.items()}
-        return SolvedHead(fit.trained, fit.head, metrics, predicted, self._probabilities(logits), record)
+        return SolvedHead(fit.trained, fit.head, metrics, predicted, probabilities, record)
 
     def _write_doubts(self, l2: float, file: Path) -> None:
         """Doubt each training image by what has not seen it, nor a copy of it with its label; and name the copies."""
@@ -226,26 +228,37 @@ class HeadStage:
             return logits >= 0
         return logits.argmax(axis=1)[:, None] == np.arange(self._classes)
 
-    def _probabilities(self, logits: Floats) -> Probabilities | None:
+    def _predicted(self, head: Head) -> tuple[list[int], Probabilities | None]:
+        """How many validation images are predicted as each class, and the probabilities if they are kept."""
         from scipy.special import expit, softmax  # noqa: PLC0415 - takes 0.2 s
 
-        count = self._images - self._train_count
-        if not len(logits) or count * self._classes > MOST_VALUES:
-            return None
-        rows = softmax(logits, axis=1) if self.validation.table is None else expit(logits)
-        return in_place(rows, self.validation.groups - self._train_count, count)
+        count, told = self._images - self._train_count, np.zeros(self._classes, np.int64)
+        is_kept = len(self.validation) > 0 and count * self._classes <= MOST_VALUES
+        rows = np.empty((len(self.validation) if is_kept else 0, self._classes), np.float32)
+        for block, logits in head.logits_by_block(self.validation):
+            told += self._told(logits).sum(axis=0)
+            if is_kept:
+                rows[block] = softmax(logits, axis=1) if self.validation.table is None else expit(logits)
+        kept = in_place(rows, self.validation.groups - self._train_count, count) if is_kept else None
+        return told.tolist(), kept
 
     def _metrics(self, head: Head, rows: LabelledRows) -> dict[str, float]:
         """The figures of a head on rows that all count alike."""
-        from autofit.worker.features.head_strength import photo_scores  # noqa: PLC0415 - loads SciPy
+        from autofit.worker.features.photo_scores import photo_scores  # noqa: PLC0415 - loads SciPy
 
         scores = photo_scores(head, rows.unweighted())
         loss = float(scores.losses.mean())
         if rows.table is None:
             return {"accuracy": float(scores.hits.mean()), "loss": loss}
-        truth = rows.table.targets[rows.labels]
-        figures = multi_label_figures(head.logits(rows), truth, threshold=0.0)  # a logit of 0 is a probability of 0.5
+        figures = figures_of_groups(_scores_and_truth(head, rows, rows.table), 0.0)  # a probability of 0.5
         return {"loss": loss, MEAN_AVERAGE_PRECISION: figures.mean_average_precision, F1: figures.f1}
+
+
+def _scores_and_truth(head: Head, rows: LabelledRows, table: LabelTable) -> Iterator[tuple[Floats, Floats]]:
+    """The logits of all rows and whether these have the labels, of as many labels at a time as memory is spent on."""
+    step = max(1, MOST_SCORES // max(1, len(rows)))
+    for labels in (slice(start, start + step) for start in range(0, table.targets.shape[1], step)):
+        yield head.of_labels(labels).logits(rows), table.targets[rows.labels, labels]
 
 
 def final_weights(session: Session, state: TrainState, solved: SolvedHead) -> Arrays:

@@ -85,7 +85,7 @@ def test_rows_that_do_not_fit_are_read_again_for_each_pass(tmp_path: Path, monke
     assert solution.converged
     assert max(_slopes(solution.head, mapped, labels, 2.0, np.ones(1000))) < 1e-4
     held = HeadProblem(labelled_rows(mapped, labels), 4).solve(2.0).head
-    np.testing.assert_array_equal(held.kernel, solution.head.kernel)
+    np.testing.assert_allclose(held.kernel, solution.head.kernel, rtol=2e-3, atol=1e-3)  # these rows are float32
 
 
 @pytest.mark.slow

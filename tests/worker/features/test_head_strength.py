@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autofit.worker.features.head_rows import LabelledRows, labelled_rows
-from autofit.worker.features.head_solver import HeadProblem
+from autofit.worker.features import head_rows, head_solver, head_strength
+from autofit.worker.features.head_rows import LabelledRows, joined, labelled_rows
+from autofit.worker.features.head_solver import Head, HeadProblem
 from autofit.worker.features.head_strength import (
     RISING_STRENGTHS,
     STRENGTHS,
@@ -18,8 +21,8 @@ from autofit.worker.features.head_strength import (
     choose_l2,
     fit_head,
     fold_of_rows,
-    photo_scores,
 )
+from autofit.worker.features.photo_scores import photo_scores
 
 
 def _photos(count: int, seed: int, *, noise: float = 1.0, classes: int = 3, views: int = 1) -> LabelledRows:
@@ -197,3 +200,55 @@ def test_bad_validation_rows_are_refused() -> None:
     features = np.full((30, 40), np.nan)
     with pytest.raises(ValueError, match="not a finite number"):
         fit_head(train, labelled_rows(features, validation.labels), 3, refit=False)
+
+
+class CountedRows:
+    """Rows that count how many of them are read."""
+
+    def __init__(self, features: Any) -> None:
+        self._features, self.read = features, 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See `RowSource`."""
+        return tuple(self._features.shape)
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """See `RowSource`."""
+        self.read += len(rows)
+        return self._features[rows]
+
+
+@pytest.mark.slow
+def test_millions_of_rows_are_read_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of a hundred and more passes would read a cache larger than memory from the disk: hours."""
+    train, validation = (_photos(count, seed, noise=4.0) for count, seed in ((6000, 1), (800, 2)))
+    whole = fit_head(train, validation, 3)
+    monkeypatch.setattr(head_solver, "HELD_BYTES", 4 * 40 * 1500)  # a quarter of the rows
+    monkeypatch.setattr(head_strength, "HELD_BYTES", 4 * 40 * 1500)
+    monkeypatch.setattr(head_solver, "DOUBLE_VALUES", 0)
+    monkeypatch.setattr(head_rows, "BLOCK_VALUES", 40 * 500)
+    counted = CountedRows(train.parts[0][np.arange(6000)])
+    large = fit_head(replace(train, parts=(counted,)), validation, 3, threads=2)
+    assert large.converged
+    assert large.refitted
+    assert 0.1 <= large.l2 / whole.l2 <= 10
+    assert large.validation_accuracy == pytest.approx(whole.validation_accuracy, abs=0.02)
+    optimum = HeadProblem(joined(train, validation), 3).solve(large.l2).head
+    np.testing.assert_allclose(large.head.kernel, optimum.kernel, atol=2e-3)
+    assert counted.read < 45 * 6000, "passes over all rows"
+
+
+def test_scores_need_no_memory_for_each_row_and_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures of five million training rows in a thousand classes would take 40 GB."""
+    monkeypatch.setattr(head_rows, "BLOCK_VALUES", 2**16)
+    rows = labelled_rows(np.zeros((10_000, 100), np.float32), np.zeros(10_000, np.int64))
+    head = Head(np.zeros((100, 400), np.float32), np.zeros(400, np.float32))
+    tracemalloc.start()
+    try:
+        scores = photo_scores(head, rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert scores.losses == pytest.approx(np.log(400))
+    assert peak < 0.4 * 8 * 10_000 * 400, "of all logits"

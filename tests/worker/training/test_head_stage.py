@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,9 @@ from autofit.dataset import ImageIndex
 from autofit.input.views import ViewIndex
 from autofit.protocol.job import StageTime
 from autofit.runs.plan import staged_plan
+from autofit.worker.features.head_rows import LabelTable, labelled_rows
+from autofit.worker.features.head_solver import Head
+from autofit.worker.training import head_stage
 from autofit.worker.training.batch_sources import CachedFeatures
 from autofit.worker.training.head_stage import HeadStage, labelled
 from autofit.worker.training.stage_clock import LEAST_SOLVE_SECONDS, StageClock
@@ -112,3 +116,16 @@ def test_the_users_own_validation_images_stay_unseen(index: ImageIndex) -> None:
     solved = HeadStage(source(index, 1), index, plan, Targets(index, "none"), lambda: None, ALWAYS).solve()
     assert not solved.record.refitted
     np.testing.assert_array_equal(solved.trained.kernel, solved.final.kernel)
+
+
+def test_scores_of_many_labels_are_made_some_labels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scores of five million rows would be in memory with all their labels; or be those of other labels."""
+    monkeypatch.setattr(head_stage, "MOST_SCORES", 2 * 30)
+    random = np.random.default_rng(0)
+    table = LabelTable(random.integers(0, 2, (8, 5)).astype(np.float64), np.ones((8, 5)))
+    rows = replace(labelled_rows(random.normal(size=(30, WIDTH)), random.integers(0, 8, 30)), table=table)
+    head = Head(random.normal(size=(WIDTH, 5)).astype(np.float32), np.zeros(5, np.float32))
+    found = list(head_stage._scores_and_truth(head, rows, table))
+    assert [scores.shape for scores, _ in found] == [(30, 2), (30, 2), (30, 1)]
+    np.testing.assert_allclose(np.hstack([scores for scores, _ in found]), head.logits(rows))
+    np.testing.assert_array_equal(np.hstack([truth for _, truth in found]), table.targets[rows.labels])

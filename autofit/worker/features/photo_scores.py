@@ -1,0 +1,58 @@
+"""How a head does on photos, read in blocks. No TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autofit.worker.features.head_losses import label_losses
+from autofit.worker.features.head_rows import Floats, LabelledRows
+from autofit.worker.features.head_solver import Head
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoScores:
+    """Of each photo: float64 (photos,) each; views of one photo are averaged."""
+
+    losses: Floats
+    hits: Floats
+    weights: Floats
+
+
+def together(parts: Sequence[PhotoScores]) -> PhotoScores:
+    """The photos of all parts, in their order."""
+    return PhotoScores(*(np.concatenate([getattr(part, name) for part in parts]) for name in PhotoScores.__slots__))
+
+
+def photo_scores(head: Head, rows: LabelledRows) -> PhotoScores:
+    """How a head does on each photo; rows of weight 0 are left out.
+
+    Raises:
+        ValueError: a feature is not finite.
+    """
+    rows = rows.counting()
+    losses, hits = np.empty(len(rows)), np.empty(len(rows))
+    for block, logits in head.logits_by_block(rows):
+        if not np.isfinite(logits).all():
+            raise ValueError("a feature is not a finite number")
+        losses[block], hits[block] = _row_scores(logits, rows, block)
+    if (np.diff(rows.groups) > 0).all():  # each photo has one row
+        return PhotoScores(losses, hits, rows.weights)
+    _, photo_of = np.unique(rows.groups, return_inverse=True)
+    views = np.bincount(photo_of)
+    return PhotoScores(*(np.bincount(photo_of, values) / views for values in (losses, hits, rows.weights)))
+
+
+def _row_scores(logits: Floats, rows: LabelledRows, block: slice) -> tuple[Floats, Floats]:
+    """The loss of each row of a block and whether it is told right, (k,) each; of several labels their means."""
+    labels = rows.labels[block]
+    if rows.table is not None:
+        targets = rows.table.targets[labels]
+        losses = label_losses(logits, targets) * rows.table.weights[labels]
+        return losses.mean(axis=1), ((logits >= 0) == (targets > 0)).mean(axis=1)
+    logits -= logits.max(axis=1, keepdims=True)
+    chosen = logits[np.arange(len(labels)), labels]
+    hits = (logits.argmax(axis=1) == labels).astype(np.float64)
+    return np.log(np.exp(logits, out=logits).sum(axis=1)) - chosen, hits
