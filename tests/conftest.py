@@ -39,10 +39,13 @@ for variable in ("AUTOFIT_PROFILES", "XDG_DATA_HOME", "AUTOFIT_CACHE"):
     os.environ[variable] = tempfile.mkdtemp(prefix="autofit-test-")
     atexit.register(shutil.rmtree, os.environ[variable], ignore_errors=True)
 
-# A shell without job control starts what follows `&` with SIGINT ignored, and children inherit that: the programs to
-# which tests send Ctrl-C would never see it. A handler, unlike SIG_IGN, is reset to the default in a child.
+# A shell without job control starts what follows `&` with SIGINT ignored, nohup with SIGHUP, and children inherit that:
+# the programs to which tests send these would never see them. A handler, unlike SIG_IGN, is reset to the default in a
+# child; that of SIGHUP does nothing, so that nohup still holds for the tests themselves.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 # An example that takes long on a busy machine says nothing.
 settings.register_profile("autofit", deadline=None)

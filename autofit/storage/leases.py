@@ -92,7 +92,7 @@ class Lease:
             return False
         self._renewals += 1
         try:
-            file = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            file = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:  # whoever took it over has finished the task and cleared up
             return False
         try:
