@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autofit.api.measure import Measurer
-from autofit.api.precision import precision_choice, settled
+from autofit.api.precision import precision_choice
 from autofit.api.probes import does_not_fit
 from autofit.api.result import shown_path
 from autofit.api.signature import sign_model
@@ -33,7 +33,7 @@ from autofit.protocol.precision import PrecisionChoice
 from autofit.runs import plan
 from autofit.runs.environment import software_of
 from autofit.runs.model_source import precision_of, rung_of
-from autofit.runs.run_record import DataCall, RunRecord, data_record
+from autofit.runs.run_record import DataCall, RunRecord, data_record, settled
 from autofit.runs.stages import stages_of
 from autofit.storage.run_directory import RunDirectory, writing_in
 from autofit.storage.system_errors import said_of

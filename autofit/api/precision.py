@@ -36,11 +36,6 @@ def precision_choice(options: Options, num_classes: int, measurer: Measurer) -> 
     return choice
 
 
-def settled(options: Options, choice: PrecisionChoice | None) -> Options:
-    """The request in the precision that was chosen."""
-    return options if choice is None else options.model_copy(update={"precision": choice.precision})
-
-
 def _choice(options: Options, num_classes: int, measurer: Measurer) -> PrecisionChoice:
     machine = measurer.machine
     candidate = promising_precision(machine)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from autofit.api.precision import precision_choice, settled
+from autofit.api.precision import precision_choice
 from autofit.api.probe_result import ProbeResult, SweepResult
 from autofit.api.workers import machine_for, measurer_for, payload_of
 from autofit.config.option_table import checked
@@ -20,6 +20,7 @@ from autofit.process.monitor import View
 from autofit.report.probe_text import workload_words
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.model_source import workload
+from autofit.runs.run_record import settled
 from autofit.runs.what_would_help import advice, tried_words
 from autofit.storage.system_errors import naming_system_errors
 

@@ -9,8 +9,14 @@ from pydantic import Field
 from autofit.config.options import Options
 from autofit.dataset import ImageIndex
 from autofit.protocol.job import TrainingPlan
+from autofit.protocol.precision import PrecisionChoice
 from autofit.storage.records import Record
 from autofit.storage.run_directory import RunDirectory
+
+
+def settled(options: Options, choice: PrecisionChoice | None) -> Options:
+    """The request in the precision that was chosen for it, where it leaves that to autofit."""
+    return options if choice is None else options.model_copy(update={"precision": choice.precision})
 
 
 class DataRecord(Record):
@@ -81,9 +87,8 @@ class RunRecord(Record):
 
     @property
     def settled_options(self) -> Options:
-        """The request with the precision that was chosen for it, where it leaves that to autofit."""
-        choice = self.plan.precision_choice
-        return self.options if choice is None else self.options.model_copy(update={"precision": choice.precision})
+        """The request in the precision that the run has."""
+        return settled(self.options, self.plan.precision_choice)
 
 
 def data_record(index: ImageIndex) -> DataRecord:

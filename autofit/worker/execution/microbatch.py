@@ -16,6 +16,7 @@ from typing import TypeVar
 import tensorflow as tf
 
 from autofit.config.batch_schedule import shrink
+from autofit.protocol.messages import OomEvent, Phase
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 
 T = TypeVar("T")
@@ -73,6 +74,18 @@ class Shrink:
     before: int
     after: int
     seconds: float
+
+    def event(self, attempt: int, phase: Phase, *, epoch: int = 0, step: int = 0) -> OomEvent:
+        """The record of it, for the parent."""
+        return OomEvent(
+            attempt=attempt,
+            epoch=epoch,
+            step=step,
+            phase=phase,
+            micro_batch_size_before=self.before,
+            micro_batch_size_after=self.after,
+            seconds_lost=self.seconds,
+        )
 
 
 class MicroBatcher:

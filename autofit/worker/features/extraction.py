@@ -223,8 +223,7 @@ class ExtractionPass:
             )
             done += len(batch.samples) + len(batch.skipped)
             autotuner.remaining_images = count - done
-            if self._stop_conditions.is_met():
-                self._stop_conditions.stop()
+            self._stop_conditions.stop_if_met()
 
         with cache.writer(found, count) as writer:
             batches = loader.batches((chunk.samples for chunk in chunks), self._views.decode)

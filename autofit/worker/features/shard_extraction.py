@@ -26,7 +26,7 @@ from autofit.errors import StorageError, UserError
 from autofit.input.batch_loader import BatchLoader, Decode, LoadedBatch
 from autofit.protocol.cache_job import CacheJob, ShardJob, ShardsDone
 from autofit.protocol.job import Event, Job, TrainJob
-from autofit.protocol.messages import BadImage, OomEvent, Phase
+from autofit.protocol.messages import BadImage, Phase
 from autofit.storage.leases import RENEWALS, Lease, LeaseFolder
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
@@ -180,7 +180,7 @@ class ShardExtraction:
         """Wait for the processes that have the shards which are left, or for the end of their leases."""
         if pending:
             self._beat()
-            self._stop_if_asked()
+            self._stop_conditions.stop_if_met()
             self._sleep(min(MOST_WAIT_SECONDS, self._shards.lease_seconds / RENEWALS / 2))
 
     def _extract(self, shard: Shard, lease: Lease, loader: BatchLoader) -> bool:
@@ -198,7 +198,7 @@ class ShardExtraction:
                 self._done += len(batch.samples) + len(batch.skipped)
                 if renewing.is_lost:
                     raise LeaseLost
-                self._stop_if_asked()
+                self._stop_conditions.stop_if_met()
 
             batches = loader.batches((chunk.samples for chunk in chunks), self._photos.decode)
             extract_missing(batches, chunks, entry.writer, self._photos.identities, self._extractor, on_block)
@@ -222,16 +222,7 @@ class ShardExtraction:
 
     def _on_shrink(self, shrink: Shrink) -> None:
         self._size = shrink.after
-        oom = OomEvent(
-            attempt=self._job.attempt,
-            epoch=0,
-            step=0,
-            phase=Phase.EXTRACT,
-            micro_batch_size_before=shrink.before,
-            micro_batch_size_after=shrink.after,
-            seconds_lost=shrink.seconds,
-        )
-        self._heartbeat.event(Event(oom=oom))
+        self._heartbeat.event(Event(oom=shrink.event(self._job.attempt, Phase.EXTRACT)))
 
     def _note(self, batch: LoadedBatch) -> None:
         for sample, reason in batch.skipped:
@@ -246,10 +237,6 @@ class ShardExtraction:
         rate = self._done / seconds if seconds > 0 else 0.0
         sizes = {"step": min(self._done, self._count), "steps": self._count, "micro_batch_size": self._size}
         self._heartbeat.beat(**sizes, images_per_second=rate)
-
-    def _stop_if_asked(self) -> None:
-        if self._stop_conditions.is_met():
-            self._stop_conditions.stop()
 
 
 class _Renewing:

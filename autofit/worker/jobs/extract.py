@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from autofit.cache.identity import identities_of
-from autofit.input.augment import Augmentation
-from autofit.input.batch_loader import BatchLoader
 from autofit.input.drive_patience import DrivePatience
-from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex
 from autofit.protocol.job import Event, Job, TrainJob
 from autofit.storage.run_directory import RunDirectory
@@ -19,6 +15,7 @@ from autofit.worker.model.weights import frozen_hash
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
 from autofit.worker.training.epoch_plan import index_of
+from autofit.worker.training.source_opener import image_loader, image_reader
 
 
 def extract(job: Job, work: TrainJob, session: Session, heartbeat: Heartbeat, stop_conditions: StopConditions) -> str:
@@ -29,13 +26,12 @@ def extract(job: Job, work: TrainJob, session: Session, heartbeat: Heartbeat, st
         OutOfDeviceMemoryError: not even a single image fits.
         StorageError: the cache cannot be written.
     """
-    assert work.cache is not None and job.source is not None and session.built.features is not None  # noqa: S101, PT018
-    index, size = index_of(work, RunDirectory(Path(work.run_dir))), job.source.spec.image_size
+    assert work.cache is not None and session.built.features is not None  # noqa: S101, PT018
+    index = index_of(work, RunDirectory(Path(work.run_dir)))
 
     def go_on() -> None:
         heartbeat.beat()
-        if stop_conditions.is_met():
-            stop_conditions.stop()
+        stop_conditions.stop_if_met()
 
     patience = DrivePatience(lambda line: heartbeat.event(Event(message=line)), go_on)
     paths = map(index.path, range(len(index.paths)))
@@ -43,18 +39,9 @@ def extract(job: Job, work: TrainJob, session: Session, heartbeat: Heartbeat, st
     view_index = ViewIndex(index.train_count, index.validation_count, 1, augmented=False)
     identities = view_index.identities(images)
     backbone_sha256 = frozen_hash(session.built.features.variables)
-    augmentation = Augmentation(work.plan.augment, work.plan.flip)
-    reader = SampleReader(index, size, work.plan.seed, augmentation, ranges=work.plan.value_ranges)
-    loader = BatchLoader(
-        index.path,
-        size,
-        threads=work.plan.threads,
-        buffer_bytes=max(1, job.memory.buffer_bytes - work.plan.schedule.largest * math.prod(size) * 3),
-        threads_bytes=job.memory.threads_bytes,
-        patience=patience,
-    )
+    reader = image_reader(job, work, index)
     try:
-        with loader:
+        with image_loader(job, work, index, patience) as loader:
             photos = Photos(index.path, identities, reader.of_views(view_index, identities))
             ShardExtraction(job, session, backbone_sha256, photos, heartbeat, stop_conditions).run(loader)
     finally:

@@ -20,7 +20,7 @@ from autofit.input.batch_loader import BatchLoader, LoadedBatch
 from autofit.input.drive_patience import DrivePatience
 from autofit.input.prediction_views import decode_views, prediction_views
 from autofit.protocol.job import Event, Job
-from autofit.protocol.messages import BadImage, OomEvent, Phase, PredictRequest, Request
+from autofit.protocol.messages import BadImage, Phase, PredictRequest, Request
 from autofit.protocol.model_jobs import PredictJob
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.steps import compile_forward
@@ -159,13 +159,4 @@ class _OpenModel:
         )
 
     def _note(self, shrink: Shrink) -> None:
-        oom = OomEvent(
-            attempt=self._job.attempt,
-            epoch=0,
-            step=0,
-            phase=Phase.PREDICT,
-            micro_batch_size_before=shrink.before,
-            micro_batch_size_after=shrink.after,
-            seconds_lost=shrink.seconds,
-        )
-        self._heartbeat.event(Event(oom=oom))
+        self._heartbeat.event(Event(oom=shrink.event(self._job.attempt, Phase.PREDICT)))

@@ -72,6 +72,15 @@ class StopConditions:
         """
         raise StopRequested(*(self._reason or ("interrupted", "asked to stop")))
 
+    def stop_if_met(self) -> None:
+        """Stop where nothing has to be saved first.
+
+        Raises:
+            StopRequested: a condition is met.
+        """
+        if self.is_met():
+            self.stop()
+
     def measure_non_allocator_bytes(self) -> None:
         """Report what this process takes outside the allocator, in bytes: part of the next attempt's budget.
 

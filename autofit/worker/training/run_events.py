@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from autofit.protocol.job import Event
-from autofit.protocol.messages import BadImage, EpochEnd, OomEvent, Phase, StageName, StageRecord
+from autofit.protocol.messages import BadImage, EpochEnd, Phase, StageName, StageRecord
 from autofit.worker.execution.microbatch import Shrink
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.training.train_state import TrainingProgress
@@ -91,15 +91,7 @@ class RunEvents:
         """Report an out-of-memory after which the work is repeated with a smaller micro-batch."""
         self._heartbeat.event(
             Event(
-                oom=OomEvent(
-                    attempt=self._attempt,
-                    epoch=progress.epoch,
-                    step=progress.step,
-                    phase=self._heartbeat.current_phase,
-                    micro_batch_size_before=shrink.before,
-                    micro_batch_size_after=shrink.after,
-                    seconds_lost=shrink.seconds,
-                )
+                oom=shrink.event(self._attempt, self._heartbeat.current_phase, epoch=progress.epoch, step=progress.step)
             )
         )
 

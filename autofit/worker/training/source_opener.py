@@ -33,6 +33,28 @@ from autofit.worker.training.batch_sources import CachedFeatures, DecodedImages
 from autofit.worker.training.stage_clock import stage_clock
 
 
+def image_loader(job: Job, work: TrainJob, index: ImageIndex, patience: DrivePatience) -> BatchLoader:
+    """The loader of a training job's images, in what memory its budget has besides one batch of them."""
+    size = job.source.spec.image_size if job.source else (0, 0)
+    return BatchLoader(
+        index.path,
+        size,
+        threads=work.plan.threads,
+        buffer_bytes=max(1, job.memory.buffer_bytes - work.plan.schedule.largest * math.prod(size) * 3),
+        threads_bytes=job.memory.threads_bytes,
+        patience=patience,
+    )
+
+
+def image_reader(
+    job: Job, work: TrainJob, index: ImageIndex, predecoded: PredecodedImages | None = None
+) -> SampleReader:
+    """What makes the pixels of a training job's images."""
+    size = job.source.spec.image_size if job.source else (0, 0)
+    augmentation = Augmentation(work.plan.augment, work.plan.flip)
+    return SampleReader(index, size, work.plan.seed, augmentation, predecoded=predecoded, ranges=work.plan.value_ranges)
+
+
 class SourceOpener:
     """The loader and the reader of an attempt, and the sources of batches that are made of them.
 
@@ -63,20 +85,9 @@ class SourceOpener:
         self._job, self._work, self._plan = job, work, work.plan
         self._session, self._heartbeat, self._stop_conditions = session, heartbeat, stop_conditions
         self._index = index
-        size = job.source.spec.image_size if job.source else (0, 0)
         self._patience = DrivePatience(lambda line: heartbeat.event(Event(message=line)), go_on)
-        self._loader = BatchLoader(
-            index.path,
-            size,
-            threads=work.plan.threads,
-            buffer_bytes=max(1, job.memory.buffer_bytes - work.plan.schedule.largest * math.prod(size) * 3),
-            threads_bytes=job.memory.threads_bytes,
-            patience=self._patience,
-        )
-        augmentation = Augmentation(work.plan.augment, work.plan.flip)
-        self._reader = SampleReader(
-            index, size, work.plan.seed, augmentation, predecoded=predecoded, ranges=work.plan.value_ranges
-        )
+        self._loader = image_loader(job, work, index, self._patience)
+        self._reader = image_reader(job, work, index, predecoded)
         self._open = ExitStack()
         self._open.callback(self._reader.close)
         self._open.enter_context(self._loader)

@@ -55,9 +55,8 @@ class Reports:
         if event.message:
             self.messages.append(event.message)
 
-    def is_met(self) -> bool:
+    def stop_if_met(self) -> None:
         """Nobody asks it to stop."""
-        return False
 
 
 def mean_colours(images: np.ndarray) -> np.ndarray:
