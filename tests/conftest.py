@@ -64,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     fault_table.install(config)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Choose how many processes `-n auto` starts: one for each core and, as slow tests often wait, one more."""
     by_memory = psutil.virtual_memory().total // (GIBIBYTES_A_PROCESS * 2**30)

@@ -15,7 +15,8 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     evaluation.py    evaluate: the model of a run that has ended, on images with known classes
     export.py        export: the model of a run in the format of another runtime
     extracting.py    extract: the feature cache filled by any number of processes
-    checking.py      check: a data set looked at before a training; label_check.py for wrong labels
+    checking.py      check: a data set looked at before a training; label_check.py for wrong labels, cached_copies.py
+                     for copies by features that the cache has
     data_report.py   DataReport: what check returns
     display.py       what the methods of a result return to look at: tables, pictures
     result_figures.py  what a result shows of its model: curves, confusion matrix, figures by class

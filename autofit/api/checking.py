@@ -105,7 +105,7 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
                 shown,
             )
         else:
-            findings = findings.model_copy(update={"labels_note": NOT_LOOKED_FOR})
+            findings = _with_cached_copies(findings, AllImages(index), NOT_LOOKED_FOR, shown)
     return DataReport(findings, release)
 
 
@@ -163,9 +163,24 @@ def _with_doubts(findings: DataFindings, index: ImageIndex, options: Options, vi
     if not why:
         found, why = doubted_labels(index, images.once(findings), options, view)
     if found is None:
-        return findings.model_copy(update={"labels_note": printable(f"{NOT_LOOKED_FOR}: {why}")})
+        return _with_cached_copies(findings, images, printable(f"{NOT_LOOKED_FOR}: {why}"), view)
     named = with_doubts(with_alike_features(findings, images, found.alike), images, found, index.class_names)
     return named.model_copy(update={"labels_note": LOOKED_FOR.format(network=options.backbone)})
+
+
+def _with_cached_copies(
+    findings: DataFindings, images: AllImages, labels_note: str, view: ProgressView
+) -> DataFindings:
+    """Add the copies that features in the cache tell, and what is said where wrong labels were not looked for."""
+    import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+    from autofit.api.cached_copies import cached_copies  # noqa: PLC0415 - loads SciPy
+
+    kept = images.once(findings)
+    copies = cached_copies([images.paths[number] for number in kept], view)
+    if len(copies.pairs):
+        findings = with_alike_features(findings, images, np.asarray(kept, np.int64)[copies.pairs])
+    return findings.model_copy(update={"labels_note": labels_note, "copies_note": copies.note})
 
 
 def _why_not(options: Options) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autofit.printable import printable
 from autofit.report.classification_text import (
     class_lines,
     class_table,
@@ -63,7 +64,7 @@ class ConfusionMatrix:
     """
 
     def __init__(self, counts: NDArray[np.int64], class_names: Sequence[str], title: str) -> None:
-        self.counts, self.class_names, self.title = counts, tuple(class_names), title
+        self.counts, self.class_names, self.title = counts, tuple(class_names), printable(title)
 
     def plot(self) -> Plot:
         """The counts as a picture."""

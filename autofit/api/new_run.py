@@ -30,6 +30,7 @@ from autofit.process.monitor import View
 from autofit.protocol.job import TrainingPlan, kernels_asked, tuning_asked, xla_asked
 from autofit.protocol.payload import Payload
 from autofit.protocol.precision import PrecisionChoice
+from autofit.report.width import columns
 from autofit.runs import plan
 from autofit.runs.environment import software_of
 from autofit.runs.model_source import precision_of, rung_of
@@ -38,6 +39,8 @@ from autofit.runs.stages import stages_of
 from autofit.storage.run_directory import RunDirectory, writing_in
 from autofit.storage.system_errors import said_of
 from autofit.worker.inline_launcher import WHAT_INLINE_CANNOT
+
+BY_CLASS = "to train on by class: "
 
 NOT_FOLLOWED = (
     "seed",
@@ -70,10 +73,11 @@ def announce_training(options: Options, index: ImageIndex, view: View) -> None:
     kinds = f" ({kinds_text(index.skipped_kinds)})" if index.skipped_kinds else ""
     tested = f", {index.test_count:,} to test" if index.test_count else ""
     view.message(
-        f"{index.train_count:,} images of {len(index.class_names)} classes to train on, "
+        f"{index.train_count:,} images of {len(index.class_names):,} classes to train on, "
         f"{index.validation_count:,} to validate{tested}{skipped}{kinds}"
     )
-    view.message(f"images to train on by class: {classes_text(index.class_names, index.class_counts())}")
+    room = columns() - len(BY_CLASS)
+    view.message(f"{BY_CLASS}{classes_text(index.class_names, index.class_counts(), room)}")
     if sizes := sizes_line(index, options.image_size):
         view.message(sizes)
     for note in index.notes:

@@ -13,6 +13,7 @@ from autofit.api.predictions import Predictions
 from autofit.api.predictions_csv import CsvFile, PredictedFile
 from autofit.api.result_figures import ResultFigures
 from autofit.errors import UserError
+from autofit.printable import printable
 from autofit.protocol.messages import BadImage, OomEvent
 from autofit.report.progress import ProgressView, showing
 from autofit.report.run_text import run_summary
@@ -297,7 +298,8 @@ class Result(ResultFigures):
         return self.record.to_json().rstrip()
 
     def __repr__(self) -> str:
-        return f"<autofit.Result {self.status}, {len(self.history.get('loss', []))} epochs, {self.run_dir}>"
+        epochs = len(self.history.get("loss", []))
+        return printable(f"<autofit.Result {self.status}, {epochs} epochs, {self.run_dir}>")
 
 
 def shown_path(path: Path) -> Path:

@@ -4,6 +4,7 @@
     entry_format.py  the files of an entry: a record, rows, and an index
     entry.py         an entry that is open for reading or writing
     store.py         all entries, and their limit
+    feature_rows.py  the rows of many images, in whichever entries they are
     shards.py        images cut into shards by their identities
     shard_entry.py   the entry of a shard: there whole, and once
     folder.py        the folder in which they are

@@ -263,6 +263,14 @@ class CacheStore:
         entries.sort(key=lambda entry: -entry.last_used)
         return CacheList(folder=str(self.folder), limit_bytes=self.limit_bytes, entries=entries)
 
+    def records(self) -> list[EntryRecord]:
+        """The record of each entry, the most recently used first."""
+        found = []
+        for place in sorted(self._places(), key=lambda place: -place.last_used):
+            with contextlib.suppress(ValueError), self._noted():
+                found.append(EntryRecord.load(place.path / "entry.json", follow_links=False))
+        return found
+
     def clear(self) -> tuple[int, int]:
         """Remove the entries that no process uses now; returns how many entries and bytes were removed."""
         removed = [place.size_bytes for place in self._places() if self._remove(place.path)]

@@ -93,12 +93,17 @@ def do_all(*steps: Callable[[], None]) -> None:
         raise failed[0]
 
 
+def harmless(json: str) -> str:
+    """ASCII JSON, which every stream can encode, without the one control character that `json.dumps` leaves."""
+    return json.replace("\x7f", r"\u007f")
+
+
 def write_json(text: str, target: str | None) -> None:
     """Write a record's JSON to a file or to standard output (`-`); None writes nothing."""
     if target == "-":
         import json  # noqa: PLC0415 - only if the user asked for JSON
 
-        say(json.dumps(json.loads(text), indent=2))  # in ASCII, which every stream can encode
+        say(harmless(json.dumps(json.loads(text), indent=2)))
     elif target is not None:
         write_text(text + "\n", target)
 

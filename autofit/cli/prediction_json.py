@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from autofit.cli.output import say
+from autofit.cli.output import harmless, say
 from autofit.errors import StorageError
+from autofit.protocol.messages import writable_name
 from autofit.storage.safe_files import whole_file
 from autofit.storage.system_errors import explained
 
@@ -49,9 +50,9 @@ class JsonAnswer:
 
     def add(self, part: Predictions) -> None:
         """Write the images of a part."""
-        lines = [json.dumps(image) for image in _images_of(part, self._top)]
+        lines = [harmless(json.dumps(image)) for image in _images_of(part, self._top)]
         if not self._has_images:
-            self._write(f'{{"classes": {json.dumps(part.class_names)}, "images": [')
+            self._write(f'{{"classes": {harmless(json.dumps(part.class_names))}, "images": [')
         before = "," if self._has_images else ""
         self._write(before + ",\n".join(lines))
         self._has_images = True
@@ -82,4 +83,4 @@ def _images_of(part: Predictions, top: int) -> Iterator[dict[str, Any]]:
         if best:
             yield {"path": path, "label": label, "top": [{"label": name, "probability": p} for name, p in best]}
         else:
-            yield {"path": path, "label": None, "reason": reasons.get(path, "")}
+            yield {"path": path, "label": None, "reason": reasons.get(writable_name(path), "")}

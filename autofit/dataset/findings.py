@@ -54,9 +54,11 @@ def kinds_text(kinds: Mapping[str, int]) -> str:
     return ", ".join([*shown, f"{rest} others"] if rest else shown)
 
 
-def classes_text(names: Collection[str], counts: Collection[int]) -> str:
-    """Classes with their numbers of images, such as `cats (120), dogs (98) and 12 more`."""
-    return listed([f"{printable(name)} ({count})" for name, count in zip(names, counts, strict=True)])
+def classes_text(names: Collection[str], counts: Collection[int], columns: int) -> str:
+    """Classes with their numbers of images, such as `cats (120), dogs (98) and 12 more`; no longer, if one fits."""
+    texts = [f"{printable(name)} ({count:,})" for name, count in zip(names, counts, strict=True)]
+    lines = (first_of(texts, most) for most in range(min(len(texts), SHOWN_CLASSES), 0, -1))
+    return next((line for line in lines if len(line) <= columns), first_of(texts, 1))
 
 
 def named(names: Collection[str]) -> str:

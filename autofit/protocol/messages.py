@@ -119,7 +119,7 @@ def describe_oom(event: OomEvent) -> str:
     return f"out of memory with {before} images at once: continuing with {after}"
 
 
-def _writable(name: str) -> str:
+def writable_name(name: str) -> str:
     """A file name as text that can be written as UTF-8: other bytes are escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
 
@@ -127,7 +127,7 @@ def _writable(name: str) -> str:
 class BadImage(Record):
     """An image that could not be decoded, and why."""
 
-    path: Annotated[str, BeforeValidator(_writable)]
+    path: Annotated[str, BeforeValidator(writable_name)]
     reason: str
 
 

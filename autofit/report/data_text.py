@@ -82,7 +82,7 @@ def data_summary(findings: DataFindings) -> str:
 def closing_notes(findings: DataFindings) -> list[str]:
     """What was not looked for, or not as well as usual."""
     notes = [f"Note: {NEARLY_EQUAL}."] if findings.only_nearly_equal else []
-    return [*notes, f"{findings.labels_note}."] if findings.labels_note else notes
+    return [*notes, *(f"{note}." for note in (findings.copies_note, findings.labels_note) if note)]
 
 
 def _closing(findings: DataFindings) -> list[str]:

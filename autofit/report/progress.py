@@ -102,7 +102,7 @@ class WatchingView(ProgressView):
 
     def working(self, words: str, done: int, total: int) -> None:
         """Show what this process does itself."""
-        self.show(Status(words, done, total, facts=(f"{done:,} of {total:,}",)))
+        self.show(Status(printable(words), done, total, facts=(f"{done:,} of {total:,}",)))
 
     def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
         """Add a line for each finished epoch."""

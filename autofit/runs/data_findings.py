@@ -105,6 +105,7 @@ class DataFindings(Record):
         doubts: images in the order in which their classes are to be doubted; None if that was not looked for.
         likely_wrong: how many of them, from the first on, are likely to be labelled wrong.
         labels_note: how the doubts were found, or why not.
+        copies_note: where these were not looked for, by which features in the cache copies were; empty without any.
     """
 
     schema_: Literal["autofit/data/1"] = Field("autofit/data/1", alias="schema")
@@ -123,6 +124,7 @@ class DataFindings(Record):
     doubts: list[LabelDoubt] | None = None
     likely_wrong: int = 0
     labels_note: str = ""
+    copies_note: str = ""
 
     @property
     def has_problems(self) -> bool:

@@ -37,6 +37,7 @@ REMEDIES = {
     errno.ETXTBSY: "another program uses it: end that",
     errno.ENFILE: "the whole machine has too many files open: end other programs",
     errno.ENOMEM: "the machine is out of memory: end other programs",
+    errno.EINTR: "a signal interrupted the drive's answer: give the same call again",
     errno.EAGAIN: "a limit on processes or memory is reached (ulimit -u): end other programs, or raise it",
     errno.EINVAL: "that drive cannot do what is asked: take another folder",
     errno.EOPNOTSUPP: "that drive cannot do what is asked: take another folder",

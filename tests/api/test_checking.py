@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,9 @@ from PIL import Image
 from autofit.api import check
 from autofit.api.checking import CHECKED_IMAGES
 from autofit.api.data_report import DataReport
+from autofit.cache.entry_format import EntryRecord
+from autofit.cache.identity import identities_of
+from autofit.cache.store import CacheStore
 from autofit.dataset import ImageIndex
 from autofit.dataset.label_doubts import doubts, write_doubts
 from autofit.errors import UserError
@@ -216,3 +221,48 @@ def test_copies_that_only_the_features_tell_are_named(planted: Path, monkeypatch
     (by_features,) = (group for group in report.near_duplicates if group.by_features)
     assert {image.path for image in by_features.images} == pairs[0]
     assert len(report.near_duplicates) == 2
+
+
+def cached(folder: Path, paths: list[Path], rows: np.ndarray, **about: str) -> None:
+    """Put features of these images into the cache, as a run does."""
+    key = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    record = EntryRecord(kind="features", key=key, about=about, dtype="float32", row_shape=rows.shape[1:], created=0.0)
+    with CacheStore(folder, 10**9).writer(record, None, 0) as writer:
+        writer.append(identities_of(map(str, paths), "stat"), rows.astype(np.float32), np.zeros(len(rows), np.int64))
+
+
+TRAINED = {"backbone": "MobileNet", "weights": "imagenet"}
+
+
+def test_copies_are_found_by_features_that_the_cache_has(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mirrored copy would be missed though a run has its features; or those of another network be believed."""
+    monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path))
+    paths = sorted((planted / "train" / "cat").glob("[2-9].png")) + sorted((planted / "val" / "dog").glob("*.png"))
+    rows = np.random.default_rng(0).normal(size=(len(paths), 64))
+    rows[0] = rows[-1] + 0.01
+    cached(tmp_path, paths, rows, **TRAINED)
+    cached(tmp_path, paths, np.ones((len(paths), 8)), backbone="MobileNet", weights="none")
+    cached(tmp_path, paths[:6], np.ones((6, 8)), backbone="Xception", weights="imagenet")
+    report = looked_at(planted)
+    by_features = [group for group in report.near_duplicates if group.by_features]
+    assert [{image.path for image in group.images} for group in by_features] == [{str(paths[0]), str(paths[-1])}]
+    assert len(report.near_duplicates) == 2
+    assert f"by the features of MobileNet too, which the cache has of {len(paths)} images." in " ".join(
+        report.summary().split()
+    )
+
+
+@pytest.mark.parametrize("known", [0, 4])
+def test_without_features_of_these_images_nothing_is_said_of_them(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
+    """A search that was none would be reported, or few images be called copies of each other."""
+    monkeypatch.setenv("AUTOFIT_CACHE", str(tmp_path))
+    paths = sorted((planted / "train" / "cat").glob("[2-9].png"))[:known]
+    if paths:
+        cached(tmp_path, paths, np.ones((len(paths), 8)), **TRAINED)
+    report = looked_at(planted)
+    assert report.findings.copies_note == ""
+    assert len(report.near_duplicates) == 1

@@ -182,7 +182,7 @@ def test_what_is_unusual_is_said(stages: Stages, photos: Path, train: Train, vie
     (photos / "cat" / "notes.txt").touch()
     train(photos, weights=None, isolation="inline", view=view)
     assert re.search(r"40 to validate; \d other files skipped \(\d \.txt\)", view.messages[0])
-    assert view.messages[1] == "images to train on by class: cat (80), dog (80)"
+    assert view.messages[1] == "to train on by class: cat (80), dog (80)"
     assert view.messages[2].startswith("weights 'none': training the whole network")
     assert view.messages[3].startswith("isolation='inline'")
     assert isinstance(stages.runs[0]["launcher"], InlineLauncher)

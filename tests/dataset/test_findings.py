@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from autofit.dataset import scan
 from autofit.dataset.findings import classes_text, kinds_text
 from tests.support.datasets import touch
@@ -27,5 +29,17 @@ def test_classes_without_images_are_named_all_at_once(pets: Path) -> None:
 def test_many_are_counted_and_not_listed() -> None:
     """The opening lines of a data set of a thousand classes would fill the screen."""
     names = [f"class{number:04}" for number in range(1000)]
-    assert classes_text(names, range(1000)).endswith("class0011 (11) and 988 more")
+    assert classes_text(names, range(1000), 1000).endswith("class0011 (11) and 988 more")
     assert kinds_text({f".{mark}": 2 for mark in "abcdef"}) == "2 .a, 2 .b, 2 .c, 2 .d, 4 others"
+
+
+@pytest.mark.parametrize("columns", [38, 58, 80])
+def test_classes_fit_the_line(columns: int) -> None:
+    """A log of 80 columns would break a line of twelve classes with long names three times, in the middle of a name."""
+    names, counts = ("quite a long name", "leafy vegetables", "a", "b", "c"), (1234, 98, 1, 1, 1)
+    said = classes_text(names, counts, columns)
+    assert len(said) <= columns
+    assert said.startswith("quite a long name (1,234)")
+    left = said.rpartition(" and ")[2].partition(" ")[0]
+    assert said.count("(") + (int(left) if left.isdigit() else 0) == len(names)
+    assert classes_text(("a class with a name that fits nowhere", "b"), (2, 1), 20).endswith("nowhere (2) and 1 more")

@@ -43,7 +43,7 @@ def test_a_table_is_followed_to_the_test_of_the_model(photos: Path, tmp_path: Pa
         view=view,
     )
     assert view.messages[0] == "14 images of 3 classes to train on, 6 to validate, 6 to test"
-    assert view.messages[1] == "images to train on by class: BLUE (6), GREEN (1), RED (7)"
+    assert view.messages[1] == "to train on by class: BLUE (6), GREEN (1), RED (7)"
     assert [image.path for image in result.quarantined] == [f"{photos}/red/lost"]
     log = [json.loads(line) for line in (tmp_path / "run" / "audit.jsonl").read_text().splitlines()]
     assert max(sample for update in log for sample in update.get("samples", [0])) < 14

@@ -23,6 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("autofit_is_found")]
 CALLS = "/^((mkdir|rename|link|unlink)(at|at2|2)?|p?write(64)?|fsync|ftruncate|rmdir)$"
 """The system calls with which a worker changes files, by their names on several architectures."""
 
+REPEATED = re.compile("write|fsync|truncate")
+"""Calls that a signal can interrupt, on a drive of the machine's own."""
+
 Count = Callable[..., None]
 
 
@@ -94,6 +97,18 @@ def test_a_kill_at_the_system_calls_of_an_attempt_loses_nothing(
         stub.assert_lost_nothing(files, traced.plan)
         hit += len(result_of(files).attempts) > max(1, len(stages_of(traced.plan)))
     assert hit > 0, "no worker was hit"
+
+
+def test_an_interrupted_system_call_is_made_again(stub: Stub, traced: Traced, count: Count, *, whole: bool) -> None:
+    """A signal within a write by C code, which Python does not repeat, would end an attempt or leave half a file."""
+    cases = [(call, number) for call, number in traced.calls() if REPEATED.search(call)]
+    random.Random(1).shuffle(cases)
+    for call, number in cases[:: 2 if whole else 1][: None if whole else 2]:
+        count(20)
+        files, error = traced.hit(call, number, "error=EINTR")
+        assert error is None, f"{call} {number}: {error}"
+        assert len(result_of(files).attempts) == len(stages_of(traced.plan) or [0]), f"{call} {number}"
+        stub.assert_lost_nothing(files, traced.plan)
 
 
 def test_a_full_disk_at_the_system_calls_of_a_stage_loses_nothing(

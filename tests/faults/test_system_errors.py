@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import random
-from collections.abc import Callable
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,9 @@ from tests.support.pieces_of_work import PIECES, Piece
 
 SHARE = 15
 """Cases of each piece of work in `make test`."""
+
+SECONDS_BETWEEN_SIGNALS = 0.0005
+STORMS = 10
 
 LEAST_CALLS = 20
 """Fewer would mean that the calls are not seen."""
@@ -47,6 +53,41 @@ def test_each_error_at_each_call_is_told_and_loses_nothing(
         else:
             assert came is None or came in OUTCOMES
     assert failed == []
+
+
+@contextlib.contextmanager
+def a_storm_of_signals() -> Iterator[Counter[str]]:
+    """Interrupt this thread two thousand times a second, as a profiler does; calls are not restarted by the kernel."""
+    arrived = Counter[str]()
+
+    def note(_number: int, _frame: object) -> None:
+        arrived["signals"] += 1
+
+    before = signal.signal(signal.SIGALRM, note)
+    signal.siginterrupt(signal.SIGALRM, True)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS_BETWEEN_SIGNALS, SECONDS_BETWEEN_SIGNALS)
+    try:
+        yield arrived
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("piece", PIECES, ids=[piece.name for piece in PIECES])
+def test_a_storm_of_signals_changes_nothing(
+    piece: Piece, bench: Bench, count: Callable[..., None], *, whole: bool
+) -> None:
+    """A profiler's timer, or a library's, would end what goes on: calls that C code makes may not be repeated."""
+    expected, quiet = bench.undisturbed(piece)
+    for _ in range(STORMS if whole else 1):
+        count(promise=20)
+        with a_storm_of_signals() as arrived:
+            came, said = bench.undisturbed(piece)
+        piece.assert_whole(bench.work)
+        assert came == expected
+        assert len(said) == len(quiet)
+        assert arrived["signals"] > 0
 
 
 def test_an_error_that_is_not_told_is_found(bench: Bench) -> None:

@@ -51,14 +51,12 @@ from autofit.report import (
 )
 from autofit.report.epoch_table import EpochTable
 from autofit.runs.data_findings import ClassSize, DataFindings, FoundImage, ImageGroup, LabelDoubt
-from autofit.runs.evaluation import ClassCounts, Evaluation
-from autofit.runs.export import Export
 from autofit.runs.predicted_images import ClassFigures, PredictedImage
 from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
 from tests.support.hostile_names import FORMULAS, NAME, PARTS, assert_harmless_lines, assert_harmless_page, poisoned
 from tests.support.machines import make_hardware
-from tests.support.records import make_plan
+from tests.support.records import make_evaluation, make_export, make_plan
 
 HISTORY = {"loss": [0.5, 0.4], NAME: [0.1, 0.2], f"val_{NAME}": [0.1, 0.2]}
 COUNTS = np.array([[3, 1], [2, 4]])
@@ -121,6 +119,7 @@ def findings() -> DataFindings:
             doubts=[LabelDoubt(image=image, suggested="x", probability=0.1, suggested_probability=0.8)],
             likely_wrong=1,
             labels_note="x",
+            copies_note="x",
         )
     )
 
@@ -254,27 +253,8 @@ def test_lists_and_the_doctor() -> None:
 
 def test_evaluations_and_exports() -> None:
     """A class's name, or a folder's, would act on the terminal."""
-    evaluation = Evaluation(
-        accuracy=0.5,
-        standard_error=0.1,
-        loss=0.3,
-        images=2,
-        views=1,
-        classes=[ClassCounts(name=NAME, images=2, right=1, predicted=2)],
-        unreadable=[BadImage(path=NAME, reason=NAME)],
-    )
-    assert_harmless_lines(prediction_text.evaluation_text(evaluation))
-    export = Export(
-        path=NAME,
-        format="savedmodel",
-        int8=False,
-        size_bytes=1,
-        model_bytes=1,
-        compared_with="validation",
-        were_trained_on=False,
-        parity=None,
-    )
-    assert_harmless_lines("\n".join(export_text.export_lines(export, HOSTILE_PATH)))
+    assert_harmless_lines(prediction_text.evaluation_text(make_evaluation(NAME)))
+    assert_harmless_lines("\n".join(export_text.export_lines(make_export(NAME), HOSTILE_PATH)))
 
 
 def test_progress() -> None:

@@ -37,13 +37,14 @@ from autofit.report import (
 )
 from autofit.report.width import columns, in_columns
 from autofit.runs.data_findings import ClassSize, DataFindings, FoundImage, ImageGroup, LabelDoubt
-from autofit.runs.evaluation import ClassCounts, Evaluation
-from autofit.runs.export import Export, Parity
+from autofit.runs.evaluation import ClassCounts
+from autofit.runs.export import Parity
 from autofit.runs.predicted_images import ClassFigures
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from tests.report import test_profile_text
 from tests.support.lines import GB, measured_line
 from tests.support.machines import make_hardware
+from tests.support.records import make_evaluation, make_export
 
 LONG = "a class with quite a long name " * 5
 NETWORK = "EfficientNetV2LargeWithAnEvenLongerName"
@@ -192,10 +193,8 @@ def of_classes() -> Iterator[str]:
 
 def of_predictions() -> Iterator[str]:
     counts = ClassCounts(name=LONG, images=1_234, right=999, predicted=1_100)
-    figures = Evaluation(
-        accuracy=0.75,
-        standard_error=0.1,
-        loss=0.5,
+    figures = make_evaluation(
+        LONG,
         images=123_456,
         views=16,
         classes=[counts],
@@ -226,13 +225,11 @@ def of_ladder(report: ProbeReport) -> Iterator[str]:
 
 def of_export() -> Iterator[str]:
     parity = Parity(images=88, same=86, largest_difference=0.012, accuracy_before=0.705, accuracy_after=0.693)
-    export = Export(
-        path=FILE,
-        format="savedmodel",
+    export = make_export(
+        FILE,
         int8=True,
         size_bytes=3_540_000,
         model_bytes=13_300_000,
-        compared_with="validation",
         were_trained_on=True,
         parity=parity,
     )

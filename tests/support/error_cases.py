@@ -43,9 +43,7 @@ class Bench:
 
     def cases(self, piece: Piece) -> Iterator[Case]:
         """Each error that may come, at the first and the last call of each place, once and for good."""
-        prepared = self._folder / "prepared"
-        shutil.rmtree(prepared, ignore_errors=True)
-        piece.prepare(prepared)
+        self._prepare(piece)
         self._do(piece, Injector())  # what is imported at the first time is no part of it
         injector = Injector()
         self._expected[piece.name], _ = self._do(piece, injector)
@@ -57,6 +55,21 @@ class Bench:
                 if times > 1:
                     yield Case(piece, call, times, code)
 
+    @property
+    def work(self) -> Path:
+        """Where the last piece of work was done."""
+        return self._folder / "work"
+
+    def undisturbed(self, piece: Piece) -> tuple[object, list[str]]:
+        """Do a piece of work without an error; what came of it, and what was said."""
+        self._prepare(piece)
+        return self._do(piece, Injector())
+
+    def _prepare(self, piece: Piece) -> None:
+        prepared = self._folder / "prepared"
+        shutil.rmtree(prepared, ignore_errors=True)
+        piece.prepare(prepared)
+
     def outcome(self, case: Case) -> str | None:
         """What came of an error; None where the call was not made this time.
 
@@ -67,7 +80,7 @@ class Bench:
         came, said = self._do(case.piece, injector)
         if not injector.was_hit:
             return None
-        case.piece.assert_whole(self._folder / "work")
+        case.piece.assert_whole(self.work)
         told = _told(said, case.code)
         if isinstance(came, AutofitError):
             _require_line(str(came), case.code)
@@ -83,7 +96,7 @@ class Bench:
         return WITH_A_LINE
 
     def _do(self, piece: Piece, injector: Injector) -> tuple[object, list[str]]:
-        work, said = self._folder / "work", list[str]()
+        work, said = self.work, list[str]()
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(self._folder / "prepared", work)
         with injecting(injector):

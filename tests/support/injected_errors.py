@@ -46,16 +46,16 @@ ERRORS: dict[str, tuple[int, ...]] = {
     "write": (*FULL, errno.EFBIG, *ANY),
     "close": (*FULL, errno.EIO),
     "fsync": (*FULL, *UNSUPPORTED, errno.EROFS, errno.EIO),
-    "rename": (*BARRED, *FULL, errno.EROFS, errno.EXDEV, *ANY),
-    "link": (*BARRED, *FULL, errno.EROFS, errno.EXDEV, errno.ENOTSUP, errno.EMLINK, errno.EIO),
-    "chmod": (*BARRED, errno.EROFS, errno.ENOTSUP, errno.ENOSYS, errno.EIO),
-    "utime": (*BARRED, errno.EROFS, errno.ENOSYS, errno.EIO),
-    "stat": (errno.EACCES, errno.ENAMETOOLONG, *ANY),
+    "rename": (*BARRED, *FULL, errno.EROFS, errno.EXDEV, *ANY, errno.EINTR),
+    "link": (*BARRED, *FULL, errno.EROFS, errno.EXDEV, errno.ENOTSUP, errno.EMLINK, errno.EIO, errno.EINTR),
+    "chmod": (*BARRED, errno.EROFS, errno.ENOTSUP, errno.ENOSYS, errno.EIO, errno.EINTR),
+    "utime": (*BARRED, errno.EROFS, errno.ENOSYS, errno.EIO, errno.EINTR),
+    "stat": (errno.EACCES, errno.ENAMETOOLONG, *ANY, errno.EINTR),
     "fstat": ANY,
-    "statvfs": (errno.EACCES, errno.ENOSYS, errno.ENOTSUP, *ANY),
-    "list": (errno.EACCES, *DESCRIPTORS, *ANY),
-    "mkdir": (*BARRED, *FULL, errno.EROFS, *NAMED, errno.EIO),
-    "unlink": (*BARRED, errno.EROFS, errno.EBUSY, *ANY),
+    "statvfs": (errno.EACCES, errno.ENOSYS, errno.ENOTSUP, *ANY, errno.EINTR),
+    "list": (errno.EACCES, *DESCRIPTORS, *ANY, errno.EINTR),
+    "mkdir": (*BARRED, *FULL, errno.EROFS, *NAMED, errno.EIO, errno.EINTR),
+    "unlink": (*BARRED, errno.EROFS, errno.EBUSY, *ANY, errno.EINTR),
     "truncate": (errno.EPERM, errno.EINVAL, errno.EIO),
     "lock": (errno.ENOLCK, *UNSUPPORTED, errno.EIO),
     "affinity": (errno.EPERM, errno.EINVAL, errno.ENOSYS),
@@ -64,7 +64,8 @@ ERRORS: dict[str, tuple[int, ...]] = {
 }
 """Which errors may come of which kind of call, as the manual's section 2 and drives of all kinds have them.
 
-EINTR is not among them: Python repeats a call after it (PEP 475).
+EINTR is there for the calls that Python does not repeat after it, as it repeats those with a descriptor (PEP 475): a
+drive in user space that is interrupted may give it.
 """
 
 REPLACED: dict[str, tuple[str, ...]] = {

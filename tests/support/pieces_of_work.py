@@ -226,6 +226,12 @@ def _given_is_whole(folder: Path) -> None:
     assert collect_result(files, "completed", "", 1.0).weights_sha256
 
 
+def _resumed_is_whole(folder: Path) -> None:
+    files = RunDirectory(folder / "run")
+    require_run(files)
+    assert CheckpointStore(files.checkpoints).latest() is not None
+
+
 def _report(folder: Path, said: list[str]) -> object:
     del said
     result = api.write_report(folder / "run")
@@ -300,6 +306,27 @@ def _train(folder: Path, said: list[str]) -> object:
     return result.status, len(result.history)
 
 
+def _interrupted(folder: Path) -> None:
+    """A run of the photos that was killed after its last checkpoint, before its result."""
+    _photos(folder)
+    _train(folder, [])
+    for name in ("result.json", "report.html", "history.csv"):
+        (folder / "run" / name).unlink(missing_ok=True)
+
+
+def _resume(folder: Path, said: list[str]) -> object:
+    view = RecordingView()
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("autofit.api.supervision.launcher_for", lambda *_: _Launcher(folder.parent / GIVEN))
+            patched.setenv("AUTOFIT_CACHE", str(folder / "cache"))
+            patched.setenv("AUTOFIT_PROFILES", str(folder / "profiles"))
+            result = api.resume(folder / "run", view=view)
+    finally:
+        said += view.messages
+    return result.status, len(result.history)
+
+
 def _scan_table(folder: Path, said: list[str]) -> object:
     index = dataset.scan(folder / "photos" / "list.csv")
     said += index.notes
@@ -367,6 +394,7 @@ PIECES = (
     Piece("images of a folder are found", _photos, _scan),
     Piece("images of a table are found", _photos, _scan_table),
     Piece("a run, from the images to its result", _photos, _train),
+    Piece("a run is resumed, to its result", _interrupted, _resume, _resumed_is_whole),
     Piece("a checkpoint is saved", _two_checkpoints, _save_checkpoint, _checkpoint_is_whole),
     Piece("a checkpoint is read", _two_checkpoints, _read_checkpoint, _checkpoint_is_whole, may_be=_is_from_before),
     Piece("a run is read, to go on with it", _given, _read_run, _given_is_whole),

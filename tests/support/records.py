@@ -7,7 +7,9 @@ from typing import Any
 from autofit.config.options import make_options
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import TrainingPlan
-from autofit.protocol.messages import Verdict
+from autofit.protocol.messages import BadImage, Verdict
+from autofit.runs.evaluation import ClassCounts, Evaluation
+from autofit.runs.export import Export
 from autofit.runs.model_source import workload
 from autofit.runs.result_record import AttemptRecord
 
@@ -66,3 +68,32 @@ def make_attempt_record(verdict: Verdict, wall_seconds: float) -> AttemptRecord:
     return AttemptRecord(
         verdict=verdict, cause="", batch_size=8, micro_batch_size=8, epoch=0, step=0, wall_seconds=wall_seconds
     )
+
+
+def make_evaluation(name: str, **changes: Any) -> Evaluation:
+    """The figures of a model on two images, of which one cannot be read: its path, and the class, have this name."""
+    fields: dict[str, Any] = {
+        "accuracy": 0.5,
+        "standard_error": 0.1,
+        "loss": 0.3,
+        "images": 2,
+        "views": 1,
+        "classes": [ClassCounts(name=name, images=2, right=1, predicted=2)],
+        "unreadable": [BadImage(path=name, reason=name)],
+    }
+    return Evaluation(**(fields | changes))
+
+
+def make_export(path: str, **changes: Any) -> Export:
+    """A model that was exported to this path and compared with nothing; or an export that differs."""
+    fields: dict[str, Any] = {
+        "path": path,
+        "format": "savedmodel",
+        "int8": False,
+        "size_bytes": 1,
+        "model_bytes": 1,
+        "compared_with": "validation",
+        "were_trained_on": False,
+        "parity": None,
+    }
+    return Export(**(fields | changes))

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.cache.feature_rows import FeatureRows
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.config.batch_schedule import (
@@ -39,7 +40,6 @@ from autofit.worker.features.extraction_time import ExtractionClock, ExtractionT
 from autofit.worker.features.extractor import Extractor, extract_missing
 from autofit.worker.features.feature_cache import (
     FeatureCache,
-    FeatureRows,
     features_entry_record,
     matches_live,
 )

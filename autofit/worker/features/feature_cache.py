@@ -10,21 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import cast
 
 import keras
 import numpy as np
 import PIL
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from autofit.cache import identity
-from autofit.cache.entry import Entry, EntryWriter
+from autofit.cache.entry import EntryWriter
 from autofit.cache.entry_format import EntryRecord
+from autofit.cache.feature_rows import FeatureRows, Features, Numbers, look_up
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.config.precisions import Precision
@@ -39,9 +36,6 @@ from autofit.worker.features.features_record import (
 )
 from autofit.worker.model import bn_folding
 from autofit.worker.runtime.tf_settings import kernels_in_use
-
-Numbers = NDArray[np.int64]
-Features = NDArray[np.floating]
 
 RELATIVE_TOLERANCE: dict[Precision, float] = {"float32": 1e-3, "mixed_float16": 1e-2, "mixed_bfloat16": 5e-2}
 """How far a cached feature may be from a live one, as a share of the largest: another slice sums in another order, and
@@ -99,72 +93,6 @@ def features_entry_record(
         row_shape=shape,
         created=time.time(),
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FeatureRows:
-    """A row of features for each view whose image can be read: in which entry, and where in it.
-
-    No other process removes or changes the entries until `close`.
-
-    Attributes:
-        entries: the entries, opened and locked.
-        entry_of: int32 (n,), a place in `entries`; -1 where there is no row.
-        row_of: int64 (n,), a row of that entry.
-    """
-
-    entries: Sequence[Entry]
-    entry_of: NDArray[np.int32]
-    row_of: Numbers
-
-    def known(self) -> NDArray[np.bool_]:
-        """Which rows there are, bool (n,)."""
-        return self.entry_of >= 0
-
-    def gather(self, numbers: Numbers) -> Features:
-        """The features of these rows, `(k, *row_shape)` of the entries' type."""
-        places = self.entry_of[numbers]
-        if len(self.entries) == 1:
-            return cast("Features", self.entries[0].rows(self.row_of[numbers]))
-        record = self.entries[0].record
-        features = np.empty((len(numbers), *record.row_shape), record.dtype)
-        for place, entry in enumerate(self.entries):
-            here = places == place
-            features[here] = entry.rows(self.row_of[numbers[here]])
-        return features
-
-    def slices(self) -> list[tuple[int, int]]:
-        """The `(start, stop)` of the rows that were computed together and are neighbours."""
-        known = np.flatnonzero(self.known())
-        if not len(known):
-            return []
-        together = np.empty((len(known), 2), np.int64)
-        together[:, 0] = self.entry_of[known]
-        for place, entry in enumerate(self.entries):
-            here = together[:, 0] == place
-            together[here, 1] = entry.slices(self.row_of[known[here]])
-        begins = np.flatnonzero((together[1:] != together[:-1]).any(axis=1)) + 1
-        starts = known[np.concatenate([[0], begins])].tolist()
-        return list(pairwise([*starts, int(known[-1]) + 1]))
-
-    def close(self) -> None:
-        """Close the entries and release their locks."""
-        for entry in self.entries:
-            entry.close()
-
-
-def look_up(entries: Sequence[Entry], identities: Identities) -> FeatureRows:
-    """Find each row in the first entry that has it."""
-    entry_of, row_of = np.full(len(identities), -1, np.int32), np.full(len(identities), -1, np.int64)
-    for place, entry in enumerate(entries):
-        missing = np.flatnonzero(entry_of < 0)
-        rows = entry.find(identities[missing])
-        found = rows >= 0
-        entry_of[missing[found]] = place
-        row_of[missing[found]] = rows[found]
-        if found.any():
-            entry.used()
-    return FeatureRows(entries, entry_of, row_of)
 
 
 class FeatureCache:

@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.cache.feature_rows import look_up
 from autofit.cache.identity import Identities
 from autofit.cache.shard_entry import ShardEntry
 from autofit.cache.shards import Shard, of_part, shard_count, shards_of
@@ -32,7 +33,7 @@ from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.execution.session import Session
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner
 from autofit.worker.features.extractor import Extractor, extract_missing
-from autofit.worker.features.feature_cache import features_entry_record, look_up
+from autofit.worker.features.feature_cache import features_entry_record
 from autofit.worker.features.features_record import ExtractionChunk
 from autofit.worker.model.precision import precision_of
 from autofit.worker.runtime.heartbeat import Heartbeat

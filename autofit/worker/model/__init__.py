@@ -10,7 +10,7 @@ reopening.py        whether what will be saved can be opened again
 registered_objects.py  the user's registered classes, taken along to a worker
 outputs.py          probabilities or logits; the form of the labels that a loss takes
 objective.py        loss, metrics and optimizer
-saved_model.py      opens a saved model
+saved_model.py      opens a saved model; variables_bound.py what its variables may take
 keras_internals.py  the only uses of Keras's private API, each with a public fallback
 head.py             the layers on top of a backbone
 cut_points.py       the layers through which everything passes; layer_graph.py the graph of layers

@@ -8,6 +8,7 @@ from typing import Any
 
 from autofit.errors import UserError
 from autofit.printable import one_line, printable
+from autofit.storage.hdf5_file import most_content_bytes
 from autofit.storage.model_file import require_sound_model
 from autofit.worker.model.registered_objects import not_registered
 
@@ -32,12 +33,15 @@ def open_model(path: Path, *, compiled: bool) -> Any:
     """Open a `.keras` file, in Keras's safe mode, which runs no code that is in it.
 
     Raises:
-        UserError: it needs a class that is not registered here, or does not describe a model.
+        UserError: it needs a class that is not registered here, or does not describe a model of the file's size.
     """
     import keras  # noqa: PLC0415 - the import takes seconds and is needed only here
 
+    from autofit.worker.model.variables_bound import variables_within  # noqa: PLC0415 - imports Keras
+
     try:
-        return keras.models.load_model(path, compile=compiled, safe_mode=True)
+        with variables_within(most_content_bytes(path.stat().st_size)):
+            return keras.models.load_model(path, compile=compiled, safe_mode=True)
     except _BROKEN as error:
         raise not_registered(error) or UserError(
             f"the model {printable(str(path))} cannot be opened ({type(error).__name__}: {one_line(error)[:200]}): "

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.cache.feature_rows import FeatureRows, Features
 from autofit.input.batch_loader import BatchLoader, LoadedBatch
 from autofit.input.sample_reader import SampleReader
 from autofit.input.views import ViewIndex
@@ -16,7 +17,6 @@ from autofit.protocol.messages import Phase
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.session import Session
 from autofit.worker.execution.steps import Tally
-from autofit.worker.features.feature_cache import FeatureRows, Features
 from autofit.worker.training.epoch_plan import EpochPlan
 
 Metrics = dict[str, Any]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.cache.feature_rows import CachedRows
 from autofit.config.multi_label_figures import F1, MEAN_AVERAGE_PRECISION, figures_of_groups
 from autofit.dataset import ImageIndex
 from autofit.dataset.label_doubts import doubts, doubts_of_sets, write_doubts
@@ -17,7 +18,6 @@ from autofit.protocol.job import TrainingPlan
 from autofit.protocol.messages import StageName, StageRecord
 from autofit.storage.probabilities import MOST_VALUES
 from autofit.worker.execution.session import Session
-from autofit.worker.features.feature_cache import FeatureRows
 from autofit.worker.features.head_rows import Floats, LabelledRows, LabelTable
 from autofit.worker.training.batch_sources import CachedFeatures
 from autofit.worker.training.evaluation import Probabilities, in_place
@@ -33,22 +33,6 @@ Numbers = NDArray[np.int64]
 
 MOST_SCORES = 2**25
 """Scores of so many rows and labels are in memory at once: 256 MiB, and their truth as much. More take another pass."""
-
-
-@dataclass(frozen=True, slots=True)
-class CachedRows:
-    """The rows of the feature cache as the solver reads them. See `RowSource`."""
-
-    rows: FeatureRows
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, d)."""
-        return len(self.rows.entry_of), *self.rows.entries[0].record.row_shape
-
-    def __getitem__(self, rows: Any, /) -> Any:
-        """The features of these rows, float32 (k, d)."""
-        return self.rows.gather(np.asarray(rows, np.int64))
 
 
 def labelled(

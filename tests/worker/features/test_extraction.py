@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from autofit.cache.feature_rows import FeatureRows
 from autofit.cache.identity import identities_of
 from autofit.cache.store import CacheStore
 from autofit.config.options import make_options
@@ -30,7 +31,6 @@ from autofit.protocol.messages import MemoryBudget
 from autofit.runs.model_source import model_source
 from autofit.runs.plan import training_plan
 from autofit.worker.features.extraction import ExtractionPass, Views
-from autofit.worker.features.feature_cache import FeatureRows
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from autofit.cache.entry_format import EntryRecord
+from autofit.cache.feature_rows import FeatureRows, look_up
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore
 from autofit.config.precisions import Precision
-from autofit.worker.features.feature_cache import FeatureCache, FeatureRows, look_up, matches_live
+from autofit.worker.features.feature_cache import FeatureCache, matches_live
 from autofit.worker.features.features_record import ExtractionChunk, FeaturesRecord, extraction_chunks
 
 pytestmark = pytest.mark.slow  # imports TensorFlow

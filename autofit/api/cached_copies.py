@@ -1,0 +1,103 @@
+"""Copies of images by features that the cache has of them, from whichever run: no network is asked, and none loaded."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autofit.cache.entry_format import EntryRecord
+from autofit.cache.feature_rows import CachedRows, FeatureRows, look_up
+from autofit.cache.folder import default_folder
+from autofit.cache.identity import Identities, identities_of
+from autofit.cache.store import CacheStore, default_limit_bytes
+from autofit.machine import hardware
+from autofit.printable import printable
+from autofit.report.progress import ProgressView
+from autofit.report.words import count_of
+from autofit.worker.features.alike_rows import RIVAL, alike_rows
+from autofit.worker.features.head_rows import labelled_rows
+from autofit.worker.features.neighbours import BLOCK_ROWS
+
+LEAST_IMAGES = RIVAL + 1
+"""Of fewer images nothing is known of what is near."""
+
+
+BY_CACHE = "Copies were looked for by the features of {network} too, which the cache has of {images}"
+
+
+class CachedCopies(NamedTuple):
+    """Pairs of images with nearly equal features, int64 (k, 2), and words on the search if there was one."""
+
+    pairs: NDArray[np.int64]
+    note: str
+
+
+def cached_copies(paths: Sequence[str], view: ProgressView) -> CachedCopies:
+    """Find images with nearly equal features among those of which the cache has the features of a network.
+
+    Of several networks it is the one that it has most of these images of, and of these the last used.
+
+    Args:
+        paths: absolute.
+        view: shows the progress.
+
+    Returns:
+        The pairs, as places in `paths`.
+    """
+    store = CacheStore(default_folder(), default_limit_bytes())
+    by_key = {record.key: record for record in reversed(store.records()) if _can_tell(record)}
+    if by_key:
+        identities = _identities(paths, view)
+        last_used_first = reversed(by_key.values())
+        counted = [(_count(store, record, identities), record) for record in last_used_first]
+        _, record = max(counted, key=lambda one: one[0])
+        with contextlib.closing(look_up(store.open_entries(record.key, record), identities)) as rows:
+            if rows.known().sum() >= LEAST_IMAGES:
+                return _alike(rows, record, view)
+    return CachedCopies(np.empty((0, 2), np.int64), "")
+
+
+def _can_tell(record: EntryRecord) -> bool:
+    """Whether the rows are the features of a whole backbone that was trained, one vector an image."""
+    is_trained = record.about.get("weights", "none") != "none"
+    return record.kind == "features" and is_trained and len(record.row_shape) == 1 and record.dtype == "float32"
+
+
+def _identities(paths: Sequence[str], view: ProgressView) -> Identities:
+    done = 0
+
+    def note() -> None:
+        nonlocal done
+        done += 1
+        view.working("Reading files", done, len(paths))
+
+    return identities_of(paths, "stat", note)
+
+
+def _count(store: CacheStore, record: EntryRecord, identities: Identities) -> int:
+    """How many images have a row of this key; none of them is read."""
+    found = np.zeros(len(identities), np.bool_)
+    for entry in store.open_entries(record.key, record):
+        with contextlib.closing(entry):
+            found |= entry.find(identities, verified=False) >= 0
+    return int(found.sum())
+
+
+def _alike(rows: FeatureRows, record: EntryRecord, view: ProgressView) -> CachedCopies:
+    known = np.flatnonzero(rows.known())
+    done = 0
+
+    def note() -> bool:
+        nonlocal done
+        done += BLOCK_ROWS
+        view.working("Comparing features", min(done, len(known)), len(known))
+        return True
+
+    compared = labelled_rows(CachedRows(rows), np.zeros(len(rows.entry_of), np.int64)).of(known)
+    pairs = alike_rows(compared, threads=max(1, hardware.detect().cores), goes_on=note)
+    network = record.about.get("backbone") or "a network"
+    return CachedCopies(known[pairs], BY_CACHE.format(network=printable(network), images=count_of(len(known), "image")))
