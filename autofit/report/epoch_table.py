@@ -75,14 +75,14 @@ class EpochTable:
         headers = ["Epoch", *(name.replace("_", " ") for name in names), "Time"]
         rows = [self._cells(place, names, best) for place in shown]
         hidden = len(self._rows) - len(shown)
-        more = [element("p", escaped(f"and {hidden:,} earlier"), "lead")] if hidden else []
+        more = [element("p", escaped(f"and {hidden:,} earlier epochs"), "lead")] if hidden else []
         return join([table(headers, rows, numbers=len(names) + 1), *more, self._curve()])
 
     def _cells(self, place: int, names: Sequence[str], best: int | None) -> list[Html]:
         row = self._rows[place]
         name = escaped(f"{row.name} (best)" if place == best and len(self._rows) > 1 else row.name)
         values = [escaped(metric_words(row.metrics[one])) if one in row.metrics else Html("") for one in names]
-        first = element("b", name) if place == best else name
+        first = element("b" if place == best else "span", name, "flag")
         return [first, *values, escaped(duration_words(row.seconds))]
 
     def _curve(self) -> Html:

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autofit.cache.entry import EntryWriter
+from autofit.cache.feature_rows import Features, Numbers
 from autofit.cache.identity import Identities
 from autofit.errors import UserError
 from autofit.input.aligned_array import aligned, padded
 from autofit.input.batch_loader import LoadedBatch
 from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner
-from autofit.worker.features.feature_cache import Features, Numbers
 from autofit.worker.features.features_record import ExtractionChunk
 
 SYNC_EVERY_SECONDS = 5.0
