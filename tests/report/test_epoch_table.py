@@ -26,7 +26,7 @@ def test_the_newest_rows_and_the_best_are_shown() -> None:
     """Someone would scroll for the epoch that counts."""
     html = table_of([2.0, 0.5, *[1.0 + step / 100 for step in range(30)]], 40).html()
     assert html.count("<tr>") == 1 + 1 + SHOWN_ROWS
-    assert "<b>Epoch 2/40 (best)</b>" in html
+    assert '<b class="flag">Epoch 2/40 (best)</b>' in html
     assert "Epoch 32/40" in html
     assert "Epoch 20/40" not in html
     assert "and 23 earlier" in html
