@@ -36,6 +36,7 @@ SECONDS_BETWEEN_SAME_LINES = 60.0
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_DISPLAYS = 0.5
 NOTEBOOK_LINES = 200
+BEFORE_AN_EPOCH = frozenset({Phase.START, Phase.WEIGHTS, Phase.BUILD, Phase.TRACE, Phase.PROBE})
 BAR_MIN_CELLS, BAR_MAX_CELLS = 10, 40
 
 
@@ -212,6 +213,12 @@ class NotebookView(WatchingView):
         self._status: Status | None = None
         self._quiet_until = self._epoch_began = clock()
         self._handle = display(self._bundle(), raw=True, display_id=True)
+
+    def update(self, progress: Progress, *, epochs: int) -> None:
+        """Show the progress of the worker; what comes before its first epoch is no part of that epoch's time."""
+        if progress.phase in BEFORE_AN_EPOCH or progress.counts == "images":
+            self._epoch_began = self._clock()
+        super().update(progress, epochs=epochs)
 
     def show(self, status: Status) -> None:
         """Update the display, at most every half second: each update is a message to the browser."""

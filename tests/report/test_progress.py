@@ -338,6 +338,26 @@ def test_a_notebook_shows_a_bar_while_it_runs() -> None:
     assert notebook.shown[-1]["text/plain"] == "Epoch 2/10 · 34/60 · 148 images/s · micro-batch 32"
 
 
+def test_the_time_of_an_epoch_is_its_own() -> None:
+    """The first would count the start and the extraction, and the rest of a run of seconds be told as minutes."""
+    notebook, clock = Notebook(), Clock()
+    view = NotebookView(io.StringIO(), notebook, clock)
+    extracting = heartbeat(Phase.EXTRACT, steps=9).model_copy(update={"counts": "images"})
+    for phase in (heartbeat(Phase.START), heartbeat(Phase.BUILD), extracting):
+        clock.now += 30
+        view.update(phase, epochs=14)
+    for epoch in range(2):
+        for step in range(4):
+            clock.now += 0.5
+            view.update(heartbeat(Phase.TRAIN, epoch, step, 4), epochs=14)
+        view.epoch_done(EpochEnd(epoch=epoch, metrics={"loss": 0.5}), epochs=14)
+    clock.now += 1
+    view.update(heartbeat(Phase.VALIDATE, 2), epochs=14)
+    page = notebook.shown[-1]["text/html"]
+    assert page.count(">2.0 s<") == 2
+    assert "about 24 s left" in page
+
+
 def enter_notebook(monkeypatch: pytest.MonkeyPatch, shell: object, display: Callable[..., Any]) -> None:
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
