@@ -11,13 +11,14 @@ PARTS = {
     "border-radius: 0 .5rem .5rem 0; margin: 1.25rem 0; padding: .6rem 1rem; overflow-wrap: anywhere;",
     ".error": "border-left-color: var(--bad);",
     ":is(.error, .notice) pre": "background: var(--paper);",
-    ".facts": "display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 0;",
+    ".facts": "display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 .75rem;",
     ".facts div": "flex: 1 0 8.5rem; background: var(--card); border-radius: .5rem; padding: .7rem .9rem;",
     ".facts dt": "color: var(--soft); font-size: .82rem; float: none; width: auto; font-weight: 400;",
     ".facts dd": "margin: 0; display: block; width: auto; padding: 0; font-size: 1.2rem; "
     "font-variant-numeric: tabular-nums; overflow-wrap: anywhere;",
     ".wide": "overflow-x: auto;",
-    "table": "border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums;",
+    "table": "border-collapse: collapse; table-layout: auto; width: 100%; font-size: .92rem; "
+    "font-variant-numeric: tabular-nums;",
     ":is(th, td)": "text-align: left; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--rule); "
     "vertical-align: top; overflow-wrap: anywhere;",
     "td:not(.number)": "min-width: 6.25rem;",

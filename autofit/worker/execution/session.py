@@ -275,13 +275,18 @@ def _trained(built: BuiltModel) -> keras.Model:
 
 
 def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: Heartbeat) -> BuiltModel:
-    """Build the network; trials need no weights, which may have to be downloaded."""
+    """Build the network; trials need no weights, which may have to be downloaded. What was loaded is said once."""
+
+    def say(text: str) -> None:
+        if job.attempt == 1:
+            heartbeat.event(Event(message=text))
+
     if source.reference is None and not source.sent:
         return build(
             source.spec,
             source.num_classes,
             heartbeat.phase,
-            on_message=lambda text: heartbeat.event(Event(message=text)),
+            on_message=say,
             loads=not isinstance(job.work, TrialsJob),
             multi_label=source.multi_label,
         )
