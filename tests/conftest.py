@@ -23,6 +23,8 @@ from PIL import Image
 
 import autofit
 from autofit.process import launch
+from autofit.report import drawing
+from autofit.report.markup import Html
 from tests.support import fault_table, fork_server
 from tests.support.order import in_order
 from tests.support.paths import CHILDREN
@@ -38,6 +40,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 for variable in ("AUTOFIT_PROFILES", "XDG_DATA_HOME", "AUTOFIT_CACHE"):
     os.environ[variable] = tempfile.mkdtemp(prefix="autofit-test-")
     atexit.register(shutil.rmtree, os.environ[variable], ignore_errors=True)
+
+# All processes of a session share those that fork workers.
+if fork_server.FOLDER not in os.environ:
+    os.environ[fork_server.FOLDER] = tempfile.mkdtemp(prefix="autofit-test-")
+    (Path(os.environ[fork_server.FOLDER]) / fork_server.OWNER).write_text(str(os.getpid()))
+    atexit.register(shutil.rmtree, os.environ[fork_server.FOLDER], ignore_errors=True)
 
 # A shell without job control starts what follows `&` with SIGINT ignored, nohup with SIGHUP, and children inherit that:
 # the programs to which tests send these would never see them. A handler, unlike SIG_IGN, is reset to the default in a
@@ -92,10 +100,14 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _forked_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork the workers of a test where it, or its file, says `forked_workers`; not where it says that with False."""
+    """Fork the workers of a test where it, or its file, says `forked_workers`; not where it says that with False.
+
+    Its runs' pages are without pictures: matplotlib takes as long as the rest of a small run.
+    """
     marker = request.node.get_closest_marker("forked_workers")
     if marker and marker.args != (False,):
         monkeypatch.setattr(launch, "start_process", fork_server.start_worker)
+        monkeypatch.setattr(drawing, "rendered", lambda _draw: Html(""))
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ from typing import IO
 from autofit.mirror.copying import (
     Beat,
     Copy,
-    DamagedError,
     UnreadableError,
     VanishedError,
     audit_log_bytes_of,
@@ -30,7 +29,7 @@ from autofit.mirror.copying import (
 )
 from autofit.runs.result_record import is_finished
 from autofit.runs.run_record import read_run
-from autofit.storage.checkpoint_files import Manifest
+from autofit.storage.checkpoint_files import DamagedError, Manifest
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.records import MAX_RECORD_BYTES
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory

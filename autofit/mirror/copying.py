@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
-from autofit.storage.checkpoint_files import MANIFEST, STATE, Manifest
+from autofit.storage.checkpoint_files import MANIFEST, STATE, DamagedError, Manifest
 from autofit.storage.json_bounds import LONG_RECORD, MAX_RECORD_BYTES, parsed
 from autofit.storage.safe_files import create_plain, fsync_file, fsync_folder, let_others_read, open_plain
 
@@ -40,10 +40,6 @@ class UnreadableError(OSError):
 
 class VanishedError(Exception):
     """The source was removed or rewritten while it was copied."""
-
-
-class DamagedError(Exception):
-    """The source is not what its manifest says."""
 
 
 def open_if_there(path: Path) -> IO[bytes] | None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from autofit.mirror.copying import (
     Beat,
     Copy,
-    DamagedError,
     UnreadableError,
     VanishedError,
     audit_log_bytes_of,
@@ -27,7 +26,7 @@ from autofit.mirror.copying import (
 from autofit.runs.collect_result import committed
 from autofit.runs.result_record import is_finished
 from autofit.runs.run_record import RunRecord, read_run
-from autofit.storage.checkpoint_files import Manifest
+from autofit.storage.checkpoint_files import DamagedError, Manifest
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
 from autofit.storage.safe_files import fsync_folder

@@ -130,10 +130,15 @@ def _matplotlib() -> ModuleType:
 def drawn(draw: Callable[[], Iterable[str]]) -> Html:
     """Drawings for a page; where matplotlib fails, a line that says why: a picture decides nothing about its page."""
     try:
-        return figures(draw())
+        return rendered(draw)
     except Exception as error:  # noqa: BLE001 - whatever a broken installation of it raises, or a folder it cannot write
         why = one_line(error) or type(error).__name__
         return element("p", escaped(f"The picture is missing, matplotlib fails ({why})."), "bad")
+
+
+def rendered(draw: Callable[[], Iterable[str]]) -> Html:
+    """Drawings for a page, which take a second."""
+    return figures(draw())
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Manifest(Record):
 
 
 class DamagedError(Exception):
-    """The content of a generation is not what its manifest says."""
+    """The content of a generation, or of what a mirror holds, is not what its manifest says."""
 
 
 def group_file_name(group: str) -> str:

@@ -103,6 +103,7 @@ def test_the_limits_are_of_work_that_nobody_can_leave_out() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_what_the_machine_can_do_is_measured(tmp_path: Path) -> None:
     """A limit that is zero, or of another network, would pass unseen in a table."""
     drawing, running, training = (import_module(name) for name in ("drawn_photos", "whole_process", "train"))

@@ -5,8 +5,7 @@ mortal_training.py PHOTOS FOLDER MOMENT...
 The model function and the callbacks stand in this script, as in a notebook's cell. FOLDER gets the run directory
 `run`, a file for each moment, `begun` and `seen`, where the callback writes what it was told, `log.csv`, `added.csv`,
 which has a row before the run, `saved/`, `kept.json`, what the callbacks of the script itself hold at the end, and
-`board.json`, the figures that TensorBoard shows, where that is installed. Workers are forked (`fork_server.py`): how
-they start is not what is tested.
+`board.json`, the figures that TensorBoard shows, where that is installed.
 """
 
 # ruff: noqa: ARG002 - Keras gives callbacks their logs by name
@@ -25,8 +24,6 @@ import keras
 import survivor_network  # type: ignore[import-not-found]  # lies beside this script
 
 import autofit
-from autofit.process import launch
-from tests.support import fork_server
 
 PHOTOS, FOLDER, MOMENTS = sys.argv[1], Path(sys.argv[2]).resolve(), sys.argv[3:]
 
@@ -136,7 +133,6 @@ HAS_TENSORBOARD = importlib.util.find_spec("tensorboard") is not None
 
 
 if __name__ == "__main__":
-    vars(launch)["start_process"] = fork_server.start_worker
     os.chdir(FOLDER)
     Path("added.csv").write_text("epoch,loss\n0,1.5\n")
     own = Records()

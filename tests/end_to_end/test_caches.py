@@ -25,7 +25,7 @@ from autofit.storage.run_directory import RunDirectory
 from autofit.worker.runtime.tf_settings import AFTER_IMPORT_BYTES
 from tests.support.drawn import draw_tinted
 from tests.support.paths import CHILDREN, child_environment
-from tests.support.processes import kill_with_children
+from tests.support.processes import forking, kill_with_children
 from tests.support.run_files import assert_each_epoch_once
 from tests.support.shared import made_once
 from tests.support.waiting import wait_until
@@ -131,6 +131,7 @@ def test_the_next_run_extracts_nothing_and_ends_with_the_same_bits(train: Train,
 
 
 @pytest.mark.usefixtures("cache")
+@pytest.mark.whole
 def test_a_copy_is_known_by_its_content(weights: Path, photos: Path, tmp_path: Path) -> None:
     """A notebook that unpacks its archive anew each morning would extract anew each morning."""
     said = []
@@ -151,6 +152,7 @@ def test_a_copy_is_known_by_its_content(weights: Path, photos: Path, tmp_path: P
     assert "all extracted before" in said[1]
 
 
+@pytest.mark.whole
 def test_the_next_extraction_begins_with_the_size_that_was_the_fastest(
     train: Train, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +209,8 @@ def kill(photos: Path, weights: Path, tmp_path: Path) -> Kill:
 
     def kill(moment: str, reached: Reached, **more: Any) -> None:
         given = moment, photos, tmp_path / "killed", json.dumps({**request, **more})
-        kill_when([sys.executable, *map(str, (CHILDREN / "halting_run.py", *given))], tmp_path / "killed", reached)
+        command = forking([sys.executable, *map(str, (CHILDREN / "halting_run.py", *given))])
+        kill_when(command, tmp_path / "killed", reached)
 
     return kill
 
@@ -321,6 +324,7 @@ KEPT_NOW, KEPT_BEFORE = "the first epoch keeps them", "are there already"
 
 @pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("augment", [pytest.param("none", marks=pytest.mark.whole), "light"])
+@pytest.mark.whole
 def test_cached_pixels_are_the_same_training(train: Train, finished: Train, augment: str) -> None:
     """A photo read back from the disk would not be the one that was decoded; promise 4."""
     given = {"augment": augment, "feature_cache": "off" if augment == "none" else "auto", "micro_batch_size": AT_ONCE}
@@ -336,6 +340,7 @@ def test_cached_pixels_are_the_same_training(train: Train, finished: Train, augm
 
 
 @pytest.mark.usefixtures("cache")
+@pytest.mark.whole
 def test_augmentation_is_another_training_and_another_with_another_seed(train: Train) -> None:
     """The option would be accepted and ignored."""
     whole = train("whole", epochs=2)
@@ -352,6 +357,7 @@ def test_augmentation_is_another_training_and_another_with_another_seed(train: T
         pytest.param({"feature_cache": "on", "feature_views": 2}, id="views"),
     ],
 )
+@pytest.mark.whole
 def test_kills_of_an_augmented_run_change_nothing(
     finished: Train, kill: Kill, cache: Path, tmp_path: Path, views: dict[str, Any], *, whole: bool
 ) -> None:
@@ -372,6 +378,7 @@ def test_kills_of_an_augmented_run_change_nothing(
 
 
 @pytest.mark.usefixtures("cache")
+@pytest.mark.whole
 def test_a_few_views_are_cached_if_the_user_chooses_that(train: Train) -> None:
     """The user would get an approximation without having chosen it, or choose one and not see that it is one."""
     first = train("first", augment="light", feature_cache="on", feature_views=2)

@@ -18,7 +18,7 @@ import pytest
 from autofit import api
 from autofit.cache.store import CacheStore
 from tests.support.drawn import draw_tinted
-from tests.support.processes import autofit_command, kill_with_children
+from tests.support.processes import autofit_command, forking, kill_with_children
 from tests.support.views import RecordingView
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ def begin(photos: Path, weights: Path, cache: Path, json_file: Path) -> subproce
     """Start the command in a process of its own."""
     options = [f"--{name.replace('_', '-')}={value}" for name, value in network(weights).items()]
     shared = ["--cache", cache, "--lease-seconds", LEASE_SECONDS, "--json", json_file, "--quiet"]
-    return subprocess.Popen(autofit_command("extract", photos, *options, *shared), text=True)
+    return subprocess.Popen(forking(autofit_command("extract", photos, *options, *shared)), text=True)
 
 
 def rows_of(cache: Path) -> dict[str, bytes]:

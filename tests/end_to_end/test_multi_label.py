@@ -85,6 +85,7 @@ def test_a_table_of_several_labels_is_followed_to_the_test(table: Path, weights:
     assert same.record == result.record
 
 
+@pytest.mark.whole
 def test_a_killed_training_of_several_labels_ends_with_the_same_weights(
     table: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -111,6 +111,7 @@ def test_a_run_that_ran_out_ends_as_its_replay_without_a_limit(
 
 
 @pytest.mark.forked_workers
+@pytest.mark.whole
 def test_a_frozen_backbone_gives_the_same_head_for_any_micro_batch(
     photos: Path, calibrated: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -152,6 +153,7 @@ def test_no_room_for_the_update_changes_nothing() -> None:
     assert report == {"raised": "OutOfDeviceMemoryError", "iterations": 1, "weights_changed": False, "metric_count": 4}
 
 
+@pytest.mark.whole
 def test_several_labels_run_out_are_mirrored_and_replayed(
     photos: Path, calibrated: Callable[[str], Path], outside_bytes: int, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, calibrated: Callable[[str], P
     return made
 
 
+@pytest.mark.whole
 def test_all_batches_have_one_shape(runs: Runs) -> None:
     """Each shape would cost seconds of tuning: that of the last batch of an epoch, and of a validation."""
     assert runs["plain-whole"]["shapes"] == [12, 15, 16]
@@ -45,11 +46,13 @@ def test_all_batches_have_one_shape(runs: Runs) -> None:
     assert runs["padded-cached"]["shapes"] == [16]  # 75 images, and the comparison with live batches
 
 
+@pytest.mark.whole
 def test_a_ramp_has_a_shape_for_each_power_of_two(runs: Runs) -> None:
     """Small batches would be computed as large ones; or each epoch have a shape of its own."""
     assert runs["padded-ramp"]["shapes"] == [4, 16]
 
 
+@pytest.mark.whole
 def test_padding_changes_no_result(runs: Runs) -> None:
     """Rows of zeros would count in the loss or the accuracy; for the gradients see `test_steps.py`."""
     for name, values in runs["plain-whole"]["history"].items():

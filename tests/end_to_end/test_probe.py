@@ -142,6 +142,7 @@ HOSTILE: dict[str, bytes] = {
 }
 
 
+@pytest.mark.whole
 def test_twenty_hostile_profiles_are_twenty_warnings_and_a_normal_probe(profiles: Path) -> None:
     """A file from an untrusted source would end the probe, hang it, or be believed."""
     for name, content in HOSTILE.items():

@@ -41,6 +41,7 @@ def test_more_epochs_train_on_as_if_they_had_been_asked_for_at_once(
         run("longer", 2)
 
 
+@pytest.mark.whole
 def test_fine_tuning_follows_a_head_that_was_finished(
     photos: Path, weights: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -27,7 +27,7 @@ from autofit.process.monitor import Tail
 from autofit.protocol.messages import Progress
 from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import CHILDREN, child_environment
-from tests.support.processes import autofit_command, kill_with_children, workers_of
+from tests.support.processes import autofit_command, forking, kill_with_children, unforked, workers_of
 from tests.support.run_files import committed, result_of, samples_of, updates_of
 from tests.support.shared import made_once
 from tests.support.waiting import wait_until
@@ -41,12 +41,16 @@ Condition = Callable[[], bool]
 
 
 def train_command(photos: Path, run_dir: Path, *more: str) -> list[str]:
-    """The request of these tests: 19 steps an epoch, a checkpoint after each."""
+    """The request of these tests, whose worker is forked: 19 steps an epoch, a checkpoint after each."""
     sizes = [] if "--batch-schedule" in more else ["--batch-size", "8"]
     named = ["--model", "survivor_network:network", "--image-size", "32", "--epochs", str(EPOCHS)]
-    return autofit_command(
-        "train", photos, *named, *sizes, "--checkpoint-every", "1", "--audit", "--run-dir", run_dir, *more
-    )
+    often = ["--checkpoint-every", "1", "--audit"]
+    return forking(autofit_command("train", photos, *named, *sizes, *often, "--run-dir", run_dir, *more))
+
+
+def resume_command(run_dir: Path) -> list[str]:
+    """Its resumption."""
+    return forking(autofit_command("resume", run_dir))
 
 
 REQUEST: dict[str, Any] = {
@@ -60,7 +64,8 @@ REQUEST: dict[str, Any] = {
 def halting(moment: str, photos: Path | str, run_dir: Path, **more: Any) -> list[str]:
     """The same request, or with `-` for photos its resumption, by a script that waits at EPOCH:BATCH to be killed."""
     options = json.dumps({**REQUEST, "audit": True, **more})
-    return [sys.executable, str(CHILDREN / "halting_run.py"), moment, str(photos), str(run_dir), options]
+    script = str(CHILDREN / "halting_run.py")
+    return forking([sys.executable, script, moment, str(photos), str(run_dir), options])
 
 
 def finish(arguments: Sequence[str], **more: str) -> None:
@@ -108,9 +113,9 @@ def kill_both(arguments: Sequence[str], moment: Condition) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nothing happened to."""
+    """The run that nothing happened to, in a worker that was started as users start it."""
     made = made_once(
-        tmp_path_factory, "survival-undisturbed", lambda folder: finish(train_command(photos, folder / "run"))
+        tmp_path_factory, "survival-undisturbed", lambda folder: finish(unforked(train_command(photos, folder / "run")))
     )
     return made / "run"
 
@@ -129,7 +134,7 @@ def mortal_training(photos: Path, folder: Path, *moments: str) -> Path:
     """A run of `mortal_training.py`, which dies at these moments and goes on; gives its run directory."""
     temporary = folder / "tmp"
     temporary.mkdir(parents=True)
-    script = [sys.executable, str(CHILDREN / "mortal_training.py")]
+    script = forking([sys.executable, str(CHILDREN / "mortal_training.py")])
     finish([*script, str(photos), str(folder), *moments], TMPDIR=str(temporary))
     assert [path.name for path in temporary.iterdir()] == []
     return folder / "run"
@@ -181,7 +186,7 @@ def test_worker_and_parent_killed_together_resume_to_the_same_weights(
     `make test` kills them in a save and in the last epoch; `make test-faults` also in the import and in an epoch.
     """
     run_dir = tmp_path / "run"
-    resume = autofit_command("resume", run_dir)
+    resume = resume_command(run_dir)
     checkpoints = run_dir / "checkpoints"
 
     def imports() -> bool:
@@ -226,7 +231,7 @@ def test_a_worker_whose_parent_is_killed_commits_what_it_trained(
     assert alive == []
     assert committed(run_dir) == (1, 48)
 
-    finish(autofit_command("resume", run_dir))
+    finish(resume_command(run_dir))
 
     result = result_of(run_dir)
     assert [attempt["verdict"] for attempt in result["attempts"]] == ["interrupted", "completed"]
@@ -239,7 +244,7 @@ def test_a_ramp_killed_inside_its_second_epoch_has_the_steps_of_arithmetic(photo
     run_dir = tmp_path / "run"
 
     kill_both(halting("1:3", photos, run_dir, batch_schedule="32:16"), lambda: committed(run_dir) > (1, 0))
-    finish(autofit_command("resume", run_dir))
+    finish(resume_command(run_dir))
 
     assert_permutations(run_dir, [32, 24, 16])
     lines = [line for attempt in RunDirectory(run_dir).attempts() for line in Tail(attempt.progress).records(Progress)]
@@ -257,7 +262,7 @@ def test_a_run_in_mixed_precision_killed_inside_its_second_epoch_ends_as_its_rep
     killed, replay = tmp_path / "killed", tmp_path / "replay"
 
     kill_both(halting("1:5", photos, killed, batch_size=8, **given), lambda: committed(killed) >= (1, 32))
-    finish(autofit_command("resume", killed))
+    finish(resume_command(killed))
     again = ["--precision", precision, "--replay", str(killed), "--model", given["model"]]
     finish(train_command(photos, replay, *again))
 
@@ -282,7 +287,7 @@ def test_a_run_in_segments_killed_inside_its_second_epoch_ends_as_its_replay(pho
     kill_both(
         halting("1:5", photos, killed, batch_size=8, model=model, recompute="on"), lambda: committed(killed) >= (1, 32)
     )
-    finish(autofit_command("resume", killed))
+    finish(resume_command(killed))
     finish(train_command(photos, replay, "--recompute", "on", "--replay", str(killed), "--model", model))
 
     result, repeated = result_of(killed), result_of(replay)
@@ -330,13 +335,14 @@ def test_a_signal_ends_a_run_that_can_be_resumed(
         with (newest / "model.safetensors").open("r+b") as file:
             file.seek(-4, os.SEEK_END)
             file.write(b"bad!")
-    finish(autofit_command("resume", run_dir))
+    finish(resume_command(run_dir))
 
     assert_permutations(run_dir, [8] * EPOCHS)
     assert result_of(run_dir)["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
     assert newest.with_name(f"{newest.name}.damaged").exists() is is_damaged
 
 
+@pytest.mark.whole
 def test_a_run_in_the_background_of_a_script_is_saved_by_sigterm(
     photos: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -362,7 +368,7 @@ def test_a_run_in_the_background_of_a_script_is_saved_by_sigterm(
     assert code.read_text().strip() == "130"
     assert f"autofit resume {run_dir}" in errors.strip().splitlines()[-1]
     assert result_of(run_dir)["status"] == "interrupted"
-    finish(autofit_command("resume", run_dir))
+    finish(resume_command(run_dir))
     assert result_of(run_dir)["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
 
 

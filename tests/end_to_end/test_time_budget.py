@@ -48,6 +48,7 @@ def test_a_head_for_which_not_all_images_can_be_read_is_solved_on_a_part_and_rep
     assert replayed.history == result.history
 
 
+@pytest.mark.whole
 def test_a_training_ends_in_its_first_epoch_and_its_replay_does_too(
     photos: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -260,6 +260,7 @@ def name_of(group: MemoryGroup) -> str:
     return next(path for line in seen.splitlines() if (path := line.split(":")[-1]).endswith(group.folder.name))
 
 
+@pytest.mark.whole
 def test_a_machine_that_is_always_short_ends_the_run_and_loses_nothing(
     group: MemoryGroup, stub: Callable[..., tuple[RunDirectory, list[str]]], count: Callable[..., None]
 ) -> None:
@@ -279,6 +280,7 @@ def test_a_machine_that_is_always_short_ends_the_run_and_loses_nothing(
     assert_exact(files)
 
 
+@pytest.mark.whole
 def test_file_cache_is_no_pressure(
     group: MemoryGroup, stub: Callable[..., tuple[RunDirectory, list[str]]], count: Callable[..., None]
 ) -> None:
@@ -322,6 +324,7 @@ def assert_trained(files: RunDirectory) -> ResultRecord:
     return result
 
 
+@pytest.mark.whole
 def test_a_training_that_leaks_stops_in_time_and_ends_as_one_that_does_not(
     group: MemoryGroup, train: Callable[[str], RunDirectory], count: Callable[..., None]
 ) -> None:

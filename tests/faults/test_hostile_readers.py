@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from autofit import api
 from autofit.api.existing_run import require_run
 from autofit.errors import AutofitError
-from autofit.mirror import copying
 from autofit.runs.collect_result import collect_result
 from autofit.storage.checkpoint_files import DamagedError
 from autofit.storage.checkpoints import CheckpointStore
@@ -49,7 +48,7 @@ def outcome(read: Callable[[Path], object], path: Path) -> str:
     started = time.monotonic()
     try:
         value = read(path)
-    except (AutofitError, DamagedError, copying.DamagedError, OSError, ValueError) as error:
+    except (AutofitError, DamagedError, OSError, ValueError) as error:
         said = f"{type(error).__name__}: {error}"
     else:
         said = ""

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.processes import autofit_command, kill_with_children, started, workers_of
+from tests.support.processes import autofit_command, forking, kill_with_children, started, workers_of
 from tests.support.run_files import assert_each_epoch_once, committed, result_of
 from tests.support.staged_runs import (
     FINE_TUNED,
@@ -125,7 +125,7 @@ class Killer:
             if code == 0:
                 return
             assert code in {4, -9}, log.read_text()[-3000:]
-            arguments = autofit_command("resume", self.run_dir)
+            arguments = forking(autofit_command("resume", self.run_dir))
 
 
 def test_kills_within_and_between_stages_change_nothing(

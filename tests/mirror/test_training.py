@@ -58,6 +58,7 @@ def finish(photos: Path, run_dir: Path, mirror: Path) -> tuple[list[str], dict[s
     return told, json.loads((run_dir / "result.json").read_text())
 
 
+@pytest.mark.whole
 def test_a_training_whose_machine_is_lost_ends_with_the_same_weights(
     photos: Path, tmp_path: Path, *, whole: bool
 ) -> None:

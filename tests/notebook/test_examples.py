@@ -30,6 +30,7 @@ def test_the_notebook_has_no_outputs_and_installs_only_what_is_missing() -> None
 
 
 @pytest.mark.slow
+@pytest.mark.whole
 def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first thing that a newcomer opens would stop at a cell, or train to less than it says."""
     monkeypatch.setenv("PYTHONPATH", AUTOFIT_PATH)

@@ -1,12 +1,13 @@
 """Processes that have imported what workers need, and fork them: a test's worker then starts in 0.1 s instead of 3.
 
 The worker is the same: it reads the same `job.json`, holds the same pipe and lock, has a session of its own, and runs
-`autofit.worker.__main__.main`. Only its imports are shared, so its resident memory is not that of a fresh process.
-Tests of memory, of the start and of what a user sees therefore start theirs as users do. The others have the marker
-`forked_workers`.
+`autofit.worker.__main__.main`. Only its imports are shared, so its resident memory is not that of a fresh process, and
+its parent is this process. Tests of memory, of the start and of what a user sees therefore start theirs as users do.
+The others have the marker `forked_workers`; a command whose workers are forked runs under `tests/children/forking.py`.
 
-There is one such process for `python -m autofit.worker`, and one for `tests/children/stub_worker.py`. Run as a program,
-`fork_server.py SOCKET_FD PROGRAM`, this file is that process.
+There is one such process for `python -m autofit.worker`, and one for `tests/children/stub_worker.py`. All processes of
+a test session share them, commands that tests start included. Run as a program, `fork_server.py SOCKET PROGRAM`, this
+file is that process.
 """
 
 from __future__ import annotations
@@ -14,41 +15,48 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from autofit.process.launch import CONTROL_FD, PAYLOAD_FD, WORKER, StartedProcess, start_process
 from autofit.protocol.job import Job, TrainJob, kernels_asked
+from autofit.storage.locks import Lock, open_lock_file, wait_for_lock
 from autofit.storage.run_directory import AttemptDirectory
-from tests.support.paths import CHILDREN, load_child
+from tests.support.paths import AUTOFIT_PATH, CHILDREN, load_child
 
+FOLDER = "AUTOFIT_TEST_FORK_SERVERS"
+"""The variable with the folder of a session's sockets. Its processes end when it is gone, or the session's first."""
+OWNER = "owner"
+"""The file there with the number of the session's first process."""
 READ_AT_IMPORT = ("CUDA", "KERAS", "LD_", "MALLOC", "OMP", "OPENBLAS", "PYTHON", "TF_", "XLA")
 """The variables of these names count while Python, TensorFlow and Keras are loaded: a fork cannot change them."""
 POLL_SECONDS = 0.01
+LOOK_SECONDS = 1.0
+START_SECONDS = 200.0
 PROGRAMS = {"worker": WORKER, "stub": (sys.executable, "-P", str(CHILDREN / "stub_worker.py"))}
 """What may be forked: the command without its arguments."""
 MESSAGE_BYTES = 2**18
 
 
 class ForkServer:
-    """The client's side: starts the process, and asks it for workers."""
+    """The client's side: asks the process that listens at a path for workers."""
 
-    def __init__(self, program: str, environment: Mapping[str, str]) -> None:
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            command = [sys.executable, "-P", __file__, str(theirs.fileno()), program]
-            self._process = subprocess.Popen(
-                command, env=dict(environment), stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
-            )
+    def __init__(self, path: Path) -> None:
+        self._socket = _connected(path)
         self._lock = threading.Lock()
         self._codes: dict[int, int] = {}
 
@@ -80,9 +88,8 @@ class ForkServer:
             return self._codes.get(pid)
 
     def close(self) -> None:
-        """End the process; its workers have ended before."""
+        """End the connection; workers go on."""
         self._socket.close()
-        self._process.wait()
 
 
 class Forked:
@@ -118,10 +125,54 @@ def start_worker(
 
 @functools.cache
 def _server(program: str, at_import: frozenset[tuple[str, str]]) -> ForkServer:
-    """The process for this program and what its imports depend on; it ends with ours."""
-    server = ForkServer(program, os.environ | dict(at_import))
+    """The session's process for this program and what its imports depend on; started by the first that asks."""
+    name = hashlib.sha256(json.dumps([program, sorted(at_import)]).encode()).hexdigest()[:16]
+    path = Path(os.environ[FOLDER]) / name
+    lock = open_lock_file(path.with_suffix(".lock"))
+    try:
+        assert wait_for_lock(lock, START_SECONDS) is not Lock.BUSY
+        if not path.exists():
+            _start_server(path, program, at_import)
+    finally:
+        os.close(lock)
+    server = ForkServer(path)
     atexit.register(server.close)
     return server
+
+
+def _start_server(path: Path, program: str, at_import: frozenset[tuple[str, str]]) -> None:
+    """Start the process, and wait until it listens."""
+    with path.with_suffix(".log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", __file__, str(path), program],
+            env=os.environ | dict(at_import),
+            stdin=subprocess.DEVNULL,
+            stdout=log,  # a pipe of ours would not end with us
+            stderr=log,
+            start_new_session=True,
+        )
+    until = time.monotonic() + START_SECONDS
+    while not path.exists():
+        assert process.poll() is None, path.with_suffix(".log").read_text()
+        assert time.monotonic() < until, "the process that forks workers did not start"
+        time.sleep(POLL_SECONDS)
+
+
+def _connected(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.connect(str(path))
+    return connection
+
+
+def forked_by(parent: int) -> list[psutil.Process]:
+    """The living workers that were forked for this process."""
+    found = []
+    for record in Path(os.environ[FOLDER]).glob(f"{parent}-*"):
+        with contextlib.suppress(psutil.Error):
+            worker = psutil.Process(int(record.name.partition("-")[2]))
+            if worker.status() != psutil.STATUS_ZOMBIE:
+                found.append(worker)
+    return found
 
 
 def _program_of(command: Sequence[str]) -> str | None:
@@ -139,29 +190,74 @@ def _as_imported(attempt: AttemptDirectory) -> bool:
 
 
 def read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
-    """The part of an environment that a fork cannot change."""
-    return {name: value for name, value in environment.items() if name.startswith(READ_AT_IMPORT)}
+    """The part of an environment that a fork cannot change; the autofit under test is imported in any case."""
+    found = {name: value for name, value in environment.items() if name.startswith(READ_AT_IMPORT)}
+    return {name: value for name, value in found.items() if (name, value) != ("PYTHONPATH", AUTOFIT_PATH)}
 
 
-def serve(requests: socket.socket, main: Callable[[], int]) -> None:
-    """Fork a worker for each request, and say how it ended, until the client is gone."""
-    while True:
+class Listener:
+    """The side of the process: forks a worker for each request, and says how it ended, until the session is over."""
+
+    def __init__(self, path: Path, main: Callable[[], int]) -> None:
+        self._path, self._main = path, main
+        self._owner = int((path.parent / OWNER).read_text())
+        self._clients: list[socket.socket] = []
+        self._client_of: dict[int, socket.socket] = {}
+
+    def serve(self) -> None:
+        """Listen until the folder is gone, or the process that made it."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            made = self._path.with_suffix(".new")
+            listener.bind(str(made))
+            listener.listen(64)
+            made.rename(self._path)
+            while self._is_wanted():
+                until = time.monotonic() + LOOK_SECONDS
+                while time.monotonic() < until:
+                    self._tell_ends()
+                    self._listen(listener)
+
+    def _is_wanted(self) -> bool:
+        return self._path.exists() and psutil.pid_exists(self._owner)
+
+    def _listen(self, listener: socket.socket) -> None:
+        for ready in select.select([listener, *self._clients], [], [], POLL_SECONDS)[0]:
+            if ready is listener:
+                self._clients.append(listener.accept()[0])
+            else:
+                self._answer(ready, listener)
+
+    def _tell_ends(self) -> None:
+        """Reap what has ended, and tell those who asked for it, if they are still there."""
         with contextlib.suppress(ChildProcessError):  # there is none
-            ended, status = os.waitpid(-1, os.WNOHANG)
-            if ended:
-                requests.send(json.dumps({"ended": ended, "code": os.waitstatus_to_exitcode(status)}).encode())
-        if not select.select([requests], [], [], POLL_SECONDS)[0]:
-            continue
-        message, descriptors, _flags, _address = socket.recv_fds(requests, MESSAGE_BYTES, 16)
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                answer = {"ended": pid, "code": os.waitstatus_to_exitcode(status)}
+                with contextlib.suppress(OSError):
+                    self._client_of.pop(pid).send(json.dumps(answer).encode())
+
+    def _answer(self, client: socket.socket, listener: socket.socket) -> None:
+        """Fork a worker for a request; one without content is the end of the client."""
+        try:
+            message, descriptors, _flags, _address = socket.recv_fds(client, MESSAGE_BYTES, 16)
+        except OSError:
+            message, descriptors = b"", []
         if not message:
+            self._clients.remove(client)
+            client.close()
             return
         pid = os.fork()
         if not pid:
-            requests.close()
-            be_worker(main, json.loads(message), descriptors)
+            for other in (listener, *self._clients):
+                other.close()
+            be_worker(self._main, json.loads(message), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        requests.send(json.dumps({"started": pid}).encode())
+        parent = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        (self._path.parent / f"{parent}-{pid}").touch()
+        self._client_of[pid] = client
+        with contextlib.suppress(OSError):  # it was killed meanwhile, and its worker sees that
+            client.send(json.dumps({"started": pid}).encode())
 
 
 def be_worker(main: Callable[[], int], request: dict[str, Any], descriptors: list[int]) -> None:
@@ -209,5 +305,4 @@ def loaded_stub() -> Callable[[], int]:
 
 if __name__ == "__main__":
     load = {"worker": loaded_worker, "stub": loaded_stub}[sys.argv[2]]
-    with socket.socket(fileno=int(sys.argv[1])) as client:
-        serve(client, load())
+    Listener(Path(sys.argv[1]), load()).serve()

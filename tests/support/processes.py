@@ -10,7 +10,10 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.paths import child_environment
+from tests.support.fork_server import forked_by
+from tests.support.paths import CHILDREN, child_environment
+
+FORKING = str(CHILDREN / "forking.py")
 
 
 def autofit_command(*arguments: object) -> list[str]:
@@ -18,11 +21,21 @@ def autofit_command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "autofit", *map(str, arguments)]
 
 
+def forking(command: list[str]) -> list[str]:
+    """The same command of Python, with forked workers (`fork_server.py`)."""
+    return [command[0], FORKING, *command[1:]]
+
+
+def unforked(command: list[str]) -> list[str]:
+    """The command that `forking` was given."""
+    return [word for word in command if word != FORKING]
+
+
 def workers_of(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The living workers of a running command."""
     try:
         children = psutil.Process(process.pid).children()
-        return [child for child in children if "autofit.worker" in child.cmdline()]
+        return [child for child in children if "autofit.worker" in child.cmdline()] + forked_by(process.pid)
     except psutil.Error:
         return []
 
@@ -30,7 +43,8 @@ def workers_of(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> list
 def kill_with_children(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
     """`kill -9` a command and its children, and wait until all are gone."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
+        parent = psutil.Process(process.pid)
+        family = [parent, *parent.children(), *forked_by(process.pid)]
         for one in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()

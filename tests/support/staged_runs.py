@@ -10,7 +10,7 @@ import pytest
 import autofit
 from autofit.storage.checkpoints import CheckpointStore
 from tests.support.drawn import draw_tinted
-from tests.support.processes import autofit_command
+from tests.support.processes import autofit_command, forking
 from tests.support.shared import made_once
 
 IMAGES, TRAIN_COUNT = 90, 72
@@ -42,11 +42,11 @@ def undisturbed_run(factory: pytest.TempPathFactory, photos: Path, weights: Path
 
 
 def command_for(photos: Path, weights: Path, run_dir: Path, **more: Any) -> list[str]:
-    """The same request on the command line."""
+    """The same request on the command line; its workers are forked, but for trials."""
     flags = []
     for name, value in {**NETWORK, **more}.items():
         flags += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
-    return autofit_command("train", photos, "--weights", weights, "--audit", "--run-dir", run_dir, *flags)
+    return forking(autofit_command("train", photos, "--weights", weights, "--audit", "--run-dir", run_dir, *flags))
 
 
 def stages_finished(run_dir: Path) -> int:

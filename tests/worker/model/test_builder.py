@@ -315,6 +315,7 @@ for name, size in (("MobileNet", 32), ("MobileNet", 128), ("MobileNetV2", 64), (
     (home / "said").write_text(done.stdout)
 
 
+@pytest.mark.whole
 def test_cached_imagenet_weights_need_no_network(
     without_network: tuple[Path, list[str]], mobilenet: keras.Model
 ) -> None:

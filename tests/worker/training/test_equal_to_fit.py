@@ -92,6 +92,7 @@ def test_a_whole_network_trains_as_fit_would(digits: Path, tmp_path: Path) -> No
     assert_same_history(expected, result.history)
 
 
+@pytest.mark.whole
 def test_a_frozen_backbone_with_dropout_trains_as_fit_would(digits: Path, tmp_path: Path) -> None:
     """The head's step on joined features, with dropout drawn for the whole batch, is the step that `fit` makes."""
     weights = tmp_path / "backbone.weights.h5"
