@@ -20,7 +20,7 @@ from autofit.worker.execution.steps import TrainStep
 from autofit.worker.model.objective import make_objective
 from autofit.worker.runtime.memory import CPU, peak_bytes, reset_peak
 
-SIZE, COUNT, BLOCKS, CLASSES = (48, 48), 16, 24, 3
+SIZE, COUNT, BLOCKS, CLASSES = (48, 48), 16, 14, 3
 
 
 def chain() -> keras.Model:

@@ -156,6 +156,7 @@ def _start_server(path: Path, program: str, at_import: frozenset[tuple[str, str]
         assert process.poll() is None, path.with_suffix(".log").read_text()
         assert time.monotonic() < until, "the process that forks workers did not start"
         time.sleep(POLL_SECONDS)
+    process.returncode = 0  # it outlives us, and Python would warn of that
 
 
 def _connected(path: Path) -> socket.socket:
