@@ -126,7 +126,7 @@ def start_worker(
 @functools.cache
 def _server(program: str, at_import: frozenset[tuple[str, str]]) -> ForkServer:
     """The session's process for this program and what its imports depend on; started by the first that asks."""
-    name = hashlib.sha256(json.dumps([program, sorted(at_import)]).encode()).hexdigest()[:16]
+    name = hashlib.sha256(json.dumps([program, sorted(at_import)]).encode()).hexdigest()[:8]
     path = Path(os.environ[FOLDER]) / name
     lock = open_lock_file(path.with_suffix(".lock"))
     try:
