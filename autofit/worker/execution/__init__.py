@@ -2,6 +2,7 @@
 
 session.py       the network with its objective and its compiled steps
 steps.py         gradients without side effects, then one guarded update; evaluation
+update_order.py  an update of one variable after another, where memory is short
 sliced_model.py  how a batch goes through the network in slices
 recompute.py     activations computed again in the backward pass
 loss_scale.py    the factor of a loss in float16

@@ -250,6 +250,7 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
             inputs,
             pads=pads and trains_in_slices and micro_decides is None,
             loss_scale=LossScale() if computes_in_float16(_trained(built)) else None,
+            one_by_one=source.spec.segments > 0,
         ),
         # a frozen backbone is traced once, for training and for validation
         evaluate_step=EvaluateStep(_trained(built), objective, inputs, pads=pads),

@@ -9,6 +9,7 @@ or the whole step would be one pure function. See docs/decisions/0005.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -18,12 +19,17 @@ import tensorflow as tf
 from autofit.worker.execution.loss_scale import LEAST_SCALE, LossScale
 from autofit.worker.execution.microbatch import Blame, blame
 from autofit.worker.execution.sliced_model import Network, summed
+from autofit.worker.execution.update_order import copies_outside, one_after_another
 from autofit.worker.model.objective import Objective
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, TornUpdateError
 
 TEMPORARIES = 3
 """How many copies of all trained variables an optimizer's update may hold at once; Adam holds two or three. Gradients
 that are clipped by their global norm are one more."""
+
+TEMPORARIES_OF_ONE = 6
+"""The same in copies of the largest variable, where these change one after another. Adam was seen to hold 3.6: what one
+leaves is not yet given back when the next begins."""
 
 
 def tensors_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
@@ -44,6 +50,8 @@ class TrainStep:
     With a `loss_scale` the gradients are those of the loss times the scale, and the sum over all slices is divided by
     it and looked at once: if it is not finite, the weights stay and the scale is halved.
 
+    With `one_by_one` the update changes one variable after another, which takes less memory and gives the same.
+
     Attributes:
         loss_scale: of the next step; None for a network that does not compute in float16.
         is_skipped: whether the last step has left the weights as they were.
@@ -58,15 +66,15 @@ class TrainStep:
         *,
         pads: bool = False,
         loss_scale: LossScale | None = None,
+        one_by_one: bool = False,
     ) -> None:
         self.loss_scale, self.is_skipped = loss_scale, False
-        self._network = network
+        self._network, self._one_by_one = network, one_by_one
         self.pads = pads
         self._objective = objective
         self._begun = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._applied = 0
-        copies = TEMPORARIES + (objective.optimizer.global_clipnorm is not None) + (loss_scale is not None)
-        self._reserve = tf.constant(copies * sum(int(np.prod(v.shape)) for v in network.trainable), tf.int64)
+        self._reserve = tf.constant(self._numbers_to_reserve(), tf.int64)
         signature = [
             inputs_spec,
             objective.labels_spec,
@@ -76,6 +84,15 @@ class TrainStep:
         ]
         self._accumulate = tf.function(self._accumulate_eagerly, input_signature=signature, autograph=False)
         self._commit = tf.function(self._commit_eagerly, autograph=False)
+
+    def _numbers_to_reserve(self) -> int:
+        """How many numbers of float32 the temporaries of an update may be."""
+        optimizer, sizes = self._objective.optimizer, [int(np.prod(v.shape)) for v in self._network.trainable]
+        scaled = self.loss_scale is not None
+        if self._one_by_one:
+            inside = min(TEMPORARIES_OF_ONE * max(sizes, default=0), TEMPORARIES * sum(sizes))
+            return inside + (copies_outside(optimizer) + scaled) * sum(sizes)
+        return (TEMPORARIES + (optimizer.global_clipnorm is not None) + scaled) * sum(sizes)
 
     def accumulate(self, inputs: Any, labels: np.ndarray, weights: np.ndarray, micro: int) -> tuple[Any, ...]:
         """Compute loss, gradients, and the state that the update will set; nothing is changed.
@@ -207,18 +224,22 @@ class TrainStep:
 
     def _apply(self, gradients: list[tf.Tensor], scale: tf.Tensor) -> tf.Tensor:
         """Update the weights, unless gradients of a scaled loss are not finite; whether they are."""
-        optimizer, trainable = self._objective.optimizer, self._network.trainable
         if self.loss_scale is None:
-            optimizer.apply(gradients, trainable)
+            self._change_weights(gradients)
             return tf.constant(value=True)
 
         def update() -> tf.Tensor:
-            optimizer.apply([g / scale for g in gradients], trainable)
+            self._change_weights([g / scale for g in gradients])
             return tf.constant(value=True)
 
         each = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
         finite = tf.reduce_all([tf.constant(value=True), *each])
         return tf.cond(finite, update, lambda: tf.constant(value=False))
+
+    def _change_weights(self, gradients: list[tf.Tensor]) -> None:
+        optimizer = self._objective.optimizer
+        with one_after_another(optimizer) if self._one_by_one else nullcontext():
+            optimizer.apply(gradients, self._network.trainable)
 
 
 def _current(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
