@@ -29,6 +29,7 @@ from autofit.report.probe_text import workload_words
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.memory_budget import limited_by, memory_budget
 from autofit.runs.model_source import model_source, workload
+from autofit.runs.what_would_help import advice_for
 from autofit.storage.scratch import scratch_folder
 from autofit.storage.system_errors import naming_system_errors
 
@@ -204,7 +205,8 @@ class Estimator:
         if sizes_that_ran(measured.trials) < POINTS_OF_A_LINE:
             measured = self._measured(options, num_classes, machine, math.inf)
         if not sizes_that_ran(measured.trials):
-            raise TrainingFailedError("not even one image fits this machine, so there is nothing to estimate from")
+            what = "not even one image fits this machine, so there is nothing to estimate from"
+            raise TrainingFailedError(f"{what}: {advice_for(wanted, 'cpu')}")
         if self.store:
             self.store.save(measured, machine)
         return measured

@@ -10,7 +10,7 @@ from autofit.config.options import Options
 from autofit.errors import TrainingFailedError, UserError
 from autofit.probing.precision_choice import chosen_precision
 from autofit.probing.precision_trial import ComparisonRequest, compare_precisions
-from autofit.protocol.job import ComparisonJob, kernels_asked, tuning_asked, xla_asked
+from autofit.protocol.job import ComparisonJob, Kernels, ModelSource, kernels_asked, tuning_asked, xla_asked
 from autofit.protocol.precision import PrecisionChoice
 from autofit.runs import plan
 from autofit.runs.memory_budget import memory_budget
@@ -31,19 +31,37 @@ def precision_choice(options: Options, num_classes: int, measurer: Measurer) -> 
     """
     if options.precision != "auto":
         return None
-    choice = _choice(options, num_classes, measurer)
+    kernels = plan.kernels_before_probe(options, measurer.machine, kernels_asked(os.environ))
+    choice = _choice(options, model_source(options, num_classes), kernels, measurer)
     measurer.view.message(f"precision auto: {choice.precision} ({choice.why})")
     return choice
 
 
-def _choice(options: Options, num_classes: int, measurer: Measurer) -> PrecisionChoice:
+def stage_precision(options: Options, source: ModelSource, kernels: Kernels, measurer: Measurer) -> PrecisionChoice:
+    """What `precision="auto"` comes to for fine-tuning, by its own steps.
+
+    Args:
+        options: the request.
+        source: the network of the stage.
+        kernels: those of the stage.
+        measurer: of this machine.
+
+    Raises:
+        InterruptedRunError: Ctrl-C.
+    """
+    spec = source.spec.model_copy(update={"precision": "float32", "segments": 0})
+    choice = _choice(options, source.model_copy(update={"spec": spec}), kernels, measurer)
+    measurer.view.message(f"precision auto, fine-tuning: {choice.precision} ({choice.why})")
+    return choice
+
+
+def _choice(options: Options, source: ModelSource, kernels: Kernels, measurer: Measurer) -> PrecisionChoice:
     machine = measurer.machine
     candidate = promising_precision(machine)
     if candidate is None:
         return _float32(no_units_words(machine))
     if not plan.has_time_to_probe(options):
         return _float32("a time budget this short has no time to measure another")
-    kernels = plan.kernels_before_probe(options, machine, kernels_asked(os.environ))
     work = ComparisonJob(
         precision=candidate,
         batch_size=min(IMAGES_COMPARED[machine.device], options.micro_batch_size or IMAGES_COMPARED[machine.device]),
@@ -54,7 +72,7 @@ def _choice(options: Options, num_classes: int, measurer: Measurer) -> Precision
     measurer.view.message(f"precision auto: comparing {candidate} with float32")
     with scratch_folder("autofit-precision-") as folder:
         request = ComparisonRequest(
-            source=model_source(options, num_classes),
+            source=source,
             work=work,
             memory=memory_budget(options, machine, work.batch_size),
             folder=folder,

@@ -12,7 +12,6 @@ from autofit.api.probe_result import ProbeResult, SweepResult
 from autofit.api.workers import machine_for, measurer_for, payload_of
 from autofit.config.option_table import checked
 from autofit.config.options import Options, options_of_call
-from autofit.config.rungs import KEPT, Rung
 from autofit.errors import DoesNotFitError, TrainingFailedError, UserError
 from autofit.probing.recommend import sweep_order
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
@@ -21,7 +20,7 @@ from autofit.report.probe_text import workload_words
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.model_source import workload
 from autofit.runs.run_record import settled
-from autofit.runs.what_would_help import advice, tried_words
+from autofit.runs.what_would_help import advice_after, tried_rungs, tried_words
 from autofit.storage.system_errors import naming_system_errors
 
 
@@ -176,10 +175,5 @@ def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: 
 
 def does_not_fit(report: ProbeReport) -> DoesNotFitError:
     """The error for a probe that found no batch size that fits; its message says what would help."""
-    tried = {Rung(segments=report.workload.segments), *(record.rung for record in report.rungs)}
-    trains = report.workload.trainable == "all"
-    may_halve = report.workload.precision == "float32"
-    helps = advice(trains_backbone=trains, may_recompute=tried == {KEPT}, may_halve=may_halve)
-    return DoesNotFitError(
-        f"not even one image at a time fits (limited by {report.limited_by}){tried_words(tried)}: {helps}"
-    )
+    tried = f"(limited by {report.limited_by}){tried_words(tried_rungs(report))}"
+    return DoesNotFitError(f"not even one image at a time fits {tried}: {advice_after(report)}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from autofit.api.precision import stage_precision
 from autofit.api.workers import machine_for, measurer_for
 from autofit.config.options import Options
 from autofit.config.rungs import Rung
@@ -14,9 +15,11 @@ from autofit.process.monitor import View
 from autofit.protocol.job import FineTunePlan, TrainingPlan
 from autofit.protocol.messages import MemoryBudget, StageName
 from autofit.protocol.payload import Payload
+from autofit.protocol.precision import PrecisionChoice
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
 from autofit.runs.model_source import model_source
 from autofit.runs.run_record import RunRecord
+from autofit.runs.stage_precision import compares_stage, with_stage_precision
 from autofit.runs.stage_probe import (
     StageStart,
     kernels_of_stage,
@@ -56,11 +59,28 @@ class StageSizes:
             InterruptedRunError: the probe was stopped.
             AutofitError: the model cannot be used, or the disk.
         """
+        choice = None if is_begun or stage != "fine-tune" else self._precision(record)
+        start = self._sized(with_stage_precision(record, choice), stage, plan, is_begun=is_begun)
+        return replace(start, precision=choice)
+
+    def _precision(self, record: RunRecord) -> PrecisionChoice | None:
+        """What `precision="auto"` comes to for fine-tuning; None where it is that of the run."""
+        fine_tune, options = record.plan.fine_tune, record.settled_options
+        if fine_tune is None or not compares_stage(record):
+            return None
+        source = source_of_stage(
+            model_source(options, len(record.data.class_names)), record.plan, "fine-tune", record.data
+        )
+        measurer = measurer_for(options, machine_for(options), self.payload, self.view)
+        return stage_precision(options, source, fine_tune.kernels, measurer)
+
+    def _sized(self, record: RunRecord, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
         fine_tune = record.plan.fine_tune
         if fine_tune is None or not needs_stage_probe(record.options, plan, stage):
             return StageStart(plan.micro_batch_size, self.memory)
         report, machine = saved_probe(self.files.fine_tune_probe), machine_for(record.options)
-        if report is None or not report.largest_feasible_batch:
+        is_of_other = report is not None and report.workload.precision != record.options_of(stage).precision
+        if report is None or is_of_other or not report.largest_feasible_batch:
             if is_begun:
                 return StageStart(plan.micro_batch_size, self.memory)
             report = self._probe_if_possible(record, plan, fine_tune, machine)
@@ -84,7 +104,7 @@ class StageSizes:
 
     def _probe(self, record: RunRecord, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware) -> ProbeReport:
         """Probe the stage, or take what an earlier run has measured; and save the report."""
-        options, data = record.settled_options, record.data
+        options, data = record.options_of("fine-tune"), record.data
         classes = len(data.class_names)
         source = source_of_stage(model_source(options, classes), record.plan, "fine-tune", data)
         measurer = measurer_for(options, machine, self.payload, self.view)

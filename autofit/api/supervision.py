@@ -39,10 +39,11 @@ from autofit.runs.data_check import run_findings
 from autofit.runs.environment import environment_of, on_software, software_of
 from autofit.runs.memory_budget import foreseen_bytes, largest_decoded_batch, memory_budget
 from autofit.runs.run_record import RunRecord, read_run
-from autofit.runs.stage_probe import LEFT_OUT, is_left_out
+from autofit.runs.stage_probe import is_left_out
 from autofit.runs.stage_speed import saved_probe
 from autofit.runs.supervisor import Supervisor
 from autofit.runs.time_budget import TimeBudget
+from autofit.runs.what_would_help import left_out_words
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import RunDirectory, writing_in
 from autofit.storage.run_lock import NO_FLOCK, RunLock
@@ -162,7 +163,8 @@ def _write_result(
         )
         decided = read_run(files) or record  # a time budget may have decided for the head alone
         if error is None and is_left_out(decided.plan, result.stages):
-            result = result.model_copy(update={"warnings": [LEFT_OUT, *result.warnings]})
+            left_out = left_out_words(decided.settled_options, machine.device)
+            result = result.model_copy(update={"warnings": [left_out, *result.warnings]})
         data = run_findings(files, record.data) if error is None else None
         facts = {
             "environment": environment_of(machine),

@@ -25,6 +25,11 @@ def promising_precision(machine: Hardware) -> Precision | None:
     return "mixed_float16" if found is not None and found >= LEAST_CAPABILITY["mixed_float16"] else None
 
 
+def saving_precision(device: Literal["cpu", "gpu"]) -> Precision:
+    """The 16 bits to name where memory is short: on a GPU those that more cards have and that round less."""
+    return "mixed_float16" if device == "gpu" else "mixed_bfloat16"
+
+
 def no_units_words(machine: Hardware) -> str:
     """Why nothing is promising on such a machine."""
     if machine.device == "cpu":

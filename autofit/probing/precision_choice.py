@@ -17,10 +17,7 @@ def chosen_precision(found: PrecisionComparison) -> PrecisionChoice:
     if not is_faster:
         return PrecisionChoice(precision="float32", why=f"{name} is not clearly faster ({speeds})", comparison=found)
     known = []
-    for what, verb, share, allowed in (
-        ("features", "differ", found.feature_difference, FEATURE_TOLERANCE),
-        ("the loss", "differs", found.loss_difference, LOSS_TOLERANCE),
-    ):
+    for what, verb, share, allowed in _differences(found):
         if share is not None and share > allowed:
             why = f"{what} in {name} {verb} by {share:.1%} from float32, more than {allowed:.0%}"
             return PrecisionChoice(precision="float32", why=why, comparison=found)
@@ -28,3 +25,17 @@ def chosen_precision(found: PrecisionComparison) -> PrecisionChoice:
     if not known:
         return PrecisionChoice(precision="float32", why=f"nothing tells how {name} differs", comparison=found)
     return PrecisionChoice(precision=name, why=f"{speeds}; {', '.join(known)} of float32", comparison=found)
+
+
+def gives_the_same(found: PrecisionComparison) -> bool:
+    """Whether all that was compared is within the tolerance, whichever is faster."""
+    shares = [(share, allowed) for *_, share, allowed in _differences(found) if share is not None]
+    return bool(shares) and all(share <= allowed for share, allowed in shares)
+
+
+def _differences(found: PrecisionComparison) -> tuple[tuple[str, str, float | None, float], ...]:
+    """What was compared, its verb, by which share it differs, and how much is allowed."""
+    return (
+        ("features", "differ", found.feature_difference, FEATURE_TOLERANCE),
+        ("the loss", "differs", found.loss_difference, LOSS_TOLERANCE),
+    )

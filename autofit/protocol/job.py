@@ -119,6 +119,7 @@ class FineTunePlan(Record):
             `epochs` is the most then.
         refit: whether a fine-tuning that was better than the head is done once more, on all images.
         rung: the rung of the ladder; None while it was not chosen: then the one of the request.
+        precision_choice: what `precision="auto"` came to for this stage; None where it is that of the run.
     """
 
     epochs: int = Field(ge=1)
@@ -133,6 +134,7 @@ class FineTunePlan(Record):
     by_budget: bool = False
     refit: bool = False
     rung: Rung | None = None
+    precision_choice: PrecisionChoice | None = None
 
 
 class ViewsPlan(Record):

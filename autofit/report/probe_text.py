@@ -31,12 +31,12 @@ from autofit.report.words import (
     wrapped,
 )
 from autofit.runs.memory_budget import GIVEN_LIMIT
+from autofit.runs.what_would_help import advice_after
 
 BATCH_CELLS, BYTES_CELLS, SPEED_CELLS = 6, 8, 6
 GAP_CELLS = 2
 LEAST_BAR_CELLS = 4
 EXACT, SHOWN_ERROR = 1e-9, 0.0005
-NOTHING_FITS = "take a smaller image size or a smaller backbone"
 
 
 def workload_words(workload: Workload) -> str:
@@ -68,7 +68,7 @@ def memory_share(trial: Trial, report: ProbeReport) -> float:
 def probe_lines(report: ProbeReport) -> list[tuple[str, str]]:
     """The findings of a probe, a name and a value each."""
     found = [("Largest that fits", _largest_words(report)), ("Recommended", _why_recommended(report))]
-    nothing = [("Result", f"not even one image fits: {NOTHING_FITS}")]
+    nothing = [("Result", f"not even one image fits: {advice_after(report)}")]
     return [
         *(found if report.largest_feasible_batch else nothing),
         *ladder_lines(report),

@@ -11,7 +11,7 @@ from rich.text import Text
 from autofit.printable import printable
 from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport, Workload
-from autofit.report.probe_text import NOTHING_FITS, is_linear, limit_name
+from autofit.report.probe_text import is_linear, limit_name
 from autofit.report.tables import Layout, natural_widths, titled_table
 from autofit.report.width import table_columns
 from autofit.report.words import (
@@ -26,6 +26,7 @@ from autofit.report.words import (
     speed_words,
     wrapped,
 )
+from autofit.runs.what_would_help import advice_after
 
 DOES_NOT_FIT, FAILED = "does not fit", "failed"
 SPEED_CELLS = 6
@@ -112,7 +113,7 @@ def fit_advice(probe: ProbeReport, report: SweepReport) -> str:
         == probe.workload
     ]
     if not smaller:
-        return f"not even one image: {NOTHING_FITS}"
+        return f"not even one image: {advice_after(probe)}"
     largest = max(smaller, key=lambda workload: workload.image_size)
     return f"not even one image; at {size_words(largest)} it fits"
 

@@ -62,7 +62,8 @@ def _network(run: RunRecord) -> list[tuple[str, str]]:
 
 def _precision(run: RunRecord) -> list[tuple[str, str]]:
     """The precision, where it is not the usual one or was left open."""
-    choice = run.plan.precision_choice
+    choice, tuned = run.plan.precision_choice, run.plan.fine_tune and run.plan.fine_tune.precision_choice
     if choice is not None:
-        return [("precision", f"{choice.precision}: {choice.why}")]
+        own = [("precision of fine-tuning", f"{tuned.precision}: {tuned.why}")] if tuned else []
+        return [("precision", f"{choice.precision}: {choice.why}"), *own]
     return [] if run.options.precision == "float32" else [("precision", run.options.precision)]

@@ -17,6 +17,7 @@ rerun.py            what another call means for a run that there is (pure)
 stages.py           the stages of a run and their order (pure)
 stage_decision.py   what a time budget decides between two stages; time_budget.py the decision itself (pure)
 stage_probe.py      the probe of a later stage (pure); stage_speed.py how fast the first one was
+stage_precision.py  whether a later stage has a comparison of precisions of its own (pure)
 what_would_help.py  words about a network of which not even one image fits (pure)
 squeeze.py          what is done where another program took memory of the GPU or the host (pure)
 history.py          best epoch and figures of a history (pure); result_warnings.py words of warning (pure)

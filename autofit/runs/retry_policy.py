@@ -16,6 +16,9 @@ from autofit.runs.what_would_help import advice, tried_words
 MOST_ATTEMPTS_WITHOUT_PROGRESS = 3
 """Attempts that ran out of memory do not count: each is followed by a smaller one, down to one image at a time."""
 
+NO_BACKWARD_PASS = advice("head")
+"""What would help where the backbone is frozen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -51,7 +54,11 @@ class AttemptSummary:
 
 
 def next_sizes(
-    past: Sequence[AttemptSummary], batch_bytes: int, fits_now: int | None = None, saving: Rung | None = None
+    past: Sequence[AttemptSummary],
+    batch_bytes: int,
+    fits_now: int | None = None,
+    saving: Rung | None = None,
+    helps: str = NO_BACKWARD_PASS,
 ) -> Sizes:
     """The sizes of the next attempt.
 
@@ -62,6 +69,7 @@ def next_sizes(
             of it; None if nothing new is known.
         saving: the rung that takes less memory than the last attempt's, where not even one image fits; None if there is
             none.
+        helps: the options that would help where nothing fits.
 
     Raises:
         AutofitError: another attempt would be of no use; the class and the message say why.
@@ -72,7 +80,7 @@ def next_sizes(
     _raise_if_ambiguous_to_the_last(stalled)
     if _has_nothing_fit(stalled):
         if saving is None or last.diagnosis.is_limited:
-            raise _nothing_fits(stalled)
+            raise _nothing_fits(stalled, helps)
         return replace(last.sizes, rung=saving)
     _raise_if_stuck(stalled)
     _raise_if_always_short(past, batch_bytes)
@@ -121,12 +129,11 @@ def _out_with_one(stalled: Sequence[AttemptSummary]) -> list[AttemptSummary]:
     ]
 
 
-def _nothing_fits(stalled: Sequence[AttemptSummary]) -> DoesNotFitError:
+def _nothing_fits(stalled: Sequence[AttemptSummary], helps: str) -> DoesNotFitError:
     diagnosis = _out_with_one(stalled)[0].diagnosis
     if diagnosis.is_limited:
         return DoesNotFitError(f"not even one image at a time fits: {diagnosis.cause}")
     tried = {one.sizes.rung for one in stalled}
-    helps = advice(trains_backbone=tried != {KEPT})
     return DoesNotFitError(f"not even one image at a time fits ({diagnosis.cause}){tried_words(tried)}: {helps}")
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from autofit.config.options import Options
 from autofit.dataset import ImageIndex
 from autofit.protocol.job import TrainingPlan
+from autofit.protocol.messages import FINE_TUNING, StageName
 from autofit.protocol.precision import PrecisionChoice
 from autofit.storage.records import Record
 from autofit.storage.run_directory import RunDirectory
@@ -89,6 +90,11 @@ class RunRecord(Record):
     def settled_options(self) -> Options:
         """The request in the precision that the run has."""
         return settled(self.options, self.plan.precision_choice)
+
+    def options_of(self, stage: StageName) -> Options:
+        """The request in the precision that a stage of the run has."""
+        own = self.plan.fine_tune.precision_choice if stage in FINE_TUNING and self.plan.fine_tune else None
+        return settled(self.options, own or self.plan.precision_choice)
 
 
 def data_record(index: ImageIndex) -> DataRecord:

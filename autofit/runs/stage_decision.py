@@ -9,8 +9,10 @@ from autofit.config.cuts import WHOLE
 from autofit.config.rungs import Rung, saving_more
 from autofit.protocol.job import FineTunePlan, Kernels, StageTime
 from autofit.protocol.messages import FINE_TUNING, StageName, StageRecord
+from autofit.protocol.precision import PrecisionChoice
 from autofit.runs.fine_tune_plan import choices
 from autofit.runs.run_record import RunRecord
+from autofit.runs.stage_precision import with_stage_precision
 from autofit.runs.stage_probe import needs_stage_probe
 from autofit.runs.stage_speed import measured_speed
 from autofit.runs.stages import next_stage
@@ -108,6 +110,16 @@ def with_kernels(record: RunRecord, files: RunDirectory, kernels: Kernels | None
     if stage is None or kernels in {None, stage.kernels}:
         return record
     return _with_plan(record, files, {"fine_tune": stage.model_copy(update={"kernels": kernels})})
+
+
+def with_precision(record: RunRecord, files: RunDirectory, choice: PrecisionChoice | None) -> RunRecord:
+    """The run with the precision that was chosen for its second stage, saved if one was.
+
+    Raises:
+        StorageError: `run.json` cannot be written.
+    """
+    decided = with_stage_precision(record, choice)
+    return record if decided is record else _with_plan(record, files, {"fine_tune": decided.plan.fine_tune})
 
 
 def with_rung(record: RunRecord, files: RunDirectory, stage: StageName, rung: Rung) -> RunRecord:

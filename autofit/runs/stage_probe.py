@@ -14,31 +14,26 @@ from autofit.errors import DoesNotFitError
 from autofit.probing.records import ProbeReport, Workload
 from autofit.protocol.job import FineTunePlan, Kernels, TrainingPlan
 from autofit.protocol.messages import FINE_TUNING, MemoryBudget, StageName, StageRecord, Verdict
+from autofit.protocol.precision import PrecisionChoice
 from autofit.runs.memory_budget import foreseen_bytes, most_to_extract_bytes
 from autofit.runs.model_source import workload
 from autofit.runs.plan import SHARE_FOR_ONEDNN, has_time_to_probe
 from autofit.runs.stages import stages_of
-from autofit.runs.what_would_help import tried_words
+from autofit.runs.what_would_help import advice_after, tried_rungs, tried_words
 
 LAYERWISE_ADAMW: Final = "layerwise-adamw"
 """The name of fine-tuning's optimizer in a workload."""
 
-WHAT_WOULD_HELP = "a cut nearer to the head (fine_tune_from), smaller images or more memory would help"
-
-LEFT_OUT = (
-    "Fine-tuning was left out: not even one image at a time fits. "
-    f"The model is the head's; {WHAT_WOULD_HELP}, in a new run."
-)
-
 
 @dataclass(frozen=True, slots=True)
 class StageStart:
-    """What the attempts of a stage begin with: images at once, memory of a worker; kernels and rung if chosen."""
+    """What the attempts of a stage begin with: images at once, memory of a worker; the rest if it was chosen."""
 
     micro_batch_size: int
     memory: MemoryBudget
     kernels: Kernels | None = None
     rung: Rung | None = None
+    precision: PrecisionChoice | None = None
 
 
 def needs_stage_probe(options: Options, plan: TrainingPlan, stage: StageName) -> bool:
@@ -65,8 +60,9 @@ def size_of_stage(planned: int, report: ProbeReport) -> int:
         DoesNotFitError: not even one image at a time fits.
     """
     if not report.largest_feasible_batch:
-        tried = f"(limited by {report.limited_by}){tried_words(record.rung for record in report.rungs)}"
-        raise DoesNotFitError(f"fine-tuning: not even one image at a time fits {tried}; {WHAT_WOULD_HELP}")
+        tried = f"(limited by {report.limited_by}){tried_words(tried_rungs(report))}"
+        helps = advice_after(report, "above a cut")
+        raise DoesNotFitError(f"fine-tuning: not even one image at a time fits {tried}: {helps}")
     return auto_micro_batch_size(planned, report.largest_feasible_batch)
 
 

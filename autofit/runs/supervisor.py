@@ -30,12 +30,14 @@ from autofit.runs.stage_decision import (
     saving_rung,
     stage_time,
     with_kernels,
+    with_precision,
     with_rung,
     with_stage_decided,
 )
 from autofit.runs.stage_probe import StageStart, is_left_out
 from autofit.runs.stages import chosen_rung, next_stage, plan_of_stage, source_of_stage, stages_of
 from autofit.runs.time_budget import TimeBudget
+from autofit.runs.what_would_help import advice_in_stage
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory, writing_in
 from autofit.storage.safe_files import remove_unfinished
@@ -145,7 +147,8 @@ class Supervisor:
             return self._sizes_after(stage)
         squeeze = self._squeezed(stage) if summary.diagnosis.verdict in SHORT_OF[self._memory.device] else None
         saving = saving_rung(self._record, stage, summary.sizes.rung)
-        following = next_sizes(self._past, self._batch_bytes, squeeze.size if squeeze else None, saving)
+        helps = advice_in_stage(self._record.options_of(stage), stage, self._memory.device)
+        following = next_sizes(self._past, self._batch_bytes, squeeze.size if squeeze else None, saving, helps)
         if summary.diagnosis.verdict in OUT_OF_MEMORY:
             note_oom(number, directory, worker_exit, summary.sizes, following)
         if self._stage()[0] != stage:  # it has ended badly after its stage: the next one has sizes of its own
@@ -222,6 +225,7 @@ class Supervisor:
         start = self._begin_stage(self._record, stage, plan, is_begun=begun is not None)
         self._memory = start.memory
         self._record = with_kernels(self._record, self._files, start.kernels)
+        self._record = with_precision(self._record, self._files, start.precision)
         if chosen_rung(self._record.plan, stage) is None and start.rung is not None:
             self._record = with_rung(self._record, self._files, stage, start.rung)
         return Sizes(
@@ -263,7 +267,7 @@ class Supervisor:
 
     def _job(self, number: int, sizes: Sizes, stage: StageName, plan: TrainingPlan) -> Job:
         record = self._record
-        source = model_source(record.settled_options, len(record.data.class_names))
+        source = model_source(record.options_of(stage), len(record.data.class_names))
         return Job(
             attempt=number,
             source=source_of_stage(source, record.plan, stage, record.data),

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
-from autofit.config.rungs import Rung
+from autofit.config.half_precision import saving_precision
+from autofit.config.options import Options
+from autofit.config.precisions import Precision
+from autofit.config.rungs import KEPT, Rung
+from autofit.probing.records import ProbeReport, Workload
+from autofit.protocol.messages import FINE_TUNING, StageName
+
+Trains = Literal["head", "all", "above a cut"]
+"""What trains: with a frozen backbone only the head, all layers from the first update on, or those of fine-tuning."""
+
+FEWER: dict[Trains, str] = {
+    "head": "",
+    "all": "train fewer layers (trainable 'head', then fine_tune_from), ",
+    "above a cut": "a cut nearer to the head (fine_tune_from), ",
+}
 
 
 def tried_words(rungs: Iterable[Rung]) -> str:
@@ -16,15 +31,64 @@ def tried_words(rungs: Iterable[Rung]) -> str:
     return f", nor with activations computed again in {', '.join(most)}{' or ' if most else ''}{last} segments"
 
 
-def advice(*, trains_backbone: bool, may_recompute: bool = False, may_halve: bool = False) -> str:
+def advice(trains: Trains, *, recompute: str = "", precision: Precision | None = None) -> str:
     """The options that would help.
 
     Args:
-        trains_backbone: whether layers of the backbone train, so that fewer of them would take less memory.
-        may_recompute: whether computing activations again was not tried, though it would help.
-        may_halve: whether layers of 32 bits train, whose activations would take half the memory in 16.
+        trains: the layers with activations that are kept for a backward pass.
+        recompute: what to give for it, where computing activations again was not tried; empty where it was.
+        precision: what to give for it, where the layers compute in 32 bits; their activations take half in 16.
     """
-    fewer = "train fewer layers (trainable 'head', then fine_tune_from), " if trains_backbone else ""
-    again = "give recompute 'auto', " if trains_backbone and may_recompute else ""
-    half = "precision 'mixed_bfloat16', " if trains_backbone and may_halve else ""
-    return f"{again}take a smaller image size (image_size), {fewer}{half}a smaller backbone or more memory"
+    again = f"give recompute '{recompute}', " if recompute and trains != "head" else ""
+    half = f"precision '{precision}', " if precision and trains != "head" else ""
+    return f"{again}take a smaller image size (image_size), {FEWER[trains]}{half}a smaller backbone or more memory"
+
+
+def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
+    """What would help where a probe found that nothing fits; `trains` if the workload does not say it all."""
+    work = report.workload
+    most = max((trial.most_segments for trial in report.trials), default=0)
+    may_recompute = tried_rungs(report) == {KEPT} and most != 1
+    return advice(
+        trains or ("all" if work.trainable == "all" else "head"),
+        recompute="auto" if may_recompute else "",
+        precision=_saving(work.precision, "gpu" if report.hardware.get("device") == "gpu" else "cpu"),
+    )
+
+
+def advice_for(work: Workload, device: Literal["cpu", "gpu"]) -> str:
+    """What would help where a network does not fit in the one way in which it was tried."""
+    return advice("all" if work.trainable == "all" else "head", precision=_saving(work.precision, device))
+
+
+def tried_rungs(report: ProbeReport) -> set[Rung]:
+    """The rungs on which a probe looked for a size."""
+    return {Rung(segments=report.workload.segments), *(record.rung for record in report.rungs)}
+
+
+def advice_in_stage(options: Options, stage: StageName, device: Literal["cpu", "gpu"]) -> str:
+    """What would help where nothing fits in a stage of a run; `options` in the precision that was chosen for it."""
+    return advice(
+        trains_in(options, stage),
+        recompute="auto" if options.recompute == "off" else "",
+        precision=_saving(options.precision, device),
+    )
+
+
+def trains_in(options: Options, stage: StageName) -> Trains:
+    """What trains in a stage of a run."""
+    if stage in FINE_TUNING:
+        return "above a cut"
+    return "all" if stage == "training" and options.trainable == "all" else "head"
+
+
+def left_out_words(options: Options, device: Literal["cpu", "gpu"]) -> str:
+    """The warning of a run that has no fine-tuning, since nothing fitted."""
+    helps = advice_in_stage(options, "fine-tune", device)
+    return (
+        f"Fine-tuning was left out: not even one image at a time fits. The model is the head's. In a new run, {helps}."
+    )
+
+
+def _saving(precision: str, device: Literal["cpu", "gpu"]) -> Precision | None:
+    return saving_precision(device) if precision == "float32" else None

@@ -20,6 +20,9 @@ from autofit.protocol.precision import PrecisionComparison
 from autofit.report.what_was_run import what_was_run
 from autofit.runs.collect_result import collect_result
 from autofit.runs.run_record import RunRecord
+from autofit.runs.stage_precision import compares_stage, with_stage_precision
+from autofit.runs.stage_probe import StageStart
+from autofit.runs.stages import plan_of_stage
 from autofit.storage.run_directory import RunDirectory
 from tests.support.views import RecordingView
 
@@ -42,10 +45,13 @@ class Comparisons:
     def __init__(self) -> None:
         self.asked: list[ComparisonRequest] = []
         self.answer: PrecisionComparison | Exception | None = FASTER
+        self.later: PrecisionComparison | None = None
 
     def __call__(self, request: ComparisonRequest, launcher: Any, view: Any) -> PrecisionComparison | None:
         del launcher, view
         self.asked.append(request)
+        if self.later is not None and len(self.asked) > 1:
+            return self.later
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -158,6 +164,56 @@ def test_a_replay_computes_as_the_run_that_it_follows(photos: Path, comparisons:
     api.run(photos, run_dir="b", view=RecordingView(), replay="a", **ALL)
     assert RunRecord.load(Path("b/run.json")).settled_options.precision == "mixed_bfloat16"
     assert not comparisons.asked
+
+
+def second_stage(photos: Path, stages: Stages) -> tuple[StageStart, RunRecord]:
+    """What fine-tuning begins with, and the run."""
+    sizes: dict[str, Any] = {"batch_size": "auto", "fine_tune_epochs": 2, "fine_tune_from": "out_relu"}
+    api.run(photos, run_dir="a", view=RecordingView(), precision="auto", weights="imagenet", **sizes)
+    told = stages.runs[0]
+    record = told["record"]
+    start: StageStart = told["begin_stage"](
+        record, "fine-tune", plan_of_stage(record.plan, "fine-tune", []), is_begun=False
+    )
+    return start, record
+
+
+def test_fine_tuning_is_compared_by_its_own_work(photos: Path, stages: Stages, comparisons: Comparisons) -> None:
+    """A stage would train in 16 bits for the sake of an extraction, though its own steps are slower in them."""
+    comparisons.later = FASTER.model_copy(update={"images_per_second": 5.0, "loss_difference": 0.0})
+    start, record = second_stage(photos, stages)
+    assert record.settled_options.precision == "mixed_bfloat16"
+    assert start.precision is not None
+    assert (start.precision.precision, start.precision.comparison) == ("float32", comparisons.later)
+    extraction, training = comparisons.asked
+    assert (extraction.source.spec.trainable, extraction.source.spec.cut) == ("head", None)
+    assert (training.source.spec.trainable, training.source.spec.cut) == ("all", "out_relu")
+    assert training.source.spec.precision == "float32"
+    assert [request.workload.precision for request, _ in stages.probes][-1] == "float32"
+    decided = with_stage_precision(record, start.precision)
+    assert decided.options_of("refit").precision == "float32"
+    assert decided.options_of("head").precision == "mixed_bfloat16"
+    assert not compares_stage(decided)
+
+
+def test_other_features_are_not_compared_again(photos: Path, stages: Stages, comparisons: Comparisons) -> None:
+    """The features would be too far from float32 for the head, and near enough for what goes on from that head."""
+    comparisons.answer = FASTER.model_copy(update={"feature_difference": 0.2})
+    start, record = second_stage(photos, stages)
+    assert len(comparisons.asked) == 1
+    assert start.precision is None
+    assert record.options_of("fine-tune").precision == "float32"
+
+
+def test_an_extraction_that_is_not_faster_leaves_fine_tuning_open(
+    photos: Path, stages: Stages, comparisons: Comparisons
+) -> None:
+    """Steps of a training gain more than a forward pass does."""
+    comparisons.answer, comparisons.later = FASTER.model_copy(update={"images_per_second": 10.5}), FASTER
+    start, record = second_stage(photos, stages)
+    assert record.settled_options.precision == "float32"
+    assert start.precision is not None
+    assert start.precision.precision == "mixed_bfloat16"
 
 
 def test_a_probe_reports_what_it_chose(comparisons: Comparisons) -> None:

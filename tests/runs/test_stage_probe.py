@@ -99,7 +99,8 @@ def test_the_size_is_the_whole_batch_where_it_fits(largest: int, expected: int) 
 
 def test_nothing_that_fits_says_what_would_help() -> None:
     """A user would only learn that it failed."""
-    with pytest.raises(DoesNotFitError, match=r"fine-tuning: not even one image .*fine_tune_from"):
+    helps = r"take a smaller image size \(image_size\), a cut nearer to the head \(fine_tune_from\), precision 'mixed"
+    with pytest.raises(DoesNotFitError, match=rf"fine-tuning: not even one image .*{helps}"):
         size_of_stage(32, make_probe_report(0, 0))
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
+from autofit.config.options import make_options
 from autofit.config.rungs import KEPT, Rung
-from autofit.runs.what_would_help import advice, tried_words
+from autofit.protocol.messages import Trial, Verdict
+from autofit.runs.what_would_help import advice, advice_after, advice_in_stage, left_out_words, tried_words
+from tests.support.records import make_probe_report
 
 
 @pytest.mark.parametrize(
@@ -25,13 +30,44 @@ def test_the_rungs_are_named_in_order(segments: list[int], words: str) -> None:
 
 def test_the_options_that_help_are_named() -> None:
     """A user would be told to train fewer layers where none train, or not that an option of theirs is in the way."""
-    assert "fewer layers" not in advice(trains_backbone=False, may_recompute=True)
-    assert "recompute" not in advice(trains_backbone=False, may_recompute=True)
-    assert "trainable 'head', then fine_tune_from" in advice(trains_backbone=True)
-    assert advice(trains_backbone=True, may_recompute=True).startswith("give recompute 'auto'")
-    assert "precision" in advice(trains_backbone=True, may_halve=True)
-    assert "precision" not in advice(trains_backbone=False, may_halve=True) + advice(trains_backbone=True)
-    assert all("image_size" in advice(trains_backbone=trains) for trains in (True, False))
+    assert advice("head", recompute="auto", precision="mixed_float16") == (
+        "take a smaller image size (image_size), a smaller backbone or more memory"
+    )
+    assert "trainable 'head', then fine_tune_from" in advice("all")
+    assert "a cut nearer to the head (fine_tune_from)" in advice("above a cut")
+    assert advice("all", recompute="auto").startswith("give recompute 'auto'")
+    assert "precision 'mixed_float16'" in advice("above a cut", precision="mixed_float16")
+    assert "precision" not in advice("all") + advice("above a cut")
     tried = tried_words([KEPT, *(Rung(segments=count) for count in (4, 8, 16))])
-    longest = tried + advice(trains_backbone=True, may_halve=True)
-    assert len(longest) < 300
+    assert len(tried + advice("all", precision="mixed_bfloat16")) < 300
+
+
+@pytest.mark.parametrize(("device", "named"), [("cpu", "mixed_bfloat16"), ("gpu", "mixed_float16")])
+def test_a_stage_has_the_advice_for_what_trains_in_it(device: Literal["cpu", "gpu"], named: str) -> None:
+    """Fine-tuning would be sent to the option that turns it on, or a card to numbers for which it has no units."""
+    options = make_options(backbone="MobileNet", trainable="all", recompute="off")
+    whole, above = (advice_in_stage(options, stage, device) for stage in ("training", "fine-tune"))
+    assert whole == (
+        "give recompute 'auto', take a smaller image size (image_size), train fewer layers (trainable 'head', then "
+        f"fine_tune_from), precision '{named}', a smaller backbone or more memory"
+    )
+    assert above == (
+        "give recompute 'auto', take a smaller image size (image_size), a cut nearer to the head (fine_tune_from), "
+        f"precision '{named}', a smaller backbone or more memory"
+    )
+    assert advice_in_stage(options, "head", device) == advice("head")
+    coarse = options.model_copy(update={"precision": "mixed_bfloat16", "recompute": "auto"})
+    assert not {"recompute", "precision"} & set(advice_in_stage(coarse, "training", device).split())
+    assert advice_in_stage(options, "refit", device) in left_out_words(options, device)
+
+
+@pytest.mark.parametrize(("most", "is_named"), [(0, True), (12, True), (1, False)])
+def test_computing_again_is_advised_only_where_a_network_can_be_cut(most: int, is_named: bool) -> None:  # noqa: FBT001
+    """A user would be sent to an option that changes nothing."""
+    found = make_probe_report(0, 0)
+    work = found.workload.model_copy(update={"trainable": "all", "segments": 0})
+    trials = [Trial(batch_size=1, verdict=Verdict.DEVICE_OOM, most_segments=most)]
+    report = found.model_copy(update={"workload": work, "trials": trials, "rungs": []})
+    assert ("recompute 'auto'" in advice_after(report)) is is_named
+    on_request = work.model_copy(update={"segments": 8})
+    assert "recompute" not in advice_after(report.model_copy(update={"workload": on_request}))

@@ -123,7 +123,7 @@ def _measured(
     labels = session.objective.drawn_labels(size, job.source.num_classes, np.random.default_rng(0))
     found = _Measured(
         features=_features(session, images),
-        loss=None if session.extract is not None else _loss(session, images, labels),
+        loss=_loss(session, images, labels) if trains_more_than_head(session) else None,
         images_per_second=size / _seconds(_step(session, images, labels)),
     )
     del session, model
@@ -159,15 +159,27 @@ def _loss(session: Session, images: np.ndarray, labels: np.ndarray) -> float:
     return session.results_of(tally.values)["loss"]
 
 
+def trains_more_than_head(session: Session) -> bool:
+    """Whether layers of the backbone train: all, or those above a cut."""
+    return session.extract is None or session.built.cut is not None
+
+
 def _step(session: Session, images: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
-    """What the run will do with a batch, waiting for the device: an extraction, or a training step."""
+    """What the run will do with a batch, waiting for the device: an extraction, or a training step.
+
+    Above a cut, activations are extracted once and then trained on, so that only the latter counts.
+    """
     micro = _fixed(len(images))
-    if session.extract is not None:
+    if not trains_more_than_head(session):
         return lambda: np.asarray(session.features_of(images, micro))
     weights = session.objective.ones(labels)
+    activations = None if session.extract is None else session.features_of(images, micro)
 
     def train() -> object:
-        session.train_batch(images, labels, weights, micro, lambda _: None)
+        if activations is None:
+            session.train_batch(images, labels, weights, micro, lambda _: None)
+        else:
+            session.train_on_features(activations, labels, weights, micro)
         return session.metrics()
 
     return train
