@@ -49,8 +49,9 @@ def measure(network: str, gigabytes: float, recompute: str, precision: str, *, o
     found = probe(network, gigabytes, recompute, precision)
     answer, segments = int(found["largest_feasible_batch"]), int(found["workload"]["segments"])
     limit_bytes, beside = round(gigabytes * 10**9), int(found["non_allocator_bytes"])
-    case = Case(network, IMAGE_SIZE, "all", limit_bytes, beside, segments, precision)
-    least, most = true_maximum(case, near=answer, only_bounds=only_bounds) if answer else (0, 0)
+    segments_of_maximum = segments if answer else max((r["rung"]["segments"] for r in found["rungs"]), default=segments)
+    case = Case(network, IMAGE_SIZE, "all", limit_bytes, beside, segments_of_maximum, precision)
+    least, most = true_maximum(case, near=answer or 1, only_bounds=only_bounds and answer > 0)
     speeds = [t["images_per_second"] for t in found["trials"] if t["batch_size"] == found["recommended_batch"]]
     line = found["memory_model"] or {}
     return {
