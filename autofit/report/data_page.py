@@ -35,6 +35,7 @@ MOST_DOUBTS, MOST_GROUPS, IN_A_GROUP = 60, 20, 4
 """Pictures of a page: some 3 kB each."""
 MOST_IN_A_CARD = 12
 MOST_LINES = 100
+LISTS_ALL = "autofit check --json lists all"
 MANY_CLASSES = 30
 BY_FEATURES = "by features"
 FEATURES_TELL = "By features: mirrored, cropped or lit in another way, or of one series."
@@ -111,7 +112,8 @@ def _doubts(findings: DataFindings, thumbnail: Thumbnail, most: int) -> Html:
     if not likely:
         return Html("")
     shown = element("div", join(_doubt(one, findings, thumbnail) for one in likely[:most]), "pictures")
-    more = [f"and {len(likely) - most:,} more: autofit check --json lists all."] if len(likely) > most else []
+    where = ".likely_wrong has all, .save('check.html') shows them" if most == MOST_IN_A_CARD else LISTS_ALL
+    more = [f"and {len(likely) - most:,} more: {where}."] if len(likely) > most else []
     return join([shown, *(element("p", escaped(line), "lead") for line in more)])
 
 

@@ -6,6 +6,7 @@ Records count epochs, steps and the like from zero; people read them from one.
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterable
 
@@ -105,11 +106,17 @@ def fact_lines(facts: Iterable[tuple[str, str]], width: int | None = None) -> li
     ]
 
 
+_BEFORE_A_UNIT, _NO_BREAK = re.compile(r"(?<=\d) (?=(?:s|ms|min|h|[kMGT]B|GiB|images?)\b)"), "\x00"
+"""A figure and its unit stay on one line; in text that is shown there is no such character."""
+
+
 def wrapped(line: str) -> str:
     """A sentence as wide as text is; a line about a file is not wrapped, so that its name can be copied."""
     if line.startswith(" "):
         return line
-    return textwrap.fill(line, columns(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    whole = _BEFORE_A_UNIT.sub(_NO_BREAK, line)
+    filled = textwrap.fill(whole, columns(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return filled.replace(_NO_BREAK, " ")
 
 
 def oom_position(event: OomEvent) -> str:

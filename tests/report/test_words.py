@@ -7,6 +7,7 @@ import math
 import pytest
 
 from autofit.printable import as_cell, printable
+from autofit.report.width import in_columns
 from autofit.report.words import (
     ASCII_MARKS,
     bar,
@@ -16,6 +17,7 @@ from autofit.report.words import (
     fact_lines,
     metric_words,
     speed_words,
+    wrapped,
 )
 
 
@@ -127,3 +129,14 @@ def test_a_long_fact_goes_on_below_itself() -> None:
 def test_a_name_is_no_formula(text: str, cell: str) -> None:
     """A class called `=HYPERLINK(...)` would be run by the spreadsheet that opens a table of predictions."""
     assert as_cell(text) == cell
+
+
+def test_a_figure_stays_beside_its_unit() -> None:
+    """A line would end with "6.8", and the next begin with "s saving"."""
+    line = "The time went into: 50 s starting processes, 15 s first steps (tracing, on a GPU tuning), 6.8 s saving"
+    for columns in range(60, 81):
+        with in_columns(columns):
+            lines = wrapped(line).split("\n")
+        assert " ".join(part.strip() for part in lines) == line
+        assert max(map(len, lines)) <= columns
+        assert not [part for part in lines if part[-1].isdigit()]
