@@ -67,7 +67,9 @@ h3 { margin-top: 1.5rem; font-size: 1rem; border-bottom: 0; }
 p { margin: .5rem 0; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .82rem; }
 @media (max-width: 30rem) { body :is(th, td) { padding-right: .5rem; } body td:not(.number) { min-width: 4.5rem; }
-  body table { font-size: .86rem; } }
+  body table { font-size: .86rem; } body .whole td:not(.number) { min-width: 0; } body .whole .bad { min-width: 6rem; }
+  body .whole .bar { min-width: 2rem; } body .whole :is(th, td) { padding-right: .4rem; }
+  body .whole th { white-space: normal; } }
 """
 
 FRAGMENT = """
