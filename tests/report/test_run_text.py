@@ -187,7 +187,7 @@ def test_a_solved_head_is_no_trained_epoch(make_result: MakeResult) -> None:
     head = StageRecord(name="head", method="solved", epochs=1, seconds=1.0)
     views = StageRecord(name="views", method="solved", epochs=1, seconds=1.0)
     tuned = StageRecord(name="fine-tune", method="epochs", epochs=1)
-    assert headline(make_result(stages=[head, views])).startswith("Solved the head in 2 min 12 s")
+    assert headline(make_result(stages=[head, views])) == "Solved the head in 2 min 12 s."
     with_tuning = make_result(stages=[head, views, tuned])
     assert headline(with_tuning).startswith("Solved the head and fine-tuned for 1 epoch in 2 min 12 s")
     assert headline(make_result()).startswith("Trained 3 epochs in")
