@@ -1,4 +1,4 @@
-"""What a run on a GPU says about it before its first attempt."""
+"""What a run says about its devices before its first attempt, and whether they are there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from autofit.api.result import shown_path
 from autofit.cache.compiled_kernels import PATH_VARIABLE, KernelCache, kernel_cache
 from autofit.cache.folder import default_folder
 from autofit.config.byte_size import format_size
-from autofit.machine.hardware import Hardware
+from autofit.config.options import Options
+from autofit.errors import UserError
+from autofit.machine.hardware import Hardware, device_count
 from autofit.machine.host_others import HostProcess
 from autofit.machine.nvml import GpuProcess, gpu_error
 from autofit.machine.tensorflow_build import cuda_targets, has_machine_code
@@ -42,6 +44,33 @@ def announce_device(planned: TrainingPlan, machine: Hardware, view: View, *, iso
         cache = kernel_cache({**ours, **os.environ}, default_folder())
         for note in device_notes(planned, machine, cuda_targets(), cache):
             view.message(note)
+
+
+def require_devices(options: Options, machine: Hardware) -> None:
+    """Check that a machine has the devices that a request asks for.
+
+    Raises:
+        UserError: it has fewer.
+    """
+    count = device_count(options.devices, machine)
+    if count > machine.devices and machine.device == "cpu":
+        raise UserError(f"devices {count}: autofit finds no GPU here, and a CPU is one device: leave devices out")
+    if count > machine.devices:
+        there = f"{machine.devices} GPU" if machine.devices == 1 else f"{machine.devices} GPUs"
+        raise UserError(f"devices {count}: this process is shown {there}: give devices='all', or as many")
+
+
+def devices_note(options: Options, machine: Hardware) -> str:
+    """What is said of several devices; empty where a request asks for one. Pure."""
+    if options.devices == 1:
+        return ""
+    if options.trainable == "head" and not options.fine_tune_epochs:
+        return f"devices {options.devices}: a head on features is trained on one; only layers below it use several"
+    count = device_count(options.devices, machine)
+    if count == 1:
+        return f"devices {options.devices}: there is one"
+    what = "GPUs" if machine.device == "gpu" else "devices"
+    return f"layers of the backbone train on {count} {what}, each on a part of every batch"
 
 
 def device_notes(

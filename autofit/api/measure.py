@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from autofit.config.options import Options
 from autofit.config.rungs import Rung
 from autofit.machine.gpu_others import others_reader
-from autofit.machine.hardware import Hardware
+from autofit.machine.hardware import Hardware, device_count
 from autofit.probing.climb import Climb
 from autofit.probing.hint import ProfileHint
 from autofit.probing.ladder import Start, goal_of
@@ -156,6 +156,7 @@ class Measurer:
                 payload=self.payload,
                 import_paths=self.import_paths,
                 deterministic=options.deterministic,
+                devices=device_count(options.devices, self.machine),
                 others_bytes=others_reader(self.machine.other_gpu_processes),
             )
             report = Prober(request, self.launcher, self.view).run()

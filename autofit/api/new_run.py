@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from autofit.api.device_notes import require_devices
 from autofit.api.measure import Measurer
 from autofit.api.precision import precision_choice
 from autofit.api.probes import does_not_fit
@@ -51,6 +52,7 @@ NOT_FOLLOWED = (
     "checkpoint_seconds",
     "checkpoint_steps",
     "max_bad_images",
+    "devices",
 )
 """What a replay of a run in stages has of its own: the stages are those of the run that it follows."""
 
@@ -121,6 +123,7 @@ def new_run(
         TrainingFailedError: a trial failed for a reason that is not memory.
         InterruptedRunError: the probe was stopped.
     """
+    require_devices(options, machine)
     if slow := slow_words(options.precision, machine):
         view.message(slow)
     choice = _precision(options, index, machine, payload, view)
@@ -253,7 +256,7 @@ def _probe_first(
     files: RunDirectory, options: Options, index: ImageIndex, measurer: Measurer, choice: PrecisionChoice | None
 ) -> ProbeReport:
     """Probe for a run, in the precision that was chosen, and save the report in its directory."""
-    most = plan.largest_useful_batch(options, index.train_count)
+    most = plan.largest_useful_batch(options, index.train_count, measurer.machine)
     try:
         report = measurer.measure(settled(options, choice), len(index.class_names), most, wanted=most)
     except InterruptedRunError as error:

@@ -40,6 +40,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
     callbacks: Any = None,
     epochs: int | str | None = None,
     fine_tune_epochs: int | str | None = None,
+    devices: str | int | None = None,
     pixel_cache: str | None = None,
     cache_by: str | None = None,
     memory_limit: str | int | None = None,
@@ -64,6 +65,7 @@ def resume(  # noqa: PLR0913 - the options are the interface
         callbacks: The callbacks again; without them the run continues without callbacks.
         epochs: The number of passes over the training images, in all.
         fine_tune_epochs: The number of epochs of fine-tuning, until it has begun.
+        devices: The GPUs that layers of the backbone are trained on.
         pixel_cache: Whether decoded images are kept on disk.
         cache_by: How the caches recognise an image.
         memory_limit: The memory that may be used.

@@ -11,7 +11,7 @@ from typing import Literal
 from autofit.api.budget_notes import announce_budget, with_known_speed
 from autofit.api.callbacks import give_back
 from autofit.api.code_identity import as_given, remember_used
-from autofit.api.device_notes import announce_device
+from autofit.api.device_notes import announce_device, devices_note, require_devices
 from autofit.api.existing_run import how_to_resume, save_if_changed
 from autofit.api.extractions import save_extraction
 from autofit.api.final_test import with_test
@@ -65,7 +65,10 @@ def supervise(
     """
     if record.has_callbacks and not (payload and payload.callbacks):
         view.message("this run was started with callbacks; continuing without them")
+    require_devices(record.options, machine)
     record = _on_this_software(files, record, machine, view)
+    if note := devices_note(record.options, machine):
+        view.message(note)
     announce_device(record.plan, machine, view, isolated=record.options.isolation == "process")
     start_seconds, earlier = time.monotonic(), collect_result(files, "failed", "", 0.0).attempts
     store, before = profile_store(record.options, view), len(files.attempts())

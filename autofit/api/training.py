@@ -52,6 +52,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     micro_batch_size: int | str = "auto",
     batch_schedule: str | tuple[int, int] | None = None,
     optimizer: Any = "adam",
+    devices: str | int = 1,
     recompute: str = "auto",
     precision: str = "float32",
     learning_rate: Any = None,
@@ -131,6 +132,10 @@ def run(  # noqa: PLR0913 - the options are the interface
         batch_schedule: A ramp of the batch size over the epochs, such as `32:16`. Not together with `batch_size`.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
+        devices: The GPUs of this machine that layers of the backbone are trained on: a number, or `all`. Each has a
+            part of every batch, and all make the same update; `micro_batch_size` is that of one GPU. Order and steps
+            are those of one GPU, and so are the weights, to float tolerance. Features, a head on them and a validation
+            are computed on the first GPU.
         recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
             `off`. A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does
             so where the images at once that are wanted do not fit otherwise.

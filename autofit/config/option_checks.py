@@ -18,6 +18,9 @@ from autofit.config.option import Check
 from autofit.config.validators import absolute_path, choice, is_file, is_installed, real_number, whole_number
 from autofit.errors import UserError
 
+MOST_DEVICES = 64
+"""More GPUs than a machine has."""
+
 MAX_SIDE_PIXELS = 65_535
 """The largest side that a JPEG can have (ITU-T T.81, B.2.2)."""
 
@@ -48,6 +51,17 @@ def cut_choice(name: str, value: Any) -> str:
         text = value.strip()
         return text.lower() if text.lower() in {AUTO_CUT, WHOLE} else text
     return str(real_number(name, value, least=0.0, below=1.0))
+
+
+def device_choice(name: str, value: Any) -> int | str:
+    """How many devices: `all`, or a number. Whether the machine has so many shows when it is known."""
+    if isinstance(value, str) and value.strip().lower() == "all":
+        return "all"
+    given = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+    try:
+        return whole_number(name, given, least=1, most=MOST_DEVICES)
+    except UserError:
+        raise UserError(f"{name} must be 'all' or a whole number from 1 to {MOST_DEVICES}, not {value!r}") from None
 
 
 def backbone_name(name: str, value: Any) -> str | None:

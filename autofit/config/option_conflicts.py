@@ -37,6 +37,20 @@ def refuse_logits(found: Mapping[str, Any]) -> None:
         raise UserError("loss has from_logits=True, but the head ends with a softmax: leave from_logits out")
 
 
+def refuse_with_devices(found: Mapping[str, Any]) -> None:
+    """In the user's process TensorFlow may have its devices already; gradients are accumulated on one device only."""
+    if found["devices"] == 1:
+        return
+    if found["isolation"] == "inline":
+        raise UserError(f"devices {found['devices']!r} with isolation 'inline': leave one of the two out")
+    _, config = found["optimizer"]
+    if config is not None and config["config"].get("gradient_accumulation_steps"):
+        raise UserError(
+            f"devices {found['devices']!r}: an optimizer with gradient_accumulation_steps works on one device only: "
+            "give a larger batch_size instead"
+        )
+
+
 def refuse_with_multi_label(found: Mapping[str, Any]) -> None:
     """With several labels an image, loss and metrics are its own."""
     given = {

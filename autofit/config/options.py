@@ -19,6 +19,7 @@ from autofit.config.option_conflicts import (
     optimizer_values,
     refuse_backbone_options_with_a_model,
     refuse_logits,
+    refuse_with_devices,
     refuse_with_multi_label,
 )
 from autofit.config.option_table import BY_NAME, OPTIONS, REQUEST, checked
@@ -90,6 +91,7 @@ class Options(Record):
     metrics: tuple[str | KerasConfig, ...] = ()
     monitor: str = "auto"
     profile: bool = True
+    devices: int | Literal["all"] = 1
 
 
 def make_options(**given: Any) -> Options:
@@ -109,6 +111,7 @@ def make_options(**given: Any) -> Options:
     found = {option.name: option.check(option.name, values[option.name]) for option in REQUEST}
     found |= optimizer_values(found)
     refuse_logits(found)
+    refuse_with_devices(found)
     refuse_with_multi_label(found)
     if found["batch_schedule"] is not None and found["batch_size"] is not None:
         raise UserError(

@@ -13,6 +13,7 @@ from autofit.config.option_checks import (
     backbone_name,
     batch_size_ramp,
     cut_choice,
+    device_choice,
     image_sides,
     model_name,
     one_of,
@@ -174,6 +175,17 @@ TRAINING = (
         commands=(*EVERYWHERE, "estimate"),
         fields=("optimizer", "optimizer_config"),
         metavar="NAME",
+    ),
+    Option(
+        "devices",
+        1,
+        "The GPUs of this machine that layers of the backbone are trained on: a number, or `all`.",
+        "Each has a part of every batch, and all make the same update; `micro_batch_size` is that of one GPU. Order "
+        "and steps are those of one GPU, and so are the weights, to float tolerance. Features, a head on them and a "
+        "validation are computed on the first GPU.",
+        check=device_choice,
+        metavar="all|N",
+        on_rerun="any",
     ),
     Option(
         "recompute",

@@ -25,6 +25,9 @@ from autofit.storage.records import Record
 MEMORY_STEP_BYTES = 2**28
 """Memory is compared in steps of this size: what firmware and kernel reserve differs between equal machines."""
 
+LOGICAL_CPUS_VARIABLE = "AUTOFIT_LOGICAL_CPUS"
+"""For tests: so many devices a training on several makes of the CPU. They share its cores and its allocator."""
+
 BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """In `/proc/cpuinfo`; the last is ARM's (https://docs.kernel.org/arch/arm64/elf_hwcaps.html)."""
 
@@ -32,7 +35,8 @@ BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 class Hardware(Record):
     """One machine as one process sees it. `device_…` is the first visible GPU, or else the CPU, without memory.
 
-    `bfloat16_units` says whether the CPU has instructions for sums of products of bfloat16.
+    `bfloat16_units` says whether the CPU has instructions for sums of products of bfloat16. `devices` are the visible
+    GPUs, or else the one CPU.
     """
 
     device: Literal["cpu", "gpu"]
@@ -52,6 +56,7 @@ class Hardware(Record):
     keras_version: str | None
     python_version: str
     bfloat16_units: bool = False
+    devices: int = 1
 
 
 def detect(
@@ -88,7 +93,13 @@ def detect(
         keras_version=installed_version("keras"),
         python_version=platform.python_version(),
         bfloat16_units=_has_bfloat16_units(proc),
+        devices=gpu.visible if gpu else int(os.environ.get(LOGICAL_CPUS_VARIABLE) or 1),
     )
+
+
+def device_count(asked: int | str, machine: Hardware) -> int:
+    """On how many devices layers of the backbone train, if a request asks for `all` or a number."""
+    return asked if isinstance(asked, int) else machine.devices
 
 
 def fingerprint(hardware: Hardware) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from types import ModuleType
 from typing import TypeVar
 
@@ -81,7 +82,7 @@ class Card(Record):
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """The GPU that a worker would use."""
+    """The GPU that a worker would use; `visible` says how many it could use."""
 
     name: str
     memory_bytes: int
@@ -89,6 +90,7 @@ class Gpu:
     others: list[GpuProcess]
     driver: str | None
     compute_capability: str | None
+    visible: int = 1
 
 
 def first_visible_gpu(nvml: ModuleType | None, *, inline: bool) -> Gpu | None:
@@ -105,6 +107,20 @@ def _visible() -> str | None:
     """The first device that `CUDA_VISIBLE_DEVICES` names; None if it hides all."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     return None if visible in {"", "-1"} else visible
+
+
+def _visible_count(nvml: ModuleType) -> int:
+    """How many GPUs CUDA would show this process: those named before the first that is not there, or all.
+
+    Of GPUs that are divided (MIG) it shows one part.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    known = range(nvml.nvmlDeviceGetCount())
+    if any(any(_parts(nvml, nvml.nvmlDeviceGetHandleByIndex(number))) for number in known):
+        return 1
+    names = [str(number) for number in known] if named is None else [name.strip() for name in named.split(",")]
+    handles = (_or_none(partial(_handle, nvml, name)) if name not in {"", "-1"} else None for name in names)
+    return sum(1 for _ in takewhile(lambda handle: handle is not None, handles))
 
 
 def _with_nvml(nvml: ModuleType | None, ask: Callable[[ModuleType], T]) -> T | None:
@@ -171,6 +187,7 @@ def _describe(nvml: ModuleType, handle: object, *, inline: bool) -> Gpu:
         others=list(processes.values()),
         driver=_or_none(nvml.nvmlSystemGetDriverVersion),
         compute_capability=capability and "{}.{}".format(*capability),
+        visible=_or_none(partial(_visible_count, nvml)) or 1,
     )
 
 

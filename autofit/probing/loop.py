@@ -70,6 +70,7 @@ class ProbeRequest:
         import_paths: where a worker may look for a user's own module.
         deterministic: whether the training will use deterministic operations, which need other memory.
         others_bytes: how much of the GPU's memory other processes hold now.
+        devices: how many the training has, of which a trial measures one.
     """
 
     source: ModelSource
@@ -87,6 +88,7 @@ class ProbeRequest:
     import_paths: Sequence[str] = ()
     deterministic: bool = False
     others_bytes: Callable[[], int] = lambda: 0
+    devices: int = 1
 
 
 @dataclass
@@ -290,7 +292,7 @@ class Prober:
             import_paths=list(request.import_paths),
             isolated=self.launcher.isolated,
             deterministic=request.deterministic,
-            work=TrialsJob(),
+            work=TrialsJob(devices=request.devices),
         )
 
     # The report -----------------------------------------------------------------------------------------------------

@@ -102,6 +102,10 @@ def _switch(environment: Mapping[str, str], variable: str) -> bool | None:
     return True if value in {"1", "true"} else False if value in {"0", "false"} else None
 
 
+Devices = int | Literal["all"]
+"""On how many devices of the machine layers of the backbone train."""
+
+
 class FineTunePlan(Record):
     """The stage after the head: the layers above a cut train as well.
 
@@ -164,7 +168,7 @@ class TrainingPlan(Record):
     of more than 8 bits (`autofit/input/numeric_images.py`), found once. `doubt_labels` looks for wrong labels.
     `rung` is the one of the ladder; None while it was not chosen: then it is the one of the request. `xla` has
     TensorFlow compile its graphs with XLA on a GPU, which only a user asks for. `precision_choice` is what
-    `precision="auto"` came to; None if the request names the precision.
+    `precision="auto"` came to; None if the request names the precision. Layers of the backbone train on `devices`.
     """
 
     epochs: int = Field(ge=1)
@@ -201,6 +205,7 @@ class TrainingPlan(Record):
     monitor: str = "auto"
     rung: Rung | None = None
     precision_choice: PrecisionChoice | None = None
+    devices: Devices = 1
 
     @property
     def schedule(self) -> BatchSchedule:
@@ -248,9 +253,10 @@ class TrainJob(Record):
 
 
 class TrialsJob(Record):
-    """Run the trials that the parent requests over the control pipe."""
+    """Run the trials that the parent requests over the control pipe: of one device, where the training has more."""
 
     kind: Literal["trials"] = "trials"
+    devices: int = Field(1, ge=1)
 
 
 class ComparisonJob(Record):

@@ -56,8 +56,19 @@ def _network(run: RunRecord) -> list[tuple[str, str]]:
         ("network", f"{name} at {height} x {width} pixels{weights}"),
         ("training", training),
         *_precision(run),
+        *_devices(run),
         ("seed", f"{options.seed}"),
     ]
+
+
+def _devices(run: RunRecord) -> list[tuple[str, str]]:
+    """The devices, where it is not one."""
+    asked = run.options.devices
+    return (
+        []
+        if asked == 1
+        else [("devices", f"{asked}, each with a part of every batch where layers below the head train")]
+    )
 
 
 def _precision(run: RunRecord) -> list[tuple[str, str]]:

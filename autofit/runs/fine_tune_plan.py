@@ -22,8 +22,8 @@ MOST_REFITTED = 2_000
 again, and the more images there are, the less a quarter more of them gains."""
 
 
-def above_cut(options: Options, train_count: int, asked: Kernels | None) -> FineTunePlan | None:
-    """Fine-tuning above a cut; None if it is not asked for.
+def above_cut(options: Options, train_count: int, asked: Kernels | None, devices: int = 1) -> FineTunePlan | None:
+    """Fine-tuning above a cut on so many devices; None if it is not asked for.
 
     The kernels are Eigen's, which raise where memory runs out: what the upper layers take was not measured.
     """
@@ -35,7 +35,7 @@ def above_cut(options: Options, train_count: int, asked: Kernels | None) -> Fine
     return FineTunePlan(
         epochs=epochs,
         batch_size=size,
-        micro_batch_size=min(options.micro_batch_size or size, size),
+        micro_batch_size=min(options.micro_batch_size or size, -(-size // devices)),
         learning_rate=FINE_TUNE_RATE,
         cut=options.fine_tune_from,
         augment=strength,
@@ -68,7 +68,9 @@ def choices(stage: FineTunePlan, options: Options, train_count: int) -> tuple[Fi
     if upper is None:
         return (stage,)
     # no refit where the user has validation images of their own
-    upper = upper.model_copy(update={"refit": stage.refit, "rung": stage.rung})
+    upper = upper.model_copy(
+        update={"refit": stage.refit, "rung": stage.rung, "micro_batch_size": stage.micro_batch_size}
+    )
     return (of_all_layers(upper, options), upper)
 
 

@@ -25,7 +25,7 @@ from autofit.config.options import (
     strength_of,
 )
 from autofit.config.rungs import Rung
-from autofit.machine.hardware import Hardware
+from autofit.machine.hardware import Hardware, device_count
 from autofit.machine.memory_policy import usable_bytes
 from autofit.probing.records import ProbeReport
 from autofit.protocol.job import MOST_THREADS, FineTunePlan, Kernels, TrainingPlan, Tuning, ViewsPlan
@@ -110,9 +110,14 @@ def has_time_to_probe(options: Options) -> bool:
     return options.time_budget_seconds is None or options.time_budget_seconds >= LEAST_TO_PROBE_SECONDS
 
 
-def largest_useful_batch(options: Options, train_count: int) -> int:
+def largest_useful_batch(options: Options, train_count: int, machine: Hardware) -> int:
     """The largest micro-batch that a training of so many images could use: larger ones need no probe."""
-    return options.micro_batch_size or auto_batch_size(train_count)
+    return options.micro_batch_size or part_of_batch(options, auto_batch_size(train_count), machine)
+
+
+def part_of_batch(options: Options, batch_size: int, machine: Hardware) -> int:
+    """How many images of a batch a device has at most in a training; all of them where only the head trains."""
+    return -(-batch_size // device_count(options.devices, machine)) if options.trainable == "all" else batch_size
 
 
 def _trains_batch_normalization(options: Options) -> bool:
@@ -140,8 +145,9 @@ def training_plan(
     """
     first, last = _batch_sizes(options, train_count)
     schedule = BatchSchedule(first, last, epochs_of(options))
-    micro = _micro_batch_size(options, schedule.largest, probe)
-    is_cut = micro < schedule.largest and options.micro_batch_size is None
+    part = part_of_batch(options, schedule.largest, machine)
+    micro = _micro_batch_size(options, part, probe)
+    is_cut = micro < part and options.micro_batch_size is None
     return TrainingPlan(
         epochs=epochs_of(options),
         first_batch_size=first,
@@ -166,6 +172,7 @@ def training_plan(
         pixel_cache=uses_pixel_cache(options),
         kernels=asked or _kernels(options, micro, probe, machine),
         deterministic=options.deterministic,
+        devices=options.devices,
         tuning=tuning or _tuning(options, train_count, machine),
         rung=Rung(segments=probe.workload.segments) if probe else None,
     )
@@ -199,7 +206,8 @@ def staged_plan(
     whole = training_plan(options, train_count, probe, machine, asked, tuning)
     if not begins_with_head(options):
         planned = _with_solved_head(whole, options, train_count, num_classes, has_callbacks=has_callbacks)
-        return planned.model_copy(update={"fine_tune": above_cut(options, train_count, asked)})
+        tuned = above_cut(options, train_count, asked, device_count(options.devices, machine))
+        return planned.model_copy(update={"fine_tune": tuned})
     of_head = head_options(options)
     planned = _with_solved_head(
         training_plan(of_head, train_count, None, machine, asked, tuning),
@@ -214,7 +222,7 @@ def staged_plan(
     fine_tune = FineTunePlan(
         epochs=whole.epochs,
         batch_size=size,
-        micro_batch_size=_micro_batch_size(options, size, probe),
+        micro_batch_size=_micro_batch_size(options, part_of_batch(options, size, machine), probe),
         learning_rate=options.learning_rate,
         cut=WHOLE,
         augment=whole.augment,

@@ -41,6 +41,7 @@ def with_conditions(record: RunRecord, options: Options) -> RunRecord:
         "checkpoint_seconds": now.checkpoint_seconds,
         "checkpoint_steps": now.checkpoint_steps,
         "max_bad_images": now.max_bad_images,
+        "devices": now.devices,
         "pixel_cache": plan.uses_pixel_cache(now),
     }
     update = {"options": now, "plan": record.plan.model_copy(update=planned)}

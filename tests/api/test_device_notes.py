@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from autofit.api.device_notes import announce_device, device_notes, host_memory_taken, taken_meanwhile
+from autofit.api.device_notes import (
+    announce_device,
+    device_notes,
+    devices_note,
+    host_memory_taken,
+    require_devices,
+    taken_meanwhile,
+)
 from autofit.cache.compiled_kernels import KernelCache
+from autofit.config.options import make_options
+from autofit.errors import UserError
 from autofit.machine.hardware import Hardware
 from autofit.machine.host_others import HostProcess
 from autofit.machine.nvml import GpuProcess
@@ -24,6 +34,44 @@ TARGETS = ("sm_80", "compute_90")
 
 def h100(capability: str | None = "9.0") -> Hardware:
     return make_hardware(device="gpu", device_name="NVIDIA H100", compute_capability=capability)
+
+
+TWO = make_hardware(device="gpu", devices=2)
+
+
+@pytest.mark.parametrize(
+    ("machine", "asked", "words"),
+    [
+        (TWO, 3, "devices 3: this process is shown 2 GPUs: give devices='all', or as many"),
+        (TWO.model_copy(update={"devices": 1}), 2, "devices 2: this process is shown 1 GPU: "),
+        (make_hardware(), 2, "devices 2: autofit finds no GPU here, and a CPU is one device: leave devices out"),
+    ],
+    ids=["three of two", "two of one", "two of a CPU"],
+)
+def test_more_devices_than_there_are_are_refused_first(machine: Hardware, asked: int, words: str) -> None:
+    """A run would probe, and fail where its worker looks for them."""
+    for allowed in (1, "all", machine.devices):
+        require_devices(make_options(devices=allowed), machine)
+    with pytest.raises(UserError, match=words):
+        require_devices(make_options(devices=asked), machine)
+
+
+@pytest.mark.parametrize(
+    ("machine", "given", "words"),
+    [
+        (TWO, {"trainable": "all"}, ""),
+        (TWO, {"devices": "all", "trainable": "all"}, "layers of the backbone train on 2 GPUs, each on a part of"),
+        (TWO, {"devices": 2, "fine_tune_epochs": 3}, "layers of the backbone train on 2 GPUs"),
+        (TWO, {"devices": "all"}, "devices all: a head on features is trained on one"),
+        (make_hardware(), {"devices": "all", "trainable": "all"}, "devices all: there is one"),
+    ],
+    ids=str,
+)
+def test_what_several_devices_do_is_said(machine: Hardware, given: dict[str, Any], words: str) -> None:
+    """A user would believe that two GPUs train a head, or not know that they do train."""
+    note = devices_note(make_options(**given), machine)
+    assert words in note
+    assert bool(note) == bool(words)
 
 
 @pytest.mark.parametrize(

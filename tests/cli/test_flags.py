@@ -33,6 +33,7 @@ EVERY_FLAG = {
     "micro_batch_size": ("8", "8"),
     "batch_schedule": ("32:16", "32:16"),
     "optimizer": ("sgd", "sgd"),
+    "devices": ("2", "2"),
     "recompute": ("on", "on"),
     "learning_rate": ("0.1", 0.1),
     "class_weight": ("balanced", "balanced"),

@@ -29,6 +29,7 @@ DEFAULTS = {
     "metrics": (),
     "monitor": "auto",
     "profile": True,
+    "devices": 1,
     "backbone": "MobileNetV2",
     "model": None,
     "weights": "imagenet",
@@ -135,6 +136,8 @@ def test_a_request_without_options_has_the_documented_defaults() -> None:
         ({"max_bad_images": 0}, {"max_bad_images": 0.0}),
         ({"max_bad_images": "1"}, {"max_bad_images": 1.0}),
         ({"isolation": "inline", "audit": True}, {"isolation": "inline", "audit": True}),
+        ({"devices": " ALL"}, {"devices": "all"}),
+        ({"devices": "2"}, {"devices": 2}),
         ({"model": network}, {"backbone": None, "model": GIVEN_FUNCTION, "weights": "none", "trainable": "all"}),
         ({"model": "json:loads", "image_size": 32}, {"model": "json:loads", "image_size": (32, 32)}),
         ({"augment": None}, {"augment": "none"}),
@@ -196,6 +199,12 @@ def test_each_form_of_an_option_becomes_one_value(given: dict[str, Any], expecte
         ({"model": "__main__:f"}, "model '__main__:f' does not exist in another process: give the function itself"),
         ({"model": network, "backbone": "VGG16"}, "backbone 'VGG16' and model are both given: give one of the two"),
         ({"model": network, "dropout": 0.5}, "dropout=0.5 is about a backbone's head: set it in the model function"),
+        ({"devices": 0}, "devices must be 'all' or a whole number from 1 to 64, not 0"),
+        ({"devices": "some"}, "devices must be 'all' or a whole number from 1 to 64, not 'some'"),
+        ({"devices": 1.5}, "devices must be 'all' or a whole number"),
+        ({"devices": True}, "devices must be 'all' or a whole number"),
+        ({"devices": None}, "devices must be 'all' or a whole number"),
+        ({"devices": 2, "isolation": "inline"}, "devices 2 with isolation 'inline': leave one of the two out"),
         ({"fine_tune_from": 1.5}, "fine_tune_from must be at least 0 and under 1"),
     ],
     ids=steady,
@@ -391,6 +400,7 @@ CONDITIONS: dict[str, Any] = {
     "mirror_dir": "/mnt/b",
     "isolation": "inline",
     "profile": False,
+    "devices": "all",
 }
 """All options that do not change what is trained, with other values than their defaults."""
 

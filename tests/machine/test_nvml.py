@@ -64,6 +64,31 @@ def test_the_visible_gpu_is_used(
     assert (found.device_name if found.device == "gpu" else None) == expected
 
 
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [(None, 2), ("0", 1), ("1,0", 2), ("GPU-bb,0", 2), ("0,7,1", 1), ("0,-1,1", 1), ("-1", 1), ("GPU-cccc", 1)],
+)
+def test_the_visible_gpus_are_counted(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: int
+) -> None:
+    """Several would be promised where CUDA shows the worker one, or some that were asked for be refused."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert tree.detect(fake_nvml()).devices == expected
+
+
+@pytest.mark.usefixtures("gpus")
+def test_of_divided_gpus_one_part_counts(tree: Tree) -> None:
+    """CUDA shows a process one part of a divided GPU, and no GPU beside it."""
+    nvml = fake_nvml(
+        DeviceGetMigMode=lambda _: (1, 1),
+        DeviceGetMaxMigDeviceCount=lambda _: 2,
+        DeviceGetMigDeviceHandleByIndex=lambda handle, _: handle,
+    )
+    assert tree.detect(nvml).devices == 1
+
+
 @pytest.mark.usefixtures("gpus")
 @pytest.mark.parametrize("function", ["Init", "DeviceGetHandleByIndex", "DeviceGetName", "DeviceGetMemoryInfo"])
 def test_a_failing_nvml_is_no_gpu(tree: Tree, capfd: pytest.CaptureFixture[str], function: str) -> None:

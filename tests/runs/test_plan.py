@@ -266,7 +266,40 @@ def test_a_probe_is_made_only_where_a_size_is_left_open(given: dict[str, Any], e
 )
 def test_a_probe_looks_no_further_than_a_training_could_use(given: dict[str, Any], images: int, expected: int) -> None:
     """On a large GPU it would climb to thousands of images for a set of a hundred."""
-    assert plan.largest_useful_batch(make_options(**given), images) == expected
+    assert plan.largest_useful_batch(make_options(**given), images, CPU) == expected
+
+
+TWO = GPU.model_copy(update={"devices": 2})
+
+
+@pytest.mark.parametrize(
+    ("given", "largest", "micro"),
+    [
+        ({"trainable": "all"}, 32, 32),
+        ({"trainable": "all", "devices": 2}, 16, 16),
+        ({"trainable": "all", "devices": "all"}, 16, 16),
+        ({"trainable": "all", "devices": 5}, 7, 7),
+        ({"trainable": "all", "devices": 2, "batch_size": 9}, 16, 5),
+        ({"trainable": "all", "devices": 2, "micro_batch_size": 6}, 6, 6),
+        ({"devices": 2, "feature_cache": "off"}, 32, 32),
+    ],
+    ids=str,
+)
+def test_one_of_several_devices_has_a_part_of_the_batch(given: dict[str, Any], largest: int, micro: int) -> None:
+    """A probe would look for sizes that no device gets, or the whole batch count as cut."""
+    options = make_options(**given)
+    assert plan.largest_useful_batch(options, 10_000, TWO) == largest
+    made = training_plan(options, 10_000, FAST_AND_LARGE, TWO)
+    assert (made.micro_batch_size, made.micro_batch_is_cut) == (micro, False)
+
+
+def test_fine_tuning_on_several_devices_has_parts_too() -> None:
+    """Its probe would look for a batch that no device gets."""
+    for given, expected in (({}, 32), ({"devices": "all"}, 16), ({"devices": 3, "micro_batch_size": 4}, 4)):
+        options = make_options(fine_tune_epochs=2, **given)
+        tuned = staged_plan(options, 100, 3, None, TWO).fine_tune
+        assert tuned is not None
+        assert (tuned.batch_size, tuned.micro_batch_size) == (32, expected)
 
 
 LARGE = CPU.model_copy(update={"host_available_bytes": 24 * 10**9})

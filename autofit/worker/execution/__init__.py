@@ -3,6 +3,8 @@
 session.py       the network with its objective and its compiled steps
 steps.py         gradients without side effects, then one guarded update; evaluation
 update_order.py  an update of one variable after another, where memory is short
+strategy.py      the devices that a job trains on
+replicas.py      the training step on several devices
 sliced_model.py  how a batch goes through the network in slices
 recompute.py     activations computed again in the backward pass
 loss_scale.py    the factor of a loss in float16

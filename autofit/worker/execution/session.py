@@ -9,6 +9,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
@@ -24,8 +25,10 @@ from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
 from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.execution.microbatch import Blame, MicroBatcher, blame
+from autofit.worker.execution.replicas import ReplicatedTrainStep
 from autofit.worker.execution.sliced_model import Network, SplitNetwork, WholeNetwork, slices_decide
 from autofit.worker.execution.steps import EvaluateStep, Tally, TrainStep, compile_forward, tensors_of
+from autofit.worker.execution.strategy import open_strategy, replicas_of, require_replicable, scope_of
 from autofit.worker.model.bn_folding import folded
 from autofit.worker.model.builder import BuiltModel, build, build_from_function
 from autofit.worker.model.objective import Objective, given_loss, make_objective
@@ -97,7 +100,7 @@ class Session:
         if self.extract is None:
             on_phase(Phase.TRAIN)
             computed = micro.repeat(
-                count, lambda size: self._accumulate(images, labels, weights, self._rows(size, usual))
+                self._part(count), lambda size: self._accumulate(images, labels, weights, self._part_rows(size, usual))
             )
             return self._commit(computed, count)
         on_phase(Phase.EXTRACT)
@@ -127,7 +130,8 @@ class Session:
         count = len(labels)
         if self.head_in_slices:
             computed = micro.repeat(
-                count, lambda size: self._accumulate(features, labels, weights, self._rows(size, usual))
+                self._part(count),
+                lambda size: self._accumulate(features, labels, weights, self._part_rows(size, usual)),
             )
             return self._commit(computed, count)
         try:
@@ -139,7 +143,8 @@ class Session:
         return self._commit(computed, count)
 
     def _accumulate(self, inputs: Any, labels: np.ndarray, weights: np.ndarray, rows: int) -> tuple[Any, ...]:
-        shapes = [rows] if self.train_step.pads else [min(rows, len(labels)), len(labels) % rows]
+        part = self._part(len(labels))
+        shapes = [rows] if self.train_step.pads else [min(rows, part), part % rows]
         with self.times.call("train", *shapes):
             return self.train_step.accumulate(inputs, labels, weights, rows)
 
@@ -164,6 +169,13 @@ class Session:
 
     def _rows(self, size: int, usual: int | None) -> int:
         return slice_rows(size, usual) if self.pads and usual is not None else size
+
+    def _part(self, count: int) -> int:
+        """How many samples of a batch a device has at most."""
+        return -(-count // self.train_step.replicas)
+
+    def _part_rows(self, size: int, usual: int | None) -> int:
+        return self._rows(size, None if usual is None else self._part(usual))
 
     def fresh_tally(self, *, keeps_outputs: bool = False) -> Tally:
         """Reset the metrics and the counts of predicted classes, and begin a tally with their values."""
@@ -233,25 +245,28 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
         raise ValueError("this job has no model")
     heartbeat.device_bytes = device_bytes_reader(device_name(job.memory))
     heartbeat.phase(Phase.BUILD)
-    built = _build(source, job, payload, heartbeat)
+    strategy = open_strategy(job)
+    scope = scope_of(strategy)
+    with scope():
+        built = _build(source, job, payload, heartbeat)
+    if (count := replicas_of(job, strategy)) > 1:
+        require_replicable(built, count)
     network, inputs = _network(built, source.spec)
     extracts = built.frozen and built.features is not None
-    objective = make_objective(built.model, source, compiled=built.compiled)
+    objective = make_objective(built.model, source, compiled=built.compiled, scope=scope)
     micro_decides = _what_slices_decide(built, network)
     pads = PADS[job.memory.device] and isinstance(network, SplitNetwork)
     trains_in_slices = not extracts or built.cut is not None
+    pads_training = pads and trains_in_slices and micro_decides is None
+    scale = LossScale() if computes_in_float16(_trained(built)) else None
+    kind = TrainStep if strategy is None else partial(ReplicatedTrainStep, strategy, built)
+    in_turn = source.spec.segments > 0
+    step = kind(network, objective, inputs, pads=pads_training, loss_scale=scale, one_by_one=in_turn)
     return Session(
         built=built,
         objective=objective,
         network=network,
-        train_step=TrainStep(
-            network,
-            objective,
-            inputs,
-            pads=pads and trains_in_slices and micro_decides is None,
-            loss_scale=LossScale() if computes_in_float16(_trained(built)) else None,
-            one_by_one=source.spec.segments > 0,
-        ),
+        train_step=step,
         # a frozen backbone is traced once, for training and for validation
         evaluate_step=EvaluateStep(_trained(built), objective, inputs, pads=pads),
         extract=heartbeat.times.timed("extract", compile_forward(folded(built.features), inputs.dtype))

@@ -56,7 +56,10 @@ class TrainStep:
         loss_scale: of the next step; None for a network that does not compute in float16.
         is_skipped: whether the last step has left the weights as they were.
         pads: as given.
+        replicas: on how many devices it computes, each on a part of the batch.
     """
+
+    replicas = 1
 
     def __init__(
         self,
@@ -83,7 +86,11 @@ class TrainStep:
             tf.TensorSpec((), tf.float32),
         ]
         self._accumulate = tf.function(self._accumulate_eagerly, input_signature=signature, autograph=False)
-        self._commit = tf.function(self._commit_eagerly, autograph=False)
+        self._commit = self._compiled_commit()
+
+    def _compiled_commit(self) -> Any:
+        """What `commit` calls; traced when it is called first."""
+        return tf.function(self._commit_eagerly, autograph=False)
 
     def _numbers_to_reserve(self) -> int:
         """How many numbers of float32 the temporaries of an update may be."""
@@ -176,11 +183,11 @@ class TrainStep:
         variables = self._network.state
         with keras.StatelessScope(state_mapping=list(zip(variables, state, strict=True))) as scope:
             drawn = self._network.draw(count)
-        return drawn, _current(scope, variables)
+        return drawn, current_values(scope, variables)
 
     def _forward(self, values: Any, samples: Any, share: tf.Tensor) -> Any:
         """Compute a slice's part of the batch's mean loss, and the state and metrics after it."""
-        inputs, labels, weights, drawn = samples
+        labels = samples[1]
         trainable, state, metric_variables = (
             self._network.trainable,
             self._network.state,
@@ -188,14 +195,23 @@ class TrainStep:
         )
         mapping = list(zip([*trainable, *state, *metric_variables], [x for part in values for x in part], strict=True))
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
-            probabilities = tf.cast(self._network(inputs, drawn), tf.float32)
-            if self.pads:
-                probabilities = probabilities[: tf.shape(labels)[0]]
-            encoded = self._objective.encode(labels)
-            loss = self._objective.loss_function(encoded, probabilities, sample_weight=weights)
-            loss = (loss + self._network.penalty()) * share
+            loss, probabilities = self._loss_of(samples, share)
             self._objective.update_metrics(labels, probabilities)
-        return loss, _current(scope, state), _current(scope, metric_variables)
+        return loss, current_values(scope, state), current_values(scope, metric_variables)
+
+    def _loss_of(self, samples: Any, share: tf.Tensor, unscaled: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
+        """A slice's part of the batch's mean loss, and its outputs; called inside a stateless scope.
+
+        `unscaled` is by how much the loss function gives less here than it should.
+        """
+        inputs, labels, weights, drawn = samples
+        probabilities = tf.cast(self._network(inputs, drawn), tf.float32)
+        if self.pads:
+            probabilities = probabilities[: tf.shape(labels)[0]]
+        encoded = self._objective.encode(labels)
+        loss = self._objective.loss_function(encoded, probabilities, sample_weight=weights)
+        loss = loss if unscaled == 1.0 else loss * unscaled
+        return (loss + self._network.penalty()) * share, probabilities
 
     def _commit_eagerly(
         self,
@@ -242,7 +258,8 @@ class TrainStep:
             optimizer.apply(gradients, self._network.trainable)
 
 
-def _current(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+def current_values(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+    """The values that a stateless scope has for these variables."""
     return [tf.convert_to_tensor(scope.get_current_value(variable)) for variable in variables]
 
 
@@ -313,7 +330,7 @@ class EvaluateStep:
             objective.loss.update_state(loss, sample_weight=tf.cast(tf.shape(labels)[0], tf.float32))
             objective.update_metrics(labels, probabilities)
             self.predicted.assign_add(tf.reduce_sum(objective.told(probabilities), axis=0))
-        return _current(scope, self.variables), probabilities
+        return current_values(scope, self.variables), probabilities
 
 
 def compile_forward(model: keras.Model, dtype: tf.DType = tf.float32) -> Any:

@@ -16,6 +16,7 @@ from autofit.protocol.model_jobs import ExportJob, PredictJob
 from autofit.protocol.payload import Payload
 from autofit.worker.model.registered_objects import not_registered
 from autofit.worker.runtime import tf_settings
+from autofit.worker.runtime.devices import devices_of
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.keras_config import use_own_settings
 from autofit.worker.runtime.memory import device_bytes_reader
@@ -40,7 +41,7 @@ def limit_allocator(job: Job, heartbeat: Heartbeat) -> None:
         heartbeat.event(Event(message=said))
     spec = job.source.spec if job.source else None
     trains = "head" if spec is None else "all" if spec.cut is not None else spec.trainable
-    heartbeat.event(Event(allocator_bytes=tf_settings.limit_allocator(job.memory, trains)))
+    heartbeat.event(Event(allocator_bytes=tf_settings.limit_allocator(job.memory, trains, devices_of(job))))
 
 
 def open_payload(job: Job, load_payload: LoadPayload) -> Payload | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from autofit.config.fine_tuning import FineTuning
 
@@ -49,6 +50,12 @@ def _is_kernel(shape: tuple[int, ...]) -> bool:
 def _key(variable: Any) -> int:
     """The identity of TensorFlow's own variable, which an optimizer is called with, or of that inside one of Keras."""
     return id(variable.value if isinstance(variable, keras.Variable) else variable)
+
+
+def _keys(variable: Any) -> list[int]:
+    """The identities that a variable may be called with: also of its copies, if each of several devices has one."""
+    inner = variable.value if isinstance(variable, keras.Variable) else variable
+    return [_key(variable), *map(id, tf.distribute.get_strategy().experimental_local_results(inner))]
 
 
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
@@ -105,7 +112,8 @@ class LayerwiseAdamW(keras.optimizers.Adam):
             ValueError: there are more or fewer variables than rates.
         """
         super().build(variables)
-        self._rate_of = {_key(variable): rate for variable, rate in zip(variables, self.rates, strict=True)}
+        rated = zip(variables, self.rates, strict=True)
+        self._rate_of = {key: rate for variable, rate in rated for key in _keys(variable)}
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Change one variable, Keras's or the one of TensorFlow inside it."""

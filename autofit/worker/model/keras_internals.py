@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from autofit.errors import UserError
+
 
 def all_layers(model: keras.Model) -> list[keras.Layer]:
     """Every layer inside the model, however deeply nested, also those inside wrappers such as `TimeDistributed`.
@@ -34,6 +36,20 @@ def draws_random_numbers(layer: keras.Layer) -> bool:
     if generators is None:
         return any(isinstance(value, keras.random.SeedGenerator) for value in _flat(vars(layer).values()))
     return bool(generators)
+
+
+def seed_states(model: keras.Model) -> list[keras.Variable]:
+    """The states of the seed generators of all layers in a model.
+
+    `_seed_generators` as in `draws_random_numbers`.
+    """
+    found = list[keras.Variable]()
+    for layer in all_layers(model):
+        generators = getattr(layer, "_seed_generators", None)
+        if generators is None:
+            generators = [each for each in _flat(vars(layer).values()) if isinstance(each, keras.random.SeedGenerator)]
+        found += [generator.state for generator in generators]
+    return found
 
 
 def tensors_in(network: keras.Model) -> dict[str, Any]:
@@ -84,3 +100,17 @@ def _flat(values: Iterable[object]) -> Iterator[object]:
             yield from _flat(value)
         else:
             yield value
+
+
+def leave_gradients_as_given(optimizer: keras.optimizers.Optimizer) -> None:
+    """Keep an optimizer on several devices from summing gradients over them, which are summed already.
+
+    Keras sums after it has clipped, so that gradients that are not yet summed would be clipped in parts
+    (`TFOptimizer._backend_update_step`, keras/src/backend/tensorflow/optimizer.py, Keras 3.13 to 3.15).
+
+    Raises:
+        UserError: this Keras sums elsewhere, and the sums would be summed again.
+    """
+    if not hasattr(optimizer, "_all_reduce_sum_gradients"):
+        raise UserError(f"devices: Keras {keras.__version__} is not known on several devices: give devices=1")
+    optimizer._all_reduce_sum_gradients = list  # noqa: SLF001

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,19 +108,27 @@ class Objective:
         return dict(sorted(named.items()))
 
 
-def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -> Objective:
+def make_objective(
+    model: keras.Model,
+    source: ModelSource,
+    *,
+    compiled: bool,
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Objective:
     """The objective of a model: its own if it is compiled, else cross-entropy, accuracy and the named optimizer.
+
+    The variables of an optimizer that is not the model's own are made in `scope`.
 
     Raises:
         UserError: autofit cannot train with what the model is compiled with, or an optimizer was given beside its own.
     """
     if source.multi_label:
-        return _multi_label_objective(model, source, compiled=compiled)
+        return _multi_label_objective(model, source, compiled=compiled, scope=scope)
     if compiled:
         _refuse_beside_a_compiled_model(source)
         return _objective_of_compiled(model, source.num_classes)
     if _is_one_unit(model, source.num_classes):
-        return _objective_of_one_unit(model, source)
+        return _objective_of_one_unit(model, source, scope)
     loss = given_loss(source) or keras.losses.SparseCategoricalCrossentropy()
     metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy"), *_given_metrics(source)]
     one_hot = label_classes(loss, source.num_classes)
@@ -128,7 +137,7 @@ def make_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -
             loss_function=loss,
             loss=keras.metrics.Mean(name="loss"),
             metrics=metrics,
-            optimizer=_optimizer(model, source),
+            optimizer=_optimizer(model, source, scope),
             one_hot_classes=one_hot,
             metric_classes=[label_classes(metric, source.num_classes, one_hot) for metric in metrics],
         ),
@@ -145,7 +154,9 @@ def _threshold_of(loss: keras.losses.Loss) -> float:
     return 0.0 if takes_logits(loss) else 0.5
 
 
-def _objective_of_one_unit(model: keras.Model, source: ModelSource) -> Objective:
+def _objective_of_one_unit(
+    model: keras.Model, source: ModelSource, scope: Callable[[], AbstractContextManager[Any]]
+) -> Objective:
     """Binary cross-entropy of one unit for two classes, unless another loss is given, and accuracy."""
     loss = given_loss(source) or keras.losses.BinaryCrossentropy()
     threshold = _threshold_of(loss)
@@ -154,7 +165,7 @@ def _objective_of_one_unit(model: keras.Model, source: ModelSource) -> Objective
             loss_function=loss,
             loss=keras.metrics.Mean(name="loss"),
             metrics=[keras.metrics.BinaryAccuracy(name="accuracy", threshold=threshold), *_given_metrics(source)],
-            optimizer=_optimizer(model, source),
+            optimizer=_optimizer(model, source, scope),
             one_hot_classes=0,
             unit_threshold=threshold,
         ),
@@ -162,7 +173,9 @@ def _objective_of_one_unit(model: keras.Model, source: ModelSource) -> Objective
     )
 
 
-def _multi_label_objective(model: keras.Model, source: ModelSource, *, compiled: bool) -> Objective:
+def _multi_label_objective(
+    model: keras.Model, source: ModelSource, *, compiled: bool, scope: Callable[[], AbstractContextManager[Any]]
+) -> Objective:
     """Binary cross-entropy, with mean average precision and F1."""
     if compiled:
         raise UserError("multi_label has a loss of its own: leave the model uncompiled, ending with a sigmoid")
@@ -171,7 +184,7 @@ def _multi_label_objective(model: keras.Model, source: ModelSource, *, compiled:
             loss_function=LabelCrossentropy(),
             loss=keras.metrics.Mean(name="loss"),
             metrics=[LabelScores(source.num_classes)],
-            optimizer=_optimizer(model, source),
+            optimizer=_optimizer(model, source, scope),
             one_hot_classes=0,
             columns=source.num_classes,
         ),
@@ -232,7 +245,18 @@ def _from_config(given: Any) -> Any:
         raise not_registered(error) or error from error
 
 
-def _optimizer(model: keras.Model, source: ModelSource) -> keras.optimizers.Optimizer:
+def _optimizer(
+    model: keras.Model, source: ModelSource, scope: Callable[[], AbstractContextManager[Any]]
+) -> keras.optimizers.Optimizer:
+    """The optimizer that a request asks for, with its variables."""
+    with scope():
+        optimizer = _asked_optimizer(model, source)
+        if not optimizer.built:  # before the first trace: otherwise the step is traced twice
+            optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def _asked_optimizer(model: keras.Model, source: ModelSource) -> keras.optimizers.Optimizer:
     if source.fine_tuning is not None:
         return fine_tuning_optimizer(model.trainable_variables, source.learning_rate, source.fine_tuning)
     if source.optimizer_config is not None:

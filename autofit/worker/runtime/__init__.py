@@ -1,6 +1,7 @@
 """The worker process itself.
 
 tf_settings.py      TensorFlow's settings and the limit of its allocator
+devices.py          on how many devices a job computes
 keras_config.py     the settings of a keras.json that are not followed
 memory.py           the memory of this process, inside TensorFlow's allocator and in all
 allocator_stall.py  notices that the allocator waits for memory that nothing will free

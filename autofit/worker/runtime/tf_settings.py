@@ -27,6 +27,7 @@ import gc
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from autofit.cache import compiled_kernels
 from autofit.cache.folder import default_folder
@@ -39,12 +40,14 @@ from autofit.protocol.job import (
     AUTOTUNE_VARIABLE,
     ONEDNN_VARIABLE,
     XLA_VARIABLE,
+    Devices,
     Kernels,
     Tuning,
     kernels_asked,
     xla_flags,
 )
 from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget
+from autofit.worker.runtime.devices import logical_cpus, visible
 from autofit.worker.runtime.exceptions import ShortOfMemoryError
 from autofit.worker.runtime.memory import CPU, GPU, reserve_arena, resident_bytes
 
@@ -165,12 +168,13 @@ def make_deterministic() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def limit_allocator(memory: MemoryBudget, trains: str) -> int:
+def limit_allocator(memory: MemoryBudget, trains: str, devices: Devices = 1) -> int:
     """Set the allocator's limit, once in a process, and return it in bytes.
 
     On a CPU, TensorFlow's BFC allocator (the GPU's) is switched on: it has a hard limit, a real
     `ResourceExhaustedError` at it, exact statistics, and is faster than malloc. TensorFlow reads these variables when
     it makes its CPU device, which is before the first operation and after the import.
+    Each of several GPUs has the limit.
 
     Raises:
         UserError: the limit is under what the process itself needs.
@@ -182,11 +186,13 @@ def limit_allocator(memory: MemoryBudget, trains: str) -> int:
     global _allocator_limit  # noqa: PLW0603 - TensorFlow reads it once a process, so it is the process's
     if _allocator_limit is not None:
         return _allocator_limit
-    _allocator_limit = _limit_gpu(tf, memory) if memory.device == "gpu" else _limit_cpu(memory, trains)
+    _allocator_limit = (
+        _limit_gpu(tf, memory, devices) if memory.device == "gpu" else _limit_cpu(tf, memory, trains, devices)
+    )
     return _allocator_limit
 
 
-def _limit_cpu(memory: MemoryBudget, trains: str) -> int:
+def _limit_cpu(tf: Any, memory: MemoryBudget, trains: str, devices: Devices) -> int:
     now = resident_bytes()
     non_allocator = (
         max(memory.non_allocator_bytes, now)
@@ -206,6 +212,7 @@ def _limit_cpu(memory: MemoryBudget, trains: str) -> int:
     os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "true"
     megabytes = allocator // 2**20
     os.environ["TF_CPU_BFC_MEM_LIMIT_IN_MB"] = str(megabytes)
+    logical_cpus(tf, devices)
     reserve_arena(megabytes - CONTEXT_ARENA_MB)
     return allocator
 
@@ -229,17 +236,18 @@ def _host_limit(planned: int, now: int, least: int) -> int:
     return limit
 
 
-def _limit_gpu(tf: object, memory: MemoryBudget) -> int:
-    gpus = tf.config.list_physical_devices("GPU")  # type: ignore[attr-defined]
+def _limit_gpu(tf: Any, memory: MemoryBudget, devices: Devices) -> int:
+    gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         raise UserError(f"{NO_GPU_FOUND}: {NO_GPU_ADVICE}")
-    tf.config.set_visible_devices(gpus[:1], "GPU")  # type: ignore[attr-defined]  # the others would need the same setting
-    if memory.is_given:
-        megabytes = memory.limit_bytes // 2**20
-        device = tf.config.LogicalDeviceConfiguration(memory_limit=megabytes)  # type: ignore[attr-defined]
-        tf.config.set_logical_device_configuration(gpus[0], [device])  # type: ignore[attr-defined]
-    else:
-        tf.config.experimental.set_memory_growth(gpus[0], True)  # type: ignore[attr-defined]
+    used = visible(gpus, devices)
+    tf.config.set_visible_devices(used, "GPU")
+    for gpu in used:
+        if memory.is_given:
+            device = tf.config.LogicalDeviceConfiguration(memory_limit=memory.limit_bytes // 2**20)
+            tf.config.set_logical_device_configuration(gpu, [device])
+        else:
+            tf.config.experimental.set_memory_growth(gpu, True)
     return memory.limit_bytes
 
 

@@ -19,6 +19,7 @@ class FullStep:
     """A step whose gradients fail."""
 
     pads = False
+    replicas = 1
 
     def __init__(self, error: Exception) -> None:
         self._error = error

@@ -61,10 +61,10 @@ def test_too_little_under_a_limit_that_was_given_is_the_limits(monkeypatch: pyte
     monkeypatch.setattr("autofit.worker.runtime.tf_settings.resident_bytes", lambda: 600 * MB)
     budget = MemoryBudget(device="cpu", limit_bytes=700 * MB, is_given=True)
     with pytest.raises(UserError, match=r"^memory_limit 700 MB is under what the bare process needs \(850 MB"):
-        tf_settings._limit_cpu(budget, "head")
+        tf_settings._limit_cpu(None, budget, "head", 1)
     nearly = MemoryBudget(device="cpu", limit_bytes=1150 * MB, is_given=True)
     with pytest.raises(UserError, match=r"^memory_limit 1150 MB .* give over 1152 MB$"):
-        tf_settings._limit_cpu(nearly, "head")
+        tf_settings._limit_cpu(None, nearly, "head", 1)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(GB, 250 * MB), (3 * GB, 250 * MB), (19 * GB, 750 * MB)])

@@ -1,0 +1,67 @@
+"""The devices that a job trains on, the scope in which variables are made for them, and what cannot be trained so."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from autofit.errors import UserError
+from autofit.protocol.job import Job, TrialsJob
+from autofit.worker.model.builder import BuiltModel
+from autofit.worker.model.keras_internals import all_layers
+from autofit.worker.runtime.devices import devices_of
+
+
+def open_strategy(job: Job) -> tf.distribute.MirroredStrategy | None:
+    """The devices of a job, which TensorFlow was limited to when the allocator was; None for one device.
+
+    Raises:
+        UserError: there are fewer devices.
+    """
+    asked, kind = devices_of(job), job.memory.device.upper()
+    if asked == 1:
+        return None
+    found = [device.name for device in tf.config.list_logical_devices(kind)]
+    count = len(found) if asked == "all" else asked
+    if count > len(found):
+        raise UserError(f"devices {count}: TensorFlow finds {len(found)} of kind {kind}: give devices='all'")
+    without_collectives = tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(found[:count], without_collectives) if count > 1 else None
+
+
+def replicas_of(job: Job, strategy: tf.distribute.Strategy | None) -> int:
+    """How many devices the training has that a job does, or measures one device of."""
+    if isinstance(job.work, TrialsJob):
+        return job.work.devices
+    return 1 if strategy is None else int(strategy.num_replicas_in_sync)
+
+
+def scope_of(strategy: tf.distribute.Strategy | None) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+    """What opens the scope in which variables are made that each device has a copy of."""
+    return contextlib.nullcontext if strategy is None else strategy.scope
+
+
+def require_replicable(built: BuiltModel, count: int) -> None:
+    """Refuse a training that has no means for several devices.
+
+    Raises:
+        UserError: says why, and what to do.
+    """
+    layers = all_layers(built.model)
+    why = ""
+    if any(isinstance(layer, keras.layers.BatchNormalization) and layer.trainable for layer in layers):
+        why = (
+            "BatchNormalization would take its statistics from the images of one device: give devices=1, or a network "
+            "whose BatchNormalization is frozen, as in one with pretrained weights"
+        )
+    elif built.compiled:
+        why = (
+            "the optimizer and the metrics of a compiled model are made for one device: leave it uncompiled and give "
+            "loss, metrics and optimizer as options, or give devices=1"
+        )
+    if why:
+        raise UserError(f"devices {count}: {why}")
