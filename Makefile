@@ -20,13 +20,14 @@ CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3
 PYTHON ?= $(shell for name in $(CANDIDATES); do \
 	$$name -I -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$name && break; done)
 
-.PHONY: help demo test test-fast test-faults test-oldest smoke-oldest test-gpu audit check dist docs format clean
+.PHONY: help demo test test-fast test-faults test-ray test-oldest smoke-oldest test-gpu audit check dist docs format clean
 
 help:
 	@echo 'make demo         train on 1,797 handwritten digits, running out of memory on purpose'
 	@echo 'make test         all tests, but those that need a GPU'
 	@echo 'make test-fast    the short tests, none with TensorFlow: a minute'
 	@echo 'make test-faults  kills, full disks and damage by the hundred: under an hour, ends with a table'
+	@echo 'make test-ray     extraction on a Ray cluster on this machine; installs Ray, 240 MB'
 	@echo 'make test-oldest  the tests of models and images with the oldest releases that are allowed'
 	@echo 'make smoke-oldest a training and the tests of images with these, a minute'
 	@echo 'make test-gpu     the tests on a card; without one they are left out'
@@ -41,14 +42,22 @@ demo: $(READY)
 	@$(VENV)/bin/autofit demo
 
 test: $(READY)
-	$(PYTEST) -m 'not gpu'
+	$(PYTEST) -m 'not gpu and not ray'
 
 test-fast: $(READY)
-	$(PYTEST) -m 'not gpu and not slow' --durations 5 --durations-min 2
+	$(PYTEST) -m 'not gpu and not ray and not slow' --durations 5 --durations-min 2
 
 # Every case of what `make test` tries a share of, wherever it is; one test may take many minutes.
 test-faults: $(READY)
-	$(PYTEST) -m 'not gpu' --timeout 1800 --whole --only-more tests
+	$(PYTEST) -m 'not gpu and not ray' --timeout 1800 --whole --only-more tests
+
+# Ray is installed once, and is no part of the other tests. One after another: each starts a cluster.
+test-ray: $(VENV)/.ray
+	$(VENV)/bin/python -m pytest -m ray --durations 0 tests/end_to_end
+
+$(VENV)/.ray: $(READY)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --group ray
+	@touch $@
 
 # One after another: they share the card. TensorFlow needs its CUDA libraries: pip install 'tensorflow[and-cuda]'.
 test-gpu: $(READY)

@@ -14,7 +14,8 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     predictions.py   Predictions: probabilities with names; predictions_csv.py a file of them, part by part
     evaluation.py    evaluate: the model of a run that has ended, on images with known classes
     export.py        export: the model of a run in the format of another runtime
-    extracting.py    extract: the feature cache filled by any number of processes
+    extracting.py    extract: the feature cache filled by any number of processes; extracted.py what it returns
+    extracting_by_ray.py  the same by the nodes of a Ray cluster; node_extraction.py the part of a node
     checking.py      check: a data set looked at before a training; label_check.py for wrong labels, cached_copies.py
                      for copies by features that the cache has
     data_report.py   DataReport: what check returns

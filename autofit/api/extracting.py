@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from autofit import dataset
+from autofit.api.extracted import Extracted
+from autofit.api.extracting_by_ray import extracted_by_ray, require_ray
 from autofit.api.given_data import GivenData
 from autofit.api.new_run import new_run
 from autofit.api.workers import import_paths, launcher_for, machine_for
@@ -29,44 +31,12 @@ from autofit.report.progress import ProgressView, showing
 from autofit.runs.memory_budget import largest_decoded_batch, memory_budget
 from autofit.runs.supervisor import Supervisor
 from autofit.storage.leases import LEASE_SECONDS
-from autofit.storage.records import Record
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.scratch import scratch_folder
 from autofit.storage.system_errors import naming_system_errors
 
+ENGINES = ("local", "ray")
 LEAST_LEASE_SECONDS = 1.0
-
-
-class Extracted(Record):
-    """What an extraction has done.
-
-    Attributes:
-        images: of this process's part that can be read, each content once.
-        extracted: by this process now; the others were in the cache, or other processes have extracted them.
-        shards: that this process has committed.
-        shards_of_others: that other processes have committed meanwhile.
-        unreadable: the images that this process could not decode.
-        cache: the folder of the cache.
-        seconds: that it took.
-    """
-
-    images: int
-    extracted: int
-    shards: int
-    shards_of_others: int
-    unreadable: list[str]
-    cache: str
-    seconds: float
-
-    def summary(self) -> str:
-        """The text for the terminal."""
-        others = f", {self.shards_of_others:,} shards by others" if self.shards_of_others else ""
-        now = f"{self.extracted:,} extracted now in {self.shards:,} shards{others}, in {self.seconds:.0f} s"
-        lines = [f"Features of {self.images:,} images are in {self.cache}: {now}."]
-        if self.unreadable:
-            lines.append(f"{len(self.unreadable):,} images cannot be read; autofit check names them.")
-        lines.append("A training with the same backbone and AUTOFIT_CACHE set to this folder begins with the head.")
-        return "\n".join(lines)
 
 
 def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
@@ -74,6 +44,7 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
     labels: Iterable[Any] | None = None,
     *,
     cache: str | Path | None = None,
+    engine: str = "local",
     shard: str | None = None,
     shard_images: int = SHARD_IMAGES,
     lease_seconds: float = LEASE_SECONDS,
@@ -100,6 +71,10 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
         data: As in `run`.
         labels: As in `run`.
         cache: The folder of the cache. Default: that in `AUTOFIT_CACHE`, else the user's.
+        engine: `local`: this process, with all others that are given the same. `ray`: the Ray cluster in `RAY_ADDRESS`
+            or of this machine, with one actor for each of its GPUs, or for each of its nodes without any; it needs
+            `pip install 'autofit-keras[ray]'`. All nodes need autofit, and the photos at the same path. Nodes that do
+            not see the folder of the cache send the rows to this process.
         shard: `i/n`: only part i, from 1, of n, cut by content. `auto` takes it from a SLURM array, `auto/n` also
             from an indexed job of Kubernetes. Default: all, shared with the other processes.
         shard_images: Of a shard, about; the same in all processes. So much at most is lost with a process. There are at
@@ -161,17 +136,25 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
         raise UserError("the features of a random backbone are of no use: give weights")
     if options.precision == "auto":
         raise UserError("precision 'auto' would be measured by each process anew: give the one of the training")
+    if engine not in ENGINES:
+        raise UserError(f"engine {engine!r} is none: give one of {', '.join(ENGINES)}")
+    if engine == "ray" and shard is not None:
+        raise UserError("shard is for processes that you start yourself: leave it out with engine 'ray'")
     part, parts = chosen_shard(shard, os.environ)
     lease = float(real_number("lease_seconds", lease_seconds, least=LEAST_LEASE_SECONDS))
     of_shard = whole_number("shard_images", shard_images, least=1)
     asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label)
     given = GivenData(data, labels, validation, test, asked)
+    if engine == "ray":
+        require_ray()
     if given.is_in_memory:
         raise UserError("extract needs images in files: run caches the features of images in memory by itself")
     shards = ShardJob(part=part, parts=parts, shard_images=of_shard, owner=secrets.token_hex(8), lease_seconds=lease)
     folder = default_folder() if cache is None else Path(cache).expanduser().absolute()
     with naming_system_errors(), showing(view) as shown:
         index = given.found(options, shown, lambda index: index)
+        if engine == "ray":
+            return extracted_by_ray(index, options, folder, shards, shown)
         return _extracted(index, options, folder, shards, shown)
 
 

@@ -8,10 +8,11 @@ import time
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import Workload
 from autofit.process.monitor import Tail
-from autofit.profiles.match import find_extraction
+from autofit.profiles.match import Limit, exact_entry, find_extraction
 from autofit.profiles.records import SavedExtraction
 from autofit.profiles.store import ProfileStore
 from autofit.protocol.job import Event
+from autofit.protocol.messages import MemoryBudget
 from autofit.runs.model_source import workload
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
@@ -44,6 +45,21 @@ def save_extraction(
         speeds = [event.extraction for event in events if event.extraction]
         if speeds:
             store.save_extraction(speeds[-1], _workload(record), machine, time.time())
+
+
+def fitting_size(measured: Workload, machine: Hardware, memory: MemoryBudget, store: ProfileStore, most: int) -> int:
+    """How many images at once an extraction begins with: `most`, or fewer where a probe has found that these fit.
+
+    Args:
+        measured: the workload of the training whose features are extracted.
+        machine: where it runs.
+        memory: the worker's.
+        store: may hold a probe of this machine under such a limit.
+        most: images at once.
+    """
+    limit = Limit(memory.limit_bytes, memory.is_given)
+    entry = exact_entry(store.load(), machine, measured, limit, most)
+    return most if entry is None else max(1, min(most, entry.largest_feasible_batch))
 
 
 def _workload(record: RunRecord) -> Workload:

@@ -7,6 +7,7 @@
     feature_rows.py  the rows of many images, in whichever entries they are
     shards.py        images cut into shards by their identities
     shard_entry.py   the entry of a shard: there whole, and once
+    moved_shard.py   the entry of a shard on its way to another machine; known_images.py what needs not come
     folder.py        the folder in which they are
     compiled_kernels.py   the folder beside them for what CUDA compiles
 

@@ -37,16 +37,21 @@ class ShardEntry:
     """
 
     def __init__(self, store: CacheStore, record: EntryRecord, shard: str, expected_bytes: int) -> None:
-        name = f"{record.key[:KEY_DIGITS]}-{shard}"
+        name = self.name_of(record.key, shard)
         store.make_room(expected_bytes)
         self.path = store.folder / name
         self._hidden = store.folder / f"{WRITING}{name[:-8]}{secrets.token_hex(4)}"
         self.writer = EntryWriter(self._hidden, record)
 
     @staticmethod
+    def name_of(key: str, shard: str) -> str:
+        """The name of the entry of a shard."""
+        return f"{key[:KEY_DIGITS]}-{shard}"
+
+    @staticmethod
     def is_there(store: CacheStore, key: str, shard: str) -> bool:
         """Whether the entry of a shard is committed."""
-        return (store.folder / f"{key[:KEY_DIGITS]}-{shard}" / "entry.json").exists()
+        return (store.folder / ShardEntry.name_of(key, shard) / "entry.json").exists()
 
     def commit(self) -> bool:
         """Commit what was written; returns False if another process has committed this shard before.

@@ -23,6 +23,12 @@ def extract(
         Path | None,
         typer.Option("--cache", metavar="DIR", help="The folder of the cache.", show_default="AUTOFIT_CACHE, or yours"),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine", metavar="local|ray", help="Who extracts: this process, or the nodes of a Ray cluster."
+        ),
+    ] = "local",
     shard: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +53,8 @@ def extract(
     require_writable(json)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
 
-    of_shards: dict[str, Any] = {"shard": shard, "shard_images": shard_images, "lease_seconds": lease_seconds}
+    of_shards: dict[str, Any] = {"engine": engine, "shard": shard, "shard_images": shard_images}
+    of_shards["lease_seconds"] = lease_seconds
     with progress(quiet=quiet) as view:
         done = api.extract(data, view=view, cache=cache, **of_shards, **options)
     do_all(

@@ -18,6 +18,8 @@ class ShardJob(Record):
         shard_images: of a shard, about.
         owner: what the leases of this call's workers are signed with, one worker after another.
         lease_seconds: after which a process that shows no sign is taken for gone.
+        on_request: whether the worker waits to be asked for a shard by its number, and then for the next.
+        known: a file with the images of which the rows are elsewhere, as `autofit.cache.known_images` writes it.
     """
 
     part: int = Field(1, ge=1)
@@ -25,6 +27,8 @@ class ShardJob(Record):
     shard_images: int = Field(ge=1)
     owner: str = Field(pattern=r"^[0-9a-f]{16}$")
     lease_seconds: float = Field(gt=0)
+    on_request: bool = False
+    known: str | None = None
 
 
 class CacheJob(Record):
@@ -60,3 +64,21 @@ class ShardsDone(Record):
     extracted: int
     shards: int
     of_others: int
+
+
+class ShardAnswer(Record):
+    """What a worker has done that was asked for a shard.
+
+    Attributes:
+        number: of the shard.
+        entry: the name of its entry in the cache; empty if no row was missing.
+        images: of the shard, each content once, also those whose rows were there before.
+        extracted: by this worker now.
+        is_first: whether this worker has committed it, and no other process before.
+    """
+
+    number: int
+    entry: str = ""
+    images: int
+    extracted: int = 0
+    is_first: bool = False

@@ -15,7 +15,7 @@ from autofit.config.precisions import Precision
 from autofit.config.run_options import MOST_VIEWS, Strength
 from autofit.config.rungs import Rung
 from autofit.config.training_options import ClassWeight
-from autofit.protocol.cache_job import CacheJob, ShardsDone
+from autofit.protocol.cache_job import CacheJob, ShardAnswer, ShardsDone
 from autofit.protocol.messages import BadImage, EpochEnd, MemoryBudget, OomEvent, StageName, Trial, Verdict
 from autofit.protocol.model_jobs import ExportJob, PredictJob
 from autofit.protocol.precision import PrecisionChoice, PrecisionComparison
@@ -341,3 +341,4 @@ class Event(Record):
     extracted: ExtractionTime | None = None
     answered: int | None = None
     sharded: ShardsDone | None = None
+    shard: ShardAnswer | None = None

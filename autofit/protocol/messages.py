@@ -275,10 +275,11 @@ class PredictRequest(Record):
 
 
 class Request(Record):
-    """One line from the parent to its worker: run a trial, predict, `commit` and go on, or (`leave`) commit and stop.
+    """One line from the parent to its worker: run a trial, predict, extract a `shard`, or `commit` and go on.
 
-    `steps` is the least number of whole steps in the trial, and `partial_batch` says whether it begins with a shorter
-    batch, as the last of an epoch is. The first trial's `memory` is the process's budget, which can be set only once.
+    With `leave` it commits and stops. `steps` is the least number of whole steps in the trial, and `partial_batch` says
+    whether it begins with a shorter batch, as the last of an epoch is. The first trial's `memory` is the process's
+    budget, which can be set only once.
     """
 
     trial: int | None = None
@@ -286,5 +287,6 @@ class Request(Record):
     partial_batch: bool = True
     memory: MemoryBudget | None = None
     predict: PredictRequest | None = None
+    shard: int | None = None
     commit: bool = False
     leave: Literal["interrupted", "yielded"] | None = None

@@ -11,6 +11,7 @@ retry_policy.py     the sizes of the next attempt, or the error that ends the ru
 collect_result.py   from a run directory to the content of `result.json`
 time_spent.py       where a run's seconds went (pure)
 memory_history.py   the memory over a run's time, from its heartbeats
+asked_extraction.py an extraction whose worker is asked for one shard after another
 prediction.py       predictions in a worker; warm_model.py the one that stays for the next
 environment.py      the machine and the software, in words
 rerun.py            what another call means for a run that there is (pure)

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autofit.api.extractions import fitting_size
 from autofit.errors import AutofitError, InterruptedRunError
 from autofit.machine import hardware
 from autofit.profiles.records import SavedExtraction
 from autofit.profiles.store import ProfileStore
 from autofit.protocol.cache_job import CacheJob
 from autofit.protocol.job import Event, ExtractionSpeed
+from autofit.protocol.messages import MemoryBudget
+from tests.support.machines import make_hardware
+from tests.support.records import make_probe_report
 
 if TYPE_CHECKING:
     from tests.api.conftest import Stages, Train
@@ -143,3 +147,18 @@ def test_a_profile_that_cannot_be_used_never_ends_a_run(
     assert warnings[2].startswith("the speed of this extraction is not saved for the next time (")
     assert len(warnings) == 3
     assert told(stages) == [(None, 0)] * 2
+
+
+@pytest.mark.parametrize(
+    ("largest", "limit_bytes", "size"),
+    [(8, 10**9, 8), (32, 10**9, 32), (4096, 10**9, 32), (8, 4 * 10**9, 32), (0, 10**9, 1)],
+    ids=["eight fit", "as many as wanted", "more fit", "under another limit", "none fits"],
+)
+def test_a_probe_of_this_machine_says_how_many_fit(folder: Path, largest: int, limit_bytes: int, size: int) -> None:
+    """A node of a cluster would run out of memory first, though it was probed; or be slow for no reason."""
+    store, machine = ProfileStore(folder, None, pytest.fail), make_hardware()
+    report = make_probe_report(0, largest).model_copy(update={"max_batch": 4096})
+    memory = MemoryBudget(device="cpu", limit_bytes=limit_bytes, is_given=True)
+    assert fitting_size(report.workload, machine, memory, store, 32) == 32
+    store.save(report, machine, 1.0, limit_is_given=True)
+    assert fitting_size(report.workload, machine, memory, store, 32) == size

@@ -33,7 +33,7 @@ ARGUMENTS: dict[Command, list[str]] = {
     "evaluate": ["run_dir", "data", "labels", "views"],
     "check": ["data", "labels", "find_wrong_labels"],
     "estimate": [],
-    "extract": ["data", "labels", "cache", "shard", "shard_images", "lease_seconds"],
+    "extract": ["data", "labels", "cache", "engine", "shard", "shard_images", "lease_seconds"],
 }
 """The arguments that are no options: what to train or to probe."""
 FLAGS_OF_COMMANDS = {
@@ -42,7 +42,7 @@ FLAGS_OF_COMMANDS = {
     "check": {"json", "quiet", "html", "labels", "strict", "help"},
     "probe": {"json", "quiet", "plot", "report", "help"},
     "estimate": {"json", "quiet", "help"},
-    "extract": {"json", "quiet", "cache", "shard", "shard_images", "lease_seconds", "help"},
+    "extract": {"json", "quiet", "cache", "engine", "shard", "shard_images", "lease_seconds", "help"},
 }
 """The flags that are no options: where to write the result."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -15,9 +16,15 @@ from typing import Any
 
 import pytest
 
-from autofit import api
+from autofit import api, dataset
+from autofit.api import extracting_by_ray
+from autofit.api.node_extraction import NodeExtraction, NodeReport, NodeWork
+from autofit.cache.moved_shard import ShardReceiver
 from autofit.cache.store import CacheStore
+from autofit.config.options import make_options
+from autofit.protocol.cache_job import ShardJob
 from tests.support.drawn import draw_tinted
+from tests.support.extractions import rows_of, with_key_of
 from tests.support.processes import autofit_command, forking, kill_with_children
 from tests.support.views import RecordingView
 
@@ -56,18 +63,6 @@ def begin(photos: Path, weights: Path, cache: Path, json_file: Path) -> subproce
     return subprocess.Popen(forking(autofit_command("extract", photos, *options, *shared)), text=True)
 
 
-def rows_of(cache: Path) -> dict[str, bytes]:
-    """The rows and the index of each entry."""
-    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in sorted(cache.glob("*-*/*.bin"))}
-
-
-def with_key_of(cache: Path, other: Path) -> Path:
-    """A new cache of the same user, whose key is in the checksums."""
-    other.mkdir()
-    shutil.copy2(cache / ".key", other / ".key")
-    return other
-
-
 def ended(processes: Sequence[subprocess.Popen[str]]) -> None:
     """Wait for all, which have to end well."""
     assert [process.wait(300) for process in processes] == [0] * len(processes)
@@ -97,6 +92,42 @@ def test_a_training_begins_with_the_head(
     api.run(photos, run_dir=tmp_path / "run", epochs=2, fine_tune_epochs=0, view=view, **given)
     assert any(f"features of {IMAGES} images: all extracted before" in line for line in view.messages)
     assert len(CacheStore(alone[0], 10**9).listing().entries) == SHARDS
+
+
+@pytest.mark.forked_workers
+def test_two_nodes_of_a_cluster_give_the_same_bytes(
+    photos: Path, alone: tuple[Path, Path], tmp_path: Path, *, whole: bool
+) -> None:
+    """Rows that a node commits or sends would differ, be extracted twice, or end with a worker that is killed.
+
+    One node sees the folder of the cache; the other does not, and knows only what was there before.
+    """
+    cache = with_key_of(alone[0], tmp_path / "cache")
+    store, view = CacheStore(cache, 10**9), RecordingView()
+    given = network(alone[1])
+    of_shards = ShardJob(shard_images=given.pop("shard_images"), owner="0123456789abcdef", lease_seconds=60.0)
+    options = make_options(**given, feature_cache="on")
+    index = dataset.scan(photos, None, validation=0.2, seed=options.seed)
+    with extracting_by_ray._marked(cache, of_shards.owner) as marker, ShardReceiver(store) as receiver:
+        gathering = extracting_by_ray._Gathering(IMAGES, receiver, view)
+
+        def extract(work: NodeWork, numbers: Sequence[int], killed_before: int | None = None) -> None:
+            with contextlib.closing(NodeExtraction(work)) as node:
+                for number in numbers:
+                    if number == killed_before:
+                        os.kill(node._asked._launcher._worker.pid, signal.SIGKILL)  # type: ignore[union-attr]
+                    for text, data in node(number):
+                        report = NodeReport.model_validate_json(text)
+                        gathering.add(report.model_copy(update={"messages": []}), data)
+
+        extract(extracting_by_ray._work(index, options, store, of_shards, marker), range(0, SHARDS, 2))
+        blind = extracting_by_ray._work(index, options, store, of_shards, ".not-there")
+        extract(blind, range(SHARDS), killed_before=3 if whole else None)
+    done = gathering.extracted(cache, 0.0)
+    assert rows_of(cache) == rows_of(alone[0])
+    assert (done.extracted, done.shards, done.shards_of_others, done.unreadable) == (IMAGES, SHARDS, 0, [])
+    assert not list((cache / "leases").iterdir())
+    assert {path.name for path in cache.iterdir() if path.name.startswith(".")} == {".key"}
 
 
 @pytest.mark.whole

@@ -20,6 +20,7 @@ OPENED = {
     "api/predictions_csv.py": "writes what the user names, be it a pipe",
     "cache/entry.py": "an entry's folder, without following links; maps a file that is open and regular",
     "cache/identity.py": "images: each is a regular file, and not waited for",
+    "cache/known_images.py": "writes a file in a folder that this process has just made",
     "cli/prediction_json.py": "writes what the user names, be it a pipe",
     "demo/data.py": "files of the package",
     "doctor/gather.py": "/proc",
@@ -77,6 +78,7 @@ FUZZED = frozenset(
 
 PARSED = {
     "api/changed_photos.py": "a result, by its own reader",
+    "api/extracting_by_ray.py": "what a node of this call has just sent",
     "api/estimating.py": "a store, by its own reader",
     "api/extractions.py": "a store, by its own reader",
     "api/measure.py": "a store, by its own reader",
@@ -85,6 +87,8 @@ PARSED = {
     "api/result_figures.py": "probabilities, by their own reader",
     "api/signature.py": "the user's key, by its own reader",
     "cache/identity.py": "hashes that this process has computed",
+    "cache/known_images.py": "what the parent has just written, without objects",
+    "cache/moved_shard.py": "what a node of this call has just sent, with its hash",
     "cli/output.py": "what this process is about to print",
     "cli/profiles.py": "a store, by its own reader",
     "dataset/label_doubts.py": "what a worker of this call has just written, without objects",

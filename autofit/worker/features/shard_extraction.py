@@ -6,18 +6,21 @@ an entry of its own: the bytes of the cache do not depend on how many processes 
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autofit.cache.feature_rows import look_up
 from autofit.cache.identity import Identities
+from autofit.cache.known_images import known_of
 from autofit.cache.shard_entry import ShardEntry
 from autofit.cache.shards import Shard, of_part, shard_count, shards_of
 from autofit.cache.store import CacheStore, NoRoomError
@@ -25,7 +28,7 @@ from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION, EXTRACTION_B
 from autofit.config.byte_size import format_size
 from autofit.errors import StorageError, UserError
 from autofit.input.batch_loader import BatchLoader, Decode, LoadedBatch
-from autofit.protocol.cache_job import CacheJob, ShardJob, ShardsDone
+from autofit.protocol.cache_job import CacheJob, ShardAnswer, ShardJob, ShardsDone
 from autofit.protocol.job import Event, Job, TrainJob
 from autofit.protocol.messages import BadImage, Phase
 from autofit.storage.leases import RENEWALS, Lease, LeaseFolder
@@ -43,6 +46,9 @@ LEASES = "leases"
 """The folder of leases in that of the cache."""
 
 MOST_WAIT_SECONDS = 2.0
+
+WAIT_SECONDS = 0.5
+"""So often a worker that waits for a request shows that it is alive."""
 
 
 class LeaseLost(Exception):  # noqa: N818 - not an error: another process goes on with the shard
@@ -108,17 +114,50 @@ class ShardExtraction:
             UserError: the cache may not have so much.
             StorageError: it cannot be written.
         """
-        try:
+        with _naming_storage():
             wanted = self._of_part(self._shards)
             images = len(np.unique(self._photos.identities[wanted], axis=0))
             pending = {shard.name: shard for shard in self._missing(wanted)}
             self._count = sum(len(shard.rows) for shard in pending.values())
             self._begin_phase()
             self._all(pending, loader)
-        except (NoRoomError, OSError) as error:
-            raise StorageError(f"the features cannot be cached: {error}") from error
         done = ShardsDone(images=images, extracted=self._extracted, shards=self._committed, of_others=self._of_others)
         self._heartbeat.event(Event(sharded=done))
+
+    def answer(self, asked: queue.SimpleQueue[int], loader: BatchLoader) -> NoReturn:
+        """Extract the shards that are asked for by their numbers, one after another, until the worker is to stop.
+
+        Raises:
+            StopRequested: always, in the end.
+            OutOfDeviceMemoryError, UserError, StorageError: as `run`.
+        """
+        with _naming_storage():
+            wanted = self._of_part(self._shards)
+            missing = {shard.number: shard for shard in self._missing(wanted)}
+            images = {shard.number: len(shard.rows) for shard in self._cut(wanted)}
+            self._begin_phase()
+            while True:
+                number = self._next(asked)
+                self._count += len(missing[number].rows) if number in missing else 0
+                answer = self._answered(number, images.get(number, 0), missing.get(number), loader)
+                self._heartbeat.event(Event(shard=answer))
+
+    def _next(self, asked: queue.SimpleQueue[int]) -> int:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return asked.get(timeout=WAIT_SECONDS)
+            self._beat()
+            self._stop_conditions.stop_if_met()
+
+    def _answered(self, number: int, images: int, shard: Shard | None, loader: BatchLoader) -> ShardAnswer:
+        if shard is None:
+            return ShardAnswer(number=number, images=images)
+        before = self._committed
+        self._all({shard.name: shard}, loader)
+        entry = ShardEntry.name_of(self._record.key, shard.name)
+        is_first = self._committed > before
+        extracted = len(shard.rows) if is_first else 0
+        return ShardAnswer(number=number, entry=entry, images=images, extracted=extracted, is_first=is_first)
 
     def _of_part(self, asked: ShardJob) -> NDArray[np.bool_]:
         identities = self._photos.identities
@@ -136,11 +175,17 @@ class ShardExtraction:
         rows = look_up(self._store.open_entries(self._record.key, self._record), identities)
         known = rows.known()
         rows.close()
+        if self._shards.known is not None:
+            known |= known_of(Path(self._shards.known), self._record.key, identities)
         if said := self._store.others_words():
             self._heartbeat.event(Event(message=said))
-        shards = list(shards_of(identities, wanted & ~known, shard_count(len(identities), self._shards.shard_images)))
+        shards = list(self._cut(wanted & ~known))
         first = int(self._shards.owner, 16) % max(1, len(shards))
         return [*shards[first:], *shards[:first]]
+
+    def _cut(self, wanted: NDArray[np.bool_]) -> Iterator[Shard]:
+        identities = self._photos.identities
+        return shards_of(identities, wanted, shard_count(len(identities), self._shards.shard_images))
 
     def _all(self, pending: dict[str, Shard], loader: BatchLoader) -> None:
         folder = self._store.folder / LEASES
@@ -238,6 +283,15 @@ class ShardExtraction:
         rate = self._done / seconds if seconds > 0 else 0.0
         sizes = {"step": min(self._done, self._count), "steps": self._count, "micro_batch_size": self._size}
         self._heartbeat.beat(**sizes, images_per_second=rate)
+
+
+@contextlib.contextmanager
+def _naming_storage() -> Iterator[None]:
+    """Let an error of the cache be one of storage."""
+    try:
+        yield
+    except (NoRoomError, OSError) as error:
+        raise StorageError(f"the features cannot be cached: {error}") from error
 
 
 class _Renewing:

@@ -36,7 +36,7 @@ def train(
     session, payload = open_network(job, heartbeat, load_payload)
     stop_conditions = StopConditions(requests, heartbeat, job.memory, device_name(job.memory), work.stop_at)
     if work.cache is not None and work.cache.shards is not None:
-        return extract(job, work, session, heartbeat, stop_conditions)
+        return extract(job, work, session, heartbeat, stop_conditions, requests)
     trainer = Trainer(job, work, session, heartbeat, stop_conditions, payload, predecoded)
     try:
         return trainer.run()

@@ -12,14 +12,24 @@ from autofit.storage.run_directory import RunDirectory
 from autofit.worker.execution.session import Session
 from autofit.worker.features.shard_extraction import Photos, ShardExtraction
 from autofit.worker.model.weights import frozen_hash
+from autofit.worker.runtime.control_pipe import Requests
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
 from autofit.worker.training.epoch_plan import index_of
 from autofit.worker.training.source_opener import image_loader, image_reader
 
 
-def extract(job: Job, work: TrainJob, session: Session, heartbeat: Heartbeat, stop_conditions: StopConditions) -> str:
+def extract(
+    job: Job,
+    work: TrainJob,
+    session: Session,
+    heartbeat: Heartbeat,
+    stop_conditions: StopConditions,
+    requests: Requests,
+) -> str:
     """Extract the features of all images of a part, and return the SHA-256 of the backbone's weights.
+
+    If shards are extracted on request, it goes on until the parent asks to stop.
 
     Raises:
         StopRequested: the worker was asked to stop; the shards that it has committed are kept.
@@ -43,7 +53,11 @@ def extract(job: Job, work: TrainJob, session: Session, heartbeat: Heartbeat, st
     try:
         with image_loader(job, work, index, patience) as loader:
             photos = Photos(index.path, identities, reader.of_views(view_index, identities))
-            ShardExtraction(job, session, backbone_sha256, photos, heartbeat, stop_conditions).run(loader)
+            extraction = ShardExtraction(job, session, backbone_sha256, photos, heartbeat, stop_conditions)
+            if work.cache.shards is not None and work.cache.shards.on_request:
+                extraction.answer(requests.shards, loader)
+            else:
+                extraction.run(loader)
     finally:
         reader.close()
     return backbone_sha256

@@ -23,11 +23,23 @@ class Requests(queue.Queue["Request | None"]):
             something to commit: the worker then exits at once.
         stop_signal: the name of a signal that asks to commit and stop; empty if none came.
         commit_is_asked: whether a signal asks to commit and go on.
+        shards: the numbers of the shards that are asked for; apart, as whoever looks whether to stop takes a request.
     """
 
     grace_seconds = 0.0
     stop_signal = ""
     commit_is_asked = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shards: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def put(self, item: Request | None, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - as `Queue.put`
+        """Add a request."""
+        if item is not None and item.shard is not None:
+            self.shards.put(item.shard)
+        else:
+            super().put(item, block, timeout)
 
 
 def read_requests(control: int) -> Requests:

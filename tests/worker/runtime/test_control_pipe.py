@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from autofit.worker.runtime.control_pipe import PARENT_GONE_EXIT_CODE
+from autofit.protocol.messages import Request
+from autofit.worker.runtime.control_pipe import PARENT_GONE_EXIT_CODE, Requests
 from tests.support.paths import child_environment
 
 WORKER = """
@@ -67,3 +68,13 @@ def test_requests_come_in_order_and_the_end_of_the_pipe_ends_the_worker() -> Non
         finally:
             worker.kill()
     assert worker.returncode == PARENT_GONE_EXIT_CODE
+
+
+def test_a_request_for_a_shard_is_no_reason_to_stop() -> None:
+    """A look whether to stop would take the request, and the worker stop in place of extracting."""
+    requests = Requests()
+    requests.put(Request(shard=0))
+    requests.put(Request(leave="interrupted"))
+    assert requests.shards.get_nowait() == 0
+    assert requests.get_nowait() == Request(leave="interrupted")
+    assert requests.empty()

@@ -1,0 +1,37 @@
+"""What `extract` returns."""
+
+from __future__ import annotations
+
+from autofit.storage.records import Record
+
+
+class Extracted(Record):
+    """What an extraction has done.
+
+    Attributes:
+        images: of this process's part that can be read, each content once.
+        extracted: by this process now; the others were in the cache, or other processes have extracted them.
+        shards: that this process has committed.
+        shards_of_others: that other processes have committed meanwhile.
+        unreadable: the images that this process could not decode.
+        cache: the folder of the cache.
+        seconds: that it took.
+    """
+
+    images: int
+    extracted: int
+    shards: int
+    shards_of_others: int
+    unreadable: list[str]
+    cache: str
+    seconds: float
+
+    def summary(self) -> str:
+        """The text for the terminal."""
+        others = f", {self.shards_of_others:,} shards by others" if self.shards_of_others else ""
+        now = f"{self.extracted:,} extracted now in {self.shards:,} shards{others}, in {self.seconds:.0f} s"
+        lines = [f"Features of {self.images:,} images are in {self.cache}: {now}."]
+        if self.unreadable:
+            lines.append(f"{len(self.unreadable):,} images cannot be read; autofit check names them.")
+        lines.append("A training with the same backbone and AUTOFIT_CACHE set to this folder begins with the head.")
+        return "\n".join(lines)

@@ -1,0 +1,74 @@
+"""Which images have rows in a cache, as a file: for a machine that cannot see the cache."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autofit.cache.entry_format import EntryRecord
+from autofit.cache.identity import Identities
+from autofit.cache.store import CacheStore
+
+Known = Mapping[str, Identities]
+"""The identities of the images, uint64 (n, 2), by the key of their entries."""
+
+_WHOLE = np.dtype([("first", "<u8"), ("second", "<u8")])
+
+
+def images_with_features(store: CacheStore, about: Mapping[str, str]) -> Known:
+    """The images that have undamaged rows of features, of networks that are described so.
+
+    Args:
+        store: the cache.
+        about: what the description of an entry has to contain. Entries of other weights may have the same: their keys
+            tell them apart.
+    """
+    found: dict[str, list[Identities]] = {}
+    entries = store.listing().entries
+    names = [entry.name for entry in entries if entry.kind == "features" and about.items() <= entry.about.items()]
+    for key in sorted({key for name in names if (key := _key_of(store.folder / name))}):
+        for entry in store.open_entries(key):
+            images = np.ascontiguousarray(entry.lines()["image"])
+            found.setdefault(key, []).append(images[entry.find(images) >= 0])
+            entry.close()
+    return {key: np.concatenate(parts) for key, parts in found.items()}
+
+
+def _key_of(folder: Path) -> str | None:
+    with contextlib.suppress(OSError, ValueError):
+        return EntryRecord.load(folder / "entry.json", follow_links=False).key
+    return None
+
+
+def write_known(path: Path, known: Known) -> None:
+    """Write them to a file that `known_of` reads.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("wb") as file:
+        arrays: dict[str, Any] = dict(known)
+        np.savez(file, **arrays)
+
+
+def known_of(path: Path, key: str, images: Identities) -> NDArray[np.bool_]:
+    """Which of these images have rows of this key by the file, bool (n,).
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        if key not in file:
+            return np.zeros(len(images), np.bool_)
+        there = np.ascontiguousarray(file[key], np.uint64)
+    return np.isin(_whole(images), _whole(there))
+
+
+def _whole(images: Identities) -> NDArray[np.void]:
+    """Each identity as one value that can be compared."""
+    return np.ascontiguousarray(images).view(_WHOLE).reshape(len(images))

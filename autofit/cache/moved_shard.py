@@ -1,0 +1,153 @@
+"""The entry of a shard on its way to the cache of another machine: in pieces, each a whole number of blocks.
+
+The checksums of an entry have the key of its cache in them, so the receiver appends the rows to an entry of its own, in
+the same blocks: it has the bytes that the rows would have if they had been extracted there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from autofit.cache.entry import Entry, EntryWriter
+from autofit.cache.entry_format import INDEX, EntryRecord
+from autofit.cache.shard_entry import ShardEntry
+from autofit.cache.store import KEY_DIGITS, NAME, CacheStore
+from autofit.storage.records import Record
+
+PIECE_BYTES = 2**26
+"""Of rows in a piece, about: so much is in memory at once, here and there."""
+
+
+class DamagedPieceError(Exception):
+    """A piece is not what was sent, or one before it is missing."""
+
+
+class PieceHead(Record):
+    """What comes with some blocks of an entry: their lines of the index, and behind these the rows, as bytes.
+
+    Attributes:
+        entry: the name of the entry.
+        record: of the entry.
+        start: the number of rows before these.
+        rows: the number of these rows.
+        total: the number of rows of the whole entry.
+        digest: a hash of all this and of the bytes.
+    """
+
+    entry: str
+    record: EntryRecord
+    start: int = Field(ge=0)
+    rows: int = Field(ge=0)
+    total: int = Field(ge=0)
+    digest: str = ""
+
+    def sealed(self, data: bytes) -> PieceHead:
+        """The same with the hash for these bytes."""
+        return self.model_copy(update={"digest": self._digest(data)})
+
+    def is_of(self, data: bytes) -> bool:
+        """Whether head and bytes are as they were sent."""
+        whole = self.rows * (INDEX.itemsize + self.record.row_bytes)
+        return NAME.fullmatch(self.entry) is not None and len(data) == whole and self.digest == self._digest(data)
+
+    def _digest(self, data: bytes) -> str:
+        head = self.model_copy(update={"digest": ""}).to_json().encode()
+        return hashlib.blake2b(data, digest_size=16, key=hashlib.sha256(head).digest()).hexdigest()
+
+
+def pieces_of(folder: Path, piece_bytes: int = PIECE_BYTES) -> Iterator[tuple[PieceHead, bytes]]:
+    """The pieces of a committed entry, in their order; one without rows if it has none.
+
+    Raises:
+        OSError, ValueError, EntryInUseError: it cannot be opened.
+        DamagedPieceError: a row is not what was written.
+    """
+    with contextlib.closing(Entry(folder)) as entry:
+        lines, record = entry.lines(), entry.record
+        if not np.array_equal(entry.find(np.ascontiguousarray(lines["image"])), np.arange(len(lines))):
+            raise DamagedPieceError(f"the entry {folder.name} is not what was written")
+        for start, stop in _bounds(lines, max(1, piece_bytes // record.row_bytes)):
+            head = PieceHead(entry=folder.name, record=record, start=start, rows=stop - start, total=len(lines))
+            data = lines[start:stop].tobytes() + entry.rows(np.arange(start, stop)).tobytes()
+            yield head.sealed(data), data
+
+
+def _bounds(lines: NDArray[np.void], most: int) -> Iterator[tuple[int, int]]:
+    """Where pieces of at most so many rows begin and end: behind the last line of a block. A larger block is one."""
+    ends = (np.flatnonzero(lines["follow"] == 0) + 1).tolist()
+    start, stop = 0, 0
+    for end in ends:
+        if end - start > most and stop > start:
+            yield start, stop
+            start = stop
+        stop = end
+    if stop > start or not ends:
+        yield start, stop
+
+
+class ShardReceiver:
+    """Puts the pieces of any number of shards together. Use it as a context manager: what is not whole is removed.
+
+    Args:
+        store: the cache into which they come.
+    """
+
+    def __init__(self, store: CacheStore) -> None:
+        self._store = store
+        self._open: dict[str, ShardEntry] = {}
+        self._stack = contextlib.ExitStack()
+
+    def accept(self, head: PieceHead, data: bytes) -> bool | None:
+        """Append a piece; returns None while its shard is not whole, then whether it was committed here first.
+
+        A piece that has come before is left out.
+
+        Raises:
+            DamagedPieceError: it is not what was sent, or one before it is missing.
+            NoRoomError: there is no room for the shard.
+            OSError: it cannot be written.
+        """
+        if not head.is_of(data):
+            raise DamagedPieceError(f"rows of {head.entry} were damaged on their way")
+        if head.entry not in self._open:
+            shard, size = head.entry[KEY_DIGITS + 1 :], head.total * head.record.row_bytes
+            made = ShardEntry(self._store, head.record, shard, size)
+            self._open[head.entry] = self._stack.enter_context(made)
+        entry = self._open[head.entry]
+        if head.start > entry.writer.count:
+            raise DamagedPieceError(f"rows of {head.entry} were lost on their way")
+        if head.start == entry.writer.count:
+            _append(entry.writer, head, data)
+        if entry.writer.count < head.total:
+            return None
+        with self._open.pop(head.entry):
+            return entry.commit()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+def _append(writer: EntryWriter, head: PieceHead, data: bytes) -> None:
+    """Append the blocks of a piece as their extraction has appended them."""
+    lines = np.frombuffer(data, INDEX, head.rows)
+    rows = np.frombuffer(data, head.record.dtype, offset=lines.nbytes).reshape(head.rows, *head.record.row_shape)
+    start = 0
+    for stop in (np.flatnonzero(lines["follow"] == 0) + 1).tolist():
+        block = lines[start:stop]
+        slices = block["slice"].astype(np.int64) - writer.count
+        writer.append(np.ascontiguousarray(block["image"]), rows[start:stop], slices)
+        start = stop

@@ -1,0 +1,126 @@
+"""Tasks on a Ray cluster: Ray Data with one actor for each device; a task of a lost node is done by another.
+
+The only module that imports Ray (`pip install 'autofit-keras[ray]'`).
+https://docs.ray.io/en/latest/data/transforming-data.html#stateful-transforms
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import pyarrow as pa
+import ray
+import ray.exceptions
+from ray.data import ActorPoolStrategy, DataContext
+
+from autofit.cluster.devices import Devices, devices_of
+from autofit.errors import TrainingFailedError, UserError
+
+Row = dict[str, Any]
+
+SCHEMA = pa.schema([("task", pa.int64()), ("text", pa.large_string()), ("data", pa.large_binary())])
+"""Of what a task returns: any number of rows, each a text and some bytes."""
+
+
+class Answer(NamedTuple):
+    """A row of what a task returns."""
+
+    task: int
+    text: str
+    data: bytes
+
+
+class Doer(Protocol):
+    """Does tasks on a node, one after another."""
+
+    def __call__(self, task: int, /) -> Iterator[tuple[str, bytes]]:
+        """Do a task: the same again if Ray has lost the node that did it before."""
+
+    def close(self) -> None:
+        """End what it has started."""
+
+
+class _Actor:
+    """The class of the actors of Ray Data: it makes a `Doer` in its own process, which does the tasks."""
+
+    def __init__(self, begin: Any) -> None:
+        self._doer: Doer = ray.get(begin)()
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        for task in batch["task"].to_pylist():
+            for text, data in self._doer(task):
+                yield pa.table({"task": [task], "text": [text], "data": [data]}, SCHEMA)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # it did not begin
+            self._doer.close()
+
+
+@contextlib.contextmanager
+def connected() -> Iterator[Devices]:
+    """Be a driver of the cluster that `RAY_ADDRESS` or this machine has; else of one on this machine alone.
+
+    Raises:
+        UserError: the cluster cannot be reached, or has no device.
+    """
+    is_ours = not ray.is_initialized()
+    try:
+        if is_ours:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(f"the Ray cluster cannot be reached ({error}): look at RAY_ADDRESS and `ray status`") from None
+    try:
+        with _quiet():
+            yield devices_of(ray.nodes())
+    finally:
+        if is_ours:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Let Ray Data show no bars of its own and print nothing but errors meanwhile."""
+    context, logger = DataContext.get_current(), logging.getLogger("ray.data")
+    bars, level = context.enable_progress_bars, logger.level
+    context.enable_progress_bars = False
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        context.enable_progress_bars = bars
+        logger.setLevel(level)
+
+
+def done_by(devices: Devices, begin: Callable[[], Doer], tasks: Sequence[int]) -> Generator[Answer, None, None]:
+    """Do tasks on all devices; yields what they return as it comes, the rows of a task in their order.
+
+    Args:
+        devices: of the cluster that this process is connected to.
+        begin: makes a doer in the process of an actor; sent by value, once.
+        tasks: their numbers.
+
+    Raises:
+        TrainingFailedError: Ray gave up.
+    """
+    count = min(devices.number, len(tasks))
+    answers = (
+        ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks))
+        .map_batches(
+            _Actor,
+            batch_size=1,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=1),
+            fn_constructor_args=(ray.put(begin),),
+            **devices.resources,
+        )
+        .iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    )
+    try:
+        for table in answers:
+            for row in table.to_pylist():
+                yield Answer(row["task"], row["text"], row["data"])
+    except ray.exceptions.RayError as error:
+        raise TrainingFailedError(f"Ray gave up: {str(error).strip().splitlines()[-1]}") from error

@@ -1,0 +1,19 @@
+"""What extractions that are compared have in common."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+
+def rows_of(cache: Path) -> dict[str, bytes]:
+    """The rows and the index of each entry; not of what a killed process has not committed."""
+    files = (path for path in sorted(cache.glob("*-*/*.bin")) if not path.parent.name.startswith("."))
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files}
+
+
+def with_key_of(cache: Path, other: Path) -> Path:
+    """A new cache of the same user, whose key is in the checksums."""
+    other.mkdir()
+    shutil.copy2(cache / ".key", other / ".key")
+    return other
