@@ -25,6 +25,7 @@ from autofit.errors import AutofitError, InterruptedRunError, StorageError, Trai
 from autofit.protocol.cache_job import ShardJob
 from autofit.protocol.messages import Phase, Progress
 from autofit.report.progress import ProgressView
+from autofit.report.words import count_of
 from autofit.runs.model_source import model_source
 from autofit.storage.system_errors import reason
 
@@ -63,8 +64,9 @@ def extracted_by_ray(
     count = shard_count(len(index.paths), shards.shard_images)
     with _marked(cache, shards.owner) as marker, ray_data.connected() as devices:
         work = _work(index, options, store, shards, marker)
-        what = "nodes" if devices.kind == "CPU" else f"GPUs of {devices.nodes} nodes"
-        view.message(f"Ray: {count:,} shards on {devices.number:,} {what}")
+        nodes = count_of(devices.nodes, "node")
+        where = nodes if devices.kind == "CPU" else f"{count_of(devices.number, 'GPU')} of {nodes}"
+        view.message(f"Ray: {count_of(count, 'shard')} on {where}")
         with ShardReceiver(store) as receiver:
             gathering = _Gathering(len(index.paths), receiver, view)
             answers = ray_data.done_by(devices, partial(NodeExtraction, work), range(count))

@@ -141,12 +141,7 @@ def run_out_of_minutes() -> None:
     except InterruptedRunError as error:
         status = autofit.Result(FOLDER / "max_minutes").status
         (FOLDER / "interrupted").write_text(f"{status}\n{error}")
-    for _ in range(20):  # on a busy machine the same five seconds may end it again
-        try:
-            autofit.resume(FOLDER / "max_minutes", model=survivor_network.network)
-        except InterruptedRunError:
-            continue
-        return
+    autofit.resume(FOLDER / "max_minutes", model=survivor_network.network, max_minutes=30)
 
 
 if __name__ == "__main__":

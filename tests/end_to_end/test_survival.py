@@ -253,7 +253,8 @@ def test_a_ramp_killed_inside_its_second_epoch_has_the_steps_of_arithmetic(photo
     assert (2, 10) in told
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.whole)])
+@pytest.mark.whole
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_a_run_in_mixed_precision_killed_inside_its_second_epoch_ends_as_its_replay(
     precision: str, photos: Path, tmp_path: Path
 ) -> None:
@@ -279,7 +280,7 @@ def test_a_run_in_mixed_precision_killed_inside_its_second_epoch_ends_as_its_rep
     assert_permutations(killed, [8] * EPOCHS)
 
 
-@pytest.mark.whole  # `make test` has the same in float16
+@pytest.mark.whole
 def test_a_run_in_segments_killed_inside_its_second_epoch_ends_as_its_replay(photos: Path, tmp_path: Path) -> None:
     """The second computation of activations would draw other numbers, or move the averages twice, after a resume."""
     model = "survivor_network:network"

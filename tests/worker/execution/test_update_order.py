@@ -113,6 +113,7 @@ def _ancestors(operation: tf.Operation) -> set[tf.Operation]:
     return found
 
 
+@pytest.mark.whole
 def test_what_is_reserved_is_enough_and_less() -> None:
     """The update would run out after it has begun, which tears the weights; or nothing would be saved."""
     program = [sys.executable, str(CHILDREN / "update_peaks.py")]
