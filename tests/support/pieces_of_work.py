@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -291,18 +291,23 @@ def _photos(folder: Path) -> None:
     (folder / "photos" / "list.csv").write_text("\n".join(["path,label", *lines]) + "\n")
 
 
-def _train(folder: Path, said: list[str]) -> object:
+@contextlib.contextmanager
+def _supervising(folder: Path, said: list[str]) -> Iterator[RecordingView]:
+    """A stand-in for the workers of a run in the folder, and a cache and profiles of its own; `said` gets its words."""
     view = RecordingView()
     try:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr("autofit.api.supervision.launcher_for", lambda *_: _Launcher(folder.parent / GIVEN))
             patched.setenv("AUTOFIT_CACHE", str(folder / "cache"))
             patched.setenv("AUTOFIT_PROFILES", str(folder / "profiles"))
-            result = api.run(
-                folder / "photos", run_dir=folder / "run", batch_size=4, epochs=2, weights="none", view=view
-            )
+            yield view
     finally:
         said += view.messages
+
+
+def _train(folder: Path, said: list[str]) -> object:
+    with _supervising(folder, said) as view:
+        result = api.run(folder / "photos", run_dir=folder / "run", batch_size=4, epochs=2, weights="none", view=view)
     return result.status, len(result.history)
 
 
@@ -315,15 +320,8 @@ def _interrupted(folder: Path) -> None:
 
 
 def _resume(folder: Path, said: list[str]) -> object:
-    view = RecordingView()
-    try:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("autofit.api.supervision.launcher_for", lambda *_: _Launcher(folder.parent / GIVEN))
-            patched.setenv("AUTOFIT_CACHE", str(folder / "cache"))
-            patched.setenv("AUTOFIT_PROFILES", str(folder / "profiles"))
-            result = api.resume(folder / "run", view=view)
-    finally:
-        said += view.messages
+    with _supervising(folder, said) as view:
+        result = api.resume(folder / "run", view=view)
     return result.status, len(result.history)
 
 
