@@ -49,11 +49,12 @@ def cached_copies(paths: Sequence[str], view: ProgressView) -> CachedCopies:
         The pairs, as places in `paths`.
     """
     store = CacheStore(default_folder(), default_limit_bytes())
-    by_key = {record.key: record for record in reversed(store.records()) if _can_tell(record)}
+    by_key: dict[str, EntryRecord] = {}
+    for record in filter(_can_tell, store.records()):
+        by_key.setdefault(record.key, record)
     if by_key:
         identities = _identities(paths, view)
-        last_used_first = reversed(by_key.values())
-        counted = [(_count(store, record, identities), record) for record in last_used_first]
+        counted = [(_count(store, record, identities), record) for record in by_key.values()]
         _, record = max(counted, key=lambda one: one[0])
         with contextlib.closing(look_up(store.open_entries(record.key, record), identities)) as rows:
             if rows.known().sum() >= LEAST_IMAGES:

@@ -18,6 +18,7 @@ from autofit.machine.nvml import GpuProcess, gpu_error
 from autofit.machine.tensorflow_build import cuda_targets, has_machine_code
 from autofit.process.monitor import View
 from autofit.protocol.job import AUTOTUNE_VARIABLE, XLA_VARIABLE, TrainingPlan, Tuning
+from autofit.report.words import count_of
 
 TUNING_WORDS: Mapping[Tuning, str] = {
     "quick": f"convolutions: cuDNN's first choice, for a quick start; {AUTOTUNE_VARIABLE}=1 tunes them in a new run",
@@ -56,7 +57,7 @@ def require_devices(options: Options, machine: Hardware) -> None:
     if count > machine.devices and machine.device == "cpu":
         raise UserError(f"devices {count}: autofit finds no GPU here, and a CPU is one device: leave devices out")
     if count > machine.devices:
-        there = f"{machine.devices} GPU" if machine.devices == 1 else f"{machine.devices} GPUs"
+        there = count_of(machine.devices, "GPU")
         raise UserError(f"devices {count}: this process is shown {there}: give devices='all', or as many")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore
 
@@ -29,20 +27,13 @@ def images_with_features(store: CacheStore, about: Mapping[str, str]) -> Known:
             tell them apart.
     """
     found: dict[str, list[Identities]] = {}
-    entries = store.listing().entries
-    names = [entry.name for entry in entries if entry.kind == "features" and about.items() <= entry.about.items()]
-    for key in sorted({key for name in names if (key := _key_of(store.folder / name))}):
+    records = [record for record in store.records() if record.kind == "features"]
+    for key in sorted({record.key for record in records if about.items() <= record.about.items()}):
         for entry in store.open_entries(key):
             images = np.ascontiguousarray(entry.lines()["image"])
             found.setdefault(key, []).append(images[entry.find(images) >= 0])
             entry.close()
     return {key: np.concatenate(parts) for key, parts in found.items()}
-
-
-def _key_of(folder: Path) -> str | None:
-    with contextlib.suppress(OSError, ValueError):
-        return EntryRecord.load(folder / "entry.json", follow_links=False).key
-    return None
 
 
 def write_known(path: Path, known: Known) -> None:

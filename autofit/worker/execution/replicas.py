@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -26,7 +25,6 @@ from autofit.errors import UserError
 from autofit.worker.execution.loss_scale import LEAST_SCALE, LossScale
 from autofit.worker.execution.sliced_model import Network
 from autofit.worker.execution.steps import TrainStep, current_values, tensors_of
-from autofit.worker.execution.update_order import one_after_another
 from autofit.worker.model.builder import BuiltModel
 from autofit.worker.model.keras_internals import leave_gradients_as_given, seed_states
 from autofit.worker.model.objective import Objective
@@ -252,8 +250,7 @@ class ReplicatedTrainStep(TrainStep):
         taken = self._strategy.run(lambda: tf.gather(tf.fill(tf.reshape(reserve, (1,)), 1.0), 0))
         first = tf.reduce_min(tf.stack(self._by_replica(taken)))
         begun = self._begun.assign_add(tf.cast(first, tf.int64) if self._network.trainable else 1)
-        optimizer = self._objective.optimizer
-        with one_after_another(optimizer) if self._one_by_one else nullcontext():
+        with self._in_order():
             self._strategy.run(self._apply_after, args=(begun, gradients, scale))
         return self._set_after(begun, loss, state, metrics, count)
 

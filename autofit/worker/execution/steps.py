@@ -9,7 +9,7 @@ or the whole step would be one pure function. See docs/decisions/0005.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -253,9 +253,12 @@ class TrainStep:
         return tf.cond(finite, update, lambda: tf.constant(value=False))
 
     def _change_weights(self, gradients: list[tf.Tensor]) -> None:
-        optimizer = self._objective.optimizer
-        with one_after_another(optimizer) if self._one_by_one else nullcontext():
-            optimizer.apply(gradients, self._network.trainable)
+        with self._in_order():
+            self._objective.optimizer.apply(gradients, self._network.trainable)
+
+    def _in_order(self) -> AbstractContextManager[None]:
+        """Where the optimizer is called within: one variable after another, if that was asked for."""
+        return one_after_another(self._objective.optimizer) if self._one_by_one else nullcontext()
 
 
 def current_values(scope: keras.StatelessScope, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
