@@ -13,6 +13,7 @@ from autofit.api.predictions import Predictions
 from autofit.api.predictions_csv import CsvFile, PredictedFile
 from autofit.api.result_figures import ResultFigures
 from autofit.errors import UserError
+from autofit.machine.keras_settings import other_backend
 from autofit.printable import printable
 from autofit.protocol.messages import BadImage, OomEvent
 from autofit.report.progress import ProgressView, showing
@@ -115,7 +116,9 @@ class Result(ResultFigures):
 
     def summary(self) -> str:
         """The run in words, as the command line shows it at the end."""
-        return run_summary(self.record, labels=self.labels, model_path=shown_path(self.model_path))
+        return run_summary(
+            self.record, labels=self.labels, model_path=shown_path(self.model_path), other_backend=other_backend()
+        )
 
     def predict(self, images: Any, *, views: int = 1, view: ProgressView | None = None) -> Predictions:
         """Predict images in a worker process; they are decoded as in training.

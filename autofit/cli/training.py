@@ -9,6 +9,7 @@ import typer
 
 from autofit.cli.flags import Json, Quiet, RunDir, takes_again, takes_options
 from autofit.cli.output import do_all, progress, require_writable, say, write_json
+from autofit.errors import StorageError
 
 if TYPE_CHECKING:
     from autofit.api.result import Result
@@ -80,4 +81,16 @@ def demo(
 
 
 def _show(result: Result, json: str | None) -> None:
-    do_all(lambda: write_json(result.to_json(), json), lambda: None if json == "-" else say(result.summary()))
+    """Show a result, and write it where it was asked for.
+
+    Raises:
+        StorageError: one of the two cannot be written; it says where the result is all the same.
+    """
+    try:
+        do_all(lambda: write_json(result.to_json(), json), lambda: None if json == "-" else say(result.summary()))
+    except StorageError as error:
+        from autofit.api.result import shown_path  # noqa: PLC0415 - `--help` loads none of it
+        from autofit.report.run_text import report_command  # noqa: PLC0415
+
+        shown_by = report_command(shown_path(result.run_dir))
+        raise StorageError(f"{error}; the run is saved, and {shown_by} shows it") from error

@@ -37,15 +37,14 @@ def legacy_keras(facts: Facts) -> list[Finding]:
 
 def keras_backend(facts: Facts) -> list[Finding]:
     """A Keras backend other than TensorFlow: a notebook's own Keras will use it."""
-    backend = facts.environment.get("KERAS_BACKEND", "")
-    if backend in {"", "tensorflow"}:
+    if not facts.other_backend:
         return []
     return [
         Finding(
             severity=Severity.NOTE,
             topic="environment",
-            text=f"KERAS_BACKEND={backend}: autofit trains with tensorflow all the same, but keras.models.load_model "
-            f"in your own program will use {backend}",
+            text=f"{facts.other_backend}: autofit trains with tensorflow all the same, but keras.models.load_model "
+            f"in your own program will use that",
             advice="set it to tensorflow before keras is imported there",
             command="export KERAS_BACKEND=tensorflow",
         )

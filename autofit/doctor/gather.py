@@ -22,6 +22,7 @@ from autofit.doctor.records import Facts, Folder, Relative, StoppedWorker
 from autofit.errors import UserError
 from autofit.machine import cgroups, hardware
 from autofit.machine import nvml as gpu_driver
+from autofit.machine.keras_settings import other_backend
 from autofit.machine.process_limits import process_limits
 from autofit.machine.tensorflow_build import cuda_targets, cuda_version
 from autofit.shadowing import shadows
@@ -108,6 +109,7 @@ def gather(
         cpu_flags=_cpu_flags(proc),
         stopped_workers=_or(_stopped_workers, []),
         shadows=_or(shadows, []),
+        other_backend=other_backend(environ),
     )
 
 

@@ -126,6 +126,7 @@ class Facts:
         stopped_workers: workers of autofit that are stopped (SIGSTOP) and whose parent is not.
         cpu_flags: what an x86-64 processor can do, in the kernel's words; empty where they are not known.
         shadows: files of the user's that hide a module from programs here.
+        other_backend: what sets Keras to another backend than TensorFlow in the user's own programs; empty if nothing.
     """
 
     hardware: Hardware
@@ -152,3 +153,4 @@ class Facts:
     cpu_flags: frozenset[str] = frozenset()
     stopped_workers: Sequence[StoppedWorker] = ()
     shadows: Sequence[Shadow] = ()
+    other_backend: str = ""

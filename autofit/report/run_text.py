@@ -20,7 +20,12 @@ LEAST_SHOWN_SECONDS = 0.05
 
 
 def run_summary(
-    result: ResultRecord, *, labels: Sequence[str], model_path: Path, images_per_second: float | None = None
+    result: ResultRecord,
+    *,
+    labels: Sequence[str],
+    model_path: Path,
+    images_per_second: float | None = None,
+    other_backend: str = "",
 ) -> str:
     """A short summary of a run: what happened, where the model is and what to do next.
 
@@ -29,6 +34,7 @@ def run_summary(
         labels: the class names, in the order of the model's outputs.
         model_path: the path of `model.keras` in the run directory.
         images_per_second: training speed, if it is known.
+        other_backend: what sets Keras to another backend than TensorFlow in the user's own programs, if something does.
     """
     opening = [headline(result, images_per_second), *best_line(result), *test_line(result), *time_line(result)]
     paragraphs = [
@@ -36,7 +42,7 @@ def run_summary(
         "\n".join(map(wrapped, stage_lines(result))),
         "\n".join(map(wrapped, [*incidents(result), *bad_image_lines(result.quarantined)])),
         "\n".join(wrapped(f"Note: {printable(warning)}") for warning in result.warnings),
-        what_next(result, labels, model_path),
+        what_next(result, labels, model_path, other_backend),
     ]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
@@ -262,10 +268,10 @@ def _more(total: int, noun: str, rest: str, indent: str = "") -> list[str]:
     return [f"{indent}and {count_of(hidden, f'more {noun}')} {rest}."] if hidden > 0 else []
 
 
-def what_next(result: ResultRecord, labels: Sequence[str], model_path: Path) -> str:
+def what_next(result: ResultRecord, labels: Sequence[str], model_path: Path, other_backend: str = "") -> str:
     """Where the model is and how to use it; for a run that did not complete, how to resume it."""
     if result.status == "completed":
-        code = "\n".join(f"    {line}" for line in usage_code(model_path))
+        code = "\n".join(f"    {line}" for line in usage_code(model_path, other_backend))
         return (
             f"The model is {printable(str(model_path))}. To use it:\n\n{code}\n\n{wrapped(usage_words(labels, result))}"
         )
@@ -273,9 +279,11 @@ def what_next(result: ResultRecord, labels: Sequence[str], model_path: Path) -> 
     return f"{first}\n\n    {resume_command(model_path.parent)}"
 
 
-def usage_code(model_path: Path) -> list[str]:
-    """The lines of Python that open the model and use it on a photo."""
+def usage_code(model_path: Path, other_backend: str = "") -> list[str]:
+    """The lines of Python that open the model and use it on a photo, with TensorFlow where another backend is set."""
+    asked = ["import os", f'os.environ["KERAS_BACKEND"] = "tensorflow"  # {other_backend}'] if other_backend else []
     return [
+        *asked,
         "import autofit, keras",
         f"model = keras.models.load_model({str(model_path)!r})",
         'model.predict(autofit.load_images("photo.jpg", model.input_shape[1:3]))',

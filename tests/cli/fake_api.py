@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,7 +35,9 @@ def found(largest: int = 64) -> ProbeReport:
 
 
 class FinishedRun:
-    """A finished run with the two methods that the command line calls."""
+    """A finished run with what the command line asks it for."""
+
+    run_dir = Path("runs/a b")
 
     def to_json(self) -> str:
         """The content of `result.json`."""

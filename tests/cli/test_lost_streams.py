@@ -107,6 +107,16 @@ def test_what_goes_to_files_is_whole_where_the_output_is_full() -> None:
     assert "completed" in Path("result.json").read_text()
 
 
+@pytest.mark.parametrize("arguments", [["train", "photos"], ["train", "photos", "--json", "-"], ["report", "runs/a b"]])
+def test_a_run_that_cannot_be_shown_says_where_it_is(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    """The user would hear of a full drive after a night's training, and neither that it is done nor where."""
+    with lost("full") as sys.stdout:
+        assert run_command_line(arguments) == 4
+    [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("autofit: ")]
+    assert line.startswith("autofit: standard output cannot be written (No space left on device): make room")
+    assert line.endswith("; the run is saved, and autofit report 'runs/a b' shows it")
+
+
 def test_a_file_that_cannot_be_written_keeps_nothing_from_being_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plot without room would cost an hour's probe its answer."""
     done: list[str] = []

@@ -387,15 +387,19 @@ def test_another_package_that_is_imported_as_autofit(facts: MakeFacts) -> None:
 # the surroundings
 
 
+def test_another_backend_of_keras(facts: MakeFacts) -> None:
+    """A model that a user's own program opens would be computed with another backend, or not at all, for no reason."""
+    [found] = grave(facts(other_backend="keras.json says torch"))
+    assert (found.severity, found.topic, found.command) == ("note", "environment", "export KERAS_BACKEND=tensorflow")
+    assert found.text.startswith("keras.json says torch: autofit trains with tensorflow all the same")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "severity"),
     [
         ("TF_USE_LEGACY_KERAS", "1", "problem"),
         ("TF_USE_LEGACY_KERAS", "True", "problem"),
         ("TF_USE_LEGACY_KERAS", "0", None),
-        ("KERAS_BACKEND", "jax", "note"),
-        ("KERAS_BACKEND", "tensorflow", None),
-        ("KERAS_BACKEND", "", None),
         ("TF_ENABLE_ONEDNN_OPTS", "1", "note"),
         ("TF_ENABLE_ONEDNN_OPTS", "0", "note"),
         ("TF_ENABLE_ONEDNN_OPTS", "", None),

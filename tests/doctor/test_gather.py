@@ -84,6 +84,7 @@ def test_only_known_variables_are_read(look: LOOK) -> None:
     environ = {"KERAS_BACKEND": "jax", "HF_TOKEN": "secret", "LD_LIBRARY_PATH": "/secret", "AUTOFIT_PROFILES": ""}
     found = look(environ)
     assert found.environment == {"KERAS_BACKEND": "jax", "LD_LIBRARY_PATH": "set"}
+    assert found.other_backend == "KERAS_BACKEND is jax"
     assert "secret" not in repr(found)
 
 

@@ -198,3 +198,11 @@ def test_images_that_were_used_in_part_are_said(make_result: Callable[..., Resul
     assert not any("JPEG" in line for line in incidents(make_result()))
     assert "7 JPEGs lack their end and were used as far as there is any." in incidents(make_result(cut_off_images=7))
     assert "1 JPEG lacks its end and was used as far as there is any." in incidents(make_result(cut_off_images=1))
+
+
+def test_the_lines_that_open_the_model_name_the_backend(make_result: MakeResult) -> None:
+    """The lines that a user copies would open the model with JAX, or fail for a PyTorch that is not installed."""
+    text = run_summary(make_result(), labels=[], model_path=MODEL, other_backend="keras.json says torch")
+    asked = '    import os\n    os.environ["KERAS_BACKEND"] = "tensorflow"  # keras.json says torch\n'
+    assert f"{asked}    import autofit, keras\n" in text
+    assert "KERAS_BACKEND" not in run_summary(make_result(), labels=[], model_path=MODEL)

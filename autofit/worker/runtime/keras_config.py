@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from autofit.errors import UserError
+from autofit.machine.keras_settings import settings_file
+from autofit.printable import one_line, printable
 
 FLOATX, CHANNELS = "float32", "channels_last"
 OWN = {"floatx": FLOATX, "image_data_format": CHANNELS}
@@ -32,3 +40,29 @@ def require_own_settings() -> None:
         raise UserError(f'Keras is set to "channels_first": keras.config.set_image_data_format("{CHANNELS}") mends it')
     if keras.config.floatx() != FLOATX:
         raise UserError(f'Keras is set to "{keras.config.floatx()}": keras.config.set_floatx("{FLOATX}") mends it')
+
+
+READS_THEM = ("keras", "src", "backend", "config.py")
+"""The end of the path of the module that reads `keras.json` when Keras is imported."""
+
+
+@contextmanager
+def naming_the_settings() -> Iterator[None]:
+    """Say which file is to be mended where Keras cannot be imported for its settings, and do not wait for a pipe.
+
+    Raises:
+        UserError: they cannot be read, or Keras refuses a value in them.
+    """
+    path = settings_file()
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 - these raise nothing
+        raise UserError(f"{printable(str(path))}, where Keras has its settings, is no file: remove it")
+    try:
+        yield
+    except Exception as error:
+        files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+        if READS_THEM not in [file.parts[-len(READS_THEM) :] for file in files]:
+            raise
+        why = one_line(error)[:200]
+        raise UserError(
+            f"Keras cannot use its settings in {printable(str(path))} ({why}): mend or remove that file"
+        ) from error

@@ -49,6 +49,7 @@ from autofit.protocol.job import (
 from autofit.protocol.messages import LEAST_ALLOCATOR_BYTES, MemoryBudget
 from autofit.worker.runtime.devices import logical_cpus, visible
 from autofit.worker.runtime.exceptions import ShortOfMemoryError
+from autofit.worker.runtime.keras_config import naming_the_settings
 from autofit.worker.runtime.memory import CPU, GPU, reserve_arena, resident_bytes
 
 AFTER_IMPORT_BYTES = {"head": 250 * 10**6, "all": 450 * 10**6}
@@ -138,6 +139,9 @@ def import_keras(*, isolated: bool) -> None:
     (another 0.4 s). In a worker process it ignores them afterwards as well: imported objects stay, and three rounds
     through them would take 0.9 s more until the model is saved (2026-11-26, SciPy 2026-11-28; 2 cores, TensorFlow
     2.21). In a process that is not autofit's own (`isolated` is false), only the pause of the collector is made.
+
+    Raises:
+        UserError: Keras cannot use the user's `keras.json`.
     """
     hidden = [name for name in ("pandas", "matplotlib", "scipy") if isolated and name not in sys.modules]
     was_collecting = gc.isenabled()
@@ -145,7 +149,8 @@ def import_keras(*, isolated: bool) -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # the import system then does not find it
     gc.disable()
     try:
-        import keras  # noqa: F401, PLC0415 - here, so that its size is part of what is measured
+        with naming_the_settings():
+            import keras  # noqa: F401, PLC0415 - here, so that its size is part of what is measured
         import tensorflow as tf  # noqa: F401, PLC0415
     finally:
         for name in hidden:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import keras
 import pytest
 
 from autofit.errors import UserError
-from autofit.worker.runtime.keras_config import require_own_settings, use_own_settings
+from autofit.machine.keras_settings import settings_file
+from autofit.worker.runtime.keras_config import READS_THEM, naming_the_settings, require_own_settings, use_own_settings
 
 pytestmark = pytest.mark.slow  # loads Keras
 
@@ -45,3 +53,55 @@ def test_a_users_own_process_is_not_changed(change: object, words: str) -> None:
     change()
     with pytest.raises(UserError, match=words):
         require_own_settings()
+
+
+@pytest.mark.parametrize("home", ["{}", "/proc/self"], ids=["a home", "a home that cannot be written"])
+def test_the_file_is_the_one_that_keras_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    """A release of Keras that keeps it elsewhere would leave all words about it wrong."""
+    monkeypatch.setenv("HOME", home.format(tmp_path))
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    export = SimpleNamespace(keras_export=lambda *_: lambda exported: exported)  # as it is there already
+    monkeypatch.setitem(sys.modules, "keras.src.api_export", cast("ModuleType", export))
+    module = Path(keras.__file__).parent.joinpath(*READS_THEM[1:])
+    assert runpy.run_path(str(module))["_config_path"] == str(settings_file())
+
+
+IMPORTING = """
+from autofit.errors import UserError
+from autofit.worker.runtime.tf_settings import import_keras
+try:
+    import_keras(isolated=True)
+except UserError as error:
+    print(error)
+"""
+
+MADE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a list": (lambda path: path.write_text("[]"), " ('list' object has no attribute 'get'): mend or remove that file"),
+    "a type": (lambda path: path.write_text('{"floatx": "bfloat16"}'), "Received: floatx=bfloat16): mend or remove"),
+    "text": (lambda path: path.write_bytes(b"\xff"), "can't decode byte"),
+    "a folder": (Path.mkdir, " is no file: remove it"),
+    "a pipe": (os.mkfifo, " is no file: remove it"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in {"a list", "a pipe"} else pytest.param(name, marks=pytest.mark.whole) for name in MADE]
+)
+def test_settings_that_keras_cannot_use_are_named(tmp_path: Path, name: str) -> None:
+    """A broken `keras.json` would be a defect of autofit, and a pipe in its place a worker that never starts."""
+    make, words = MADE[name]
+    make(tmp_path / "keras.json")
+    environment = os.environ | {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "tensorflow"}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    [line] = done.stdout.splitlines()
+    assert str(tmp_path / "keras.json") in line
+    assert words in line
+
+
+def test_another_error_while_keras_is_imported_is_not_of_its_settings() -> None:
+    """A broken installation would be taken for a broken file."""
+    with pytest.raises(ValueError, match="else"), naming_the_settings():
+        raise ValueError("something else")
