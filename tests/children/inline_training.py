@@ -1,9 +1,10 @@
 """Trains again and again in this one process, `isolation="inline"`; started by `test_survival.py`.
 
-inline_training.py PHOTOS FOLDER
+inline_training.py PHOTOS FOLDER usual|more
 
-FOLDER gets a run directory for each of the runs below; `interrupted`, with what `max_minutes` ended the last with; and
-`frozen`, with how many objects the collector leaves alone after a training and after a prediction.
+FOLDER gets a run directory for each of the runs below. Of the usual ones it also gets `interrupted`, with what
+`max_minutes` ended the last with; and `frozen`, with how many objects the collector leaves alone after a training and
+after a prediction.
 """
 
 # ruff: noqa: ARG002 - Keras gives callbacks their logs by name
@@ -29,7 +30,7 @@ import tensorflow as tf
 import autofit
 from autofit.errors import InterruptedRunError
 
-PHOTOS, FOLDER = sys.argv[1], Path(sys.argv[2]).resolve()
+PHOTOS, FOLDER, RUNS = sys.argv[1], Path(sys.argv[2]).resolve(), sys.argv[3]
 
 
 class FailsOnce(keras.callbacks.Callback):  # type: ignore[misc]
@@ -144,18 +145,27 @@ def run_out_of_minutes() -> None:
     autofit.resume(FOLDER / "max_minutes", model=survivor_network.network, max_minutes=30)
 
 
-if __name__ == "__main__":
+def usual_runs() -> None:
+    """What `make test` looks at."""
     train("undisturbed")
     count_frozen()
     train("oom", callbacks=[FailsOnce()])
     train("replay", replay=FOLDER / "oom")
-    train("stopped", callbacks=[StopsAt()])
     train(
         "early",
-        epochs=12,
+        epochs=8,
         early_stopping=2,
         class_weight="balanced",
         callbacks=[keras.callbacks.LearningRateScheduler(fall_and_rise)],
     )
-    interrupt_validation()
     run_out_of_minutes()
+
+
+def more_runs() -> None:
+    """What `make test-faults` looks at besides."""
+    train("stopped", callbacks=[StopsAt()])
+    interrupt_validation()
+
+
+if __name__ == "__main__":
+    {"usual": usual_runs, "more": more_runs}[RUNS]()

@@ -1,4 +1,4 @@
-"""The network of `test_survival.py`: small, with moving statistics and seeds, which a resume could lose."""
+"""Networks of `test_survival.py` and others: small, with what a resume or a smaller micro-batch could lose."""
 
 from __future__ import annotations
 
@@ -27,3 +27,17 @@ def overflowing_network(input_shape: tuple[int, int, int], num_classes: int) -> 
     *lower, dropout, last = network(input_shape, num_classes).layers
     there_and_back = [keras.layers.Rescaling(1e-3), keras.layers.ReLU(), keras.layers.Rescaling(1e3)]
     return keras.Sequential([keras.Input(input_shape), *lower, *there_and_back, dropout, last])
+
+
+def hungry_network(input_shape: tuple[int, int, int], num_classes: int) -> Any:
+    """Few weights, and four megabytes of activations for an image of 96 pixels: memory soon runs out."""
+    convolutions = [keras.layers.Conv2D(24, 1, activation="relu") for _ in range(4)]
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Rescaling(1 / 255),
+            *convolutions,
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(num_classes, activation="softmax"),
+        ]
+    )

@@ -24,8 +24,14 @@ def command(redirection: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+OTHERS = (">&-", "2>&-", ">&- 2>&-", "2>/dev/full")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"])
+@pytest.mark.parametrize(
+    "redirection",
+    ["<&- >&- 2>&-", ">/dev/full", *(pytest.param(one, marks=pytest.mark.whole) for one in OTHERS)],
+)
 def test_a_stream_that_is_closed_or_full_is_no_crash(redirection: str) -> None:
     """A run from cron, or behind a closed window, would end with a traceback, or print into its own files."""
     done = command(redirection)

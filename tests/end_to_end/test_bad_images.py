@@ -121,6 +121,7 @@ def test_nothing_to_train_on_is_no_epoch_and_once_mended_a_whole_one(
     assert len(result_of(run_dir)["history"]["loss"]) == 2
 
 
+@pytest.mark.whole
 def test_nothing_to_validate_with_ends_the_run_and_loses_no_step(
     folder: Path, train: Command, run_autofit: Command, tmp_path: Path
 ) -> None:

@@ -115,19 +115,27 @@ def test_it_is_the_same_training(train: Train, finished: Train) -> None:
     assert (kept.run_dir / "audit.jsonl").read_text() == (live.run_dir / "audit.jsonl").read_text()
 
 
-@pytest.mark.usefixtures("cache")
-def test_the_next_run_extracts_nothing_and_ends_with_the_same_bits(train: Train, photos: Path, tmp_path: Path) -> None:
+def test_the_next_run_extracts_nothing_and_ends_with_the_same_bits(train: Train, cache: Path, finished: Train) -> None:
     """A second try with another learning rate would wait for the backbone once more."""
-    own = shutil.copytree(photos, tmp_path / "photos")
-    first, second = train("first", own), train("second", own)
+    first = finished("usual")
+    shutil.copytree(first.run_dir.with_name("cache"), cache)
+    second = train("second")
     assert "extracted 179 now" in " ".join(events(first, "message"))
     assert "all extracted before" in " ".join(events(second, "message"))
     assert second.weights_sha256 == first.weights_sha256
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.whole
+def test_a_changed_photo_alone_is_extracted_again(train: Train, photos: Path, tmp_path: Path) -> None:
+    """A photo that was edited would be trained on as it was; or all be extracted for one."""
+    own = shutil.copytree(photos, tmp_path / "photos")
+    train("first", own)
     changed = own / "class0" / "000.jpg"
     before = changed.stat()
     changed.write_bytes(changed.read_bytes() + b"\0")  # what follows the end of a JPEG does not count as an image
     os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert "extracted 1 now" in " ".join(events(train("third", own), "message"))
+    assert "extracted 1 now" in " ".join(events(train("second", own), "message"))
 
 
 @pytest.mark.usefixtures("cache")
@@ -177,20 +185,19 @@ def begun_with(result: autofit.Result) -> tuple[int | None, int]:
     return work.cache.first_size, work.cache.first_peak_bytes
 
 
-def test_running_out_while_extracting_changes_nothing(
-    train: Train, cache: Path, outside_bytes: int, *, whole: bool
-) -> None:
-    """Promise 1 with the cache: a replay without a limit, out of rows that are made again, or (`whole`) of the same."""
+@pytest.mark.whole  # tests/worker/features has it of the extraction alone
+def test_running_out_while_extracting_changes_nothing(train: Train, cache: Path, outside_bytes: int) -> None:
+    """Promise 1 with the cache: a replay without a limit, out of the same rows, and of rows that are made again."""
     larger = {"image_size": 96, "batch_size": 64}
     limit = outside_bytes - AFTER_IMPORT_BYTES["all"] + AFTER_IMPORT_BYTES["head"] + 75 * 10**6
     ran_out = train("a", micro_batch_size=64, memory_limit=limit, **larger)
     assert ran_out.oom_events
     assert {event.phase for event in ran_out.oom_events} == {Phase.EXTRACT}
-    same_rows = [train("b", replay=ran_out.run_dir, **larger)] if whole else []
+    of_same_rows = train("b", replay=ran_out.run_dir, **larger)
     shutil.rmtree(cache)
     made_again = train("c", replay=ran_out.run_dir, **larger)
     assert events(made_again, "kept_rows")
-    for replay in (*same_rows, made_again):
+    for replay in (of_same_rows, made_again):
         assert not replay.oom_events
         assert replay.weights_sha256 == ran_out.weights_sha256
         assert replay.history == ran_out.history
@@ -219,8 +226,8 @@ def kill(photos: Path, weights: Path, tmp_path: Path) -> Kill:
     ("clears", "onednn"),
     [
         pytest.param(False, "0", id="cache kept", marks=pytest.mark.whole),
-        pytest.param(True, "0", id="cache cleared", marks=pytest.mark.whole),
-        pytest.param(True, "1", id="cache cleared, oneDNN"),
+        pytest.param(True, "0", id="cache cleared"),
+        pytest.param(True, "1", id="cache cleared, oneDNN", marks=pytest.mark.whole),
     ],
 )
 def test_kills_while_extracting_and_training_change_nothing(
@@ -309,6 +316,7 @@ def test_without_room_it_trains_without_the_cache(train: Train, monkeypatch: pyt
     assert result.status == "completed"
 
 
+@pytest.mark.whole
 def test_on_a_folder_that_cannot_be_written_it_trains_without_the_cache(train: Train, cache: Path) -> None:
     """A read-only home would end the run."""
     cache.write_text("not a folder")

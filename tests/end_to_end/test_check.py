@@ -41,6 +41,7 @@ def test_planted_wrong_labels_are_the_first(tmp_path: Path, weights: Path) -> No
     assert [Path(image.path).name for image in report.unreadable] == ["broken.jpg"]
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("cache")
 def test_of_several_labels_an_image_the_wrong_one_is_named(tmp_path: Path, weights: Path) -> None:
     """Images with several labels would not be doubted, or an image be told without saying what is wrong with it."""

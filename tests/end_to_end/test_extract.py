@@ -26,6 +26,7 @@ from autofit.protocol.cache_job import ShardJob
 from tests.support.drawn import draw_tinted
 from tests.support.extractions import rows_of, with_key_of
 from tests.support.processes import autofit_command, forking, kill_with_children
+from tests.support.shared import made_once
 from tests.support.views import RecordingView
 
 pytestmark = pytest.mark.slow
@@ -38,17 +39,17 @@ LEASE_SECONDS = 2.0
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with three classes."""
-    folder = tmp_path_factory.mktemp("photos")
-    draw_tinted(folder, IMAGES // 3)
-    return folder
+    return made_once(tmp_path_factory, "extract-photos", lambda folder: draw_tinted(folder, IMAGES // 3))
 
 
 @pytest.fixture(scope="module")
 def alone(photos: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The cache that one process has filled, and the weights."""
-    cache = tmp_path_factory.mktemp("alone")
-    api.extract(photos, cache=cache, view=RecordingView(), **network(weights))
-    return cache, weights
+
+    def extract(cache: Path) -> None:
+        api.extract(photos, cache=cache, view=RecordingView(), **network(weights))
+
+    return made_once(tmp_path_factory, "extracted-alone", extract), weights
 
 
 def network(weights: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tests.support.processes import autofit_command, kill_with_children
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.whole  # tests/input has it of the reader alone
 def test_a_hung_drive_is_named_and_ctrl_c_ends_the_run_with_its_checkpoint(photos: Path, tmp_path: Path) -> None:
     """The bar would stand still without a word, and the notebook only come back when the drive does."""
     os.mkfifo(tmp_path / "pipe")

@@ -129,6 +129,7 @@ def open_samples(folder: Path) -> None:
     shutil.rmtree(folder / "samples")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_sample_costs_little_and_is_named(name: str, answers: dict[str, tuple[str, int, float]]) -> None:
     """Opening a run that somebody has sent would fill the memory, hang, or write to a file elsewhere."""

@@ -122,9 +122,19 @@ def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inline(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the runs of `inline_training.py`, all made in one process."""
+    """The folder with the usual runs of `inline_training.py`, all made in one process."""
+    return inline_runs("usual", photos, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def inline_more(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with those that only `make test-faults` looks at."""
+    return inline_runs("more", photos, tmp_path_factory)
+
+
+def inline_runs(which: str, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = [sys.executable, str(CHILDREN / "inline_training.py"), str(photos)]
-    return made_once(tmp_path_factory, "survival-inline", lambda folder: finish([*program, str(folder)]))
+    return made_once(tmp_path_factory, f"inline-{which}", lambda folder: finish([*program, str(folder), which]))
 
 
 # Kills ---------------------------------------------------------------------------------------------------------------
@@ -145,11 +155,11 @@ def test_a_worker_killed_at_eight_moments_ends_with_the_same_weights(
 ) -> None:
     """After an update lost or made twice, a stale seed, metric, rate or callback state, weights or counts differ.
 
-    `make test` has four of the moments, the worker's first and its last among them.
+    `make test` has two of the moments.
     The model function and the callbacks stand in the script that was run, and nothing of them may be left on the disk.
     """
-    early = ("before-step-0-0", "validation-0-1", "before-epoch-1", "after-step-2-9") if whole else ()
-    moments = ("build", "after-step-0-6", "save", "end", *early)
+    more = ("build", "end", "before-step-0-0", "validation-0-1", "before-epoch-1", "after-step-2-9") if whole else ()
+    moments = ("after-step-0-6", "save", *more)
     expected = mortal_training(photos, tmp_path / "undisturbed")
 
     run_dir = mortal_training(photos, tmp_path / "killed", *moments)
@@ -173,18 +183,17 @@ def test_a_worker_killed_at_eight_moments_ends_with_the_same_weights(
         for name, values in json.loads((told / "board.json").read_text()).items():
             assert [step for step, _ in values] == [0, 1, 2]
             assert [value for _, value in values] == pytest.approx(result["history"][name])
-    assert len((told / "begun").read_text().split()) == len(moments)  # all attempts but the one that died in `build`
+    begun = len((told / "begun").read_text().split())
+    assert begun == len(moments) + 1 - ("build" in moments)  # all attempts but the one that died there
     left = [path for path in run_dir.rglob("*") if path.is_file() and b"die_once" in path.read_bytes()]
     assert left == []
 
 
+@pytest.mark.whole  # tests/faults/test_runs.py has it of a smaller worker, and test_caches.py of a larger
 def test_worker_and_parent_killed_together_resume_to_the_same_weights(
-    photos: Path, undisturbed: Path, tmp_path: Path, *, whole: bool
+    photos: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    """After the end of everything, `autofit resume` finds what it needs on the disk and repeats no committed step.
-
-    `make test` kills them in a save and in the last epoch; `make test-faults` also in the import and in an epoch.
-    """
+    """After the end of everything, `autofit resume` finds what it needs on the disk and repeats no committed step."""
     run_dir = tmp_path / "run"
     resume = resume_command(run_dir)
     checkpoints = run_dir / "checkpoints"
@@ -196,18 +205,14 @@ def test_worker_and_parent_killed_together_resume_to_the_same_weights(
     def saves() -> bool:
         return committed(run_dir) >= (0, 80) and any(path.name.startswith(".saving-") for path in checkpoints.iterdir())
 
-    first = train_command(photos, run_dir)
-    if whole:
-        kill_both(first, imports)
-        kill_both(resume, saves)
-        kill_both(resume, lambda: committed(run_dir) >= (1, 48))
-    else:
-        kill_both(first, saves)
+    kill_both(train_command(photos, run_dir), imports)
+    kill_both(resume, saves)
+    kill_both(resume, lambda: committed(run_dir) >= (1, 48))
     kill_both(halting("2:15", "-", run_dir), lambda: committed(run_dir) >= (2, 96))
     finish(resume)
 
     result = result_of(run_dir)
-    assert len(result["attempts"]) == (5 if whole else 3)
+    assert len(result["attempts"]) == 5
     assert_permutations(run_dir, [8] * EPOCHS)
     assert result["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
 
@@ -239,6 +244,7 @@ def test_a_worker_whose_parent_is_killed_commits_what_it_trained(
     assert result["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
 
 
+@pytest.mark.whole
 def test_a_ramp_killed_inside_its_second_epoch_has_the_steps_of_arithmetic(photos: Path, tmp_path: Path) -> None:
     """A loop that goes on with another epoch's batch size after a kill drops or repeats images: 5, 7 and 10 steps."""
     run_dir = tmp_path / "run"
@@ -387,12 +393,13 @@ def test_max_minutes_interrupts_a_run_that_ends_with_the_same_weights(undisturbe
     assert result_of(run_dir)["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
 
 
-def test_a_run_stopped_while_it_validates_keeps_the_whole_epoch(inline: Path) -> None:
+@pytest.mark.whole
+def test_a_run_stopped_while_it_validates_keeps_the_whole_epoch(inline: Path, inline_more: Path) -> None:
     """What was trained is committed, with the epoch's own metrics: not those that the validation had begun to count."""
-    result, expected = result_of(inline / "validation"), result_of(inline / "undisturbed")
+    result, expected = result_of(inline_more / "validation"), result_of(inline / "undisturbed")
 
     assert [attempt["verdict"] for attempt in result["attempts"]] == ["interrupted", "completed"]
-    assert {line["attempt"] for line in updates_of(inline / "validation", 0)} == {1}
+    assert {line["attempt"] for line in updates_of(inline_more / "validation", 0)} == {1}
     assert result["history"] == expected["history"]
     assert result["weights_sha256"] == expected["weights_sha256"]
 
@@ -427,9 +434,10 @@ def test_inline_training_goes_on_after_running_out_of_memory(inline: Path) -> No
 # Callbacks, the best epoch, labels -----------------------------------------------------------------------------------
 
 
-def test_a_callback_can_stop_the_training_inside_an_epoch(inline: Path) -> None:
+@pytest.mark.whole
+def test_a_callback_can_stop_the_training_inside_an_epoch(inline_more: Path) -> None:
     """As in `fit`, the epoch is closed at once; an attempt that takes over from there trains no further."""
-    run_dir = inline / "stopped"
+    run_dir = inline_more / "stopped"
 
     assert [line["step"] for line in updates_of(run_dir, 1)] == [0, 1, 2]
     assert updates_of(run_dir, 2) == []
@@ -449,7 +457,7 @@ def test_early_stopping_keeps_the_best_epoch(photos: Path, inline: Path) -> None
     loss = float(subprocess.run(plain, capture_output=True, text=True, check=True, timeout=120).stdout)
 
     assert best >= 1
-    assert len(losses) == best + 3 < 12
+    assert len(losses) == best + 3 < 8
     assert loss == pytest.approx(losses[best], abs=1e-5)
     assert json.loads((run_dir / "labels.json").read_text())["labels"] == ["blue", "green", "red"]
     assert result_of(run_dir)["history"]["val_accuracy"][best] > 0.9
@@ -467,6 +475,7 @@ def test_a_first_epoch_without_a_number_is_not_the_best_for_ever() -> None:
 
 
 @pytest.mark.forked_workers
+@pytest.mark.whole  # `test_bad_images.py` and tests/faults/test_images.py have it too
 def test_images_that_cannot_be_decoded_are_left_out(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

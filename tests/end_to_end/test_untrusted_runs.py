@@ -24,6 +24,7 @@ from autofit.storage.records import MAX_RECORD_BYTES
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.run_lock import RunLock
 from tests.support.given_run import given_run
+from tests.support.shared import made_once
 
 HIDDEN = "hunter2-7fb1c0"
 Plant = Callable[[RunDirectory], None]
@@ -35,7 +36,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("AUTOFIT_TEST_TOKEN", HIDDEN)
         ends = f"device_oom@2,SIGKILL@3,{HIDDEN}-on-the-command-line"
-        return given_run(tmp_path_factory.mktemp("given"), ends).path
+        return made_once(tmp_path_factory, "run-with-a-secret", lambda folder: given_run(folder / "run", ends)) / "run"
 
 
 @pytest.fixture

@@ -343,6 +343,7 @@ def test_a_training_that_leaks_stops_in_time_and_ends_as_one_that_does_not(
     assert [result.result_changed for result in results] == [False, False]
 
 
+@pytest.mark.whole
 def test_a_training_that_the_kernel_kills_goes_on_smaller(
     group: MemoryGroup, train: Callable[[str], RunDirectory], count: Callable[..., None]
 ) -> None:

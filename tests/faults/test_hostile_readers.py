@@ -25,6 +25,7 @@ from autofit.storage.run_directory import RunDirectory
 from tests.support.given_run import given_run
 from tests.support.hostile import BOUNDED, forged_json, torn
 from tests.support.readers import Reader, readers
+from tests.support.shared import made_once
 
 MOST_SECONDS, MOST_KIB = 5.0, 300 * 1024
 READERS = {f"{number}-{reader.name.replace('*', 'N')}": reader for number, reader in enumerate(readers())}
@@ -33,9 +34,7 @@ READERS = {f"{number}-{reader.name.replace('*', 'N')}": reader for number, reade
 @pytest.fixture(scope="module")
 def given_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a whole run of the stub."""
-    folder = tmp_path_factory.mktemp("given")
-    given_run(folder / "run")
-    return folder
+    return made_once(tmp_path_factory, "hostile-readers-run", lambda folder: given_run(folder / "run"))
 
 
 def taken_kib() -> int:
@@ -128,7 +127,7 @@ def test_a_run_with_a_forged_value_is_shown_or_refused(
     cases = [forged_json(data.split(b"\n")[0] if path.suffix == ".jsonl" else data) for path, data in paths.items()]
     chosen = st.one_of(*[st.tuples(st.just(path), case) for path, case in zip(paths, cases, strict=True)])
 
-    @settings(BOUNDED, max_examples=300 if whole else 15)
+    @settings(BOUNDED, max_examples=300 if whole else 4)
     @given(case=chosen)
     def check(case: tuple[Path, bytes]) -> None:
         count(promise=12)

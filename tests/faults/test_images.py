@@ -213,6 +213,7 @@ def decoded_folder(seed_folder: Path, folder: Path) -> dict[str, Any]:
 # A run ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_a_run_uses_every_good_image_and_names_every_bad_one(
     seed_folder: Path, tmp_path: Path, count: Callable[..., None]

@@ -55,6 +55,7 @@ def without_network(photos: Path, folder: Path, *more: str) -> tuple[subprocess.
     return done, log.read_text().splitlines()
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_no_network_is_used(photos: Path, tmp_path: Path, count: Callable[..., None]) -> None:
     """A training on a cluster's node would wait for an address, and tell others what is trained."""

@@ -55,7 +55,11 @@ from tests.support.whole import pytest_addoption, whole
 
 
 @pytest.mark.parametrize("parallel", [[], ["-n", "2"]], ids=["one process", "two workers"])
-@pytest.mark.parametrize(("arguments", "cases"), [(["a/b", "--whole"], 33), ([], " 7")], ids=["whole", "quick"])
+@pytest.mark.parametrize(
+    ("arguments", "cases"),
+    [(["a/b", "--whole"], 33), pytest.param([], " 7", marks=pytest.mark.whole)],
+    ids=["whole", "quick"],
+)
 def test_the_table_shows_what_failed(tmp_path: Path, arguments: list[str], cases: object, parallel: list[str]) -> None:
     """The table would show a broken promise as kept, or a share of the cases as all of them."""
     (tmp_path / "conftest.py").write_text(ROOT_CONFTEST)

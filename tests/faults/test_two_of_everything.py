@@ -70,7 +70,9 @@ def test_two_parents_where_no_locks_are_there(tmp_path: Path, count: Count) -> N
         assert said_last(third) == ["NoneType", "None"]
 
 
-@pytest.mark.parametrize("is_killed", [False, True], ids=["calm", "killed"])
+@pytest.mark.parametrize(
+    "is_killed", [pytest.param(False, id="calm", marks=pytest.mark.whole), pytest.param(True, id="killed")]
+)
 def test_a_clock_that_is_set_back_by_a_day_changes_nothing(tmp_path: Path, count: Count, *, is_killed: bool) -> None:
     """The worker would be taken for hung, or the run for one that has taken minus a day."""
     count(promise=PROMISE)

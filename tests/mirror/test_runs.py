@@ -159,6 +159,7 @@ def test_a_run_whose_machine_is_lost_goes_on_from_its_mirror(photos: Path, tmp_p
     assert everything_in(mirror) == everything_in(tmp_path / "last")
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_a_mirror_itself_can_be_resumed(photos: Path, tmp_path: Path, expected: str) -> None:
     """Who has nothing but the drive, and no photos named again, could not go on."""

@@ -45,6 +45,12 @@ from unittest.mock import patch
 with patch("autofit.dataset.asked_of", side_effect=ZeroDivisionError("a defect")):
     autofit.run("photos")
 """
+FORKS = """
+from autofit.process import launch
+from tests.support import fork_server
+launch.start_process = fork_server.start_worker
+"""
+"""Its workers are forked; all else is as a user has it."""
 SAVED_MODEL = """
 import keras
 model = keras.models.load_model(result.model_path)
@@ -73,6 +79,7 @@ def tell_story(folder: Path) -> dict[str, Shown]:
         return any(committed(path.parent) > (0, 0) for path in folder.glob("runs/*/checkpoints"))
 
     with running_kernel(folder) as kernel:
+        kernel.run(FORKS)
         kernel.run(NETWORK)
         shown = {"mistake": kernel.run('autofit.run("nowhere")'), "no result": kernel.run("autofit.Result('nowhere')")}
         shown["defect"] = kernel.run(DEFECT)

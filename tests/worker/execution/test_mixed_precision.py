@@ -57,7 +57,7 @@ def gradients_of(backbone: str, precision: Precision, segments: int = 0) -> np.n
     "backbone",
     ["MobileNet", *(pytest.param(name, marks=pytest.mark.whole) for name in ("MobileNetV2", "ResNet50", *OTHERS))],
 )
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", [pytest.param("mixed_bfloat16", marks=pytest.mark.whole), "mixed_float16"])
 def test_gradients_are_those_of_float32_to_tolerance(backbone: str, precision: Precision) -> None:
     """Training would go elsewhere: layers without the policy's casts, a loss in 16 bits, a scale that stays in."""
     exact, rounded = gradients_of(backbone, "float32"), gradients_of(backbone, precision)
@@ -65,6 +65,7 @@ def test_gradients_are_those_of_float32_to_tolerance(backbone: str, precision: P
     assert 0 < np.linalg.norm(rounded - exact) < tolerance * np.linalg.norm(exact)
 
 
+@pytest.mark.whole
 def test_activations_computed_again_in_16_bits_give_the_same_gradients() -> None:
     """The segments between would be cast to 32 bits, or the second computation be another one."""
     whole = gradients_of("MobileNet", "mixed_bfloat16")

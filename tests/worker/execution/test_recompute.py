@@ -109,7 +109,7 @@ def with_all_that_has_state(shape: tuple[int, int, int], classes: int) -> keras.
     return keras.Model(inputs, layers.Dense(classes, "softmax")(layers.Dropout(0.5)(flow)))
 
 
-@pytest.mark.parametrize("segments", [2, 3, 30])
+@pytest.mark.parametrize("segments", [3, *(pytest.param(number, marks=pytest.mark.whole) for number in (2, 30))])
 def test_state_random_numbers_and_losses_of_layers_are_those_without(segments: int) -> None:
     """A user's model would train otherwise: its layers may count, draw, normalize and add losses."""
     spec = ModelSpec(backbone=None, weights="none", image_size=SMALL, trainable="all")
@@ -140,6 +140,7 @@ def test_the_part_above_a_cut_is_computed_again_too() -> None:
     assert_equal(results[1], results[0], 1e-4)
 
 
+@pytest.mark.whole
 def test_less_memory_is_taken() -> None:
     """TensorFlow would find that the same is computed twice, and keep the first activations after all."""
     program = [sys.executable, str(CHILDREN / "recompute_peaks.py")]

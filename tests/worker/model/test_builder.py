@@ -57,7 +57,7 @@ def mobilenet() -> keras.Model:
     return keras.applications.MobileNet(weights=None, include_top=False, input_shape=(*SIZE, 3))
 
 
-@pytest.fixture(scope="module", params=[".weights.h5", ".keras"])
+@pytest.fixture(scope="module", params=[".weights.h5", pytest.param(".keras", marks=pytest.mark.whole)])
 def weights_file(request: pytest.FixtureRequest, mobilenet: keras.Model, tmp_path_factory: Any) -> Path:
     """MobileNet's weights in a file of each kind that Keras 3 writes."""
     path: Path = tmp_path_factory.mktemp("weights") / f"mine{request.param}"
@@ -70,8 +70,12 @@ def weights_file(request: pytest.FixtureRequest, mobilenet: keras.Model, tmp_pat
 
 @pytest.mark.parametrize(
     ("backbone", "module"),
-    [("VGG16", "vgg16"), ("MobileNet", "mobilenet"), ("DenseNet121", "densenet"), ("EfficientNetB0", "efficientnet")],
-    ids=["caffe", "tf", "torch", "none"],
+    [
+        pytest.param("VGG16", "vgg16", id="caffe"),
+        pytest.param("MobileNet", "mobilenet", id="tf"),
+        pytest.param("DenseNet121", "densenet", id="torch", marks=pytest.mark.whole),
+        pytest.param("EfficientNetB0", "efficientnet", id="none", marks=pytest.mark.whole),
+    ],
 )
 def test_raw_images_are_preprocessed_as_keras_does(backbone: str, module: str) -> None:
     """Pretrained weights would see other pixels than they were trained on, and accuracy would quietly drop."""
@@ -139,7 +143,7 @@ images = numpy.load("images.npy")
 for name in sys.argv[1:]:
     numpy.save(name + ".npy", keras.models.load_model(name + ".keras").predict(images, verbose=0))
 """
-    names = ("VGG16", "MobileNet", "ConvNeXtTiny") if whole else ("VGG16", "MobileNet")
+    names = ("VGG16", "MobileNet", "ConvNeXtTiny") if whole else ("MobileNet",)
     models = {name: built(name, hidden_units=4, dropout=0.2) for name in names}
     np.save(tmp_path / "images.npy", some_images())
     for name, model in models.items():
@@ -328,6 +332,7 @@ def test_cached_imagenet_weights_need_no_network(
     assert said.endswith("the one for 224 serves 32x32 too")
 
 
+@pytest.mark.whole
 def test_an_incomplete_download_is_named(without_network: tuple[Path, list[str]]) -> None:
     """A killed download would make every later run fail with a message of h5py's."""
     folder, (_, half, _, _) = without_network
@@ -336,6 +341,7 @@ def test_an_incomplete_download_is_named(without_network: tuple[Path, list[str]]
     assert half.endswith("delete the file, run again")
 
 
+@pytest.mark.whole
 def test_missing_imagenet_weights_say_where_to_put_them(without_network: tuple[Path, list[str]]) -> None:
     """Someone without a network would not learn which file to copy where, or how to train without it."""
     folder, (_, _, missing, _) = without_network
@@ -345,6 +351,7 @@ def test_missing_imagenet_weights_say_where_to_put_them(without_network: tuple[P
     assert "--weights none" in missing
 
 
+@pytest.mark.whole
 def test_a_cached_file_that_keras_refuses_is_called_so(without_network: tuple[Path, list[str]]) -> None:
     """It would be said to be missing, although it was there."""
     folder, (_, _, _, refused) = without_network

@@ -91,6 +91,7 @@ print("pandas" in sys.modules, gc.get_freeze_count(), gc.isenabled())
 """
 
 
+@pytest.mark.whole
 def test_in_the_process_of_a_user_keras_is_imported_as_it_is() -> None:
     """The user's Keras would not take data frames any more, and the user's objects would never be collected."""
     done = subprocess.run([sys.executable, "-c", INLINE_PROGRAM], capture_output=True, text=True, check=True)
