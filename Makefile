@@ -20,7 +20,8 @@ CANDIDATES := python3.13 python3.12 python3.11 python3.14 python3
 PYTHON ?= $(shell for name in $(CANDIDATES); do \
 	$$name -I -c '$(SUITABLE)' >/dev/null 2>&1 && echo $$name && break; done)
 
-.PHONY: help demo test test-fast test-faults test-ray test-oldest smoke-oldest test-gpu audit check dist docs format clean
+.PHONY: help demo test test-fast test-faults test-ray test-oldest smoke-oldest smoke-oldest-if-possible test-gpu \
+	audit check dist docs format clean
 
 help:
 	@echo 'make demo         train on 1,797 handwritten digits, running out of memory on purpose'
@@ -64,8 +65,13 @@ test-gpu: $(READY)
 	$(VENV)/bin/python -m pytest -m gpu --durations 0 tests/gpu
 
 # The tests that depend most on the releases of Keras, TensorFlow, Pillow and NumPy, with the oldest that are allowed,
-# in an environment of their own.
+# in an environment of their own. NumPy 2.0 and h5py 3.11 were never built for Python 3.13 and newer.
 OLDEST := .venv-oldest
+HAS_OLDEST := import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})
+OLDEST_PYTHON ?= $(shell for name in $(PYTHON) python3.12 python3.11 python3; do \
+	$$name -I -c '$(HAS_OLDEST)' >/dev/null 2>&1 && echo $$name && break; done)
+NO_OLDEST_PYTHON := the oldest releases allowed are built for Python 3.11 and 3.12 only, and neither is here \
+	(OLDEST_PYTHON=/path/to/python3.12 names one)
 test-oldest: $(OLDEST)/.ready
 	$(OLDEST)/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not gpu' --whole tests/worker/model tests/worker/execution tests/input
 
@@ -73,6 +79,10 @@ test-oldest: $(OLDEST)/.ready
 smoke-oldest: $(OLDEST)/.ready
 	$(OLDEST)/bin/autofit demo --quiet --folder build/oldest-demo
 	$(OLDEST)/bin/python -m pytest -q -m 'not gpu and not slow' tests/input/test_decode.py tests/storage/test_records.py
+
+# The same where there is a Python for it, and a line where there is none: a machine may have newer ones only.
+smoke-oldest-if-possible:
+	$(if $(OLDEST_PYTHON),@$(MAKE) --no-print-directory smoke-oldest,@echo 'Left out: $(NO_OLDEST_PYTHON)')
 
 # Known weaknesses of what is installed; asks PyPI, so it is no part of the tests.
 audit: $(VENV)/bin/pip
@@ -83,10 +93,14 @@ audit: $(VENV)/bin/pip
 dist: $(READY)
 	$(VENV)/bin/python -m hatchling build
 
-$(OLDEST)/.ready: pyproject.toml .ci/oldest_requirements.py | $(VENV)/bin/pip
-	$(VENV)/bin/python -m venv --clear $(OLDEST)
-	@$(VENV)/bin/python .ci/oldest_requirements.py >$(OLDEST)/requirements.txt
-	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable . -r $(OLDEST)/requirements.txt
+# Nothing is built from source, and only what is imported is compiled to bytecode.
+$(OLDEST)/.ready: pyproject.toml .ci/oldest_requirements.py
+	$(if $(OLDEST_PYTHON),,$(error $(NO_OLDEST_PYTHON)))
+	@echo 'Installing the oldest releases into $(OLDEST), once: a minute or more'
+	"$(OLDEST_PYTHON)" -m venv --clear $(OLDEST)
+	@$(OLDEST)/bin/python .ci/oldest_requirements.py >$(OLDEST)/requirements.txt
+	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --only-binary :all: \
+		--editable . -r $(OLDEST)/requirements.txt
 	@touch $@
 
 # Without its cache: that keeps a module that an unchanged file imported before it existed as an import of `autofit`.

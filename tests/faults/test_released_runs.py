@@ -23,6 +23,7 @@ from tests.support.paths import FIXTURES
 RUNS = FIXTURES / "runs"
 NAMES = sorted(path.name for path in RUNS.iterdir() if path.is_dir() and not path.name.startswith("__"))
 OLDEST, NEWEST = NAMES[0], NAMES[-1]
+PROMISE = 21
 
 
 def copied(name: str, folder: Path) -> RunDirectory:
@@ -76,7 +77,7 @@ def test_a_run_of_an_earlier_release_goes_on(
     files = copied(name, tmp_path)
     before = collect_result(files, "interrupted", "", 0.0).history["loss"]
     monkeypatch.syspath_prepend(str(RUNS))
-    count(promise=21)
+    count(promise=PROMISE)
     result = api.resume(files.path, model="tiny_network:tiny_network")
     assert result.record.status == "completed"
     assert result.record.history["loss"][: len(before)] == before
@@ -85,8 +86,9 @@ def test_a_run_of_an_earlier_release_goes_on(
 
 
 @pytest.mark.parametrize("name", ["run.json", "result.json"])
-def test_a_run_of_a_later_release_says_to_update(tmp_path: Path, name: str) -> None:
+def test_a_run_of_a_later_release_says_to_update(tmp_path: Path, count: Callable[..., None], name: str) -> None:
     """The user would hear of an invalid file, and an older autofit would train on what a newer one has finished."""
+    count(promise=PROMISE)
     files = copied(NEWEST, tmp_path)
     collect_result(files, "completed", "", 0.0).save(files.result)
     schema = f"autofit/{name.removesuffix('.json')}/2"
@@ -99,8 +101,9 @@ def test_a_run_of_a_later_release_says_to_update(tmp_path: Path, name: str) -> N
     assert "\n" not in said
 
 
-def test_a_checkpoint_of_a_later_release_is_kept(tmp_path: Path) -> None:
+def test_a_checkpoint_of_a_later_release_is_kept(tmp_path: Path, count: Callable[..., None]) -> None:
     """It would be set aside as damaged, and the training would begin from nothing."""
+    count(promise=PROMISE)
     files = copied(NEWEST, tmp_path)
     [generation] = files.checkpoints.iterdir()
     in_schema(generation / "manifest.json", "autofit/checkpoint/2")
@@ -111,8 +114,9 @@ def test_a_checkpoint_of_a_later_release_is_kept(tmp_path: Path) -> None:
     assert [path.name for path in files.checkpoints.iterdir()] == [generation.name]
 
 
-def test_a_field_of_a_later_release_says_to_update(tmp_path: Path) -> None:
+def test_a_field_of_a_later_release_says_to_update(tmp_path: Path, count: Callable[..., None]) -> None:
     """A release that adds a field would leave the user of an older one with an invalid file and no advice."""
+    count(promise=PROMISE)
     files = copied(NEWEST, tmp_path)
     content = json.loads(files.run.read_text())
     content["options"]["later"] = 1
