@@ -49,6 +49,7 @@ def assert_equal(one: Computed, other: Computed, tolerance: float) -> None:
 
 
 FAMILIES = (
+    "MobileNet",
     "MobileNetV2",
     "MobileNetV3Small",
     "EfficientNetB0",
@@ -65,7 +66,8 @@ FAMILIES = (
 )
 
 
-@pytest.mark.parametrize("backbone", ["MobileNet", *(pytest.param(name, marks=pytest.mark.whole) for name in FAMILIES)])
+@pytest.mark.whole
+@pytest.mark.parametrize("backbone", FAMILIES)
 def test_gradients_and_state_are_those_without(backbone: str) -> None:
     """Training would go elsewhere: other gradients, averages that are updated twice, or other random numbers."""
     side = max(32, find(backbone).min_size)

@@ -179,21 +179,17 @@ def test_weights_that_are_loaded_later_count() -> None:
 
 
 FOLDS = {"MobileNetV2": 52, "ResNet50": 53, "EfficientNetB0": 49, "DenseNet121": 59, "Xception": 40}
-A_SHARE = {"MobileNetV2"}
-"""What `make test` compares, with Eigen's kernels (0); `make test-faults` all five, also with oneDNN's (1)."""
 
 
-@pytest.mark.parametrize(
-    "onednn", [pytest.param("0", id="eigen"), pytest.param("1", id="onednn", marks=pytest.mark.whole)]
-)
-def test_networks_of_keras_give_the_same_features(onednn: str, *, whole: bool) -> None:
+@pytest.mark.whole
+@pytest.mark.parametrize("onednn", [pytest.param("0", id="eigen"), pytest.param("1", id="onednn")])
+def test_networks_of_keras_give_the_same_features(onednn: str) -> None:
     """TensorFlow rewrites what it compiles: an order that it cannot keep is an error there, and nowhere else."""
-    folds = {name: count for name, count in FOLDS.items() if whole or name in A_SHARE}
-    program = [sys.executable, str(CHILDREN / "folded_network.py"), *folds]
+    program = [sys.executable, str(CHILDREN / "folded_network.py"), *FOLDS]
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn}
     done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert {name: each["folds"] for name, each in found.items()} == folds
+    assert {name: each["folds"] for name, each in found.items()} == FOLDS
     assert all(each["is_as_before"] for each in found.values()), found
     assert all(each["apart"] < 1e-5 for each in found.values()), found

@@ -19,8 +19,7 @@ from autofit.worker.model.weights import weights_sha256
 pytestmark = pytest.mark.slow
 
 SIZE = (32, 32)
-A_SHARE = [".h5", *(pytest.param(suffix, marks=pytest.mark.whole) for suffix in (".weights.h5", ".keras"))]
-"""The kinds of files that Keras writes, of which `make test` tries the oldest."""
+SUFFIXES = (".h5", ".weights.h5", ".keras")
 
 
 def saved(model: keras.Model, path: Path) -> Path:
@@ -47,7 +46,7 @@ def classifier() -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("suffix", A_SHARE)
+@pytest.mark.parametrize("suffix", [".h5", *(pytest.param(suffix, marks=pytest.mark.whole) for suffix in SUFFIXES[1:])])
 def test_the_top_of_a_classifier_is_left_out_and_that_is_said(
     suffix: str, classifier: keras.Model, tmp_path: Path
 ) -> None:
@@ -66,7 +65,8 @@ def resnet() -> keras.Model:
     return keras.applications.ResNet50(weights=None, include_top=False, input_shape=(*SIZE, 3))
 
 
-@pytest.mark.parametrize("suffix", A_SHARE)
+@pytest.mark.whole
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_file_without_a_top_is_loaded_whole(suffix: str, resnet: keras.Model, tmp_path: Path) -> None:
     """A convolution of the backbone would be taken for a top, as ResNet50's from 2,048 channels to 512."""
     said: list[str] = []
