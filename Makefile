@@ -84,10 +84,13 @@ smoke-oldest: $(OLDEST)/.ready
 smoke-oldest-if-possible:
 	$(if $(OLDEST_PYTHON),@$(MAKE) --no-print-directory smoke-oldest,@echo 'Left out: $(NO_OLDEST_PYTHON)')
 
-# Known weaknesses of what is installed; asks PyPI, so it is no part of the tests.
-audit: $(VENV)/bin/pip
+# Known weaknesses of what is installed; asks PyPI, so it is no part of the tests. Strict: where a package cannot be asked
+# for, pip-audit would pass it over and find nothing. Strict, it does not pass over autofit either, so it gets a list.
+audit: $(READY)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(VENV)/bin/python -m pip_audit --skip-editable --progress-spinner off
+	@mkdir -p build
+	@$(VENV)/bin/python -m pip list --disable-pip-version-check --format freeze --exclude-editable >build/audited.txt
+	$(VENV)/bin/python -m pip_audit --strict --no-deps --disable-pip --requirement build/audited.txt --progress-spinner off
 
 # The wheel and the source archive, the same bytes wherever and whenever they are made (tests/faults/test_supply.py).
 dist: $(READY)
