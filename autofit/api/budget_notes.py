@@ -10,7 +10,7 @@ from autofit.machine.hardware import Hardware
 from autofit.process.monitor import View
 from autofit.profiles.store import ProfileStore
 from autofit.runs.run_record import RunRecord
-from autofit.runs.stage_decision import stage_choices, with_foreseen_kernels
+from autofit.runs.stage_decision import foreseen_choices
 from autofit.runs.time_budget import Speed, TimeBudget, Work, is_asked_for, opening_words
 
 
@@ -25,7 +25,7 @@ def announce_budget(budget: TimeBudget, record: RunRecord, view: View, *, is_res
     words = opening_words(
         budget.seconds,
         budget.left_seconds(time.monotonic()),
-        with_foreseen_kernels(stage_choices(record), record),
+        foreseen_choices(record),
         Work(
             record.data.train_count, record.data.validation_count, Speed(budget.known_per_second, record.plan.kernels)
         ),

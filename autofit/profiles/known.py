@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autofit.config.rungs import Rung
-from autofit.machine.hardware import Hardware, fingerprint
+from autofit.machine.hardware import Hardware
 from autofit.probing.records import MemoryModelRecord, ProbeReport, RungRecord, Workload
-from autofit.profiles.match import Limit, exact_entry, is_known, key_of, limit_of
+from autofit.profiles.match import Limit, exact_entry, limit_of, own_entries
 from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
 from autofit.protocol.messages import Trial, Verdict
 
@@ -37,14 +37,7 @@ def known_report(
         size: the largest of interest.
         limited_by: which limit that is, in a few words.
     """
-    entries = [
-        entry
-        for profile, origin in profiles
-        if origin is Origin.OWN and profile.fingerprint == fingerprint(machine)
-        for entry in profile.entries
-        if is_known(workload) and is_known(entry.workload) and key_of(entry.workload) == key_of(workload)
-    ]
-    for entry in sorted(entries, key=lambda entry: -entry.measured_at):
+    for entry in own_entries(profiles, machine, workload):
         answer = _answer(entry, limit, size)
         if answer:
             return _report(entry, machine, workload, limit, answer, size, limited_by)

@@ -113,16 +113,30 @@ def exact_entry(
         limit: the memory limit of the probe.
         max_batch: the largest size of interest.
     """
-    planned = _PlannedProbe(fingerprint(machine), workload, limit, max_batch)
+    same = own_entries(profiles, machine, workload)
+    return next((entry for entry in same if _is_of_case(entry, workload, limit, max_batch)), None)
+
+
+def own_entries(
+    profiles: Sequence[tuple[MachineProfile, Origin]], machine: Hardware, workload: Workload
+) -> list[ProfileEntry]:
+    """The user's own measurements of this network on this very machine, under any limit, the newest first.
+
+    Args:
+        profiles: as `ProfileStore.load` returns them.
+        machine: the machine that was measured.
+        workload: the network. A user's own function is known by its name only: there are none of it.
+    """
+    if not is_known(workload):
+        return []
     entries = [
         entry
         for profile, origin in profiles
-        if origin is Origin.OWN
+        if origin is Origin.OWN and profile.fingerprint == fingerprint(machine)
         for entry in profile.entries
-        if is_known(workload) and is_known(entry.workload) and key_of(entry.workload) == key_of(workload)
-        if _is_exact(planned, profile, entry)
+        if is_known(entry.workload) and key_of(entry.workload) == key_of(workload)
     ]
-    return max(entries, key=lambda entry: entry.measured_at, default=None)
+    return sorted(entries, key=lambda entry: -entry.measured_at)
 
 
 def find_extraction(
@@ -211,11 +225,16 @@ def _match(planned: _PlannedProbe, profile: MachineProfile, origin: Origin, entr
 
 
 def _is_exact(planned: _PlannedProbe, profile: MachineProfile, entry: ProfileEntry) -> bool:
+    is_here = profile.fingerprint == planned.fingerprint
+    return is_here and _is_of_case(entry, planned.workload, planned.limit, planned.max_batch)
+
+
+def _is_of_case(entry: ProfileEntry, workload: Workload, limit: Limit, max_batch: int) -> bool:
+    """Whether an entry of the same network has the answer for so many classes, such a limit and sizes up to this."""
     return (
-        profile.fingerprint == planned.fingerprint
-        and entry.workload.num_classes == planned.workload.num_classes
-        and limit_of(entry).is_alike(planned.limit)
-        and _covers(entry, planned.max_batch)
+        entry.workload.num_classes == workload.num_classes
+        and limit_of(entry).is_alike(limit)
+        and _covers(entry, max_batch)
     )
 
 

@@ -76,6 +76,11 @@ def stage_choices(record: RunRecord) -> tuple[FineTunePlan, ...]:
     return () if stage is None else choices(stage, record.options, record.data.train_count)
 
 
+def foreseen_choices(record: RunRecord) -> tuple[FineTunePlan, ...]:
+    """What the second stage may be, as long as it is not probed: each choice with the kernels that it may get."""
+    return with_foreseen_kernels(stage_choices(record), record)
+
+
 def with_foreseen_kernels(may_be: Sequence[FineTunePlan], record: RunRecord) -> tuple[FineTunePlan, ...]:
     """The choices for the second stage with the kernels that they get if its probe finds memory in plenty.
 
@@ -156,7 +161,7 @@ def _with_views_decided(
     if views is None or not views.by_budget or next_stage(record.plan, finished, None) != "views":
         return record, ""
     work, left_seconds = _work(record, files, budget), budget.left_seconds(now)
-    may_follow = with_foreseen_kernels(stage_choices(record), record)
+    may_follow = foreseen_choices(record)
     solved = sum(stage.seconds or 0.0 for stage in finished)
     needed = work.views_seconds(views, solved)
     is_short = work.speed.images_per_second is None or any(stage.cut_short for stage in finished)

@@ -31,15 +31,15 @@ def tried_words(rungs: Iterable[Rung]) -> str:
     return f", nor with activations computed again in {', '.join(most)}{' or ' if most else ''}{last} segments"
 
 
-def advice(trains: Trains, *, recompute: str = "", precision: Precision | None = None) -> str:
+def advice(trains: Trains, *, may_recompute: bool = False, precision: Precision | None = None) -> str:
     """The options that would help.
 
     Args:
         trains: the layers with activations that are kept for a backward pass.
-        recompute: what to give for it, where computing activations again was not tried; empty where it was.
+        may_recompute: computing activations again was not tried.
         precision: what to give for it, where the layers compute in 32 bits; their activations take half in 16.
     """
-    again = f"give recompute '{recompute}', " if recompute and trains != "head" else ""
+    again = "give recompute 'auto', " if may_recompute and trains != "head" else ""
     half = f"precision '{precision}', " if precision and trains != "head" else ""
     return f"{again}take a smaller image size (image_size), {FEWER[trains]}{half}a smaller backbone or more memory"
 
@@ -51,7 +51,7 @@ def advice_after(report: ProbeReport, trains: Trains | None = None) -> str:
     may_recompute = tried_rungs(report) == {KEPT} and most != 1
     return advice(
         trains or ("all" if work.trainable == "all" else "head"),
-        recompute="auto" if may_recompute else "",
+        may_recompute=may_recompute,
         precision=_saving(work.precision, "gpu" if report.hardware.get("device") == "gpu" else "cpu"),
     )
 
@@ -70,7 +70,7 @@ def advice_in_stage(options: Options, stage: StageName, device: Literal["cpu", "
     """What would help where nothing fits in a stage of a run; `options` in the precision that was chosen for it."""
     return advice(
         trains_in(options, stage),
-        recompute="auto" if options.recompute == "off" else "",
+        may_recompute=options.recompute == "off",
         precision=_saving(options.precision, device),
     )
 

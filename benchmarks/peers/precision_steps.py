@@ -17,6 +17,7 @@ from autofit.config.backbones import ModelSpec, Precision
 from autofit.protocol.job import ModelSource
 from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.execution.sliced_model import SplitNetwork
+from autofit.worker.execution.step_options import StepOptions
 from autofit.worker.execution.steps import TrainStep
 from autofit.worker.model.builder import build
 from autofit.worker.model.objective import make_objective
@@ -35,7 +36,7 @@ def measured(backbone: str, precision: Precision, images: int, side: int, steps:
         SplitNetwork(built.features, built.head, built.head_layers),
         make_objective(built.model, source, compiled=False),
         tf.TensorSpec((None, side, side, 3), tf.uint8),
-        loss_scale=LossScale() if precision == "mixed_float16" else None,
+        StepOptions(loss_scale=LossScale() if precision == "mixed_float16" else None),
     )
     pixels = np.random.default_rng(0).integers(0, 256, (images, side, side, 3), np.uint8)
     batch = pixels, np.arange(images) % CLASSES, np.ones(images, np.float32)

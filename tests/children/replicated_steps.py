@@ -22,6 +22,7 @@ from autofit.protocol.job import ModelSource
 from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.execution.replicas import ReplicatedTrainStep
 from autofit.worker.execution.sliced_model import SplitNetwork, WholeNetwork
+from autofit.worker.execution.step_options import StepOptions
 from autofit.worker.execution.steps import TrainStep
 from autofit.worker.execution.strategy import scope_of
 from autofit.worker.model.builder import BuiltModel, build_from_function
@@ -106,11 +107,11 @@ class Trained:
         )
         self.objective = make_objective(built.model, source, compiled=False, scope=scope)
         inputs = tf.TensorSpec((None, *spec.image_size, 3), tf.uint8)
-        given: Any = {"pads": case.pads, "loss_scale": case.scale, "one_by_one": case.segments > 0}
+        options = StepOptions(pads=case.pads, loss_scale=case.scale, one_by_one=case.segments > 0)
         self.step: TrainStep = (
-            TrainStep(network, self.objective, inputs, **given)
+            TrainStep(network, self.objective, inputs, options)
             if strategy is None
-            else ReplicatedTrainStep(strategy, built, network, self.objective, inputs, **given)
+            else ReplicatedTrainStep(strategy, built, network, self.objective, inputs, options)
         )
         self.rounds = case.rounds
         self.model, self.skipped = built.model, list[bool]()

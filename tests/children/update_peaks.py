@@ -22,6 +22,7 @@ import tensorflow as tf
 from autofit.config.backbones import ModelSpec
 from autofit.protocol.job import ModelSource
 from autofit.worker.execution.sliced_model import WholeNetwork
+from autofit.worker.execution.step_options import StepOptions
 from autofit.worker.execution.steps import TrainStep
 from autofit.worker.model.objective import make_objective
 from autofit.worker.runtime.memory import CPU, device_bytes_reader, peak_bytes, reset_peak
@@ -52,7 +53,7 @@ def copies(optimizer: keras.optimizers.Optimizer, *, one_by_one: bool) -> tuple[
     objective = replace(make_objective(model, source, compiled=False), optimizer=optimizer)
     optimizer.build(model.trainable_variables)
     images = tf.TensorSpec((None, *SIZE, 3), tf.uint8)
-    step = TrainStep(WholeNetwork(model), objective, images, one_by_one=one_by_one)
+    step = TrainStep(WholeNetwork(model), objective, images, StepOptions(one_by_one=one_by_one))
     reserved, step._reserve = int(step._reserve), tf.constant(1, tf.int64)
     given = np.zeros((4, *SIZE, 3), np.uint8), np.arange(4) % CLASSES, np.ones(4, np.float32)
     all_bytes = 4 * sum(int(np.prod(v.shape)) for v in model.trainable_variables)

@@ -30,12 +30,12 @@ def test_the_rungs_are_named_in_order(segments: list[int], words: str) -> None:
 
 def test_the_options_that_help_are_named() -> None:
     """A user would be told to train fewer layers where none train, or not that an option of theirs is in the way."""
-    assert advice("head", recompute="auto", precision="mixed_float16") == (
+    assert advice("head", may_recompute=True, precision="mixed_float16") == (
         "take a smaller image size (image_size), a smaller backbone or more memory"
     )
     assert "trainable 'head', then fine_tune_from" in advice("all")
     assert "a cut nearer to the head (fine_tune_from)" in advice("above a cut")
-    assert advice("all", recompute="auto").startswith("give recompute 'auto'")
+    assert advice("all", may_recompute=True).startswith("give recompute 'auto'")
     assert "precision 'mixed_float16'" in advice("above a cut", precision="mixed_float16")
     assert "precision" not in advice("all") + advice("above a cut")
     tried = tried_words([KEPT, *(Rung(segments=count) for count in (4, 8, 16))])

@@ -1,6 +1,7 @@
 """A network made ready to run: the same code for the probe's trials and for the training.
 
 session.py       the network with its objective and its compiled steps
+step_options.py  how a step computes: padding, the scale of a loss, the order of an update
 steps.py         gradients without side effects, then one guarded update; evaluation
 update_order.py  an update of one variable after another, where memory is short
 strategy.py      the devices that a job trains on

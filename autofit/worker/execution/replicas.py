@@ -22,8 +22,9 @@ import numpy as np
 import tensorflow as tf
 
 from autofit.errors import UserError
-from autofit.worker.execution.loss_scale import LEAST_SCALE, LossScale
+from autofit.worker.execution.loss_scale import LEAST_SCALE
 from autofit.worker.execution.sliced_model import Network
+from autofit.worker.execution.step_options import AS_USUAL, StepOptions
 from autofit.worker.execution.steps import TrainStep, current_values, tensors_of
 from autofit.worker.model.builder import BuiltModel
 from autofit.worker.model.keras_internals import leave_gradients_as_given, seed_states
@@ -55,9 +56,7 @@ class ReplicatedTrainStep(TrainStep):
         network: as in `TrainStep`, like the arguments after it.
         objective: its optimizer has its variables in the scope of the devices, its metrics have not.
         inputs_spec: as there.
-        pads: as there.
-        loss_scale: as there.
-        one_by_one: as there; the devices then take turns.
+        options: as there.
     """
 
     def __init__(
@@ -67,13 +66,10 @@ class ReplicatedTrainStep(TrainStep):
         network: Network,
         objective: Objective,
         inputs_spec: tf.TensorSpec,
-        *,
-        pads: bool = False,
-        loss_scale: LossScale | None = None,
-        one_by_one: bool = False,
+        options: StepOptions = AS_USUAL,
     ) -> None:
         self._strategy, self._width = strategy, int(built.model.output_shape[-1])
-        super().__init__(network, objective, inputs_spec, pads=pads, loss_scale=loss_scale, one_by_one=one_by_one)
+        super().__init__(network, objective, inputs_spec, options)
         leave_gradients_as_given(objective.optimizer)
         self.replicas = strategy.num_replicas_in_sync
         self._devices = strategy.extended.worker_devices

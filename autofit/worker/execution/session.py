@@ -27,6 +27,7 @@ from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.execution.microbatch import Blame, MicroBatcher, blame
 from autofit.worker.execution.replicas import ReplicatedTrainStep
 from autofit.worker.execution.sliced_model import Network, SplitNetwork, WholeNetwork, slices_decide
+from autofit.worker.execution.step_options import StepOptions
 from autofit.worker.execution.steps import EvaluateStep, Tally, TrainStep, compile_forward, tensors_of
 from autofit.worker.execution.strategy import open_strategy, replicas_of, require_replicable, scope_of
 from autofit.worker.model.bn_folding import folded
@@ -260,13 +261,12 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
     pads_training = pads and trains_in_slices and micro_decides is None
     scale = LossScale() if computes_in_float16(_trained(built)) else None
     kind = TrainStep if strategy is None else partial(ReplicatedTrainStep, strategy, built)
-    in_turn = source.spec.segments > 0
-    step = kind(network, objective, inputs, pads=pads_training, loss_scale=scale, one_by_one=in_turn)
+    options = StepOptions(pads=pads_training, loss_scale=scale, one_by_one=source.spec.segments > 0)
     return Session(
         built=built,
         objective=objective,
         network=network,
-        train_step=step,
+        train_step=kind(network, objective, inputs, options),
         # a frozen backbone is traced once, for training and for validation
         evaluate_step=EvaluateStep(_trained(built), objective, inputs, pads=pads),
         extract=heartbeat.times.timed("extract", compile_forward(folded(built.features), inputs.dtype))

@@ -19,6 +19,7 @@ import tensorflow as tf
 from autofit.worker.execution.loss_scale import LEAST_SCALE, LossScale
 from autofit.worker.execution.microbatch import Blame, blame
 from autofit.worker.execution.sliced_model import Network, summed
+from autofit.worker.execution.step_options import AS_USUAL, StepOptions
 from autofit.worker.execution.update_order import copies_outside, one_after_another
 from autofit.worker.model.objective import Objective
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, TornUpdateError
@@ -43,19 +44,10 @@ class TrainStep:
     `inputs` are uint8 images `(n, height, width, 3)` or float32 features `(n, d)`, as `inputs_spec` says; labels are
     class numbers `(n,)`, weights float32 `(n,)`; or both as the objective's specs say.
 
-    With `pads`, a slice of fewer than the micro-batch's images is padded for the network with rows of zeros, whose
-    outputs are dropped before the loss: the same update, and one shape for all slices. It must not be asked for where
-    one row's output depends on other rows.
-
-    With a `loss_scale` the gradients are those of the loss times the scale, and the sum over all slices is divided by
-    it and looked at once: if it is not finite, the weights stay and the scale is halved.
-
-    With `one_by_one` the update changes one variable after another, which takes less memory and gives the same.
-
     Attributes:
         loss_scale: of the next step; None for a network that does not compute in float16.
         is_skipped: whether the last step has left the weights as they were.
-        pads: as given.
+        pads: as in the options.
         replicas: on how many devices it computes, each on a part of the batch.
     """
 
@@ -66,14 +58,11 @@ class TrainStep:
         network: Network,
         objective: Objective,
         inputs_spec: tf.TensorSpec,
-        *,
-        pads: bool = False,
-        loss_scale: LossScale | None = None,
-        one_by_one: bool = False,
+        options: StepOptions = AS_USUAL,
     ) -> None:
-        self.loss_scale, self.is_skipped = loss_scale, False
-        self._network, self._one_by_one = network, one_by_one
-        self.pads = pads
+        self.loss_scale, self.is_skipped = options.loss_scale, False
+        self._network, self._one_by_one = network, options.one_by_one
+        self.pads = options.pads
         self._objective = objective
         self._begun = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._applied = 0

@@ -15,6 +15,7 @@ from autofit.config.precisions import Precision
 from autofit.protocol.job import ModelSource
 from autofit.worker.execution.loss_scale import LEAST_SCALE, MOST_SCALE, LossScale
 from autofit.worker.execution.sliced_model import SplitNetwork, WholeNetwork
+from autofit.worker.execution.step_options import StepOptions
 from autofit.worker.execution.steps import TrainStep
 from autofit.worker.model.builder import build, build_from_function
 from autofit.worker.model.keras_internals import all_layers
@@ -47,7 +48,7 @@ def gradients_of(backbone: str, precision: Precision, segments: int = 0) -> np.n
     source = ModelSource(spec=spec, num_classes=CLASSES, optimizer="sgd", learning_rate=1e-3)
     scale = LossScale(value=1024.0) if precision == "mixed_float16" else None
     objective = make_objective(built.model, source, compiled=False)
-    step = TrainStep(network, objective, tf.TensorSpec((None, side, side, 3), tf.uint8), loss_scale=scale)
+    step = TrainStep(network, objective, tf.TensorSpec((None, side, side, 3), tf.uint8), StepOptions(loss_scale=scale))
     _, gradients, _, _ = step.accumulate(*samples((side, side)), 4)
     assert {g.dtype for g in gradients} == {tf.float32}
     return np.concatenate([np.ravel(g) for g in gradients]) / (scale.value if scale else 1.0)
@@ -94,7 +95,7 @@ def float16_step(scale: float) -> tuple[TrainStep, keras.Model]:
     source = ModelSource(spec=spec, num_classes=CLASSES, optimizer="sgd", learning_rate=0.1)
     objective = make_objective(model, source, compiled=False)
     images = tf.TensorSpec((None, *SMALL, 3), tf.uint8)
-    return TrainStep(WholeNetwork(model), objective, images, loss_scale=LossScale(value=scale)), model
+    return TrainStep(WholeNetwork(model), objective, images, StepOptions(loss_scale=LossScale(value=scale))), model
 
 
 def committed(step: TrainStep, micro: int = 4) -> dict[str, float]:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from autofit.config.backbones import ModelSpec
 from autofit.protocol.job import ModelSource
 from autofit.worker.execution.sliced_model import SplitNetwork, WholeNetwork
+from autofit.worker.execution.step_options import StepOptions
 from autofit.worker.execution.steps import EvaluateStep, Tally, TrainStep, compile_forward, tensors_of
 from autofit.worker.model.builder import build, build_from_function
 from autofit.worker.model.objective import Objective, make_objective
@@ -109,7 +110,7 @@ def test_padding_changes_no_gradient(calibrated: Callable[[str], Path]) -> None:
     results = []
     for pads in (False, True):
         objective = make_objective(built.model, source, compiled=False)
-        step = TrainStep(network, objective, tf.TensorSpec((None, 64, 64, 3), tf.uint8), pads=pads)
+        step = TrainStep(network, objective, tf.TensorSpec((None, 64, 64, 3), tf.uint8), StepOptions(pads=pads))
         loss, gradients, _, metrics = step.accumulate(images, labels, weights, 8)
         results.append((loss, gradients, metrics))
 

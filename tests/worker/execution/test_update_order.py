@@ -17,6 +17,7 @@ from autofit.config.backbones import ModelSpec
 from autofit.protocol.job import ModelSource
 from autofit.worker.execution.loss_scale import LossScale
 from autofit.worker.execution.sliced_model import WholeNetwork
+from autofit.worker.execution.step_options import StepOptions
 from autofit.worker.execution.steps import TEMPORARIES, TrainStep
 from autofit.worker.execution.update_order import one_after_another
 from autofit.worker.model.builder import build_from_function
@@ -54,7 +55,7 @@ def trained(optimizer: keras.optimizers.Optimizer, *, one_by_one: bool, scale: L
     objective = replace(make_objective(model, source, compiled=False), optimizer=optimizer)
     optimizer.build(model.trainable_variables)
     images = tf.TensorSpec((None, *SIZE, 3), tf.uint8)
-    step = TrainStep(WholeNetwork(model), objective, images, loss_scale=scale, one_by_one=one_by_one)
+    step = TrainStep(WholeNetwork(model), objective, images, StepOptions(loss_scale=scale, one_by_one=one_by_one))
     pixels, numbers = np.random.default_rng(0), np.arange(6) % CLASSES
     for _ in range(5):
         drawn = pixels.integers(0, 256, (6, *SIZE, 3), np.uint8)
