@@ -71,7 +71,10 @@ def devices_note(options: Options, machine: Hardware) -> str:
     if count == 1:
         return f"devices {options.devices}: there is one"
     what = "GPUs" if machine.device == "gpu" else "devices"
-    return f"layers of the backbone train on {count} {what}, each on a part of every batch"
+    note = f"layers of the backbone train on {count} {what}, each on a part of every batch"
+    if options.time_budget_seconds is not None:
+        note += "; the time budget plans with the speed of one, so the run may end before it"
+    return note
 
 
 def device_notes(

@@ -62,6 +62,7 @@ def test_more_devices_than_there_are_are_refused_first(machine: Hardware, asked:
         (TWO, {"trainable": "all"}, ""),
         (TWO, {"devices": "all", "trainable": "all"}, "layers of the backbone train on 2 GPUs, each on a part of"),
         (TWO, {"devices": 2, "fine_tune_epochs": 3}, "layers of the backbone train on 2 GPUs"),
+        (TWO, {"devices": 2, "time_budget": "5m"}, "every batch; the time budget plans with the speed of one"),
         (TWO, {"devices": "all"}, "devices all: a head on features is trained on one"),
         (make_hardware(), {"devices": "all", "trainable": "all"}, "devices all: there is one"),
     ],
@@ -72,6 +73,7 @@ def test_what_several_devices_do_is_said(machine: Hardware, given: dict[str, Any
     note = devices_note(make_options(**given), machine)
     assert words in note
     assert bool(note) == bool(words)
+    assert ("time budget" in note) == ("time_budget" in given)
 
 
 @pytest.mark.parametrize(
