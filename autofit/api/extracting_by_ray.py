@@ -56,13 +56,14 @@ def extracted_by_ray(
         view: shows the progress.
 
     Raises:
-        AutofitError: it cannot be done; the shards that are committed stay.
+        InterruptedRunError: Ctrl-C stopped it; the shards that are committed stay.
+        AutofitError: it cannot be done; the same holds.
     """
     from autofit.cluster import ray_data  # noqa: PLC0415 - Ray is there only where somebody wants it
 
     began, store = time.monotonic(), CacheStore(cache, default_limit_bytes())
     count = shard_count(len(index.paths), shards.shard_images)
-    with _marked(cache, shards.owner) as marker, ray_data.connected() as devices:
+    with _one_line_if_stopped(), _marked(cache, shards.owner) as marker, ray_data.connected() as devices:
         work = _work(index, options, store, shards, marker)
         nodes = count_of(devices.nodes, "node")
         where = nodes if devices.kind == "CPU" else f"{count_of(devices.number, 'GPU')} of {nodes}"
@@ -70,12 +71,9 @@ def extracted_by_ray(
         with ShardReceiver(store) as receiver:
             gathering = _Gathering(len(index.paths), receiver, view)
             answers = ray_data.done_by(devices, partial(NodeExtraction, work), range(count))
-            try:
-                with contextlib.closing(answers):
-                    for answer in answers:
-                        gathering.add(NodeReport.model_validate_json(answer.text), answer.data)
-            except KeyboardInterrupt:
-                raise InterruptedRunError("the extraction was stopped: give the same call again") from None
+            with contextlib.closing(answers):
+                for answer in answers:
+                    gathering.add(NodeReport.model_validate_json(answer.text), answer.data)
     return gathering.extracted(cache, time.monotonic() - began)
 
 
@@ -93,6 +91,15 @@ def _work(index: ImageIndex, options: Options, store: CacheStore, shards: ShardJ
         sample_identities=identities_of([index.path(number) for number in sample], options.cache_by),
         known=images_with_features(store, network),
     )
+
+
+@contextlib.contextmanager
+def _one_line_if_stopped() -> Iterator[None]:
+    """Let Ctrl-C be an error of autofit, also while a cluster is started or ended."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError("the extraction was stopped: give the same call again") from None
 
 
 @contextlib.contextmanager

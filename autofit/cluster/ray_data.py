@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +21,9 @@ from autofit.cluster.devices import Devices, devices_of
 from autofit.errors import TrainingFailedError, UserError
 
 Row = dict[str, Any]
+
+LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
+"""The variable with the least severity that Ray's C++ writes."""
 
 SCHEMA = pa.schema([("task", pa.int64()), ("text", pa.large_string()), ("data", pa.large_binary())])
 """Of what a task returns: any number of rows, each a text and some bytes."""
@@ -64,20 +68,38 @@ def connected() -> Iterator[Devices]:
     """Be a driver of the cluster that `RAY_ADDRESS` or this machine has; else of one on this machine alone.
 
     Raises:
-        UserError: the cluster cannot be reached, or has no device.
+        UserError: the cluster cannot be reached or started, or has no device.
     """
     is_ours = not ray.is_initialized()
     try:
         if is_ours:
-            ray.init(logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"the Ray cluster cannot be reached ({error}): look at RAY_ADDRESS and `ray status`") from None
+            with _without_false_alarm():
+                ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    except Exception as error:  # Ray raises a bare one where a node does not start in time
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(f"the Ray cluster cannot be reached ({why}): look at RAY_ADDRESS and `ray status`") from error
     try:
         with _quiet():
             yield devices_of(ray.nodes())
     finally:
         if is_ours:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _without_false_alarm() -> Iterator[None]:
+    """Keep Ray's C++ from printing an error that is none, for each extraction: that an actor may not restart.
+
+    It is said of every actor of Ray Data (https://github.com/ray-project/ray/issues/57733). The variable is read when
+    Ray is started; what the user has set stays.
+    """
+    is_ours = LOG_LEVEL not in os.environ
+    os.environ.setdefault(LOG_LEVEL, "fatal")
+    try:
+        yield
+    finally:
+        if is_ours:
+            del os.environ[LOG_LEVEL]
 
 
 @contextlib.contextmanager
