@@ -12,7 +12,6 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,45 +22,19 @@ from autofit.cache.moved_shard import ShardReceiver
 from autofit.cache.store import CacheStore
 from autofit.config.options import make_options
 from autofit.protocol.cache_job import ShardJob
-from tests.support.drawn import draw_tinted
-from tests.support.extractions import rows_of, with_key_of
+from tests.support.extractions import IMAGES, SHARDS, flags, network, rows_of, with_key_of
 from tests.support.processes import autofit_command, forking, kill_with_children
-from tests.support.shared import made_once
 from tests.support.views import RecordingView
 
 pytestmark = pytest.mark.slow
 
-IMAGES = 90
-SHARDS = 8
 LEASE_SECONDS = 2.0
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with three classes."""
-    return made_once(tmp_path_factory, "extract-photos", lambda folder: draw_tinted(folder, IMAGES // 3))
-
-
-@pytest.fixture(scope="module")
-def alone(photos: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The cache that one process has filled, and the weights."""
-
-    def extract(cache: Path) -> None:
-        api.extract(photos, cache=cache, view=RecordingView(), **network(weights))
-
-    return made_once(tmp_path_factory, "extracted-alone", extract), weights
-
-
-def network(weights: Path) -> dict[str, Any]:
-    """What all processes are given."""
-    return {"backbone": "MobileNet", "weights": weights, "image_size": 64, "shard_images": -(-IMAGES // SHARDS)}
 
 
 def begin(photos: Path, weights: Path, cache: Path, json_file: Path) -> subprocess.Popen[str]:
     """Start the command in a process of its own."""
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in network(weights).items()]
     shared = ["--cache", cache, "--lease-seconds", LEASE_SECONDS, "--json", json_file, "--quiet"]
-    return subprocess.Popen(forking(autofit_command("extract", photos, *options, *shared)), text=True)
+    return subprocess.Popen(forking(autofit_command("extract", photos, *flags(weights), *shared)), text=True)
 
 
 def ended(processes: Sequence[subprocess.Popen[str]]) -> None:
@@ -70,45 +43,45 @@ def ended(processes: Sequence[subprocess.Popen[str]]) -> None:
 
 
 def test_two_processes_give_the_same_bytes_and_extract_nothing_twice(
-    photos: Path, alone: tuple[Path, Path], tmp_path: Path
+    few_photos: Path, alone: Path, weights: Path, tmp_path: Path
 ) -> None:
     """Features would depend on how many machines were there, or machines would do each other's work."""
-    cache = with_key_of(alone[0], tmp_path / "cache")
+    cache = with_key_of(alone, tmp_path / "cache")
     files = [tmp_path / f"{number}.json" for number in range(2)]
-    ended([begin(photos, alone[1], cache, file) for file in files])
+    ended([begin(few_photos, weights, cache, file) for file in files])
     done = [json.loads(file.read_text()) for file in files]
-    assert rows_of(cache) == rows_of(alone[0])
+    assert rows_of(cache) == rows_of(alone)
     assert len(rows_of(cache)) == 2 * SHARDS
     assert sum(one["extracted"] for one in done) == IMAGES
     assert not list((cache / "leases").iterdir())
 
 
 def test_a_training_begins_with_the_head(
-    photos: Path, alone: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few_photos: Path, alone: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The features would be extracted once more."""
-    monkeypatch.setenv("AUTOFIT_CACHE", str(alone[0]))
-    view, given = RecordingView(), network(alone[1])
+    monkeypatch.setenv("AUTOFIT_CACHE", str(alone))
+    view, given = RecordingView(), network(weights)
     del given["shard_images"]
-    api.run(photos, run_dir=tmp_path / "run", epochs=2, fine_tune_epochs=0, view=view, **given)
+    api.run(few_photos, run_dir=tmp_path / "run", epochs=2, fine_tune_epochs=0, view=view, **given)
     assert any(f"features of {IMAGES} images: all extracted before" in line for line in view.messages)
-    assert len(CacheStore(alone[0], 10**9).listing().entries) == SHARDS
+    assert len(CacheStore(alone, 10**9).listing().entries) == SHARDS
 
 
 @pytest.mark.forked_workers
 def test_two_nodes_of_a_cluster_give_the_same_bytes(
-    photos: Path, alone: tuple[Path, Path], tmp_path: Path, *, whole: bool
+    few_photos: Path, alone: Path, weights: Path, tmp_path: Path, *, whole: bool
 ) -> None:
     """Rows that a node commits or sends would differ, be extracted twice, or end with a worker that is killed.
 
     One node sees the folder of the cache; the other does not, and knows only what was there before.
     """
-    cache = with_key_of(alone[0], tmp_path / "cache")
+    cache = with_key_of(alone, tmp_path / "cache")
     store, view = CacheStore(cache, 10**9), RecordingView()
-    given = network(alone[1])
+    given = network(weights)
     of_shards = ShardJob(shard_images=given.pop("shard_images"), owner="0123456789abcdef", lease_seconds=60.0)
     options = make_options(**given, feature_cache="on")
-    index = dataset.scan(photos, None, validation=0.2, seed=options.seed)
+    index = dataset.scan(few_photos, None, validation=0.2, seed=options.seed)
     with extracting_by_ray._marked(cache, of_shards.owner) as marker, ShardReceiver(store) as receiver:
         gathering = extracting_by_ray._Gathering(IMAGES, receiver, view)
 
@@ -125,7 +98,7 @@ def test_two_nodes_of_a_cluster_give_the_same_bytes(
         blind = extracting_by_ray._work(index, options, store, of_shards, ".not-there")
         extract(blind, range(SHARDS), killed_before=3 if whole else None)
     done = gathering.extracted(cache, 0.0)
-    assert rows_of(cache) == rows_of(alone[0])
+    assert rows_of(cache) == rows_of(alone)
     assert (done.extracted, done.shards, done.shards_of_others, done.unreadable) == (IMAGES, SHARDS, 0, [])
     assert not list((cache / "leases").iterdir())
     assert {path.name for path in cache.iterdir() if path.name.startswith(".")} == {".key"}
@@ -133,30 +106,30 @@ def test_two_nodes_of_a_cluster_give_the_same_bytes(
 
 @pytest.mark.whole
 def test_each_of_200_random_kills_costs_at_most_its_shard(
-    photos: Path, alone: tuple[Path, Path], tmp_path: Path
+    few_photos: Path, alone: Path, weights: Path, tmp_path: Path
 ) -> None:
-    """A killed machine would lose what was committed, leave a shard undone, or damage the cache."""
+    """A killed machine would lose what was committed, leave a shard undone or commit it twice, or damage the cache."""
     chance, kills, round_number = random.Random(0), 0, 0
     while kills < 200:
-        cache = with_key_of(alone[0], tmp_path / f"cache-{round_number}")
+        cache = with_key_of(alone, tmp_path / f"cache-{round_number}")
         processes: list[subprocess.Popen[str]] = []
-        there: dict[str, bytes] = {}
+        there: dict[str, tuple[int, bytes]] = {}
         while len(rows_of(cache)) < 2 * SHARDS:
             processes = [process for process in processes if process.poll() is None]
             while len(processes) < 2:
-                processes.append(begin(photos, alone[1], cache, tmp_path / f"{len(processes)}.json"))
+                processes.append(begin(few_photos, weights, cache, tmp_path / f"{len(processes)}.json"))
             time.sleep(chance.uniform(0.5, 12.0))
             if kills < 200:
                 victim = chance.choice(processes)
                 kills += victim.poll() is None
                 kill_with_children(victim)
-            now = rows_of(cache)
-            assert there.items() <= now.items(), "what was committed is as it was"
+            now = {name: ((cache / name).stat().st_ino, rows) for name, rows in rows_of(cache).items()}
+            assert there.items() <= now.items(), "what was committed is as it was, and was not committed again"
             there = now
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGKILL)
             kill_with_children(process)
-        assert rows_of(cache) == rows_of(alone[0])
+        assert rows_of(cache) == rows_of(alone)
         shutil.rmtree(cache)
         round_number += 1

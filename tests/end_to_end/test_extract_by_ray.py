@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -19,13 +20,14 @@ import pytest
 
 from autofit import api
 from autofit.api import extracting_by_ray
-from tests.support.drawn import draw_tinted
-from tests.support.extractions import rows_of, with_key_of
+from autofit.errors import UserError
+from tests.support.extractions import IMAGES, SHARDS, flags, network, rows_of, with_key_of
 from tests.support.processes import autofit_command
 from tests.support.views import RecordingView
 from tests.support.waiting import wait_until
 
 ray = pytest.importorskip("ray")
+ray_data = pytest.importorskip("autofit.cluster.ray_data")
 
 pytestmark = [
     pytest.mark.ray,
@@ -34,34 +36,9 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # Ray's own
 ]
 
-IMAGES = 90
-SHARD_IMAGES = 12
-SHARDS = 8
 OBJECT_STORE_BYTES = 80 * 2**20
 START_SECONDS = 100.0
 STARTS = 3
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with three classes."""
-    folder = tmp_path_factory.mktemp("photos")
-    draw_tinted(folder, IMAGES // 3)
-    return folder
-
-
-def network(weights: Path) -> dict[str, Any]:
-    """What all calls are given."""
-    return {"backbone": "MobileNet", "weights": weights, "image_size": 64, "shard_images": SHARD_IMAGES}
-
-
-@pytest.fixture(scope="module")
-def alone(photos: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache that one process has filled without Ray."""
-    cache = tmp_path_factory.mktemp("alone")
-    api.extract(photos, cache=cache, view=RecordingView(), **network(weights))
-    assert len(rows_of(cache)) == 2 * SHARDS
-    return cache
 
 
 class LocalCluster:
@@ -147,9 +124,26 @@ def hidden_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize(
+    "error", [ConnectionError("refused"), Exception("The current node timed out.\nMore.")], ids=str
+)
+def test_a_cluster_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """It would be called a defect of autofit: Ray raises a bare exception where a node does not start in time."""
+
+    def fails(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "init", fails)
+    with pytest.raises(UserError) as caught, ray_data.connected():
+        pytest.fail("there is none")
+    first = str(error).splitlines()[0]
+    assert str(caught.value) == f"the Ray cluster cannot be reached ({first}): look at RAY_ADDRESS and `ray status`"
+    assert ray_data.LOG_LEVEL not in os.environ
+
+
 @pytest.mark.parametrize("is_shared", [True, False], ids=["a shared folder", "rows to the head"])
 def test_a_lost_node_costs_no_row_and_no_bit(
-    photos: Path,
+    few_photos: Path,
     alone: Path,
     weights: Path,
     tmp_path: Path,
@@ -171,7 +165,7 @@ def test_a_lost_node_costs_no_row_and_no_bit(
     killer = threading.Thread(target=kill_in_the_middle, daemon=True)
     killer.start()
     with contextlib.nullcontext() if is_shared else hidden_folder(monkeypatch):
-        done = api.extract(photos, cache=cache, engine="ray", view=view, **network(weights))
+        done = api.extract(few_photos, cache=cache, engine="ray", view=view, **network(weights))
     killer.join()
     assert rows_of(cache) == rows_of(alone)
     assert killed[0] < SHARDS, "the node was killed before the end"
@@ -183,7 +177,7 @@ def test_a_lost_node_costs_no_row_and_no_bit(
 
 
 def test_the_command_on_a_cluster_with_the_rows_there(
-    photos: Path, alone: Path, weights: Path, tmp_path: Path, cluster: LocalCluster
+    few_photos: Path, alone: Path, weights: Path, tmp_path: Path, cluster: LocalCluster
 ) -> None:
     """A call that was stopped would extract all once more, or the command have no such engine."""
     assert cluster.address
@@ -191,8 +185,9 @@ def test_the_command_on_a_cluster_with_the_rows_there(
     entries = sorted(path for path in alone.iterdir() if not path.name.startswith(".") and path.name != "leases")
     for entry in entries[2:]:
         shutil.copytree(entry, cache / entry.name)
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in network(weights).items()]
-    command = autofit_command("extract", photos, "--engine", "ray", "--cache", cache, "--json", "-", *options)
+    command = autofit_command(
+        "extract", few_photos, "--engine", "ray", "--cache", cache, "--json", "-", *flags(weights)
+    )
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     done = json.loads(ended.stdout)

@@ -4,6 +4,20 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
+
+IMAGES = 90
+SHARDS = 8
+
+
+def network(weights: Path) -> dict[str, Any]:
+    """What all extractions are given."""
+    return {"backbone": "MobileNet", "weights": weights, "image_size": 64, "shard_images": -(-IMAGES // SHARDS)}
+
+
+def flags(weights: Path) -> list[str]:
+    """The same on the command line."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in network(weights).items()]
 
 
 def rows_of(cache: Path) -> dict[str, bytes]:
