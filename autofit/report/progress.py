@@ -28,7 +28,7 @@ from autofit.report.epoch_table import EpochTable
 from autofit.report.markup import Html, fragment
 from autofit.report.progress_text import DOING, Status, describe, describe_epoch, shortened
 from autofit.report.steady_stream import is_terminal, steady
-from autofit.report.words import duration_words
+from autofit.report.words import DOT, duration_words, wrapped_facts
 from autofit.shadowing import packages_to_name
 from autofit.warnings_shown import warnings_shown
 
@@ -121,20 +121,25 @@ class PlainView(WatchingView):
         super().__init__(stream)
         self._clock = clock
         self._quiet_until = clock()
-        self._shown, self._shown_until = "", clock()
+        self._shown, self._shown_since, self._shown_until = "", clock(), clock()
         self._inside_line = False
 
     def show(self, status: Status) -> None:
-        """Add a line, unless one is less than `SECONDS_BETWEEN_LINES` old, or the same is not a minute old."""
-        now = self._clock()
-        if now >= self._quiet_until and (status.text != self._shown or now >= self._shown_until):
-            self.line(status.text)
-            self._quiet_until = now + SECONDS_BETWEEN_LINES
-            self._shown, self._shown_until = status.text, now + SECONDS_BETWEEN_SAME_LINES
+        """Add a line, unless one is less than some seconds old; the same once a minute, and for how long."""
+        now, text, is_same = self._clock(), status.text, status.text == self._shown
+        if now < (self._shown_until if is_same else self._quiet_until):
+            return
+        if is_same:  # the same words alone would look as if it were done twice
+            text = DOT.join([text, f"for {duration_words(now - self._shown_since)} now"])
+        else:
+            self._shown, self._shown_since = text, now
+        self.line(text)
+        self._quiet_until, self._shown_until = now + SECONDS_BETWEEN_LINES, now + SECONDS_BETWEEN_SAME_LINES
 
     def line(self, text: str) -> None:
-        """Add a line; if user code printed a part of a line, end that one first."""
-        write(self._stream, f"\n{text}\n" if self._inside_line else f"{text}\n")
+        """Add a line, wrapped as text is; if user code printed a part of a line, end that one first."""
+        shown = wrapped_facts(text)
+        write(self._stream, f"\n{shown}\n" if self._inside_line else f"{shown}\n")
         self._inside_line = False
 
     def passthrough(self, text: str) -> None:
@@ -170,7 +175,7 @@ class LiveView(WatchingView):
 
     def line(self, text: str) -> None:
         """Add a line above the bar."""
-        self._console.print(Text(text))
+        self._console.print(Text(wrapped_facts(text)), soft_wrap=True)  # a path is not torn apart
 
     def passthrough(self, text: str) -> None:
         """Print complete lines above the bar, with their colours; hold a part of a line until it is complete."""
@@ -190,7 +195,7 @@ class LiveView(WatchingView):
         row: list[Any] = [self._spinner, Text(status.words, style="bold")]
         if status.steps:
             row.append(ProgressBar(status.steps, status.step, width=min(max(room, BAR_MIN_CELLS), BAR_MAX_CELLS)))
-        row.append(Text(" · ".join(status.facts), no_wrap=True, overflow="ellipsis"))
+        row.append(Text(DOT.join(status.facts), no_wrap=True, overflow="ellipsis"))
         table = Table.grid(padding=(0, 1))
         table.add_row(*row)
         return table
@@ -266,7 +271,7 @@ class NotebookView(WatchingView):
             return ""
         value = f'value="{self._status.step}" max="{self._status.steps}" ' if self._status.steps else ""
         left = self._epochs.seconds_left
-        words = self._status.text + (f" · about {duration_words(left)} left" if left else "")
+        words = self._status.text + (f"{DOT}about {duration_words(left)} left" if left else "")
         return (
             f'<div style="font-family:monospace"><progress {value}style="vertical-align:middle"></progress> '
             f"{html.escape(words)}</div>"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from autofit.printable import printable
 from autofit.protocol.messages import EpochEnd, Phase, Progress, StageName
-from autofit.report.words import count_of, duration_words, metric_words
+from autofit.report.words import DOT, count_of, duration_words, metric_words
 
 MICRO_BATCH = "micro-batch"
 LEAST_SECONDS_LEFT = 2.0
@@ -46,7 +46,7 @@ class Status:
     @property
     def text(self) -> str:
         """The status on one line."""
-        return " · ".join([self.words, *self.facts])
+        return DOT.join([self.words, *self.facts])
 
 
 def describe(progress: Progress, epochs: int) -> Status:

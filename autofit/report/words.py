@@ -18,6 +18,7 @@ from autofit.runs.result_record import AttemptRecord
 NAME_CELLS = 18
 BAR_CELLS = 12
 BLOCKS, ASCII_MARKS = "█░", "#."
+DOT = " · "
 
 TRIAL_WORDS = {
     Verdict.FITS: "fits",
@@ -117,6 +118,13 @@ def wrapped(line: str) -> str:
     whole = _BEFORE_A_UNIT.sub(_NO_BREAK, line)
     filled = textwrap.fill(whole, columns(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     return filled.replace(_NO_BREAK, " ")
+
+
+def wrapped_facts(line: str) -> str:
+    """A line of facts between dots, as wide as text is, and wrapped between two of them where they are short."""
+    facts = line.split(DOT)
+    short = [fact.replace(" ", _NO_BREAK) if len(fact) <= columns() // 2 else fact for fact in facts]
+    return wrapped(f"{_NO_BREAK}· ".join(short))
 
 
 def oom_position(event: OomEvent) -> str:

@@ -19,6 +19,7 @@ from autofit.protocol.job import Event
 from autofit.protocol.messages import EpochEnd, OomEvent, Phase, Progress, Request
 from autofit.report.progress import LiveView, NotebookView, PlainView, ProgressView, can_redraw, progress_view
 from autofit.report.progress_text import Status, describe, shortened
+from autofit.report.width import in_columns
 from autofit.storage.run_directory import AttemptDirectory
 
 
@@ -193,13 +194,33 @@ def test_plain_messages_are_on_lines_of_their_own() -> None:
 
 
 def test_work_without_figures_is_the_same_line_once_a_minute() -> None:
-    """A log would say a dozen times that the head is being solved; or nothing for an hour."""
+    """A log would say a dozen times that the head is being solved, as if it were done again; or nothing for an hour."""
     stream, clock = io.StringIO(), Clock()
     view = PlainView(stream, clock)
     for _ in range(1000):
         view.update(heartbeat(Phase.SOLVE, 0, 0, 0), epochs=1)
         clock.now += 0.1
-    assert stream.getvalue().splitlines() == ["Solving the head"] * 2
+    assert stream.getvalue().splitlines() == ["Solving the head", "Solving the head · for 1 min 0 s now"]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_lines_of_a_log_are_as_wide_as_text_is(columns: int) -> None:
+    """A log read in a terminal, or below a cell of a notebook, would be torn apart at its edge."""
+    stream, metrics = io.StringIO(), {"loss": 0.4, "accuracy": 0.9, "top_5_accuracy": 0.99, "val_loss": 0.5}
+    with in_columns(columns), PlainView(stream, Clock()) as view:
+        view.message("images of 32 x 32 pixels: they are enlarged to 96 x 96, and a smaller image_size would be faster")
+        view.epoch_done(EpochEnd(epoch=0, metrics={**metrics, "val_top_5_accuracy": 0.9}), epochs=3)
+        view.message(f"kept in /{'folder/' * 15}model.keras")
+    *lines, last = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    assert last == f"  /{'folder/' * 15}model.keras"
+    assert [fact for line in lines for fact in line.strip(" ·").split(" · ")][2:7] == [
+        "Epoch 1/3 done",
+        "loss 0.400",
+        "accuracy 0.900",
+        "top 5 accuracy 0.990",
+        "val loss 0.500",
+    ]
 
 
 def test_scanning_is_reported_now_and_then() -> None:

@@ -137,7 +137,8 @@ class ExtractionPass:
             self._report_no_cache(str(error))
             return None
         if rows is not None:
-            self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)
+            follows = Phase.SOLVE if self._work.plan.head == "solve" else Phase.TRAIN
+            self._heartbeat.phase(follows, counts="batches", step=0, steps=0)
         return rows
 
     def _feature_cache(self, store: CacheStore) -> FeatureCache:
