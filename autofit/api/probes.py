@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from autofit.api.measure import Measurer
 from autofit.api.precision import precision_choice
 from autofit.api.probe_result import ProbeResult, SweepResult
 from autofit.api.workers import machine_for, measurer_for, payload_of
@@ -92,9 +93,7 @@ def probe(  # noqa: PLR0913 - the options are the interface
     num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with naming_system_errors(), showing(view) as shown:
         measurer = measurer_for(options, machine_for(options), payload_of(model, (), options), shown)
-        choice = precision_choice(options, num_classes, measurer)
-        report = measurer.measure(settled(options, choice), num_classes, max_batch)
-        return ProbeResult.of(report.model_copy(update={"precision_choice": choice}))
+        return ProbeResult.of(_measured(options, num_classes, max_batch, measurer))
 
 
 def sweep(  # noqa: PLR0913 - the options are the interface
@@ -106,6 +105,8 @@ def sweep(  # noqa: PLR0913 - the options are the interface
     hidden_units: int = 0,
     dropout: float = 0.2,
     optimizer: Any = "adam",
+    recompute: str = "auto",
+    precision: str = "float32",
     num_classes: int = 10,
     memory_limit: str | int | None = None,
     max_batch: int = 4096,
@@ -130,6 +131,15 @@ def sweep(  # noqa: PLR0913 - the options are the interface
         dropout: The share of the head's inputs that is dropped in training.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
+        recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
+            `off`. A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does
+            so where the images at once that are wanted do not fit otherwise.
+        precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
+            mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
+            so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly
+            slow on a CPU. `auto` measures both where the machine has units for 16 bits, and takes them if they are
+            clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the
+            others.
         num_classes: The number of classes, which is the width of the head's output.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
@@ -166,11 +176,18 @@ def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: 
         view.message(f"{number} of {len(requests)}: {workload_words(probed)}")
         measurer = measurer_for(options, machine_for(options), None, view)
         try:
-            probes.append(measurer.measure(options, num_classes, max_batch))
+            probes.append(_measured(options, num_classes, max_batch, measurer))
         except (TrainingFailedError, UserError) as error:  # every option was checked before
             failures.append(SweepFailure(workload=probed, cause=str(error)))
             view.message(str(error))
     return SweepReport(probes=sweep_order(probes), failures=failures, wall_seconds=time.monotonic() - start_seconds)
+
+
+def _measured(options: Options, num_classes: int, max_batch: int, measurer: Measurer) -> ProbeReport:
+    """The report on one network, in the precision that is asked for or, with `auto`, chosen."""
+    choice = precision_choice(options, num_classes, measurer)
+    report = measurer.measure(settled(options, choice), num_classes, max_batch)
+    return report.model_copy(update={"precision_choice": choice})
 
 
 def does_not_fit(report: ProbeReport) -> DoesNotFitError:

@@ -10,6 +10,7 @@ import functools
 import platform
 import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Sequence
 from typing import Annotated
@@ -23,8 +24,8 @@ from autofit.cli import cache, check, doctor, estimate, export, extract, predict
 from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
 from autofit.process.signals import stop_signals
-from autofit.report.steady_stream import forget_what_cannot_be_shown, open_missing_streams, steady
-from autofit.report.width import in_columns
+from autofit.report.steady_stream import forget_what_cannot_be_shown, is_terminal, open_missing_streams, steady
+from autofit.report.width import columns, in_columns
 from autofit.shadowing import cause_in_a_shadow
 
 INTERRUPTED = 130
@@ -109,10 +110,20 @@ def run_command_line(arguments: Sequence[str]) -> int:
         if debug:
             traceback.print_exception(error)
         code, text = _code_and_text(error)
-        print(f"autofit: {one_line(text)}", file=steady(sys.stderr))
+        _complain(f"autofit: {one_line(text)}")
         return code
     finally:
         forget_what_cannot_be_shown()
+
+
+def _complain(line: str) -> None:
+    """Write the line of an error: for a person in a terminal wrapped between words, elsewhere one line to be parsed."""
+    if is_terminal(sys.stderr):
+        with in_columns(shutil.get_terminal_size().columns):
+            line = textwrap.fill(
+                line, columns(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+            )
+    print(line, file=steady(sys.stderr))
 
 
 def _run_command(arguments: Sequence[str]) -> int:

@@ -194,7 +194,7 @@ TRAINING = (
         "A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does so where "
         "the images at once that are wanted do not fit otherwise.",
         check=one_of("auto", "off", "on"),
-        commands=ONE_NETWORK,
+        commands=EVERYWHERE,
         metavar="auto|off|on",
     ),
     Option(
@@ -207,7 +207,7 @@ TRAINING = (
         "clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the "
         "others.",
         check=one_of("auto", *get_args(Precision)),
-        commands=(*ONE_NETWORK, "estimate", "extract"),
+        commands=(*EVERYWHERE, "estimate", "extract"),
         metavar="|".join(("auto", *get_args(Precision))),
     ),
     Option(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from autofit import api
+from autofit.demo import demo_run
 from tests.cli.fake_api import Calls
 
 
@@ -16,7 +17,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     calls = Calls()
     for name in ("run", "resume", "probe", "sweep", "estimate", "write_report"):
         monkeypatch.setattr(api, name, calls.function(name))
-    monkeypatch.setattr("autofit.demo.demo_run.run_demo", calls.function("run_demo"))
+    monkeypatch.setattr("autofit.demo.demo_run.run_demo", calls.function("run_demo", demo_run))
     return calls
 
 

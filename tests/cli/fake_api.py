@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from autofit import api
 from autofit.cli import run_command_line
 from autofit.config.options import make_options
 from autofit.probing.estimate import EstimateReport
@@ -58,10 +61,12 @@ class Calls:
     estimated: EstimateReport = field(default_factory=lambda: EstimateReport(estimates=[], wall_seconds=2.0))
     made: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
 
-    def function(self, name: str) -> Callable[..., Any]:
-        """The replacement of one function."""
+    def function(self, name: str, of: ModuleType = api) -> Callable[..., Any]:
+        """The replacement of one function of a module, which takes what that one takes."""
+        taken = inspect.signature(getattr(of, name))
 
         def call(*positional: Any, **named: Any) -> Any:
+            taken.bind(*positional, **named)
             self.made.append((name, positional, named))
             for view in (named.pop("view", None), *positional):
                 if isinstance(view, ProgressView):

@@ -135,6 +135,7 @@ def test_lists_of_networks_and_sizes_make_a_sweep(calls: Calls, capsys: pytest.C
     assert first[:2] == ("sweep", (["VGG16", "ResNet50"], ["160", "224x96"]))
     assert second[:2] == ("sweep", (["MobileNetV2"], ["96", "128"]))
     assert second[2]["memory_limit"] == "3GB"
+    assert (second[2]["recompute"], second[2]["precision"]) == ("auto", "float32")
     assert "64" in capsys.readouterr().out
 
 

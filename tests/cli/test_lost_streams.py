@@ -64,12 +64,14 @@ def _all_commands(calls: Calls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     given = {"to_json": lambda: "{}", "summary": lambda: "found", "has_problems": False, "path": "runs/a/model.tflite"}
     for name in ("check", "evaluate", "export", "extract"):
         asked = calls.function(name)
-        monkeypatch.setattr(api, name, lambda *_, asked=asked, **__: [asked(), SimpleNamespace(**given)][1])
+        monkeypatch.setattr(
+            api, name, lambda *to, asked=asked, **named: [asked(*to, **named), SimpleNamespace(**given)][1]
+        )
     monkeypatch.setattr("autofit.report.prediction_text.evaluation_text", lambda _: "0.9 of them are right")
     monkeypatch.setattr("autofit.report.export_text.export_lines", lambda *_: ["written"])
 
     def predict_in_parts(images: list[str], **_: object) -> Iterator[Predictions]:
-        calls.function("predict")()
+        calls.made.append(("predict", (), {}))
         for image in images:
             yield Predictions.of(np.array([[0.9, 0.1]], np.float32), ("cat", "dog"), [image], [])
 

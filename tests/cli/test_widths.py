@@ -49,6 +49,23 @@ def test_what_is_printed_fits_the_terminal(
     ] == []
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+def test_an_error_is_wrapped_between_words_in_a_terminal_only(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that mends it would be torn apart in a word; or a script have to put a line together again."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    said = []
+    for shown in (False, True):
+        monkeypatch.setattr("autofit.cli.app.is_terminal", lambda _, shown=shown: shown)
+        assert run_command_line(["train", "no-such-folder", "--image-size", "oh"]) == 2
+        said.append(capsys.readouterr().err)
+    alone, wrapped = said
+    assert len(alone.splitlines()) == 1
+    assert len(alone) > columns >= max(map(len, wrapped.splitlines()))
+    assert wrapped.split() == alone.split()
+
+
 def test_each_long_command_can_be_quiet() -> None:
     """A script that calls it each night would fill its log with bars; or a new command be forgotten."""
     quiet = {name for name, found in GROUP.commands.items() if any("--quiet" in p.opts for p in found.params)}
