@@ -25,7 +25,7 @@ from autofit.printable import printable
 from autofit.report.prediction_text import csv_header, csv_rows
 from autofit.storage.locks import Lock, try_lock
 from autofit.storage.records import Record
-from autofit.storage.safe_files import fsync_file, open_plain_unbuffered
+from autofit.storage.safe_files import cut_file, fsync_file, open_plain_unbuffered
 from autofit.storage.system_errors import said_of
 
 PART_SUFFIX, STATE_SUFFIX = ".part", ".part.json"
@@ -150,7 +150,7 @@ class CsvFile:
             state = self._state_of(key)
             if state is None:
                 return 0
-            self._stream.truncate(state.size_bytes)
+            cut_file(self._stream, state.size_bytes)
         self._writer.go_on_after(state)
         self._is_kept = True
         return state.images
@@ -160,7 +160,7 @@ class CsvFile:
         with self._named_errors():
             if self._is_plain and not self.summary.images:  # what was there is of another prediction
                 self._state.unlink(missing_ok=True)
-                self._stream.truncate(0)
+                cut_file(self._stream, 0)
             self._writer.add(part)
             self._stream.flush()
             if self._key:
@@ -201,7 +201,7 @@ class CsvFile:
             self._stream.close()
             return
         if not self.summary.images:
-            self._stream.truncate(0)
+            cut_file(self._stream, 0)
         self._stream.flush()
         fsync_file(self._stream.fileno())
         self._part.replace(self._target)

@@ -18,7 +18,7 @@ from autofit.cache import entry_format
 from autofit.cache.entry_format import INDEX, EntryRecord, Rows, checksums, lines_with_rows, read_index, seal_of
 from autofit.cache.identity import Identities
 from autofit.storage.locks import Lock, try_lock
-from autofit.storage.safe_files import fsync_file, open_plain_unbuffered
+from autofit.storage.safe_files import cut_file, fsync_file, open_plain_unbuffered
 from autofit.storage.user_key import is_of_this_user, new_key, read_key
 
 Numbers = NDArray[np.int64]
@@ -256,8 +256,8 @@ class EntryWriter:
     def _cut(self) -> int:
         """Cut off an incomplete block at the end, and return the number of rows."""
         index = lines_with_rows(read_index(self._index), self._rows, self.record)
-        self._index.truncate(index.nbytes)
-        self._rows.truncate(len(index) * self.record.row_bytes)
+        cut_file(self._index, index.nbytes)
+        cut_file(self._rows, len(index) * self.record.row_bytes)
         return len(index)
 
     def __enter__(self) -> Self:

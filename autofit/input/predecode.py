@@ -86,7 +86,7 @@ class PredecodedImages:
         samples = RunDirectory(run_dir).samples
         file = os.memfd_create("autofit-predecoded")
         try:
-            os.truncate(file, PredecodeTable.size_bytes(count, image_size))
+            os.ftruncate(file, PredecodeTable.size_bytes(count, image_size))
             self._table: PredecodeTable | None = PredecodeTable(file, count, image_size)
             numbers = (json.dumps(dict(ranges)), *map(str, (file, count, *image_size, threads)))
             self._process = subprocess.Popen(

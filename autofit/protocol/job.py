@@ -327,7 +327,7 @@ class Event(Record):
     oom: OomEvent | None = None
     epoch_end: EpochEnd | None = None
     quarantined: BadImage | None = None
-    cut_off: int | None = None
+    cut_off: int | None = Field(None, ge=0)
     trial: Trial | None = None
     comparison: PrecisionComparison | None = None
     message: str | None = None

@@ -78,11 +78,11 @@ class Progress(Record):
     phase: Phase
     stage: StageName = "training"
     counts: Literal["batches", "images"] = "batches"
-    epoch: int = 0
-    step: int = 0
-    steps: int = 0
+    epoch: int = Field(0, ge=0)
+    step: int = Field(0, ge=0)
+    steps: int = Field(0, ge=0)
     images_per_second: float = 0.0
-    micro_batch_size: int = 0
+    micro_batch_size: int = Field(0, ge=0)
     device_bytes: int = 0
     host_bytes: int = 0
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -105,11 +105,11 @@ class OomEvent(Record):
     """One out-of-memory error from which a run recovered. Epochs and steps count from zero."""
 
     attempt: int
-    epoch: int
-    step: int
+    epoch: int = Field(ge=0)
+    step: int = Field(ge=0)
     phase: Phase
-    micro_batch_size_before: int
-    micro_batch_size_after: int
+    micro_batch_size_before: int = Field(ge=0)
+    micro_batch_size_after: int = Field(ge=0)
     seconds_lost: float
 
 

@@ -23,12 +23,12 @@ class AttemptRecord(Record):
 
     verdict: Verdict
     cause: str
-    batch_size: int
-    micro_batch_size: int
-    epoch: int
-    step: int
+    batch_size: int = Field(ge=0)
+    micro_batch_size: int = Field(ge=0)
+    epoch: int = Field(ge=0)
+    step: int = Field(ge=0)
     wall_seconds: float
-    segments: int = 0
+    segments: int = Field(0, ge=0)
 
 
 class RunTimeSpent(Record):
@@ -85,20 +85,20 @@ class ResultRecord(Record):
     attempts: list[AttemptRecord]
     oom_events: list[OomEvent]
     quarantined: list[BadImage]
-    cut_off_images: int = 0
+    cut_off_images: int = Field(0, ge=0)
     result_changed: bool
     is_bit_equal: bool = True
-    best_epoch: int | None = None
+    best_epoch: int | None = Field(None, ge=0)
     stages: list[StageRecord] = Field(default_factory=list)
     weights_sha256: str | None
     seconds_to_first_step: float | None
     wall_seconds: float
     budget_seconds: float | None = None
-    validated_images: int = 0
+    validated_images: int = Field(0, ge=0)
     test_accuracy: float | None = None
     test_loss: float | None = None
     test_mean_average_precision: float | None = None
-    tested_images: int = 0
+    tested_images: int = Field(0, ge=0)
     warnings: list[str] = Field(default_factory=list)
     environment: dict[str, str] = Field(default_factory=dict)
     time_spent: RunTimeSpent | None = None

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import IO, Any, BinaryIO, Literal
 
 CANNOT_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
 """What a drive that cannot make a file durable on request answers; what was written there is as safe as it gets.
@@ -88,6 +88,30 @@ def open_plain_unbuffered(path: Path, mode: Literal["rb", "ab", "a+b"]) -> FileI
     file = open(path, mode, buffering=0, opener=_open_without_links)  # noqa: SIM115 - the caller closes it
     _require_regular(file, path)
     return file
+
+
+def cut_file(file: IO[Any] | FileIO, size_bytes: int) -> None:
+    """Cut an open file off after so many bytes, or lengthen it.
+
+    By `os.ftruncate`, which Python repeats where a signal interrupts it (PEP 475); a file's own `truncate` it does not.
+
+    Raises:
+        OSError: the file cannot be cut.
+    """
+    file.flush()
+    os.ftruncate(file.fileno(), size_bytes)
+
+
+def cut_path(path: Path, size_bytes: int) -> None:
+    """Do the same with a file that is not open, which has to be a regular one.
+
+    Raises:
+        NotRegularFileError: it is not a regular file.
+        OSError: it cannot be opened or cut.
+    """
+    with open(path, "r+b", buffering=0, opener=_open_without_waiting) as file:
+        _require_regular(file, path)
+        cut_file(file, size_bytes)
 
 
 def create_plain(path: Path) -> BinaryIO:

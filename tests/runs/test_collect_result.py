@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from autofit.config.backbones import ModelSpec
 from autofit.protocol.job import Event, Job, ModelSource, Outcome, TrainJob
 from autofit.protocol.messages import BadImage, MemoryBudget, OomEvent, Phase, Progress, Verdict
 from autofit.runs.collect_result import collect_result
-from autofit.runs.result_record import AttemptRecord
+from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import DataRecord
 from autofit.storage.checkpoints import CheckpointStore
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
@@ -210,3 +211,12 @@ def test_images_that_lack_their_end_are_counted_once(files: RunDirectory) -> Non
     new_attempt(files, Event(message="7 JPEGs lack their end", cut_off=7))
     new_attempt(files, Event(message="2 JPEGs lack their end", cut_off=2))
     assert collect_result(files, "completed", "", 1.0).cut_off_images == 7
+
+
+@pytest.mark.parametrize("name", ["best_epoch", "validated_images", "tested_images", "cut_off_images"])
+def test_a_count_below_zero_is_no_result(files: RunDirectory, name: str) -> None:
+    """A forged result would be shown as the last epoch's, or end its page in a traceback."""
+    collect_result(files, "completed", "", 1.0).save(files.result)
+    files.result.write_text(json.dumps(json.loads(files.result.read_text()) | {name: -1}))
+    with pytest.raises(ValueError, match=name):
+        ResultRecord.load(files.result)

@@ -99,6 +99,7 @@ PARSED = {
     "input/image_files.py": "an image: tests/faults/test_images.py",
     "input/predecode.py": "a file without a name, from the parent",
     "input/predecode_process.py": "an argument from the parent",
+    "machine/keras_settings.py": "the user's own settings of Keras, within bounds",
     "runs/export.py": "what a worker of this call has just written, without objects",
     "runs/prediction.py": "what a worker of this call has just written, without objects",
     "worker/__main__.py": "from the living parent",
@@ -155,3 +156,8 @@ def test_pickles_come_from_the_living_parent_alone() -> None:
         if "pickle.load" in path.read_text("utf-8") or "allow_pickle=True" in path.read_text("utf-8")
     }
     assert unpickling == {"worker/__main__.py"}
+
+
+def test_no_file_is_cut_by_a_call_that_a_signal_ends() -> None:
+    """An attempt would end where a signal comes while a drive cuts a file: Python repeats only `os.ftruncate`."""
+    assert callers(frozenset({"truncate"})) == {"cli/prediction.py"}  # a text in memory

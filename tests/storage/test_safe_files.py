@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from autofit.storage.safe_files import CANNOT_SYNC, NotRegularFileError, fsync_file, open_plain, write_atomically
+from autofit.storage.safe_files import (
+    CANNOT_SYNC,
+    NotRegularFileError,
+    cut_file,
+    cut_path,
+    fsync_file,
+    open_plain,
+    write_atomically,
+)
 
 
 def open_files() -> int:
@@ -69,3 +77,16 @@ def test_a_file_whose_kind_cannot_be_seen_is_closed(tmp_path: Path, monkeypatch:
     with pytest.raises(NotRegularFileError):
         open_plain(tmp_path / "pipe")
     assert open_files() == before
+
+
+def test_a_file_is_cut_with_what_was_not_yet_written(tmp_path: Path) -> None:
+    """What a buffer still holds would follow the end, or a pipe hang the run."""
+    with (tmp_path / "a").open("wb") as file:
+        file.write(b"0123456789")
+        cut_file(file, 4)
+    assert (tmp_path / "a").read_bytes() == b"0123"
+    cut_path(tmp_path / "a", 2)
+    assert (tmp_path / "a").read_bytes() == b"01"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotRegularFileError):
+        cut_path(tmp_path / "pipe", 0)

@@ -15,7 +15,7 @@ from pydantic import Field
 from autofit.errors import StorageError, UserError
 from autofit.storage.json_bounds import LINE, require_bounded
 from autofit.storage.records import Record
-from autofit.storage.safe_files import bounded_lines, fsync_file, open_plain_unbuffered
+from autofit.storage.safe_files import bounded_lines, cut_file, fsync_file, open_plain_unbuffered
 from autofit.storage.system_errors import said_of
 
 MOST_LOG_BYTES = 8 * 2**30
@@ -55,7 +55,7 @@ class AuditLog:
                     f"{path} has {size} bytes, but the checkpoint counts on {committed_bytes}: bring the file back, "
                     "or start anew in another run directory"
                 )
-            self._file.truncate(committed_bytes)
+            cut_file(self._file, committed_bytes)
             self._file.seek(committed_bytes)
 
     def write(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import keras
 from autofit.errors import UserError
 from autofit.protocol.callback_state import WEIGHTS, packed_parts, parts_of, restored, unknown_of_keras
 from autofit.protocol.object_state import Arrays, Packer, UnkeepableError, filled
+from autofit.storage.safe_files import cut_path
 
 SPARE_ARRAY_BYTES = 64 * 2**20
 """What the arrays of all callbacks may have, beside twice the weights of the model."""
@@ -117,7 +117,7 @@ def open_csv_files(callbacks: Sequence[Any], states: Sequence[Any]) -> list[Any]
         if isinstance(callback, keras.callbacks.CSVLogger) and isinstance(size, int):
             with suppress(OSError):
                 if _size(callback.filename) > size:
-                    os.truncate(callback.filename, size)
+                    cut_path(Path(callback.filename), size)
             changed += [] if callback.append else [callback]
             callback.append = True
     return changed
