@@ -2,9 +2,9 @@
 
 inline_training.py PHOTOS FOLDER usual|more
 
-FOLDER gets a run directory for each of the runs below. Of the usual ones it also gets `interrupted`, with what
-`max_minutes` ended the last with; and `frozen`, with how many objects the collector leaves alone after a training and
-after a prediction.
+FOLDER gets a run directory for each of the runs below. Of the usual ones it also gets `frozen`, with how many objects
+the collector leaves alone after a training and after a prediction; of the others `interrupted`, with what `max_minutes`
+ended the last with.
 """
 
 # ruff: noqa: ARG002 - Keras gives callbacks their logs by name
@@ -158,13 +158,13 @@ def usual_runs() -> None:
         class_weight="balanced",
         callbacks=[keras.callbacks.LearningRateScheduler(fall_and_rise)],
     )
-    run_out_of_minutes()
 
 
 def more_runs() -> None:
     """What `make test-faults` looks at besides."""
     train("stopped", callbacks=[StopsAt()])
     interrupt_validation()
+    run_out_of_minutes()
 
 
 if __name__ == "__main__":

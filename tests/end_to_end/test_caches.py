@@ -306,6 +306,7 @@ def test_damaged_rows_are_made_again(train: Train, cache: Path, finished: Train)
     np.testing.assert_allclose(second.history["loss"], first.history["loss"], rtol=1e-4)
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("cache")
 def test_without_room_it_trains_without_the_cache(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk would end the run, though a training needs no cache."""

@@ -158,6 +158,7 @@ def test_batch_normalization_from_scratch_says_that_the_result_changed(
     assert "not changed" not in result.summary()
 
 
+@pytest.mark.whole  # tests/worker/execution has it above a cut
 def test_no_room_for_the_update_changes_nothing() -> None:
     """The update reserves its temporaries first: where they do not fit, weights, optimizer and metrics stay."""
     done = subprocess.run([sys.executable, CHILDREN / "oom_in_update.py"], check=True, capture_output=True, text=True)

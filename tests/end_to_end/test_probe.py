@@ -120,8 +120,9 @@ def test_the_answer_trains_within_the_limit_and_little_more_does_not(
     assert report.source == "measured"
     assert report.memory_model is not None
     assert report.headroom_bytes > 0
-    held, _ = run_alone(network, tmp_path / "a", answer, 20 if whole else 5, report.non_allocator_bytes)
-    assert (held.verdict, held.host_bytes <= LIMIT_BYTES) == (Verdict.FITS, True)
+    if whole:  # the probe has tried it so itself, with fewer steps
+        held, _ = run_alone(network, tmp_path / "a", answer, 20, report.non_allocator_bytes)
+        assert (held.verdict, held.host_bytes <= LIMIT_BYTES) == (Verdict.FITS, True)
     more, seconds = run_alone(network, tmp_path / "b", answer * 100 // 90, 3, report.non_allocator_bytes)
     assert more.verdict is Verdict.DEVICE_OOM
     assert more.cause == "the allocator waits for memory that nothing will free"

@@ -379,11 +379,12 @@ def test_a_run_in_the_background_of_a_script_is_saved_by_sigterm(
     assert result_of(run_dir)["weights_sha256"] == result_of(undisturbed)["weights_sha256"]
 
 
-def test_max_minutes_interrupts_a_run_that_ends_with_the_same_weights(undisturbed: Path, inline: Path) -> None:
+@pytest.mark.whole  # tests/runs/test_supervisor.py has it of a smaller worker
+def test_max_minutes_interrupts_a_run_that_ends_with_the_same_weights(undisturbed: Path, inline_more: Path) -> None:
     """A run cut into sessions of so many minutes commits before it stops, and goes on where it was."""
-    run_dir = inline / "max_minutes"
+    run_dir = inline_more / "max_minutes"
 
-    status, message = (inline / "interrupted").read_text().split("\n")
+    status, message = (inline_more / "interrupted").read_text().split("\n")
 
     assert status == "interrupted"
     assert "max_minutes" in message

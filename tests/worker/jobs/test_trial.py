@@ -12,7 +12,7 @@ from autofit.protocol.messages import Trial, Verdict
 from tests.support.paths import CHILDREN
 from tests.support.shared import made_once
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.whole]
 
 LEAKED_BYTES = 64 * 2**20
 
