@@ -12,7 +12,8 @@ PARTS = {
     ".error": "border-left-color: var(--bad);",
     ":is(.error, .notice) pre": "background: var(--paper);",
     ".facts": "display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 .75rem;",
-    ".facts div": "flex: 1 0 8.5rem; background: var(--card); border-radius: .5rem; padding: .7rem .9rem;",
+    ".facts div": "flex: 1 0 8.5rem; max-width: 18rem; background: var(--card); "
+    "border-radius: .5rem; padding: .7rem .9rem;",
     ".facts dt": "color: var(--soft); font-size: .82rem; float: none; width: auto; font-weight: 400;",
     ".facts dd": "margin: 0; display: block; width: auto; padding: 0; font-size: 1.2rem; "
     "font-variant-numeric: tabular-nums; overflow-wrap: anywhere;",
