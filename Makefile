@@ -27,7 +27,7 @@ help:
 	@echo 'make demo         train on 1,797 handwritten digits, running out of memory on purpose'
 	@echo 'make test         all tests, but those that need a GPU'
 	@echo 'make test-fast    the short tests, none with TensorFlow: a minute'
-	@echo 'make test-faults  kills, full disks and damage by the hundred: under an hour, ends with a table'
+	@echo 'make test-faults  kills, full disks and damage by the hundred: an hour or two, ends with a table'
 	@echo 'make test-ray     extraction on a Ray cluster on this machine; installs Ray, 240 MB'
 	@echo 'make test-oldest  the tests of models and images with the oldest releases that are allowed'
 	@echo 'make smoke-oldest a training and the tests of images with these, a minute'
