@@ -10,7 +10,6 @@ import functools
 import platform
 import shutil
 import sys
-import textwrap
 import traceback
 from collections.abc import Sequence
 from typing import Annotated
@@ -25,7 +24,7 @@ from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
 from autofit.process.signals import stop_signals
 from autofit.report.steady_stream import forget_what_cannot_be_shown, is_terminal, open_missing_streams, steady
-from autofit.report.width import columns, in_columns
+from autofit.report.width import in_columns, wrapped
 from autofit.shadowing import cause_in_a_shadow
 
 INTERRUPTED = 130
@@ -120,9 +119,7 @@ def _complain(line: str) -> None:
     """Write the line of an error: for a person in a terminal wrapped between words, elsewhere one line to be parsed."""
     if is_terminal(sys.stderr):
         with in_columns(shutil.get_terminal_size().columns):
-            line = textwrap.fill(
-                line, columns(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-            )
+            line = wrapped(line)
     print(line, file=steady(sys.stderr))
 
 

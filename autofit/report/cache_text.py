@@ -9,7 +9,8 @@ from autofit.cache.store import LIMIT_VARIABLE, CacheList, EntrySummary
 from autofit.config.byte_size import format_size
 from autofit.printable import printable
 from autofit.report.tables import Layout, day
-from autofit.report.words import count_of, wrapped
+from autofit.report.width import wrapped
+from autofit.report.words import count_of
 
 HEADER = ("what", "backbone", "size", "images", "bytes", "last used")
 ENTRIES = Layout((8, 20, 11, 11, 9, 10), numbers=(3, 4), flexible=1, spare=(5,))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from autofit.printable import printable
-from autofit.report.words import count_of, wrapped
+from autofit.report.width import wrapped
+from autofit.report.words import count_of
 from autofit.runs.data_findings import NO_LABEL, DataFindings, FoundImage, ImageGroup
 
 SHOWN = 10

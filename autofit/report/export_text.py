@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from autofit.printable import printable
-from autofit.report.words import bytes_words, count_of, metric_words, wrapped
+from autofit.report.width import wrapped
+from autofit.report.words import bytes_words, count_of, metric_words
 from autofit.runs.export import Export
 
 NAMES = {"litert": "LiteRT", "onnx": "ONNX", "savedmodel": "SavedModel"}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from autofit.printable import as_cell, printable
 from autofit.report.markup import Html, element, escaped, fragment, table
 from autofit.report.tables import Layout
-from autofit.report.width import COLUMNS, columns
-from autofit.report.words import count_of, metric_words, wrapped
+from autofit.report.width import COLUMNS, columns, wrapped
+from autofit.report.words import count_of, metric_words
 from autofit.runs.evaluation import Evaluation
 
 if TYPE_CHECKING:

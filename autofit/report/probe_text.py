@@ -16,7 +16,7 @@ from autofit.probing.records import MemoryModelRecord, ProbeReport, TimeSpent, W
 from autofit.protocol.messages import OUT_OF_MEMORY, Trial, Verdict
 from autofit.report.ladder_text import ladder_lines
 from autofit.report.tables import Layout, natural_widths, titled_table
-from autofit.report.width import COLUMNS, columns, table_columns
+from autofit.report.width import COLUMNS, columns, table_columns, wrapped
 from autofit.report.words import (
     ASCII_MARKS,
     BAR_CELLS,
@@ -28,7 +28,6 @@ from autofit.report.words import (
     fact_lines,
     speed_words,
     trial_words,
-    wrapped,
 )
 from autofit.runs.memory_budget import GIVEN_LIMIT
 from autofit.runs.what_would_help import advice_after

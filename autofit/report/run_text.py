@@ -10,7 +10,8 @@ from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
 from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, BadImage, OomEvent, Verdict
-from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position, wrapped
+from autofit.report.width import wrapped
+from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position
 from autofit.runs.history import VALIDATION_ACCURACY, best_epoch, best_figures, finished_epochs, stage_of
 from autofit.runs.result_record import ResultRecord, RunTimeSpent
 

@@ -13,7 +13,7 @@ from autofit.probing.recommend import recommended_speed
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport, Workload
 from autofit.report.probe_text import is_linear, limit_name
 from autofit.report.tables import Layout, natural_widths, titled_table
-from autofit.report.width import table_columns
+from autofit.report.width import table_columns, wrapped
 from autofit.report.words import (
     ASCII_MARKS,
     BAR_CELLS,
@@ -24,7 +24,6 @@ from autofit.report.words import (
     duration_words,
     fact_lines,
     speed_words,
-    wrapped,
 )
 from autofit.runs.what_would_help import advice_after
 

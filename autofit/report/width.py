@@ -1,7 +1,9 @@
-"""How wide the terminal is that text is written for: a command says it once, and all lines and tables fit. Pure."""
+"""How wide the terminal is that text is written for, which a command says once, and text wrapped to that. Pure."""
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +12,9 @@ COLUMNS, LEAST_COLUMNS = 80, 60
 """Lines of text are no longer than the first where there is more room; nothing is laid out for less than the second."""
 TABLE_EDGES = 2
 """Columns that the edges of a table take in a terminal."""
+
+_BEFORE_A_UNIT, NO_BREAK = re.compile(r"(?<=\d) (?=(?:s|ms|min|h|[kMGT]B|GiB|images?)\b)"), "\x00"
+"""A figure and its unit stay on one line; in text that is shown there is no such character."""
 
 _columns: ContextVar[int] = ContextVar("columns", default=COLUMNS)
 
@@ -32,3 +37,12 @@ def in_columns(count: int) -> Iterator[None]:
         yield
     finally:
         _columns.reset(token)
+
+
+def wrapped(line: str) -> str:
+    """A sentence as wide as text is; a line about a file is not wrapped, so that its name can be copied."""
+    if line.startswith(" "):
+        return line
+    whole = _BEFORE_A_UNIT.sub(NO_BREAK, line)
+    filled = textwrap.fill(whole, columns(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return filled.replace(NO_BREAK, " ")

@@ -6,13 +6,12 @@ Records count epochs, steps and the like from zero; people read them from one.
 from __future__ import annotations
 
 import math
-import re
 import textwrap
 from collections.abc import Iterable
 
 from autofit.printable import printable
 from autofit.protocol.messages import OomEvent, Phase, Trial, Verdict
-from autofit.report.width import columns
+from autofit.report.width import NO_BREAK, columns, wrapped
 from autofit.runs.result_record import AttemptRecord
 
 NAME_CELLS = 18
@@ -107,24 +106,11 @@ def fact_lines(facts: Iterable[tuple[str, str]], width: int | None = None) -> li
     ]
 
 
-_BEFORE_A_UNIT, _NO_BREAK = re.compile(r"(?<=\d) (?=(?:s|ms|min|h|[kMGT]B|GiB|images?)\b)"), "\x00"
-"""A figure and its unit stay on one line; in text that is shown there is no such character."""
-
-
-def wrapped(line: str) -> str:
-    """A sentence as wide as text is; a line about a file is not wrapped, so that its name can be copied."""
-    if line.startswith(" "):
-        return line
-    whole = _BEFORE_A_UNIT.sub(_NO_BREAK, line)
-    filled = textwrap.fill(whole, columns(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return filled.replace(_NO_BREAK, " ")
-
-
 def wrapped_facts(line: str) -> str:
     """A line of facts between dots, as wide as text is, and wrapped between two of them where they are short."""
     facts = line.split(DOT)
-    short = [fact.replace(" ", _NO_BREAK) if len(fact) <= columns() // 2 else fact for fact in facts]
-    return wrapped(f"{_NO_BREAK}· ".join(short))
+    short = [fact.replace(" ", NO_BREAK) if len(fact) <= columns() // 2 else fact for fact in facts]
+    return wrapped(f"{NO_BREAK}· ".join(short))
 
 
 def oom_position(event: OomEvent) -> str:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from autofit.printable import as_cell, printable
-from autofit.report.width import in_columns
+from autofit.report.width import in_columns, wrapped
 from autofit.report.words import (
     ASCII_MARKS,
     bar,
@@ -17,7 +17,6 @@ from autofit.report.words import (
     fact_lines,
     metric_words,
     speed_words,
-    wrapped,
 )
 
 
