@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from autofit.probing.memory_model import MemoryModel, fit
 from autofit.protocol.messages import Trial, Verdict
@@ -30,12 +31,14 @@ class Evidence:
         max_batch: the largest size of interest.
         saved: trials of a saved profile; believed until they prove wrong.
         trials: the trials of this search.
+        used_may_fail: whether a used process may run out of memory at a size that fits in a fresh one.
     """
 
     limit_bytes: int
     max_batch: int
     saved: tuple[Trial, ...]
     trials: tuple[Trial, ...]
+    used_may_fail: bool = False
 
     # Sizes ------------------------------------------------------------------------------------------------------------
 
@@ -51,7 +54,20 @@ class Evidence:
         Their processes had the memory budget of that profile.
         """
         skipped = self._failures_at_first() if self.saved and not self.believes_saved else 0
-        return [trial.batch_size for trial in self.trials[skipped:] if trial.verdict in FAILURES]
+        return [t.batch_size for t in self.trials[skipped:] if t.verdict in FAILURES and not self._is_doubtful(t)]
+
+    @property
+    def doubtful_size(self) -> int:
+        """A size that ran out of memory in a used process, unforeseen, and ran in no fresh one yet; or 0."""
+        sizes = [t.batch_size for t in self.trials if t.verdict in FAILURES and self._is_doubtful(t)]
+        return min((size for size in sizes if self.answer < size <= self.ceiling), default=0)
+
+    def _is_doubtful(self, failed: Trial) -> bool:
+        """Whether a used process ran out of memory at a size that the trials before it had predicted to fit."""
+        if not self.used_may_fail or failed.fresh or failed.verdict is Verdict.TIMEOUT:
+            return False
+        points = self._points_of(list(takewhile(lambda trial: trial is not failed, self.trials)))
+        return bool(points) and failed.batch_size <= fit(points).largest_batch(self.limit_bytes)
 
     @property
     def timed_out(self) -> bool:

@@ -37,6 +37,7 @@ class GpuSearch(BatchSearch):
     """The same ask/tell search as `BatchSearch`, with the order of sizes that suits a GPU."""
 
     _kept_for_verifying = 2  # here all sizes but the answer's share a process: one that fits there may fail in its own
+    _used_may_fail = False  # a GPU's allocator gives back the blocks that nothing uses
 
     def headroom_bytes(self, size: int) -> float:
         """What a training should leave free of the limit, at any size: a share, and what other processes took."""

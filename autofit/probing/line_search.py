@@ -15,6 +15,8 @@ LONG_STEP_SECONDS = 4.0
 class LineSearch(BatchSearch):
     """The same ask/tell search as `BatchSearch`, for 4, 16, 32, 64 and 128 images, as far as this machine has room."""
 
+    _used_may_fail = False  # where one process has no room for a further size, the line is known well enough
+
     def ask(self) -> NextTrial | None:
         """The next size; None once the line is known as well as small sizes can tell."""
         evidence = self._evidence

@@ -7,10 +7,13 @@
 
 There are two kinds of trials. *Exploratory trials* are small, ascend, and may share a process; a line through the
 memory that they take predicts the limit. A *candidate* is a size near the limit, run in a process of its own, where no
-trial before it can have helped or hindered; only a candidate that fits is an answer. An exploratory trial costs about a
-second, a candidate several, and one that runs out of memory on a GPU 10 s and a process. So the line is trusted as far
-as it has proved itself: the last exploratory trial is compared with what the ones before it had predicted, and that
-error, multiplied by the distance, is the headroom of the candidate.
+trial before it can have helped or hindered. Only a candidate that fits is an answer, and only one that fails rules its
+size out: the blocks that TensorFlow's allocator took for small tensors hold no larger ones, so that a used process may
+run out of memory early (at 128 images, where 140 and more fit in fresh ones).
+
+An exploratory trial costs about a second, a candidate several, and one that runs out of memory on a GPU 10 s and a
+process. So the line is trusted as far as it has proved itself: the last exploratory trial is compared with what the
+ones before it had predicted, and that error, multiplied by the distance, is the headroom of the candidate.
 
 A saved profile replaces the exploratory trials. It is never an answer: its size is a candidate like any other, and if
 that does not hold, the profile is dropped and the search begins as if there had been none.
@@ -69,6 +72,9 @@ class BatchSearch:
     _kept_for_verifying = 1
     """The last trials, in which only what fits is verified."""
 
+    _used_may_fail = True
+    """Whether a size that ran out of memory in a used process is tried in a fresh one before it is ruled out."""
+
     def __init__(
         self,
         limit_bytes: int,
@@ -84,7 +90,7 @@ class BatchSearch:
             raise ValueError(f"a batch has at least one image: max_batch {max_batch}, first {first}")
         if max_trials < 2:  # noqa: PLR2004 - one to find, one to verify
             raise ValueError(f"an answer is found and verified: max_trials {max_trials} is less than 2")
-        self._evidence = Evidence(limit_bytes, max_batch, tuple(saved), ())
+        self._evidence = Evidence(limit_bytes, max_batch, tuple(saved), (), self._used_may_fail)
         self._expected = expected
         self._first = min(first, max_batch)
         self._tolerance = tolerance
@@ -93,8 +99,8 @@ class BatchSearch:
     def ask(self) -> NextTrial | None:
         """The next trial to run, the same until the next `tell`; None when the search is finished.
 
-        Its size is below every size that failed, at most `max_batch`, and above every size that fits, unless that is
-        to be verified. After a timeout a larger size is of no use, so the largest size that fits is verified.
+        Its size is below every size that is ruled out, at most `max_batch`, and above every size that fits, unless that
+        is to be verified. After a timeout a larger size is of no use, so the largest size that fits is verified.
         """
         evidence = self._evidence
         left = self._max_trials - len(evidence.trials)
@@ -105,6 +111,8 @@ class BatchSearch:
         if left <= self._kept_for_verifying or evidence.timed_out:
             fits = evidence.largest_fitting
             return NextTrial(fits, fresh=True) if fits > evidence.answer else None
+        if evidence.doubtful_size:
+            return NextTrial(evidence.doubtful_size, fresh=True)
         return self._exploratory_trial() or self._candidate()
 
     def tell(self, trial: Trial) -> None:

@@ -123,7 +123,9 @@ def test_the_answer_trains_within_the_limit_and_little_more_does_not(
     if whole:  # the probe has tried it so itself, with fewer steps
         held, _ = run_alone(network, tmp_path / "a", answer, 20, report.non_allocator_bytes)
         assert (held.verdict, held.host_bytes <= LIMIT_BYTES) == (Verdict.FITS, True)
-    more, seconds = run_alone(network, tmp_path / "b", answer * 100 // 90, 3, report.non_allocator_bytes)
+    # the largest of the small network is 140 to 170 from one process to the next, by how the threads take turns
+    too_many = answer * 100 // 90 if "backbone" in network else answer * 3 // 2
+    more, seconds = run_alone(network, tmp_path / "b", too_many, 3, report.non_allocator_bytes)
     assert more.verdict is Verdict.DEVICE_OOM
     assert more.cause == "the allocator waits for memory that nothing will free"
     assert more.non_allocator_bytes > 0  # where nothing fits, the next process is given this
