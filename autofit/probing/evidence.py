@@ -66,7 +66,7 @@ class Evidence:
         """Whether a used process ran out of memory at a size that the trials before it had predicted to fit."""
         if not self.used_may_fail or failed.fresh or failed.verdict is Verdict.TIMEOUT:
             return False
-        points = self._points_of(list(takewhile(lambda trial: trial is not failed, self.trials)))
+        points = _points_of(list(takewhile(lambda trial: trial is not failed, self.trials)), self.limit_bytes)
         return bool(points) and failed.batch_size <= fit(points).largest_batch(self.limit_bytes)
 
     @property
@@ -107,7 +107,8 @@ class Evidence:
 
     def _agrees_with_saved(self, trial: Trial) -> bool:
         """Whether a trial took about as much as the profile's line predicts."""
-        fragmentation, points = self._fragmentation_of(self.saved), self._points_of(self.saved)
+        fragmentation = _fragmentation_of(self.saved, self.limit_bytes)
+        points = _points_of(self.saved, self.limit_bytes)
         if len(points) < POINTS_OF_A_LINE or not trial.peak_bytes:
             return trial.batch_size >= self.max_batch  # the profile cannot be wrong about a size of interest
         measured = _limit_bytes_of(trial, fragmentation)
@@ -122,7 +123,7 @@ class Evidence:
         If enough of them left the allocator room, only those: a full allocator rounds its chunks up to what is there,
         and its peaks say little (8 % more or less from one run to the next, with a frozen MobileNetV2).
         """
-        return self._points_of(self._line_trials())
+        return _points_of(self._line_trials(), self.limit_bytes)
 
     @property
     def model(self) -> MemoryModel | None:
@@ -173,7 +174,7 @@ class Evidence:
     @property
     def fragmentation(self) -> float:
         """The factor by which gaps in the allocator make a peak larger, 1 or more."""
-        return self._fragmentation_of(self._line_trials())
+        return _fragmentation_of(self._line_trials(), self.limit_bytes)
 
     @property
     def prediction_error(self) -> float | None:
@@ -199,12 +200,6 @@ class Evidence:
         speeds = [by_size[size] for size in sorted(by_size)]
         return len(speeds) > 1 and speeds[-1] > CLEARLY_FASTER * max(speeds[:-1])
 
-    @property
-    def others_grew_bytes(self) -> int:
-        """By how much other processes on a GPU were seen to grow since the first trial, at most."""
-        held = [trial.other_processes_bytes for trial in self.trials]
-        return max(held, default=0) - held[0] if held else 0
-
     def doublings_to(self, size: int) -> float:
         """How many doublings this size lies beyond the measured sizes; 0 within them."""
         points = self.points
@@ -214,25 +209,33 @@ class Evidence:
         """The trials that the line is fitted to."""
         return [*(self.saved if self.believes_saved else ()), *self.fitting]
 
-    def _points_of(self, trials: Sequence[Trial]) -> list[Point]:
-        fragmentation = self._fragmentation_of(trials)
-        measured = {t.batch_size: t for t in trials if t.verdict is Verdict.FITS and t.peak_bytes > 0}
-        with_room = {size: trial for size, trial in measured.items() if _left_room(trial, self.limit_bytes)}
-        chosen = with_room if len(with_room) > POINTS_OF_A_LINE else measured
-        return sorted((size, _limit_bytes_of(trial, fragmentation)) for size, trial in chosen.items())
 
-    def _fragmentation_of(self, trials: Sequence[Trial]) -> float:
-        """The lesser factor of the two largest sizes that left the allocator room, so that gaps show.
+def _points_of(trials: Sequence[Trial], limit_bytes: int) -> list[Point]:
+    fragmentation = _fragmentation_of(trials, limit_bytes)
+    measured = {t.batch_size: t for t in trials if t.verdict is Verdict.FITS and t.peak_bytes > 0}
+    with_room = {size: trial for size, trial in measured.items() if _left_room(trial, limit_bytes)}
+    chosen = with_room if len(with_room) > POINTS_OF_A_LINE else measured
+    return sorted((size, _limit_bytes_of(trial, fragmentation)) for size, trial in chosen.items())
 
-        If a network's large tensors cannot be packed, that shows at every size; what shows at one only is chance.
-        """
-        factors = {
-            t.batch_size: t.arena_resident_bytes / t.peak_bytes
-            for t in trials
-            if t.peak_bytes and _left_room(t, self.limit_bytes)
-        }
-        largest = sorted(factors)[-2:]
-        return max(1.0, min(factors[size] for size in largest)) if len(largest) > 1 else 1.0
+
+def _fragmentation_of(trials: Sequence[Trial], limit_bytes: int) -> float:
+    """The lesser factor of the two largest sizes that left the allocator room, so that gaps show.
+
+    If a network's large tensors cannot be packed, that shows at every size; what shows at one only is chance.
+    """
+    factors = {
+        t.batch_size: t.arena_resident_bytes / t.peak_bytes
+        for t in trials
+        if t.peak_bytes and _left_room(t, limit_bytes)
+    }
+    largest = sorted(factors)[-2:]
+    return max(1.0, min(factors[size] for size in largest)) if len(largest) > 1 else 1.0
+
+
+def others_grew_bytes(trials: Sequence[Trial]) -> int:
+    """By how much other processes on a GPU were seen to grow since the first trial, at most."""
+    held = [trial.other_processes_bytes for trial in trials]
+    return max(held, default=0) - held[0] if held else 0
 
 
 def _left_room(trial: Trial, limit_bytes: int) -> bool:

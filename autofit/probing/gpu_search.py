@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from autofit.probing.evidence import POINTS_OF_A_LINE
+from autofit.probing.evidence import POINTS_OF_A_LINE, others_grew_bytes
 from autofit.probing.memory_model import MAX_RELATIVE_ERROR, MemoryModel, fit
 from autofit.probing.search import MAX_PREDICTION_ERROR, BatchSearch, NextTrial
 
@@ -42,7 +42,7 @@ class GpuSearch(BatchSearch):
     def headroom_bytes(self, size: int) -> float:
         """What a training should leave free of the limit, at any size: a share, and what other processes took."""
         del size
-        return headroom_bytes(self._evidence.limit_bytes) + self._evidence.others_grew_bytes
+        return headroom_bytes(self._evidence.limit_bytes) + others_grew_bytes(self._evidence.trials)
 
     @property
     def model(self) -> MemoryModel | None:
@@ -127,7 +127,7 @@ class GpuSearch(BatchSearch):
     def _near_limit(self, line: MemoryModel) -> int:
         """The size that a line predicts just below the limit, as far as it has proved itself."""
         evidence = self._evidence
-        limit_bytes = evidence.limit_bytes - evidence.others_grew_bytes
+        limit_bytes = evidence.limit_bytes - others_grew_bytes(evidence.trials)
         largest = line.largest_batch(limit_bytes)
         images_bytes = max(limit_bytes - line.base_bytes, 0.0)
         error = (evidence.prediction_error or 0.0) * evidence.doublings_to(min(largest, evidence.max_batch))

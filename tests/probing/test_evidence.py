@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autofit.probing.evidence import Evidence
+from autofit.probing.evidence import Evidence, others_grew_bytes
 from autofit.protocol.messages import Trial, Verdict
 
 MB = 10**6
@@ -111,6 +111,6 @@ def test_a_dropped_profile_has_no_influence() -> None:
 def test_others_grew_by_the_most_that_they_were_seen_to_hold_more_than_at_first() -> None:
     """What another process held before, which the limit leaves out already, would be kept free twice."""
     held = [fits(size, other_processes_bytes=bytes_ * MB) for size, bytes_ in ((4, 500), (32, 800), (256, 600))]
-    assert seen(*held).others_grew_bytes == 300 * MB
-    assert seen(held[0], fits(32)).others_grew_bytes == 0
-    assert seen().others_grew_bytes == 0
+    assert others_grew_bytes(held) == 300 * MB
+    assert others_grew_bytes([held[0], fits(32)]) == 0
+    assert others_grew_bytes([]) == 0
