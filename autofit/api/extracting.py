@@ -16,6 +16,7 @@ from autofit.api.given_data import GivenData
 from autofit.api.new_run import new_run
 from autofit.api.workers import import_paths, launcher_for, machine_for
 from autofit.cache.folder import default_folder
+from autofit.cache.shards import LEASES
 from autofit.cache.store import default_limit_bytes
 from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION
 from autofit.config.options import Options, freezes_backbone, make_options
@@ -30,7 +31,7 @@ from autofit.protocol.job import Event
 from autofit.report.progress import ProgressView, showing
 from autofit.runs.memory_budget import largest_decoded_batch, memory_budget
 from autofit.runs.supervisor import Supervisor
-from autofit.storage.leases import LEASE_SECONDS
+from autofit.storage.leases import LEASE_SECONDS, LeaseFolder
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.scratch import scratch_folder
 from autofit.storage.system_errors import naming_system_errors
@@ -153,9 +154,11 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
     folder = default_folder() if cache is None else Path(cache).expanduser().absolute()
     with naming_system_errors(), showing(view) as shown:
         index = given.found(options, shown, lambda index: index)
-        if engine == "ray":
-            return extracted_by_ray(index, options, folder, shards, shown)
-        return _extracted(index, options, folder, shards, shown)
+        extracted = extracted_by_ray if engine == "ray" else _extracted
+        try:
+            return extracted(index, options, folder, shards, shown)
+        finally:  # a worker that was killed, as Ray does with its own at Ctrl-C, has left its lease
+            LeaseFolder(folder / LEASES, lease, owner=shards.owner).release_own()
 
 
 def _extracted(index: ImageIndex, options: Options, cache: Path, shards: ShardJob, view: ProgressView) -> Extracted:

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from autofit.cache.identity import Identities
 from autofit.config.shard_choice import SHARD_IMAGES
 
+LEASES = "leases"
+"""The folder of the shards' leases in that of the cache."""
+
 Numbers = NDArray[np.int64]
 
 MOST_SHARDS = 256

@@ -151,6 +151,17 @@ class LeaseFolder:
             return read_bounded(self.folder / f"{task}.{generation}", _MOST_BYTES).decode("ascii", "replace")
         return ""
 
+    def release_own(self) -> None:
+        """Let others take at once what workers of this owner had when they were killed.
+
+        One that still lives learns with its next renewal that its lease is gone.
+        """
+        with contextlib.suppress(OSError):
+            for task, seen in self.look().items():
+                if seen.sign.text.startswith(f"{self.owner} "):
+                    generation = seen.sign.generation
+                    Lease(self.folder / f"{task}.{generation}", task, generation, self.owner).release()
+
     def claim(self, task: str) -> Lease | None:
         """Claim a task, as it was when `look` was called last; None if it is another's.
 

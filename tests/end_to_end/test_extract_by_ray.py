@@ -20,7 +20,9 @@ import pytest
 
 from autofit import api
 from autofit.api import extracting_by_ray
-from autofit.errors import UserError
+from autofit.errors import InterruptedRunError, UserError
+from autofit.protocol.messages import Progress
+from autofit.storage.leases import LEASE_SECONDS
 from tests.support.extractions import IMAGES, SHARDS, flags, network, rows_of, with_key_of
 from tests.support.processes import autofit_command
 from tests.support.views import RecordingView
@@ -174,6 +176,29 @@ def test_a_lost_node_costs_no_row_and_no_bit(
     assert done.extracted == IMAGES or done.shards_of_others
     assert view.messages[0] == f"Ray: {SHARDS} shards on 2 nodes"
     assert view.updates[-1].step == view.updates[-1].steps == IMAGES
+
+
+class StoppingView(RecordingView):
+    """Shows the first shard, and then Ctrl-C comes."""
+
+    def update(self, progress: Progress, *, epochs: int) -> None:
+        """Record the heartbeat, and stop."""
+        super().update(progress, epochs=epochs)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("cluster")
+def test_after_ctrl_c_no_shard_waits(few_photos: Path, alone: Path, weights: Path, tmp_path: Path) -> None:
+    """Ray kills the processes in the middle of their shards: the same call again would wait for their leases."""
+    cache = with_key_of(alone, tmp_path / "cache")
+    with pytest.raises(InterruptedRunError):
+        api.extract(few_photos, cache=cache, engine="ray", view=StoppingView(), **network(weights))
+    assert not list((cache / "leases").iterdir())
+    began = time.monotonic()
+    done = api.extract(few_photos, cache=cache, engine="ray", view=RecordingView(), **network(weights))
+    assert done.images == IMAGES
+    assert rows_of(cache) == rows_of(alone)
+    assert time.monotonic() - began < LEASE_SECONDS
 
 
 def test_the_command_on_a_cluster_with_the_rows_there(

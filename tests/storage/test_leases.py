@@ -116,6 +116,18 @@ def test_what_is_released_can_be_claimed_at_once(of: Callable[[str, Clock], Leas
     assert other.claim("task") is not None
 
 
+def test_what_killed_workers_of_a_call_had_is_released(of: Callable[[str, Clock], LeaseFolder], tmp_path: Path) -> None:
+    """After Ctrl-C the same call again would wait two minutes, or take what another process is working on."""
+    mine, other = of("mine", Clock()), of("other", Clock())
+    for process, task in ((mine, "a"), (mine, "b"), (other, "c")):
+        process.look()
+        assert process.claim(task)
+    mine.release_own()
+    assert [path.name for path in (tmp_path / "leases").iterdir()] == ["c.1"]
+    other.look()
+    assert other.claim("a") is not None
+
+
 @pytest.mark.parametrize("task", ["../task", "", "a" * 65, "Task"])
 def test_a_task_names_no_file_elsewhere(of: Callable[[str, Clock], LeaseFolder], task: str) -> None:
     """A name could lead out of the folder."""

@@ -22,7 +22,7 @@ from autofit.cache.feature_rows import look_up
 from autofit.cache.identity import Identities
 from autofit.cache.known_images import known_of
 from autofit.cache.shard_entry import ShardEntry
-from autofit.cache.shards import Shard, of_part, shard_count, shards_of
+from autofit.cache.shards import LEASES, Shard, of_part, shard_count, shards_of
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION, EXTRACTION_BLOCK
 from autofit.config.byte_size import format_size
@@ -41,9 +41,6 @@ from autofit.worker.features.features_record import ExtractionChunk
 from autofit.worker.model.precision import precision_of
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.stop_conditions import StopConditions
-
-LEASES = "leases"
-"""The folder of leases in that of the cache."""
 
 MOST_WAIT_SECONDS = 2.0
 
