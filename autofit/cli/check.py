@@ -33,7 +33,7 @@ def check(
     json: Json = None,
     **options: Any,
 ) -> None:
-    """Look at the data before a training: duplicates, wrong labels, unreadable."""
+    """Look at the data: duplicates, wrong labels, unreadable images."""
     for file in (html, json):
         require_writable(file)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it

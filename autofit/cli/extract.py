@@ -49,7 +49,7 @@ def extract(
     json: Json = None,
     **options: Any,
 ) -> None:
-    """Fill the feature cache alone, by any number of processes at once."""
+    """Fill the feature cache alone, by any number of processes."""
     require_writable(json)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
 

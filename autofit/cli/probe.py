@@ -29,7 +29,7 @@ def probe(
     ] = None,
     **options: Any,
 ) -> None:
-    """Find the largest batch size that fits, and the fastest, for one network or for several."""
+    """Find the largest batch size that fits, and the fastest. Of one network or of several."""
     for file in (plot, report, json):
         require_writable(file)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it

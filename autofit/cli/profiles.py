@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="profiles",
     invoke_without_command=True,
-    help="Show and exchange measurements of machines, which make probes short.",
+    help="Show and exchange measurements, which make probes short.",
 )
 
 Machine = Annotated[
@@ -28,7 +28,7 @@ Machine = Annotated[
 
 @app.callback()
 def show_help_without_a_command(context: typer.Context) -> None:
-    """Show and exchange measurements of machines, which make probes short."""
+    """Show and exchange measurements, which make probes short."""
     if context.invoked_subcommand is None:
         say(context.get_help())
 
@@ -69,7 +69,7 @@ def show(
 def export_to(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")], *, machine: Machine = None
 ) -> None:
-    """Write a machine's profile to a file, for another machine or another user."""
+    """Write a machine's profile to a file. Another machine or another user can import it."""
     require_writable(file)
     from autofit.printable import printable  # noqa: PLC0415
     from autofit.profiles.exchange import export_profile  # noqa: PLC0415
@@ -95,7 +95,7 @@ def import_from(
 
 @app.command("path")
 def folder_path() -> None:
-    """Print the folder of your profiles; AUTOFIT_PROFILES names another folder."""
+    """Print the folder of your profiles. AUTOFIT_PROFILES names another folder."""
     from autofit.profiles.store import default_folder  # noqa: PLC0415
 
     say(str(default_folder()))

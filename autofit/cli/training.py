@@ -46,7 +46,7 @@ def resume(
     json: Json = None,
     **options: Any,
 ) -> None:
-    """Resume a run that was interrupted, killed or failed; with more epochs, train a finished one on."""
+    """Resume a run that was interrupted, killed or failed. With more epochs, train a finished one on."""
     require_writable(json)
     from autofit import api  # noqa: PLC0415
 
@@ -71,7 +71,7 @@ def demo(
     quiet: Quiet = False,
     json: Json = None,
 ) -> None:
-    """Run out of memory on purpose, offline, and finish with a trained model."""
+    """Run out of memory on purpose, and finish with a trained model. It needs no network."""
     require_writable(json)
     from autofit.demo.demo_run import run_demo  # noqa: PLC0415
 

@@ -28,6 +28,7 @@ def test_help_fits_the_terminal(
     shown = capsys.readouterr().out
     assert shown.lower().lstrip().startswith("usage: ")
     assert [line for line in shown.splitlines() if len(line.rstrip()) > columns] == []
+    assert columns < 80 or "..." not in shown.partition("\nCommands:\n")[2], "a command's first sentence is cut"
 
 
 @pytest.mark.parametrize("columns", [60, 80])
