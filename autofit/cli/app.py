@@ -149,6 +149,8 @@ def _code_and_text(error: BaseException) -> tuple[int, str]:
     if words := cause_in_a_shadow(error):
         return UserError.exit_code, words
     if hasattr(error, "format_message"):
-        return UserError.exit_code, f"{error.format_message()} (autofit --help)"
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "autofit"
+        return UserError.exit_code, f"{error.format_message()} ({command} --help)"
     defect = f"{type(error).__name__}: {error} (a defect of autofit: the same command with --debug shows where)"
     return AutofitError.exit_code, defect

@@ -53,27 +53,28 @@ def test_each_error_is_one_line_and_an_exit_code(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "message", "command"),
     [
-        (["train"], "Missing argument 'DATA'"),
-        (["resume"], "Missing argument 'DIR'"),
-        (["trian", "photos"], "No such command 'trian'"),
-        (["train", "photos", "--epoch-s", "3"], "No such option: --epoch-s"),
-        (["train", "photos", "--dropout", "many"], "Invalid value for '--dropout'"),
-        (["train", "photos", "--dropout", "some"], "Invalid value for '--dropout'"),
-        (["train", "photos", "more"], "Got unexpected extra argument"),
-        (["train", "photos", "--epochs"], "Option '--epochs' requires an argument"),
-        (["--nonsense"], "No such option: --nonsense"),
+        (["train"], "Missing argument 'DATA'", "autofit train"),
+        (["resume"], "Missing argument 'DIR'", "autofit resume"),
+        (["trian", "photos"], "No such command 'trian'", "autofit"),
+        (["train", "photos", "--epoch-s", "3"], "No such option: --epoch-s", "autofit train"),
+        (["train", "photos", "--dropout", "many"], "Invalid value for '--dropout'", "autofit train"),
+        (["train", "photos", "--dropout", "some"], "Invalid value for '--dropout'", "autofit train"),
+        (["train", "photos", "more"], "Got unexpected extra argument", "autofit train"),
+        (["train", "photos", "--epochs"], "Option '--epochs' requires an argument", "autofit"),
+        (["profiles", "show", "a", "b"], "Got unexpected extra argument", "autofit profiles show"),
+        (["--nonsense"], "No such option: --nonsense", "autofit"),
     ],
     ids=str,
 )
 def test_a_usage_error_is_one_line_too(
-    calls: Calls, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    calls: Calls, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str, command: str
 ) -> None:
-    """A typing error would get a box of five lines."""
+    """A typing error would get a box of five lines, or the help that it names would not have that command's flags."""
     line = failure(capsys, arguments)
     assert line.startswith(message)
-    assert line.endswith("(autofit --help)")
+    assert line.endswith(f"({command} --help)")
     assert calls.made == []
 
 
