@@ -9,11 +9,12 @@ from autofit.config.options import Options
 from autofit.errors import UserError
 from autofit.mirror.overlap import refuse_overlap
 from autofit.storage.run_directory import RunDirectory
+from autofit.storage.user_path import user_path
 
 
 def absolute(path: str | Path) -> Path:
     """The path made absolute: a worker starts in another folder than its parent."""
-    return Path(path).expanduser().absolute()
+    return user_path(path).absolute()
 
 
 def require_utf8(*names: str | Path | None) -> None:

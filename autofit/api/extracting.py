@@ -35,6 +35,7 @@ from autofit.storage.leases import LEASE_SECONDS, LeaseFolder
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.scratch import scratch_folder
 from autofit.storage.system_errors import naming_system_errors
+from autofit.storage.user_path import user_path
 
 ENGINES = ("local", "ray")
 LEAST_LEASE_SECONDS = 1.0
@@ -151,7 +152,7 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
     if given.is_in_memory:
         raise UserError("extract needs images in files: run caches the features of images in memory by itself")
     shards = ShardJob(part=part, parts=parts, shard_images=of_shard, owner=secrets.token_hex(8), lease_seconds=lease)
-    folder = default_folder() if cache is None else Path(cache).expanduser().absolute()
+    folder = default_folder() if cache is None else user_path(cache).absolute()
     with naming_system_errors(), showing(view) as shown:
         index = given.found(options, shown, lambda index: index)
         extracted = extracted_by_ray if engine == "ray" else _extracted

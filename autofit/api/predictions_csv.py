@@ -27,6 +27,7 @@ from autofit.storage.locks import Lock, try_lock
 from autofit.storage.records import Record
 from autofit.storage.safe_files import cut_file, fsync_file, open_plain_unbuffered
 from autofit.storage.system_errors import said_of
+from autofit.storage.user_path import user_path
 
 PART_SUFFIX, STATE_SUFFIX = ".part", ".part.json"
 """Added to the name of a file until it is complete, and to that of what is known of the part."""
@@ -109,7 +110,7 @@ class CsvFile:
         Entering, `add`, `go_on` and leaving raise StorageError if it cannot be written, or another process writes it.
         """
         self._path = str(path)
-        self._target = Path(path).expanduser()
+        self._target = user_path(path)
         self._is_plain, self._key, self._is_kept = True, "", False
 
     def __enter__(self) -> Self:

@@ -24,6 +24,7 @@ from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import WARM
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.system_errors import naming_system_errors, said_of
+from autofit.storage.user_path import user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ class Result(ResultFigures):
         Raises:
             UserError: it holds no run that has ended.
         """
-        files = RunDirectory(Path(run_dir).expanduser().absolute())
+        files = RunDirectory(user_path(run_dir).absolute())
         self.run_dir = files.path
         try:
             super().__init__(files, ResultRecord.load(files.result), RunRecord.load(files.run))

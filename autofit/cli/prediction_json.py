@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +13,7 @@ from autofit.errors import StorageError
 from autofit.protocol.messages import writable_name
 from autofit.storage.safe_files import whole_file
 from autofit.storage.system_errors import explained
+from autofit.storage.user_path import user_path
 
 if TYPE_CHECKING:
     from autofit.api.predictions import Predictions
@@ -64,7 +64,7 @@ def _lines_to(target: str) -> Iterator[Callable[[str], None]]:
     if target == "-":
         yield say
         return
-    path = Path(target).expanduser().resolve()
+    path = user_path(target).resolve()
     try:
         with whole_file(path) if path.is_file() or not path.exists() else path.open("wb") as stream:
 

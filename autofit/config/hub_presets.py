@@ -12,6 +12,7 @@ from autofit.config.validators import is_installed
 from autofit.errors import UserError
 from autofit.storage.json_bounds import parsed
 from autofit.storage.safe_files import read_bounded
+from autofit.storage.user_path import user_path
 
 PREFIX = "hub:"
 PRESET_WEIGHTS = "preset"
@@ -39,7 +40,7 @@ def preset_name(name: str) -> str:
         raise UserError(f"backbone {name!r} names no preset: give one, such as hub:resnet_50_imagenet, or its folder")
     if not is_installed("keras_hub"):
         raise UserError(f"backbone {name!r} needs KerasHub: pip install 'autofit-keras[hub]'")
-    folder = Path(preset).expanduser()
+    folder = user_path(preset)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(f"backbone {name!r}: the folder holds no config.json, which a preset has; give another")

@@ -17,6 +17,7 @@ from autofit.dataset.found import Progress
 from autofit.dataset.listing import Frame, Listing, from_csv, from_frame
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.storage.user_path import user_path
 
 SHOWN_CLASSES = 10
 
@@ -72,7 +73,7 @@ def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str
             raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
         return _of_lists([data] if isinstance(data, str | os.PathLike) else list(data), labels, class_names)
     if isinstance(data, str | os.PathLike):
-        path = Path(data).expanduser().absolute()
+        path = user_path(data).absolute()
         if path.is_dir():
             return _of_folder(str(path), class_names)
         if not path.is_file():

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from autofit.dataset.arrays import are_images, label_rows, write_images
@@ -17,6 +16,7 @@ from autofit.dataset.labelled import InMemory, labelled_images
 from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists
 from autofit.errors import UserError
 from autofit.printable import printable
+from autofit.storage.user_path import user_path
 
 
 class LabelledSets(NamedTuple):
@@ -81,7 +81,7 @@ def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked) -
         return from_lists(paths, _named(labels, class_names), asked)
     if not isinstance(data, str | os.PathLike):
         raise UserError("the labels of the listed paths are missing: give labels= with one list for each path")
-    path = Path(data).expanduser().absolute()
+    path = user_path(data).absolute()
     if path.is_dir():
         raise UserError(
             f"{printable(os.fspath(data))} is a folder, and each of its images has one label: {TABLE_NEEDED}"

@@ -9,6 +9,7 @@ from typing import Final
 from autofit.demo.data import write_photos
 from autofit.errors import UserError
 from autofit.storage.system_errors import explained
+from autofit.storage.user_path import user_path
 
 FOLDER: Final = "autofit-sample"
 
@@ -28,7 +29,7 @@ def sample(folder: str | PathLike[str] = FOLDER) -> Path:
     Raises:
         UserError: the folder cannot be written, or holds something else.
     """
-    path = Path(folder).expanduser()
+    path = user_path(folder)
     _refuse_what_is_not_ours(path)
     try:
         write_photos(path)

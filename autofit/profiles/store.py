@@ -27,6 +27,7 @@ from autofit.protocol.job import ExtractionSpeed
 from autofit.storage.locks import Lock, open_lock_file, wait_for_lock
 from autofit.storage.records import first_problem
 from autofit.storage.safe_files import write_atomically
+from autofit.storage.user_path import user_path
 
 PACKAGE = Path(__file__).parent.parent
 FOLDER_VARIABLE = "AUTOFIT_PROFILES"
@@ -38,7 +39,7 @@ LOCK = ".lock"
 def default_folder() -> Path:
     """The user's folder of profiles: the one in `AUTOFIT_PROFILES`, else the default in the user's data folder."""
     given = os.environ.get(FOLDER_VARIABLE, "").strip()
-    return Path(given).expanduser() if given else platformdirs.user_data_path("autofit") / "profiles"
+    return user_path(given) if given else platformdirs.user_data_path("autofit") / "profiles"
 
 
 def shipped_folder() -> Path | None:

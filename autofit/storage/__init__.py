@@ -12,7 +12,7 @@ leases.py         leases in a shared folder: who works on what, until it shows n
 probabilities.py   what a model says of the validation and test images
 json_bounds.py     the size and the number of values that JSON may have
 model_file.py      what a .keras file holds, before Keras opens it; hdf5_file.py a file of weights
-user_key.py        a key that only this user can read
+user_key.py        a key that only this user can read; user_path.py a path as a user writes it
 scratch.py         temporary folders that the next process clears away after a kill
 system_errors.py   what an error of the system means, and what to do about it
 stutter.py         errors of a drive that may pass

@@ -1,0 +1,57 @@
+"""A path with `~` means what a shell makes of it, also where there is no such user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+import autofit
+from autofit.storage.user_path import user_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOBODY = "~no-such-user-of-autofit/photos"
+
+
+def test_the_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run would be kept in a folder called `~`."""
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert user_path("~/runs/a") == Path("/home/someone/runs/a")
+    assert user_path(Path("~")) == Path("/home/someone")
+    assert user_path("a/~b") == Path("a/~b")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        autofit.check,
+        autofit.run,
+        autofit.resume,
+        autofit.write_report,
+        autofit.Result,
+        lambda path: autofit.evaluate(path, "photos"),
+    ],
+    ids=["check", "run", "resume", "write_report", "Result", "evaluate"],
+)
+def test_a_user_who_does_not_exist_is_one_line_that_names_the_path(
+    call: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Could not determine home directory.` came as a RuntimeError with a traceback, and named no path."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(autofit.UserError, match="no-such-user-of-autofit"):
+        call(NOBODY)
+
+
+def test_a_folder_whose_name_begins_with_a_tilde_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some programs name copies so; its photos were found, and then the path could not be made absolute."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat/a", "cat/b", "dog/a", "dog/b"):
+        path = tmp_path / "~backup-of-autofit" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(path)
+    report = autofit.check("~backup-of-autofit", find_wrong_labels=False)
+    assert [size.name for size in report.classes] == ["cat", "dog"]
