@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 
 PHOTO_PIXELS = 32
+
+LEFT_OVER_SECONDS = 60.0
+"""A photo takes a millisecond: what is older was left by a call that was killed."""
 
 _SHEET = Path(__file__).with_name("digits.png")
 _LABELS = Path(__file__).with_name("digits.txt")
@@ -29,11 +36,24 @@ def write_photos(folder: Path) -> None:
         return
     for label in "0123456789":
         (folder / label).mkdir(parents=True, exist_ok=True)
-    partial = folder / ".partial.png"  # renamed when complete, so that no photo is ever partly written
-    with Image.open(_SHEET) as sheet:
-        for index, path in missing.items():
-            _photo(sheet, index).save(partial, compress_level=1)
-            partial.replace(path)
+    _remove_left_over(folder)
+    # renamed when complete, so that no photo is ever partly written; another process may be writing the same ones
+    partial = folder / f".partial-{os.getpid()}-{threading.get_ident()}.png"
+    try:
+        with Image.open(_SHEET) as sheet:
+            for index, path in missing.items():
+                _photo(sheet, index).save(partial, compress_level=1)
+                partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove what a killed call has left, and not what another one is writing now."""
+    for path in folder.glob(".partial*.png"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > LEFT_OVER_SECONDS:
+                path.unlink()
 
 
 def _photo_paths(folder: Path) -> Iterator[tuple[int, Path]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -81,7 +84,9 @@ def test_a_call_that_was_cut_short_is_finished_by_the_next(
 
     def photo_until_the_hundredth(sheet: Image.Image, index: int) -> Image.Image:
         if index == 100:
-            (tmp_path / ".partial.png").write_bytes(b"half a photo")
+            left_over = tmp_path / ".partial-1-1.png"
+            left_over.write_bytes(b"half a photo")
+            os.utime(left_over, (0, 0))
             raise KeyboardInterrupt
         return real_photo(sheet, index)
 
@@ -93,3 +98,34 @@ def test_a_call_that_was_cut_short_is_finished_by_the_next(
 
     files = {path.relative_to(tmp_path): path.read_bytes() for path in photo_files(tmp_path)}
     assert files == {path.relative_to(photos): path.read_bytes() for path in photo_files(photos)}
+
+
+def test_two_calls_at_once_write_the_same_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both wrote into one file: one of them failed when the other had renamed it, or renamed half a photo."""
+    began, goes_on = threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            data.write_photos(tmp_path)
+        except BaseException as error:  # noqa: BLE001 - it is looked at below
+            errors.append(error)
+
+    real_save = Image.Image.save
+
+    def save_slowly(image: Image.Image, path: Path, **options: Any) -> None:
+        real_save(image, path, **options)
+        if threading.current_thread() is not threading.main_thread() and not began.is_set():
+            began.set()
+            goes_on.wait(30)
+
+    monkeypatch.setattr(data, "_photo_paths", lambda folder: [(n, folder / "0" / f"{n}.png") for n in range(3)])
+    monkeypatch.setattr(Image.Image, "save", save_slowly)
+    other = threading.Thread(target=write)
+    other.start()
+    began.wait(30)
+    write()
+    goes_on.set()
+    other.join()
+    assert not errors
+    assert sorted(path.name for path in tmp_path.rglob("*.png")) == ["0.png", "1.png", "2.png"]
