@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from autofit.dataset import ImageIndex
 from autofit.errors import UserError
@@ -21,8 +22,8 @@ CLOCKS_APART_SECONDS = 2.0
 """How far the clocks of a file server and of this machine may be apart."""
 
 
-Places = dict[str, tuple[str, str]]
-"""The class and the split of each path."""
+Places = dict[str, tuple[tuple[str, ...], str]]
+"""The classes and the split of each path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,8 @@ def _written_since(record: RunRecord, index: ImageIndex, clock: Callable[[], flo
         return []
     since, deadline = record.started + CLOCKS_APART_SECONDS, clock() + MOST_SECONDS
     found = []
-    for number, path in enumerate(index.paths):
-        if _written_at(index.path(number)) > since:
+    for path in chain(index.paths, index.test_paths):
+        if _written_at(os.path.join(index.root, path)) > since:  # noqa: PTH118 - likewise
             found.append(path)
         if clock() > deadline:
             break
@@ -103,13 +104,18 @@ def _written_since(record: RunRecord, index: ImageIndex, clock: Callable[[], flo
 
 
 def _places(index: ImageIndex) -> Places:
-    """Each photo's class and split."""
-    names = index.class_names
+    """Each photo's classes and split."""
+    names = [tuple(index.class_names[number] for number in index.classes_of(label)) for label in _label_numbers(index)]
     splits = ("train" if number < index.validation_from else "validation" for number in range(len(index.paths)))
     pairs = zip(index.paths, index.labels, splits, strict=True)
     places = {path: (names[label], split) for path, label, split in pairs}
     tested = zip(index.test_paths, index.test_labels, strict=True)
     return places | {path: (names[label], "test") for path, label in tested}
+
+
+def _label_numbers(index: ImageIndex) -> range:
+    """All that a photo's label may be: a class, or a set of classes where a photo may have several labels."""
+    return range(len(index.label_sets or index.class_names))
 
 
 def _written_at(path: str) -> float:

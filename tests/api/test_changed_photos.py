@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,3 +94,35 @@ def test_another_run_on_more_photos_is_begun_and_said(stages: Stages, photos: Pa
     assert first != second
     (said,) = [message for message in view.messages if "another run is begun" in message]
     assert said.startswith("1 photo added (such as cat/new.jpg) since the run in runs/")
+
+
+def test_a_row_more_in_a_table_of_several_labels_is_named(stages: Stages, photos: Path, train: Train) -> None:
+    """With more sets of labels than labels it was an IndexError; else the first labels stood for the first sets."""
+    rows = [f"photos/cat/{number}.jpg,{'' if number < 5 else 'a;b' if number < 10 else 'b'}\n" for number in range(20)]
+    rows += [f"photos/dog/{number}.jpg,a\n" for number in range(20)]
+    table = photos.parent / "t.csv"
+    table.write_text("path,labels\n" + "".join(rows))
+    train("t.csv", multi_label=True)
+    table.write_text("path,labels\n" + "".join(rows) + "photos/dog/99.jpg,b\n")
+    with pytest.raises(UserError, match=r"^1 photo added \(such as photos/dog/99.jpg\) since the run in a began"):
+        train("t.csv", multi_label=True)
+    table.write_text("path,labels\n" + "".join([*rows[:-1], "photos/dog/19.jpg,b\n"]))
+    with pytest.raises(UserError, match=r"in another class or split \(such as photos/dog/19.jpg\)"):
+        train("t.csv", multi_label=True, validation=0.2)
+    assert len(stages.runs) == 1
+
+
+def test_a_changed_test_photo_is_named_as_well(stages: Stages, photos: Path, train: Train) -> None:
+    """The figures of the test would be returned for other pixels than those it was made with."""
+    shutil.copytree(photos, "held-out")
+    since = photos.stat().st_ctime
+    for path in (*photos.rglob("*.jpg"), *Path("held-out").rglob("*.jpg")):
+        os.utime(path, (since - 7200, since - 7200))
+    train(photos, test="held-out")
+    record = RunRecord.load(A.run)
+    record.model_copy(update={"started": since - 3600}).save(A.run)
+    train(photos, test="held-out")
+    os.utime("held-out/dog/7.jpg", (since - 100, since - 100))
+    with pytest.raises(UserError, match=r"^1 photo changed \(such as .*held-out/dog/7.jpg\) since the run in a began"):
+        train(photos, test="held-out")
+    assert len(stages.runs) == 1
