@@ -112,7 +112,7 @@ def discard(files: RunDirectory) -> None:
 
 def _single_files(files: RunDirectory) -> list[Path]:
     """The request first, the result last."""
-    first = [files.run, files.samples, files.probe, files.fine_tune_probe, *files.feature_records()]
+    first = [files.run, files.samples, files.probe, files.fine_tune_probe, *files.feature_records(), files.equal_images]
     predicted = files.validation, files.test
     return [*first, files.audit, files.history, files.model, files.labels, *predicted, files.report, files.result]
 

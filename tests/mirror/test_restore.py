@@ -81,6 +81,25 @@ def test_an_empty_mirror_holds_nothing_to_take_up(mirror: RunDirectory, restore:
     assert contents(tmp_path / "new", LOCK) == {}
 
 
+def test_every_file_of_the_mirror_comes_back(
+    mirrored: Any, mirror: RunDirectory, restore: Restore, tmp_path: Path
+) -> None:
+    """Which images are equal (`equal-images.json`) was in the mirror and did not come back: the page lost it."""
+    files = mirrored.files
+    for path in (
+        *(files.probe, files.fine_tune_probe, *files.feature_records(), files.equal_images, files.history),
+        *(files.validation, files.test),
+    ):
+        path.write_text(path.name)
+    mirrored.finish()
+    MirrorContent(files, mirror, no_beat).bring_up_to_date(everything=True)
+    kept = {name for name, _ in contents(mirror.path, LOCK).items()}
+    assert {path.name for path in files.path.iterdir() if path.is_file()} - LOCK <= kept
+    shutil.rmtree(files.path)
+    assert restore(tmp_path / "new")
+    assert contents(tmp_path / "new", LOCK) == contents(mirror.path, LOCK)
+
+
 def test_the_run_directory_is_preferred_where_it_is_as_far(
     mirrored: Any, restore: Restore, resumable: Resumable
 ) -> None:
