@@ -22,12 +22,14 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from autofit.dataset.index import COLUMNS
 from autofit.dataset.table import read_rows
 from autofit.input.decode import decode_into, lack_their_end
 from autofit.input.image_files import UnreadableImageError
 from autofit.input.numeric_images import ValueRanges
 from autofit.input.predecode import PredecodeTable, file_state
+
+PATH_COLUMN = ("path",)
+"""Of `samples.csv`, whose other columns depend on how many labels an image may have."""
 
 
 def main(samples: str, root: str, ranges_json: str, *numbers: str) -> None:
@@ -45,7 +47,7 @@ def main(samples: str, root: str, ranges_json: str, *numbers: str) -> None:
                 table.files[sample] = before
 
     with ThreadPoolExecutor(threads) as pool:
-        for sample, (_, (_, path, *_)) in enumerate(islice(read_rows(Path(samples), COLUMNS), count)):
+        for sample, (_, (path,)) in enumerate(islice(read_rows(Path(samples), PATH_COLUMN), count)):
             pool.submit(decode, sample, os.path.join(root, path))  # noqa: PTH118 - text, as in the index
 
 

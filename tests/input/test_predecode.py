@@ -9,6 +9,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -93,6 +94,16 @@ def test_the_pixels_are_those_of_the_decoder(begin: Callable[[int], PredecodedIm
         assert predecoded.read_into(sample, path, out) is (sample != BAD)
         expected = np.zeros((*SIZE, 3), np.uint8) if sample == BAD else decode_image(path, SIZE)
         np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.slow
+def test_images_of_several_labels_are_decoded_as_well(begin: Callable[[int], PredecodedImages], run_dir: Path) -> None:
+    """Their list has other columns: the process ended at once, and a run began as slowly as without it."""
+    index = ImageIndex.read_csv(run_dir / "samples.csv", str(run_dir.parent), ["one"])
+    several = replace(index, class_names=("one", "two"), label_sets=((), (0, 1)))
+    several.write_csv(RunDirectory(run_dir).samples)
+    predecoded, out = finished(begin(2)), np.zeros((*SIZE, 3), np.uint8)
+    assert predecoded.read_into(0, index.path(0), out)
 
 
 @pytest.mark.slow
