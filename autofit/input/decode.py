@@ -95,7 +95,7 @@ def decode_image(
 
 
 def lack_their_end() -> frozenset[str]:
-    """The paths of the JPEGs that this process has decoded though their end is missing."""
+    """The paths of the JPEGs whose end was missing when this process decoded them last."""
     return frozenset(_without_end)
 
 
@@ -140,6 +140,7 @@ def path_read_by(thread: int) -> str | None:
 
 def _pixels(path: str | os.PathLike[str], size: tuple[int, int], ranges: ValueRanges) -> NDArray[np.uint8]:
     """uint8 (height, width, 3) for `size` = (width, height), the order that Pillow counts in."""
+    _without_end.discard(os.fspath(path))  # it may have been mended since
     require_content(path)
     # A stream, not a path: for a path Pillow maps plain bitmaps, and a file cut short meanwhile would be a SIGBUS.
     with ImageContent(path) as stream:

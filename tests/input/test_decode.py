@@ -592,6 +592,17 @@ def test_a_whole_jpeg_is_not_counted(tmp_path: Path) -> None:
     assert str(tmp_path / "good") not in lack_their_end()
 
 
+def test_a_jpeg_that_was_mended_is_not_counted_any_more(tmp_path: Path) -> None:
+    """In a notebook a second check would still name a file that has been put right since the first."""
+    path, whole = tmp_path / "mended", noisy_jpeg()
+    path.write_bytes(whole[:-30])
+    decode_image(path, (8, 8))
+    assert str(path) in lack_their_end()
+    path.write_bytes(whole)
+    decode_image(path, (8, 8))
+    assert str(path) not in lack_their_end()
+
+
 def test_a_jpeg_that_lacks_more_than_its_end_says_how_much(tmp_path: Path) -> None:
     """A download that stopped halfway would be trained on as a half grey image."""
     whole = noisy_jpeg()
