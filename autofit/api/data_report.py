@@ -14,6 +14,7 @@ from autofit.report.data_text import data_summary
 from autofit.runs.data_findings import ClassSize, DataFindings, ImageGroup, LabelDoubt, OddImage
 from autofit.storage.safe_files import write_atomically
 from autofit.storage.system_errors import explained
+from autofit.storage.user_path import user_path
 
 
 class DataReport:
@@ -86,7 +87,7 @@ class DataReport:
             StorageError: it cannot be written.
         """
         try:
-            write_atomically(Path(path), data_page(self.findings).encode())
+            write_atomically(user_path(path), data_page(self.findings).encode())
         except OSError as error:
             raise StorageError(explained(error, f"{path} cannot be written")) from None
 

@@ -19,6 +19,7 @@ from autofit.machine.tensorflow_build import cuda_targets, has_machine_code
 from autofit.process.monitor import View
 from autofit.protocol.job import AUTOTUNE_VARIABLE, XLA_VARIABLE, TrainingPlan, Tuning
 from autofit.report.words import count_of
+from autofit.storage.user_path import user_path
 
 TUNING_WORDS: Mapping[Tuning, str] = {
     "quick": f"convolutions: cuDNN's first choice, for a quick start; {AUTOTUNE_VARIABLE}=1 tunes them in a new run",
@@ -41,7 +42,7 @@ def announce_device(planned: TrainingPlan, machine: Hardware, view: View, *, iso
     if machine.device == "cpu" and (error := gpu_error()):
         view.message(f"there is a GPU, but its driver cannot describe it ({error}): training on the CPU")
     if machine.device == "gpu":
-        ours = {} if isolated else {PATH_VARIABLE: str(CUDAS_FOLDER.expanduser())}
+        ours = {} if isolated else {PATH_VARIABLE: str(user_path(CUDAS_FOLDER))}
         cache = kernel_cache({**ours, **os.environ}, default_folder())
         for note in device_notes(planned, machine, cuda_targets(), cache):
             view.message(note)

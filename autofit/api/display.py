@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autofit.errors import StorageError
 from autofit.printable import printable
 from autofit.report.classification_text import (
     class_lines,
@@ -21,6 +22,8 @@ from autofit.report.markup import fragment
 from autofit.report.thumbnails import thumbnail_uri
 from autofit.runs.predicted_images import ClassFigures, PredictedImage
 from autofit.storage.safe_files import write_atomically
+from autofit.storage.system_errors import explained
+from autofit.storage.user_path import user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,9 +44,12 @@ class Plot:
         """Write the picture as a PNG, replacing an existing file.
 
         Raises:
-            OSError: the file cannot be written.
+            StorageError: the file cannot be written.
         """
-        write_atomically(Path(path), self.png)
+        try:
+            write_atomically(user_path(path), self.png)
+        except OSError as error:
+            raise StorageError(explained(error, f"{path} cannot be written")) from None
 
     def _repr_png_(self) -> bytes:
         return self.png

@@ -115,8 +115,9 @@ class CsvFile:
 
     def __enter__(self) -> Self:
         with self._named_errors():
-            self._target = self._target.resolve()
             self._is_plain = self._target.is_file() or not self._target.exists()
+            if self._is_plain:  # what a link to a pipe says of its target (`/dev/stdout`) is no path
+                self._target = self._target.resolve()
             self._stream = _growing(self._part) if self._is_plain else _written(self._target)
         self._writer = CsvWriter(self._stream, self._path)
         return self

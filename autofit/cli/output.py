@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autofit.errors import StorageError, UserError
+from autofit.storage.user_path import user_path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +32,7 @@ def require_writable(file: str | Path | None) -> None:
     """
     if file is None or file == "-":
         return
-    path = Path(file).absolute()
+    path = user_path(file).absolute()
     if not path.parent.is_dir():
         raise UserError(f"{file} cannot be written, its folder does not exist: make {path.parent} first")
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
@@ -45,7 +46,7 @@ def write_text(text: str, file: str | Path) -> None:
         StorageError: the file cannot be written.
     """
     try:
-        Path(file).write_text(text, encoding="utf-8")
+        user_path(file).write_text(text, encoding="utf-8")
     except OSError as error:
         from autofit.storage.system_errors import explained  # noqa: PLC0415
 

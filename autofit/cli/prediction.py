@@ -12,6 +12,7 @@ import typer
 
 from autofit.cli.flags import Json, Quiet, RunDir, takes_options
 from autofit.cli.output import do_all, progress, require_writable, say, write_json
+from autofit.config.validators import whole_number
 from autofit.errors import StorageError, UserError
 from autofit.report.steady_stream import is_terminal
 
@@ -41,6 +42,7 @@ def predict(
     """Predict the class of images with the model of a run."""
     if csv == json == "-":
         raise UserError("--csv and --json cannot both be standard output: give one of them a file")
+    whole_number("--top", top, 1)
     for file in (csv, json):
         require_writable(file)
     from autofit.api.result import Result  # noqa: PLC0415 - `--help` loads none of it

@@ -64,9 +64,10 @@ def _lines_to(target: str) -> Iterator[Callable[[str], None]]:
     if target == "-":
         yield say
         return
-    path = user_path(target).resolve()
+    path = user_path(target)
     try:
-        with whole_file(path) if path.is_file() or not path.exists() else path.open("wb") as stream:
+        is_plain = path.is_file() or not path.exists()
+        with whole_file(path.resolve()) if is_plain else path.open("wb") as stream:  # a pipe has no path to resolve to
 
             def write(text: str) -> None:
                 stream.write(text.encode() + b"\n")

@@ -11,6 +11,7 @@ import typer
 from autofit.cli.flags import Json, Quiet, takes_options
 from autofit.cli.output import do_all, progress, require_writable, show_table, write_json, write_text
 from autofit.errors import TrainingFailedError, UserError
+from autofit.storage.user_path import user_path
 
 if TYPE_CHECKING:
     from autofit.probing.records import ProbeReport, SweepReport
@@ -67,7 +68,7 @@ def _show_probe(found: ProbeReport, json: str | None, plot: Path | None, page: P
     text, table = probe_text.probe_text(found), probe_text.probe_table(found)
     do_all(
         lambda: write_json(found.to_json().rstrip(), json),
-        lambda: None if plot is None else plots.probe_plot(found, plot),
+        lambda: None if plot is None else plots.probe_plot(found, user_path(plot)),
         lambda: None if page is None else write_text(pages.probe_page(found), page),
         lambda: None if json == "-" else show_table(text, table, partial(probe_text.probe_facts, found)),
     )
@@ -89,7 +90,7 @@ def _show_sweep(found: SweepReport, json: str | None, plot: Path | None, page: P
     text, table = sweep_text.sweep_text(found), sweep_text.sweep_table(found)
     do_all(
         lambda: write_json(found.to_json().rstrip(), json),
-        lambda: None if plot is None else plots.sweep_plot(found, plot),
+        lambda: None if plot is None else plots.sweep_plot(found, user_path(plot)),
         lambda: None if page is None else write_text(pages.sweep_page(found), page),
         lambda: None if json == "-" else show_table(text, table, partial(sweep_text.sweep_facts, found)),
     )

@@ -9,6 +9,7 @@ import typer
 
 from autofit.cli.flags import Json
 from autofit.cli.output import remark, require_writable, say, write_json
+from autofit.storage.user_path import user_path
 
 if TYPE_CHECKING:
     from autofit.profiles.exchange import Found
@@ -76,7 +77,7 @@ def export_to(
     from autofit.report.profile_text import measured_words  # noqa: PLC0415
 
     profile, _ = _find(machine)
-    export_profile(profile, file)
+    export_profile(profile, user_path(file))
     measured = measured_words(len(profile.entries), len(profile.extractions))
     say(f"{printable(str(file))}: {measured} of the machine {profile.fingerprint}.")
 
@@ -89,7 +90,7 @@ def import_from(
     from autofit.profiles.exchange import import_profile  # noqa: PLC0415
     from autofit.report.profile_text import imported_words  # noqa: PLC0415
 
-    imported = import_profile(_store(), file)
+    imported = import_profile(_store(), user_path(file))
     say(imported_words(imported.fingerprint, imported.added, imported.others, imported.extractions))
 
 

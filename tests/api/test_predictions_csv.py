@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -70,6 +71,15 @@ def test_a_link_is_followed_and_a_device_stays_one(tmp_path: Path) -> None:
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "elsewhere" / "all.csv").is_file()
     assert Path("/dev/null").is_char_device()
+
+
+def test_a_pipe_is_written_as_it_is() -> None:
+    """`--csv /dev/stdout | less` and `--csv >(gzip > all.csv.gz)` would say that there is no such file."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, encoding="utf-8") as stream:
+        with os.fdopen(writing, "wb"), CsvFile(f"/dev/fd/{writing}") as file:
+            file.add(part(0, 2))
+        assert stream.read().splitlines()[1:] == ["0.jpg,,,,", "1.jpg,dog,0.75,0.25,0.75"]
 
 
 @pytest.mark.parametrize("name", ["/dev/full", "no/such/folder.csv"])

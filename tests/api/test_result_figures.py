@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from array import array
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from autofit.api.display import Plot
 from autofit.api.result import Result
 from autofit.dataset import ImageIndex
-from autofit.errors import UserError
+from autofit.errors import StorageError, UserError
 from autofit.storage.probabilities import write_probabilities
 from tests.api.test_result import finished
 
@@ -57,14 +61,38 @@ def test_what_was_not_kept_is_said(result: Result) -> None:
         result.worst(0)
 
 
-def test_the_model_is_copied_where_it_is_wanted(result: Result, tmp_path: Path) -> None:
-    """Another ending would be written, which Keras does not open, or a folder be missing."""
+def test_the_model_is_copied_where_it_is_wanted(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another ending would be written, which Keras does not open, or a full drive leave half of an older copy."""
     with pytest.raises(UserError, match="no model yet"):
         result.save(tmp_path / "copy.keras")
     result.model_path.write_bytes(b"model")
     with pytest.raises(UserError, match=r"does not end in \.keras"):
         result.save(tmp_path / "copy.h5")
-    assert result.save(tmp_path / "models" / "copy.keras").read_bytes() == b"model"
+    target = result.save(tmp_path / "models" / "copy.keras")
+    assert target.read_bytes() == b"model"
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with pytest.raises(StorageError, match="cannot be written"):
+        result.save(target)
+    assert target.read_bytes() == b"model"
+    assert [path.name for path in target.parent.iterdir()] == ["copy.keras"]
+
+
+def full(source: Any, target: Any) -> None:
+    """A drive that becomes full while a file is written."""
+    del source
+    target.write(b"mo")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    """A mistyped folder would be a traceback about a temporary file."""
+    plot = Plot(b"a picture")
+    with pytest.raises(StorageError, match=r"missing/a\.png cannot be written"):
+        plot.save(tmp_path / "missing" / "a.png")
+    plot.save(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == b"a picture"
 
 
 def test_a_notebook_shows_the_figures_and_how_to_use_them(result: Result) -> None:

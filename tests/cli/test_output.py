@@ -107,6 +107,16 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(
     assert calls.made == []
 
 
+def test_a_tilde_that_no_shell_has_replaced_is_the_home(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bash leaves the `~` of `--json=~/x.json`; a folder of that name would have to be made, in the working folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run_command_line(["train", "photos", "--json=~/x.json", "--quiet"]) == 0
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["status"] == "completed"
+    assert len(calls.made) == 1
+
+
 def test_a_disk_that_became_full_is_named(
     calls: Calls, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,16 @@ def test_json_in_a_file_is_whole_or_as_it_was(monkeypatch: pytest.MonkeyPatch) -
     assert OpenedRun.may_go_on
 
 
+@pytest.mark.usefixtures("opened")
+def test_json_goes_through_a_pipe() -> None:
+    """`--json /dev/stdout | jq` and `--json >(jq .)` would say that there is no such file."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, encoding="utf-8") as stream:
+        with os.fdopen(writing, "wb"):
+            assert run_command_line([*PREDICT, "--json", f"/dev/fd/{writing}"]) == 0
+        assert [one["label"] for one in json.load(stream)["images"]] == ["cat", None, "dog"]
+
+
 def test_nothing_readable_is_a_failure_with_a_reason(
     opened: type[OpenedRun], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,8 +137,9 @@ def test_nothing_readable_is_a_failure_with_a_reason(
         (["evaluate", "nowhere", "photos"], "nowhere holds no run that has ended"),
         (["predict", "runs/a", "a.jpg", "--csv", "-", "--json", "-"], "--csv and --json cannot both be"),
         (["predict", "runs/a", "a.jpg", "--csv", "no/a.csv"], "no/a.csv cannot be written"),
+        (["predict", "nowhere", "a.jpg", "--top", "0"], "--top must be from 1 to 2147483647, not 0"),
     ],
-    ids=["no paths", "no run", "no run to evaluate", "two outputs", "no folder"],
+    ids=["no paths", "no run", "no run to evaluate", "two outputs", "no folder", "no class"],
 )
 def test_what_cannot_be_done_is_one_line(
     tmp_path: Path,
