@@ -8,7 +8,7 @@ by its own methods.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,13 +89,13 @@ def class_numbers(labels: Any) -> list[Any]:
     """
     import numpy as np  # noqa: PLC0415 - loaded only where it is used
 
-    rows = np.asarray(labels)
+    try:
+        rows = np.asarray(labels)
+    except ValueError:  # lists of several lengths
+        raise UserError(_SEVERAL) from None
     if rows.ndim == 2 and rows.shape[1] > 1:  # noqa: PLR2004 - rows and columns
-        if not (((rows == 0) | (rows == 1)).all(axis=1) & (rows.sum(axis=1) == 1)).all():
-            raise UserError(
-                "labels have a row with several classes or none: one-hot rows have a single 1; give one each, or "
-                "multi_label=True"
-            )
+        if not _are_one_hot(rows):
+            raise UserError(_SEVERAL)
         return [int(number) for number in rows.argmax(axis=1)]
     if rows.ndim > 1 and rows.size != len(rows):
         raise UserError(f"labels have the shape {rows.shape}: give one label for each image")
@@ -103,6 +103,17 @@ def class_numbers(labels: Any) -> list[Any]:
         rows = rows.astype(np.int64)
     plain: list[Any] = rows.reshape(-1).tolist()
     return plain
+
+
+_SEVERAL = (
+    "labels have a row with several classes or none: one-hot rows have a single 1; give one each, or multi_label=True"
+)
+
+
+def _are_one_hot(rows: np.ndarray) -> bool:
+    """Whether each row has a single 1, and 0 elsewhere; rows of names have not."""
+    is_number = rows.dtype.kind in "buif"
+    return is_number and bool((((rows == 0) | (rows == 1)).all(axis=1) & (rows.sum(axis=1) == 1)).all())
 
 
 def label_rows(labels: Any) -> list[Any]:
@@ -157,10 +168,25 @@ def _of_dataset(data: Any, meaning: Callable[[Any], list[Any]]) -> Iterator[tupl
         if not isinstance(batch, tuple) or len(batch) < 2:  # noqa: PLR2004 - images and labels
             raise UserError("the dataset gives no pairs: give one of (images, labels)")
         images, labels = batch[:2]
-        if getattr(images, "ndim", 0) == IMAGE_SIDES:
+        if isinstance(images, Mapping):
+            named = ", ".join(map(repr, images))
+            raise UserError(f"the dataset gives images by name ({named}): give pairs of (images, labels), as by map()")
+        if _is_one(images, labels):
             yield images, meaning([labels])[0]
-        else:
-            yield from zip(images, meaning(labels), strict=True)
+            continue
+        numbers = meaning(labels)
+        if len(images) != len(numbers):
+            raise UserError(f"a batch of the dataset has {len(images)} images and {len(numbers)} labels: give as many")
+        yield from zip(images, numbers, strict=True)
+
+
+def _is_one(images: Any, labels: Any) -> bool:
+    """Whether a dataset that is not in batches gave one image; a batch may be of grey ones, `(n, height, width)`."""
+    sides = getattr(images, "ndim", 0)
+    if sides not in {IMAGE_SIDES - 1, IMAGE_SIDES}:
+        return False
+    is_batch = getattr(labels, "ndim", 0) > 0 and len(labels) == len(images)
+    return not is_batch or (sides == IMAGE_SIDES and images.shape[2] in CHANNELS)
 
 
 class _Scale:
@@ -206,6 +232,7 @@ def _write(image: Any, number: int, folder: Path, scale: _Scale) -> Path:
     if is_picture(image):
         image = plain_picture(image, f"image {number}")
     values = _checked(np.asarray(image), number)
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)  # TIFF and FITS may have the other order
     if values.dtype.kind == "f":
         values = scale.levels(values, number)
     elif values.dtype.kind == "b":

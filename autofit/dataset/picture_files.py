@@ -40,11 +40,21 @@ def plain_picture(image: Any, name: str) -> Any:
         raise UserError(f"{name} cannot be read ({one_line(error)}): leave it out") from None
     with suppress(Exception):  # a damaged EXIF block raises whatever its parser runs into
         image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16") and image.mode not in _KEPT:  # of the other byte order, which a TIFF may have
+        return _in_own_order(image)
     if image.mode in _STRAIGHT_ALPHA:
         image = image.convert(_STRAIGHT_ALPHA[image.mode])
     if image.mode in _WITH_ALPHA or (image.mode in {"P", "L", "RGB"} and image.has_transparency_data):
         return image.convert("RGBA")
     return image if image.mode in _KEPT else image.convert("RGB")
+
+
+def _in_own_order(image: Any) -> Any:
+    """An image of 16 bits as one of mode I;16; Pillow would make one of 8 bits, with all above 255 white."""
+    import numpy as np  # noqa: PLC0415 - loaded only where it is used
+    from PIL import Image  # noqa: PLC0415
+
+    return Image.fromarray(np.asarray(image).astype(np.uint16))
 
 
 def save_picture(image: Any, folder: Path, name: str) -> str:

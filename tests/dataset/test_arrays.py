@@ -91,6 +91,8 @@ def test_labels_become_classes(labels: Any, numbers: list[Any]) -> None:
         (BYTES, [0, 1], "there are 6 images and 2 labels"),
         (BYTES, np.ones((6, 3)), "several classes or none"),
         (BYTES, np.zeros((6, 3)), "several classes or none"),
+        (BYTES, [["cat", "dog"]] * 6, "several classes or none"),
+        (BYTES, [["cat"], ["cat", "dog"]] * 3, "several classes or none"),
         (BYTES.astype(np.float32) - 200, LABELS, "numbers from -"),
         (BYTES.astype(np.float32) * 9, LABELS, "0 to 1 or 0 to 255"),
         (np.full((6, 4, 4), np.nan), LABELS, "not finite"),
@@ -141,10 +143,37 @@ def test_a_dataset_of_batches_or_of_single_images_is_taken(tmp_path: Path, label
         assert numbers == LABELS
 
 
+GREY = RANDOM.integers(0, 256, (6, 5, 7)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DatasetV2([(GREY[:4], np.array(LABELS[:4])), (GREY[4:], np.array(LABELS[4:]))]),
+        DatasetV2([(GREY, np.eye(2)[LABELS])]),
+        DatasetV2(list(zip(GREY, np.array(LABELS), strict=True))),
+        DatasetV2(list(zip(GREY, np.eye(2)[LABELS], strict=True))),
+        DatasetV2(list(zip(GREY[..., None], np.eye(2)[LABELS], strict=True))),
+    ],
+    ids=["batches", "one-hot batch", "single", "one-hot single", "with a channel"],
+)
+def test_a_dataset_of_grey_images_without_channels_is_taken(tmp_path: Path, data: Any) -> None:
+    """MNIST as it comes, `from_tensor_slices((x, y))`, was refused for its labels, or for the shape (28,)."""
+    pixels, numbers, _ = written(tmp_path, data, None)
+    assert np.array_equal(pixels, GREY)
+    assert numbers == LABELS
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
-    [(DatasetV2([], -1), "repeats for ever"), (DatasetV2([BYTES]), "gives no pairs")],
-    ids=["infinite", "no labels"],
+    [
+        (DatasetV2([], -1), "repeats for ever"),
+        (DatasetV2([BYTES]), "gives no pairs"),
+        (DatasetV2([({"image": BYTES}, np.array(LABELS))]), r"images by name \('image'\): give pairs"),
+        (DatasetV2([(BYTES, np.array(LABELS[:4]))]), "6 images and 4 labels: give as many"),
+        (DatasetV2([(np.zeros((6, 784), np.uint8), np.array(LABELS))]), r"image 0 has the shape \(784,\)"),
+    ],
+    ids=["infinite", "no labels", "by name", "fewer labels", "flat"],
 )
 def test_a_dataset_that_cannot_be_used_is_refused(tmp_path: Path, data: Any, why: str) -> None:
     """A run would fill the disk for ever."""
@@ -186,6 +215,19 @@ def test_pil_images_of_each_mode_have_the_colours_that_are_seen(tmp_path: Path, 
         image = image.convert("PA")
     (pixels,) = written(tmp_path, [image], [0])[0]
     assert np.abs(pixels[..., :3].astype(int) - np.asarray(green)).max() <= 4  # HSV and YCbCr are rounded
+
+
+@pytest.mark.parametrize("order", [">u2", "<u2"], ids=["big-endian", "little-endian"])
+def test_16_bits_of_either_byte_order_are_the_same_numbers(tmp_path: Path, order: str) -> None:
+    """A PIL image of a big-endian TIFF became white wherever it was above 255 of 65,535; an array was refused."""
+    numbers = np.arange(0, 60_000, 3_000).reshape(4, 5).astype(order)
+    Image.fromarray(numbers.astype(np.uint16)).save(tmp_path / "little.tif")
+    mode = "I;16B" if order == ">u2" else "I;16"
+    Image.frombytes(mode, (5, 4), numbers.tobytes()).save(tmp_path / "a.tif")
+    pictures = [Image.open(tmp_path / "a.tif"), Image.frombytes(mode, (5, 4), numbers.tobytes())]
+    for place, data in enumerate((pictures, np.stack([numbers, numbers]), [numbers, numbers])):
+        pixels, _, _ = written(tmp_path / str(place), data, [0, 1])
+        assert np.array_equal(pixels, [numbers, numbers])
 
 
 def test_a_pil_image_on_its_side_is_turned_upright(tmp_path: Path) -> None:
