@@ -241,7 +241,7 @@ def _of_list_text(text: str) -> tuple[str, ...]:
         return tuple(str(label_of(part)) for part in parts)
     try:
         values = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         values = [part.strip().strip("'\"") for part in inner.split(",") if part.strip()]
     _refuse_marks(values)
     return tuple(str(label_of(value)) for value in values)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from autofit.dataset.arrays import are_images, write_images
 from autofit.dataset.columns import Asked
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress
+from autofit.dataset.labels import label_of
 from autofit.dataset.listing import Frame, Listing, from_csv, from_frame
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -130,6 +132,9 @@ def _class_number(label: object, number_of: Mapping[str | int, int], class_names
     for key in _meanings(label):
         if key in number_of:
             return number_of[key]
+    with suppress(ValueError):  # as a training would understand it: without blanks around it, 1.0 as 1
+        if (meant := label_of(label)) != label or type(meant) is not type(label):
+            return _class_number(meant, number_of, class_names)
     raise UserError(f"label {label!r} is not one of this model's classes: {_shown(class_names)}")
 
 

@@ -38,6 +38,7 @@ from autofit.errors import UserError
         ("['cat', 'dog, large']", ("cat", "dog, large")),
         ('["cat"]', ("cat",)),
         ("[cat, dog]", ("cat", "dog")),
+        ("[{[]}]", ("{[]}",)),
         (7, ("7",)),
     ],
 )

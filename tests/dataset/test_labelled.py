@@ -64,6 +64,23 @@ def test_tables_are_read_as_for_a_training(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ([" owl", "cat "], NAMES),
+        (["1.0", "0"], ("0", "1", "2")),
+        ([1.0, 0.0], ("0", "1", "2")),
+        (np.array([1.0, 0.0]), ("0", "1", "2")),
+        ([2.0, 0.0], NAMES),
+        ([True, False], ("0", "1")),
+    ],
+)
+def test_labels_of_a_list_mean_what_a_training_makes_of_them(labels: Any, names: tuple[str, ...]) -> None:
+    """The list that a run was trained with could not be given to judge it: `1.0 is not one of its classes: 0, 1`."""
+    found = labelled(["a.jpg", "b.jpg"], labels, names)
+    assert found.numbers == [2 if names == NAMES else 1, 0]
+
+
+@pytest.mark.parametrize(
     ("data", "labels", "message"),
     [
         ("nowhere", None, "nowhere does not exist: give a folder, a CSV file, or paths with labels"),
