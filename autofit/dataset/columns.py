@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from autofit.dataset.label_sets import MARKS
 from autofit.dataset.split_words import split_role
+from autofit.dataset.table import is_utf8, readable
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.storage.safe_files import open_plain
@@ -105,11 +106,12 @@ class Columns(NamedTuple):
 
 
 class TableForm(NamedTuple):
-    """How a CSV file is to be read."""
+    """How a CSV file is to be read. `is_utf8` is False where some of the first lines hold bytes that are none."""
 
     encoding: str
     separator: str
     columns: Columns
+    is_utf8: bool = True
 
 
 def table_form(path: Path, asked: Asked) -> TableForm:
@@ -128,11 +130,12 @@ def table_form(path: Path, asked: Asked) -> TableForm:
         raise UserError(f"{printable(str(path))} is no text ({error}): save it as UTF-8") from None
     for separator in SEPARATORS:
         header, *rows = (_cells(line, separator) for line in lines)
+        header = [readable(name) for name in header]
         whole = [row for row in rows if len(row) == len(header)]
         examples = {name: [row[place] for row in whole] for place, name in enumerate(header)}
         if len(header) > 1 and (columns := choose_columns(header, examples, asked, printable(str(path)))):
-            return TableForm(encoding, separator, columns)
-    shown = lines[0].strip("\r\n")[:SHOWN_HEADER_CHARACTERS]
+            return TableForm(encoding, separator, columns, all(map(is_utf8, lines)))
+    shown = readable(lines[0]).strip("\r\n")[:SHOWN_HEADER_CHARACTERS]
     raise UserError(
         f"{printable(str(path))} is no CSV file with the columns path,label: its first line is {shown!r}; "
         "give an image folder, or name the columns with path_column= and label_column="
@@ -166,7 +169,7 @@ def choose_columns(
         )
     )
     split = _column([name for name in header if name not in {path, label, *marks}], None, SPLIT_NAMES, source)
-    if split and _bare(split) != "split" and split_role(_first(examples.get(split))) is None:
+    if split and _bare(split) != "split" and not _holds_splits(examples.get(split, ())):
         split = None
     if path and not label and not marks:
         least = 1 if asked.multi_label else 2
@@ -231,8 +234,11 @@ def _holds_marks(values: Sequence[object]) -> bool:
     return sum(text in MARKS for text in texts) > len(texts) / 2
 
 
-def _first(values: Sequence[object] | None) -> str:
-    return str(values[0]) if values else ""
+def _holds_splits(values: Sequence[object]) -> bool:
+    """Whether the first value is the name of a split, or most of those that are there: an empty first one is named."""
+    texts = [text for value in values if (text := str(value).strip()).lower() not in _MISSING]
+    named = sum(split_role(text) is not None for text in texts)
+    return named > len(texts) / 2 or (bool(values) and split_role(str(values[0])) is not None)
 
 
 def _encoding(path: Path) -> str:

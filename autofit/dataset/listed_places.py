@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from autofit.dataset.folder import image_suffixes, is_folder, visible
 from autofit.dataset.missing_files import Missing, why_missing
+from autofit.dataset.table import readable
 from autofit.errors import UserError
 from autofit.printable import printable
 
@@ -79,6 +80,10 @@ class ListedPlaces:
 
     def _forms(self, path: str) -> Iterator[str]:
         yield path
+        for other in (path.strip(), readable(path.strip())):  # as `a.jpg, cat` in the other order has it; of Windows
+            if other != path:
+                path = other
+                yield path
         if "\\" in path:
             path = path.replace("\\", "/")
             yield path

@@ -20,7 +20,7 @@ from autofit.dataset.labels import Label, class_order, label_of, several_labels
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import Missing, MissingFiles
 from autofit.dataset.split_words import Role, split_role
-from autofit.dataset.table import read_rows
+from autofit.dataset.table import read_rows, readable
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.storage.json_bounds import MAX_RECORD_BYTES, parsed
@@ -75,9 +75,10 @@ def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a c
     form = table_form(path, asked)
     root = _own_root(path, form.columns) or os.path.dirname(path)
     places = ListedPlaces(root, asked.images_in, name=path.stem)
-    note = form.columns.note
-    rows = _rows_of_csv(path, form, places, multi_label=asked.multi_label)
-    notes = (note,) if note else ()
+    is_own = _is_own_list(path, form.columns)
+    rows = _rows_of_csv(path, form, places, multi_label=asked.multi_label, is_own=is_own)
+    found = (form.columns.note, None if form.is_utf8 or is_own else NO_UTF8)
+    notes = tuple(note for note in found if note)
     return Listing(rows, root, places, notes, form.columns.split is not None, asked.multi_label, form.columns.marks)
 
 
@@ -219,7 +220,13 @@ class _Gathered:
         return train
 
 
-def _rows_of_csv(path: Path, form: TableForm, places: ListedPlaces, *, multi_label: bool) -> Iterator[Listed]:
+NO_UTF8 = "the table is not UTF-8: its labels are read as Windows-1252; if one looks wrong, save the table as UTF-8"
+
+
+def _rows_of_csv(
+    path: Path, form: TableForm, places: ListedPlaces, *, multi_label: bool, is_own: bool
+) -> Iterator[Listed]:
+    """The rows of a table; in a run's own list a name is the one of the folder, byte for byte."""
     columns = form.columns
     count = len(columns.marks) or 1
     optional = () if columns.marks or not multi_label else (columns.label,)
@@ -229,7 +236,8 @@ def _rows_of_csv(path: Path, form: TableForm, places: ListedPlaces, *, multi_lab
             if columns.marks:
                 label: Label | Cell = _marked_names(columns.marks, cells[:count])
             else:
-                label = cell_of(cells[0]) if multi_label else label_of(cells[0])
+                text = cells[0] if is_own else readable(cells[0])
+                label = cell_of(text) if multi_label else label_of(text)
             yield _listed(f"line {line}", image, label, cells[count:], places)
         except ValueError as error:
             raise UserError(f"{printable(str(path))}, line {line}: {error}; correct this line") from None
@@ -303,9 +311,14 @@ def _listed(place: str, path: str, label: Label | Cell, split: list[str], places
     return Listed(place, places.expected(path), label, role, places.why_missing(path))
 
 
+def _is_own_list(path: Path, columns: Columns) -> bool:
+    """Whether a table is the list that a run has written of its images."""
+    return path.name == "samples.csv" and columns.names in {COLUMNS[1:], MULTI_LABEL_COLUMNS[1:]}
+
+
 def _own_root(path: Path, columns: Columns) -> str | None:
     """The folder that the paths of a run's own `samples.csv` are relative to, as the run.json beside it says."""
-    if path.name != "samples.csv" or columns.names not in {COLUMNS[1:], MULTI_LABEL_COLUMNS[1:]}:
+    if not _is_own_list(path, columns):
         return None
     try:
         data = read_bounded(path.with_name("run.json"), MAX_RECORD_BYTES)

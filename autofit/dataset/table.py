@@ -32,7 +32,7 @@ def read_rows(
     """Yield each row as the number of its first line and its cells under `columns`, in their order.
 
     By default the file is UTF-8, with or without a byte order mark, with commas; other bytes, as Linux allows in names,
-    become surrogates.
+    become surrogates, but in the header, which is as `readable` has it.
     Other columns and blank lines are skipped. Cells may be empty in the columns `may_be_empty`.
 
     Raises:
@@ -82,6 +82,25 @@ def csv_line(cells: Sequence[str]) -> str:
     return stream.getvalue()
 
 
+def readable(text: str) -> str:
+    """A cell of a user's table: where bytes in it are no UTF-8, as Windows-1252, in which Excel saves a CSV file."""
+    if text.isascii() or is_utf8(text):
+        return text
+    try:
+        return text.encode(errors="surrogateescape").decode("cp1252", errors="surrogateescape")
+    except UnicodeEncodeError:  # half a character of a table in UTF-16
+        return text
+
+
+def is_utf8(text: str) -> bool:
+    """Whether no byte of a text that `read_rows` reads has become a surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def damaged(path: Path, line: int, problem: str) -> UserError:
     """The error that names a damaged line."""
     return UserError(f"{printable(str(path))}, line {line}: {problem}; correct this line")
@@ -125,7 +144,7 @@ def _rows_of(
 
 def _header(reader: Iterator[list[str]], path: Path, columns: Sequence[str]) -> list[str]:
     try:
-        header = next(reader, [])
+        header = [readable(name) for name in next(reader, [])]
     except csv.Error:
         header = []
     if any(header.count(column) != 1 for column in columns):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from pathlib import Path
 
 import pytest
 
 from autofit.dataset import scan
+from autofit.dataset.columns import Asked
 from autofit.errors import UserError
 from tests.support.datasets import csv_file, images, labelled, touch
 
@@ -166,3 +168,57 @@ def test_the_text_of_listed_paths_is_shared_with_the_caller(pets: Path, monkeypa
         __slots__ = ()
 
     assert {type(path) for path in scan(map(Name, paths), [0, 1] * 5).paths} == {str}
+
+
+def test_a_table_that_excel_saved_in_windows_1252_has_its_labels_and_files(tmp_path: Path) -> None:
+    """Classes had escapes for letters, in the model's list of labels too, and files with such names were missing."""
+    touch(tmp_path, "ä.jpg", "b.jpg", "c.jpg", "d.jpg")
+    (tmp_path / os.fsdecode(b"\xf6.jpg")).write_bytes(b"x")  # as some programs unpack archives of Windows
+    rows = "ä.jpg;Käse\r\nb.jpg;Käse\r\nc.jpg;Öl €\r\nd.jpg;Öl €\r\n"
+    all_rows = f"{rows}ö.jpg;Öl €\r\n".replace(";", ";1;")
+    index = scan(csv_file(tmp_path, f"path;Größe;label\r\n{all_rows}".encode("cp1252")), validation=0)
+    assert index.class_names == ("Käse", "Öl €")
+    assert sorted(index.paths) == sorted(["ä.jpg", "b.jpg", "c.jpg", "d.jpg", os.fsdecode(b"\xf6.jpg")])
+    assert [note for note in index.notes if "read as Windows-1252" in note]
+    utf8 = scan(csv_file(tmp_path, f"path;label\r\n{rows}".encode()), validation=0)
+    assert labelled(utf8)["ä.jpg"] == "Käse"
+    assert not utf8.notes
+
+
+def test_a_column_of_labels_in_windows_1252_is_found_by_its_name(tmp_path: Path) -> None:
+    """The name that Excel shows would not be one of the table's."""
+    touch(tmp_path, "a.jpg", "b.jpg")
+    table = csv_file(tmp_path, "path,Käse,Öl\na.jpg,1,0\nb.jpg,0,1\n".encode("cp1252"))
+    assert scan(table, validation=0, asked=Asked(multi_label=True)).class_names == ("Käse", "Öl")
+    table = csv_file(tmp_path, "path,Käse\na.jpg,x\nb.jpg,y\na.jpg,x\n".encode("cp1252"))
+    with pytest.raises(UserError, match="more than one image"):
+        scan(table, validation=0, asked=Asked(label_column="Käse"))
+
+
+def test_the_list_of_a_run_keeps_a_class_whose_folder_is_no_utf_8(tmp_path: Path) -> None:
+    """The model of a run would not know its own class."""
+    name = os.fsdecode(b"K\xe4se")
+    touch(tmp_path, *(f"photos/{label}/{file}" for label in (name, "dog") for file in images(3)))
+    index = scan(tmp_path / "photos")
+    index.write_csv(tmp_path / "photos" / "samples.csv")
+    again = scan(tmp_path / "photos" / "samples.csv")
+    assert set(again.class_names) == set(index.class_names) == {name, "dog"}
+    assert not [note for note in again.notes if "1252" in note]
+
+
+def test_blanks_before_a_path_are_no_part_of_it(tmp_path: Path) -> None:
+    """`label, path` is read as `path, label` is; a file whose name begins with a blank is still found by it."""
+    touch(tmp_path, "a.jpg", "b.jpg", "c.jpg", " c.jpg", "d.jpg")
+    index = scan(csv_file(tmp_path, "label, path\nx, a.jpg\nx, b.jpg\ny, c.jpg\ny,d.jpg \n"), validation=0)
+    assert index.paths == [" c.jpg", "a.jpg", "b.jpg", "d.jpg"]
+
+
+@pytest.mark.parametrize("first", ["", "NaN"])
+def test_a_column_of_splits_whose_first_row_is_empty_is_one(tmp_path: Path, first: str) -> None:
+    """The column was left out without a word, and the images for the test were trained on."""
+    touch(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    rows = f"a.jpg,x,{first}\nb.jpg,x,train\nc.jpg,y,train\nd.jpg,y,test\n"
+    with pytest.raises(UserError, match=r"line 2: the (subset is empty|split 'NaN' is none of)"):
+        scan(csv_file(tmp_path, f"path,label,subset\n{rows}"))
+    other = "a.jpg,x,A\nb.jpg,x,B\nc.jpg,y,A\nd.jpg,y,test\n"
+    assert scan(csv_file(tmp_path, f"path,label,subset\n{other}")).test_count == 0
