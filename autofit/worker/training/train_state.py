@@ -148,13 +148,19 @@ class TrainingProgress(Record):
         """
         if self.stage == "refit":
             return self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0)
-        history = {name: [*self.history.get(name, []), value] for name, value in logs.items()}
+        history = {name: [*self._column(name), value] for name, value in logs.items()}
         progress = self.moved(epoch=epoch + 1, position=0, step=0, skipped_updates=0, history=history)
         value, accuracy = _monitored(logs, monitor), logs.get("val_accuracy", logs.get("accuracy"))
         is_better = self._is_better(value, accuracy) if monitor == "auto" else self._is_best(value, monitor)
         if is_better:
             return progress.moved(best_epoch=epoch, best_value=value, best_accuracy=accuracy, waited_epochs=0)
         return progress.moved(waited_epochs=self.waited_epochs + 1)
+
+    def _column(self, name: str) -> list[float]:
+        """The values of a metric so far. Before the first stage that computes in float16 no update was skipped."""
+        if name == SKIPPED_UPDATES and name not in self.history:
+            return [0.0] * len(self.history.get("loss", []))
+        return self.history.get(name, [])
 
     def has_waited(self, patience: int | None) -> bool:
         """Whether so many epochs have passed without a better one; None is for ever."""

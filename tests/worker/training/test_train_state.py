@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from autofit.errors import UserError
 from autofit.worker.execution.loss_scale import LossScale
+from autofit.worker.training.export import write_history
 from autofit.worker.training.train_state import TrainingProgress
 
 pytestmark = pytest.mark.slow
@@ -44,3 +47,13 @@ def test_skipped_updates_are_counted_an_epoch() -> None:
     assert after.history["skipped_updates"] == [3.0]
     assert after.skipped_logs() == {"skipped_updates": 0.0}
     assert TrainingProgress().skipped_logs() == {}
+
+
+def test_skipped_updates_of_a_later_stage_have_a_row_for_each_epoch_before(tmp_path: Path) -> None:
+    """Fine-tuning in float16 would end at its first epoch, with a column that is shorter than those of the head."""
+    head = TrainingProgress(stage="head").after_epoch(0, EPOCHS[0])
+    tuning = head.in_stage("fine-tune").moved(loss_scale=LossScale(), skipped_updates=2)
+    after = tuning.after_epoch(1, EPOCHS[1] | tuning.skipped_logs())
+    assert after.history["skipped_updates"] == [0.0, 2.0]
+    write_history(tmp_path / "history.csv", after.history)
+    assert (tmp_path / "history.csv").read_text().splitlines()[1:] == ["0,0.9,0.5,0.4,0.6,0.0", "1,0.5,0.9,0.3,0.5,2.0"]
