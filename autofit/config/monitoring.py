@@ -6,7 +6,10 @@ import re
 
 from autofit.errors import UserError
 
-LOWER = ("loss", "error", "entropy", "hinge", "divergence", "deviance", "poisson", "cosh", "mse", "mae", "rmse")
+LOWER = (
+    *("loss", "error", "entropy", "hinge", "divergence", "deviance", "poisson", "cosh", "mse", "mae", "rmse", "mape"),
+    *("msle", "brier"),
+)
 HIGHER = (
     *("acc", "auc", "precision", "recall", "f1", "score", "iou", "top", "sensitivity", "specificity", "kappa", "map"),
     *("similarity", "positives", "negatives", "r2"),

@@ -20,6 +20,10 @@ from autofit.config.options import make_options
         ("categorical_crossentropy", False),
         ("val_false_positives", False),
         ("val_true_positives", True),
+        ("val_map", True),
+        ("val_mape", False),
+        ("val_msle", False),
+        ("val_brier_score", False),
     ],
 )
 def test_the_best_epoch_is_on_the_right_side(name: str, *, is_higher: bool) -> None:
