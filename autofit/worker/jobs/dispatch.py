@@ -109,7 +109,7 @@ def _dispatch(
 def _verdict_of(error: Exception) -> tuple[Verdict, str]:
     """The verdict on an exception, and its first line."""
     name = type(error).__name__
-    text = (str(error) or name).strip().splitlines()[0][:500]
+    text = (str(error).strip() or name).splitlines()[0][:500]
     if isinstance(error, UserError):
         return Verdict.USER_ERROR, text
     if isinstance(error, OSError) and error.errno in OF_STORAGE:

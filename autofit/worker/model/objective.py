@@ -230,6 +230,8 @@ def _metric(given: Any) -> keras.metrics.Metric:
             f"metrics: Keras has none named {given!r}: give a name or an object of keras.metrics"
         ) from error
     if isinstance(found, keras.metrics.Metric):
+        if isinstance(given, str):
+            found.name = given  # as `model.fit` does: `mse`, and not `mean_squared_error`
         return found
     name = given if isinstance(given, str) else found.__name__
     return keras.metrics.MeanMetricWrapper(found, name=name)

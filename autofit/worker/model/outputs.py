@@ -237,7 +237,8 @@ def label_classes(thing: Any, num_classes: int, of_loss: int = 0) -> int:
         try:
             _call_with_labels(thing, width, num_classes)
         except Exception as error:  # noqa: BLE001 - whatever a user's function raises where it gets other labels
-            why = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}" if str(error) else ""
+            said = str(error).strip()
+            why = f"{type(error).__name__}: {said.splitlines()[0][:200]}" if said else ""
             continue
         return width
     raise UserError(

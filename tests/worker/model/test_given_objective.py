@@ -18,6 +18,7 @@ from autofit.protocol.job import ModelSource
 from autofit.runs.model_source import model_source, workload
 from autofit.worker.model.builder import build_from_function
 from autofit.worker.model.objective import make_objective
+from autofit.worker.model.outputs import label_classes, single_loss
 
 pytestmark = pytest.mark.slow
 
@@ -109,6 +110,22 @@ def test_two_metrics_of_a_class_are_numbered_as_in_keras() -> None:
     assert list(objective.results()) == ["accuracy", "auc", "auc_1", "loss", "mine"]
     with pytest.raises(UserError, match="two metrics are named 'mine'"):
         make_objective(network(), sent(metrics=[recalls[2], keras.metrics.AUC(name="mine")]), compiled=False)
+
+
+def test_a_metric_has_the_name_that_it_was_given_by_as_in_keras() -> None:
+    """`val_mse`, which `fit` has for "mse", would be no metric of the run."""
+    objective = make_objective(network(), sent(metrics=["mse", "AUC", "mean_absolute_error"]), compiled=False)
+    assert list(objective.results()) == ["AUC", "accuracy", "loss", "mean_absolute_error", "mse"]
+
+
+def test_a_loss_that_raises_with_a_blank_message_is_refused() -> None:
+    """The run would end in an IndexError about that message."""
+
+    def blank(*_: Any) -> Any:
+        raise ValueError("\n")
+
+    with pytest.raises(UserError, match="'blank' takes neither class numbers"):
+        label_classes(single_loss(blank), 3)
 
 
 @pytest.mark.parametrize(
