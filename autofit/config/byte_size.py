@@ -15,13 +15,14 @@ _SIZE = re.compile(
 )
 
 
-def parse_size(value: str | int) -> int:
-    """The number of bytes of a size such as `3GB`, `3 GB`, `1.5GiB`, `800 MiB`, `2g` (decimal), `3000000000`.
+def parse_size(value: str | float) -> int:
+    """The number of bytes of a size such as `3GB`, `3 GB`, `1.5GiB`, `800 MiB`, `2g` (decimal), `3000000000`, `3e9`.
 
     Raises:
         UserError: the value is no such size, or is not positive.
     """
-    match = _SIZE.fullmatch(str(value).strip())
+    is_whole = isinstance(value, float) and value.is_integer()
+    match = _SIZE.fullmatch(str(int(value) if is_whole else value).strip())
     size = _bytes(match) if match and not isinstance(value, bool) else 0
     if size < 1:
         raise UserError(f"the size {value!r} is not understood: give for example 3GB, 800MiB or 3000000000")

@@ -49,7 +49,9 @@ def cut_choice(name: str, value: Any) -> str:
     """
     if isinstance(value, str) and value.strip():
         text = value.strip()
-        return text.lower() if text.lower() in {AUTO_CUT, WHOLE} else text
+        if not re.fullmatch(r"[+-]?[0-9.]+", text):
+            return text.lower() if text.lower() in {AUTO_CUT, WHOLE} else text
+        value = text
     return str(real_number(name, value, least=0.0, below=1.0))
 
 
@@ -168,7 +170,8 @@ _UNIT_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 def time_span(name: str, value: Any) -> float:
     """A time in seconds, from `90s`, `5m`, `1h` or a number of seconds."""
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smh]?)", str(value).strip().lower())
+    text = f"{value:.9f}" if isinstance(value, float) else str(value)  # a float may have more digits, or an exponent
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smh]?)", text.strip().lower())
     seconds = float(match[1]) * _UNIT_SECONDS[match[2]] if match and not isinstance(value, bool) else 0.0
     if seconds <= 0:
         raise UserError(f"{name} {value!r} cannot be read: give a time such as 90s, 5m or 1h, or a number of seconds")

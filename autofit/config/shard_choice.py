@@ -45,7 +45,7 @@ def _numbered(environ: Mapping[str, str], parts: int | None, value: str) -> tupl
         count = _number(environ, "SLURM_ARRAY_TASK_COUNT")
         if count is None and parts is None:
             raise UserError(f"shard {value!r}: SLURM_ARRAY_TASK_COUNT is not set: give auto/8 for an array of 8")
-        return (task - first) // step + 1, parts or count or 0
+        return (task - first) // step + 1, (count or 0) if parts is None else parts
     index = _number(environ, "JOB_COMPLETION_INDEX")
     if index is None:
         raise UserError(f"shard {value!r}: neither SLURM_ARRAY_TASK_ID nor JOB_COMPLETION_INDEX is set: {_HOW}")

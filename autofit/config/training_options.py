@@ -29,7 +29,6 @@ DEFAULT_OPTIMIZER = "adam"
 ClassWeight = Literal["none", "balanced"] | dict[str, float]
 """Weights of the classes in the loss; a dictionary has them by the class's name or its number."""
 
-"""By which figure an epoch is the best one."""
 NETWORK = (
     Option(
         "backbone",

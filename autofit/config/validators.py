@@ -108,8 +108,11 @@ def absolute_path(name: str, value: Any) -> Path:
     """Return a path as an absolute one, so that it means the same in whichever folder a run is resumed.
 
     Raises:
-        UserError: it cannot be used as a path.
+        UserError: it cannot be used as a path, or is empty, as a variable of a shell that is not set: that would be the
+            present folder.
     """
+    if isinstance(value, str) and not value.strip():
+        raise UserError(f"{name} is empty: give a path, or leave it out")
     try:
         path = Path(value).expanduser().absolute()
         str(path).encode()  # run.json could not hold a name that is not UTF-8

@@ -28,10 +28,11 @@ from autofit.errors import UserError
         ("3000000000", 3 * 10**9),
         ("512 B", 512),
         (3_000_000_000, 3 * 10**9),
+        (3e9, 3 * 10**9),
         (1, 1),
     ],
 )
-def test_a_size_is_read(text: str | int, expected: int) -> None:
+def test_a_size_is_read(text: str | float, expected: int) -> None:
     """A memory limit would stand for another number of bytes than the user wrote."""
     assert parse_size(text) == expected
 

@@ -130,6 +130,7 @@ def test_a_request_without_options_has_the_documented_defaults() -> None:
         ({"time_budget": "5m"}, {"time_budget_seconds": 300.0, "fine_tune_epochs": "auto"}),
         ({"time_budget": "1.5h", "fine_tune_epochs": 0}, {"time_budget_seconds": 5400.0, "fine_tune_epochs": 0}),
         ({"time_budget": "90s", "epochs": 3}, {"time_budget_seconds": 90.0, "fine_tune_epochs": 0}),
+        ({"time_budget": 100 / 3, "epochs": 3}, {"time_budget_seconds": 33.333333333, "fine_tune_epochs": 0}),
         ({"time_budget": 20, "trainable": "all"}, {"time_budget_seconds": 20.0, "fine_tune_epochs": 0}),
         ({"fine_tune_epochs": "Auto"}, {"time_budget_seconds": None, "fine_tune_epochs": "auto"}),
         ({"fine_tune_epochs": "4", "time_budget": "30"}, {"time_budget_seconds": 30.0, "fine_tune_epochs": 4}),
@@ -206,6 +207,7 @@ def test_each_form_of_an_option_becomes_one_value(given: dict[str, Any], expecte
         ({"devices": None}, "devices must be 'all' or a whole number"),
         ({"devices": 2, "isolation": "inline"}, "devices 2 with isolation 'inline': leave one of the two out"),
         ({"fine_tune_from": 1.5}, "fine_tune_from must be at least 0 and under 1"),
+        ({"fine_tune_from": "1.5"}, "fine_tune_from must be at least 0 and under 1"),
     ],
     ids=steady,
 )
@@ -286,6 +288,12 @@ def test_a_mirror_is_stored_by_its_absolute_path(tmp_path: Path, monkeypatch: py
     assert make_options(mirror_dir="drive/m").mirror_dir == str(tmp_path / "drive" / "m")
     assert make_options().mirror_dir is None
     assert refusal(mirror_dir=7).startswith("mirror_dir 7 cannot be used as a path")
+
+
+@pytest.mark.parametrize("name", ["mirror_dir", "validation", "weights", "replay"])
+def test_an_empty_path_is_not_the_present_folder(name: str) -> None:
+    """A shell's variable that is not set would have the run mirrored into, or validated on, whatever lies there."""
+    assert refusal(**{name: ""}) == f"{name} is empty: give a path, or leave it out"
 
 
 def test_a_weights_file_is_stored_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

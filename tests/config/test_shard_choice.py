@@ -38,6 +38,7 @@ def test_the_part_is_the_one_that_was_asked_for(
         ("auto", {"JOB_COMPLETION_INDEX": "1"}, "give auto/8 for 8"),
         ("auto", {"SLURM_ARRAY_TASK_ID": "1"}, "give auto/8 for an array of 8"),
         ("auto/8", {"JOB_COMPLETION_INDEX": "8"}, "part 9 of 8"),
+        ("auto/0", ARRAY, "part 5 of 0"),
     ],
 )
 def test_what_is_no_part_is_refused(value: str, environ: dict[str, str], said: str) -> None:
