@@ -90,7 +90,7 @@ class ImageSequence(keras.utils.Sequence):
         return images if self._labels is None else (images, self._labels[samples])
 
     def on_epoch_end(self) -> None:
-        """CropParameters the order of the next epoch."""
+        """Draw the order of the next epoch."""
         self._epoch += 1
         self._order = self._order_of_epoch()
 
