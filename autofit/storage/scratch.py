@@ -1,6 +1,7 @@
 """Temporary folders that the next process clears away where the last one was killed.
 
-A process holds a lock on its folder, which ends with it however it ends.
+A process holds a lock on its folder, which ends with it however it ends. A mark in the folder says that it was made
+here: a folder of the user's may have a name that begins in the same way, above all in the working folder.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +24,9 @@ LEAST_FREE_BYTES = 64 * 10**6
 OTHER_PLACES = ("/var/tmp", "/tmp", ".")  # noqa: S108 - mkdtemp makes a folder there that only this user reads
 """Where a temporary folder is made if the usual place has no room."""
 
+MARK = ".autofit-scratch"
+"""The file that is in each folder that is made here; no other folder is ever removed."""
+
 YOUNG_SECONDS = 60.0
 """A folder that is younger may be one that its process has not locked yet."""
 
@@ -31,7 +36,7 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
     """Make a temporary folder for the block, and remove those of this user and prefix that a kill has left.
 
     Args:
-        prefix: of its name; all folders of this prefix have to be made by this function.
+        prefix: of its name.
 
     Raises:
         OSError: it cannot be made, or no place has room for it.
@@ -39,6 +44,7 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
     remove_abandoned(prefix)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=_place_with_room()))
     try:
+        (folder / MARK).touch()
         with _locked(folder):
             yield folder
     finally:
@@ -50,7 +56,7 @@ def remove_abandoned(prefix: str, young_seconds: float = YOUNG_SECONDS) -> None:
     for place in _places():
         with contextlib.suppress(OSError), os.scandir(place) as entries:
             for entry in entries:
-                if entry.name.startswith(prefix):
+                if entry.name.startswith(prefix) and _is_marked(entry):
                     _remove_if_abandoned(entry, young_seconds)
 
 
@@ -65,6 +71,13 @@ def _place_with_room() -> str:
             if os.access(place, os.W_OK) and shutil.disk_usage(place).free >= LEAST_FREE_BYTES:
                 return place
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), usual)
+
+
+def _is_marked(entry: os.DirEntry[str]) -> bool:
+    """Whether `scratch_folder` has made the folder."""
+    with contextlib.suppress(OSError):
+        return stat.S_ISREG((Path(entry.path) / MARK).lstat().st_mode)
+    return False
 
 
 def _remove_if_abandoned(entry: os.DirEntry[str], young_seconds: float) -> None:

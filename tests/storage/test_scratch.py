@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from autofit.storage.scratch import remove_abandoned, scratch_folder
+from autofit.storage.scratch import MARK, remove_abandoned, scratch_folder
 
 PREFIX = "autofit-tested-"
 HOLD = f"""
@@ -52,10 +52,29 @@ def test_what_a_killed_process_left_is_removed_and_no_other(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["autofit-other-1"]
 
 
+@pytest.mark.parametrize("name", [f"{PREFIX}results", f"{PREFIX}abcdefgh"])
+def test_a_folder_of_the_users_with_such_a_name_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """`autofit-export-v1` or `autofit-check-results` in the working folder was removed with all that was in it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path, tmp_path / "tmp"):
+        (place / name).mkdir()
+        (place / name / "thesis.txt").write_text("a year")
+        os.utime(place / name, (0, 0))
+    with scratch_folder(PREFIX):
+        pass
+    remove_abandoned(PREFIX, young_seconds=0.0)
+    assert [(place / name / "thesis.txt").read_text() for place in (tmp_path, tmp_path / "tmp")] == ["a year"] * 2
+
+
 def test_a_link_of_this_name_is_left_alone(tmp_path: Path) -> None:
     """A folder of the user's would be emptied through it."""
     photos = tmp_path / "photos"
     photos.mkdir()
+    (photos / MARK).touch()
     (tmp_path / f"{PREFIX}link").symlink_to(photos)
     os.utime(photos, (0, 0))
     remove_abandoned(PREFIX, young_seconds=0.0)
@@ -89,6 +108,7 @@ def test_a_full_temporary_folder_is_not_used(tmp_path: Path, monkeypatch: pytest
     with scratch_folder(PREFIX) as folder:
         assert folder.parent == other
     (other / f"{PREFIX}left").mkdir()
+    (other / f"{PREFIX}left" / MARK).touch()
     remove_abandoned(PREFIX, young_seconds=0.0)
     assert list(other.iterdir()) == []
     free[other] = 0
