@@ -4,7 +4,7 @@
     sources.py  data that is no folder and no table, refused by its name
     to_predict.py  what is given to predict: paths, folders, patterns, images in memory
     picture_files.py  PIL images: upright, palettes and colour spaces resolved
-    arrays.py   images in memory or in a dataset object, written to files
+    arrays.py   images in memory or in a dataset object, written to files; number_scale.py what their numbers mean
     layout.py   where a folder has its class folders: in itself, in splits, in a wrapper
     split_words.py  names of splits (pure)
     folder.py   a folder with one subfolder for each class -> Found

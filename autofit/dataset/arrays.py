@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autofit.dataset.number_scale import NumberScale
 from autofit.dataset.picture_files import is_picture, plain_picture
 from autofit.errors import UserError
+from autofit.printable import one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 IMAGE_SIDES = 3
 CHANNELS = (1, 3, 4)
 DIGEST_DIGITS = 16
-_CHUNK = 256  # images are looked at in groups of so many
 
 Pairs = tuple[list[str], list[Any]]
 
@@ -30,10 +31,10 @@ def are_images(data: object) -> bool:
     """Whether the data are images themselves, or a dataset of them, and not a path, a table or a list of paths."""
     if is_dataset(data):
         return True
-    if is_array(data):
-        return getattr(data, "ndim", 0) >= IMAGE_SIDES
-    first = data[0] if isinstance(data, list | tuple) and data else None
-    return first is not None and (is_picture(first) or (is_array(first) and getattr(first, "ndim", 0) > 1))
+    sides = getattr(data, "ndim", 0) if is_like_array(data) else 0
+    is_list = isinstance(data, list | tuple) or (is_array(data) and sides == 1 and data.dtype.kind == "O")  # type: ignore[attr-defined]
+    first = data[0] if is_list and len(data) else None  # type: ignore[arg-type, index]
+    return sides >= IMAGE_SIDES or is_picture(first) or (is_like_array(first) and getattr(first, "ndim", 0) > 1)
 
 
 def write_images(
@@ -48,8 +49,8 @@ def write_images(
     """Write each image as a PNG file.
 
     Args:
-        data: an array `(n, height, width[, channels])`, a list of arrays or PIL images, or a dataset that gives pairs
-            of batches.
+        data: an array or tensor `(n, height, width[, channels])`, a list of such or of PIL images, or a dataset that
+            gives pairs of batches.
         labels: one for each image, or one-hot rows; None for a dataset, which has its own.
         folder: for the files; made if it does not exist.
         say: takes a line that says how the numbers were understood.
@@ -68,9 +69,10 @@ def write_images(
             raise UserError("a dataset has its own labels: leave labels out")
         pairs: Iterable[tuple[Any, Any]] = _of_dataset(data, label_rows if multi_label else class_numbers)
     else:
+        data = _as_array(data)
         pairs = zip(data, _labels_for(data, labels, label_rows if multi_label else class_numbers), strict=True)
     folder.mkdir(parents=True, exist_ok=True)
-    scale = _Scale(data if is_array(data) else None)
+    scale = NumberScale(data if is_array(data) else None)
     paths, numbers = [], []
     for number, (image, label) in enumerate(pairs):
         paths.append(str(_write(image, number, folder, scale)))
@@ -136,6 +138,8 @@ def label_rows(labels: Any) -> list[Any]:
 
 
 def _labels_for(data: Any, labels: Any, meaning: Callable[[Any], list[Any]]) -> list[Any]:
+    if labels is None and isinstance(data, tuple) and len(data) == 2:  # noqa: PLR2004 - images and labels
+        raise UserError("the data is a pair: give its images and labels as two arguments, as in run(images, labels)")
     if labels is None:
         raise UserError(f"the labels of {len(data):,} images are missing: give labels with one for each")
     plain = meaning(labels)
@@ -147,6 +151,27 @@ def _labels_for(data: Any, labels: Any, meaning: Callable[[Any], list[Any]]) -> 
 def is_array(data: object) -> bool:
     """Whether the data are a NumPy array, or what has its interface."""
     return hasattr(data, "__array_interface__")
+
+
+def is_like_array(data: object) -> bool:
+    """Whether the data are a NumPy array, or can be made one, as tensors of TensorFlow, PyTorch and JAX can."""
+    return is_array(data) or hasattr(data, "__array__")
+
+
+def _as_array(data: Any) -> Any:
+    """A tensor as an array; anything else as it is.
+
+    Raises:
+        UserError: it is on a device from which it has to be fetched first.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    if is_array(data) or not is_like_array(data):
+        return data
+    try:
+        return np.asarray(data)
+    except (TypeError, RuntimeError) as error:
+        raise UserError(f"the images cannot be made an array ({one_line(error)}): give NumPy's") from None
 
 
 def is_dataset(data: object) -> bool:
@@ -189,42 +214,7 @@ def _is_one(images: Any, labels: Any) -> bool:
     return not is_batch or (sides == IMAGE_SIDES and images.shape[2] in CHANNELS)
 
 
-class _Scale:
-    """What the numbers of floating point images mean: 0 to 1, or 0 to 255; decided for all by the array, or the first.
-
-    Args:
-        whole: the array of all images, if there is one.
-    """
-
-    def __init__(self, whole: Any | None) -> None:
-        self.words = ""
-        self._factor: float | None = None
-        if whole is not None and whole.dtype.kind == "f" and len(whole):
-            chunks = range(0, len(whole), _CHUNK)
-            self._decide(max(float(whole[start : start + _CHUNK].max()) for start in chunks))
-
-    def levels(self, values: np.ndarray, number: int) -> np.ndarray:
-        """Floating point numbers as uint8."""
-        import numpy as np  # noqa: PLC0415
-
-        low, high = float(values.min(initial=0)), float(values.max(initial=0))
-        if not np.isfinite(values).all():
-            raise UserError(f"image {number} has numbers that are not finite: give 0 to 1 or 0 to 255")
-        if self._factor is None:
-            self._decide(high)
-        assert self._factor is not None  # noqa: S101 - decided just now
-        if low < 0 or high * self._factor > 255.5:  # noqa: PLR2004 - rounded to 255
-            raise UserError(
-                f"image {number} has numbers from {low:g} to {high:g}: give all images as 0 to 1 or 0 to 255"
-            )
-        return np.asarray((values * self._factor).round().astype(np.uint8))
-
-    def _decide(self, high: float) -> None:
-        self._factor = 255.0 if high <= 1 else 1.0
-        self.words = f"the images' numbers are taken as 0 to {'1' if high <= 1 else '255'}, from black to white"
-
-
-def _write(image: Any, number: int, folder: Path, scale: _Scale) -> Path:
+def _write(image: Any, number: int, folder: Path, scale: NumberScale) -> Path:
     """Write one image under its name, unless that file is there."""
     import numpy as np  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415

@@ -88,7 +88,9 @@ def _given_images(
     else:
         listing = from_frame(given, asked)
     found = gather(listing, root, progress, known)
-    return (found.validation if split == "validation" else found.test) or found
+    held = (found.validation if split == "validation" else found.test) or found
+    held.notes = found.notes  # on the table as a whole
+    return held
 
 
 def _by_class(source: Source, held: Found, name: str) -> Classes:

@@ -277,6 +277,8 @@ def _marked_names(marks: Sequence[str], values: Sequence[object]) -> tuple[str, 
 def _from_lists(
     paths: Iterable[object], labels: Iterable[object], splits: Iterable[object] | None, asked: Asked, root: str
 ) -> Listing:
+    if any(isinstance(given, set | frozenset) for given in (paths, labels)):
+        raise UserError("the paths or labels are a set, which has no order: give lists")
     paths, labels = _plain_list(paths), _plain_list(labels)
     if len(paths) != len(labels):
         raise UserError(f"there are {len(paths)} paths and {len(labels)} labels: give one label for each path")

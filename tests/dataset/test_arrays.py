@@ -89,6 +89,7 @@ def test_labels_become_classes(labels: Any, numbers: list[Any]) -> None:
     [
         (BYTES, None, "the labels of 6 images are missing"),
         (BYTES, [0, 1], "there are 6 images and 2 labels"),
+        ((BYTES, np.array(LABELS)), None, "the data is a pair: give its images and labels as two arguments"),
         (BYTES, np.ones((6, 3)), "several classes or none"),
         (BYTES, np.zeros((6, 3)), "several classes or none"),
         (BYTES, [["cat", "dog"]] * 6, "several classes or none"),
@@ -179,6 +180,49 @@ def test_a_dataset_that_cannot_be_used_is_refused(tmp_path: Path, data: Any, why
     """A run would fill the disk for ever."""
     with pytest.raises(UserError, match=why):
         written(tmp_path, data, None)
+
+
+class Tensor:
+    """Stands for those of TensorFlow, PyTorch and JAX, which can be made arrays and are none."""
+
+    def __init__(self, values: np.ndarray, *, is_on_a_device: bool = False) -> None:
+        self._values, self._is_on_a_device = values, is_on_a_device
+        self.ndim = values.ndim
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        """As NumPy asks for it."""
+        if self._is_on_a_device:
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+        return np.asarray(self._values, dtype)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def objects(images: np.ndarray) -> np.ndarray:
+    """Images as an array of objects, as those of several sizes are kept."""
+    held = np.empty(len(images), object)
+    held[:] = list(images)
+    return held
+
+
+@pytest.mark.parametrize(
+    "data",
+    [Tensor(BYTES), [Tensor(image) for image in BYTES], objects(BYTES)],
+    ids=["tensor", "list of tensors", "array of objects"],
+)
+def test_tensors_and_arrays_of_arrays_are_images(tmp_path: Path, data: Any) -> None:
+    """`predict` took a tensor, and `run` said of it: `item 0 of the paths is <tf.Tensor ...`."""
+    assert are_images(data)
+    pixels, numbers, _ = written(tmp_path, data, Tensor(np.array(LABELS)))
+    assert np.array_equal(pixels, BYTES)
+    assert numbers == LABELS
+
+
+def test_a_tensor_on_a_device_is_refused_in_a_line(tmp_path: Path) -> None:
+    """A TypeError of PyTorch's would end the call."""
+    with pytest.raises(UserError, match=r"cannot be made an array \(can't convert cuda:0 .*\): give NumPy's"):
+        written(tmp_path, Tensor(BYTES, is_on_a_device=True))
 
 
 @pytest.mark.parametrize("data", ["folder", ["a.jpg", "b.jpg"], [], np.array(["a.jpg"]), ImageTable([], [])])

@@ -222,3 +222,21 @@ def test_a_column_of_splits_whose_first_row_is_empty_is_one(tmp_path: Path, firs
         scan(csv_file(tmp_path, f"path,label,subset\n{rows}"))
     other = "a.jpg,x,A\nb.jpg,x,B\nc.jpg,y,A\nd.jpg,y,test\n"
     assert scan(csv_file(tmp_path, f"path,label,subset\n{other}")).test_count == 0
+
+
+def test_a_set_of_paths_has_no_order_to_label_it_by(pets: Path) -> None:
+    """Each photo would get the label of any other, another one in each process."""
+    paths = [str(pets / name / file) for name in ("cat", "dog") for file in images(3)]
+    with pytest.raises(UserError, match="a set, which has no order: give lists"):
+        scan(set(paths), ["cat"] * 3 + ["dog"] * 3)
+    assert scan(dict.fromkeys(paths).keys(), ["cat"] * 3 + ["dog"] * 3, validation=0).train_count == 6
+
+
+def test_what_is_said_of_a_table_is_said_of_one_for_validation_with_splits_too(tmp_path: Path) -> None:
+    """Of missing files nothing was said where the table had a column of splits."""
+    held = [f"{name}/{file}" for name in ("cat", "dog") for file in images(10)]
+    touch(tmp_path, *held, *(f"train/{path}" for path in held))
+    rows = "".join(f"{path},{path[:3]},val\n" for path in held)
+    table = csv_file(tmp_path, f"path,label,split\n{rows}cat/gone.jpg,cat,val\n")
+    index = scan(tmp_path / "train", validation=str(table))
+    assert [note for note in index.notes if note.startswith("1 of 21 listed files do not exist")]

@@ -1,0 +1,47 @@
+"""What the floating point numbers of images in memory mean: 0 to 1, or 0 to 255."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from autofit.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_CHUNK = 256  # images are looked at in groups of so many
+
+
+class NumberScale:
+    """What the numbers of floating point images mean: 0 to 1, or 0 to 255; decided for all by the array, or the first.
+
+    Args:
+        whole: the array of all images, if there is one.
+    """
+
+    def __init__(self, whole: Any | None) -> None:
+        self.words = ""
+        self._factor: float | None = None
+        if whole is not None and whole.dtype.kind == "f" and len(whole):
+            chunks = range(0, len(whole), _CHUNK)
+            self._decide(max(float(whole[start : start + _CHUNK].max()) for start in chunks))
+
+    def levels(self, values: np.ndarray, number: int) -> np.ndarray:
+        """Floating point numbers as uint8."""
+        import numpy as np  # noqa: PLC0415
+
+        low, high = float(values.min(initial=0)), float(values.max(initial=0))
+        if not np.isfinite(values).all():
+            raise UserError(f"image {number} has numbers that are not finite: give 0 to 1 or 0 to 255")
+        if self._factor is None:
+            self._decide(high)
+        assert self._factor is not None  # noqa: S101 - decided just now
+        if low < 0 or high * self._factor > 255.5:  # noqa: PLR2004 - rounded to 255
+            raise UserError(
+                f"image {number} has numbers from {low:g} to {high:g}: give all images as 0 to 1 or 0 to 255"
+            )
+        return np.asarray((values * self._factor).round().astype(np.uint8))
+
+    def _decide(self, high: float) -> None:
+        self._factor = 255.0 if high <= 1 else 1.0
+        self.words = f"the images' numbers are taken as 0 to {'1' if high <= 1 else '255'}, from black to white"
