@@ -86,8 +86,8 @@ def _by_class(index: ImageIndex) -> dict[int, list[int]]:
 
 
 def _sample(places: Sequence[int]) -> list[int]:
-    step = max(1, (len(places) - 1) // (SAMPLED_OF_A_CLASS - 1))
-    return list(places[::step][:SAMPLED_OF_A_CLASS])
+    last, parts = len(places) - 1, SAMPLED_OF_A_CLASS - 1
+    return [places[place] for place in dict.fromkeys(last * part // parts for part in range(parts + 1))]
 
 
 def _words(index: ImageIndex, places: Sequence[int]) -> str:

@@ -70,3 +70,14 @@ def test_odd_files_in_good_classes_are_named(tmp_path: Path) -> None:
         "of 6 files that were looked at, some are no images: 1 Git LFS pointers, for which 'git lfs pull' brings the "
         f"images (such as cat/{images(5)[0]})"
     )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 8, 101])
+def test_the_last_file_of_a_class_is_looked_at(tmp_path: Path, count: int) -> None:
+    """A download that broke off in the middle of a class would be told hours later; of 4, 6 or 8 it was not."""
+    files(tmp_path / "cat", b"\xff\xd8\xff\xe0", count)
+    files(tmp_path / "dog", b"\xff\xd8\xff\xe0", 3)
+    (tmp_path / "cat" / images(count)[-1]).write_bytes(b"")
+    odd = odd_files(scan(tmp_path, validation=0))
+    assert odd is not None
+    assert "1 empty" in odd
