@@ -129,6 +129,8 @@ def _described(value: Any, within: frozenset[int], depth: int) -> Any:
         if isinstance(value, kind):
             return [kind.__name__, by(value, describe)]
     if hasattr(value, "tobytes") and hasattr(value, "dtype"):
+        if getattr(value.dtype, "hasobject", False):  # its bytes are addresses, others in each process
+            return [f"{value.dtype}{value.shape}", describe(value.tolist())]
         return [f"{value.dtype}{value.shape}", hashlib.sha256(value.tobytes()).hexdigest()]
     return _instance(value, describe)
 

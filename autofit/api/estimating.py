@@ -12,6 +12,7 @@ from autofit.api.estimate_result import EstimateResult
 from autofit.api.workers import import_paths, machine_for, payload_of
 from autofit.config.option_table import checked
 from autofit.config.options import Options, options_of_call
+from autofit.config.validators import several
 from autofit.errors import TrainingFailedError, UserError
 from autofit.machine.cards import CARDS
 from autofit.machine.hardware import Hardware
@@ -120,10 +121,8 @@ def _part(call: dict[str, Any]) -> str | None:
 
 def _each(value: Any) -> list[Any]:
     """One value or several: a list, or a text with commas between. A pair of numbers is one image size."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()] or [None]
     is_pair = isinstance(value, tuple) and all(isinstance(side, int) for side in value)
-    return list(value) or [None] if isinstance(value, (list, tuple)) and not is_pair else [value]
+    return [value] if is_pair else several(value) or [None]
 
 
 def targets_of(memories: Sequence[Any], devices: Sequence[Any]) -> list[Target]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autofit.config.multi_label_figures import THRESHOLD
 from autofit.config.validators import whole_number
 from autofit.protocol.messages import BadImage
-from autofit.report.prediction_text import prediction_lines, prediction_table
+from autofit.report.prediction_text import COLUMNS_BEFORE, class_columns, prediction_lines, prediction_table
 
 
 class _Details(NamedTuple):
@@ -125,8 +125,8 @@ class Predictions(np.ndarray):
         """
         import pandas as pd  # noqa: PLC0415 - only if it is asked for
 
-        named = pd.DataFrame({"path": self.paths, "label": self.labels, "confidence": self.confidence})
-        return pd.concat([named, pd.DataFrame(self.probabilities, columns=self.class_names)], axis=1)
+        named = pd.DataFrame(dict(zip(COLUMNS_BEFORE, (self.paths, self.labels, self.confidence), strict=True)))
+        return pd.concat([named, pd.DataFrame(self.probabilities, columns=class_columns(self.class_names))], axis=1)
 
     @property
     def _known(self) -> _Details:

@@ -13,6 +13,7 @@ from autofit.api.probe_result import ProbeResult, SweepResult
 from autofit.api.workers import machine_for, measurer_for, payload_of
 from autofit.config.option_table import checked
 from autofit.config.options import Options, options_of_call
+from autofit.config.validators import several
 from autofit.errors import DoesNotFitError, TrainingFailedError, UserError
 from autofit.probing.recommend import sweep_order
 from autofit.probing.records import ProbeReport, SweepFailure, SweepReport
@@ -97,8 +98,8 @@ def probe(  # noqa: PLR0913 - the options are the interface
 
 
 def sweep(  # noqa: PLR0913 - the options are the interface
-    backbones: Sequence[str],
-    image_sizes: Sequence[int | tuple[int, int] | str | None] = (),
+    backbones: str | Callable[..., Any] | Sequence[str | Callable[..., Any]],
+    image_sizes: int | str | Sequence[int | tuple[int, int] | str | None] | None = (),
     *,
     weights: str | Path | None = "imagenet",
     trainable: str | None = None,
@@ -120,9 +121,9 @@ def sweep(  # noqa: PLR0913 - the options are the interface
     so, and the other networks are still probed.
 
     Args:
-        backbones: Networks of `keras.applications`, by name.
-        image_sizes: The sizes of the images in pixels, as `image_size` of `run`; without any, each backbone is probed
-            at its own size.
+        backbones: The networks, each as `backbone` of `run`: a list, or a text with commas.
+        image_sizes: The sizes of the images in pixels, each as `image_size` of `run`: a list, or a text with commas.
+            Without any, each backbone is probed at its own size.
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
@@ -159,9 +160,11 @@ def sweep(  # noqa: PLR0913 - the options are the interface
     common = locals()
     requests = [
         options_of_call(common | {"backbone": backbone, "image_size": image_size})
-        for backbone in backbones
-        for image_size in (image_sizes or [None])
+        for backbone in several(backbones)
+        for image_size in several(image_sizes) or [None]
     ]
+    if not requests:
+        raise UserError(f"backbones is {backbones!r}: name one or more networks, such as 'MobileNetV2'")
     num_classes, max_batch = checked("num_classes", num_classes), checked("max_batch", max_batch)
     with naming_system_errors(), showing(view) as shown:
         return SweepResult.of(_sweep(requests, num_classes, max_batch, shown))

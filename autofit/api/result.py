@@ -17,7 +17,7 @@ from autofit.machine.keras_settings import other_backend
 from autofit.printable import printable
 from autofit.protocol.messages import BadImage, OomEvent
 from autofit.report.progress import ProgressView, showing
-from autofit.report.run_text import run_summary
+from autofit.report.run_text import resume_command, run_summary
 from autofit.runs.evaluation import Evaluation
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord
@@ -52,7 +52,10 @@ class Result(ResultFigures):
         try:
             super().__init__(files, ResultRecord.load(files.result), RunRecord.load(files.run))
         except FileNotFoundError:
-            raise UserError(f"{self.run_dir} holds no run that has ended: autofit resume {self.run_dir}") from None
+            if not files.run.is_file():
+                raise UserError(f"{self.run_dir} holds no run: give the run directory of one") from None
+            again = resume_command(shown_path(self.run_dir))
+            raise UserError(f"{self.run_dir} holds no run that has ended: {again}") from None
         except (OSError, ValueError) as error:
             raise UserError(
                 said_of(error, f"{self.run_dir} cannot be read", "give the run directory of another run")

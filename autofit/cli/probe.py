@@ -10,6 +10,7 @@ import typer
 
 from autofit.cli.flags import Json, Quiet, takes_options
 from autofit.cli.output import do_all, progress, require_writable, show_table, write_json, write_text
+from autofit.config.validators import several
 from autofit.errors import TrainingFailedError, UserError
 from autofit.storage.user_path import user_path
 
@@ -36,7 +37,7 @@ def probe(
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
     from autofit.config.backbones import DEFAULT_BACKBONE  # noqa: PLC0415
 
-    backbones, image_sizes = _split_at_commas(options["backbone"]), _split_at_commas(options["image_size"])
+    backbones, image_sizes = several(options["backbone"]), several(options["image_size"])
     if len(backbones) <= 1 and len(image_sizes) <= 1:
         with progress(quiet=quiet) as view:
             found = api.probe(view=view, **options)
@@ -48,11 +49,6 @@ def probe(
     with progress(quiet=quiet) as view:
         swept = api.sweep(backbones or [DEFAULT_BACKBONE], image_sizes, view=view, **common)
     _show_sweep(swept, json, plot, report)
-
-
-def _split_at_commas(text: str | None) -> list[str]:
-    """The values between the commas of a text."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def _show_probe(found: ProbeReport, json: str | None, plot: Path | None, page: Path | None) -> None:

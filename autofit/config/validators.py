@@ -7,6 +7,7 @@ import importlib.util
 import operator
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,15 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     near = difflib.get_close_matches(text, allowed, n=1)
     hint = f"did you mean {near[0]}?" if near else f"give one of {', '.join(allowed)}"
     raise UserError(f"{name} {value!r} is not known: {hint}")
+
+
+def several(value: Any) -> list[Any]:
+    """The values of what may be one or several: a list, or a text with commas between; none of None."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return list(value) if isinstance(value, Iterable) else [value]
 
 
 def absolute_path(name: str, value: Any) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from autofit.config.byte_size import format_size
@@ -59,10 +60,14 @@ def stopped_workers(facts: Facts) -> list[Finding]:
             severity=Severity.WARNING,
             topic="processes",
             text=f"a worker of autofit (pid {worker.pid}) is stopped; it holds its memory and the run {_named(worker)}",
-            advice=f"kill -CONT {worker.pid} lets it go on; without a parent `autofit resume --take-over` ends it",
+            advice=f"kill -CONT {worker.pid} lets it go on; without a parent `{_taken_over(worker)}` ends it",
         )
         for worker in facts.stopped_workers
     ]
+
+
+def _taken_over(worker: StoppedWorker) -> str:
+    return printable(f"autofit resume {shlex.quote(worker.run_dir) if worker.run_dir else 'DIR'} --take-over")
 
 
 def _named(worker: StoppedWorker) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from autofit.printable import printable
 from autofit.report.markup import Html, breakable, bullets, element, escaped, join, picture, table
-from autofit.report.tables import Layout, shortened_text
+from autofit.report.tables import LEAST_FLEXIBLE, Layout, shortened_text
 from autofit.report.width import COLUMNS, TABLE_EDGES, columns
 from autofit.report.words import count_of, metric_words
 from autofit.runs.predicted_images import ClassFigures, PredictedImage
@@ -50,14 +50,15 @@ def confusion_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> li
     """The counts as the lines of a table, its columns numbered; of many classes only the most frequent confusions."""
     if len(class_names) > MOST_COLUMNS:
         return confused_lines(counts, class_names)
-    first = COLUMNS - TABLE_EDGES - len(class_names) * (COUNT_WIDTH + 2)
+    width = max(COUNT_WIDTH, len(f"{counts.max():,}"))
+    first = max(COLUMNS - TABLE_EDGES - len(class_names) * (width + 2), LEAST_FLEXIBLE)
     numbers = range(1, len(class_names) + 1)
     rows: list[Sequence[str]] = [("True \\ predicted", *(f"{place}" for place in numbers))]
     rows += [
         (f"{place} {name}", *(f"{count:,}" for count in row))
         for place, name, row in zip(numbers, class_names, counts.tolist(), strict=True)
     ]
-    return Layout((first, *[COUNT_WIDTH] * len(class_names)), numbers).lines(rows)
+    return Layout((first, *[width] * len(class_names)), numbers).lines(rows)
 
 
 def confused_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:

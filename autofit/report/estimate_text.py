@@ -64,11 +64,14 @@ def estimate_lines(report: EstimateReport) -> list[tuple[str, str]]:
     """What the figures rest on, a name and a value each."""
     sizes = sorted({trial.batch_size for line in report.measured for trial in line.trials})
     seen = ", ".join(f"{size:,}" for size in sizes)
-    return [
+    found = [
         ("Measured", f"on this machine's CPU, with {seen} images at once"),
         ("Largest", "what to count on; 'at most' is what is conceivable: on a GPU without workspaces of cuDNN"),
         *_other_lines(report),
         *_off_line(report),
+    ]
+    return [
+        *(found if report.measured else []),
         *(("Failed", f"{probe_name(failed.workload)}: {printable(failed.cause)}") for failed in report.failures),
         ("Time", f"{duration_words(report.wall_seconds)}, {count_of(len(report.measured), 'network')}"),
     ]

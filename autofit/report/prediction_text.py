@@ -23,6 +23,8 @@ Named = tuple[str, float]
 
 MOST_IMAGES = 20
 UNREADABLE = "cannot be read"
+COLUMNS_BEFORE = ("path", "label", "confidence")
+"""Of a table of predictions, before those of the classes."""
 CLASS_HEADERS = ("Class", "Images", "Right", "Accuracy", "Predicted")
 LABEL_HEADERS = ("Label", "Images", "Right", "Recall", "Predicted")
 CLASSES = Layout((COLUMNS - 4 * 11 - 2, 9, 9, 9, 9), numbers=range(1, 5))
@@ -84,7 +86,12 @@ def file_words(path: str, images: int, unreadable: int, by_class: Mapping[str, i
 
 def csv_header(class_names: Sequence[str]) -> list[str]:
     """The names of the columns of `csv_rows`."""
-    return ["path", "label", "confidence", *map(as_cell, class_names)]
+    return [*COLUMNS_BEFORE, *map(as_cell, class_columns(class_names))]
+
+
+def class_columns(class_names: Sequence[str]) -> list[str]:
+    """The names of the columns of probabilities: those of the classes; `probability of label` for a class `label`."""
+    return [f"probability of {name}" if name in COLUMNS_BEFORE else name for name in class_names]
 
 
 def csv_rows(

@@ -15,6 +15,7 @@ from autofit.report.markup import Html, command_line, element, escaped, join
 from autofit.runs.run_record import DataCall, RunRecord
 
 PHOTOS = "photos"
+NAMED_IF_UNUSUAL = ("hidden_units", "dropout", "optimizer", "precision")
 OBJECT_WORDS = {
     "data": "images or a list that Python held",
     "labels": "the labels of these images",
@@ -72,7 +73,7 @@ def training_use(report: ProbeReport) -> tuple[str | None, str]:
     workload = report.workload
     is_backbone = is_preset(workload.backbone) or ":" not in workload.backbone
     own = workload.backbone == GIVEN_FUNCTION
-    usual: dict[str, Any] = {name: BY_NAME[name].default for name in ("hidden_units", "dropout", "optimizer")}
+    usual: dict[str, Any] = {name: BY_NAME[name].default for name in NAMED_IF_UNUSUAL}
     named = {name: getattr(workload, name) for name in usual if getattr(workload, name) != usual[name]}
     values: dict[str, Any] = {"image_size": _sides(workload.image_size), **named}
     if own or not is_backbone:

@@ -175,3 +175,14 @@ def test_globals_that_only_share_a_name_do_not_count() -> None:
     assert code_of([function]) == before
     function.__globals__["factor"] = 3
     assert code_of([function]) != before
+
+
+def test_an_array_of_objects_is_known_by_what_they_are() -> None:
+    """Names of classes from a table would be other code in each process: their bytes are addresses."""
+
+    def uses(names: list[str]) -> str:
+        found = np.array(["".join(list(name)) for name in names], dtype=object)  # not the same strings again
+        return code_of([lambda: found])
+
+    assert uses(["cat", "dog"]) == uses(["cat", "dog"])
+    assert uses(["cat", "dog"]) != uses(["cat", "owl"])

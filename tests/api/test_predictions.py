@@ -10,6 +10,7 @@ import pytest
 from autofit.api.predictions import Predictions
 from autofit.errors import UserError
 from autofit.protocol.messages import BadImage
+from autofit.report.prediction_text import csv_header
 
 ROWS = np.array([[0.7, 0.2, 0.1], [np.nan] * 3, [0.1, 0.3, 0.6]], np.float32)
 PATHS = ("a.jpg", "<b>.jpg", "c.jpg")
@@ -56,6 +57,14 @@ def test_a_table_of_pandas_has_a_row_for_each_image() -> None:
     assert list(frame["path"]) == list(PATHS)
     assert frame["owl"][2] == np.float32(0.6)
     assert frame["label"].isna().tolist() == [False, True, False]
+
+
+def test_a_class_named_as_a_column_has_another_name_there() -> None:
+    """`frame["label"]` would be two columns, and the label in a CSV file be read from the wrong one."""
+    frame = Predictions.of(ROWS, ("cat", "label", "path"), PATHS, []).to_dataframe()
+    assert list(frame.columns)[3:] == ["cat", "probability of label", "probability of path"]
+    assert frame["label"].tolist()[0] == "cat"
+    assert csv_header(("cat", "label")) == ["path", "label", "confidence", "cat", "probability of label"]
 
 
 def test_what_is_shown_is_bounded_and_escaped() -> None:

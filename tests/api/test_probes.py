@@ -56,3 +56,15 @@ def test_a_sweep_is_checked_before_its_first_trial(stages: Stages, view: Recordi
     with pytest.raises(UserError, match="MobileNetV9"):
         api.sweep(["VGG16", "MobileNetV9"], view=view)
     assert stages.probes == []
+
+
+def test_a_sweep_takes_one_network_or_a_text_with_commas(stages: Stages, view: RecordingView) -> None:
+    """`sweep("ResNet50")` would look for a network `R`, `image_sizes=96` be a TypeError, and nothing be a result."""
+    for backbones, sizes, count in (("VGG16", 96, 1), ("VGG16, MobileNetV2", "96,128", 4), (["VGG16"], (96, 128), 2)):
+        stages.probes.clear()
+        swept = api.sweep(backbones, sizes, weights=None, trainable="head", view=view)
+        assert (len(swept.probes), len(stages.probes)) == (count, count)
+    nothing: tuple[Any, ...] = ([], "", None)
+    for backbones in nothing:
+        with pytest.raises(UserError, match="name one or more networks"):
+            api.sweep(backbones, view=view)

@@ -164,13 +164,17 @@ def test_the_summary_names_the_model_as_a_person_would_type_it(tmp_path: Path, m
     assert shown_path(Path("/elsewhere/x")) == Path("/elsewhere/x")
 
 
-@pytest.mark.parametrize("missing", ["run.json", "result.json"])
-def test_a_folder_without_a_finished_run_is_refused_with_the_command_that_helps(tmp_path: Path, missing: str) -> None:
+def test_a_folder_without_a_finished_run_is_refused_with_the_command_that_helps(tmp_path: Path) -> None:
     """A user who opens a run that was killed would get a FileNotFoundError of a file they never heard of."""
-    finished(tmp_path)
-    (tmp_path / missing).unlink()
-    with pytest.raises(UserError, match=f"holds no run that has ended: autofit resume {tmp_path}"):
-        Result(tmp_path)
+    folder = tmp_path / "a run"
+    folder.mkdir()
+    finished(folder)
+    (folder / "result.json").unlink()
+    with pytest.raises(UserError, match=f"holds no run that has ended: autofit resume '{folder}'"):
+        Result(folder)
+    (folder / "run.json").unlink()  # there is nothing to be resumed
+    with pytest.raises(UserError, match=f"{folder} holds no run: give the run directory of one"):
+        Result(folder)
 
 
 def test_a_damaged_result_is_refused_in_one_line(tmp_path: Path) -> None:

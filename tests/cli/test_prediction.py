@@ -133,8 +133,8 @@ def test_nothing_readable_is_a_failure_with_a_reason(
     ("arguments", "message"),
     [
         (["predict", "runs/a"], "Missing argument 'PATHS...'"),
-        (["predict", "nowhere", "a.jpg"], "nowhere holds no run that has ended"),
-        (["evaluate", "nowhere", "photos"], "nowhere holds no run that has ended"),
+        (["predict", "nowhere", "a.jpg"], "nowhere holds no run: give"),
+        (["evaluate", "nowhere", "photos"], "nowhere holds no run: give"),
         (["predict", "runs/a", "a.jpg", "--csv", "-", "--json", "-"], "--csv and --json cannot both be"),
         (["predict", "runs/a", "a.jpg", "--csv", "no/a.csv"], "no/a.csv cannot be written"),
         (["predict", "nowhere", "a.jpg", "--top", "0"], "--top must be from 1 to 2147483647, not 0"),

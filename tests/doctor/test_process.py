@@ -56,7 +56,8 @@ def test_a_stopped_worker_is_named_with_its_run(facts: Callable[..., Facts]) -> 
     found = texts(facts(stopped_workers=[StoppedWorker(4711, "runs/\x1b[1ma")]), "processes")
     assert len(found) == 1
     assert "pid 4711" in found[0]
-    assert "--take-over" in found[0]
+    assert "autofit resume 'runs/" in found[0]
+    assert "a' --take-over" in found[0]
     assert "\x1b" not in found[0]
 
 

@@ -55,6 +55,14 @@ def test_a_small_matrix_is_a_table_and_a_large_one_its_confusions() -> None:
     assert confused_lines(np.diag([1, 1]), NAMES) == ["No image was taken for another class."]
 
 
+@pytest.mark.parametrize(("classes", "count"), [(2, 12_345), (8, 12_345), (8, 1_234_567)])
+def test_counts_of_many_images_are_whole(classes: int, count: int) -> None:
+    """Of 10,000 images and more in a cell, the table would say `10...`."""
+    lines = confusion_lines(np.diag([count] * classes), [f"class {number}" for number in range(classes)])
+    assert [f"{count:,}" in line for line in lines] == [False] + [True] * classes
+    assert len({len(line) for line in lines}) == 1
+
+
 def test_names_in_a_page_are_text() -> None:
     """A folder's name would be markup."""
     for html in (

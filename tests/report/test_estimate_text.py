@@ -73,3 +73,11 @@ def test_the_record_says_that_it_is_an_estimate(report: EstimateReport) -> None:
     """A program that reads the JSON could not tell it from a probe's."""
     assert '"is_estimate": true' in report.to_json()
     assert EstimateReport.model_validate_json(report.to_json()) == report
+
+
+def test_an_estimate_of_nothing_claims_no_measurement(report: EstimateReport) -> None:
+    """Where all networks failed, it would say that something was measured, and how well the line meets it."""
+    text = estimate_text(report.model_copy(update={"estimates": [], "measured": []}))
+    assert "Measured" not in text
+    assert "Line" not in text
+    assert "Failed:            VGG16 at 224: SIGSEGV" in text

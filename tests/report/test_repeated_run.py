@@ -185,8 +185,9 @@ def test_a_probe_says_how_to_train_with_its_answer(report: ProbeReport, monkeypa
         ({"weights": "none", "trainable": "all"}, {"weights": "none"}),
         ({"weights": "none", "trainable": "head"}, {}),
         ({"trainable": "all", "hidden_units": 7}, {"trainable": "all", "hidden_units": 7}),
+        ({"precision": "mixed_bfloat16"}, {"precision": "mixed_bfloat16"}),
     ],
-    ids=["model", "function", "random", "random head", "all"],
+    ids=["model", "function", "random", "random head", "all", "precision"],
 )
 def test_a_probe_of_any_network_is_trained_as_it_was_probed(
     report: ProbeReport, changes: dict[str, Any], named: dict[str, Any]
@@ -195,5 +196,5 @@ def test_a_probe_of_any_network_is_trained_as_it_was_probed(
     command, call = training_use(report.model_copy(update={"workload": report.workload.model_copy(update=changes)}))
     assert (command is None) == (named.get("model") is ...)
     found = evaluated(call)[1]
-    network = {name: found[name] for name in ("model", "weights", "trainable", "hidden_units") if name in found}
-    assert network == named
+    names = ("model", "weights", "trainable", "hidden_units", "precision")
+    assert {name: found[name] for name in names if name in found} == named
