@@ -6,8 +6,8 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -149,21 +149,29 @@ def write_atomically(path: Path, data: bytes) -> None:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Write a file under a temporary name in the same folder; it gets its own name when it is complete.
 
-    At the end of the block: fsync, rename, fsync the folder. After an error in it, the old file is unchanged.
+    At the end of the block: fsync, rename, fsync the folder. After an error in it, the old file is unchanged. Others
+    may read it as far as the user's umask lets them.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    handle, temporary = _new_beside(path)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
             stream.flush()
             fsync_file(stream.fileno())
-        let_others_read(temporary, 0o644)  # mkstemp makes 0600
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def _new_beside(path: Path) -> tuple[int, Path]:
+    """A new file in the folder of another one, open for writing, and its name."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with contextlib.suppress(FileExistsError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            return os.open(temporary, flags, 0o644), temporary
 
 
 def remove_unfinished(folder: Path) -> None:

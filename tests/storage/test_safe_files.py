@@ -90,3 +90,14 @@ def test_a_file_is_cut_with_what_was_not_yet_written(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(NotRegularFileError):
         cut_path(tmp_path / "pipe", 0)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_a_file_is_as_private_as_the_users_umask_says(tmp_path: Path, umask: int, mode: int) -> None:
+    """A page or table in a shared folder was readable by everybody, whatever its user had set."""
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "page.html", b"x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "page.html").stat().st_mode & 0o777 == mode
