@@ -138,20 +138,32 @@ def _functions(callback: Any) -> Iterator[types.FunctionType]:
 
 
 def _shared(callback: Any) -> Iterator[tuple[str, Any, Any]]:
-    """What functions share with the code around them: its name, its value, and how to set it.
+    """What functions share with the code around them, each once: its name, its value, and how to set it.
 
-    These are the containers that they name, and the plain values that they assign by `nonlocal` or `global`.
+    These are the containers that they name, and the plain values that they assign by `nonlocal` or `global`. Several of
+    one name, as two lambdas of one line have them, are numbered in their order.
     """
+    met: dict[str, list[Any]] = {}
+    for name, place, value, put in _each_shared(callback):
+        known = met.setdefault(name, [])
+        if place not in known:
+            known.append(place)
+            yield name if len(known) == 1 else f"{name} ({len(known)})", value, put
+
+
+def _each_shared(callback: Any) -> Iterator[tuple[str, Any, Any, Any]]:
+    """As `_shared`, for each function that names it, with what tells it from others."""
     for function in _functions(callback):
         code = function.__code__
         assigned = {str(step.argval) for step in dis.get_instructions(function) if step.opname.startswith("STORE_")}
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             if _is_state(cell, name in assigned):
-                yield f"{function.__name__}.{name}", cell.cell_contents, _cell_setter(cell)
+                yield f"{function.__name__}.{name}", id(cell), cell.cell_contents, _cell_setter(cell)
         for name in code.co_names:
             value = function.__globals__.get(name)
             if isinstance(value, MUTABLE) or (name in _stored_globals(function) and name in function.__globals__):
-                yield f"{function.__name__}.{name}", value, _global_setter(function, name)
+                place = id(function.__globals__), name
+                yield f"{function.__name__}.{name}", place, value, _global_setter(function, name)
 
 
 def _is_state(cell: types.CellType, is_assigned: bool) -> bool:  # noqa: FBT001 - a fact about it
