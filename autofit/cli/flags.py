@@ -54,6 +54,13 @@ def takes_again(function: Callable[..., None]) -> Callable[..., None]:
     return _with_flags(function, [_flag(option, lists=False, again=True) for option in AGAIN])
 
 
+def _path(text: str) -> Path:
+    """A path. An empty one, as a shell's variable has it that is not set, would be the present folder."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty: give a path, or leave it out")
+    return Path(text)
+
+
 def _flag(option: Option, *, lists: bool, again: bool = False) -> inspect.Parameter:
     """The parameter of a command that Typer makes an option's flag from."""
     metavar = option.metavar
@@ -64,6 +71,7 @@ def _flag(option: Option, *, lists: bool, again: bool = False) -> inspect.Parame
         metavar=metavar,
         help=plain(option.help),
         show_default="as before" if again else plain(option.default_text) or True,
+        parser=_path if option.cli_type is Path else None,
     )
     default = None if again else option.cli_default
     value_type: Any = option.cli_type if default is not None else option.cli_type | None  # type: ignore[operator]

@@ -95,6 +95,14 @@ def test_every_option_of_run_has_a_flag_with_effect(calls: Calls, capsys: pytest
     assert capsys.readouterr().out == "Trained 2 epochs in 3 s.\n"
 
 
+@pytest.mark.parametrize("name", ["run_dir", "mirror_dir", "replay"])
+def test_an_empty_path_is_refused(name: str, calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    """A shell's variable that is not set would have the run, or its copy, in the present folder."""
+    assert run_command_line(["train", "photos", flag(name), ""]) == 2
+    assert not calls.made
+    assert "it is empty: give a path, or leave it out" in capsys.readouterr().err
+
+
 def test_every_option_of_probe_has_a_flag_with_effect(calls: Calls) -> None:
     """A flag of `probe` would be accepted and ignored, or an option would have no flag."""
     names = set(inspect.signature(api_probe).parameters) - {"view", "profile"}
