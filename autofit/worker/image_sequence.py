@@ -12,6 +12,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from autofit.config.option_checks import image_sides
+from autofit.config.validators import whole_number
 from autofit.errors import UserError
 from autofit.input.decode import decode_image
 from autofit.input.epoch_order import epoch_order
@@ -64,10 +66,10 @@ class ImageSequence(keras.utils.Sequence):
         super().__init__(**kwargs)
         self._paths = [os.fspath(path) for path in image_paths]
         self._labels = None if labels is None else _class_numbers(labels, len(self._paths))
-        self._batch_size = _at_least_one("batch_size", batch_size)
-        self._size = _height_and_width(image_size)
+        self._batch_size = whole_number("batch_size", batch_size, 1)
+        self._size = image_sides("image_size", image_size)
         self._shuffle = shuffle
-        self._seed = seed
+        self._seed = whole_number("seed", seed, 0, 2**64 - 1)
         self._epoch = 0
         self._order = self._order_of_epoch()
         self._quarantined: dict[str, BadImage] = {}
@@ -141,15 +143,6 @@ def _class_numbers(labels: Sequence[int] | Labels, count: int) -> Labels:
         raise UserError(f"labels are {numbers.dtype.name}, such as {numbers.flat[0]!r}; give class numbers: 0, 1, 2, …")
     if numbers.shape != (count,):
         raise UserError(f"{count} image paths but labels of shape {numbers.shape}; give one class number for each path")
+    if numbers.size and numbers.min() < 0:
+        raise UserError(f"labels have {numbers.min()}; give class numbers from 0")
     return numbers.astype(np.int64)
-
-
-def _height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    return _at_least_one("image_size", height), _at_least_one("image_size", width)
-
-
-def _at_least_one(name: str, value: int) -> int:
-    if value < 1:
-        raise UserError(f"{name} is {value}; it must be at least 1")
-    return value

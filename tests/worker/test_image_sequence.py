@@ -157,9 +157,12 @@ def test_a_prediction_never_repeats_a_batch(paths: list[str]) -> None:
         ([0.5] * 7, 2, 5, "labels are float64.*; give class numbers"),
         ([0] * 6, 2, 5, r"7 image paths but labels of shape \(6,\)"),
         ([[0, 1]] * 7, 2, 5, r"7 image paths but labels of shape \(7, 2\)"),
-        ([0] * 7, 0, 5, "batch_size is 0; it must be at least 1"),
-        ([0] * 7, 2, 0, "image_size is 0; it must be at least 1"),
-        ([0] * 7, 2, (5, -1), "image_size is -1; it must be at least 1"),
+        ([0, 1, -1, 0, 0, 0, 0], 2, 5, "labels have -1; give class numbers from 0"),
+        ([0] * 7, 0, 5, "batch_size must be from 1 to 2147483647, not 0"),
+        ([0] * 7, 2.5, 5, "batch_size must be a whole number, not 2.5"),
+        ([0] * 7, 2, 0, "image_size must be from 1 to 65535, not 0"),
+        ([0] * 7, 2, (5, -1), "image_size must be from 1 to 65535, not -1"),
+        ([0] * 7, 2, (5, 5, 3), r"image_size must be one number or \(height, width\), not \(5, 5, 3\)"),
     ],
 )
 def test_what_cannot_be_used_is_refused_at_once(
@@ -168,6 +171,13 @@ def test_what_cannot_be_used_is_refused_at_once(
     """The mistake would show up minutes later, inside Keras, or train on the wrong labels."""
     with pytest.raises(UserError, match=message):
         sequence(paths, labels, batch_size, image_size)
+
+
+def test_sizes_may_be_numbers_of_numpy(paths: list[str]) -> None:
+    """A size that was computed would end in a TypeError; a seed below 0 in an OverflowError."""
+    assert sequence(paths, [0] * 7, np.int64(2), np.int64(5))[0][0].shape == (2, 5, 5, 3)
+    with pytest.raises(UserError, match="seed must be from 0"):
+        sequence(paths, [0] * 7, 2, 5, seed=-1)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
