@@ -12,7 +12,9 @@ import pytest
 
 import autofit
 import autofit.errors
+from autofit.cli.app import all_commands
 from autofit.config.option_table import OPTIONS
+from autofit.storage.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -138,3 +140,28 @@ def test_the_sites_tables_have_every_option_and_command(site: ModuleType) -> Non
         assert f"\n## autofit {name}\n" in commands
     assert "| `--batch-size` | " in commands
     assert all(row.count("|") - row.count(r"\|") == 3 for row in commands.splitlines() if row.startswith("| `--"))
+
+
+def test_each_command_is_in_the_overview() -> None:
+    """A command would be one that nobody finds."""
+    named = set(re.findall(r"`(?:autofit )?([a-z]+)[^`]*`", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert sorted(all_commands().commands.keys() - named) == []
+
+
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "docs/reference/run-directory.md"])
+def test_each_file_of_a_run_directory_is_named(document: str) -> None:
+    """A reader would take a file for left over, and remove it."""
+    files = RunDirectory(Path("run"))
+    properties = [name for name, value in vars(RunDirectory).items() if isinstance(value, property)]
+    paths = [*(getattr(files, name) for name in properties), *files.feature_records()]
+    names = {path.name for path in paths if isinstance(path, Path)} - {files.doubts.name}  # of `check` alone
+    assert len(names) > 15
+    text = (ROOT / document).read_text(encoding="utf-8")
+    assert sorted(name for name in names if name not in text) == []
+
+
+def test_what_may_change_when_a_run_goes_on_is_listed() -> None:
+    """A reader would think that another value begins another run."""
+    text = (ROOT / "docs/guides/resuming.md").read_text(encoding="utf-8")
+    may = [option.name for option in OPTIONS if option.on_rerun != "same"]
+    assert [name for name in may if f"`{name}`" not in text and f"`{name}=" not in text] == []

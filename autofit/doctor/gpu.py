@@ -157,7 +157,7 @@ MUCH_LARGER = 1.5
 
 
 def several(facts: Facts) -> list[Finding]:
-    """More than one GPU, of which autofit uses one: the first in the order of the PCI bus, whatever its size."""
+    """More than one GPU: the first in the order of the PCI bus is used unless `devices` says more."""
     visible = facts.environment.get("CUDA_VISIBLE_DEVICES")
     chosen = visible is not None and "," not in visible
     if facts.hardware.device != "gpu" or (facts.gpu_count or 0) < 2 or chosen:  # noqa: PLR2004 - several
@@ -171,8 +171,8 @@ def several(facts: Facts) -> list[Finding]:
         Finding(
             severity=Severity.WARNING if is_small else Severity.NOTE,
             topic="gpu",
-            text=f"there are {facts.gpu_count} GPUs{f': {listed}' if listed else ''}; autofit uses one, the first in "
-            f"the order of the PCI bus, {facts.hardware.device_name}",
+            text=f"there are {facts.gpu_count} GPUs{f': {listed}' if listed else ''}; autofit uses one unless devices "
+            f"says more, the first in the order of the PCI bus, {facts.hardware.device_name}",
             advice=f"{better}: name it in CUDA_VISIBLE_DEVICES",
             command=f"export CUDA_VISIBLE_DEVICES={number if is_small else 1}",
         )

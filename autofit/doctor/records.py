@@ -35,7 +35,8 @@ class Finding(Record):
 
     Attributes:
         severity: how much it matters.
-        topic: one word for what it is about: memory, gpu, notebook, software, environment, disk or platform.
+        topic: one word for what it is about: memory, gpu, notebook, software, environment, disk, platform, limits,
+            processor or processes.
         text: what was found, and which value.
         advice: what to do; empty if there is nothing to do.
         command: a command that does it, to be copied; empty if there is none.
