@@ -81,7 +81,7 @@ class DataReport:
         return self.findings.to_json()
 
     def save(self, path: str | Path) -> None:
-        """Write the page, one HTML file with small pictures of what was found.
+        """Write the page, one HTML file with small pictures of what was found; `~` is expanded.
 
         Raises:
             StorageError: it cannot be written.

@@ -73,7 +73,9 @@ def _found(data: Any, labels: Iterable[object] | None, class_names: Sequence[str
     if labels is not None:
         if isinstance(data, Frame):
             raise UserError("labels belong to a list of paths, and a DataFrame has its own: give one of the two")
-        return _of_lists([data] if isinstance(data, str | os.PathLike) else list(data), labels, class_names)
+        if isinstance(data, str | os.PathLike):
+            data, labels = [data], [labels] if isinstance(labels, str | int) else labels
+        return _of_lists(list(data), labels, class_names)
     if isinstance(data, str | os.PathLike):
         path = user_path(data).absolute()
         if path.is_dir():
@@ -95,7 +97,7 @@ def _of_lists(paths: list[object], labels: Iterable[object], class_names: Sequen
     for place, path in enumerate(paths):
         if not isinstance(path, str | os.PathLike):
             raise UserError(f"item {place} of the paths is {path!r}: give a file's path")
-    return LabelledImages([os.fsdecode(path) for path in paths], numbers)  # type: ignore[arg-type]  # each was checked
+    return LabelledImages([os.path.expanduser(os.fsdecode(path)) for path in paths], numbers)  # type: ignore[arg-type]  # noqa: PTH111 - each was checked
 
 
 def _of_folder(folder: str, class_names: Sequence[str]) -> LabelledImages:

@@ -78,6 +78,7 @@ def _listing(data: Any, labels: Any, class_names: Sequence[str], asked: Asked) -
         return from_frame(data, asked)
     if labels is not None:
         paths = [data] if isinstance(data, str | os.PathLike) else list(data)
+        labels = [labels] if len(paths) == 1 and isinstance(labels, str) else labels
         return from_lists(paths, _named(labels, class_names), asked)
     if not isinstance(data, str | os.PathLike):
         raise UserError("the labels of the listed paths are missing: give labels= with one list for each path")

@@ -277,6 +277,8 @@ def _marked_names(marks: Sequence[str], values: Sequence[object]) -> tuple[str, 
 def _from_lists(
     paths: Iterable[object], labels: Iterable[object], splits: Iterable[object] | None, asked: Asked, root: str
 ) -> Listing:
+    if isinstance(labels, str):  # each letter would be a label
+        raise UserError(f"the labels are the text {labels[:40]!r}: give a list with one label for each path")
     if any(isinstance(given, set | frozenset) for given in (paths, labels)):
         raise UserError("the paths or labels are a set, which has no order: give lists")
     paths, labels = _plain_list(paths), _plain_list(labels)

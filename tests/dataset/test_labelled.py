@@ -135,3 +135,11 @@ PyDataset.__module__ = "keras.utils"
 def test_the_classes_of_a_dataset_are_known_by_name(tmp_path: Path) -> None:
     """Keras sorts class names as text and autofit as numbers: the same number would be another class."""
     assert labelled(PyDataset(), None, ("1", "2", "10"), folder=tmp_path).numbers == [2, 1]
+
+
+def test_one_path_has_one_label_and_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`evaluate(run, "~/a.jpg", "owl")` was refused for the label 'o', and a list did not find what is at home."""
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert labelled("~/a.jpg", "owl", NAMES) == LabelledImages(["/home/someone/a.jpg"], [2])
+    assert labelled(Path("a.jpg"), 1, NAMES) == LabelledImages(["a.jpg"], [1])
+    assert labelled(["~/a.jpg", "b.jpg"], ["owl", "cat"], NAMES).paths == ["/home/someone/a.jpg", "b.jpg"]

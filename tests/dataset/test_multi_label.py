@@ -255,3 +255,8 @@ def test_a_frame_of_marks_beside_paths_goes_by_its_names(root: Path) -> None:
         labelled_sets(listed, frame, ("cat", "owl"), ASKED, (root, print, print))
     index = scan(listed, frame, asked=ASKED, validation=0)
     assert set(index.class_names) == {"cat", "cow", "dog"}
+
+
+def test_one_path_has_one_text_of_labels(root: Path) -> None:
+    """`evaluate(run, "a.jpg", "cat;dog")` was refused for its seven labels, one a letter."""
+    assert labelled_sets("a.jpg", "cat;dog", NAMES, ASKED, (root, print, print)).numbers == [[1, 2]]

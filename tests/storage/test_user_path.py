@@ -55,3 +55,14 @@ def test_a_folder_whose_name_begins_with_a_tilde_is_used(tmp_path: Path, monkeyp
         Image.new("L", (8, 8)).save(path)
     report = autofit.check("~backup-of-autofit", find_wrong_labels=False)
     assert [size.name for size in report.classes] == ["cat", "dog"]
+
+
+def test_the_page_of_a_check_can_be_saved_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each other `save` expands `~`; this one said that there is no such folder."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("cat/a", "cat/b", "dog/a", "dog/b"):
+        path = tmp_path / "photos" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(path)
+    autofit.check("~/photos", find_wrong_labels=False).save("~/page.html")
+    assert (tmp_path / "page.html").read_text().startswith("<!")
