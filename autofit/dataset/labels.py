@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Final
@@ -42,20 +43,21 @@ def class_order(names: Iterable[str]) -> list[str]:
 
 
 def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Class names that differ only in case or blanks."""
+    """Class names that differ only in case, in blanks or in how letters are composed, as in archives of a Mac."""
     alike = defaultdict[str, list[str]](list)
     for name in names:
-        alike["".join(name.split()).casefold()].append(name)
+        alike["".join(unicodedata.normalize("NFC", name).split()).casefold()].append(name)
     return [tuple(same) for same in alike.values() if len(same) > 1]
 
 
 def look_alike_warning(names: Iterable[str]) -> str | None:
-    """One line on class names that differ only in case or blanks; None if there are none."""
+    """One line on class names that are `look_alikes`; None if there are none."""
     pairs = [" and ".join(map(repr, same)) for same in look_alikes(names)]
     if not pairs:
         return None
     shown = first_of(pairs, SHOWN_PAIRS)
-    return f"warning: these classes differ only in case or blanks: {shown}; rename those that are one class"
+    how = "case or blanks" if shown.isascii() else "case, blanks or how letters are composed"
+    return f"warning: these classes differ only in {how}: {shown}; rename those that are one class"
 
 
 def several_labels(names: Collection[str]) -> str | None:

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator
+from typing import Final
 
 from autofit.dataset.folder import image_suffixes, is_folder, visible
 from autofit.dataset.missing_files import Missing, why_missing
@@ -15,6 +17,8 @@ from autofit.printable import printable
 
 MOST_SEARCHES = 20
 MOST_FOLDERS = 64
+
+_COMPOSED: Final = ("NFC", "NFD")
 
 SUFFIXES = ("jpg", "jpeg", "png", "JPG", "JPEG", "PNG", "webp", "bmp", "tif", "tiff", "gif")
 """Those that are tried behind a path without one."""
@@ -84,6 +88,8 @@ class ListedPlaces:
             if other != path:
                 path = other
                 yield path
+        if not path.isascii():  # an archive of a Mac has letters in two parts, and a table mostly in one
+            yield from (composed for form in _COMPOSED if (composed := unicodedata.normalize(form, path)) != path)
         if "\\" in path:
             path = path.replace("\\", "/")
             yield path

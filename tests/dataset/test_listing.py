@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from array import array
 from pathlib import Path
 
@@ -240,3 +241,23 @@ def test_what_is_said_of_a_table_is_said_of_one_for_validation_with_splits_too(t
     table = csv_file(tmp_path, f"path,label,split\n{rows}cat/gone.jpg,cat,val\n")
     index = scan(tmp_path / "train", validation=str(table))
     assert [note for note in index.notes if note.startswith("1 of 21 listed files do not exist")]
+
+
+def test_a_file_of_a_macs_archive_is_found_by_the_name_in_the_table(tmp_path: Path) -> None:
+    """Both names look the same; the file was said not to exist."""
+    apart, together = (unicodedata.normalize(form, "ä.jpg") for form in ("NFD", "NFC"))
+    touch(tmp_path, apart, "b.jpg", "c.jpg", "d.jpg")
+    assert apart in scan(csv_file(tmp_path, f"path,label\n{together},x\nb.jpg,x\nc.jpg,y\nd.jpg,y\n")).paths
+
+
+def test_classes_whose_letters_are_composed_in_two_ways_are_named(tmp_path: Path) -> None:
+    """One class would be two that look the same in each table, each with a part of its images."""
+    apart, together = (unicodedata.normalize(form, "Käse") for form in ("NFD", "NFC"))
+    touch(tmp_path, *(f"{label}/{file}" for label in (apart, together, "dog") for file in images(3)))
+    assert [note for note in scan(tmp_path).notes if "differ only in case, blanks or how letters are composed" in note]
+
+
+def test_labels_that_are_one_text_are_refused(pets: Path) -> None:
+    """Each of its letters would be the label of a photo."""
+    with pytest.raises(UserError, match="the labels are the text 'ab': give a list"):
+        scan([str(pets / "cat" / file) for file in images(2)], "ab")
