@@ -108,6 +108,9 @@ def class_weights_or(*words: str) -> Check:
 
     def check(name: str, value: Any) -> str | dict[str, float]:
         if not isinstance(value, Mapping):
+            if value is not None and not isinstance(value, str | int):
+                kind = type(value).__name__
+                raise UserError(f"{name} must be a word or weights by class, such as {{0: 1.0, 1: 2.0}}, not a {kind}")
             return str(one_of(*words, none_means=words[0])(name, value))
         weights = {str(key).strip(): real_number(f"{name} of {key!r}", weight, 0.0) for key, weight in value.items()}
         if len(weights) < len(value) or not any(weights.values()):
@@ -123,10 +126,12 @@ def keras_config(name: str, value: Any) -> KerasConfig:
     Raises:
         UserError: it cannot: its class or function is not registered, or its configuration lacks something.
     """
-    saving = sys.modules["keras"].saving
     own = getattr(value, "__name__", type(value).__name__)
     if own == "<lambda>":
         raise UserError(f"{name} is a lambda, which cannot be kept with the run: give a function with a name")
+    if "keras" not in sys.modules:  # so nothing is registered with it
+        raise UserError(_not_kept(name, own))
+    saving = sys.modules["keras"].saving
     try:
         config: KerasConfig = saving.serialize_keras_object(value)
         again = saving.deserialize_keras_object(copy.deepcopy(config))  # it puts objects into what it is given

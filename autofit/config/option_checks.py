@@ -37,9 +37,17 @@ def or_none(check: Check) -> Check:
 
 
 def one_of(*allowed: str, none_means: str | None = None) -> Check:
-    """A check that accepts one of the words, in any case; if `none_means` is given, None and "" stand for that word."""
+    """A check that accepts one of the words, in any case; if `none_means` is given, None and "" stand for that word.
+
+    False and 0 do so too.
+    """
     check = partial(choice, allowed=allowed)
-    return check if none_means is None else lambda name, value: check(name, value or none_means)
+
+    def check_or_none(name: str, value: Any) -> Any:
+        is_none = value is None or (isinstance(value, str | int) and not value)  # of an array Python cannot tell
+        return check(name, none_means if is_none else value)
+
+    return check if none_means is None else check_or_none
 
 
 def cut_choice(name: str, value: Any) -> str:
@@ -59,7 +67,7 @@ def device_choice(name: str, value: Any) -> int | str:
     """How many devices: `all`, or a number. Whether the machine has so many shows when it is known."""
     if isinstance(value, str) and value.strip().lower() == "all":
         return "all"
-    given = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+    given = int(value) if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else value
     try:
         return whole_number(name, given, least=1, most=MOST_DEVICES)
     except UserError:
@@ -90,7 +98,8 @@ def model_name(name: str, value: str | Callable[..., Any] | None) -> str | None:
     module = match[1]
     if module == "__main__":
         raise UserError(f"{name} {value!r} does not exist in another process: give the function itself")
-    if not Path(f"{module}.py").is_file() and not Path(module).is_dir() and not is_installed(module):
+    is_here = is_file(Path(f"{module}.py")) or os.path.isdir(module)  # noqa: PTH112 - as in `is_file`
+    if not is_here and not is_installed(module):
         raise UserError(f"{name} {value!r}: there is no module {module!r} here or installed; check its name")
     return str(value)
 

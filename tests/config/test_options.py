@@ -207,6 +207,8 @@ def test_each_form_of_an_option_becomes_one_value(given: dict[str, Any], expecte
         ({"devices": None}, "devices must be 'all' or a whole number"),
         ({"devices": 2, "isolation": "inline"}, "devices 2 with isolation 'inline': leave one of the two out"),
         ({"fine_tune_from": 1.5}, "fine_tune_from must be at least 0 and under 1"),
+        ({"model": "a" * 300 + ":build"}, "model 'aaa"),
+        ({"devices": "5" * 5000}, "devices must be 'all' or a whole number"),
         ({"fine_tune_from": "1.5"}, "fine_tune_from must be at least 0 and under 1"),
     ],
     ids=steady,
@@ -288,6 +290,30 @@ def test_a_mirror_is_stored_by_its_absolute_path(tmp_path: Path, monkeypatch: py
     assert make_options(mirror_dir="drive/m").mirror_dir == str(tmp_path / "drive" / "m")
     assert make_options().mirror_dir is None
     assert refusal(mirror_dir=7).startswith("mirror_dir 7 cannot be used as a path")
+
+
+@pytest.mark.parametrize("given", [np.array([0.5, 2.0]), [0.5, 2.0], np.array([])], ids=["array", "list", "empty"])
+def test_class_weights_without_classes_are_refused(given: Any) -> None:
+    """What scikit-learn's `compute_class_weight` gives would end in an error of NumPy's about truth values."""
+    assert refusal(class_weight=given).startswith("class_weight must be a word or weights by class, such as {0: 1.0, ")
+
+
+@pytest.mark.parametrize("name", ["augment", "feature_cache", "pixel_cache"])
+def test_an_array_is_no_word(name: str) -> None:
+    """It would end in an error of NumPy's about truth values; False means none."""
+    assert refusal(**{name: np.array([1, 2])}).startswith(f"{name} array([1, 2]) is not known")
+    assert make_options(**{name: False}) == make_options(**{name: None})
+
+
+@pytest.mark.parametrize("name", ["loss", "metrics"])
+def test_a_function_is_refused_where_keras_is_not_imported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would end in a KeyError: a function that names TensorFlow alone need not have imported Keras."""
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+
+    def own(*_: Any) -> float:
+        return 0.0
+
+    assert refusal(**{name: own}).startswith(f"{name}: own cannot be kept with the run: decorate it with @keras.saving")
 
 
 @pytest.mark.parametrize("name", ["mirror_dir", "validation", "weights", "replay"])
