@@ -36,7 +36,7 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
     labels: Iterable[Any] | None = None,
     *,
     find_wrong_labels: bool = True,
-    backbone: str | None = None,
+    backbone: str | Callable[..., Any] | None = None,
     weights: str | Path | None = "imagenet",
     image_size: int | tuple[int, int] | str | None = None,
     validation: float | HeldOut | tuple[Any, Any] = 0.2,

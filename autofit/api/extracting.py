@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
     shard: str | None = None,
     shard_images: int = SHARD_IMAGES,
     lease_seconds: float = LEASE_SECONDS,
-    backbone: str | None = None,
+    backbone: str | Callable[..., Any] | None = None,
     weights: str | Path | None = "imagenet",
     image_size: int | tuple[int, int] | str | None = None,
     precision: str = "float32",

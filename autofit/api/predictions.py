@@ -40,7 +40,7 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
 class Predictions(np.ndarray):
     """Probabilities, float32 `(n, classes)`, in the order of the images; a row of NaN for one that cannot be read.
 
-    It is a NumPy array. What is computed from it, and parts of it, are plain arrays.
+    It is a NumPy array. A copy has the names too; what is computed from it, and parts of it, are arrays without them.
     """
 
     _details: _Details | None = None
@@ -140,6 +140,18 @@ class Predictions(np.ndarray):
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:  # noqa: FBT001, FBT002 - as NumPy calls it
         del context
         return array[()] if return_scalar else np.asarray(array)
+
+    def copy(self, order: Any = "C") -> Any:
+        """The same, with its names, in memory of its own."""
+        rows = self.probabilities.copy(order)
+        return Predictions.of(rows, *self._details) if self._details else rows
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any, /) -> Any:
+        del memo
+        return self.copy()
 
     def __reduce__(self) -> Any:
         return (Predictions.of, (self.probabilities, *self._known)) if self._details else super().__reduce__()

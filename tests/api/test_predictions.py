@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -57,6 +59,16 @@ def test_a_table_of_pandas_has_a_row_for_each_image() -> None:
     assert list(frame["path"]) == list(PATHS)
     assert frame["owl"][2] == np.float32(0.6)
     assert frame["label"].isna().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, lambda found: copy.deepcopy([found])[0], Predictions.copy])
+def test_a_copy_has_the_names(copied: Callable[[Predictions], Predictions]) -> None:
+    """A dict of results that is copied would say that its predictions were computed from others."""
+    found = three()
+    again = copied(found)
+    assert (again.labels, again.paths, again.unreadable) == (found.labels, found.paths, found.unreadable)
+    again += 1
+    assert found.probabilities[0, 0] == ROWS[0, 0]
 
 
 def test_a_class_named_as_a_column_has_another_name_there() -> None:
