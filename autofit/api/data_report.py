@@ -12,7 +12,7 @@ from autofit.protocol.messages import BadImage
 from autofit.report.data_page import data_card, data_page
 from autofit.report.data_text import data_summary
 from autofit.runs.data_findings import ClassSize, DataFindings, ImageGroup, LabelDoubt, OddImage
-from autofit.storage.safe_files import write_atomically
+from autofit.storage.safe_files import write_for_user
 from autofit.storage.system_errors import explained
 from autofit.storage.user_path import user_path
 
@@ -87,7 +87,7 @@ class DataReport:
             StorageError: it cannot be written.
         """
         try:
-            write_atomically(user_path(path), data_page(self.findings).encode())
+            write_for_user(user_path(path), data_page(self.findings).encode())
         except OSError as error:
             raise StorageError(explained(error, f"{path} cannot be written")) from None
 

@@ -21,7 +21,7 @@ from autofit.report.drawing import png
 from autofit.report.markup import fragment
 from autofit.report.thumbnails import thumbnail_uri
 from autofit.runs.predicted_images import ClassFigures, PredictedImage
-from autofit.storage.safe_files import write_atomically
+from autofit.storage.safe_files import write_for_user
 from autofit.storage.system_errors import explained
 from autofit.storage.user_path import user_path
 
@@ -47,7 +47,7 @@ class Plot:
             StorageError: the file cannot be written.
         """
         try:
-            write_atomically(user_path(path), self.png)
+            write_for_user(user_path(path), self.png)
         except OSError as error:
             raise StorageError(explained(error, f"{path} cannot be written")) from None
 

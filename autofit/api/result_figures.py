@@ -22,7 +22,7 @@ from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord, listed_images
 from autofit.storage.probabilities import read_probabilities
 from autofit.storage.run_directory import RunDirectory
-from autofit.storage.safe_files import open_plain, whole_file
+from autofit.storage.safe_files import file_of_user, open_plain
 from autofit.storage.system_errors import said_of
 
 Split = Literal["validation", "test"]
@@ -129,7 +129,7 @@ class ResultFigures:
             raise UserError(f"this run has no model yet ({self.record.status}): finish it first")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open_plain(self._files.model) as model, whole_file(target) as copy:  # a full disk keeps what was there
+            with open_plain(self._files.model) as model, file_of_user(target) as copy:
                 shutil.copyfileobj(model, copy)
         except OSError as error:
             raise StorageError(said_of(error, f"{target} cannot be written", "give another path")) from None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from autofit.cli.output import harmless, say
 from autofit.errors import StorageError
 from autofit.protocol.messages import writable_name
-from autofit.storage.safe_files import whole_file
+from autofit.storage.safe_files import file_of_user
 from autofit.storage.system_errors import explained
 from autofit.storage.user_path import user_path
 
@@ -66,8 +66,7 @@ def _lines_to(target: str) -> Iterator[Callable[[str], None]]:
         return
     path = user_path(target)
     try:
-        is_plain = path.is_file() or not path.exists()
-        with whole_file(path.resolve()) if is_plain else path.open("wb") as stream:  # a pipe has no path to resolve to
+        with file_of_user(path) as stream:
 
             def write(text: str) -> None:
                 stream.write(text.encode() + b"\n")

@@ -22,7 +22,7 @@ from autofit.report.sweep_text import sweep_title
 from autofit.report.tables import shortened_text
 from autofit.report.words import bytes_words
 from autofit.runs.history import History, best_epoch, finished_epochs, quality_metric
-from autofit.storage.safe_files import write_atomically
+from autofit.storage.safe_files import write_for_user
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +50,7 @@ def probe_plot(report: ProbeReport, path: Path) -> None:
         OSError: the file cannot be written.
         AutofitError: matplotlib fails.
     """
-    write_atomically(path, _image(lambda: probe_figure(report, workload_words(report.workload))))
+    write_for_user(path, _image(lambda: probe_figure(report, workload_words(report.workload))))
 
 
 def sweep_plot(report: SweepReport, path: Path) -> None:
@@ -60,7 +60,7 @@ def sweep_plot(report: SweepReport, path: Path) -> None:
         OSError: the file cannot be written.
         AutofitError: matplotlib fails.
     """
-    write_atomically(path, _image(lambda: sweep_figure(report, sweep_title(report))))
+    write_for_user(path, _image(lambda: sweep_figure(report, sweep_title(report))))
 
 
 def history_plot(history: History, target: Path | BinaryIO, recorded_best: int | None = None) -> None:
@@ -74,7 +74,7 @@ def history_plot(history: History, target: Path | BinaryIO, recorded_best: int |
     """
     image = _image(lambda: history_figure(history, recorded_best))
     if isinstance(target, Path):
-        write_atomically(target, image)
+        write_for_user(target, image)
     else:
         target.write(image)
 

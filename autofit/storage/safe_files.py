@@ -174,6 +174,23 @@ def _new_beside(path: Path) -> tuple[int, Path]:
             return os.open(temporary, flags, 0o644), temporary
 
 
+@contextlib.contextmanager
+def file_of_user(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that a user named: as `whole_file`, at the end of its links; a pipe or a device is written as it is.
+
+    To replace `/dev/null` by a file would harm the whole machine.
+    """
+    is_plain = path.is_file() or not path.exists()
+    with whole_file(path.resolve()) if is_plain else path.open("wb") as stream:  # a pipe has no path to resolve to
+        yield stream
+
+
+def write_for_user(path: Path, data: bytes) -> None:
+    """Write the content of a file that a user named, as `file_of_user` does."""
+    with file_of_user(path) as stream:
+        stream.write(data)
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove the unfinished files of killed writers from a folder to which no process is writing."""
     with contextlib.suppress(OSError):  # on a read-only disk they stay: nothing reads them

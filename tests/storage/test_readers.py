@@ -21,7 +21,6 @@ OPENED = {
     "cache/entry.py": "an entry's folder, without following links; maps a file that is open and regular",
     "cache/identity.py": "images: each is a regular file, and not waited for",
     "cache/known_images.py": "writes a file in a folder that this process has just made",
-    "cli/prediction_json.py": "writes what the user names, be it a pipe",
     "demo/data.py": "files of the package",
     "doctor/gather.py": "/proc",
     "input/drive_patience.py": "/proc",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -14,9 +15,11 @@ from autofit.storage.safe_files import (
     NotRegularFileError,
     cut_file,
     cut_path,
+    file_of_user,
     fsync_file,
     open_plain,
     write_atomically,
+    write_for_user,
 )
 
 
@@ -101,3 +104,30 @@ def test_a_file_is_as_private_as_the_users_umask_says(tmp_path: Path, umask: int
     finally:
         os.umask(before)
     assert (tmp_path / "page.html").stat().st_mode & 0o777 == mode
+
+
+def test_what_a_user_names_is_written_where_it_leads(tmp_path: Path) -> None:
+    """`autofit probe --plot /dev/null` would, for root, put a file in place of the device."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link.png").symlink_to(tmp_path / "elsewhere" / "a.png")
+    write_for_user(tmp_path / "link.png", b"a picture")
+    assert (tmp_path / "link.png").is_symlink()
+    assert (tmp_path / "elsewhere" / "a.png").read_bytes() == b"a picture"
+    os.mkfifo(tmp_path / "pipe")
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_for_user(tmp_path / "pipe", b"a picture")
+        assert os.read(reading, 100) == b"a picture"
+    finally:
+        os.close(reading)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "link.png", "pipe"]
+
+
+def test_what_a_user_names_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    """A drive that becomes full would leave half of the file, and nothing of that of yesterday."""
+    (tmp_path / "a.json").write_text("of yesterday", encoding="utf-8")
+    with contextlib.suppress(ZeroDivisionError), file_of_user(tmp_path / "a.json") as stream:
+        stream.write(b"half")
+        stream.write(bytes(1 // 0))
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == "of yesterday"
