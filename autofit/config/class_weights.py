@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from autofit.errors import UserError
@@ -16,8 +17,9 @@ def weights_by_class(given: Mapping[str, float], names: Sequence[str]) -> list[f
         UserError: a key is neither, or two are of the same class.
     """
     weights: dict[int, float] = {}
-    for key, weight in given.items():
-        number = names.index(key) if key in names else int(key) if key.isdecimal() else len(names)
+    for written, weight in given.items():
+        key = written if written in names else written.strip()  # a folder's name may begin with a blank
+        number = names.index(key) if key in names else int(key) if re.fullmatch("[0-9]{1,9}", key) else len(names)
         if number >= len(names):
             few = ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")  # noqa: PLR2004 - fit in a line
             raise UserError(f"class_weight names {key!r}, which is no class: give names ({few}) or numbers from 0")

@@ -112,7 +112,7 @@ def class_weights_or(*words: str) -> Check:
                 kind = type(value).__name__
                 raise UserError(f"{name} must be a word or weights by class, such as {{0: 1.0, 1: 2.0}}, not a {kind}")
             return str(one_of(*words, none_means=words[0])(name, value))
-        weights = {str(key).strip(): real_number(f"{name} of {key!r}", weight, 0.0) for key, weight in value.items()}
+        weights = {str(key): real_number(f"{name} of {key!r}", weight, 0.0) for key, weight in value.items()}
         if len(weights) < len(value) or not any(weights.values()):
             raise UserError(f"{name} must name each class once, and give one of them a weight over 0")
         return weights

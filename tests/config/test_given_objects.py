@@ -70,6 +70,16 @@ def test_a_number_is_the_class_that_is_named_so() -> None:
     assert weights_by_class({"1": 5.0}, ["0", "10", "1"]) == [1.0, 1.0, 5.0]
 
 
+def test_a_class_whose_name_begins_with_a_blank_can_be_named() -> None:
+    """A folder may be called so; the weight would be refused as that of no class."""
+    names = [" cats", "dogs"]
+    given = make_options(class_weight={" cats": 2.0, " dogs ": 3.0}).class_weight
+    assert isinstance(given, dict)
+    assert weights_by_class(given, names) == [2.0, 3.0]
+    with pytest.raises(UserError, match="which is no class"):
+        weights_by_class({"9" * 5000: 1.0}, names)
+
+
 @pytest.mark.parametrize("given", [{"mice": 1.0}, {"3": 1.0}, {"-1": 1.0}, {"0": 1.0, "cats": 2.0}])
 def test_weights_of_no_class_or_twice_of_one_are_refused(given: dict[str, float]) -> None:
     """They would be ignored."""
