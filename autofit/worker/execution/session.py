@@ -5,8 +5,6 @@ The probe's trials and the training use this same code, so that what the probe m
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +30,7 @@ from autofit.worker.execution.steps import EvaluateStep, Tally, TrainStep, compi
 from autofit.worker.execution.strategy import open_strategy, replicas_of, require_replicable, scope_of
 from autofit.worker.model.bn_folding import folded
 from autofit.worker.model.builder import BuiltModel, build, build_from_function
+from autofit.worker.model.given_model import imported_function
 from autofit.worker.model.objective import Objective, given_loss, make_objective
 from autofit.worker.model.precision import computes_in_float16
 from autofit.worker.model.segments import most_segments
@@ -307,7 +306,7 @@ def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: He
             multi_label=source.multi_label,
         )
     sent = payload.model if payload else None
-    function = _import(source.reference, job.import_paths) if source.reference else sent
+    function = imported_function(source.reference, job.import_paths) if source.reference else sent
     if function is None:
         raise UserError("the model function of this run is gone with the process that gave it: give model= again")
     spec = source.spec
@@ -321,15 +320,6 @@ def _build(source: ModelSource, job: Job, payload: Payload | None, heartbeat: He
         multi_label=source.multi_label,
         loss=given_loss(source),
     )
-
-
-def _import(reference: str, import_paths: list[str]) -> Any:
-    sys.path.extend(path for path in import_paths if path not in sys.path)
-    module, name = reference.split(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"model {reference}: {error}") from error
 
 
 def _network(built: BuiltModel, spec: ModelSpec) -> tuple[Network, tf.TensorSpec]:

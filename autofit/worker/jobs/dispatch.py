@@ -46,7 +46,7 @@ def _outcome(
     try:
         sha256 = _dispatch(job, attempt, heartbeat, requests, load_payload)
         verdict, cause, trace = Verdict.COMPLETED, "", ""
-    except Exception as error:  # noqa: BLE001 - sorted into a verdict, and its traceback saved
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - sorted into a verdict, and its traceback saved
         sha256, trace = None, traceback.format_exc()
         refused = _refusal(error) if job.deterministic else None
         verdict, cause = (Verdict.USER_ERROR, refused) if refused else _verdict_of(error)
@@ -106,7 +106,7 @@ def _dispatch(
         return train(job, job.work, heartbeat, requests, load_payload, predecoded)
 
 
-def _verdict_of(error: Exception) -> tuple[Verdict, str]:
+def _verdict_of(error: BaseException) -> tuple[Verdict, str]:
     """The verdict on an exception, and its first line."""
     name = type(error).__name__
     text = (str(error).strip() or name).splitlines()[0][:500]
@@ -126,7 +126,7 @@ def _verdict_of(error: Exception) -> tuple[Verdict, str]:
     return (Verdict.DEVICE_OOM if _is_device_oom(error) else Verdict.CRASHED), f"{name}: {text}"
 
 
-def _refusal(error: Exception) -> str | None:
+def _refusal(error: BaseException) -> str | None:
     """What to say of an operation that TensorFlow refuses to run deterministically; None for any other exception.
 
     The exceptions are of several classes; each message has a word such as "deterministic" or "determinism" in it.
@@ -138,7 +138,7 @@ def _refusal(error: Exception) -> str | None:
     return why and f"deterministic: the model has an operation that cannot be ({why[:300]}): {advice}"
 
 
-def _is_device_oom(error: Exception) -> bool:
+def _is_device_oom(error: BaseException) -> bool:
     if "tensorflow" not in sys.modules:
         return False
     from autofit.worker.execution.microbatch import Blame, blame  # noqa: PLC0415 - TensorFlow is loaded by now

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import sys
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
 
 from autofit.errors import UserError
+from autofit.printable import one_line
 from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.precision import inner_optimizer
 from autofit.worker.model.weights import first_sentence
@@ -16,6 +19,26 @@ ModelFunction = Callable[[tuple[int, int, int], int], keras.Model]
 
 # Both divide by the number of samples (`keras.losses`); "mean_with_sample_weight" divides by the weights' sum.
 _MEAN_REDUCTIONS = ("sum_over_batch_size", "mean")
+
+
+def imported_function(reference: str, import_paths: Sequence[str]) -> ModelFunction:
+    """Import the user's function, `module:function`, from a module that is installed or in one of the folders.
+
+    Raises:
+        UserError: its module cannot be imported, whatever that raises, or has no such function.
+    """
+    sys.path.extend(path for path in import_paths if path not in sys.path)
+    module, _, name = reference.partition(":")
+    try:
+        function: ModelFunction = getattr(importlib.import_module(module), name)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise  # running out of memory has its own verdict
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"model {reference}: {one_line(error)}") from error
+    except (Exception, SystemExit) as error:
+        why = f"{type(error).__name__}: {first_sentence(error)}"
+        raise UserError(f"model {reference}: its module cannot be imported ({why})") from error
+    return function
 
 
 def call_model_function(function: ModelFunction, shape: tuple[int, int, int], num_classes: int) -> keras.Model:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from autofit.protocol.messages import Verdict
+from autofit.worker.jobs import dispatch
 from autofit.worker.jobs.dispatch import _verdict_of
 
 
@@ -15,3 +19,16 @@ from autofit.worker.jobs.dispatch import _verdict_of
 def test_an_exception_has_a_verdict_whatever_it_says(said: str, cause: str) -> None:
     """A callback that raises with a blank message would end its worker without an outcome, and be tried three times."""
     assert _verdict_of(RuntimeError(said)) == (Verdict.CRASHED, cause)
+
+
+def test_code_of_the_user_that_exits_has_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A callback that calls sys.exit() would end its worker without an outcome, and be tried three times."""
+
+    def exits(*_: Any) -> None:
+        raise SystemExit(3)
+
+    monkeypatch.setattr(dispatch, "_dispatch", exits)
+    job, heartbeat = SimpleNamespace(deterministic=True), SimpleNamespace(epoch=2, step=1, micro_batch_size=8)
+    found = dispatch._outcome(job, None, heartbeat, None, None)  # type: ignore[arg-type]
+    assert (found.verdict, found.cause, found.epoch) == (Verdict.CRASHED, "SystemExit: 3", 2)
+    assert "in exits" in found.traceback
