@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,8 @@ from autofit.storage.system_errors import explained
 from autofit.storage.user_path import user_path
 
 FOLDER: Final = "autofit-sample"
+
+_CLASS, _PHOTO = re.compile("[0-9]"), re.compile(r"[0-9]{4}\.png")
 
 
 def sample(folder: str | PathLike[str] = FOLDER) -> Path:
@@ -45,14 +48,23 @@ def _refuse_what_is_not_ours(path: Path) -> None:
         UserError: there is something else.
     """
     try:
-        others = sorted(entry.name for entry in path.iterdir() if not _may_be_ours(entry.name))
-    except FileNotFoundError:
-        return
+        others = sorted(_others(path, _CLASS)) or [
+            f"{label}/{name}" for label in "0123456789" for name in sorted(_others(path / label, _PHOTO))[:1]
+        ]
     except OSError as error:
         raise UserError(explained(error, f"sample: {path} cannot be used")) from error
     if others:
         raise UserError(f"sample: {path} holds {others[0]!r}, which is not of the sample: name a new folder")
 
 
-def _may_be_ours(name: str) -> bool:
-    return name.startswith(".") or (len(name) == 1 and name in "0123456789")
+def _others(folder: Path, ours: re.Pattern[str]) -> list[str]:
+    """The names in a folder that are not of the sample, nor hidden; none if there is no folder.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    return [name for name in names if not name.startswith(".") and not ours.fullmatch(name)]

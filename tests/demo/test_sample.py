@@ -38,6 +38,15 @@ def test_a_folder_with_anything_else_is_refused(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["cats"]
 
 
+def test_digits_of_the_users_own_are_not_mixed_with_it(tmp_path: Path) -> None:
+    """A folder of classes 0 to 9 is what a user of digits has: 1,797 others would have been added to them."""
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "mine.png").write_bytes(b"x")
+    with pytest.raises(autofit.UserError, match=r"holds '7/mine\.png', which is not of the sample: name a new folder"):
+        autofit.sample(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["mine.png"]
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     """The first thing that a newcomer sees would be a traceback."""
     (tmp_path / "file").write_text("")
