@@ -117,6 +117,17 @@ class Predictions(np.ndarray):
             for row, best in zip(rows, order, strict=True)
         ]
 
+    def told(self, k: int = 3) -> list[list[tuple[str, float]] | None]:
+        """What to show of each image: its k most probable classes, or None if it cannot be read.
+
+        Of a model for several labels an image, all of its labels, the most probable first.
+        """
+        found = self.top(len(self._known.class_names) if self._known.multi_label else k)
+        if self._known.multi_label:
+            labels = [[one for one in best if one[1] >= THRESHOLD] for best in found]
+            return [told if best else None for told, best in zip(labels, found, strict=True)]
+        return [best or None for best in found]
+
     def to_dataframe(self) -> Any:
         """A pandas DataFrame with a row for each image: `path`, `label`, `confidence`, and a column for each class.
 
@@ -157,7 +168,9 @@ class Predictions(np.ndarray):
         return (Predictions.of, (self.probabilities, *self._known)) if self._details else super().__reduce__()
 
     def __repr__(self) -> str:
-        return "\n".join(prediction_lines(self.paths, self.top(2))) if self._details else super().__repr__()
+        return "\n".join(prediction_lines(self.paths, self.told(2))) if self._details else super().__repr__()
 
     def _repr_html_(self) -> str | None:
-        return prediction_table(self.paths, self.top(2)) if self._details else None
+        if self._details is None:
+            return None
+        return prediction_table(self.paths, self.told(2), multi_label=self._details.multi_label)

@@ -116,9 +116,9 @@ class _Answer:
         from autofit.report.prediction_text import MOST_IMAGES, UNREADABLE, prediction_lines  # noqa: PLC0415
 
         most = None if self._csv is None else max(0, MOST_IMAGES - self._listed)
-        paths, best = part.paths[:most], part.top(self._top)[:most]
+        paths, told = part.paths[:most], part.told(self._top)[:most]
         self._listed += len(paths)
-        return prediction_lines(paths, best, None, least_width=len(UNREADABLE))
+        return prediction_lines(paths, told, None, least_width=len(UNREADABLE))
 
     def _say(self) -> None:
         if text := self._text.getvalue():

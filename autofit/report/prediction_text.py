@@ -22,7 +22,7 @@ Named = tuple[str, float]
 """A class and its probability."""
 
 MOST_IMAGES = 20
-UNREADABLE = "cannot be read"
+UNREADABLE, NO_LABEL = "cannot be read", "no label"
 COLUMNS_BEFORE = ("path", "label", "confidence")
 """Of a table of predictions, before those of the classes."""
 CLASS_HEADERS = ("Class", "Images", "Right", "Accuracy", "Predicted")
@@ -30,9 +30,11 @@ LABEL_HEADERS = ("Label", "Images", "Right", "Recall", "Predicted")
 CLASSES = Layout((COLUMNS - 4 * 11 - 2, 9, 9, 9, 9), numbers=range(1, 5))
 
 
-def top_words(best: Sequence[Named]) -> str:
-    """The most probable classes of an image, such as `cat 98%, dog 1%`."""
-    return ", ".join(f"{printable(name)} {share_words(share)}" for name, share in best) or UNREADABLE
+def told_words(told: Sequence[Named] | None) -> str:
+    """What a model says of an image, such as `cat 98.0%, dog 1.2%`; None is for an image that cannot be read."""
+    if told is None:
+        return UNREADABLE
+    return ", ".join(f"{printable(name)} {share_words(share)}" for name, share in told) or NO_LABEL
 
 
 def share_words(probability: float) -> str:
@@ -41,37 +43,48 @@ def share_words(probability: float) -> str:
 
 
 def prediction_lines(
-    paths: Sequence[str], best: Sequence[Sequence[Named]], most: int | None = MOST_IMAGES, *, least_width: int = 0
+    paths: Sequence[str],
+    told: Sequence[Sequence[Named] | None],
+    most: int | None = MOST_IMAGES,
+    *,
+    least_width: int = 0,
 ) -> list[str]:
     """A line for each image: what the model says, then the path, whole, so that it can be copied.
 
     Args:
         paths: of the images.
-        best: the most probable classes of each.
+        told: of each, its labels or its most probable classes; None if it cannot be read.
         most: how many images are shown; None means all.
         least_width: of the column with the classes.
     """
-    shown = [top_words(one) for one in islice(best, most)]
+    shown = [told_words(one) for one in islice(told, most)]
     width = min(max([least_width, *map(len, shown)]), columns() // 2)
     lines = [f"{words:<{width}}  {printable(path)}" for words, path in zip(shown, paths, strict=False)]
     return [*lines, *([f"and {count_of(len(paths) - len(shown), 'more image')}"] if len(shown) < len(paths) else [])]
 
 
-def prediction_table(paths: Sequence[str], best: Sequence[Sequence[Named]]) -> str:
+def prediction_table(paths: Sequence[str], told: Sequence[Sequence[Named] | None], *, multi_label: bool = False) -> str:
     """The same for a cell of a notebook."""
-    rows = [_cells(path, one) for path, one in zip(paths[:MOST_IMAGES], best[:MOST_IMAGES], strict=True)]
-    parts = [table(("Image", "Class", "Probability", "Next"), rows)]
+    headers = ("Image", "Labels") if multi_label else ("Image", "Class", "Probability", "Next")
+    cells = _cells_of_labels if multi_label else _cells
+    rows = [cells(path, one) for path, one in zip(paths[:MOST_IMAGES], told[:MOST_IMAGES], strict=True)]
+    parts = [table(headers, rows)]
     if len(paths) > MOST_IMAGES:
         words = f"and {count_of(len(paths) - MOST_IMAGES, 'more image')}: .to_dataframe() has all"
         parts.append(element("p", escaped(words), "lead"))
     return fragment(parts)
 
 
-def _cells(path: str, best: Sequence[Named]) -> list[Html]:
-    if not best:
+def _cells(path: str, told: Sequence[Named] | None) -> list[Html]:
+    if not told:
         return [escaped(path), element("b", escaped(UNREADABLE), "bad"), escaped(""), escaped("")]
-    (name, share), *others = best
-    return [escaped(path), element("b", escaped(name)), escaped(share_words(share)), escaped(top_words(others[:1]))]
+    (name, share), *others = told
+    next_one = told_words(others[:1]) if others else ""
+    return [escaped(path), element("b", escaped(name)), escaped(share_words(share)), escaped(next_one)]
+
+
+def _cells_of_labels(path: str, told: Sequence[Named] | None) -> list[Html]:
+    return [escaped(path), element("b", escaped(told_words(told)), "bad" if told is None else "")]
 
 
 def file_words(path: str, images: int, unreadable: int, by_class: Mapping[str, int]) -> str:

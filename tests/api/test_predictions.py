@@ -110,4 +110,11 @@ def test_of_several_labels_an_image_has_those_that_are_likely() -> None:
     rows = np.array([[0.9, 0.5, 0.1], [np.nan] * 3, [0.1, 0.2, 0.3]], np.float32)
     found = Predictions.of(rows, ("cat", "dog", "owl"), PATHS, [], multi_label=True)
     assert found.labels == [("cat", "dog"), None, ()]
+    lines = repr(found).splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["cat 90.0%, dog 50.0%", "cannot be read", "no label"]
+    shown = found._repr_html_()
+    assert shown is not None
+    assert "<b>cat 90.0%, dog 50.0%</b>" in shown
+    assert "<b>no label</b>" in shown
+    assert "owl" not in shown
     assert pickle.loads(pickle.dumps(found)).labels == found.labels  # noqa: S301 - made here
