@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autofit.dataset.label_sets import MARKS
-from autofit.dataset.split_words import split_role
+from autofit.dataset.split_words import FLAGS, split_role
 from autofit.dataset.table import is_utf8, readable
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -22,14 +22,14 @@ from autofit.storage.safe_files import open_plain
 from autofit.storage.system_errors import explained
 
 PATH_NAMES = (
-    *("path", "filepath", "imagepath", "imgpath", "filename", "file", "image", "img", "imagename", "imgname"),
+    *("path", "filepath", "imagepath", "imgpath", "filename", "fname", "file", "image", "img", "imagename", "imgname"),
     *("imagefile", "imageid", "imgid", "idcode", "id"),
 )
 LABEL_NAMES = (
     *("label", "labels", "class", "classname", "classlabel", "category", "categoryname", "target", "y", "species"),
     *("breed", "diagnosis", "labelname", "classid", "categoryid", "labelid"),
 )
-SPLIT_NAMES = ("split", "subset", "partition", "set", "datasplit", "usage", "phase")
+SPLIT_NAMES = ("split", "subset", "partition", "set", "datasplit", "usage", "phase", *FLAGS)
 """The usual names of columns, without case, blanks and marks; of two that are there the first here is meant."""
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -168,9 +168,7 @@ def choose_columns(
             source,
         )
     )
-    split = _column([name for name in header if name not in {path, label, *marks}], None, SPLIT_NAMES, source)
-    if split and _bare(split) != "split" and not _holds_splits(examples.get(split, ())):
-        split = None
+    split = _split_column([name for name in header if name not in {path, label, *marks}], examples, source)
     if path and not label and not marks:
         least = 1 if asked.multi_label else 2
         marks = _marks_of([name for name in header if name not in {path, split}], examples, least)
@@ -201,6 +199,55 @@ def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], sour
         if meant:
             return meant[0]
     return None
+
+
+def _split_column(others: Sequence[str], examples: Mapping[str, Sequence[object]], source: str) -> str | None:
+    """The column with the split of each row: names of splits, or 0 and 1 for one of them."""
+    found = _column(others, None, SPLIT_NAMES, source)
+    if found is None or _bare(found) == "split":
+        return found
+    if not is_flag(found):
+        return found if _holds_splits(examples.get(found, ())) else None
+    flags = [name for name in others if is_flag(name) and _holds_marks(examples.get(name, ()))]
+    if len(flags) > 1:
+        raise UserError(
+            f"{source} has the columns {_shown(flags)}: give one column split instead, of train, validation and test"
+        )
+    return flags[0] if flags else None
+
+
+def is_flag(column: str) -> bool:
+    """Whether a column of this name has 1 in the rows of one split, such as `is_valid`."""
+    return _bare(column) in FLAGS
+
+
+def split_word(column: str, cell: object) -> str:
+    """The name of a row's split, as it stands there or as a flag means it.
+
+    Raises:
+        ValueError: a flag is neither 0 nor 1.
+    """
+    if not is_flag(column):
+        return str(cell)
+    marked = MARKS.get(str(cell).strip().lower())
+    if marked is None:
+        raise ValueError(f"{column} is {str(cell)[:40]!r}, neither 0 nor 1")
+    return FLAGS[_bare(column)] if marked else "train"
+
+
+def split_words_of(cells: Iterable[object], column: str) -> list[str]:
+    """The name of each row's split.
+
+    Raises:
+        UserError: a flag is neither 0 nor 1.
+    """
+    words = []
+    for number, cell in enumerate(cells):
+        try:
+            words.append(split_word(column, cell))
+        except ValueError as error:
+            raise UserError(f"item {number}: {error}") from None
+    return words
 
 
 def _marks_asked(header: Sequence[str], asked: Asked, source: str) -> tuple[str, ...]:

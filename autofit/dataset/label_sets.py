@@ -101,6 +101,22 @@ def is_marked(value: object) -> bool:
     return marked
 
 
+def marked_names(marks: Sequence[str], values: Sequence[object]) -> tuple[str, ...]:
+    """The names of the columns that are 1 in a row.
+
+    Raises:
+        ValueError: a value is neither 0 nor 1; the message names its column.
+    """
+    names = []
+    for name, value in zip(marks, values, strict=True):
+        try:
+            if is_marked(value):
+                names.append(name)
+        except ValueError as error:
+            raise ValueError(f"column {name!r}: {error}") from None
+    return tuple(names)
+
+
 def find_separator(texts: Collection[str]) -> str | None:
     """What separates the labels in these texts; None if each is one label.
 

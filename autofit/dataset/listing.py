@@ -12,10 +12,19 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, get_args, runtime_checkable
 
 from autofit.dataset.arrays import ImageTable
-from autofit.dataset.columns import LOOKED_AT_ROWS, Asked, Columns, TableForm, choose_columns, table_form
+from autofit.dataset.columns import (
+    LOOKED_AT_ROWS,
+    Asked,
+    Columns,
+    TableForm,
+    choose_columns,
+    split_word,
+    split_words_of,
+    table_form,
+)
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
-from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, cell_of, is_marked, sort_into_sets
+from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, cell_of, marked_names, sort_into_sets
 from autofit.dataset.labels import Label, class_order, label_of, several_labels
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import Missing, MissingFiles
@@ -98,7 +107,7 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
             f"the DataFrame has no column {lacking!r} but {names}: rename the one that is meant, or name it with "
             f"{lacking}_column="
         )
-    splits = None if columns.split is None else frame[columns.split]
+    splits = None if columns.split is None else split_words_of(frame[columns.split], columns.split)
     labels = _marked(frame, columns.marks) if columns.marks else frame[columns.label]
     root = frame.root if isinstance(frame, ImageTable) else os.getcwd()
     listing = _from_lists(frame[columns.path], labels, splits, asked, root)
@@ -234,11 +243,12 @@ def _rows_of_csv(
     for line, (image, *cells) in rows:
         try:
             if columns.marks:
-                label: Label | Cell = _marked_names(columns.marks, cells[:count])
+                label: Label | Cell = marked_names(columns.marks, cells[:count])
             else:
                 text = cells[0] if is_own else readable(cells[0])
                 label = cell_of(text) if multi_label else label_of(text)
-            yield _listed(f"line {line}", image, label, cells[count:], places)
+            splits = [split_word(columns.split, cell) for cell in cells[count:]] if columns.split else []
+            yield _listed(f"line {line}", image, label, splits, places)
         except ValueError as error:
             raise UserError(f"{printable(str(path))}, line {line}: {error}; correct this line") from None
 
@@ -252,26 +262,10 @@ def _marked(columns: Mapping[str, Iterable[object]] | Frame, marks: Sequence[str
     names: list[object] = []
     for number, values in enumerate(zip(*(_plain_list(columns[name]) for name in marks), strict=True)):
         try:
-            names.append(_marked_names(marks, values))
+            names.append(marked_names(marks, values))
         except ValueError as error:
             raise UserError(f"item {number} of the labels: {error}") from None
     return names
-
-
-def _marked_names(marks: Sequence[str], values: Sequence[object]) -> tuple[str, ...]:
-    """The names of the columns that are 1 in a row.
-
-    Raises:
-        ValueError: a value is neither 0 nor 1; the message names its column.
-    """
-    names = []
-    for name, value in zip(marks, values, strict=True):
-        try:
-            if is_marked(value):
-                names.append(name)
-        except ValueError as error:
-            raise ValueError(f"column {name!r}: {error}") from None
-    return tuple(names)
 
 
 def _from_lists(

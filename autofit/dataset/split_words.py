@@ -14,6 +14,12 @@ _ROLES: Final[dict[str, Role]] = {
     **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "tst"), "test"),
 }
+FLAGS: Final[dict[str, Role]] = {
+    **dict.fromkeys(("isvalid", "isvalidation", "isval"), "validation"),
+    "istest": "test",
+}
+"""Columns of 0 and 1, without case and marks, and the split of their rows with 1; fastai's is `is_valid`."""
+
 _ADDED = ("set", "sets", "data", "dataset", "images", "image", "imgs", "img", "split", "folder")
 """Words that say nothing more: `training_set`, `train_images`."""
 

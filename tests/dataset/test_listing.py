@@ -225,6 +225,41 @@ def test_a_column_of_splits_whose_first_row_is_empty_is_one(tmp_path: Path, firs
     assert scan(csv_file(tmp_path, f"path,label,subset\n{other}")).test_count == 0
 
 
+@pytest.mark.parametrize("as_frame", [False, True])
+@pytest.mark.parametrize("marks", [("False", "True"), ("0", "1"), ("0.0", "1.0")])
+def test_fastai_s_column_of_validation_images_is_followed(
+    tmp_path: Path, marks: tuple[str, str], monkeypatch: pytest.MonkeyPatch, *, as_frame: bool
+) -> None:
+    """The column was left out without a word, and other images were taken for the validation."""
+    pandas = pytest.importorskip("pandas")
+    touch(tmp_path, *(f"{label}/{file}" for label in ("cat", "dog") for file in images(4)))
+    rows = [[f"{label}/{file}", label, marks[file > "0001.jpg"]] for label in ("cat", "dog") for file in images(4)]
+    if as_frame:
+        monkeypatch.chdir(tmp_path)
+        index = scan(pandas.DataFrame(rows, columns=["fname", "label", "is_valid"]))
+    else:
+        lines = "\n".join(",".join(row) for row in rows)
+        index = scan(csv_file(tmp_path, f"fname,label,is_valid\n{lines}\n"))
+    held_out = {path for path, _, mark in rows if mark == marks[1]}
+    validation = range(index.validation_from, len(index.paths))
+    assert {os.path.relpath(index.path(number), tmp_path) for number in validation} == held_out
+    assert len(held_out) == 4
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("path,label,is_valid\na.jpg,x,1\nb.jpg,x,0\nc.jpg,y,maybe\nd.jpg,y,0", "line 4: is_valid is 'maybe'"),
+        ("path,label,is_valid,is_test\na.jpg,x,1,0\nb.jpg,x,0,1", "give one column split"),
+    ],
+)
+def test_a_flag_that_says_nothing_or_two_flags_are_refused(tmp_path: Path, table: str, words: str) -> None:
+    """Images for the test would be trained on."""
+    touch(tmp_path, "a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    with pytest.raises(UserError, match=words):
+        scan(csv_file(tmp_path, f"{table}\n"))
+
+
 def test_a_set_of_paths_has_no_order_to_label_it_by(pets: Path) -> None:
     """Each photo would get the label of any other, another one in each process."""
     paths = [str(pets / name / file) for name in ("cat", "dog") for file in images(3)]

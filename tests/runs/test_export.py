@@ -26,6 +26,13 @@ def test_the_comparison_counts_what_both_could_read() -> None:
     assert parity(BEFORE[2:3], AFTER[2:3], [[0]]) is None
 
 
+def test_an_exported_model_without_an_answer_is_as_far_off_as_can_be() -> None:
+    """A difference of `nan` would be shown, and a NaN count as the first class."""
+    fails = np.array([[np.nan, np.nan], [0.4, 0.6]], np.float32)
+    compared = parity(BEFORE[:2], fails, [[0], [1]])
+    assert compared == Parity(images=2, same=1, largest_difference=1.0, accuracy_before=1.0, accuracy_after=0.5)
+
+
 def test_labels_that_are_independent_are_compared_one_by_one() -> None:
     """The most probable label would stand for all, and the number of a set be taken for a class."""
     compared = parity(BEFORE, AFTER, [[0], [0, 1], [], [1]], multi_label=True)
