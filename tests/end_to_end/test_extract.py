@@ -105,6 +105,7 @@ def test_two_nodes_of_a_cluster_give_the_same_bytes(
 
 
 @pytest.mark.whole
+@pytest.mark.timeout(5400)  # 25 minutes on a quiet machine of two cores
 def test_each_of_200_random_kills_costs_at_most_its_shard(
     few_photos: Path, alone: Path, weights: Path, tmp_path: Path
 ) -> None:
