@@ -19,7 +19,7 @@ STEPS = 12_000
 SOAK = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 MEGABYTE = 10**6
 BYTES_A_SECOND, BYTES_A_STEP = 1_000, 20
-"""A line of progress with its time, and what an epoch adds: a busy machine has more of one, a quick one of the other."""
+"""A line of progress, and what an epoch adds: a busy machine has more of one, a quick one of the other."""
 
 
 def test_a_long_run_does_not_grow(tmp_path: Path, count: Callable[..., None]) -> None:
