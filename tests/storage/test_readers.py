@@ -100,6 +100,7 @@ PARSED = {
     "input/predecode_process.py": "an argument from the parent",
     "machine/keras_settings.py": "the user's own settings of Keras, within bounds",
     "runs/export.py": "what a worker of this call has just written, without objects",
+    "worker/training/export.py": "the model that this process has just written, to sync it",
     "runs/prediction.py": "what a worker of this call has just written, without objects",
     "worker/__main__.py": "from the living parent",
     "worker/jobs/dispatch.py": "from the living parent",
