@@ -48,6 +48,7 @@ OPENED = {
     "worker/model/sent_model.py": "a model that this process has just saved in a folder of its own",
     "worker/runtime/allocator_stall.py": "/proc",
     "worker/runtime/control_pipe.py": "a pipe from the parent",
+    "worker/training/export.py": "the model that this process has just written, to sync it",
     "worker/runtime/heartbeat.py": "files of an attempt that begins, in a folder that the parent has just made",
 }
 """Who opens files in another way than by `storage/safe_files.py`, and why that is safe."""
@@ -100,7 +101,6 @@ PARSED = {
     "input/predecode_process.py": "an argument from the parent",
     "machine/keras_settings.py": "the user's own settings of Keras, within bounds",
     "runs/export.py": "what a worker of this call has just written, without objects",
-    "worker/training/export.py": "the model that this process has just written, to sync it",
     "runs/prediction.py": "what a worker of this call has just written, without objects",
     "worker/__main__.py": "from the living parent",
     "worker/jobs/dispatch.py": "from the living parent",
