@@ -25,7 +25,7 @@ from autofit.printable import printable
 from autofit.report.prediction_text import csv_header, csv_rows
 from autofit.storage.locks import Lock, try_lock
 from autofit.storage.records import Record
-from autofit.storage.safe_files import cut_file, fsync_file, open_plain_unbuffered
+from autofit.storage.safe_files import cut_file, fsync_file, open_plain_unbuffered, plain_target
 from autofit.storage.system_errors import said_of
 from autofit.storage.user_path import user_path
 
@@ -115,9 +115,8 @@ class CsvFile:
 
     def __enter__(self) -> Self:
         with self._named_errors():
-            self._is_plain = self._target.is_file() or not self._target.exists()
-            if self._is_plain:  # what a link to a pipe says of its target (`/dev/stdout`) is no path
-                self._target = self._target.resolve()
+            plain = plain_target(self._target)
+            self._is_plain, self._target = plain is not None, plain or self._target
             self._stream = _growing(self._part) if self._is_plain else _written(self._target)
         self._writer = CsvWriter(self._stream, self._path)
         return self

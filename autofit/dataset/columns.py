@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from autofit.dataset.label_sets import MARKS
-from autofit.dataset.split_words import FLAGS, split_role
+from autofit.dataset.label_sets import MARKS, mark_of
+from autofit.dataset.split_words import FLAGS, Role, split_role
 from autofit.dataset.table import is_utf8, readable
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -206,9 +207,9 @@ def _split_column(others: Sequence[str], examples: Mapping[str, Sequence[object]
     found = _column(others, None, SPLIT_NAMES, source)
     if found is None or _bare(found) == "split":
         return found
-    if not is_flag(found):
+    if flag_role(found) is None:
         return found if _holds_splits(examples.get(found, ())) else None
-    flags = [name for name in others if is_flag(name) and _holds_marks(examples.get(name, ()))]
+    flags = [name for name in others if flag_role(name) and _holds_marks(examples.get(name, ()))]
     if len(flags) > 1:
         raise UserError(
             f"{source} has the columns {_shown(flags)}: give one column split instead, of train, validation and test"
@@ -216,9 +217,10 @@ def _split_column(others: Sequence[str], examples: Mapping[str, Sequence[object]
     return flags[0] if flags else None
 
 
-def is_flag(column: str) -> bool:
-    """Whether a column of this name has 1 in the rows of one split, such as `is_valid`."""
-    return _bare(column) in FLAGS
+@cache
+def flag_role(column: str) -> Role | None:
+    """The split of the rows with 1 in a column of this name, such as `is_valid`; None for any other column."""
+    return FLAGS.get(_bare(column))
 
 
 def split_word(column: str, cell: object) -> str:
@@ -227,12 +229,13 @@ def split_word(column: str, cell: object) -> str:
     Raises:
         ValueError: a flag is neither 0 nor 1.
     """
-    if not is_flag(column):
+    role = flag_role(column)
+    if role is None:
         return str(cell)
-    marked = MARKS.get(str(cell).strip().lower())
+    marked = mark_of(cell)
     if marked is None:
         raise ValueError(f"{column} is {str(cell)[:40]!r}, neither 0 nor 1")
-    return FLAGS[_bare(column)] if marked else "train"
+    return role if marked else "train"
 
 
 def split_words_of(cells: Iterable[object], column: str) -> list[str]:

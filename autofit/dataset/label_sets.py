@@ -95,10 +95,15 @@ def is_marked(value: object) -> bool:
     Raises:
         ValueError: it is neither 0 nor 1.
     """
-    marked = MARKS.get(str(value).strip().lower())
+    marked = mark_of(value)
     if marked is None:
         raise ValueError(f"{str(value)[:40]!r} is neither 0 nor 1: name the columns of the labels with label_column=")
     return marked
+
+
+def mark_of(value: object) -> bool | None:
+    """Whether a cell is 1 or 0, in the spellings of `MARKS`; None if it is neither."""
+    return MARKS.get(str(value).strip().lower())
 
 
 def marked_names(marks: Sequence[str], values: Sequence[object]) -> tuple[str, ...]:

@@ -180,9 +180,28 @@ def file_of_user(path: Path) -> Iterator[BinaryIO]:
 
     To replace `/dev/null` by a file would harm the whole machine.
     """
-    is_plain = path.is_file() or not path.exists()
-    with whole_file(path.resolve()) if is_plain else path.open("wb") as stream:  # a pipe has no path to resolve to
+    plain = plain_target(path)
+    with whole_file(plain) if plain is not None else path.open("wb") as stream:
         yield stream
+
+
+def plain_target(path: Path) -> Path | None:
+    """The file at the end of a path's links, there or not yet; None where that is a pipe or a device.
+
+    What a link to a pipe says of its target (`/dev/stdout`) is no path.
+    """
+    return path.resolve() if path.is_file() or not path.exists() else None
+
+
+def rename_durably(written: Path, path: Path) -> None:
+    """Give a complete file its own name, so that a reader sees the old one or the new one, also after a power cut."""
+    handle = os.open(written, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fsync_file(handle)
+    finally:
+        os.close(handle)
+    written.replace(path)
+    fsync_folder(path.parent)
 
 
 def write_for_user(path: Path, data: bytes) -> None:

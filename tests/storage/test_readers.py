@@ -48,7 +48,6 @@ OPENED = {
     "worker/model/sent_model.py": "a model that this process has just saved in a folder of its own",
     "worker/runtime/allocator_stall.py": "/proc",
     "worker/runtime/control_pipe.py": "a pipe from the parent",
-    "worker/training/export.py": "the model that this process has just written, to sync it",
     "worker/runtime/heartbeat.py": "files of an attempt that begins, in a folder that the parent has just made",
 }
 """Who opens files in another way than by `storage/safe_files.py`, and why that is safe."""

@@ -16,7 +16,7 @@ from autofit.dataset.table import csv_line
 from autofit.printable import as_cell
 from autofit.storage.probabilities import write_probabilities
 from autofit.storage.run_directory import RunDirectory
-from autofit.storage.safe_files import fsync_file, fsync_folder, write_atomically
+from autofit.storage.safe_files import rename_durably, write_atomically
 from autofit.worker.model.builder import BuiltModel
 from autofit.worker.model.precision import as_float32
 from autofit.worker.training.train_state import TrainState
@@ -66,10 +66,7 @@ def save_model(model: keras.Model, path: Path) -> None:
     """Save a model so that a reader sees the old file or the new one, also after a power cut."""
     temporary = path.with_name(f".{path.stem}.part.keras")
     model.save(temporary)
-    with temporary.open("rb") as written:
-        fsync_file(written.fileno())
-    temporary.replace(path)
-    fsync_folder(path.parent)
+    rename_durably(temporary, path)
 
 
 def write_history(path: Path, history: dict[str, list[float]]) -> None:
