@@ -30,9 +30,10 @@ def confusion_figure(counts: NDArray[np.int64], class_names: Sequence[str], titl
         title: above the figure.
     """
     side = min(max(PANEL_INCHES[0], 2 + INCHES_A_CLASS * len(class_names)), MOST_INCHES)
-    with canvas(title, panels=1, height=side) as (figure, (axes,)):
+    names = [shortened_text(printable(name), LONGEST_NAME) for name in class_names]
+    with canvas(title, panels=1, height=side, names=names) as (figure, (axes,)):
         figure.set_figwidth(side)
-        _draw(axes, counts, [shortened_text(printable(name), LONGEST_NAME) for name in class_names])
+        _draw(axes, counts, names)
     return figure
 
 

@@ -12,12 +12,14 @@ import math
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from autofit.printable import one_line
+from autofit.report.fonts import OWN_FONT, boxes_noted, families_for
 from autofit.report.markup import Html, element, escaped, figures
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ PANEL_INCHES = (4.8, 3.6)
 MOST_TICKS = 7
 
 STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones as str
-    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.family": OWN_FONT,
     "font.size": 10,
     "text.usetex": False,
     "text.parse_math": False,  # a name with two dollar signs is no formula
@@ -53,9 +55,13 @@ STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
     "legend.frameon": False,
-    "svg.fonttype": "path",
     "svg.hashsalt": "autofit",  # the same figure gives the same page
 }
+
+
+NO_FONT = (
+    "letters that no installed font has are boxes in this picture: install one that has them, such as Noto Sans CJK"
+)
 
 
 def scale_by_doubling(axes: Axes, sizes: Sequence[int], *, has_figures: bool = False) -> None:
@@ -79,12 +85,24 @@ def svg(figure: Figure, prefix: str = "") -> str:
 
     `prefix` begins its ids, which must be unique in a page.
     """
+    text, boxes = _drawn_svg(figure, letters_as="path")
+    if boxes:  # the browser may have a font that matplotlib has not
+        text, _ = _drawn_svg(figure, letters_as="none")
+    return _prefixed(text[text.index("<svg") :].replace(INK, "currentColor"), prefix)
+
+
+def _drawn_svg(figure: Figure, letters_as: str) -> tuple[str, list[str]]:
+    """The figure as matplotlib writes it, and its warnings of letters that no font has.
+
+    Args:
+        figure: what to draw.
+        letters_as: `path`: as outlines, the same everywhere; `none`: as text, in a font of the browser's.
+    """
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with _style():
+    with _style(**{"svg.fonttype": letters_as}), boxes_noted() as boxes:
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    text = buffer.getvalue()
-    return _prefixed(text[text.index("<svg") :].replace(INK, "currentColor"), prefix)
+    return buffer.getvalue(), boxes
 
 
 def _prefixed(text: str, prefix: str) -> str:
@@ -95,15 +113,17 @@ def _prefixed(text: str, prefix: str) -> str:
 def png(figure: Figure) -> bytes:
     """The figure as a file, on white."""
     buffer = io.BytesIO()
-    with _style():
+    with _style(), boxes_noted() as boxes:
         figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white")
+    if boxes:
+        warnings.warn(NO_FONT, stacklevel=2)
     return buffer.getvalue()
 
 
 @contextmanager
-def _style() -> Iterator[None]:
-    """Apply our style, and restore the user's afterwards."""
-    with _matplotlib().rc_context(STYLE):
+def _style(**changes: Any) -> Iterator[None]:
+    """Apply our style with these changes, and restore the user's afterwards."""
+    with _matplotlib().rc_context(STYLE | changes):
         yield
 
 
@@ -142,9 +162,19 @@ def rendered(draw: Callable[[], Iterable[str]]) -> Html:
 
 
 @contextmanager
-def canvas(title: str, panels: int, height: float = PANEL_INCHES[1]) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure with panels side by side; drawn on in our style, since artists take it when they are made."""
-    with _style():
+def canvas(
+    title: str, panels: int, height: float = PANEL_INCHES[1], names: Iterable[str] = ()
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure with panels side by side; drawn on in our style, since artists take it when they are made.
+
+    Args:
+        title: above the figure; none if empty.
+        panels: how many.
+        height: of the figure, in inches.
+        names: of the user's, which will be drawn: they decide on the fonts.
+    """
+    _matplotlib()  # before the fonts, for it mends what keeps matplotlib from being imported
+    with _style(**{"font.family": families_for([title, *names])}):
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(PANEL_INCHES[0] * panels, height), layout="constrained")

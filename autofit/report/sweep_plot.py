@@ -24,7 +24,7 @@ def sweep_figure(report: SweepReport, title: str) -> Figure:
     """Two panels with a row for each network, in the table's order: images a second; recommended and largest batch."""
     names = _names(report)
     height = INCHES_AROUND + INCHES_A_ROW * max(len(names), 2)
-    with canvas(title, panels=2, height=height) as (figure, (speed, sizes)):
+    with canvas(title, panels=2, height=height, names=names) as (figure, (speed, sizes)):
         _draw_speeds(speed, report)
         _draw_sizes(sizes, report)
         for axes in (speed, sizes):

@@ -1,0 +1,65 @@
+"""The fonts of a plot: matplotlib's own, and installed ones for the letters that it lacks.
+
+DejaVu Sans has no Chinese, Japanese, Korean or Indian letters, and names of classes are in the user's language.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+OWN_FONT = "DejaVu Sans"  # comes with matplotlib
+PLACEHOLDERS = "Last Resort"  # a font of boxes for every letter, which comes with matplotlib too
+
+
+def families_for(words: Iterable[str]) -> list[str]:
+    """The families of fonts that draw these words between them, the first that has a letter draws it.
+
+    Letters that no installed font has are boxes in a picture.
+    """
+    from matplotlib import font_manager
+
+    missing = {ord(letter) for word in words for letter in word if letter > "\x7f"}
+    if not missing:
+        return [OWN_FONT]
+    missing -= _letters(font_manager.findfont(OWN_FONT))
+    families = [OWN_FONT]
+    for font in sorted(font_manager.fontManager.ttflist, key=lambda font: (_is_unusual(font), font.name, font.fname)):
+        if not missing:
+            break
+        if font.name.startswith(PLACEHOLDERS) or font.name in families:
+            continue
+        if found := missing & _letters(font.fname):
+            families.append(font.name)
+            missing -= found
+    return families
+
+
+def _is_unusual(font: object) -> bool:
+    """Whether it is a bold, slanted or monospaced one: the family's usual one may have fewer letters."""
+    return getattr(font, "style", "normal") != "normal" or str(getattr(font, "weight", 400)) not in {"400", "normal"}
+
+
+def _letters(file: str) -> frozenset[int]:
+    """The code points that a font has; none if it cannot be read."""
+    from matplotlib import ft2font
+
+    try:
+        return frozenset(ft2font.FT2Font(file).get_charmap())
+    except (OSError, RuntimeError, ValueError):
+        return frozenset()
+
+
+@contextmanager
+def boxes_noted() -> Iterator[list[str]]:
+    """The warnings of letters that no font has, noted and not shown; all others are shown as they came."""
+    boxes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield boxes
+    for warning in caught:
+        if str(warning.message).startswith("Glyph "):
+            boxes.append(str(warning.message))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
