@@ -33,6 +33,7 @@ from autofit.process.monitor import View
 from autofit.profiles.store import NoProfiles, ProfileStore, default_folder, shipped_folder
 from autofit.protocol.messages import BadImage
 from autofit.report.progress import ProgressView, progress_view, showing
+from autofit.report.words import count_of
 from autofit.runs.evaluation import Evaluation
 from autofit.runs.multi_label_evaluation import evaluation_of
 from autofit.runs.prediction import BATCH_SIZE, PredictionWorker, SavedModel
@@ -126,7 +127,7 @@ def evaluated(  # noqa: PLR0913 - as the method
         figures = evaluation_of(rows, images.numbers, class_names, unreadable, views, multi_label=multi_label)
         _show_unreadable(unreadable, shown)
     if figures is None:
-        raise UserError(f"none of these {len(rows)} images can be read: give others")
+        raise UserError(f"of {count_of(len(rows), 'image')} none can be read: give others")
     return figures.model_copy(update={"own_images": _own_images(model, run, images.paths)})
 
 

@@ -40,13 +40,15 @@ def require_writable(file: str | Path | None) -> None:
 
 
 def write_text(text: str, file: str | Path) -> None:
-    """Write text to a file that the user named.
+    """Write text to a file that the user named, whole or not at all.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError: the file cannot be written; what was there is unchanged.
     """
+    from autofit.storage.safe_files import write_for_user  # noqa: PLC0415 - `--help` loads none of it
+
     try:
-        user_path(file).write_text(text, encoding="utf-8")
+        write_for_user(user_path(file), text.encode())
     except OSError as error:
         from autofit.storage.system_errors import explained  # noqa: PLC0415
 

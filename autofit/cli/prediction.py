@@ -101,6 +101,7 @@ class _Answer:
             StorageError: standard output could not be written; what goes to files is whole.
         """
         from autofit.report.prediction_text import file_words  # noqa: PLC0415
+        from autofit.report.words import count_of  # noqa: PLC0415
 
         self._say()
         if self._not_said is not None:
@@ -109,7 +110,8 @@ class _Answer:
         if summary.path and self._json != "-":
             say(file_words(summary.path, summary.images, summary.unreadable, summary.by_class))
         if summary.unreadable == summary.images:
-            raise UserError(f"none of these {summary.images:,} images can be predicted ({self._reason}): give others")
+            of_all = count_of(summary.images, "image")
+            raise UserError(f"of {of_all} none can be predicted ({self._reason}): give others")
 
     def _lines_of(self, part: Predictions) -> list[str]:
         """A line for each image; of those that are in a file, for the first ones only."""

@@ -12,6 +12,7 @@ from autofit.profiles.merge import to_bytes
 from autofit.profiles.reading import NewerProfileError, OlderProfileError, RefusedProfileError, read_profile
 from autofit.profiles.records import MachineProfile, Origin, ProfileList, ProfileSummary
 from autofit.profiles.store import ProfileStore
+from autofit.storage.safe_files import write_for_user
 from autofit.storage.system_errors import explained, said_of
 
 Found = tuple[MachineProfile, Origin]
@@ -72,10 +73,10 @@ def export_profile(profile: MachineProfile, file: Path) -> None:
     """Write a profile to a file that `import_profile` reads on another machine.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError: the file cannot be written; what was there is unchanged.
     """
     try:
-        file.write_bytes(to_bytes(profile))
+        write_for_user(file, to_bytes(profile))
     except OSError as error:
         raise StorageError(explained(error, f"{printable(str(file))} cannot be written")) from error
 

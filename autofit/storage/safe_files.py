@@ -178,9 +178,11 @@ def _new_beside(path: Path) -> tuple[int, Path]:
 def file_of_user(path: Path) -> Iterator[BinaryIO]:
     """Write a file that a user named: as `whole_file`, at the end of its links; a pipe or a device is written as it is.
 
-    To replace `/dev/null` by a file would harm the whole machine.
+    To replace `/dev/null` by a file would harm the whole machine. So is a file in a folder that takes no new ones.
     """
     plain = plain_target(path)
+    if plain is not None and plain.exists() and not os.access(plain.parent, os.W_OK):
+        plain = None
     with whole_file(plain) if plain is not None else path.open("wb") as stream:
         yield stream
 

@@ -342,7 +342,7 @@ def test_as_many_labels_as_paths_are_needed(tmp_path: Path, asked: Predictions) 
 def test_an_evaluation_of_nothing_readable_is_refused(tmp_path: Path, asked: Predictions) -> None:
     """The mean of nothing would be NaN, with a warning of NumPy's."""
     asked.rows = np.full((1, 3), np.nan, np.float32)
-    with pytest.raises(UserError, match="none of these 1 images can be read"):
+    with pytest.raises(UserError, match="of 1 image none can be read"):
         finished(tmp_path).evaluate(["a"], ["cat"])
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from autofit.cli import run_command_line
 from autofit.probing.records import ProbeReport
+from autofit.storage import safe_files
 from tests.cli.fake_api import Calls, FinishedRun, failure, found
 
 
@@ -125,9 +126,11 @@ def test_a_disk_that_became_full_is_named(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    (tmp_path / "x.json").write_text("of yesterday", encoding="utf-8")
+    monkeypatch.setattr(safe_files, "fsync_file", full)
     assert run_command_line(["train", "photos", "--json", str(tmp_path / "x.json")]) == 4
     out, err = capsys.readouterr()
     assert out == "Trained 2 epochs in 3 s.\n"
     assert "x.json cannot be written (No space left" in err
+    assert (tmp_path / "x.json").read_text(encoding="utf-8") == "of yesterday"
     assert len(calls.made) == 1

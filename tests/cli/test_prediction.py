@@ -126,7 +126,7 @@ def test_nothing_readable_is_a_failure_with_a_reason(
     """A script would go on with an answer that has none."""
     monkeypatch.setattr(opened, "rows", np.full((3, 2), np.nan, np.float32))
     assert run_command_line(PREDICT) == 2
-    assert capsys.readouterr().err == ("autofit: none of these 3 images can be predicted (cut short): give others\n")
+    assert capsys.readouterr().err == ("autofit: of 3 images none can be predicted (cut short): give others\n")
 
 
 @pytest.mark.parametrize(

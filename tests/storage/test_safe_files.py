@@ -131,3 +131,14 @@ def test_what_a_user_names_is_whole_or_as_it_was(tmp_path: Path) -> None:
         stream.write(b"half")
         stream.write(bytes(1 // 0))
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == "of yesterday"
+
+
+def test_a_file_in_a_folder_that_takes_no_new_ones_is_written_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.json").write_text("of yesterday", encoding="utf-8")
+    inode = (tmp_path / "a.json").stat().st_ino
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)
+    write_for_user(tmp_path / "a.json", b"of today")
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == "of today"
+    assert (tmp_path / "a.json").stat().st_ino == inode
