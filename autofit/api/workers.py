@@ -33,7 +33,7 @@ ModelFunction = Callable[[tuple[int, int, int], int], Any]
 
 
 def machine_for(options: Options) -> Hardware:
-    """This machine, as the worker of a run or a probe will see it; what is kept for predictions is given back first."""
+    """This machine, as a worker will see it; the one that waits for predictions is ended first."""
     WARM.close()
     return hardware.detect(inline=options.isolation == "inline")
 

@@ -23,7 +23,7 @@ from autofit.cli import cache, check, doctor, estimate, export, extract, predict
 from autofit.errors import AutofitError, UserError
 from autofit.printable import one_line
 from autofit.process.signals import stop_signals
-from autofit.report.steady_stream import forget_what_cannot_be_shown, is_terminal, open_missing_streams, steady
+from autofit.report.steady_stream import flush_what_can_be_shown, is_terminal, open_missing_streams, steady
 from autofit.report.width import in_columns, wrapped
 from autofit.shadowing import cause_in_a_shadow
 
@@ -112,7 +112,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         _complain(f"autofit: {one_line(text)}")
         return code
     finally:
-        forget_what_cannot_be_shown()
+        flush_what_can_be_shown()
 
 
 def _complain(line: str) -> None:

@@ -1,7 +1,7 @@
 """Options that are given as objects of Keras: kept as Keras's own configurations, which are JSON.
 
-Whoever gives such an object has imported Keras; nothing here does. A class of the user's own is kept by the name that
-it is registered under.
+A caller who gives such an object has imported Keras; nothing here does. A class of the user's own is kept by the name
+that it is registered under.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tells objects of Keras from others, without importing Keras: whoever gives such an object has imported it."""
+"""Tells objects of Keras from others, without importing Keras: a caller who gives one has imported it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Python values as JSON and arrays, and back into the objects that they came from: data, never code.
 
-Containers, arrays and objects are filled in place, so that whoever else holds them sees the values too. An object of a
+Containers, arrays and objects are filled in place, so that other holders of them see the values too. An object of a
 class of its own is never made: only the attributes of one that is there already are set.
 """
 

@@ -64,7 +64,7 @@ def open_missing_streams() -> None:
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
-def forget_what_cannot_be_shown() -> None:
+def flush_what_can_be_shown() -> None:
     """Flush the standard streams; what cannot be shown goes nowhere, and not into a message of Python's at the end."""
     for stream in (sys.stdout, sys.stderr):
         try:

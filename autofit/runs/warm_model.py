@@ -35,9 +35,9 @@ class WarmModel:
     """Holds at most one worker with an open model, which answers one caller at a time."""
 
     def __init__(self) -> None:
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         """Begin anew without touching a worker: in a forked process it is the parent's."""
         self._lock = threading.RLock()
         self._worker: PredictionWorker | None = None
@@ -61,7 +61,7 @@ class WarmModel:
         Raises:
             AutofitError: the prediction failed; the message says why.
         """
-        self._forget_parents()
+        self._leave_parents_worker()
         with self._lock:
             try:
                 try:
@@ -85,7 +85,7 @@ class WarmModel:
 
     def close(self, path: Path | None = None) -> None:
         """End the worker and give its memory back; with the path of a model, only if it has that one open."""
-        self._forget_parents()
+        self._leave_parents_worker()
         with self._lock:
             if self._worker is not None and path in {None, self._path}:
                 worker, self._worker, self._key, self._path = self._worker, None, None, None
@@ -96,10 +96,10 @@ class WarmModel:
         """Whether a worker waits for the next request."""
         return self._pid == os.getpid() and self._worker is not None and self._worker.is_alive
 
-    def _forget_parents(self) -> None:
+    def _leave_parents_worker(self) -> None:
         if self._pid not in {None, os.getpid()}:
             _PARENTS.append(self._worker)
-            self._forget()
+            self._reset()
 
 
 _PARENTS: list[PredictionWorker | None] = []

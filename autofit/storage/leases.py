@@ -3,11 +3,11 @@
 A lease is a file named `<task>.<generation>`, which only its owner writes. The highest generation holds the task. To
 take a task over is to make the file of the next generation, which a file system lets one process do: O_EXCL, atomic
 on NFS since version 3 (https://man7.org/linux/man-pages/man2/open.2.html). Nothing is renamed or removed that another
-may have taken. The owner writes a new number into its file again and again. No clocks of machines are compared: whoever
-waits looks whether that number changes, for so long by its own clock.
+may have taken. The owner writes a new number into its file again and again. No clocks of machines are compared: a
+process that waits looks whether that number changes, for so long by its own clock.
 
-A lease only saves work. That nothing is written twice is for whoever commits: two processes may believe for a moment
-that a task is theirs, when one was stopped for longer than its lease.
+A lease only saves work. That nothing is written twice is for the one that commits: two processes may believe for a
+moment that a task is theirs, when one was stopped for longer than its lease.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Lease:
         self._renewals += 1
         try:
             file = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:  # whoever took it over has finished the task and cleared up
+        except FileNotFoundError:  # the process that took it over has finished the task and cleared up
             return False
         try:
             os.pwrite(file, _text(self.owner, self._renewals).encode(), 0)
@@ -165,7 +165,7 @@ class LeaseFolder:
     def claim(self, task: str) -> Lease | None:
         """Claim a task, as it was when `look` was called last; None if it is another's.
 
-        Whoever claims has to look afterwards whether the task is done: its owner may have finished it meanwhile.
+        The caller has to look afterwards whether the task is done: its owner may have finished it meanwhile.
 
         Raises:
             OSError: the folder cannot be written.

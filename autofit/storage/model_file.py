@@ -220,7 +220,7 @@ _HEAD_BYTES = 30
 
 
 class _Window(io.RawIOBase):
-    """A stretch of a file as a file of its own."""
+    """A part of a file as a file of its own."""
 
     def __init__(self, stream: BinaryIO, start: int, size_bytes: int) -> None:
         self._stream, self._start, self._size_bytes, self._at = stream, start, size_bytes, 0

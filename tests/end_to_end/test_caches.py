@@ -313,7 +313,7 @@ def test_without_room_it_trains_without_the_cache(train: Train, monkeypatch: pyt
     monkeypatch.setenv("AUTOFIT_CACHE_LIMIT", "10kB")
     result = train("run", epochs=2)
     said = " ".join(events(result, "message"))
-    assert "features are not kept (it would take 737.3 KB, and the cache may have 10 KB)" in said
+    assert "features are not cached (it would take 737.3 KB, and the cache may have 10 KB)" in said
     assert result.status == "completed"
 
 
@@ -322,7 +322,7 @@ def test_on_a_folder_that_cannot_be_written_it_trains_without_the_cache(train: T
     """A read-only home would end the run."""
     cache.write_text("not a folder")
     result = train("run", epochs=2)
-    assert "features are not kept" in " ".join(events(result, "message"))
+    assert "features are not cached" in " ".join(events(result, "message"))
     assert result.status == "completed"
 
 

@@ -335,7 +335,7 @@ class ExtractionPass:
 
     def _report_no_cache(self, why: str) -> None:
         self._heartbeat.phase(Phase.TRAIN, counts="batches", step=0, steps=0)
-        self._heartbeat.event(Event(message=f"features are not kept ({why}): training without the feature cache"))
+        self._heartbeat.event(Event(message=f"features are not cached ({why}): training without the feature cache"))
 
 
 def _drawn(rows: FeatureRows) -> NDArray[np.int64]:

@@ -23,7 +23,7 @@ class Requests(queue.Queue["Request | None"]):
             something to commit: the worker then exits at once.
         stop_signal: the name of a signal that asks to commit and stop; empty if none came.
         commit_is_asked: whether a signal asks to commit and go on.
-        shards: the numbers of the shards that are asked for; apart, as whoever looks whether to stop takes a request.
+        shards: the numbers of the shards that are asked for; apart, as a look whether to stop takes a request.
     """
 
     grace_seconds = 0.0
