@@ -1,7 +1,8 @@
 """A run that is killed thirty times and runs out of memory must end as its undisturbed replay without a limit.
 
-A real MobileNetV2, first its head and then all of it trained, on three hundred drawn photos, from the command line.
-`make test-faults` tries it; `make test` has other kills, of smaller runs.
+A real MobileNetV2, first its head and then all of it trained, on three hundred drawn photos, from the command line; and
+the same with activations computed again, in 16 bits, and with both. `make test-faults` tries it; `make test` has other
+kills, of smaller runs.
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ PHOTOS_A_CLASS = 100
 TRAIN_COUNT = 240
 BATCH = 64
 KILLS, EPOCHS = 30, 24
+KILLS_ON_A_RUNG, EPOCHS_ON_A_RUNG = 8, 6
 ALLOCATOR_BYTES = 330 * 10**6
 """Too little for MobileNetV2 at 96 px with 64 images at once, enough with 16."""
 START_SECONDS = 6.0
 PATIENCE_SECONDS = 900.0
+
+Request = list[str | Path | int]
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +133,26 @@ def is_alive(workers: list[psutil.Process]) -> bool:
     return any(map(lives, workers))
 
 
-def audited_updates(run_dir: Path) -> list[tuple[int, int, int, tuple[int, ...]]]:
-    """(epoch, step, micro-batch size, samples) of each update."""
-    lines = updates_of(run_dir)
-    return [(line["epoch"], line["step"], line["micro_batch_size"], tuple(line["samples"])) for line in lines]
+def audited_updates(run_dir: Path) -> list[tuple[int, int, int, bool, tuple[int, ...]]]:
+    """(epoch, step, micro-batch size, whether it was applied, samples) of each update."""
+    return [
+        (line["epoch"], line["step"], line["micro_batch_size"], line.get("applied", True), tuple(line["samples"]))
+        for line in updates_of(run_dir)
+    ]
+
+
+def request_of(photos: Path, weights: Path, epochs: int, *more: str) -> Request:
+    """The command of these runs: a head, and then all layers."""
+    network: Request = ["--backbone", "MobileNetV2", "--weights", weights, "--trainable", "all", "--image-size", 96]
+    sizes: Request = ["--batch-size", BATCH, "--micro-batch-size", BATCH, "--epochs", epochs]
+    return ["train", photos, *network, *sizes, "--checkpoint-every", 1, "--audit", *more]
+
+
+def replayed(request: Request, killed: Path, run_dir: Path) -> None:
+    """Make the same steps again, undisturbed and without a limit."""
+    log = run_dir.with_suffix(".log")
+    with started(autofit_command(*request, "--replay", killed, "--run-dir", run_dir), log) as process:
+        assert process.wait(PATIENCE_SECONDS) == 0, log.read_text()[-3000:]
 
 
 def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
@@ -145,24 +165,12 @@ def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
     """A step that is lost, repeated or torn by any of the kills or shrinks gives other weights."""
     for promise in (1, 2, 3, 4):
         count(promise=promise, cases=KILLS)
-    network = [
-        "--backbone",
-        "MobileNetV2",
-        "--weights",
-        calibrated("MobileNetV2"),
-        "--trainable",
-        "all",
-        "--image-size",
-        96,
-    ]
-    sizes = ["--batch-size", BATCH, "--micro-batch-size", BATCH, "--epochs", EPOCHS]
-    request = ["train", three_hundred, *network, *sizes, "--checkpoint-every", 1, "--audit"]
+    request = request_of(three_hundred, calibrated("MobileNetV2"), EPOCHS)
     killed, alone = tmp_path / "killed", tmp_path / "alone"
     killer = Killer(killed, tmp_path / "killed.log", KILLS, random.Random(30))
 
     killer.drive(autofit_command(*request, "--memory-limit", too_little, "--run-dir", killed))
-    with started(autofit_command(*request, "--replay", killed, "--run-dir", alone), tmp_path / "alone.log") as process:
-        assert process.wait(PATIENCE_SECONDS) == 0, (tmp_path / "alone.log").read_text()[-3000:]
+    replayed(request, killed, alone)
 
     assert killer.kills.total() == KILLS
     killed_result, replay_result = result_of(killed), result_of(alone)
@@ -172,6 +180,40 @@ def test_a_run_killed_at_random_and_out_of_memory_ends_as_its_replay(
     assert audited_updates(killed) == audited_updates(alone)
     assert [stage["name"] for stage in killed_result["stages"]] == ["head", "fine-tune"]
     assert_each_epoch_once(killed, 1 + EPOCHS, range(TRAIN_COUNT))
+    assert_same_history(killed_result["history"], replay_result["history"])
+    assert_same_predictions(killed, alone, sorted(three_hundred.rglob("*.jpg"))[::10])
+
+
+@pytest.mark.parametrize(
+    "rung",
+    [
+        pytest.param(("--recompute", "on"), id="recompute"),
+        pytest.param(("--precision", "mixed_float16"), id="mixed_float16"),
+        pytest.param(("--recompute", "on", "--precision", "mixed_bfloat16"), id="both"),
+    ],
+)
+def test_a_run_on_a_rung_killed_at_random_ends_as_its_replay(
+    rung: tuple[str, ...],
+    three_hundred: Path,
+    calibrated: Callable[[str], Path],
+    tmp_path: Path,
+    count: Callable[..., None],
+) -> None:
+    """A second computation of activations could draw other numbers, a scale of the loss begin anew."""
+    count(promise=2, cases=KILLS_ON_A_RUNG)
+    request = request_of(three_hundred, calibrated("MobileNetV2"), EPOCHS_ON_A_RUNG, *rung)
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    killer = Killer(killed, tmp_path / "killed.log", KILLS_ON_A_RUNG, random.Random(" ".join(rung)))
+
+    killer.drive(autofit_command(*request, "--run-dir", killed))
+    replayed(request, killed, alone)
+
+    assert killer.kills.total() == KILLS_ON_A_RUNG
+    killed_result, replay_result = result_of(killed), result_of(alone)
+    assert max(attempt["segments"] for attempt in killed_result["attempts"]) == (8 if "--recompute" in rung else 0)
+    assert killed_result["weights_sha256"] == replay_result["weights_sha256"]
+    assert audited_updates(killed) == audited_updates(alone)
+    assert_each_epoch_once(killed, 1 + EPOCHS_ON_A_RUNG, range(TRAIN_COUNT))
     assert_same_history(killed_result["history"], replay_result["history"])
     assert_same_predictions(killed, alone, sorted(three_hundred.rglob("*.jpg"))[::10])
 
