@@ -6,6 +6,7 @@
     picture_files.py  PIL images: upright, palettes and colour spaces resolved
     arrays.py   images in memory or in a dataset object, written to files; number_scale.py what their numbers mean
     layout.py   where a folder has its class folders: in itself, in splits, in a wrapper
+    class_level.py  whether the folders of one level are classes; inside.py what lies in a folder directly
     split_words.py  names of splits (pure)
     folder.py   a folder with one subfolder for each class -> Found
     found.py    Found: what is in a folder or table

@@ -9,21 +9,19 @@ distinguishes the training set from the test set.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, NoReturn, get_args
+from typing import NoReturn, get_args
 
-from autofit.dataset.folder import is_folder, is_image, visible
+from autofit.dataset.class_level import TEXT_NAMES, require_classes
+from autofit.dataset.inside import Inside, look, peek, shown
 from autofit.dataset.split_words import Role, roles_of
 from autofit.errors import UserError
 from autofit.printable import printable
 
 MOST_WRAPPERS = 8
-SHOWN_NAMES = 6
 
 IMAGE_NAMES = frozenset({"images", "image", "imgs", "img", "jpegimages", "photos", "pictures"})
-TEXT_NAMES = frozenset({"annotations", "annotation", "labels", "xmls", "xml", "json", "meta", "metadata", "bboxes"})
 SIDE_NAMES = TEXT_NAMES | {"masks", "mask", "trimaps", "segmentation", "segmentations", "groundtruth"}
 """Folders beside the images that describe them."""
 
@@ -52,7 +50,7 @@ def find_layout(folder: str, leave_out: Collection[str] = ()) -> Layout:
     """
     here, notes = folder, list[str]()
     for _ in range(MOST_WRAPPERS):
-        inside = _look(here)
+        inside = look(here)
         inside = inside._replace(folders=frozenset(n for n in inside.folders if os.path.join(here, n) not in leave_out))
         if roles := roles_of(inside.folders):
             return _of_splits(here, inside, roles, notes)
@@ -61,59 +59,37 @@ def find_layout(folder: str, leave_out: Collection[str] = ()) -> Layout:
             break
         here = os.path.join(here, wrapped)
         notes.append(f"the data set is in {printable(os.path.relpath(here, folder))}/")
-    _require_classes(here, inside.folders)
+    require_classes(here, inside.folders)
     return Layout(here, notes=tuple(notes[-1:]))
 
 
 def class_folders(folder: str) -> str:
     """The folder of the class folders: `folder`, or the one inside that it is only a wrapper of."""
     for _ in range(MOST_WRAPPERS):
-        wrapped = _wrapped(folder, _look(folder))
+        wrapped = _wrapped(folder, look(folder))
         if wrapped is None:
             break
         folder = os.path.join(folder, wrapped)
     return folder
 
 
-class _Inside(NamedTuple):
-    has_images: bool
-    folders: frozenset[str]
-
-
-def _look(folder: str, *, stops_at_image: bool = False) -> _Inside:
-    """What lies in a folder directly; of one with many images only as much as shows that it has some."""
-    has_images, folders = False, set[str]()
-    for entry in visible(folder):
-        if is_folder(entry):
-            folders.add(entry.name)
-        elif not has_images and is_image(entry):
-            has_images = True
-            if stops_at_image:
-                break
-    return _Inside(has_images, frozenset(folders))
-
-
-def _peek(folder: str, name: str) -> _Inside:
-    return _look(os.path.join(folder, name), stops_at_image=True)
-
-
-def _wrapped(folder: str, inside: _Inside) -> str | None:
+def _wrapped(folder: str, inside: Inside) -> str | None:
     """The only subfolder, if it holds the classes; folders that describe the images do not count."""
     sides = {name for name in inside.folders if name.lower() in SIDE_NAMES}
     held = inside.folders - sides
     if inside.has_images or len(held) != 1:
         return None
     name = next(iter(held))
-    deeper = _peek(folder, name)
+    deeper = peek(folder, name)
     is_named = name.lower() in IMAGE_NAMES
     if is_named and sides and deeper.has_images:
         raise UserError(
-            f"{printable(folder)} holds {_shown(inside.folders)}: images without class folders, and what describes "
+            f"{printable(folder)} holds {shown(inside.folders)}: images without class folders, and what describes "
             "them; these are no classes: give a CSV file with the columns path,label"
         )
     if deeper.has_images or not deeper.folders:
         return None
-    if not is_named and any(any(_peek(folder, side)) for side in sides):
+    if not is_named and any(any(peek(folder, side)) for side in sides):
         return None  # it may be a class like the other
     return name
 
@@ -121,7 +97,7 @@ def _wrapped(folder: str, inside: _Inside) -> str | None:
 # Splits ---------------------------------------------------------------------------------------------------------------
 
 
-def _of_splits(folder: str, inside: _Inside, roles: Mapping[str, Role], notes: Sequence[str]) -> Layout:
+def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Sequence[str]) -> Layout:
     named: dict[Role, str] = {}
     for name, role in roles.items():
         if role in named:
@@ -132,77 +108,27 @@ def _of_splits(folder: str, inside: _Inside, roles: Mapping[str, Role], notes: S
     paths = {role: class_folders(os.path.join(folder, named[role])) for role in get_args(Role) if role in named}
     if len(set(map(os.path.realpath, paths.values()))) < len(paths):
         _refuse(folder, roles, "two of them are links to one folder")
-    looks = {role: _look(path, stops_at_image=True) for role, path in paths.items()}
+    looks = {role: look(path, stops_at_image=True) for role, path in paths.items()}
     train = looks["train"]
     if train.has_images or not train.folders:
         _refuse(folder, roles, f"{named['train']} has no class folders")
     said = list(notes)
-    for role, look in looks.items():
-        if role != "train" and (look.has_images or not look.folders):
+    for role, held in looks.items():
+        if role != "train" and (held.has_images or not held.folders):
             said.append(f"{named[role]}/ is left out: its images have no class folders")
             del paths[role]
-        elif not look.folders & train.folders:
+        elif not held.folders & train.folders:
             _refuse(folder, roles, f"{named[role]} has none of the subfolders of {named['train']}")
     if left_out := inside.folders - roles.keys():
-        said.append(f"left out beside the splits: {_shown(left_out)}")
+        said.append(f"left out beside the splits: {shown(left_out)}")
     said += [f"{role} images are those of {printable(named[role])}/" for role in paths if role != "train"]
     return Layout(paths["train"], paths.get("validation"), paths.get("test"), tuple(said))
 
 
 def _refuse(folder: str, names: Mapping[str, Role] | frozenset[str], why: str) -> NoReturn:
     raise UserError(
-        f"{printable(folder)} holds {_shown(frozenset(names))}, which look like splits and not like classes, "
+        f"{printable(folder)} holds {shown(frozenset(names))}, which look like splits and not like classes, "
         f"but {why}: if they are splits, give the one for training as the data and others with "
         "validation= and test=; "
         "if they are classes, give a CSV file with the columns path,label"
     )
-
-
-# Structure ------------------------------------------------------------------------------------------------------------
-
-
-def _require_classes(folder: str, names: frozenset[str]) -> None:
-    """Refuse folders that each hold the same subfolders and no images: either level may be the classes.
-
-    Subfolders that are years or numbers divide a class, unless the folders above are numbered alike (`fold_1`).
-    """
-    shared = _shared_subfolders(folder, names)
-    if len(shared) < 2:  # noqa: PLR2004 - two classes
-        return
-    if not _numbered_alike(names) and all(name.isdecimal() for name in shared):
-        return
-    if roles_of(shared):
-        raise UserError(
-            f"in {printable(folder)} each of {_shown(names)} holds {_shown(shared)}, which look like splits inside "
-            "classes: put the splits above the classes, or give a CSV file with the columns path,label,split"
-        )
-    raise UserError(
-        f"in {printable(folder)} each of {_shown(names)} holds the same subfolders {_shown(shared)}: either these are "
-        f"the classes and {_shown(names)} are splits (then give one as the data, another with validation=), or the "
-        "reverse (then give a CSV file with the columns path,label)"
-    )
-
-
-def _shared_subfolders(folder: str, names: frozenset[str]) -> frozenset[str]:
-    """The subfolders that all have, if none holds images directly and they have most of them in common; else none."""
-    together: frozenset[str] | None = None
-    union = frozenset[str]()
-    for name in sorted(names) if len(names) > 1 else ():
-        look = _peek(folder, name)
-        subfolders = frozenset(inner for inner in look.folders if inner.lower() not in TEXT_NAMES)
-        together = subfolders if together is None else together & subfolders
-        union |= subfolders
-        if look.has_images or 2 * len(together) < len(union):
-            return frozenset()
-    return together or frozenset()
-
-
-def _numbered_alike(names: frozenset[str]) -> bool:
-    return len({re.sub(r"\d+", "", name) for name in names}) == 1
-
-
-def _shown(names: frozenset[str] | set[str]) -> str:
-    first = [printable(name) for name in sorted(names)[:SHOWN_NAMES]]
-    more = [f"{len(names) - SHOWN_NAMES} more"] if len(names) > SHOWN_NAMES else []
-    *others, last = first + more
-    return f"{', '.join(others)} and {last}" if others else last

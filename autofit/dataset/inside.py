@@ -1,0 +1,45 @@
+"""What lies in a folder directly: a look that reads no more than it must, and folders in words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from typing import NamedTuple
+
+from autofit.dataset.folder import is_folder, is_image, visible
+from autofit.printable import printable
+
+SHOWN_NAMES = 6
+
+
+class Inside(NamedTuple):
+    """Whether images lie in a folder, and the names of its subfolders."""
+
+    has_images: bool
+    folders: frozenset[str]
+
+
+def look(folder: str, *, stops_at_image: bool = False) -> Inside:
+    """What lies in a folder directly; of one with many images only as much as shows that it has some."""
+    has_images, folders = False, set[str]()
+    for entry in visible(folder):
+        if is_folder(entry):
+            folders.add(entry.name)
+        elif not has_images and is_image(entry):
+            has_images = True
+            if stops_at_image:
+                break
+    return Inside(has_images, frozenset(folders))
+
+
+def peek(folder: str, name: str) -> Inside:
+    """What lies in a subfolder; of its names no more than come before the first image."""
+    return look(os.path.join(folder, name), stops_at_image=True)  # noqa: PTH118 - paths are str in this package
+
+
+def shown(names: Collection[str]) -> str:
+    """Names in order, the first of them if they are many, such as `cat, dog and 4 more`."""
+    first = [printable(name) for name in sorted(names)[:SHOWN_NAMES]]
+    more = [f"{len(names) - SHOWN_NAMES} more"] if len(names) > SHOWN_NAMES else []
+    *others, last = first + more
+    return f"{', '.join(others)} and {last}" if others else last
