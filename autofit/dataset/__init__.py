@@ -8,6 +8,7 @@
     layout.py   where a folder has its class folders: in itself, in splits, in a wrapper
     class_level.py  whether the folders of one level are classes; inside.py what lies in a folder directly
     split_words.py  names of splits (pure)
+    lower_folders.py  folders inside class folders that show that these are no classes (pure)
     folder.py   a folder with one subfolder for each class -> Found
     found.py    Found: what is in a folder or table
     columns.py  how a table is written, and which columns are meant

@@ -1,10 +1,13 @@
 """Whether the folders of one level are classes: such as may as well be something else are refused."""
 
+# ruff: noqa: PTH118 - paths are str in this package
+
 from __future__ import annotations
 
+import os
 import re
 
-from autofit.dataset.inside import peek, shown
+from autofit.dataset.inside import Inside, peek, shown
 from autofit.dataset.split_words import roles_of
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -40,13 +43,22 @@ def _shared_subfolders(folder: str, names: frozenset[str]) -> frozenset[str]:
     together: frozenset[str] | None = None
     union = frozenset[str]()
     for name in sorted(names) if len(names) > 1 else ():
-        inside = peek(folder, name)
+        inside = _inside(folder, name)
         subfolders = frozenset(inner for inner in inside.folders if inner.lower() not in TEXT_NAMES)
         together = subfolders if together is None else together & subfolders
         union |= subfolders
         if inside.has_images or 2 * len(together) < len(union):
             return frozenset()
     return together or frozenset()
+
+
+def _inside(folder: str, name: str) -> Inside:
+    """What lies in a folder, or in the only one in it: a data set may be there once more, in a wrapper."""
+    inside = peek(folder, name)
+    if inside.has_images or len(inside.folders) != 1:
+        return inside
+    deeper = peek(os.path.join(folder, name), *inside.folders)
+    return inside if deeper.has_images or not deeper.folders else deeper
 
 
 def _numbered_alike(names: frozenset[str]) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from functools import cache
 from typing import NamedTuple
@@ -71,6 +71,7 @@ def find_images(folder: str, root: str, progress: Progress, *, leave_out: Collec
         empty_classes=tuple(name for name in in_order if not walk.classes[name]),
         skipped=walk.skipped,
         empty_kinds={name: dict(walk.skipped_in[name]) for name in walk.skipped_in if not walk.classes[name]},
+        subfolders={name: frozenset(inner) for name, inner in walk.inside.items() if name not in walk.with_images},
     )
 
 
@@ -78,6 +79,8 @@ class _Folder(NamedTuple):
     path: str
     real_path: str
     class_name: str | None
+    is_top: bool = False
+    """Whether it is the folder of a class, and none inside one."""
 
 
 class _Walk:
@@ -89,6 +92,8 @@ class _Walk:
         self.classes: dict[str, list[str]] = {}
         self.skipped = Counter[str]()
         self.skipped_in: dict[str, Counter[str]] = {}
+        self.inside = defaultdict[str, set[str]](set)
+        self.with_images = set[str]()
         self._pending: list[_Folder] = []
         self._links: list[_Folder] = []  # a heap, ordered by path
         self._visited = set(map(os.path.realpath, leave_out))
@@ -109,15 +114,19 @@ class _Walk:
         return None
 
     def _take(self, entry: os.DirEntry[str], here: _Folder) -> None:
-        class_name = here.class_name or entry.name
-        if entry.is_dir(follow_symlinks=False):
+        class_name, is_top = here.class_name or entry.name, here.class_name is None
+        if is_folder(entry):
             self.classes.setdefault(class_name, [])
-            self._pending.append(_Folder(entry.path, os.path.join(here.real_path, entry.name), class_name))
-        elif _links_to_folder(entry):
-            self.classes.setdefault(class_name, [])
-            heapq.heappush(self._links, _Folder(entry.path, os.path.realpath(entry.path), class_name))
+            if here.is_top:
+                self.inside[class_name].add(entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                self._pending.append(_Folder(entry.path, os.path.join(here.real_path, entry.name), class_name, is_top))
+            else:
+                heapq.heappush(self._links, _Folder(entry.path, os.path.realpath(entry.path), class_name, is_top))
         elif here.class_name and is_image(entry):
             self.classes[class_name].append(below(self.root, entry.path))
+            if here.is_top:
+                self.with_images.add(class_name)
             self.progress.count_one()
         else:
             self._skip(entry, here)

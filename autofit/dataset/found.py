@@ -21,6 +21,7 @@ class Found:
         empty_kinds: for class folders without an image, the number of their other files by kind.
         validation: the images that the data itself holds out for validation.
         test: those that it holds out for the test.
+        subfolders: names of the folders in each class's folder, of classes that have some and no image beside them.
         notes: what was understood of the data, in words.
         label_names: where an image may have several labels, all of them in order; `classes` are then sets of labels
             (`label_sets.py`).
@@ -31,6 +32,7 @@ class Found:
     empty_classes: tuple[str, ...] = ()
     skipped: Counter[str] = field(default_factory=Counter)
     empty_kinds: dict[str, dict[str, int]] = field(default_factory=dict)
+    subfolders: dict[str, frozenset[str]] = field(default_factory=dict)
     validation: Found | None = None
     test: Found | None = None
     notes: tuple[str, ...] = ()

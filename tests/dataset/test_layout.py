@@ -59,6 +59,7 @@ UNDERSTOOD: list[tuple[str, list[str], Counts]] = [
     ("one folder inside each class", under("cat dog", "images"), (6, 2, 0)),
     ("photos of trains", ["train", "car"], (6, 2, 0)),
     ("trains and tests by name only", ["train_station", "test_tube"], (6, 2, 0)),
+    ("the name of another class inside", ["pen", "cup", "both/cup", "both/mug"], (12, 4, 0)),
     ("numbered classes", ["class_1", "class_2"], (6, 2, 0)),
     ("with masks on faces", ["masks", "no_masks"], (6, 2, 0)),
     ("a part to predict", [*under("seg_train seg_test"), "seg_pred"], (6, 2, 8)),
@@ -98,6 +99,10 @@ REFUSED: list[tuple[str, list[str], str]] = [
         [*under("train"), *under("test", "cup pen")],
         "test has none of the subfolders of train",
     ),
+    ("a copy inside", ["no", "yes", *under("brain", "no yes")], "brain, in which are no and yes as beside it"),
+    ("a copy in a wrapper", [*under("Pets"), *under("pets/Pets")], "each of Pets and pets holds the same subfolders"),
+    ("a test beside the classes", ["cat", "dog", *under("eval")], "it looks like a copy or another split"),
+    ("a copy in a split", [*under("train val"), *under("train/all train/all")], "all, in which are cat and dog"),
     ("images and masks", ["images", "masks"], "images without class folders, and what describes them"),
     ("flat images", ["images", "annotations!"], "images without class folders, and what describes them"),
 ]
