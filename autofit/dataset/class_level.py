@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 
 from autofit.dataset.inside import Inside, peek, shown
 from autofit.dataset.split_words import roles_of
@@ -16,15 +17,28 @@ TEXT_NAMES = frozenset({"annotations", "annotation", "labels", "xmls", "xml", "j
 """Folders of text beside the images."""
 
 
-def require_classes(folder: str, names: frozenset[str]) -> None:
-    """Refuse folders that each hold the same subfolders and no images: either level may be the classes.
+PART_WORDS = frozenset({"images", "image", "imgs", "img", "photos", "part", "parts", "batch", "chunk", "fold", "shard"})
+"""Words in names of folders among which a large data set is divided: `images_001`, `photos_part_2`."""
 
-    Subfolders that are years or numbers divide a class, unless the folders above are numbered alike (`fold_1`).
+_CAMERA_FOLDER = re.compile(r"[0-9]{3}[A-Z0-9_]{5}")
+"""As cameras name theirs: `101CANON` (JEITA CP-3461, Design rule for Camera File system)."""
+
+_DATE = re.compile(r"[0-9]+([-_. ][0-9]+)*")
+
+
+def require_classes(folder: str, names: frozenset[str]) -> None:
+    """Refuse folders that may be no classes: parts of one data set, or such as each hold the same subfolders.
+
+    Subfolders that are years, dates or numbers divide a class, unless the folders above are numbered alike (`fold_1`).
+
+    Raises:
+        UserError: there are two readings; the message names both.
     """
     shared = _shared_subfolders(folder, names)
     if len(shared) < 2:  # noqa: PLR2004 - two classes
+        _refuse_parts(folder, names)
         return
-    if not _numbered_alike(names) and all(name.isdecimal() for name in shared):
+    if not _numbered_alike(names) and all(map(_DATE.fullmatch, shared)):
         return
     if roles_of(shared):
         raise UserError(
@@ -32,24 +46,42 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
             "classes: put the splits above the classes, or give a CSV file with the columns path,label,split"
         )
     raise UserError(
-        f"in {printable(folder)} each of {shown(names)} holds the same subfolders {shown(shared)}: either these are "
+        f"in {printable(folder)} {shown(names)} hold the same subfolders {shown(shared)}: either these are "
         f"the classes and {shown(names)} are splits (then give one as the data, another with validation=), or the "
         "reverse (then give a CSV file with the columns path,label)"
     )
 
 
+def _refuse_parts(folder: str, names: frozenset[str]) -> None:
+    """Refuse folders whose names differ in a number only and say that they are parts, or a camera's.
+
+    Raises:
+        UserError: they are such.
+    """
+    words = set(re.findall("[a-z]+", min(names, default="").lower()))
+    if len(names) < 2 or not _numbered_alike(names):  # noqa: PLR2004 - two parts
+        return
+    if words & PART_WORDS or all(map(_CAMERA_FOLDER.fullmatch, names)):
+        raise UserError(
+            f"{printable(folder)} holds {shown(names)}, which differ in a number only: if they are parts of one data "
+            "set, give a CSV file with the columns path,label; if they are classes, rename them"
+        )
+
+
 def _shared_subfolders(folder: str, names: frozenset[str]) -> frozenset[str]:
-    """The subfolders that all have, if none holds images directly and they have most of them in common; else none."""
-    together: frozenset[str] | None = None
-    union = frozenset[str]()
-    for name in sorted(names) if len(names) > 1 else ():
+    """The subfolders that all have, if none holds images directly and they have most of them in common; else none.
+
+    Of folders that are numbered alike, as patients are, those that two of them have: not every patient has all classes.
+    """
+    is_numbered, counts = _numbered_alike(names), Counter[str]()
+    shared = frozenset[str]()
+    for seen, name in enumerate(sorted(names) if len(names) > 1 else (), start=1):
         inside = _inside(folder, name)
-        subfolders = frozenset(inner for inner in inside.folders if inner.lower() not in TEXT_NAMES)
-        together = subfolders if together is None else together & subfolders
-        union |= subfolders
-        if inside.has_images or 2 * len(together) < len(union):
+        counts.update(inner for inner in inside.folders if inner.lower() not in TEXT_NAMES)
+        shared = frozenset(inner for inner, count in counts.items() if count >= (2 if is_numbered else seen))
+        if inside.has_images or (2 * len(shared) < len(counts) and not is_numbered):
             return frozenset()
-    return together or frozenset()
+    return shared if 2 * len(shared) >= len(counts) else frozenset()
 
 
 def _inside(folder: str, name: str) -> Inside:
