@@ -9,7 +9,7 @@ import re
 from collections import Counter
 
 from autofit.dataset.inside import Inside, peek, shown
-from autofit.dataset.split_words import roles_of
+from autofit.dataset.split_words import roles_of, split_name
 from autofit.errors import UserError
 from autofit.printable import printable
 
@@ -27,13 +27,14 @@ _DATE = re.compile(r"[0-9]+([-_. ][0-9]+)*")
 
 
 def require_classes(folder: str, names: frozenset[str]) -> None:
-    """Refuse folders that may be no classes: parts of one data set, or such as each hold the same subfolders.
+    """Refuse folders that may be no classes: a split, parts of one data set, or such as each hold the same subfolders.
 
     Subfolders that are years, dates or numbers divide a class, unless the folders above are numbered alike (`fold_1`).
 
     Raises:
         UserError: there are two readings; the message names both.
     """
+    _refuse_lone_split(folder, names)
     shared = _shared_subfolders(folder, names)
     if len(shared) < 2:  # noqa: PLR2004 - two classes
         _refuse_parts(folder, names)
@@ -50,6 +51,43 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
         f"the classes and {shown(names)} are splits (then give one as the data, another with validation=), or the "
         "reverse (then give a CSV file with the columns path,label)"
     )
+
+
+def _refuse_lone_split(folder: str, names: frozenset[str]) -> None:
+    """Refuse a split among folders that are none: `test` beside classes, `train` with class folders beside images.
+
+    Raises:
+        UserError: there is one.
+    """
+    meant = {name: said.role for name in names if (said := split_name(name)) and not said.others}
+    if len(meant) != 1:
+        return
+    ((split, role),) = meant.items()
+    others = names - {split}
+    if role == "train":
+        _refuse_lone_training(folder, split, others)
+    elif len(others) > 1 and not any(other.lower().endswith(split.lower()) for other in others):  # valid and invalid
+        raise UserError(
+            f"{printable(folder)} holds {printable(split)} beside {shown(others)}: if it is no class, move it "
+            f"elsewhere, or give it with {role}= if it has class folders; if it is one, rename it"
+        )
+
+
+def _refuse_lone_training(folder: str, split: str, others: frozenset[str]) -> None:
+    """Refuse a folder for training that has class folders, where those beside it have none but images.
+
+    Raises:
+        UserError: it is such a folder.
+    """
+    inside = peek(folder, split)
+    if inside.has_images or len(inside.folders) < 2 or not others:  # noqa: PLR2004 - two classes
+        return
+    if all(peek(folder, other).has_images for other in others):
+        raise UserError(
+            f"{printable(folder)} holds {printable(split)}, in which are {shown(inside.folders)}, beside "
+            f"{shown(others)}, in which are images: if those are the classes, give "
+            f"{printable(os.path.join(folder, split))}; if {printable(split)} is one, rename it"
+        )
 
 
 def _refuse_parts(folder: str, names: frozenset[str]) -> None:

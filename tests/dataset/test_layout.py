@@ -59,6 +59,8 @@ UNDERSTOOD: list[tuple[str, list[str], Counts]] = [
     ("dates inside classes", under("cat dog", "2023-01-31 2023-02-01"), (12, 4, 0)),
     ("one folder inside each class", under("cat dog", "images"), (6, 2, 0)),
     ("photos of trains", ["train", "car"], (6, 2, 0)),
+    ("valid and invalid", ["valid", "invalid", "unclear"], (9, 3, 0)),
+    ("trains of two kinds", [*under("train", "steam electric"), *under("car", "suv van")], (12, 4, 0)),
     ("trains and tests by name only", ["train_station", "test_tube"], (6, 2, 0)),
     ("the name of another class inside", ["pen", "cup", "both/cup", "both/mug"], (12, 4, 0)),
     ("numbered classes", ["class_1", "class_2"], (6, 2, 0)),
@@ -108,7 +110,10 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ),
     ("a copy inside", ["no", "yes", *under("brain", "no yes")], "brain, in which are no and yes as beside it"),
     ("a copy in a wrapper", [*under("Pets"), *under("pets/Pets")], "Pets and pets hold the same subfolders"),
-    ("a test beside the classes", ["cat", "dog", *under("eval")], "it looks like a copy or another split"),
+    ("another split beside the classes", ["cat", "dog", *under("eval")], "it looks like a copy or another split"),
+    ("a test beside the classes", ["cat", "dog", "test"], "holds test beside cat and dog: if it is no class, move it"),
+    ("one with classes", ["cat", "dog", *under("Val")], "or give it with validation= if it has class folders"),
+    ("one to train on", [*under("train"), "unlabelled"], "if those are the classes, give .*/train; if train is one"),
     ("a copy in a split", [*under("train val"), *under("train/all train/all")], "all, in which are cat and dog"),
     ("images and masks", ["images", "masks"], "images without class folders, and what describes them"),
     ("flat images", ["images", "annotations!"], "images without class folders, and what describes them"),
@@ -132,6 +137,12 @@ def test_what_was_understood_is_said(tmp_path: Path) -> None:
         "validation images are those of Valid/",
         "test images are those of TEST/",
     )
+
+
+def test_a_split_beside_the_classes_may_be_given(tmp_path: Path) -> None:
+    """The way out that the refusal names would be none."""
+    lay(tmp_path, "cat", "dog", *under("test"))
+    assert counts(scan(tmp_path, test=tmp_path / "test")) == (6, 2, 8)
 
 
 def test_a_test_image_is_in_no_other_split(tmp_path: Path) -> None:
