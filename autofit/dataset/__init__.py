@@ -7,6 +7,7 @@
     arrays.py   images in memory or in a dataset object, written to files; number_scale.py what their numbers mean
     layout.py   where a folder has its class folders: in itself, in splits, in a wrapper
     class_level.py  whether the folders of one level are classes; inside.py what lies in a folder directly
+    side_folders.py  folders that describe the images beside them, as masks do
     split_words.py  names of splits (pure)
     lower_folders.py  folders inside class folders that show that these are no classes (pure)
     folder.py   a folder with one subfolder for each class -> Found

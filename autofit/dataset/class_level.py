@@ -9,13 +9,10 @@ import re
 from collections import Counter
 
 from autofit.dataset.inside import Inside, peek, shown
+from autofit.dataset.side_folders import IMAGE_NAMES, TEXT_NAMES, are_masks_of, describes_images, may_hold_masks
 from autofit.dataset.split_words import roles_of, split_name
 from autofit.errors import UserError
 from autofit.printable import printable
-
-TEXT_NAMES = frozenset({"annotations", "annotation", "labels", "xmls", "xml", "json", "meta", "metadata", "bboxes"})
-"""Folders of text beside the images."""
-
 
 PART_WORDS = frozenset({"images", "image", "imgs", "img", "photos", "part", "parts", "batch", "chunk", "fold", "shard"})
 """Words in names of folders among which a large data set is divided: `images_001`, `photos_part_2`."""
@@ -35,6 +32,7 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
         UserError: there are two readings; the message names both.
     """
     _refuse_lone_split(folder, names)
+    _refuse_masks(folder, names)
     shared = _shared_subfolders(folder, names)
     if len(shared) < 2:  # noqa: PLR2004 - two classes
         _refuse_parts(folder, names)
@@ -45,6 +43,11 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
         raise UserError(
             f"in {printable(folder)} each of {shown(names)} holds {shown(shared)}, which look like splits inside "
             "classes: put the splits above the classes, or give a CSV file with the columns path,label,split"
+        )
+    if IMAGE_NAMES & shared and (masks := {name for name in shared if describes_images(name)}):
+        raise UserError(
+            f"in {printable(folder)} each of {shown(names)} holds {shown(shared)}: what is in {shown(masks)} would be "
+            "trained on as images: move these folders elsewhere, or give a CSV file with the columns path,label"
         )
     raise UserError(
         f"in {printable(folder)} {shown(names)} hold the same subfolders {shown(shared)}: either these are "
@@ -88,6 +91,23 @@ def _refuse_lone_training(folder: str, split: str, others: frozenset[str]) -> No
             f"{shown(others)}, in which are images: if those are the classes, give "
             f"{printable(os.path.join(folder, split))}; if {printable(split)} is one, rename it"
         )
+
+
+def _refuse_masks(folder: str, names: frozenset[str]) -> None:
+    """Refuse a folder of masks, or of labels drawn as images, beside the one of the images that they belong to.
+
+    Raises:
+        UserError: there is one.
+    """
+    masks = {name for name in names if may_hold_masks(name)}
+    for mask in sorted(masks) if masks != names else ():
+        described = [name for name in sorted(names - masks) if are_masks_of(folder, mask, name)]
+        if len(described) == 1:  # of several, the names are numbers that each class has
+            raise UserError(
+                f"{printable(folder)} holds {printable(mask)}, whose files are named as those in "
+                f"{printable(described[0])}: if they are masks, give a CSV file with the columns path,label; if these "
+                "are classes, rename the folder"
+            )
 
 
 def _refuse_parts(folder: str, names: frozenset[str]) -> None:

@@ -13,17 +13,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, get_args
 
-from autofit.dataset.class_level import TEXT_NAMES, require_classes
+from autofit.dataset.class_level import require_classes
 from autofit.dataset.inside import Inside, look, peek, shown
+from autofit.dataset.side_folders import IMAGE_NAMES, describes_images, holds_images
 from autofit.dataset.split_words import Role, roles_of
 from autofit.errors import UserError
 from autofit.printable import printable
 
 MOST_WRAPPERS = 8
-
-IMAGE_NAMES = frozenset({"images", "image", "imgs", "img", "jpegimages", "photos", "pictures"})
-SIDE_NAMES = TEXT_NAMES | {"masks", "mask", "trimaps", "segmentation", "segmentations", "groundtruth"}
-"""Folders beside the images that describe them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +72,10 @@ def class_folders(folder: str) -> str:
 
 def _wrapped(folder: str, inside: Inside) -> str | None:
     """The only subfolder, if it holds the classes; folders that describe the images do not count."""
-    sides = {name for name in inside.folders if name.lower() in SIDE_NAMES}
-    held = inside.folders - sides
-    if inside.has_images or len(held) != 1:
+    name = _only_one(folder, inside.folders)
+    if inside.has_images or name is None:
         return None
-    name = next(iter(held))
+    sides = inside.folders - {name}
     deeper = peek(folder, name)
     is_named = name.lower() in IMAGE_NAMES
     if is_named and sides and deeper.has_images:
@@ -89,9 +85,27 @@ def _wrapped(folder: str, inside: Inside) -> str | None:
         )
     if deeper.has_images or not deeper.folders:
         return None
-    if not is_named and any(any(peek(folder, side)) for side in sides):
+    if not is_named and not all(_describes(folder, side, name) for side in sides):
         return None  # it may be a class like the other
     return name
+
+
+def _only_one(folder: str, names: frozenset[str]) -> str | None:
+    """The only folder that does not describe images, or the one that is named as theirs beside others without any."""
+    held = {name for name in names if not describes_images(name)}
+    named = {name for name in held if name.lower() in IMAGE_NAMES}
+    if len(named) == 1 and not any(holds_images(os.path.join(folder, name)) for name in held - named):
+        held = named
+    return held.pop() if len(held) == 1 else None
+
+
+def _describes(folder: str, side: str, name: str) -> bool:
+    """Whether a folder has no images, or a folder for each class in `name`, as masks have."""
+    path = os.path.join(folder, side)
+    if not holds_images(path):
+        return True
+    inside = look(path, stops_at_image=True)
+    return bool(inside.folders) and inside.folders <= look(class_folders(os.path.join(folder, name))).folders
 
 
 # Splits ---------------------------------------------------------------------------------------------------------------
@@ -112,13 +126,14 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
     train = looks["train"]
     if train.has_images or not train.folders:
         _refuse(folder, roles, f"{named['train']} has no class folders")
-    said = list(notes)
+    said = list(notes[-1:])
     for role, held in looks.items():
         if role != "train" and (held.has_images or not held.folders):
             said.append(f"{named[role]}/ is left out: its images have no class folders")
             del paths[role]
         elif not held.folders & train.folders:
             _refuse(folder, roles, f"{named[role]} has none of the subfolders of {named['train']}")
+    require_classes(paths["train"], train.folders)
     if left_out := inside.folders - roles.keys():
         said.append(f"left out beside the splits: {shown(left_out)}")
     said += [f"{role} images are those of {printable(named[role])}/" for role in paths if role != "train"]

@@ -55,6 +55,9 @@ UNDERSTOOD: list[tuple[str, list[str], Counts]] = [
     ("a wrapper", under("flowers"), (6, 2, 0)),
     ("two wrappers around splits", under("a/b/train a/b/test"), (6, 2, 8)),
     ("images beside annotations", [*under("images"), "annotations!"], (6, 2, 0)),
+    ("images beside other folders", [*under("birds/images"), "birds/parts!", *under("masks")], (6, 2, 0)),
+    ("class folders of text beside", [*under("photos_a"), *under("Annotations", "cat! dog!")], (6, 2, 0)),
+    ("a copy as masks beside", [*under("a/photos"), *under("segmentations")], (6, 2, 0)),
     ("years inside classes", under("cat dog", "2023 2024"), (12, 4, 0)),
     ("dates inside classes", under("cat dog", "2023-01-31 2023-02-01"), (12, 4, 0)),
     ("one folder inside each class", under("cat dog", "images"), (6, 2, 0)),
@@ -116,6 +119,12 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ("one to train on", [*under("train"), "unlabelled"], "if those are the classes, give .*/train; if train is one"),
     ("a copy in a split", [*under("train val"), *under("train/all train/all")], "all, in which are cat and dog"),
     ("images and masks", ["images", "masks"], "images without class folders, and what describes them"),
+    ("drawn labels", ["JPEGImages", "SegmentationClass", "ImageSets!"], "images without class folders, and what"),
+    (
+        "masks in classes",
+        under("cat dog", "images masks"),
+        "each of cat and dog holds images and masks: what is in masks",
+    ),
     ("flat images", ["images", "annotations!"], "images without class folders, and what describes them"),
 ]
 
@@ -126,6 +135,30 @@ def test_a_layout_of_two_readings_is_refused(tmp_path: Path, folders: list[str],
     with pytest.raises(UserError, match=message) as refusal:
         scan(lay(tmp_path, *folders))
     assert len(str(refusal.value)) < LONGEST_MESSAGE + len(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [
+        ("Original/{}", "Ground Truth/{}"),
+        ("train/images/{}", "train/1st_manual/{}_manual1"),
+        ("Input/A_{}", "Training_GroundTruth/a_{}_segmentation"),
+        ("scans/s{}", "scans_mask/s{}"),
+    ],
+)
+def test_masks_beside_their_images_are_no_class(tmp_path: Path, images: str, masks: str) -> None:
+    """A network would learn to tell photos from the masks of the same photos."""
+    touch(tmp_path, *(f"{path.format(number)}.png" for path in (images, masks) for number in "123"))
+    lay(tmp_path, *(["test/images"] if images.startswith("train") else []))
+    with pytest.raises(UserError, match=r"holds .*, whose files are named as those in .*: if they are masks, give a"):
+        scan(tmp_path)
+
+
+def test_faces_with_masks_are_classes(tmp_path: Path) -> None:
+    """Numbered photos of faces with and without a mask would be taken for masks of one another."""
+    names = ("with_mask", "without_mask", "hats")
+    touch(tmp_path, *(f"{name}/{number}.png" for name in names for number in "1234"))
+    assert scan(tmp_path).class_names == ("hats", "with_mask", "without_mask")
 
 
 def test_what_was_understood_is_said(tmp_path: Path) -> None:

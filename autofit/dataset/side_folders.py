@@ -1,0 +1,81 @@
+"""Folders beside the images that describe them, as masks do: by their names, and by the names of their files."""
+
+# ruff: noqa: PTH118 - paths are str in this package
+
+from __future__ import annotations
+
+import os
+import re
+
+from autofit.dataset.folder import is_image, visible
+from autofit.dataset.inside import look
+
+IMAGE_NAMES = frozenset({"images", "image", "imgs", "img", "jpegimages", "photos", "pictures"})
+TEXT_NAMES = frozenset(
+    {"annotations", "annotation", "labels", "xmls", "xml", "json", "meta", "metadata", "bboxes", "imagesets"}
+)
+"""Folders of text."""
+
+_MASK_NAMES = frozenset(
+    {
+        *("masks", "mask", "trimaps", "segmentation", "segmentations", "segmentationclass", "segmentationobject"),
+        *("groundtruth", "groundtruths", "gt", "label"),
+    }
+)
+_MASK_WORDS = frozenset({"mask", "masks", "gt", "trimaps", "label", "labels", "annotation", "annotations", "manual"})
+_MASK_PARTS = ("groundtruth", "segmentation")
+
+_MASK_ENDING = re.compile(r"[ _-]?(masks?|segmentation|superpixels|gt|groundtruth|manual|label|annotated)[_ ]?\d*$")
+"""What the name of a mask has behind that of its image: `a_mask.png` beside `a.jpg`."""
+
+MOST_LOOKED_IN = 64
+SAME_SHARE = 0.8
+
+
+def describes_images(name: str) -> bool:
+    """Whether a folder of this name holds no images to learn from, but what describes them."""
+    return _bare(name) in TEXT_NAMES | _MASK_NAMES
+
+
+def may_hold_masks(name: str) -> bool:
+    """Whether a word in the name of a folder says that it may hold masks; it may as well be a class of faces."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
+    return any(word.lower() in _MASK_WORDS for word in words) or any(part in _bare(name) for part in _MASK_PARTS)
+
+
+def image_of_mask(stem: str) -> str | None:
+    """The name of the image that a mask belongs to, both without suffix; None if the name is none of a mask's."""
+    image = _MASK_ENDING.sub("", stem.lower())
+    return image if image and image != stem.lower() else None
+
+
+def are_masks_of(folder: str, masks: str, images: str) -> bool:
+    """Whether most files in the folder `masks` are named like one in `images`; both are in `folder`.
+
+    Names that are numbers, which images of any class may have, say so only in a folder that is plainly named.
+    """
+    stems, described = (_stems(os.path.join(folder, name)) for name in (masks, images))
+    counted = stems if describes_images(masks) else {stem for stem in stems if not stem.isdecimal()}
+    same = sum(stem in described or image_of_mask(stem) in described for stem in counted)
+    return bool(counted) and same >= SAME_SHARE * len(stems)
+
+
+def holds_images(folder: str) -> bool:
+    """Whether there are images in a folder, at any depth; of very many folders in it only some are looked in."""
+    waiting, looked_in = [folder], 0
+    while waiting and looked_in < MOST_LOOKED_IN:
+        here = waiting.pop()
+        inside = look(here, stops_at_image=True)
+        if inside.has_images:
+            return True
+        looked_in += 1
+        waiting += [os.path.join(here, name) for name in sorted(inside.folders)]
+    return False
+
+
+def _stems(folder: str) -> set[str]:
+    return {entry.name.rpartition(".")[0].lower() for entry in visible(folder) if is_image(entry)}
+
+
+def _bare(name: str) -> str:
+    return re.sub("[^a-z]", "", name.lower())
