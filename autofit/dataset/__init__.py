@@ -10,6 +10,7 @@
     side_folders.py  folders that describe the images beside them, as masks do
     split_words.py  names of splits (pure)
     lower_folders.py  folders inside class folders that show that these are no classes (pure)
+    mask_files.py  images that are named as masks of others (pure)
     folder.py   a folder with one subfolder for each class -> Found
     found.py    Found: what is in a folder or table
     columns.py  how a table is written, and which columns are meant

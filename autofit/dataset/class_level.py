@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter
 
-from autofit.dataset.inside import Inside, peek, shown
+from autofit.dataset.inside import NUMBERS, Inside, peek, shown
 from autofit.dataset.side_folders import IMAGE_NAMES, TEXT_NAMES, are_masks_of, describes_images, may_hold_masks
 from autofit.dataset.split_words import roles_of, split_name
 from autofit.errors import UserError
@@ -19,8 +19,6 @@ PART_WORDS = frozenset({"images", "image", "imgs", "img", "photos", "part", "par
 
 _CAMERA_FOLDER = re.compile(r"[0-9]{3}[A-Z0-9_]{5}")
 """As cameras name theirs: `101CANON` (JEITA CP-3461, Design rule for Camera File system)."""
-
-_DATE = re.compile(r"[0-9]+([-_. ][0-9]+)*")
 
 
 def require_classes(folder: str, names: frozenset[str]) -> None:
@@ -37,7 +35,7 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
     if len(shared) < 2:  # noqa: PLR2004 - two classes
         _refuse_parts(folder, names)
         return
-    if not _numbered_alike(names) and all(map(_DATE.fullmatch, shared)):
+    if not _numbered_alike(names) and all(map(NUMBERS.fullmatch, shared)):
         return
     if roles_of(shared):
         raise UserError(

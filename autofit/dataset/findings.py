@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from autofit.dataset.folder import HEIF_REMEDY, HEIF_SUFFIXES
 from autofit.dataset.found import Found
 from autofit.dataset.labels import look_alike_warning
+from autofit.dataset.lower_folders import lower_level
+from autofit.dataset.mask_files import masks_among
 from autofit.printable import first_of, printable
 
 SHOWN_CLASSES = 12
@@ -23,6 +25,8 @@ def notes_of(found: Found) -> tuple[str, ...]:
         look_alike_warning([*(found.label_names or found.classes), *found.empty_classes]),
         without_images(found),
         skipped_photos(found.skipped),
+        lower_level(found.classes, found.subfolders),
+        masks_among(found.classes),
         f"one image only, which is for training: {named(single)}" if single else None,
     ]
     return tuple(line for line in lines if line)

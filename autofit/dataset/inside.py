@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ from autofit.dataset.folder import is_folder, is_image, visible
 from autofit.printable import printable
 
 SHOWN_NAMES = 6
+
+NUMBERS = re.compile(r"[0-9]+([-_. ][0-9]+)*")
+"""The name of a folder that is a year, a date or a number."""
 
 
 class Inside(NamedTuple):

@@ -26,6 +26,37 @@ def test_classes_without_images_are_named_all_at_once(pets: Path) -> None:
     assert index.skipped_kinds == {".cr2": 3, ".txt": 1, "without suffix": 2, ".db": 1}
 
 
+def test_masks_among_the_images_are_named(pets: Path) -> None:
+    """The masks of an archive lie beside its scans, and a network would train on them without a word."""
+    touch(pets, "cat/s (1).png", "cat/s (1)_mask.png", "cat/s (1)_mask_1.png", "dog/a.jpg", "dog/a_segmentation.png")
+    touch(pets, "dog/man_mask.jpg", "dog/unmasked.jpg")
+    (note,) = scan(pets).notes
+    assert note == (
+        "warning: 3 images are named as masks of others (cat/s (1)_mask.png beside cat/s (1).png) and are trained on "
+        "like these: move them elsewhere if they are masks"
+    )
+
+
+def test_classes_a_level_below_are_named(tmp_path: Path) -> None:
+    """Five kinds of cells would be taken for two organs, as letters for the scenes that they sort, without a word."""
+    touch(tmp_path, *(f"{name}/{n}.jpg" for name in ("colon/aca", "colon/n", "lung/aca", "lung/scc") for n in "123"))
+    index = scan(tmp_path)
+    assert index.class_names == ("colon", "lung")
+    (note,) = index.notes
+    assert note == (
+        "the images lie in 4 folders within the classes, such as colon/aca, and are of the class above: if these "
+        "folders are the classes, give a CSV file with the columns path,label"
+    )
+
+
+def test_folders_that_divide_a_class_are_not_named(tmp_path: Path) -> None:
+    """A reader would be asked about years, and about folders that only hold the images."""
+    touch(
+        tmp_path, *(f"{name}/{n}.jpg" for name in ("cat/2023-01", "cat/2024", "dog/2022", "owl/images") for n in "12")
+    )
+    assert scan(tmp_path).notes == ()
+
+
 def test_many_are_counted_and_not_listed() -> None:
     """The opening lines of a data set of a thousand classes would fill the screen."""
     names = [f"class{number:04}" for number in range(1000)]
