@@ -89,6 +89,12 @@ class Columns(NamedTuple):
     marks: tuple[str, ...] = ()
 
     @property
+    def mark_names(self) -> tuple[str, ...]:
+        """The labels that `marks` stand for: blanks around a name do not count."""
+        bare = tuple(name.strip() for name in self.marks)
+        return bare if all(bare) and len(set(bare)) == len(bare) else self.marks
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Those that are read, in this order."""
         labels = self.marks or (self.label,)
@@ -101,7 +107,9 @@ class Columns(NamedTuple):
             return None
         splits = f", splits of {self.split!r}" if self.split else ""
         labels = (
-            f"the 1s of {len(self.marks)} columns, {_shown(self.marks)}" if self.marks else f"those of {self.label!r}"
+            f"the 1s of {len(self.marks)} columns, {_shown(self.mark_names)}"
+            if self.marks
+            else f"those of {self.label!r}"
         )
         return f"paths are those of the column {self.path!r}, labels {labels}{splits}"
 
@@ -183,8 +191,8 @@ def choose_columns(
 
 def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], source: str) -> str | None:
     if asked is not None:
-        if header.count(asked) == 1:
-            return asked
+        if (named := _in_header(asked, header)) is not None:
+            return named
         if asked in header or len(header) > 1:
             raise UserError(f"{source} has not one column {asked!r}: its columns are {_shown(header)}")
         return None
@@ -261,9 +269,18 @@ def _marks_asked(header: Sequence[str], asked: Asked, source: str) -> tuple[str,
     names = tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else tuple(given)
     if len(names) == 1 and isinstance(given, str):
         return ()
-    if len(header) > 1 and (unknown := [name for name in names if header.count(name) != 1]):
-        raise UserError(f"{source} has not one column {unknown[0]!r}: its columns are {_shown(header)}")
-    return names if len(header) > 1 else ()
+    columns = tuple(_in_header(name, header) for name in names)
+    if len(header) > 1 and None in columns:
+        raise UserError(f"{source} has not one column {names[columns.index(None)]!r}: its columns are {_shown(header)}")
+    return tuple(name for name in columns if name is not None) if len(header) > 1 else ()
+
+
+def _in_header(asked: str, header: Sequence[str]) -> str | None:
+    """The column that is named, as the header writes it: blanks around it do not count; None if it is not one."""
+    if asked in header:
+        return asked if header.count(asked) == 1 else None
+    meant = [name for name in header if name.strip() == asked.strip()]
+    return meant[0] if len(meant) == 1 else None
 
 
 _MISSING = frozenset({"", "nan", "none", "<na>"})

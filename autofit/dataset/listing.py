@@ -88,7 +88,9 @@ def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a c
     rows = _rows_of_csv(path, form, places, multi_label=asked.multi_label, is_own=is_own)
     found = (form.columns.note, None if form.is_utf8 or is_own else NO_UTF8)
     notes = tuple(note for note in found if note)
-    return Listing(rows, root, places, notes, form.columns.split is not None, asked.multi_label, form.columns.marks)
+    return Listing(
+        rows, root, places, notes, form.columns.split is not None, asked.multi_label, form.columns.mark_names
+    )
 
 
 def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a constant
@@ -108,10 +110,10 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
             f"{lacking}_column="
         )
     splits = None if columns.split is None else split_words_of(frame[columns.split], columns.split)
-    labels = _marked(frame, columns.marks) if columns.marks else frame[columns.label]
+    labels = _marked(frame, columns.marks, columns.mark_names) if columns.marks else frame[columns.label]
     root = frame.root if isinstance(frame, ImageTable) else os.getcwd()
     listing = _from_lists(frame[columns.path], labels, splits, asked, root)
-    return listing._replace(notes=(columns.note,) if columns.note else (), marks=columns.marks)
+    return listing._replace(notes=(columns.note,) if columns.note else (), marks=columns.mark_names)
 
 
 def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked = Asked()) -> Listing:  # noqa: B008
@@ -243,7 +245,7 @@ def _rows_of_csv(
     for line, (image, *cells) in rows:
         try:
             if columns.marks:
-                label: Label | Cell = marked_names(columns.marks, cells[:count])
+                label: Label | Cell = marked_names(columns.mark_names, cells[:count])
             else:
                 text = cells[0] if is_own else readable(cells[0])
                 label = cell_of(text) if multi_label else label_of(text)
@@ -253,8 +255,10 @@ def _rows_of_csv(
             raise UserError(f"{printable(str(path))}, line {line}: {error}; correct this line") from None
 
 
-def _marked(columns: Mapping[str, Iterable[object]] | Frame, marks: Sequence[str]) -> list[object]:
-    """The names that each row marks, from one column for each.
+def _marked(
+    columns: Mapping[str, Iterable[object]] | Frame, marks: Sequence[str], called: Sequence[str] | None = None
+) -> list[object]:
+    """The names that each row marks, from one column for each; `called` are its labels, if not the columns' names.
 
     Raises:
         UserError: a value is neither 0 nor 1.
@@ -262,7 +266,7 @@ def _marked(columns: Mapping[str, Iterable[object]] | Frame, marks: Sequence[str
     names: list[object] = []
     for number, values in enumerate(zip(*(_plain_list(columns[name]) for name in marks), strict=True)):
         try:
-            names.append(marked_names(marks, values))
+            names.append(marked_names(called or marks, values))
         except ValueError as error:
             raise UserError(f"item {number} of the labels: {error}") from None
     return names

@@ -145,6 +145,20 @@ def test_columns_of_0_and_1_are_told_by_many_rows(pets: Path) -> None:
         scan(csv_file(pets, written("path,cat,dog", rows=late)), asked=MULTI_LABEL)
 
 
+def test_blanks_around_names_of_columns_do_not_count(pets: Path) -> None:
+    """A label would be called ' cat', and nobody find the column by its name."""
+    pandas = pytest.importorskip("pandas")
+    rows = [(path, str(int(label == "cat")), str(int(label == "dog"))) for path, label in ROWS]
+    table = csv_file(pets, written("filename, cat, dog", rows=rows))
+    assert scan(table, asked=MULTI_LABEL).class_names == ("cat", "dog")
+    named = scan(table, asked=asked_of(" filename", ["dog", "cat"], None, multi_label=True))
+    assert named.class_names == ("dog", "cat")
+    frame = pandas.DataFrame(
+        [(str(pets / path), *marks) for path, *marks in rows], columns=["filename", " cat", " dog"]
+    )
+    assert scan(frame, asked=MULTI_LABEL).class_names == ("cat", "dog")
+
+
 REFUSED = [
     ("path,cat,dog", [("cat/0000.jpg", "1", "0")], "one column a class .*: give multi_label=True"),
     ("path,label", [*ROWS, ("cat/0009.jpg", "cat|dog")], r"'cat\|dog' names several classes"),
