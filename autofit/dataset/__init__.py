@@ -13,7 +13,7 @@
     mask_files.py  images that are named as masks of others (pure)
     folder.py   a folder with one subfolder for each class -> Found
     found.py    Found: what is in a folder or table
-    columns.py  how a table is written, and which columns are meant
+    columns.py  which columns of a table are meant; table_form.py how it is written
     listed_places.py  where the files of a table are
     missing_files.py  listed files that are not there, or are no files, in words
     labels.py   what a label means, the order of classes (pure)

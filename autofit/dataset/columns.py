@@ -1,26 +1,20 @@
-"""How a table of images is written: its encoding, its separator, and which of its columns are meant."""
+"""Which columns of a table of images are meant."""
 
 # ruff: noqa: PTH100, PTH111, PTH112 - paths are str in this package
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 from autofit.dataset.label_sets import MARKS, mark_of
 from autofit.dataset.split_words import FLAGS, Role, split_role
-from autofit.dataset.table import is_utf8, readable
 from autofit.errors import UserError
 from autofit.printable import printable
-from autofit.storage.safe_files import open_plain
-from autofit.storage.system_errors import explained
 
 PATH_NAMES = (
     *("path", "filepath", "imagepath", "imgpath", "filename", "fname", "file", "image", "img", "imagename", "imgname"),
@@ -33,9 +27,7 @@ LABEL_NAMES = (
 SPLIT_NAMES = ("split", "subset", "partition", "set", "datasplit", "usage", "phase", *FLAGS)
 """The usual names of columns, without case, blanks and marks; of two that are there the first here is meant."""
 
-SEPARATORS = (",", ";", "\t", "|")
 SHOWN_HEADER_CHARACTERS = 80
-MOST_LINE_CHARACTERS = 2**16
 LOOKED_AT_ROWS = 1000
 """How many rows decide which columns of 0 and 1 are labels; a later row that contradicts is named."""
 
@@ -81,12 +73,14 @@ class Columns(NamedTuple):
     """The columns that are meant, as the header writes them. `split` is None if there is none.
 
     `marks` are the columns of which each stands for a label and holds 0 or 1; without them `label` holds the labels.
+    `not_followed` says of a column that is called as one of splits why it is none.
     """
 
     path: str
     label: str
     split: str | None
     marks: tuple[str, ...] = ()
+    not_followed: str | None = None
 
     @property
     def mark_names(self) -> tuple[str, ...]:
@@ -104,51 +98,15 @@ class Columns(NamedTuple):
     def note(self) -> str | None:
         """What was understood, where it is not plain."""
         if self.names in {("path", "label"), ("path", "label", "split")}:
-            return None
+            return self.not_followed
         splits = f", splits of {self.split!r}" if self.split else ""
         labels = (
             f"the 1s of {len(self.marks)} columns, {_shown(self.mark_names)}"
             if self.marks
             else f"those of {self.label!r}"
         )
-        return f"paths are those of the column {self.path!r}, labels {labels}{splits}"
-
-
-class TableForm(NamedTuple):
-    """How a CSV file is to be read. `is_utf8` is False where some of the first lines hold bytes that are none."""
-
-    encoding: str
-    separator: str
-    columns: Columns
-    is_utf8: bool = True
-
-
-def table_form(path: Path, asked: Asked) -> TableForm:
-    """Find out how a CSV file is written from its first lines.
-
-    Raises:
-        UserError: it cannot be read, or has no columns of paths and labels; the message shows the header.
-    """
-    try:
-        encoding = _encoding(path)
-        with io.TextIOWrapper(open_plain(path), encoding=encoding, errors="surrogateescape", newline="") as stream:
-            lines = [stream.readline(MOST_LINE_CHARACTERS) for _ in range(LOOKED_AT_ROWS + 1)]
-    except OSError as error:
-        raise UserError(explained(error, f"{printable(str(path))} cannot be read")) from None
-    except UnicodeError as error:
-        raise UserError(f"{printable(str(path))} is no text ({error}): save it as UTF-8") from None
-    for separator in SEPARATORS:
-        header, *rows = (_cells(line, separator) for line in lines)
-        header = [readable(name) for name in header]
-        whole = [row for row in rows if len(row) == len(header)]
-        examples = {name: [row[place] for row in whole] for place, name in enumerate(header)}
-        if len(header) > 1 and (columns := choose_columns(header, examples, asked, printable(str(path)))):
-            return TableForm(encoding, separator, columns, all(map(is_utf8, lines)))
-    shown = readable(lines[0]).strip("\r\n")[:SHOWN_HEADER_CHARACTERS]
-    raise UserError(
-        f"{printable(str(path))} is no CSV file with the columns path,label: its first line is {shown!r}; "
-        "give an image folder, or name the columns with path_column= and label_column="
-    )
+        note = f"paths are those of the column {self.path!r}, labels {labels}{splits}"
+        return f"{note}; {self.not_followed}" if self.not_followed else note
 
 
 def choose_columns(
@@ -177,16 +135,20 @@ def choose_columns(
             source,
         )
     )
-    split = _split_column([name for name in header if name not in {path, label, *marks}], examples, source)
+    others = [name for name in header if name not in {path, label, *marks}]
+    split = _split_column(others, examples, source)
+    unfollowed = None if split else _column(others, None, SPLIT_NAMES, source)
     if path and not label and not marks:
         least = 1 if asked.multi_label else 2
-        marks = _marks_of([name for name in header if name not in {path, split}], examples, least)
+        marks = _marks_of([name for name in others if name not in {split, unfollowed}], examples, least)
         if marks and not asked.multi_label:
             raise UserError(
                 f"{source} has no column of labels, but one column a class ({_shown(marks)}): give multi_label=True if "
                 "an image may have several; else one column with the class of each image, label_column="
             )
-    return Columns(path, label or "", split, marks) if path and (label or marks) else None
+    if not path or not (label or marks):
+        return None
+    return Columns(path, label or "", split, marks, _not_followed(unfollowed, examples) if unfollowed else None)
 
 
 def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], source: str) -> str | None:
@@ -223,6 +185,12 @@ def _split_column(others: Sequence[str], examples: Mapping[str, Sequence[object]
             f"{source} has the columns {_shown(flags)}: give one column split instead, of train, validation and test"
         )
     return flags[0] if flags else None
+
+
+def _not_followed(column: str, examples: Mapping[str, Sequence[object]]) -> str | None:
+    """What is said of a column that is called as one of splits, and whose values are no names of any."""
+    value = next((text for value in examples.get(column, ()) if (text := str(value).strip())), None)
+    return value and f"{column!r} is not followed: {value[:20]!r} is no name of a split (train, validation, test)"
 
 
 @cache
@@ -306,23 +274,6 @@ def _holds_splits(values: Sequence[object]) -> bool:
     texts = [text for value in values if (text := str(value).strip()).lower() not in _MISSING]
     named = sum(split_role(text) is not None for text in texts)
     return named > len(texts) / 2 or (bool(values) and split_role(str(values[0])) is not None)
-
-
-def _encoding(path: Path) -> str:
-    with open_plain(path) as file:
-        start = file.read(4)
-    if start[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        return "utf-16"
-    if start[1:2] == b"\0" and start[:1].isascii():
-        return "utf-16-le"
-    return "utf-8-sig"
-
-
-def _cells(line: str, separator: str) -> list[str]:
-    try:
-        return next(csv.reader([line], strict=True, delimiter=separator), [])
-    except csv.Error:
-        return []
 
 
 def _bare(name: object) -> str:

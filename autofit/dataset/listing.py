@@ -12,16 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, get_args, runtime_checkable
 
 from autofit.dataset.arrays import ImageTable
-from autofit.dataset.columns import (
-    LOOKED_AT_ROWS,
-    Asked,
-    Columns,
-    TableForm,
-    choose_columns,
-    split_word,
-    split_words_of,
-    table_form,
-)
+from autofit.dataset.columns import LOOKED_AT_ROWS, Asked, Columns, choose_columns, split_word, split_words_of
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
 from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, cell_of, marked_names, sort_into_sets
@@ -30,6 +21,7 @@ from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import Missing, MissingFiles
 from autofit.dataset.split_words import Role, split_role
 from autofit.dataset.table import read_rows, readable
+from autofit.dataset.table_form import TableForm, table_form
 from autofit.errors import UserError
 from autofit.printable import printable
 from autofit.storage.json_bounds import MAX_RECORD_BYTES, parsed

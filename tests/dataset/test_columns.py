@@ -60,6 +60,19 @@ def test_a_column_of_splits_is_followed(pets: Path, name: str) -> None:
     assert scan(csv_file(pets, written(f"path,label,{name}", rows=rows)), validation=0).validation_count == 0
 
 
+@pytest.mark.parametrize("name", ["partition", "Usage"])
+def test_a_column_of_other_splits_is_named(pets: Path, name: str) -> None:
+    """Images that a data set holds out by the number of their part would be trained on without a word."""
+    rows = [(*row, str(number % 3)) for number, row in enumerate(ROWS)]
+    index = scan(csv_file(pets, written(f"path,label,{name}", rows=rows)))
+    assert index.test_count == 0
+    assert index.notes == (f"{name!r} is not followed: '0' is no name of a split (train, validation, test)",)
+    marked = [(path, str(int(label == "cat")), str(int(label == "dog")), part) for path, label, part in rows]
+    index = scan(csv_file(pets, written(f"path,cat,dog,{name}", rows=marked)), asked=MULTI_LABEL)
+    assert index.class_names == ("cat", "dog")
+    assert f"; {name!r} is not followed" in index.notes[0]
+
+
 def test_the_list_of_a_run_is_read_like_any_other(pets: Path, tmp_path: Path) -> None:
     """The same images could not be trained on again in the same split."""
     index = scan(csv_file(pets, written("path,label,split", rows=[(*r, s) for r, s in zip(ROWS, SPLITS, strict=True)])))

@@ -64,8 +64,15 @@ PARSING = frozenset(
 FUZZED = frozenset(
     {
         *("api/existing_run.py", "api/predictions_csv.py", "api/result.py", "cache/entry.py", "cache/entry_format.py"),
-        *("cache/store.py", "config/hub_presets.py", "dataset/columns.py", "dataset/duplicates.py", "dataset/index.py"),
-        *("dataset/label_sets.py", "dataset/listing.py", "dataset/table.py", "mirror/copying.py", "process/monitor.py"),
+        *("cache/store.py", "config/hub_presets.py", "dataset/duplicates.py", "dataset/index.py"),
+        *(
+            "dataset/label_sets.py",
+            "dataset/listing.py",
+            "dataset/table.py",
+            "dataset/table_form.py",
+            "mirror/copying.py",
+            "process/monitor.py",
+        ),
         *("profiles/lines.py", "profiles/reading.py", "runs/collect_result.py", "runs/memory_history.py"),
         *("runs/model_worker.py", "runs/result_record.py", "runs/run_record.py", "runs/stage_speed.py"),
         *("storage/checkpoint_files.py", "storage/hdf5_file.py", "storage/holder_file.py", "storage/json_bounds.py"),

@@ -1,0 +1,72 @@
+"""How a table of images is written: its encoding and its separator."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Asked, Columns, choose_columns
+from autofit.dataset.table import is_utf8, readable
+from autofit.errors import UserError
+from autofit.printable import printable
+from autofit.storage.safe_files import open_plain
+from autofit.storage.system_errors import explained
+
+SEPARATORS = (",", ";", "\t", "|")
+MOST_LINE_CHARACTERS = 2**16
+
+
+class TableForm(NamedTuple):
+    """How a CSV file is to be read. `is_utf8` is False where some of the first lines hold bytes that are none."""
+
+    encoding: str
+    separator: str
+    columns: Columns
+    is_utf8: bool = True
+
+
+def table_form(path: Path, asked: Asked) -> TableForm:
+    """Find out how a CSV file is written from its first lines.
+
+    Raises:
+        UserError: it cannot be read, or has no columns of paths and labels; the message shows the header.
+    """
+    try:
+        encoding = _encoding(path)
+        with io.TextIOWrapper(open_plain(path), encoding=encoding, errors="surrogateescape", newline="") as stream:
+            lines = [stream.readline(MOST_LINE_CHARACTERS) for _ in range(LOOKED_AT_ROWS + 1)]
+    except OSError as error:
+        raise UserError(explained(error, f"{printable(str(path))} cannot be read")) from None
+    except UnicodeError as error:
+        raise UserError(f"{printable(str(path))} is no text ({error}): save it as UTF-8") from None
+    for separator in SEPARATORS:
+        header, *rows = (_cells(line, separator) for line in lines)
+        header = [readable(name) for name in header]
+        whole = [row for row in rows if len(row) == len(header)]
+        examples = {name: [row[place] for row in whole] for place, name in enumerate(header)}
+        if len(header) > 1 and (columns := choose_columns(header, examples, asked, printable(str(path)))):
+            return TableForm(encoding, separator, columns, all(map(is_utf8, lines)))
+    shown = readable(lines[0]).strip("\r\n")[:SHOWN_HEADER_CHARACTERS]
+    raise UserError(
+        f"{printable(str(path))} is no CSV file with the columns path,label: its first line is {shown!r}; "
+        "give an image folder, or name the columns with path_column= and label_column="
+    )
+
+
+def _encoding(path: Path) -> str:
+    with open_plain(path) as file:
+        start = file.read(4)
+    if start[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        return "utf-16"
+    if start[1:2] == b"\0" and start[:1].isascii():
+        return "utf-16-le"
+    return "utf-8-sig"
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], strict=True, delimiter=separator), [])
+    except csv.Error:
+        return []
