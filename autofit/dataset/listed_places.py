@@ -9,7 +9,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-from autofit.dataset.folder import image_suffixes, is_folder, visible
+from autofit.dataset.folder import image_suffixes, visible
+from autofit.dataset.inside import look
 from autofit.dataset.missing_files import Missing, why_missing
 from autofit.dataset.table import readable
 from autofit.errors import UserError
@@ -27,7 +28,8 @@ SUFFIXES = ("jpg", "jpeg", "png", "JPG", "JPEG", "PNG", "webp", "bmp", "tif", "t
 class ListedPlaces:
     """Finds the files of a table, one stat each where the paths are right.
 
-    Where not even the first rows are right, the subfolders beside the table are tried, first the one of its name.
+    Where not even the first rows are right, the subfolders beside the table are tried, first the one of its name; the
+    images of a large set may be in several, none of which has a file of the same name as another.
     """
 
     def __init__(self, root: str, images_in: str | None = None, *, name: str = "") -> None:
@@ -36,10 +38,12 @@ class ListedPlaces:
         Args:
             root: the absolute folder of the table; paths are returned relative to it or absolute.
             images_in: an absolute folder that relative paths are relative to instead.
-            name: the table's file name without suffix.
+            name: the table's file name without suffix; empty for one in memory.
         """
         self.root = root
         self._bases = [images_in or root]
+        self._found_in = self._bases[0]
+        self._others: list[str] | None = None
         self._name = name
         self._is_searched = images_in is not None
         self._searches = 0
@@ -47,9 +51,9 @@ class ListedPlaces:
 
     @property
     def note(self) -> str | None:
-        """The folder in which the images were found, if it is another; or None."""
-        base = self._bases[0]
-        return None if base == self.root else f"listed images are in {printable(os.path.relpath(base, self.root))}/"
+        """The folders in which the images were found, if they are others; or None."""
+        others = [self._shown(base) for base in self._bases if base != self.root]
+        return f"listed images are in {' and in '.join(others)}" if others else None
 
     def find(self, path: str) -> str | None:
         """The path of an existing file that a listed path means, relative to `root` or absolute; None if there is none.
@@ -57,13 +61,13 @@ class ListedPlaces:
         Raises:
             UserError: files of this name are in several folders, and nothing says which is meant.
         """
-        for base in self._bases:
+        for base in (self._found_in, *(base for base in self._bases if base != self._found_in)):
             if found := self._under(base, path):
-                self._is_searched = True
+                self._is_searched |= base == self.root
+                self._found_in = base
                 return found
         if self._is_searched or self._searches >= MOST_SEARCHES:
             return None
-        self._searches += 1
         return self._elsewhere(path)
 
     def expected(self, path: str) -> str:
@@ -104,18 +108,46 @@ class ListedPlaces:
             self._suffixes.insert(0, suffix)
 
     def _elsewhere(self, path: str) -> str | None:
-        names = sorted(entry.name for entry in visible(self.root) if is_folder(entry))[:MOST_FOLDERS]
-        found = {name: place for name in names if (place := self._under(os.path.join(self.root, name), path))}
-        if self._name in found:
-            found = {self._name: found[self._name]}
+        if self._others is None:
+            self._others = self._folders_beside()
+        found = {name: place for name in self._others if (place := self._under(os.path.join(self.root, name), path))}
+        found = {name: place for name, place in found.items() if name.split("/")[0] == self._name} or found
         if len(found) > 1:
             raise UserError(
                 f"{printable(path)} is in {' and in '.join(f'{printable(name)}/' for name in sorted(found)[:2])}: "
                 "name the folder that is meant with images_in="
             )
         if not found:
+            self._searches += 1
             return None
         ((name, place),) = found.items()
-        self._bases.insert(0, os.path.join(self.root, name))
-        self._is_searched = True
+        self._add(os.path.normpath(os.path.join(self.root, name)))
         return place
+
+    def _folders_beside(self) -> list[str]:
+        """The folders in which images may be: those beside the table, the only ones in these, and the one around."""
+        names = sorted(look(self.root).folders)[:MOST_FOLDERS]
+        for name in tuple(names):
+            inside = look(os.path.join(self.root, name), stops_at_image=True)
+            if not inside.has_images and len(inside.folders) == 1:
+                names.append(os.path.join(name, *inside.folders))
+        return [*names, ".."] if self._name else names
+
+    def _add(self, base: str) -> None:
+        """Look in one more folder from now on.
+
+        Raises:
+            UserError: it holds a file of the same name as another that was found before, and either may be meant.
+        """
+        names = {entry.name for entry in visible(base)} if len(self._bases) > 1 else set()
+        for other in self._bases[:-1]:
+            if both := {entry.name for entry in visible(other) if entry.name in names}:
+                raise UserError(
+                    f"{printable(min(both))} is in {self._shown(other)} and in {self._shown(base)}: "
+                    "name the folder that is meant with images_in="
+                )
+        self._bases.insert(-1, base)
+        self._found_in = base
+
+    def _shown(self, base: str) -> str:
+        return f"{printable(os.path.relpath(base, self.root))}/"

@@ -132,6 +132,28 @@ def test_the_folder_of_the_images_is_found_beside_the_table(tmp_path: Path) -> N
         scan(tmp_path / "list.csv")
 
 
+def test_the_images_of_a_table_may_be_in_several_folders(tmp_path: Path) -> None:
+    """A set in parts, or one in a wrapper, could be used only by who moves its files or writes its table again."""
+    touch(tmp_path, *(f"part_{n // 2}/images/{file}" for n, file in enumerate(images(4))), "other/readme.txt")
+    rows = [(file.removesuffix(".jpg"), "cat" if file < "0002" else "dog") for file in images(4)]
+    table = csv_file(tmp_path, written("id,label", rows=rows))
+    index = scan(table, validation=0)
+    assert index.paths == [f"part_{n // 2}/images/{file}" for n, file in enumerate(images(4))]
+    assert "listed images are in part_0/images/ and in part_1/images/" in index.notes
+    touch(tmp_path, "part_1/images/0000.jpg")
+    with pytest.raises(UserError, match=r"^0000 is in part_0/images/ and in part_1/images/: name the folder"):
+        scan(table)
+    (tmp_path / "part_1/images/0000.jpg").rename(tmp_path / "part_0/images/0003.jpg")
+    with pytest.raises(UserError, match=r"^0003\.jpg is in part_0/images/ and in part_1/images/: name the folder"):
+        scan(table)
+
+
+def test_paths_may_begin_with_the_folder_of_the_table(pets: Path) -> None:
+    """The table of an archive names the archive's own folder, in which it is itself."""
+    index = scan(csv_file(pets, written("path,label", rows=[(f"pets/{path}", label) for path, label in ROWS])))
+    assert {path.removeprefix(f"{pets}/"): label for path, label in labelled(index).items()} == expected()
+
+
 def test_a_missing_file_among_many_is_an_image_that_cannot_be_read(pets: Path) -> None:
     """One lost photo of a thousand would end the run, or vanish without a word."""
     rows = [(f"cat/{file}", "cat") for file in images(10)] + [(f"dog/{file}", "dog") for file in images(6)]
