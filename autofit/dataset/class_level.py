@@ -14,8 +14,11 @@ from autofit.dataset.split_words import roles_of, split_name
 from autofit.errors import UserError
 from autofit.printable import printable
 
-PART_WORDS = frozenset({"images", "image", "imgs", "img", "photos", "part", "parts", "batch", "chunk", "fold", "shard"})
-"""Words in names of folders among which a large data set is divided: `images_001`, `photos_part_2`."""
+PART_WORDS = frozenset(
+    {"images", "image", "imgs", "img", "photos", "part", "parts", "batch", "chunk", "fold", "shard"}
+    | {"patient", "patients", "case", "study"}
+)
+"""Words in names of folders among which a data set is divided: `images_001`, `photos_part_2`, `patient00001`."""
 
 _CAMERA_FOLDER = re.compile(r"[0-9]{3}[A-Z0-9_]{5}")
 """As cameras name theirs: `101CANON` (JEITA CP-3461, Design rule for Camera File system)."""
@@ -119,8 +122,8 @@ def _refuse_parts(folder: str, names: frozenset[str]) -> None:
         return
     if words & PART_WORDS or all(map(_CAMERA_FOLDER.fullmatch, names)):
         raise UserError(
-            f"{printable(folder)} holds {shown(names)}, which differ in a number only: if they are parts of one data "
-            "set, give a CSV file with the columns path,label; if they are classes, rename them"
+            f"{printable(folder)} holds {shown(names)}, which differ in a number only: if they are parts or patients of "
+            "one data set, give a CSV file with the columns path,label; if they are classes, rename them"
         )
 
 

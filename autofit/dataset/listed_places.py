@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from autofit.dataset.folder import image_suffixes, visible
-from autofit.dataset.inside import look
+from autofit.dataset.inside import look, shown
 from autofit.dataset.missing_files import Missing, why_missing
 from autofit.dataset.table import readable
 from autofit.errors import UserError
@@ -52,8 +52,8 @@ class ListedPlaces:
     @property
     def note(self) -> str | None:
         """The folders in which the images were found, if they are others; or None."""
-        others = [self._shown(base) for base in self._bases if base != self.root]
-        return f"listed images are in {' and in '.join(others)}" if others else None
+        others = [f"{os.path.relpath(base, self.root)}/" for base in self._bases if base != self.root]
+        return f"listed images are in {shown(others)}" if others else None
 
     def find(self, path: str) -> str | None:
         """The path of an existing file that a listed path means, relative to `root` or absolute; None if there is none.

@@ -139,7 +139,7 @@ def test_the_images_of_a_table_may_be_in_several_folders(tmp_path: Path) -> None
     table = csv_file(tmp_path, written("id,label", rows=rows))
     index = scan(table, validation=0)
     assert index.paths == [f"part_{n // 2}/images/{file}" for n, file in enumerate(images(4))]
-    assert "listed images are in part_0/images/ and in part_1/images/" in index.notes
+    assert "listed images are in part_0/images/ and part_1/images/" in index.notes
     touch(tmp_path, "part_1/images/0000.jpg")
     with pytest.raises(UserError, match=r"^0000 is in part_0/images/ and in part_1/images/: name the folder"):
         scan(table)
