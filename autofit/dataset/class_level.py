@@ -122,8 +122,8 @@ def _refuse_parts(folder: str, names: frozenset[str]) -> None:
         return
     if words & PART_WORDS or all(map(_CAMERA_FOLDER.fullmatch, names)):
         raise UserError(
-            f"{printable(folder)} holds {shown(names)}, which differ in a number only: if they are parts or patients of "
-            "one data set, give a CSV file with the columns path,label; if they are classes, rename them"
+            f"{printable(folder)} holds {shown(names)}, which differ in a number only: if they are parts or patients "
+            "of one data set, give a CSV file with the columns path,label; if they are classes, rename them"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from autofit.dataset.folder import image_suffixes, visible
 from autofit.dataset.inside import look, shown
-from autofit.dataset.missing_files import Missing, why_missing
+from autofit.dataset.missing_files import ABSENT, Missing, why_absent, why_missing
 from autofit.dataset.table import readable
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -77,7 +77,8 @@ class ListedPlaces:
 
     def why_missing(self, path: str) -> Missing | None:
         """Why there is no file where one would be; None if there is one after all."""
-        return why_missing(os.path.join(self.root, os.path.expanduser(self.expected(path))))
+        why = why_missing(os.path.join(self.root, os.path.expanduser(self.expected(path))))
+        return why_absent(path) if why == ABSENT else why
 
     def _under(self, base: str, path: str) -> str | None:
         for form in self._forms(path):

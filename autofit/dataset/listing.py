@@ -18,7 +18,7 @@ from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
 from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, cell_of, marked_names, sort_into_sets
 from autofit.dataset.labels import Label, class_order, label_of, several_labels
 from autofit.dataset.listed_places import ListedPlaces
-from autofit.dataset.missing_files import Missing, MissingFiles
+from autofit.dataset.missing_files import ADDRESS, Missing, MissingFiles
 from autofit.dataset.split_words import Role, split_role
 from autofit.dataset.table import read_rows, readable
 from autofit.dataset.table_form import TableForm, table_form
@@ -193,7 +193,7 @@ class _Gathered:
                 self.role_of[stored] = role
             self.progress.count_one()
             if missing:
-                self.missing.add(missing, printable(absolute), place)
+                self.missing.add(missing, printable(path if missing == ADDRESS else absolute), place)
         elif self.label_of[stored] != label:
             raise UserError(
                 f"{printable(path)} has the labels {self.label_of[stored]!r} and, {place}, {label!r}: keep one"

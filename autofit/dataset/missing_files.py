@@ -5,12 +5,17 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import Counter
 from typing import NamedTuple
 
+from autofit.dataset.sources import is_address
 from autofit.errors import UserError
 from autofit.storage.system_errors import reason, remedy
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+"""How a path of Windows begins that is absolute."""
 
 MOST_MISSING = 0.1
 """The share of listed files that may be missing: they count as images that cannot be read."""
@@ -25,6 +30,10 @@ class Missing(NamedTuple):
 
 
 ABSENT = Missing("does not exist", "do not exist")
+ABSENT_ABSOLUTE = Missing(
+    "does not exist", "do not exist", "their paths are absolute, for which images_in= does nothing: correct these"
+)
+ADDRESS = Missing("is an address", "are addresses", "copy the images to this machine and list their paths here")
 KINDS = {
     stat.S_IFDIR: Missing("is a folder", "are folders"),
     stat.S_IFIFO: Missing("is a named pipe", "are named pipes"),
@@ -43,6 +52,13 @@ def why_missing(path: str) -> Missing | None:
     except OSError as error:
         words = f"cannot be read ({reason(error)})"
         return Missing(words, words, remedy(error))
+
+
+def why_absent(path: str) -> Missing:
+    """Why there is no file of a path as it is listed."""
+    if is_address(path):
+        return ADDRESS
+    return ABSENT_ABSOLUTE if path.startswith("/") or _DRIVE.match(path) else ABSENT
 
 
 class MissingFiles:

@@ -28,10 +28,19 @@ _REMEDIES: Final = {
         "or DataFrame",
     ),
     **dict.fromkeys(
+        ("yaml", "yml", "xml"),
+        "describes images and lists none: give their folder with one subfolder a class, or a CSV file with the columns "
+        "path,label",
+    ),
+    **dict.fromkeys(("mdb", "lmdb", "rec", "arrow"), "is a data base of images: write them to one folder a class"),
+    **dict.fromkeys(
         ("npz", "npy", "h5", "hdf5", "mat", "pkl", "pickle"),
         "is a file of arrays: load its images and labels, and give autofit.run(images, labels)",
     ),
-    "tfrecord": "is a file of TensorFlow: read it as a tf.data.Dataset of (image, label), and give that",
+    **dict.fromkeys(
+        ("tfrecord", "tfrecords", "tfrec"),
+        "is a file of TensorFlow: read it as a tf.data.Dataset of (image, label), and give that",
+    ),
     "arff": "is a table of Weka: save it as CSV and give that",
     **dict.fromkeys(IMAGE_SUFFIXES | HEIF_SUFFIXES, "is one image: give a folder with one subfolder of images a class"),
 }
@@ -81,6 +90,11 @@ def leads_to_folder(path: str) -> bool:
         UserError: it cannot be looked at.
     """
     return _kind_of(path, printable(path)) == stat.S_IFDIR
+
+
+def is_address(text: str) -> bool:
+    """Whether a path is a URL or the like, such as `gs://bucket/photo.jpg`."""
+    return _URL.match(text) is not None
 
 
 def refuse_address(text: str) -> None:

@@ -71,3 +71,24 @@ def test_a_few_missing_files_are_a_note(tmp_path: Path) -> None:
     assert missing.note(10) == (
         "1 of 10 listed files are folders and count as images that cannot be read, the first is /b (line 3)"
     )
+
+
+@pytest.mark.parametrize(
+    ("beginning", "said"),
+    [
+        (
+            "gs://bucket/",
+            r"2 of 2 listed files are addresses, the first is gs://bucket/a\.jpg .*: copy the images to this",
+        ),
+        (
+            "/content/drive/",
+            r"2 of 2 listed files do not exist, .*: their paths are absolute, for which images_in= does",
+        ),
+        ("C:\\Users\\me\\", "their paths are absolute"),
+        ("", r"2 of 2 listed files do not exist, .* or name the folder of the images with images_in="),
+    ],
+)
+def test_paths_of_another_machine_have_their_own_remedy(tmp_path: Path, beginning: str, said: str) -> None:
+    """A user would name the folder, as the line says, and read the same line again."""
+    with pytest.raises(UserError, match=said):
+        scan(csv_file(tmp_path, f"path,label\n{beginning}a.jpg,cat\n{beginning}b.jpg,dog\n"))
