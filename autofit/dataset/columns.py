@@ -22,7 +22,7 @@ PATH_NAMES = (
 )
 LABEL_NAMES = (
     *("label", "labels", "class", "classname", "classlabel", "category", "categoryname", "target", "y", "species"),
-    *("breed", "diagnosis", "labelname", "classid", "categoryid", "labelid"),
+    *("breed", "diagnosis", "dx", "labelname", "classid", "categoryid", "labelid"),
 )
 SPLIT_NAMES = ("split", "subset", "partition", "set", "datasplit", "usage", "phase", *FLAGS)
 """The usual names of columns, without case, blanks and marks; of two that are there the first here is meant."""
@@ -123,7 +123,7 @@ def choose_columns(
     Raises:
         UserError: a column that was asked for is missing, two can be meant, or there is one column a class.
     """
-    path = _column(header, asked.path_column, PATH_NAMES, source)
+    path = path_column(header, asked, source)
     marks = _marks_asked(header, asked, source)
     label = (
         None
@@ -149,6 +149,15 @@ def choose_columns(
     if not path or not (label or marks):
         return None
     return Columns(path, label or "", split, marks, _not_followed(unfollowed, examples) if unfollowed else None)
+
+
+def path_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
+    """The column of paths; None if none is called so.
+
+    Raises:
+        UserError: the one that was asked for is missing, or two can be meant.
+    """
+    return _column(header, asked.path_column, PATH_NAMES, source)
 
 
 def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], source: str) -> str | None:

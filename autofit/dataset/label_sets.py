@@ -97,7 +97,9 @@ def is_marked(value: object) -> bool:
     """
     marked = mark_of(value)
     if marked is None:
-        raise ValueError(f"{str(value)[:40]!r} is neither 0 nor 1: name the columns of the labels with label_column=")
+        is_minus_one = str(value).strip() in {"-1", "-1.0"}
+        remedy = "write 0 for it" if is_minus_one else "name the columns of the labels with label_column="
+        raise ValueError(f"{str(value)[:40]!r} is neither 0 nor 1: {remedy}")
     return marked
 
 

@@ -98,8 +98,8 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
     if columns is None:
         lacking = "path" if "label" in header or asked.label_column else "label"
         raise UserError(
-            f"the DataFrame has no column {lacking!r} but {names}: rename the one that is meant, or name it with "
-            f"{lacking}_column="
+            f"the DataFrame has no column {lacking!r} but {str(names)[:80]}: rename the one that is meant, or name "
+            f"it with {lacking}_column="
         )
     splits = None if columns.split is None else split_words_of(frame[columns.split], columns.split)
     labels = _marked(frame, columns.marks, columns.mark_names) if columns.marks else frame[columns.label]

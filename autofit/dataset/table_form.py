@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import NamedTuple
 
-from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Asked, Columns, choose_columns
+from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Asked, Columns, choose_columns, path_column
+from autofit.dataset.folder import image_suffixes
 from autofit.dataset.table import is_utf8, readable
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -16,6 +18,11 @@ from autofit.storage.system_errors import explained
 
 SEPARATORS = (",", ";", "\t", "|")
 MOST_LINE_CHARACTERS = 2**16
+
+_PIXEL = re.compile(r"(pixel)?[0-9]+([x.][0-9]+)?")
+"""The name of a column that holds a pixel, or a pixel of a table without names."""
+
+LEAST_PIXELS = 64
 
 
 class TableForm(NamedTuple):
@@ -48,9 +55,32 @@ def table_form(path: Path, asked: Asked) -> TableForm:
         examples = {name: [row[place] for row in whole] for place, name in enumerate(header)}
         if len(header) > 1 and (columns := choose_columns(header, examples, asked, printable(str(path)))):
             return TableForm(encoding, separator, columns, all(map(is_utf8, lines)))
-    shown = readable(lines[0]).strip("\r\n")[:SHOWN_HEADER_CHARACTERS]
-    raise UserError(
-        f"{printable(str(path))} is no CSV file with the columns path,label: its first line is {shown!r}; "
+    raise _refusal(printable(str(path)), readable(lines[0]).strip("\r\n"), asked)
+
+
+def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
+    """Why a file is no table of paths and labels, by its first line, and what to do."""
+    shown = first_line[:SHOWN_HEADER_CHARACTERS]
+    if "\0" in first_line:
+        return UserError(f"{source} is no text: give an image folder, or a CSV file with the columns path,label")
+    if any(word.rpartition(".")[2].lower() in image_suffixes() for word in re.split(r"[,;|\s]+", first_line)):
+        return UserError(
+            f"{source} begins with {shown!r} and not with the names of its columns: write them in a line above it, "
+            "such as path,label, with commas between"
+        )
+    header = max((_cells(first_line, separator) for separator in SEPARATORS), key=len)
+    if sum(_PIXEL.fullmatch(name) is not None for name in header) >= LEAST_PIXELS or "pixels" in header:
+        return UserError(
+            f"{source} holds the pixels of images and not their paths: read it with pandas, and give "
+            "autofit.run(images, labels) with an array of images (n, height, width)"
+        )
+    if len(header) > 1 and (path := path_column(header, asked, source)):
+        return UserError(
+            f"{source} has paths in its column {path!r}, but none that is called as one of labels: name it with "
+            f"label_column= (its first line is {shown!r})"
+        )
+    return UserError(
+        f"{source} is no CSV file with the columns path,label: its first line is {shown!r}; "
         "give an image folder, or name the columns with path_column= and label_column="
     )
 

@@ -214,6 +214,37 @@ def test_a_table_that_cannot_be_understood_is_refused(
         scan(csv_file(pets, written(header, rows=rows)))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cat/0000.jpg,cat\n", "begins with 'cat/0000.jpg,cat' and not with the names of its columns: write them"),
+        ("1 001.Albatross/a.jpg\n2 001.Albatross/b.jpg\n", "such as path,label, with commas between"),
+        ("TRAIN,gs://b/a.jpg,cat\n", "not with the names of its columns"),
+        (
+            ",".join(["label", *(f"pixel{n}" for n in range(784))]),
+            r"pixels .* give autofit\.run\(images, labels\) with",
+        ),
+        (",".join(["5", *"0" * 784]), "holds the pixels of images and not their paths"),
+        ("emotion,pixels,Usage\n0,70 80,Training\n", "holds the pixels of images"),
+        ("id,has_cactus\na,1\n", r"has paths in its column 'id', but none .* name it with label_column= \(its first"),
+        ("\x80\x03}\0", r"list\.csv is no text: give an image folder"),
+        ("one,two\n", "its first line is 'one,two'; give an image folder, or name the columns with path_column="),
+    ],
+)
+def test_what_is_no_table_of_paths_is_told_by_its_first_line(tmp_path: Path, text: str, message: str) -> None:
+    """A user would be sent to options that cannot help, or have to guess which."""
+    with pytest.raises(UserError, match=message):
+        scan(csv_file(tmp_path, text))
+
+
+def test_a_mark_of_minus_one_has_its_own_remedy(pets: Path) -> None:
+    """Who has named the columns of labels would be told to name them."""
+    rows = [(path, "1", "-1") for path, _ in ROWS]
+    asked = asked_of(None, "cat,dog", None, multi_label=True)
+    with pytest.raises(UserError, match="column 'dog': '-1' is neither 0 nor 1: write 0 for it"):
+        scan(csv_file(pets, written("path,cat,dog", rows=rows)), asked=asked)
+
+
 def test_labels_that_differ_in_case_or_blanks_are_named(pets: Path) -> None:
     """One class would be two, and the accuracy be halved for no visible reason."""
     rows = [*ROWS, ("cat/0008.jpg", "Cat"), ("cat/0009.jpg", "Cat")]

@@ -54,15 +54,15 @@ def test_the_first_line_below_the_header_is_line_two(pets: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "message"),
     [
-        b"",
-        b"\xff\xd8\xff\xe0\0\x10JFIF\0",
-        b"a.jpg,cat\n",
-        b'"a"b',
+        (b"", "is no CSV file with the columns path,label: its first line is '"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "is no text"),
+        (b"a.jpg,cat\n", "begins with 'a.jpg,cat' and not with the names of its columns"),
+        (b'"a"b', "is no CSV file with the columns path,label"),
     ],
 )
-def test_a_file_that_is_no_such_csv_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_such_csv_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     """A photo, or a CSV without a header, would end in a traceback or in nonsense classes."""
-    with pytest.raises(UserError, match=r"list\.csv is no CSV file with the columns path,label: its first line is '"):
+    with pytest.raises(UserError, match=rf"list\.csv {message}"):
         scan(csv_file(tmp_path, content))
