@@ -14,7 +14,7 @@ from autofit.config.options import Options, make_options
 from autofit.config.validators import flag
 from autofit.dataset import HeldOut, ImageIndex
 from autofit.dataset.contents import odd_files
-from autofit.dataset.findings import kinds_text
+from autofit.dataset.found import kinds_text
 from autofit.input.image_sizes import sizes_line
 from autofit.machine import hardware
 from autofit.printable import printable

@@ -20,7 +20,8 @@ from autofit.config.learning_rates import unusual_rate
 from autofit.config.option_checks import GIVEN_FUNCTION
 from autofit.config.options import Options, freezes_backbone, trains_pretrained
 from autofit.dataset import ImageIndex
-from autofit.dataset.findings import classes_text, kinds_text
+from autofit.dataset.findings import classes_text
+from autofit.dataset.found import kinds_text
 from autofit.dataset.spread import evenly_spread
 from autofit.errors import InterruptedRunError, UserError
 from autofit.input.find_ranges import find_ranges, ranges_text

@@ -12,6 +12,7 @@
     lower_folders.py  folders inside class folders that show that these are no classes (pure)
     mask_files.py  images that are named as masks of others (pure)
     folder.py   a folder with one subfolder for each class -> Found
+    flat_images.py  images without class folders: the table or archive beside them
     found.py    Found: what is in a folder or table
     columns.py  which columns of a table are meant; table_form.py how it is written
     listed_places.py  where the files of a table are

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from autofit.dataset.folder import HEIF_REMEDY, HEIF_SUFFIXES
-from autofit.dataset.found import Found
+from autofit.dataset.found import Found, kinds_text
 from autofit.dataset.labels import look_alike_warning
 from autofit.dataset.lower_folders import lower_level
 from autofit.dataset.mask_files import masks_among
 from autofit.printable import first_of, printable
 
 SHOWN_CLASSES = 12
-SHOWN_KINDS = 4
 
 HEIF_KINDS = frozenset(f".{suffix}" for suffix in HEIF_SUFFIXES)
 
@@ -48,14 +47,6 @@ def skipped_photos(skipped: Mapping[str, int]) -> str | None:
     """One line on photos that were skipped since a package is missing; None if there are none."""
     count = sum(skipped.get(kind, 0) for kind in HEIF_KINDS)
     return f"{count} HEIC photos are skipped: {HEIF_REMEDY}" if count else None
-
-
-def kinds_text(kinds: Mapping[str, int]) -> str:
-    """Files by kind, most first, such as `10 .heic, 2 without suffix`."""
-    most = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
-    shown = [f"{count} {printable(kind)}" for kind, count in most[:SHOWN_KINDS]]
-    rest = sum(count for _, count in most[SHOWN_KINDS:])
-    return ", ".join([*shown, f"{rest} others"] if rest else shown)
 
 
 def classes_text(names: Collection[str], counts: Collection[int], columns: int) -> str:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 from autofit.config.validators import is_installed
+from autofit.dataset.flat_images import no_class_folders
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.labels import class_order
 from autofit.errors import UserError
@@ -61,10 +62,7 @@ def find_images(folder: str, root: str, progress: Progress, *, leave_out: Collec
     walk = _Walk(root, progress, leave_out)
     walk.read_all(folder)
     if not walk.classes:
-        raise UserError(
-            f"{printable(folder)} has no subfolders ({walk.skipped.total()} files lie in it directly): "
-            "give a folder with one subfolder of images a class"
-        )
+        raise no_class_folders(folder, walk.skipped)
     in_order = class_order(walk.classes)
     return Found(
         classes={name: walk.classes[name] for name in in_order if walk.classes[name]},

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from autofit.printable import printable
+
 PROGRESS_EVERY_FILES = 4096
+SHOWN_KINDS = 4
 
 
 @dataclass(slots=True)
@@ -65,3 +68,11 @@ def below(root: str, path: str) -> str:
     """An absolute `path` as an index stores it: relative to `root` if it is inside `root`, unchanged otherwise."""
     prefix = root if root.endswith("/") else root + "/"
     return path.removeprefix(prefix)
+
+
+def kinds_text(kinds: Mapping[str, int]) -> str:
+    """Files by kind, most first, such as `10 .heic, 2 without suffix`."""
+    most = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+    shown = [f"{count} {printable(kind)}" for kind, count in most[:SHOWN_KINDS]]
+    rest = sum(count for _, count in most[SHOWN_KINDS:])
+    return ", ".join([*shown, f"{rest} others"] if rest else shown)

@@ -35,6 +35,7 @@ class Source(NamedTuple):
     name: str
     root: str
     found: Found
+    is_folder: bool = False
 
 
 def held_out_images(

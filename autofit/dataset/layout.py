@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NoReturn, get_args
 
 from autofit.dataset.class_level import require_classes
+from autofit.dataset.flat_images import remedy
 from autofit.dataset.inside import Inside, look, peek, shown
 from autofit.dataset.side_folders import IMAGE_NAMES, describes_images, holds_images
 from autofit.dataset.split_words import Role, roles_of
@@ -81,7 +82,7 @@ def _wrapped(folder: str, inside: Inside) -> str | None:
     if is_named and sides and deeper.has_images:
         raise UserError(
             f"{printable(folder)} holds {shown(inside.folders)}: images without class folders, and what describes "
-            "them; these are no classes: give a CSV file with the columns path,label"
+            f"them; these are no classes: {remedy(folder, *(os.path.join(folder, side) for side in sides))}"
         )
     if deeper.has_images or not deeper.folders:
         return None
@@ -125,7 +126,8 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
     looks = {role: look(path, stops_at_image=True) for role, path in paths.items()}
     train = looks["train"]
     if train.has_images or not train.folders:
-        _refuse(folder, roles, f"{named['train']} has no class folders")
+        inside_train = os.path.join(folder, named["train"])
+        _refuse(folder, roles, f"{named['train']} has no class folders", remedy(folder, inside_train, paths["train"]))
     said = list(notes[-1:])
     for role, held in looks.items():
         if role != "train" and (held.has_images or not held.folders):
@@ -140,10 +142,12 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
     return Layout(paths["train"], paths.get("validation"), paths.get("test"), tuple(said))
 
 
-def _refuse(folder: str, names: Mapping[str, Role] | frozenset[str], why: str) -> NoReturn:
+def _refuse(folder: str, names: Mapping[str, Role] | frozenset[str], why: str, what_to_do: str = "") -> NoReturn:
+    instead = what_to_do or (
+        "if they are splits, give the one for training as the data and others with validation= and test=; "
+        "if they are classes, give a CSV file with the columns path,label"
+    )
     raise UserError(
         f"{printable(folder)} holds {shown(frozenset(names))}, which look like splits and not like classes, "
-        f"but {why}: if they are splits, give the one for training as the data and others with "
-        "validation= and test=; "
-        "if they are classes, give a CSV file with the columns path,label"
+        f"but {why}: {instead}"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from autofit.dataset.columns import Asked
 from autofit.dataset.findings import notes_of, without_images
+from autofit.dataset.flat_images import tables_in
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
 from autofit.dataset.held_out import TABLE_NEEDED, HeldOut, Source, held_out_images, require_apart
@@ -60,7 +61,7 @@ def scan(
     progress = Progress(on_progress)
     source = _read(data, labels, [held for held in (apart, test) if held is not None], asked, progress)
     if not asked.multi_label:
-        _require_trainable(source.found, source.name)
+        _require_trainable(source.found, source.name, source.root if source.is_folder else "")
     training: Classes = list(source.found.classes.values())
     apart_from_training = held_out_images("validation", source, apart, asked, progress)
     testing = held_out_images("test", source, test, asked, progress) or []
@@ -129,7 +130,7 @@ def _read(
     if asked.multi_label:
         raise UserError(f"{name} is a folder, and an image in a class's folder has one label: {TABLE_NEEDED}")
     apart = [existing_source(held) for held in held_out if isinstance(held, str | os.PathLike)]
-    return Source(name, path, _found_in_folder(path, apart, progress))
+    return Source(name, path, _found_in_folder(path, apart, progress), is_folder=True)
 
 
 def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> Found:
@@ -156,7 +157,7 @@ def _listed(data: Data, labels: Iterable[object] | None, asked: Asked) -> Listin
     return from_lists(data, labels, asked)
 
 
-def _require_trainable(found: Found, source: str) -> None:
+def _require_trainable(found: Found, source: str, root: str) -> None:
     skipped = f" ({found.skipped_files} other files were skipped)" if found.skipped_files else ""
     if not found.classes:
         vanished = without_images(found)
@@ -165,9 +166,10 @@ def _require_trainable(found: Found, source: str) -> None:
     if len(found.classes) == 1:
         only = next(iter(found.classes))
         vanished = without_images(found)
+        tables = tables_in(root, os.path.join(root, only)) if root else ""  # noqa: PTH118 - paths are str
         raise UserError(
             f"{source} holds images of only one class, {only!r}{f' ({vanished})' if vanished else ''}: "
-            "give two classes or more"
+            f"give two classes or more{f', or the table of their classes, perhaps {tables}' if tables else ''}"
         )
     if all(len(paths) == 1 for paths in found.classes.values()):
         raise UserError(f"no class of {source} has more than one image: add images, there is nothing to learn from")

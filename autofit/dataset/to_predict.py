@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autofit.dataset.arrays import CHANNELS, IMAGE_SIDES, is_array, is_dataset, may_have_channels_first, write_images
-from autofit.dataset.findings import kinds_text
 from autofit.dataset.folder import image_suffixes, is_folder, is_image, kind_of, visible
+from autofit.dataset.found import kinds_text
 from autofit.dataset.listing import Frame
 from autofit.dataset.picture_files import is_picture, save_picture
 from autofit.dataset.sources import refuse_address, refuse_container

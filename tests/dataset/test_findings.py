@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from autofit.dataset import scan
-from autofit.dataset.findings import classes_text, kinds_text
+from autofit.dataset.findings import classes_text
+from autofit.dataset.found import kinds_text
 from tests.support.datasets import touch
 
 

@@ -179,6 +179,39 @@ def test_a_split_beside_the_classes_may_be_given(tmp_path: Path) -> None:
     assert counts(scan(tmp_path, test=tmp_path / "test")) == (6, 2, 8)
 
 
+FLAT = [
+    (
+        ["train", "test"],
+        "train.csv sample_submission.csv",
+        r"train has no class folders: give the table .*/set/train\.csv",
+    ),
+    (["train", "test"], "train/_classes.csv test/_classes.csv", r"give the table .*/set/train/_classes\.csv$"),
+    (["train", "test"], "", "give a CSV file with the columns path,label, or put the images of each class in a folder"),
+    (["images", "annotations!"], "annotations/list.csv", r"no classes: give the table .*/annotations/list\.csv"),
+    (
+        ["img_align"],
+        "attributes.csv",
+        r"only one class, 'img_align': .* or the table of their classes, perhaps .*/attr",
+    ),
+    (
+        ["."],
+        "metadata.csv",
+        r"5 files lie in it directly: 4 \.jpg, 1 \.csv\): give the table in it \(.*/metadata\.csv\)",
+    ),
+    (["../other"], "cat.zip dog.zip", r"2 files lie in it directly: 2 \.zip\): unpack the archives, and give a folder"),
+]
+
+
+@pytest.mark.parametrize(("folders", "files", "message"), FLAT)
+def test_images_without_class_folders_are_answered_with_the_table_beside_them(
+    tmp_path: Path, folders: list[str], files: str, message: str
+) -> None:
+    """A user would be told to give the folder for training, and hear there that it has no subfolders."""
+    touch(lay(tmp_path / "set", *folders), *files.split())
+    with pytest.raises(UserError, match=message):
+        scan(tmp_path / "set")
+
+
 def test_a_test_image_is_in_no_other_split(tmp_path: Path) -> None:
     """A link would let an image be trained on and tested, and the accuracy mean nothing."""
     lay(tmp_path, *under("train"))
