@@ -17,11 +17,14 @@ from autofit.dataset.class_level import require_classes
 from autofit.dataset.flat_images import remedy
 from autofit.dataset.inside import Inside, look, peek, shown
 from autofit.dataset.side_folders import IMAGE_NAMES, describes_images, holds_images
-from autofit.dataset.split_words import Role, roles_of
+from autofit.dataset.split_words import Role, roles_of, split_name
 from autofit.errors import UserError
 from autofit.printable import printable
 
 MOST_WRAPPERS = 8
+
+UNLABELLED = frozenset({"unknown", "unlabeled", "unlabelled"})
+"""Names of a folder that loaders want around images without classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
         _refuse(folder, roles, f"{named['train']} has no class folders", remedy(folder, inside_train, paths["train"]))
     said = list(notes[-1:])
     for role, held in looks.items():
-        if role != "train" and (held.has_images or not held.folders):
+        if role != "train" and _is_unlabelled(paths[role], held, role, train.folders):
             said.append(f"{named[role]}/ is left out: its images have no class folders")
             del paths[role]
         elif not held.folders & train.folders:
@@ -140,6 +143,18 @@ def _of_splits(folder: str, inside: Inside, roles: Mapping[str, Role], notes: Se
         said.append(f"left out beside the splits: {shown(left_out)}")
     said += [f"{role} images are those of {printable(named[role])}/" for role in paths if role != "train"]
     return Layout(paths["train"], paths.get("validation"), paths.get("test"), tuple(said))
+
+
+def _is_unlabelled(path: str, held: Inside, role: Role, classes: frozenset[str]) -> bool:
+    """Whether a split has no class folders: its images lie in it, or in the only folder in it, which is no class."""
+    if held.has_images or not held.folders:
+        return True
+    if len(held.folders) > 1 or held.folders & classes:
+        return False
+    (name,) = held.folders
+    meant = split_name(name)
+    is_plain = name.lower() in IMAGE_NAMES | UNLABELLED or (meant is not None and meant.role == role)
+    return is_plain and peek(path, name).has_images
 
 
 def _refuse(folder: str, names: Mapping[str, Role] | frozenset[str], why: str, what_to_do: str = "") -> NoReturn:

@@ -50,6 +50,9 @@ UNDERSTOOD: list[tuple[str, list[str], Counts]] = [
     ("all three", under("train valid test"), (8, 8, 8)),
     ("seg, each in a wrapper", [*under("seg_train/seg_train seg_test/seg_test"), "seg_pred/seg_pred"], (6, 2, 8)),
     ("a test without classes", [*under("train val"), "test"], (8, 8, 0)),
+    ("one in a folder of its name", [*under("ab_train/ab_train"), "ab_test/ab_test"], (6, 2, 0)),
+    ("one in a folder of images", [*under("Final_Training/Images"), "Final_Test/Images"], (6, 2, 0)),
+    ("one of unknown classes", [*under("train val"), "test/unknown"], (8, 8, 0)),
     ("annotations beside", [*under("train val"), "annotations!"], (8, 8, 0)),
     ("a copy of the whole beside", [*under("train val"), *under("data/train data/val")], (8, 8, 0)),
     ("a wrapper", under("flowers"), (6, 2, 0)),
@@ -119,6 +122,7 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ("one with classes", ["cat", "dog", *under("Val")], "or give it with validation= if it has class folders"),
     ("one to train on", [*under("train"), "unlabelled"], "if those are the classes, give .*/train; if train is one"),
     ("a copy in a split", [*under("train val"), *under("train/all train/all")], "all, in which are cat and dog"),
+    ("a split of one other class", [*under("train"), "test/cup"], "test has none of the subfolders of train"),
     ("images and masks", ["images", "masks"], "images without class folders, and what describes them"),
     ("drawn labels", ["JPEGImages", "SegmentationClass", "ImageSets!"], "images without class folders, and what"),
     (
