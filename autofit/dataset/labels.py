@@ -70,6 +70,22 @@ def several_labels(names: Collection[str]) -> str | None:
     return None
 
 
+def joined_labels_warning(names: Collection[str]) -> str | None:
+    """One line on class names that are others with blanks between, such as `rust scab`; None if there are none.
+
+    They are not refused as lists with marks are: `black white` may be one class beside `black` and `white`.
+    """
+    known = set(names)
+    joined = [name for name in names if len(parts := name.split()) > 1 and known.issuperset(parts)]
+    if not joined:
+        return None
+    shown = first_of([repr(name) for name in joined], SHOWN_PAIRS)
+    return (
+        f"warning: these labels are made of others, with blanks between: {shown}; each is a class of its own: give "
+        "multi_label=True if an image may have several labels"
+    )
+
+
 def _label_of_text(text: str) -> Label:
     if not text:
         raise ValueError("the label is empty")

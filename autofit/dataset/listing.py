@@ -16,7 +16,7 @@ from autofit.dataset.columns import LOOKED_AT_ROWS, Asked, Columns, choose_colum
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
 from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, cell_of, marked_names, sort_into_sets
-from autofit.dataset.labels import Label, class_order, label_of, several_labels
+from autofit.dataset.labels import Label, class_order, joined_labels_warning, label_of, several_labels
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import ADDRESS, Missing, MissingFiles
 from autofit.dataset.split_words import Role, split_role
@@ -160,7 +160,7 @@ def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels =
         raise UserError(
             f"the label {several!r} names several classes: give multi_label=True if an image may have several labels"
         )
-    notes = [*listing.notes, listing.places.note, missing_note]
+    notes = [*listing.notes, listing.places.note, missing_note, joined_labels_warning(names)]
     return gathered.by_class(names, tuple(note for note in notes if note))
 
 
@@ -196,7 +196,8 @@ class _Gathered:
                 self.missing.add(missing, printable(path if missing == ADDRESS else absolute), place)
         elif self.label_of[stored] != label:
             raise UserError(
-                f"{printable(path)} has the labels {self.label_of[stored]!r} and, {place}, {label!r}: keep one"
+                f"{printable(path)} has the labels {self.label_of[stored]!r} and, {place}, {label!r}: keep one, or "
+                "give multi_label=True if an image may have several labels"
             )
         elif self.role_of.get(stored, "train") != role:
             first = self.role_of.get(stored, "train")

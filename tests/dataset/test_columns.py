@@ -252,6 +252,19 @@ def test_labels_that_differ_in_case_or_blanks_are_named(pets: Path) -> None:
     assert [note for note in index.notes if "'Cat' and 'cat'" in note and note.startswith("warning")]
 
 
+def test_labels_that_are_others_with_blanks_between_are_named(pets: Path) -> None:
+    """Each combination of labels would be a class of its own without a word."""
+    names = ["rust", "scab", "rust scab", "New York", "rust"]
+    rows = [(path, names[number % 4]) for number, (path, _) in enumerate(ROWS)]
+    (_, note) = scan(csv_file(pets, written("image,labels", rows=rows))).notes
+    assert note.startswith(
+        "warning: these labels are made of others, with blanks between: 'rust scab'; each is a class"
+    )
+    twice = [*rows, (ROWS[0][0], "scab")]
+    with pytest.raises(UserError, match="'rust' and, line 10, 'scab': keep one, or give multi_label=True if"):
+        scan(csv_file(pets, written("image,labels", rows=twice)))
+
+
 def test_validation_and_test_may_be_tables_and_frames(pets: Path, tmp_path: Path) -> None:
     """A user with three tables could not use them."""
     pandas = pytest.importorskip("pandas")
