@@ -12,13 +12,13 @@ from functools import cache
 from typing import NamedTuple
 
 from autofit.dataset.label_sets import MARKS, mark_of
-from autofit.dataset.split_words import FLAGS, Role, split_role
+from autofit.dataset.split_words import FLAGS, Role, split_name, split_role
 from autofit.errors import UserError
 from autofit.printable import printable
 
 PATH_NAMES = (
     *("path", "filepath", "imagepath", "imgpath", "filename", "fname", "file", "image", "img", "imagename", "imgname"),
-    *("imagefile", "imageid", "imgid", "idcode", "id"),
+    *("paths", "filepaths", "imagepaths", "filenames", "imagenames", "imagefile", "imageid", "imgid", "idcode", "id"),
 )
 LABEL_NAMES = (
     *("label", "labels", "class", "classname", "classlabel", "category", "categoryname", "target", "y", "species"),
@@ -26,6 +26,9 @@ LABEL_NAMES = (
 )
 SPLIT_NAMES = ("split", "subset", "partition", "set", "datasplit", "usage", "phase", *FLAGS)
 """The usual names of columns, without case, blanks and marks; of two that are there the first here is meant."""
+
+UNFOLLOWED_NAMES = (*SPLIT_NAMES, "istrain", "istraining", "istrainingimage")
+"""Of columns that say which images are held out, but perhaps not for what."""
 
 SHOWN_HEADER_CHARACTERS = 80
 LOOKED_AT_ROWS = 1000
@@ -137,7 +140,7 @@ def choose_columns(
     )
     others = [name for name in header if name not in {path, label, *marks}]
     split = _split_column(others, examples, source)
-    unfollowed = None if split else _column(others, None, SPLIT_NAMES, source)
+    unfollowed = None if split else _column(others, None, UNFOLLOWED_NAMES, source)
     if path and not label and not marks:
         least = 1 if asked.multi_label else 2
         marks = _marks_of([name for name in others if name not in {split, unfollowed}], examples, least)
@@ -184,16 +187,17 @@ def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], sour
 def _split_column(others: Sequence[str], examples: Mapping[str, Sequence[object]], source: str) -> str | None:
     """The column with the split of each row: names of splits, or 0 and 1 for one of them."""
     found = _column(others, None, SPLIT_NAMES, source)
-    if found is None or _bare(found) == "split":
+    if found is not None and _bare(found) == "split":
         return found
-    if flag_role(found) is None:
-        return found if _holds_splits(examples.get(found, ())) else None
-    flags = [name for name in others if flag_role(name) and _holds_marks(examples.get(name, ()))]
-    if len(flags) > 1:
+    if found is not None and flag_role(found) is None and _holds_splits(examples.get(found, ())):
+        return found
+    held = [name for name in others if flag_role(name) and _holds_marks(examples.get(name, ()))]
+    held = held or [name for name in others if _holds_nothing_but_splits(examples.get(name, ()))]
+    if len(held) > 1:
         raise UserError(
-            f"{source} has the columns {_shown(flags)}: give one column split instead, of train, validation and test"
+            f"{source} has the columns {_shown(held)}: give one column split instead, of train, validation and test"
         )
-    return flags[0] if flags else None
+    return held[0] if held else None
 
 
 def _not_followed(column: str, examples: Mapping[str, Sequence[object]]) -> str | None:
@@ -283,6 +287,17 @@ def _holds_splits(values: Sequence[object]) -> bool:
     texts = [text for value in values if (text := str(value).strip()).lower() not in _MISSING]
     named = sum(split_role(text) is not None for text in texts)
     return named > len(texts) / 2 or (bool(values) and split_role(str(values[0])) is not None)
+
+
+def _holds_nothing_but_splits(values: Sequence[object]) -> bool:
+    """Whether each value is the plain name of a split, whatever the column's name; all of one only in a long table.
+
+    Long ones are mostly sorted by split, so that not all of them are among the first rows.
+    """
+    meant = [split_name(text) for text in set(map(str, values))]
+    roles = {said.role for said in meant if said is not None and not said.others}
+    least = 1 if len(values) >= LOOKED_AT_ROWS else 2
+    return len(roles) >= least and all(said is not None and not said.others for said in meant)
 
 
 def _bare(name: object) -> str:

@@ -40,6 +40,7 @@ def expected() -> dict[str, str]:
         written("path,label", rows=[(path, f"  {label} ") for path, label in ROWS]),
         written("path,label").encode("utf-16"),
         written("path,label").encode("utf-16-le"),
+        written("class id,filepaths,labels", rows=[("7", *row) for row in ROWS]),
         written("id,image,label", rows=[("7", *row) for row in ROWS]),
         written("path,label,usage", rows=[(*row, "private") for row in ROWS]),
     ],
@@ -49,7 +50,7 @@ def test_a_table_is_understood(pets: Path, text: str | bytes) -> None:
     assert labelled(scan(csv_file(pets, text))) == expected()
 
 
-@pytest.mark.parametrize("name", ["split", "Subset", "partition", "set"])
+@pytest.mark.parametrize("name", ["split", "Subset", "partition", "set", "data set", "type"])
 def test_a_column_of_splits_is_followed(pets: Path, name: str) -> None:
     """Images for the test would be trained on."""
     rows = [(*row, split) for row, split in zip(ROWS, SPLITS, strict=True)]
@@ -60,7 +61,20 @@ def test_a_column_of_splits_is_followed(pets: Path, name: str) -> None:
     assert scan(csv_file(pets, written(f"path,label,{name}", rows=rows)), validation=0).validation_count == 0
 
 
-@pytest.mark.parametrize("name", ["partition", "Usage"])
+def test_a_long_table_may_be_sorted_by_split(pets: Path) -> None:
+    """Only the first rows are looked at, and the images for the test, which are last, would be trained on."""
+    rows = [(*ROWS[number % 6], "train") for number in range(LOOKED_AT_ROWS)] + [(*row, "test") for row in ROWS[6:]]
+    assert scan(csv_file(pets, written("path,label,data set", rows=rows))).test_count == 2
+
+
+def test_two_columns_of_splits_are_refused(pets: Path) -> None:
+    """One of two divisions would be followed, and nobody know which."""
+    rows = [(*row, split, split) for row, split in zip(ROWS, SPLITS, strict=True)]
+    with pytest.raises(UserError, match="has the columns 'first', 'second': give one column split instead"):
+        scan(csv_file(pets, written("path,label,first,second", rows=rows)))
+
+
+@pytest.mark.parametrize("name", ["partition", "Usage", "is_train"])
 def test_a_column_of_other_splits_is_named(pets: Path, name: str) -> None:
     """Images that a data set holds out by the number of their part would be trained on without a word."""
     rows = [(*row, str(number % 3)) for number, row in enumerate(ROWS)]
