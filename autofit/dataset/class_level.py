@@ -38,7 +38,8 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
     if len(shared) < 2:  # noqa: PLR2004 - two classes
         _refuse_parts(folder, names)
         return
-    if not _numbered_alike(names) and all(map(NUMBERS.fullmatch, shared)):
+    is_split = any((said := split_name(name)) and not said.others for name in names)
+    if not is_split and not _numbered_alike(names) and all(map(NUMBERS.fullmatch, shared)):
         return
     if roles_of(shared):
         raise UserError(

@@ -24,7 +24,7 @@ def notes_of(found: Found) -> tuple[str, ...]:
         look_alike_warning([*(found.label_names or found.classes), *found.empty_classes]),
         without_images(found),
         skipped_photos(found.skipped),
-        lower_level(found.classes, found.subfolders),
+        lower_level(found.classes, found.subfolders.keys()),
         masks_among(found.classes),
         f"one image only, which is for training: {named(single)}" if single else None,
     ]

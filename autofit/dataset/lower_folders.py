@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Collection, Mapping
 
-from autofit.dataset.inside import NUMBERS, shown
+from autofit.dataset.inside import shown
 from autofit.dataset.side_folders import IMAGE_NAMES
+from autofit.dataset.split_words import roles_of
 from autofit.errors import UserError
 from autofit.printable import printable
+
+_DATE = re.compile(r"(19|20)[0-9]{2}|[0-9]+([-_. ][0-9]+)+")
 
 
 def refuse_copies(folder: str, names: Collection[str], subfolders: Mapping[str, Collection[str]]) -> None:
@@ -33,24 +38,45 @@ def refuse_copies(folder: str, names: Collection[str], subfolders: Mapping[str, 
     )
 
 
-def lower_level(names: Collection[str], subfolders: Mapping[str, Collection[str]]) -> str | None:
+def refuse_splits_inside(folder: str, subfolders: Mapping[str, Collection[str]]) -> None:
+    """Refuse a class folder that holds splits: it is the data set, and the folders beside it are something else.
+
+    Args:
+        folder: of the classes, for the message.
+        subfolders: names of the folders in those classes that have some, and no images beside them.
+
+    Raises:
+        UserError: there is one.
+    """
+    for name in sorted(subfolders):
+        if roles := roles_of(subfolders[name]):
+            inside = printable(os.path.join(folder, name))  # noqa: PTH118 - paths are str in this package
+            raise UserError(
+                f"{inside} holds {shown(roles)}, which look like splits inside a class: if it is the data set, give "
+                f"{inside}; if it is a class, put the splits above the classes"
+            )
+
+
+def lower_level(classes: Mapping[str, Collection[str]], subfolders: Collection[str]) -> str | None:
     """One line where all images lie in folders within the classes, which may be the classes that are meant.
 
     Args:
-        names: of the classes with images.
-        subfolders: names of the folders in those classes that have some, and no images beside them.
+        classes: paths by class name.
+        subfolders: names of the classes that have folders, and no images beside them.
     """
-    if not names or not subfolders.keys() >= {*names}:
+    if not classes or not {*subfolders} >= {*classes}:
         return None
-    lower = sorted(f"{name}/{inner}" for name in names for inner in subfolders[name] if not _divides(inner))
-    if len(lower) <= len(names):
+    holding = {path.rpartition("/")[0] for paths in classes.values() for path in paths}
+    lower = set(map(_above_dates, holding))
+    if len(lower) <= len(classes):
         return None
     return (
-        f"the images lie in {len(lower):,} folders within the classes, such as {printable(lower[0])}, and are of the "
+        f"the images lie in {len(lower):,} folders within the classes, such as {printable(min(lower))}, and are of the "
         "class above: if these folders are the classes, give a CSV file with the columns path,label"
     )
 
 
-def _divides(name: str) -> bool:
-    """Whether a folder only divides a class, as a year or a date does, or holds its images."""
-    return NUMBERS.fullmatch(name) is not None or name.lower() in IMAGE_NAMES
+def _above_dates(folder: str) -> str:
+    """A folder, or the one above those that only divide it by date or hold its images."""
+    above, _, name = folder.rpartition("/")
+    return _above_dates(above) if above and (_DATE.fullmatch(name) or name.lower() in IMAGE_NAMES) else folder

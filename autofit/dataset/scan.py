@@ -19,7 +19,7 @@ from autofit.dataset.label_set_split import split_label_sets
 from autofit.dataset.label_sets import names_of_set, notes_on_sets, numbers_of_sets, require_learnable
 from autofit.dataset.layout import find_layout
 from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists, gather
-from autofit.dataset.lower_folders import refuse_copies
+from autofit.dataset.lower_folders import refuse_copies, refuse_splits_inside
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes, in_order, stratified_split
 from autofit.errors import UserError
@@ -136,6 +136,7 @@ def _read(
 def _found_in_folder(folder: str, leave_out: list[str], progress: Progress) -> Found:
     layout = find_layout(folder, leave_out)
     found = find_images(layout.train, folder, progress, leave_out=leave_out)
+    refuse_splits_inside(layout.train, found.subfolders)
     refuse_copies(layout.train, [*found.classes, *found.empty_classes], found.subfolders)
     found.notes += layout.notes
     if layout.validation:

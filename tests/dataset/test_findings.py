@@ -38,14 +38,24 @@ def test_masks_among_the_images_are_named(pets: Path) -> None:
     )
 
 
-def test_classes_a_level_below_are_named(tmp_path: Path) -> None:
-    """Five kinds of cells would be taken for two organs, as letters for the scenes that they sort, without a word."""
-    touch(tmp_path, *(f"{name}/{n}.jpg" for name in ("colon/aca", "colon/n", "lung/aca", "lung/scc") for n in "123"))
+@pytest.mark.parametrize(
+    ("lower", "count"),
+    [
+        ("colon/aca colon/n lung/aca lung/scc", 4),
+        ("raw/0 raw/1 more/0 more/1", 4),
+        ("set/a/images set/b/2024-01 other", 3),
+    ],
+)
+def test_classes_a_level_below_are_named(tmp_path: Path, lower: str, count: int) -> None:
+    """Four kinds of cells would be taken for two organs, or digits for what was made of them, without a word."""
+    folders = lower.replace("other", "other/other").split()
+    touch(tmp_path, *(f"{name}/{n}.jpg" for name in folders for n in "123"))
     index = scan(tmp_path)
-    assert index.class_names == ("colon", "lung")
+    assert len(index.class_names) == 2
     (note,) = index.notes
+    first = min(folders).removesuffix("/images")
     assert note == (
-        "the images lie in 4 folders within the classes, such as colon/aca, and are of the class above: if these "
+        f"the images lie in {count} folders within the classes, such as {first}, and are of the class above: if these "
         "folders are the classes, give a CSV file with the columns path,label"
     )
 

@@ -121,6 +121,16 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ("a test beside the classes", ["cat", "dog", "test"], "holds test beside cat and dog: if it is no class, move it"),
     ("one with classes", ["cat", "dog", *under("Val")], "or give it with validation= if it has class folders"),
     ("one to train on", [*under("train"), "unlabelled"], "if those are the classes, give .*/train; if train is one"),
+    (
+        "a set beside samples",
+        [*under("set/train set/val"), "samples"],
+        "splits inside a class: if it is the data set, g",
+    ),
+    (
+        "splits of numbers",
+        under("train query gallery", "1 2"),
+        "gallery, query and train hold the same subfolders 1 and",
+    ),
     ("a copy in a split", [*under("train val"), *under("train/all train/all")], "all, in which are cat and dog"),
     ("a split of one other class", [*under("train"), "test/cup"], "test has none of the subfolders of train"),
     ("images and masks", ["images", "masks"], "images without class folders, and what describes them"),
