@@ -1,14 +1,16 @@
-"""Images without class folders: what to give instead, as the tables and archives that lie beside them say."""
+"""Images without class folders: what to give instead, as names of files and tables and archives beside them say."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 
 from autofit.dataset.found import kinds_text
+from autofit.dataset.split_words import roles_of
 from autofit.errors import UserError
-from autofit.printable import printable
+from autofit.printable import first_of, printable
 
 SHOWN_TABLES = 2
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
@@ -16,12 +18,19 @@ ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar
 _NO_LABELS = re.compile(r"submission|test|example", re.IGNORECASE)
 """In names of tables that mostly hold no classes."""
 
+_NAMED = re.compile(r"([A-Za-z][A-Za-z _-]*?)[._ -]*\(?[0-9]+\)?\.[A-Za-z]+")
+"""The name of a file that is a word and a number, such as `cat.0.jpg`."""
+
+_CAMERAS = frozenset({"img", "dsc", "dscn", "dscf", "image", "photo", "pic", "picture", "frame", "whatsapp image"})
+MOST_NAMED = 0.9
+SHOWN_CLASSES = 4
+
 
 def tables_in(*folders: str) -> str:
     """The tables in these folders that may hold the classes, such as `a/train.csv or a/labels.csv`; empty for none."""
     tables = [
-        f"{printable(folder)}/{printable(name)}"
-        for folder in folders
+        printable(os.path.join(folder, name))  # noqa: PTH118 - paths are str in this package
+        for folder in dict.fromkeys(folders)
         for name in _names(folder)
         if name.lower().endswith((".csv", ".tsv")) and not _NO_LABELS.search(name)
     ]
@@ -36,10 +45,11 @@ def _names(folder: str) -> list[str]:
 
 
 def remedy(*folders: str) -> str:
-    """What to do about images without class folders, by the tables in these folders."""
+    """What to do about the images without class folders in the last of these folders, by the tables in all of them."""
     if tables := tables_in(*folders):
         return f"give the table of their classes, perhaps {tables}"
-    return "give a CSV file with the columns path,label, or put the images of each class in a folder of its own"
+    instead = "give a CSV file with the columns path,label, or put the images of each class in a folder of its own"
+    return f"{instead}{_by_names(folders[-1])}"
 
 
 def no_class_folders(folder: str, kinds: Mapping[str, int]) -> UserError:
@@ -56,4 +66,21 @@ def no_class_folders(folder: str, kinds: Mapping[str, int]) -> UserError:
     instead = "unpack the archives, and " if is_packed else f"give the table in it ({tables}), or " if tables else ""
     return UserError(
         f"{printable(folder)} has no subfolders ({held}): {instead}give a folder with one subfolder of images a class"
+        f"{'' if tables else _by_names(folder)}"
     )
+
+
+def _by_names(folder: str) -> str:
+    """What else to do where the names of files begin with what may be their classes, as `cat.0.jpg` does."""
+    matches = [_NAMED.fullmatch(name) for name in _names(folder)]
+    counts = Counter(found[1] for found in matches if found)
+    beginnings = [name for name, count in counts.items() if count > 1]
+    if (
+        len(beginnings) < 2  # noqa: PLR2004 - two classes
+        or sum(counts[name] for name in beginnings) < MOST_NAMED * len(matches)
+        or roles_of(beginnings)
+        or not _CAMERAS.isdisjoint(map(str.lower, beginnings))
+    ):
+        return ""
+    shown = first_of([printable(name) for name in sorted(beginnings)], SHOWN_CLASSES)
+    return f"; if the names of the files begin with their classes ({shown}), give autofit.run(paths, labels) with these"

@@ -83,9 +83,10 @@ def _wrapped(folder: str, inside: Inside) -> str | None:
     deeper = peek(folder, name)
     is_named = name.lower() in IMAGE_NAMES
     if is_named and sides and deeper.has_images:
+        places = [os.path.join(folder, each) for each in ("", *sorted(sides), name)]
         raise UserError(
             f"{printable(folder)} holds {shown(inside.folders)}: images without class folders, and what describes "
-            f"them; these are no classes: {remedy(folder, *(os.path.join(folder, side) for side in sides))}"
+            f"them; these are no classes: {remedy(*places)}"
         )
     if deeper.has_images or not deeper.folders:
         return None

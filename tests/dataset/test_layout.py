@@ -226,6 +226,26 @@ def test_images_without_class_folders_are_answered_with_the_table_beside_them(
         scan(tmp_path / "set")
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            "cat.{} dog.{}",
+            r"if the names of the files begin with their classes \(cat, dog\), give autofit\.run\(paths, lab",
+        ),
+        ("great_dane_{} pug_{}", r"\(great_dane, pug\)"),
+        ("IMG_{} DSC_{}", "a class$"),
+        ("Train_{} Test_{}", "a class$"),
+        ("{} x{}", "a class$"),
+    ],
+)
+def test_classes_in_names_of_files_are_seen(tmp_path: Path, files: str, said: str) -> None:
+    """A user would move thousands of files by hand that one line of Python labels."""
+    touch(tmp_path, *(f"{name}.jpg".format(number) for name in files.split() for number in range(4)))
+    with pytest.raises(UserError, match=said):
+        scan(tmp_path)
+
+
 def test_a_test_image_is_in_no_other_split(tmp_path: Path) -> None:
     """A link would let an image be trained on and tested, and the accuracy mean nothing."""
     lay(tmp_path, *under("train"))
