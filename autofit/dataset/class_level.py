@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 
+from autofit.dataset.flat_images import give_table
 from autofit.dataset.inside import NUMBERS, Inside, peek, shown
 from autofit.dataset.side_folders import IMAGE_NAMES, TEXT_NAMES, are_masks_of, describes_images, may_hold_masks
 from autofit.dataset.split_words import roles_of, split_name
@@ -54,7 +55,7 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
     raise UserError(
         f"in {printable(folder)} {shown(names)} hold the same subfolders {shown(shared)}: either these are "
         f"the classes and {shown(names)} are splits (then give one as the data, another with validation=), or the "
-        "reverse (then give a CSV file with the columns path,label)"
+        f"reverse (then {give_table(folder)})"
     )
 
 
@@ -107,8 +108,8 @@ def _refuse_masks(folder: str, names: frozenset[str]) -> None:
         if len(described) == 1:  # of several, the names are numbers that each class has
             raise UserError(
                 f"{printable(folder)} holds {printable(mask)}, whose files are named as those in "
-                f"{printable(described[0])}: if they are masks, give a CSV file with the columns path,label; if these "
-                "are classes, rename the folder"
+                f"{printable(described[0])}: if they are masks, {give_table(folder)}; if these are classes, "
+                "rename the folder"
             )
 
 
@@ -124,7 +125,7 @@ def _refuse_parts(folder: str, names: frozenset[str]) -> None:
     if words & PART_WORDS or all(map(_CAMERA_FOLDER.fullmatch, names)):
         raise UserError(
             f"{printable(folder)} holds {shown(names)}, which differ in a number only: if they are parts or patients "
-            "of one data set, give a CSV file with the columns path,label; if they are classes, rename them"
+            f"of one data set, {give_table(folder)}; if they are classes, rename them"
         )
 
 

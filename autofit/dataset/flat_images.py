@@ -12,6 +12,7 @@ from autofit.dataset.split_words import roles_of
 from autofit.errors import UserError
 from autofit.printable import first_of, printable
 
+GIVE_TABLE = "give a CSV file with the columns path,label"
 SHOWN_TABLES = 2
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
 
@@ -46,10 +47,16 @@ def _names(folder: str) -> list[str]:
 
 def remedy(*folders: str) -> str:
     """What to do about the images without class folders in the last of these folders, by the tables in all of them."""
-    if tables := tables_in(*folders):
-        return f"give the table of their classes, perhaps {tables}"
-    instead = "give a CSV file with the columns path,label, or put the images of each class in a folder of its own"
-    return f"{instead}{_by_names(folders[-1])}"
+    table = give_table(*folders)
+    if table != GIVE_TABLE:
+        return table
+    return f"{table}, or put the images of each class in a folder of its own{_by_names(folders[-1])}"
+
+
+def give_table(*folders: str) -> str:
+    """That a table is to be given, and which, if there are some in these folders."""
+    tables = tables_in(*folders)
+    return f"give the table of their classes, perhaps {tables}" if tables else GIVE_TABLE
 
 
 def no_class_folders(folder: str, kinds: Mapping[str, int]) -> UserError:
@@ -61,9 +68,9 @@ def no_class_folders(folder: str, kinds: Mapping[str, int]) -> UserError:
     """
     count = sum(kinds.values())
     held = f"{count} files lie in it directly: {kinds_text(kinds)}" if count else "it is empty"
-    tables = tables_in(folder)
+    tables = tables_in(folder, os.path.dirname(folder)) if count else ""  # noqa: PTH120 - paths are str in this package
     is_packed = count and all(kind in ARCHIVES for kind in kinds)
-    instead = "unpack the archives, and " if is_packed else f"give the table in it ({tables}), or " if tables else ""
+    instead = "unpack the archives, and " if is_packed else f"give their table, perhaps {tables}, or " if tables else ""
     return UserError(
         f"{printable(folder)} has no subfolders ({held}): {instead}give a folder with one subfolder of images a class"
         f"{'' if tables else _by_names(folder)}"

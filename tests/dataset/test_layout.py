@@ -210,7 +210,12 @@ FLAT = [
     (
         ["."],
         "metadata.csv",
-        r"5 files lie in it directly: 4 \.jpg, 1 \.csv\): give the table in it \(.*/metadata\.csv\)",
+        r"5 files lie in it directly: 4 \.jpg, 1 \.csv\): give their table, perhaps .*/metadata\.csv, or",
+    ),
+    (
+        ["images_1", "images_2"],
+        "train.csv",
+        r"parts or patients of one data set, give the table .*/train\.csv; if they",
     ),
     (["../other"], "cat.zip dog.zip", r"2 files lie in it directly: 2 \.zip\): unpack the archives, and give a folder"),
 ]
