@@ -112,22 +112,29 @@ class _Walk:
         return None
 
     def _take(self, entry: os.DirEntry[str], here: _Folder) -> None:
-        class_name, is_top = here.class_name or entry.name, here.class_name is None
-        if is_folder(entry):
-            self.classes.setdefault(class_name, [])
-            if here.is_top:
-                self.inside[class_name].add(entry.name)
-            if entry.is_dir(follow_symlinks=False):
-                self._pending.append(_Folder(entry.path, os.path.join(here.real_path, entry.name), class_name, is_top))
-            else:
-                heapq.heappush(self._links, _Folder(entry.path, os.path.realpath(entry.path), class_name, is_top))
+        if entry.is_dir(follow_symlinks=False):
+            class_name = self._class_of(entry.name, here)
+            real_path = os.path.join(here.real_path, entry.name)
+            self._pending.append(_Folder(entry.path, real_path, class_name, not here.class_name))
+        elif _links_to_folder(entry):
+            class_name = self._class_of(entry.name, here)
+            real_path = os.path.realpath(entry.path)
+            heapq.heappush(self._links, _Folder(entry.path, real_path, class_name, not here.class_name))
         elif here.class_name and is_image(entry):
-            self.classes[class_name].append(below(self.root, entry.path))
+            self.classes[here.class_name].append(below(self.root, entry.path))
             if here.is_top:
-                self.with_images.add(class_name)
+                self.with_images.add(here.class_name)
             self.progress.count_one()
         else:
             self._skip(entry, here)
+
+    def _class_of(self, name: str, here: _Folder) -> str:
+        """The class of a folder in `here`, which begins it or is inside it."""
+        class_name = here.class_name or name
+        self.classes.setdefault(class_name, [])
+        if here.is_top:
+            self.inside[class_name].add(name)
+        return class_name
 
     def _skip(self, entry: os.DirEntry[str], here: _Folder) -> None:
         kind = kind_of(entry.name)
