@@ -21,8 +21,8 @@ PATH_NAMES = (
     *("paths", "filepaths", "imagepaths", "filenames", "imagenames", "imagefile", "imageid", "imgid", "idcode", "id"),
 )
 LABEL_NAMES = (
-    *("label", "labels", "class", "classname", "classlabel", "category", "categoryname", "target", "y", "species"),
-    *("breed", "diagnosis", "dx", "labelname", "classid", "categoryid", "labelid"),
+    *("label", "labels", "class", "classname", "classlabel", "category", "categoryname", "target", "species"),
+    *("breed", "diagnosis", "dx", "labelname", "classid", "categoryid", "labelid", "y"),
 )
 SPLIT_NAMES = ("split", "subset", "partition", "set", "datasplit", "usage", "phase", *FLAGS)
 """The usual names of columns, without case, blanks and marks; of two that are there the first here is meant."""
@@ -128,16 +128,7 @@ def choose_columns(
     """
     path = path_column(header, asked, source)
     marks = _marks_asked(header, asked, source)
-    label = (
-        None
-        if marks
-        else _column(
-            header if asked.label_column else [name for name in header if name != path],
-            asked.label_column if isinstance(asked.label_column, str) else None,
-            LABEL_NAMES,
-            source,
-        )
-    )
+    label = None if marks else _label_column(header, path, asked, source)
     others = [name for name in header if name not in {path, label, *marks}]
     split = _split_column(others, examples, source)
     unfollowed = None if split else _column(others, None, UNFOLLOWED_NAMES, source)
@@ -161,6 +152,15 @@ def path_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
         UserError: the one that was asked for is missing, or two can be meant.
     """
     return _column(header, asked.path_column, PATH_NAMES, source)
+
+
+def _label_column(header: Sequence[str], path: str | None, asked: Asked, source: str) -> str | None:
+    """The column of labels; None if none is called so. A `y` beside an `x` is a place in the image."""
+    if isinstance(asked.label_column, str):
+        return _column(header, asked.label_column, (), source)
+    has_places = any(_bare(name) == "x" for name in header)
+    usual = [name for name in LABEL_NAMES if name != "y" or not has_places]
+    return _column([name for name in header if name != path], None, usual, source)
 
 
 def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], source: str) -> str | None:

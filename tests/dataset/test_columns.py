@@ -251,6 +251,19 @@ def test_what_is_no_table_of_paths_is_told_by_its_first_line(tmp_path: Path, tex
         scan(csv_file(tmp_path, text))
 
 
+def test_a_place_in_the_image_is_no_label(pets: Path) -> None:
+    """The row in which a thing stands would be its class."""
+    rows = [(path, "12", str(number % 2), label) for number, (path, label) in enumerate(ROWS)]
+    assert labelled(scan(csv_file(pets, written("file,x,y,species", rows=rows)))) == expected()
+    assert (
+        labelled(scan(csv_file(pets, written("file,y,species", rows=[row[:1] + row[2:] for row in rows]))))
+        == expected()
+    )
+    with pytest.raises(UserError, match="paths in its column 'file', but none that is called as one of labels"):
+        scan(csv_file(pets, written("file,x,y,kind", rows=rows)))
+    assert scan(csv_file(pets, written("file,y", rows=list(ROWS)))).class_names == ("cat", "dog")
+
+
 def test_a_mark_of_minus_one_has_its_own_remedy(pets: Path) -> None:
     """Who has named the columns of labels would be told to name them."""
     rows = [(path, "1", "-1") for path, _ in ROWS]
