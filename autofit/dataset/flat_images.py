@@ -19,6 +19,9 @@ ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar
 _NO_LABELS = re.compile(r"submission|test|example", re.IGNORECASE)
 """In names of tables that mostly hold no classes."""
 
+_PART_OF_SET = re.compile(r"train|valid|test|image|img|photo|jpe?g|png", re.IGNORECASE)
+"""In names of folders whose table lies beside them."""
+
 _NAMED = re.compile(r"([A-Za-z][A-Za-z _-]*?)[._ -]*\(?[0-9]+\)?\.[A-Za-z]+")
 """The name of a file that is a word and a number, such as `cat.0.jpg`."""
 
@@ -68,7 +71,8 @@ def no_class_folders(folder: str, kinds: Mapping[str, int]) -> UserError:
     """
     count = sum(kinds.values())
     held = f"{count} files lie in it directly: {kinds_text(kinds)}" if count else "it is empty"
-    tables = tables_in(folder, os.path.dirname(folder)) if count else ""  # noqa: PTH120 - paths are str in this package
+    above, name = os.path.split(folder)
+    tables = tables_in(folder, *([above] if _PART_OF_SET.search(name) else [])) if count else ""
     is_packed = count and all(kind in ARCHIVES for kind in kinds)
     instead = "unpack the archives, and " if is_packed else f"give their table, perhaps {tables}, or " if tables else ""
     return UserError(

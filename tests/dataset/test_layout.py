@@ -217,6 +217,7 @@ FLAT = [
         "train.csv",
         r"parts or patients of one data set, give the table .*/train\.csv; if they",
     ),
+    (["."], "../labels.csv", r"give a folder with one subfolder of images a class$"),
     (["../other"], "cat.zip dog.zip", r"2 files lie in it directly: 2 \.zip\): unpack the archives, and give a folder"),
 ]
 
@@ -229,6 +230,13 @@ def test_images_without_class_folders_are_answered_with_the_table_beside_them(
     touch(lay(tmp_path / "set", *folders), *files.split())
     with pytest.raises(UserError, match=message):
         scan(tmp_path / "set")
+
+
+def test_a_table_beside_the_folder_for_training_is_named(tmp_path: Path) -> None:
+    """A user who gives the folder of the photos would not learn that their classes are in a table beside it."""
+    touch(lay(tmp_path, "train"), "labels.csv")
+    with pytest.raises(UserError, match=r"train has no subfolders .*: give their table, perhaps .*/labels\.csv, or"):
+        scan(tmp_path / "train")
 
 
 @pytest.mark.parametrize(
