@@ -30,6 +30,9 @@ SPLIT_NAMES = ("split", "subset", "partition", "set", "datasplit", "usage", "pha
 UNFOLLOWED_NAMES = (*SPLIT_NAMES, "istrain", "istraining", "istrainingimage")
 """Of columns that say which images are held out, but perhaps not for what."""
 
+SIDES_OF_BOX = 4
+_BOX = re.compile(r"(bbox|box|roi)?([xy](min|max|1|2)|[xywh])")
+
 SHOWN_HEADER_CHARACTERS = 80
 LOOKED_AT_ROWS = 1000
 """How many rows decide which columns of 0 and 1 are labels; a later row that contradicts is named."""
@@ -76,7 +79,8 @@ class Columns(NamedTuple):
     """The columns that are meant, as the header writes them. `split` is None if there is none.
 
     `marks` are the columns of which each stands for a label and holds 0 or 1; without them `label` holds the labels.
-    `not_followed` says of a column that is called as one of splits why it is none.
+    `not_followed` says of a column that is called as one of splits why it is none. `has_boxes` is whether others hold
+    where in the image a thing is.
     """
 
     path: str
@@ -84,6 +88,7 @@ class Columns(NamedTuple):
     split: str | None
     marks: tuple[str, ...] = ()
     not_followed: str | None = None
+    has_boxes: bool = False
 
     @property
     def mark_names(self) -> tuple[str, ...]:
@@ -100,16 +105,21 @@ class Columns(NamedTuple):
     @property
     def note(self) -> str | None:
         """What was understood, where it is not plain."""
+        boxes = "the boxes in the table are not used: images are trained on whole" if self.has_boxes else None
+        said = [note for note in (self._plain_note, self.not_followed, boxes) if note]
+        return "; ".join(said) or None
+
+    @property
+    def _plain_note(self) -> str | None:
         if self.names in {("path", "label"), ("path", "label", "split")}:
-            return self.not_followed
+            return None
         splits = f", splits of {self.split!r}" if self.split else ""
         labels = (
             f"the 1s of {len(self.marks)} columns, {_shown(self.mark_names)}"
             if self.marks
             else f"those of {self.label!r}"
         )
-        note = f"paths are those of the column {self.path!r}, labels {labels}{splits}"
-        return f"{note}; {self.not_followed}" if self.not_followed else note
+        return f"paths are those of the column {self.path!r}, labels {labels}{splits}"
 
 
 def choose_columns(
@@ -142,7 +152,8 @@ def choose_columns(
             )
     if not path or not (label or marks):
         return None
-    return Columns(path, label or "", split, marks, _not_followed(unfollowed, examples) if unfollowed else None)
+    said = _not_followed(unfollowed, examples) if unfollowed else None
+    return Columns(path, label or "", split, marks, said, sum(map(_is_of_box, others)) >= SIDES_OF_BOX)
 
 
 def path_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
@@ -298,6 +309,11 @@ def _holds_nothing_but_splits(values: Sequence[object]) -> bool:
     roles = {said.role for said in meant if said is not None and not said.others}
     least = 1 if len(values) >= LOOKED_AT_ROWS else 2
     return len(roles) >= least and all(said is not None and not said.others for said in meant)
+
+
+def _is_of_box(column: str) -> bool:
+    """Whether a column holds a side of a box in the image, such as `xmin` or `bbox_y2`."""
+    return _BOX.fullmatch(_bare(column)) is not None
 
 
 def _bare(name: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from autofit.dataset.folder import HEIF_REMEDY, HEIF_SUFFIXES
 from autofit.dataset.found import Found, kinds_text
-from autofit.dataset.labels import look_alike_warning
+from autofit.dataset.labels import look_alike_warning, unlabelled_warning
 from autofit.dataset.lower_folders import lower_level
 from autofit.dataset.mask_files import masks_among
 from autofit.printable import first_of, printable
@@ -22,6 +22,7 @@ def notes_of(found: Found) -> tuple[str, ...]:
     lines = [
         *found.notes,
         look_alike_warning([*(found.label_names or found.classes), *found.empty_classes]),
+        unlabelled_warning(found.label_names or found.classes),
         without_images(found),
         skipped_photos(found.skipped),
         lower_level(found.classes, found.subfolders.keys()),

@@ -16,6 +16,7 @@ Label = str | int
 
 _WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL: Final = re.compile(r"(-?[0-9]+)\.([0-9]+)")
+_UNLABELLED: Final = frozenset({"unlabeled", "unlabelled", "nolabel", "notlabeled", "notlabelled", "unannotated"})
 SHOWN_PAIRS = 5
 
 
@@ -58,6 +59,15 @@ def look_alike_warning(names: Iterable[str]) -> str | None:
     shown = first_of(pairs, SHOWN_PAIRS)
     how = "case or blanks" if shown.isascii() else "case, blanks or how letters are composed"
     return f"warning: these classes differ only in {how}: {shown}; rename those that are one class"
+
+
+def unlabelled_warning(names: Collection[str]) -> str | None:
+    """One line on class names that say that their images have no class, as labelling tools write them; or None."""
+    bare = {name: re.sub("[^a-z]", "", name.casefold()) for name in names}
+    meant = [repr(name) for name in names if bare[name] in _UNLABELLED]
+    if not meant or len(names) == len(meant):
+        return None
+    return f"warning: {first_of(meant, SHOWN_PAIRS)} is trained on as a class: leave these images out if they have none"
 
 
 def several_labels(names: Collection[str]) -> str | None:

@@ -264,6 +264,14 @@ def test_a_place_in_the_image_is_no_label(pets: Path) -> None:
     assert scan(csv_file(pets, written("file,y", rows=list(ROWS)))).class_names == ("cat", "dog")
 
 
+@pytest.mark.parametrize("sides", ["xmin,ymin,xmax,ymax", "Roi.X1,Roi.Y1,Roi.X2,Roi.Y2", "x,y,w,h"])
+def test_boxes_in_a_table_are_said_not_to_be_used(pets: Path, sides: str) -> None:
+    """A table for the detection of things would be trained on, and nobody learn that their places play no part."""
+    rows = [(path, label, "1", "2", "3", "4") for path, label in ROWS]
+    (note,) = scan(csv_file(pets, written(f"path,label,{sides}", rows=rows))).notes
+    assert note == "the boxes in the table are not used: images are trained on whole"
+
+
 def test_a_mark_of_minus_one_has_its_own_remedy(pets: Path) -> None:
     """Who has named the columns of labels would be told to name them."""
     rows = [(path, "1", "-1") for path, _ in ROWS]

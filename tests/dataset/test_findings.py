@@ -27,6 +27,13 @@ def test_classes_without_images_are_named_all_at_once(pets: Path) -> None:
     assert index.skipped_kinds == {".cr2": 3, ".txt": 1, "without suffix": 2, ".db": 1}
 
 
+def test_a_class_of_images_without_one_is_named(pets: Path) -> None:
+    """What a labelling tool has not got to would be learnt as a class."""
+    touch(pets, *(f"no_label/{n}.jpg" for n in "123"), "unknown/1.jpg", "unknown/2.jpg")
+    (note,) = scan(pets).notes
+    assert note == "warning: 'no_label' is trained on as a class: leave these images out if they have none"
+
+
 def test_masks_among_the_images_are_named(pets: Path) -> None:
     """The masks of an archive lie beside its scans, and a network would train on them without a word."""
     touch(pets, "cat/s (1).png", "cat/s (1)_mask.png", "cat/s (1)_mask_1.png", "dog/a.jpg", "dog/a_segmentation.png")
