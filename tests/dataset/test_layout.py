@@ -254,9 +254,9 @@ def test_a_table_beside_the_folder_for_training_is_named(tmp_path: Path) -> None
 )
 def test_classes_in_names_of_files_are_seen(tmp_path: Path, files: str, said: str) -> None:
     """A user would move thousands of files by hand that one line of Python labels."""
-    touch(tmp_path, *(f"{name}.jpg".format(number) for name in files.split() for number in range(4)))
+    touch(tmp_path / "pets", *(f"{name}.jpg".format(number) for name in files.split() for number in range(4)))
     with pytest.raises(UserError, match=said):
-        scan(tmp_path)
+        scan(tmp_path / "pets")
 
 
 def test_a_test_image_is_in_no_other_split(tmp_path: Path) -> None:
