@@ -10,7 +10,7 @@
     side_folders.py  folders that describe the images beside them, as masks do
     split_words.py  names of splits (pure)
     lower_folders.py  folders inside class folders that show that these are no classes (pure)
-    mask_files.py  images that are named as masks of others (pure)
+    mask_files.py  images that are named as masks or versions of others (pure)
     folder.py   a folder with one subfolder for each class -> Found
     flat_images.py  images without class folders: the table or archive beside them
     found.py    Found: what is in a folder or table

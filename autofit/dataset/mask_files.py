@@ -1,8 +1,9 @@
-"""Images whose names say that they are masks of others beside them. Pure."""
+"""Images whose names say that they belong to others: masks beside them, or versions of them in each class. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from autofit.dataset.side_folders import image_of_mask
 from autofit.printable import printable
@@ -11,6 +12,13 @@ _PARTS = ("mask", "segmentation", "superpixels", "groundtruth")
 """One of them is in the name of each mask that is told: so other names cost little."""
 
 BLOCK_PATHS = 1000
+
+MOST_VERSIONS = 8
+SAMPLED_NAMES = 50
+LEAST_NAMES = 4
+SAME_SHARE = 0.9
+MOST_WORDS = 2
+DIGITS_OF_COUNTER = 6
 
 
 def masks_among(classes: Mapping[str, Sequence[str]]) -> str | None:
@@ -27,6 +35,39 @@ def masks_among(classes: Mapping[str, Sequence[str]]) -> str | None:
         f"warning: {len(found):,} images are named as masks of others ({mask} beside {image}) and are trained on like "
         "these: move them elsewhere if they are masks"
     )
+
+
+def versions_in_classes(classes: Mapping[str, Sequence[str]]) -> str | None:
+    """One line of warning where all classes have the same names of files, and these are no counters; or None.
+
+    Such folders are versions of the same images, as of other sizes or other cameras.
+
+    Args:
+        classes: paths by class name.
+    """
+    if not 1 < len(classes) <= MOST_VERSIONS:
+        return None
+    first, *others = sorted(classes.values(), key=len)
+    names = {_name(path) for path in first[:: max(1, len(first) // SAMPLED_NAMES)]}
+    if len(names) < LEAST_NAMES or _are_counters(names):
+        return None
+    if any(len({_name(path) for path in paths} & names) < SAME_SHARE * len(names) for paths in others):
+        return None
+    return (
+        f"warning: the same names of files are in all classes, such as {printable(min(names))!r}: if these are "
+        "versions of the same images, the folders are no classes"
+    )
+
+
+def _are_counters(names: Collection[str]) -> bool:
+    """Whether names are a word and a small number, which each class may count from one: `IMG_0001`."""
+    words = {re.sub("[0-9]+", "", name) for name in names}
+    longest = max(len(number) for name in names for number in re.findall("[0-9]+", name) or [""])
+    return len(words) <= MOST_WORDS and longest <= DIGITS_OF_COUNTER
+
+
+def _name(path: str) -> str:
+    return _stem(path.rpartition("/")[2])
 
 
 def _masks_of(paths: Sequence[str]) -> list[tuple[str, str]]:

@@ -27,6 +27,25 @@ def test_classes_without_images_are_named_all_at_once(pets: Path) -> None:
     assert index.skipped_kinds == {".cr2": 3, ".txt": 1, "without suffix": 2, ".db": 1}
 
 
+@pytest.mark.parametrize(
+    ("names", "is_said"),
+    [
+        ("a7f x9k b3c q1z", True),
+        ("20240131120000 20240131120100 20240131120200 20240131120300", True),
+        ("IMG_0001 IMG_0002 IMG_0003 IMG_0004", False),
+        ("1 2 3 4", False),
+        ("a7f x9k b3c", False),
+    ],
+)
+def test_versions_of_the_same_images_are_named(tmp_path: Path, names: str, is_said: bool) -> None:  # noqa: FBT001 - a case
+    """A network would learn to tell the photos of one camera, or of one size, from those of another."""
+    touch(tmp_path, *(f"rgb/{name}.jpg" for name in names.split()), *(f"thermal/{n}.png" for n in names.split()))
+    notes = scan(tmp_path).notes
+    assert is_said == any("versions of the same images, the folders are no classes" in note for note in notes)
+    touch(tmp_path, *(f"rgb/other{name}.jpg" for name in "abcdefgh"), *(f"thermal/some{n}.png" for n in "abcdefgh"))
+    assert scan(tmp_path).notes == ()
+
+
 def test_a_class_of_images_without_one_is_named(pets: Path) -> None:
     """What a labelling tool has not got to would be learnt as a class."""
     touch(pets, *(f"no_label/{n}.jpg" for n in "123"), "unknown/1.jpg", "unknown/2.jpg")
