@@ -98,9 +98,15 @@ class ListedPlaces:
         if "\\" in path:
             path = path.replace("\\", "/")
             yield path
-        if path.rpartition(".")[2].lower() not in image_suffixes():
-            for suffix in tuple(self._suffixes):
-                yield f"{path}.{suffix}"
+        if path.startswith("/"):  # of the archive's own root
+            path = path.lstrip("/")
+            yield path
+        stem, _, suffix = path.rpartition(".")
+        if suffix.lower() in image_suffixes():
+            yield from (f"{stem}.{other}" for other in (suffix.lower(), suffix.upper()) if other != suffix)
+        else:
+            for other in tuple(self._suffixes):
+                yield f"{path}.{other}"
 
     def _expect(self, suffix: str) -> None:
         """Try this suffix first from now on."""

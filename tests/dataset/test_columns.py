@@ -37,6 +37,8 @@ def expected() -> dict[str, str]:
         written("img|species", "|"),
         written("id,breed", rows=[(path.removesuffix(".jpg"), label) for path, label in ROWS]),
         written("path,label", rows=[(path.replace("/", "\\"), label) for path, label in ROWS]),
+        written("path,label", rows=[(f"/{path}", label) for path, label in ROWS]),
+        written("path,label", rows=[(path.replace("jpg", "JPG"), label) for path, label in ROWS]),
         written("path,label", rows=[(path, f"  {label} ") for path, label in ROWS]),
         written("path,label").encode("utf-16"),
         written("path,label").encode("utf-16-le"),
