@@ -27,6 +27,7 @@ _NAMED = re.compile(r"([A-Za-z][A-Za-z _-]*?)[._ -]*\(?[0-9]+\)?\.[A-Za-z]+")
 
 _CAMERAS = frozenset({"img", "dsc", "dscn", "dscf", "image", "photo", "pic", "picture", "frame", "whatsapp image"})
 MOST_NAMED = 0.9
+LOOKED_AT_NAMES = 100
 SHOWN_CLASSES = 4
 
 
@@ -75,6 +76,8 @@ def no_class_folders(folder: str, kinds: Mapping[str, int]) -> UserError:
     tables = tables_in(folder, *([above] if _PART_OF_SET.search(name) else [])) if count else ""
     is_packed = count and all(kind in ARCHIVES for kind in kinds)
     instead = "unpack the archives, and " if is_packed else f"give their table, perhaps {tables}, or " if tables else ""
+    if any("\\" in each for each in _names(folder)[:LOOKED_AT_NAMES]):
+        instead = "the names of files hold folders of Windows: unpack the archive with another program, and "
     return UserError(
         f"{printable(folder)} has no subfolders ({held}): {instead}give a folder with one subfolder of images a class"
         f"{'' if tables else _by_names(folder)}"

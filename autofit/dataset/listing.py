@@ -334,6 +334,10 @@ def _path(value: object, number: int) -> str:
         path = os.fsdecode(value)  # type: ignore[arg-type]  # raises TypeError if it is not a path
     except TypeError:
         path = ""
+    if isinstance(value, dict) or (isinstance(value, bytes) and b"\0" in value):
+        raise UserError(
+            f"item {number} of the paths holds an image: give files' paths, or the images: autofit.run(images, labels)"
+        )
     if not path:
-        raise UserError(f"item {number} of the paths is {value!r}: give a file's path")
+        raise UserError(f"item {number} of the paths is {repr(value)[:60]}: give a file's path")
     return path

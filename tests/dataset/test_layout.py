@@ -218,6 +218,7 @@ FLAT = [
         r"parts or patients of one data set, give the table .*/train\.csv; if they",
     ),
     (["."], "../labels.csv", r"give a folder with one subfolder of images a class$"),
+    (["../other"], "cat\\1.jpg dog\\1.jpg", r"hold folders of Windows: unpack the archive with another program, and"),
     (["../other"], "cat.zip dog.zip", r"2 files lie in it directly: 2 \.zip\): unpack the archives, and give a folder"),
 ]
 

@@ -296,3 +296,10 @@ def test_labels_that_are_one_text_are_refused(pets: Path) -> None:
     """Each of its letters would be the label of a photo."""
     with pytest.raises(UserError, match="the labels are the text 'ab': give a list"):
         scan([str(pets / "cat" / file) for file in images(2)], "ab")
+
+
+@pytest.mark.parametrize("image", [{"bytes": b"x" * 9999, "path": None}, b"\x89PNG\r\n\0\0"])
+def test_images_in_place_of_paths_are_refused_shortly(image: object) -> None:
+    """A column of a Hugging Face table would be printed, and what to do be cut off behind its bytes."""
+    with pytest.raises(UserError, match=r"^item 0 of the paths holds an image: give files' paths, or the images"):
+        scan([image, image], [0, 1])
