@@ -25,6 +25,10 @@ _CAMERA_FOLDER = re.compile(r"[0-9]{3}[A-Z0-9_]{5}")
 """As cameras name theirs: `101CANON` (JEITA CP-3461, Design rule for Camera File system)."""
 
 
+_DAY = re.compile(r"(19|20)[0-9]{2}[-_. ](0[1-9]|1[0-2])([-_. ][0-3][0-9])?")
+"""A date or a month, by which photos are sorted; a year may be a class."""
+
+
 def require_classes(folder: str, names: frozenset[str]) -> None:
     """Refuse folders that may be no classes: a split, parts of one data set, or such as each hold the same subfolders.
 
@@ -45,7 +49,8 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
     if roles_of(shared):
         raise UserError(
             f"in {printable(folder)} each of {shown(names)} holds {shown(shared)}, which look like splits inside "
-            "classes: put the splits above the classes, or give a CSV file with the columns path,label,split"
+            "classes: if each is a data set, give one of them; if they are classes, put the splits above them, or give "
+            "a CSV file with the columns path,label,split"
         )
     if IMAGE_NAMES & shared and (masks := {name for name in shared if describes_images(name)}):
         raise UserError(
@@ -122,6 +127,11 @@ def _refuse_parts(folder: str, names: frozenset[str]) -> None:
     words = set(re.findall("[a-z]+", min(names, default="").lower()))
     if len(names) < 2 or not _numbered_alike(names):  # noqa: PLR2004 - two parts
         return
+    if all(map(_DAY.fullmatch, names)):
+        raise UserError(
+            f"{printable(folder)} holds {shown(names)}, which are dates and not like classes: {give_table(folder)}, or "
+            "put the images of each class in a folder of its own"
+        )
     if words & PART_WORDS or all(map(_CAMERA_FOLDER.fullmatch, names)):
         raise UserError(
             f"{printable(folder)} holds {shown(names)}, which differ in a number only: if they are parts or patients "
