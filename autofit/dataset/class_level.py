@@ -37,6 +37,7 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
     Raises:
         UserError: there are two readings; the message names both.
     """
+    _refuse_lone_set(folder, names)
     _refuse_lone_split(folder, names)
     _refuse_masks(folder, names)
     shared = _shared_subfolders(folder, names)
@@ -65,40 +66,56 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
 
 
 def _refuse_lone_split(folder: str, names: frozenset[str]) -> None:
-    """Refuse a split among folders that are none: `test` beside classes, `train` with class folders beside images.
+    """Refuse a split among folders that are none, such as `test` beside classes.
 
     Raises:
         UserError: there is one.
     """
-    meant = {name: said.role for name in names if (said := split_name(name)) and not said.others}
-    if len(meant) != 1:
+    held_out = {name: said.role for name in names if (said := split_name(name)) and not said.others}
+    if len(held_out) != 1 or len(names) < 3:  # noqa: PLR2004 - two classes and a split
         return
-    ((split, role),) = meant.items()
+    ((split, role),) = held_out.items()
     others = names - {split}
-    if role == "train":
-        _refuse_lone_training(folder, split, others)
-    elif len(others) > 1 and not any(other.lower().endswith(split.lower()) for other in others):  # valid and invalid
+    if role != "train" and not any(other.lower().endswith(split.lower()) for other in others):  # valid and invalid
         raise UserError(
             f"{printable(folder)} holds {printable(split)} beside {shown(others)}: if it is no class, move it "
             f"elsewhere, or give it with {role}= if it has class folders; if it is one, rename it"
         )
 
 
-def _refuse_lone_training(folder: str, split: str, others: frozenset[str]) -> None:
-    """Refuse a folder for training that has class folders, where those beside it have none but images.
+def _refuse_lone_set(folder: str, names: frozenset[str]) -> None:
+    """Refuse a folder called `train`, `images` or the like that has class folders, beside such as only have images.
 
     Raises:
         UserError: it is such a folder.
     """
-    inside = peek(folder, split)
-    if inside.has_images or len(inside.folders) < 2 or not others:  # noqa: PLR2004 - two classes
+    called = {name for name in names if _is_called_as_set(name)}
+    deep = [
+        name for name in sorted(called) if not (inside := _inside(folder, name)).has_images and len(inside.folders) > 1
+    ]
+    if len(deep) != 1 or len(names) == 1:
         return
-    if all(peek(folder, other).has_images for other in others):
+    (name,) = deep
+    others = names - {name}
+    if all(_is_flat(folder, other) for other in others):
         raise UserError(
-            f"{printable(folder)} holds {printable(split)}, in which are {shown(inside.folders)}, beside "
+            f"{printable(folder)} holds {printable(name)}, in which are {shown(_inside(folder, name).folders)}, beside "
             f"{shown(others)}, in which are images: if those are the classes, give "
-            f"{printable(os.path.join(folder, split))}; if {printable(split)} is one, rename it"
+            f"{printable(os.path.join(folder, name))}; if {printable(name)} is one, rename it"
         )
+
+
+def _is_called_as_set(name: str) -> bool:
+    said = split_name(name)
+    return name.lower() in IMAGE_NAMES | {"data", "dataset"} or (said is not None and said.role == "train")
+
+
+def _is_flat(folder: str, name: str) -> bool:
+    """Whether images lie in a folder, or in the only folder in it."""
+    inside = peek(folder, name)
+    if inside.has_images or len(inside.folders) != 1:
+        return inside.has_images
+    return peek(os.path.join(folder, name), *inside.folders).has_images
 
 
 def _refuse_masks(folder: str, names: frozenset[str]) -> None:

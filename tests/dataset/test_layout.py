@@ -67,6 +67,7 @@ UNDERSTOOD: list[tuple[str, list[str], Counts]] = [
     ("one folder inside each class", under("cat dog", "images"), (6, 2, 0)),
     ("photos of trains", ["train", "car"], (6, 2, 0)),
     ("valid and invalid", ["valid", "invalid", "unclear"], (9, 3, 0)),
+    ("a class with folders beside others", [*under("photo"), "sketch"], (9, 3, 0)),
     ("trains of two kinds", [*under("train", "steam electric"), *under("car", "suv van")], (12, 4, 0)),
     ("trains and tests by name only", ["train_station", "test_tube"], (6, 2, 0)),
     ("the name of another class inside", ["pen", "cup", "both/cup", "both/mug"], (12, 4, 0)),
