@@ -146,9 +146,14 @@ def choose_columns(
         least = 1 if asked.multi_label else 2
         marks = _marks_of([name for name in others if name not in {split, unfollowed}], examples, least)
         if marks and not asked.multi_label:
+            one = (
+                "; pandas' idxmax(axis=1) makes it, as each row here has a single 1"
+                if _is_one_hot(marks, examples)
+                else ""
+            )
             raise UserError(
                 f"{source} has no column of labels, but one column a class ({_shown(marks)}): give multi_label=True if "
-                "an image may have several; else one column with the class of each image, label_column="
+                f"an image may have several; else one column with the class of each image, label_column={one}"
             )
     if not path or not (label or marks):
         return None
@@ -285,6 +290,12 @@ def _marks_of(others: Sequence[str], examples: Mapping[str, Sequence[object]], l
     named = [name for name in others if name.strip() and not _IS_NO_LABEL.match(name)]
     marks = tuple(name for name in named if _holds_marks(examples.get(name, ())))
     return marks if len(marks) >= least else ()
+
+
+def _is_one_hot(marks: Sequence[str], examples: Mapping[str, Sequence[object]]) -> bool:
+    """Whether each of the first rows has one mark that is 1."""
+    rows = zip(*(examples[name] for name in marks), strict=False)
+    return all(sum(mark_of(value) is True for value in row) == 1 for row in rows)
 
 
 def _holds_marks(values: Sequence[object]) -> bool:

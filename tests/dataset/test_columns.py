@@ -211,7 +211,12 @@ def test_blanks_around_names_of_columns_do_not_count(pets: Path) -> None:
 
 
 REFUSED = [
-    ("path,cat,dog", [("cat/0000.jpg", "1", "0")], "one column a class .*: give multi_label=True"),
+    (
+        "path,cat,dog",
+        [("cat/0000.jpg", "1", "0")],
+        r"one column a class .*: give multi_label=True .*; pandas' idxmax\(",
+    ),
+    ("path,cat,dog", [("cat/0000.jpg", "1", "1")], "one column with the class of each image, label_column=$"),
     ("path,label", [*ROWS, ("cat/0009.jpg", "cat|dog")], r"'cat\|dog' names several classes"),
     ("path,label", [*ROWS, ("cat/0009.jpg", "nan")], r"list\.csv, line 10: the label is missing"),
     ("path,label", [*ROWS, ("cat/0009.jpg", " ")], r"list\.csv, line 10: the label is empty"),
