@@ -94,7 +94,8 @@ class _Walk:
         self.with_images = set[str]()
         self._pending: list[_Folder] = []
         self._links: list[_Folder] = []  # a heap, ordered by path
-        self._visited = set(map(os.path.realpath, leave_out))
+        self._left_out = frozenset(map(os.path.realpath, leave_out))
+        self._visited = set(self._left_out)
 
     def read_all(self, folder: str) -> None:
         here: _Folder | None = _Folder(folder, os.path.realpath(folder), None)
@@ -112,6 +113,8 @@ class _Walk:
         return None
 
     def _take(self, entry: os.DirEntry[str], here: _Folder) -> None:
+        if self._left_out and is_folder(entry) and os.path.realpath(entry.path) in self._left_out:
+            return  # it would be a class without images
         if entry.is_dir(follow_symlinks=False):
             class_name = self._class_of(entry.name, here)
             real_path = os.path.join(here.real_path, entry.name)

@@ -194,7 +194,9 @@ def test_what_was_understood_is_said(tmp_path: Path) -> None:
 def test_a_split_beside_the_classes_may_be_given(tmp_path: Path) -> None:
     """The way out that the refusal names would be none."""
     lay(tmp_path, "cat", "dog", *under("test"))
-    assert counts(scan(tmp_path, test=tmp_path / "test")) == (6, 2, 8)
+    index = scan(tmp_path, test=tmp_path / "test")
+    assert counts(index) == (6, 2, 8)
+    assert index.notes == ()
 
 
 FLAT = [
