@@ -52,8 +52,10 @@ def find_layout(folder: str, leave_out: Collection[str] = ()) -> Layout:
     here, notes = folder, list[str]()
     for _ in range(MOST_WRAPPERS):
         inside = look(here)
+        named = roles_of(inside.folders)  # also by those that the user gives as another split
         inside = inside._replace(folders=frozenset(n for n in inside.folders if os.path.join(here, n) not in leave_out))
-        if roles := roles_of(inside.folders):
+        roles = {name: role for name, role in named.items() if name in inside.folders}
+        if len(roles) > 1 or "train" in roles.values():
             return _of_splits(here, inside, roles, notes)
         wrapped = _wrapped(here, inside)
         if wrapped is None:

@@ -199,6 +199,14 @@ def test_a_split_beside_the_classes_may_be_given(tmp_path: Path) -> None:
     assert index.notes == ()
 
 
+def test_a_split_that_is_given_shows_which_are_the_others(tmp_path: Path) -> None:
+    """The folder for training and one beside it would be the classes, since the split between them is given."""
+    lay(tmp_path, *under("train val"), *under("extra", "pen cup"))
+    index = scan(tmp_path, validation=tmp_path / "val")
+    assert (counts(index), index.class_names) == ((8, 8, 0), ("cat", "dog"))
+    assert index.notes == ("left out beside the splits: extra",)
+
+
 FLAT = [
     (
         ["train", "test"],
