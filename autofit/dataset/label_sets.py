@@ -128,7 +128,7 @@ def find_separator(texts: Collection[str]) -> str | None:
     """What separates the labels in these texts; None if each is one label.
 
     A blank separates only if labels stand alone in some texts and with others in at least half of the longer ones, or
-    if each word of all longer ones stands in another text as well.
+    if each word of all longer ones stands in another text as well, or if all words are whole numbers.
     """
     for separator in SEPARATORS:
         if any(separator in text for text in texts):
@@ -139,6 +139,8 @@ def find_separator(texts: Collection[str]) -> str | None:
     known = sum(not alone.isdisjoint(each) for each in longer)
     uses = Counter(word for each in longer for word in set(each))
     shared = sum(all(uses[word] > 1 or word in alone for word in each) for each in longer)
+    if longer and all(word.isdecimal() for each in words for word in each):
+        return " "
     return " " if longer and (2 * known >= len(longer) or (len(longer) > 1 and shared == len(longer))) else None
 
 

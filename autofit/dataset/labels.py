@@ -6,10 +6,11 @@ import math
 import operator
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from autofit.errors import UserError
 from autofit.printable import first_of
 
 Label = str | int
@@ -17,6 +18,8 @@ Label = str | int
 _WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL: Final = re.compile(r"(-?[0-9]+)\.([0-9]+)")
 _UNLABELLED: Final = frozenset({"unlabeled", "unlabelled", "nolabel", "notlabeled", "notlabelled", "unannotated"})
+_MISSING: Final = frozenset({"na", "n/a", "#n/a", "<na>", "null", "?", "-"})
+_IMAGE_PATH: Final = re.compile(r".*\.(jpe?g|png|tiff?|bmp|gif|webp)", re.IGNORECASE | re.DOTALL)
 SHOWN_PAIRS = 5
 
 
@@ -44,10 +47,11 @@ def class_order(names: Iterable[str]) -> list[str]:
 
 
 def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Class names that differ only in case, in blanks or in how letters are composed, as in archives of a Mac."""
+    """Class names that differ only in case, blanks, zeros before a number or how letters are composed, as on a Mac."""
     alike = defaultdict[str, list[str]](list)
     for name in names:
-        alike["".join(unicodedata.normalize("NFC", name).split()).casefold()].append(name)
+        bare = "".join(unicodedata.normalize("NFC", name).split()).casefold()
+        alike[bare.lstrip("0") or "0" if bare.isdecimal() else bare].append(name)
     return [tuple(same) for same in alike.values() if len(same) > 1]
 
 
@@ -58,13 +62,14 @@ def look_alike_warning(names: Iterable[str]) -> str | None:
         return None
     shown = first_of(pairs, SHOWN_PAIRS)
     how = "case or blanks" if shown.isascii() else "case, blanks or how letters are composed"
+    how = "zeros before a number" if shown.replace(" and ", "").replace("'", "").isdecimal() else how
     return f"warning: these classes differ only in {how}: {shown}; rename those that are one class"
 
 
 def unlabelled_warning(names: Collection[str]) -> str | None:
     """One line on class names that say that their images have no class, as labelling tools write them; or None."""
     bare = {name: re.sub("[^a-z]", "", name.casefold()) for name in names}
-    meant = [repr(name) for name in names if bare[name] in _UNLABELLED]
+    meant = [repr(name) for name in names if bare[name] in _UNLABELLED or name.casefold() in _MISSING]
     if not meant or len(names) == len(meant):
         return None
     return f"warning: {first_of(meant, SHOWN_PAIRS)} is trained on as a class: leave these images out if they have none"
@@ -83,17 +88,45 @@ def several_labels(names: Collection[str]) -> str | None:
 def joined_labels_warning(names: Collection[str]) -> str | None:
     """One line on class names that are others with blanks between, such as `rust scab`; None if there are none.
 
-    They are not refused as lists with marks are: `black white` may be one class beside `black` and `white`.
+    They are not refused as lists with marks are: `black white` may be one class beside `black` and `white`. Nor are
+    `cat|bird` and `bird|dog`, whose parts are no classes themselves, or lists of numbers.
     """
-    known = set(names)
-    joined = [name for name in names if len(parts := name.split()) > 1 and known.issuperset(parts)]
+    parts = {name: _parts(name) for name in names}
+    uses = Counter(part for each in parts.values() for part in set(each))
+    joined = [
+        name
+        for name, each in parts.items()
+        if len(each) > 1 and (all(part in parts or part.isdecimal() for part in each) or _is_shared(name, each, uses))
+    ]
     if not joined:
         return None
     shown = first_of([repr(name) for name in joined], SHOWN_PAIRS)
     return (
-        f"warning: these labels are made of others, with blanks between: {shown}; each is a class of its own: give "
-        "multi_label=True if an image may have several labels"
+        f"warning: these labels are made of others: {shown}; each is a class of its own: give multi_label=True if an "
+        "image may have several labels"
     )
+
+
+def _parts(name: str) -> list[str]:
+    return [part.strip() for part in re.split("[|;]" if re.search("[|;]", name) else r"\s", name) if part.strip()]
+
+
+def _is_shared(name: str, parts: list[str], uses: Mapping[str, int]) -> bool:
+    """Whether a part that a mark sets apart is one of another label too."""
+    return re.search("[|;]", name) is not None and any(uses[part] > 1 for part in parts)
+
+
+def refuse_image_paths(names: Collection[str]) -> None:
+    """Refuse labels that are all paths of images, as a table of masks has them.
+
+    Raises:
+        UserError: they are.
+    """
+    if len(names) > 1 and all(map(_IMAGE_PATH.fullmatch, names)):
+        raise UserError(
+            f"the labels are paths of images, such as {min(names)!r}, as of masks: name the column of the classes with "
+            "label_column="
+        )
 
 
 def _label_of_text(text: str) -> Label:

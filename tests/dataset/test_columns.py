@@ -299,12 +299,37 @@ def test_labels_that_are_others_with_blanks_between_are_named(pets: Path) -> Non
     names = ["rust", "scab", "rust scab", "New York", "rust"]
     rows = [(path, names[number % 4]) for number, (path, _) in enumerate(ROWS)]
     (_, note) = scan(csv_file(pets, written("image,labels", rows=rows))).notes
-    assert note.startswith(
-        "warning: these labels are made of others, with blanks between: 'rust scab'; each is a class"
-    )
+    assert note.startswith("warning: these labels are made of others: 'rust scab'; each is a class of its own: give")
     twice = [*rows, (ROWS[0][0], "scab")]
     with pytest.raises(UserError, match="'rust' and, line 10, 'scab': keep one, or give multi_label=True if"):
         scan(csv_file(pets, written("image,labels", rows=twice)))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            "cat|bird fish|dog bird|dog bird",
+            "warning: these labels are made of others: 'bird|dog', 'cat|bird', 'fish|dog'",
+        ),
+        ("1,5 1,7 2,7,5 1", "warning: these labels are made of others: '1 5', '1 7', '2 7 5'"),
+        ("cat dog NA ?", "warning: '?', 'NA' is trained on as a class"),
+        ("1 01 2 3", "warning: these classes differ only in zeros before a number: '01' and '1'"),
+    ],
+)
+def test_labels_that_may_be_meant_otherwise_are_named(pets: Path, names: str, said: str) -> None:
+    """Each combination of labels, a gap or a number as text would be a class without a word."""
+    labels = [name.replace(",", " ") for name in names.split()]
+    rows = [(path, labels[number % 4]) for number, (path, _) in enumerate(ROWS)]
+    (note,) = scan(csv_file(pets, written("path,label", rows=rows))).notes
+    assert note.startswith(said)
+
+
+def test_paths_of_masks_are_no_labels(pets: Path) -> None:
+    """A table of images and masks would be one of a class for each mask."""
+    rows = [(path, f"masks/{number % 3}.png") for number, (path, _) in enumerate(ROWS)]
+    with pytest.raises(UserError, match=r"the labels are paths of images, such as 'masks/0\.png', as of masks: name"):
+        scan(csv_file(pets, written("image,label", rows=rows)))
 
 
 def test_validation_and_test_may_be_tables_and_frames(pets: Path, tmp_path: Path) -> None:
