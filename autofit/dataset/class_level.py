@@ -24,7 +24,6 @@ PART_WORDS = frozenset(
 _CAMERA_FOLDER = re.compile(r"[0-9]{3}[A-Z0-9_]{5}")
 """As cameras name theirs: `101CANON` (JEITA CP-3461, Design rule for Camera File system)."""
 
-
 _DAY = re.compile(r"(19|20)[0-9]{2}[-_. ](0[1-9]|1[0-2])([-_. ][0-3][0-9])?")
 """A date or a month, by which photos are sorted; a year may be a class."""
 
@@ -47,18 +46,23 @@ def require_classes(folder: str, names: frozenset[str]) -> None:
     is_split = any((said := split_name(name)) and not said.others for name in names)
     if not is_split and not _numbered_alike(names) and all(map(NUMBERS.fullmatch, shared)):
         return
+    raise _same_inside(folder, names, shared)
+
+
+def _same_inside(folder: str, names: frozenset[str], shared: frozenset[str]) -> UserError:
+    """The error about folders that hold the same subfolders."""
     if roles_of(shared):
-        raise UserError(
+        return UserError(
             f"in {printable(folder)} each of {shown(names)} holds {shown(shared)}, which look like splits inside "
             "classes: if each is a data set, give one of them; if they are classes, put the splits above them, or give "
             "a CSV file with the columns path,label,split"
         )
     if IMAGE_NAMES & shared and (masks := {name for name in shared if describes_images(name)}):
-        raise UserError(
+        return UserError(
             f"in {printable(folder)} each of {shown(names)} holds {shown(shared)}: what is in {shown(masks)} would be "
             "trained on as images: move these folders elsewhere, or give a CSV file with the columns path,label"
         )
-    raise UserError(
+    return UserError(
         f"in {printable(folder)} {shown(names)} hold the same subfolders {shown(shared)}: either these are "
         f"the classes and {shown(names)} are splits (then give one as the data, another with validation=), or the "
         f"reverse (then {give_table(folder)})"

@@ -116,12 +116,16 @@ def _is_shared(name: str, parts: list[str], uses: Mapping[str, int]) -> bool:
     return re.search("[|;]", name) is not None and any(uses[part] > 1 for part in parts)
 
 
-def refuse_image_paths(names: Collection[str]) -> None:
-    """Refuse labels that are all paths of images, as a table of masks has them.
+def refuse_no_classes(names: Collection[str]) -> None:
+    """Refuse labels that are no classes: one that lists others, or all of them paths of images, as of masks.
 
     Raises:
-        UserError: they are.
+        UserError: there are such.
     """
+    if several := several_labels(names):
+        raise UserError(
+            f"the label {several!r} names several classes: give multi_label=True if an image may have several labels"
+        )
     if len(names) > 1 and all(map(_IMAGE_PATH.fullmatch, names)):
         raise UserError(
             f"the labels are paths of images, such as {min(names)!r}, as of masks: name the column of the classes with "

@@ -16,14 +16,7 @@ from autofit.dataset.columns import LOOKED_AT_ROWS, Asked, Columns, choose_colum
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
 from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, cell_of, marked_names, sort_into_sets
-from autofit.dataset.labels import (
-    Label,
-    class_order,
-    joined_labels_warning,
-    label_of,
-    refuse_image_paths,
-    several_labels,
-)
+from autofit.dataset.labels import Label, class_order, joined_labels_warning, label_of, refuse_no_classes
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import ADDRESS, Missing, MissingFiles
 from autofit.dataset.split_words import Role, split_role
@@ -163,11 +156,7 @@ def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels =
     if len({type(label) for label in labels}) > 1:
         raise UserError("the labels mix text and whole numbers: give all of one kind")
     names = class_order(map(str, labels))
-    refuse_image_paths(names)
-    if several := several_labels(names):
-        raise UserError(
-            f"the label {several!r} names several classes: give multi_label=True if an image may have several labels"
-        )
+    refuse_no_classes(names)
     notes = [*listing.notes, listing.places.note, missing_note, joined_labels_warning(names)]
     return gathered.by_class(names, tuple(note for note in notes if note))
 
