@@ -101,6 +101,12 @@ def test_a_layout_is_understood(tmp_path: Path, folders: list[str], expected: Co
 
 
 REFUSED: list[tuple[str, list[str], str]] = [
+    ("a small one to train on", [*under("train_mini"), "public_test"], "beside public_test, in which are images: if"),
+    (
+        "a set beside flat copies",
+        [*under("images/images"), "resized/resized"],
+        "if those are the classes, give .*/images;",
+    ),
     ("folds", under("fold_1 fold_2"), "fold_1 and fold_2 hold the same subfolders cat and dog"),
     ("the same subfolders", under("paris rome"), "either these are the classes and paris and rome are splits"),
     ("patients", ["p1/cat", "p2/dog", *under("p3 p4")], "p1, p2, p3 and p4 hold the same subfolders cat and"),
