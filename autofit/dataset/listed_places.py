@@ -118,7 +118,9 @@ class ListedPlaces:
         if self._others is None:
             self._others = self._folders_beside()
         found = {name: place for name in self._others if (place := self._under(os.path.join(self.root, name), path))}
-        found = {name: place for name, place in found.items() if name.split("/")[0] == self._name} or found
+        own = {name: place for name, place in found.items() if name.split("/")[0] == self._name}
+        self._is_searched = bool(own)  # what the folder of the table's name lacks is in no other
+        found = own or found
         if len(found) > 1:
             raise UserError(
                 f"{printable(path)} is in {' and in '.join(f'{printable(name)}/' for name in sorted(found)[:2])}: "

@@ -164,6 +164,15 @@ def test_the_images_of_a_table_may_be_in_several_folders(tmp_path: Path) -> None
         scan(table)
 
 
+def test_a_file_that_the_tables_own_folder_lacks_is_in_no_other(tmp_path: Path) -> None:
+    """A lost image for training would be replaced by one for the test that has its name."""
+    touch(tmp_path, *(f"list/{file}" for file in images(19)), "test/0019.jpg")
+    rows = [(file, "cat" if number % 2 else "dog") for number, file in enumerate(images(20))]
+    index = scan(csv_file(tmp_path, written("id,label", rows=rows)))
+    assert "list/0019.jpg" in index.paths
+    assert any("1 of 20 listed files do not exist" in note for note in index.notes)
+
+
 def test_paths_may_begin_with_the_folder_of_the_table(pets: Path) -> None:
     """The table of an archive names the archive's own folder, in which it is itself."""
     index = scan(csv_file(pets, written("path,label", rows=[(f"pets/{path}", label) for path, label in ROWS])))
