@@ -63,6 +63,8 @@ def _refusal(source: str, first_line: str, asked: Asked) -> UserError:
     shown = first_line[:SHOWN_HEADER_CHARACTERS]
     if "\0" in first_line:
         return UserError(f"{source} is no text: give an image folder, or a CSV file with the columns path,label")
+    if first_line.strip('"').lower().startswith("sep=") or first_line.startswith("#"):
+        return UserError(f"{source} begins with {shown!r} and not with the names of its columns: remove this line")
     if any(word.rpartition(".")[2].lower() in image_suffixes() for word in re.split(r"[,;|\s]+", first_line)):
         return UserError(
             f"{source} begins with {shown!r} and not with the names of its columns: write them in a line above it, "

@@ -249,6 +249,11 @@ def test_a_table_that_cannot_be_understood_is_refused(
     [
         ("cat/0000.jpg,cat\n", "begins with 'cat/0000.jpg,cat' and not with the names of its columns: write them"),
         ("1 001.Albatross/a.jpg\n2 001.Albatross/b.jpg\n", "such as path,label, with commas between"),
+        (
+            "sep=;\npath;label\na.jpg;cat\n",
+            "begins with 'sep=;' and not with the names of its columns: remove this line",
+        ),
+        ("# 2024-01-31\npath,label\na.jpg,cat\n", "begins with '# 2024-01-31' .*: remove this line"),
         ("TRAIN,gs://b/a.jpg,cat\n", "not with the names of its columns"),
         (
             ",".join(["label", *(f"pixel{n}" for n in range(784))]),
