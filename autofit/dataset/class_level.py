@@ -21,8 +21,9 @@ PART_WORDS = frozenset(
 )
 """Words in names of folders among which a data set is divided: `images_001`, `photos_part_2`, `patient00001`."""
 
-_CAMERA_FOLDER = re.compile(r"[0-9]{3}[A-Z0-9_]{5}")
-"""As cameras name theirs: `101CANON` (JEITA CP-3461, Design rule for Camera File system)."""
+_CAMERA_FOLDER = re.compile(r"[0-9]{3}(?=[0-9_]*[A-Z])[A-Z0-9_]{5}")
+"""As cameras name theirs: `101CANON` (JEITA CP-3461, Design rule for Camera File system); digits alone are the
+number of a class."""
 
 _DAY = re.compile(r"(19|20)[0-9]{2}[-_. ](0[1-9]|1[0-2])([-_. ][0-3][0-9])?")
 """A date or a month, by which photos are sorted; a year may be a class."""

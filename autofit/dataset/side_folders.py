@@ -11,6 +11,9 @@ from autofit.dataset.folder import is_image, visible
 from autofit.dataset.inside import look
 
 IMAGE_NAMES = frozenset({"images", "image", "imgs", "img", "jpegimages", "photos", "pictures"})
+_ORIGINAL_NAMES = frozenset(
+    {"original", "originals", "originalimages", "input", "inputs", "raw", "rgb", "scans", "slices"}
+)
 TEXT_NAMES = frozenset(
     {"annotations", "annotation", "labels", "xmls", "xml", "json", "meta", "metadata", "bboxes", "imagesets"}
 )
@@ -52,10 +55,12 @@ def image_of_mask(stem: str) -> str | None:
 def are_masks_of(folder: str, masks: str, images: str) -> bool:
     """Whether most files in the folder `masks` are named like one in `images`; both are in `folder`.
 
-    Names that are numbers, which images of any class may have, say so only in a folder that is plainly named.
+    Names that are numbers, which images of any class may have, say so only where both folders are plainly named: faces
+    with a `mask` and without may be numbered alike.
     """
     stems, described = (_stems(os.path.join(folder, name)) for name in (masks, images))
-    counted = stems if describes_images(masks) else {stem for stem in stems if not stem.isdecimal()}
+    is_plain = describes_images(masks) and _bare(images) in IMAGE_NAMES | _ORIGINAL_NAMES
+    counted = stems if is_plain else {stem for stem in stems if not stem.isdecimal()}
     same = sum(stem in described or image_of_mask(stem) in described for stem in counted)
     return bool(counted) and same >= SAME_SHARE * len(stems)
 

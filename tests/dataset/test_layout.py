@@ -179,11 +179,18 @@ def test_masks_beside_their_images_are_no_class(tmp_path: Path, images: str, mas
         scan(tmp_path)
 
 
-def test_faces_with_masks_are_classes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [("hats", "with_mask", "without_mask"), ("mask", "unmasked"), ("bmw", "gt")])
+def test_faces_with_masks_are_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
     """Numbered photos of faces with and without a mask would be taken for masks of one another."""
-    names = ("with_mask", "without_mask", "hats")
     touch(tmp_path, *(f"{name}/{number}.png" for name in names for number in "1234"))
-    assert scan(tmp_path).class_names == ("hats", "with_mask", "without_mask")
+    assert scan(tmp_path).class_names == names
+
+
+def test_numbers_of_eight_digits_are_classes(tmp_path: Path) -> None:
+    """Numbers of synsets would be taken for the folders of a camera, whose names have eight signs too."""
+    names = ("02691156", "02773838", "02933112")
+    touch(tmp_path, *(f"{name}/{number}.png" for name in names for number in "1234"))
+    assert scan(tmp_path).class_names == names
 
 
 def test_what_was_understood_is_said(tmp_path: Path) -> None:
