@@ -39,6 +39,8 @@ def next_stage(plan: TrainingPlan, finished: Sequence[StageRecord], best_epoch: 
     """
     done = {stage.name for stage in finished}
     following = next((stage for stage in stages_of(plan) if stage not in done), None)
+    if following == "training" and done:  # a head by epochs, whose fine-tuning a time budget has left out
+        return None
     if following == "refit" and stage_of(finished, best_epoch or 0) != "fine-tune":
         return None
     return following

@@ -165,22 +165,23 @@ class Supervisor:
     def _sizes_after(self, stage: StageName) -> Sizes | None:
         """The sizes of the stage that follows; None after the last."""
         is_last = stage == stages_of(self._record.plan)[-1]
-        if is_last or self._stage_after(committed(self._store) or Committed()) is None:
+        if is_last or self._is_over():
             return None
         self._past.clear()
-        return self._sizes_of_next_stage(after=stage)
+        return self._sizes_of_next_stage(is_first=False)
 
-    def _sizes_of_next_stage(self, after: StageName | None = None) -> Sizes | None:
+    def _sizes_of_next_stage(self, *, is_first: bool = True) -> Sizes | None:
         """The sizes of the next stage; None if the time budget has none, which is decided before the stage is probed.
 
-        When it is probed, the decision is made for good, by what that has shown.
+        When it is probed, the decision is made for good, by what that has shown. The first of a session is made also
+        where all are finished: its model may still have to be saved.
         """
         self._decide_stage(is_probed=False)
-        if after == stages_of(self._record.plan)[-1]:
+        if not is_first and self._is_over():
             return None
         sizes = self._sizes_of_what_fits()
         self._decide_stage(is_probed=True)
-        return None if after == stages_of(self._record.plan)[-1] else sizes
+        return None if not is_first and self._is_over() else sizes
 
     def _sizes_of_what_fits(self) -> Sizes:
         """The sizes of the next stage; where all layers were chosen by a time budget and do not fit, of the upper ones.
@@ -213,6 +214,10 @@ class Supervisor:
         state = committed(self._store) or Committed()
         stage = self._stage_after(state) or state.stages[-1].name
         return stage, plan_of_stage(self._record.plan, stage, state.stages)
+
+    def _is_over(self) -> bool:
+        """Whether no stage is left to be trained."""
+        return self._stage_after(committed(self._store) or Committed()) is None
 
     def _stage_after(self, state: Committed) -> StageName | None:
         """The stage that is not finished yet; None if all are."""

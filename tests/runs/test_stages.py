@@ -87,6 +87,16 @@ def test_a_stage_follows_when_the_one_before_is_finished(tmp_path: Path) -> None
     assert next_stage(made, [HEAD, FINE_TUNED], 1) is None
 
 
+def test_a_head_by_epochs_is_the_last_stage_where_a_budget_leaves_out_the_next() -> None:
+    """It would be trained on as a stage of another name, in a worker for which there is no time."""
+    made = plan(fine_tune_epochs=4, epochs=2, time_budget="5m")
+    left_out = made.model_copy(update={"fine_tune": None})
+    head = StageRecord(name="head", method="epochs", epochs=2)
+    assert next_stage(made, [head], 1) == "fine-tune"
+    assert next_stage(left_out, [head], 1) is None
+    assert next_stage(plan(epochs=2), [], None) == "training"
+
+
 def test_only_fine_tuning_that_helped_is_done_once_more() -> None:
     """The validation images would be lost to the model; or a worse one take the place of the head alone."""
     made = plan(fine_tune_epochs=4)

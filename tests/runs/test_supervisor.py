@@ -591,3 +591,13 @@ def test_the_stage_after_the_head_is_decided_when_a_run_is_resumed_between_the_t
     saved = RunRecord.load(files.run).plan.fine_tune
     assert saved == (planned.model_copy(update={"by_budget": False}) if stage == "fine-tune" else None)
     assert capsys.readouterr().out.count("time budget: ") == 1
+
+
+def test_a_head_by_epochs_ends_the_run_where_there_is_no_time_for_more(files: RunDirectory, run: Run) -> None:
+    """Another worker would be started when the time is over, and train the head on."""
+    planned = FineTunePlan(
+        epochs=2, batch_size=4, micro_batch_size=4, learning_rate=1e-4, cut="auto", views=2, by_budget=True
+    )
+    record = load_child("stub_parent").run_record(epochs=1, fine_tune=planned)
+    assert run("complete", record=record, budget=TimeBudget(60.0, time.monotonic() - 1.0)) is None
+    assert [job.work.stage for job in jobs(files) if isinstance(job.work, TrainJob)] == ["head"]
