@@ -144,7 +144,8 @@ class StageRecord(Record):
         refitted: whether the model was fitted once more, on training and validation images together; the figures are
             those from before.
         cross_validated_accuracy: of a solved head whose strength was chosen by cross-validation: the accuracy there.
-        cut_short: what a time budget left out, as "6 of 9 epochs"; empty if nothing.
+        cut_short: of what a time budget, or of a refit a callback, has ended, what was done, as "6 of 9 epochs"; empty
+            if nothing was left out.
     """
 
     name: StageName

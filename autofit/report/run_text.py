@@ -173,7 +173,7 @@ def stage_lines(result: ResultRecord) -> list[str]:
 
 
 def _budget_lines(result: ResultRecord) -> list[str]:
-    """What a time budget left out, a line for each stage."""
+    """What a time budget left out, a line for each stage. Without one a callback may have ended a refit."""
     done = {
         "head": "The head was trained with",
         "views": "Solving the head on augmented views was left out after",
@@ -181,8 +181,11 @@ def _budget_lines(result: ResultRecord) -> list[str]:
         "refit": "Fine-tuning on all images was dropped after",
         "training": "It ended after",
     }
-    cut = [(done[stage.name], printable(stage.cut_short)) for stage in result.stages if stage.cut_short]
-    return [f"{what} {why}: the time budget." for what, why in cut]
+    lines = []
+    for stage in (stage for stage in result.stages if stage.cut_short):
+        by_budget = stage.name != "refit" or result.budget_seconds is not None
+        lines.append(f"{done[stage.name]} {printable(stage.cut_short)}{': the time budget' if by_budget else ''}.")
+    return lines
 
 
 def _fine_tuning_lines(result: ResultRecord) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,6 +96,23 @@ def test_fine_tuning_that_helped_is_done_once_more_on_all_images(photos: Path, f
     scores = result.evaluate(paths, [path.parent.name for path in paths])
     assert scores.loss < 0.9 * result.history["val_loss"][best]  # it has learned them
     assert "once more, on the training and validation images together" in result.summary()
+
+
+def test_a_refit_that_a_callback_ends_is_not_the_model(photos: Path, weights: Path, tmp_path: Path) -> None:
+    """The model from before would be told to have learned the validation images."""
+    import keras
+
+    class Ends(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.model.stop_training = epoch >= 3 and "val_loss" not in logs
+
+    request = {**NETWORK, **FINE_TUNED, "epochs": 1, "batch_size": 32}
+    result = autofit.run(photos, run_dir=tmp_path, weights=weights, callbacks=[Ends()], **request)
+    stages = [(stage.name, stage.epochs, stage.refitted, stage.cut_short) for stage in result.record.stages]
+    assert stages == [("head", 1, False, ""), ("fine-tune", 2, False, ""), ("refit", 1, False, "1 of 2 epochs")]
+    assert (best := result.best_epoch) in {1, 2}
+    assert result.predicted_images().accuracy == pytest.approx(result.history["val_accuracy"][best])
+    assert "dropped after 1 of 2 epochs." in result.summary()
 
 
 def test_fine_tuning_was_probed_by_its_own_work(fine_tuned: Path) -> None:

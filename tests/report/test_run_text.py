@@ -182,6 +182,20 @@ def test_what_a_time_budget_left_out_is_said(make_result: MakeResult) -> None:
     assert lines[-1] == "Fine-tuning ended after 0 of 8 epochs: the time budget."
 
 
+@pytest.mark.parametrize(("budget", "cause"), [(120.0, ": the time budget"), (None, "")])
+def test_a_refit_that_a_callback_has_ended_is_told_as_one_that_counts_for_nothing(
+    make_result: MakeResult, budget: float | None, cause: str
+) -> None:
+    """The model would be told to have learned the validation images; or a budget be named where there was none."""
+    tuned = StageRecord(name="fine-tune", method="epochs", epochs=3)
+    refit = StageRecord(name="refit", method="epochs", epochs=1, cut_short="1 of 3 epochs")
+    lines = stage_lines(make_result(stages=[tuned, refit], best_epoch=1, budget_seconds=budget))
+    assert lines == [
+        f"Fine-tuning on all images was dropped after 1 of 3 epochs{cause}.",
+        "Fine-tuning gave a better model than the head alone by validation, and that model was kept.",
+    ]
+
+
 def test_a_solved_head_is_no_trained_epoch(make_result: MakeResult) -> None:
     """Two epochs of fine-tuning after a head that was solved at once would be told as three epochs of training."""
     head = StageRecord(name="head", method="solved", epochs=1, seconds=1.0)

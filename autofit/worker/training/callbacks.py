@@ -141,7 +141,10 @@ class Callbacks:
         return progress.moved(callbacks_lost=True, result_changed=True)
 
     def end(self, progress: TrainingProgress) -> TrainingProgress:
-        """Tell them that the training has ended; weights that they set then are the model that is handed over."""
+        """Tell them that the training has ended; weights that they set then are the model that is handed over.
+
+        Not at the end of a refit that was cut short: the model from before is handed over.
+        """
         before = self._state.weights() if self.are_given else {}
         self.list.on_train_end()
         if not self.are_given:
@@ -150,8 +153,11 @@ class Callbacks:
         restored = next((one for one in self.list.callbacks if _has_restored(one)), None)
         is_changed = not all(np.array_equal(before[name], array, equal_nan=True) for name, array in after.items())
         if restored is not None or is_changed:
-            self._state.best = after
             self._state.show(before)  # more epochs go on from the last one
+        if progress.stage == "refit" and not progress.stages[-1].refitted:
+            return ended
+        if restored is not None or is_changed:
+            self._state.best = after
         if restored is not None:
             return self._with_best(ended, restored.best_epoch)
         if is_changed:
@@ -160,8 +166,11 @@ class Callbacks:
         return ended
 
     def _with_best(self, progress: TrainingProgress, epoch: int) -> TrainingProgress:
-        """The progress with another best epoch; what its validation predicted is not known any more."""
-        if epoch == progress.best_epoch:
+        """The progress with another best epoch; what its validation predicted is not known any more.
+
+        The epochs of a refit have no validation: the best stays one of those before.
+        """
+        if epoch == progress.best_epoch or progress.stage == "refit":
             return progress
         self._state.probabilities = None
         watched = ("val_loss", "loss") if self._monitor == "auto" else (self._monitor,)

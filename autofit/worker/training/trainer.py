@@ -90,16 +90,16 @@ class Trainer:
         opener = SourceOpener(*attempt, self._index, self._predecoded, self._stop_if_asked)
         is_after_first = bool(self._progress.stages)  # whose model may be handed over as it is
         if is_after_first and not self._progress.position and not self._clock.has_time_for_epoch():
-            self._end_stage(self._progress.epochs_done(self._plan.epochs))
+            self._end_stage()
         with opener, closing(self._open_source(opener)) as self._source:
             self._begin_callbacks()
             if self._progress.stages and isinstance(self._source, CachedFeatures) and self._source.has_left_out:
-                self._end_stage(self._progress.epochs_done(self._plan.epochs))
+                self._end_stage()
             if self._plan.head == "solve" and self._has_epochs_left() and self._progress.is_at_stage_start:
                 self._solve_head()
             while self._has_epochs_left() and not self._replay.is_over(self._progress):
                 self._epoch()
-            self._end_stage("")
+            self._end_stage()
             self._end_callbacks()
         self._audit_log.close()
         self._events.phase(Phase.SAVE)
@@ -119,9 +119,10 @@ class Trainer:
         is_inside = self._progress.position > 0
         return is_inside or (self._progress.epoch < self._plan.epochs and not self._progress.stopped)
 
-    def _end_stage(self, cut_short: str) -> None:
-        """Record a stage as finished between two epochs, if it is not yet."""
+    def _end_stage(self) -> None:
+        """Record a stage as finished between two epochs, if it is not yet: there is no time for those left."""
         if self._has_epochs_left():
+            cut_short = self._progress.epochs_done(self._plan.epochs)
             self._progress = self._progress.moved(stopped=True).after_stage(cut_short=cut_short)
             self._commit()
 
@@ -203,7 +204,7 @@ class Trainer:
         """Solve the head on cached features, as the only epoch; without the cache it is trained by epochs."""
         if not isinstance(self._source, CachedFeatures):
             if self._work.stage == "views":
-                self._end_stage(self._progress.epochs_done(self._plan.epochs))
+                self._end_stage()
             else:
                 self._events.message("the features are not cached: the head is trained by epochs")
             return
@@ -287,7 +288,7 @@ class Trainer:
         shown = self._callbacks.history_logs(logs, self._progress.history)
         progress = self._progress.after_epoch(epoch, shown, self._plan.monitor)
         is_refit = self._work.stage == "refit"
-        is_torn = is_refit and self._progress.stopped  # the time was over within its epoch
+        is_torn = is_refit and self._progress.stopped  # the time was over within its epoch, or a callback has ended it
         is_refitted = is_refit and progress.epoch == self._plan.epochs and not is_torn
         evaluation = self._evaluation if self._index.validation_count else None
         progress = with_best_kept(progress, self._state, self._session, evaluation, solved, is_refitted=is_refitted)
@@ -297,7 +298,8 @@ class Trainer:
         self._progress = progress.moved(stopped=waited or asked_to_stop or out_of_time)
         if not self._has_epochs_left():
             whole = self._progress.moved(epoch=epoch) if is_torn else self._progress
-            cut_short = whole.epochs_done(self._plan.epochs) if out_of_time or is_torn else ""
+            is_cut = out_of_time or (is_refit and not is_refitted)
+            cut_short = whole.epochs_done(self._plan.epochs) if is_cut else ""
             self._progress = self._progress.after_stage(record, cut_short=cut_short)
         write_history(self._files.history, progress.history)
         self._commit()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from autofit.errors import UserError
+from autofit.protocol.messages import StageRecord
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.train_state import TrainingProgress, TrainState
 
@@ -358,6 +359,25 @@ def test_weights_set_at_the_end_are_the_model(restores: bool) -> None:  # noqa: 
     for array, wanted in zip([kept[name] for name in sorted(kept)], expected, strict=True):
         np.testing.assert_array_equal(array, wanted)
     assert (ended.best_epoch, len(told.messages)) == ((1, 0) if restores else (3, 1))
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_the_end_of_a_refit_leaves_the_figures_as_they_are(is_whole: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """The best epoch would be one that the history does not have; or a refit that was dropped be handed over."""
+    one = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
+    callbacks = callbacks_of(one)
+    refit = StageRecord(name="refit", method="epochs", epochs=2, refitted=is_whole)
+    progress = TrainingProgress(stage="refit", best_epoch=1, best_predicted=[3, 1], stages=[refit])
+    callbacks.begin(progress, begins_stage=True)
+    before = callbacks._state.best = {"weights": np.zeros(2)}
+    callbacks._state.probabilities = np.ones((4, 2), np.float32)
+    epochs(callbacks, range(4, 6))
+
+    ended = callbacks.end(progress)
+
+    assert (ended.best_epoch, ended.best_predicted, ended.callbacks_ended) == (1, [3, 1], True)
+    assert callbacks._state.probabilities is not None
+    assert (callbacks._state.best is before) == (not is_whole)
 
 
 def test_metrics_are_read_in_each_step_only_for_callbacks_that_act_in_each_step() -> None:
