@@ -36,7 +36,7 @@ LONG_RECORD = JsonLimits(keys=400_000, values=8_000_000)
 """Of a record that grows with the run: 200,000 epochs of ten figures, and 100,000 unreadable images with reasons."""
 
 LINE = JsonLimits(2**20, 10_000, 300_000)
-"""Of one line: the longest, in the audit log, lists the samples of one update."""
+"""Of one line of a worker's events or its heartbeat; those of the audit log may be longer."""
 
 
 def require_bounded(data: bytes, name: str, limits: JsonLimits) -> None:

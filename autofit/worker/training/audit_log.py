@@ -13,13 +13,17 @@ from pathlib import Path
 from pydantic import Field
 
 from autofit.errors import StorageError, UserError
-from autofit.storage.json_bounds import LINE, require_bounded
+from autofit.storage.json_bounds import JsonLimits, require_bounded
 from autofit.storage.records import Record
 from autofit.storage.safe_files import bounded_lines, cut_file, fsync_file, open_plain_unbuffered
 from autofit.storage.system_errors import said_of
 
 MOST_LOG_BYTES = 8 * 2**30
 """Of a log that is replayed: some 16 million updates of 64 samples."""
+
+LINE = JsonLimits(2**28, 10_000, 2**25)
+"""Of one update. That of a head that is solved lists all images to train on, of which an entry of the cache holds 16
+million (`MAX_ROWS`)."""
 
 
 class AuditLine(Record):

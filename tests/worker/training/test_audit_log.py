@@ -92,6 +92,15 @@ def test_a_recorded_run_can_be_followed(tmp_path: Path) -> None:
     assert read_micro_batch_sizes(tmp_path) == {(0, 0): 8, (0, 1): 4, (1, 0): 2}
 
 
+def test_a_solved_head_of_many_images_can_be_followed(tmp_path: Path) -> None:
+    """Its one line lists them all; a replay would be refused, and the log of the run called damaged."""
+    audit_log = AuditLog(tmp_path / "audit.jsonl", 0)
+    images = range(1_000_000, 1_400_000)
+    audit_log.write(attempt=1, epoch=0, step=0, micro_batch_size=400_000, samples=images, skipped=[])
+    audit_log.close()
+    assert read_micro_batch_sizes(tmp_path) == {(0, 0): 400_000}
+
+
 GOOD = '{"attempt":1,"epoch":0,"step":0,"micro_batch_size":4,"samples":[],"skipped":[]}'
 
 
