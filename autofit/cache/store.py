@@ -118,7 +118,7 @@ class CacheStore:
                 if path.is_symlink():  # autofit makes no links: it leads to a folder that is not ours
                     continue
                 try:
-                    entry = self._opened(path)
+                    entry = self.opened(path)
                 except OthersError:
                     self.others += 1
                     continue
@@ -128,7 +128,8 @@ class CacheStore:
                     entry.close()
         return entries
 
-    def _opened(self, path: Path) -> Entry:
+    def opened(self, path: Path) -> Entry:
+        """Open the entry in a folder, which the caller closes; raises as `Entry` does."""
         try:
             return Entry(path)
         except OthersError:

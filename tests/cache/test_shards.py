@@ -10,7 +10,7 @@ import pytest
 
 from autofit.cache.entry_format import EntryRecord
 from autofit.cache.identity import Identities
-from autofit.cache.shard_entry import ShardEntry
+from autofit.cache.shard_entry import ShardEntry, is_of_use
 from autofit.cache.shards import MOST_SHARDS, of_part, shard_count, shards_of
 from autofit.cache.store import CacheStore, NoRoomError
 
@@ -94,6 +94,25 @@ def test_the_second_of_two_processes_throws_its_rows_away(tmp_path: Path) -> Non
     assert (entry.rows(np.arange(3)) == 2.0).all()
     entry.close()
     assert len(store.listing().entries) == 1
+
+
+def test_an_entry_of_which_no_row_can_be_used_is_replaced(tmp_path: Path) -> None:
+    """A cache that was copied without its hidden key would never have the shard, and say each time that it is done."""
+    store = CacheStore(tmp_path / "cache", 10**9)
+    with written(store, 1.0) as first:
+        first.commit()
+    folder = store.folder / ShardEntry.name_of(RECORD.key, "0-12345678")
+    assert is_of_use(store, folder)
+    (store.folder / ".key").unlink()
+    assert not is_of_use(store, folder)
+    with written(store, 2.0) as second:
+        assert second.commit()
+    (entry,) = store.open_entries(RECORD.key)
+    assert (entry.find(identities(3)) >= 0).all()
+    entry.close()
+    with ShardEntry(store, RECORD, "1-12345678", 1000) as empty:
+        empty.commit()
+    assert is_of_use(store, empty.path), "none of its images could be read"
 
 
 def test_what_a_killed_writer_has_left_is_cleared_with_the_cache(tmp_path: Path) -> None:

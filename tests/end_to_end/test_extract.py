@@ -56,6 +56,17 @@ def test_two_processes_give_the_same_bytes_and_extract_nothing_twice(
     assert not list((cache / "leases").iterdir())
 
 
+@pytest.mark.forked_workers
+def test_a_cache_that_was_copied_without_its_key_is_filled_again(
+    few_photos: Path, alone: Path, weights: Path, tmp_path: Path
+) -> None:
+    """No row in it could be used, and it would be told each time that all is there."""
+    cache = shutil.copytree(alone, tmp_path / "cache", ignore=shutil.ignore_patterns(".key"))
+    done = api.extract(few_photos, cache=cache, view=RecordingView(), **network(weights))
+    assert (done.extracted, done.shards, done.shards_of_others) == (IMAGES, SHARDS, 0)
+    assert len(CacheStore(cache, 10**9).listing().entries) == SHARDS
+
+
 def test_a_training_begins_with_the_head(
     few_photos: Path, alone: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from autofit.cache.feature_rows import look_up
 from autofit.cache.identity import Identities
 from autofit.cache.known_images import known_of
-from autofit.cache.shard_entry import ShardEntry
+from autofit.cache.shard_entry import ShardEntry, is_of_use
 from autofit.cache.shards import LEASES, Shard, of_part, shard_count, shards_of
 from autofit.cache.store import CacheStore, NoRoomError
 from autofit.config.batch_schedule import DETERMINISTIC_EXTRACTION, EXTRACTION_BLOCK
@@ -177,8 +177,23 @@ class ShardExtraction:
         if said := self._store.others_words():
             self._heartbeat.event(Event(message=said))
         shards = list(self._cut(wanted & ~known))
+        self._remove_useless(shards)
         first = int(self._shards.owner, 16) % max(1, len(shards))
         return [*shards[first:], *shards[:first]]
+
+    def _remove_useless(self, shards: Sequence[Shard]) -> None:
+        """Remove the entries of shards of which no row can be used: they would count as done.
+
+        Raises:
+            StorageError: one cannot be removed.
+        """
+        names = [ShardEntry.name_of(self._record.key, shard.name) for shard in shards if self._is_there(shard)]
+        for name in names:
+            if not is_of_use(self._store, self._store.folder / name) and not self._store.remove(name):
+                raise StorageError(
+                    f"the rows in {self._store.folder / name} cannot be used, and it cannot be removed: it is another "
+                    "user's, or in use; remove it, or give another --cache (cache=)"
+                )
 
     def _cut(self, wanted: NDArray[np.bool_]) -> Iterator[Shard]:
         identities = self._photos.identities
