@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +38,13 @@ STAGED = ".restoring"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The run in a folder, and how far it is: finished or not, and the committed epoch and position."""
+    """The run in a folder, and how far it is: the committed epoch and position, and then whether it is finished.
+
+    A finished run may train on, when more epochs are asked for: then it is further than it was at that end.
+    """
 
     record: RunRecord
-    progress: tuple[bool, int, int]
+    progress: tuple[int, int, bool]
 
 
 def held_by(files: RunDirectory) -> Held | None:
@@ -56,8 +60,9 @@ def held_by(files: RunDirectory) -> Held | None:
     if os.path.lexists(files.checkpoints):
         require_folder(files.checkpoints)
     state = committed(CheckpointStore(files.checkpoints))
-    cursor = (state.epoch, state.position) if state else (0, -1)
-    return Held(record, (is_finished(files), *cursor))
+    finished = is_finished(files)
+    cursor = (state.epoch, state.position) if state else (sys.maxsize if finished else 0, -1)
+    return Held(record, (*cursor, finished))
 
 
 def stage(mirror: RunDirectory, files: RunDirectory, beat: Beat, copy: Copy = copy_file) -> list[str]:

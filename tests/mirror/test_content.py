@@ -66,7 +66,7 @@ def test_a_mirror_is_a_run_directory(training: Any, mirror: RunDirectory, resuma
     one.bring_up_to_date()
     held = held_by(mirror)
     assert held
-    assert (held.record, held.progress) == (training.record, (False, 0, -1))
+    assert (held.record, held.progress) == (training.record, (0, -1, False))
 
     training.commit()
     one.bring_up_to_date()
@@ -78,7 +78,7 @@ def test_a_mirror_is_a_run_directory(training: Any, mirror: RunDirectory, resuma
     assert there == here
     held = held_by(mirror)
     assert held
-    assert held.progress == (True, 0, 3)
+    assert held.progress == (0, 3, True)
 
 
 def test_predictions_of_a_former_model_do_not_stay(training: Any, mirror: RunDirectory) -> None:

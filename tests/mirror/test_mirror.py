@@ -108,7 +108,7 @@ def make_mirror(training: Any, mirror: RunDirectory, drive: Drive, watcher: Watc
 def position(mirror: RunDirectory) -> int:
     """Where a run that is resumed from there would stand."""
     held = held_by(mirror)
-    return held.progress[2] if held else -1
+    return held.progress[1] if held else -1
 
 
 def wait_for_the_end_of_all_threads() -> None:

@@ -16,6 +16,7 @@ from autofit.mirror.content import MirrorContent
 from autofit.mirror.copying import Beat, UnreadableError, copy_file
 from autofit.mirror.mirror import Mirror
 from autofit.mirror.patience import MirrorPatience
+from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
 from tests.support.run_files import contents
@@ -142,6 +143,32 @@ def test_a_finished_mirror_is_farther_than_any_other(
     assert restore(stale)
     assert (stale / "model.keras").read_bytes() == b"model" * 1000
     assert (stale / "result.json").exists()
+
+
+def test_a_run_that_was_trained_on_is_farther_than_the_end_that_the_mirror_has(
+    mirrored: Any, mirror: RunDirectory, restore: Restore, resumable: Resumable, tmp_path: Path
+) -> None:
+    """What was trained with more epochs while the drive was away would be lost to the shorter run there."""
+    mirrored.finish()
+    MirrorContent(mirrored.files, mirror, no_beat).bring_up_to_date(everything=True)
+    ended = tmp_path / "ended"
+    shutil.copytree(mirrored.files.path, ended)
+    finished = ResultRecord.load(mirrored.files.result)
+    finished.model_copy(update={"status": "interrupted"}).save(mirrored.files.result)
+    mirrored.commit()
+    assert not restore(mirrored.files.path)
+    assert resumable(mirrored.files.path) == 9
+
+    MirrorContent(mirrored.files, mirror, no_beat).bring_up_to_date()  # and where another machine has trained on
+    assert restore(ended)
+    assert resumable(ended) == 9
+
+
+def test_a_finished_run_without_checkpoints_is_left_as_it_is(mirrored: Any, restore: Restore) -> None:
+    """Who has removed them for their size would find a part of the run in its place."""
+    mirrored.finish()
+    shutil.rmtree(mirrored.files.checkpoints)
+    assert not restore(mirrored.files.path)
 
 
 def test_another_request_is_refused_before_anything_is_copied(mirrored: Any, restore: Restore, tmp_path: Path) -> None:
