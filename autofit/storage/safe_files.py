@@ -19,8 +19,9 @@ CANNOT_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENO
 https://man7.org/linux/man-pages/man2/fsync.2.html
 """
 
-_UNFINISHED = re.compile(r"\.[\w.-]+\.(json|csv)\.[a-z0-9_]{8}")
-"""The name of a file of `whole_file` until it is complete."""
+_UNFINISHED = re.compile(r"\.[\w.-]+\.(json|csv|npy|npz)\.[a-z0-9_]{8}")
+"""The name of a file of `whole_file` until it is complete, of those that only the one writer of a run directory makes:
+another process may be writing its page."""
 
 
 class NotRegularFileError(OSError):

@@ -554,7 +554,8 @@ def test_what_killed_writers_have_left_is_removed(files: RunDirectory, run: Run,
     """A worker killed while it writes its outcome, or a parent its record, would leave a file for good."""
     (files.path / "attempts/0001").mkdir(parents=True)
     ours = {".history.csv.0a1b2c_3", "attempts/0001/.outcome.json.abcdefgh", "attempts/0001/.attempt.json.abcdefgh"}
-    others = {".lock", ".model.part.keras", ".notes.json.md", "attempts/0001/.outcome.json"}
+    ours |= {".validation.npy.0a1b2c3d", ".test.npy.0a1b2c3d", ".doubts.npz.0a1b2c3d"}
+    others = {".lock", ".report.html.0a1b2c3d", ".model.part.keras", ".notes.json.md", "attempts/0001/.outcome.json"}
     for name in ours | others:
         (files.path / name).touch()
     assert run(ends) is None
