@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import keras
 import tensorflow as tf
@@ -121,6 +122,17 @@ def _check_loss(model: keras.Model) -> None:
     if losses[0] is None:
         raise UserError("the model is compiled without a loss: give compile() a loss, or leave the model uncompiled")
     check_reduction(losses[0])
+    _check_loss_weights(model)
+
+
+def _check_loss_weights(model: keras.Model) -> None:
+    """Refuse a factor of the loss, which would silently be left out."""
+    given = None
+    with suppress(Exception):  # `check_reopens` names what cannot be described
+        given = (model.get_compile_config() or {}).get("loss_weights")
+    listed = given.values() if isinstance(given, dict) else given if isinstance(given, list | tuple) else [given]
+    if any(weight not in {None, 1} for weight in listed):
+        raise UserError(f"the model is compiled with loss_weights={given!r}: leave it out, or multiply in the loss")
 
 
 def check_reduction(loss: object) -> None:

@@ -398,9 +398,9 @@ def softmax_model(shape: tuple[int | None, ...], outputs: int = CLASSES, activat
     return keras.Model(inputs, tiny(inputs, outputs, activation))
 
 
-def compiled(loss: Any, activation: str | None = "softmax", optimizer: Any = "adam") -> Any:
+def compiled(loss: Any, activation: str | None = "softmax", optimizer: Any = "adam", **more: Any) -> Any:
     model = softmax_model((*SIZE, 3), activation=activation)
-    model.compile(optimizer, loss)
+    model.compile(optimizer, loss, **more)
     return model
 
 
@@ -469,6 +469,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "synchronized": (synchronized, "'sync' has synchronized=True"),
     "summed loss": (lambda: compiled(SUM), "reduction='sum'"),
     "summed loss in a list": (lambda: compiled([SUM]), "reduction='sum'"),
+    "half a loss": (lambda: compiled("mse", loss_weights=0.5), "loss_weights=0.5"),
+    "half a loss in a list": (lambda: compiled(["mse"], loss_weights=[0.5]), r"loss_weights=\[0.5\]"),
     "two losses": (lambda: compiled(["mse", "mae"]), "2 losses"),
     "averaged weights of a scaled loss": (
         lambda: compiled("mse", optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(use_ema=True))),
@@ -498,6 +500,7 @@ ACCEPTED: dict[str, tuple[Callable[[], Any], bool]] = {
         False,
     ),
     "loss by name": (lambda: compiled("sparse_categorical_crossentropy"), True),
+    "a whole loss": (lambda: compiled("sparse_categorical_crossentropy", loss_weights=[1.0]), True),
     "loss of logits": (lambda: compiled(keras.losses.SparseCategoricalCrossentropy(from_logits=True), None), True),
     "mean": (lambda: compiled(keras.losses.SparseCategoricalCrossentropy(reduction="mean")), True),
 }
