@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import tensorflow as tf
 
-from autofit.config.batch_schedule import shrink
+from autofit.config.batch_schedule import shrink, slice_rows
 from autofit.protocol.messages import OomEvent, Phase
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 
@@ -95,7 +95,7 @@ class MicroBatcher:
         size: in images.
         on_shrink: called after an out-of-memory.
         clock: in seconds.
-        pads: whether smaller batches are padded to the size, so that they take as much memory.
+        pads: whether smaller slices are padded to `rows`, so that they take as much memory.
     """
 
     def __init__(
@@ -112,45 +112,49 @@ class MicroBatcher:
         self._pads = pads
         self._ran: set[int] = set()
 
-    def repeat(self, count: int, work: Callable[[int], T]) -> T:
-        """Do `work(micro_batch_size)` on `count` images, again from its start with half the size until it fits.
+    def rows(self, usual: int | None = None) -> int:
+        """How many rows a slice has: the size; if slices are padded, what batches of `usual` images need of it."""
+        return slice_rows(self.size, usual) if self._pads and usual is not None else self.size
+
+    def repeat(self, count: int, work: Callable[[int], T], usual: int | None = None) -> T:
+        """Do `work(rows)` on `count` images, again from its start with half as many rows until it fits.
 
         Raises:
             OutOfDeviceMemoryError: it did not fit with a single image.
         """
         while True:
-            started = self._clock()
+            started, rows = self._clock(), self.rows(usual)
             try:
-                result = work(self.size)
+                result = work(rows)
             except Exception as error:  # noqa: BLE001 - sorted by blame, and raised on if not about memory
-                self._shrink_or_raise(error, count, self._clock() - started)
+                self._shrink_or_raise(error, count, rows, self._clock() - started)
             else:
-                self._note_run(count)
+                self._note_run(count, rows)
                 return result
 
-    def slices(self, count: int, work: Callable[[int, int], T]) -> list[T]:
+    def slices(self, count: int, work: Callable[[int, int], T], usual: int | None = None) -> list[T]:
         """Do `work(start, stop)` on slices of `count` images, repeating only the slice that did not fit."""
         results: list[T] = []
         start = 0
         while start < count:
-            began = self._clock()
+            began, rows = self._clock(), self.rows(usual)
             stop = min(start + self.size, count)
             try:
                 results.append(work(start, stop))
             except Exception as error:  # noqa: BLE001 - as above
-                self._shrink_or_raise(error, stop - start, self._clock() - began)
+                self._shrink_or_raise(error, stop - start, rows, self._clock() - began)
             else:
-                self._note_run(stop - start)
+                self._note_run(stop - start, rows)
                 start = stop
         return results
 
-    def _note_run(self, count: int) -> None:
-        if count >= self.size or self._pads:
-            self._ran.add(self.size)
+    def _note_run(self, count: int, rows: int) -> None:
+        if count >= rows or self._pads:
+            self._ran.add(rows)
 
-    def _shrink_or_raise(self, error: Exception, count: int, seconds: float) -> None:
+    def _shrink_or_raise(self, error: Exception, count: int, rows: int, seconds: float) -> None:
         verdict = blame(error)
-        before = self.size if self._pads else min(self.size, count)
+        before = rows if self._pads else min(rows, count)
         if verdict is Blame.OTHER or (verdict is Blame.PERHAPS and before == 1):
             raise error
         if before == 1:

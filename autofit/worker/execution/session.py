@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from autofit.config.backbones import ModelSpec
-from autofit.config.batch_schedule import slice_rows
 from autofit.errors import UserError
 from autofit.input.aligned_array import aligned, padded
 from autofit.protocol.job import Event, Job, ModelSource, TrialsJob
@@ -100,7 +99,9 @@ class Session:
         if self.extract is None:
             on_phase(Phase.TRAIN)
             computed = micro.repeat(
-                self._part(count), lambda size: self._accumulate(images, labels, weights, self._part_rows(size, usual))
+                self._part(count),
+                lambda rows: self._accumulate(images, labels, weights, rows),
+                self._usual_part(usual),
             )
             return self._commit(computed, count)
         on_phase(Phase.EXTRACT)
@@ -114,7 +115,7 @@ class Session:
         Raises:
             OutOfDeviceMemoryError: not even a single image fits.
         """
-        return micro.repeat(len(images), lambda size: self._extracted(images, self._rows(size, usual)))
+        return micro.repeat(len(images), lambda rows: self._extracted(images, rows), usual)
 
     def train_on_features(
         self, features: Any, labels: np.ndarray, weights: np.ndarray, micro: MicroBatcher, usual: int | None = None
@@ -131,7 +132,8 @@ class Session:
         if self.head_in_slices:
             computed = micro.repeat(
                 self._part(count),
-                lambda size: self._accumulate(features, labels, weights, self._part_rows(size, usual)),
+                lambda rows: self._accumulate(features, labels, weights, rows),
+                self._usual_part(usual),
             )
             return self._commit(computed, count)
         try:
@@ -167,15 +169,12 @@ class Session:
             return self.extract(aligned(images))
         return self.extract(padded(images, rows))[: len(images)]
 
-    def _rows(self, size: int, usual: int | None) -> int:
-        return slice_rows(size, usual) if self.pads and usual is not None else size
-
     def _part(self, count: int) -> int:
         """How many samples of a batch a device has at most."""
         return -(-count // self.train_step.replicas)
 
-    def _part_rows(self, size: int, usual: int | None) -> int:
-        return self._rows(size, None if usual is None else self._part(usual))
+    def _usual_part(self, usual: int | None) -> int | None:
+        return None if usual is None else self._part(usual)
 
     def fresh_tally(self, *, keeps_outputs: bool = False) -> Tally:
         """Reset the metrics and the counts of predicted classes, and begin a tally with their values."""
@@ -194,14 +193,14 @@ class Session:
         """Count one batch of images."""
 
         def one_slice(start: int, stop: int) -> None:
-            part, rows = images[start:stop], self._rows(micro.size, usual)
+            part, rows = images[start:stop], micro.rows(usual)
             if self.extract is not None:
                 inputs = self._features(part, rows)
             else:
                 inputs = padded(part, rows) if self.pads else aligned(part)
             self._evaluate(inputs, labels[start:stop], tally)
 
-        micro.slices(len(images), one_slice)
+        micro.slices(len(images), one_slice, usual)
 
     def evaluate_features(self, features: Any, labels: np.ndarray, tally: Tally, micro: MicroBatcher) -> None:
         """Count one batch of features.

@@ -69,3 +69,17 @@ def test_a_padded_slice_takes_the_memory_of_a_whole_one() -> None:
     device, shrinks = Device(40), list[Shrink]()
     MicroBatcher(64, shrinks.append, pads=True).repeat(5, device.run)
     assert [(shrink.before, shrink.after) for shrink in shrinks] == [(64, 32)]
+
+
+def test_a_padded_slice_that_failed_is_halved_and_not_the_size_that_it_is_smaller_than() -> None:
+    """In a ramp of batch sizes the same eight rows failed three times, and the report told of 64, 32 and 16 images."""
+    device, shrinks, tried = Device(5), list[Shrink](), list[int]()
+    micro = MicroBatcher(64, shrinks.append, pads=True)
+
+    def work(rows: int) -> int:
+        tried.append(rows)
+        return device.run(rows)
+
+    assert micro.repeat(8, work, usual=8) == 4
+    assert tried == [8, 4]
+    assert [(shrink.before, shrink.after) for shrink in shrinks] == [(8, 4)]
