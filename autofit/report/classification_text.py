@@ -11,7 +11,7 @@ from autofit.report.markup import Html, breakable, bullets, element, escaped, jo
 from autofit.report.tables import LEAST_FLEXIBLE, Layout, shortened_text
 from autofit.report.width import COLUMNS, TABLE_EDGES, columns
 from autofit.report.words import count_of, metric_words
-from autofit.runs.predicted_images import ClassFigures, PredictedImage
+from autofit.runs.predicted_images import ClassFigures, Confusion, PredictedImage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,24 +63,23 @@ def confusion_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> li
 
 def confused_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
     """The pairs of classes that are confused, the most frequent first, as lines within the width of text."""
-    return _confused(counts, [shortened_text(name, (columns() - WORDS_WIDTH) // 2) for name in class_names])
+    pairs = zip(*counts.nonzero(), strict=True)
+    confusions = [Confusion(int(counts[true, told]), true, told) for true, told in pairs if true != told]
+    return _confused(confusions, [shortened_text(name, (columns() - WORDS_WIDTH) // 2) for name in class_names])
 
 
-def _confused(counts: NDArray[np.int64], names: Sequence[str]) -> list[str]:
-    pairs = [
-        (int(counts[true, told]), true, told) for true, told in zip(*counts.nonzero(), strict=True) if true != told
-    ]
-    ordered = sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
+def _confused(confusions: Sequence[Confusion], names: Sequence[str]) -> list[str]:
+    ordered = sorted(confusions, key=lambda one: (-one.images, one.true, one.told))
     lines = [
-        f"{count_of(number, 'image')} of {names[true]} taken for {names[told]}"
-        for number, true, told in ordered[:MOST_CLASSES]
+        f"{count_of(one.images, 'image')} of {names[one.true]} taken for {names[one.told]}"
+        for one in ordered[:MOST_CLASSES]
     ]
     return lines or ["No image was taken for another class."]
 
 
-def confused_list(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html:
+def confused_list(confusions: Sequence[Confusion], class_names: Sequence[str]) -> Html:
     """The same for a page."""
-    return bullets(_confused(counts, class_names))
+    return bullets(_confused(confusions, class_names))
 
 
 def confusion_table(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html:

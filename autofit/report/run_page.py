@@ -110,16 +110,21 @@ def _incidents(result: ResultRecord) -> list[str]:
 
 def _judged(predicted: PredictedImages, result: ResultRecord) -> list[Html]:
     """The validation images class by class, and those that the model is most wrong about."""
-    counts, names = predicted.confusion_counts(), predicted.class_names
-    matrix = confusion_table if len(names) <= MOST_CLASSES_IN_A_TABLE else confused_list
     before = " from before it was fitted once more on all images" if any(s.refitted for s in result.stages) else ""
     whose = f"On {count_of(len(predicted), 'validation image')}, by the best model{before}."
     worst = [image for image in predicted.worst(WORST_IMAGES) if not image.is_right]
     return [
         section("Class by class", join([element("p", escaped(whose), "lead"), class_table(predicted.class_figures())])),
-        section("Which class is taken for which", matrix(counts, names)),
+        section("Which class is taken for which", _taken_for(predicted)),
         section("The worst mistakes", pictures(worst, thumbnail_uri) if worst else Html("")),
     ]
+
+
+def _taken_for(predicted: PredictedImages) -> Html:
+    names = predicted.class_names
+    if len(names) <= MOST_CLASSES_IN_A_TABLE:
+        return confusion_table(predicted.confusion_counts(), names)
+    return confused_list(predicted.confusions(), names)
 
 
 def _to_continue(result: ResultRecord, model_path: Path) -> Html:

@@ -78,11 +78,8 @@ def evaluation(
     images = readable([""] * len(rows), numbers, rows, class_names)
     if not len(images):
         return None
-    counts = images.confusion_counts()
-    of_classes = counts.sum(axis=1), counts.diagonal(), counts.sum(axis=0)
-    return summed_up(
-        images.accuracy, images.loss, len(images), class_counts(class_names, of_classes), unreadable, views
-    )
+    classes = class_counts(class_names, images.class_counts())
+    return summed_up(images.accuracy, images.loss, len(images), classes, unreadable, views)
 
 
 def class_counts(class_names: Sequence[str], counts: Iterable[NDArray[np.int64]]) -> list[ClassCounts]:

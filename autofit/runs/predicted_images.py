@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autofit.storage.records import Record
 
@@ -64,6 +64,14 @@ class PredictedImage:
         return self.label == self.predicted
 
 
+class Confusion(NamedTuple):
+    """How many images of the class numbered `true` were taken for the one numbered `told`."""
+
+    images: int
+    true: int
+    told: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictedImages:
     """Images with known classes and the model's probabilities for them; those that cannot be read are left out.
@@ -91,14 +99,34 @@ class PredictedImages:
         cells = self.labels * classes + self._told()
         return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
+    def class_counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The images of each class, those told right and those taken for it: int64 (classes,) each.
+
+        Without the counts of all pairs, which would take gigabytes with tens of thousands of classes.
+        """
+        import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+        classes, told = len(self.class_names), self._told()
+        images, right, predicted = (
+            np.bincount(numbers, minlength=classes) for numbers in (self.labels, told[told == self.labels], told)
+        )
+        return images, right, predicted
+
+    def confusions(self) -> list[Confusion]:
+        """The pairs of different classes that images were taken for, in the order of the true class."""
+        import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
+
+        classes, told = len(self.class_names), self._told()
+        cells, counts = np.unique((self.labels * classes + told)[told != self.labels], return_counts=True)
+        return [
+            Confusion(images, *divmod(cell, classes))
+            for cell, images in zip(cells.tolist(), counts.tolist(), strict=True)
+        ]
+
     def class_figures(self) -> list[ClassFigures]:
         """The figures of each class, in the order of the model's outputs."""
-        counts = self.confusion_counts()
-        columns = zip(self.class_names, counts.sum(axis=1), counts.sum(axis=0), counts.diagonal(), strict=True)
-        return [
-            figures_of_class(name, int(images), int(predicted), int(right))
-            for name, images, predicted, right in columns
-        ]
+        columns = zip(self.class_names, *(counts.tolist() for counts in self.class_counts()), strict=True)
+        return [figures_of_class(name, images, predicted, right) for name, images, right, predicted in columns]
 
     def worst(self, count: int) -> list[PredictedImage]:
         """The images whose own class got the lowest probability, the lowest first: mistakes, and doubtful labels."""

@@ -51,7 +51,7 @@ from autofit.report import (
 )
 from autofit.report.epoch_table import EpochTable
 from autofit.runs.data_findings import ClassSize, DataFindings, FoundImage, ImageGroup, LabelDoubt
-from autofit.runs.predicted_images import ClassFigures, PredictedImage
+from autofit.runs.predicted_images import ClassFigures, Confusion, PredictedImage
 from autofit.runs.result_record import ResultRecord
 from autofit.runs.run_record import RunRecord
 from tests.support.hostile_names import FORMULAS, NAME, PARTS, assert_harmless_lines, assert_harmless_page, poisoned
@@ -220,7 +220,7 @@ def test_predictions_and_evaluations() -> None:
     for part in (
         prediction_text.prediction_table([NAME, NAME], best),
         classification_text.confusion_table(COUNTS, [NAME, NAME]),
-        classification_text.confused_list(COUNTS, [NAME, NAME]),
+        classification_text.confused_list([Confusion(2, 1, 0)], [NAME, NAME]),
     ):
         assert_harmless_page(part)
 

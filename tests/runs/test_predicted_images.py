@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autofit.runs.predicted_images import ClassFigures, PredictedImages, readable
+from autofit.runs.predicted_images import ClassFigures, Confusion, PredictedImages, readable
+from tests.support.datasets import traced
 
 NAMES = ("cat", "dog", "owl")
 ROWS = np.array(
@@ -41,6 +42,21 @@ def test_the_figures_of_each_class(images: PredictedImages) -> None:
         ClassFigures(name="dog", images=1, predicted=3, precision=1 / 3, recall=1.0, f1=0.5),
         ClassFigures(name="owl", images=0, predicted=0, precision=None, recall=None, f1=None),
     ]
+
+
+def test_the_pairs_of_classes_that_are_confused(images: PredictedImages) -> None:
+    """A user would be told that dogs are taken for cats."""
+    assert images.confusions() == [Confusion(images=2, true=0, told=1)]
+
+
+def test_figures_of_thousands_of_classes_take_no_room_for_each_pair_of_them() -> None:
+    """5,000 classes would take 200 MB, and 20,000 of them 3 GB at the end of a run."""
+    names = [f"{number}" for number in range(5_000)]
+    told = readable(["a", "b"], [4_999, 7], np.eye(5_000, dtype=np.float32)[[4_998, 7]], names)
+    (figures, confusions), _, peak_bytes = traced(lambda: (told.class_figures(), told.confusions()))
+    assert (figures[7].recall, figures[4_998].precision, figures[4_999].recall) == (1.0, 0.0, 0.0)
+    assert confusions == [Confusion(1, 4_999, 4_998)]
+    assert peak_bytes < 20_000_000
 
 
 def test_a_class_that_is_always_missed_has_no_f1() -> None:
