@@ -6,15 +6,18 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from autofit.storage.json_bounds import JsonLimits
 from autofit.storage.records import Record
 
 MOST_SLICES = 2**24
+LIMITS = JsonLimits(2**28, values=2**25)
+"""Of rows a number each is kept where a time budget has no time for millions of them."""
 
 
 class FeaturesRecord(Record):
@@ -28,6 +31,8 @@ class FeaturesRecord(Record):
         unreadable: rows whose image could not be read then.
         left_out: rows for which a time budget had no time. They stay out when the run is resumed or replayed.
     """
+
+    limits: ClassVar[JsonLimits] = LIMITS
 
     schema_: Literal["autofit/features/1"] = Field("autofit/features/1", alias="schema")
     key: str

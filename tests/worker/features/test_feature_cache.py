@@ -17,7 +17,12 @@ from autofit.cache.identity import Identities
 from autofit.cache.store import CacheStore
 from autofit.config.precisions import Precision
 from autofit.worker.features.feature_cache import FeatureCache, matches_live
-from autofit.worker.features.features_record import ExtractionChunk, FeaturesRecord, extraction_chunks
+from autofit.worker.features.features_record import (
+    ExtractionChunk,
+    FeaturesRecord,
+    extraction_chunks,
+    load_features_record,
+)
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 
@@ -204,6 +209,13 @@ def test_rows_that_are_made_again_are_made_without_those_left_out_between_them()
     told = FeaturesRecord(key=KEY, own="", slices=[(0, 4), (4, 8)], left_out=[5, 6])
     (chunk,) = extraction_chunks(np.array([0, 0, 0, 0, 1, 0, 0, 1], bool), 8, told)
     assert (chunk.samples.tolist(), chunk.at_once) == ([4, 7], 2)
+
+
+def test_millions_of_rows_may_be_left_out(tmp_path: Path) -> None:
+    """A run that is resumed would not read its own record, and train on other images than before."""
+    told = FeaturesRecord(key=KEY, own="", left_out=list(range(4_100_000)))
+    told.save(tmp_path / "features.json")
+    assert load_features_record(tmp_path / "features.json", KEY) == told
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"schema": "autofit/features/1"}', '{"schema": "autofit/features/9"}'])
