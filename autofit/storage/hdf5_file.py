@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from autofit.printable import one_line
+
 if TYPE_CHECKING:
     import h5py
 
@@ -13,6 +15,10 @@ MOST_OBJECTS = 200_000
 
 EXPANSION, PLUS_BYTES = 4, 64 * 2**20
 """Content may take so many times the bytes of its file, and so many more: Keras compresses nothing."""
+
+
+class _NotPlainError(ValueError):
+    """The file can be read and is refused."""
 
 
 def most_content_bytes(file_bytes: int) -> int:
@@ -37,8 +43,10 @@ def require_plain_hdf5(stream: BinaryIO, size_bytes: int, name: str) -> None:
     try:
         with h5py.File(stream, "r") as file:
             _require_plain(file, most_content_bytes(size_bytes), name)
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(f"{name} is no readable HDF5 file ({str(error).splitlines()[0][:100]})") from None
+    except _NotPlainError as error:
+        raise ValueError(str(error)) from None
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:  # h5py's, also on types and names
+        raise ValueError(f"{name} is no readable HDF5 file ({one_line(error)[:100]})") from None
 
 
 def _require_plain(file: h5py.File, left_bytes: int, name: str) -> None:
@@ -47,12 +55,12 @@ def _require_plain(file: h5py.File, left_bytes: int, name: str) -> None:
     for place, item in _objects(file, name):
         if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
-                raise ValueError(f"{name} holds an array that is kept in another file, {place!r}")
+                raise _NotPlainError(f"{name} holds an array that is kept in another file, {place!r}")
             if item.dtype.hasobject and h5py.check_string_dtype(item.dtype) is None:
-                raise ValueError(f"{name} holds an array of neither numbers nor text, {place!r}")
+                raise _NotPlainError(f"{name} holds an array of neither numbers nor text, {place!r}")
             left_bytes -= int(item.nbytes)
             if left_bytes < 0:
-                raise ValueError(f"{name} declares arrays of more bytes than it can hold, such as {place!r}")
+                raise _NotPlainError(f"{name} declares arrays of more bytes than it can hold, such as {place!r}")
 
 
 def _objects(file: h5py.File, name: str) -> Iterator[tuple[str, Any]]:
@@ -65,14 +73,14 @@ def _objects(file: h5py.File, name: str) -> Iterator[tuple[str, Any]]:
         group = groups.pop()
         for key in group:
             if type(group.get(key, getlink=True)) is not h5py.HardLink:
-                raise ValueError(f"{name} holds a link, {key[:100]!r}")
+                raise _NotPlainError(f"{name} holds a link, {key[:100]!r}")
             item = group[key]
             address = h5py.h5o.get_info(item.id).addr
             if address in seen:
                 continue
             seen.add(address)
             if len(seen) > MOST_OBJECTS:
-                raise ValueError(f"{name} holds more than {MOST_OBJECTS:,} groups and arrays")
+                raise _NotPlainError(f"{name} holds more than {MOST_OBJECTS:,} groups and arrays")
             if isinstance(item, h5py.Group):
                 groups.append(item)
             yield key[:100], item

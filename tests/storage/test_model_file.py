@@ -73,6 +73,14 @@ def references(file: h5py.File) -> None:
     file.create_dataset("references", (2,), h5py.ref_dtype)
 
 
+def of_a_type_without_numbers(file: h5py.File) -> None:
+    h5py.h5d.create(file.id, b"time", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((1,)))
+
+
+def of_a_name_that_is_no_text(file: h5py.File) -> None:
+    file.create_group(b"\xff\xfe")
+
+
 HOSTILE_HDF5: dict[Callable[[h5py.File], None], str] = {
     external_array: "kept in another file",
     virtual_array: "kept in another file",
@@ -82,6 +90,8 @@ HOSTILE_HDF5: dict[Callable[[h5py.File], None], str] = {
     many_enormous: "more bytes than it can hold",
     packed_zeros: "more bytes than it can hold",
     references: "neither numbers nor text",
+    of_a_type_without_numbers: "no readable HDF5 file",
+    of_a_name_that_is_no_text: "no readable HDF5 file",
 }
 
 
