@@ -26,6 +26,7 @@ from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.steps import tensors_of
 from autofit.worker.model.builder import BuiltModel
 from autofit.worker.model.keras_internals import all_layers
+from autofit.worker.model.layer_graph import has_graph
 
 Totals = list[tf.Tensor]
 """For each layer the sums over images of the batch's mean and of its mean square, float64 `(channels,)` each."""
@@ -97,10 +98,46 @@ def recalibration_for(built: BuiltModel, plan: TrainingPlan) -> BatchNormRecalib
 def training_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """The BatchNormalization layers that normalize with a batch's statistics in training, and keep averages of them.
 
-    Renormalization is left out: it uses its averages in training.
+    Renormalization is left out: it uses its averages in training. So does a layer that a layer of the user's own calls
+    with `training=False`. With a momentum of 1 the averages stay what they are.
     """
-    layers = (layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization))
-    return [layer for layer in layers if layer.trainable and not getattr(layer, "renorm", False)]
+    layers = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    training = [
+        layer for layer in layers if layer.trainable and not getattr(layer, "renorm", False) and layer.momentum < 1
+    ]
+    by_others = set(map(id, training)).difference(map(id, _called_by_graphs(model)))  # a graph says it to all
+    with_averages = _called_for_inference(model, training) if by_others else set()
+    return [layer for layer in training if id(layer) not in with_averages]
+
+
+def _called_by_graphs(network: keras.Model) -> Iterator[keras.Layer]:
+    """The layers of a functional or sequential network, and of those in it."""
+    if has_graph(network):
+        for layer in network.layers:
+            yield layer
+            yield from _called_by_graphs(layer)
+
+
+def _called_for_inference(model: keras.Model, layers: Sequence[keras.layers.BatchNormalization]) -> set[int]:
+    """The identities of those layers that normalize with their averages where the model around them is in training."""
+    found: set[int] = set()
+
+    def noting(layer: keras.layers.BatchNormalization, call: Callable[..., Any]) -> Callable[..., Any]:
+        def call_and_note(inputs: Any, training: Any = None, mask: Any = None) -> Any:
+            if not training:
+                found.add(id(layer))
+            return call(inputs, training=training, mask=mask)
+
+        return call_and_note
+
+    def in_training(images: tf.Tensor) -> None:
+        with keras.StatelessScope():
+            model(images, training=True)
+
+    with _called_otherwise(layers, noting):  # traced, and never run
+        traced = tf.function(in_training, autograph=False)
+        traced.get_concrete_function(tf.TensorSpec((None, *model.input_shape[1:]), tf.float32))
+    return found
 
 
 def batch_statistics(
@@ -130,15 +167,27 @@ def batch_statistics(
 def _normalizing_with_the_batch(layers: Sequence[keras.layers.BatchNormalization]) -> Iterator[None]:
     """Have these layers called in training while the model around them is called in inference."""
 
-    def in_training(call: Callable[..., Any]) -> Callable[..., Any]:
+    def in_training(layer: keras.layers.BatchNormalization, call: Callable[..., Any]) -> Callable[..., Any]:
+        del layer
+
         def call_in_training(inputs: tf.Tensor, training: Any = None, mask: Any = None) -> Any:
             del training
             return call(inputs, training=True, mask=mask)
 
         return call_in_training
 
+    with _called_otherwise(layers, in_training):
+        yield
+
+
+@contextlib.contextmanager
+def _called_otherwise(
+    layers: Sequence[keras.layers.BatchNormalization],
+    otherwise: Callable[[keras.layers.BatchNormalization, Callable[..., Any]], Callable[..., Any]],
+) -> Iterator[None]:
+    """Have the `call` of these layers replaced by what `otherwise` makes of it."""
     for layer in layers:
-        layer.call = in_training(layer.call)
+        layer.call = otherwise(layer, layer.call)
     try:
         yield
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -98,6 +100,34 @@ def test_a_frozen_layer_keeps_its_averages_and_normalizes_with_them() -> None:
     np.testing.assert_array_equal(before[:2], after[:2])
     assert not np.allclose(before[3], after[3])
     frozen.trainable = model.get_layer("second").trainable = False
+    assert recalibration_for(built(model), make_plan(recalibration_images=8)) is None
+
+
+class ForInference(keras.layers.Layer):  # type: ignore[misc]  # Keras is not typed
+    """A user's own layer, whose BatchNormalization is to keep its averages, as in Keras's guide to fine-tuning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normalization = keras.layers.BatchNormalization(name="inner")
+
+    def call(self, inputs: Any) -> Any:
+        """Normalize with the averages, always."""
+        return self.normalization(inputs, training=False)
+
+
+def test_a_layer_that_trains_with_its_averages_keeps_them() -> None:
+    """Each validation would put others in their place, and change what the next training step computes."""
+    inner = ForInference()
+    model = keras.Sequential(
+        [keras.Input((6, 6, 3)), inner, keras.layers.BatchNormalization(name="outer"), keras.layers.Flatten()]
+    )
+    assert [layer.name for layer in training_layers(model)] == ["outer"]
+    assert not model.get_layer("outer").moving_mean.numpy().any()  # it was not trained
+
+
+def test_averages_that_never_move_stay() -> None:
+    """What one call adds to them is nothing, and would be divided by nothing."""
+    model = network(momentum=1.0)
     assert recalibration_for(built(model), make_plan(recalibration_images=8)) is None
 
 
