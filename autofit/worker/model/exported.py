@@ -100,15 +100,17 @@ def _litert(interpreter: Any) -> Forward:
 def replaced(target: Path) -> Iterator[Path]:
     """A path beside the target to write to; it takes the target's place when the block has succeeded.
 
-    A SavedModel is a folder, and one that was there before is kept aside until the new one is in its place.
+    A SavedModel is a folder, and one that was there before is kept aside until the new one is in its place; after a
+    kill in between, the next call puts it back.
     """
-    temporary = target.with_name(f".part-{target.name}")
+    temporary, old = target.with_name(f".part-{target.name}"), target.with_name(f".old-{target.name}")
     _remove(temporary)
+    if old.is_dir() and not target.exists():
+        old.rename(target)
+    _remove(old)
     try:
         yield temporary
         if target.is_dir():
-            old = target.with_name(f".old-{target.name}")
-            _remove(old)
             target.rename(old)
             temporary.rename(target)
             _remove(old)
