@@ -52,6 +52,26 @@ def seed_states(model: keras.Model) -> list[keras.Variable]:
     return found
 
 
+def direction_of(metric: keras.metrics.Metric) -> str | None:
+    """Whether more (`up`) or less (`down`) of a metric is better; None where it does not say so.
+
+    `_direction` exists in Keras 3.13 to 3.15; without it a callback has to be told.
+    """
+    found = getattr(metric, "_direction", None)
+    return found if isinstance(found, str) else None
+
+
+def set_compiled_metrics(model: keras.Model, metrics: list[keras.metrics.Metric]) -> None:
+    """Give a compiled model other metrics than those that it is saved with.
+
+    `_compile_metrics` exists in Keras 3.13 to 3.15; without it the model keeps those that it is compiled with.
+    """
+    compiled = getattr(model, "_compile_metrics", None)
+    if compiled is not None:
+        names = getattr(model, "output_names", None)  # a Sequential has none
+        model._compile_metrics = type(compiled)(metrics, None, output_names=names)  # noqa: SLF001
+
+
 def tensors_in(network: keras.Model) -> dict[str, Any]:
     """What each layer or operation of a functional or sequential network puts out in this network, by name.
 

@@ -193,6 +193,11 @@ def single_loss(given: Any) -> keras.losses.Loss:
     raise UserError(f"model is compiled with the loss {given!r}, which is no single loss: give one loss for one output")
 
 
+def as_given(loss: keras.losses.Loss) -> Any:
+    """What `single_loss` was made of where that was a function, which a saved model can name; else the loss."""
+    return loss.function if isinstance(loss, _MeanOf) else loss
+
+
 def takes_logits(loss: keras.losses.Loss) -> bool:
     """Whether a loss has `from_logits=True`."""
     return bool(getattr(loss, "from_logits", False) or loss.get_config().get("from_logits", False))

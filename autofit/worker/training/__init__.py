@@ -15,6 +15,7 @@ head_stage.py     solves the head on cached features
 best_model.py     the weights that are handed over if nothing better comes
 stage_clock.py    ends a stage in time
 callback_states.py  the states of callbacks, in a checkpoint
+compiled_for_callbacks.py  the model as callbacks find it
 targets.py        the labels and weights of samples
 unread_images.py  images that cannot be read, each reported once
 """

@@ -11,6 +11,7 @@ import numpy as np
 from autofit.printable import first_of
 from autofit.worker.execution.session import Session
 from autofit.worker.training.callback_states import CallbackStates, open_csv_files
+from autofit.worker.training.compiled_for_callbacks import compile_for_callbacks
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.train_state import TrainingProgress, TrainState, require_monitored
 
@@ -53,7 +54,7 @@ class Callbacks:
         self.are_given, self.have_begun = bool(callbacks), False
         self._compiles = self.are_given and not session.built.compiled
         if self._compiles:
-            _compile(model, session)
+            compile_for_callbacks(model, session.objective)
         model.stop_training = False  # what a callback sets to end the training, as in model.fit
         model.optimizer = session.objective.optimizer  # where callbacks look for the learning rate
         self._model, self._state, self._events = model, state, events
@@ -190,19 +191,6 @@ def _of_epoch(progress: TrainingProgress, epoch: int, names: Sequence[str]) -> f
     """The first of these metrics that the history has, in an epoch; None if it has none."""
     column = next((progress.history[name] for name in names if progress.history.get(name)), [])
     return column[epoch] if epoch < len(column) else None
-
-
-def _compile(model: keras.Model, session: Session) -> None:
-    """Compile a model for the callbacks: for `self.model.evaluate`, and for which way a metric improves."""
-    objective = session.objective
-    metrics = [type(metric).from_config(metric.get_config()) for metric in objective.metrics]
-    model.compile(
-        objective.optimizer, objective.loss_function, metrics=metrics, jit_compile=False, auto_scale_loss=False
-    )
-    classes = int(model.output_shape[-1])
-    labels = keras.ops.zeros((1,), "int64")
-    model.compute_metrics(None, objective.encode(labels), keras.ops.zeros((1, classes)) + 1.0 / classes)
-    model.reset_metrics()
 
 
 def _has_restored(callback: Any) -> bool:

@@ -14,6 +14,7 @@ import pytest
 
 from autofit.errors import UserError
 from autofit.protocol.messages import StageRecord
+from autofit.worker.model.objective import Objective
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.train_state import TrainingProgress, TrainState
 
@@ -72,13 +73,12 @@ def callbacks_of(*callbacks: Any, told: Any = None, trains: bool = True) -> Call
     """Callbacks of a new process: a network of its own, of the same layers."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3), keras.layers.Dense(2, activation="softmax")])
     model.layers[0].trainable = trains
-    objective = SimpleNamespace(
+    objective = Objective(
         optimizer=keras.optimizers.SGD(0.5),
         loss_function=keras.losses.SparseCategoricalCrossentropy(),
         loss=keras.metrics.Mean(name="loss"),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        metric_variables=[],
-        encode=lambda labels: labels,
+        one_hot_classes=0,
     )
     objective.optimizer.build(model.trainable_variables)
     built = SimpleNamespace(

@@ -1,0 +1,89 @@
+"""The model that callbacks find: it evaluates labels as the loss takes them, and is saved without autofit's classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from autofit.storage.model_file import model_configuration
+from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
+from autofit.worker.model.objective import Objective
+from autofit.worker.model.outputs import single_loss
+from autofit.worker.training.compiled_for_callbacks import compile_for_callbacks
+
+pytestmark = pytest.mark.slow  # loads Keras
+
+NUMBERS = np.array([0, 1, 1, 0])
+ROWS = np.eye(2, dtype=np.float32)[NUMBERS]
+
+
+def compiled(activation: str, loss: Any, metrics: Sequence[Any], **form: Any) -> keras.Model:
+    """A network whose outputs are its inputs, as callbacks find it."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Activation(activation)])
+    mean, optimizer = keras.metrics.Mean(name="loss"), keras.optimizers.SGD()
+    compile_for_callbacks(model, Objective(single_loss(loss), mean, metrics, optimizer, **form))
+    return model
+
+
+def accuracy() -> keras.metrics.Metric:
+    """The metric that is always there."""
+    return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+
+
+@pytest.mark.parametrize(
+    ("loss", "labels", "widths"),
+    [("sparse_categorical_crossentropy", NUMBERS, (0, 0, 2)), ("categorical_crossentropy", ROWS, (2, 0, 2))],
+)
+def test_metrics_take_labels_as_the_loss_does(loss: str, labels: np.ndarray, widths: tuple[int, ...]) -> None:
+    """A metric of other labels than the loss would fail with any callback, or in `self.model.evaluate`."""
+    of_loss, *of_metrics = widths
+    metrics = [accuracy(), keras.metrics.AUC(name="auc")]
+    model = compiled("softmax", loss, metrics, one_hot_classes=of_loss, metric_classes=of_metrics)
+    found = model.evaluate(ROWS * 5, labels, verbose=0, return_dict=True)
+    assert (found["accuracy"], found["auc"]) == (1.0, 1.0)
+    assert model.evaluate(-ROWS * 5, labels, verbose=0, return_dict=True)["accuracy"] == 0.0
+
+
+def test_several_labels_have_both_figures() -> None:
+    """A training with several labels an image would end at its first callback."""
+    model = compiled("sigmoid", LabelCrossentropy(), [LabelScores(2)], one_hot_classes=0, columns=2)
+    found = model.evaluate(ROWS * 20 - 10, ROWS, verbose=0, return_dict=True)
+    assert (found["mean_average_precision"], found["f1"]) == (1.0, 1.0)
+    assert found["loss"] == pytest.approx(4.54e-05, rel=1e-3)  # log(1 + exp(-10))
+
+
+@pytest.mark.parametrize("figure", ["val_auc", "val_mean_average_precision"])
+def test_a_callback_knows_which_way_a_figure_improves(figure: str) -> None:
+    """`EarlyStopping` would want a `mode` for a figure that Keras's `fit` knows."""
+    if figure == "val_auc":
+        metrics = [keras.metrics.AUC(name="auc")]
+        model = compiled("softmax", "sparse_categorical_crossentropy", metrics, one_hot_classes=0, metric_classes=[2])
+    else:
+        model = compiled("sigmoid", LabelCrossentropy(), [LabelScores(2)], one_hot_classes=0, columns=2)
+    stopping = keras.callbacks.EarlyStopping(figure, patience=1)
+    stopping.set_model(model)
+    stopping.on_train_begin()
+    for epoch, value in enumerate((0.5, 0.8, 0.7)):
+        stopping.on_epoch_end(epoch, {figure: value})
+    assert (stopping.best, stopping.stopped_epoch) == (0.8, 2)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_what_a_callback_saves_opens_without_autofit(activation: str, tmp_path: Path) -> None:
+    """`load_model` of what `ModelCheckpoint` has written would want classes that no user has registered."""
+    if activation == "softmax":
+        metrics = [accuracy(), keras.metrics.AUC(name="auc")]
+        model = compiled(activation, "categorical_crossentropy", metrics, one_hot_classes=2, metric_classes=[0, 2])
+    else:
+        model = compiled(activation, LabelCrossentropy(), [LabelScores(2)], one_hot_classes=0, columns=2)
+    model.save(tmp_path / "saved.keras")
+    assert "autofit" not in json.dumps(model_configuration(tmp_path / "saved.keras"))
+    opened = keras.models.load_model(tmp_path / "saved.keras")
+    np.testing.assert_array_equal(opened.predict(ROWS, verbose=0), model.predict(ROWS, verbose=0))
+    assert opened.compiled
