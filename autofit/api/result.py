@@ -134,7 +134,8 @@ class Result(ResultFigures):
         Args:
             images: a path, a folder (all images in it, at any depth, by path), a pattern such as `"new/*.jpg"`, an
                 array of one image or of several (uint8, or floating point from 0 to 1 or 0 to 255, told apart),
-                a PIL image, the bytes of an image file, or a list of these.
+                a PIL image, the bytes of an image file, a list of these, or a `tf.data.Dataset` or `PyDataset`, whose
+                labels do not count and may be missing.
             views: how many views of each image are predicted, with the mean of their probabilities as the answer. The
                 first is the whole image, then come its mirror image, unless the run has `flip` off, and mild crops. It
                 takes so many times longer.

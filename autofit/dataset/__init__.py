@@ -5,6 +5,7 @@
     to_predict.py  what is given to predict: paths, folders, patterns, images in memory
     picture_files.py  PIL images: upright, palettes and colour spaces resolved
     arrays.py   images in memory or in a dataset object, written to files; number_scale.py what their numbers mean
+    dataset_objects.py  what a tf.data.Dataset or a PyDataset gives
     layout.py   where a folder has its class folders: in itself, in splits, in a wrapper
     class_level.py  whether the folders of one level are classes; inside.py what lies in a folder directly
     side_folders.py  folders that describe the images beside them, as masks do

@@ -8,10 +8,12 @@ by its own methods.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autofit.dataset.dataset_objects import CHANNELS, IMAGE_SIDES, images_of_dataset, is_dataset
 from autofit.dataset.number_scale import NumberScale
 from autofit.dataset.picture_files import is_picture, plain_picture
 from autofit.errors import UserError
@@ -20,8 +22,6 @@ from autofit.printable import one_line
 if TYPE_CHECKING:
     import numpy as np
 
-IMAGE_SIDES = 3
-CHANNELS = (1, 3, 4)
 DIGEST_DIGITS = 16
 
 Pairs = tuple[list[str], list[Any]]
@@ -45,6 +45,7 @@ def write_images(
     on_progress: Callable[[int], None],
     *,
     multi_label: bool = False,
+    has_labels: bool = True,
 ) -> Pairs:
     """Write each image as a PNG file.
 
@@ -57,20 +58,22 @@ def write_images(
         on_progress: called with the number of images so far.
         multi_label: whether an image may have any number of labels: they are then rows of 0 and 1, uint8 `(classes,)`,
             or whatever else a table may hold.
+        has_labels: whether labels are wanted; else those of a dataset do not count, and it may have none.
 
     Returns:
-        The path and the label of each image.
+        The path and the label of each image, None where none is wanted.
 
     Raises:
         UserError: the data cannot be used; the message says what to do.
     """
+    meaning = None if not has_labels else label_rows if multi_label else class_numbers
     if is_dataset(data):
         if labels is not None:
             raise UserError("a dataset has its own labels: leave labels out")
-        pairs: Iterable[tuple[Any, Any]] = _of_dataset(data, label_rows if multi_label else class_numbers)
+        pairs: Iterable[tuple[Any, Any]] = images_of_dataset(data, meaning)
     else:
         data = _as_array(data)
-        pairs = zip(data, _labels_for(data, labels, label_rows if multi_label else class_numbers), strict=True)
+        pairs = zip(data, _labels_for(data, labels, meaning) if meaning else repeat(None, len(data)), strict=True)
     folder.mkdir(parents=True, exist_ok=True)
     scale = NumberScale(data if is_array(data) else None)
     paths, numbers = [], []
@@ -92,7 +95,7 @@ def class_numbers(labels: Any) -> list[Any]:
     import numpy as np  # noqa: PLC0415 - loaded only where it is used
 
     try:
-        rows = np.asarray(labels)
+        rows = np.asarray(_listed(labels))
     except ValueError:  # lists of several lengths
         raise UserError(_SEVERAL) from None
     if rows.ndim == 2 and rows.shape[1] > 1:  # noqa: PLR2004 - rows and columns
@@ -126,6 +129,7 @@ def label_rows(labels: Any) -> list[Any]:
     """
     import numpy as np  # noqa: PLC0415
 
+    labels = _listed(labels)
     try:
         rows = np.asarray(labels)
     except ValueError:  # lists of names, of several lengths
@@ -135,6 +139,13 @@ def label_rows(labels: Any) -> list[Any]:
     if not ((rows == 0) | (rows == 1)).all():
         raise UserError("labels have rows of numbers other than 0 and 1: with multi_label give one column a class")
     return list(rows.astype(np.uint8))
+
+
+def _listed(labels: Any) -> Any:
+    """Labels that come one after another, as from a generator or the values of a dictionary, as a list."""
+    has_places = hasattr(labels, "__getitem__") or is_like_array(labels)
+    has_no_order = isinstance(labels, set | frozenset)
+    return labels if has_places or has_no_order or not isinstance(labels, Iterable) else list(labels)
 
 
 def _labels_for(data: Any, labels: Any, meaning: Callable[[Any], list[Any]]) -> list[Any]:
@@ -172,46 +183,6 @@ def _as_array(data: Any) -> Any:
         return np.asarray(data)
     except (TypeError, RuntimeError) as error:
         raise UserError(f"the images cannot be made an array ({one_line(error)}): give NumPy's") from None
-
-
-def is_dataset(data: object) -> bool:
-    """Whether the data are a `tf.data.Dataset` or a Keras `PyDataset`, by the names of their classes."""
-    return any(
-        kind.__name__ in {"DatasetV2", "PyDataset"} and kind.__module__.startswith(("tensorflow", "keras"))
-        for kind in type(data).__mro__
-    )
-
-
-def _of_dataset(data: Any, meaning: Callable[[Any], list[Any]]) -> Iterator[tuple[Any, Any]]:
-    if hasattr(data, "as_numpy_iterator"):
-        if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-            raise UserError("the dataset repeats for ever: give it without repeat()")
-        batches: Iterable[Any] = data.as_numpy_iterator()
-    else:
-        batches = (data[number] for number in range(len(data)))
-    for batch in batches:
-        if not isinstance(batch, tuple) or len(batch) < 2:  # noqa: PLR2004 - images and labels
-            raise UserError("the dataset gives no pairs: give one of (images, labels)")
-        images, labels = batch[:2]
-        if isinstance(images, Mapping):
-            named = ", ".join(map(repr, images))
-            raise UserError(f"the dataset gives images by name ({named}): give pairs of (images, labels), as by map()")
-        if _is_one(images, labels):
-            yield images, meaning([labels])[0]
-            continue
-        numbers = meaning(labels)
-        if len(images) != len(numbers):
-            raise UserError(f"a batch of the dataset has {len(images)} images and {len(numbers)} labels: give as many")
-        yield from zip(images, numbers, strict=True)
-
-
-def _is_one(images: Any, labels: Any) -> bool:
-    """Whether a dataset that is not in batches gave one image; a batch may be of grey ones, `(n, height, width)`."""
-    sides = getattr(images, "ndim", 0)
-    if sides not in {IMAGE_SIDES - 1, IMAGE_SIDES}:
-        return False
-    is_batch = getattr(labels, "ndim", 0) > 0 and len(labels) == len(images)
-    return not is_batch or (sides == IMAGE_SIDES and images.shape[2] in CHANNELS)
 
 
 def _write(image: Any, number: int, folder: Path, scale: NumberScale) -> Path:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from autofit.dataset.arrays import CHANNELS, IMAGE_SIDES, is_array, is_dataset, may_have_channels_first, write_images
+from autofit.dataset.arrays import is_array, may_have_channels_first, write_images
+from autofit.dataset.dataset_objects import CHANNELS, IMAGE_SIDES, is_dataset
 from autofit.dataset.folder import image_suffixes, is_folder, is_image, kind_of, visible
 from autofit.dataset.found import kinds_text
 from autofit.dataset.listing import Frame
@@ -43,7 +44,8 @@ def images_to_predict(
 
     Args:
         data: a path, a folder, a pattern such as `new/*.jpg`, the bytes of an image file or an open one, a PIL image,
-            an array of one image `(height, width[, channels])` or of several, a dataset, or a list of these.
+            an array of one image `(height, width[, channels])` or of several, a dataset, whose labels do not count
+            and may be missing, or a list of these.
         folder: for the files of images in memory; it exists.
         say: takes a line that says how numbers were understood, and what was skipped.
         on_progress: called with the number of arrays written so far.
@@ -52,14 +54,13 @@ def images_to_predict(
         UserError: a path does not exist, a folder holds no images, or the data is something else.
     """
 
-    def write(images: Any, labels: Any) -> list[str]:
-        return write_images(images, labels, folder / "arrays", say, on_progress)[0]
+    def write(images: Any) -> list[str]:
+        return write_images(images, None, folder / "arrays", say, on_progress, has_labels=False)[0]
 
     if is_dataset(data):
-        found = _in_memory(write(data, None))
+        found = _in_memory(write(data))
     elif _holds_numbers(values := _as_array(data)):
-        batch = _batch(values)
-        found = _in_memory(write(batch, range(len(batch))))
+        found = _in_memory(write(_batch(values)))
     else:
         found = _of_items(_items(data), folder, write, say)
     if not found.paths:
@@ -119,11 +120,11 @@ def _is_content(item: Any) -> bool:
 
 
 def _of_items(
-    items: list[Any], folder: Path, write: Callable[[Any, Any], list[str]], say: Callable[[str], None]
+    items: list[Any], folder: Path, write: Callable[[Any], list[str]], say: Callable[[str], None]
 ) -> ImagesToPredict:
     """The files of a list. All arrays in it are written together, so that their numbers mean the same."""
     arrays = {place: values for place, item in enumerate(items) if _holds_numbers(values := _as_array(item))}
-    written = dict(zip(arrays, write(list(arrays.values()), range(len(arrays))), strict=True)) if arrays else {}
+    written = dict(zip(arrays, write(list(arrays.values())), strict=True)) if arrays else {}
     files = _Files(say)
     for place, item in enumerate(items):
         name = f"image {place}"

@@ -12,6 +12,7 @@ from PIL import Image
 from autofit.dataset import are_images, images_in_files, scan, stand_in
 from autofit.dataset.arrays import ImageTable, class_numbers, write_images
 from autofit.errors import MOST_CHARACTERS, UserError
+from tests.support.datasets import DatasetV2
 
 RANDOM = np.random.default_rng(0)
 BYTES = RANDOM.integers(0, 256, (6, 5, 4, 3)).astype(np.uint8)
@@ -76,8 +77,10 @@ def test_the_same_images_are_the_same_files(tmp_path: Path) -> None:
         (np.array([[1], [0]]), [1, 0]),
         (np.array([1.0, 2.0]), [1, 2]),
         (["cat", "dog"], ["cat", "dog"]),
+        (iter(["cat", "dog"]), ["cat", "dog"]),
+        ({"a.png": 1, "b.png": 0}.values(), [1, 0]),
     ],
-    ids=["one-hot", "bool", "column", "float", "text"],
+    ids=["one-hot", "bool", "column", "float", "text", "generator", "values"],
 )
 def test_labels_become_classes(labels: Any, numbers: list[Any]) -> None:
     """One-hot rows, as Keras's own examples make them, could not be trained on."""
@@ -112,24 +115,6 @@ def test_what_cannot_be_understood_is_refused_in_a_line(tmp_path: Path, data: An
     assert why in str(refused.value)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) <= MOST_CHARACTERS
-
-
-class DatasetV2:
-    """Stands for TensorFlow's class, which is known by its name and module: TensorFlow is not imported."""
-
-    def __init__(self, batches: list[Any], cardinality: int = 2) -> None:
-        self._batches, self._cardinality = batches, cardinality
-
-    def cardinality(self) -> int:
-        """As TensorFlow's."""
-        return self._cardinality
-
-    def as_numpy_iterator(self) -> Any:
-        """As TensorFlow's."""
-        return iter(self._batches)
-
-
-DatasetV2.__module__ = "tensorflow.python.data.ops.dataset_ops"
 
 
 @pytest.mark.parametrize("labels", [np.array(LABELS), np.eye(2)[LABELS]], ids=["numbers", "one-hot"])
@@ -172,14 +157,21 @@ def test_a_dataset_of_grey_images_without_channels_is_taken(tmp_path: Path, data
         (DatasetV2([BYTES]), "gives no pairs"),
         (DatasetV2([({"image": BYTES}, np.array(LABELS))]), r"images by name \('image'\): give pairs"),
         (DatasetV2([(BYTES, np.array(LABELS[:4]))]), "6 images and 4 labels: give as many"),
+        (DatasetV2([(BYTES, np.array(LABELS), np.arange(6.0))]), "weights of its samples, which are not used: give"),
         (DatasetV2([(np.zeros((6, 784), np.uint8), np.array(LABELS))]), r"image 0 has the shape \(784,\)"),
     ],
-    ids=["infinite", "no labels", "by name", "fewer labels", "flat"],
+    ids=["infinite", "no labels", "by name", "fewer labels", "weights", "flat"],
 )
 def test_a_dataset_that_cannot_be_used_is_refused(tmp_path: Path, data: Any, why: str) -> None:
     """A run would fill the disk for ever."""
     with pytest.raises(UserError, match=why):
         written(tmp_path, data, None)
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(6)], ids=["none", "ones"])
+def test_weights_that_change_nothing_are_taken(tmp_path: Path, weights: Any) -> None:
+    """A dataset that gives none in the third place, as some generators do, would be refused."""
+    assert written(tmp_path, DatasetV2([(BYTES, np.array(LABELS), weights)]), None)[1] == LABELS
 
 
 class Tensor:

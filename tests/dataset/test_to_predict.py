@@ -14,7 +14,7 @@ from PIL import Image
 from autofit.dataset.to_predict import ImagesToPredict, images_to_predict
 from autofit.errors import UserError
 from autofit.input.decode import decode_image
-from tests.support.datasets import touch
+from tests.support.datasets import DatasetV2, touch
 from tests.support.ids import steady
 
 GREEN = Image.new("RGB", (6, 4), (0, 200, 0))
@@ -182,3 +182,22 @@ def test_how_numbers_are_understood_is_said(here: Path) -> None:
     said: list[str] = []
     given(np.full((2, 4, 4, 3), 0.5), here / "files", said)
     assert said == ["the images' numbers are taken as 0 to 1, from black to white"]
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [np.zeros((2, 4, 6, 3), np.uint8), np.zeros((1, 4, 6, 3), np.uint8)],
+        [(np.zeros((3, 4, 6, 3), np.uint8),)],
+        [np.zeros((3, 4, 6), np.uint8)],
+        list(np.zeros((3, 4, 6, 3), np.uint8)),
+        [(np.zeros((3, 4, 6, 3), np.uint8), np.ones((3, 2)))],
+        [(np.zeros((3, 4, 6, 3), np.uint8), np.ones(3), np.arange(3.0))],
+    ],
+    ids=["batches", "alone in a tuple", "grey", "single", "with several labels", "with weights"],
+)
+def test_a_dataset_needs_no_labels_to_be_predicted(tmp_path: Path, batches: list[Any]) -> None:
+    """`model.predict` takes a dataset of images; here pairs were asked for, with one label an image."""
+    found = given(DatasetV2(batches), tmp_path / "files")
+    assert found.names == ["image 0", "image 1", "image 2"]
+    assert decode_image(found.paths[2], (4, 6)).shape == (4, 6, 3)

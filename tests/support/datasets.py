@@ -1,4 +1,4 @@
-"""Folders and lists of empty image files, and what is asked of the index made of them."""
+"""Folders and lists of empty image files, what is asked of the index made of them, and a stand-in for a dataset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import settings
 
@@ -93,3 +93,21 @@ def traced(work: Callable[[], T]) -> tuple[T, int, int]:
         return result, held_bytes - before_bytes, peak_bytes - before_bytes
     finally:
         tracemalloc.stop()
+
+
+class DatasetV2:
+    """Stands for TensorFlow's class, which is known by its name and module: TensorFlow is not imported."""
+
+    def __init__(self, batches: list[Any], cardinality: int = 2) -> None:
+        self._batches, self._cardinality = batches, cardinality
+
+    def cardinality(self) -> int:
+        """As TensorFlow's."""
+        return self._cardinality
+
+    def as_numpy_iterator(self) -> Any:
+        """As TensorFlow's."""
+        return iter(self._batches)
+
+
+DatasetV2.__module__ = "tensorflow.python.data.ops.dataset_ops"

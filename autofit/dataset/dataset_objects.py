@@ -1,0 +1,84 @@
+"""What a `tf.data.Dataset` or a `PyDataset` gives: images and labels, one at a time. TensorFlow is not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from autofit.errors import UserError
+
+IMAGE_SIDES = 3
+CHANNELS = (1, 3, 4)
+
+
+def is_dataset(data: object) -> bool:
+    """Whether the data are a `tf.data.Dataset` or a Keras `PyDataset`, by the names of their classes."""
+    return any(
+        kind.__name__ in {"DatasetV2", "PyDataset"} and kind.__module__.startswith(("tensorflow", "keras"))
+        for kind in type(data).__mro__
+    )
+
+
+def images_of_dataset(data: Any, meaning: Callable[[Any], list[Any]] | None) -> Iterator[tuple[Any, Any]]:
+    """The images of a dataset, one at a time, and their labels.
+
+    Args:
+        data: a dataset of batches or of single images.
+        meaning: makes plain labels of those of a batch; None where none are wanted, and each label is None.
+
+    Raises:
+        UserError: it cannot be used; the message says what to do.
+    """
+    if hasattr(data, "as_numpy_iterator"):
+        if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+            raise UserError("the dataset repeats for ever: give it without repeat()")
+        batches: Iterable[Any] = data.as_numpy_iterator()
+    else:
+        batches = (data[number] for number in range(len(data)))
+    for batch in batches:
+        images, labels = _parts(batch, has_labels=meaning is not None)
+        if _is_one(images, labels):
+            yield images, meaning([labels])[0] if meaning else None
+            continue
+        numbers = meaning(labels) if meaning else [None] * len(images)
+        if len(images) != len(numbers):
+            raise UserError(f"a batch of the dataset has {len(images)} images and {len(numbers)} labels: give as many")
+        yield from zip(images, numbers, strict=True)
+
+
+def _parts(batch: Any, *, has_labels: bool) -> tuple[Any, Any]:
+    """The images and the labels of a batch; None for labels that are not wanted and not there.
+
+    Raises:
+        UserError: it has no labels, or weights of its samples, which would not count.
+    """
+    parts = batch if isinstance(batch, tuple) else (batch,)
+    if has_labels and len(parts) < 2:  # noqa: PLR2004 - images and labels
+        raise UserError("the dataset gives no pairs: give one of (images, labels)")
+    images, labels, weights = (*parts, None, None)[:3]
+    if isinstance(images, Mapping):
+        named = ", ".join(map(repr, images))
+        raise UserError(f"the dataset gives images by name ({named}): give pairs of (images, labels), as by map()")
+    if has_labels and weights is not None and not _are_ones(weights):
+        raise UserError(
+            "the dataset gives weights of its samples, which are not used: give pairs of (images, labels), as by "
+            "map(), and class_weight for the classes"
+        )
+    return images, labels
+
+
+def _are_ones(weights: Any) -> bool:
+    import numpy as np  # noqa: PLC0415
+
+    return bool((np.asarray(weights) == 1).all())
+
+
+def _is_one(images: Any, labels: Any) -> bool:
+    """Whether a dataset that is not in batches gave one image; a batch may be of grey ones, `(n, height, width)`."""
+    sides = getattr(images, "ndim", 0)
+    if sides not in {IMAGE_SIDES - 1, IMAGE_SIDES}:
+        return False
+    if labels is None:
+        return sides == IMAGE_SIDES - 1 or images.shape[2] in CHANNELS
+    is_batch = getattr(labels, "ndim", 0) > 0 and len(labels) == len(images)
+    return not is_batch or (sides == IMAGE_SIDES and images.shape[2] in CHANNELS)
