@@ -1,13 +1,14 @@
 """Images that a caller holds in memory or in a dataset object, written to files that a run can train on.
 
 The files are named by number and content: the same images in the same run directory give the same files, so that the
-same call resumes its run. One image at a time is converted. TensorFlow is never imported: a `tf.data.Dataset` is asked
-by its own methods.
+same call resumes its run. Those of a dataset, which may be shuffled anew each time, are named without a number. One
+image at a time is converted. TensorFlow is never imported: a `tf.data.Dataset` is asked by its own methods.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
@@ -76,9 +77,11 @@ def write_images(
         pairs = zip(data, _labels_for(data, labels, meaning) if meaning else repeat(None, len(data)), strict=True)
     folder.mkdir(parents=True, exist_ok=True)
     scale = NumberScale(data if is_array(data) else None)
+    names = _Names(by_number=not is_dataset(data))
     paths, numbers = [], []
     for number, (image, label) in enumerate(pairs):
-        paths.append(str(_write(image, number, folder, scale)))
+        values = _levels(image, number, scale)
+        paths.append(str(_write(values, folder / names.of(values, number, label))))
         numbers.append(label)
         on_progress(number + 1)
     if scale.words:
@@ -185,10 +188,32 @@ def _as_array(data: Any) -> Any:
         raise UserError(f"the images cannot be made an array ({one_line(error)}): give NumPy's") from None
 
 
-def _write(image: Any, number: int, folder: Path, scale: NumberScale) -> Path:
-    """Write one image under its name, unless that file is there."""
+class _Names:
+    """The names of files, by content and, where the place of an image is its own, by number.
+
+    Without a number, the label counts too: equal images with other labels are told apart in any order.
+
+    Args:
+        by_number: whether images have their numbers.
+    """
+
+    def __init__(self, *, by_number: bool) -> None:
+        self._by_number, self._met = by_number, Counter[str]()
+
+    def of(self, values: np.ndarray, number: int, label: Any) -> str:
+        """The name for an image; equal ones without a number are counted."""
+        content = hashlib.blake2b(f"{values.shape}{values.dtype}".encode() + values.tobytes())
+        if self._by_number:
+            return f"{number:07d}-{content.hexdigest()[:DIGEST_DIGITS]}.png"
+        content.update(repr(label.tolist() if is_array(label) else label).encode())
+        digest = content.hexdigest()[: 2 * DIGEST_DIGITS]
+        self._met[digest] += 1
+        return f"{digest}-{self._met[digest]}.png"
+
+
+def _levels(image: Any, number: int, scale: NumberScale) -> np.ndarray:
+    """The image as a PNG holds it: `(height, width)` or `(height, width, 3 or 4)` of 8 bits, or grey of 16."""
     import numpy as np  # noqa: PLC0415
-    from PIL import Image  # noqa: PLC0415
 
     if is_picture(image):
         image = plain_picture(image, f"image {number}")
@@ -204,8 +229,13 @@ def _write(image: Any, number: int, folder: Path, scale: NumberScale) -> Path:
         values = values.astype(np.uint8)
     if values.dtype == np.uint16 and values.ndim == IMAGE_SIDES:
         raise UserError(f"image {number} has 16 bits and colours: give uint8")
-    digest = hashlib.blake2b(f"{values.shape}{values.dtype}".encode() + values.tobytes()).hexdigest()
-    path = folder / f"{number:07d}-{digest[:DIGEST_DIGITS]}.png"
+    return values
+
+
+def _write(values: np.ndarray, path: Path) -> Path:
+    """Write one image, unless its file is there."""
+    from PIL import Image  # noqa: PLC0415
+
     if not path.exists():
         unfinished = path.with_suffix(".part")
         Image.fromarray(values).save(unfinished, "PNG", compress_level=1)

@@ -168,6 +168,18 @@ def test_a_dataset_that_cannot_be_used_is_refused(tmp_path: Path, data: Any, why
         written(tmp_path, data, None)
 
 
+def test_a_dataset_in_another_order_is_the_same_files(tmp_path: Path) -> None:
+    """`image_dataset_from_directory` shuffles each time: the same call would not resume its run, but be refused."""
+    images, labels = np.concatenate([BYTES, BYTES[:1], BYTES[:1]]), np.array([*LABELS, 0, 1])  # two copies of the first
+    order = np.random.default_rng(1).permutation(len(images))
+    first, second = (
+        write_images(DatasetV2([(images[place], labels[place])]), None, tmp_path, print, lambda _: None)
+        for place in (np.arange(len(images)), order)
+    )
+    assert sorted(zip(*first, strict=True)) == sorted(zip(*second, strict=True))
+    assert len(set(first[0])) == len(images) == len(list(tmp_path.iterdir()))
+
+
 @pytest.mark.parametrize("weights", [None, np.ones(6)], ids=["none", "ones"])
 def test_weights_that_change_nothing_are_taken(tmp_path: Path, weights: Any) -> None:
     """A dataset that gives none in the third place, as some generators do, would be refused."""
