@@ -52,15 +52,17 @@ class GivenData:
             UserError: they are no images, or have no labels.
             StorageError: they cannot be written.
         """
+        is_in_memory, names = dataset.are_images(self.data), dataset.class_names_of(self.data)
         write = partial(
             dataset.images_in_files,
             folder=folder,
             say=view.message,
             on_progress=view.scanning,
             multi_label=options.multi_label,
+            class_names=names if names or not is_in_memory else None,
         )
         given = self
-        if dataset.are_images(self.data):
+        if is_in_memory:
             given = replace(self, data=write("train", (self.data, self.labels)), labels=None)
         return replace(given, validation=write("validation", self.validation), test=write("test", self.test))
 

@@ -41,8 +41,9 @@ from __future__ import annotations
 
 from autofit.dataset.arrays import are_images, images_in_files, stand_in
 from autofit.dataset.columns import asked_of
+from autofit.dataset.dataset_objects import class_names_of
 from autofit.dataset.held_out import HeldOut
 from autofit.dataset.index import ImageIndex
 from autofit.dataset.scan import scan
 
-__all__ = ["HeldOut", "ImageIndex", "are_images", "asked_of", "images_in_files", "scan", "stand_in"]
+__all__ = ["HeldOut", "ImageIndex", "are_images", "asked_of", "class_names_of", "images_in_files", "scan", "stand_in"]

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autofit.dataset.dataset_objects import CHANNELS, IMAGE_SIDES, images_of_dataset, is_dataset
+from autofit.dataset.dataset_objects import (
+    CHANNELS,
+    IMAGE_SIDES,
+    by_name,
+    class_names_of,
+    images_of_dataset,
+    is_dataset,
+)
 from autofit.dataset.number_scale import NumberScale
 from autofit.dataset.picture_files import is_picture, plain_picture
 from autofit.errors import UserError
@@ -304,6 +311,7 @@ def images_in_files(
     on_progress: Callable[[int], None],
     *,
     multi_label: bool = False,
+    class_names: Sequence[str] | None = (),
 ) -> Any:
     """A table of images in memory, after writing them to files; anything else as it is.
 
@@ -314,9 +322,12 @@ def images_in_files(
         say: as in `write_images`.
         on_progress: as in `write_images`.
         multi_label: as in `write_images`.
+        class_names: the names of the training's classes by number, where a dataset does not say its own; None where
+            these have numbers alone.
     """
     if isinstance(stand_in(data), ImageTable):
         images, labels = data if isinstance(data, tuple) else (data, None)
         paths, numbers = write_images(images, labels, folder / split, say, on_progress, multi_label=multi_label)
-        return ImageTable(paths, numbers, root=str(folder))
+        names = () if class_names is None or multi_label else class_names_of(data) or class_names
+        return ImageTable(paths, by_name(numbers, names), root=str(folder))
     return data

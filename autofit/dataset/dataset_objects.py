@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from autofit.errors import UserError
@@ -17,6 +17,18 @@ def is_dataset(data: object) -> bool:
         kind.__name__ in {"DatasetV2", "PyDataset"} and kind.__module__.startswith(("tensorflow", "keras"))
         for kind in type(data).__mro__
     )
+
+
+def class_names_of(data: object) -> list[str]:
+    """The names of a dataset's classes by number, as `image_dataset_from_directory` gives them; none of others."""
+    names = getattr(data, "class_names", None) if is_dataset(data) else None
+    listed = list(names) if isinstance(names, list | tuple) else []
+    return listed if all(isinstance(name, str) for name in listed) else []
+
+
+def by_name(labels: Sequence[Any], names: Sequence[str]) -> list[Any]:
+    """Labels that are numbers of classes by the names of these; others, and all where there are none, as they are."""
+    return [names[label] if type(label) is int and 0 <= label < len(names) else label for label in labels]
 
 
 def images_of_dataset(data: Any, meaning: Callable[[Any], list[Any]] | None) -> Iterator[tuple[Any, Any]]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from autofit.dataset.arrays import are_images, write_images
 from autofit.dataset.columns import Asked
+from autofit.dataset.dataset_objects import by_name, class_names_of
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress
 from autofit.dataset.labels import label_of
@@ -64,8 +65,9 @@ def _in_memory(
 ) -> LabelledImages:
     folder, say, on_progress = in_memory
     paths, found = write_images(data, labels, folder, say, on_progress)
-    if names := getattr(data, "class_names", None):  # Keras sorts 10 before 2, and so numbers its classes
-        found = [names[number] for number in found]
+    names = class_names_of(data)  # Keras sorts 10 before 2, and so numbers its classes
+    if not set(names).isdisjoint(class_names):  # else the run has classes by their numbers alone
+        found = by_name(found, names)
     return LabelledImages(paths, class_numbers(found, class_names))
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import autofit
 from autofit.api import training
 from autofit.dataset import ImageIndex
+from tests.support.datasets import DatasetV2
 
 
 @pytest.fixture
@@ -33,6 +36,34 @@ def test_the_same_arrays_are_the_same_images(tmp_path: Path, started: list[Image
     assert first.fingerprint() == second.fingerprint()
     assert (first.train_count, first.validation_count) == ((30, 6) if validation == "pair" else (24, 6))
     assert all(Path(first.path(number)).is_relative_to(tmp_path / "run" / "images") for number in range(30))
+
+
+class WithNames(DatasetV2):
+    """A dataset of a folder whose classes Keras has numbered in the order of text."""
+
+    class_names = ("1", "10", "2")
+
+
+@pytest.mark.parametrize(
+    ("data", "validation", "names"),
+    [(WithNames, WithNames, ["1", "2", "10"]), (WithNames, DatasetV2, ["1", "2", "10"]), (DatasetV2, WithNames, "012")],
+)
+def test_a_dataset_that_names_its_classes_is_trained_by_name(
+    tmp_path: Path, started: list[ImageIndex], data: Any, validation: Any, names: Sequence[str]
+) -> None:
+    """Labels would be 0, 1 and 2, and `evaluate`, which knows the names, would be refused or judge by other classes."""
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3)).astype(np.uint8)
+    labels = np.arange(9) % 3
+    autofit.run(data([(images, labels)]), validation=validation([(255 - images, labels)]), run_dir=tmp_path / "run")
+    (index,) = started
+    assert index.class_names == tuple(names)
+    written = {}
+    for number, label in enumerate(index.labels):
+        with Image.open(index.path(number)) as image:
+            written[image.tobytes()] = index.class_names[label]
+    by_number = data.class_names if data is WithNames else "012"
+    for pixels, label in zip(np.concatenate([images, 255 - images]), [*labels, *labels], strict=True):
+        assert written[pixels.tobytes()] == by_number[label]
 
 
 def test_arrays_without_labels_are_refused_in_a_line(tmp_path: Path, started: list[ImageIndex]) -> None:

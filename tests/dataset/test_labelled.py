@@ -132,9 +132,20 @@ class PyDataset:
 PyDataset.__module__ = "keras.utils"
 
 
+class NamedDataset(PyDataset):
+    """The same with other classes."""
+
+    class_names = ("cat", "dog", "owl")
+
+
 def test_the_classes_of_a_dataset_are_known_by_name(tmp_path: Path) -> None:
     """Keras sorts class names as text and autofit as numbers: the same number would be another class."""
     assert labelled(PyDataset(), None, ("1", "2", "10"), folder=tmp_path).numbers == [2, 1]
+
+
+def test_the_names_of_a_dataset_do_not_count_for_a_run_that_has_numbers(tmp_path: Path) -> None:
+    """A run on `dataset.prefetch(2)`, which has no names any more, could not be judged by the dataset itself."""
+    assert labelled(NamedDataset(), None, ("0", "1", "2"), folder=tmp_path).numbers == [1, 2]
 
 
 def test_one_path_has_one_label_and_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
