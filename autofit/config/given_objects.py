@@ -50,10 +50,26 @@ def optimizer_choice(name: str, value: Any) -> tuple[str, KerasConfig | None]:
         return one_of(*OPTIMIZERS)(name, value), None
     if is_a(value, "optimizers.LossScaleOptimizer"):
         value = value.inner_optimizer  # a training in float16 has a scale of its own
+    refuse_kept_from_decay(name, value)
     config = keras_config(name, value)
     if config["config"].get("use_ema"):
         raise UserError(f"{name}: its averages (use_ema) are not kept here: give one without them")
     return str(config["class_name"]).lower(), config
+
+
+def refuse_kept_from_decay(name: str, optimizer: Any) -> None:
+    """Refuse an optimizer with variables that its weight decay leaves out: its configuration does not name them.
+
+    They are under private names of Keras 3.13 to 3.15.
+
+    Raises:
+        UserError: for such an optimizer.
+    """
+    if any(getattr(optimizer, f"_exclude_from_weight_decay{which}", None) for which in ("", "_pattern")):
+        raise UserError(
+            f"{name}: what exclude_from_weight_decay() names cannot be kept with it: give model= as a function that "
+            "builds and compiles the network with it, in float32"
+        )
 
 
 def rate_choice(name: str, value: Any) -> float | KerasConfig:

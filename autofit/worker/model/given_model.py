@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import keras
 import tensorflow as tf
 
 from autofit.errors import UserError
 from autofit.printable import one_line
-from autofit.worker.model.keras_internals import all_layers
+from autofit.worker.model.keras_internals import all_layers, compiled_with
 from autofit.worker.model.precision import inner_optimizer
 from autofit.worker.model.weights import first_sentence
 
@@ -79,6 +78,7 @@ def check_model(
     _check_training(model)
     if model.compiled:
         _check_loss(model)
+        _check_weights(model)
         check_optimizer(model.optimizer)
 
 
@@ -122,17 +122,17 @@ def _check_loss(model: keras.Model) -> None:
     if losses[0] is None:
         raise UserError("the model is compiled without a loss: give compile() a loss, or leave the model uncompiled")
     check_reduction(losses[0])
-    _check_loss_weights(model)
 
 
-def _check_loss_weights(model: keras.Model) -> None:
-    """Refuse a factor of the loss, which would silently be left out."""
-    given = None
-    with suppress(Exception):  # `check_reopens` names what cannot be described
-        given = (model.get_compile_config() or {}).get("loss_weights")
-    listed = given.values() if isinstance(given, dict) else given if isinstance(given, list | tuple) else [given]
-    if any(weight not in {None, 1} for weight in listed):
-        raise UserError(f"the model is compiled with loss_weights={given!r}: leave it out, or multiply in the loss")
+def _check_weights(model: keras.Model) -> None:
+    """Refuse weights of the loss or of metrics in a compiled model, which would not count."""
+    weights = compiled_with(model, "loss_weights")
+    listed = list(weights.values()) if isinstance(weights, dict) else weights
+    listed = listed if isinstance(listed, list | tuple) else [listed]
+    if any(weight not in (None, 1) for weight in listed):
+        raise UserError(f"the model is compiled with loss_weights={weights!r}, which are not used: leave them out")
+    if compiled_with(model, "weighted_metrics"):
+        raise UserError("the model is compiled with weighted_metrics, which are not weighted: give them as metrics")
 
 
 def check_reduction(loss: object) -> None:

@@ -61,6 +61,15 @@ def direction_of(metric: keras.metrics.Metric) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def compiled_with(model: keras.Model, name: str) -> Any:
+    """An argument of `compile`, as it was given; None where there was none.
+
+    `_compile_config` exists in Keras 3.13 to 3.15; without it the public `get_compile_config` has it in another form.
+    """
+    given = getattr(getattr(model, "_compile_config", None), "config", None)
+    return (model.get_compile_config() if given is None else given).get(name)
+
+
 def set_compiled_metrics(model: keras.Model, metrics: list[keras.metrics.Metric]) -> None:
     """Give a compiled model other metrics than those that it is saved with.
 

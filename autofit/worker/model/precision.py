@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from autofit.config.given_objects import refuse_kept_from_decay
 from autofit.config.precisions import Precision
 from autofit.errors import UserError
 from autofit.worker.model.keras_internals import all_layers
@@ -93,6 +94,7 @@ def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.O
 
 
 def _compile_likewise(copy: keras.Model, model: keras.Model) -> None:
+    refuse_kept_from_decay("the model's optimizer", inner_optimizer(model.optimizer))
     copy.compile_from_config(model.get_compile_config())
     given, made = inner_optimizer(model.optimizer), inner_optimizer(copy.optimizer)
     if given.built:

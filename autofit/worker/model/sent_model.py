@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from autofit.config.given_objects import refuse_kept_from_decay
 from autofit.errors import UserError
 from autofit.printable import one_line
 from autofit.storage.scratch import scratch_folder
@@ -43,10 +44,13 @@ def sent(model: Any) -> SentModel:
     """Save a model of Keras to send it.
 
     Raises:
-        UserError: it cannot be saved.
+        UserError: it cannot be saved, or not all of it.
     """
     from autofit.worker.model.network_hash import network_sha256  # noqa: PLC0415 - imports Keras
+    from autofit.worker.model.precision import inner_optimizer  # noqa: PLC0415 - imports Keras
 
+    if model.compiled:
+        refuse_kept_from_decay("the model's optimizer", inner_optimizer(model.optimizer))
     with scratch_folder("autofit-model-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = folder / "model.keras"

@@ -469,14 +469,15 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "synchronized": (synchronized, "'sync' has synchronized=True"),
     "summed loss": (lambda: compiled(SUM), "reduction='sum'"),
     "summed loss in a list": (lambda: compiled([SUM]), "reduction='sum'"),
-    "half a loss": (lambda: compiled("mse", loss_weights=0.5), "loss_weights=0.5"),
-    "half a loss in a list": (lambda: compiled(["mse"], loss_weights=[0.5]), r"loss_weights=\[0.5\]"),
     "two losses": (lambda: compiled(["mse", "mae"]), "2 losses"),
     "averaged weights of a scaled loss": (
         lambda: compiled("mse", optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(use_ema=True))),
         "use_ema=True",
     ),
     "averaged weights": (lambda: compiled("mse", optimizer=keras.optimizers.Adam(use_ema=True)), "use_ema=True"),
+    "weighted loss": (lambda: compiled("mse", loss_weights=0.5), "loss_weights=0.5, which are not used"),
+    "weighted losses": (lambda: compiled(["mse"], loss_weights=[2.0]), r"loss_weights=\[2.0\], which"),
+    "weighted metrics": (lambda: compiled("mse", weighted_metrics=["accuracy"]), "weighted_metrics, which"),
     "no loss": (lambda: compiled(None), "without a loss"),
     "logits": (lambda: softmax_model((*SIZE, 3), activation=None), "no probabilities"),
     "sigmoid": (saturating_sigmoids, "no probabilities"),
@@ -503,6 +504,7 @@ ACCEPTED: dict[str, tuple[Callable[[], Any], bool]] = {
     "a whole loss": (lambda: compiled("sparse_categorical_crossentropy", loss_weights=[1.0]), True),
     "loss of logits": (lambda: compiled(keras.losses.SparseCategoricalCrossentropy(from_logits=True), None), True),
     "mean": (lambda: compiled(keras.losses.SparseCategoricalCrossentropy(reduction="mean")), True),
+    "weight of 1": (lambda: compiled("sparse_categorical_crossentropy", loss_weights=1.0), True),
 }
 
 

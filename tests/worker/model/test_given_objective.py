@@ -19,6 +19,7 @@ from autofit.runs.model_source import model_source, workload
 from autofit.worker.model.builder import build_from_function
 from autofit.worker.model.objective import make_objective
 from autofit.worker.model.outputs import label_classes, single_loss
+from autofit.worker.model.precision import in_precision
 
 pytestmark = pytest.mark.slow
 
@@ -128,12 +129,30 @@ def test_a_loss_that_raises_with_a_blank_message_is_refused() -> None:
         label_classes(single_loss(blank), 3)
 
 
+def without_decay_of_biases() -> keras.optimizers.Optimizer:
+    """An optimizer that decays some weights only."""
+    optimizer = keras.optimizers.AdamW(weight_decay=0.1)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
+
+
+def test_a_model_whose_optimizer_leaves_out_variables_is_refused() -> None:
+    """A copy of the model would be sent, whose optimizer decays all of its weights."""
+    model = network()
+    model.compile(without_decay_of_biases(), "sparse_categorical_crossentropy")
+    with pytest.raises(UserError, match=r"exclude_from_weight_decay\(\) names cannot be kept"):
+        payload_of(model, None)
+    with pytest.raises(UserError, match=r"exclude_from_weight_decay\(\) names cannot be kept"):
+        in_precision(model, "mixed_bfloat16")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"optimizer": keras.optimizers.SGD(), "learning_rate": 0.1}, "leave learning_rate out"),
         ({"optimizer": keras.optimizers.SGD}, "is the class SGD itself"),
         ({"optimizer": keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(use_ema=True))}, "use_ema"),
+        ({"optimizer": without_decay_of_biases()}, "give model= as a function"),
         ({"loss": keras.losses.CategoricalCrossentropy(reduction="sum")}, "reduction='sum'"),
         ({"loss": unregistered}, "unregistered cannot be kept with the run: decorate it"),
         ({"loss": lambda *labels: labels}, "loss is a lambda"),
