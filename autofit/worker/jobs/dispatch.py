@@ -17,7 +17,7 @@ from autofit.storage.system_errors import OF_STORAGE, described
 from autofit.worker.jobs.startup import LoadPayload
 from autofit.worker.runtime import tf_settings
 from autofit.worker.runtime.control_pipe import Requests
-from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, StopRequested, TornUpdateError
+from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError, StopRequested, TornUpdateError, first_line
 from autofit.worker.runtime.heartbeat import Heartbeat
 
 
@@ -109,7 +109,7 @@ def _dispatch(
 def _verdict_of(error: BaseException) -> tuple[Verdict, str]:
     """The verdict on an exception, and its first line."""
     name = type(error).__name__
-    text = (str(error).strip() or name).splitlines()[0][:500]
+    text = first_line(error)[:500]
     if isinstance(error, UserError):
         return Verdict.USER_ERROR, text
     if isinstance(error, OSError) and error.errno in OF_STORAGE:

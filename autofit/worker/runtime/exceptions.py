@@ -29,3 +29,15 @@ class ShortOfMemoryError(UserError):
     def __init__(self, cause: str) -> None:
         super().__init__(f"{cause}: free memory")
         self.cause = cause
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a message that says something; the name of the error if there is none.
+
+    An error inside a function that TensorFlow has compiled begins with where that was: `Graph execution error:`,
+    `Detected at node ... defined at (most recent call last):` and lines of a stack.
+    """
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    if lines and lines[0].strip() == "Graph execution error:":
+        lines = [line for line in lines[1:] if not line.startswith((" ", "\t", "Detected at node", "<stack"))] or lines
+    return lines[0].strip() if lines else type(error).__name__

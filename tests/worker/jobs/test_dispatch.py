@@ -14,7 +14,7 @@ from autofit.worker.jobs.dispatch import _verdict_of
 
 @pytest.mark.parametrize(
     ("said", "cause"),
-    [("", "RuntimeError: RuntimeError"), (" \n", "RuntimeError: RuntimeError"), ("\n a \nb", "RuntimeError: a ")],
+    [("", "RuntimeError: RuntimeError"), (" \n", "RuntimeError: RuntimeError"), ("\n a \nb", "RuntimeError: a")],
 )
 def test_an_exception_has_a_verdict_whatever_it_says(said: str, cause: str) -> None:
     """A callback that raises with a blank message would end its worker without an outcome, and be tried three times."""
@@ -32,3 +32,21 @@ def test_code_of_the_user_that_exits_has_a_verdict(monkeypatch: pytest.MonkeyPat
     found = dispatch._outcome(job, None, heartbeat, None, None)  # type: ignore[arg-type]
     assert (found.verdict, found.cause, found.epoch) == (Verdict.CRASHED, "SystemExit: 3", 2)
     assert "in exits" in found.traceback
+
+
+@pytest.mark.parametrize(
+    ("rest", "cause"),
+    [
+        (
+            "Detected at node l/Assert defined at (most recent call last):\n  File\n\nassertion failed: [x]\n\t [[l]]",
+            "assertion failed: [x]",
+        ),
+        ("Detected at node l/Cast defined at (most recent call last):\n<stack traces unavailable>\nlost", "lost"),
+        ("Detected at node l/Cast defined at (most recent call last):", "Graph execution error:"),
+        ("", "Graph execution error:"),
+    ],
+)
+def test_what_failed_in_a_compiled_function_is_told(rest: str, cause: str) -> None:
+    """An assertion in a user's own layer would end the run with `Graph execution error:` and no word more."""
+    error = RuntimeError(f"Graph execution error:\n\n{rest}")
+    assert _verdict_of(error) == (Verdict.CRASHED, f"RuntimeError: {cause}")
