@@ -239,11 +239,12 @@ def run(  # noqa: PLR0913 - the options are the interface
         "label_column": label_column,
         "images_in": images_in,
     }
-    called = Called(time.monotonic(), data_call(data, labels, test, **asked_of_tables))
+    called_at = time.monotonic()
     tables = {"validation": dataset.stand_in(validation), "test": dataset.stand_in(test)}
     options = options_of_call(locals() | tables)
     check_for_training(options)
     asked = dataset.asked_of(**asked_of_tables, multi_label=options.multi_label)
+    called = Called(called_at, data_call(data, labels, test, **asked_of_tables))
     given = GivenData(data, labels, validation, test, asked)
     with naming_system_errors(), showing(view) as shown, stop_signals():
         made = directory_for(run_dir, options) if given.is_in_memory else None

@@ -63,16 +63,31 @@ def asked_of(
     """What the user says of a table, checked.
 
     Raises:
-        UserError: the folder of the images does not exist, or several columns of labels are named for one label.
+        UserError: the folder of the images does not exist, a column's name is no text, or several columns of labels are
+            named for one label.
     """
-    if label_column is not None and not isinstance(label_column, str) and not multi_label:
-        raise UserError(f"label_column names {len(label_column)} columns: name one, or give multi_label=True")
+    _require_names("path_column", [] if path_column is None else [path_column])
+    if label_column is not None and not isinstance(label_column, str):
+        listed = list(label_column) if isinstance(label_column, Iterable) else [label_column]
+        _require_names("label_column", listed)
+        if len(listed) != 1 and not multi_label:
+            raise UserError(f"label_column names {len(listed)} columns: name one, or give multi_label=True")
+        label_column = listed if multi_label else listed[0]
     if images_in is None:
         return Asked(path_column, label_column, multi_label=multi_label)
     folder = os.path.abspath(os.path.expanduser(images_in))
     if not os.path.isdir(folder):
         raise UserError(f"images_in {printable(os.fspath(images_in))} is no folder (looked for {printable(folder)})")
     return Asked(path_column, label_column, folder, multi_label)
+
+
+def _require_names(option: str, names: Iterable[object]) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise UserError(
+                f"{option} has {printable(repr(name))[:80]}, which is no name: give text; "
+                "df.columns = df.columns.astype(str) names columns that have numbers"
+            )
 
 
 class Columns(NamedTuple):

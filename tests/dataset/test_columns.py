@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -360,3 +361,15 @@ def test_validation_and_test_may_be_tables_and_frames(pets: Path, tmp_path: Path
     assert (tested.train_count, tested.validation_count, tested.test_count) == (12, 3, 4)
     with pytest.raises(UserError, match="4 images are both for validation and for test"):
         scan(pets, validation=table, test=frame)
+
+
+@pytest.mark.parametrize(("path_column", "label_column"), [(0, None), (None, 1), (None, ["a", 1]), (None, 1.5)])
+def test_a_column_without_a_name_is_refused_in_a_line(path_column: Any, label_column: Any) -> None:
+    """`read_csv(header=None)` numbers the columns, and the numbers ended in an error of Python's own."""
+    with pytest.raises(UserError, match=r"_column has [01].*, which is no name.*astype\(str\)"):
+        asked_of(path_column, label_column, None, multi_label=True)
+
+
+def test_one_column_in_a_list_is_that_column() -> None:
+    """A list of one name was refused for naming one column."""
+    assert asked_of(None, ["kind"], None).label_column == "kind"
