@@ -27,7 +27,7 @@ from autofit.runs.export import (
 )
 from autofit.runs.run_record import listed_images
 from autofit.storage.run_directory import RunDirectory
-from autofit.storage.system_errors import explained
+from autofit.storage.system_errors import explained, naming_system_errors
 
 
 def export(
@@ -70,7 +70,7 @@ def export(
     index = listed_images(files, record.data)
     compared_with = "validation" if index.validation_count else "training"
     request = _request(index, target, export_format, int8=int8)
-    with view or progress_view() as shown:
+    with naming_system_errors(), view or progress_view() as shown:
         parity = export_model(
             files.model,
             request,

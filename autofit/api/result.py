@@ -311,6 +311,9 @@ class Result(ResultFigures):
 
 
 def shown_path(path: Path) -> Path:
-    """A path as a person would write it: relative if it is in the working folder."""
-    here = Path.cwd()
+    """A path as a person would write it: relative if it is in the working folder, which may be gone."""
+    try:
+        here = Path.cwd()
+    except OSError:
+        return path
     return path.relative_to(here) if path.is_relative_to(here) else path

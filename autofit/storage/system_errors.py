@@ -108,7 +108,17 @@ def naming_system_errors() -> Iterator[None]:
 def described(error: OSError) -> str:
     """One line about an error that nobody has put into words: the file, why, and what to do."""
     what = f"{printable(os.fsdecode(error.filename))} cannot be used" if isinstance(error.filename, str | bytes) else ""
+    if error.errno == errno.ENOENT and not what and not _has_working_folder():
+        return "the working folder was removed: go to another one (cd), and begin again"
     return explained(error, what) if what else f"{reason(error)}: {remedy(error)}"
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - asked for its error alone
+    except OSError:
+        return False
+    return True
 
 
 def _is_of_the_drive(error: OSError) -> bool:

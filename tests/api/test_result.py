@@ -164,6 +164,15 @@ def test_the_summary_names_the_model_as_a_person_would_type_it(tmp_path: Path, m
     assert shown_path(Path("/elsewhere/x")) == Path("/elsewhere/x")
 
 
+def test_a_path_is_shown_where_the_working_folder_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`summary()` of a run elsewhere would end in an error of pathlib's."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert shown_path(tmp_path / "run") == tmp_path / "run"
+
+
 def test_a_folder_without_a_finished_run_is_refused_with_the_command_that_helps(tmp_path: Path) -> None:
     """A user who opens a run that was killed would get a FileNotFoundError of a file they never heard of."""
     folder = tmp_path / "a run"

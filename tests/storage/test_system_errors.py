@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,13 @@ def test_an_error_that_nobody_has_named_is_a_line_in_python_too() -> None:
     """A notebook would show a traceback of pathlib where the command line shows a line."""
     with pytest.raises(StorageError, match=r"^/a cannot be used \(Stale file handle\): "), naming_system_errors():
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), "/a")
+
+
+def test_a_working_folder_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line would say that "it" was removed, without a word of what."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(StorageError, match=r"^the working folder was removed: go to another"), naming_system_errors():
+        Path.cwd()
