@@ -316,8 +316,20 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
 
 
 def _built(objective: Objective, model: keras.Model) -> Objective:
-    """Build the optimizer's variables before the first trace: otherwise the step is traced twice."""
+    """Build the optimizer's variables before the first trace: otherwise the step is traced twice.
+
+    Metrics such as `F1Score` have their variables only after a call, and steps have to know them before.
+
+    Raises:
+        UserError: a metric gives several numbers.
+    """
     if not objective.optimizer.built:
         objective.optimizer.build(model.trainable_variables)
+    width = int(model.output_shape[-1])
+    labels = tf.zeros((2, objective.columns)) if objective.columns else tf.zeros((2,), tf.int64)
+    objective.update_metrics(labels, tf.fill((2, width), 1.0 / width))
+    for name, value in objective.results().items():
+        if count := np.size(value) if np.ndim(value) else 0:
+            raise UserError(f"metrics: {name!r} gives {count} numbers: let it give one, such as by average='macro'")
     objective.reset()
     return objective

@@ -104,6 +104,26 @@ def test_metrics_get_the_labels_that_they_take() -> None:
     }
 
 
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_a_metric_that_is_built_by_its_first_call_counts(is_compiled: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """`F1Score` would have no variables when the steps are compiled: an AttributeError, or 0 for each validation."""
+    model, source = network(), sent(loss="categorical_crossentropy", metrics=[keras.metrics.F1Score("macro")])
+    if is_compiled:
+        model.compile(loss="categorical_crossentropy", metrics=[keras.metrics.F1Score("macro")])
+        source = sent()
+    objective = make_objective(model, source, compiled=is_compiled)
+    assert len(objective.metrics[-1].variables) == len(keras.metrics.F1Score("macro").variables) + 4
+    assert float(objective.results()["f1_score"]) == 0.0
+    objective.update_metrics(keras.ops.convert_to_tensor(LABELS), keras.ops.convert_to_tensor(ROWS))
+    assert float(objective.results()["f1_score"]) == pytest.approx(5 / 9)
+
+
+def test_a_metric_of_several_numbers_is_refused() -> None:
+    """A history has a number for each epoch, and the run would end in an error of NumPy's after the first."""
+    with pytest.raises(UserError, match=r"metrics: 'f1_score' gives 3 numbers: .*average='macro'"):
+        make_objective(network(), sent(metrics=[keras.metrics.F1Score()]), compiled=False)
+
+
 def test_two_metrics_of_a_class_are_numbered_as_in_keras() -> None:
     """A list with two thresholds, which `fit` takes, would be refused; or the second hide the first."""
     recalls = [keras.metrics.AUC(curve="PR"), keras.metrics.AUC(), keras.metrics.AUC(name="mine")]
