@@ -155,10 +155,10 @@ def keras_config(name: str, value: Any) -> KerasConfig:
         raise UserError(_not_kept(name, own)) from error
     if inspect.isfunction(value) and again is not value:
         raise UserError(_not_kept(name, own))
-    return _named_alike(config)
+    return named_alike(config)
 
 
-def _named_alike(config: KerasConfig) -> KerasConfig:
+def named_alike(config: KerasConfig) -> KerasConfig:
     """A configuration without the number that Keras gives the second object of a class in a process, as in `auc_1`."""
     inner = config["config"]
     plain = re.sub(r"_[0-9]+$", "", inner.get("name") or "") if isinstance(inner, dict) else ""

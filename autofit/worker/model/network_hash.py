@@ -1,4 +1,7 @@
-"""Tells one network from another by its layers: their classes, settings and the shapes of their weights."""
+"""Tells one network from another by its layers: their classes, settings and the shapes of their weights.
+
+And a compiled one by what it is compiled with.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import Any
 
 import keras
 
+from autofit.config.given_objects import named_alike
+
 
 def network_sha256(model: keras.Model) -> str:
     """SHA-256 (hex) over the layers of a network, in their order. The values of the weights do not count.
@@ -16,6 +21,32 @@ def network_sha256(model: keras.Model) -> str:
     settings counts by its class and its weights.
     """
     return hashlib.sha256(json.dumps(_described(model), sort_keys=True).encode()).hexdigest()
+
+
+def compiled_sha256(model: keras.Model) -> str:
+    """SHA-256 (hex) over the optimizer, the loss and the metrics that a model is compiled with; empty for others.
+
+    Objects count by their settings, functions of the user's own by their names. Metrics that Keras has numbered in this
+    process count without the number.
+    """
+    if not model.compiled:
+        return ""
+    try:
+        config = model.get_compile_config()
+    except Exception:  # noqa: BLE001 - whatever an object's own get_config raises
+        config = {}
+    found = {name: _plain(config.get(name)) for name in ("optimizer", "loss", "metrics")}
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A configuration as JSON."""
+    if isinstance(value, dict):
+        alike = named_alike(value) if {"class_name", "config"} <= value.keys() else value
+        return {str(key): _plain(item) for key, item in alike.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else type(value).__name__
 
 
 def _described(layer: keras.layers.Layer) -> list[Any]:

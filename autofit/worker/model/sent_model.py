@@ -16,7 +16,8 @@ class SentModel:
     """A saved model with its weights, which stands for a model function.
 
     Attributes:
-        identity: the hash of its layers, by which a rerun knows it; the values of its weights do not count.
+        identity: the hash of its layers and of what it is compiled with, by which a rerun knows it; the values of its
+            weights do not count.
     """
 
     def __init__(self, archive: bytes, identity: str) -> None:
@@ -46,7 +47,7 @@ def sent(model: Any) -> SentModel:
     Raises:
         UserError: it cannot be saved, or not all of it.
     """
-    from autofit.worker.model.network_hash import network_sha256  # noqa: PLC0415 - imports Keras
+    from autofit.worker.model.network_hash import compiled_sha256, network_sha256  # noqa: PLC0415 - imports Keras
     from autofit.worker.model.precision import inner_optimizer  # noqa: PLC0415 - imports Keras
 
     if model.compiled:
@@ -61,4 +62,4 @@ def sent(model: Any) -> SentModel:
                 f"the model cannot be saved to send it to the worker ({one_line(error)[:200]}): give a function "
                 "(input_shape, num_classes) that builds it"
             ) from error
-        return SentModel(path.read_bytes(), network_sha256(model))
+        return SentModel(path.read_bytes(), network_sha256(model) + compiled_sha256(model))

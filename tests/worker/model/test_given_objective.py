@@ -185,6 +185,42 @@ def test_an_object_that_cannot_be_kept_is_refused(given: dict[str, Any], message
         make_options(**given)
 
 
+def compiled(optimizer: Any = "adam", loss: Any = "mse", metrics: Any = None) -> keras.Model:
+    """The network, compiled."""
+    model = network()
+    model.compile(optimizer, loss, metrics=metrics)
+    return model
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        network,
+        lambda: compiled(keras.optimizers.Adam(0.1)),
+        lambda: compiled("sgd"),
+        lambda: compiled(loss="sparse_categorical_crossentropy"),
+        lambda: compiled(loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.1)),
+        lambda: compiled(metrics=["accuracy"]),
+        lambda: compiled(metrics=[keras.metrics.AUC(name="mine")]),
+    ],
+    ids=["uncompiled", "rate", "optimizer", "loss", "smoothing", "metrics", "name"],
+)
+def test_a_model_that_is_compiled_with_something_else_is_another(other: Any) -> None:
+    """The same call after another `compile` would give the result of the run before it."""
+    assert code_of_model(other()) != code_of_model(compiled())
+
+
+def test_a_model_that_is_compiled_likewise_is_the_same() -> None:
+    """Keras numbers metrics, and the second call in a session would be another run."""
+    made = [compiled(keras.optimizers.SGD(0.1), own_loss, [keras.metrics.AUC(), "accuracy"]) for _ in range(2)]
+    assert code_of_model(made[0]) == code_of_model(made[1])
+
+
+def code_of_model(model: keras.Model) -> dict[str, str]:
+    """By what a rerun knows a model."""
+    return code_of_run(make_options(model=model), payload_of(model, None))
+
+
 def test_an_optimizer_that_scales_the_loss_is_the_one_inside() -> None:
     """It was refused; or gradients that nothing has scaled would be divided, and the training stand still."""
     scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5, momentum=0.9))
