@@ -1,7 +1,8 @@
 """Tells one model function or callback from another: by its code, and by the values that the code uses.
 
 A rerun with other code is another run, but not one with other comments or another layout. What is imported from modules
-counts by its name alone: an installed package may be updated. Nothing that is looked at is called or imported.
+counts by its name alone: an installed package may be updated. Nothing that is looked at is called or imported, but the
+`get_config` of Keras's own objects.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 import hashlib
 import inspect
 import json
+import re
 import sys
 import sysconfig
 import textwrap
@@ -19,9 +21,11 @@ import types
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from enum import Enum
+from pathlib import Path, PurePath
 from typing import Any
 
+from autofit.config.keras_objects import is_a
 from autofit.protocol.payload import Payload
 
 MOST_DEPTH = 12
@@ -132,7 +136,7 @@ def _described(value: Any, within: frozenset[int], depth: int) -> Any:
         if getattr(value.dtype, "hasobject", False):  # its bytes are addresses, others in each process
             return [f"{value.dtype}{value.shape}", describe(value.tolist())]
         return [f"{value.dtype}{value.shape}", hashlib.sha256(value.tobytes()).hexdigest()]
-    return _instance(value, describe)
+    return _of_keras(value, describe) or _instance(value, describe, is_given=depth == 0)
 
 
 def is_installed(module: str) -> bool:
@@ -205,10 +209,16 @@ def _is_code(member: Any) -> bool:
     return isinstance(member, types.FunctionType | staticmethod | classmethod)
 
 
-def _instance(value: Any, describe: Describe) -> Any:
-    """An object: its class, and what it was made with."""
+def _instance(value: Any, describe: Describe, *, is_given: bool) -> Any:
+    """An object: its class, and what it was made with; of one that code uses, all that it holds.
+
+    What was given itself, such as a callback, changes while it is used, and so do objects of installed packages.
+    """
     parameters = _parameters(type(value))
-    attributes = {**getattr(value, "__dict__", {})}
+    attributes = {**getattr(value, "__dict__", {}), **_fields(value)}
+    holds = isinstance(value, types.SimpleNamespace) or type(value).__module__ == "argparse"
+    if not is_given and (holds or not is_installed(type(value).__module__)):
+        parameters = list(attributes)
     given = {name: attributes[name] for name in parameters if name in attributes}
     functions = {name: item for name, item in attributes.items() if isinstance(item, types.FunctionType)}
     return [
@@ -216,6 +226,40 @@ def _instance(value: Any, describe: Describe) -> Any:
         describe(type(value)),
         {name: describe(item) for name, item in sorted({**given, **functions}.items())},
     ]
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass, which may have slots."""
+    names = getattr(type(value), "__dataclass_fields__", {})
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
+
+
+def _of_keras(value: Any, describe: Describe) -> Any:
+    """An object of a class of Keras's own by its settings, without the numbers in names; None for any other.
+
+    A layer or network counts by its layers, and not by the values of its weights.
+    """
+    kind = type(value)
+    if kind.__module__.partition(".")[0] != "keras" or not is_installed(kind.__module__):
+        return None
+    try:
+        if is_a(value, "Layer"):
+            from autofit.worker.model.network_hash import network_sha256  # noqa: PLC0415 - Keras is imported by now
+
+            return ["keras", kind.__qualname__, network_sha256(value)]
+        return ["keras", kind.__qualname__, describe(_without_numbers(value.get_config()))]
+    except Exception:  # noqa: BLE001 - it has no settings, or a part of the user's own in it fails
+        return None
+
+
+def _without_numbers(config: Any) -> Any:
+    """A configuration whose names lack the number that Keras gives the second object of a class in a process."""
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: re.sub(r"_[0-9]+$", "", item) if key == "name" and isinstance(item, str) else _without_numbers(item)
+        for key, item in config.items()
+    }
 
 
 def _parameters(kind: type) -> list[str]:
@@ -232,6 +276,10 @@ DESCRIBERS: Mapping[type, Callable[[Any, Describe], Any]] = {
     types.MethodType: lambda method, describe: [describe(method.__func__), describe(method.__self__)],
     functools.partial: lambda made, describe: [describe(made.func), describe(made.args), describe(made.keywords)],
     type: _class,
+    PurePath: lambda path, _: str(path),
+    range: lambda numbers, _: repr(numbers),
+    re.Pattern: lambda pattern, _: repr(pattern),
+    Enum: lambda member, describe: [describe(type(member)), member.name],
     dict: lambda items, describe: [[repr(key), describe(item)] for key, item in items.items()],
     list: lambda items, describe: [describe(item) for item in items],
     tuple: lambda items, describe: [describe(item) for item in items],

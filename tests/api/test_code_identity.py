@@ -186,3 +186,48 @@ def test_an_array_of_objects_is_known_by_what_they_are() -> None:
 
     assert uses(["cat", "dog"]) == uses(["cat", "dog"])
     assert uses(["cat", "dog"]) != uses(["cat", "owl"])
+
+
+HOLDERS = {
+    "attribute": "class Settings:\n    def __init__(self):\n        self.value = {}\nheld = Settings()",
+    "namespace": "import types\nheld = types.SimpleNamespace(value={})",
+    "arguments": "import argparse\nheld = argparse.Namespace(value={})",
+    "slots": "import dataclasses\n@dataclasses.dataclass(slots=True)\nclass Mine:\n    value: int\nheld = Mine({})",
+    "path": "from pathlib import Path\nheld = Path('{}.h5')",
+    "range": "held = range({})",
+    "member": "import enum\nclass Sizes(enum.Enum):\n    S1 = 1\n    S2 = 2\nheld = Sizes.S{}",
+}
+
+
+@pytest.mark.parametrize("source", HOLDERS.values(), ids=HOLDERS)
+def test_what_an_object_holds_counts(source: str) -> None:
+    """A cell with another setting would give the result of the run before it."""
+
+    def identity(value: int) -> str:
+        return code_of([function_of(f"{source.format(value)}\ndef build(shape, classes):\n    return held")])
+
+    assert identity(1) == identity(1)
+    assert identity(1) != identity(2)
+
+
+KERAS = {
+    "rate": "keras.optimizers.SGD({})",
+    "loss": "keras.losses.CategoricalCrossentropy(label_smoothing={})",
+    "schedule": "keras.optimizers.schedules.CosineDecay({}, 10)",
+    "layer": "keras.layers.RandomRotation({})",
+    "network": "keras.Sequential([keras.layers.RandomFlip(), keras.layers.RandomRotation({})])",
+    "metric": "keras.metrics.AUC(num_thresholds=int({} * 100))",
+    "initializer": "keras.initializers.HeNormal(seed=int({} * 10))",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", KERAS.values(), ids=KERAS)
+def test_an_object_of_keras_counts_by_its_settings(made: str) -> None:
+    """An optimizer with another rate would be the same request, and the same one, made anew, be another."""
+
+    def identity(rate: float) -> str:
+        return code_of([function_of(f"import keras\nheld = {made.format(rate)}\ndef build(*_):\n    return held")])
+
+    assert identity(0.1) == identity(0.1)
+    assert identity(0.1) != identity(0.2)
