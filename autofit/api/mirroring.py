@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 from autofit.api.existing_run import require_same
@@ -71,8 +70,7 @@ def with_images_here(files: RunDirectory, record: RunRecord) -> RunRecord:
             f"the images of this run were given in memory, and their folder {printable(data.store)} is gone: give the "
             "same call again, autofit.run(...) with the same images"
         )
-    listed = listed_images(files, data)
-    index = replace(listed, store=data.store).with_store(str(files.images))
+    index = listed_images(files, data)
     write_list(files, index)
     places = {"root": index.root, "store": index.store}
     return record.model_copy(update={"data": data.model_copy(update=places)})

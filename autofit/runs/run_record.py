@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -117,10 +119,14 @@ def data_record(index: ImageIndex) -> DataRecord:
 def listed_images(files: RunDirectory, data: DataRecord) -> ImageIndex:
     """The images of a run with their classes and splits, from `samples.csv`; none is opened.
 
+    Those that were in memory are where the run directory is now, which may have been moved.
+
     Raises:
         UserError: the list cannot be read, or a line is damaged.
     """
-    return ImageIndex.read_csv(files.samples, data.root, data.class_names)
+    listed = replace(ImageIndex.read_csv(files.samples, data.root, data.class_names), store=data.store)
+    has_moved = data.store and not Path(data.store).is_dir() and files.images.is_dir()
+    return listed.with_store(str(files.images)) if has_moved else listed
 
 
 def read_run(files: RunDirectory) -> RunRecord | None:

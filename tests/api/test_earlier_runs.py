@@ -15,7 +15,7 @@ from autofit import api
 from autofit.api import earlier_runs
 from autofit.dataset import ImageIndex
 from autofit.errors import InterruptedRunError, UserError
-from autofit.runs.run_record import RunRecord
+from autofit.runs.run_record import RunRecord, listed_images
 from autofit.storage.run_directory import RunDirectory
 from tests.support.stopped_worker import stopped_worker
 
@@ -144,6 +144,9 @@ def test_images_in_memory_move_with_their_run(stages: Stages, photos: Path, view
     with pytest.raises(UserError, match=r"their folder .*/a/images is gone: give the same call again"):
         api.resume("copy", view=view)
     shutil.rmtree("copy")
+    moved = RunDirectory(Path("b").absolute())
+    index = listed_images(moved, RunRecord.load(moved.run).data)  # as `worst()`, `export` and the report read it
+    assert index.paths[-1].startswith(f"{moved.path}/images/validation/")
     api.resume("b", view=view)
     record = stages.runs[-1]["record"]
     index = ImageIndex.read_csv(Path("b/samples.csv"), record.data.root, record.data.class_names)
