@@ -96,8 +96,8 @@ def run(  # noqa: PLR0913 - the options are the interface
         data: A folder with one subfolder for each class, or with `train/`, `val/` and `test/` that have them; a CSV
             file or a DataFrame with a column of paths and one of labels; or a list of paths. Also images in memory: an
             array `(n, height, width, channels)`, a list of arrays or PIL images, a `tf.data.Dataset` or a `PyDataset`
-            of images and labels. They are written to `images/` in the run directory; `validation` and `test` are then
-            shares, datasets or pairs `(images, labels)`.
+            of images and labels. They are written to `images/` in the run directory; `validation` and `test` may then
+            be datasets or pairs `(images, labels)`.
         labels: A class name or number for each path or image of a list or array, or one-hot rows for images. With
             `multi_label` a list of names for each, or rows of 0 and 1.
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its

@@ -7,7 +7,7 @@ import importlib.util
 import operator
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,14 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     near = difflib.get_close_matches(text, allowed, n=1)
     hint = f"did you mean {near[0]}?" if near else f"give one of {', '.join(allowed)}"
     raise UserError(f"{name} {value!r} is not known: {hint}")
+
+
+def told(value: Any) -> str:
+    """A value in a message: a container or an array by its kind, whose content would fill the screen."""
+    if value is None or isinstance(value, str | bytes | int | float | os.PathLike):
+        return repr(value)[:200]
+    size = f" of {len(value)}" if isinstance(value, Sized) else ""
+    return f"a {type(value).__name__}{size}"
 
 
 def several(value: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from autofit.config.validators import told
 from autofit.dataset.columns import Asked
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
@@ -86,8 +87,10 @@ def _given_images(
                 raise UserError(f"the {split} images are a folder, and its images have one label each: {TABLE_NEEDED}")
             return find_images(class_folders(path), root, progress)
         listing = from_csv(Path(path), asked)
-    else:
+    elif isinstance(given, Frame):
         listing = from_frame(given, asked)
+    else:
+        raise UserError(f"{split} must be a folder, a table or a pair (images, labels), not {told(given)}")
     found = gather(listing, root, progress, known)
     held = (found.validation if split == "validation" else found.test) or found
     held.notes = found.notes  # on the table as a whole

@@ -183,7 +183,11 @@ def test_each_form_of_an_option_becomes_one_value(given: dict[str, Any], expecte
         ({"batch_schedule": 32}, "batch_schedule 32 is not two sizes of at least 1: give A:B, for example 32:16"),
         (
             {"validation": None},
-            "validation must be a share of the images such as 0.2, a folder or a table, not None",
+            "validation must be a share such as 0.2, a folder, a table or a pair (images, labels), not None",
+        ),
+        (
+            {"validation": [[0] * 9, [1]]},
+            "validation must be a share such as 0.2, a folder, a table or a pair (images, labels), not a list of 2",
         ),
         (
             {"memory_limit": "lots"},

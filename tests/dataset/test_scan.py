@@ -6,7 +6,9 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from autofit.dataset import ImageIndex, scan
@@ -240,3 +242,22 @@ def test_the_scan_loads_no_numpy_no_pandas_and_no_tensorflow(pets: Path) -> None
     )
     done = subprocess.run([sys.executable, "-c", program, str(pets)], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (0.2, "0.2"),
+        ((np.zeros((2, 4, 4)), [0, 1], [1, 1]), "a tuple of 3"),
+        (np.zeros((2, 4, 4)), "a ndarray of 2"),
+        (["cat/0.jpg"], "a list of 1"),
+        ({"cat": 1}, "a dict of 1"),
+    ],
+    ids=["share", "three", "array", "list", "dictionary"],
+)
+def test_test_images_that_are_something_else_are_refused_in_a_line(tmp_path: Path, given: Any, told: str) -> None:
+    """`test=0.2`, as scikit-learn's `test_size`, ended in an AttributeError of a float."""
+    touch(tmp_path / "cat", *images(4))
+    touch(tmp_path / "dog", *images(4))
+    with pytest.raises(UserError, match=rf"^test must be a folder, a table or a pair \(images, labels\), not {told}$"):
+        scan(tmp_path, test=given)
