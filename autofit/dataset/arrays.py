@@ -116,8 +116,8 @@ def class_numbers(labels: Any) -> list[Any]:
         raise UserError(f"labels have the shape {rows.shape}: give one label for each image")
     if rows.dtype.kind == "f" and (rows == rows.round()).all():
         rows = rows.astype(np.int64)
-    plain: list[Any] = rows.reshape(-1).tolist()
-    return plain
+    plain: list[Any] = rows.reshape(-1).tolist()  # text in tensors of TensorFlow is bytes
+    return [label.decode(errors="backslashreplace") if isinstance(label, bytes) else label for label in plain]
 
 
 _SEVERAL = (

@@ -78,9 +78,11 @@ def test_the_same_images_are_the_same_files(tmp_path: Path) -> None:
         (np.array([1.0, 2.0]), [1, 2]),
         (["cat", "dog"], ["cat", "dog"]),
         (iter(["cat", "dog"]), ["cat", "dog"]),
+        (np.array([b"cat", "Bär".encode()], object), ["cat", "Bär"]),
+        (np.array([b"cat", b"dog"]), ["cat", "dog"]),
         ({"a.png": 1, "b.png": 0}.values(), [1, 0]),
     ],
-    ids=["one-hot", "bool", "column", "float", "text", "generator", "values"],
+    ids=["one-hot", "bool", "column", "float", "text", "generator", "text of tensors", "bytes", "values"],
 )
 def test_labels_become_classes(labels: Any, numbers: list[Any]) -> None:
     """One-hot rows, as Keras's own examples make them, could not be trained on."""

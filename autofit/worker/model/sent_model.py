@@ -27,10 +27,12 @@ class SentModel:
         """Open it; its shapes are checked later.
 
         Raises:
-            UserError: a class of the user's own is not registered.
+            UserError: a class of the user's own is not registered, or a layer holds a lambda.
         """
         del shape, num_classes
         import keras  # noqa: PLC0415 - the parent imports this module without Keras
+
+        from autofit.worker.model.weights import first_sentence  # noqa: PLC0415 - imports Keras
 
         with scratch_folder("autofit-model-") as folder:
             path = folder / "model.keras"
@@ -38,7 +40,10 @@ class SentModel:
             try:
                 return keras.models.load_model(path)
             except (TypeError, ValueError) as error:
-                raise not_registered(error) or error from error
+                raise not_registered(error) or UserError(
+                    f"the model was saved to send it to the worker, and does not open there ({first_sentence(error)}): "
+                    "give a function (input_shape, num_classes) that builds it, without Lambda layers of lambdas"
+                ) from error
 
 
 def sent(model: Any) -> SentModel:

@@ -185,6 +185,14 @@ def test_an_object_that_cannot_be_kept_is_refused(given: dict[str, Any], message
         make_options(**given)
 
 
+def test_a_model_with_a_lambda_is_refused_by_what_to_do() -> None:
+    """It would be the model function that failed, of which a user who gives a model knows nothing."""
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Lambda(lambda values: values), *network().layers])
+    payload: Any = payload_of(model, None)
+    with pytest.raises(UserError, match=r"does not open there .*: give a function .* without Lambda layers of lambdas"):
+        build_from_function(payload.model, (4, 4), 3, seed=0)
+
+
 def compiled(optimizer: Any = "adam", loss: Any = "mse", metrics: Any = None) -> keras.Model:
     """The network, compiled."""
     model = network()
