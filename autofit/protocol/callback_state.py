@@ -7,11 +7,12 @@ it is its attributes, and the containers and counters that its functions share w
 
 from __future__ import annotations
 
+import copy
 import dis
 import sysconfig
 import types
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from autofit.protocol.object_state import Packer, UnkeepableError, filled
@@ -35,6 +36,14 @@ KEPT_OF_KERAS: Mapping[str, tuple[str, ...]] = {
 """The attributes of Keras's callbacks that change from epoch to epoch. What is not among them is a setting, or is made
 anew by `on_train_begin`: a restored `min_delta`, whose sign Keras turns once in a process, would be turned twice."""
 
+LEFT_BY_FIT: Mapping[str, Callable[[], Any]] = {
+    "_model": lambda: None,
+    "csv_file": lambda: None,
+    "writer": lambda: None,
+    "_writers": dict,
+}
+"""What Keras's callbacks have after `fit`, and what they are made with: a model, closed files, writers of summaries."""
+
 WEIGHTS = "best_weights"
 """The attribute that holds all weights of a model, as `get_weights()` gives them."""
 
@@ -45,6 +54,17 @@ _INSTALLED = tuple({sysconfig.get_paths()[name] for name in ("stdlib", "platstdl
 def is_of_keras(kind: type) -> bool:
     """Whether a class is Keras's own."""
     return kind.__module__.partition(".")[0] in {"keras", "tf_keras"}
+
+
+def as_new(callback: Any) -> Any:
+    """A copy of a callback of Keras's own without what an earlier `fit` has left in it; any other callback as it is."""
+    held = vars(callback) if is_of_keras(type(callback)) else {}
+    left = [name for name in LEFT_BY_FIT if held.get(name)]
+    if not left:
+        return callback
+    made = copy.copy(callback)
+    vars(made).update({name: LEFT_BY_FIT[name]() for name in left})
+    return made
 
 
 def parts_of(callback: Any) -> dict[str, Any]:

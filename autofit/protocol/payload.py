@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
+from autofit.protocol.callback_state import as_new
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
@@ -24,7 +26,7 @@ class Payload:
 
     def __getstate__(self) -> tuple[Any, ...]:
         """What is pickled, in the order of unpickling: what is registered may be needed to unpickle the others."""
-        return self.registered, self.model, self.callbacks, self.folder
+        return self.registered, self.model, tuple(map(as_new, self.callbacks)), self.folder
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """Set the fields of a frozen object."""

@@ -8,12 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cloudpickle
 import keras
 import numpy as np
 import pytest
 
 from autofit.errors import UserError
 from autofit.protocol.messages import StageRecord
+from autofit.protocol.payload import Payload
 from autofit.worker.model.objective import Objective
 from autofit.worker.training.callbacks import Callbacks
 from autofit.worker.training.train_state import TrainingProgress, TrainState
@@ -407,3 +409,17 @@ def test_a_lambda_callback_for_each_step_is_given_numbers() -> None:
     callbacks.train_batch_ended(0, {"loss": Metric()})
     callbacks.list.on_train_end()
     assert seen == [{"loss": 0.5}]
+
+
+@pytest.mark.parametrize("kind", ["CSVLogger", "TensorBoard", "EarlyStopping"])
+def test_a_callback_that_fit_has_used_can_be_sent(kind: str, tmp_path: Path) -> None:
+    """A closed file or a writer of summaries cannot leave a process, and the network of that `fit` would go with it."""
+    made = getattr(keras.callbacks, kind)(*([] if kind == "EarlyStopping" else [str(tmp_path / "log")]))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(500)])
+    model.compile(loss="mse")
+    model.fit(np.zeros((4, 2)), np.zeros((4, 500)), validation_split=0.5, verbose=0, callbacks=[made])
+    sent = cloudpickle.dumps(Payload(callbacks=(made,)))
+    assert len(sent) < 4 * model.count_params()
+    (arrived,) = cloudpickle.loads(sent).callbacks
+    assert (type(arrived), arrived.model) == (type(made), None)
+    assert made.model is model
