@@ -13,7 +13,7 @@ from autofit.api.directories import absolute
 from autofit.config.option_checks import GIVEN_TABLE
 from autofit.config.options import Options
 from autofit.dataset import ImageIndex
-from autofit.dataset.columns import Asked
+from autofit.dataset.asked import Asked
 from autofit.input.patient_call import patiently
 from autofit.report.progress import ProgressView
 

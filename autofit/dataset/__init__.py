@@ -15,6 +15,7 @@
     folder.py   a folder with one subfolder for each class -> Found
     flat_images.py  images without class folders: the table or archive beside them
     found.py    Found: what is in a folder or table
+    asked.py    what the user says of a table
     columns.py  which columns of a table are meant; table_form.py how it is written
     listed_places.py  where the files of a table are
     missing_files.py  listed files that are not there, or are no files, in words
@@ -40,7 +41,7 @@ Paths are str everywhere, as the operating system returns them: a million Path o
 from __future__ import annotations
 
 from autofit.dataset.arrays import are_images, images_in_files, stand_in
-from autofit.dataset.columns import asked_of
+from autofit.dataset.asked import asked_of
 from autofit.dataset.dataset_objects import class_names_of
 from autofit.dataset.held_out import HeldOut
 from autofit.dataset.index import ImageIndex

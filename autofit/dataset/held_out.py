@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from autofit.config.validators import told
-from autofit.dataset.columns import Asked
+from autofit.dataset.asked import Asked
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
 from autofit.dataset.label_sets import KnownLabels, names_of_set

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autofit.dataset.arrays import are_images, write_images
-from autofit.dataset.columns import Asked
+from autofit.dataset.asked import Asked
 from autofit.dataset.dataset_objects import by_name, class_names_of
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress

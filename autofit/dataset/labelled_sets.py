@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from autofit.dataset.arrays import are_images, label_rows, write_images
-from autofit.dataset.columns import Asked
+from autofit.dataset.asked import Asked
 from autofit.dataset.held_out import TABLE_NEEDED
 from autofit.dataset.label_sets import KnownLabels, names_of_set, sort_into_sets
 from autofit.dataset.labelled import InMemory, labelled_images

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, get_args, runtime_checkable
 
 from autofit.dataset.arrays import ImageTable
-from autofit.dataset.columns import LOOKED_AT_ROWS, Asked, Columns, choose_columns, split_word, split_words_of
+from autofit.dataset.asked import Asked
+from autofit.dataset.columns import LOOKED_AT_ROWS, Columns, choose_columns, split_word, split_words_of
 from autofit.dataset.found import Found, Progress, below
 from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
 from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, cell_of, marked_names, sort_into_sets

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from autofit.dataset.columns import Asked
+from autofit.dataset.asked import Asked
 from autofit.dataset.findings import notes_of, without_images
 from autofit.dataset.flat_images import tables_in
 from autofit.dataset.folder import find_images

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Asked, Columns, choose_columns, path_column
+from autofit.dataset.asked import Asked
+from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Columns, choose_columns, path_column
 from autofit.dataset.folder import image_suffixes
 from autofit.dataset.table import is_utf8, readable
 from autofit.errors import UserError

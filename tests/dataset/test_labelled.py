@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autofit.dataset.columns import Asked
+from autofit.dataset.asked import Asked
 from autofit.dataset.labelled import LabelledImages, labelled_images
 from autofit.errors import UserError
 from tests.support.datasets import csv_file, touch

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autofit.dataset import scan
-from autofit.dataset.columns import Asked
+from autofit.dataset.asked import Asked
 from autofit.errors import UserError
 from tests.support.datasets import csv_file, images, labelled, touch
 

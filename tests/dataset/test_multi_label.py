@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from autofit.dataset import ImageIndex, asked_of, images_in_files, scan
-from autofit.dataset.columns import Asked
+from autofit.dataset.asked import Asked
 from autofit.dataset.contents import require_images
 from autofit.dataset.labelled_sets import labelled_sets
 from autofit.dataset.spread import evenly_spread
