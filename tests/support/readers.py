@@ -17,7 +17,8 @@ from safetensors.numpy import save
 from autofit.api import predictions_csv
 from autofit.cache.entry import Entry, EntryWriter
 from autofit.config import hub_presets
-from autofit.dataset import columns, duplicates, label_sets, listing, table
+from autofit.dataset import duplicates, label_sets, listing, table
+from autofit.dataset.asked import Asked
 from autofit.dataset.index import ImageIndex
 from autofit.mirror import copying
 from autofit.probing.estimate import MeasuredLine
@@ -127,7 +128,7 @@ def _samples(path: Path) -> object:
 
 
 def _listed(path: Path) -> object:
-    found = listing.from_csv(path, columns.Asked())
+    found = listing.from_csv(path, Asked())
     return list(found.rows)
 
 
