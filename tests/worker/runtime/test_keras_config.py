@@ -78,7 +78,6 @@ except UserError as error:
 MADE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a list": (lambda path: path.write_text("[]"), " ('list' object has no attribute 'get'): mend or remove that file"),
     "a type": (lambda path: path.write_text('{"floatx": "bfloat16"}'), "Received: floatx=bfloat16): mend or remove"),
-    "text": (lambda path: path.write_bytes(b"\xff"), "can't decode byte"),
     "a folder": (Path.mkdir, " is no file: remove it"),
     "a pipe": (os.mkfifo, " is no file: remove it"),
 }
@@ -91,14 +90,27 @@ def test_settings_that_keras_cannot_use_are_named(tmp_path: Path, name: str) -> 
     """A broken `keras.json` would be a defect of autofit, and a pipe in its place a worker that never starts."""
     make, words = MADE[name]
     make(tmp_path / "keras.json")
-    environment = os.environ | {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "tensorflow"}
+    [line] = said_with(tmp_path)
+    assert str(tmp_path / "keras.json") in line
+    assert words in line
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("content", [b"\xff", b"{", b""])
+def test_settings_that_keras_passes_over_end_nothing(tmp_path: Path, content: bytes) -> None:
+    """Keras goes on with its own settings where the file is no JSON or no text."""
+    (tmp_path / "keras.json").write_bytes(content)
+    assert said_with(tmp_path) == []
+
+
+def said_with(keras_home: Path) -> list[str]:
+    """The lines that are said when Keras is imported with the settings in a folder."""
+    environment = os.environ | {"KERAS_HOME": str(keras_home), "KERAS_BACKEND": "tensorflow"}
     done = subprocess.run(
         [sys.executable, "-c", IMPORTING], env=environment, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    [line] = done.stdout.splitlines()
-    assert str(tmp_path / "keras.json") in line
-    assert words in line
+    return done.stdout.splitlines()
 
 
 def test_another_error_while_keras_is_imported_is_not_of_its_settings() -> None:
