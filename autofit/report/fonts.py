@@ -5,12 +5,22 @@ DejaVu Sans has no Chinese, Japanese, Korean or Indian letters, and names of cla
 
 from __future__ import annotations
 
+import itertools
+import logging
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.font_manager import FontEntry
 
 OWN_FONT = "DejaVu Sans"  # comes with matplotlib
 PLACEHOLDERS = "Last Resort"  # a font of boxes for every letter, which comes with matplotlib too
+UNREADABLE = (OSError, RuntimeError, ValueError)
+"""What matplotlib raises for a file that is no font."""
+
+WEIGHT_OF_A_FONT = "findfont: Failed to find font weight"
 
 
 def families_for(words: Iterable[str]) -> list[str]:
@@ -25,7 +35,7 @@ def families_for(words: Iterable[str]) -> list[str]:
         return [OWN_FONT]
     missing -= _letters(font_manager.findfont(OWN_FONT))
     families = [OWN_FONT]
-    for font in sorted(font_manager.fontManager.ttflist, key=lambda font: (_is_unusual(font), font.name, font.fname)):
+    for font in itertools.chain(_usual_first(font_manager.fontManager.ttflist), _new_fonts()):
         if not missing:
             break
         if font.name.startswith(PLACEHOLDERS) or font.name in families:
@@ -34,6 +44,22 @@ def families_for(words: Iterable[str]) -> list[str]:
             families.append(font.name)
             missing -= found
     return families
+
+
+def _usual_first(fonts: Iterable[FontEntry]) -> list[FontEntry]:
+    return sorted(fonts, key=lambda font: (_is_unusual(font), font.name, font.fname))
+
+
+def _new_fonts() -> Iterator[FontEntry]:
+    """Fonts that were installed since matplotlib wrote its list of them, which it keeps for ever; they are added."""
+    from matplotlib import font_manager
+
+    fonts = font_manager.fontManager
+    known = len(fonts.ttflist)
+    for file in sorted({*font_manager.findSystemFonts()} - {font.fname for font in fonts.ttflist}):
+        with suppress(*UNREADABLE):
+            fonts.addfont(file)
+    yield from _usual_first(fonts.ttflist[known:])
 
 
 def _is_unusual(font: object) -> bool:
@@ -47,19 +73,31 @@ def _letters(file: str) -> frozenset[int]:
 
     try:
         return frozenset(ft2font.FT2Font(file).get_charmap())
-    except (OSError, RuntimeError, ValueError):
+    except UNREADABLE:
         return frozenset()
 
 
 @contextmanager
 def boxes_noted() -> Iterator[list[str]]:
-    """The warnings of letters that no font has, noted and not shown; all others are shown as they came."""
+    """The warnings of letters that no font has, noted and not shown; all others are shown as they came.
+
+    Nor is it shown that a family has no bold letters: it is drawn in those that it has.
+    """
     boxes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield boxes
+    log = logging.getLogger("matplotlib.font_manager")
+    log.addFilter(_is_of_use)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield boxes
+    finally:
+        log.removeFilter(_is_of_use)
     for warning in caught:
         if str(warning.message).startswith("Glyph "):
             boxes.append(str(warning.message))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(WEIGHT_OF_A_FONT)

@@ -20,22 +20,21 @@ COUNTS = np.array([[3, 1], [0, 4]])
 
 
 @pytest.fixture(autouse=True)
-def own_fonts() -> Iterator[None]:
+def own_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Those of matplotlib alone, whatever this machine has."""
     from matplotlib import font_manager
 
     fonts = font_manager.fontManager.ttflist
     before = list(fonts)
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
     fonts[:] = [font for font in fonts if font.fname.startswith(str(Path(font_manager.__file__).parent))]
     yield
     fonts[:] = before
 
 
 @pytest.fixture
-def cat_font(tmp_path: Path) -> str:
-    """An installed family that has the letter of the first name."""
-    from matplotlib import font_manager
-
+def font_file(tmp_path: Path) -> Path:
+    """A font that has the letter of the first name, and one weight that is not the usual one."""
     pen = TTGlyphPen(None)
     for place, point in enumerate([(0, 0), (0, 500), (500, 500)]):
         (pen.lineTo if place else pen.moveTo)(point)
@@ -47,11 +46,19 @@ def cat_font(tmp_path: Path) -> str:
     font.setupHorizontalMetrics({".notdef": (600, 0), "cat": (600, 0)})
     font.setupHorizontalHeader(ascent=800, descent=-200)
     font.setupNameTable({"familyName": "Cats Only", "styleName": "Regular"})
-    font.setupOS2()
+    font.setupOS2(usWeightClass=500)
     font.setupPost()
     file = tmp_path / "cats.ttf"
     font.save(file)
-    font_manager.fontManager.addfont(str(file))
+    return file
+
+
+@pytest.fixture
+def cat_font(font_file: Path) -> str:
+    """Its family, which is installed."""
+    from matplotlib import font_manager
+
+    font_manager.fontManager.addfont(str(font_file))
     return "Cats Only"
 
 
@@ -64,6 +71,23 @@ def test_an_installed_font_draws_what_the_own_one_lacks(cat_font: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert png(confusion_figure(COUNTS, NAMES, "cats")).startswith(b"\x89PNG")
+
+
+def test_a_font_that_was_installed_after_matplotlib_listed_them_is_found(
+    font_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who installs a font, as the warning says, would see boxes for ever: matplotlib keeps its list in a file."""
+    from matplotlib import font_manager
+
+    no_font = font_file.with_name("cut off.ttf")
+    no_font.write_bytes(font_file.read_bytes()[:100])
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(no_font), str(font_file)])
+    assert families_for(NAMES) == [OWN_FONT, "Cats Only"]
+
+
+def test_a_family_without_bold_letters_is_drawn_without_a_word(cat_font: str, caplog: pytest.LogCaptureFixture) -> None:
+    png(confusion_figure(COUNTS, NAMES, f"猫, drawn in {cat_font}"))
+    assert not caplog.records
 
 
 def test_a_page_leaves_letters_that_no_font_has_to_the_browser() -> None:
