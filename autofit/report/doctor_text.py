@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,7 +11,7 @@ from autofit.config.byte_size import format_size
 from autofit.doctor import Diagnosis, Finding, Severity
 from autofit.machine.hardware import Hardware
 from autofit.printable import printable
-from autofit.report.width import columns
+from autofit.report.width import columns, wrapped_lines
 from autofit.report.words import count_of
 
 LABEL_CELLS = 11
@@ -104,7 +103,7 @@ def _sentence(text: str) -> str:
 
 def _labelled(label: str, style: str, text: str) -> Iterator[Line]:
     """A label and a text that is wrapped beside it; a long name or path is not broken."""
-    rows = textwrap.wrap(text, columns() - LABEL_CELLS, break_long_words=False, break_on_hyphens=False)
+    rows = wrapped_lines(text, columns() - LABEL_CELLS)
     for number, row in enumerate(rows):
         yield (label if number == 0 else "").ljust(LABEL_CELLS), style, row
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from autofit.printable import as_cell, printable
 from autofit.report.markup import Html, element, escaped, fragment, table
 from autofit.report.tables import Layout
-from autofit.report.width import COLUMNS, columns, wrapped
+from autofit.report.width import COLUMNS, columns, placed, wrapped, wrapped_lines
 from autofit.report.words import count_of, metric_words
 from autofit.runs.evaluation import Evaluation
 
@@ -58,8 +59,8 @@ def prediction_lines(
         least_width: of the column with the classes.
     """
     shown = [told_words(one) for one in islice(told, most)]
-    width = min(max([least_width, *map(len, shown)]), columns() // 2)
-    lines = [f"{words:<{width}}  {printable(path)}" for words, path in zip(shown, paths, strict=False)]
+    width = min(max([least_width, *map(cell_len, shown)]), columns() // 2)
+    lines = [f"{placed(words, width)}  {printable(path)}" for words, path in zip(shown, paths, strict=False)]
     return [*lines, *([f"and {count_of(len(paths) - len(shown), 'more image')}"] if len(shown) < len(paths) else [])]
 
 
@@ -93,7 +94,7 @@ def file_words(path: str, images: int, unreadable: int, by_class: Mapping[str, i
     shown = [f"{printable(name)} {count:,}" for name, count in islice(by_class.items(), MOST_IMAGES)]
     more = len(by_class) - len(shown)
     rest = [f"and {count_of(more, 'more class', 'more classes')}"] if more else []
-    classes = textwrap.wrap(", ".join([*shown, *rest]), columns(), break_long_words=False, break_on_hyphens=False)
+    classes = wrapped_lines(", ".join([*shown, *rest]), columns())
     return "\n".join([f"{printable(path)}: {count_of(images, 'image')}{bad}", *classes])
 
 

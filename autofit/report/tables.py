@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich import box
+from rich.cells import cell_len, set_cell_size
 from rich.table import Table
 from rich.text import Text
 
 from autofit.printable import printable
-from autofit.report.width import columns
+from autofit.report.width import columns, placed
 
 LEAST_FLEXIBLE = 10
 """Below this a name says little: a column of less weight is left out first."""
@@ -25,7 +26,7 @@ def titled_table(title: str) -> Table:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),
-        min_width=len(title),
+        min_width=cell_len(title),
     )
 
 
@@ -73,7 +74,7 @@ class Layout:
 
 def natural_widths(rows: Sequence[Sequence[str]]) -> tuple[int, ...]:
     """The width of the longest cell of each column, of one row and more."""
-    return tuple(max(map(len, column)) for column in zip(*rows, strict=True))
+    return tuple(max(map(cell_len, column)) for column in zip(*rows, strict=True))
 
 
 def fixed_row(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[int], gap: int = 2) -> str:
@@ -82,17 +83,17 @@ def fixed_row(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[int
     A cell from an untrusted source can neither exceed its width nor control the terminal.
     """
     shown = [shortened_text(cell, width) for cell, width in zip(cells, widths, strict=True)]
-    placed = [
-        f"{cell:>{width}}" if column in numbers else f"{cell:<{width}}"
+    fields = [
+        placed(cell, width, right=column in numbers)
         for column, (cell, width) in enumerate(zip(shown, widths, strict=True))
     ]
-    return (" " * gap).join(placed).rstrip()
+    return (" " * gap).join(fields).rstrip()
 
 
 def shortened_text(text: str, width: int) -> str:
-    """Text as printable characters, shortened with `...` to at most `width` of them."""
+    """Text as printable characters, shortened with `...` to at most `width` columns of a terminal."""
     shown = printable(text)
-    return shown if len(shown) <= width else f"{shown[: width - 3]}..."
+    return shown if cell_len(shown) <= width else f"{set_cell_size(shown, width - 3)}..."
 
 
 def day(seconds: float) -> str:

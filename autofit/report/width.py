@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from rich.cells import cell_len
+
 COLUMNS, LEAST_COLUMNS = 80, 60
 """Lines of text are no longer than the first where there is more room; nothing is laid out for less than the second."""
 TABLE_EDGES = 2
@@ -15,6 +17,8 @@ TABLE_EDGES = 2
 
 _BEFORE_A_UNIT, NO_BREAK = re.compile(r"(?<=\d) (?=(?:s|ms|min|h|[kMGT]B|GiB|images?)\b)"), "\x00"
 """A figure and its unit stay on one line; in text that is shown there is no such character."""
+SECOND_CELL = "\x01"
+"""After a letter that takes two columns, as Chinese ones do, while text is wrapped; nor is this shown."""
 
 _columns: ContextVar[int] = ContextVar("columns", default=COLUMNS)
 
@@ -43,6 +47,29 @@ def wrapped(line: str) -> str:
     """A sentence as wide as text is; a line about a file is not wrapped, so that its name can be copied."""
     if line.startswith(" "):
         return line
-    whole = _BEFORE_A_UNIT.sub(NO_BREAK, line)
-    filled = textwrap.fill(whole, columns(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return filled.replace(NO_BREAK, " ")
+    return "\n".join(wrapped_lines(_BEFORE_A_UNIT.sub(NO_BREAK, line), columns(), indent="  "))
+
+
+def wrapped_lines(text: str, width: int, indent: str = "", *, break_long_words: bool = False) -> list[str]:
+    """Text as lines of at most so many columns of a terminal, all but the first indented; a long name may be longer.
+
+    Args:
+        text: to wrap; a `NO_BREAK` is shown as a blank.
+        width: in columns.
+        indent: before each line but the first.
+        break_long_words: whether a long name is torn apart instead.
+    """
+    lines = textwrap.wrap(
+        "".join(f"{letter}{SECOND_CELL}" if cell_len(letter) > 1 else letter for letter in text),
+        width,
+        subsequent_indent=indent,
+        break_long_words=break_long_words,
+        break_on_hyphens=False,
+    )
+    return [line.replace(SECOND_CELL, "").replace(NO_BREAK, " ") for line in lines]
+
+
+def placed(text: str, width: int, *, right: bool = False) -> str:
+    """Text at the left, or the right, of a field of so many columns of a terminal; longer text is left as it is."""
+    blanks = " " * (width - cell_len(text))
+    return f"{blanks}{text}" if right else f"{text}{blanks}"

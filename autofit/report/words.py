@@ -6,12 +6,11 @@ Records count epochs, steps and the like from zero; people read them from one.
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterable
 
 from autofit.printable import printable
 from autofit.protocol.messages import OomEvent, Phase, Trial, Verdict
-from autofit.report.width import NO_BREAK, columns, wrapped
+from autofit.report.width import NO_BREAK, columns, placed, wrapped, wrapped_lines
 from autofit.runs.result_record import AttemptRecord
 
 NAME_CELLS = 18
@@ -97,11 +96,11 @@ def fact_lines(facts: Iterable[tuple[str, str]], width: int | None = None) -> li
     return [
         line
         for name, value in facts
-        for line in textwrap.wrap(
-            f"{name + ':':<{NAME_CELLS}} {value}",
+        for line in wrapped_lines(
+            f"{placed(name + ':', NAME_CELLS)} {value}",
             max(width or columns(), 2 * NAME_CELLS),
-            subsequent_indent=" " * (NAME_CELLS + 1),
-            break_on_hyphens=False,
+            indent=" " * (NAME_CELLS + 1),
+            break_long_words=True,
         )
     ]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -47,6 +49,7 @@ from tests.support.machines import make_hardware
 from tests.support.records import make_evaluation, make_export
 
 LONG = "a class with quite a long name " * 5
+WIDE = "每个字母都有两列那么宽的类名"  # each letter takes two columns
 NETWORK = "EfficientNetV2LargeWithAnEvenLongerName"
 FILE = f"/photos/{'deep/' * 30}photo.jpg"
 WARNING = "The images differ much in size, and many are smaller than what the network is trained on. " * 2
@@ -274,17 +277,32 @@ def reports(report: ProbeReport, sweep: SweepReport, run: ResultRecord) -> Repor
 MODULES = sorted(path.stem for path in Path(autofit.report.__file__).parent.glob("*_text.py"))
 
 
+@pytest.mark.parametrize("name", [LONG, WIDE], ids=["long", "wide"])
 @pytest.mark.parametrize("width", [60, 80])
 @pytest.mark.parametrize("module", MODULES)
-def test_every_report_fits_the_terminal(module: str, width: int, reports: Reports) -> None:
+def test_every_report_fits_the_terminal(
+    module: str, width: int, name: str, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Columns would be torn apart, a figure cut off, or a new kind of report not be looked at."""
+    monkeypatch.setattr(sys.modules[__name__], "LONG", name)
     with in_columns(width):
         said = [printed(one, width) for one in reports[module]()]
     assert said
     for text in said:
         assert "…" not in text
         lines = [line for line in text.splitlines() if not re.search(r"/deep/|\.keras|^    import|^    model", line)]
-        assert [line for line in lines if len(line.rstrip()) > width] == []
+        assert [line for line in lines if cell_len(line.rstrip()) > width] == []
+
+
+def test_figures_stand_below_each_other_beside_names_in_wide_letters() -> None:
+    """Each letter of a Chinese name would push the figures of its class one column to the right."""
+    figures = [
+        ClassFigures(name=name, images=5, predicted=5, precision=1.0, recall=1.0, f1=0.5) for name in ("猫", "dog")
+    ]
+    assert {cell_len(line) for line in classification_text.class_lines(figures)} == {78}
+    told = prediction_text.prediction_lines(["a.jpg", "b.jpg"], [[("猫", 0.9)], [("dog", 0.9)]])
+    assert [cell_len(line.partition("  ")[0]) for line in told] == [8, 9]
+    assert [cell_len(line) for line in told] == [16, 16]
 
 
 def test_a_narrow_table_keeps_what_it_is_for(report: ProbeReport, sweep: SweepReport) -> None:
