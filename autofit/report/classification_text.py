@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
 
 from autofit.printable import printable
 from autofit.report.markup import Html, breakable, bullets, element, escaped, join, picture, table
@@ -22,6 +23,7 @@ CLASSES = Layout((COLUMNS - TABLE_EDGES - 4 * 11, 9, 9, 9, 9), numbers=range(1, 
 MOST_CLASSES = 30
 MOST_COLUMNS = 8
 NONE = "-"
+CORNER = "True \\ predicted"
 COUNT_WIDTH = 5
 WORDS_WIDTH = 30
 """Of the words between two names of classes that are confused."""
@@ -47,18 +49,26 @@ def class_table(classes: Sequence[ClassFigures]) -> Html:
 
 
 def confusion_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
-    """The counts as the lines of a table, its columns numbered; of many classes only the most frequent confusions."""
+    """The counts as the lines of a table, as `_titles` has it; of many classes only the most frequent confusions."""
     if len(class_names) > MOST_COLUMNS:
         return confused_lines(counts, class_names)
     width = max(COUNT_WIDTH, len(f"{counts.max():,}"))
     first = max(COLUMNS - TABLE_EDGES - len(class_names) * (width + 2), LEAST_FLEXIBLE)
-    numbers = range(1, len(class_names) + 1)
-    rows: list[Sequence[str]] = [("True \\ predicted", *(f"{place}" for place in numbers))]
-    rows += [
-        (f"{place} {name}", *(f"{count:,}" for count in row))
-        for place, name, row in zip(numbers, class_names, counts.tolist(), strict=True)
-    ]
-    return Layout((first, *[width] * len(class_names)), numbers).lines(rows)
+    of_columns, of_rows = _titles(class_names)
+    rows: list[Sequence[str]] = [(CORNER, *of_columns)]
+    rows += [(name, *(f"{count:,}" for count in row)) for name, row in zip(of_rows, counts.tolist(), strict=True)]
+    return Layout((first, *[width] * len(class_names)), range(1, len(class_names) + 1)).lines(rows)
+
+
+def _titles(class_names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is above the columns of a confusion matrix and beside its rows: names that fit there, else also numbers.
+
+    The class `2` as number 3 would be taken for the class `3`.
+    """
+    if all(cell_len(printable(name)) <= COUNT_WIDTH for name in class_names):
+        return [*class_names], [*class_names]
+    numbers = [f"{place}" for place in range(1, len(class_names) + 1)]
+    return numbers, [f"{number} {name}" for number, name in zip(numbers, class_names, strict=True)]
 
 
 def confused_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
@@ -83,14 +93,14 @@ def confused_list(confusions: Sequence[Confusion], class_names: Sequence[str]) -
 
 
 def confusion_table(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html:
-    """The counts for a page, columns numbered, each cell the darker, the larger its share of its true class."""
+    """The counts for a page, as `_titles` has it, each cell the darker, the larger its share of its true class."""
+    of_columns, of_rows = _titles(class_names)
     totals = counts.sum(axis=1).tolist()
     rows = [
-        [breakable(f"{place} {name}"), *(_shaded(count, total) for count in row)]
-        for place, name, row, total in zip(itertools.count(1), class_names, counts.tolist(), totals, strict=False)
+        [breakable(name), *(_shaded(count, total) for count in row)]
+        for name, row, total in zip(of_rows, counts.tolist(), totals, strict=False)
     ]
-    headers = ("True \\ predicted", *(f"{place}" for place in range(1, len(class_names) + 1)))
-    return table(headers, rows, numbers=len(class_names), kind="whole")
+    return table((CORNER, *of_columns), rows, numbers=len(class_names), kind="whole")
 
 
 def _shaded(count: int, total: int) -> Html:

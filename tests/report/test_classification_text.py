@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,19 @@ def test_a_small_matrix_is_a_table_and_a_large_one_its_confusions() -> None:
         "2 images of class 3 taken for class 4",
     ]
     assert confused_lines(np.diag([1, 1]), NAMES) == ["No image was taken for another class."]
+
+
+def test_names_that_fit_above_a_column_stand_there_without_a_number() -> None:
+    """Of digits the row of the 2 would be called `3 2`, and what was taken for an 8 stand below a 9."""
+    digits = [str(digit) for digit in range(3)]
+    counts = np.diag([5, 6, 7])
+    header, *rows = confusion_lines(counts, digits)
+    assert header.split()[-3:] == digits
+    assert [row.split() for row in rows] == [["0", "5", "0", "0"], ["1", "0", "6", "0"], ["2", "0", "0", "7"]]
+    headings = re.findall(r"<th[^>]*>(.*?)</th>", confusion_table(counts, digits))
+    assert headings[1:] == digits
+    assert ">2 1<" not in confusion_table(counts, digits)
+    assert re.findall(r"<td>(.*?)</td>", confusion_table(COUNTS, ("cat", "a long name"))) == ["1 cat", "2 a long name"]
 
 
 @pytest.mark.parametrize(("classes", "count"), [(2, 12_345), (8, 12_345), (8, 1_234_567)])
