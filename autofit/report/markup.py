@@ -114,7 +114,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Html]], numbers: int =
     if not rows:
         return Html("")
     first_number = len(rows[0]) - numbers
-    head = _row("th", [escaped(header) for header in headers], first_number) if headers else Html("")
+    head = _row("th", [breakable(header) for header in headers], first_number) if headers else Html("")
     body = [_row("td", row, first_number) for row in rows[:MAX_ROWS]]
     more = element("p", escaped(f"and {len(rows) - MAX_ROWS:,} more."), "lead") if len(rows) > MAX_ROWS else Html("")
     return join([element("div", element("table", join([head, *body]), kind if headers else "pairs"), "wide"), more])

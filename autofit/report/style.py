@@ -6,7 +6,7 @@ PARTS = {
     ".lead": "color: var(--soft);",
     ".bad": "color: var(--bad);",
     ".soft": "color: var(--soft);",
-    "ul": "padding-left: 1.2rem;",
+    "ul": "padding-left: 1.2rem; overflow-wrap: anywhere;",
     ":is(.error, .notice)": "background: var(--card); border-left: .25rem solid var(--accent); "
     "border-radius: 0 .5rem .5rem 0; margin: 1.25rem 0; padding: .6rem 1rem; overflow-wrap: anywhere;",
     ".error": "border-left-color: var(--bad);",
@@ -26,7 +26,7 @@ PARTS = {
     "table.pairs": "width: auto; min-width: 60%;",
     ".pairs td:first-child": "color: var(--soft); padding-right: 1.25rem; min-width: 8.5rem;",
     ".pairs td:last-child": "min-width: 11rem;",
-    "th": "color: var(--soft); font-weight: 500; white-space: nowrap;",
+    "th": "color: var(--soft); font-weight: 500; white-space: nowrap; overflow-wrap: normal;",
     ":is(td, th).number": "text-align: right;",
     "td.number": "white-space: nowrap;",
     "table.whole td": "overflow-wrap: normal;",
@@ -62,7 +62,7 @@ PAGE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 62rem; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { margin: 0; font-size: 1.65rem; line-height: 1.25; }
+h1 { margin: 0; font-size: 1.65rem; line-height: 1.25; text-wrap: balance; overflow-wrap: anywhere; }
 h2, h3 { margin: 2.5rem 0 .75rem; font-size: 1.1rem; border-bottom: 1px solid var(--rule); padding-bottom: .3rem; }
 h3 { margin-top: 1.5rem; font-size: 1rem; border-bottom: 0; }
 p { margin: .5rem 0; }
@@ -70,7 +70,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .82rem; }
 @media (max-width: 30rem) { body :is(th, td) { padding-right: .5rem; } body td:not(.number) { min-width: 4.5rem; }
   body table { font-size: .86rem; } body .whole td:not(.number) { min-width: 0; } body .whole .bad { min-width: 6rem; }
   body .whole .bar { min-width: 2rem; } body .whole :is(th, td) { padding-right: .4rem; }
-  body .whole th { white-space: normal; } }
+  body th { white-space: normal; } body .cell { min-width: 1.4rem; } }
 """
 
 FRAGMENT = """

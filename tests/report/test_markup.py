@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from autofit.report.markup import breakable, command_line
+from autofit.report.markup import breakable, command_line, escaped, table
 from autofit.report.style import PARTS
 
 
@@ -34,6 +34,13 @@ def test_a_command_is_copied_as_it_is_and_its_flags_stay_whole() -> None:
     assert plain(shown) == command
     assert re.findall(r'<span class="flag">([^<]*)', shown) == ["--b", "--image-size", "--no-flip"]
     assert "nowrap" in PARTS[".flag"]
+
+
+def test_a_page_is_no_wider_than_a_phone() -> None:
+    """The path of a duplicate would make the page wider than 390 pixels, or a heading break between any two letters."""
+    assert "overflow-wrap: anywhere" in PARTS["ul"]
+    assert "overflow-wrap: normal" in PARTS["th"]
+    assert "val_<wbr>accuracy</th>" in table(["val_accuracy"], [[escaped("0.9")]])
 
 
 def test_code_wraps() -> None:
