@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import autofit
-from autofit.runs.evaluation import Evaluation
+from autofit.api.evaluation_result import EvaluationResult
 
 
 def network(input_shape: tuple[int, int, int], num_classes: int) -> Any:
@@ -65,7 +65,7 @@ def use_a_result(result: autofit.Result) -> None:
     assert_type(result.predict(array).top(2), list[list[tuple[str, float]]])
     assert_type(result.preprocess("a.jpg"), NDArray[np.uint8])
     assert_type(autofit.load_images("photos/", (160, 224)), NDArray[np.uint8])
-    assert_type(result.evaluate(["a.jpg"], ["cat"]), Evaluation)
+    assert_type(result.evaluate(["a.jpg"], ["cat"]), EvaluationResult)
     assert_type(result.evaluate(Path("a.jpg"), [0], views=2).accuracy, float)
     assert_type(autofit.evaluate("runs/a", "photos/").standard_error, float)
     assert_type(result.weights_sha256, str | None)

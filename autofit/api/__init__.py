@@ -14,6 +14,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     predictions.py   Predictions: probabilities with names; predictions_csv.py a file of them, part by part
     evaluation.py    evaluate: the model of a run that has ended, on images with known classes
     export.py        export: the model of a run in the format of another runtime
+    evaluation_result.py  what evaluate returns; export_result.py what export does
     extracting.py    extract: the feature cache filled by any number of processes; extracted.py what it returns
     extracting_by_ray.py  the same by the nodes of a Ray cluster; node_extraction.py the part of a node
     checking.py      check: a data set looked at before a training; label_check.py for wrong labels, cached_copies.py

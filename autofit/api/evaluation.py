@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from autofit.api.evaluation_result import EvaluationResult
 from autofit.api.result import Result
 from autofit.report.progress import ProgressView
-from autofit.runs.evaluation import Evaluation
 
 
 def evaluate(
@@ -21,7 +21,7 @@ def evaluate(
     label_column: str | Sequence[str] | None = None,
     images_in: str | Path | None = None,
     view: ProgressView | None = None,
-) -> Evaluation:
+) -> EvaluationResult:
     """Judge the model of a run on images with known classes; unreadable images are left out.
 
     Args:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autofit.api.directories import absolute
+from autofit.api.export_result import ExportResult
 from autofit.api.own_objects import code_to_open
 from autofit.api.result import Result
 from autofit.api.workers import launcher_for, machine_for
@@ -20,7 +21,6 @@ from autofit.runs.export import (
     FORMATS,
     MOST_COMPARED,
     MOST_FOR_CALIBRATION,
-    Export,
     ExportRequest,
     export_model,
     require_suffix,
@@ -37,7 +37,7 @@ def export(
     *,
     int8: bool = False,
     view: ProgressView | None = None,
-) -> Export:
+) -> ExportResult:
     """Write the model of a run for another runtime, and compare both on up to 200 validation images.
 
     Args:
@@ -79,7 +79,7 @@ def export(
             view=shown,
             code=code_to_open(record, files.model),
         )
-    return Export(
+    return ExportResult(
         path=str(target),
         format=export_format,
         int8=int8,

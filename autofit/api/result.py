@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from autofit.api.evaluation_result import EvaluationResult
 from autofit.api.prediction import evaluated, load_images, predicted, predicted_in_parts
 from autofit.api.predictions import Predictions
 from autofit.api.predictions_csv import CsvFile, PredictedFile
@@ -18,7 +19,6 @@ from autofit.printable import printable
 from autofit.protocol.messages import BadImage, OomEvent
 from autofit.report.progress import ProgressView, showing
 from autofit.report.run_text import resume_command, run_summary
-from autofit.runs.evaluation import Evaluation
 from autofit.runs.result_record import AttemptRecord, ResultRecord
 from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import WARM
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from autofit.runs.export import Export
+    from autofit.api.export_result import ExportResult
 
 
 class Result(ResultFigures):
@@ -252,7 +252,7 @@ class Result(ResultFigures):
         label_column: str | Sequence[str] | None = None,
         images_in: str | Path | None = None,
         view: ProgressView | None = None,
-    ) -> Evaluation:
+    ) -> EvaluationResult:
         """Judge the model on images with known classes, in a worker process; unreadable images are left out.
 
         The worker stays for further calls, as in `predict`.
@@ -274,7 +274,7 @@ class Result(ResultFigures):
             UserError: lengths differ, a class is unknown to this run, or no image can be read.
             AutofitError: the prediction failed; the message says why.
         """
-        return evaluated(
+        figures = evaluated(
             self.model_path,
             self._run,
             data,
@@ -285,8 +285,9 @@ class Result(ResultFigures):
             images_in=images_in,
             view=view,
         )
+        return EvaluationResult.of(figures)
 
-    def export(self, format: str = "litert", path: str | Path | None = None, *, int8: bool = False) -> Export:  # noqa: A002 - as in Keras
+    def export(self, format: str = "litert", path: str | Path | None = None, *, int8: bool = False) -> ExportResult:  # noqa: A002 - as in Keras
         """Write the model for another runtime and compare the two on validation images; see `autofit.api.export`.
 
         Args:

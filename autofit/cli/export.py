@@ -30,10 +30,7 @@ def export(
     """Write the model for LiteRT, ONNX or TensorFlow Serving. What it tells is compared on validation images."""
     require_writable(json)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
-    from autofit.api.result import shown_path  # noqa: PLC0415
-    from autofit.report.export_text import export_lines  # noqa: PLC0415
 
     with progress(quiet=quiet) as view:
         exported = api.export(run_dir, format, out, int8=int8, view=view)
-    text = "\n".join(export_lines(exported, shown_path(Path(exported.path))))
-    do_all(lambda: write_json(exported.to_json(), json), lambda: None if json == "-" else say(text))
+    do_all(lambda: write_json(exported.to_json(), json), lambda: None if json == "-" else say(exported.summary()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autofit.printable import printable
+from autofit.report.markup import element, escaped, fragment
 from autofit.report.width import wrapped
 from autofit.report.words import bytes_words, count_of, metric_words
 from autofit.runs.export import Export
@@ -21,10 +22,19 @@ def export_lines(export: Export, shown: Path) -> list[str]:
         export: what was exported.
         shown: its path as a person would write it.
     """
+    return [wrapped(line) for line in _lines(export, shown)]
+
+
+def export_card(export: Export, shown: Path) -> str:
+    """The same for a cell of a notebook."""
+    first, *others = _lines(export, shown)
+    return fragment([element("p", element("b", escaped(first))), *(element("p", escaped(line)) for line in others)])
+
+
+def _lines(export: Export, shown: Path) -> list[str]:
     kind = f"{NAMES[export.format]}{', 8-bit integers' if export.int8 else ''}"
     sizes = f"{bytes_words(export.size_bytes)}, the saved model has {bytes_words(export.model_bytes)}"
-    lines = [f"Wrote {printable(str(shown))} ({kind}: {sizes}).", *_parity_lines(export), _usage(export, shown)]
-    return [wrapped(line) for line in lines]
+    return [f"Wrote {printable(str(shown))} ({kind}: {sizes}).", *_parity_lines(export), _usage(export, shown)]
 
 
 def _parity_lines(export: Export) -> list[str]:
@@ -34,7 +44,9 @@ def _parity_lines(export: Export) -> list[str]:
     images = count_of(parity.images, f"{export.compared_with} image")
     before, after = metric_words(parity.accuracy_before), metric_words(parity.accuracy_after)
     largest = parity.largest_difference
-    difference = f"probabilities differ by {largest:.1e} at most" if largest else "all probabilities are equal"
+    difference = (
+        f"probabilities differ by {metric_words(largest)} at most" if largest else "all probabilities are equal"
+    )
     trained = ", which the model was trained on" if export.were_trained_on else ""
     same, right = ("labels", "All labels right") if parity.multi_label else ("class", "Accuracy")
     lines = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from autofit.printable import as_cell, printable
-from autofit.report.markup import Html, element, escaped, fragment, table
+from autofit.report.markup import Html, breakable, element, escaped, fragment, table
 from autofit.report.tables import Layout
 from autofit.report.width import COLUMNS, columns, placed, wrapped, wrapped_lines
 from autofit.report.words import count_of, metric_words
@@ -135,26 +135,44 @@ def evaluation_text(figures: Evaluation) -> str:
 
     Of images with several labels: how many are told right in all, mean average precision, F1, and those of each label.
     """
-    several = figures.mean_average_precision is not None
-    rows: list[Sequence[str]] = [LABEL_HEADERS if several else CLASS_HEADERS]
+    rows = [_class_headers(figures), *_class_cells(figures)]
+    return "\n".join([*map(wrapped, _evaluation_lines(figures)), "", *CLASSES.lines(rows)])
+
+
+def evaluation_card(figures: Evaluation) -> str:
+    """The same for a cell of a notebook."""
+    first, *others = _evaluation_lines(figures)
+    opening = [element("p", element("b", escaped(first))), *(element("p", escaped(line), "lead") for line in others)]
+    rows = [[breakable(cell) for cell in row] for row in _class_cells(figures)]
+    return fragment([*opening, table(_class_headers(figures), rows, numbers=len(CLASS_HEADERS) - 1)])
+
+
+def _class_headers(figures: Evaluation) -> Sequence[str]:
+    return CLASS_HEADERS if figures.mean_average_precision is None else LABEL_HEADERS
+
+
+def _class_cells(figures: Evaluation) -> Iterator[Sequence[str]]:
     for one in figures.classes:
         share = metric_words(one.right / one.images) if one.images else "-"
-        rows.append((one.name, f"{one.images:,}", f"{one.right:,}", share, f"{one.predicted:,}"))
+        yield one.name, f"{one.images:,}", f"{one.right:,}", share, f"{one.predicted:,}"
+
+
+def _evaluation_lines(figures: Evaluation) -> list[str]:
     accuracy = f"{metric_words(figures.accuracy)} ± {metric_words(figures.standard_error)}"
     views = f", {figures.views} views each" if figures.views > 1 else ""
-    right = "All labels right" if several else "Accuracy"
-    opening = [
+    right = "Accuracy" if figures.mean_average_precision is None else "All labels right"
+    lines = [
         f"{right} {accuracy} on {count_of(figures.images, 'image')}{views}; loss {metric_words(figures.loss)}.",
         "± is its standard error: other images of this kind would differ by about that.",
     ]
     if figures.mean_average_precision is not None and figures.f1 is not None:
         mean, f1 = metric_words(figures.mean_average_precision), metric_words(figures.f1)
-        opening.append(f"Mean average precision {mean}; F1 {f1} at a probability of 0.5.")
+        lines.append(f"Mean average precision {mean}; F1 {f1} at a probability of 0.5.")
     if figures.own_images:
-        opening.append(
+        lines.append(
             f"Warning: {figures.own_images:,} of these images are the run's own: it has trained on them, or chosen "
             "its model by them. They do not tell how good it is on others."
         )
     if figures.unreadable:
-        opening.append(f"{count_of(len(figures.unreadable), 'image')} could not be read and did not count.")
-    return "\n".join([*map(wrapped, opening), "", *CLASSES.lines(rows)])
+        lines.append(f"{count_of(len(figures.unreadable), 'image')} could not be read and did not count.")
+    return lines

@@ -32,7 +32,7 @@ def test_the_lines_say_what_was_written_how_it_compares_and_how_to_open_it() -> 
     text = lines_of()
     assert "Wrote runs/a/model.tflite (LiteRT, 8-bit integers: 3.54 MB, the saved model has 13.3 MB)." in text
     assert "the same class as the saved model on 86 of 88 validation images" in text
-    assert "differ by 1.2e-02 at most" in text
+    assert "differ by 0.012 at most" in text
     assert "Accuracy on these: 0.705 before, 0.693 after." in text
     assert "Interpreter('runs/a/model.tflite')" in text
     assert "loss" not in text

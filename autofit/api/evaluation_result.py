@@ -1,0 +1,27 @@
+"""What `evaluate()` returns: its record, with what there is to look at."""
+
+from __future__ import annotations
+
+from autofit.report.prediction_text import evaluation_card, evaluation_text
+from autofit.runs.evaluation import Evaluation
+
+
+class EvaluationResult(Evaluation):
+    """An evaluation. It says its figures in words, in a notebook as a table."""
+
+    @classmethod
+    def of(cls, figures: Evaluation) -> EvaluationResult:
+        """The same, to look at."""
+        return cls.model_construct(**{name: getattr(figures, name) for name in Evaluation.model_fields})
+
+    def summary(self) -> str:
+        """The figures in words, as the command line shows them."""
+        return evaluation_text(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return evaluation_card(self)
