@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from autofit.config.given_options import GivenOptions, given_options
@@ -30,14 +31,18 @@ OBJECT_WORDS = {
     "label_column": "a list of columns",
     "callbacks": "your own callbacks",
 }
-AGAIN = (
-    "Called again in the same folder, it returns this run at once if nothing was changed; a run_dir of your choice "
-    "trains anew."
-)
+LISTED_IN = "runs"
+"""A call that names no directory finds the same run in this folder, as `autofit.api.directories` has it."""
 
 
-def repeated_run(run: RunRecord) -> Html:
-    """How to run it once more, for a page; nothing where the record is from before the call was recorded."""
+def repeated_run(run: RunRecord, run_dir: Path, *, is_completed: bool) -> Html:
+    """How to run it once more, for a page; nothing where the record is from before the call was recorded.
+
+    Args:
+        run: the content of `run.json`.
+        run_dir: where the run is.
+        is_completed: whether it is; else the same call goes on with it.
+    """
     if run.call is None:
         return Html("")
     command = repeating_command(run)
@@ -48,7 +53,17 @@ def repeated_run(run: RunRecord) -> Html:
         else element("p", escaped(f"Not in a terminal, as it was given Python's own: {missing}."), "lead")
     )
     code = element("pre", join(escaped(line) for line in repeating_call(run).splitlines()))
-    return join([terminal, code, element("p", escaped(AGAIN), "lead")])
+    return join([terminal, code, element("p", escaped(_again_words(run_dir, is_completed=is_completed)), "lead")])
+
+
+def _again_words(run_dir: Path, *, is_completed: bool) -> str:
+    """What the same call does."""
+    does = "returns this run at once" if is_completed else "goes on with this run"
+    if run_dir.parent.name == LISTED_IN:
+        return (
+            f"Called again in the same folder, it {does} if nothing was changed; a run_dir of your choice trains anew."
+        )
+    return f"So it trains anew; with run_dir {str(run_dir)!r} it {does} if nothing was changed."
 
 
 def repeating_command(run: RunRecord) -> str | None:

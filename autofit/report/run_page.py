@@ -81,7 +81,7 @@ def run_page(
             section("What happened", bullets([*stage_lines(result), *_incidents(result)])),
             *([_to_use(result, labels, model_path)] if completed else []),
             *([section("What was run", what_was_run(run, result))] if run else []),
-            *([section("To run it again", repeated_run(run))] if run else []),
+            *([_to_run_again(run, model_path.parent, is_completed=completed)] if run else []),
             section("Some of the images", samples_section(samples, thumbnail_uri)),
             section("Where the time went", time_section(result)),
             section("Memory", memory_section(memory)) if memory else Html(""),
@@ -145,6 +145,10 @@ def _sentence(cause: str) -> str:
 def _to_use(result: ResultRecord, labels: Sequence[str], model_path: Path) -> Html:
     code = element("pre", join(escaped(line) for line in usage_code(model_path)))
     return section("To use the model", join([code, element("p", escaped(usage_words(labels, result)))]))
+
+
+def _to_run_again(run: RunRecord, run_dir: Path, *, is_completed: bool) -> Html:
+    return section("To run it again", repeated_run(run, run_dir, is_completed=is_completed))
 
 
 def _epochs(result: ResultRecord) -> Html:

@@ -153,10 +153,11 @@ def test_a_run_as_a_page_and_a_card(result: ResultRecord) -> None:
     run = a_run()
     samples = [run_sections.SampleImage(NAME, NAME)]
     figures = [ClassFigures(name=NAME, images=1, predicted=1, precision=1.0, recall=1.0, f1=1.0)]
+    again = repeated_run.repeated_run(run, HOSTILE_PATH, is_completed=False)
     for text in (
         run_page.run_page(result, labels=[NAME], model_path=HOSTILE_PATH, run=run, samples=samples, by_label=figures),
         result_card.result_card(result, run_dir=HOSTILE_PATH, model_path=HOSTILE_PATH),
-        markup.document(NAME, [what_was_run.what_was_run(run, result), repeated_run.repeated_run(run)]),
+        markup.document(NAME, [what_was_run.what_was_run(run, result), again]),
         run_sections.samples_section(samples, lambda _: "data:,x"),
     ):
         assert_harmless_page(text)
@@ -221,6 +222,8 @@ def test_predictions_and_evaluations() -> None:
         prediction_text.prediction_table([NAME, NAME], best),
         classification_text.confusion_table(COUNTS, [NAME, NAME]),
         classification_text.confused_list([Confusion(2, 1, 0)], [NAME, NAME]),
+        prediction_text.evaluation_card(make_evaluation(NAME)),
+        export_text.export_card(make_export(NAME), HOSTILE_PATH),
     ):
         assert_harmless_page(part)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import shlex
 import subprocess
 from pathlib import Path
@@ -20,6 +21,7 @@ from autofit.report.repeated_run import repeated_run, repeating_call, repeating_
 from autofit.runs.run_record import DataCall, RunRecord
 from tests.support.records import make_plan
 
+RUN_DIR = Path("/home/me/runs/20261129-202617-MobileNetV2")
 TABLE: dict[str, Any] = {"path_column": "a file", "label_column": "it's", "images_in": None}
 REQUESTS: dict[str, dict[str, Any]] = {
     "nothing": {},
@@ -120,7 +122,7 @@ def test_what_only_python_has_is_named_and_left_open() -> None:
     args, named = evaluated(repeating_call(run))
     assert args == []
     assert named == dict.fromkeys(("data", "labels", "test", "model", "callbacks"), ...) | {"epochs": 3}
-    assert "your own callbacks" in repeated_run(run)
+    assert "your own callbacks" in repeated_run(run, RUN_DIR, is_completed=True)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_columns_are_named_with_commas_unless_a_name_has_one(monkeypatch: pytest
 def test_a_run_from_before_the_call_was_recorded_shows_none() -> None:
     """A guess would be shown as what was run."""
     run = record(make_options(), None)
-    assert repeated_run(run) == ""
+    assert repeated_run(run, RUN_DIR, is_completed=True) == ""
     assert repeating_command(run) is None
 
 
@@ -198,3 +200,20 @@ def test_a_probe_of_any_network_is_trained_as_it_was_probed(
     found = evaluated(call)[1]
     names = ("model", "weights", "trainable", "hidden_units", "precision")
     assert {name: found[name] for name in names if name in found} == named
+
+
+@pytest.mark.parametrize(
+    ("run_dir", "opening"),
+    [
+        (RUN_DIR, "Called again in the same folder, it"),
+        (Path("/models/a"), "So it trains anew; with run_dir '/models/a' it"),
+    ],
+)
+def test_what_the_same_call_does_depends_on_where_the_run_is_and_how_it_ended(run_dir: Path, opening: str) -> None:
+    """Of a run that was stopped, or whose directory was named, it was said that the call returns it at once."""
+    run = record(make_options(), DataCall(data="/photos"))
+    completed, stopped = (
+        html.unescape(repeated_run(run, run_dir, is_completed=is_completed)) for is_completed in (True, False)
+    )
+    assert f"{opening} returns this run at once if nothing was changed" in completed
+    assert f"{opening} goes on with this run if nothing was changed" in stopped
