@@ -10,7 +10,7 @@ from autofit.config.multi_label_figures import MEAN_AVERAGE_PRECISION
 from autofit.config.standard_error import standard_error
 from autofit.printable import printable
 from autofit.protocol.messages import FINE_TUNING, OUT_OF_MEMORY, BadImage, OomEvent, Verdict
-from autofit.report.width import wrapped
+from autofit.report.width import columns, wrapped
 from autofit.report.words import attempt_words, count_of, duration_words, metric_words, oom_position
 from autofit.runs.history import VALIDATION_ACCURACY, best_epoch, best_figures, finished_epochs, stage_of
 from autofit.runs.result_record import ResultRecord, RunTimeSpent
@@ -275,7 +275,7 @@ def _more(total: int, noun: str, rest: str, indent: str = "") -> list[str]:
 def what_next(result: ResultRecord, labels: Sequence[str], model_path: Path, other_backend: str = "") -> str:
     """Where the model is and how to use it; for a run that did not complete, how to resume it."""
     if result.status == "completed":
-        code = "\n".join(f"    {line}" for line in usage_code(model_path, other_backend))
+        code = "\n".join(f"    {line}" for line in usage_code(model_path, other_backend, columns() - 4))
         return (
             f"The model is {printable(str(model_path))}. To use it:\n\n{code}\n\n{wrapped(usage_words(labels, result))}"
         )
@@ -283,15 +283,34 @@ def what_next(result: ResultRecord, labels: Sequence[str], model_path: Path, oth
     return f"{first}\n\n    {resume_command(model_path.parent)}"
 
 
-def usage_code(model_path: Path, other_backend: str = "") -> list[str]:
-    """The lines of Python that open the model and use it on a photo, with TensorFlow where another backend is set."""
+def usage_code(model_path: Path, other_backend: str = "", width: int | None = None) -> list[str]:
+    """The lines of Python that open the model and use it on a photo, with TensorFlow where another backend is set.
+
+    Args:
+        model_path: the path of the saved model.
+        other_backend: what sets Keras to another backend than TensorFlow.
+        width: in columns; a call that is longer has its arguments on a line of their own.
+    """
     asked = ["import os", f'os.environ["KERAS_BACKEND"] = "tensorflow"  # {other_backend}'] if other_backend else []
     return [
         *asked,
         "import autofit, keras",
-        f"model = keras.models.load_model({str(model_path)!r})",
-        'model.predict(autofit.load_images("photo.jpg", model.input_shape[1:3]))',
+        *_call("model = keras.models.load_model", repr(str(model_path)), width),
+        *_predicting(width),
     ]
+
+
+def _predicting(width: int | None) -> list[str]:
+    photo = '"photo.jpg", model.input_shape[1:3]'
+    line = f"model.predict(autofit.load_images({photo}))"
+    if width is None or len(line) <= width:
+        return [line]
+    return [*_call("images = autofit.load_images", photo, width), "model.predict(images)"]
+
+
+def _call(function: str, arguments: str, width: int | None) -> list[str]:
+    line = f"{function}({arguments})"
+    return [line] if width is None or len(line) <= width else [f"{function}(", f"    {arguments})"]
 
 
 def usage_words(labels: Sequence[str], result: ResultRecord) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from autofit.protocol.messages import BadImage, OomEvent, Phase, StageRecord, Verdict
 from autofit.report.run_text import headline, incidents, run_summary, stage_lines, time_words
+from autofit.report.width import in_columns
 from autofit.runs.history import best_epoch, best_figures
 from autofit.runs.result_record import AttemptRecord, ResultRecord, RunTimeSpent
 
@@ -33,6 +36,19 @@ The model is runs/my flowers/model.keras. To use it:
 It takes raw pixels, 0 to 255, of upright RGB images that are stretched to its
   size as load_images does, and gives probabilities for 2 classes: daisy, rose."""
     assert run_summary(make_result(), labels=["daisy", "rose"], model_path=MODEL, images_per_second=131.2) == expected
+
+
+@pytest.mark.parametrize(("width", "images"), [(80, 'autofit.load_images("photo.jpg", '), (60, "images)")])
+def test_the_code_fits_the_terminal_and_is_python(width: int, images: str, make_result: MakeResult) -> None:
+    """A terminal would break it in the middle of the path."""
+    path = Path("runs/20261129-202700-MobileNetV2/model.keras")
+    with in_columns(width):
+        lines = run_summary(make_result(), labels=[], model_path=path).splitlines()
+    code = lines[lines.index("    import autofit, keras") : -3]
+    assert max(map(len, code)) <= width
+    _, opened, *_, used = ast.unparse(ast.parse(textwrap.dedent("\n".join(code)))).splitlines()
+    assert opened == f"model = keras.models.load_model('{path}')"
+    assert used.replace("'", '"').startswith(f"model.predict({images}")
 
 
 def test_warnings_and_the_standard_error_are_in_the_summary(make_result: MakeResult) -> None:
