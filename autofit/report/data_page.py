@@ -74,7 +74,7 @@ def data_findings_section(findings: DataFindings) -> Html:
     for title, lines in sections(findings):
         words = title if ":" in title else f"{title}: {len(lines):,}"
         more = [f"and {len(lines) - MOST_LINES:,} more"] if len(lines) > MOST_LINES else []
-        parts.append(section(words, bullets([*lines[:MOST_LINES], *more]), 3))
+        parts.append(section(words, bullets([*map(" ".join, lines[:MOST_LINES]), *more]), 3))
     return section("Data", join(parts)) if parts else Html("")
 
 

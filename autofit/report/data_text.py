@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from rich.cells import cell_len
+
 from autofit.printable import printable
-from autofit.report.width import wrapped
+from autofit.report.width import columns, wrapped
 from autofit.report.words import count_of
 from autofit.runs.data_findings import NO_LABEL, DataFindings, FoundImage, ImageGroup
 
 SHOWN = 10
 """Images, groups and classes of a kind that a terminal shows; `--json` has all."""
 IN_A_GROUP = 4
+
+Parts = tuple[str, ...]
+"""A line in parts, between which a terminal that is too narrow breaks it: the names in them are copied whole."""
 
 NOTHING_FOUND = "Nothing was found that has to be put right."
 NEARLY_EQUAL = (
@@ -45,28 +50,29 @@ def group_counts(groups: Sequence[ImageGroup]) -> str:
     return ", ".join(parts)
 
 
-def sections(findings: DataFindings) -> Iterator[tuple[str, list[str]]]:
+def sections(findings: DataFindings) -> Iterator[tuple[str, list[Parts]]]:
     """A title and a line for each thing that was found; only of what there is."""
-    yield from _listed("Classes without images", findings.empty_classes)
+    yield from _listed("Classes without images", ((name,) for name in findings.empty_classes))
     sizes = {size.name: size.train for size in findings.classes}
-    tiny = [f"{name} ({sizes.get(name, 0):,})" for name in findings.tiny_classes]
+    tiny = ((f"{name} ({sizes.get(name, 0):,})",) for name in findings.tiny_classes)
     yield from _listed("Classes with very few images to train on", tiny)
-    unread = [f"{shown_path(image.path, findings)}: {image.reason}" for image in findings.unreadable]
+    unread = ((f"{shown_path(image.path, findings)}:", image.reason) for image in findings.unreadable)
     yield from _listed("Images that cannot be read", unread)
     for title, groups in (("The same image more than once", findings.same), ("Images that look alike", findings.alike)):
         if groups:
-            yield f"{title}: {group_counts(groups)}", [group_line(group, findings) for group in groups]
-    odd = [f"{shown_path(image.path, findings)}: {image.what}" for image in findings.odd]
+            yield f"{title}: {group_counts(groups)}", [group_parts(group, findings) for group in groups]
+    odd = ((f"{shown_path(image.path, findings)}:", image.what) for image in findings.odd)
     yield from _listed("Odd images", odd)
-    yield from _listed("Likely labelled wrong", list(_doubt_lines(findings)))
+    yield from _listed("Likely labelled wrong", _doubt_lines(findings))
 
 
-def group_line(group: ImageGroup, findings: DataFindings) -> str:
-    """The images of a group in one line, each with its split, and with its class where these differ."""
-    shown = [_image_words(image, group, findings) for image in group.images[:IN_A_GROUP]]
-    more = len(group.images) - len(shown)
-    words = " = ".join(shown) + (f" and {more:,} more" if more else "")
-    return f"{words} (by features)" if group.by_features else words
+def group_parts(group: ImageGroup, findings: DataFindings) -> Parts:
+    """The images of a group as one line, each with its split, and with its class where these differ."""
+    first, *others = (_image_words(image, group, findings) for image in group.images[:IN_A_GROUP])
+    more = len(group.images) - IN_A_GROUP
+    parts = [first, *(f"= {other}" for other in others)]
+    parts += [f"and {more:,} more"] if more > 0 else []
+    return (*parts, *(["(by features)"] if group.by_features else []))
 
 
 def data_summary(findings: DataFindings) -> str:
@@ -74,10 +80,22 @@ def data_summary(findings: DataFindings) -> str:
     lines = [f"{headline(findings)}.", *findings.understood]
     for title, found in sections(findings):
         lines += ["", title if ":" in title else f"{title}: {len(found):,}"]
-        lines += [f"  {line}" for line in found[:SHOWN]]
+        lines += [line for parts in found[:SHOWN] for line in _fitted(parts)]
         lines += [f"  and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
     lines += ["", *_closing(findings)]
     return "\n".join(wrapped(printable(line)) for line in lines)
+
+
+def _fitted(parts: Parts) -> list[str]:
+    """A line that is indented, or as many as it takes: a part goes to the next one where there is no room for it."""
+    first, *others = map(printable, parts)
+    lines = [f"  {first}"]
+    for part in others:
+        if cell_len(lines[-1]) + 1 + cell_len(part) <= columns():
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"    {part}")
+    return lines
 
 
 def closing_notes(findings: DataFindings) -> list[str]:
@@ -90,15 +108,16 @@ def _closing(findings: DataFindings) -> list[str]:
     return closing_notes(findings) if findings.has_problems else [*closing_notes(findings), NOTHING_FOUND]
 
 
-def _listed(title: str, lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+def _listed(title: str, lines: Iterable[Parts]) -> Iterator[tuple[str, list[Parts]]]:
     found = list(lines)
     if found:
         yield title, found
 
 
-def _doubt_lines(findings: DataFindings) -> Iterator[str]:
+def _doubt_lines(findings: DataFindings) -> Iterator[Parts]:
     for doubt in (findings.doubts or [])[: findings.likely_wrong]:
-        yield f"{shown_path(doubt.image.path, findings)}: {doubt.image.label or NO_LABEL}, more like {doubt.suggested}"
+        path, label = shown_path(doubt.image.path, findings), doubt.image.label or NO_LABEL
+        yield f"{path}:", f"{label},", f"more like {doubt.suggested}"
 
 
 def _image_words(image: FoundImage, group: ImageGroup, findings: DataFindings) -> str:

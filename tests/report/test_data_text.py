@@ -38,6 +38,15 @@ def findings(doubts: int = 3) -> DataFindings:
     )
 
 
+def test_a_line_that_is_too_long_breaks_between_its_files() -> None:
+    """A terminal would break it in the middle of a path."""
+    files = [image(f"{split}/nuts and oil seeds/{'IMG_' * 8}{split}.jpg", "nuts") for split in ("train", "validation")]
+    found = findings().model_copy(update={"same": [ImageGroup(images=files)]})
+    first, second = (file.path.removeprefix("/photos/") for file in files)
+    assert f"\n  {first}\n    = {second}\n" in data_summary(found)
+    assert f"{first} = {second}<" in data_findings_section(found)
+
+
 def test_a_terminal_shows_each_kind_in_lines_without_control_characters() -> None:
     """A kind would be left out, or a class name control the terminal."""
     text = data_summary(findings())
