@@ -17,6 +17,8 @@ import autofit.api
 from autofit.api.data_report import DataReport
 from autofit.api.display import ClassReport, ConfusionMatrix, WorstImages
 from autofit.api.estimate_result import EstimateResult
+from autofit.api.evaluation_result import EvaluationResult
+from autofit.api.export_result import ExportResult
 from autofit.api.predictions import Predictions
 from autofit.api.probe_result import ProbeResult, SweepResult
 from autofit.api.result import Result
@@ -103,6 +105,8 @@ def displayed(report: ProbeReport, sweep: SweepReport, tmp_path: Path) -> dict[t
         SweepResult: lambda: SweepResult.of(poisoned(sweep)),
         EstimateResult: of_estimate,
         Result: lambda: finished(folder, (NAME, "b")),
+        EvaluationResult: lambda: EvaluationResult.of(make_evaluation(NAME)),
+        ExportResult: lambda: ExportResult.model_construct(**dict(make_export(NAME))),
     }
 
 
