@@ -60,7 +60,8 @@ STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones
 
 
 NO_FONT = (
-    "letters that no installed font has are boxes in this picture: install one that has them, such as Noto Sans CJK"
+    "letters that no installed font has are boxes in this picture: install one that has them, as Noto Sans CJK has "
+    "those of Chinese, Japanese and Korean"
 )
 
 
