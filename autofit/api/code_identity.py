@@ -25,6 +25,7 @@ from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
+from autofit.config.given_objects import without_number
 from autofit.config.keras_objects import is_a
 from autofit.protocol.payload import Payload
 
@@ -257,7 +258,7 @@ def _without_numbers(config: Any) -> Any:
     if not isinstance(config, dict):
         return config
     return {
-        key: re.sub(r"_[0-9]+$", "", item) if key == "name" and isinstance(item, str) else _without_numbers(item)
+        key: without_number(item) if key == "name" and isinstance(item, str) else _without_numbers(item)
         for key, item in config.items()
     }
 

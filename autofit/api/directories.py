@@ -8,7 +8,7 @@ from pathlib import Path
 from autofit.config.options import Options
 from autofit.errors import UserError
 from autofit.mirror.overlap import refuse_overlap
-from autofit.storage.run_directory import RunDirectory
+from autofit.storage.run_directory import RUNS_FOLDER, RunDirectory
 from autofit.storage.user_path import user_path
 
 
@@ -30,8 +30,7 @@ def require_utf8(*names: str | Path | None) -> None:
             raise UserError(f"{str(name)!a} is a name that is not UTF-8: rename it") from None
 
 
-RUNS = Path("runs")
-"""Where the runs are that are given no run directory."""
+RUNS = Path(RUNS_FOLDER)
 
 
 def directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:

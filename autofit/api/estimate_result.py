@@ -9,11 +9,6 @@ from autofit.report.estimate_text import estimate_card, estimate_text
 class EstimateResult(EstimateReport):
     """An estimate. In a notebook it shows its table; `summary()` says the same in words."""
 
-    @classmethod
-    def of(cls, report: EstimateReport) -> EstimateResult:
-        """The same, to look at."""
-        return cls.model_construct(**{name: getattr(report, name) for name in EstimateReport.model_fields})
-
     def summary(self) -> str:
         """What fits which machine, as the command line shows it."""
         return estimate_text(self)

@@ -9,11 +9,6 @@ from autofit.runs.evaluation import Evaluation
 class EvaluationResult(Evaluation):
     """An evaluation. It says its figures in words, in a notebook as a table."""
 
-    @classmethod
-    def of(cls, figures: Evaluation) -> EvaluationResult:
-        """The same, to look at."""
-        return cls.model_construct(**{name: getattr(figures, name) for name in Evaluation.model_fields})
-
     def summary(self) -> str:
         """The figures in words, as the command line shows them."""
         return evaluation_text(self)

@@ -15,11 +15,6 @@ from autofit.report.sweep_text import sweep_text, sweep_title
 class ProbeResult(ProbeReport):
     """A probe. In a notebook it shows its figures; `summary()` says them in words, `plot()` draws them."""
 
-    @classmethod
-    def of(cls, report: ProbeReport) -> ProbeResult:
-        """The same, to look at."""
-        return cls.model_construct(**{name: getattr(report, name) for name in ProbeReport.model_fields})
-
     def summary(self) -> str:
         """What fits and how fast, as the command line shows it."""
         return probe_text(self)
@@ -34,11 +29,6 @@ class ProbeResult(ProbeReport):
 
 class SweepResult(SweepReport):
     """Several probes, the fastest first. In a notebook it shows their table."""
-
-    @classmethod
-    def of(cls, report: SweepReport) -> SweepResult:
-        """The same, to look at."""
-        return cls.model_construct(**{name: getattr(report, name) for name in SweepReport.model_fields})
 
     def summary(self) -> str:
         """What each network can do, as the command line shows it."""

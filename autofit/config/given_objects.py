@@ -161,10 +161,15 @@ def keras_config(name: str, value: Any) -> KerasConfig:
 def named_alike(config: KerasConfig) -> KerasConfig:
     """A configuration without the number that Keras gives the second object of a class in a process, as in `auc_1`."""
     inner = config["config"]
-    plain = re.sub(r"_[0-9]+$", "", inner.get("name") or "") if isinstance(inner, dict) else ""
+    plain = without_number(inner.get("name") or "") if isinstance(inner, dict) else ""
     if plain.replace("_", "") != config["class_name"].lower():
         return config
     return {**config, "config": {**inner, "name": plain}}
+
+
+def without_number(name: str) -> str:
+    """A name of Keras's without the number at its end, if there is one."""
+    return re.sub(r"_[0-9]+$", "", name)
 
 
 def _not_kept(name: str, own: str) -> str:

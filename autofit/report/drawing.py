@@ -58,7 +58,6 @@ STYLE: Any = {  # matplotlib 3.11 types the keys as one literal each, older ones
     "svg.hashsalt": "autofit",  # the same figure gives the same page
 }
 
-
 NO_FONT = (
     "letters that no installed font has are boxes in this picture: install one that has them, as Noto Sans CJK has "
     "those of Chinese, Japanese and Korean"

@@ -62,9 +62,9 @@ def _new_fonts() -> Iterator[FontEntry]:
     yield from _usual_first(fonts.ttflist[known:])
 
 
-def _is_unusual(font: object) -> bool:
-    """Whether it is a bold, slanted or monospaced one: the family's usual one may have fewer letters."""
-    return getattr(font, "style", "normal") != "normal" or str(getattr(font, "weight", 400)) not in {"400", "normal"}
+def _is_unusual(font: FontEntry) -> bool:
+    """Whether it is a bold or slanted one; names are drawn in a family's usual one."""
+    return font.style != "normal" or str(font.weight) not in {"400", "normal"}
 
 
 def _letters(file: str) -> frozenset[int]:

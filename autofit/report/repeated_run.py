@@ -14,6 +14,7 @@ from autofit.config.option_table import BY_NAME
 from autofit.probing.records import ProbeReport, Workload
 from autofit.report.markup import Html, command_line, element, escaped, join
 from autofit.runs.run_record import DataCall, RunRecord
+from autofit.storage.run_directory import RUNS_FOLDER
 
 PHOTOS = "photos"
 NAMED_IF_UNUSUAL = ("hidden_units", "dropout", "optimizer", "precision")
@@ -31,8 +32,6 @@ OBJECT_WORDS = {
     "label_column": "a list of columns",
     "callbacks": "your own callbacks",
 }
-LISTED_IN = "runs"
-"""A call that names no directory finds the same run in this folder, as `autofit.api.directories` has it."""
 
 
 def repeated_run(run: RunRecord, run_dir: Path, *, is_completed: bool) -> Html:
@@ -59,7 +58,7 @@ def repeated_run(run: RunRecord, run_dir: Path, *, is_completed: bool) -> Html:
 def _again_words(run_dir: Path, *, is_completed: bool) -> str:
     """What the same call does."""
     does = "returns this run at once" if is_completed else "goes on with this run"
-    if run_dir.parent.name == LISTED_IN:
+    if run_dir.parent.name == RUNS_FOLDER:  # where a call that names no directory finds the same run
         return (
             f"Called again in the same folder, it {does} if nothing was changed; a run_dir of your choice trains anew."
         )

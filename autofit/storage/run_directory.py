@@ -19,6 +19,9 @@ __all__ = ["AttemptDirectory", "RunDirectory", "writing_in"]
 _MOST_DIGITS = 8
 """Of an attempt's number."""
 
+RUNS_FOLDER = "runs"
+"""The folder, in the working one, of the runs that are given no run directory."""
+
 OTHER_FEATURES = ("views", "fine-tune", "refit")
 """The stages whose features are others than those of the head: of augmented views, or the activations at a cut."""
 

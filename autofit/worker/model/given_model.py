@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -115,8 +116,7 @@ def _check_training(model: keras.Model) -> None:
 
 def _check_loss(model: keras.Model) -> None:
     """Require one loss, a mean over the samples, of a compiled model."""
-    loss = model.loss
-    losses = list(loss.values()) if isinstance(loss, dict) else loss if isinstance(loss, list | tuple) else [loss]
+    losses = _as_list(model.loss)
     if len(losses) != 1:
         raise UserError(f"the model is compiled with {len(losses)} losses: compile it with one")
     if losses[0] is None:
@@ -127,12 +127,17 @@ def _check_loss(model: keras.Model) -> None:
 def _check_weights(model: keras.Model) -> None:
     """Refuse weights of the loss or of metrics in a compiled model, which would not count."""
     weights = compiled_with(model, "loss_weights")
-    listed = list(weights.values()) if isinstance(weights, dict) else weights
-    listed = listed if isinstance(listed, list | tuple) else [listed]
-    if any(weight not in (None, 1) for weight in listed):
+    if any(weight not in (None, 1) for weight in _as_list(weights)):
         raise UserError(f"the model is compiled with loss_weights={weights!r}, which are not used: leave them out")
     if compiled_with(model, "weighted_metrics"):
         raise UserError("the model is compiled with weighted_metrics, which are not weighted: give them as metrics")
+
+
+def _as_list(given: Any) -> list[Any]:
+    """What `compile` takes as one value, a list of values or a dictionary of them by output."""
+    if isinstance(given, dict):
+        return list(given.values())
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def check_reduction(loss: object) -> None:
