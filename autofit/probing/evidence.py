@@ -16,6 +16,10 @@ POINTS_OF_A_LINE = 2
 MAX_PROFILE_FAILURES = 2  # a profile's first size may be slightly too much today; a second failure is no accident
 SAVED_LINE_TOLERANCE = 0.15  # a profile's line that is off by more is taken for another machine's
 CLEARLY_FASTER = 1.1  # images a second of one size over all smaller ones: more than two timings differ by
+WIDE_GAPS = 1.15  # a nearly full allocator whose tensors would fit in so many times fewer bytes may be left-over gaps
+MAX_FAILURES_FOR_GAPS = (
+    2  # so many sizes that ran out of memory show that the gaps remain however full the allocator is
+)
 MIN_DOUBLINGS = 0.1  # the error of a prediction over a shorter distance says nothing about a longer one
 
 Point = tuple[int, int]
@@ -143,7 +147,8 @@ class Evidence:
         line = self.line
         if line is None:
             return self.ceiling
-        return min(max(line.largest_batch(self.limit_bytes), self._largest_by_free_memory(line)), self.ceiling)
+        by_line = line.largest_batch(self.limit_bytes)
+        return min(max(by_line, self._largest_by_free_memory(line), self._largest_without_gaps(line)), self.ceiling)
 
     @property
     def _largest_fitting_trial(self) -> Trial | None:
@@ -170,6 +175,25 @@ class Evidence:
             return 0
         free_bytes = max(largest.allocator_bytes - largest.arena_resident_bytes, 0)
         return largest.batch_size + int(free_bytes / max(line.bytes_per_image, 1.0))
+
+    def _largest_without_gaps(self, line: MemoryModel) -> int:
+        """The size whose tensors would fill the allocator, where the largest size that fits left wide gaps in it.
+
+        An allocator with room puts tensors apart that it would have packed without. So gaps at small sizes, and gaps in
+        an allocator that they have just filled, do not show that a larger batch runs out of memory; two failures do.
+        """
+        largest = self._largest_fitting_trial
+        if (
+            largest is None
+            or not largest.fresh
+            or not largest.peak_bytes
+            or not self.has_nearly_filled
+            or largest.arena_resident_bytes < WIDE_GAPS * largest.peak_bytes
+            or len(self.failed_sizes) >= MAX_FAILURES_FOR_GAPS
+        ):
+            return 0
+        bytes_per_image = line.bytes_per_image / self.fragmentation
+        return largest.batch_size + int((largest.allocator_bytes - largest.peak_bytes) / max(bytes_per_image, 1.0))
 
     @property
     def fragmentation(self) -> float:
