@@ -1,7 +1,7 @@
 """How near `autofit estimate` comes to the probe: a network under a limit on this machine, both from nothing.
 
 An estimate measures a network once, for all limits; a probe runs its answer under each. What counts is the ratio of the
-two sizes. Each is a whole process without profiles.
+two sizes. Each is a whole process without profiles, and keeps all activations, as an estimate does.
 
     python benchmarks/estimate.py --json estimate.json     # goes on where it was stopped
 """
@@ -61,7 +61,7 @@ def estimates(network: str, side: int, trains: str, limits: Sequence[str]) -> It
 
 def probed(row: Row) -> Row:
     """The row with the probe's answer under its limit."""
-    rest = ["--weights", "none", "--memory-limit", row["limit"]]
+    rest = ["--weights", "none", "--memory-limit", row["limit"], "--recompute", "off"]
     found, seconds = autofit("probe", row["network"], row["side"], row["trains"], rest)
     return row | {"probe": found["largest_feasible_batch"], "probe_seconds": seconds}
 

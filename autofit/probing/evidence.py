@@ -16,10 +16,8 @@ POINTS_OF_A_LINE = 2
 MAX_PROFILE_FAILURES = 2  # a profile's first size may be slightly too much today; a second failure is no accident
 SAVED_LINE_TOLERANCE = 0.15  # a profile's line that is off by more is taken for another machine's
 CLEARLY_FASTER = 1.1  # images a second of one size over all smaller ones: more than two timings differ by
-WIDE_GAPS = 1.15  # a nearly full allocator whose tensors would fit in so many times fewer bytes may be left-over gaps
-MAX_FAILURES_FOR_GAPS = (
-    2  # so many sizes that ran out of memory show that the gaps remain however full the allocator is
-)
+WIDE_GAPS = 1.15  # arena in use over the peak of the tensors in it: above that, more tensors may fit between them
+MAX_FAILURES_FOR_GAPS = 2  # sizes that ran out of memory; then gaps are taken to stay in a full allocator too
 MIN_DOUBLINGS = 0.1  # the error of a prediction over a shorter distance says nothing about a longer one
 
 Point = tuple[int, int]
