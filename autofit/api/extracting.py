@@ -58,6 +58,7 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
     test: HeldOut | tuple[Any, Any] | None = None,
     path_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
+    group_column: str | None = None,
     multi_label: bool = False,
     images_in: str | Path | None = None,
     cache_by: str = "stat",
@@ -102,6 +103,9 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
         path_column: The column of a table that holds the paths. Default: `path`, or another usual name.
         label_column: The column of a table that holds the labels. With `multi_label` also `a,b,c`, or a list in Python:
             the columns of 0 and 1, one for each label. Default: `label`, or another usual name.
+        group_column: The column of a table that says which images belong together, such as those of one patient. Those
+            with the same value are all for training or all for validation, and in one fold where the head's penalty is
+            chosen by cross-validation. An image without a value belongs to no other.
         multi_label: An image may have any number of labels, also none; each class then has a probability of its own.
             The labels of an image are in one column, separated by semicolons, bars, commas or blanks, or as lists; or
             each label has a column of 0 and 1. In Python also an array `(n, classes)` of 0 and 1 beside images in
@@ -145,7 +149,7 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
     part, parts = chosen_shard(shard, os.environ)
     lease = float(real_number("lease_seconds", lease_seconds, least=LEAST_LEASE_SECONDS))
     of_shard = whole_number("shard_images", shard_images, least=1)
-    asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label)
+    asked = dataset.asked_of(path_column, label_column, images_in, multi_label=multi_label, group_column=group_column)
     given = GivenData(data, labels, validation, test, asked)
     if engine == "ray":
         require_ray()

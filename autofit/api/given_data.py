@@ -13,7 +13,7 @@ from autofit.api.directories import absolute
 from autofit.config.option_checks import GIVEN_TABLE
 from autofit.config.options import Options
 from autofit.dataset import ImageIndex
-from autofit.dataset.asked import Asked
+from autofit.dataset.asked import Asked, refuse_groups
 from autofit.input.patient_call import patiently
 from autofit.report.progress import ProgressView
 
@@ -49,7 +49,7 @@ class GivenData:
         """The same with the images in memory written to a folder.
 
         Raises:
-            UserError: they are no images, or have no labels.
+            UserError: they are no images, have no labels, or are to be grouped by a column, of which they have none.
             StorageError: they cannot be written.
         """
         is_in_memory, names = dataset.are_images(self.data), dataset.class_names_of(self.data)
@@ -63,6 +63,7 @@ class GivenData:
         )
         given = self
         if is_in_memory:
+            refuse_groups(self.asked, "images in memory")
             given = replace(self, data=write("train", (self.data, self.labels)), labels=None)
         return replace(given, validation=write("validation", self.validation), test=write("test", self.test))
 

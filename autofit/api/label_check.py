@@ -58,6 +58,7 @@ def doubted_labels(
         InterruptedRunError: Ctrl-C.
     """
     paths, labels = [*index.paths, *index.test_paths], [*index.labels, *index.test_labels]
+    groups = [*index.groups, *index.test_groups]
     together = replace(
         index,
         paths=[paths[number] for number in kept],
@@ -65,6 +66,8 @@ def doubted_labels(
         validation_from=len(kept),
         test_paths=[],
         test_labels=array("i"),
+        groups=array("i", [groups[number] for number in kept if groups]),
+        test_groups=array("i"),
     )
     machine = machine_for(options)
     with scratch_folder("autofit-check-") as folder:

@@ -65,6 +65,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     test: HeldOut | tuple[Any, Any] | None = None,
     path_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
+    group_column: str | None = None,
     multi_label: bool = False,
     images_in: str | Path | None = None,
     augment: str | None = "auto",
@@ -166,6 +167,9 @@ def run(  # noqa: PLR0913 - the options are the interface
         path_column: The column of a table that holds the paths. Default: `path`, or another usual name.
         label_column: The column of a table that holds the labels. With `multi_label` also `a,b,c`, or a list in Python:
             the columns of 0 and 1, one for each label. Default: `label`, or another usual name.
+        group_column: The column of a table that says which images belong together, such as those of one patient. Those
+            with the same value are all for training or all for validation, and in one fold where the head's penalty is
+            chosen by cross-validation. An image without a value belongs to no other.
         multi_label: An image may have any number of labels, also none; each class then has a probability of its own.
             The labels of an image are in one column, separated by semicolons, bars, commas or blanks, or as lists; or
             each label has a column of 0 and 1. In Python also an array `(n, classes)` of 0 and 1 beside images in
@@ -237,6 +241,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     asked_of_tables: dict[str, Any] = {
         "path_column": path_column,
         "label_column": label_column,
+        "group_column": group_column,
         "images_in": images_in,
     }
     called_at = time.monotonic()

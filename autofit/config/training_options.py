@@ -314,6 +314,16 @@ TRAINING = (
         metavar="NAME",
     ),
     Option(
+        "group_column",
+        None,
+        "The column of a table that says which images belong together, such as those of one patient.",
+        "Those with the same value are all for training or all for validation, and in one fold where the head's "
+        "penalty is chosen by cross-validation. An image without a value belongs to no other.",
+        commands=OF_DATA,
+        fields=(),
+        metavar="NAME",
+    ),
+    Option(
         "multi_label",
         False,
         "An image may have any number of labels, also none; each class then has a probability of its own.",

@@ -21,7 +21,9 @@
     missing_files.py  listed files that are not there, or are no files, in words
     labels.py   what a label means, the order of classes (pure)
     label_sets.py  images with any number of labels: what a cell means, and the sets that images have (pure)
-    listing.py  a CSV file, lists or a DataFrame -> Found
+    listing.py  a CSV file, lists or a DataFrame, image by image; gather.py sorts them into classes -> Found
+    groups.py   images that belong together, and the column of a table that says so (pure)
+    group_findings.py  how a split keeps or divides them, in words (pure)
     held_out.py the images of validation and test that are given, or that the data has
     contents.py classes whose files only look like images
     findings.py what was found, in words (pure)
@@ -29,6 +31,7 @@
     labelled_sets.py   the same, with any number of labels
     split.py    Found -> training and validation, in order (pure)
     label_set_split.py the same, so that each of several labels has its share (pure)
+    group_split.py the same, with all images of a group on one side (pure)
     table.py    the lines of a CSV file, each with its number
     index.py    ImageIndex, and samples.csv
     duplicates.py  groups of equal images; near_pairs.py pairs of similar ones among very many (pure)

@@ -18,6 +18,7 @@ class Asked:
 
     With `multi_label` an image may have any number of labels, and `label_column` may name one column for each of them.
     `separator` is known to stand between them in a cell; empty: found out.
+    Images with the same value in `group_column` belong together; a table of images that are held out `may_lack_groups`.
     """
 
     path_column: str | None = None
@@ -25,6 +26,8 @@ class Asked:
     images_in: str | None = None
     multi_label: bool = False
     separator: str = ""
+    group_column: str | None = None
+    may_lack_groups: bool = False
 
 
 def asked_of(
@@ -33,26 +36,56 @@ def asked_of(
     images_in: str | os.PathLike[str] | None,
     *,
     multi_label: bool = False,
+    group_column: str | None = None,
 ) -> Asked:
     """What the user says of a table, checked.
 
     Raises:
-        UserError: the folder of the images does not exist, a column's name is no text, or several columns of labels are
-            named for one label.
+        UserError: the folder of the images does not exist, a column's name is no text, several columns of labels are
+            named for one label, or one column for two things.
     """
     _require_names("path_column", [] if path_column is None else [path_column])
+    _require_names("group_column", [] if group_column is None else [group_column])
     if label_column is not None and not isinstance(label_column, str):
         listed = list(label_column) if isinstance(label_column, Iterable) else [label_column]
         _require_names("label_column", listed)
         if len(listed) != 1 and not multi_label:
             raise UserError(f"label_column names {len(listed)} columns: name one, or give multi_label=True")
         label_column = listed if multi_label else listed[0]
+    _require_other(group_column, path_column, label_column)
     if images_in is None:
-        return Asked(path_column, label_column, multi_label=multi_label)
+        return Asked(path_column, label_column, multi_label=multi_label, group_column=group_column)
     folder = os.path.abspath(os.path.expanduser(images_in))
     if not os.path.isdir(folder):
         raise UserError(f"images_in {printable(os.fspath(images_in))} is no folder (looked for {printable(folder)})")
-    return Asked(path_column, label_column, folder, multi_label)
+    return Asked(path_column, label_column, folder, multi_label, group_column=group_column)
+
+
+def refuse_groups(asked: Asked, data: str) -> None:
+    """Refuse a column of groups beside data that have no columns, such as `a folder`.
+
+    Raises:
+        UserError: one was asked for.
+    """
+    if asked.group_column is not None:
+        raise UserError(
+            f"group_column is a column of a table, and the data is {data}: give a CSV file or a DataFrame with the "
+            f"columns path, label and {printable(asked.group_column)}"
+        )
+
+
+def _require_other(group_column: str | None, path_column: str | None, label_column: str | Sequence[str] | None) -> None:
+    labels = [label_column] if isinstance(label_column, str) else [*(label_column or ())]
+    if group_column is not None and group_column in {path_column, *labels}:
+        raise UserError(holds_other(group_column))
+
+
+def holds_other(group_column: str) -> str:
+    """What is said of a column of groups that is one of paths or labels."""
+    return (
+        f"{printable(repr(group_column))} cannot be group_column, as it holds the paths or labels: name the column of "
+        "what several images have in common, such as the patient"
+    )
 
 
 def _require_names(option: str, names: Iterable[object]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from autofit.dataset.asked import Asked
+from autofit.dataset.asked import Asked, holds_other
+from autofit.dataset.groups import group_like
 from autofit.dataset.label_sets import MARKS, mark_of
 from autofit.dataset.split_words import FLAGS, Role, split_name, split_role
 from autofit.errors import UserError
@@ -39,7 +41,8 @@ class Columns(NamedTuple):
 
     `marks` are the columns of which each stands for a label and holds 0 or 1; without them `label` holds the labels.
     `not_followed` says of a column that is called as one of splits why it is none. `has_boxes` is whether others hold
-    where in the image a thing is.
+    where in the image a thing is. Images with the same value of `group` belong together; `keeps_groups` is whether it
+    was asked for, else it is only called so.
     """
 
     path: str
@@ -48,6 +51,8 @@ class Columns(NamedTuple):
     marks: tuple[str, ...] = ()
     not_followed: str | None = None
     has_boxes: bool = False
+    group: str | None = None
+    keeps_groups: bool = False
 
     @property
     def mark_names(self) -> tuple[str, ...]:
@@ -57,9 +62,14 @@ class Columns(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those that are read, in this order."""
+        """Those of paths, labels and splits, in this order."""
         labels = self.marks or (self.label,)
         return (self.path, *labels) if self.split is None else (self.path, *labels, self.split)
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All that are read: those of groups come last."""
+        return self.names if self.group is None else (*self.names, self.group)
 
     @property
     def note(self) -> str | None:
@@ -95,6 +105,8 @@ def choose_columns(
     Raises:
         UserError: a column that was asked for is missing, two can be meant, or there is one column a class.
     """
+    group = _group_column(header, asked, source)
+    header = [name for name in header if name != group]
     path = path_column(header, asked, source)
     marks = _marks_asked(header, asked, source)
     label = None if marks else _label_column(header, path, asked, source)
@@ -115,9 +127,13 @@ def choose_columns(
                 f"an image may have several; else one column with the class of each image, label_column={one}"
             )
     if not path or not (label or marks):
+        if group and _column([group], None, (*PATH_NAMES, *LABEL_NAMES), source):
+            raise UserError(holds_other(group))
         return None
     said = _not_followed(unfollowed, examples) if unfollowed else None
-    return Columns(path, label or "", split, marks, said, sum(map(_is_of_box, others)) >= SIDES_OF_BOX)
+    has_boxes = sum(map(_is_of_box, others)) >= SIDES_OF_BOX
+    alike = group_like(name for name in others if name not in {split, *marks} and others.count(name) == 1)
+    return Columns(path, label or "", split, marks, said, has_boxes, group or alike, group is not None)
 
 
 def path_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
@@ -127,6 +143,13 @@ def path_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
         UserError: the one that was asked for is missing, or two can be meant.
     """
     return _column(header, asked.path_column, PATH_NAMES, source)
+
+
+def _group_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
+    """The column of groups that was asked for; None if none was, or a table that may lack it does."""
+    if asked.group_column is None or (asked.may_lack_groups and _in_header(asked.group_column, header) is None):
+        return None
+    return _column(header, asked.group_column, (), source)
 
 
 def _label_column(header: Sequence[str], path: str | None, asked: Asked, source: str) -> str | None:
@@ -143,7 +166,7 @@ def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], sour
         if (named := _in_header(asked, header)) is not None:
             return named
         if asked in header or len(header) > 1:
-            raise UserError(f"{source} has not one column {asked!r}: its columns are {_shown(header)}")
+            raise UserError(_not_one(asked, header, source))
         return None
     for name in usual:
         meant = [column for column in header if _bare(column) == name]
@@ -157,6 +180,14 @@ def _column(header: Sequence[str], asked: str | None, usual: Iterable[str], sour
         if meant:
             return meant[0]
     return None
+
+
+def _not_one(asked: str, header: Sequence[str], source: str) -> str:
+    """What is said of a column that is not there, or there twice: those with a name like it, and all."""
+    bare = {_bare(name): name for name in header if name != asked}
+    near = [bare[name] for name in difflib.get_close_matches(_bare(asked), bare, n=2)]
+    hint = f"did you mean {' or '.join(map(repr, near))}? Its" if near else "its"
+    return f"{source} has not one column {asked!r}: {hint} columns are {_shown(header)}"
 
 
 def _split_column(others: Sequence[str], examples: Mapping[str, Sequence[object]], source: str) -> str | None:
@@ -227,7 +258,7 @@ def _marks_asked(header: Sequence[str], asked: Asked, source: str) -> tuple[str,
         return ()
     columns = tuple(_in_header(name, header) for name in names)
     if len(header) > 1 and None in columns:
-        raise UserError(f"{source} has not one column {names[columns.index(None)]!r}: its columns are {_shown(header)}")
+        raise UserError(_not_one(names[columns.index(None)], header, source))
     return tuple(name for name in columns if name is not None) if len(header) > 1 else ()
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from autofit.dataset.groups import Grouping
 from autofit.printable import printable
 
 PROGRESS_EVERY_FILES = 4096
@@ -29,6 +30,7 @@ class Found:
         label_names: where an image may have several labels, all of them in order; `classes` are then sets of labels
             (`label_sets.py`).
         separator: what separates these in a cell of the table; empty where nothing was found to.
+        grouping: which images of all splits belong together, where a column of the table says so.
     """
 
     classes: dict[str, list[str]]
@@ -41,6 +43,7 @@ class Found:
     notes: tuple[str, ...] = ()
     label_names: tuple[str, ...] = ()
     separator: str = ""
+    grouping: Grouping | None = None
 
     @property
     def skipped_files(self) -> int:

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,9 +15,11 @@ from autofit.config.validators import told
 from autofit.dataset.asked import Asked
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
+from autofit.dataset.gather import gather
+from autofit.dataset.groups import Grouping, same_column
 from autofit.dataset.label_sets import KnownLabels, names_of_set
 from autofit.dataset.layout import class_folders
-from autofit.dataset.listing import Frame, from_csv, from_frame, gather
+from autofit.dataset.listing import Frame, from_csv, from_frame
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes
 from autofit.errors import UserError
@@ -55,8 +58,8 @@ def held_out_images(
     if own is not None:
         source.found.notes += (f"the {split} images of the data are left out: {split}= is given",)
     known = KnownLabels(source.found.label_names, source.found.separator)
-    held = _given_images(split, source.root, given, asked, progress, known)
-    source.found.notes += held.notes
+    held = _given_images(split, source.root, given, replace(asked, may_lack_groups=True), progress, known)
+    source.found.notes += (*held.notes, *_join_groups(split, source.found.grouping, held.grouping))
     name = printable(os.fspath(given)) if isinstance(given, str | os.PathLike) else "DataFrame"
     is_folder = isinstance(given, str | os.PathLike) and os.path.isdir(os.path.expanduser(given))  # noqa: PTH111
     return _by_class(source, held, f"the {split} {'folder' if is_folder else 'table'} {name}")
@@ -93,8 +96,19 @@ def _given_images(
         raise UserError(f"{split} must be a folder, a table or a pair (images, labels), not {told(given)}")
     found = gather(listing, root, progress, known)
     held = (found.validation if split == "validation" else found.test) or found
-    held.notes = found.notes  # on the table as a whole
+    held.notes, held.grouping = found.notes, found.grouping  # of the table as a whole
     return held
+
+
+def _join_groups(split: Split, grouping: Grouping | None, held: Grouping | None) -> Iterator[str]:
+    """Add the groups of images that are given to those of the training; says where that cannot be."""
+    if grouping is None:
+        return
+    if held is not None and same_column(grouping.column, held.column):
+        grouping.value_of.update(held.value_of)
+    elif grouping.is_asked:
+        column = printable(repr(grouping.column))
+        yield f"the {split} images have no {column}: whether some belong to images of the training is not known"
 
 
 def _by_class(source: Source, held: Found, name: str) -> Classes:

@@ -18,6 +18,9 @@ from autofit.dataset.table import damaged, has_columns, read_rows, write_rows
 COLUMNS = ("index", "path", "label", "split")
 MULTI_LABEL_COLUMNS = ("index", "path", "labels", "split")
 """Where an image may have several labels: `labels` is a JSON list of them."""
+GROUP_COLUMN = "group"
+"""The last column where images belong together: equal numbers stand for one group."""
+MOST_GROUP_DIGITS = 9
 SPLITS = ("train", "validation", "test")  # in this order
 
 
@@ -46,6 +49,8 @@ class ImageIndex:
             trained. Not stored.
         separator: what separates the labels in a cell of the data's table; empty where nothing was found to. Not
             stored.
+        groups: where images belong together, the number of the group of each of `paths`; empty otherwise.
+        test_groups: of each image for the test, likewise.
     """
 
     root: str
@@ -63,6 +68,8 @@ class ImageIndex:
     empty_classes: tuple[str, ...] = field(default=(), compare=False)
     store: str = field(default="", compare=False)
     separator: str = field(default="", compare=False)
+    groups: array[int] = field(default_factory=lambda: array("i"))
+    test_groups: array[int] = field(default_factory=lambda: array("i"))
 
     @property
     def is_multi_label(self) -> bool:
@@ -126,6 +133,10 @@ class ImageIndex:
     def _is_in_store(self, path: str) -> bool:
         return bool(self.store) and path.startswith(f"{self.store}/")
 
+    @property
+    def _has_groups(self) -> bool:
+        return bool(self.groups) or bool(self.test_groups)
+
     def fingerprint(self) -> str:
         """SHA-256 over stored paths, labels, class names and split; moving the folder or store does not change it."""
         digest = hashlib.sha256(json.dumps([self.class_names, self.validation_from, *self.label_sets]).encode())
@@ -133,6 +144,8 @@ class ImageIndex:
             digest.update(f"\0{self._known_as(path)}\0{label}".encode(errors="surrogateescape"))  # no path contains NUL
         for path, label in zip(self.test_paths, self.test_labels, strict=True):
             digest.update(f"\0test\0{self._known_as(path)}\0{label}".encode(errors="surrogateescape"))
+        if self._has_groups:
+            digest.update(b"\0groups\0" + self.groups.tobytes())  # the test's change nothing that is trained
         return digest.hexdigest()
 
     def _known_as(self, path: str) -> str:
@@ -144,7 +157,13 @@ class ImageIndex:
         Raises:
             OSError: it cannot be written.
         """
-        write_rows(path, MULTI_LABEL_COLUMNS if self.label_sets else COLUMNS, self._rows())
+        columns = MULTI_LABEL_COLUMNS if self.label_sets else COLUMNS
+        if not self._has_groups:
+            write_rows(path, columns, self._rows())
+        else:
+            groups = (*self.groups, *self.test_groups)
+            rows = ((*row, group) for row, group in zip(self._rows(), groups, strict=True))
+            write_rows(path, (*columns, GROUP_COLUMN), rows)
 
     @classmethod
     def read_csv(cls, path: Path, root: str, class_names: Sequence[str]) -> Self:
@@ -155,9 +174,12 @@ class ImageIndex:
         """
         sets = _sets_of_file(path, class_names)
         number_of = {text: number for number, text in enumerate(_texts(sets, class_names))}
-        paths, labels = list[str](), array("i")
+        paths, labels, groups = list[str](), array("i"), array("i")
         counts = Counter[str]()
-        for line, (index, image, label, split) in read_rows(path, MULTI_LABEL_COLUMNS if sets else COLUMNS):
+        columns: tuple[str, ...] = MULTI_LABEL_COLUMNS if sets else COLUMNS
+        if has_columns(path, (*columns, GROUP_COLUMN)):
+            columns = (*columns, GROUP_COLUMN)
+        for line, (index, image, label, split, *group) in read_rows(path, columns):
             if index != str(len(paths)):
                 raise damaged(path, line, f"the index is {index!r}, not {len(paths)}")
             if label not in number_of:
@@ -169,11 +191,22 @@ class ImageIndex:
             counts[split] += 1
             paths.append(image)
             labels.append(number_of[label])
+            groups.extend(_group_number(text, path, line) for text in group)
         first_tested = len(paths) - counts["test"]
         test_paths, test_labels = paths[first_tested:], labels[first_tested:]
-        del paths[first_tested:], labels[first_tested:]
+        test_groups = groups[first_tested:]
+        del paths[first_tested:], labels[first_tested:], groups[first_tested:]
         return cls(
-            root, paths, labels, tuple(class_names), counts["train"], 0, test_paths, test_labels, label_sets=sets
+            root,
+            paths,
+            labels,
+            tuple(class_names),
+            counts["train"],
+            test_paths=test_paths,
+            test_labels=test_labels,
+            label_sets=sets,
+            groups=groups,
+            test_groups=test_groups,
         )
 
     def _rows(self) -> Iterator[tuple[int, str, str, str]]:
@@ -186,7 +219,7 @@ class ImageIndex:
 
 def _sets_of_file(path: Path, class_names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """The sets of labels in a `samples.csv`; none if its images have one label each."""
-    if not has_columns(path, MULTI_LABEL_COLUMNS):
+    if not any(has_columns(path, columns) for columns in (MULTI_LABEL_COLUMNS, (*MULTI_LABEL_COLUMNS, GROUP_COLUMN))):
         return ()
     texts = set[str]()
     for line, (text,) in read_rows(path, MULTI_LABEL_COLUMNS[2:3]):
@@ -198,6 +231,17 @@ def _sets_of_file(path: Path, class_names: Sequence[str]) -> tuple[tuple[int, ..
                 problem = f"{text!r} is no list of the {len(class_names)} labels"
                 raise damaged(path, line, problem) from None
     return numbers_of_sets(texts, class_names)
+
+
+def _group_number(text: str, path: Path, line: int) -> int:
+    """The number of an image's group.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not text.isdecimal() or len(text) > MOST_GROUP_DIGITS:
+        raise damaged(path, line, f"the group {text[:40]!r} is no number of one")
+    return int(text)
 
 
 def _texts(sets: Sequence[tuple[int, ...]], class_names: Sequence[str]) -> Sequence[str]:

@@ -1,25 +1,24 @@
 """Images that are listed one by one with their labels: in a CSV file, in lists or arrays, or in a DataFrame."""
 
-# ruff: noqa: PTH109, PTH111, PTH117, PTH118, PTH120 - a Path for each of a million files would take most of the time
+# ruff: noqa: PTH109, PTH117, PTH120 - a Path for each of a million files would take most of the time
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, get_args, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from autofit.dataset.arrays import ImageTable
 from autofit.dataset.asked import Asked
 from autofit.dataset.columns import LOOKED_AT_ROWS, Columns, choose_columns, split_word, split_words_of
-from autofit.dataset.found import Found, Progress, below
+from autofit.dataset.groups import value_of_cell
 from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
-from autofit.dataset.label_sets import NONE_KNOWN, Cell, KnownLabels, cell_of, marked_names, sort_into_sets
-from autofit.dataset.labels import Label, class_order, joined_labels_warning, label_of, refuse_no_classes
+from autofit.dataset.label_sets import Cell, cell_of, marked_names
+from autofit.dataset.labels import Label, label_of
 from autofit.dataset.listed_places import ListedPlaces
-from autofit.dataset.missing_files import ADDRESS, Missing, MissingFiles
+from autofit.dataset.missing_files import Missing
 from autofit.dataset.split_words import Role, split_role
 from autofit.dataset.table import read_rows, readable
 from autofit.dataset.table_form import TableForm, table_form
@@ -32,7 +31,7 @@ from autofit.storage.safe_files import read_bounded
 class Listed(NamedTuple):
     """One listed image. `place` says where, such as `line 7`; relative paths are relative to the listing's folder.
 
-    `missing` says why it is no file that can be read, if it is none.
+    `missing` says why it is no file that can be read, if it is none; `group` is what it has in common with others.
     """
 
     place: str
@@ -40,6 +39,7 @@ class Listed(NamedTuple):
     label: Label | Cell
     role: Role = "train"
     missing: Missing | None = None
+    group: str = ""
 
 
 @runtime_checkable
@@ -56,7 +56,7 @@ class Listing(NamedTuple):
     """Listed images, to be read once; `notes` and `places.note` say what was understood, after that.
 
     With `multi_label` the labels are cells of any number of labels; `marks` are the names of all, where each has its
-    own column.
+    own column. `group` is the column of groups, if there is one, and `keeps_groups` whether it was asked for.
     """
 
     rows: Iterator[Listed]
@@ -66,6 +66,8 @@ class Listing(NamedTuple):
     has_splits: bool = False
     multi_label: bool = False
     marks: tuple[str, ...] = ()
+    group: str | None = None
+    keeps_groups: bool = False
 
 
 def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a constant
@@ -81,8 +83,17 @@ def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a c
     rows = _rows_of_csv(path, form, places, multi_label=asked.multi_label, is_own=is_own)
     found = (form.columns.note, None if form.is_utf8 or is_own else NO_UTF8)
     notes = tuple(note for note in found if note)
+    columns = form.columns
     return Listing(
-        rows, root, places, notes, form.columns.split is not None, asked.multi_label, form.columns.mark_names
+        rows,
+        root,
+        places,
+        notes,
+        columns.split is not None,
+        asked.multi_label,
+        columns.mark_names,
+        columns.group,
+        columns.keeps_groups,
     )
 
 
@@ -105,8 +116,12 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
     splits = None if columns.split is None else split_words_of(frame[columns.split], columns.split)
     labels = _marked(frame, columns.marks, columns.mark_names) if columns.marks else frame[columns.label]
     root = frame.root if isinstance(frame, ImageTable) else os.getcwd()
-    listing = _from_lists(frame[columns.path], labels, splits, asked, root)
-    return listing._replace(notes=(columns.note,) if columns.note else (), marks=columns.mark_names)
+    groups = None if columns.group is None else map(value_of_cell, _plain_list(frame[columns.group]))
+    listing = _from_lists(frame[columns.path], labels, splits, asked, root, groups)
+    notes = (columns.note,) if columns.note else ()
+    return listing._replace(
+        notes=notes, marks=columns.mark_names, group=columns.group, keeps_groups=columns.keeps_groups
+    )
 
 
 def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked = Asked()) -> Listing:  # noqa: B008
@@ -128,100 +143,6 @@ def from_lists(paths: Iterable[object], labels: Iterable[object], asked: Asked =
     return _from_lists(paths, labels, None, asked, os.getcwd())
 
 
-def gather(listing: Listing, root: str, progress: Progress, known: KnownLabels = NONE_KNOWN) -> Found:
-    """Sort listed images into classes, each image once. Text labels are ordered as text, whole numbers as numbers.
-
-    Args:
-        listing: is read to its end; `~` is expanded.
-        root: absolute folder that the stored paths are relative to.
-        progress: counts the images.
-        known: the labels of the training, where these are other images, which may have several labels.
-
-    Raises:
-        UserError: too many files are missing, one is listed with two labels or in two splits, labels mix text and
-            numbers, or one lists others.
-    """
-    gathered = _Gathered(root, progress, multi_label=listing.multi_label)
-    for row in listing.rows:
-        gathered.take(row, listing.root)
-    gathered.missing.require_few(len(gathered.label_of))
-    missing_note = gathered.missing.note(len(gathered.label_of))
-    if listing.multi_label:
-        sorted_sets = sort_into_sets(gathered.cells_of, listing.marks, known)
-        gathered.label_of = dict(sorted_sets.set_of)
-        notes = [*listing.notes, *sorted_sets.notes, listing.places.note, missing_note]
-        texts = sorted(set(sorted_sets.set_of.values()))
-        found = gathered.by_class(texts, tuple(note for note in notes if note), sorted_sets.names)
-        return replace(found, separator=sorted_sets.separator)
-    labels = set(gathered.label_of.values())
-    if len({type(label) for label in labels}) > 1:
-        raise UserError("the labels mix text and whole numbers: give all of one kind")
-    names = class_order(map(str, labels))
-    refuse_no_classes(names)
-    notes = [*listing.notes, listing.places.note, missing_note, joined_labels_warning(names)]
-    return gathered.by_class(names, tuple(note for note in notes if note))
-
-
-class _Gathered:
-    """Each listed image with its label, and with its split if that is not the training."""
-
-    def __init__(self, root: str, progress: Progress, *, multi_label: bool) -> None:
-        self.root, self._multi_label = root, multi_label
-        self.progress = progress
-        self.label_of: dict[str, Label] = {}
-        self.role_of: dict[str, Role] = {}
-        self.cells_of: dict[str, tuple[Cell, ...]] = {}
-        self.missing = MissingFiles()
-        self._first_equal: dict[Label, Label] = {}  # each line of a CSV file has a new object for the same text
-        self._first_equal_cells: dict[tuple[Cell, ...], tuple[Cell, ...]] = {}
-
-    def take(self, row: Listed, folder: str) -> None:
-        place, path, label, role, missing = row
-        absolute = os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
-        stored = below(self.root, absolute)
-        if stored == path and type(path) is str:
-            stored = path  # the caller's object: copies of a million paths would take 100 MB
-        if self._multi_label:
-            self._add_cell(stored, label)
-            label = ""
-        assert not isinstance(label, tuple)  # noqa: S101 - only cells are
-        if stored not in self.label_of:
-            self.label_of[stored] = self._first_equal.setdefault(label, label)
-            if role != "train":
-                self.role_of[stored] = role
-            self.progress.count_one()
-            if missing:
-                self.missing.add(missing, printable(path if missing == ADDRESS else absolute), place)
-        elif self.label_of[stored] != label:
-            raise UserError(
-                f"{printable(path)} has the labels {self.label_of[stored]!r} and, {place}, {label!r}: keep one, or "
-                "give multi_label=True if an image may have several labels"
-            )
-        elif self.role_of.get(stored, "train") != role:
-            first = self.role_of.get(stored, "train")
-            raise UserError(f"{printable(path)} is in the splits {first!r} and, {place}, {role!r}: keep one")
-
-    def _add_cell(self, path: str, cell: Any) -> None:
-        """Add what a row says of an image: it may be listed once for each label."""
-        before = self.cells_of.get(path, ())
-        if cell not in before:
-            cells = (*before, cell)
-            self.cells_of[path] = self._first_equal_cells.setdefault(cells, cells)
-
-    def by_class(self, names: list[str], notes: tuple[str, ...], label_names: tuple[str, ...] = ()) -> Found:
-        splits: dict[Role, dict[str, list[str]]] = {role: {name: [] for name in names} for role in get_args(Role)}
-        for path, label in self.label_of.items():
-            splits[self.role_of.get(path, "train")][str(label)].append(path)
-        train, validation, test = (
-            Found({name: paths for name, paths in splits[role].items() if paths}, label_names=label_names)
-            for role in get_args(Role)
-        )
-        train.notes = notes
-        train.validation = validation if validation.classes else None
-        train.test = test if test.classes else None
-        return train
-
-
 NO_UTF8 = "the table is not UTF-8: its labels are read as Windows-1252; if one looks wrong, save the table as UTF-8"
 
 
@@ -231,8 +152,8 @@ def _rows_of_csv(
     """The rows of a table; in a run's own list a name is the one of the folder, byte for byte."""
     columns = form.columns
     count = len(columns.marks) or 1
-    optional = () if columns.marks or not multi_label else (columns.label,)
-    rows = read_rows(path, columns.names, encoding=form.encoding, separator=form.separator, may_be_empty=optional)
+    optional = [columns.group or ""] if columns.marks or not multi_label else [columns.group or "", columns.label]
+    rows = read_rows(path, columns.read, encoding=form.encoding, separator=form.separator, may_be_empty=optional)
     for line, (image, *cells) in rows:
         try:
             if columns.marks:
@@ -240,8 +161,9 @@ def _rows_of_csv(
             else:
                 text = cells[0] if is_own else readable(cells[0])
                 label = cell_of(text) if multi_label else label_of(text)
-            splits = [split_word(columns.split, cell) for cell in cells[count:]] if columns.split else []
-            yield _listed(f"line {line}", image, label, splits, places)
+            splits = [split_word(columns.split, cells[count])] if columns.split else []
+            group = value_of_cell(readable(cells[-1])) if columns.group is not None else ""
+            yield _listed(f"line {line}", image, label, splits, places, group)
         except ValueError as error:
             raise UserError(f"{printable(str(path))}, line {line}: {error}; correct this line") from None
 
@@ -264,7 +186,12 @@ def _marked(
 
 
 def _from_lists(
-    paths: Iterable[object], labels: Iterable[object], splits: Iterable[object] | None, asked: Asked, root: str
+    paths: Iterable[object],
+    labels: Iterable[object],
+    splits: Iterable[object] | None,
+    asked: Asked,
+    root: str,
+    groups: Iterable[str] | None = None,
 ) -> Listing:
     if isinstance(labels, str):  # each letter would be a label
         raise UserError(f"the labels are the text {labels[:40]!r}: give a list with one label for each path")
@@ -275,7 +202,8 @@ def _from_lists(
         raise UserError(f"there are {len(paths)} paths and {len(labels)} labels: give one label for each path")
     places = ListedPlaces(root, asked.images_in)
     meaning = cell_of if asked.multi_label else label_of
-    rows = _rows_of_lists(paths, labels, _plain_list(splits) if splits is not None else None, places, meaning)
+    of_rows = _plain_list(splits) if splits is not None else None
+    rows = _rows_of_lists(paths, labels, of_rows, repeat("") if groups is None else groups, places, meaning)
     return Listing(rows, root, places, has_splits=splits is not None, multi_label=asked.multi_label)
 
 
@@ -283,25 +211,26 @@ def _rows_of_lists(
     paths: list[object],
     labels: list[object],
     splits: list[object] | None,
+    groups: Iterable[str],
     places: ListedPlaces,
     meaning: Callable[[object], Label | Cell],
 ) -> Iterator[Listed]:
-    for number, (path, label) in enumerate(zip(paths, labels, strict=True)):
+    for number, (path, label, group) in enumerate(zip(paths, labels, groups, strict=False)):
         split = [] if splits is None else [str(splits[number])]
         try:
-            yield _listed(f"item {number}", _path(path, number), meaning(label), split, places)
+            yield _listed(f"item {number}", _path(path, number), meaning(label), split, places, group)
         except ValueError as error:
             raise UserError(f"item {number} of the labels: {error}") from None
 
 
-def _listed(place: str, path: str, label: Label | Cell, split: list[str], places: ListedPlaces) -> Listed:
+def _listed(place: str, path: str, label: Label | Cell, split: list[str], places: ListedPlaces, group: str) -> Listed:
     role = split_role(split[0]) if split else "train"
     if role is None:
         raise ValueError(f"the split {split[0]!r} is none of train, validation and test")
     found = places.find(path)
     if found is not None:
-        return Listed(place, found, label, role)
-    return Listed(place, places.expected(path), label, role, places.why_missing(path))
+        return Listed(place, found, label, role, None, group)
+    return Listed(place, places.expected(path), label, role, places.why_missing(path), group)
 
 
 def _is_own_list(path: Path, columns: Columns) -> bool:

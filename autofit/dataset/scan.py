@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from autofit.dataset.asked import Asked
+from autofit.dataset.asked import Asked, refuse_groups
 from autofit.dataset.findings import notes_of, without_images
 from autofit.dataset.flat_images import tables_in
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
+from autofit.dataset.gather import gather
+from autofit.dataset.group_findings import kept_note, shared_notes, split_notes
+from autofit.dataset.group_split import split_groups
+from autofit.dataset.groups import Grouping
 from autofit.dataset.held_out import TABLE_NEEDED, HeldOut, Source, held_out_images, require_apart
 from autofit.dataset.index import ImageIndex
 from autofit.dataset.label_set_split import split_label_sets
 from autofit.dataset.label_sets import names_of_set, notes_on_sets, numbers_of_sets, require_learnable
 from autofit.dataset.layout import find_layout
-from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists, gather
+from autofit.dataset.listing import Frame, Listing, from_csv, from_frame, from_lists
 from autofit.dataset.lower_folders import refuse_copies, refuse_splits_inside
 from autofit.dataset.sources import existing_source, leads_to_folder
 from autofit.dataset.split import Classes, in_order, stratified_split
@@ -67,8 +71,12 @@ def scan(
     testing = held_out_images("test", source, test, asked, progress) or []
     validating = (apart_from_training or []) if share != 0 else []
     require_apart({"training": training, "validation": validating, "test": testing})
-    if share and apart_from_training is None:
-        training, validating = _split(training, source.found, share, seed)
+    is_split_here = bool(share) and apart_from_training is None
+    if is_split_here:
+        training, validating = _split(training, source.found, share or 0.0, seed)
+    if source.found.grouping is not None:
+        held_out = {"validation": validating, "test": testing}
+        source.found.notes += (*_group_notes(source.found.grouping, training, held_out, is_split_here=is_split_here),)
     index = _index(source, training, validating, testing)
     if asked.multi_label:
         index = _with_label_sets(index, source.found)
@@ -76,10 +84,23 @@ def scan(
 
 
 def _split(classes: Classes, found: Found, share: float, seed: int) -> tuple[Classes, Classes]:
-    if not found.label_names:
+    keeps_groups = found.grouping is not None and found.grouping.is_asked
+    if not found.label_names and not keeps_groups:
         return stratified_split(classes, share, seed)
-    sets = [frozenset(names_of_set(text)) for text in found.classes]
-    return split_label_sets(classes, sets[: len(classes)], share, seed)
+    sets = [frozenset(names_of_set(text) if found.label_names else [text]) for text in found.classes][: len(classes)]
+    if found.grouping is None or not keeps_groups:
+        return split_label_sets(classes, sets, share, seed)
+    sides = split_groups(classes, sets, found.grouping.value_of, share, seed)
+    found.notes += tuple(split_notes(found.grouping, sets, *sides, share))
+    return sides
+
+
+def _group_notes(
+    grouping: Grouping, training: Classes, held_out: Mapping[str, Classes], *, is_split_here: bool
+) -> Iterator[str]:
+    if grouping.is_asked:
+        yield kept_note(grouping, training, held_out["validation"])
+    yield from shared_notes(grouping, training, held_out, may_be_kept=is_split_here)
 
 
 def _with_label_sets(index: ImageIndex, found: Found) -> ImageIndex:
@@ -118,6 +139,8 @@ def _read(
 ) -> Source:
     """The images of the data, without those in folders that are given as another split."""
     if not isinstance(data, str | os.PathLike):
+        if not isinstance(data, Frame):
+            refuse_groups(asked, "a list")
         listing = _listed(data, labels, asked)
         return Source("the list", listing.root, gather(listing, listing.root, progress))
     name = printable(os.fspath(data))
@@ -127,6 +150,7 @@ def _read(
     if not leads_to_folder(path):
         listing = from_csv(Path(path), asked)
         return Source(name, listing.root, gather(listing, listing.root, progress))
+    refuse_groups(asked, "a folder")
     if asked.multi_label:
         raise UserError(f"{name} is a folder, and an image in a class's folder has one label: {TABLE_NEEDED}")
     apart = [existing_source(held) for held in held_out if isinstance(held, str | os.PathLike)]
@@ -184,6 +208,9 @@ def _index(source: Source, training: Classes, validating: Classes, testing: Clas
     labels += validation_labels
     test_paths, test_labels = in_order(testing)
     found = source.found
+    groups = test_groups = array("i")
+    if found.grouping is not None and found.grouping.is_asked:
+        groups, test_groups = found.grouping.numbers(paths, test_paths)
     return ImageIndex(
         source.root,
         paths,
@@ -196,4 +223,6 @@ def _index(source: Source, training: Classes, validating: Classes, testing: Clas
         dict(found.skipped),
         notes_of(found),
         empty_classes=found.empty_classes,
+        groups=groups,
+        test_groups=test_groups,
     )

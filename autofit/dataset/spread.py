@@ -23,7 +23,8 @@ def evenly_spread(index: ImageIndex, seed: int) -> ImageIndex:
         *(first + number for number in spread_order(labels[first:], seed)),
     ]
     paths, spread = [index.paths[number] for number in order], array("i", (labels[number] for number in order))
-    return replace(index, paths=paths, labels=spread)
+    groups = array("i", (index.groups[number] for number in order if index.groups))
+    return replace(index, paths=paths, labels=spread, groups=groups)
 
 
 def spread_over(count: int, most: int) -> range:

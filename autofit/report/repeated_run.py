@@ -140,6 +140,7 @@ def _arguments(run: RunRecord, call: DataCall) -> dict[str, Any]:
         "test": call.test,
         "path_column": call.path_column,
         "label_column": call.label_column,
+        "group_column": call.group_column,
         "images_in": call.images_in,
     }
     named = {name: value for name, value in tables.items() if value is not None}

@@ -53,6 +53,7 @@ class DataCall(Record):
         path_column: as given.
         label_column: as given.
         images_in: an absolute path.
+        group_column: as given.
         objects: the names of those arguments that were objects of Python, which are not recorded.
     """
 
@@ -61,6 +62,7 @@ class DataCall(Record):
     path_column: str | None = None
     label_column: str | list[str] | None = None
     images_in: str | None = None
+    group_column: str | None = None
     objects: list[str] = Field(default_factory=list)
 
 

@@ -206,6 +206,31 @@ def test_only_the_first_of_equal_images_is_judged_by_others(planted: Path, monke
     assert not any(Path(path).name in {"leak.png", "twice.png", "smaller.jpg", "broken.jpg"} for path in paths)
 
 
+def test_images_that_belong_together_are_known_to_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images of a patient would vouch for each other's wrong label."""
+    asked: list[ImageIndex] = []
+
+    def looked(files: RunDirectory, *_: object) -> None:
+        asked.append(ImageIndex.read_csv(files.samples, "", ["cat", "dog"]))
+
+    for number in range(24):
+        scene(number).save(tmp_path / f"{number:02}.png")
+    shutil.copy(tmp_path / "03.png", tmp_path / "24.png")
+    rows = [
+        f"{number:02}.png,{('cat', 'dog')[number % 2]},p{number // 4},{('', 'test')[number > 19]}"
+        for number in range(25)
+    ]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,who,split", *rows]).replace(",\n", ",train\n"))
+    monkeypatch.setattr("autofit.api.label_check.supervise", looked)
+    report = check(tmp_path / "list.csv", group_column="who", view=RecordingView())
+    assert (
+        "images with the same 'who' are kept together: 5 values, 1 of them in validation" in report.findings.understood
+    )
+    (index,) = asked
+    patients = [int(path[:2]) // 4 for path in index.paths]
+    assert len({*zip(patients, index.groups, strict=True)}) == len({*patients}) == len({*index.groups}) == 6
+
+
 def test_copies_that_only_the_features_tell_are_named(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the worker found would be lost, or others be named: its numbers are those of the images it was given."""
     pairs: list[set[str]] = []

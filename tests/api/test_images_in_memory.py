@@ -66,6 +66,14 @@ def test_a_dataset_that_names_its_classes_is_trained_by_name(
         assert written[pixels.tobytes()] == by_number[label]
 
 
+def test_images_in_memory_have_no_column_of_groups(tmp_path: Path, started: list[ImageIndex]) -> None:
+    """A million images would be written before it is said that they cannot be kept together."""
+    with pytest.raises(autofit.UserError, match="the data is images in memory: give a CSV file or a DataFrame"):
+        autofit.run(np.zeros((2, 100, 100, 3)), [0, 1], group_column="who", run_dir=tmp_path / "run")
+    assert not started
+    assert not list((tmp_path / "run").rglob("*.png"))
+
+
 def test_arrays_without_labels_are_refused_in_a_line(tmp_path: Path, started: list[ImageIndex]) -> None:
     """An array would be read as a list of paths, and its numbers fill the screen."""
     with pytest.raises(autofit.UserError, match=r"^the labels of 2 images are missing") as refused:

@@ -44,6 +44,7 @@ EVERY_FLAG = {
     "test": ("tested.csv", "tested.csv"),
     "path_column": ("file", "file"),
     "label_column": ("kind", "kind"),
+    "group_column": ("patient", "patient"),
     "images_in": ("images", "images"),
     "augment": ("strong", "strong"),
     "feature_cache": ("on", "on"),

@@ -62,13 +62,24 @@ def alike_rows(rows: LabelledRows, *, threads: int = 1, goes_on: Callable[[], bo
 def together(rows: LabelledRows, alike: Numbers) -> LabelledRows:
     """The same rows, those that are alike and have the same label as views of one photo.
 
-    Otherwise a copy would vouch for a label that is wrong. One with another label does not: it casts doubt.
+    Otherwise a copy would vouch for a label that is wrong. One with another label does not: it casts doubt. Photos of
+    one family are views of one as well: a wrong label is often that of them all.
     """
     same_label = rows.labels[alike[:, 0]] == rows.labels[alike[:, 1]]
     photo = np.arange(int(rows.groups.max(initial=-1)) + 1)
-    for group in linked_groups(len(photo), rows.groups[alike[same_label]]):
+    links = np.concatenate([rows.groups[alike[same_label]], _links_in_families(rows)])
+    for group in linked_groups(len(photo), links):
         photo[group] = group[0]
     return replace(rows, groups=photo[rows.groups])
+
+
+def _links_in_families(rows: LabelledRows) -> Numbers:
+    """Pairs of photos that link those of each family, int64 (k, 2)."""
+    if rows.families is None:
+        return np.empty((0, 2), np.int64)
+    order = np.argsort(rows.families, kind="stable")
+    is_same = np.diff(rows.families[order]) == 0
+    return np.stack([rows.groups[order[:-1]][is_same], rows.groups[order[1:]][is_same]], axis=1)
 
 
 def _nearest(

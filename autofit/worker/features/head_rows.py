@@ -67,6 +67,8 @@ class LabelledRows:
         weights: float64 (n,), of the row's loss: 0 or more.
         groups: int64 (n,); rows with the same number are views of one photo.
         table: the sets of labels; None if each row has one label.
+        families: int64 (n,); photos with the same number belong together, as those of one patient do, and none of them
+            may judge a head that has seen another. None if nothing is known of such.
     """
 
     parts: tuple[RowSource, ...]
@@ -76,6 +78,7 @@ class LabelledRows:
     weights: Floats
     groups: Numbers
     table: LabelTable | None = None
+    families: Numbers | None = None
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -95,6 +98,7 @@ class LabelledRows:
             labels=self.labels[numbers],
             weights=self.weights[numbers],
             groups=self.groups[numbers],
+            families=None if self.families is None else self.families[numbers],
         )
 
     def counting(self) -> LabelledRows:
@@ -172,7 +176,7 @@ def check_labels(rows: LabelledRows, num_classes: int) -> None:
 
 
 def joined(first: LabelledRows, second: LabelledRows) -> LabelledRows:
-    """All rows of both; equal groups of the two are different photos."""
+    """All rows of both; equal groups of the two are different photos, and equal families the same."""
     photos = second.groups + (first.groups.max(initial=-1) - second.groups.min(initial=0) + 1)
     return LabelledRows(
         (*first.parts, *second.parts),
@@ -182,7 +186,12 @@ def joined(first: LabelledRows, second: LabelledRows) -> LabelledRows:
         np.concatenate([first.weights, second.weights]),
         np.concatenate([first.groups, photos]),
         first.table,
+        _of_both(first.families, second.families),
     )
+
+
+def _of_both(first: Numbers | None, second: Numbers | None) -> Numbers | None:
+    return None if first is None or second is None else np.concatenate([first, second])
 
 
 def part_of_rows(rows: LabelledRows, most: int) -> LabelledRows:

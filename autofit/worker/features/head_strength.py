@@ -2,7 +2,7 @@
 
 Strengths are tried from strong to weak, each from the solution of the one before, until the loss on other rows has long
 been rising. The other rows are the validation set; where that is small they are those of five folds of training and
-validation together, each left out in turn. The views of a photo stay in one fold.
+validation together, each left out in turn. The views of a photo stay in one fold, as do photos that belong together.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ def choose_l2(
 
 def _fold_splits(pool: LabelledRows) -> list[tuple[LabelledRows, LabelledRows]]:
     """The rows to solve on and those to judge by, for each fold that is left out."""
-    folds = fold_of_rows(pool.labels, pool.groups)
+    folds = fold_of_rows(pool.labels, pool.groups if pool.families is None else pool.families)
     left_out = 1 if len(np.unique(pool.groups)) > MOST_CROSS_VALIDATED else FOLDS
     return [
         (pool.of(np.flatnonzero(folds != fold)), pool.of(np.flatnonzero(folds == fold))) for fold in range(left_out)
@@ -260,9 +260,11 @@ def _fold_splits(pool: LabelledRows) -> list[tuple[LabelledRows, LabelledRows]]:
 def fold_of_rows(labels: Numbers, groups: Numbers) -> Numbers:
     """The fold of each row: photos of a class are dealt out evenly, and the views of a photo stay together.
 
+    So it is with families of photos, in place of photos and views.
+
     Args:
         labels: int64 (n,). The class of a photo is that of its first view.
-        groups: int64 (n,), the photo of each row.
+        groups: int64 (n,), the photo of each row, or its family.
     """
     photos, first, photo_of = np.unique(groups, return_index=True, return_inverse=True)
     mixed = np.argsort(np.arange(len(photos), dtype=np.uint64) * np.uint64(SPREAD), kind="stable")

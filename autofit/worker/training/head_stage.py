@@ -36,7 +36,12 @@ MOST_SCORES = 2**25
 
 
 def labelled(
-    source: CachedFeatures, samples: Numbers, labels: Numbers, views: int, table: LabelTable | None = None
+    source: CachedFeatures,
+    samples: Numbers,
+    labels: Numbers,
+    views: int,
+    table: LabelTable | None = None,
+    families: Numbers | None = None,
 ) -> LabelledRows:
     """The rows of some samples that have features, each view of a photo with its share of the photo's weight.
 
@@ -46,6 +51,7 @@ def labelled(
         labels: of all samples, from 0.
         views: of each sample.
         table: of the sets that the labels are numbers of, if there may be several.
+        families: of all samples, the number of those that belong together; None if nothing is known of such.
     """
     chosen = [source.known_rows(samples, view) for view in range(views)]
     rows = np.concatenate([numbers for numbers, _ in chosen])
@@ -58,6 +64,7 @@ def labelled(
         weights=np.full(len(rows), 1.0 / views),
         groups=of_samples,
         table=table,
+        families=None if families is None else families[of_samples],
     )
 
 
@@ -121,9 +128,10 @@ class HeadStage:
         self._class_weights = None if weights is None else dict(enumerate(weights.tolist()))
         samples, labels, table = np.arange(len(index.paths)), targets.numbers, targets.table
         self._train_count = index.train_count
+        families = np.asarray(index.groups, np.int64) if index.groups else None
         trained = samples[: index.train_count]
-        self.train = labelled(source, trained, labels, plan.feature_views, table)
-        self.validation = labelled(source, samples[index.train_count :], labels, 1, table)
+        self.train = labelled(source, trained, labels, plan.feature_views, table, families)
+        self.validation = labelled(source, samples[index.train_count :], labels, 1, table, families)
         self.used = np.unique(self.train.groups)
         self.unused = np.setdiff1d(trained, self.used)
 

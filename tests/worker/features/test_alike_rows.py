@@ -124,3 +124,13 @@ def test_copies_with_one_label_are_judged_together_and_others_cast_doubt() -> No
     assert together(replace(rows, groups=rows.groups), np.empty((0, 2), np.int64)).groups.tolist() == (
         rows.groups.tolist()
     )
+
+
+def test_photos_of_one_family_are_judged_together() -> None:
+    """The photos of a patient would vouch for each other where all have the same wrong label."""
+    features, labels = photos()
+    families = np.arange(len(labels)) // 4
+    rows = replace(labelled_rows(features, labels), families=families)
+    joined = together(rows, np.array([[0, 4]]))
+    assert (joined.groups[:8] == 0).all()
+    assert joined.groups[8:].tolist() == (families[8:] * 4).tolist()

@@ -96,6 +96,43 @@ def test_the_views_of_a_photo_stay_in_one_fold() -> None:
     assert np.bincount(folds[photos]).tolist() == [20] * 5
 
 
+@pytest.mark.parametrize("views", [1, 2])
+def test_photos_that_belong_together_stay_in_one_fold(views: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A patient's photo would be judged by a head that knows the patient: the weakest strength would win."""
+    train, validation = (
+        replace(_photos(60, seed, views=views), families=np.repeat(np.arange(60) // 4 + first, views))
+        for seed, first in ((1, 0), (2, 12))  # three families are in both
+    )
+    judged: list[tuple[LabelledRows, LabelledRows]] = []
+
+    def heads(rows: LabelledRows, other: LabelledRows, *_: Any) -> Any:
+        judged.append((rows, other))
+        return iter([])
+
+    monkeypatch.setattr(head_strength, "_heads", heads)
+    monkeypatch.setattr(head_strength, "_chosen", lambda *_: None)
+    choose_l2(train, validation, 3)
+    assert len(judged) == 5
+    for rows, other in judged:
+        assert rows.families is not None
+        assert other.families is not None
+        assert not np.isin(other.families, rows.families).any()
+    assert sum(len(other) for _, other in judged) == 120 * views
+
+
+def test_knowing_the_patient_does_not_weaken_the_penalty() -> None:
+    """Of photos that are known by their patient, the strength would be that of learning patients by heart."""
+    random = np.random.default_rng(0)
+    patient = np.repeat(np.arange(40), 5)
+    features = random.normal(size=(40, 60))[patient] + 0.1 * random.normal(size=(200, 60))
+    labels = (np.arange(40) % 2)[patient]
+    rows, none = labelled_rows(features, labels), labelled_rows(features[:0], labels[:0])
+    apart = choose_l2(rows, none, 2)
+    together = choose_l2(replace(rows, families=patient), replace(none, families=patient[:0]), 2)
+    assert apart.l2 < 1
+    assert together.l2 > 10
+
+
 def test_neighbours_are_dealt_out_to_different_folds() -> None:
     """Photos that were taken one after another are alike: whole stretches of them would be left out together."""
     folds = fold_of_rows(np.zeros(500, np.int64), np.arange(500))

@@ -99,6 +99,23 @@ def test_it_learns_and_names_what_it_did(index: ImageIndex) -> None:
     np.testing.assert_array_equal(solved.final.kernel, again.final.kernel)
 
 
+def test_images_that_belong_together_are_known_to_its_rows(index: ImageIndex) -> None:
+    """The strength of the penalty would be chosen with images of one patient on both sides of a fold."""
+    plan = staged_plan(make_options(), TRAIN, 2, None, make_hardware())
+
+    def stage(of: ImageIndex) -> HeadStage:
+        return HeadStage(source(of, 1, missing=7), of, plan, Targets(of, "none"), lambda: None, ALWAYS)
+
+    apart = stage(index)
+    assert apart.train.families is apart.validation.families is None
+    numbers = [number // 4 for number in range(TRAIN + VALIDATION)]
+    together = stage(replace(index, groups=array("i", numbers)))
+    assert together.train.families is not None
+    assert together.train.families.tolist() == [number for sample, number in enumerate(numbers[:TRAIN]) if sample != 7]
+    assert together.validation.families is not None
+    assert together.validation.families.tolist() == numbers[TRAIN:]
+
+
 def test_without_time_it_solves_as_far_as_it_comes_and_says_so(index: ImageIndex) -> None:
     """A time budget would be over, and a second fit still ahead; or the user would not hear that there was none."""
     stage_time = StageTime(end_at=0.0, last_at=0.0, epoch_seconds=0.0, finish_seconds=0.0)
