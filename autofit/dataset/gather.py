@@ -101,7 +101,7 @@ class _Gathered:
         known = grouping.value_of.setdefault(path, self._first_equal_group.setdefault(group, group))
         if known != group and grouping.is_asked:
             raise UserError(
-                f"{printable(path)} has the {grouping.column} {known!r} and, {place}, {group!r}: keep one of the two"
+                f"{printable(path)} has the {printable(grouping.column)} {known!r} and, {place}, {group!r}: keep one"
             )
 
     def _add_cell(self, path: str, cell: Any) -> None:

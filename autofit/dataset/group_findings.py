@@ -52,8 +52,8 @@ def split_notes(grouping: Grouping, sets: Sets, training: Classes, validating: C
         )
 
 
-def kept_note(grouping: Grouping, training: Classes, validating: Classes) -> str:
-    """One line on the groups of a training and its validation."""
+def groups_note(grouping: Grouping, training: Classes, validating: Classes, *, is_split_here: bool) -> str:
+    """One line on the groups of a training and its validation; a split that is given may divide them."""
     both = [*training, *validating]
     values, images = grouping.values(both), sum(map(len, both))
     bare = images - sum(path in grouping.value_of for paths in both for path in paths)
@@ -62,7 +62,8 @@ def kept_note(grouping: Grouping, training: Classes, validating: Classes) -> str
     alone = f"; {bare:,} images without a value are on their own each" if bare else ""
     held = grouping.values(validating)
     of_held = f", {len(held):,} of them in validation" if held else ""
-    return f"images with the same {_shown(grouping)} are kept together: {len(values):,} values{of_held}{alone}"
+    are = "are kept" if is_split_here else "belong"
+    return f"images with the same {_shown(grouping)} {are} together: {len(values):,} values{of_held}{alone}"
 
 
 def shared_notes(

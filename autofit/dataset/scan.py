@@ -14,7 +14,7 @@ from autofit.dataset.flat_images import tables_in
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Found, Progress
 from autofit.dataset.gather import gather
-from autofit.dataset.group_findings import kept_note, shared_notes, split_notes
+from autofit.dataset.group_findings import groups_note, shared_notes, split_notes
 from autofit.dataset.group_split import split_groups
 from autofit.dataset.groups import Grouping
 from autofit.dataset.held_out import TABLE_NEEDED, HeldOut, Source, held_out_images, require_apart
@@ -99,7 +99,7 @@ def _group_notes(
     grouping: Grouping, training: Classes, held_out: Mapping[str, Classes], *, is_split_here: bool
 ) -> Iterator[str]:
     if grouping.is_asked:
-        yield kept_note(grouping, training, held_out["validation"])
+        yield groups_note(grouping, training, held_out["validation"], is_split_here=is_split_here)
     yield from shared_notes(grouping, training, held_out, may_be_kept=is_split_here)
 
 

@@ -183,6 +183,10 @@ def test_a_split_of_the_table_that_divides_patients_is_told(wards: Path) -> None
     sides = ["train"] * 14 + ["val"] * 4 + ["test"] * 2
     lines = [(*line, sides[number % 20]) for number, line in enumerate(rows())]
     path = table(wards, "path,label,patient,split", lines)
+    assert (
+        "images with the same 'patient' belong together: 10 values, 8 of them in validation"
+        in scan(path, asked=BY_PATIENT).notes
+    )
     for asked in (BY_PATIENT, asked_of(None, None, None)):
         told = [note for note in scan(path, asked=asked).notes if note.startswith("warning")]
         for split, values, note in zip(("validation", "test"), (8, 4), told, strict=True):
