@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -103,6 +104,8 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
     Raises:
         UserError: it has no such columns; or, while it is read, a row holds no path, label or split.
     """
+    if isinstance(frame, ImageTable):  # what is asked of the user's tables is none of its
+        asked = replace(asked, path_column=None, label_column=None, images_in=None, group_column=None)
     names = list(frame.columns)
     header = [name for name in names if isinstance(name, str)]
     examples = {name: list(islice(frame[name], LOOKED_AT_ROWS)) for name in header}

@@ -66,6 +66,18 @@ def test_a_dataset_that_names_its_classes_is_trained_by_name(
         assert written[pixels.tobytes()] == by_number[label]
 
 
+def test_columns_are_named_of_the_users_table_alone(tmp_path: Path, started: list[ImageIndex]) -> None:
+    """Images in memory for validation would be refused beside a table whose columns have names of their own."""
+    for number in range(8):
+        Image.new("L", (4, 4), number).save(tmp_path / f"{number}.png")
+    rows = [f"{number}.png,{number % 2}" for number in range(8)]
+    (tmp_path / "list.csv").write_text("\n".join(["where,what,x", *(f"{row},7" for row in rows)]))
+    held = np.zeros((2, 4, 4), np.uint8), [0, 1]
+    columns: Any = {"path_column": "where", "label_column": "what", "images_in": tmp_path}
+    autofit.run(tmp_path / "list.csv", validation=held, run_dir=tmp_path / "run", **columns)
+    assert (started[0].train_count, started[0].validation_count) == (8, 2)
+
+
 def test_images_in_memory_have_no_column_of_groups(tmp_path: Path, started: list[ImageIndex]) -> None:
     """A million images would be written before it is said that they cannot be kept together."""
     with pytest.raises(autofit.UserError, match="the data is images in memory: give a CSV file or a DataFrame"):
