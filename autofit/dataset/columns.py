@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from autofit.dataset.asked import Asked, holds_other
 from autofit.dataset.groups import group_like
-from autofit.dataset.label_sets import MARKS, mark_of
+from autofit.dataset.label_sets import mark_of
+from autofit.dataset.mark_columns import MISSING, are_signed, holds_marks, is_one_hot, marks_of
 from autofit.dataset.split_words import FLAGS, Role, split_name, split_role
 from autofit.errors import UserError
 
@@ -39,7 +40,8 @@ LOOKED_AT_ROWS = 1000
 class Columns(NamedTuple):
     """The columns that are meant, as the header writes them. `split` is None if there is none.
 
-    `marks` are the columns of which each stands for a label and holds 0 or 1; without them `label` holds the labels.
+    `marks` are the columns of which each stands for a label and holds 0 or 1, or -1 or 1 where they are `signed`;
+    without them `label` holds the labels.
     `not_followed` says of a column that is called as one of splits why it is none. `has_boxes` is whether others hold
     where in the image a thing is. Images with the same value of `group` belong together; `keeps_groups` is whether it
     was asked for, else it is only called so.
@@ -53,6 +55,7 @@ class Columns(NamedTuple):
     has_boxes: bool = False
     group: str | None = None
     keeps_groups: bool = False
+    signed: bool = False
 
     @property
     def mark_names(self) -> tuple[str, ...]:
@@ -83,8 +86,9 @@ class Columns(NamedTuple):
         if self.names in {("path", "label"), ("path", "label", "split")}:
             return None
         splits = f", splits of {self.split!r}" if self.split else ""
+        signs = ", in which -1 is no" if self.signed else ""
         labels = (
-            f"the 1s of {len(self.marks)} columns, {_shown(self.mark_names)}"
+            f"the 1s of {len(self.marks)} columns, {_shown(self.mark_names)}{signs}"
             if self.marks
             else f"those of {self.label!r}"
         )
@@ -115,11 +119,11 @@ def choose_columns(
     unfollowed = None if split else _column(others, None, UNFOLLOWED_NAMES, source)
     if path and not label and not marks:
         least = 1 if asked.multi_label else 2
-        marks = _marks_of([name for name in others if name not in {split, unfollowed}], examples, least)
+        marks = marks_of([name for name in others if name not in {split, unfollowed}], examples, least)
         if marks and not asked.multi_label:
             one = (
                 "; pandas' idxmax(axis=1) makes it, as each row here has a single 1"
-                if _is_one_hot(marks, examples)
+                if is_one_hot(marks, examples)
                 else ""
             )
             raise UserError(
@@ -133,7 +137,8 @@ def choose_columns(
     said = _not_followed(unfollowed, examples) if unfollowed else None
     has_boxes = sum(map(_is_of_box, others)) >= SIDES_OF_BOX
     alike = group_like(name for name in others if name not in {split, *marks} and others.count(name) == 1)
-    return Columns(path, label or "", split, marks, said, has_boxes, group or alike, group is not None)
+    signed = are_signed(marks, examples)
+    return Columns(path, label or "", split, marks, said, has_boxes, group or alike, group is not None, signed)
 
 
 def path_column(header: Sequence[str], asked: Asked, source: str) -> str | None:
@@ -197,7 +202,7 @@ def _split_column(others: Sequence[str], examples: Mapping[str, Sequence[object]
         return found
     if found is not None and flag_role(found) is None and _holds_splits(examples.get(found, ())):
         return found
-    held = [name for name in others if flag_role(name) and _holds_marks(examples.get(name, ()))]
+    held = [name for name in others if flag_role(name) and holds_marks(examples.get(name, ()))]
     held = held or [name for name in others if _holds_nothing_but_splits(examples.get(name, ()))]
     if len(held) > 1:
         raise UserError(
@@ -270,33 +275,9 @@ def _in_header(asked: str, header: Sequence[str]) -> str | None:
     return meant[0] if len(meant) == 1 else None
 
 
-_MISSING = frozenset({"", "nan", "none", "<na>"})
-_IS_NO_LABEL = re.compile(r"(unnamed:.*|is_(valid|train|test|val))$", re.IGNORECASE)
-"""Columns of 0 and 1 that are no labels: the index that pandas writes, and the split of fastai."""
-
-
-def _marks_of(others: Sequence[str], examples: Mapping[str, Sequence[object]], least: int) -> tuple[str, ...]:
-    """The columns of which each stands for a class: their values are 0 or 1; none if they are under `least`."""
-    named = [name for name in others if name.strip() and not _IS_NO_LABEL.match(name)]
-    marks = tuple(name for name in named if _holds_marks(examples.get(name, ())))
-    return marks if len(marks) >= least else ()
-
-
-def _is_one_hot(marks: Sequence[str], examples: Mapping[str, Sequence[object]]) -> bool:
-    """Whether each of the first rows has one mark that is 1."""
-    rows = zip(*(examples[name] for name in marks), strict=False)
-    return all(sum(mark_of(value) is True for value in row) == 1 for row in rows)
-
-
-def _holds_marks(values: Sequence[object]) -> bool:
-    """Whether most values that are there are marks: an error among them is named when its row is read."""
-    texts = [text for value in values if (text := str(value).strip().lower()) not in _MISSING]
-    return sum(text in MARKS for text in texts) > len(texts) / 2
-
-
 def _holds_splits(values: Sequence[object]) -> bool:
     """Whether the first value is the name of a split, or most of those that are there: an empty first one is named."""
-    texts = [text for value in values if (text := str(value).strip()).lower() not in _MISSING]
+    texts = [text for value in values if (text := str(value).strip()).lower() not in MISSING]
     named = sum(split_role(text) is not None for text in texts)
     return named > len(texts) / 2 or (bool(values) and split_role(str(values[0])) is not None)
 

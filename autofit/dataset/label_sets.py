@@ -24,6 +24,8 @@ SEPARATORS = (";", "|", ",")
 """In this order: a name may hold one of the later."""
 SHOWN_CLASSES = 5
 MARKS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+SIGNS = {"-1": False, "1": True, "-1.0": False, "1.0": True}
+"""Of columns that hold nothing else, as lists of attributes do."""
 
 
 class SortedSets(NamedTuple):
@@ -89,13 +91,15 @@ def _refuse_marks(values: Collection[object]) -> None:
         )
 
 
-def is_marked(value: object) -> bool:
+def is_marked(value: object, *, signed: bool = False) -> bool:
     """Whether a value in the column of a class says that the image has this label.
 
     Raises:
-        ValueError: it is neither 0 nor 1.
+        ValueError: it is neither 0 nor 1, or of `signed` columns neither -1 nor 1.
     """
-    marked = mark_of(value)
+    marked = SIGNS.get(str(value).strip()) if signed else mark_of(value)
+    if marked is None and signed:
+        raise ValueError(f"{str(value)[:40]!r} is neither -1 nor 1, as all values above it are")
     if marked is None:
         is_minus_one = str(value).strip() in {"-1", "-1.0"}
         remedy = "write 0 for it" if is_minus_one else "name the columns of the labels with label_column="
@@ -108,16 +112,16 @@ def mark_of(value: object) -> bool | None:
     return MARKS.get(str(value).strip().lower())
 
 
-def marked_names(marks: Sequence[str], values: Sequence[object]) -> tuple[str, ...]:
+def marked_names(marks: Sequence[str], values: Sequence[object], *, signed: bool = False) -> tuple[str, ...]:
     """The names of the columns that are 1 in a row.
 
     Raises:
-        ValueError: a value is neither 0 nor 1; the message names its column.
+        ValueError: a value is neither 0 nor 1, or of `signed` columns neither -1 nor 1; the message names its column.
     """
     names = []
     for name, value in zip(marks, values, strict=True):
         try:
-            if is_marked(value):
+            if is_marked(value, signed=signed):
                 names.append(name)
         except ValueError as error:
             raise ValueError(f"column {name!r}: {error}") from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice, repeat
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -117,7 +118,8 @@ def from_frame(frame: Frame, asked: Asked = Asked()) -> Listing:  # noqa: B008 -
             f"it with {lacking}_column="
         )
     splits = None if columns.split is None else split_words_of(frame[columns.split], columns.split)
-    labels = _marked(frame, columns.marks, columns.mark_names) if columns.marks else frame[columns.label]
+    marked = partial(_marked, called=columns.mark_names, signed=columns.signed)
+    labels = marked(frame, columns.marks) if columns.marks else frame[columns.label]
     root = frame.root if isinstance(frame, ImageTable) else os.getcwd()
     groups = None if columns.group is None else map(value_of_cell, _plain_list(frame[columns.group]))
     listing = _from_lists(frame[columns.path], labels, splits, asked, root, groups)
@@ -160,7 +162,7 @@ def _rows_of_csv(
     for line, (image, *cells) in rows:
         try:
             if columns.marks:
-                label: Label | Cell = marked_names(columns.mark_names, cells[:count])
+                label: Label | Cell = marked_names(columns.mark_names, cells[:count], signed=columns.signed)
             else:
                 text = cells[0] if is_own else readable(cells[0])
                 label = cell_of(text) if multi_label else label_of(text)
@@ -172,7 +174,11 @@ def _rows_of_csv(
 
 
 def _marked(
-    columns: Mapping[str, Iterable[object]] | Frame, marks: Sequence[str], called: Sequence[str] | None = None
+    columns: Mapping[str, Iterable[object]] | Frame,
+    marks: Sequence[str],
+    called: Sequence[str] | None = None,
+    *,
+    signed: bool = False,
 ) -> list[object]:
     """The names that each row marks, from one column for each; `called` are its labels, if not the columns' names.
 
@@ -182,7 +188,7 @@ def _marked(
     names: list[object] = []
     for number, values in enumerate(zip(*(_plain_list(columns[name]) for name in marks), strict=True)):
         try:
-            names.append(marked_names(called or marks, values))
+            names.append(marked_names(called or marks, values, signed=signed))
         except ValueError as error:
             raise UserError(f"item {number} of the labels: {error}") from None
     return names

@@ -296,7 +296,7 @@ def test_boxes_in_a_table_are_said_not_to_be_used(pets: Path, sides: str) -> Non
 
 def test_a_mark_of_minus_one_has_its_own_remedy(pets: Path) -> None:
     """Who has named the columns of labels would be told to name them."""
-    rows = [(path, "1", "-1") for path, _ in ROWS]
+    rows = [(path, "1" if number else "0", "-1") for number, (path, _) in enumerate(ROWS)]
     asked = asked_of(None, "cat,dog", None, multi_label=True)
     with pytest.raises(UserError, match="column 'dog': '-1' is neither 0 nor 1: write 0 for it"):
         scan(csv_file(pets, written("path,cat,dog", rows=rows)), asked=asked)

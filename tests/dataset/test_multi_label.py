@@ -260,3 +260,40 @@ def test_a_frame_of_marks_beside_paths_goes_by_its_names(root: Path) -> None:
 def test_one_path_has_one_text_of_labels(root: Path) -> None:
     """`evaluate(run, "a.jpg", "cat;dog")` was refused for its seven labels, one a letter."""
     assert labelled_sets("a.jpg", "cat;dog", NAMES, ASKED, (root, print, print)).numbers == [[1, 2]]
+
+
+def signed() -> dict[str, list[int]]:
+    return {name: [1 if mark else -1 for mark in column] for name, column in marks().items()}
+
+
+@pytest.mark.parametrize("kind", ["table", "frame", "floats"])
+def test_columns_of_minus_one_and_one_are_labels(root: Path, kind: str) -> None:
+    """A list of attributes would be refused, or each label that most images have be the only ones that are found."""
+    frame = pd.DataFrame({"image_id": paths(root), **signed()})
+    if kind == "floats":
+        frame = frame.astype(dict.fromkeys(NAMES, float))
+    data: Any = frame
+    if kind == "table":
+        data = csv_file(root, frame.to_csv(index=False))
+    index = scan(data, asked=ASKED)
+    assert told(index) == [sorted(each) for each in LABELS]
+    assert index.notes[0] == (
+        "paths are those of the column 'image_id', labels the 1s of 3 columns, 'bird', 'cat', 'dog', in which -1 is no"
+    )
+    with pytest.raises(UserError, match=r"one column a class .'bird', 'cat', 'dog'.: give multi_label=True"):
+        scan(data)
+
+
+def test_minus_one_beside_a_gap_or_a_zero_is_not_taken_for_no(root: Path) -> None:
+    """Labels of which a doctor was in doubt would be taught as absent."""
+    for other in (0, None):
+        columns: dict[str, list[Any]] = dict(signed())
+        for name in NAMES:
+            columns[name][5] = other
+        with pytest.raises(UserError):
+            scan(pd.DataFrame({"image_id": paths(root), **columns}), asked=ASKED)
+    late = {name: column * 101 for name, column in signed().items()}
+    late["dog"][-1] = 0
+    frame = pd.DataFrame({"image_id": paths(root) * 101, **late})
+    with pytest.raises(UserError, match="item 1009 of the labels: column 'dog': '0' is neither -1 nor 1"):
+        scan(frame, asked=ASKED)
