@@ -17,6 +17,7 @@
     found.py    Found: what is in a folder or table
     asked.py    what the user says of a table
     columns.py  which columns of a table are meant; table_form.py how it is written
+    bare_list.py  a path and a label in each line, without names of columns (pure)
     mark_columns.py  columns of 0 and 1, or -1 and 1, each for a label (pure)
     listed_places.py  where the files of a table are
     missing_files.py  listed files that are not there, or are no files, in words

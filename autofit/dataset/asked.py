@@ -29,6 +29,11 @@ class Asked:
     group_column: str | None = None
     may_lack_groups: bool = False
 
+    @property
+    def names_columns(self) -> bool:
+        """Whether the user has named a column."""
+        return any(name is not None for name in (self.path_column, self.label_column, self.group_column))
+
 
 def asked_of(
     path_column: str | None,

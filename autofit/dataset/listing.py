@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from autofit.dataset.arrays import ImageTable
 from autofit.dataset.asked import Asked
+from autofit.dataset.bare_list import NO_NAMES, bare_line
 from autofit.dataset.columns import LOOKED_AT_ROWS, Columns, choose_columns, split_word, split_words_of
 from autofit.dataset.groups import value_of_cell
 from autofit.dataset.index import COLUMNS, MULTI_LABEL_COLUMNS
@@ -22,7 +23,7 @@ from autofit.dataset.labels import Label, label_of
 from autofit.dataset.listed_places import ListedPlaces
 from autofit.dataset.missing_files import Missing
 from autofit.dataset.split_words import Role, split_role
-from autofit.dataset.table import read_rows, readable
+from autofit.dataset.table import damaged, read_lines, read_rows, readable
 from autofit.dataset.table_form import TableForm, table_form
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -83,7 +84,7 @@ def from_csv(path: Path, asked: Asked = Asked()) -> Listing:  # noqa: B008 - a c
     places = ListedPlaces(root, asked.images_in, name=path.stem)
     is_own = _is_own_list(path, form.columns)
     rows = _rows_of_csv(path, form, places, multi_label=asked.multi_label, is_own=is_own)
-    found = (form.columns.note, None if form.is_utf8 or is_own else NO_UTF8)
+    found = (form.columns.note, NO_NAMES if form.is_bare else None, None if form.is_utf8 or is_own else NO_UTF8)
     notes = tuple(note for note in found if note)
     columns = form.columns
     return Listing(
@@ -157,9 +158,7 @@ def _rows_of_csv(
     """The rows of a table; in a run's own list a name is the one of the folder, byte for byte."""
     columns = form.columns
     count = len(columns.marks) or 1
-    optional = [columns.group or ""] if columns.marks or not multi_label else [columns.group or "", columns.label]
-    rows = read_rows(path, columns.read, encoding=form.encoding, separator=form.separator, may_be_empty=optional)
-    for line, (image, *cells) in rows:
+    for line, (image, *cells) in _cells_of(path, form, multi_label=multi_label):
         try:
             if columns.marks:
                 label: Label | Cell = marked_names(columns.mark_names, cells[:count], signed=columns.signed)
@@ -171,6 +170,22 @@ def _rows_of_csv(
             yield _listed(f"line {line}", image, label, splits, places, group)
         except ValueError as error:
             raise UserError(f"{printable(str(path))}, line {line}: {error}; correct this line") from None
+
+
+def _cells_of(path: Path, form: TableForm, *, multi_label: bool) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row that are read, with the number of its line."""
+    columns = form.columns
+    if not form.is_bare:
+        optional = [columns.group or ""] if columns.marks or not multi_label else [columns.group or "", columns.label]
+        yield from read_rows(
+            path, columns.read, encoding=form.encoding, separator=form.separator, may_be_empty=optional
+        )
+        return
+    for number, line in read_lines(path, form.encoding):
+        found = bare_line(line, form.separator)
+        if found is None:
+            raise damaged(path, number, f"{line.strip()[:40]!r} is not a path and a label, as the lines above it are")
+        yield number, list(found)
 
 
 def _marked(

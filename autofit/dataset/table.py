@@ -46,6 +46,23 @@ def read_rows(
         raise UserError(said_of(error, f"{printable(str(path))} cannot be read", "give a file that can")) from None
 
 
+def read_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """Yield each line of a text that is not blank, with its number; bytes that are no text become surrogates.
+
+    Raises:
+        UserError: the file cannot be read, or a line is longer than any table's.
+    """
+    try:
+        with _text_of(path, encoding) as stream:
+            for number, line in enumerate(_bounded(stream), 1):
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise UserError(said_of(error, f"{printable(str(path))} cannot be read", "give a file that can")) from None
+    except csv.Error as error:
+        raise UserError(f"{printable(str(path))}: a line is too long ({error}): give a list of images") from None
+
+
 def has_columns(path: Path, columns: Sequence[str]) -> bool:
     """Whether the first line of a CSV file with commas is these columns; not where it cannot be read."""
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autofit.dataset.asked import Asked
+from autofit.dataset.bare_list import mark_of_list
 from autofit.dataset.columns import LOOKED_AT_ROWS, SHOWN_HEADER_CHARACTERS, Columns, choose_columns, path_column
 from autofit.dataset.folder import image_suffixes
 from autofit.dataset.table import is_utf8, readable
@@ -27,12 +28,17 @@ LEAST_PIXELS = 64
 
 
 class TableForm(NamedTuple):
-    """How a CSV file is to be read. `is_utf8` is False where some of the first lines hold bytes that are none."""
+    """How a CSV file is to be read.
+
+    `is_utf8` is False where some of the first lines hold bytes that are none. `is_bare` is whether it has no names of
+    columns, but a path and a label in each line (`bare_list.py`), with `separator` between.
+    """
 
     encoding: str
     separator: str
     columns: Columns
     is_utf8: bool = True
+    is_bare: bool = False
 
 
 def table_form(path: Path, asked: Asked) -> TableForm:
@@ -56,6 +62,8 @@ def table_form(path: Path, asked: Asked) -> TableForm:
         examples = {name: [row[place] for row in whole] for place, name in enumerate(header)}
         if len(header) > 1 and (columns := choose_columns(header, examples, asked, printable(str(path)))):
             return TableForm(encoding, separator, columns, all(map(is_utf8, lines)))
+    if not asked.names_columns and (mark := mark_of_list(lines, multi_label=asked.multi_label)):
+        return TableForm(encoding, mark, Columns("path", "label", None), all(map(is_utf8, lines)), is_bare=True)
     raise _refusal(printable(str(path)), readable(lines[0]).strip("\r\n"), asked)
 
 

@@ -248,7 +248,9 @@ def test_a_table_that_cannot_be_understood_is_refused(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("cat/0000.jpg,cat\n", "begins with 'cat/0000.jpg,cat' and not with the names of its columns: write them"),
+        ("cat/0000.jpg,cat,7\n", "begins with 'cat/0000.jpg,cat,7' and not with the names of its columns: write them"),
+        ("a_1.jpg 1 1 1\na_2.jpg 1 1 2\n", "such as path,label, with commas between"),
+        ("a.jpg a_mask.png\nb.jpg b_mask.png\n", "such as path,label, with commas between"),
         ("1 001.Albatross/a.jpg\n2 001.Albatross/b.jpg\n", "such as path,label, with commas between"),
         (
             "sep=;\npath;label\na.jpg;cat\n",

@@ -58,7 +58,7 @@ def test_the_first_line_below_the_header_is_line_two(pets: Path) -> None:
     [
         (b"", "is no CSV file with the columns path,label: its first line is '"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "is no text"),
-        (b"a.jpg,cat\n", "begins with 'a.jpg,cat' and not with the names of its columns"),
+        (b"7,a.jpg,cat\n", "begins with '7,a.jpg,cat' and not with the names of its columns"),
         (b'"a"b', "is no CSV file with the columns path,label"),
     ],
 )

@@ -62,6 +62,7 @@ class Reader:
 
 
 SAMPLES = b'index,path,label,split\n0,"x.jpg","a","train"\n1,"y.jpg","b","validation"\n'
+GROUPS = SAMPLES.replace(b"split\n", b"split,group\n").replace(b'"\n', b'",7\n')
 AUDIT = b'{"attempt":1,"epoch":0,"step":0,"micro_batch_size":2,"samples":[0,1],"skipped":[]}\n' * 2
 PROFILE = min((Path(__file__).parents[2] / "profiles").glob("*.json"))
 
@@ -262,7 +263,9 @@ def readers() -> Iterable[Reader]:
     yield Reader("cell.txt", lambda _: b"['x', 'y']", _cells, torn)
     yield Reader("audit.jsonl", lambda _: AUDIT, _audit, forged_lines)
     yield Reader("samples.csv", lambda _: SAMPLES, _samples, forged_table)
+    yield Reader("groups.csv", lambda _: GROUPS, _samples, forged_table)
     yield Reader("labels.csv", lambda _: b"path,label,split\na.jpg,x,train\nb.jpg,y,test\n", _listed, forged_table)
+    yield Reader("list.txt", lambda _: b"a.jpg x\nb.jpg y\n", _listed, forged_table)
     yield Reader("rows.csv", lambda _: b"path,label\na.jpg,x\nb.jpg,y\n", _rows, forged_table)
     yield Reader("validation.npy", _npy, _probabilities, torn)
     yield Reader("model.keras", _model, model_file.require_plain_model, torn)

@@ -1,0 +1,60 @@
+"""Lists without names of columns, as those of benchmarks are: the path of an image and its label in each line. Pure.
+
+Nothing else is read so: a line with a third cell, a number before the path or a second image may mean anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from autofit.dataset.folder import image_suffixes
+
+BLANKS = " "
+MARKS = (",", ";", "|", BLANKS)
+"""What may stand between path and label: the same in all lines."""
+CELLS = 2
+NO_NAMES = "the table has no names of columns: each line is a path and a label"
+
+
+class BareLine(NamedTuple):
+    """What a line says."""
+
+    path: str
+    label: str
+
+
+def bare_line(line: str, mark: str) -> BareLine | None:
+    """The path and the label of a line with this mark between; None if it has not just these two."""
+    cells = [cell.strip() for cell in (line.split(None, 1) if mark == BLANKS else line.split(mark))]
+    if len(cells) != CELLS or not _is_image(cells[0]) or '"' in line:
+        return None
+    path, label = cells
+    is_label = label and label[0] not in MARKS and not any(map(_is_image, label.split()))
+    return BareLine(path, label) if is_label else None
+
+
+def mark_of_list(lines: Iterable[str], *, multi_label: bool) -> str | None:
+    """What stands between path and label in these lines of a list; None if they are no such list.
+
+    Several figures behind a path may be of several columns; with `multi_label` they are labels, but for 0 and 1, which
+    may say which of all labels an image has.
+    """
+    lines = [line for line in lines if line.strip()]
+    for mark in MARKS:
+        found = [bare_line(line, mark) for line in lines]
+        if found and None not in found:
+            figures = [words for each in found if each and _are_figures(words := each.label.split()) and words[1:]]
+            are_marks = {word for words in figures for word in words} <= {"-1", "0", "1"}
+            return None if figures and (are_marks or not multi_label) else mark
+    return None
+
+
+def _is_image(word: str) -> bool:
+    _, dot, suffix = word.rpartition(".")
+    return bool(dot) and suffix.lower() in image_suffixes()
+
+
+def _are_figures(words: list[str]) -> bool:
+    return all(re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", word) for word in words)
