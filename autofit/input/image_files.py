@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -68,7 +69,10 @@ class ImageContent(io.BufferedReader):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(io.FileIO(path))
-        self._size_bytes = os.fstat(self.fileno()).st_size
+        with contextlib.ExitStack() as unless_known:
+            unless_known.callback(self.close)
+            self._size_bytes = os.fstat(self.fileno()).st_size
+            unless_known.pop_all()
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read `size` bytes, or fewer at the end of the file."""

@@ -20,7 +20,13 @@ from PIL import ExifTags, Image, ImageOps
 
 from autofit.input import decode, numeric_images
 from autofit.input.decode import decode_image, decode_into, lack_their_end
-from autofit.input.image_files import FORMATS, MAX_PIXELS, MAX_SCANNED_PIXELS, UnreadableImageError
+from autofit.input.image_files import (
+    FORMATS,
+    MAX_PIXELS,
+    MAX_SCANNED_PIXELS,
+    ImageContent,
+    UnreadableImageError,
+)
 from autofit.input.numeric_images import ValueRanges
 
 WHITE = (255, 255, 255)
@@ -660,3 +666,21 @@ def test_what_a_file_is_instead_is_the_reason(tmp_path: Path, content: bytes, re
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(UnreadableImageError, match=f"^{re.escape(reason)}"):
         decode_image(tmp_path / "a.jpg", (8, 8))
+
+
+def test_a_file_whose_size_cannot_be_asked_for_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million photos on a failing drive each would keep a file open, until no more can be opened."""
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(plain("L", 0), "PNG"))
+    asked: list[int] = []
+
+    def failing(handle: int) -> os.stat_result:
+        asked.append(handle)
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as while_failing:
+        while_failing.setattr(os, "fstat", failing)
+        with pytest.raises(OSError, match=os.strerror(errno.ESTALE)):
+            ImageContent(path)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(asked[-1])
