@@ -24,6 +24,11 @@ def one_line(text: object) -> str:
     return printable(" ".join(str(text).split()))
 
 
+def last_line(error: BaseException) -> str:
+    """The last line of an error's message, where the text of a traceback has its cause; its kind if it has none."""
+    return one_line(next(reversed(str(error).strip().splitlines()), "")) or type(error).__name__
+
+
 def first_of(texts: Collection[str], most: int) -> str:
     """Texts with commas; if they are many, the first of them and how many more there are."""
     shown = ", ".join(islice(texts, most))

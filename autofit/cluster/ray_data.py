@@ -19,6 +19,7 @@ from ray.data import ActorPoolStrategy, DataContext
 
 from autofit.cluster.devices import Devices, devices_of
 from autofit.errors import TrainingFailedError, UserError
+from autofit.printable import last_line
 
 Row = dict[str, Any]
 
@@ -145,4 +146,4 @@ def done_by(devices: Devices, begin: Callable[[], Doer], tasks: Sequence[int]) -
             for row in table.to_pylist():
                 yield Answer(row["task"], row["text"], row["data"])
     except ray.exceptions.RayError as error:
-        raise TrainingFailedError(f"Ray gave up: {str(error).strip().splitlines()[-1]}") from error
+        raise TrainingFailedError(f"Ray gave up: {last_line(error)}") from error
