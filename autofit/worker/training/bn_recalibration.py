@@ -28,6 +28,7 @@ from autofit.worker.model.builder import BuiltModel
 from autofit.worker.model.keras_internals import all_layers
 from autofit.worker.model.layer_graph import has_graph
 
+Call = Callable[..., Any]
 Totals = list[tf.Tensor]
 """For each layer the sums over images of the batch's mean and of its mean square, float64 `(channels,)` each."""
 
@@ -122,7 +123,9 @@ def _called_for_inference(model: keras.Model, layers: Sequence[keras.layers.Batc
     """The identities of those layers that normalize with their averages where the model around them is in training."""
     found: set[int] = set()
 
-    def noting(layer: keras.layers.BatchNormalization, call: Callable[..., Any]) -> Callable[..., Any]:
+    def noting(layer: keras.layers.BatchNormalization) -> Call:
+        call = layer.call
+
         def call_and_note(inputs: Any, training: Any = None, mask: Any = None) -> Any:
             if not training:
                 found.add(id(layer))
@@ -134,7 +137,7 @@ def _called_for_inference(model: keras.Model, layers: Sequence[keras.layers.Batc
         with keras.StatelessScope():
             model(images, training=True)
 
-    with _called_otherwise(layers, noting):  # traced, and never run
+    with _called_by([(layer, noting(layer)) for layer in layers]):  # traced, and never run
         traced = tf.function(in_training, autograph=False)
         traced.get_concrete_function(tf.TensorSpec((None, *model.input_shape[1:]), tf.float32))
     return found
@@ -167,29 +170,24 @@ def batch_statistics(
 def _normalizing_with_the_batch(layers: Sequence[keras.layers.BatchNormalization]) -> Iterator[None]:
     """Have these layers called in training while the model around them is called in inference."""
 
-    def in_training(layer: keras.layers.BatchNormalization, call: Callable[..., Any]) -> Callable[..., Any]:
-        del layer
-
+    def in_training(call: Call) -> Call:
         def call_in_training(inputs: tf.Tensor, training: Any = None, mask: Any = None) -> Any:
             del training
             return call(inputs, training=True, mask=mask)
 
         return call_in_training
 
-    with _called_otherwise(layers, in_training):
+    with _called_by([(layer, in_training(layer.call)) for layer in layers]):
         yield
 
 
 @contextlib.contextmanager
-def _called_otherwise(
-    layers: Sequence[keras.layers.BatchNormalization],
-    otherwise: Callable[[keras.layers.BatchNormalization, Callable[..., Any]], Callable[..., Any]],
-) -> Iterator[None]:
-    """Have the `call` of these layers replaced by what `otherwise` makes of it."""
-    for layer in layers:
-        layer.call = otherwise(layer, layer.call)
+def _called_by(calls: Sequence[tuple[keras.layers.BatchNormalization, Call]]) -> Iterator[None]:
+    """Have the `call` of each of these layers replaced by the one beside it."""
+    for layer, call in calls:
+        layer.call = call
     try:
         yield
     finally:
-        for layer in layers:
+        for layer, _ in calls:
             del layer.call
