@@ -17,7 +17,7 @@ import tensorflow as tf
 from autofit.config.backbones import ModelSpec
 from autofit.errors import UserError
 from autofit.input.aligned_array import aligned, padded
-from autofit.protocol.job import Event, Job, ModelSource, TrialsJob
+from autofit.protocol.job import Event, Job, ModelSource, TrainJob, TrialsJob
 from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
 from autofit.worker.execution.loss_scale import LossScale
@@ -253,6 +253,8 @@ def open_session(job: Job, payload: Payload | None, heartbeat: Heartbeat) -> Ses
     network, inputs = _network(built, source.spec)
     extracts = built.frozen and built.features is not None
     objective = make_objective(built.model, source, compiled=built.compiled, scope=scope)
+    if objective.note and job.attempt == 1 and isinstance(job.work, TrainJob):
+        heartbeat.event(Event(message=objective.note))
     micro_decides = _what_slices_decide(built, network)
     pads = PADS[job.memory.device] and isinstance(network, SplitNetwork)
     trains_in_slices = not extracts or built.cut is not None

@@ -20,7 +20,15 @@ from autofit.errors import UserError
 from autofit.protocol.job import ModelSource
 from autofit.worker.model.fine_tuning import fine_tuning_optimizer
 from autofit.worker.model.multi_label import LabelCrossentropy, LabelScores
-from autofit.worker.model.outputs import label_classes, single_loss, takes_logits
+from autofit.worker.model.outputs import (
+    COUNTED_AS_TOLD,
+    counted_as_told,
+    label_classes,
+    naming_metrics,
+    require_outputs,
+    single_loss,
+    takes_logits,
+)
 from autofit.worker.model.precision import inner_optimizer
 from autofit.worker.model.registered_objects import not_registered
 
@@ -34,7 +42,7 @@ class Objective:
     the same for each metric. With `columns` above 0 an image may have any number of labels: labels are 0 or 1, float32
     `(n, columns)`, and so are the weights.
     `unit_threshold` is given where one unit stands for two classes: above it, it tells the second. Labels are then 0 or
-    1, float32 `(n, 1)`.
+    1, float32 `(n, 1)`. `note` is a line for the user about what is counted otherwise than Keras would.
     """
 
     loss_function: keras.losses.Loss
@@ -45,6 +53,7 @@ class Objective:
     metric_classes: Sequence[int] = ()
     columns: int = 0
     unit_threshold: float | None = None
+    note: str = ""
 
     @property
     def labels_spec(self) -> tf.TensorSpec:
@@ -300,17 +309,21 @@ def _objective_of_compiled(model: keras.Model, num_classes: int) -> Objective:
     one_hot = 0 if is_one_unit else label_classes(loss_function, num_classes)
     labels = np.zeros((2, 1), np.float32) if is_one_unit else np.zeros(2, np.int64)
     shown = keras.ops.one_hot(labels, num_classes) if one_hot else keras.ops.convert_to_tensor(labels)
-    model.compute_metrics(None, shown, keras.ops.zeros((2, model.output_shape[-1])) + 1.0 / num_classes)
+    with naming_metrics():
+        model.compute_metrics(None, shown, keras.ops.zeros((2, model.output_shape[-1])) + 1.0 / num_classes)
     flat = [inner for metric in model.metrics for inner in (getattr(metric, "metrics", None) or [metric])]
     metrics = [metric for metric in flat if metric.name != "loss"]
+    threshold = _threshold_of(loss_function) if is_one_unit else None
+    counted = [counted_as_told(metric, threshold) for metric in metrics] if threshold == 0.0 else metrics
     objective = Objective(
         loss_function=loss_function,
         loss=keras.metrics.Mean(name="loss"),
-        metrics=metrics,
+        metrics=counted,
         optimizer=_unscaled(model.optimizer, model),
         one_hot_classes=one_hot,
         metric_classes=[0 if is_one_unit else label_classes(metric, num_classes, one_hot) for metric in metrics],
-        unit_threshold=_threshold_of(loss_function) if is_one_unit else None,
+        unit_threshold=threshold,
+        note="" if counted == metrics else COUNTED_AS_TOLD,
     )
     return _built(objective, model)
 
@@ -321,13 +334,15 @@ def _built(objective: Objective, model: keras.Model) -> Objective:
     Metrics such as `F1Score` have their variables only after a call, and steps have to know them before.
 
     Raises:
-        UserError: a metric gives several numbers.
+        UserError: a metric cannot be counted, or gives several numbers.
     """
     if not objective.optimizer.built:
         objective.optimizer.build(model.trainable_variables)
     width = int(model.output_shape[-1])
     labels = tf.zeros((2, objective.columns)) if objective.columns else tf.zeros((2,), tf.int64)
-    objective.update_metrics(labels, tf.fill((2, width), 1.0 / width))
+    require_outputs(objective.metrics)
+    with naming_metrics():
+        objective.update_metrics(labels, tf.fill((2, width), 1.0 / width))
     for name, value in objective.results().items():
         if count := np.size(value) if np.ndim(value) else 0:
             raise UserError(f"metrics: {name!r} gives {count} numbers: let it give one, such as by average='macro'")

@@ -6,6 +6,9 @@ function of the user's own takes is found by calling it.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -13,11 +16,21 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from autofit.config.multi_label_figures import THRESHOLD
 from autofit.errors import UserError
 from autofit.protocol.model_jobs import OutputKind
 
 TOLERANCE, TOLERANCE_OF_BFLOAT16 = 1e-3, 1e-2
 """Of a probability and of a row's sum; the first is wide enough for float16."""
+
+COUNTED_AS_TOLD = (
+    "the accuracy counts logits above 0, as predictions do: Keras's own would count those above 0.5 "
+    "(BinaryAccuracy(threshold=0.0) says so in compile)"
+)
+"""Said where `counted_as_told` has replaced a metric."""
+
+_PLACE_IN_GRAPH = re.compile(r"\{\{.*?\}\}|\[Op:\w+\].*")
+"""Of what a user did not write, in messages of TensorFlow."""
 
 CROSS_ENTROPIES = ("categoricalcrossentropy", "sparsecategoricalcrossentropy", "categoricalfocalcrossentropy")
 """Keras's losses of probabilities, unless they have from_logits=True; names without underscores."""
@@ -236,7 +249,8 @@ def label_classes(thing: Any, num_classes: int, of_loss: int = 0) -> int:
     name = thing.name if isinstance(thing, _MeanOf) else type(thing).__name__
     if is_kerass_own(thing):
         wrapped = getattr(getattr(thing, "_fn", None), "__name__", "")
-        return 0 if f"{name}{wrapped}".lower().replace("_", "").find("sparse") >= 0 else num_classes
+        by_name = "sparse" in f"{name}{wrapped}".lower()
+        return 0 if getattr(thing, "sparse_y_true", by_name) else num_classes  # an IoU says so, whatever its name
     why = ""
     for width in (of_loss, num_classes - of_loss):
         try:
@@ -250,6 +264,43 @@ def label_classes(thing: Any, num_classes: int, of_loss: int = 0) -> int:
         f"{thing.name!r} takes neither class numbers of shape (n,) nor one-hot labels of shape (n, {num_classes}) "
         f"({why}): make it take one of them"
     )
+
+
+def require_outputs(metrics: Sequence[keras.metrics.Metric]) -> None:
+    """Refuse metrics of Keras that take the model's outputs for class numbers, as `MeanIoU` does by default.
+
+    Raises:
+        UserError: one does; its figures would be of probabilities rounded down.
+    """
+    for metric in metrics:
+        takes_numbers = getattr(metric, "sparse_y_pred", False) and not isinstance(metric, keras.metrics.BinaryIoU)
+        if takes_numbers and is_kerass_own(metric):
+            raise UserError(
+                f"metrics: {metric.name!r} takes the model's outputs for class numbers, and they are one for each "
+                "class: give it sparse_y_pred=False"
+            )
+
+
+def counted_as_told(metric: keras.metrics.Metric, threshold: float) -> keras.metrics.Metric:
+    """The metric; in place of the accuracy of one unit that Keras makes of a name, one that counts what is predicted.
+
+    `compile(metrics=["accuracy"])` counts outputs above 0.5, whatever the loss, and so logits above 0.5, not 0.
+    """
+    is_usual = type(metric) is keras.metrics.BinaryAccuracy and metric.threshold == THRESHOLD
+    return keras.metrics.BinaryAccuracy(metric.name, threshold=threshold) if is_usual else metric
+
+
+@contextmanager
+def naming_metrics() -> Iterator[None]:
+    """Let whatever a metric raises that cannot be counted be an error of what the user gave."""
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise  # running out of memory has its own verdict
+    except Exception as error:
+        said = _PLACE_IN_GRAPH.sub("", str(error)).strip().partition("\n")[0]
+        why = f"{type(error).__name__}: {said[:200]}"
+        raise UserError(f"metrics: one cannot be counted with this model's labels and outputs ({why})") from error
 
 
 def _call_with_labels(thing: Any, width: int, num_classes: int) -> None:

@@ -124,6 +124,30 @@ def test_a_metric_of_several_numbers_is_refused() -> None:
         make_objective(network(), sent(metrics=[keras.metrics.F1Score()]), compiled=False)
 
 
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_an_iou_gets_the_labels_that_it_says_it_takes(is_compiled: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """`MeanIoU` has no "sparse" in its name, and would fail on one-hot labels with an error of TensorFlow's."""
+    metrics = [keras.metrics.MeanIoU(3, sparse_y_pred=False, name="a"), keras.metrics.OneHotMeanIoU(3, name="b")]
+    model, source = network(), sent(metrics=metrics)
+    if is_compiled:
+        model.compile(loss="sparse_categorical_crossentropy", metrics=metrics)
+        source = sent()
+    objective = make_objective(model, source, compiled=is_compiled)
+    objective.update_metrics(keras.ops.convert_to_tensor(LABELS), keras.ops.convert_to_tensor(ROWS))
+    found = objective.results()
+    assert float(found["a"]) == float(found["b"]) == pytest.approx(0.5)
+
+
+def test_a_metric_that_cannot_be_counted_is_refused() -> None:
+    """`MeanIoU` would round probabilities down to class 0; another would end the training with TensorFlow's words."""
+    with pytest.raises(UserError, match=r"'mean_io_u.*' takes the model's outputs .*sparse_y_pred=False"):
+        make_objective(network(), sent(metrics=[keras.metrics.MeanIoU(3)]), compiled=False)
+    model = network()
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["mean_squared_error"])
+    with pytest.raises(UserError, match=r"^metrics: one .*\(InvalidArgumentError: Incompatible shapes"):
+        make_objective(model, sent(), compiled=True)
+
+
 def test_two_metrics_of_a_class_are_numbered_as_in_keras() -> None:
     """A list with two thresholds, which `fit` takes, would be refused; or the second hide the first."""
     recalls = [keras.metrics.AUC(curve="PR"), keras.metrics.AUC(), keras.metrics.AUC(name="mine")]

@@ -77,6 +77,27 @@ def test_one_unit_gets_labels_and_counts_as_in_fit(*, logits: bool, compiled: bo
     assert (told.argmax(axis=1) == labels).mean() == pytest.approx(expected["accuracy"])
 
 
+@pytest.mark.parametrize(
+    ("metric", "accuracy", "is_said"),
+    [
+        ("accuracy", 1.0, True),
+        (keras.metrics.BinaryAccuracy(name="accuracy"), 1.0, True),
+        (keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.3), 0.5, False),
+    ],
+    ids=["by name", "as an object", "with a threshold of its own"],
+)
+def test_the_accuracy_of_logits_is_that_of_what_is_predicted(metric: Any, accuracy: float, *, is_said: bool) -> None:
+    """The summary would say 0.5 and the confusion matrix beside it that all are right: Keras counts logits over 0.5."""
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True), metrics=[metric])
+    objective = make_objective(model, SOURCE.model_copy(update={"num_classes": 2}), compiled=True)
+    outputs = keras.ops.convert_to_tensor([[0.1], [0.2], [0.4], [0.7]])
+    objective.update_metrics(keras.ops.ones((4,), "int64"), outputs)
+    assert np.asarray(objective.told(outputs)).argmax(axis=1).tolist() == [1, 1, 1, 1]
+    assert bool(objective.note) == is_said
+    assert float(objective.results()["accuracy"]) == accuracy
+
+
 @pytest.mark.parametrize(("name", "given"), [("optimizer", "sgd"), ("learning_rate", 0.5)])
 def test_an_optimizer_beside_a_compiled_model_is_refused(name: str, given: Any) -> None:
     """It would silently do nothing."""
