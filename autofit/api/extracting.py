@@ -25,10 +25,10 @@ from autofit.config.validators import real_number, whole_number
 from autofit.dataset import HeldOut, ImageIndex
 from autofit.errors import InterruptedRunError, UserError
 from autofit.machine.hardware import Hardware
-from autofit.process.monitor import Tail
 from autofit.protocol.cache_job import CacheJob, ShardJob
 from autofit.protocol.job import Event
 from autofit.report.progress import ProgressView, showing
+from autofit.runs.collect_result import events_of
 from autofit.runs.memory_budget import largest_decoded_batch, memory_budget
 from autofit.runs.supervisor import Supervisor
 from autofit.storage.leases import LEASE_SECONDS, LeaseFolder
@@ -216,4 +216,4 @@ def _events(
         raise InterruptedRunError("the extraction was stopped: give the same call again") from None
     if error is not None:
         raise error
-    return [event for attempt in files.attempts() for event in Tail(attempt.events).records(Event)]
+    return [event for attempt in files.attempts() for event in events_of(attempt)]

@@ -7,12 +7,11 @@ import time
 
 from autofit.machine.hardware import Hardware
 from autofit.probing.records import Workload
-from autofit.process.monitor import Tail
 from autofit.profiles.match import Limit, exact_entry, find_extraction
 from autofit.profiles.records import SavedExtraction
 from autofit.profiles.store import ProfileStore
-from autofit.protocol.job import Event
 from autofit.protocol.messages import MemoryBudget
+from autofit.runs.collect_result import events_of
 from autofit.runs.model_source import workload
 from autofit.runs.run_record import RunRecord
 from autofit.storage.run_directory import RunDirectory
@@ -41,7 +40,7 @@ def save_extraction(
         earlier: the number of attempts that were made before, perhaps on another machine.
     """
     with contextlib.suppress(OSError):  # the run directory cannot be read any more: other code reports that
-        events = [event for attempt in files.attempts()[earlier:] for event in Tail(attempt.events).records(Event)]
+        events = (event for attempt in files.attempts()[earlier:] for event in events_of(attempt))
         speeds = [event.extraction for event in events if event.extraction]
         if speeds:
             store.save_extraction(speeds[-1], _workload(record), machine, time.time())

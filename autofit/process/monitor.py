@@ -8,15 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Protocol
 
 from autofit.machine import cgroups
 from autofit.machine.process_limits import process_limits
 from autofit.process.exit_classifier import Evidence, ExitDiagnosis, classify
 from autofit.process.launch import Exit, Launcher, Worker
 from autofit.process.signals import PausableWorker, worker_signals
+from autofit.process.tail import Tail
 from autofit.protocol.job import Event, Job, Outcome, TrainJob
 from autofit.protocol.messages import EpochEnd, MemorySample, Phase, Progress, Request, Verdict, describe_oom
 from autofit.protocol.payload import Payload
@@ -27,7 +26,6 @@ PAUSE_SECONDS = 30.0
 """Hundredths of a second lie between two looks at a worker: after so long, this process itself was stopped. A shorter
 pause is far below the deadlines."""
 
-MOST_NEWS_BYTES = 2**24  # at once, of a file that grows: what a callback prints may be without end
 STDERR_TAIL_BYTES = 2**16
 
 DEADLINE_SECONDS = {
@@ -59,8 +57,6 @@ class Patience:
 
 PATIENCE = Patience()
 
-R = TypeVar("R", bound=BaseModel)
-
 
 class View(Protocol):
     """Shows a person what a worker does."""
@@ -87,35 +83,6 @@ class WorkerExit:
     last: Progress | None
     events: tuple[Event, ...]
     wall_seconds: float
-
-
-@dataclass(slots=True)
-class Tail:
-    """Reads the lines of a growing file as they come; a line counts only when it is complete."""
-
-    path: Path
-    _offset: int = 0
-    _rest: bytes = b""
-
-    def read(self) -> bytes:
-        """The bytes that were added since the last call."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                new = file.read(MOST_NEWS_BYTES)
-        except OSError:  # it does not exist yet, or is on a mounted drive that does not answer just now
-            return b""
-        self._offset += len(new)
-        return new
-
-    def records(self, kind: type[R]) -> list[R]:
-        """The records in the complete lines since the last call; a damaged line is skipped."""
-        *lines, self._rest = (self._rest + self.read()).split(b"\n")
-        found: list[R] = []
-        for line in lines:
-            with contextlib.suppress(ValidationError):
-                found.append(kind.model_validate_json(line))
-        return found
 
 
 @dataclass
@@ -190,6 +157,8 @@ class MonitoredWorker:
                 finished = self.worker.poll()
                 yield from self._news()
                 if finished is not None:
+                    while self._events.has_more or self._progress.has_more:
+                        yield from self._news()
                     self._end(finished)
                 elif self._is_overdue():
                     self.worker.kill()

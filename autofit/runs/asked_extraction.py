@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from autofit.errors import AutofitError, InterruptedRunError, TrainingFailedError
 from autofit.process.launch import Launcher, Worker
-from autofit.process.monitor import POLL_SECONDS, Tail
+from autofit.process.monitor import POLL_SECONDS
+from autofit.process.tail import Tail
 from autofit.protocol.cache_job import ShardAnswer
 from autofit.protocol.job import Event
 from autofit.protocol.messages import Request

@@ -232,11 +232,16 @@ def _last_lines(attempts: Iterable[AttemptDirectory]) -> Iterator[Progress]:
 def _events(attempts: Iterable[AttemptDirectory]) -> Iterator[Event]:
     """The events of which a result tells, of all attempts; of an epoch's end the checkpoint tells."""
     for attempt in attempts:
-        with contextlib.suppress(OSError):  # it does not exist, or is no regular file
-            lines = bounded_lines(attempt.events, LINE.size_bytes, MAX_RECORD_BYTES)
-            for event in _each_record(islice(lines, 2 * MOST_EVENTS), Event):
-                if event.model_fields_set - {"epoch_end", "message"}:
-                    yield event
+        for event in events_of(attempt):
+            if event.model_fields_set - {"epoch_end", "message"}:
+                yield event
+
+
+def events_of(attempt: AttemptDirectory) -> Iterator[Event]:
+    """The events of an attempt that has ended, in their order; of a file without end the first."""
+    with contextlib.suppress(OSError):  # it does not exist, or is no regular file
+        lines = bounded_lines(attempt.events, LINE.size_bytes, MAX_RECORD_BYTES)
+        yield from _each_record(islice(lines, 2 * MOST_EVENTS), Event)
 
 
 def _each_record(lines: Iterable[bytes], kind: type[R]) -> Iterator[R]:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from autofit.probing.records import ProbeReport
-from autofit.process.monitor import Tail
-from autofit.protocol.job import Event, Job, TrainJob
+from autofit.protocol.job import Job, TrainJob
 from autofit.protocol.messages import Verdict
+from autofit.runs.collect_result import events_of
 from autofit.runs.result_record import AttemptRecord
 from autofit.runs.time_budget import Speed
 from autofit.storage.run_directory import AttemptDirectory, RunDirectory
@@ -19,7 +19,7 @@ def measured_speed(files: RunDirectory) -> Speed:
     """The speed of the newest extraction of the stage, and what the attempt that ended it took besides."""
     speed = Speed(None, trained_per_second=_probed_rates(files))
     for attempt, work in _attempts_at_first_stage(files):
-        events = Tail(attempt.events).records(Event)
+        events = [event for event in events_of(attempt) if event.extracted or event.epoch_end]
         passes = [event.extracted for event in events if event.extracted]
         extracted = sum(one.seconds for one in passes)
         if passes and extracted > 0:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import autofit
-from autofit.process.monitor import Tail
+from autofit.process.tail import Tail
 from autofit.protocol.job import Job, TrainJob
 from autofit.protocol.messages import Phase, Progress
 from autofit.storage.run_directory import RunDirectory

@@ -18,7 +18,8 @@ from autofit.config.options import make_options
 from autofit.machine import hardware
 from autofit.probing.records import ProbeReport
 from autofit.process.launch import ProcessLauncher
-from autofit.process.monitor import Tail, monitored
+from autofit.process.monitor import monitored
+from autofit.process.tail import Tail
 from autofit.protocol.job import Job, TrialsJob
 from autofit.protocol.messages import MemoryBudget, Phase, Progress, Request, Trial, Verdict
 from autofit.runs.model_source import model_source

@@ -23,7 +23,7 @@ import pytest
 
 import autofit
 from autofit.input.prediction_views import decode_views, prediction_views
-from autofit.process.monitor import Tail
+from autofit.process.tail import Tail
 from autofit.protocol.messages import Progress
 from autofit.storage.run_directory import RunDirectory
 from tests.support.paths import CHILDREN, child_environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ import pytest
 
 from autofit.errors import StorageError
 from autofit.process.launch import Exit, ProcessLauncher
-from autofit.process.monitor import DEADLINE_SECONDS, Patience, Tail, WorkerExit, monitored
+from autofit.process.monitor import DEADLINE_SECONDS, Patience, WorkerExit, monitored
+from autofit.process.tail import Tail
 from autofit.protocol.job import Event, Job, Outcome, TrialsJob
 from autofit.protocol.messages import EpochEnd, MemoryBudget, MemorySample, OomEvent, Phase, Progress, Request, Verdict
 from autofit.protocol.payload import Payload
@@ -124,6 +126,23 @@ def test_a_file_that_cannot_be_read_just_now_ends_nothing(tmp_path: Path) -> Non
     """A hiccup of a mounted drive would end the parent, and with it a good worker."""
     tail = Tail(tmp_path)
     assert tail.read() == b""  # a folder: IsADirectoryError stands for any OSError
+
+
+def test_what_was_written_faster_than_it_is_read_is_heard_to_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a worker that ends after a flood of events, as after Ctrl-Z of its parent, the last ones would be missing."""
+    monkeypatch.setattr("autofit.process.tail.MOST_NEWS_BYTES", len(EVENT) + 1)
+    (tmp_path / "events.jsonl").write_bytes(EVENT * 5)
+    ended, _, view = watch(tmp_path, [None])
+    assert len(ended.events) == 5
+    assert view.messages == ["m"] * 5
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    """A run directory may come from a stranger: nobody writes to its pipe, and its reader would stay for ever."""
+    os.mkfifo(tmp_path / "events.jsonl")
+    assert Tail(tmp_path / "events.jsonl").records(Event) == []
 
 
 # Deadlines ---------------------------------------------------------------------------------------------------------

@@ -122,6 +122,14 @@ def test_without_attempts_or_features_to_extract_no_speed_is_known(files: RunDir
     assert measured_speed(files) == Speed(None, "eigen", 4.0)
 
 
+def test_the_speed_is_found_after_a_flood_of_events(files: RunDirectory) -> None:
+    """An attempt that named 100,000 bad images would have no speed, and the second stage be planned by a guess."""
+    run = record()
+    flood = [Event(message="m" * 900_000)] * 20
+    note_attempt(files, run, *flood, Event(extracted=ExtractionTime(images=800, seconds=8.0)), wall=10.0)
+    assert measured_speed(files) == Speed(100.0, run.plan.kernels, 2.0)
+
+
 def test_the_decision_is_made_once_and_written_down(files: RunDirectory) -> None:
     """A resumed or replayed run would train other epochs, at other rates."""
     run = record()

@@ -72,6 +72,7 @@ FUZZED = frozenset(
             "dataset/table_form.py",
             "mirror/copying.py",
             "process/monitor.py",
+            "process/tail.py",
         ),
         *("profiles/lines.py", "profiles/reading.py", "runs/collect_result.py", "runs/memory_history.py"),
         *("runs/model_worker.py", "runs/result_record.py", "runs/run_record.py", "runs/stage_speed.py"),

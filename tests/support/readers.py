@@ -22,7 +22,7 @@ from autofit.dataset.asked import Asked
 from autofit.dataset.index import ImageIndex
 from autofit.mirror import copying
 from autofit.probing.estimate import MeasuredLine
-from autofit.process import monitor
+from autofit.process.tail import Tail
 from autofit.profiles import reading
 from autofit.protocol.job import Event, Job, Outcome
 from autofit.protocol.messages import MemorySample, Progress
@@ -111,7 +111,7 @@ def _of_mirror(path: Path) -> object:
 
 
 def _progress(path: Path) -> object:
-    tailed = monitor.Tail(path).records(Progress)
+    tailed = Tail(path).records(Progress)
     assert len(tailed) <= 1 + path.read_bytes().count(b"\n")
     return collect_result.records_in(path.read_bytes(), Progress)
 

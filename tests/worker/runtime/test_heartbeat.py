@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autofit.machine.cgroups import MemoryLeft
-from autofit.process.monitor import Tail
+from autofit.process.tail import Tail
 from autofit.protocol.job import Event
 from autofit.protocol.messages import MemorySample, Phase, Progress
 from autofit.storage.run_directory import AttemptDirectory

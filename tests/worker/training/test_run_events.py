@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autofit.process.monitor import Tail
+from autofit.process.tail import Tail
 from autofit.protocol.job import Event
 from autofit.storage.run_directory import AttemptDirectory
 from autofit.worker.runtime.heartbeat import Heartbeat
