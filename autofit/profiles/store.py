@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,6 +33,9 @@ from autofit.storage.user_path import user_path
 PACKAGE = Path(__file__).parent.parent
 FOLDER_VARIABLE = "AUTOFIT_PROFILES"
 LOCK_PATIENCE_SECONDS = 10.0
+LONGEST_SAVE_SECONDS = 3600.0
+"""Where nothing can be locked, an older temporary file is that of a killed save."""
+
 MAX_SET_ASIDE = 1000
 LOCK = ".lock"
 
@@ -213,17 +217,18 @@ class ProfileStore:
             answer = wait_for_lock(file, self._lock_patience_seconds)
             if answer is Lock.BUSY:
                 raise BlockingIOError(errno.EWOULDBLOCK, "another process holds the lock")
-            if answer is Lock.HELD:  # on a file system without locks one of two may lose an entry, never a file
-                self._remove_left_over()
+            # on a file system without locks one of two may lose an entry, never a file
+            self._remove_left_over(0.0 if answer is Lock.HELD else LONGEST_SAVE_SECONDS)
             yield
         finally:
             os.close(file)
 
-    def _remove_left_over(self) -> None:
-        """Remove the temporary files of killed saves; the lock must be held, so that no process is writing them."""
+    def _remove_left_over(self, least_age_seconds: float) -> None:
+        """Remove the temporary files of killed saves that are so old; with the lock, no process is writing any."""
         for path in self.folder.glob(".*.json.*"):
             with contextlib.suppress(OSError):
-                path.unlink()
+                if not least_age_seconds or time.time() - path.lstat().st_mtime > least_age_seconds:
+                    path.unlink()
 
 
 class NoProfiles(ProfileStore):

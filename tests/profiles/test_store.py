@@ -269,9 +269,9 @@ def test_a_file_that_was_replaced_meanwhile_is_not_set_aside(
     path.write_text("{")
     remove_left_over = ProfileStore._remove_left_over
 
-    def another_process_was_here(self: ProfileStore) -> None:
+    def another_process_was_here(self: ProfileStore, least_age_seconds: float) -> None:
         make_profile().save(path)
-        remove_left_over(self)
+        remove_left_over(self, least_age_seconds)
 
     monkeypatch.setattr(ProfileStore, "_remove_left_over", another_process_was_here)
     assert len(store.load()) == 1
@@ -377,14 +377,21 @@ def test_a_drive_without_locks_is_used_too(
     monkeypatch: pytest.MonkeyPatch,
     number: int,
 ) -> None:
-    """On a mounted drive of a notebook service no profile would ever be saved."""
+    """On a mounted drive of a notebook service no profile would ever be saved, and what a killed save left stay."""
 
     def no_locks(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
+    left, written = (store.folder / f".0123456789abcdef.json.{ending}" for ending in ("left", "written"))
+    store.folder.mkdir()
+    left.touch()
+    written.touch()  # by another process, just now
+    os.utime(left, (1e9, 1e9))
     store.save(make_report(), cpu, 7.0, limit_is_given=True)
     assert classes(store) == [5]
+    assert not left.exists()
+    assert written.exists()
     assert warnings == []
 
 
