@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.cells import cell_len
+
 from autofit.printable import printable
 from autofit.report.markup import element, escaped, fragment
-from autofit.report.width import wrapped
+from autofit.report.width import columns, wrapped
 from autofit.report.words import bytes_words, count_of, metric_words
 from autofit.runs.export import Export
 
 NAMES = {"litert": "LiteRT", "onnx": "ONNX", "savedmodel": "SavedModel"}
+INDENT = 2
+"""Of all lines of a sentence but the first."""
 DIFFERS = 0.02
 """From here on a loss of accuracy is worth a word: two points."""
 
@@ -22,7 +26,7 @@ def export_lines(export: Export, shown: Path) -> list[str]:
         export: what was exported.
         shown: its path as a person would write it.
     """
-    return [wrapped(line) for line in _lines(export, shown)]
+    return [wrapped(line) for line in _lines(export, shown, columns())]
 
 
 def export_card(export: Export, shown: Path) -> str:
@@ -31,10 +35,10 @@ def export_card(export: Export, shown: Path) -> str:
     return fragment([element("p", element("b", escaped(first))), *(element("p", escaped(line)) for line in others)])
 
 
-def _lines(export: Export, shown: Path) -> list[str]:
+def _lines(export: Export, shown: Path, width: int | None = None) -> list[str]:
     kind = f"{NAMES[export.format]}{', 8-bit integers' if export.int8 else ''}"
     sizes = f"{bytes_words(export.size_bytes)}, the saved model has {bytes_words(export.model_bytes)}"
-    return [f"Wrote {printable(str(shown))} ({kind}: {sizes}).", *_parity_lines(export), _usage(export, shown)]
+    return [f"Wrote {printable(str(shown))} ({kind}: {sizes}).", *_parity_lines(export), _usage(export, shown, width)]
 
 
 def _parity_lines(export: Export) -> list[str]:
@@ -58,11 +62,14 @@ def _parity_lines(export: Export) -> list[str]:
     return lines
 
 
-def _usage(export: Export, shown: Path) -> str:
+def _usage(export: Export, shown: Path, width: int | None) -> str:
     path = printable(repr(str(shown)))
-    calls = {
-        "litert": f"ai_edge_litert.interpreter.Interpreter({path})",
-        "onnx": f"onnxruntime.InferenceSession({path})",
-        "savedmodel": f"tf.saved_model.load({path}).serve(images)",
-    }
-    return f"Open it with {calls[export.format]}: it takes raw pixels, 0 to 255, as float32 (n, height, width, 3)."
+    function, rest = {
+        "litert": ("ai_edge_litert.interpreter.Interpreter", ""),
+        "onnx": ("onnxruntime.InferenceSession", ""),
+        "savedmodel": ("tf.saved_model.load", ".serve(images)"),
+    }[export.format]
+    call = f"{function}({path}){rest}:"
+    if width is not None and cell_len(call) > width - INDENT:
+        call = f"{function}( {path}){rest}:"  # the line ends after the bracket
+    return f"Open it with {call} it takes raw pixels, 0 to 255, as float32 (n, height, width, 3)."

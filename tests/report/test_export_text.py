@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from autofit.report.export_text import export_lines
+from autofit.report.width import in_columns
 from autofit.runs.export import Export, Parity
 
 PARITY = Parity(images=88, same=86, largest_difference=0.012, accuracy_before=0.705, accuracy_after=0.693)
 
 
-def lines_of(**fields: Any) -> str:
+def lines_of(shown: str = "runs/a/model.tflite", width: int = 80, **fields: Any) -> str:
     known: dict[str, Any] = {
         "path": "/runs/a/model.tflite",
         "format": "litert",
@@ -22,8 +25,9 @@ def lines_of(**fields: Any) -> str:
         "were_trained_on": False,
         "parity": PARITY,
     }
-    lines = export_lines(Export(**known | fields), Path("runs/a/model.tflite"))
-    assert max(len(part) for line in lines for part in line.splitlines()) <= 80
+    with in_columns(width):
+        lines = export_lines(Export(**known | fields), Path(shown))
+    assert max(len(part) for line in lines for part in line.splitlines()) <= width
     return " ".join(" ".join(lines).split())
 
 
@@ -43,6 +47,14 @@ def test_a_loss_and_images_that_were_trained_on_are_said() -> None:
     text = lines_of(parity=PARITY.model_copy(update={"accuracy_after": 0.6}), were_trained_on=True)
     assert "That is a loss: try it without int8." in text
     assert "which the model was trained on" in text
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("export_format", ["litert", "onnx", "savedmodel"])
+def test_the_call_of_a_run_with_the_usual_name_fits(export_format: str, width: int) -> None:
+    """A terminal would break it within the path, which then cannot be copied."""
+    text = lines_of("runs/20261128-194936-MobileNetV2/model.tflite", width, format=export_format, int8=False)
+    assert "'runs/20261128-194936-MobileNetV2/model.tflite')" in text
 
 
 def test_what_was_not_compared_or_is_equal_is_said() -> None:
