@@ -19,6 +19,7 @@ from autofit.report.progress import ProgressView, progress_view
 from autofit.runs.export import (
     FILE_NAMES,
     FORMATS,
+    INT8_FILE_NAME,
     MOST_COMPARED,
     MOST_FOR_CALIBRATION,
     ExportRequest,
@@ -44,8 +45,9 @@ def export(
         run_dir: The run directory of a run that has a model.
         format: `litert` (phones, Raspberry Pi; formerly TensorFlow Lite), `onnx` or `savedmodel` (TensorFlow Serving).
             `onnx` needs `pip install 'autofit-keras[export]'`.
-        path: The file, or the folder of a SavedModel; by default `model.tflite`, `model.onnx` or `savedmodel` in the
-            run directory. What was there before is replaced when the new one is complete.
+        path: The file, or the folder of a SavedModel; by default `model.tflite` (with `int8` `model-int8.tflite`),
+            `model.onnx` or `savedmodel` in the run directory. What was there before is replaced when the new one is
+            complete.
         int8: LiteRT only: weights and activations as 8-bit integers, a quarter of the size and mostly faster; their
             scales are found on 100 training images.
         view: Shows the progress.
@@ -60,7 +62,8 @@ def export(
     if int8 and export_format != "litert":
         raise UserError(f"int8 is for litert, not for {export_format}: leave it out, or take litert")
     files = RunDirectory(result.run_dir)
-    target = absolute(path) if path is not None else files.path / FILE_NAMES[export_format]
+    usual = INT8_FILE_NAME if int8 else FILE_NAMES[export_format]
+    target = absolute(path) if path is not None else files.path / usual
     require_suffix(target, export_format)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

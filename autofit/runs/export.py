@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FORMATS: tuple[ExportFormat, ...] = ("litert", "onnx", "savedmodel")
 FILE_NAMES = {"litert": "model.tflite", "onnx": "model.onnx", "savedmodel": "savedmodel"}
+INT8_FILE_NAME = "model-int8.tflite"
+"""Beside the one of float32, which may be there to be compared with."""
 MOST_COMPARED, MOST_FOR_CALIBRATION = 200, 100
 
 
