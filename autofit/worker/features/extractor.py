@@ -52,7 +52,7 @@ class Extractor:
 
         Raises:
             OutOfDeviceMemoryError: not even a single image fits.
-            UserError: a feature at a cut is too large for float16.
+            UserError: features at a cut are too large or too small for float16.
         """
         self._micro.size = at_once or self._autotuner.size
         starts: list[int] = []
@@ -71,7 +71,7 @@ class Extractor:
             if self._micro.size < self._autotuner.size:
                 self._autotuner.shrunk(self._micro.size)
             self._autotuner.note(seconds, self._peak_bytes())
-        return np.concatenate(parts), np.asarray(starts, np.int64)
+        return _not_below_float16(np.concatenate(parts)), np.asarray(starts, np.int64)
 
     def _forward_padded(self, images: NDArray[np.uint8], at_once: int | None) -> Features:
         """Features of one micro-batch. One that is made again, of `at_once` images, may have been padded then."""
@@ -92,6 +92,23 @@ def _within_float16(features: Features) -> Features:
     if features.dtype == np.float16 and not np.isfinite(features).all():
         raise UserError(
             "the layer that is fine-tuned from gives values beyond those of float16: give another fine_tune_from"
+        )
+    return features
+
+
+def _not_below_float16(features: Features) -> Features:
+    """The features of a block, if they are float32, or some are as large as float16 is exact for: else they are noise.
+
+    Of a single image nothing is concluded: it may be black.
+
+    Raises:
+        UserError: none is.
+    """
+    is_block = features.dtype == np.float16 and len(features) > 1
+    if is_block and max(features.max(), -features.min()) < np.finfo(np.float16).smallest_normal:
+        raise UserError(
+            "the layer that is fine-tuned from gives values too small for float16, or none but 0: give another "
+            "fine_tune_from"
         )
     return features
 

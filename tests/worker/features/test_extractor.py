@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from autofit.errors import UserError
 from autofit.worker.execution.microbatch import MicroBatcher, Shrink
 from autofit.worker.features.batch_autotune import BatchSizeAutotuner
 from autofit.worker.features.extractor import Extractor
@@ -44,6 +47,22 @@ def test_the_last_micro_batch_has_the_shape_of_the_others(at_once: int | None) -
     assert set(backbone.rows) == {8}
     assert features[:, 0].tolist() == list(range(1, 22))
     assert starts.tolist()[-1] == (16 if at_once is None else 20)
+
+
+@pytest.mark.parametrize(
+    ("scale", "count", "is_kept"), [(1e-7, 21, False), (0.0, 21, False), (1.0, 21, True), (0.0, 1, True)]
+)
+def test_features_that_float16_cannot_tell_apart_are_refused(scale: float, count: int, *, is_kept: bool) -> None:
+    """They would be noise or zeros in the cache, and the fine-tuning learn nothing without a word."""
+    backbone = Backbone()
+
+    def halves(inputs: np.ndarray) -> np.ndarray:
+        return (backbone(inputs) * scale).astype(np.float16)
+
+    micro = MicroBatcher(8, lambda _: None)
+    made = Extractor(halves, micro, BatchSizeAutotuner(8, 8, 0), lambda: 0)
+    with nullcontext() if is_kept else pytest.raises(UserError, match="too small for float16"):
+        assert len(made.features_of(images(count), None)[0]) == count
 
 
 def test_after_an_out_of_memory_it_takes_the_size_that_is_tuned() -> None:
