@@ -20,6 +20,7 @@ from tests.support.paths import child_environment
 from tests.support.processes import kill_with_children
 from tests.support.run_files import assert_each_epoch_once, committed, samples_of
 from tests.support.staged_runs import FINE_TUNED, NETWORK, TRAIN_COUNT, command_for, stage_photos, undisturbed_run
+from tests.support.views import RecordingView
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.forked_workers, pytest.mark.usefixtures("cache")]
@@ -113,6 +114,26 @@ def test_a_refit_that_a_callback_ends_is_not_the_model(photos: Path, weights: Pa
     assert (best := result.best_epoch) in {1, 2}
     assert result.predicted_images().accuracy == pytest.approx(result.history["val_accuracy"][best])
     assert "dropped after 1 of 2 epochs." in result.summary()
+
+
+def test_callbacks_that_need_a_validation_rest_in_a_refit(photos: Path, weights: Path, tmp_path: Path) -> None:
+    """The run would end in a KeyError after all but its last stage, and again whenever it is resumed."""
+    import keras
+
+    seen: list[tuple[int, float]] = []
+    callbacks = [
+        keras.callbacks.EarlyStopping("val_loss", patience=5),
+        keras.callbacks.ModelCheckpoint(str(tmp_path / "w-{epoch}-{val_loss:.2f}.weights.h5"), save_weights_only=True),
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append((epoch, logs["val_loss"]))),
+    ]
+    request = {**NETWORK, **FINE_TUNED, "epochs": 1, "batch_size": 32}
+    view = RecordingView()
+    result = autofit.run(photos, run_dir=tmp_path / "a", weights=weights, callbacks=callbacks, view=view, **request)
+    assert [(stage.name, stage.refitted) for stage in result.record.stages][-1] == ("refit", True)
+    assert [epoch for epoch, _ in seen] == [0, 1, 2]
+    assert len(list(tmp_path.glob("w-*.h5"))) == 3
+    (line,) = [message for message in view.messages if "callbacks" in message]
+    assert line == "callbacks that need a validation rest in the refit: EarlyStopping, ModelCheckpoint, LambdaCallback"
 
 
 def test_fine_tuning_was_probed_by_its_own_work(fine_tuned: Path) -> None:

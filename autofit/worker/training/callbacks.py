@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from autofit.printable import first_of
+from autofit.protocol.messages import StageName
 from autofit.worker.execution.session import Session
 from autofit.worker.training.callback_states import CallbackStates, open_csv_files
 from autofit.worker.training.compiled_for_callbacks import compile_for_callbacks
@@ -65,6 +66,7 @@ class Callbacks:
         self._states = CallbackStates(self.list.callbacks, model, state.changeable)
         self._aside: list[Any] = []  # states of callbacks that are not given now
         self._aside_arrays: dict[str, Any] = {}
+        self._resting: list[Any] = []  # in a refit
 
     @property
     def append_to_files(self) -> bool:
@@ -100,6 +102,37 @@ class Callbacks:
         Keras converts them to numbers before any callback is called, and that waits for the device.
         """
         self.list.on_train_batch_end(step, logs if self._read_batch_logs else None)
+
+    def epoch_ended(self, epoch: int, logs: Mapping[str, float], stage: StageName) -> None:
+        """Tell them that an epoch has ended; in a refit those rest that need figures of a validation, and that is said.
+
+        Most are written for a training that has them. Without, Keras's own warn in each epoch and do nothing.
+        """
+        shown = self.logs(logs)
+        if stage != "refit":
+            self.list.on_epoch_end(epoch, shown)
+            return
+        awake = [one for one in self.list.callbacks if one not in self._resting]
+        tired = [one for one in awake if not self._has_told(one, epoch, shown)]
+        self._resting += tired
+        if tired:
+            names = first_of([type(one).__name__ for one in self._resting], SHOWN_LOST)
+            self._events.message(f"callbacks that need a validation rest in the refit: {names}")
+
+    def _has_told(self, callback: Any, epoch: int, logs: dict[str, float]) -> bool:
+        """Tell one callback that an epoch of a refit has ended; False if it needs figures of a validation."""
+        if _watches_validation(callback):
+            return False
+        everyone, self.list.callbacks = self.list.callbacks, [callback]
+        try:
+            self.list.on_epoch_end(epoch, logs)
+        except KeyError as error:
+            if "val_" not in str(error):
+                raise
+            return False
+        finally:
+            self.list.callbacks = everyone
+        return True
 
     def logs(self, logs: Mapping[str, float]) -> dict[str, float]:
         """The metrics of an epoch, with the learning rate if there are callbacks: Keras's own put it there."""
@@ -191,6 +224,15 @@ def _of_epoch(progress: TrainingProgress, epoch: int, names: Sequence[str]) -> f
     """The first of these metrics that the history has, in an epoch; None if it has none."""
     column = next((progress.history[name] for name in names if progress.history.get(name)), [])
     return column[epoch] if epoch < len(column) else None
+
+
+def _watches_validation(callback: Any) -> bool:
+    """Whether one of Keras's callbacks does nothing without a figure of a validation."""
+    kind = type(callback)
+    watches = kind in {keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau} or (
+        kind is keras.callbacks.ModelCheckpoint and callback.save_best_only
+    )
+    return watches and str(callback.monitor).startswith("val_")
 
 
 def _has_restored(callback: Any) -> bool:

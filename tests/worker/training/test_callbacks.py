@@ -423,3 +423,41 @@ def test_a_callback_that_fit_has_used_can_be_sent(kind: str, tmp_path: Path) -> 
     (arrived,) = cloudpickle.loads(sent).callbacks
     assert (type(arrived), arrived.model) == (type(made), None)
     assert made.model is model
+
+
+def test_in_a_refit_callbacks_that_need_a_validation_rest(recwarn: pytest.WarningsRecorder) -> None:
+    """Keras warns in each of its epochs; a callback that reads `logs["val_loss"]` would end the run."""
+    seen: list[float] = []
+    calls: list[int] = []
+
+    def reads(epoch: int, logs: Any) -> None:
+        calls.append(epoch)
+        seen.append(logs["val_loss"])
+
+    given = [
+        keras.callbacks.EarlyStopping("val_loss"),
+        keras.callbacks.ReduceLROnPlateau("val_accuracy"),
+        keras.callbacks.ReduceLROnPlateau("loss", patience=0, factor=0.5, min_delta=9.0),
+        keras.callbacks.LambdaCallback(on_epoch_end=reads),
+    ]
+    told = Told()
+    callbacks = callbacks_of(*given, told=told)
+    callbacks.begin(TrainingProgress(), begins_stage=True)
+    callbacks.epoch_ended(0, {"loss": 0.5, "val_loss": 0.5, "val_accuracy": 0.9}, "fine-tune")
+    for epoch in (1, 2):
+        callbacks.epoch_ended(epoch, {"loss": 0.5}, "refit")
+    assert (seen, calls) == ([0.5], [0, 1])
+    assert callbacks.logs({})["learning_rate"] == pytest.approx(0.125)  # halved in each epoch but the first
+    assert told.messages == [
+        "callbacks that need a validation rest in the refit: EarlyStopping, ReduceLROnPlateau, LambdaCallback"
+    ]
+    assert not [warning for warning in recwarn if "not available" in str(warning.message)]
+    assert callbacks.list.callbacks[: len(given)] == given
+
+
+def test_another_key_that_a_callback_lacks_in_a_refit_ends_it() -> None:
+    """A mistake of the user's would be taken for one that the stage has made."""
+    callbacks = callbacks_of(keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs["f1"]))
+    callbacks.begin(TrainingProgress(), begins_stage=True)
+    with pytest.raises(KeyError, match="f1"):
+        callbacks.epoch_ended(0, {"loss": 0.5}, "refit")
