@@ -19,6 +19,9 @@ from autofit.config.batch_schedule import shrink, slice_rows
 from autofit.protocol.messages import OomEvent, Phase
 from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 
+WHOLE_BATCH = 2**30
+"""A size that no batch has."""
+
 T = TypeVar("T")
 
 
@@ -111,6 +114,14 @@ class MicroBatcher:
         self._clock = clock
         self._pads = pads
         self._ran: set[int] = set()
+        self._of_heads: MicroBatcher | None = None
+
+    @property
+    def of_heads(self) -> MicroBatcher:
+        """For heads on pooled features: they take a batch whole, and its half where it does not fit."""
+        if self._of_heads is None:
+            self._of_heads = MicroBatcher(WHOLE_BATCH, self._on_shrink, self._clock)
+        return self._of_heads
 
     def rows(self, usual: int | None = None) -> int:
         """How many rows a slice has: the size; if slices are padded, what batches of `usual` images need of it."""

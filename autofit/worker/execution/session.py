@@ -21,7 +21,7 @@ from autofit.protocol.job import Event, Job, ModelSource, TrainJob, TrialsJob
 from autofit.protocol.messages import Phase
 from autofit.protocol.payload import Payload
 from autofit.worker.execution.loss_scale import LossScale
-from autofit.worker.execution.microbatch import Blame, MicroBatcher, blame
+from autofit.worker.execution.microbatch import MicroBatcher
 from autofit.worker.execution.replicas import ReplicatedTrainStep
 from autofit.worker.execution.sliced_model import Network, SplitNetwork, WholeNetwork, slices_decide
 from autofit.worker.execution.step_options import StepOptions
@@ -33,7 +33,6 @@ from autofit.worker.model.given_model import imported_function
 from autofit.worker.model.objective import Objective, given_loss, make_objective
 from autofit.worker.model.precision import computes_in_float16
 from autofit.worker.model.segments import most_segments
-from autofit.worker.runtime.exceptions import OutOfDeviceMemoryError
 from autofit.worker.runtime.heartbeat import Heartbeat
 from autofit.worker.runtime.memory import device_bytes_reader
 from autofit.worker.runtime.phase_times import PhaseTimes
@@ -122,26 +121,21 @@ class Session:
     ) -> dict[str, tf.Tensor]:
         """Update the head from one batch of features; returns the epoch's metrics so far.
 
-        A head on pooled features takes the batch whole, one with a part of the backbone in it in micro-batches.
+        A head on pooled features takes the batch whole, if that fits; one with a part of the backbone in it takes it in
+        micro-batches.
 
         Raises:
-            OutOfDeviceMemoryError: the batch, or a single image of it, does not fit; the weights are as before.
+            OutOfDeviceMemoryError: a single image does not fit; the weights are as before.
             TornUpdateError: the weights can no longer be trusted.
         """
         count = len(labels)
+        part = self._part(count)
         if self.head_in_slices:
-            computed = micro.repeat(
-                self._part(count),
-                lambda rows: self._accumulate(features, labels, weights, rows),
-                self._usual_part(usual),
-            )
-            return self._commit(computed, count)
-        try:
-            computed = self._accumulate(features, labels, weights, count)
-        except tf.errors.OpError as error:
-            if blame(error) is not Blame.MEMORY:
-                raise
-            raise OutOfDeviceMemoryError("a batch of features does not fit into the device's memory") from error
+            work = partial(self._accumulate, features, labels, weights)
+            return self._commit(micro.repeat(part, work, self._usual_part(usual)), count)
+        computed = micro.of_heads.repeat(
+            part, lambda rows: self._accumulate(features, labels, weights, min(rows, part))
+        )
         return self._commit(computed, count)
 
     def _accumulate(self, inputs: Any, labels: np.ndarray, weights: np.ndarray, rows: int) -> tuple[Any, ...]:
@@ -208,14 +202,12 @@ class Session:
         Raises:
             OutOfDeviceMemoryError: not even a single image fits.
         """
-        if not self.head_in_slices:
-            self._evaluate(features, labels, tally)
-            return
 
         def one_slice(start: int, stop: int) -> None:
             self._evaluate(features[start:stop], labels[start:stop], tally)
 
-        micro.slices(len(labels), one_slice)
+        parts = micro if self.head_in_slices else micro.of_heads
+        parts.slices(len(labels), one_slice)
 
     def results_of(self, values: list[tf.Tensor]) -> dict[str, float]:
         """Set the metrics to these values and return their results."""
