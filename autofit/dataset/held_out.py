@@ -18,6 +18,7 @@ from autofit.dataset.found import Found, Progress
 from autofit.dataset.gather import gather
 from autofit.dataset.groups import Grouping, same_column
 from autofit.dataset.label_sets import KnownLabels, names_of_set
+from autofit.dataset.labels import other_notation
 from autofit.dataset.layout import class_folders
 from autofit.dataset.listing import Frame, from_csv, from_frame
 from autofit.dataset.sources import existing_source, leads_to_folder
@@ -119,6 +120,9 @@ def _by_class(source: Source, held: Found, name: str) -> Classes:
     if source.found.label_names:
         return _by_label_set(source, held, name)
     known = source.found.classes
+    for class_name in held.classes.keys() - known.keys():
+        if other := other_notation(class_name, known):
+            held.classes[other] = held.classes.pop(class_name)
     if unknown := held.classes.keys() - known.keys():
         raise UserError(
             f"{name} has the class {min(unknown)!r} that training has no images of: "

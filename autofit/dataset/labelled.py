@@ -16,7 +16,7 @@ from autofit.dataset.asked import Asked
 from autofit.dataset.dataset_objects import by_name, class_names_of
 from autofit.dataset.folder import find_images
 from autofit.dataset.found import Progress
-from autofit.dataset.labels import label_of
+from autofit.dataset.labels import label_of, other_notation
 from autofit.dataset.listing import Frame, Listing, from_csv, from_frame
 from autofit.errors import UserError
 from autofit.printable import printable
@@ -139,6 +139,8 @@ def _class_number(label: object, number_of: Mapping[str | int, int], class_names
     with suppress(ValueError):  # as a training would understand it: without blanks around it, 1.0 as 1
         if (meant := label_of(label)) != label or type(meant) is not type(label):
             return _class_number(meant, number_of, class_names)
+    if isinstance(label, str) and (other := other_notation(label, class_names)):
+        return number_of[other]
     raise UserError(f"label {label!r} is not one of this model's classes: {_shown(class_names)}")
 
 

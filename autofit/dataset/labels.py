@@ -20,6 +20,7 @@ _DECIMAL: Final = re.compile(r"(-?[0-9]+)\.([0-9]+)")
 _UNLABELLED: Final = frozenset({"unlabeled", "unlabelled", "nolabel", "notlabeled", "notlabelled", "unannotated"})
 _MISSING: Final = frozenset({"na", "n/a", "#n/a", "<na>", "null", "?", "-"})
 _IMAGE_PATH: Final = re.compile(r".*\.(jpe?g|png|tiff?|bmp|gif|webp)", re.IGNORECASE | re.DOTALL)
+_TRUTHS: Final[Mapping[str, bool]] = {"0": False, "1": True, "false": False, "true": True}
 SHOWN_PAIRS = 5
 
 
@@ -37,7 +38,20 @@ def label_of(value: object) -> Label:
         pass
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if type(value).__name__ in {"bool", "bool_"}:  # NumPy's is no whole number, unlike Python's
+        return int(bool(value))
     raise ValueError(_problem(value))
+
+
+def other_notation(label: str, names: Collection[str]) -> str | None:
+    """The class that a truth value means where training has the two in another notation; None if there is none.
+
+    A DataFrame's True is the class 1, and in the CSV file that pandas writes of it the text `True`.
+    """
+    truths = {_TRUTHS.get(name.casefold()): name for name in names}
+    if len(names) != len(truths) or truths.keys() != {False, True}:
+        return None
+    return truths.get(_TRUTHS.get(label.casefold()))
 
 
 def class_order(names: Iterable[str]) -> list[str]:

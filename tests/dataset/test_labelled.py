@@ -80,6 +80,24 @@ def test_labels_of_a_list_mean_what_a_training_makes_of_them(labels: Any, names:
     assert found.numbers == [2 if names == NAMES else 1, 0]
 
 
+@pytest.mark.parametrize("names", [("0", "1"), ("False", "True"), ("FALSE", "TRUE")])
+@pytest.mark.parametrize(
+    "labels",
+    [["True", "False"], ["true", "FALSE"], [True, False], np.array([True, False]), [1, 0], ["1", "0"], [1.0, 0.0]],
+    ids=["text", "of another case", "truths", "an array", "numbers", "digits", "decimals"],
+)
+def test_truths_are_known_in_each_notation(labels: Any, names: tuple[str, ...]) -> None:
+    """A DataFrame's True is the class 1; the CSV file that pandas writes of it could not judge the model."""
+    assert labelled(["a.jpg", "b.jpg"], labels, names).numbers == [1, 0]
+
+
+def test_a_truth_is_none_of_classes_that_are_no_truths() -> None:
+    """An image would be counted for a class that nobody has named."""
+    for names in (("0", "1", "2"), ("1", "True"), ("no", "yes")):
+        with pytest.raises(UserError, match="'false' is not one of this model's classes"):
+            labelled(["a.jpg"], ["false"], names)
+
+
 @pytest.mark.parametrize(
     ("data", "labels", "message"),
     [

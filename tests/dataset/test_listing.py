@@ -95,6 +95,17 @@ def test_arrays_are_lists(pets: Path) -> None:
     assert {type(name) for name in expected.class_names + tuple(expected.paths)} == {str}
 
 
+def test_held_out_truths_are_the_classes_of_the_training(pets: Path) -> None:
+    """A table of True and False beside a DataFrame of them would be refused: the classes of one are 0 and 1."""
+    pandas = pytest.importorskip("pandas")
+    paths = [str(pets / "cat" / file) for file in images(6)]
+    labels = [True, False] * 3
+    pandas.DataFrame({"path": paths[4:], "label": labels[4:]}).to_csv(pets / "held.csv", index=False)
+    index = scan(pandas.DataFrame({"path": paths[:4], "label": labels[:4]}), validation=pets / "held.csv")
+    assert index.class_names == ("0", "1")
+    assert {index.path(number): index.labels[number] for number in (4, 5)} == {paths[4]: 1, paths[5]: 0}
+
+
 def test_a_dataframe_is_known_by_its_columns(pets: Path) -> None:
     """A DataFrame would be taken for a list of its column names."""
     pandas = pytest.importorskip("pandas")
