@@ -38,6 +38,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     supervision.py   the attempts, and how the run ends
     callbacks.py     callbacks as Keras takes them, and as the run leaves them
     code_identity.py whether the user's own code is what it was
+    own_images.py    which images that a model is judged by are the run's own
     own_objects.py   the user's registered objects that a saved model needs
     stage_sizes.py   the sizes of fine-tuning, by a probe of its own
     budget_notes.py  what a time budget means for a run, in words; device_notes.py what a GPU does

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autofit.api.extractions import known_extraction
+from autofit.api.own_images import own_images
 from autofit.api.own_objects import code_to_open
 from autofit.api.predictions import Predictions, joined
 from autofit.config.run_options import MOST_VIEWS
@@ -37,7 +37,7 @@ from autofit.report.words import count_of
 from autofit.runs.evaluation import Evaluation
 from autofit.runs.multi_label_evaluation import evaluation_of
 from autofit.runs.prediction import BATCH_SIZE, PredictionWorker, SavedModel
-from autofit.runs.run_record import RunRecord, listed_images
+from autofit.runs.run_record import RunRecord
 from autofit.runs.warm_model import predicting
 from autofit.storage.run_directory import RunDirectory
 from autofit.storage.safe_files import open_plain
@@ -128,23 +128,7 @@ def evaluated(  # noqa: PLR0913 - as the method
         _show_unreadable(unreadable, shown)
     if figures is None:
         raise UserError(f"of {count_of(len(rows), 'image')} none can be read: give others")
-    return figures.model_copy(update={"own_images": _own_images(model, run, images.paths)})
-
-
-def _own_images(model: Path, run: RunRecord, paths: Sequence[str]) -> int:
-    """How many of these files are among the run's images for training and validation; 0 if its list cannot be read."""
-    try:
-        listed = listed_images(RunDirectory(model.parent), run.data)
-    except UserError:
-        return 0
-    folder_of = functools.cache(os.path.realpath)  # one look at a folder, and not at each one above each of its files
-
-    def resolved(path: str) -> str:
-        folder, name = os.path.split(path)
-        return os.path.realpath(path) if os.path.islink(path) else os.path.join(folder_of(folder), name)  # noqa: PTH114, PTH118
-
-    own = {resolved(listed.path(number)) for number in range(len(listed.paths))}
-    return sum(os.path.realpath(path) in own for path in paths)
+    return figures.model_copy(update={"own_images": own_images(RunDirectory(model.parent), run.data, images.paths)})
 
 
 def load_images(data: Any, image_size: int | Sequence[int], value_ranges: ValueRanges = NO_RANGES) -> NDArray[np.uint8]:

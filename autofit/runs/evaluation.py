@@ -44,7 +44,8 @@ class Evaluation(Record):
         unreadable: the images that could not be read, and why.
         mean_average_precision: over the labels, where an image may have several; else None.
         f1: of all labels together at a probability of 0.5, likewise.
-        own_images: how many of the images given are the run's own, which it has trained on or validated with.
+        own_images: how many of the images given are the run's own, which it has trained on or validated with, or copies
+            of them; of a run with more than 50,000 images only the same files count.
     """
 
     accuracy: float

@@ -293,6 +293,24 @@ def test_images_that_the_run_has_trained_on_are_counted(tmp_path: Path, monkeypa
     assert result.evaluate(["a", "link", "c", "d"], ["cat", "dog", "owl", "cat"]).own_images == 2
 
 
+@pytest.mark.usefixtures("asked")
+def test_copies_of_images_that_the_run_has_trained_on_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was unzipped once more would give an accuracy that is none."""
+    result = finished(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    contents = {"own1": b"one", "own2": b"two", "a": b"two", "b": b"own", "c": b"a third", "d": b"one"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    own = [str(tmp_path / name) for name in ("own1", "own2", "gone")]
+    ImageIndex("/photos", own, array("i", [0, 1, 2]), tuple(result.labels), 2).write_csv(RunDirectory(tmp_path).samples)
+    given = ["a", "b", "c", "d"]
+    assert result.evaluate(given, ["cat", "dog", "owl", "cat"]).own_images == 2
+    monkeypatch.setattr("autofit.api.own_images.MOST_LOOKED_AT", 2)
+    assert result.evaluate(given, ["cat", "dog", "owl", "cat"]).own_images == 0
+
+
 def test_a_probability_of_nought_is_no_infinite_loss(tmp_path: Path, asked: Predictions) -> None:
     """One sure and wrong answer would hide all others; Keras's own loss is bounded likewise."""
     asked.rows = np.array([[1.0, 0.0, 0.0]], np.float32)
