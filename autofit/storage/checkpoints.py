@@ -69,13 +69,17 @@ class Checkpoint:
 
 
 class CheckpointStore:
-    """The generations in one folder, of which the newest `keep` are retained."""
+    """The generations in one folder, of which the newest `keep` are retained.
+
+    `all_damaged` are the names of those that `latest` has set aside where it has found no good one.
+    """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         if keep < 1:
             raise ValueError(f"keep is {keep}: at least one generation must be kept")
         self.folder = folder
         self.keep = keep
+        self.all_damaged: tuple[str, ...] = ()
 
     def save(
         self,
@@ -139,8 +143,7 @@ class CheckpointStore:
             else:
                 return Checkpoint(generation, groups, state, tuple(map(set_aside_damaged, failures)))
         require_content_at_fault(failures)
-        for folder in failures:
-            set_aside_damaged(folder)
+        self.all_damaged = tuple(map(set_aside_damaged, failures))
         return None
 
     def latest_state(self) -> dict[str, Any] | None:

@@ -224,6 +224,7 @@ def test_swapped_generations_are_both_damaged(store: CheckpointStore) -> None:
     assert store.latest_state() is None
     assert store.latest() is None
     assert names(store.folder) == ["00000001.damaged", "00000002.damaged"]
+    assert sorted(store.all_damaged) == names(store.folder)
 
 
 def test_damaged_generations_are_kept_and_their_numbers_not_used_again(store: CheckpointStore) -> None:

@@ -6,10 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from autofit.errors import TrainingFailedError
 from autofit.protocol.job import TrainingPlan
-from autofit.protocol.messages import StageName
+from autofit.protocol.messages import LATER_STAGES, StageName
 from autofit.storage.checkpoints import Checkpoint, CheckpointStore
 from autofit.worker.training.train_state import TrainingProgress, TrainState
+
+OnDamaged = Callable[[str, bool], None]
+"""Called with the name of a checkpoint that cannot be used, and whether another one is used in its place."""
 
 
 class CommitRequests(Protocol):
@@ -49,19 +53,26 @@ class Commits:
         self._last = clock()
         self._steps = 0
 
-    def begin(self, stage: StageName, micro_batch_size: int, on_damaged: Callable[[str], None]) -> TrainingProgress:
+    def begin(self, stage: StageName, micro_batch_size: int, on_damaged: OnDamaged) -> TrainingProgress:
         """Set the model to the newest checkpoint; returns its progress, with the micro-batch that the attempt may use.
 
         Args:
             stage: of the attempt. It begins with the head of the stage before, if the checkpoint is of that one.
             micro_batch_size: samples on the device at once.
-            on_damaged: called with the name of each checkpoint that could not be used.
+            on_damaged: called with the name of each checkpoint that could not be used, and whether another one is.
+
+        Raises:
+            TrainingFailedError: none can be used, and the stage needs that of the stage before.
         """
         size, checkpoint, progress = micro_batch_size, self.newest, self.progress
         if checkpoint is None or progress is None:
+            for name in self._store.all_damaged:
+                on_damaged(name, False)
+            if stage in LATER_STAGES:
+                raise TrainingFailedError("no checkpoint of the stage before can be used: resume to train it again")
             return TrainingProgress(stage=stage, micro_batch_size=size, validation_micro_batch_size=size)
         for name in checkpoint.set_aside:
-            on_damaged(name)
+            on_damaged(name, True)
         if progress.stages and progress.stage != stage:
             self._state.begin_stage(checkpoint, stage, progress.stages[-1])
             self.release_newest()

@@ -103,9 +103,10 @@ class RunEvents:
         """Report an image that cannot be read."""
         self._heartbeat.event(Event(quarantined=BadImage(path=path, reason=reason)))
 
-    def damaged_checkpoint(self, name: str) -> None:
+    def damaged_checkpoint(self, name: str, is_another_used: bool) -> None:  # noqa: FBT001 - one of two things to say
         """Report a checkpoint that could not be used."""
-        self.message(f"checkpoint {name} is damaged and was set aside; using the one before")
+        then = "using the one before" if is_another_used else "no other is left, and the training begins anew"
+        self.message(f"checkpoint {name} is damaged and was set aside; {then}")
 
     def epoch_ended(
         self,

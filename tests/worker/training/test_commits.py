@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from autofit.errors import TrainingFailedError
 from autofit.protocol.job import TrainingPlan
 from autofit.storage.checkpoints import Checkpoint
 from autofit.worker.training.commits import Commits
@@ -21,6 +22,7 @@ class Store:
 
     def __init__(self, first: Checkpoint | None = None) -> None:
         self.saved: list[dict[str, Any]] = []
+        self.all_damaged = () if first else ("00000001.damaged",)
         self._first = first
 
     def latest(self, most_bytes: int) -> Checkpoint | None:
@@ -158,7 +160,17 @@ def test_a_stage_with_other_epochs_than_before_is_finished_or_not(
 ) -> None:
     """Two stages would be recorded for one; or a stage that has all its epochs begin again and again."""
     made, store = commits([0.0], None, 1, epochs, before)
-    progress = made.begin("head", 8, lambda _: None)
+    progress = made.begin("head", 8, lambda *_: None)
     assert [stage.epochs for stage in progress.stages] == finished
     assert len(store.saved) == saved
     assert all(state["stages"] == progress.model_dump(mode="json")["stages"] for state in store.saved)
+
+
+def test_that_no_checkpoint_can_be_used_is_said() -> None:
+    """Hours of training would be gone without a word, or a head of random weights be fine-tuned."""
+    told: list[tuple[str, bool]] = []
+    made, _ = commits([0.0], None, 100)
+    progress = made.begin("head", 8, lambda *damaged: told.append(damaged))
+    assert (progress.epoch, told) == (0, [("00000001.damaged", False)])
+    with pytest.raises(TrainingFailedError, match="no checkpoint of the stage before can be used"):
+        made.begin("fine-tune", 8, lambda *damaged: told.append(damaged))
