@@ -151,3 +151,39 @@ def test_a_built_model_is_trained_as_it_is(photos: Path, tmp_path: Path) -> None
     np.testing.assert_array_equal(before, model.get_weights()[0])
     np.testing.assert_allclose(before, result.model.get_weights()[0], atol=1e-3)
     assert result.predict(photos / "red" / "000.png").shape == (1, 3)
+
+
+def test_the_best_epoch_of_a_callback_has_its_confusion_matrix(tmp_path: Path) -> None:
+    """`EarlyStopping` by accuracy, as tutorials have it, would leave a run without predictions of its validation."""
+    import keras
+
+    class Worsens(keras.callbacks.Callback):  # type: ignore[misc]
+        """Tells the callbacks after it of an accuracy that falls while the loss does."""
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["val_accuracy"] = 0.9 - 0.1 * epoch
+
+    def network(shape: tuple[int, ...], classes: int) -> Any:
+        layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(classes, "softmax")]
+        return keras.Sequential([keras.Input(shape), *layers])
+
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = (random.integers(0, 60, (60, SIDE, SIDE, 3)) + labels[:, None, None, None] * 90).astype(np.uint8)
+    result = autofit.run(
+        images,
+        labels,
+        model=network,
+        image_size=SIDE,
+        epochs=3,
+        learning_rate=1e-4,
+        micro_batch_size=16,
+        run_dir=tmp_path / "run",
+        callbacks=[Worsens(), keras.callbacks.EarlyStopping("val_accuracy", patience=3, restore_best_weights=True)],
+    )
+    assert np.argmin(result.history["val_loss"]) == 2
+    assert result.best_epoch == 0
+    predicted = result.predicted_images()
+    assert predicted.loss == pytest.approx(result.history["val_loss"][0], rel=1e-4)
+    assert predicted.accuracy == pytest.approx(result.history["val_accuracy"][0])
+    assert result.confusion_matrix().counts.sum() == len(predicted) == 12

@@ -18,9 +18,10 @@ from autofit.worker.model.outputs import class_count, probabilities_of
 from autofit.worker.training.batch_sources import Source
 from autofit.worker.training.bn_recalibration import BatchNormRecalibration
 from autofit.worker.training.callbacks import Callbacks
-from autofit.worker.training.epoch_plan import EpochPlans
+from autofit.worker.training.epoch_plan import EpochPlan, EpochPlans
 from autofit.worker.training.run_events import RunEvents
 from autofit.worker.training.targets import Targets
+from autofit.worker.training.train_state import TrainingProgress, TrainState
 
 Skipped = Sequence[tuple[int, str]]
 Probabilities = NDArray[np.float32]
@@ -81,15 +82,46 @@ class Evaluation:
 
     def validate(self, source: Source[Any], epoch: int) -> dict[str, float] | None:
         """The metrics on the validation images; None if none of these can be read."""
+        following = self._epoch_plans.after_validation(epoch)
+        return self._validated(source, epoch, following, self._callbacks.list)
+
+    def of_best(self, progress: TrainingProgress, state: TrainState, source: Source[Any]) -> TrainingProgress:
+        """Predict the validation images by the best epoch's weights, where these were chosen after the last epoch.
+
+        The callbacks were told of the end, and hear nothing of it. The model keeps the weights that it has.
+
+        Args:
+            progress: with the best epoch.
+            state: with its weights; takes what they say of the validation images.
+            source: of the images.
+
+        Returns:
+            The progress, with how often each class was predicted.
+        """
+        if progress.best_epoch is None or not self._epoch_plans.validation(progress.best_epoch).count:
+            return progress
+        now = state.weights()
+        state.show_best()
+        try:
+            results = self._validated(source, progress.best_epoch, None, keras.callbacks.CallbackList())
+        finally:
+            state.show(now)
+        if results is None:
+            return progress
+        state.probabilities = self.probabilities
+        return progress.moved(best_predicted=self._session.predicted)
+
+    def _validated(
+        self, source: Source[Any], epoch: int, following: EpochPlan | None, callbacks: keras.callbacks.CallbackList
+    ) -> dict[str, float] | None:
         self._begin()
-        callbacks = self._callbacks.list
         callbacks.on_test_begin()
         trained = tensors_of(self._session.evaluate_step.variables)
         epoch_plan = self._epoch_plans.validation(epoch)
         tally = self._session.fresh_tally(keeps_outputs=self._keeps_outputs(epoch_plan.count))
         self._session.results_of(trained)  # a checkpoint from inside the validation holds the training's metrics
         seen: list[NDArray[np.int64]] = []
-        for step, batch in enumerate(source.batches(epoch_plan, self._epoch_plans.after_validation(epoch))):
+        for step, batch in enumerate(source.batches(epoch_plan, following)):
             if len(batch.samples):
                 seen.append(batch.samples)
                 callbacks.on_test_batch_begin(step)

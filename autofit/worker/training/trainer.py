@@ -137,7 +137,10 @@ class Trainer:
     def _end_callbacks(self) -> None:
         """Tell the callbacks that the training has ended, and commit what they make of it: once in a stage."""
         if self._callbacks.have_begun:
+            chosen = self._progress.best_epoch
             self._progress = self._callbacks.end(self._progress)
+            if self._progress.best_epoch != chosen:
+                self._progress = self._evaluation.of_best(self._progress, self._state, self._source)
             if self._callbacks.are_given:
                 self._commit()
 
