@@ -34,7 +34,9 @@ class SentModel:
 
         from autofit.worker.model.weights import first_sentence  # noqa: PLC0415 - imports Keras
 
-        with scratch_folder("autofit-model-") as folder:
+        with scratch_folder("autofit-model-") as folder, warnings.catch_warnings():
+            # of an optimizer that has not made an update yet, and so has no state to lose
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer", UserWarning)
             path = folder / "model.keras"
             path.write_bytes(self._archive)
             try:
