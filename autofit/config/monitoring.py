@@ -12,11 +12,12 @@ LOWER = (
 )
 HIGHER = (
     *("acc", "auc", "precision", "recall", "f1", "score", "iou", "top", "sensitivity", "specificity", "kappa", "map"),
-    *("similarity", "positives", "negatives", "r2"),
+    *("similarity", "correlation", "positives", "negatives", "r2", "io_u"),
 )
-"""What names of metrics hold of which less, or more, is better; of two that fit, the first here."""
+"""Parts of names of metrics that improve as they fall, or as they rise; `LOWER` wins if a name has parts of both."""
 
 FALSE = ("false_positives", "false_negatives")
+"""Metrics that improve as they fall, although `HIGHER` has a part of their names."""
 
 
 def monitor_choice(name: str, value: object) -> str:

@@ -24,6 +24,8 @@ from autofit.config.options import make_options
         ("val_mape", False),
         ("val_msle", False),
         ("val_brier_score", False),
+        ("val_one_hot_mean_io_u", True),
+        ("val_pearson_correlation", True),
     ],
 )
 def test_the_best_epoch_is_on_the_right_side(name: str, *, is_higher: bool) -> None:
