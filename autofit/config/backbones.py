@@ -78,9 +78,9 @@ class ModelSpec(Record):
         hidden_units: width of a hidden layer in the head; 0 for none.
         dropout: share of the head's inputs to drop in training.
         seed: for the initial weights.
-        cut: where everything above trains and the rest is frozen, whatever `trainable` says: "auto", "input", a share
-            of the layers with kernels, or the name of a layer. None for no cut.
-        segments: in so many the activations of what trains are computed again in the backward pass; 0 to keep them.
+        cut: the place in the network above which everything trains while the rest is frozen, whatever `trainable` says:
+            "auto", "input", a share of the layers with kernels, or the name of a layer. None for no cut.
+        segments: the number of segments whose activations are recomputed in the backward pass; 0 keeps all activations.
         precision: of the layers; in mixed precision they compute in 16 bits, and variables and output stay float32.
     """
 
@@ -108,7 +108,7 @@ class ModelSpec(Record):
 
 
 def find(name: str) -> Backbone:
-    """Find a backbone by its name, in upper or lower case. Of a preset of KerasHub, little is known.
+    """Find a backbone by its name, in upper or lower case. For a preset of KerasHub only the default size is known.
 
     Raises:
         UserError: there is no such backbone; the message names the nearest.
@@ -122,7 +122,7 @@ def find(name: str) -> Backbone:
 
 
 def _nearest(name: str) -> str:
-    """A hint which names to choose in place of an unknown one."""
+    """A hint that names the backbones most similar to an unknown name, or all of them."""
     # Letters and digits only, so that "efficientnet-b0" and "mobilenet_v2" are close to the names that they mean.
     plain = "".join(filter(str.isalnum, name.lower()))
     near = [_CANONICAL[match] for match in difflib.get_close_matches(plain, _CANONICAL, n=3)]

@@ -18,38 +18,38 @@ USUAL_BATCH = 32  # Keras's own default
 LEAST_AUTO_STEPS = 40  # updates in an epoch with an automatic batch size, if the training set is large enough
 
 EXTRACTION_BLOCK = {"cpu": 64, "gpu": 512}
-"""The number of images that are decoded together for an extraction."""
+"""The number of images that an extraction decodes as one block."""
 
 LARGEST_EXTRACTION = {"cpu": 32, "gpu": 512}
-"""The most images in the backbone at once, unless the user gave a size. On 2 CPU cores 32 were the fastest
-(MobileNetV2 at 160 px)."""
+"""The largest micro-batch that an extraction tries, unless the user gave a size. On 2 CPU cores 32 images were the
+fastest (MobileNetV2 at 160 px)."""
 
 
 DETERMINISTIC_EXTRACTION = {"cpu": 32, "gpu": 64}
-"""The images in the backbone at once in a deterministic run, whose features must not depend on what was the fastest.
-So few fit nearly everywhere: running out of memory would make it another size."""
+"""The micro-batch of an extraction in a deterministic run, whose features must not depend on measured speeds. It is
+small, so that it fits nearly everywhere: an out-of-memory would change it."""
 
 
 FIRST_EXTRACTION = {"cpu": 8, "gpu": 64}
-"""The first micro-batch of an extraction on a machine without measurements. The first image of a small one on a CPU is
-there soon; on a GPU each size is a shape that is tuned, so it begins with one that is fast enough for a short run."""
+"""The first micro-batch of an extraction on a machine without measurements. A CPU begins with a small one, so that
+progress shows soon. A GPU tunes each new shape, so it begins with a size that is fast enough for a short run."""
 
 EXTRACTION_GROWTH = {"cpu": 2, "gpu": 8}
-"""The factor from one micro-batch size of an extraction to the next that is tried."""
+"""The factor between one micro-batch size of an extraction and the next larger one that is tried."""
 
 TUNING_SECONDS = {"cpu": 0.0, "gpu": 2.0}
-"""What a new shape costs before it runs. On a GPU an assumption: a run through three sizes took 25 s more than one
-through a single size (H100, docs/gpu.md), of which the failed tries are a part."""
+"""The time that tuning a new shape takes before it runs. For a GPU this is an assumption: a run that tried three sizes
+took 25 s more than one with a single size (H100, docs/gpu.md), but part of that were tries that failed."""
 
 SHRINK_WINDOW = 8
-"""After an out-of-memory, a size that ran before is taken if it is at least such a part of the one that failed."""
+"""After an out-of-memory, a size that ran before is taken if it is at least 1/8 of the size that failed."""
 
 
 def shrink(micro_batch_size: int, ran_before: Collection[int] = ()) -> int:
     """The micro-batch size after an out-of-memory: half, or a smaller one that ran before; autofit's own rule.
 
-    Halving reaches a size that fits in a logarithm of tries, and each failed try costs 10 s in TensorFlow's allocator.
-    A size that ran in this process is known to fit, and on a GPU it is tuned.
+    Halving needs a number of tries that is logarithmic in the size, and each failed try costs 10 s in TensorFlow's
+    allocator. A size that ran in this process is known to fit, and on a GPU its kernels are tuned already.
 
     Args:
         micro_batch_size: the size that failed.
@@ -61,10 +61,10 @@ def shrink(micro_batch_size: int, ran_before: Collection[int] = ()) -> int:
 
 
 def slice_rows(micro_batch_size: int, batch_size: int) -> int:
-    """How many rows a padded slice has: the micro-batch size, or the smallest of its halvings that holds a batch.
+    """How many rows a padded slice has: the micro-batch size, halved as long as a slice still holds a whole batch.
 
-    Each number of rows is a shape that a GPU tunes. All batches of a pass have the same, the last one too; a ramp of
-    batch sizes has one for each power of two.
+    A GPU tunes each number of rows as a shape of its own. So all batches of a pass have the same number, also the
+    shorter last one, and a ramp of batch sizes has one number for each power of two.
     """
     rows = micro_batch_size
     while rows > 1 and -(-rows // 2) >= batch_size:

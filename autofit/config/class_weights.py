@@ -11,7 +11,7 @@ from autofit.errors import UserError
 def weights_by_class(given: Mapping[str, float], names: Sequence[str]) -> list[float]:
     """The weight of each class, in their order; 1 for a class that is not named, as in Keras.
 
-    A key is the name of a class, or else its number in the order of the names.
+    A key is the name of a class; if no class has that name, it is the number of a class in the order of the names.
 
     Raises:
         UserError: a key is neither, or two are of the same class.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 AUTO_CUT: Final = "auto"
-"""Autofit chooses a layer: most of the network stays frozen."""
+"""Autofit chooses the layer, so that most of the network stays frozen."""
 
 AUTO_SHARE: Final = 0.85
 """Where "auto" cuts: this share of the layers with kernels stays frozen (docs/decisions/0034)."""
 
 WHOLE: Final = "input"
-"""The cut below which there is nothing: all layers train."""
+"""The cut at the network's input: all layers train."""

@@ -9,26 +9,26 @@ from pydantic import Field
 from autofit.storage.records import Record
 
 MOST_AUTO_EPOCHS = 8
-"""With `fine_tune_epochs="auto"`: more have not given a better model (docs/decisions/0034, 0036)."""
+"""The most epochs with `fine_tune_epochs="auto"`: more did not give a better model (docs/decisions/0034, 0036)."""
 
 LEAST_AUTO_EPOCHS = 2
-"""With a time budget for fewer than these there is no fine-tuning, unless the user has asked for it."""
+"""If the time budget has room for fewer epochs, fine-tuning is left out, unless the user has asked for it."""
 
 LEAST_WHOLE_EPOCHS = 3
-"""With a time budget for fewer than these of the whole network, only its upper layers are fine-tuned."""
+"""If the time budget has room for fewer epochs of the whole network, only its upper layers are fine-tuned."""
 
 
 class FineTuning(Record):
     """AdamW with warm-up, cosine decay, lower rates for lower layers and clipped gradients.
 
     Attributes:
-        updates: of the whole stage; the rate has decayed to zero after them.
-        warmup_updates: in which the rate rises from zero to its peak.
-        lowest_rate: the rate of the lowest layer that trains, as a share of the head's; those between rise
-            geometrically.
-        weight_decay: by which a kernel shrinks in an update, as a share of it and of its rate. Biases and the
-            scales of normalizations do not shrink.
-        clip_norm: the largest norm that the gradient of a batch has, over all variables.
+        updates: the number of updates in the whole stage, after which the learning rate has decayed to zero.
+        warmup_updates: the number of updates in which the learning rate rises from zero to its peak.
+        lowest_rate: the learning rate of the lowest layer that trains, as a share of the head's; the rates of the
+            layers between them rise geometrically.
+        weight_decay: each update multiplies a kernel by 1 minus this times its learning rate. Biases and the scales of
+            normalizations do not decay.
+        clip_norm: the global norm, over all variables, to which larger gradients of a batch are scaled down.
     """
 
     updates: Annotated[int, Field(ge=1)]

@@ -49,7 +49,7 @@ def optimizer_choice(name: str, value: Any) -> tuple[str, KerasConfig | None]:
         _refuse_class(name, value, "keras.optimizers.SGD()")
         return one_of(*OPTIMIZERS)(name, value), None
     if is_a(value, "optimizers.LossScaleOptimizer"):
-        value = value.inner_optimizer  # a training in float16 has a scale of its own
+        value = value.inner_optimizer  # autofit scales the loss itself in float16
     refuse_kept_from_decay(name, value)
     config = keras_config(name, value)
     if config["config"].get("use_ema"):
@@ -58,9 +58,9 @@ def optimizer_choice(name: str, value: Any) -> tuple[str, KerasConfig | None]:
 
 
 def refuse_kept_from_decay(name: str, optimizer: Any) -> None:
-    """Refuse an optimizer with variables that its weight decay leaves out: its configuration does not name them.
+    """Refuse an optimizer that excludes variables from weight decay: its configuration does not hold which ones.
 
-    They are under private names of Keras 3.13 to 3.15.
+    Keras 3.13 to 3.15 keeps them in private attributes.
 
     Raises:
         UserError: for such an optimizer.
@@ -82,7 +82,7 @@ def rate_choice(name: str, value: Any) -> float | KerasConfig:
 
 
 def first_rate(schedule: KerasConfig) -> float:
-    """The rate that a schedule begins with, or warms up to; 0.001 if its configuration does not say it."""
+    """The rate that a schedule begins with, or warms up to; 0.001 if its configuration does not tell it."""
     config = schedule.get("config", {})
     given = (config.get("warmup_target"), config.get("initial_learning_rate"), *(config.get("values") or ()))
     rates = [float(rate) for rate in given if isinstance(rate, int | float) and math.isfinite(rate) and rate > 0]
@@ -137,10 +137,10 @@ def class_weights_or(*words: str) -> Check:
 
 
 def keras_config(name: str, value: Any) -> KerasConfig:
-    """The configuration of an object, which a worker can make it from again.
+    """The configuration of an object, from which a worker can make the object again.
 
     Raises:
-        UserError: it cannot: its class or function is not registered, or its configuration lacks something.
+        UserError: a worker could not: its class or function is not registered, or its configuration is incomplete.
     """
     own = getattr(value, "__name__", type(value).__name__)
     if own == "<lambda>":
@@ -159,7 +159,7 @@ def keras_config(name: str, value: Any) -> KerasConfig:
 
 
 def named_alike(config: KerasConfig) -> KerasConfig:
-    """A configuration without the number that Keras gives the second object of a class in a process, as in `auc_1`."""
+    """A configuration without the number that Keras appends to the name of a class's second object, as in `auc_1`."""
     inner = config["config"]
     plain = without_number(inner.get("name") or "") if isinstance(inner, dict) else ""
     if plain.replace("_", "") != config["class_name"].lower():
@@ -168,7 +168,7 @@ def named_alike(config: KerasConfig) -> KerasConfig:
 
 
 def without_number(name: str) -> str:
-    """A name of Keras's without the number at its end, if there is one."""
+    """A name that Keras made, without the number at its end, if it has one."""
     return re.sub(r"_[0-9]+$", "", name)
 
 

@@ -13,15 +13,15 @@ from autofit.config.option_table import REQUEST
 from autofit.config.options import DEFAULT_IMAGE_SIZE, Options, allows_solved_head, trains_pretrained
 
 NOT_REPEATED: Final = frozenset({"mirror_dir"})
-"""Options that name the place of a run: a repeated one has another."""
+"""Options that say where a run is stored: a repeated run is stored elsewhere."""
 
 
 class GivenOptions(NamedTuple):
     """The options of a call that differ from the defaults.
 
     Attributes:
-        values: by their names in Python: numbers, text, booleans, tuples and dictionaries of these.
-        objects: the names of those that were objects of Python, which a request does not hold.
+        values: the values by the options' names in Python: numbers, text, booleans, tuples and dictionaries of these.
+        objects: the names of the options that were given as Python objects, which a request does not hold.
     """
 
     values: dict[str, Any]
@@ -29,7 +29,7 @@ class GivenOptions(NamedTuple):
 
 
 def given_options(options: Options) -> GivenOptions:
-    """The options of which `make_options` makes this request, without those that have their defaults."""
+    """The options from which `make_options` makes this request, without those that have their defaults."""
     values: dict[str, Any] = {}
     objects: list[str] = []
     defaults = _dependent_defaults(options)
@@ -51,7 +51,7 @@ def _plain(field: str) -> Callable[[Options], Any]:
 
 
 def _dependent_defaults(options: Options) -> dict[str, Any]:
-    """The defaults that follow from other options, as `make_options` has them; and the forms of constant ones."""
+    """The defaults that depend on other options, as `make_options` computes them, in the form that a request has."""
     follow_budget = options.time_budget_seconds is not None and allows_solved_head(options)
     defaults: dict[str, Any] = {"fine_tune_epochs": "auto" if follow_budget else 0}
     if options.backbone is None:
@@ -68,9 +68,10 @@ def _dependent_defaults(options: Options) -> dict[str, Any]:
 
 
 def _is_object(name: str, options: Options) -> bool:
-    """Whether an option was an object of Python; the learning rate of an optimizer that was one belongs to it."""
+    """Whether an option was given as a Python object."""
     config = options.optimizer_config
-    has_schedule = config is not None and set(config) == {"class_name", "config"}  # `optimizer_values` makes that
+    # `optimizer_values` makes a configuration of these two keys for an optimizer by name with a schedule.
+    has_schedule = config is not None and set(config) == {"class_name", "config"}
     kinds: Mapping[str, bool] = {
         "model": options.model == GIVEN_FUNCTION,
         "optimizer": config is not None and not has_schedule,
@@ -97,7 +98,7 @@ def _seconds_text(seconds: float) -> str:
 
 
 def _learning_rate(options: Options) -> float | None:
-    """None where the optimizer was an object, whose rate it is."""
+    """None where the rate belongs to an optimizer or a schedule that was given as an object."""
     return None if options.optimizer_config is not None else options.learning_rate
 
 
@@ -106,4 +107,4 @@ _FORMS: Final[Mapping[str, Callable[[Options], Any]]] = {
     "time_budget": _time_budget,
     "learning_rate": _learning_rate,
 }
-"""What a user gives, where a request holds it in another form."""
+"""Options that a request holds in another form than the user gives: from the request to the user's form."""

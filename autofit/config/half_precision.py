@@ -1,4 +1,4 @@
-"""Whether a machine may compute fast in 16 bits, by what its maker says of such machines. Pure."""
+"""Whether a machine may compute fast in 16 bits, by its maker's specification. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from autofit.config.precisions import Precision
 from autofit.machine.hardware import Hardware
 
 LEAST_CAPABILITY: Mapping[Precision, tuple[int, int]] = {"mixed_float16": (7, 0), "mixed_bfloat16": (8, 0)}
-"""The first compute capability with units for such numbers (CUDA C++ programming guide, tensor cores)."""
+"""The lowest compute capability whose tensor cores support each format (CUDA C++ programming guide)."""
 
 
 def promising_precision(machine: Hardware) -> Precision | None:
-    """The 16 bits for which a machine has units; None if it has none, or that is not known.
+    """The mixed precision for which a machine has hardware units; None if it has none, or if that is not known.
 
-    Of a GPU's it is float16, which rounds to 11 bits: features in bfloat16, of 8, are too far from those in float32
-    (docs/decisions/0063).
+    On a GPU this is float16, which has 11 significant bits: features in bfloat16, with 8 bits, differ too much from
+    those in float32 (docs/decisions/0063).
     """
     if machine.device == "cpu":
         return "mixed_bfloat16" if machine.bfloat16_units else None
@@ -26,12 +26,12 @@ def promising_precision(machine: Hardware) -> Precision | None:
 
 
 def saving_precision(device: Literal["cpu", "gpu"]) -> Precision:
-    """The 16 bits to name where memory is short: on a GPU those that more cards have and that round less."""
+    """The mixed precision to suggest where memory is short: on a GPU float16, which more cards have and rounds less."""
     return "mixed_float16" if device == "gpu" else "mixed_bfloat16"
 
 
 def no_units_words(machine: Hardware) -> str:
-    """Why nothing is promising on such a machine."""
+    """Why `promising_precision` is None on this machine."""
     if machine.device == "cpu":
         return "this CPU has no units for bfloat16 (avx512_bf16 or amx_bf16)"
     return f"{machine.device_name} has no units for 16 bits, which begin with compute capability 7.0"
@@ -43,7 +43,7 @@ def _capability(machine: Hardware) -> tuple[int, int] | None:
 
 
 def slow_words(precision: Precision | Literal["auto"], machine: Hardware) -> str:
-    """What to say where training in this precision is likely to be slow; empty where it is not, or that is unknown."""
+    """A warning if training in this precision is likely to be slow here; empty if it is not, or if that is unknown."""
     least = None if precision == "auto" else LEAST_CAPABILITY.get(precision)
     if least is None:
         return ""

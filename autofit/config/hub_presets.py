@@ -1,6 +1,6 @@
 """Backbones of KerasHub, named `hub:PRESET`: a preset's name, its address, or a folder that holds one.
 
-KerasHub is imported in the worker only. Here is no more than what can be known without it.
+KerasHub is imported in the worker only. This module uses only what can be known without it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from autofit.storage.user_path import user_path
 
 PREFIX = "hub:"
 PRESET_WEIGHTS = "preset"
-"""The weights of a preset, in place of `imagenet`: what it was trained on is not known."""
+"""The word for a preset's own weights, in place of `imagenet`: the data that it was trained on is not known."""
 
 DEFAULT_SIZE_PIXELS = 224
 MOST_CONFIG_BYTES = 2**20
@@ -56,7 +56,7 @@ def preset_of(name: str) -> str:
 
 
 def default_size_pixels(name: str) -> int:
-    """Height and width that a preset's images have: as its folder says, else 224."""
+    """The height and width of a preset's images: as the configuration in its folder says, else 224."""
     sizes = [_size(_content(Path(preset_of(name)) / file)) for file in ("image_converter.json", "preprocessor.json")]
     return next((size for size in sizes if size), DEFAULT_SIZE_PIXELS)
 
@@ -70,7 +70,7 @@ def _content(path: Path) -> Any:
 
 
 def _size(content: Any) -> int | None:
-    """The larger side of the first `image_size` in the configuration of a converter, or of what holds one."""
+    """The larger side of the first `image_size` in an image converter's configuration, at whatever depth it stands."""
     if not isinstance(content, dict):
         return None
     size = content.get("image_size")

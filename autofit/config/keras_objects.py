@@ -16,7 +16,7 @@ def is_a(value: Any, kind: str) -> bool:
 
 
 def is_keras_model(value: Any) -> bool:
-    """Whether a value is a model of Keras, and no function that makes one."""
+    """Whether a value is a Keras model itself, not a function that makes one."""
     return is_a(value, "Model")
 
 
@@ -28,7 +28,7 @@ def application_name(value: Any) -> str | None:
 
 
 def own_image_size(model: Any) -> tuple[int, int] | None:
-    """The height and width that a model of Keras takes; None where it takes several."""
+    """The height and width of the images that a Keras model takes; None if it takes images of any size."""
     shape = getattr(model, "input_shape", None) if is_keras_model(model) else None
     sides = tuple(shape[1:3]) if isinstance(shape, tuple) and len(shape) == 4 else ()  # noqa: PLR2004 - of images
     return (sides[0], sides[1]) if sides and all(isinstance(side, int) for side in sides) else None

@@ -7,14 +7,14 @@ from typing import NamedTuple
 DEFAULT_LEARNING_RATE = 1e-3
 
 PRETRAINED_LEARNING_RATE = 1e-4
-"""For all layers of a pretrained network: at 1e-3 Adam ruined MobileNet's ImageNet weights on 308 photos of food
-(accuracy 0.18, and 0.65 at 1e-4)."""
+"""The default for all layers of a pretrained network: at 1e-3 Adam ruined MobileNet's ImageNet weights on 308 photos of
+food (accuracy 0.18, against 0.65 at 1e-4)."""
 
 SCALE_FREE = frozenset({"adam", "adamw", "adamax", "nadam", "rmsprop", "lion"})
-"""Optimizers whose steps are about as large as the learning rate, whatever the gradients are."""
+"""Optimizers whose updates are about as large as the learning rate, whatever the size of the gradients."""
 
 FAR = 10.0
-"""A rate so many times over what is usual, or under it, is far outside."""
+"""A rate that is above or below the usual rates by more than this factor is warned about."""
 
 
 class UsualRates(NamedTuple):
@@ -27,7 +27,7 @@ class UsualRates(NamedTuple):
 SCALE_FREE_RATES = UsualRates(1e-5, 3e-3)
 PRETRAINED_RATES = UsualRates(1e-6, 3e-4)
 GRADIENT_RATES = UsualRates(1e-4, 1e-1)
-"""SGD, whose steps are as large as the gradients."""
+"""For SGD, whose updates are proportional to the gradients."""
 
 
 def default_learning_rate(optimizer: str, *, trains_pretrained: bool) -> float:
@@ -36,7 +36,7 @@ def default_learning_rate(optimizer: str, *, trains_pretrained: bool) -> float:
 
 
 def usual_rates(optimizer: str, *, trains_pretrained: bool) -> UsualRates | None:
-    """The rates that are usual; None for optimizers that scale their steps in other ways."""
+    """The usual rates of an optimizer; None for optimizers that scale their updates in other ways."""
     if optimizer in SCALE_FREE:
         return PRETRAINED_RATES if trains_pretrained else SCALE_FREE_RATES
     return GRADIENT_RATES if optimizer == "sgd" else None

@@ -1,4 +1,4 @@
-"""How well several labels an image are told: mean average precision and F1. Pure."""
+"""How well the labels of multi-label images are predicted: mean average precision and F1. Pure."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MEAN_AVERAGE_PRECISION, F1 = "mean_average_precision", "f1"
-"""The names in a history; in words, `mean average precision` and `F1`."""
+"""The names of the two figures in a history; people read `mean average precision` and `F1`."""
 
 THRESHOLD = 0.5
-"""An image has the labels whose probability is at least this."""
+"""An image is predicted to have each label whose probability is at least this."""
 
 
 class MultiLabelFigures(NamedTuple):
     """The figures of scores.
 
     Attributes:
-        mean_average_precision: the mean over the labels of the area under precision and recall, as a step function;
-            labels that all images have, or none, are left out. 0 if all are.
-        f1: of all decisions together (micro): the harmonic mean of precision and recall. 0 without a hit.
+        mean_average_precision: the mean over the labels of the area under the precision-recall curve, as a step
+            function. Labels that all images have, or no image has, are left out; 0 if no label is left.
+        f1: the harmonic mean of precision and recall, over all decisions together (micro); 0 without a true positive.
     """
 
     mean_average_precision: float
@@ -38,7 +38,7 @@ def multi_label_figures(
     Args:
         scores: (n, labels); a higher one is more certain of the label.
         truth: 0 or 1, (n, labels).
-        threshold: the score from which on an image is told to have a label.
+        threshold: an image is predicted to have a label if its score is at least this.
     """
     return figures_of_groups([(scores, truth)], threshold)
 
@@ -46,7 +46,7 @@ def multi_label_figures(
 def figures_of_groups(
     groups: Iterable[tuple[NDArray[np.floating], NDArray[np.number | np.bool_]]], threshold: float
 ) -> MultiLabelFigures:
-    """As `multi_label_figures`, of scores and truth that come for some of the labels at a time."""
+    """As `multi_label_figures`, for scores and truth that come in groups of labels, of which one is in memory."""
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
     precisions: list[float] = []

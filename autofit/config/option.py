@@ -1,4 +1,4 @@
-"""What an option's declaration holds. It imports nothing heavy: the command line reads declarations for `--help`."""
+"""The declaration of an option. It imports nothing heavy: the command line reads the declarations for `--help`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Check = Callable[[str, Any], Any]
 
 
 OnRerun = Literal["same", "any", "unfinished", "epochs"]
-"""What another value means for a run that there is already. `same`: it is another request. `any`: the same training,
-under other conditions. `unfinished`: the same as long as the run is not finished, if both calls give a value. `epochs`:
-more or less of the same training (`autofit/runs/rerun.py`)."""
+"""What another value of an option means for an existing run. `same`: the value must be the same, else it is another
+request. `any`: the same training goes on, under other conditions. `unfinished`: as `any` while the run is unfinished
+and both calls give a value, else as `same`. `epochs`: more or less of the same training (`autofit/runs/rerun.py`)."""
 
 
 def unchecked(name: str, value: Any) -> Any:
@@ -41,9 +41,9 @@ class Option:
         details: further sentences for the docstrings and the documents.
         check: the check of a value.
         commands: the functions that take it. `probe` and `sweep` are both `autofit probe` on the command line.
-        fields: the fields of `Options` that hold the checked value, by default one of the option's name. Several hold a
-            tuple. No field: the value is only checked, or it is no part of the request.
-        default_text: the default in words, where it is no constant.
+        fields: the fields of `Options` that hold the checked value, by default one with the option's name. Several
+            fields hold the items of a tuple. Without a field the value is only checked, or not part of the request.
+        default_text: the default in words, where it depends on other options or on the data.
         cli_type: the type on the command line; None for an option that only Python has.
         metavar: the placeholder in `--help`; by default the name of the type.
         is_listed: whether `autofit probe` takes several values with commas, and `sweep` takes a list as an argument.
@@ -86,7 +86,7 @@ class Option:
 
     @property
     def cli_default(self) -> Any:
-        """The default on the command line: the same value in the type that the flag gives."""
+        """The default on the command line: the same value, converted to the flag's type."""
         return None if self.default is None or self.cli_type is None else self.cli_type(self.default)
 
 

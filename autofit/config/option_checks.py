@@ -19,7 +19,7 @@ from autofit.config.validators import absolute_path, choice, is_file, is_install
 from autofit.errors import UserError
 
 MOST_DEVICES = 64
-"""More GPUs than a machine has."""
+"""The largest number of GPUs that may be asked for: more than any machine has."""
 
 MAX_SIDE_PIXELS = 65_535
 """The largest side that a JPEG can have (ITU-T T.81, B.2.2)."""
@@ -37,14 +37,14 @@ def or_none(check: Check) -> Check:
 
 
 def one_of(*allowed: str, none_means: str | None = None) -> Check:
-    """A check that accepts one of the words, in any case; if `none_means` is given, None and "" stand for that word.
+    """A check that accepts one of the words, in upper or lower case.
 
-    False and 0 do so too.
+    If `none_means` is given, None, False, 0 and "" stand for that word.
     """
     check = partial(choice, allowed=allowed)
 
     def check_or_none(name: str, value: Any) -> Any:
-        is_none = value is None or (isinstance(value, str | int) and not value)  # of an array Python cannot tell
+        is_none = value is None or (isinstance(value, str | int) and not value)  # `not array` would raise
         return check(name, none_means if is_none else value)
 
     return check if none_means is None else check_or_none
@@ -53,7 +53,7 @@ def one_of(*allowed: str, none_means: str | None = None) -> Check:
 def cut_choice(name: str, value: Any) -> str:
     """Where fine-tuning begins, as text: `auto`, `input`, a layer's name, or a share from 0 to 1.
 
-    Whether the network has such a layer shows when it is built.
+    Whether the network has such a layer is checked when it is built.
     """
     if isinstance(value, str) and value.strip():
         text = value.strip()
@@ -64,7 +64,7 @@ def cut_choice(name: str, value: Any) -> str:
 
 
 def device_choice(name: str, value: Any) -> int | str:
-    """How many devices: `all`, or a number. Whether the machine has so many shows when it is known."""
+    """How many devices: `all`, or a number. Whether the machine has so many is checked when it has been examined."""
     if isinstance(value, str) and value.strip().lower() == "all":
         return "all"
     given = int(value) if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value) else value
@@ -89,7 +89,7 @@ def backbone_name(name: str, value: Any) -> str | None:
 
 
 def model_name(name: str, value: str | Callable[..., Any] | None) -> str | None:
-    """The name of a model function; the check looks for its module without importing it."""
+    """The name of a model function; its module is looked for, but not imported."""
     if value is None or callable(value):
         return None if value is None else GIVEN_FUNCTION
     match = re.fullmatch(r"([A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", str(value))
@@ -164,7 +164,7 @@ def memory_size(name: str, value: Any) -> int:
 
 
 def checkpoint_interval(name: str, value: Any) -> tuple[float | None, int | None]:
-    """Seconds and steps, of which one is None: `60s` and `2m` are times, a bare number counts steps."""
+    """Seconds and steps, of which one is None: `60s` and `2m` are times, a number without a unit counts steps."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s|m)?", str(value).strip().lower())
     number = float(match[1]) if match else 0.0
     if match and match[2] and number > 0:

@@ -19,7 +19,10 @@ def one_backbone(values: Mapping[str, Any]) -> Any:
 
 
 def optimizer_values(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The optimizer with its schedule, and its learning rate as a number, of the two options that may hold either."""
+    """The values of `optimizer` and `learning_rate`, either of which may hold a schedule: it goes with the optimizer.
+
+    The learning rate becomes a number: that of a schedule is the rate with which it begins.
+    """
     (name, config), rate = found["optimizer"], found["learning_rate"]
     if config is not None:
         if rate is not None:
@@ -31,14 +34,17 @@ def optimizer_values(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_logits(found: Mapping[str, Any]) -> None:
-    """A backbone's head gives probabilities."""
+    """Refuse a loss of logits for a backbone, whose head outputs probabilities."""
     config = found["loss"].get("config") if isinstance(found["loss"], dict) else None
     if found["model"] is None and isinstance(config, dict) and config.get("from_logits"):
         raise UserError("loss has from_logits=True, but the head ends with a softmax: leave from_logits out")
 
 
 def refuse_with_devices(found: Mapping[str, Any]) -> None:
-    """In the user's process TensorFlow may have its devices already; gradients are accumulated on one device only."""
+    """Refuse what does not go with several devices.
+
+    In the user's process TensorFlow may have chosen its devices already, and gradients are accumulated on one only.
+    """
     if found["devices"] == 1:
         return
     if found["isolation"] == "inline":
@@ -52,7 +58,7 @@ def refuse_with_devices(found: Mapping[str, Any]) -> None:
 
 
 def refuse_with_multi_label(found: Mapping[str, Any]) -> None:
-    """With several labels an image, loss and metrics are its own."""
+    """Refuse options that set the loss, metrics or class weights of a multi-label training, which has its own."""
     given = {
         "loss": found["loss"] is not None,
         "metrics": bool(found["metrics"]),
@@ -64,7 +70,7 @@ def refuse_with_multi_label(found: Mapping[str, Any]) -> None:
 
 
 def refuse_backbone_options_with_a_model(values: Mapping[str, Any]) -> None:
-    """An option about a backbone or its head would have no effect on a model function."""
+    """Refuse options about a backbone or its head where a model function is given: they would have no effect."""
     if values["backbone"] is not None:
         raise UserError(f"backbone {values['backbone']!r} and model are both given: give one of the two")
     weights = values["weights"]

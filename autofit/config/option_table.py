@@ -19,7 +19,7 @@ REQUEST: Final = tuple(option for option in OPTIONS if option.field_names)
 """The options that `make_options` takes: all that are part of a request."""
 
 AGAIN: Final = tuple(option for option in OPTIONS if option.on_rerun != "same" and option.name != "mirror_dir")
-"""The options that `resume` takes: a run has its mirror for good, unless it is called anew."""
+"""The options that `resume` takes. `mirror_dir` is not one: the mirror of a run changes only by calling `run` again."""
 
 
 def options_of(command: Command) -> tuple[Option, ...]:

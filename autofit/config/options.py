@@ -30,20 +30,20 @@ from autofit.errors import UserError
 from autofit.storage.records import Record
 
 DEFAULT_IMAGE_SIZE = 224
-"""For a model function, which has no size of its own: the size that most backbones were trained at."""
+"""For a model function, which has no default size: the size at which most backbones were trained."""
 
 MOST_SHOWN = 200
-"""Characters of two values of an option in a message."""
+"""The most characters that both values of an option may take together in a message."""
 
 DEFAULT_EPOCHS = 10
-"""Of a training by epochs."""
+"""The number of epochs of a training by epochs, where the user gives none."""
 
 
 class Options(Record):
     """A request: everything that is asked for except the data, the model function's code, callbacks and run directory.
 
     Sizes are in bytes and pixels, times in seconds. `image_size` is `(height, width)`. The fields with defaults are
-    those that run.json did not always have. `learning_rate` is where a schedule in `optimizer_config` begins.
+    those that an older run.json may lack. `learning_rate` is the first rate of a schedule in `optimizer_config`.
     """
 
     backbone: str | None
@@ -205,7 +205,8 @@ def changed_options(options: Options, given: Mapping[str, Any]) -> Options:
 def difference(there: Options, here: Options, *, is_finished: bool = True) -> str | None:
     """The first option in which two requests differ, with both values; None if they are the same.
 
-    Options of which a run may have another value do not count; a time budget does if the run `is_finished`.
+    Options whose value may change between two calls for one run are not compared (`Option.on_rerun`); those that may
+    change only before the run is finished are compared if it `is_finished`.
     """
     declared = {field: option for option in OPTIONS for field in option.field_names}
     for field in Options.model_fields:
@@ -265,12 +266,12 @@ def trains_pretrained(options: Options) -> bool:
 
 
 def has_own_objective(options: Options) -> bool:
-    """Whether the user has given a loss, metrics, or an optimizer as an object, which are about epochs."""
+    """Whether the user has given a loss, metrics, or an optimizer as an object, which need a training by epochs."""
     return options.optimizer_config is not None or options.loss is not None or bool(options.metrics)
 
 
 def freezes_backbone(options: Options) -> bool:
-    """Whether the backbone is a constant function of its input."""
+    """Whether the backbone is frozen while the head trains."""
     return options.model is None and options.trainable == "head"
 
 
@@ -280,19 +281,19 @@ def has_constant_features(options: Options) -> bool:
 
 
 def strength_of(options: Options) -> Strength:
-    """The augmentation of a training; fine-tuning above a cut has its own default."""
+    """The strength of augmentation in a training; fine-tuning above a cut has another default."""
     return "none" if options.augment == "auto" else options.augment
 
 
 def epochs_of(options: Options) -> int:
-    """The epochs of a training by epochs."""
+    """The number of epochs, if the head is trained by epochs."""
     return DEFAULT_EPOCHS if options.epochs is None else options.epochs
 
 
 def begins_with_head(options: Options) -> bool:
-    """Whether a training of all layers begins with the head alone: random weights there would ruin those below.
+    """Whether a training of all layers begins with the head alone: a random head would ruin the pretrained weights.
 
-    Not where an option is about a training that is none in stages.
+    It does not if an option asks for what only a training in one stage has, such as an optimizer of the user's.
     """
     return (
         options.recipe == "auto"
@@ -309,7 +310,10 @@ def begins_with_head(options: Options) -> bool:
 
 
 def head_options(options: Options) -> Options:
-    """The request for the head alone, of one to train all layers: what it says of epochs and rates is about all."""
+    """The request for the stage of the head, made of a request to train all layers.
+
+    The epochs, batch size, learning rate, early stopping and augmentation of that request apply to the later stage.
+    """
     return options.model_copy(
         update={
             "trainable": "head",
@@ -323,7 +327,7 @@ def head_options(options: Options) -> Options:
 
 
 def allows_solved_head(options: Options) -> bool:
-    """Whether the head may be solved to its optimum: its features are constant, and no option is about its epochs."""
+    """Whether the head may be solved to its optimum: its features are constant, and no option asks for epochs."""
     about_epochs = (
         options.epochs,
         options.batch_size,

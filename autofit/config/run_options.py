@@ -26,10 +26,10 @@ Strength = Literal["none", "light", "strong"]
 """How much training images are augmented."""
 
 MOST_PROBED_BATCH = 4096
-"""The largest batch size that a probe looks for, if nobody asks for another."""
+"""The largest batch size that a probe looks for by default."""
 
 MAX_SEED = 2**32 - 1
-"""NumPy's legacy generator, which `keras.utils.set_random_seed` seeds as well, takes no larger one."""
+"""The largest seed that NumPy's legacy generator takes, which `keras.utils.set_random_seed` seeds as well."""
 
 IMAGES = (
     Option(

@@ -1,4 +1,4 @@
-"""The rungs of the ladder: ways to train the same network that take less memory, and cost something."""
+"""The rungs of the ladder: ways to train the same network in less memory, at the price of slower steps."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ class Rung(Record):
     """One way to train a network.
 
     Attributes:
-        segments: in so many the activations of what trains are computed again in the backward pass; 0 to keep them.
+        segments: the number of segments whose activations are recomputed in the backward pass; 0 keeps all activations.
     """
 
     segments: Annotated[int, Field(ge=0, le=MOST_SEGMENTS)] = 0
 
 
 KEPT: Final = Rung()
-"""All activations are kept: the fastest, and what takes the most memory."""
+"""All activations are kept: the fastest rung, and the one that takes the most memory."""
 
 ON_REQUEST: Final = Rung(segments=8)
-"""With twice as many segments, MobileNetV2 took more memory again and ResNet50 hardly less (docs/decisions/0057)."""
+"""The rung of `recompute="on"`. With 16 segments, MobileNetV2 needed more memory than with 8, and ResNet50 hardly less
+(docs/decisions/0057)."""
 
 SAVING: Final[dict[Literal["cpu", "gpu"], tuple[Rung, ...]]] = {
     "cpu": (Rung(segments=4), ON_REQUEST, Rung(segments=16)),
     "gpu": (ON_REQUEST, Rung(segments=16)),
 }
-"""The rungs that save memory, few segments first. On a GPU, where each new graph is tuned for seconds, the first is the
-one that mostly takes the least."""
+"""The rungs that save memory, fewer segments first. On a GPU, where tuning each new graph takes seconds, the first is
+the one that usually needs the least memory."""
 
 
 def saving_more(rung: Rung) -> Rung | None:
     """The next rung to try where not even one image fits on this one; None at the end of the ladder.
 
-    It begins with the rung that mostly takes the least: fewer segments seldom are enough where nothing fits.
+    On every device it begins with the rung that usually needs the least memory: with fewer segments one image would
+    seldom fit either.
     """
     return next((other for other in SAVING["gpu"] if other.segments > rung.segments), None)

@@ -8,21 +8,23 @@ from collections.abc import Mapping
 from autofit.errors import UserError
 
 SHARD_IMAGES = 2048
-"""Of a shard, about, while there are few enough shards: so much at most a killed process costs."""
+"""How many images, roughly, a shard has, unless there would be too many. A process that is killed loses one shard."""
 
 _GIVEN = re.compile(r"(auto|[0-9]{1,9})(?:/([0-9]{1,9}))?")
 _HOW = "give a part such as 3/8, auto in a SLURM array, or auto/8 in an indexed job of 8"
 
 
 def chosen_shard(value: str | None, environ: Mapping[str, str]) -> tuple[int, int]:
-    """The part, from 1, and how many there are; `(1, 1)` without a value: all images, shared by leases.
+    """The part that this process takes, from 1, and the number of parts.
 
-    `auto` reads the place in a SLURM array (https://slurm.schedmd.com/job_array.html). `auto/n` reads it there, or in
-    an indexed job of Kubernetes, which does not say how many there are:
+    Without a value that is `(1, 1)`: all images, which processes share by leases.
+
+    `auto` reads both from the environment of a SLURM array (https://slurm.schedmd.com/job_array.html). `auto/n` reads
+    only the part, from there or from an indexed job of Kubernetes, which does not tell its number of parts:
     https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode
 
     Raises:
-        UserError: it is no part, or there is no array and no indexed job.
+        UserError: the value is no part, or `auto` is used outside of an array and an indexed job.
     """
     if value is None:
         return 1, 1

@@ -8,8 +8,8 @@ import math
 def standard_error(accuracy: float, images: int) -> float:
     """The standard error of an accuracy on so many images, from 0 to 1.
 
-    With two hits and two misses more, after Agresti and Coull (Approximate Is Better than "Exact" for Interval
-    Estimation of Binomial Proportions, 1998): without them all of four images right would have no error at all.
+    Two hits and two misses are added, after Agresti and Coull (Approximate Is Better than "Exact" for Interval
+    Estimation of Binomial Proportions, 1998): without them, four right images of four would have no error at all.
     """
     share = (accuracy * images + 2) / (images + 4)
     return math.sqrt(share * (1 - share) / (images + 4))

@@ -27,7 +27,7 @@ from autofit.config.validators import auto_or_whole_number, flag, real_number, w
 DEFAULT_OPTIMIZER = "adam"
 
 ClassWeight = Literal["none", "balanced"] | dict[str, float]
-"""Weights of the classes in the loss; a dictionary has them by the class's name or its number."""
+"""Weights of the classes in the loss; the keys of a dictionary are names or numbers of classes."""
 
 NETWORK = (
     Option(

@@ -106,7 +106,7 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
 
 
 def told(value: Any) -> str:
-    """A value in a message: a container or an array by its kind, whose content would fill the screen."""
+    """A value as text for a message: of a container or an array only its type and size, as its content may be long."""
     if value is None or isinstance(value, str | bytes | int | float | os.PathLike):
         return repr(value)[:200]
     size = f" of {len(value)}" if isinstance(value, Sized) else ""
@@ -114,7 +114,7 @@ def told(value: Any) -> str:
 
 
 def several(value: Any) -> list[Any]:
-    """The values of what may be one or several: a list, or a text with commas between; none of None."""
+    """The values of an option that may be one value, a list, or a text with commas; no values for None."""
     if value is None:
         return []
     if isinstance(value, str):
@@ -126,8 +126,8 @@ def absolute_path(name: str, value: Any) -> Path:
     """Return a path as an absolute one, so that it means the same in whichever folder a run is resumed.
 
     Raises:
-        UserError: it cannot be used as a path, or is empty, as a variable of a shell that is not set: that would be the
-            present folder.
+        UserError: it cannot be used as a path, or it is empty. An empty path, such as that of a shell variable that is
+            not set, would mean the current folder.
     """
     if isinstance(value, str) and not value.strip():
         raise UserError(f"{name} is empty: give a path, or leave it out")
