@@ -64,7 +64,7 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
-            Default: the backbone's own, 224 with `model`.
+            Default: the backbone's or the model's own, else 224.
         validation: The images to validate on: a share of each class, a folder, or a CSV file. In Python also a
             DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.
         test: The images to judge the finished model by: a folder or a CSV file. In Python also a DataFrame. They are

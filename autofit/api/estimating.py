@@ -67,7 +67,7 @@ def estimate(  # noqa: PLR0913 - the options are the interface
             function may be defined in a notebook cell. The model's inputs are raw images of 0 to 255 in the shape `(n,
             height, width, 3)`.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
-            Default: the backbone's own, 224 with `model`.
+            Default: the backbone's or the model's own, else 224.
         trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
             weights, `all` without.
         hidden_units: The width of a hidden layer in the head; 0 for none.
@@ -76,18 +76,18 @@ def estimate(  # noqa: PLR0913 - the options are the interface
             its own.
         precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
             mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
-            so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly
-            slow on a CPU. `auto` measures both where the machine has units for 16 bits, and takes them if they are
-            clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the
-            others.
+            so does the saved model. The trained weights differ from those of float32. It is fast on a GPU with units
+            for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
+            and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
+            `estimate` and `extract` do not take `auto`.
         num_classes: The number of classes, which is the width of the head's output.
         memory: The memory of the machine to estimate for, such as `16GB`. On a GPU it is the card's, on a CPU the limit
             on the process. Default: the card's own.
         device: The machine to estimate for: `cpu`, `gpu`, a card such as `t4`, `l4` or `a100`, or `all` cards. `cpu`
             and `gpu` need `memory`. Default: `gpu` with `memory`, else `all`.
-        profile: Start from earlier measurements on such a machine, and save the new ones. Without it the saved profiles
-            are neither read nor written. The largest size in the answer of a probe has run now in any case; the
-            recommended one may have been timed earlier.
+        profile: Start from earlier measurements on such a machine, and save the new ones. Otherwise the saved profiles
+            are neither read nor written. In either case the largest batch size that a probe reports has just run; the
+            speed of the recommended one may have been measured earlier.
         view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
             lines.
 

@@ -89,13 +89,13 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
-            Default: the backbone's own, 224 with `model`.
+            Default: the backbone's or the model's own, else 224.
         precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
             mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
-            so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly
-            slow on a CPU. `auto` measures both where the machine has units for 16 bits, and takes them if they are
-            clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the
-            others.
+            so does the saved model. The trained weights differ from those of float32. It is fast on a GPU with units
+            for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
+            and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
+            `estimate` and `extract` do not take `auto`.
         validation: The images to validate on: a share of each class, a folder, or a CSV file. In Python also a
             DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.
         test: The images to judge the finished model by: a folder or a CSV file. In Python also a DataFrame. They are
@@ -112,8 +112,8 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
             memory.
         images_in: The folder that a table's relative paths are relative to. Default: that of the table, or the one in
             it where the images are.
-        cache_by: How the caches recognise an image: `content` by all its bytes; `stat` by these up to 256 KiB, else by
-            path, size, times, inode and samples of its bytes.
+        cache_by: How the caches recognise an image: `content` by all its bytes; `stat` likewise up to 256 KiB, and a
+            larger file by path, size, times, inode and samples of its bytes.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
         view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain

@@ -57,29 +57,29 @@ def probe(  # noqa: PLR0913 - the options are the interface
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
-            Default: the backbone's own, 224 with `model`.
+            Default: the backbone's or the model's own, else 224.
         trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
             weights, `all` without.
         hidden_units: The width of a hidden layer in the head; 0 for none.
         dropout: The share of the head's inputs that is dropped in training.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
-        recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
-            `off`. A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does
-            so where the images at once that are wanted do not fit otherwise.
+        recompute: Whether activations are recomputed in the backward pass instead of kept (gradient checkpointing):
+            `on`, `off` or `auto`. A step then needs less memory and more time, and has the same gradients to float
+            tolerance. `auto` recomputes where the wanted micro-batch does not fit otherwise.
         precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
             mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
-            so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly
-            slow on a CPU. `auto` measures both where the machine has units for 16 bits, and takes them if they are
-            clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the
-            others.
+            so does the saved model. The trained weights differ from those of float32. It is fast on a GPU with units
+            for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
+            and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
+            `estimate` and `extract` do not take `auto`.
         num_classes: The number of classes, which is the width of the head's output.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
         max_batch: The largest batch size to look for.
-        profile: Start from earlier measurements on such a machine, and save the new ones. Without it the saved profiles
-            are neither read nor written. The largest size in the answer of a probe has run now in any case; the
-            recommended one may have been timed earlier.
+        profile: Start from earlier measurements on such a machine, and save the new ones. Otherwise the saved profiles
+            are neither read nor written. In either case the largest batch size that a probe reports has just run; the
+            speed of the recommended one may have been measured earlier.
         isolation: Where to train: in a `process` of its own, which may be killed without harm, or `inline` in the
             caller's.
         view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
@@ -132,22 +132,22 @@ def sweep(  # noqa: PLR0913 - the options are the interface
         dropout: The share of the head's inputs that is dropped in training.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
-        recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
-            `off`. A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does
-            so where the images at once that are wanted do not fit otherwise.
+        recompute: Whether activations are recomputed in the backward pass instead of kept (gradient checkpointing):
+            `on`, `off` or `auto`. A step then needs less memory and more time, and has the same gradients to float
+            tolerance. `auto` recomputes where the wanted micro-batch does not fit otherwise.
         precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
             mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
-            so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly
-            slow on a CPU. `auto` measures both where the machine has units for 16 bits, and takes them if they are
-            clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the
-            others.
+            so does the saved model. The trained weights differ from those of float32. It is fast on a GPU with units
+            for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
+            and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
+            `estimate` and `extract` do not take `auto`.
         num_classes: The number of classes, which is the width of the head's output.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
         max_batch: The largest batch size to look for.
-        profile: Start from earlier measurements on such a machine, and save the new ones. Without it the saved profiles
-            are neither read nor written. The largest size in the answer of a probe has run now in any case; the
-            recommended one may have been timed earlier.
+        profile: Start from earlier measurements on such a machine, and save the new ones. Otherwise the saved profiles
+            are neither read nor written. In either case the largest batch size that a probe reports has just run; the
+            speed of the recommended one may have been measured earlier.
         isolation: Where to train: in a `process` of its own, which may be killed without harm, or `inline` in the
             caller's.
         view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain

@@ -110,20 +110,20 @@ def run(  # noqa: PLR0913 - the options are the interface
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
             `imagenet` means its own.
         image_size: The size of the images in pixels: `160`, or `160x192` (height x width). In Python also `(160, 192)`.
-            Default: the backbone's own, 224 with `model`.
+            Default: the backbone's or the model's own, else 224.
         trainable: The layers that train: only the `head`, with a frozen backbone, or `all`. Default: `head` with
             weights, `all` without.
         hidden_units: The width of a hidden layer in the head; 0 for none.
         dropout: The share of the head's inputs that is dropped in training.
         recipe: How the head of a frozen backbone trains: `auto` solves it to its optimum, `classic` trains it by
-            epochs. It is trained by epochs in any case where `epochs`, `batch_size`, `batch_schedule`, `hidden_units`,
-            `optimizer`, `learning_rate`, `loss`, `metrics`, `early_stopping`, `replay`, callbacks, or augmentation
-            without cached views ask for that.
+            epochs. `auto` trains it by epochs, too, if any of `epochs`, `batch_size`, `batch_schedule`, `hidden_units`,
+            `optimizer`, `learning_rate`, `loss`, `metrics`, `early_stopping`, `replay` or callbacks is given, or
+            augmentation without cached views.
         epochs: The number of passes over the training images. `auto` is 10 where the head is not solved.
         fine_tune_epochs: The number of epochs of fine-tuning after the head: the upper layers of the backbone train as
-            well. The model of the best epoch by validation is handed over, of the head's or of these. `auto` is as many
-            as `time_budget` has time for, but at most 8: more have not given a better model. Default: 0; `auto` with a
-            `time_budget`, where the head is solved.
+            well. The saved model is that of the best epoch by validation, of the head's stage or of fine-tuning. `auto`
+            is as many epochs as `time_budget` has time for, but at most 8: more did not give a better model. Default:
+            0; `auto` with a `time_budget`, where the head is solved.
         fine_tune_from: The layer above which fine-tuning trains: `auto`, `input` (everything), a layer's name, or the
             share of the backbone's layers that stays frozen.
         batch_size: The number of samples in an update. `auto` follows from the data, never from the machine: 32; 16
@@ -133,19 +133,19 @@ def run(  # noqa: PLR0913 - the options are the interface
         batch_schedule: A ramp of the batch size over the epochs, such as `32:16`. Not together with `batch_size`.
         optimizer: A Keras optimizer, by name. In Python also an object of `keras.optimizers`. A compiled `model` has
             its own.
-        devices: The GPUs of this machine that layers of the backbone are trained on: a number, or `all`. Each has a
-            part of every batch, and all make the same update; `micro_batch_size` is that of one GPU. Order and steps
-            are those of one GPU, and so are the weights, to float tolerance. Features, a head on them and a validation
-            are computed on the first GPU.
-        recompute: Keep no activations of the layers that train, and compute them again in the backward pass: `on` or
-            `off`. A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does
-            so where the images at once that are wanted do not fit otherwise.
+        devices: The GPUs of this machine that layers of the backbone are trained on: a number, or `all`. Each GPU
+            trains on a part of every batch, and all make the same update; `micro_batch_size` is per GPU. The order of
+            the images and the number of updates are the same as on one GPU, and so are the weights, to float tolerance.
+            Features, the head on features, and validation are computed on the first GPU.
+        recompute: Whether activations are recomputed in the backward pass instead of kept (gradient checkpointing):
+            `on`, `off` or `auto`. A step then needs less memory and more time, and has the same gradients to float
+            tolerance. `auto` recomputes where the wanted micro-batch does not fit otherwise.
         precision: The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`. In
             mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, and
-            so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly
-            slow on a CPU. `auto` measures both where the machine has units for 16 bits, and takes them if they are
-            clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the
-            others.
+            so does the saved model. The trained weights differ from those of float32. It is fast on a GPU with units
+            for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units,
+            and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most.
+            `estimate` and `extract` do not take `auto`.
         learning_rate: The optimizer's learning rate. In Python also an object of `keras.optimizers.schedules`. Default:
             0.001; 0.0001 if all layers of a pretrained network train, with `adam` and its like.
         class_weight: The weights of the classes in the loss: `balanced` makes all classes count alike. In Python also
@@ -155,11 +155,10 @@ def run(  # noqa: PLR0913 - the options are the interface
             own that is registered with Keras. A compiled `model` has its own. Default: the cross-entropy.
         metrics: Further metrics than loss and accuracy, in Python only: names or objects of `keras.metrics`, or
             functions and classes of your own that are registered with Keras. A compiled `model` has its own.
-        monitor: Which epoch's model is the best one: that with the lowest `val_loss` or `loss`, or the highest
-            `val_accuracy` or `accuracy`, or by another metric that the run has, such as `val_auc`. `early_stopping`
-            follows it too. `auto` is `val_loss`, in fine-tuning `val_accuracy`; without validation images `loss`,
-            `accuracy`.
-        early_stopping: Stop after so many epochs without a better validation loss, or what `monitor` says.
+        monitor: The metric by which the best epoch is chosen, whose model is saved: `val_loss`, `val_accuracy`, `loss`,
+            `accuracy`, or another metric of the run, such as `val_auc`. `early_stopping` follows it too. `auto` is
+            `val_loss`, and in fine-tuning `val_accuracy`; without validation images `loss` and `accuracy`.
+        early_stopping: Stop after this many epochs in a row without a better validation loss, or metric of `monitor`.
         validation: The images to validate on: a share of each class, a folder, or a CSV file. In Python also a
             DataFrame. Where the data has images for validation (`val/`, a column `split`), a share above 0 means these.
         test: The images to judge the finished model by: a folder or a CSV file. In Python also a DataFrame. They are
@@ -180,43 +179,43 @@ def run(  # noqa: PLR0913 - the options are the interface
             Keras, `light` is `RandomFlip("horizontal")` and `RandomCrop` to 87 to 100 % of each side, and `strong` is
             `RandomFlip("horizontal")`, `RandomZoom((-0.3, 0))` with a window anywhere, `RandomRotation(15 / 360)`,
             `RandomContrast(0.2)`, `RandomBrightness(0.2)` and `RandomErasing(0.5, scale=(0.02, 0.2))`. `auto` is
-            `light` in fine-tuning above a cut, and else `none`. The image that an epoch trains on depends only on seed,
-            epoch and image.
+            `light` in fine-tuning above a cut, and else `none`. How an image is augmented depends only on the seed, the
+            epoch and the image.
         flip: Whether augmentation may mirror an image left to right. Switch it off where left and right matter: for
-            digits, text or signs. With `views`, `predict` and `evaluate` follow it.
+            digits, text or signs. `predict` and `evaluate` with `views` then leave out mirrored views, too.
         feature_cache: Run a frozen backbone once on each image, store the features on disk, and train the head on them.
-            It is the same training, many times faster, and later runs use the features too. `auto` does so if the
+            The training is the same, but many times faster, and later runs use the features too. `auto` does so if the
             backbone is frozen, nothing is augmented, and there is more than one epoch. `off` runs the backbone in every
             epoch. `on` with `augment` is an approximation: it trains on a few fixed views of each image.
         feature_views: The number of fixed views of each training image, with `feature_cache` `on` and `augment`.
         pixel_cache: Decode each image once and store its pixels on disk. `auto` does so if the backbone runs in more
             than one epoch; the pixels are the same. `off` decodes the images each time.
-        cache_by: How the caches recognise an image: `content` by all its bytes; `stat` by these up to 256 KiB, else by
-            path, size, times, inode and samples of its bytes.
+        cache_by: How the caches recognise an image: `content` by all its bytes; `stat` likewise up to 256 KiB, and a
+            larger file by path, size, times, inode and samples of its bytes.
         memory_limit: The memory that may be used, such as `3GB` (3 * 10^9 bytes) or `3GiB`. On a CPU it limits the
             resident memory of the worker, on a GPU the device memory. Default: what the machine has.
-        profile: Start from earlier measurements on such a machine, and save the new ones. Without it the saved profiles
-            are neither read nor written. The largest size in the answer of a probe has run now in any case; the
-            recommended one may have been timed earlier.
+        profile: Start from earlier measurements on such a machine, and save the new ones. Otherwise the saved profiles
+            are neither read nor written. In either case the largest batch size that a probe reports has just run; the
+            speed of the recommended one may have been measured earlier.
         seed: The seed of the split, the order, the initial weights and dropout.
         deterministic: Use only operations that give the same bits each time, also on a GPU. Runs with the same sizes,
             replays, resumes and repeats after an out-of-memory are then bit-equal on one machine. It may be slower, and
             a model with an operation that has no such implementation is refused.
         checkpoint_every: How often to save: a time such as `60s` or `2m`, or a number of steps.
-        max_minutes: Save and stop after so many minutes; the run can be resumed.
+        max_minutes: Save and stop after this many minutes; the run can be resumed.
         time_budget: The time until the finished model, such as `90s`, `5m` or `1h`; or a number of seconds. It decides
-            whether the head is also trained on augmented views, whether all layers or the upper ones are fine-tuned and
-            for how many epochs, ends a training after the last epoch that fits, and where not even all images can be
-            read in it, uses as many as can. The run ends at most a tenth of it, or 5 s, later. A resumed run goes on
-            with what is left.
+            whether the head is also trained on augmented views, and whether all layers or only the upper ones are
+            fine-tuned, and for how many epochs. Training ends after the last epoch that fits; if there is not even time
+            to read all images, fewer are used. The run ends at most a tenth of the budget, or 5 s, after it. A resumed
+            run goes on with what is left.
         max_bad_images: Stop as soon as more than this share of all images cannot be read; 1 for never. All images are
             those for training and for validation. One or two bad images stop a run only if the share is 0.
-        run_dir: The folder for checkpoints, log, model and report. If it holds the same request, unfinished, the run is
-            resumed; finished, its result is returned at once. Default: the run of the same call under `runs`, if there
-            is one, else `runs/<time>-<backbone>`; with a mirror `runs/<the mirror's name>`.
-        take_over: End a worker that still holds the run directory though its parent is gone, such as one that was
-            stopped. It is continued, saves what it has trained, and is killed only if it does not end by itself. A run
-            whose parent lives is never ended.
+        run_dir: The folder for checkpoints, log, model and report. If it holds an unfinished run of the same request,
+            that is resumed; the result of a finished one is returned at once. Default: the run of the same call under
+            `runs`, if there is one, else `runs/<time>-<backbone>`; with a mirror `runs/<the mirror's name>`.
+        take_over: End a worker that still holds the run directory although its parent is gone, such as a suspended one.
+            The worker is woken, saves what it has trained, and is killed only if it does not end by itself. A worker
+            whose parent is alive is never ended.
         mirror_dir: A folder on a mounted drive for a copy of the run directory, from which the run can be resumed. If
             it holds the same request and has trained further than `run_dir`, or `run_dir` is empty, the run is restored
             from it. A failure of the drive never stops the training.
@@ -224,8 +223,8 @@ def run(  # noqa: PLR0913 - the options are the interface
             caller's.
         audit: Write all updates to `audit.jsonl`.
         replay: A run directory with `audit.jsonl`, whose micro-batch sizes are repeated step by step.
-        callbacks: Keras callbacks, a list or one, in Python only. They are called in the worker, keep their state over
-            a restart and a resume, and come back as the run leaves them.
+        callbacks: Keras callbacks, a list or one, in Python only. They are called in the worker and keep their state
+            over restarts and resumes. After the run your objects have the state that the run left.
         view: An object that shows the progress, in Python only. Default: bars in a terminal or notebook, else plain
             lines.
 

@@ -40,7 +40,7 @@ IMAGES = (
         'and `strong` is `RandomFlip("horizontal")`, `RandomZoom((-0.3, 0))` with a window anywhere, '
         "`RandomRotation(15 / 360)`, `RandomContrast(0.2)`, `RandomBrightness(0.2)` and `RandomErasing(0.5, "
         "scale=(0.02, 0.2))`. `auto` is `light` in fine-tuning above a cut, and else `none`. "
-        "The image that an epoch trains on depends only on seed, epoch and image.",
+        "How an image is augmented depends only on the seed, the epoch and the image.",
         check=one_of("auto", "none", "light", "strong", none_means="none"),
         metavar="auto|none|light|strong",
     ),
@@ -48,8 +48,8 @@ IMAGES = (
         "flip",
         True,
         "Whether augmentation may mirror an image left to right.",
-        "Switch it off where left and right matter: for digits, text or signs. With `views`, `predict` and `evaluate` "
-        "follow it.",
+        "Switch it off where left and right matter: for digits, text or signs. `predict` and `evaluate` with `views` "
+        "then leave out mirrored views, too.",
         check=flag,
         cli_type=bool,
     ),
@@ -57,7 +57,7 @@ IMAGES = (
         "feature_cache",
         "auto",
         "Run a frozen backbone once on each image, store the features on disk, and train the head on them.",
-        "It is the same training, many times faster, and later runs use the features too. `auto` does so if the "
+        "The training is the same, but many times faster, and later runs use the features too. `auto` does so if the "
         "backbone is frozen, nothing is augmented, and there is more than one epoch. `off` runs the backbone in every "
         "epoch. `on` with `augment` is an approximation: it trains on a few fixed views of each image.",
         check=one_of("auto", "on", "off", none_means="off"),
@@ -83,8 +83,8 @@ IMAGES = (
     Option(
         "cache_by",
         "stat",
-        "How the caches recognise an image: `content` by all its bytes; `stat` by these up to 256 KiB, else by path, "
-        "size, times, inode and samples of its bytes.",
+        "How the caches recognise an image: `content` by all its bytes; `stat` likewise up to 256 KiB, and a larger "
+        "file by path, size, times, inode and samples of its bytes.",
         check=one_of("stat", "content"),
         commands=("run", "extract"),
         metavar="stat|content",
@@ -142,8 +142,8 @@ MACHINE = (
         "profile",
         True,
         "Start from earlier measurements on such a machine, and save the new ones.",
-        "Without it the saved profiles are neither read nor written. The largest size in the answer of a probe has run "
-        "now in any case; the recommended one may have been timed earlier.",
+        "Otherwise the saved profiles are neither read nor written. In either case the largest batch size that a probe "
+        "reports has just run; the speed of the recommended one may have been measured earlier.",
         check=flag,
         commands=(*EVERYWHERE, "estimate"),
         cli_type=bool,
@@ -180,7 +180,7 @@ RUN = (
     Option(
         "max_minutes",
         None,
-        "Save and stop after so many minutes; the run can be resumed.",
+        "Save and stop after this many minutes; the run can be resumed.",
         check=or_none(partial(real_number, least=0.0, exclusive=True)),
         cli_type=float,
         metavar="MINUTES",
@@ -190,10 +190,10 @@ RUN = (
         "time_budget",
         None,
         "The time until the finished model, such as `90s`, `5m` or `1h`; or a number of seconds.",
-        "It decides whether the head is also trained on augmented views, whether all layers or the upper ones are "
-        "fine-tuned and for how many epochs, ends a training after the last epoch that fits, and where not even all "
-        "images can be read in it, uses as many as can. The run ends at most a tenth of it, or 5 s, later. A resumed "
-        "run goes on with what is left.",
+        "It decides whether the head is also trained on augmented views, and whether all layers or only the upper ones "
+        "are fine-tuned, and for how many epochs. Training ends after the last epoch that fits; if there is not even "
+        "time to read all images, fewer are used. The run ends at most a tenth of the budget, or 5 s, after it. A "
+        "resumed run goes on with what is left.",
         check=or_none(time_span),
         fields=("time_budget_seconds",),
         metavar="TIME",
@@ -214,7 +214,8 @@ RUN = (
         "run_dir",
         None,
         "The folder for checkpoints, log, model and report.",
-        "If it holds the same request, unfinished, the run is resumed; finished, its result is returned at once.",
+        "If it holds an unfinished run of the same request, that is resumed; the result of a finished one is returned "
+        "at once.",
         fields=(),
         default_text="the run of the same call under `runs`, if there is one, else `runs/<time>-<backbone>`; with a "
         "mirror `runs/<the mirror's name>`",
@@ -224,9 +225,9 @@ RUN = (
     Option(
         "take_over",
         False,
-        "End a worker that still holds the run directory though its parent is gone, such as one that was stopped.",
-        "It is continued, saves what it has trained, and is killed only if it does not end by itself. A run whose "
-        "parent lives is never ended.",
+        "End a worker that still holds the run directory although its parent is gone, such as a suspended one.",
+        "The worker is woken, saves what it has trained, and is killed only if it does not end by itself. A worker "
+        "whose parent is alive is never ended.",
         check=flag,
         fields=(),
         cli_type=bool,
@@ -268,8 +269,8 @@ PYTHON_ONLY = (
         "callbacks",
         None,
         "Keras callbacks, a list or one, in Python only.",
-        "They are called in the worker, keep their state over a restart and a resume, and come back as the run leaves "
-        "them.",
+        "They are called in the worker and keep their state over restarts and resumes. After the run your objects have "
+        "the state that the run left.",
         fields=(),
         cli_type=None,
     ),

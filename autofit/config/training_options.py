@@ -69,7 +69,7 @@ NETWORK = (
         "In Python also `(160, 192)`.",
         check=or_none(image_sides),
         commands=(*ONE_NETWORK, "check", "extract", "estimate"),
-        default_text="the backbone's own, 224 with `model`",
+        default_text="the backbone's or the model's own, else 224",
         metavar="N|HxW",
         is_listed=True,
     ),
@@ -105,9 +105,9 @@ TRAINING = (
         "recipe",
         "auto",
         "How the head of a frozen backbone trains: `auto` solves it to its optimum, `classic` trains it by epochs.",
-        "It is trained by epochs in any case where `epochs`, `batch_size`, `batch_schedule`, `hidden_units`, "
-        "`optimizer`, `learning_rate`, `loss`, `metrics`, `early_stopping`, `replay`, callbacks, or augmentation "
-        "without cached views ask for that.",
+        "`auto` trains it by epochs, too, if any of `epochs`, `batch_size`, `batch_schedule`, `hidden_units`, "
+        "`optimizer`, `learning_rate`, `loss`, `metrics`, `early_stopping`, `replay` or callbacks is given, or "
+        "augmentation without cached views.",
         check=one_of("auto", "classic"),
         metavar="auto|classic",
     ),
@@ -124,8 +124,8 @@ TRAINING = (
         "fine_tune_epochs",
         None,
         "The number of epochs of fine-tuning after the head: the upper layers of the backbone train as well.",
-        "The model of the best epoch by validation is handed over, of the head's or of these. `auto` is as many as "
-        "`time_budget` has time for, but at most 8: more have not given a better model.",
+        "The saved model is that of the best epoch by validation, of the head's stage or of fine-tuning. `auto` is as "
+        "many epochs as `time_budget` has time for, but at most 8: more did not give a better model.",
         check=or_none(auto_or_count),
         default_text="0; `auto` with a `time_budget`, where the head is solved",
         metavar="auto|N",
@@ -179,9 +179,9 @@ TRAINING = (
         "devices",
         1,
         "The GPUs of this machine that layers of the backbone are trained on: a number, or `all`.",
-        "Each has a part of every batch, and all make the same update; `micro_batch_size` is that of one GPU. Order "
-        "and steps are those of one GPU, and so are the weights, to float tolerance. Features, a head on them and a "
-        "validation are computed on the first GPU.",
+        "Each GPU trains on a part of every batch, and all make the same update; `micro_batch_size` is per GPU. The "
+        "order of the images and the number of updates are the same as on one GPU, and so are the weights, to float "
+        "tolerance. Features, the head on features, and validation are computed on the first GPU.",
         check=device_choice,
         metavar="all|N",
         on_rerun="any",
@@ -189,9 +189,10 @@ TRAINING = (
     Option(
         "recompute",
         "auto",
-        "Keep no activations of the layers that train, and compute them again in the backward pass: `on` or `off`.",
-        "A step then takes less memory and more time, and the same gradients to float tolerance. `auto` does so where "
-        "the images at once that are wanted do not fit otherwise.",
+        "Whether activations are recomputed in the backward pass instead of kept (gradient checkpointing): `on`, `off` "
+        "or `auto`.",
+        "A step then needs less memory and more time, and has the same gradients to float tolerance. `auto` recomputes "
+        "where the wanted micro-batch does not fit otherwise.",
         check=one_of("auto", "off", "on"),
         commands=EVERYWHERE,
         metavar="auto|off|on",
@@ -201,10 +202,10 @@ TRAINING = (
         "float32",
         "The numbers that the layers compute with: `float32`, `mixed_bfloat16`, `mixed_float16` or `auto`.",
         "In mixed precision, activations have 16 bits and take half the memory; weights, head and loss stay float32, "
-        "and so does the saved model. The result is another one. It is fast on a GPU that has units for it, and mostly "
-        "slow on a CPU. `auto` measures both where the machine has units for 16 bits, and takes them if they are "
-        "clearly faster and features and loss are those of float32 to a few hundredths. An estimate is of one of the "
-        "others.",
+        "and so does the saved model. The trained weights differ from those of float32. It is fast on a GPU with units "
+        "for 16 bits, and mostly slow on a CPU. `auto` measures float32 and 16 bits where the machine has such units, "
+        "and takes 16 bits if they are clearly faster and features and loss differ by a few percent at most. "
+        "`estimate` and `extract` do not take `auto`.",
         check=one_of("auto", *get_args(Precision)),
         commands=(*EVERYWHERE, "estimate", "extract"),
         metavar="|".join(("auto", *get_args(Precision))),
@@ -259,17 +260,17 @@ TRAINING = (
     Option(
         "monitor",
         "auto",
-        "Which epoch's model is the best one: that with the lowest `val_loss` or `loss`, or the highest `val_accuracy` "
-        "or `accuracy`, or by another metric that the run has, such as `val_auc`.",
-        "`early_stopping` follows it too. `auto` is `val_loss`, in fine-tuning `val_accuracy`; without validation "
-        "images `loss`, `accuracy`.",
+        "The metric by which the best epoch is chosen, whose model is saved: `val_loss`, `val_accuracy`, `loss`, "
+        "`accuracy`, or another metric of the run, such as `val_auc`.",
+        "`early_stopping` follows it too. `auto` is `val_loss`, and in fine-tuning `val_accuracy`; without validation "
+        "images `loss` and `accuracy`.",
         check=monitor_choice,
         metavar="auto|val_loss|val_accuracy|NAME",
     ),
     Option(
         "early_stopping",
         None,
-        "Stop after so many epochs without a better validation loss, or what `monitor` says.",
+        "Stop after this many epochs in a row without a better validation loss, or metric of `monitor`.",
         check=or_none(partial(whole_number, least=1)),
         cli_type=int,
         metavar="N",
