@@ -184,15 +184,20 @@ def require_same_code(
     Raises:
         UserError: they are others.
     """
-    differing = {what for what, now in code.items() if record.code.get(what, now) != now}
-    if is_request and record.has_callbacks != ("callbacks" in code):
-        differing.add("callbacks")
+    what = _difference_in_code(record, code, is_request=is_request)
     is_begun = is_finished(files) or CheckpointStore(files.checkpoints).latest_state() is not None
-    if differing and is_begun:
-        what = f"the code of the {min(differing)}, or a value that it uses, has changed"
+    if what and is_begun:
         raise AnotherRunError(f"run directory {files.path} holds another request ({what})", "give another run_dir")
     known = {} if is_request else record.code
     return save_if_changed(files, record, record.model_copy(update={"code": {**known, **code}}))
+
+
+def _difference_in_code(record: RunRecord, code: Mapping[str, str], *, is_request: bool) -> str:
+    """What differs between a run's code of the user's and that which is given now; empty if nothing does."""
+    if is_request and record.has_callbacks != ("callbacks" in code):
+        return "callbacks there, none here" if record.has_callbacks else "no callbacks there, callbacks here"
+    differing = [what for what, now in code.items() if record.code.get(what, now) != now]
+    return f"the code of the {min(differing)}, or a value that it uses, has changed" if differing else ""
 
 
 # What may change ------------------------------------------------------------------------------------------------------

@@ -65,8 +65,8 @@ class Callback:
     [
         ({"model": network}, {"model": other_network}, "the code of the model"),
         ({"callbacks": [Callback(1)]}, {"callbacks": [Callback(2)]}, "the code of the callbacks"),
-        ({"callbacks": [Callback(1)]}, {}, "the code of the callbacks"),
-        ({}, {"callbacks": [Callback(1)]}, "the code of the callbacks"),
+        ({"callbacks": [Callback(1)]}, {}, "callbacks there, none here"),
+        ({}, {"callbacks": [Callback(1)]}, "no callbacks there, callbacks here"),
     ],
     ids=steady,
 )
