@@ -1,4 +1,4 @@
-"""What is known of a run's speed before its first attempt, and what it says of its time budget."""
+"""What is known about a run's speed before its first attempt, and the lines shown about its time budget."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from autofit.runs.time_budget import Speed, TimeBudget, Work, is_asked_for, open
 
 
 def with_known_speed(budget: TimeBudget, record: RunRecord, machine: Hardware, store: ProfileStore) -> TimeBudget:
-    """The budget, with what a profile of this machine has of the network's speed."""
+    """The budget, with the network's speed if a profile of this machine has measured it."""
     known = known_extraction(record, machine, store)
     return replace(budget, known_per_second=known.images_per_second if known else None)
 
 
 def announce_budget(budget: TimeBudget, record: RunRecord, view: View, *, is_resumed: bool) -> None:
-    """Show the forecast; or that nothing is known yet."""
+    """Show the forecast of the run, or that no speed is known yet."""
     words = opening_words(
         budget.seconds,
         budget.left_seconds(time.monotonic()),

@@ -1,4 +1,4 @@
-"""Copies of images by features that the cache has of them, from whichever run: no network is asked, and none loaded."""
+"""Finds copies of images by their features in the cache, from any earlier run; no network is loaded."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ from autofit.worker.features.head_rows import labelled_rows
 from autofit.worker.features.neighbours import BLOCK_ROWS
 
 LEAST_IMAGES = RIVAL + 1
-"""Of fewer images nothing is known of what is near."""
+"""With fewer images, an image has no fourth neighbour with whose distance that of a copy is compared."""
 
 
 BY_CACHE = "Copies were looked for by the features of {network} too, which the cache has of {images}"
 
 
 class CachedCopies(NamedTuple):
-    """Pairs of images with nearly equal features, int64 (k, 2), and words on the search if there was one."""
+    """Pairs of images with nearly equal features, int64 (k, 2), and a note on the search; empty without a search."""
 
     pairs: NDArray[np.int64]
     note: str
 
 
 def cached_copies(paths: Sequence[str], view: ProgressView) -> CachedCopies:
-    """Find images with nearly equal features among those of which the cache has the features of a network.
+    """Find images with nearly equal features among those whose features are in the cache.
 
-    Of several networks it is the one that it has most of these images of, and of these the last used.
+    Where the cache has features of several networks, those of the network with the most of these images are used; among
+    equals, the network that was used last.
 
     Args:
         paths: absolute.
@@ -63,7 +64,7 @@ def cached_copies(paths: Sequence[str], view: ProgressView) -> CachedCopies:
 
 
 def _can_tell(record: EntryRecord) -> bool:
-    """Whether the rows are the features of a whole backbone that was trained, one vector an image."""
+    """Whether the rows are features of a whole pretrained backbone, one vector per image."""
     is_trained = record.about.get("weights", "none") != "none"
     return record.kind == "features" and is_trained and len(record.row_shape) == 1 and record.dtype == "float32"
 
@@ -80,7 +81,7 @@ def _identities(paths: Sequence[str], view: ProgressView) -> Identities:
 
 
 def _count(store: CacheStore, record: EntryRecord, identities: Identities) -> int:
-    """How many images have a row of this key; none of them is read."""
+    """How many images have a row in the entries of this record; the rows are not read."""
     found = np.zeros(len(identities), np.bool_)
     for entry in store.open_entries(record.key, record):
         with contextlib.closing(entry):

@@ -1,4 +1,4 @@
-"""The callbacks that a user gives: taken as Keras takes them, and given back as the run has left them."""
+"""The callbacks that a user gives: taken in the forms that Keras takes, and set to their state after the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autofit.storage.run_directory import RunDirectory
 
 SHOWN = 3
 MOST_CALLBACK_BYTES = 2 * 2**30
-"""What the states of callbacks may take in this process: `EarlyStopping` keeps the weights of the network."""
+"""The most memory that states of callbacks may take in this process: `EarlyStopping` keeps the network's weights."""
 REFUSED_OF_KERAS = {
     "BackupAndRestore": "autofit keeps a backup itself, and goes on from it: leave it out",
 }
@@ -24,7 +24,7 @@ def listed_callbacks(given: Any) -> tuple[Any, ...]:
     """The callbacks as a tuple, given as a list, alone, or as None.
 
     Raises:
-        UserError: one is no callback, or one that cannot be used here.
+        UserError: one is no callback, or it cannot be used with autofit.
     """
     if given is None:
         return ()
@@ -37,10 +37,10 @@ def listed_callbacks(given: Any) -> tuple[Any, ...]:
 
 
 def _checked(callback: Any) -> Any:
-    """A callback that can be used here.
+    """Return the callback, if it can be used with autofit.
 
     Raises:
-        UserError: it is none, or refused.
+        UserError: it is no callback, or it is of a class that autofit refuses.
     """
     if isinstance(callback, type):
         raise UserError(f"callbacks has the class {callback.__name__}: give an object, {callback.__name__}(...)")
@@ -53,10 +53,10 @@ def _checked(callback: Any) -> Any:
 
 
 def give_back(files: RunDirectory, callbacks: Sequence[Any], say: Callable[[str], None]) -> None:
-    """Give the caller's callbacks what the run has made of them, as `model.fit` would have left them.
+    """Set the caller's callbacks to their states after the run, as `model.fit` would have left them.
 
-    That is what the newest checkpoint holds: all of it at the end of a run. What cannot be given back is said, and left
-    as it is: a run does not fail for that.
+    The states are those in the newest checkpoint, which at the end of a run is the final one. A callback whose state
+    cannot be set stays as it is, and a message says so: a run does not fail for that.
     """
     if not callbacks:
         return
@@ -73,7 +73,7 @@ def give_back(files: RunDirectory, callbacks: Sequence[Any], say: Callable[[str]
 
 
 def _set_all(callbacks: Sequence[Any], progress: dict[str, Any], arrays: dict[str, Any]) -> list[str]:
-    """Set the states; returns the names of what was not set."""
+    """Set the states; returns a description of each callback whose state could not be set."""
     left: list[str] = []
     for callback, state in zip(callbacks, progress.get("callbacks", []), strict=False):
         if not isinstance(state, dict) or state.get("class") != type(callback).__name__:

@@ -16,10 +16,10 @@ from autofit.runs.run_record import RunRecord, listed_images
 from autofit.storage.run_directory import RunDirectory
 
 MOST_SECONDS = 2.0
-"""How long files are looked at for a later time of change; those that a slow drive does not tell of count as equal."""
+"""How long times of files are compared. Files that a slow drive has not reported by then count as unchanged."""
 
 CLOCKS_APART_SECONDS = 2.0
-"""How far the clocks of a file server and of this machine may be apart."""
+"""The largest difference expected between the clocks of a file server and of this machine."""
 
 
 Places = dict[str, tuple[tuple[str, ...], str]]
@@ -28,7 +28,7 @@ Places = dict[str, tuple[tuple[str, ...], str]]
 
 @dataclass(frozen=True, slots=True)
 class PhotoChanges:
-    """What has changed, in numbers of photos; the name of one; and whether the lists of photos differ at all."""
+    """How many photos have changed in which way, the name of one of them, and whether the lists differ at all."""
 
     added: int = 0
     gone: int = 0
@@ -60,9 +60,10 @@ class PhotoChanges:
 def photo_changes(
     files: RunDirectory, record: RunRecord, index: ImageIndex, clock: Callable[[], float] = time.monotonic
 ) -> PhotoChanges:
-    """The photos of a call that are not those that the run began with.
+    """The differences between the photos of this call and those that the run began with.
 
-    A photo that was written since is changed, but for one that the run could not read: it may have been put right.
+    A photo whose file was written since then counts as changed, except one that the run could not read: the user may
+    have repaired it.
     """
     listed, there = _in_list(files, record, index)
     changed = [path for path in _written_since(record, index, clock) if there is None or path in there]
@@ -73,7 +74,7 @@ def photo_changes(
 
 
 def _in_list(files: RunDirectory, record: RunRecord, index: ImageIndex) -> tuple[PhotoChanges, Places | None]:
-    """What is different in the list of photos, and the places there; None for these where they need no look."""
+    """The differences in the list of photos, and the photos' places in the run; None if they need not be compared."""
     if record.data.fingerprint == index.fingerprint():
         return PhotoChanges(), None
     try:
@@ -114,12 +115,12 @@ def _places(index: ImageIndex) -> Places:
 
 
 def _label_numbers(index: ImageIndex) -> range:
-    """All that a photo's label may be: a class, or a set of classes where a photo may have several labels."""
+    """The numbers that a photo's label may be: of a class, or of a set of classes where a photo may have several."""
     return range(len(index.label_sets or index.class_names))
 
 
 def _written_at(path: str) -> float:
-    """When a file was written, by both its times: one is kept by a copy, the other is set by a change of its name."""
+    """When a file was last written: the earlier of mtime and ctime, as copying and renaming set only one of them."""
     try:
         status = os.stat(path)  # noqa: PTH116 - a hundred thousand of them
     except OSError:

@@ -1,4 +1,4 @@
-"""`check()`: what training would understand of a data set, and what should be put right in it before."""
+"""`check()`: how a training would understand a data set, and what should be put right in it first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from autofit.storage.system_errors import naming_system_errors
 
 LOOKED_FOR = "Wrong labels were looked for with {network}, each image by a head and neighbours that had not seen it"
 CHECKED_IMAGES = "autofit-checked-images-"
-"""What the names of the folders of images begin with that were given in memory."""
+"""The prefix of the names of folders for images that were given in memory."""
 
 NOT_LOOKED_FOR = "Wrong labels were not looked for"
 
@@ -51,14 +51,14 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
 ) -> DataReport:
     """Look at a data set as `run` would understand it, and find what should be put right.
 
-    Unreadable images, equal and similar ones within and across splits and classes, tiny and empty classes, odd images,
-    and images that are likely to be labelled wrong. Nothing is changed.
+    Finds unreadable images, equal and similar images within and across splits and classes, tiny and empty classes, odd
+    images, and images that are probably labelled wrong. Changes nothing.
 
     Args:
         data: As in `run`.
         labels: As in `run`.
-        find_wrong_labels: Whether images are looked for that are likely to be labelled wrong: by the backbone's
-            features, which the feature cache keeps for a later run.
+        find_wrong_labels: Whether to look for images that are probably labelled wrong, by the features of the backbone.
+            The feature cache keeps these for a later run.
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
             folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
@@ -117,9 +117,9 @@ def check(  # noqa: PLR0913 - as `run`, which it looks at data for
 def _in_files(
     given: GivenData, options: Options, view: ProgressView
 ) -> Iterator[tuple[GivenData, Callable[[], None] | None]]:
-    """The data in files, and what removes the new folder of images that were in memory, if there are any.
+    """The data in files, and a function that removes the folder to which images in memory were written; None without.
 
-    The folder is removed here if looking at the images fails.
+    The folder is removed here if the block of this context manager fails.
     """
     if not given.is_in_memory:
         yield given, None
@@ -149,7 +149,7 @@ def _looked_at(index: ImageIndex, options: Options, view: ProgressView) -> DataF
 
 
 def _understood(index: ImageIndex, options: Options) -> Iterator[str]:
-    """What training would understand of the data, as its opening lines say it."""
+    """How a training would understand the data, in the words of its opening lines."""
     if index.skipped_files:
         yield f"{index.skipped_files:,} other files are skipped ({kinds_text(index.skipped_kinds)})"
     if sizes := sizes_line(index, options.image_size):
@@ -160,7 +160,7 @@ def _understood(index: ImageIndex, options: Options) -> Iterator[str]:
 
 
 def _with_doubts(findings: DataFindings, index: ImageIndex, options: Options, view: ProgressView) -> DataFindings:
-    """Add the images in the order in which their labels are to be doubted, or why that was not looked for."""
+    """Add the images whose labels are doubtful, the most doubtful first, or the reason why they were not looked for."""
     from autofit.api.label_check import doubted_labels  # noqa: PLC0415 - kept out of `import autofit`
 
     images, why, found = AllImages(index), _why_not(options), None
@@ -175,7 +175,7 @@ def _with_doubts(findings: DataFindings, index: ImageIndex, options: Options, vi
 def _with_cached_copies(
     findings: DataFindings, images: AllImages, labels_note: str, view: ProgressView
 ) -> DataFindings:
-    """Add the copies that features in the cache tell, and what is said where wrong labels were not looked for."""
+    """Add the copies that are found by features in the cache, and the note on why wrong labels were not looked for."""
     import numpy as np  # noqa: PLC0415 - kept out of `import autofit`
 
     from autofit.api.cached_copies import cached_copies  # noqa: PLC0415 - loads SciPy

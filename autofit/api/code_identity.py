@@ -1,8 +1,8 @@
 """Tells one model function or callback from another: by its code, and by the values that the code uses.
 
-A rerun with other code is another run, but not one with other comments or another layout. What is imported from modules
-counts by its name alone: an installed package may be updated. Nothing that is looked at is called or imported, but the
-`get_config` of Keras's own objects.
+A call with other code is another run, unless only comments or layout differ. What is imported from modules is compared
+by name alone, since an installed package may be updated. The inspected code is neither called nor imported; only
+`get_config` of Keras's own objects is called.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from autofit.config.keras_objects import is_a
 from autofit.protocol.payload import Payload
 
 MOST_DEPTH = 12
-"""How far values within values are followed."""
+"""How deep nested values are followed."""
 
 _READS_OF_GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})  # the last two in class bodies
 
@@ -43,9 +43,9 @@ def user_code(model: str | None, payload: Payload | None, folders: Sequence[str]
     """The hashes of a user's own code in a run, by what it is: `model` and `callbacks`.
 
     Args:
-        model: `module:function`, if the network is named so.
+        model: `module:function`, if the model was given by name.
         payload: the function and the callbacks, if they were given as objects.
-        folders: in which the module is looked for.
+        folders: the folders in which the module is looked for.
     """
     found = {}
     if payload and payload.model is not None:
@@ -58,25 +58,25 @@ def user_code(model: str | None, payload: Payload | None, folders: Sequence[str]
 
 
 def code_of(objects: Sequence[Any]) -> str:
-    """The SHA-256 of the code of some functions, classes or callbacks, and of the values that it uses.
+    """The SHA-256 of the code of some functions, classes or callbacks, and of the values that the code uses.
 
-    Of a callback, its class and what it was made with count: the attributes that are named like parameters of its
-    constructor. Others change while it is used.
+    A callback is described by its class and by the attributes that are named like parameters of its constructor: other
+    attributes change while it is used.
     """
     return _sha256(as_given(objects))
 
 
 def as_given(objects: Sequence[Any]) -> list[Any]:
-    """The descriptions of objects as they were given to a run, if that is all that has changed them since."""
+    """The descriptions of objects as they were before a run used them, if nothing but that run has changed them."""
     return [_as_given(value) for value in objects]
 
 
 def remember_used(objects: Sequence[Any], given: Sequence[Any]) -> None:
-    """Remember that a run has used some objects, so that the same call is the same request again.
+    """Remember objects that a run has used and changed, so that calling again with them is the same request.
 
     Args:
-        objects: as the run has left them: lists have grown, and Keras has turned the sign of a `min_delta`.
-        given: what `as_given` said of them before.
+        objects: the objects after the run: lists have grown, and Keras has changed the sign of a `min_delta`.
+        given: what `as_given` returned for them before the run.
     """
     for value, before in zip(objects, given, strict=True):
         with suppress(TypeError):  # not every object can be referred to weakly
@@ -84,7 +84,7 @@ def remember_used(objects: Sequence[Any], given: Sequence[Any]) -> None:
 
 
 _USED: weakref.WeakKeyDictionary[Any, tuple[str, Any]] = weakref.WeakKeyDictionary()
-"""Of objects that a run in this process has used: the hash of what it has left, and the description before."""
+"""For each object that a run in this process has used: the hash after the run, and the description before it."""
 
 
 def _as_given(value: Any) -> Any:
@@ -96,7 +96,7 @@ def _as_given(value: Any) -> Any:
 
 
 def code_of_module(name: str, folders: Sequence[str]) -> str:
-    """The SHA-256 of the code in a module's file, which is not imported; empty if there is none in these folders."""
+    """The SHA-256 of the code in a module's file, without importing it; empty if no folder has such a file."""
     parts = name.split(".")
     for folder in folders:
         for path in (Path(folder, *parts).with_suffix(".py"), Path(folder, *parts, "__init__.py")):
@@ -115,7 +115,7 @@ def _normal(source: str) -> str:
     """Source code without comments and layout.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not Python source.
     """
     try:
         return ast.unparse(ast.parse(textwrap.dedent(source)))
@@ -168,7 +168,7 @@ def _is_filled(cell: types.CellType) -> bool:
 
 
 def _code(function: types.FunctionType) -> str:
-    """The source of a function; its bytecode where there is none, or where several lambdas share a line."""
+    """The source of a function; its bytecode if the source is not available or several lambdas share a line."""
     try:
         if function.__name__ != "<lambda>":
             return _normal(inspect.getsource(function))
@@ -185,7 +185,8 @@ def _bytecode(code: types.CodeType) -> list[Any]:
 def _globals_of(function: types.FunctionType) -> dict[str, Any]:
     """The global values that a function and the functions within it read.
 
-    Names of attributes and of imports within are none: another cell of the notebook may define globals of these names.
+    Names of attributes and of imports inside the function do not count: other cells of the notebook may define globals
+    with these names.
     """
     names: set[str] = set()
     codes = [function.__code__]
@@ -211,9 +212,10 @@ def _is_code(member: Any) -> bool:
 
 
 def _instance(value: Any, describe: Describe, *, is_given: bool) -> Any:
-    """An object: its class, and what it was made with; of one that code uses, all that it holds.
+    """The description of an object: its class and what it holds.
 
-    What was given itself, such as a callback, changes while it is used, and so do objects of installed packages.
+    Of an object that was itself given, such as a callback, and of objects of installed packages only the arguments of
+    the constructor count: the rest changes while they are used.
     """
     parameters = _parameters(type(value))
     attributes = {**getattr(value, "__dict__", {}), **_fields(value)}
@@ -236,9 +238,9 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _of_keras(value: Any, describe: Describe) -> Any:
-    """An object of a class of Keras's own by its settings, without the numbers in names; None for any other.
+    """The description of an object of one of Keras's own classes by its configuration; None for any other object.
 
-    A layer or network counts by its layers, and not by the values of its weights.
+    Layers and networks are described by their layers, not by the values of their weights.
     """
     kind = type(value)
     if kind.__module__.partition(".")[0] != "keras" or not is_installed(kind.__module__):
@@ -254,7 +256,7 @@ def _of_keras(value: Any, describe: Describe) -> Any:
 
 
 def _without_numbers(config: Any) -> Any:
-    """A configuration whose names lack the number that Keras gives the second object of a class in a process."""
+    """A configuration in which names lack the number that Keras appends to the name of a class's second object."""
     if not isinstance(config, dict):
         return config
     return {

@@ -1,4 +1,4 @@
-"""What a call of `run` says of its data, as the run keeps it."""
+"""The arguments of a call of `run` about its data, in the form in which the run keeps them."""
 
 from __future__ import annotations
 

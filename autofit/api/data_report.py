@@ -22,7 +22,7 @@ class DataReport:
 
     Args:
         findings: the record.
-        release: removes the folder of images that were given in memory, which lives as long as the report.
+        release: removes the folder of images that were given in memory; called when the report is garbage-collected.
 
     Attributes:
         findings: as given.
@@ -55,12 +55,12 @@ class DataReport:
 
     @property
     def odd(self) -> list[OddImage]:
-        """Images of odd sizes, or that show nothing."""
+        """Images of unusual sizes, and images that show nothing."""
         return self.findings.odd
 
     @property
     def likely_wrong(self) -> list[LabelDoubt]:
-        """Images that are likely to be labelled wrong, the most doubtful first."""
+        """Images that are probably labelled wrong, the most doubtful first."""
         return (self.findings.doubts or [])[: self.findings.likely_wrong]
 
     @property
@@ -69,15 +69,15 @@ class DataReport:
         return self.findings.has_problems
 
     def summary(self) -> str:
-        """All that was found in words, as the command line shows it."""
+        """All findings as text, as the command line shows them."""
         return data_summary(self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """All that was found as plain values."""
+        """All findings as plain Python values."""
         return self.findings.model_dump(mode="json", by_alias=True)
 
     def to_json(self) -> str:
-        """The same as JSON."""
+        """All findings as JSON."""
         return self.findings.to_json()
 
     def save(self, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run says about its devices before its first attempt, and whether they are there."""
+"""The lines that a run shows about its devices before its first attempt, and the check that they exist."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ TUNING_WORDS: Mapping[Tuning, str] = {
 CUDAS_FOLDER = Path("~/.nv/ComputeCache")
 SHOWN = 3
 WORTH_TELLING_BYTES = 500 * 10**6
-"""So much of the GPU's memory in the hands of others is told: a desktop and the driver itself hold less."""
+"""GPU memory that other programs hold is reported from this amount on: a desktop and the driver hold less."""
 
 XLA_WORDS = f"XLA compiles each new shape, as {XLA_VARIABLE} asked when the run began: that may take minutes"
 DETERMINISTIC_WORDS = "convolutions: cuDNN's first deterministic choice"
 
 
 def announce_device(planned: TrainingPlan, machine: Hardware, view: View, *, isolated: bool = True) -> None:
-    """Show how convolutions are chosen, and what has to be compiled first; on a CPU, whether a GPU was lost.
+    """Show how convolution algorithms are chosen and what has to be compiled first; on a CPU, whether a GPU was lost.
 
-    With `isolated` false, CUDA keeps compiled kernels where it does by itself.
+    In the user's own process (`isolated` false), CUDA keeps compiled kernels in its default folder.
     """
     if machine.device == "cpu" and (error := gpu_error()):
         view.message(f"there is a GPU, but its driver cannot describe it ({error}): training on the CPU")
@@ -63,7 +63,7 @@ def require_devices(options: Options, machine: Hardware) -> None:
 
 
 def devices_note(options: Options, machine: Hardware) -> str:
-    """What is said of several devices; empty where a request asks for one. Pure."""
+    """The line about the use of several devices; empty where a request asks for one. Pure."""
     if options.devices == 1:
         return ""
     if options.trainable == "head" and not options.fine_tune_epochs:
@@ -85,9 +85,9 @@ def device_notes(
 
     Args:
         planned: the plan.
-        machine: with a GPU.
-        targets: what TensorFlow's kernels were compiled for; empty if unknown.
-        cache: what CUDA keeps of the kernels that it compiles; None if it is off.
+        machine: a machine with a GPU.
+        targets: the compute capabilities for which TensorFlow's kernels were compiled; empty if unknown.
+        cache: the folder in which CUDA keeps the kernels that it compiles; None if that cache is off.
     """
     notes = [*_held(machine), DETERMINISTIC_WORDS if planned.deterministic else TUNING_WORDS[planned.tuning]]
     notes += [XLA_WORDS] if planned.xla else []
@@ -103,7 +103,7 @@ def device_notes(
 
 
 def _held(machine: Hardware) -> list[str]:
-    """What others hold of the GPU, so that the run has only what is free."""
+    """A line on the GPU memory that other programs hold, so that the run has only the rest."""
     total, free = machine.device_memory_bytes or 0, machine.device_free_bytes or 0
     if total - free < max(total // 10, WORTH_TELLING_BYTES):
         return []
@@ -119,7 +119,7 @@ def _largest(machine: Hardware) -> list[GpuProcess]:
 
 
 def taken_meanwhile(before: Hardware, now: Hardware) -> str:
-    """What other programs have taken of a GPU since a run began, in words; empty if it is little. Pure."""
+    """A line on the GPU memory that other programs have taken since a run began; empty if it is little. Pure."""
     less = (before.device_free_bytes or 0) - (now.device_free_bytes or 0)
     if before.device != "gpu" or now.device != "gpu" or less < WORTH_TELLING_BYTES:
         return ""
@@ -131,7 +131,7 @@ def taken_meanwhile(before: Hardware, now: Hardware) -> str:
 
 
 def host_memory_taken(before: Hardware, now: Hardware, begun: Sequence[HostProcess]) -> str:
-    """What other programs have taken of the host's memory since a run began, in words; empty if it is little. Pure.
+    """A line on the host memory that other programs have taken since a run began; empty if it is little. Pure.
 
     Args:
         before: the machine when the run began.

@@ -1,4 +1,4 @@
-"""The run directory: the one that was asked for, one named after the mirror, or a new one."""
+"""Where a run is stored: in the directory that was asked for, in one named after the mirror, or in a new one."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ def directory_for(run_dir: str | Path | None, options: Options) -> RunDirectory:
 
 
 def _beside(mirror: Path) -> Path:
-    """The same folder for each run with this mirror, so that the same call resumes the run."""
+    """The run directory of every call with this mirror and no `run_dir`, so that the same call resumes the run."""
     return RUNS / mirror.name
 
 
 def _stem(backbone: str | None) -> str:
-    """The network as a part of a folder's name: of a preset, the last part of its name."""
+    """The part of a folder's name that says the network: for a preset the last part of its name."""
     return "model" if backbone is None else backbone.rstrip("/").rpartition("/")[2].rpartition(":")[2]
 
 
 def _new_default(options: Options) -> Path:
-    """A new folder for each run, also for runs that start in the same second."""
+    """A new folder, also where another run starts in the same second."""
     stem = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{_stem(options.backbone)}"
     path, number = stem, 1
     while True:

@@ -1,4 +1,4 @@
-"""What the methods of a `Result` return to look at: text in a terminal, a table or a picture in a notebook."""
+"""Objects that the methods of a `Result` return: shown as text in a terminal, as a table or picture in a notebook."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ class Plot:
 
 
 class ConfusionMatrix:
-    """How many images of each class the model took for which.
+    """How many images of each true class the model predicted as each class.
 
     `numpy.asarray(matrix)` gives the counts.
 
     Attributes:
-        counts: int64 (classes, classes); a row for each true class, a column for each predicted one.
+        counts: int64 (classes, classes); a row for each true class, a column for each predicted class.
         class_names: the name of each class.
-        title: which images these are.
+        title: which images were predicted.
     """
 
     def __init__(self, counts: NDArray[np.int64], class_names: Sequence[str], title: str) -> None:

@@ -22,15 +22,15 @@ from autofit.storage.run_lock import RunLock
 
 MOST_RUNS = 500
 MOST_SECONDS = 3.0
-"""Of how many runs, the newest first, and for how long the requests are read."""
+"""At most this many runs, the newest first, are compared with the call, and for at most this long."""
 
 WORKER_LEAVES_SECONDS = 25.0
-"""How long a run is waited for whose worker may be left of a process that was killed: it leaves within 20 s."""
+"""How long a run is waited for whose parent may have been killed: its worker then ends within 20 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of `run`: the request, its photos, the hashes of its code, and the machine."""
+    """A call of `run`: the request, the photos, the hashes of the user's code, and the machine."""
 
     options: Options
     index: ImageIndex
@@ -38,7 +38,7 @@ class Call:
     machine: Hardware
 
     def index_in(self, files: RunDirectory) -> ImageIndex:
-        """The images; those that were in memory are in a run that has the same its own files."""
+        """The images, as they are found in this run: images that were given in memory are files of the run itself."""
         return self.index.with_store(str(files.images)) if self.index.store else self.index
 
 
@@ -47,8 +47,8 @@ def earlier_run(
 ) -> RunDirectory | None:
     """The newest run of this call in the folder of runs; None if there is none, or a process works on it.
 
-    A run of the same request on other photos, or with epochs that it cannot have, is named. With `take_over`, a worker
-    that holds the run though its parent is gone saves, and is ended.
+    If there is a run of the same request on other photos, or one that cannot go on with these epochs, a message names
+    it. With `take_over`, a worker that holds the run although its parent is gone saves its progress and is ended.
     """
     deadline = clock() + MOST_SECONDS
     near = ""
@@ -87,7 +87,7 @@ def _record_of(files: RunDirectory) -> RunRecord | None:
 
 
 def _is_request(files: RunDirectory, record: RunRecord, call: Call) -> bool:
-    """Whether a run is of the same options and code; and of these photos, or of others that were in the same folder."""
+    """Whether a run has the same options and code, and these photos, or others from the same folder."""
     return (
         difference(record.options, call.options, is_finished=is_finished(files)) is None
         and record.code == call.code
@@ -97,7 +97,7 @@ def _is_request(files: RunDirectory, record: RunRecord, call: Call) -> bool:
 
 
 def _is_free(files: RunDirectory, view: View, *, take_over: bool) -> bool:
-    """Whether no other process works on a run; a worker that is left of a killed process is waited for, or ended."""
+    """Whether no other process works on a run; a worker whose parent was killed is waited for, or ended."""
     lock = RunLock(files)
     try:
         if take_over:

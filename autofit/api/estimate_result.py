@@ -7,7 +7,7 @@ from autofit.report.estimate_text import estimate_card, estimate_text
 
 
 class EstimateResult(EstimateReport):
-    """An estimate. In a notebook it shows its table; `summary()` says the same in words."""
+    """An estimate. A notebook shows its table; `summary()` is the same as text."""
 
     def summary(self) -> str:
         """What fits which machine, as the command line shows it."""

@@ -1,4 +1,4 @@
-"""`estimate()`: what fits a machine that is not there, from small sizes of the real network on this one."""
+"""`estimate()`: what fits another machine, from measurements of the real network with small batches on this one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ from autofit.storage.scratch import scratch_folder
 from autofit.storage.system_errors import naming_system_errors
 
 SMALL_BYTES = 10**9
-"""Foreseen for a few small sizes: a worker with a larger limit takes more beside its tensors than one of the target."""
+"""The memory planned for the small batches. A larger limit would make the worker take more memory beside its tensors
+than a worker on the other machine takes."""
 
 
 def estimate(  # noqa: PLR0913 - the options are the interface
@@ -54,10 +55,10 @@ def estimate(  # noqa: PLR0913 - the options are the interface
     profile: bool = True,
     view: ProgressView | None = None,
 ) -> EstimateResult:
-    """Estimate the largest batch that fits a machine that is not there, such as a GPU to be rented.
+    """Estimate the largest batch that fits another machine, such as a GPU to be rented.
 
-    A few small sizes of the real network run on this machine's CPU. Several networks, image sizes, memories and devices
-    are a list, or a text with commas; each with each is estimated.
+    A few small batches run through the real network on this machine's CPU. Several networks, image sizes, memories and
+    devices are given as a list, or a text with commas; all combinations are estimated.
 
     Args:
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
@@ -115,7 +116,7 @@ def estimate(  # noqa: PLR0913 - the options are the interface
 
 
 def _part(call: dict[str, Any]) -> str | None:
-    """What trains: the head, as with weights, though here the weights are random, since they take the same memory."""
+    """What trains: by default the head, as with pretrained weights. Here they are random: they take the same memory."""
     return call["trainable"] or (None if call["model"] is not None else "head")
 
 
@@ -126,9 +127,9 @@ def _each(value: Any) -> list[Any]:
 
 
 def targets_of(memories: Sequence[Any], devices: Sequence[Any]) -> list[Target]:
-    """The machines to estimate for: each device with each memory, or with its own.
+    """The machines to estimate for: each device with each memory, or each device with the memory that it has.
 
-    Without a device it is a GPU of that memory, or without both all cards.
+    If no device is given, it is a GPU of the given memory; if no memory is given either, all known cards.
 
     Raises:
         UserError: a device is not known, or has no memory of its own and none was given.
@@ -175,12 +176,12 @@ def _all(
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """Measures the lines of networks on this machine's CPU.
+    """Measures on this machine's CPU the line of each network: its memory as a function of the batch size.
 
     Attributes:
         view: shows the progress.
         payload: the model function, if the network is one.
-        store: the lines that were measured before; None to read and write none.
+        store: the lines of earlier measurements; None to neither read nor write any.
     """
 
     view: View
@@ -188,7 +189,7 @@ class Estimator:
     store: LineStore | None
 
     def line(self, options: Options, num_classes: int) -> MeasuredLine:
-        """What small sizes of a network take here, measured now or before.
+        """The memory that small batches of a network take here, measured now or earlier.
 
         Raises:
             UserError: the model cannot be built as asked.
@@ -211,7 +212,7 @@ class Estimator:
         return measured
 
     def _measured(self, options: Options, num_classes: int, machine: Hardware, foreseen_bytes: float) -> MeasuredLine:
-        """Run the sizes; the worker's memory limit follows from what is foreseen, as in a training."""
+        """Run the small batches; the worker's memory limit follows from `foreseen_bytes`, as in a training."""
         began, memory = time.monotonic(), memory_budget(options, machine, 1, foreseen_bytes=foreseen_bytes)
         with scratch_folder("autofit-estimate-") as folder:
             request = ProbeRequest(
@@ -236,7 +237,7 @@ class Estimator:
 
 
 def as_cpu(machine: Hardware) -> Hardware:
-    """This machine as if it had no GPU: only the CPU's allocator tells all that is measured."""
+    """This machine as if it had no GPU: only the CPU's allocator reports all the figures that are needed."""
     return machine.model_copy(
         update={
             "device": "cpu",

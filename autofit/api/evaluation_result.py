@@ -7,10 +7,10 @@ from autofit.runs.evaluation import Evaluation
 
 
 class EvaluationResult(Evaluation):
-    """An evaluation. It says its figures in words, in a notebook as a table."""
+    """An evaluation. It prints its figures as text; a notebook shows them as a table."""
 
     def summary(self) -> str:
-        """The figures in words, as the command line shows them."""
+        """The figures as text, as the command line shows them."""
         return evaluation_text(self)
 
     def __str__(self) -> str:

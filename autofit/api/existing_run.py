@@ -1,4 +1,4 @@
-"""The run that a run directory holds already: whether it is the one that is asked for, and how to resume it.
+"""The run that a run directory already holds: whether it is of the same request, and how to resume it.
 
 The directory may come from an untrusted source.
 """
@@ -32,10 +32,10 @@ from autofit.storage.system_errors import said_of
 
 
 class AnotherRunError(UserError):
-    """The run that is there is not the one that is asked for.
+    """A directory holds a run of another request.
 
     Attributes:
-        why: without what to do.
+        why: the message without its advice.
     """
 
     def __init__(self, why: str, remedy: str) -> None:
@@ -83,8 +83,8 @@ def find_same_run(
 ) -> Rerun | None:
     """The run of this request in a directory, as this call wants it to go on; None if there is no run.
 
-    Conditions, epochs and the folder of the images, which may have moved, are those of this call. Nothing is written,
-    but for other code before the first checkpoint.
+    It gets the conditions and epochs of this call, and the folder of the images, which may have moved. Nothing is
+    written, except that other code of the user is recorded before the first checkpoint.
 
     Raises:
         UserError: the directory holds another request.
@@ -108,10 +108,10 @@ def find_same_run(
 
 
 def as_called_now(files: RunDirectory, record: RunRecord, options: Options, machine: Hardware) -> Rerun:
-    """The run under the conditions, and with the epochs, that are asked for now.
+    """The run with the conditions and the epochs of this call.
 
     Raises:
-        UserError: it cannot have that many epochs.
+        UserError: the run cannot go on with that number of epochs.
     """
     now = with_conditions(record, options)
     if not has_other_epochs(record.options, options):
@@ -131,7 +131,7 @@ def as_called_now(files: RunDirectory, record: RunRecord, options: Options, mach
 
 
 def go_on(files: RunDirectory, rerun: Rerun) -> RunRecord:
-    """Write down how the run goes on from now; one that was finished is not any more if it trains on."""
+    """Record how the run goes on from now; a finished run that trains on is no longer marked as finished."""
     before = require_run(files)
     if rerun.trains_on:
         result = ResultRecord.load(files.result)
@@ -142,10 +142,10 @@ def go_on(files: RunDirectory, rerun: Rerun) -> RunRecord:
 
 
 def require_same_options(record: RunRecord, options: Options, where: str, option: str, *, is_finished: bool) -> None:
-    """Check that a place, which was given for this option, holds a run of this request.
+    """Check that the folder at `where`, which was given for `option`, holds a run of this request.
 
     Raises:
-        AnotherRunError: it holds another one.
+        AnotherRunError: it holds a run of another request.
     """
     what = difference(record.options, options, is_finished=is_finished)
     if what is not None:
@@ -156,7 +156,7 @@ def require_same(record: RunRecord, options: Options, index: ImageIndex, folder:
     """Check that a mirror holds a run of this request and these images.
 
     Raises:
-        AnotherRunError: it holds another one.
+        AnotherRunError: it holds another run.
     """
     where = f"mirror_dir {folder}"
     require_same_options(record, options, where, "mirror_dir", is_finished=False)
@@ -170,19 +170,21 @@ def require_same_code(
 ) -> RunRecord:
     """Check that the model function and the callbacks are those that the run has trained with.
 
-    Before the first checkpoint, nothing is lost with other code: a mistake in it may be why there is none.
+    Before the first checkpoint other code is accepted: nothing is lost, and a mistake in the code may be the reason why
+    there is no checkpoint.
 
     Args:
-        files: of the run.
+        files: the run's directory.
         record: the run.
         code: the hashes of the code that is given now.
-        is_request: what is missing is not wanted; a run may be resumed without its callbacks.
+        is_request: whether this is a call of `run`, where missing callbacks mean another request; `resume` may leave
+            them out.
 
     Returns:
-        The run, with the code that it has now.
+        The run, with the hashes of its code as of now.
 
     Raises:
-        UserError: they are others.
+        UserError: the code differs.
     """
     what = _difference_in_code(record, code, is_request=is_request)
     is_begun = is_finished(files) or CheckpointStore(files.checkpoints).latest_state() is not None
@@ -204,14 +206,14 @@ def _difference_in_code(record: RunRecord, code: Mapping[str, str], *, is_reques
 
 
 def already_trained(result: ResultRecord, files: RunDirectory, words: str) -> str:
-    """What is said where a call has its result already."""
+    """The message for a call whose run is finished already."""
     best = next(iter(best_line(result)), "").removesuffix(".")
     parts = [part for part in (words, best) if part]
     return f"already trained in {shown_path(files.path)}: {'; '.join(parts)} (another run_dir trains afresh)"
 
 
 def going_on(files: RunDirectory) -> str:
-    """What is said where a call goes on with a run."""
+    """The message for a call that goes on with an unfinished run."""
     state = committed(CheckpointStore(files.checkpoints))
     where = f", in epoch {state.epoch + 1}" if state else ""
     return f"going on with the run in {shown_path(files.path)}{where} (another run_dir begins afresh)"
@@ -231,8 +233,8 @@ def save_if_changed(files: RunDirectory, before: RunRecord, now: RunRecord) -> R
 def require_model(files: RunDirectory, record: RunRecord, model: str | ModelFunction | None) -> None:
     """Check that the given model is the run's, and that no code runs only because a `run.json` names it.
 
-    A function that was given as an object is gone with the process that gave it. A module is imported without asking if
-    this user started the run in this folder; otherwise the caller has to name it.
+    A function that was given as an object has to be given again, since it was not saved. A module is imported without
+    being given again only if this user started the run in this folder.
 
     Raises:
         UserError: the model was not given again, or is not the run's.
@@ -259,7 +261,7 @@ def announce_import(record: RunRecord, view: View) -> None:
 
 
 def how_to_resume(files: RunDirectory, record: RunRecord) -> str:
-    """The command that resumes the run; the Python call in a notebook, or if a function has to be given again."""
+    """The command that resumes the run; in a notebook, or if a function has to be given again, the Python call."""
     here = shown_path(files.path)
     again = "the same call again, or " if is_notebook() else ""
     if record.options.model == GIVEN_FUNCTION:

@@ -95,7 +95,7 @@ def export(
 
 
 def _request(index: ImageIndex, target: Path, export_format: ExportFormat, *, int8: bool) -> ExportRequest:
-    """Compare on validation images, or on training images in a run without any; calibrate on training images."""
+    """The request: compare on validation images, or on training images if there are none; calibrate on the latter."""
     first = index.validation_from if index.validation_count else 0
     count = index.validation_count or index.train_count
     compared = [first + place for place in spread_over(count, MOST_COMPARED)]

@@ -13,7 +13,7 @@ class ExportResult(Export):
     """An exported model. It says where it is, how it compares with the saved one, and how it is opened."""
 
     def summary(self) -> str:
-        """The same in words, as the command line shows it."""
+        """The export as text, as the command line shows it."""
         return "\n".join(export_lines(self, shown_path(Path(self.path))))
 
     def __str__(self) -> str:

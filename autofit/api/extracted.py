@@ -9,13 +9,14 @@ class Extracted(Record):
     """What an extraction has done.
 
     Attributes:
-        images: of this process's part that can be read, each content once.
-        extracted: by this process now; the others were in the cache, or other processes have extracted them.
-        shards: that this process has committed.
-        shards_of_others: that other processes have committed meanwhile.
+        images: the number of readable images in this process's part; equal images count once.
+        extracted: the number of images that this process has extracted in this call. The others were in the cache, or
+            other processes have extracted them.
+        shards: the number of shards that this process has committed.
+        shards_of_others: the number of shards that other processes have committed meanwhile.
         unreadable: the images that this process could not decode.
         cache: the folder of the cache.
-        seconds: that it took.
+        seconds: how long the call took.
     """
 
     images: int

@@ -67,23 +67,24 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
 ) -> Extracted:
     """Fill the feature cache: a training on the same data then begins with its head at once.
 
-    Called by several processes with the same arguments, on any machines that share the folder of the cache, each takes
-    shard after shard until all are done. The shards of a process that dies are taken over by the others.
+    Several processes may call this with the same arguments, on any machines that share the folder of the cache. Each
+    takes one shard after another until all are done; the shards of a process that dies are taken over by the others.
 
     Args:
         data: As in `run`.
         labels: As in `run`.
         cache: The folder of the cache. Default: that in `AUTOFIT_CACHE`, else the user's.
-        engine: `local`: this process, with all others that are given the same. `ray`: the Ray cluster in `RAY_ADDRESS`
-            or of this machine, with one actor for each of its GPUs, or for each of its nodes without any; it needs
-            `pip install 'autofit-keras[ray]'`. All nodes need autofit, and the photos at the same path. Nodes that do
-            not see the folder of the cache send the rows to this process.
-        shard: `i/n`: only part i, from 1, of n, cut by content. `auto` takes it from a SLURM array, `auto/n` also
-            from an indexed job of Kubernetes. Default: all, shared with the other processes.
-        shard_images: Of a shard, about; the same in all processes. So much at most is lost with a process. There are at
-            most 256 shards: a training opens each.
-        lease_seconds: After so long a process that shows no sign is taken for gone. Less than two minutes is for
-            folders that are not on a network drive.
+        engine: `local`: this process extracts, together with all others that make the same call. `ray`: a Ray cluster
+            extracts, the one at `RAY_ADDRESS` or one of this machine, with an actor for each GPU, or for each node if
+            there are no GPUs. It needs `pip install 'autofit-keras[ray]'`. All nodes need autofit, and the photos at
+            the same path. Nodes that do not see the folder of the cache send the rows to this process.
+        shard: `i/n`: only part i, from 1, of n parts, which are cut by content. `auto` takes i and n from a SLURM
+            array; `auto/n` takes i also from an indexed job of Kubernetes. Default: all images, shared with the other
+            processes.
+        shard_images: About how many images a shard has; the same in all processes. A process that dies loses one shard
+            at most. There are at most 256 shards, since a training opens each.
+        lease_seconds: After this many seconds without a sign of life, a process counts as dead. Give less than two
+            minutes only if the folder is not on a network drive.
         backbone: A network of `keras.applications`, by name, or `hub:` and a preset of KerasHub: its name or its
             folder. In Python also the function, such as `keras.applications.ResNet50`. Default: `MobileNetV2`.
         weights: The backbone's initial weights: `imagenet`, `none` (random), or a file. For a preset of KerasHub
@@ -195,10 +196,10 @@ def _extracted(index: ImageIndex, options: Options, cache: Path, shards: ShardJo
 def _events(
     files: RunDirectory, index: ImageIndex, options: Options, machine: Hardware, cache: CacheJob, view: ProgressView
 ) -> list[Event]:
-    """Let workers extract, one after another until one is through; returns the events of all.
+    """Start workers, one after another, until one has finished the extraction; returns the events of all workers.
 
     Raises:
-        AutofitError: they cannot.
+        AutofitError: the extraction failed.
     """
     record = new_run(files, options, index, machine, None, view)
     memory = memory_budget(options, machine, largest_decoded_batch(record.plan, machine), extracts=True)

@@ -1,4 +1,4 @@
-"""The extraction of `extract` with `engine="ray"`: what the caller's process does of it."""
+"""The caller's part of `extract` with `engine="ray"`: it hands out shards and collects what the nodes report."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from autofit.runs.model_source import model_source
 from autofit.storage.system_errors import reason
 
 SAMPLE = 64
-"""So many images each node compares with those of the caller."""
+"""The number of images that each node compares with those of the caller."""
 
 
 def require_ray() -> None:
-    """Check that Ray is installed, before anything is looked for.
+    """Check that Ray is installed, before the data is scanned.
 
     Raises:
-        UserError: it is not.
+        UserError: Ray is not installed.
     """
     if any(importlib.util.find_spec(name) is None for name in ("ray", "pyarrow")):
         raise UserError("engine 'ray' needs Ray: pip install 'autofit-keras[ray]'")
@@ -57,7 +57,7 @@ def extracted_by_ray(
 
     Raises:
         InterruptedRunError: Ctrl-C stopped it; the shards that are committed stay.
-        AutofitError: it cannot be done; the same holds.
+        AutofitError: the extraction failed; the shards that are committed stay, too.
     """
     from autofit.cluster import ray_data  # noqa: PLC0415 - Ray is there only where somebody wants it
 
@@ -95,7 +95,7 @@ def _work(index: ImageIndex, options: Options, store: CacheStore, shards: ShardJ
 
 @contextlib.contextmanager
 def _one_line_if_stopped() -> Iterator[None]:
-    """Let Ctrl-C be an error of autofit, also while a cluster is started or ended."""
+    """Turn Ctrl-C into an error of autofit, also while a cluster is being started or shut down."""
     try:
         yield
     except KeyboardInterrupt:
@@ -123,7 +123,7 @@ def _marked(cache: Path, owner: str) -> Iterator[str]:
 
 
 class _Gathering:
-    """What the nodes have said and sent until now."""
+    """Collects the reports and rows that the nodes send."""
 
     def __init__(self, images: int, receiver: ShardReceiver, view: ProgressView) -> None:
         self._images, self._receiver, self._view = images, receiver, view
@@ -173,7 +173,7 @@ class _Gathering:
             self._received[report.piece.entry] = is_first
 
     def _note_key(self, node: str, entry: str) -> None:
-        """Say once that a node's features are of another kind: their key has releases and the kind of device in it."""
+        """Say once per node if its features have another key: the key includes releases and the kind of device."""
         key = entry.partition("-")[0]
         if self._keys and key not in self._keys:
             self._view.message(

@@ -20,7 +20,7 @@ from autofit.storage.run_directory import RunDirectory
 def known_extraction(record: RunRecord, machine: Hardware, store: ProfileStore) -> SavedExtraction | None:
     """The saved measurement of such an extraction on this machine; None if there is none, or the run cannot use it.
 
-    If `micro_batch_size` is given, the extraction uses that.
+    The run cannot use it if `micro_batch_size` is given: the extraction then uses that size.
     """
     if not record.plan.feature_cache or record.options.micro_batch_size is not None:
         return None
@@ -34,10 +34,10 @@ def save_extraction(
 
     Args:
         record: the run.
-        machine: the one on which it has just run.
+        machine: the machine on which it has just run.
         store: where to save it.
         files: the run directory.
-        earlier: the number of attempts that were made before, perhaps on another machine.
+        earlier: the number of attempts of earlier sessions, which perhaps ran on another machine.
     """
     with contextlib.suppress(OSError):  # the run directory cannot be read any more: other code reports that
         events = (event for attempt in files.attempts()[earlier:] for event in events_of(attempt))
@@ -47,14 +47,14 @@ def save_extraction(
 
 
 def fitting_size(measured: Workload, machine: Hardware, memory: MemoryBudget, store: ProfileStore, most: int) -> int:
-    """How many images at once an extraction begins with: `most`, or fewer where a probe has found that these fit.
+    """The first micro-batch size of an extraction: `most`, or a smaller size if a probe has found that this fits.
 
     Args:
         measured: the workload of the training whose features are extracted.
         machine: where it runs.
-        memory: the worker's.
+        memory: the memory budget of the worker.
         store: may hold a probe of this machine under such a limit.
-        most: images at once.
+        most: the largest micro-batch size.
     """
     limit = Limit(memory.limit_bytes, memory.is_given)
     entry = exact_entry(store.load(), machine, measured, limit, most)

@@ -1,4 +1,4 @@
-"""The test at the end of a run: the finished model on the images that were held out for it, and on no others."""
+"""The test at the end of a run: the finished model is evaluated on the test images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from autofit.storage.run_directory import RunDirectory
 def with_test(
     files: RunDirectory, record: RunRecord, result: ResultRecord, machine: Hardware, view: View
 ) -> ResultRecord:
-    """The result of a finished run with the figures of its test; as it is if the run has no test images.
+    """The result of a finished run with the figures of its test; unchanged if the run has no test images.
 
     A test that fails, or is interrupted, changes nothing: the run is finished, and the reason is shown.
     """

@@ -1,4 +1,4 @@
-"""The data of a call: what is in memory goes to files, and all of it is looked for as a training does."""
+"""The data of a call: images in memory are written to files, and all images are found as a training finds them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class GivenData:
 
     Attributes:
         data: as in `run`.
-        labels: likewise.
-        validation: likewise; a share counts by the options.
-        test: likewise.
-        asked: what was asked of tables.
+        labels: as in `run`.
+        validation: as in `run`; where it is a share, that in the options is used.
+        test: as in `run`.
+        asked: the options about tables: columns, several labels per image, and the folder of the images.
     """
 
     data: Any
@@ -40,13 +40,13 @@ class GivenData:
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether any of the images are no files."""
+        """Whether any of the images were given in memory."""
         return dataset.are_images(self.data) or any(
             dataset.stand_in(given) is not given for given in (self.validation, self.test)
         )
 
     def in_files(self, folder: Path, options: Options, view: ProgressView) -> GivenData:
-        """The same with the images in memory written to a folder.
+        """The same data, with images that were given in memory written to files in a folder.
 
         Raises:
             UserError: they are no images, have no labels, or are to be grouped by a column, of which they have none.
@@ -68,7 +68,7 @@ class GivenData:
         return replace(given, validation=write("validation", self.validation), test=write("test", self.test))
 
     def found(self, options: Options, view: ProgressView, look: Callable[[ImageIndex], T]) -> T:
-        """What `look` makes of the images that were found; a drive that does not answer is named.
+        """Find the images and return what `look` returns for them; a drive that does not answer is named.
 
         Raises:
             UserError: the data cannot be understood.

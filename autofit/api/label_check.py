@@ -1,4 +1,4 @@
-"""Which images are likely to be labelled wrong: a run of the head alone, on all images, in a worker as any run."""
+"""Finds images that are probably labelled wrong, by a run of the head alone on all images, in a worker process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_CACHED = "the features are not cached"
 
 
 class _OnlyProgress(ProgressView):
-    """Shows the progress of the worker, and not the figures of a head that nobody keeps."""
+    """Shows the progress of the worker, but not the figures of the head, which is thrown away."""
 
     def __init__(self, view: ProgressView) -> None:
         self._view = view
@@ -46,11 +46,11 @@ class _OnlyProgress(ProgressView):
 def doubted_labels(
     index: ImageIndex, kept: Sequence[int], options: Options, view: ProgressView
 ) -> tuple[Doubts | None, str]:
-    """Images of all splits in the order in which their labels are to be doubted; None with the reason if unknown.
+    """Images of all splits, the most doubtful label first; None with the reason if doubts could not be computed.
 
     Args:
         index: the images.
-        kept: the numbers of those to look at, as in `AllImages`.
+        kept: the numbers of the images to look at, as in `AllImages`.
         options: backbone, weights, image size and limits.
         view: shows the progress.
 
