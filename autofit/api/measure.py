@@ -1,4 +1,4 @@
-"""One probe with the saved profiles: what they know of such a machine, the trials, and what is saved of them."""
+"""One probe: it starts from the saved profiles of such a machine, runs the trials, and saves what they measured."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Profiles = Sequence[tuple[MachineProfile, Origin]]
 """Saved profiles, as `ProfileStore.load` returns them."""
 
 BATCH_WANTED = 32
-"""The images at once that a probe looks for before it is content, where it is not told: the batch of most trainings."""
+"""The micro-batch that a probe tries to make fit, unless the caller gives one: the batch size of most trainings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,13 @@ class Measurer:
     def measure(self, options: Options, num_classes: int, max_batch: int, wanted: int = BATCH_WANTED) -> ProbeReport:
         """Probe the requested network, starting from a saved profile if one knows it.
 
-        With `recompute="auto"` other rungs of the ladder are probed where fewer images at once fit than are wanted.
+        With `recompute="auto"` further rungs of the ladder are probed if the wanted micro-batch does not fit.
 
         Args:
             options: the request.
             num_classes: the width of the head's output.
             max_batch: the largest size of interest.
-            wanted: the micro-batch that a training would like to have.
+            wanted: the micro-batch size that the training would use if it fits.
 
         Raises:
             UserError: the model or the memory limit cannot be used.
@@ -83,15 +83,15 @@ class Measurer:
         return self._climb(options, measured, profiles, max_batch, min(wanted, max_batch), probe)
 
     def measure_size(self, options: Options, source: ModelSource, measured: Workload, size: int) -> ProbeReport:
-        """Find out if this size fits, else a half of it, and so on; unless a saved profile of this machine knows it.
+        """Find out whether this size fits, else half of it, and so on; unless a saved profile of this machine knows.
 
-        Another rung of the ladder is probed where not even one image fits: more would gain only speed.
+        Further rungs of the ladder are probed only if not even one image fits: otherwise they would gain only speed.
 
         Args:
             options: the request.
             source: the network.
-            measured: the same in words.
-            size: the largest of interest.
+            measured: the workload by which profiles describe that network.
+            size: the largest size of interest.
 
         Raises:
             AutofitError: as in `measure`.
@@ -115,7 +115,7 @@ class Measurer:
         wanted: int,
         probe: Callable[[Rung, Start], ProbeReport],
     ) -> ProbeReport:
-        """Probe the rung of the request, and others where that is not enough."""
+        """Probe the rung of the request, and further rungs if too few images fit."""
         memory = memory_budget(options, self.machine, 1)
         limit = Limit(memory.limit_bytes, memory.is_given)
         return Climb(
@@ -139,7 +139,7 @@ class Measurer:
         hint: ProfileHint | None = None,
         from_above: bool = False,
     ) -> ProbeReport:
-        """Run the trials, and save what they have measured."""
+        """Run the trials, and save what they measured."""
         memory = memory_budget(options, self.machine, 1)
         with scratch_folder("autofit-probe-") as folder:
             request = ProbeRequest(

@@ -1,4 +1,4 @@
-"""The mirror's part in a run: which mirror it has, restoring the run from it, and its last copy."""
+"""How a run uses its mirror: which folder that is, restoring the run from it, and the last copy at the end."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ def mirror_of(files: RunDirectory, record: RunRecord, view: View) -> AbstractCon
 
 
 def restore_from(mirror: Mirror, files: RunDirectory, options: Options, index: ImageIndex) -> None:
-    """Restore the run from its mirror if the mirror is further, with the paths of the images as they were found now."""
+    """Restore the run from its mirror if that has trained further, and list the images at the paths of this call."""
     if mirror.restore(lambda record: require_same(record, options, index, mirror.folder)):
         write_list(files, index)
 
 
 def write_list(files: RunDirectory, index: ImageIndex) -> None:
-    """Write the list of the images again, which are the same ones in another place."""
+    """Write the list of the images again: the same images in another place."""
     with writing_in(files.path):
         index.write_csv(files.samples)
 
 
 def with_images_here(files: RunDirectory, record: RunRecord) -> RunRecord:
-    """The run, whose images from memory may have moved with its directory.
+    """The run with the present paths of images that were given in memory: they move with its directory.
 
     Raises:
-        UserError: they are gone, such as those in memory from a mirror; or the folder of the images is.
+        UserError: these images are gone, since a mirror does not copy them; or the folder of the other images is gone.
     """
     data = record.data
     if not data.store:
@@ -77,14 +77,14 @@ def with_images_here(files: RunDirectory, record: RunRecord) -> RunRecord:
 
 
 LOOKED_FOR = 50
-"""Images: where the folder of a list is gone, its paths may be absolute."""
+"""How many images are looked for where the folder of a list is gone: the paths in the list may be absolute."""
 
 
 def _require_images(files: RunDirectory, data: DataRecord) -> None:
-    """Check that the images are still where the run has found them.
+    """Check that the images are still where the run found them.
 
     Raises:
-        UserError: their folder is gone, or cannot be looked at.
+        UserError: their folder is gone, or cannot be read.
     """
     where = f"the images of this run were found in {printable(data.root)}, which"
     then = f"or name their new place, autofit.run(FOLDER, run_dir={str(shown_path(files.path))!r}, ...) as before"
@@ -99,7 +99,7 @@ def _require_images(files: RunDirectory, data: DataRecord) -> None:
 
 
 def finished_result(files: RunDirectory, mirror: Mirror | None) -> Result:
-    """The result of a run that is finished; the mirror's thread copies what the mirror lacks before it closes."""
+    """The result of a finished run. The mirror's thread copies what the mirror lacks before the mirror is closed."""
     if mirror:
         mirror.start()
     return Result(files.path)

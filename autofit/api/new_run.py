@@ -55,14 +55,14 @@ NOT_FOLLOWED = (
     "max_bad_images",
     "devices",
 )
-"""What a replay of a run in stages has of its own: the stages are those of the run that it follows."""
+"""The options that a replay of a run in stages may set itself; everything else is as in the run that it follows."""
 
 
 def require_known_metrics(options: Options, index: ImageIndex) -> None:
-    """Check what is said of the classes and of the validation, now that they are known.
+    """Check the options about classes and validation, now that the classes and the validation images are known.
 
     Raises:
-        UserError: a weight is of no class, or what is monitored needs validation images and there are none.
+        UserError: a weight is for no class, or the monitored metric needs validation images and there are none.
     """
     if isinstance(options.class_weight, dict):
         weights_by_class(options.class_weight, index.class_names)
@@ -97,7 +97,7 @@ def announce_training(options: Options, index: ImageIndex, view: View) -> None:
 
 
 class Called(NamedTuple):
-    """When the user called, by `time.monotonic()`, and what the call said of its data."""
+    """When the user called, by `time.monotonic()`, and the arguments of the call about its data."""
 
     at: float
     data: DataCall
@@ -185,7 +185,7 @@ def fresh_plan(
 
 
 def followed_run(options: Options) -> RunRecord | None:
-    """The run that is replayed; None if none is.
+    """The run that is replayed; None if `replay` is not given.
 
     Raises:
         UserError: its `run.json` cannot be read.
@@ -200,7 +200,7 @@ def followed_run(options: Options) -> RunRecord | None:
 
 
 def in_order(index: ImageIndex, options: Options) -> ImageIndex:
-    """The images in the order of the run: with a time budget of its own, or of the run it replays, a stratified one.
+    """The images in the order of the run: stratified if the run, or the one that it replays, has a time budget.
 
     Raises:
         UserError: the run that is replayed cannot be read.
@@ -211,9 +211,9 @@ def in_order(index: ImageIndex, options: Options) -> ImageIndex:
 
 
 def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
-    """Use the kernels and the feature cache as the run did that is replayed: otherwise bits would differ.
+    """Use the kernels and the feature cache of the run that is replayed: otherwise the results would differ in bits.
 
-    A replay of a deterministic run is deterministic.
+    The replay of a deterministic run is deterministic.
     """
     of_followed = followed_run(options)
     if of_followed is None:
@@ -239,14 +239,14 @@ def _following(options: Options, planned: TrainingPlan) -> TrainingPlan:
 def _precision(
     options: Options, index: ImageIndex, machine: Hardware, payload: Payload | None, view: View
 ) -> PrecisionChoice | None:
-    """What `precision="auto"` comes to; None if the precision was given, or is that of the run that is replayed."""
+    """The precision that `"auto"` chooses; None if the precision was given, or is that of the run that is replayed."""
     if options.precision != "auto" or options.replay is not None:
         return None
     return precision_choice(options, len(index.class_names), measurer_for(options, machine, payload, view))
 
 
 def _followed_precision(options: Options, followed: RunRecord) -> PrecisionChoice | None:
-    """The precision of the run that is replayed, where the replay leaves it open; None if it was given."""
+    """The precision of the run that is replayed, if the replay does not give one; None if it does."""
     if options.precision != "auto":
         return None
     precision = precision_of(followed.settled_options)
@@ -256,7 +256,7 @@ def _followed_precision(options: Options, followed: RunRecord) -> PrecisionChoic
 def _probe_first(
     files: RunDirectory, options: Options, index: ImageIndex, measurer: Measurer, choice: PrecisionChoice | None
 ) -> ProbeReport:
-    """Probe for a run, in the precision that was chosen, and save the report in its directory."""
+    """Probe for a run, in the chosen precision, and save the report in its directory."""
     most = plan.largest_useful_batch(options, index.train_count, measurer.machine)
     try:
         report = measurer.measure(settled(options, choice), len(index.class_names), most, wanted=most)

@@ -1,7 +1,7 @@
-"""The part of an extraction that one node of a cluster has: shards by their numbers, one after another.
+"""The part of an extraction that runs on one node of a cluster: it extracts the shards that it is asked for, by number.
 
-It sees by itself whether the folder of the cache is the caller's own. Then it commits its shards there; else it sends
-their rows back, and keeps none.
+The node finds out whether it sees the caller's cache folder. If so, it commits its shards there; otherwise it sends
+their rows to the caller and keeps none.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ from autofit.storage.scratch import scratch_folder
 from autofit.storage.system_errors import naming_system_errors
 
 MOST_MARKER_BYTES = 64
-"""Of the file by which a node sees that a folder is the caller's."""
+"""The largest size of the marker file, by which a node recognises the caller's cache folder."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeWork:
-    """What each node is told.
+    """The work as it is described to each node.
 
     Attributes:
         index: the images.
-        options: of the extraction.
-        cache: the caller's folder.
-        limit_bytes: of that cache.
-        marker: the name of a file there that the caller has made.
-        shards: how the images are cut; its owner is the content of that file.
-        sample: numbers of some images.
-        sample_identities: their identities as the caller sees them, uint64 (n, 2).
-        known: the images with rows in the caller's cache, for a node that cannot see it.
+        options: the options of the extraction.
+        cache: the caller's cache folder.
+        limit_bytes: the size limit of that cache.
+        marker: the name of the marker file that the caller has made in that folder.
+        shards: how the images are cut; its `owner` is the content of the marker file.
+        sample: the numbers of some images.
+        sample_identities: the identities of these images as the caller computed them, uint64 (n, 2).
+        known: the images whose rows are in the caller's cache already, for nodes that do not see that folder.
     """
 
     index: ImageIndex
@@ -74,17 +74,17 @@ class NodeWork:
 
 
 class NodeReport(Record):
-    """What a node says of a shard: at first pieces of its rows, if they are sent, then what was done.
+    """A node's report on a shard: first one for each piece of its rows, if rows are sent, then one on the whole shard.
 
     Attributes:
         node: the name of the machine.
-        piece: of the rows that come with it; None at the end.
-        is_shared: whether it has committed the shard itself; else the rows were sent before this report.
-        answer: of its worker; None after an error.
+        piece: describes the rows that are sent with this report; None in the last report.
+        is_shared: whether the node has committed the shard itself; otherwise the rows were sent before this report.
+        answer: the answer of the node's worker; None after an error.
         unreadable: the images that could not be decoded.
-        messages: of its workers, in words.
-        error_kind: the class of the error that ends the extraction; empty without one.
-        error: its message.
+        messages: the messages of the node's workers.
+        error_kind: the class of the error that ends the extraction; empty without an error.
+        error: the message of that error.
     """
 
     node: str
@@ -108,7 +108,7 @@ class _Noting(ProgressView):
         self._messages.append(text)
 
     def passthrough(self, text: str) -> None:
-        """Nothing of the user's runs in these workers."""
+        """Drop what was printed: no code of the user's runs in these workers."""
 
     def taken(self) -> list[str]:
         """The messages since the last call."""
@@ -117,7 +117,7 @@ class _Noting(ProgressView):
 
 
 class NodeExtraction:
-    """Extracts shards on this node; the worker and its network stay for the next shard.
+    """Extracts shards on this node; the worker and its network are kept for the next shard.
 
     Args:
         work: what to extract.
@@ -132,7 +132,7 @@ class NodeExtraction:
         self._cache = work.cache
 
     def __call__(self, number: int, /) -> Iterator[tuple[str, bytes]]:
-        """Extract a shard; yields its rows if they are to be sent, and a `NodeReport` as JSON at the end."""
+        """Extract a shard; yields pairs of a `NodeReport` as JSON and rows, which are empty in the last pair."""
         report = NodeReport(node=self._node, is_shared=self._is_shared)
         try:
             with naming_system_errors():
@@ -189,10 +189,10 @@ class NodeExtraction:
         return AskedExtraction(files, launcher_for(options, machine), supervise, self._note)
 
     def _require_same_photos(self) -> None:
-        """Check that this node has the photos that the caller has.
+        """Check that this node sees the same photos as the caller.
 
         Raises:
-            UserError: it has not.
+            UserError: a photo cannot be read here, or is another file.
         """
         paths = [self._work.index.path(number) for number in self._work.sample]
         here = identities_of(paths, self._work.options.cache_by)

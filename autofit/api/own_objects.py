@@ -19,9 +19,10 @@ from autofit.worker.model.registered_objects import RegisteredObjects
 
 
 def objects_to_send(options: Options | None) -> RegisteredObjects | None:
-    """What the user has registered with Keras: in a notebook, where a worker cannot import it from, or for an option.
+    """The objects that the user has registered with Keras and a worker cannot import, or that an option needs.
 
-    What cannot be pickled is left out: the run may not need it.
+    A worker cannot import objects that are defined in a notebook. Objects that cannot be pickled are left out: the run
+    may not need them.
     """
     named = objects_of(options)
     return _as_sent(
@@ -34,7 +35,7 @@ def objects_to_send(options: Options | None) -> RegisteredObjects | None:
 
 
 def objects_of(options: Options | None) -> list[str]:
-    """The names of the registered objects that options are given with."""
+    """The registered names of the objects in the options."""
     if options is None:
         return []
     text = json.dumps([options.optimizer_config, options.loss, options.metrics])
@@ -42,7 +43,7 @@ def objects_of(options: Options | None) -> list[str]:
 
 
 def code_to_open(run: RunRecord, model_path: Path) -> OwnCode:
-    """The user's code that opening the saved model of a run needs, as far as this process may use it.
+    """The user's code that is needed to open the saved model of a run, as far as this process may use it.
 
     A module is imported by the worker only if this user started the run in this folder.
     """
@@ -58,7 +59,7 @@ def code_to_open(run: RunRecord, model_path: Path) -> OwnCode:
 
 
 def _registered() -> dict[str, Any]:
-    """What is registered in this process and belongs to no installed package; nothing where Keras is not imported."""
+    """The registered objects of this process that belong to no installed package; empty if Keras is not imported."""
     saving = getattr(sys.modules.get("keras"), "saving", None)
     if saving is None:
         return {}
@@ -71,7 +72,7 @@ def _as_sent(found: dict[str, Any]) -> RegisteredObjects | None:
 
 
 def _is_by_value(found: Any) -> bool:
-    """Whether an object can be imported from nowhere."""
+    """Whether an object has to be sent by value, because it cannot be imported from any module."""
     module = sys.modules.get(found.__module__)
     return found.__module__ == "__main__" or getattr(module, found.__qualname__, None) is not found
 

@@ -1,4 +1,4 @@
-"""`precision="auto"`: 16 bits where they are measured to be faster and to give the same, else float32."""
+"""`precision="auto"`: 16 bits if they are measured to be faster and to give nearly the same figures, else float32."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from autofit.runs.model_source import model_source
 from autofit.storage.scratch import scratch_folder
 
 IMAGES_COMPARED = {"cpu": 8, "gpu": 32}
-"""At once: enough to keep such a device busy, and on a CPU few, since without fast kernels each takes seconds."""
+"""The micro-batch of the comparison: large enough to keep a GPU busy; small on a CPU, where each image may take seconds
+without fast kernels for 16 bits."""
 
 
 def precision_choice(options: Options, num_classes: int, measurer: Measurer) -> PrecisionChoice | None:
-    """What `precision="auto"` comes to on this machine; None if the request names the precision.
+    """The precision that `"auto"` chooses on this machine; None if the request names the precision.
 
-    Whatever prevents a comparison leaves it at float32: what is wrong with the request shows in what follows.
+    If the comparison fails for any reason, the choice is float32: an error in the request will show again later.
 
     Raises:
         InterruptedRunError: Ctrl-C.
@@ -38,13 +39,13 @@ def precision_choice(options: Options, num_classes: int, measurer: Measurer) -> 
 
 
 def stage_precision(options: Options, source: ModelSource, kernels: Kernels, measurer: Measurer) -> PrecisionChoice:
-    """What `precision="auto"` comes to for fine-tuning, by its own steps.
+    """The precision that `"auto"` chooses for fine-tuning, by measuring the steps of that stage.
 
     Args:
         options: the request.
         source: the network of the stage.
-        kernels: those of the stage.
-        measurer: of this machine.
+        kernels: the kernels of the stage.
+        measurer: the measurer of this machine.
 
     Raises:
         InterruptedRunError: Ctrl-C.

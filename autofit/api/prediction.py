@@ -1,4 +1,4 @@
-"""What `Result.predict` and `Result.evaluate` do: images of any kind to files, a worker, rows with names."""
+"""The work of `Result.predict` and `Result.evaluate`: writes images to files, lets a worker predict, names the rows."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def predicted(model: Path, run: RunRecord, data: Any, views: int, view: Progress
 def predicted_in_parts(
     model: Path, run: RunRecord, data: Any, views: int, view: ProgressView, go_on: Callable[[str], int] | None = None
 ) -> Generator[Predictions, None, None]:
-    """Predict images, a part of them at a time; see `Result.predict_in_parts`."""
+    """Predict images in parts of bounded size; see `Result.predict_in_parts`."""
     views = whole_number("views", views, 1, MOST_VIEWS)
     launcher = _launcher_of(run)
     with _folder() as folder:
@@ -84,7 +84,7 @@ def predicted_in_parts(
 
 
 def prediction_key(model: Path, run: RunRecord, paths: Sequence[str], views: int) -> str:
-    """What has to be the same for one prediction to go on where another stopped, as a hash: model, images, options.
+    """A hash of model, images and options: a prediction may go on where another with the same hash stopped.
 
     Raises:
         UserError: the model cannot be read.
@@ -209,10 +209,11 @@ def _saved_model(model: Path, run: RunRecord) -> SavedModel:
 
 
 def batch_size_of(run: RunRecord) -> int:
-    """How many images to predict at once: what was the fastest on this machine, else what the training was given.
+    """How many images to predict at once: the fastest size on this machine if it is known, else that of the training.
 
-    A profile knows the first where features were extracted, by the same pass through the network. A training that had a
-    whole batch at once was not limited by memory. On another machine, the worker halves the size until it fits.
+    The profile knows the fastest size if features were extracted here, which is the same pass through the network. If
+    the training had whole batches on the device, more images may fit. On another machine, the worker halves the size
+    until it fits.
     """
     store = (
         NoProfiles() if not run.options.profile else ProfileStore(default_folder(), shipped_folder(), lambda _: None)
@@ -232,7 +233,7 @@ def _answers(
     view: View,
     begin: int = 0,
 ) -> Iterator[tuple[slice, NDArray[np.float32], list[BadImage]]]:
-    """Predict a part of the images after another: which, their rows, and those that cannot be read."""
+    """Predict one part of the images after another; yields the part, its rows, and its unreadable images."""
     size = max(1, min(PART_IMAGES, PART_BYTES // (4 * len(run.data.class_names))))
     for start in range(begin, len(paths), size):
         part = slice(start, start + size)
@@ -248,7 +249,7 @@ def _whole(
 
 
 def _absolute(path: str) -> str:
-    """The path by which a worker names an image."""
+    """The path of an image in the form in which a worker reports it."""
     return str(Path(path).absolute())
 
 

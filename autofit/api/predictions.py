@@ -1,4 +1,4 @@
-"""`Predictions`: what a model says of some images, as the array of probabilities and with names."""
+"""`Predictions`: what a model predicts for some images: an array of probabilities that knows their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autofit.report.prediction_text import COLUMNS_BEFORE, class_columns, predic
 
 
 class _Details(NamedTuple):
-    """What the rows and columns stand for."""
+    """The names of the rows and columns, and what else is known of them."""
 
     class_names: tuple[str, ...]
     paths: tuple[str, ...]
@@ -24,7 +24,7 @@ class _Details(NamedTuple):
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
-    """The parts of one prediction, one or more, as one."""
+    """One prediction, of one or more parts."""
     if len(parts) == 1:
         return parts[0]
     known = [part._known for part in parts]  # noqa: SLF001 - this module's own
@@ -40,7 +40,7 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
 class Predictions(np.ndarray):
     """Probabilities, float32 `(n, classes)`, in the order of the images; a row of NaN for one that cannot be read.
 
-    It is a NumPy array. A copy has the names too; what is computed from it, and parts of it, are arrays without them.
+    It is a NumPy array. A copy keeps the names; slices, and arrays that are computed from it, do not.
     """
 
     _details: _Details | None = None
@@ -74,7 +74,7 @@ class Predictions(np.ndarray):
 
     @property
     def paths(self) -> list[str]:
-        """The image of each row: its path, or such as `image 0` for one in memory."""
+        """The image of each row: its path, or a name such as `image 0` for an image in memory."""
         return list(self._known.paths)
 
     @property
@@ -84,14 +84,14 @@ class Predictions(np.ndarray):
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
-        """The same as a plain array."""
+        """The probabilities as a plain NumPy array."""
         return np.asarray(self)
 
     @property
     def labels(self) -> list[Any]:
-        """The most probable class of each image; None for one that cannot be read.
+        """The most probable class of each image; None for an image that cannot be read.
 
-        Of a model for several labels an image, the tuple of the classes with a probability of at least 0.5.
+        For a multi-label model it is the tuple of the classes with a probability of at least 0.5.
         """
         if self._known.multi_label:
             return [self._set_of(row) for row in self.probabilities]
@@ -108,7 +108,7 @@ class Predictions(np.ndarray):
         return np.asarray(self.probabilities.max(axis=1))
 
     def top(self, k: int = 3) -> list[list[tuple[str, float]]]:
-        """The k most probable classes of each image with their probabilities; none for one that cannot be read."""
+        """The k most probable classes of each image with their probabilities; an empty list for an unreadable image."""
         k = whole_number("k", k, 1)
         rows, names = self.probabilities, self._known.class_names
         order = np.argsort(-rows, axis=1, kind="stable")[:, :k]
@@ -118,9 +118,9 @@ class Predictions(np.ndarray):
         ]
 
     def told(self, k: int = 3) -> list[list[tuple[str, float]] | None]:
-        """What to show of each image: its k most probable classes, or None if it cannot be read.
+        """The classes to show for each image: its k most probable classes, or None if the image cannot be read.
 
-        Of a model for several labels an image, all of its labels, the most probable first.
+        For a multi-label model they are all labels that it predicts, the most probable first.
         """
         found = self.top(len(self._known.class_names) if self._known.multi_label else k)
         if self._known.multi_label:
@@ -153,7 +153,7 @@ class Predictions(np.ndarray):
         return array[()] if return_scalar else np.asarray(array)
 
     def copy(self, order: Any = "C") -> Any:
-        """The same, with its names, in memory of its own."""
+        """A copy that keeps the names."""
         rows = self.probabilities.copy(order)
         return Predictions.of(rows, *self._details) if self._details else rows
 

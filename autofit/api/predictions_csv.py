@@ -1,7 +1,7 @@
-"""A CSV file of predictions that is written a part after another, and is whole or not there.
+"""A CSV file of predictions that is written in parts and gets its name only when it is complete.
 
-It grows as `FILE.part`. Beside it `FILE.part.json` says how far it is whole, and of which prediction it is, so that the
-same call goes on after a kill or Ctrl-C, and no other one does.
+It grows as `FILE.part`. Beside it `FILE.part.json` records which prediction it is and up to where it is complete, so
+that after a kill or Ctrl-C the same call goes on, while any other call begins anew.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from autofit.storage.system_errors import said_of
 from autofit.storage.user_path import user_path
 
 PART_SUFFIX, STATE_SUFFIX = ".part", ".part.json"
-"""Added to the name of a file until it is complete, and to that of what is known of the part."""
+"""The suffixes of the incomplete file and of the record of how far it is."""
 
 
 class CsvState(Record):
-    """`FILE.part.json`: how far `FILE.part` is whole.
+    """`FILE.part.json`: up to where `FILE.part` is complete.
 
     Attributes:
-        key: of the prediction, as `prediction_key` gives it.
-        size_bytes: of the rows so far, with the header.
-        images: how many rows.
-        unreadable: how many of them have no label.
-        by_class: how many have each label.
+        key: the hash of the prediction, from `prediction_key`.
+        size_bytes: the size of the header and the rows so far.
+        images: the number of rows.
+        unreadable: how many of these images have no label.
+        by_class: how many images have each label.
     """
 
     schema_: Literal["autofit/csv-part/1"] = Field("autofit/csv-part/1", alias="schema")
@@ -54,13 +54,14 @@ class CsvState(Record):
 
 @dataclass(slots=True)
 class PredictedFile:
-    """What a file of predictions holds.
+    """A summary of a file of predictions.
 
     Attributes:
-        path: of the file, as it was given.
-        images: how many it has.
+        path: the path of the file, as it was given.
+        images: the number of images in it.
         unreadable: how many of them could not be read, or got no finite probabilities.
-        by_class: how many images have each label, the most frequent first; of several labels an image each counts.
+        by_class: how many images have each label, the most frequent label first; an image counts for each of its
+            labels.
     """
 
     path: str
@@ -99,13 +100,13 @@ class CsvWriter:
 
 
 class CsvFile:
-    """A CSV file with a row for each image. It grows under a name of its own, and is renamed when it is complete.
+    """A CSV file with a row for each image. It grows under another name, and is renamed when it is complete.
 
-    Use it as a context manager. What is no ordinary file (a pipe, `/dev/null`) is written as it is.
+    Use it as a context manager. A pipe or a device, such as `/dev/null`, is written to directly.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Name the file.
+        """Set the file's name; nothing is opened yet.
 
         Entering, `add`, `go_on` and leaving raise StorageError if it cannot be written, or another process writes it.
         """
@@ -139,11 +140,11 @@ class CsvFile:
 
     @property
     def summary(self) -> PredictedFile:
-        """What it holds so far."""
+        """The summary of what has been written so far."""
         return self._writer.summary
 
     def go_on(self, key: str) -> int:
-        """Say which prediction this is, before its first part; how many of its images an earlier call has written."""
+        """Begin the prediction with this key; returns how many of its images an earlier call has written already."""
         if not self._is_plain:
             return 0
         self._key = key
@@ -157,7 +158,7 @@ class CsvFile:
         return state.images
 
     def add(self, part: Predictions) -> None:
-        """Write the rows of a part; they are in the file when this returns."""
+        """Write the rows of a part, and flush them to the file."""
         with self._named_errors():
             if self._is_plain and not self.summary.images:  # what was there is of another prediction
                 self._state.unlink(missing_ok=True)
@@ -176,7 +177,7 @@ class CsvFile:
         return self._target.with_name(self._target.name + STATE_SUFFIX)
 
     def _state_of(self, key: str) -> CsvState | None:
-        """What is known of the part, if it is of this prediction and still there."""
+        """The record of the incomplete file, if there is one with this key."""
         try:
             state = CsvState.load(self._state, follow_links=False)
         except (OSError, ValueError):
@@ -185,7 +186,7 @@ class CsvFile:
         return state if state.key == key and state.size_bytes <= size else None
 
     def _note_state(self) -> None:
-        """Note how far the part is whole, once it is on the disk so far."""
+        """Record how far the incomplete file is, after fsync."""
         fsync_file(self._stream.fileno())
         summary = self.summary
         CsvState(
@@ -209,7 +210,7 @@ class CsvFile:
         self._state.unlink(missing_ok=True)
 
     def _is_of_this_call(self) -> bool:
-        """Whether the part is not what an earlier call has left: that stays, after an error before the first images."""
+        """Whether this call has written to the incomplete file: one of an earlier call is kept if this one fails."""
         return self.summary.images > 0 or os.fstat(self._stream.fileno()).st_size == 0
 
     def _remove_parts(self) -> None:

@@ -13,14 +13,14 @@ from autofit.report.sweep_text import sweep_text, sweep_title
 
 
 class ProbeResult(ProbeReport):
-    """A probe. In a notebook it shows its figures; `summary()` says them in words, `plot()` draws them."""
+    """The result of a probe. A notebook shows its figures; `summary()` is text, `plot()` a picture."""
 
     def summary(self) -> str:
-        """What fits and how fast, as the command line shows it."""
+        """Which batch sizes fit and how fast they are, as the command line shows it."""
         return probe_text(self)
 
     def plot(self) -> Plot:
-        """Memory and images a second against the batch, as a picture."""
+        """A picture of memory and images per second against the batch size."""
         return Plot(png(probe_figure(self, workload_words(self.workload))))
 
     def _repr_html_(self) -> str:
@@ -28,14 +28,14 @@ class ProbeResult(ProbeReport):
 
 
 class SweepResult(SweepReport):
-    """Several probes, the fastest first. In a notebook it shows their table."""
+    """The results of several probes, the fastest network first. A notebook shows their table."""
 
     def summary(self) -> str:
-        """What each network can do, as the command line shows it."""
+        """The figures of each network, as the command line shows them."""
         return sweep_text(self)
 
     def plot(self) -> Plot:
-        """The speeds and the batches of all networks, as a picture."""
+        """A picture of the speeds and batch sizes of all networks."""
         return Plot(png(sweep_figure(self, sweep_title(self))))
 
     def _repr_html_(self) -> str:

@@ -187,7 +187,7 @@ def _sweep(requests: Sequence[Options], num_classes: int, max_batch: int, view: 
 
 
 def _measured(options: Options, num_classes: int, max_batch: int, measurer: Measurer) -> ProbeReport:
-    """The report on one network, in the precision that is asked for or, with `auto`, chosen."""
+    """The report on one network, in the precision that was given or that `auto` chooses."""
     choice = precision_choice(options, num_classes, measurer)
     report = measurer.measure(settled(options, choice), num_classes, max_batch)
     return report.model_copy(update={"precision_choice": choice})

@@ -55,7 +55,7 @@ def write_page(files: RunDirectory, result: Result) -> None:
 
 
 def write_page_or_say_why(files: RunDirectory, result: Result, view: View) -> None:
-    """Write the page; if that fails, for whatever reason, show one message: a page decides nothing about its run."""
+    """Write the page; if that fails for any reason, show one message: a missing page does not make the run fail."""
     try:
         write_page(files, result)
     except Exception as error:  # noqa: BLE001 - also what matplotlib raises, or a broken installation of it

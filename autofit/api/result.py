@@ -93,7 +93,7 @@ class Result(ResultFigures):
 
     @property
     def warnings(self) -> list[str]:
-        """What the figures of the validation do not show, in words, as `summary()` says it too."""
+        """Warnings about what the validation figures do not show; `summary()` has them, too."""
         return self.record.warnings
 
     @property
@@ -119,7 +119,7 @@ class Result(ResultFigures):
         return load_saved_model(self.model_path)
 
     def summary(self) -> str:
-        """The run in words, as the command line shows it at the end."""
+        """The run as text, as the command line shows it at the end."""
         return run_summary(
             self.record, labels=self.labels, model_path=shown_path(self.model_path), other_backend=other_backend()
         )
@@ -128,17 +128,17 @@ class Result(ResultFigures):
         """Predict images in a worker process; they are decoded as in training.
 
         The worker stays for five minutes, so that further calls are answered at once. It ends with this process, at the
-        beginning of another run or probe, and with `close()`. For more images than memory should hold the answers of,
-        there are `predict_to_csv` and `predict_in_parts`.
+        beginning of another run or probe, and with `close()`. If the predictions of all images are too large for
+        memory, use `predict_to_csv` or `predict_in_parts`.
 
         Args:
             images: a path, a folder (all images in it, at any depth, by path), a pattern such as `"new/*.jpg"`, an
                 array of one image or of several (uint8, or floating point from 0 to 1 or 0 to 255, told apart),
                 a PIL image, the bytes of an image file, a list of these, or a `tf.data.Dataset` or `PyDataset`, whose
                 labels do not count and may be missing.
-            views: how many views of each image are predicted, with the mean of their probabilities as the answer. The
-                first is the whole image, then come its mirror image, unless the run has `flip` off, and mild crops. It
-                takes so many times longer.
+            views: how many views of each image are predicted; the result is the mean of their probabilities. The first
+                is the whole image; then come its mirror image, unless the run has `flip` off, and mild crops. The time
+                grows in proportion.
             view: shows the progress, as in `run`.
 
         Returns:
@@ -161,14 +161,14 @@ class Result(ResultFigures):
         view: ProgressView | None = None,
         go_on: Callable[[str], int] | None = None,
     ) -> Generator[Predictions, None, None]:
-        """Predict any number of images in a bounded amount of memory: some thousand at a time.
+        """Predict any number of images in a bounded amount of memory: a few thousand at a time.
 
         Args:
             images: as in `predict`.
             views: as in `predict`.
             view: as in `predict`.
-            go_on: for who keeps the parts over a kill: it takes a hash of model, paths and options, and returns how
-                many of the images were predicted in an earlier call with that hash; the others follow.
+            go_on: for callers that store the parts and want to go on after a kill: called with a hash of model, paths
+                and options, it returns how many images an earlier call with that hash has predicted; these are skipped.
 
         Yields:
             The predictions of a part of the images, as `predict` returns them; the parts are in order.
@@ -184,10 +184,10 @@ class Result(ResultFigures):
     ) -> PredictedFile:
         """Predict any number of images into a CSV file, in a bounded amount of memory.
 
-        The file has a row for each image, in order: `path`, `label`, `confidence`, and the probability of each class;
-        but for the path, the cells of an image that cannot be read are empty. It grows as `PATH.part` and gets its name
-        when it is complete. After a kill or Ctrl-C the same call goes on after the last part that was written (of up to
-        4,096 images); with another model, other images or other views it begins anew.
+        The file has a row for each image, in order: `path`, `label`, `confidence`, and the probability of each class.
+        For an image that cannot be read, all cells but the path are empty. The file grows as `PATH.part` and gets its
+        name when it is complete. After a kill or Ctrl-C the same call goes on after the last part that was written (of
+        up to 4,096 images); with another model, other images or other views it begins anew.
 
         Args:
             images: as in `predict`.
@@ -213,9 +213,10 @@ class Result(ResultFigures):
         return self.predict_in_parts(images, views=views, view=view, go_on=file.go_on)
 
     def close(self) -> None:
-        """End the worker that `predict` and `evaluate` left for further calls; its memory is free then.
+        """End the worker that `predict` and `evaluate` keep for further calls, and free its memory.
 
-        The result can still be used: the next call starts another one. `with autofit.run(...) as result:` does it too.
+        The result can still be used: the next call starts another worker. `with autofit.run(...) as result:` closes it
+        at the end of the block.
         """
         WARM.close(self.model_path)
 
@@ -228,7 +229,7 @@ class Result(ResultFigures):
     def preprocess(self, images: Any) -> NDArray[np.uint8]:
         """Read images as the array that the saved model expects: upright, RGB, stretched to its size as in training.
 
-        `keras.models.load_model(result.model_path).predict(result.preprocess(images))` are the probabilities of
+        `keras.models.load_model(result.model_path).predict(result.preprocess(images))` gives the probabilities of
         `result.predict(images)`. Where there is no run directory, `autofit.load_images` does the same.
 
         Args:
@@ -312,7 +313,7 @@ class Result(ResultFigures):
 
 
 def shown_path(path: Path) -> Path:
-    """A path as a person would write it: relative if it is in the working folder, which may be gone."""
+    """A path as a person would write it: relative if it is in the working folder; absolute also if that is gone."""
     try:
         here = Path.cwd()
     except OSError:

@@ -30,7 +30,7 @@ SPLITS = ("validation", "test")
 
 
 class _KeptPredictions(NamedTuple):
-    """What a run has kept of a split: the images, their labels, and probabilities, float32 (n, classes)."""
+    """The predictions that a run has kept for a split: images, labels, and probabilities, float32 (n, classes)."""
 
     images: ImageIndex
     paths: list[str]
@@ -39,7 +39,7 @@ class _KeptPredictions(NamedTuple):
 
 
 class ResultFigures:
-    """The base of `Result` that reads what a run has kept; nothing here loads TensorFlow.
+    """The base class of `Result` that reads the stored predictions of a run; nothing here loads TensorFlow.
 
     Args:
         files: the run directory.
@@ -87,9 +87,9 @@ class ResultFigures:
         return Plot(buffer.getvalue())
 
     def confusion_matrix(self, split: Split = "validation") -> ConfusionMatrix:
-        """How many images of each class the model took for which.
+        """How many images of each true class the model predicted as each class.
 
-        The predictions on the validation images are the best epoch's, from before a refit on all images.
+        The predictions for the validation images are those of the best epoch, before any refit on all images.
 
         Args:
             split: `"validation"` or `"test"`.
@@ -109,9 +109,9 @@ class ResultFigures:
         return ClassReport(self.predicted_images(split).class_figures())
 
     def worst(self, n: int = 9, split: Split = "validation") -> WorstImages:
-        """The n images whose own class got the lowest probability, as pictures in a notebook; see `confusion_matrix`.
+        """The n images whose true class got the lowest probability, as pictures in a notebook; see `confusion_matrix`.
 
-        These are mistakes of the model, or of the labels.
+        They are mistakes of the model, or wrong labels.
         """
         return WorstImages(self.predicted_images(split).worst(whole_number("n", n, 1)))
 
@@ -156,7 +156,7 @@ class ResultFigures:
 
     @property
     def images(self) -> ImageIndex:
-        """The images of the run with their classes and splits, of which none is opened.
+        """The images of the run with their classes and splits; no image is opened.
 
         Raises:
             UserError: their list cannot be read.

@@ -30,7 +30,7 @@ from autofit.storage.run_lock import RunLock
 from autofit.storage.system_errors import naming_system_errors
 
 LOCK_PATIENCE_SECONDS = 30.0
-"""A worker whose parent was killed has 20 s to commit what it trained; it holds the lock until it is gone."""
+"""How long the lock is waited for: a worker whose parent was killed has 20 s to commit, and holds it meanwhile."""
 
 
 def resume(  # noqa: PLR0913 - the options are the interface
@@ -55,7 +55,8 @@ def resume(  # noqa: PLR0913 - the options are the interface
 ) -> Result:
     """Resume a run that was interrupted, killed or failed, at the exact sample of its last checkpoint.
 
-    The options are as in `run`, from now on; by default as before. With more epochs a finished run trains on.
+    The options are as in `run` and hold from now on; those that are not given stay as they were. With more epochs a
+    finished run trains on.
 
     Args:
         run_dir: The run directory, or its mirror. If the run has a mirror that has trained further, the run is restored
@@ -71,10 +72,10 @@ def resume(  # noqa: PLR0913 - the options are the interface
         memory_limit: The memory that may be used.
         profile: Start from earlier measurements on such a machine, and save the new ones.
         checkpoint_every: How often to save.
-        max_minutes: Save and stop after so many minutes.
+        max_minutes: Save and stop after this many minutes.
         time_budget: The time until the finished model, of a run that has such a budget and is not finished.
         max_bad_images: The share of the images that may be unreadable.
-        take_over: End a worker that still holds the run directory though its parent is gone, and go on.
+        take_over: End a worker that still holds the run directory although its parent is gone, and go on.
         isolation: Where to train.
         view: As in `run`.
 

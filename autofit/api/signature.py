@@ -1,4 +1,4 @@
-"""The signature by which a user's own runs are known again before their code is imported.
+"""The signature by which a user's own runs are recognised before their code is imported.
 
 `run.json` names the module of a run's model, and may come from an untrusted source. So the run is signed (HMAC-SHA256)
 with a key that only this user can read, over the name of the model and the working folder in which its module is found.

@@ -1,4 +1,4 @@
-"""Who took memory in the middle of a run, and what that leaves for the next attempt."""
+"""Which other programs took memory in the middle of a run, and how much is left for the next attempt."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from autofit.storage.run_directory import RunDirectory
 def squeeze_reader(
     files: RunDirectory, before: Hardware, look: Callable[[], Hardware], limit_bytes: int
 ) -> Callable[[StageName], Squeeze | None]:
-    """A function that says what others have taken since now, and what that leaves; None if it is little.
+    """A function that compares the machine with its state now: what others have taken, and what fits the rest.
+
+    That function returns None if others have taken little.
 
     Args:
-        files: of the run, with what its probes have measured.
+        files: the directory of the run, with the reports of its probes.
         before: the machine now.
-        look: gives the machine as it is later, while no worker runs.
-        limit_bytes: what a worker may take.
+        look: returns the machine as it is later, while no worker runs.
+        limit_bytes: the memory that a worker may take.
     """
     known = psutil.pids()
 
@@ -45,5 +47,5 @@ def squeeze_reader(
 
 
 def _begun(known: Collection[int], now: Hardware) -> list[HostProcess]:
-    """The large programs that have begun since; where a cgroup's limit counts, those in it."""
+    """The large programs that have started since; if a cgroup limits the memory, only those in that cgroup."""
     return begun_since(known, WORTH_TELLING_BYTES, in_our_group=now.limited_by != HOST_MEMORY)

@@ -1,4 +1,4 @@
-"""The sizes of a run's stages: of fine-tuning by a probe of its own, kept in the run directory."""
+"""The sizes of a run's stages. Fine-tuning has a probe of its own, whose report is kept in the run directory."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from autofit.storage.run_directory import RunDirectory, writing_in
 
 @dataclass(frozen=True, slots=True)
 class StageSizes:
-    """Finds what the attempts of each stage of a run begin with.
+    """Finds the micro-batch size, memory budget, kernels and precision with which each stage of a run begins.
 
     Attributes:
-        files: of the run.
+        files: the run's directory.
         payload: the model function, if the network is one.
         view: shows the progress.
-        memory: of the workers of a stage without a probe of its own.
+        memory: the memory budget of workers in stages without a probe of their own.
     """
 
     files: RunDirectory
@@ -50,9 +50,9 @@ class StageSizes:
     memory: MemoryBudget
 
     def begin(self, record: RunRecord, stage: StageName, plan: TrainingPlan, *, is_begun: bool) -> StageStart:
-        """What a stage of the run begins with, or goes on with if it has begun.
+        """The values with which a stage begins, or goes on if it has begun.
 
-        An answer in the run directory is used again, but not that nothing fits: memory may be free now.
+        A probe report in the run directory is used again, unless it says that nothing fits: memory may be free now.
 
         Raises:
             DoesNotFitError: not even one image at a time fits.
@@ -64,7 +64,7 @@ class StageSizes:
         return replace(start, precision=choice)
 
     def _precision(self, record: RunRecord) -> PrecisionChoice | None:
-        """What `precision="auto"` comes to for fine-tuning; None where it is that of the run."""
+        """The precision that `"auto"` chooses for fine-tuning; None where it is that of the run."""
         fine_tune, options = record.plan.fine_tune, record.settled_options
         if fine_tune is None or not compares_stage(record):
             return None
@@ -95,7 +95,7 @@ class StageSizes:
     def _probe_if_possible(
         self, record: RunRecord, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware
     ) -> ProbeReport | None:
-        """Probe the stage; None if a trial failed for another reason than memory, such as a kill."""
+        """Probe the stage; None if a trial failed for a reason other than memory, such as a kill."""
         try:
             return self._probe(record, plan, fine_tune, machine)
         except TrainingFailedError as error:
@@ -103,7 +103,7 @@ class StageSizes:
             return None
 
     def _probe(self, record: RunRecord, plan: TrainingPlan, fine_tune: FineTunePlan, machine: Hardware) -> ProbeReport:
-        """Probe the stage, or take what an earlier run has measured; and save the report."""
+        """Probe the stage, or take the measurements of an earlier run; save the report."""
         options, data = record.options_of("fine-tune"), record.data
         classes = len(data.class_names)
         source = source_of_stage(model_source(options, classes), record.plan, "fine-tune", data)
@@ -119,7 +119,7 @@ class StageSizes:
     def _memory_for(
         self, options: Options, plan: TrainingPlan, report: ProbeReport, size: int, machine: Hardware
     ) -> MemoryBudget:
-        """The memory of a worker that extracts the activations, and then trains with so many at once."""
+        """The memory budget of a worker that extracts the activations at the cut, then trains with this micro-batch."""
         return memory_budget(
             options,
             machine,

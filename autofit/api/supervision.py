@@ -1,4 +1,4 @@
-"""The attempts of a run, from the first to the result, or to the error with the reason and how to resume."""
+"""Makes the attempts of a run and ends it: with the result, or with an error that says why and how to resume."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def supervise(
 ) -> Result:
     """Make attempts until the run is finished or cannot go on; write its result; return it, or raise the reason.
 
-    A time budget counts from `called_at`, when the user called, by `time.monotonic()`; or from now.
+    A time budget counts from `called_at`, the time of the user's call by `time.monotonic()`; if None, from now.
     """
     if record.has_callbacks and not (payload and payload.callbacks):
         view.message("this run was started with callbacks; continuing without them")
@@ -106,7 +106,7 @@ def supervise(
 
 
 def _on_this_software(files: RunDirectory, record: RunRecord, machine: Hardware, view: View) -> RunRecord:
-    """Record the software that the run goes on with, and say so where it is another than before."""
+    """Record the versions of the software with which the run goes on; a message says if they have changed."""
     now, said = on_software(record, software_of(machine), is_begun=bool(files.attempts()))
     if said:
         view.message(said)
@@ -114,9 +114,9 @@ def _on_this_software(files: RunDirectory, record: RunRecord, machine: Hardware,
 
 
 def _budget(record: RunRecord, called_at: float, used_seconds: float, *, is_resumed: bool) -> TimeBudget | None:
-    """What the run has left of its time budget; None without one.
+    """What the run has left of its time budget; None without a budget.
 
-    What a killed session had used is known from its attempts, and from what it recorded before the first of them.
+    The time that a killed session used is known from its attempts, and from what it recorded before the first attempt.
     """
     seconds = record.options.time_budget_seconds
     if seconds is None:
@@ -135,7 +135,7 @@ def _end(
 ) -> Result:
     """Write the result, test a finished model, and write the page; then return the run, or raise why it failed.
 
-    What cannot be written never hides that reason.
+    If something cannot be written, the reason of the failure is still the one that is raised.
 
     Raises:
         AutofitError: the run failed; or it is finished, but its result cannot be written.
@@ -179,7 +179,7 @@ def _write_result(
 
 
 def _tested(files: RunDirectory, record: RunRecord, result: Result, machine: Hardware, view: View) -> Result:
-    """Add the figures of the test to a result that is written: a kill in between leaves the run finished."""
+    """Add the figures of the test to a result that is already written, so that a kill meanwhile leaves it finished."""
     tested = with_test(files, record, result.record, machine, view)
     if tested == result.record:
         return result
@@ -189,7 +189,7 @@ def _tested(files: RunDirectory, record: RunRecord, result: Result, machine: Har
 
 
 def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> MemoryBudget:
-    """The memory that the workers may use; with what they take outside the allocator, if the probe measured it."""
+    """The memory budget of the workers; it includes what the probe measured outside the allocator, if there was one."""
     probe = saved_probe(files.probe)
     budget = memory_budget(
         record.options,
@@ -202,7 +202,7 @@ def _memory(files: RunDirectory, record: RunRecord, machine: Hardware) -> Memory
 
 
 def _attempts(supervisor: Supervisor, mirror: Mirror | None) -> AutofitError | None:
-    """Make the attempts; the second Ctrl-C, which stops at once, is returned as an error too: it is recorded."""
+    """Make the attempts. A second Ctrl-C, which stops at once, is returned as an error too, so that it is recorded."""
     try:
         return supervisor.run()
     except KeyboardInterrupt:
@@ -212,7 +212,7 @@ def _attempts(supervisor: Supervisor, mirror: Mirror | None) -> AutofitError | N
 
 
 def say_of_lock(lock: RunLock, view: View) -> None:
-    """Warn where a drive cannot lock files, and another way was taken."""
+    """Warn if the drive cannot lock files, so that the run directory is locked in another way."""
     if not lock.has_flock:
         view.message(NO_FLOCK)
 
@@ -240,7 +240,7 @@ def _with_directions(error: AutofitError, files: RunDirectory, record: RunRecord
 
 
 def _logs_and_checkpoint(error: TrainingFailedError, files: RunDirectory, record: RunRecord) -> str:
-    """Where the logs are, and the checkpoint that is there; of a failed drive also how to go on once it is mended."""
+    """Where the logs and the newest checkpoint are; after the failure of a drive also how to go on when it works."""
     log = files.path
     with suppress(OSError, StorageError, IndexError):  # the disk may be what failed
         log = files.attempts()[-1].path

@@ -91,7 +91,7 @@ def run(  # noqa: PLR0913 - the options are the interface
     callbacks: Any = None,
     view: ProgressView | None = None,
 ) -> Result:
-    """Train an image classifier, and never lose the run to memory.
+    """Train an image classifier; an out-of-memory does not end the run as long as a smaller size fits.
 
     Args:
         data: A folder with one subfolder for each class, or with `train/`, `val/` and `test/` that have them; a CSV
@@ -271,13 +271,13 @@ def run(  # noqa: PLR0913 - the options are the interface
 
 
 def _looked_at(index: ImageIndex) -> tuple[ImageIndex, str | None]:
-    """The images, and a line on files that are none; a class without any image is refused."""
+    """The images, and a line about files that are not images; a class without any image is refused."""
     require_images(index)
     return index, odd_files(index)
 
 
 def _taking(earlier: RunDirectory, made: RunDirectory | None) -> RunDirectory:
-    """The directory of an earlier run, in place of one that was made for the images in memory, which it has too."""
+    """Use the directory of an earlier run, and remove one that was made for images in memory: the earlier has them."""
     if made is not None:
         shutil.rmtree(made.path, ignore_errors=True)
     return earlier

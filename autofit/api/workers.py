@@ -33,7 +33,7 @@ ModelFunction = Callable[[tuple[int, int, int], int], Any]
 
 
 def machine_for(options: Options) -> Hardware:
-    """This machine, as a worker will see it; the one that waits for predictions is ended first."""
+    """This machine, as a worker will see it; a worker that is kept for predictions is ended first."""
     WARM.close()
     return hardware.detect(inline=options.isolation == "inline")
 
@@ -51,7 +51,7 @@ def launcher_for(options: Options, machine: Hardware) -> Launcher:
 
 
 def payload_of(model: Any, callbacks: Any, options: Options | None = None) -> Payload | None:
-    """The objects that are sent to a worker; None if there are none. A model's name is part of the request instead.
+    """The objects that are sent to a worker; None if there are none. A model given by name is part of the request.
 
     Raises:
         UserError: a callback cannot be used, or a model cannot be sent.
@@ -69,7 +69,7 @@ def payload_of(model: Any, callbacks: Any, options: Options | None = None) -> Pa
 
 
 def import_paths(options: Options, payload: Payload | None) -> list[str]:
-    """The folders in which a worker may look for a user's own module; none if it runs no code of the user's."""
+    """The folders in which a worker may look for the user's own modules; empty if it runs no code of the user's."""
     return import_paths_for(function_given=options.model is not None or payload is not None, working_folder=Path.cwd())
 
 
@@ -108,9 +108,9 @@ def cache_for(record: RunRecord, machine: Hardware, store: ProfileStore) -> Cach
 
 
 def _predecoded_images(cache: CacheStore, record: RunRecord, machine: Hardware) -> int:
-    """How many images to decode early: as planned, but none if the cache holds features of this network already.
+    """How many images to decode while TensorFlow is imported: none if the cache holds features of this network already.
 
-    Then the images may not be needed at all.
+    In that case the images may not be needed at all.
     """
     wanted = plan.predecoded_images(record.plan, record.options, machine)
     if not wanted:
@@ -121,7 +121,7 @@ def _predecoded_images(cache: CacheStore, record: RunRecord, machine: Hardware) 
 
 
 def profile_store(options: Options, view: View) -> ProfileStore:
-    """The store of this user's profiles, together with those that come with autofit; an empty one if none is wanted."""
+    """The store of this user's profiles and of those that come with autofit; an empty store with `profile=False`."""
     return NoProfiles() if not options.profile else ProfileStore(default_folder(), shipped_folder(), view.message)
 
 
