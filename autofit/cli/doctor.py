@@ -9,7 +9,7 @@ from autofit.cli.output import require_writable, say, write_json
 
 
 def doctor(*, json: Json = None) -> None:
-    """Describe this machine, and what to fix. With the memory limit that applies, and the processes on the GPU."""
+    """Describe this machine, and what to fix. Shows the memory limit that applies and the processes on the GPU."""
     require_writable(json)
     from autofit.doctor import diagnose  # noqa: PLC0415 - `--help` loads none of it
 

@@ -1,4 +1,4 @@
-"""`autofit estimate`: what fits a machine that is not there."""
+"""`autofit estimate`: what fits another machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autofit.errors import TrainingFailedError
 
 @takes_options("estimate", lists=True)
 def estimate(*, quiet: Quiet = False, json: Json = None, **options: Any) -> None:
-    """Estimate the largest batch on machines that are not there. These may be GPUs to be rented."""
+    """Estimate the largest batch on other machines. These may be GPUs to be rented."""
     require_writable(json)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
     from autofit.report import estimate_text  # noqa: PLC0415

@@ -27,7 +27,7 @@ def export(
     quiet: Quiet = False,
     json: Json = None,
 ) -> None:
-    """Write the model for LiteRT, ONNX or TensorFlow Serving. What it tells is compared on validation images."""
+    """Write the model for LiteRT, ONNX or TensorFlow Serving. Compares its predictions on validation images."""
     require_writable(json)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
 

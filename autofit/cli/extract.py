@@ -34,22 +34,22 @@ def extract(
         typer.Option(
             "--shard",
             metavar="I/N|auto[/N]",
-            help="Only part I of N; `auto` as a SLURM array or an indexed job numbers it.",
+            help="Only part I of N; `auto` takes them from a SLURM array or an indexed job.",
             show_default="all, shared with the other processes",
         ),
     ] = None,
     shard_images: Annotated[
-        int, typer.Option("--shard-images", help="Images of a shard, about; the same in all processes.")
+        int, typer.Option("--shard-images", help="About how many images a shard has; the same in all processes.")
     ] = SHARD_IMAGES,
     lease_seconds: Annotated[
         float,
-        typer.Option("--lease-seconds", help="After so long a process that shows no sign is taken for gone."),
+        typer.Option("--lease-seconds", help="A process without a sign of life for this long counts as dead."),
     ] = LEASE_SECONDS,
     quiet: Quiet = False,
     json: Json = None,
     **options: Any,
 ) -> None:
-    """Fill the feature cache alone, by any number of processes."""
+    """Fill the feature cache; several processes may share the work."""
     require_writable(json)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it
 

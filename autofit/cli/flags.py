@@ -55,14 +55,14 @@ def takes_again(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _path(text: str) -> Path:
-    """A path. An empty one, as a shell's variable has it that is not set, would be the present folder."""
+    """A path. An empty text, such as a shell variable that is not set, would mean the current folder."""
     if not text.strip():
         raise typer.BadParameter("it is empty: give a path, or leave it out")
     return Path(text)
 
 
 def _flag(option: Option, *, lists: bool, again: bool = False) -> inspect.Parameter:
-    """The parameter of a command that Typer makes an option's flag from."""
+    """The parameter of a command from which Typer makes the flag of an option."""
     metavar = option.metavar
     if lists and option.is_listed:
         metavar = f"{metavar}[,{metavar}...]"

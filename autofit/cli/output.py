@@ -25,7 +25,7 @@ def progress(*, quiet: bool = False) -> ProgressView:
 
 
 def require_writable(file: str | Path | None) -> None:
-    """Check before minutes of work that the result can be written to a file; None and `-` need no file.
+    """Check, before work that takes minutes, that the result can be written to a file; None and `-` need no file.
 
     Raises:
         UserError: the file cannot be written.
@@ -56,7 +56,7 @@ def write_text(text: str, file: str | Path) -> None:
 
 
 def say(text: str) -> None:
-    """Write a result to standard output; a pipe that nobody reads any more (`| head`) is no error.
+    """Write a result to standard output; a pipe whose reader has ended (`| head`) is no error.
 
     Raises:
         StorageError: standard output is a file that cannot be written.
@@ -74,17 +74,17 @@ def say(text: str) -> None:
 
 
 def remark(text: str) -> None:
-    """Write a line to standard error, which may be gone: standard output is for the result."""
+    """Write a line to standard error, which may be closed: standard output is for the result."""
     from autofit.report.steady_stream import steady  # noqa: PLC0415
 
     print(f"autofit: {text}", file=steady(sys.stderr))
 
 
 def do_all(*steps: Callable[[], None]) -> None:
-    """Show and write all of a result: what cannot be written keeps nothing else from being written.
+    """Do all steps that show and write a result, also those after a step that fails.
 
     Raises:
-        Exception: the first that a step has raised.
+        Exception: the first exception that a step raised; raised after all steps.
     """
     failed: list[Exception] = []
     for step in steps:
@@ -97,7 +97,7 @@ def do_all(*steps: Callable[[], None]) -> None:
 
 
 def harmless(json: str) -> str:
-    """ASCII JSON, which every stream can encode, without the one control character that `json.dumps` leaves."""
+    """ASCII JSON, which every stream can encode, with DEL escaped, which `json.dumps` leaves as it is."""
     return json.replace("\x7f", r"\u007f")
 
 

@@ -59,7 +59,7 @@ def predict(
 
 
 class _Answer:
-    """What a prediction writes and prints, a part of the images after another; as CSV, only a part is in memory."""
+    """Writes and prints predictions, one part of the images after another; with CSV only one part is in memory."""
 
     def __init__(self, top: int, csv: str | None, json: str | None, outputs: ExitStack) -> None:
         from autofit.api.predictions_csv import CsvFile, CsvWriter  # noqa: PLC0415 - `--help` loads none of it
@@ -79,7 +79,7 @@ class _Answer:
 
     @property
     def go_on(self) -> Callable[[str], int] | None:
-        """As in `Result.predict_in_parts`: a file goes on after what it has; JSON beside it would lack these."""
+        """The `go_on` of `Result.predict_in_parts`: a CSV file is continued, but not beside JSON, which begins anew."""
         return getattr(self._writer, "go_on", None) if self._images is None else None
 
     def add(self, part: Predictions) -> None:
@@ -94,11 +94,11 @@ class _Answer:
             self._say()
 
     def show(self) -> None:
-        """Print what is left to print.
+        """Print what has not been printed yet.
 
         Raises:
             UserError: not one image was predicted.
-            StorageError: standard output could not be written; what goes to files is whole.
+            StorageError: standard output could not be written; the files are complete.
         """
         from autofit.report.prediction_text import file_words  # noqa: PLC0415
         from autofit.report.words import count_of  # noqa: PLC0415
@@ -114,7 +114,7 @@ class _Answer:
             raise UserError(f"of {of_all} none can be predicted ({self._reason}): give others")
 
     def _lines_of(self, part: Predictions) -> list[str]:
-        """A line for each image; of those that are in a file, for the first ones only."""
+        """A line for each image; if they are also written to a file, only for the first images."""
         from autofit.report.prediction_text import MOST_IMAGES, UNREADABLE, prediction_lines  # noqa: PLC0415
 
         most = None if self._csv is None else max(0, MOST_IMAGES - self._listed)

@@ -1,4 +1,4 @@
-"""Predictions as JSON, a part of the images after another, so that a folder of any size takes bounded memory."""
+"""Predictions as JSON, written in parts, so that a folder of any size takes bounded memory."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 class JsonAnswer:
     """An object with `classes` and `images`, each image on a line of its own, in a file or on standard output.
 
-    Use it as a context manager. A file is whole or as it was; on standard output, an answer that failed lacks its end.
-    Entering, `add` and leaving raise StorageError if it cannot be written.
+    Use it as a context manager. A file is complete or as it was before; on standard output, the JSON of a failed
+    prediction lacks its end. Entering, `add` and leaving raise StorageError if it cannot be written.
 
     Args:
         target: the file; `-` is standard output.
-        top: how many classes of each image are told.
+        top: how many classes are written for each image.
     """
 
     def __init__(self, target: str, top: int) -> None:
@@ -77,7 +77,7 @@ def _lines_to(target: str) -> Iterator[Callable[[str], None]]:
 
 
 def _images_of(part: Predictions, top: int) -> Iterator[dict[str, Any]]:
-    """The images of a part as they are written."""
+    """The images of a part as JSON objects."""
     reasons = {image.path: image.reason for image in part.unreadable}
     for path, label, best in zip(part.paths, part.labels, part.top(top), strict=True):
         if best:

@@ -31,7 +31,7 @@ def probe(
     ] = None,
     **options: Any,
 ) -> None:
-    """Find the largest batch size that fits, and the fastest. Of one network or of several."""
+    """Find the largest batch size that fits, and the fastest. Takes one network or several."""
     for file in (plot, report, json):
         require_writable(file)
     from autofit import api  # noqa: PLC0415 - `--help` loads none of it

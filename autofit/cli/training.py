@@ -71,7 +71,7 @@ def demo(
     quiet: Quiet = False,
     json: Json = None,
 ) -> None:
-    """Run out of memory on purpose, and finish with a trained model. It needs no network."""
+    """Run out of memory on purpose, and finish with a trained model. It downloads nothing."""
     require_writable(json)
     from autofit.demo.demo_run import run_demo  # noqa: PLC0415
 
@@ -81,10 +81,10 @@ def demo(
 
 
 def _show(result: Result, json: str | None) -> None:
-    """Show a result, and write it where it was asked for.
+    """Show a result, and write it as JSON if a file was given.
 
     Raises:
-        StorageError: one of the two cannot be written; it says where the result is all the same.
+        StorageError: one of the two cannot be written; the message says that the run is saved and how to show it.
     """
     try:
         do_all(lambda: write_json(result.to_json(), json), lambda: None if json == "-" else say(result.summary()))

@@ -14,7 +14,7 @@ from PIL import Image
 PHOTO_PIXELS = 32
 
 LEFT_OVER_SECONDS = 60.0
-"""A photo takes a millisecond: what is older was left by a call that was killed."""
+"""Writing a photo takes a millisecond: an older unfinished file was left by a call that was killed."""
 
 _SHEET = Path(__file__).with_name("digits.png")
 _LABELS = Path(__file__).with_name("digits.txt")
@@ -24,9 +24,9 @@ _MARGIN_PIXELS = 1
 
 
 def write_photos(folder: Path) -> None:
-    """Write the 1,797 digits under `folder` as grey PNG files of 32x32 pixels, in one subfolder a class, "0" to "9".
+    """Write the 1,797 digits under `folder` as grey PNG files of 32x32 pixels, in a subfolder per class, "0" to "9".
 
-    Existing photos are not written again: a second call costs nothing and completes a call that was interrupted.
+    Existing photos are not written again, so a second call is cheap, and completes a call that was interrupted.
 
     Raises:
         OSError: a file cannot be written.
@@ -49,7 +49,7 @@ def write_photos(folder: Path) -> None:
 
 
 def _remove_left_over(folder: Path) -> None:
-    """Remove what a killed call has left, and not what another one is writing now."""
+    """Remove unfinished files of a killed call, but not those that another call is writing now."""
     for path in folder.glob(".partial*.png"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > LEFT_OVER_SECONDS:

@@ -17,14 +17,14 @@ from autofit.report.progress import ProgressView
 NETWORK: Final = "autofit.demo.network:digit_network"
 BATCH_SIZE: Final = 64
 IMAGE_PIXELS: Final = 64
-"""Twice what the photos have: an image then takes 2 MB, and half a batch far more than a process differs in size from
-one start to the next."""
+"""Twice the size of the photos. An image then takes 2 MB in training, so half a batch takes far more memory than the
+size of a process varies from one start to the next."""
 
 EPOCHS: Final = 8
 PLENTY_BYTES: Final = 3 * 10**9
 SHARE_TO_THE_WHOLE: Final = 0.5
-"""The memory limit lies in the middle between what a half of the batch takes and what the whole batch takes: the run
-must run out of memory once, and fits after one halving."""
+"""The memory limit lies in the middle between the memory of half a batch and that of a whole batch: the run has to run
+out of memory once, and fits after one halving."""
 
 
 def run_demo(folder: Path, view: ProgressView) -> Result:
@@ -67,7 +67,7 @@ def _measure(view: ProgressView) -> ProbeReport:
 
 
 def insufficient_limit_bytes(report: ProbeReport) -> int:
-    """The memory limit in bytes under which a half of the batch fits, and the whole does not.
+    """The memory limit in bytes under which half a batch fits, but a whole batch does not.
 
     A run with a given batch size has no probe: its worker estimates the non-allocator memory as the first trial did.
     """

@@ -1,4 +1,4 @@
-"""`autofit.sample()`: photos to try autofit on, without a network."""
+"""`autofit.sample()`: photos to try autofit on, without a download."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sample(folder: str | PathLike[str] = FOLDER) -> Path:
         result = autofit.run(autofit.sample(), image_size=96)
 
     Args:
-        folder: where to write them: a new folder, or one that has them.
+        folder: where to write them: a new folder, or one that an earlier call has written.
 
     Raises:
         UserError: the folder cannot be written, or holds something else.
@@ -42,10 +42,10 @@ def sample(folder: str | PathLike[str] = FOLDER) -> Path:
 
 
 def _refuse_what_is_not_ours(path: Path) -> None:
-    """Refuse a folder with anything but the classes of the sample: their images would be mixed with it.
+    """Refuse a folder that holds anything but the classes of the sample: other files would be mixed with the digits.
 
     Raises:
-        UserError: there is something else.
+        UserError: the folder holds something else.
     """
     try:
         others = sorted(_others(path, _CLASS)) or [
@@ -58,7 +58,7 @@ def _refuse_what_is_not_ours(path: Path) -> None:
 
 
 def _others(folder: Path, ours: re.Pattern[str]) -> list[str]:
-    """The names in a folder that are not of the sample, nor hidden; none if there is no folder.
+    """The names in a folder that are neither those of the sample nor hidden; empty if there is no folder.
 
     Raises:
         OSError: it cannot be read.

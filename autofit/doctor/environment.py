@@ -20,7 +20,7 @@ ONEDNN_MEANS = {
 
 
 def legacy_keras(facts: Facts) -> list[Finding]:
-    """Keras 2 was asked for, which the worker refuses."""
+    """A variable that asks for Keras 2, which the worker refuses."""
     value = facts.environment.get("TF_USE_LEGACY_KERAS", "")
     if value.lower() not in {"1", "true"}:
         return []
@@ -52,7 +52,7 @@ def keras_backend(facts: Facts) -> list[Finding]:
 
 
 def onednn(facts: Facts) -> list[Finding]:
-    """On a CPU, this variable overrides the kernels that a run would choose: see docs/decisions/0023."""
+    """The variable for oneDNN, which on a CPU overrides the kernels that a run would choose (docs/decisions/0023)."""
     asked = kernels_asked(facts.environment)
     if facts.hardware.device != "cpu" or asked is None:
         return []
@@ -76,7 +76,7 @@ def platform(facts: Facts) -> list[Finding]:
 
 
 def profiles_folder(facts: Facts) -> list[Finding]:
-    """The folder for profiles that the user has named cannot be written."""
+    """A folder in `AUTOFIT_PROFILES` that cannot be written."""
     if facts.profiles is None or facts.profiles_writable:
         return []
     return [
@@ -109,7 +109,7 @@ def _disk(folder: Folder) -> Finding:
 
 
 def hidden_modules(facts: Facts) -> list[Finding]:
-    """Files that have the name of a package or of a module of Python's own, and are imported in its place."""
+    """Files with the name of a package or of a module of the standard library, which are imported in its place."""
     return [
         Finding(
             severity=Severity.WARNING if module in PACKAGES else Severity.NOTE,

@@ -114,7 +114,7 @@ def gather(
 
 
 def _or(find: Callable[[], T], otherwise: T) -> T:
-    """What is found; or `otherwise`, where the machine does not let it be looked at."""
+    """What `find` returns; `otherwise` if the machine does not allow looking at it."""
     try:
         return find()
     except (OSError, psutil.Error):
@@ -122,14 +122,14 @@ def _or(find: Callable[[], T], otherwise: T) -> T:
 
 
 def _cpu_flags(proc: Path) -> frozenset[str]:
-    """What an x86-64 processor can do; other processors have no line `flags`."""
+    """The feature flags of an x86-64 processor; empty for other processors, which have no line `flags`."""
     lines = cgroups.read_text(proc / "cpuinfo").splitlines()
     flags = next((line for line in lines if line.startswith("flags")), "")
     return frozenset(flags.partition(":")[2].split())
 
 
 def _stopped_workers() -> list[StoppedWorker]:
-    """The workers that are stopped alone: one whose parent is stopped too goes on with it (Ctrl-Z, and then `fg`)."""
+    """The suspended workers whose parent is not suspended: otherwise they go on together (Ctrl-Z, and then `fg`)."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
@@ -204,7 +204,7 @@ def _relative(process: psutil.Process, proc: Path) -> Relative:
 
 
 def _uses_cuda(pid: int, proc: Path) -> bool:
-    """Whether the process has open the device of CUDA's memory; NVML's own devices are others."""
+    """Whether the process has opened the device file of CUDA's memory, which a process that only uses NVML does not."""
     try:
         return any(_target(file) == "/dev/nvidia-uvm" for file in (proc / str(pid) / "fd").iterdir())
     except OSError:  # another user's, or there is no such file system

@@ -20,7 +20,7 @@ _LOOK = "see what nvidia-smi says: "
 
 
 def unusable_nvml(facts: Facts) -> list[Finding]:
-    """There is an NVIDIA driver or device, but NVML does not answer or finds no GPU."""
+    """An NVIDIA driver or device whose NVML does not answer or finds no GPU."""
     if facts.gpu_count or not facts.nvidia_files:
         return []
     device = any(file.startswith("/dev/") for file in facts.nvidia_files)
@@ -48,7 +48,7 @@ def unusable_nvml(facts: Facts) -> list[Finding]:
 
 
 def hidden(facts: Facts) -> list[Finding]:
-    """There is a GPU, but a run would not see it."""
+    """A GPU that a run would not see."""
     if not facts.gpu_count or facts.hardware.device == "gpu" or _is_cpu_build(facts):
         return []
     visible = facts.environment.get("CUDA_VISIBLE_DEVICES")
@@ -79,9 +79,9 @@ def _lost(facts: Facts) -> Finding:
 
 
 def old_driver(facts: Facts) -> list[Finding]:
-    """The driver is older than what TensorFlow was built with.
+    """A driver that is older than the CUDA that TensorFlow was built with.
 
-    A driver runs what was built for its own major version of CUDA or an earlier one; it compiles PTX of its own minor
+    A driver runs programs built for its own major version of CUDA or an earlier one; it compiles PTX of its own minor
     version at most: https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
     """
     driver, build = facts.cuda_of_driver, facts.cuda_of_build
@@ -105,7 +105,7 @@ def old_driver(facts: Facts) -> list[Finding]:
 
 
 def too_old(facts: Facts) -> list[Finding]:
-    """The GPU is too old for TensorFlow's packages."""
+    """A GPU that is too old for TensorFlow's packages."""
     capability = facts.hardware.compute_capability
     if capability is None or release(capability) >= LEAST_CAPABILITY:
         return []
@@ -121,7 +121,7 @@ def too_old(facts: Facts) -> list[Finding]:
 
 
 def compiled_first(facts: Facts) -> list[Finding]:
-    """The installed TensorFlow has no machine code for the GPU: the first start compiles, and takes minutes."""
+    """A GPU for which the installed TensorFlow has no machine code: the first start compiles for minutes."""
     hardware = facts.hardware
     if hardware.device != "gpu" or too_old(facts) or has_machine_code(hardware.compute_capability, facts.cuda_targets):
         return []
@@ -143,7 +143,7 @@ def compiled_first(facts: Facts) -> list[Finding]:
 
 
 def kernel_cache(facts: Facts) -> list[Finding]:
-    """Where CUDA keeps the kernels that it has compiled, and how large that is."""
+    """The folder in which CUDA keeps the kernels that it has compiled, and its size."""
     cache = facts.kernel_cache
     if cache is None:
         return []
@@ -153,7 +153,7 @@ def kernel_cache(facts: Facts) -> list[Finding]:
 
 
 MUCH_LARGER = 1.5
-"""Another GPU with so many times the memory is worth a warning."""
+"""Another GPU is worth a warning if it has this many times the memory of the one that is used."""
 
 
 def several(facts: Facts) -> list[Finding]:
@@ -203,7 +203,7 @@ def _is_cpu_build(facts: Facts) -> bool:
 
 
 def cuda_packages(facts: Facts) -> list[Finding]:
-    """A GPU, and neither TensorFlow's CUDA packages nor a cuDNN of the system."""
+    """A machine with a GPU, but neither TensorFlow's CUDA packages nor a cuDNN of the system."""
     version = facts.versions.get("tensorflow")
     if facts.hardware.device != "gpu" or version is None or not facts.cuda_missing or facts.cudnn_found:
         return []

@@ -11,7 +11,7 @@ SMALL_BYTES = 500 * 10**6
 """A desktop environment holds a few hundred megabytes; more than that is worth a warning."""
 
 LITTLE_BYTES = 2 * 10**9
-"""With less free memory a small backbone hardly trains: TensorFlow alone takes half a gigabyte."""
+"""With less free memory even a small backbone hardly trains: TensorFlow alone takes half a gigabyte."""
 
 SHOWN = 4
 
@@ -29,7 +29,7 @@ def _unseen_bytes(facts: Facts) -> int:
 
 
 def relatives(facts: Facts) -> list[Finding]:
-    """This process or one that it descends from holds the GPU's memory: a notebook that has used TensorFlow."""
+    """This process or an ancestor holds memory of the GPU, such as a notebook that has used TensorFlow."""
     severity = Severity.PROBLEM if free_for_worker(facts) < LITTLE_BYTES else Severity.WARNING
     return [
         Finding(
@@ -44,7 +44,10 @@ def relatives(facts: Facts) -> list[Finding]:
 
 
 def _holding(facts: Facts) -> list[Relative]:
-    """The relatives on the GPU: by NVML's list, or if that is incomplete, by the device that they have open."""
+    """This process and its ancestors as far as they use the GPU.
+
+    They are found in NVML's list, or if that is incomplete, by the device file that they have opened.
+    """
     if facts.hardware.device != "gpu":
         return []
     listed = {process.pid for process in facts.gpu_processes}
@@ -94,7 +97,7 @@ def others(facts: Facts) -> list[Finding]:
 
 
 def _others(facts: Facts) -> list[GpuProcess]:
-    """The largest first; an unknown amount may be large."""
+    """Other processes on the GPU, the largest first; those with an unknown amount count as the largest."""
     if facts.hardware.device != "gpu":
         return []
     family = {relative.pid for relative in facts.family}

@@ -1,4 +1,4 @@
-"""Findings about memory: which limit counts, how much is free of it, and whether it ran out before. Pure."""
+"""Findings about memory: which limit applies, how much of it is free, and whether it ran out before. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from autofit.doctor.records import Facts, Finding, Severity
 
 
 def limit(facts: Facts) -> list[Finding]:
-    """Which limit counts, and how much of it is free."""
+    """Which limit applies, and how much of it is free."""
     hardware = facts.hardware
     free, total = hardware.host_available_bytes, hardware.host_limit_bytes
     if hardware.device == "gpu":
@@ -45,7 +45,7 @@ def cgroup_below_host(facts: Facts) -> list[Finding]:
 
 
 def oom_kills(facts: Facts) -> list[Finding]:
-    """The kernel has killed processes here because memory ran out."""
+    """Processes in this cgroup that the kernel has killed because memory ran out."""
     if not facts.oom_kills:
         return []
     times = "once" if facts.oom_kills == 1 else f"{facts.oom_kills:,} times"

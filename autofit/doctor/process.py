@@ -1,4 +1,4 @@
-"""Findings about what this process may not do: its limits (`ulimit`), and instructions its processor lacks. Pure."""
+"""Findings about limits of this process (`ulimit`), instructions its processor lacks, and suspended workers. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from autofit.printable import printable
 from autofit.process.limit_causes import SMALL_STACK_BYTES
 
 LITTLE_ADDRESS_SPACE_BYTES = 16 * 10**9
-"""TensorFlow alone maps some gigabytes, and its allocator as much as it may use."""
+"""TensorFlow alone maps a few gigabytes, and its allocator as much as it may use."""
 
 LARGE_FILE_BYTES = 2 * 10**9
-"""A checkpoint or a cache's file may be as large."""
+"""A checkpoint or a file of the cache may be this large."""
 
 FEW_PROCESSES = 512
-"""TensorFlow starts some threads for each core."""
+"""TensorFlow starts several threads for each core."""
 
 
 def limits(facts: Facts) -> list[Finding]:
@@ -45,7 +45,7 @@ def _low_limits(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def processor(facts: Facts) -> list[Finding]:
-    """A processor without AVX, which TensorFlow's wheels for x86-64 are compiled for."""
+    """A processor without AVX, for which TensorFlow's wheels for x86-64 are compiled."""
     if not facts.cpu_flags or "avx" in facts.cpu_flags:
         return []
     text = "this processor has no AVX, without which TensorFlow's wheels for x86-64 end with SIGILL or an abort"
@@ -54,7 +54,7 @@ def processor(facts: Facts) -> list[Finding]:
 
 
 def stopped_workers(facts: Facts) -> list[Finding]:
-    """Workers that were stopped and forgotten: they hold memory, and their run directories."""
+    """Suspended workers, which hold memory and lock their run directories."""
     return [
         Finding(
             severity=Severity.WARNING,

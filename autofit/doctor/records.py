@@ -54,9 +54,9 @@ class Diagnosis(Record):
 
     Attributes:
         hardware: the machine, as a run would see it.
-        versions: the installed distributions that matter, by name.
+        versions: the versions of the installed distributions that matter, by name.
         environment: the environment variables that matter and are set; of `LD_LIBRARY_PATH` only whether it is set.
-        findings: the gravest first.
+        findings: the findings, the gravest first.
     """
 
     schema_: Literal["autofit/doctor/1"] = Field("autofit/doctor/1", alias="schema")
@@ -92,7 +92,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class StoppedWorker:
-    """A worker that does nothing and holds its memory, and the run directory that it has locked; "" if unknown."""
+    """A suspended worker, which holds its memory, and the run directory that it has locked; "" if that is unknown."""
 
     pid: int
     run_dir: str
@@ -100,34 +100,36 @@ class StoppedWorker:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the findings are made from.
+    """The facts from which the findings are made.
 
     Attributes:
-        hardware: what a run would see.
+        hardware: the machine, as a run would see it.
         platform: as in `sys.platform`.
-        versions: installed distributions that matter, by name.
+        versions: as in `Diagnosis`.
         environment: as in `Diagnosis`.
         gpu_count: the number of GPUs, including hidden ones; None if NVML cannot be used.
-        cards: all of them, in the order of the PCI bus.
-        gpu_error: why the GPU that counts cannot be described, in the driver's words; empty if it can, or none counts.
+        cards: all GPUs, in the order of the PCI bus.
+        gpu_error: why the GPU that a run would use cannot be described, in the driver's words; empty if it can be
+            described or a run would use none.
         cuda_of_driver: the newest CUDA that the driver supports; None if it does not say.
         cuda_of_build: the CUDA that the installed TensorFlow was built with; None if it has none.
-        gpu_processes: all processes on the GPU that counts.
+        gpu_processes: all processes on the GPU that a run would use.
         nvidia_files: the files that show that there is an NVIDIA driver or device.
         cuda_missing: CUDA packages that the installed TensorFlow names in its extra `and-cuda` and that are missing.
         cudnn_found: whether cuDNN is in a library folder of the system.
         family: this process first, then its parent and so on up.
         oom_kills: kills by the kernel's OOM killer in this cgroup; None if they are not counted.
         folders: the folders that autofit writes into.
-        cuda_targets: what the kernels of the installed TensorFlow were compiled for; empty if unknown.
-        kernel_cache: what CUDA keeps of the kernels that it compiles; None if it is off or there is no GPU.
+        cuda_targets: the compute capabilities for which the installed TensorFlow was compiled; empty if unknown.
+        kernel_cache: the folder in which CUDA keeps the kernels that it compiles; None if it is off or without a GPU.
         profiles: the folder that `AUTOFIT_PROFILES` names; None if it is not set.
         profiles_writable: whether that folder can be written or created.
-        limits: of this process, which a worker inherits.
-        stopped_workers: workers of autofit that are stopped (SIGSTOP) and whose parent is not.
-        cpu_flags: what an x86-64 processor can do, in the kernel's words; empty where they are not known.
-        shadows: files of the user's that hide a module from programs here.
-        other_backend: what sets Keras to another backend than TensorFlow in the user's own programs; empty if nothing.
+        limits: the resource limits of this process, which a worker inherits.
+        stopped_workers: workers of autofit that are suspended (SIGSTOP) and whose parent is not.
+        cpu_flags: the feature flags of an x86-64 processor, as the kernel names them; empty if they are unknown.
+        shadows: files of the user's that hide a module from programs in this folder.
+        other_backend: the setting that gives Keras another backend than TensorFlow in the user's own programs; empty if
+            there is none.
     """
 
     hardware: Hardware

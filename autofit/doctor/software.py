@@ -11,13 +11,13 @@ LEAST_PYTHON = (3, 11)
 LEAST = {"TensorFlow": (2, 20), "Keras": (3, 13), "Pillow": (11, 3)}
 
 SAFE_PILLOW = (13, 0)
-"""JPEG decoder buffer overflow, critical: CVE-2026-112403 and CVE-2026-112398.
+"""Older versions have a buffer overflow in the JPEG decoder, critical: CVE-2026-112403 and CVE-2026-112398.
 
 https://pillow.readthedocs.io/en/stable/releasenotes/13.0.0.html
 """
 
 SAFE_KERAS = (3, 14, 1)
-"""Reading other HDF5 files from a crafted model file: CVE-2026-12480, fixed in 3.14.1 (and 3.12.2)."""
+"""In older versions a crafted model file can read other HDF5 files: CVE-2026-12480, fixed in 3.14.1 (and 3.12.2)."""
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -91,7 +91,7 @@ def _too_old(name: str, version: str | None) -> list[Finding]:
 
 
 def two_nvml_packages(facts: Facts) -> list[Finding]:
-    """Two packages of one module: `pynvml` warns when imported, and before 12.0 overwrote that of nvidia-ml-py."""
+    """Two packages of one module: `pynvml` warns when imported, and before 12.0 overwrote the file of nvidia-ml-py."""
     if not {"pynvml", "nvidia-ml-py"} <= facts.versions.keys():
         return []
     return [
@@ -108,7 +108,7 @@ def two_nvml_packages(facts: Facts) -> list[Finding]:
 def other_autofit(facts: Facts) -> list[Finding]:
     """PyAutoFit beside this package: PyPI's `autofit` is another project, and its modules are called `autofit` too.
 
-    What is installed last overwrites the other's `autofit/__init__.py`. https://pypi.org/project/autofit/
+    The package that is installed last overwrites `autofit/__init__.py` of the other. https://pypi.org/project/autofit/
     """
     if "autofit" not in facts.versions:
         return []

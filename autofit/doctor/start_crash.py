@@ -1,4 +1,4 @@
-"""What the doctor finds on a machine on which workers crash as soon as they start, or do not find its GPU."""
+"""Adds the doctor's findings to the error of a run whose workers crash as soon as they start or do not find the GPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FINDS = "; the doctor finds "
 
 
 def with_findings(text: str) -> str:
-    """The text of an error, and if it is about the start of a worker, the doctor's gravest findings, once."""
+    """The text of an error; if it is about the start of a worker, with the doctor's gravest findings, added once."""
     if _FINDS in text or not any(words in text for words in (START_CRASH, NO_GPU_FOUND)):
         return text
     found = []

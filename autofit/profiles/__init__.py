@@ -6,8 +6,8 @@ match.py     selects the measurement that matches a machine and a workload, as a
 merge.py     merges new measurements into a machine's profile (pure)
 store.py     one file for each machine in the user's folder, and the profiles that come with autofit
 exchange.py  lists, exports and imports profiles
-lines.py     the small sizes that estimates ran, saved
-known.py     what a profile knows so well that it need not run again (pure)
+lines.py     saves the measurements of small batches that estimates make
+known.py     answers from profiles that are certain enough to be used without a trial (pure)
 
 A profile is a hint: it says where to look first, and its answer is verified by a trial before it is used.
 """

@@ -22,7 +22,7 @@ Found = tuple[MachineProfile, Origin]
 class Imported:
     """The result of an import: how many probes (`added`) and extractions are new.
 
-    `others` counts those of both that were known already, or are of networks that this autofit does not know.
+    `others` counts probes and extractions that were known already, or are of networks that this autofit does not know.
     """
 
     fingerprint: str
@@ -53,7 +53,7 @@ def _times(profile: MachineProfile) -> Iterator[float]:
 
 
 def find_profile(profiles: Sequence[Found], machine: str) -> Found:
-    """The profile of a machine, by the first digits of its fingerprint or all; the user's own before a shipped one.
+    """The profile of a machine, by all or the first digits of its fingerprint; the user's own before a shipped one.
 
     Raises:
         UserError: there is no such profile, or several machines have these first digits.
@@ -82,7 +82,7 @@ def export_profile(profile: MachineProfile, file: Path) -> None:
 
 
 def import_profile(store: ProfileStore, file: Path) -> Imported:
-    """Add the measurements in a file from another machine to the store; their file is named by the fingerprint only.
+    """Add the measurements in a file from another machine to the store, whatever name that file has.
 
     Raises:
         UserError: the file cannot be read, or is not a profile.

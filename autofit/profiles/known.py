@@ -1,7 +1,8 @@
-"""What the saved profiles of a machine know so well that it need not run again. Pure.
+"""Answers from the saved profiles of a machine that are certain enough to be used without a trial. Pure.
 
-A profile is a hint for a probe, whose answer always runs (docs/decisions/0013). A stage of fine-tuning asks less: one
-small size, after the run has trained already; and if the answer were wrong, the size is halved in the step.
+For a probe a profile is only a hint, and its answer is always verified by a trial (docs/decisions/0013). A stage of
+fine-tuning needs less: whether one small size fits, when the run has already trained here. If the answer were wrong,
+the size would be halved in the step.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from autofit.profiles.records import MachineProfile, Origin, ProfileEntry
 from autofit.protocol.messages import Trial, Verdict
 
 ROOM = 0.9
-"""A size that ran fits again if it took at most this share of the limit that counts now."""
+"""A size that ran before counts as fitting if it took at most this share of the present limit."""
 
 
 def known_report(
@@ -27,7 +28,7 @@ def known_report(
     size: int,
     limited_by: str,
 ) -> ProbeReport | None:
-    """The report that a probe of this size would give, by the newest measurement on this machine; None if none says.
+    """The report that a probe of this size would give, from the newest measurement on this machine; None if unknown.
 
     Args:
         profiles: as `ProfileStore.load` returns them.
@@ -51,7 +52,7 @@ def known_rung(
     limit: Limit,
     size: int,
 ) -> RungRecord | None:
-    """What an earlier probe of this workload found under such a limit, that nothing fits too; None if there was none.
+    """The result of an earlier probe of this workload under such a limit, also if nothing fitted; None without one.
 
     Args:
         profiles: as `ProfileStore.load` returns them.
@@ -77,7 +78,7 @@ def known_rung(
 
 
 def _answer(entry: ProfileEntry, limit: Limit, size: int) -> int:
-    """The largest size up to the one of interest that an entry knows to fit; 0 if it does not say."""
+    """The largest size, up to `size`, that fits according to an entry; 0 if the entry does not tell."""
     enough = any(trial.batch_size >= size and trial.memory_bytes <= ROOM * limit.bytes for trial in _fresh(entry))
     if enough:
         return size
@@ -86,7 +87,7 @@ def _answer(entry: ProfileEntry, limit: Limit, size: int) -> int:
 
 
 def _fresh(entry: ProfileEntry) -> list[Trial]:
-    """The trials that fit in a process of their own, with what they took."""
+    """The trials that fitted in a worker of their own and whose memory was measured."""
     trials = [trial.as_trial() for trial in entry.trials]
     return [one for one in trials if one.fresh and one.verdict is Verdict.FITS and one.memory_bytes > 0]
 

@@ -1,6 +1,6 @@
-"""The small sizes that an estimate ran on this machine, saved, so that the next one of the same network is at once.
+"""Saves the measurements of small batches for estimates, so that the next estimate of the same network needs none.
 
-A saved line only saves time: what cannot be read is measured again, and what cannot be written is left.
+They only save time: a file that cannot be read is measured again, and a failure to write is ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from autofit.probing.records import Workload
 from autofit.profiles.match import is_known
 
 FOLDER = "estimates"
-"""In the folder of the profiles."""
+"""The subfolder of the profiles' folder."""
 
 
 class LineStore:
@@ -25,7 +25,7 @@ class LineStore:
         self._folder = profiles / FOLDER
 
     def load(self, workload: Workload, machine: Hardware) -> MeasuredLine | None:
-        """What was measured of this network on such a machine with these versions; None if nothing was."""
+        """The measurement of this network on such a machine with these versions; None if there is none."""
         try:
             found = MeasuredLine.load(self._path(workload, machine), follow_links=False)
         except (OSError, ValueError):
@@ -33,7 +33,7 @@ class LineStore:
         return found if found.workload == workload else None
 
     def save(self, measured: MeasuredLine, machine: Hardware) -> None:
-        """Keep what was measured, unless it is a user's own function, whose name says nothing about its code."""
+        """Save a measurement, unless the network is a user's own function, whose name says nothing about its code."""
         if not is_known(measured.workload):
             return
         with contextlib.suppress(OSError):

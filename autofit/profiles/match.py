@@ -1,8 +1,8 @@
 """Selection of the saved measurement that matches a machine and a workload best, as a hint. Pure.
 
 An exact match gives the expected answer, which one trial verifies. A near match gives points for the memory line: the
-memory of a batch depends on the device and the workload, and hardly on the limit, the driver or the versions. So does
-the micro-batch with which an extraction is the fastest.
+memory of a batch depends on the device and the workload, and hardly on the limit, the driver or the versions. The same
+holds for the fastest micro-batch size of an extraction.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def exact_entry(
     limit: Limit,
     max_batch: int,
 ) -> ProfileEntry | None:
-    """The newest measurement of this workload on this very machine under such a limit, also of what does not fit.
+    """The newest measurement of this workload on this very machine under such a limit, also if nothing fitted.
 
     Args:
         profiles: as `ProfileStore.load` returns them; only the user's own count.
@@ -125,7 +125,7 @@ def own_entries(
     Args:
         profiles: as `ProfileStore.load` returns them.
         machine: the machine that was measured.
-        workload: the network. A user's own function is known by its name only: there are none of it.
+        workload: the network. For a user's own function the list is empty, since its name says nothing about its code.
     """
     if not is_known(workload):
         return []
@@ -230,7 +230,7 @@ def _is_exact(planned: _PlannedProbe, profile: MachineProfile, entry: ProfileEnt
 
 
 def _is_of_case(entry: ProfileEntry, workload: Workload, limit: Limit, max_batch: int) -> bool:
-    """Whether an entry of the same network has the answer for so many classes, such a limit and sizes up to this."""
+    """Whether an entry of the same network answers for this number of classes, such a limit and sizes up to this."""
     return (
         entry.workload.num_classes == workload.num_classes
         and limit_of(entry).is_alike(limit)
@@ -239,7 +239,7 @@ def _is_of_case(entry: ProfileEntry, workload: Workload, limit: Limit, max_batch
 
 
 def _covers(entry: ProfileEntry, max_batch: int) -> bool:
-    """Whether the answer holds for sizes up to `max_batch`: the probe searched that far, or found that less fits."""
+    """Whether the answer holds for sizes up to `max_batch`: the probe searched that far, or a smaller size failed."""
     return entry.max_batch >= max_batch or entry.largest_feasible_batch < entry.max_batch
 
 

@@ -52,13 +52,13 @@ class Origin(StrEnum):
 
 
 class _Bounded(Record):
-    """A record that converts no types and refuses NaN and infinity: `"12"` is not a number."""
+    """A record that converts no types (`"12"` is not a number) and refuses NaN and infinity."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 class SavedWorkload(_Bounded):
-    """A workload without the path of its weights: any file of weights takes the same memory."""
+    """A workload without the path of a weights file: any file of weights takes the same memory."""
 
     backbone: Name
     image_size: tuple[Pixels, Pixels]
@@ -74,7 +74,7 @@ class SavedWorkload(_Bounded):
 
 
 class SavedTrial(_Bounded):
-    """One measured size that says something about memory; the fields are those of `Trial`."""
+    """A trial whose result depends on memory; the fields are those of `Trial`."""
 
     batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH)]
     verdict: Literal["fits", "device_oom", "host_oom"]
@@ -88,7 +88,7 @@ class SavedTrial(_Bounded):
     fresh: bool = False
 
     def as_trial(self) -> Trial:
-        """The same as a `Trial`, marked as one that was not run now."""
+        """The same as a `Trial`, marked as one of an earlier probe."""
         return Trial(**self.model_dump(exclude={"verdict"}), verdict=Verdict(self.verdict), saved=True)
 
 
@@ -107,7 +107,7 @@ class ProfileEntry(_Bounded):
 
     Attributes:
         limit_is_given: the user gave the limit; else it is the memory that the machine had free at that moment.
-        max_batch: the largest size of interest then; an answer equal to it may not be the most that fits.
+        max_batch: the largest size that the probe looked for; if the answer equals it, larger sizes may fit.
         largest_feasible_batch: 0 if not even one image fits.
         measured_at: seconds since 1970, UTC.
     """
@@ -133,13 +133,13 @@ class ProfileEntry(_Bounded):
 
 
 class SavedExtraction(_Bounded):
-    """The micro-batch with which the newest extraction by a frozen backbone was the fastest.
+    """The fastest micro-batch size of the newest extraction with a frozen backbone.
 
     It depends on neither the weights nor the head nor the optimizer; the device is that of the profile.
 
     Attributes:
-        micro_batch_size: images that went through the backbone at once.
-        peak_bytes: the memory that the allocator took with so many; 0 if it has no statistics.
+        micro_batch_size: the number of images that went through the backbone at once.
+        peak_bytes: the peak memory of the allocator with this size; 0 if it has no statistics.
         measured_at: seconds since 1970, UTC.
     """
 
@@ -180,9 +180,9 @@ class MachineProfile(_Bounded):
     The fingerprint is checked against the facts, so that no file claims a machine that it does not describe. A
     change of `hardware.fingerprint` is therefore a change of this schema.
 
-    `extractions`, and `cut` and `segments` of a workload came later, without a change of the number: files without them
-    are read as before, and no version was released that refuses files with them. After a release a field is a change of
-    the number.
+    `extractions`, and `cut` and `segments` of a workload, were added without a new schema number: files without them
+    are still read, and no released version refuses files with them. After the first release a new field needs a new
+    number.
     """
 
     schema_: Literal["autofit/profile/2"] = Field(alias="schema")
@@ -266,7 +266,7 @@ def extraction_of(speed: ExtractionSpeed, workload: Workload, measured_at: float
 
 
 def saved_workload(workload: Workload) -> SavedWorkload:
-    """The workload without the path of a file of weights."""
+    """The workload without the path of a weights file."""
     weights = workload.weights if workload.weights in {"imagenet", "preset", "none"} else "file"
     return SavedWorkload(**{**workload.model_dump(), "weights": weights})
 
@@ -283,7 +283,7 @@ def _saved_model(report: ProbeReport) -> SavedMemoryModel | None:
 
 
 def _trials_to_save(trials: list[Trial]) -> list[SavedTrial]:
-    """The trials that say something about memory. A saved trial is dropped if its size was run again."""
+    """The trials whose result depends on memory. A trial of an earlier probe is dropped if its size was run again."""
     informative = [trial for trial in trials if _is_about_memory(trial)]
     run_now = {trial.batch_size for trial in trials if not trial.saved}
     current = [trial for trial in informative if not trial.saved or trial.batch_size not in run_now]

@@ -1,8 +1,8 @@
 """The saved profiles: one file for each machine in the user's folder, and the profiles that come with autofit.
 
-A profile only saves time. So no damaged, hostile or unreadable file raises an error here, and a disk that
-cannot be written costs a line of warning, never a probe's answer. A damaged file is set aside, not deleted: it is read
-again under the lock, as another process may just have replaced it, and then renamed in its folder.
+A profile only saves time. So a damaged, hostile or unreadable file raises no error here, and a disk that cannot be
+written causes a warning but does not lose the answer of a probe. A damaged file is not deleted but renamed: first it is
+read again under the lock, since another process may just have replaced it.
 """
 
 from __future__ import annotations
