@@ -7,7 +7,7 @@ The data flows one way: options -> images and machine -> probe -> plan -> superv
     resuming.py      resume: a run from its directory alone
     probes.py        probe and sweep: what fits, without any images
     probe_result.py  what probe and sweep return: their reports, with what there is to look at
-    estimating.py    estimate: what fits a machine that is not there; estimate_result.py what it returns
+    estimating.py    estimate: what fits another machine; estimate_result.py what it returns
     report.py        write_report: the page of a run that has ended
     result.py        Result: a run that has ended, with its history, its model and predictions
     prediction.py    images of any kind predicted, judged, or read as the saved model expects them

@@ -144,7 +144,7 @@ def extract(  # noqa: PLR0913 - as `run`, for whose trainings it extracts
     if options.precision == "auto":
         raise UserError("precision 'auto' would be measured by each process anew: give the one of the training")
     if engine not in ENGINES:
-        raise UserError(f"engine {engine!r} is none: give one of {', '.join(ENGINES)}")
+        raise UserError(f"engine {engine!r} is not known: give one of {', '.join(ENGINES)}")
     if engine == "ray" and shard is not None:
         raise UserError("shard is for processes that you start yourself: leave it out with engine 'ray'")
     part, parts = chosen_shard(shard, os.environ)

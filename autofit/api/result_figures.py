@@ -140,7 +140,7 @@ class ResultFigures:
         split = choice("split", split, SPLITS)
         if self.is_multi_label:
             raise UserError(
-                "images of this run have several labels each, and are not told right or wrong as a whole: "
+                "images of this run have several labels each, and are not right or wrong as a whole: "
                 "per_class() gives the figures of each label"
             )
         if split not in self._read:

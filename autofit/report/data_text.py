@@ -20,7 +20,7 @@ Parts = tuple[str, ...]
 
 NOTHING_FOUND = "Nothing was found that has to be put right."
 NEARLY_EQUAL = (
-    "so many images of this data are similar to each other that only nearly equal ones are told: "
+    "so many images of this data are similar to each other that only nearly equal ones are listed: "
     "copies that were cropped may be missing"
 )
 

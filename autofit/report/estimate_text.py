@@ -16,7 +16,7 @@ from autofit.report.tables import Layout, natural_widths, titled_table
 from autofit.report.width import table_columns
 from autofit.report.words import bytes_words, count_of, duration_words, fact_lines
 
-TITLE = "Estimate: what fits machines that are not here"
+TITLE = "Estimate: what fits other machines"
 HEADERS = ("Network", "Size", "Trains", "Device", "Memory", "Largest", "At most", "An image")
 FIGURES, SPARE = (5, 6, 7), (7, 2)
 MOST_SHOWN = 10**6
@@ -66,7 +66,7 @@ def estimate_lines(report: EstimateReport) -> list[tuple[str, str]]:
     seen = ", ".join(f"{size:,}" for size in sizes)
     found = [
         ("Measured", f"on this machine's CPU, with {seen} images at once"),
-        ("Largest", "what to count on; 'at most' is what is conceivable: on a GPU without workspaces of cuDNN"),
+        ("Largest", "what to count on; 'at most' is the upper bound: on a GPU, without workspaces of cuDNN"),
         *_other_lines(report),
         *_off_line(report),
     ]
@@ -84,7 +84,7 @@ def _other_lines(report: EstimateReport) -> list[tuple[str, str]]:
         return []
     least, most = min(least for least, _ in on_gpus), max(most for _, most in on_gpus)
     words = f"{bytes_words(least)} to {bytes_words(most)}"
-    return [("Beside tensors", f"{words} of a GPU: left to the system, the CUDA context (assumed), workspaces")]
+    return [("Beside tensors", f"{words} of a GPU: reserved for the system, the CUDA context (assumed), workspaces")]
 
 
 def _off_line(report: EstimateReport) -> list[tuple[str, str]]:

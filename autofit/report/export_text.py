@@ -54,7 +54,7 @@ def _parity_lines(export: Export) -> list[str]:
     trained = ", which the model was trained on" if export.were_trained_on else ""
     same, right = ("labels", "All labels right") if parity.multi_label else ("class", "Accuracy")
     lines = [
-        f"It tells the same {same} as the saved model on {parity.same:,} of {images}; {difference}.",
+        f"It predicts the same {same} as the saved model on {parity.same:,} of {images}; {difference}.",
         f"{right} on these{trained}: {before} before, {after} after.",
     ]
     if parity.accuracy_before - parity.accuracy_after >= DIFFERS:

@@ -220,8 +220,12 @@ def incidents(result: ResultRecord) -> list[str]:
             "memory would end with other weights."
         )
     if result.cut_off_images:
-        lack = "JPEG lacks its end and was" if result.cut_off_images == 1 else "JPEGs lack their end and were"
-        lines.append(f"{result.cut_off_images:,} {lack} used as far as there is any.")
+        cut_off = count_of(
+            result.cut_off_images,
+            "JPEG lacks its end and was used as far as it goes",
+            "JPEGs lack their end and were used as far as they go",
+        )
+        lines.append(f"{cut_off}.")
     return lines
 
 

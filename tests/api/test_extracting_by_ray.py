@@ -39,7 +39,7 @@ def test_without_ray_one_line_says_what_to_install(photos: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"engine": "dask"}, "engine 'dask' is none: give one of local, ray"),
+        ({"engine": "dask"}, "engine 'dask' is not known: give one of local, ray"),
         ({"engine": "ray", "shard": "1/2"}, "shard is for"),
     ],
 )

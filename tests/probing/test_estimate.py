@@ -1,4 +1,4 @@
-"""What fits a machine that is not there, by lines that are known exactly."""
+"""What fits another machine, by lines that are known exactly."""
 
 from __future__ import annotations
 

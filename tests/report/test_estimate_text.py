@@ -27,7 +27,7 @@ def report() -> EstimateReport:
 def test_an_estimate_as_plain_text(report: EstimateReport) -> None:
     """A log would not say that it is an estimate, from what, or what a GPU needs beside tensors."""
     expected = """\
-Estimate: what fits machines that are not here
+Estimate: what fits other machines
 
 network      size  trains  device  memory    largest  at most  an image
 MobileNetV2  224   head    cpu     4.00 GB       302      310     10 MB
@@ -35,10 +35,10 @@ MobileNetV2  224   head    t4      16.11 GB    1,315    1,460     10 MB
 MobileNetV2  224   head    gpu     1.00 GB      none       36     10 MB
 
 Measured:          on this machine's CPU, with 4, 16, 32, 64 images at once
-Largest:           what to count on; 'at most' is what is conceivable: on a GPU
+Largest:           what to count on; 'at most' is the upper bound: on a GPU,
                    without workspaces of cuDNN
-Beside tensors:    0.54 GB to 2.51 GB of a GPU: left to the system, the CUDA
-                   context (assumed), workspaces
+Beside tensors:    0.54 GB to 2.51 GB of a GPU: reserved for the system, the
+                   CUDA context (assumed), workspaces
 Line:              off by 0.0 % at most at the sizes that ran
 Failed:            VGG16 at 224: SIGSEGV
 Time:              41 s, 1 network"""
