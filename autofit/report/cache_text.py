@@ -30,7 +30,7 @@ def cache_text(listing: CacheList) -> str:
 
 
 def cleared_words(count: int, size_bytes: int, remaining: Sequence[EntrySummary]) -> str:
-    """How many entries were removed, and how many could not be."""
+    """How many entries were removed, and how many could not be removed."""
     removed = f"{_entries(count)} removed, {format_size(size_bytes)}." if count else "Nothing was removed."
     if not remaining:
         return removed

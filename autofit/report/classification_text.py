@@ -26,19 +26,19 @@ NONE = "-"
 CORNER = "True \\ predicted"
 COUNT_WIDTH = 5
 WORDS_WIDTH = 30
-"""Of the words between two names of classes that are confused."""
+"""The width of the words beside the two names in a line about confused classes."""
 
 Thumbnail = Callable[[str], str | None]
 
 
 def class_cells(figures: ClassFigures) -> list[str]:
-    """The figures of a class under `CLASS_HEADERS`; a dash where there is none."""
+    """The figures of a class under `CLASS_HEADERS`; a dash for a figure that is undefined."""
     shares = (figures.precision, figures.recall, figures.f1)
     return [figures.name, f"{figures.images:,}", *(NONE if one is None else metric_words(one) for one in shares)]
 
 
 def class_lines(classes: Sequence[ClassFigures]) -> list[str]:
-    """Precision, recall and F1 of each class as the lines of a table."""
+    """Precision, recall and F1 of each class as the lines of a plain-text table."""
     return CLASSES.lines([CLASS_HEADERS, *map(class_cells, classes)])
 
 
@@ -49,7 +49,7 @@ def class_table(classes: Sequence[ClassFigures]) -> Html:
 
 
 def confusion_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
-    """The counts as the lines of a table, as `_titles` has it; of many classes only the most frequent confusions."""
+    """The counts as the lines of a table with the titles of `_titles`; for many classes, the most frequent confusions."""
     if len(class_names) > MOST_COLUMNS:
         return confused_lines(counts, class_names)
     width = max(COUNT_WIDTH, len(f"{counts.max():,}"))
@@ -61,9 +61,10 @@ def confusion_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> li
 
 
 def _titles(class_names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What is above the columns of a confusion matrix and beside its rows: names that fit there, else also numbers.
+    """The titles of the columns and of the rows of a confusion matrix.
 
-    The class `2` as number 3 would be taken for the class `3`.
+    The columns have the names if these fit, else numbers that stand beside the names of the rows. Numbers alone would
+    mislead where names are numbers: a class named `2` that has the number 3 would be taken for the class `3`.
     """
     if all(cell_len(printable(name)) <= COUNT_WIDTH for name in class_names):
         return [*class_names], [*class_names]
@@ -93,7 +94,7 @@ def confused_list(confusions: Sequence[Confusion], class_names: Sequence[str]) -
 
 
 def confusion_table(counts: NDArray[np.int64], class_names: Sequence[str]) -> Html:
-    """The counts for a page, as `_titles` has it, each cell the darker, the larger its share of its true class."""
+    """The counts for a page, with the titles of `_titles`; a cell is darker, the larger its share of its true class."""
     of_columns, of_rows = _titles(class_names)
     totals = counts.sum(axis=1).tolist()
     rows = [
@@ -111,12 +112,12 @@ def _shaded(count: int, total: int) -> Html:
 
 
 def image_line(image: PredictedImage) -> str:
-    """An image, its class and what the model says, in one line."""
+    """An image, its true class and its predicted class, in one line."""
     return printable(f"{image.label}, taken for {image.predicted} ({image.probability:.0%}): {image.path}")
 
 
 def pictures(images: Sequence[PredictedImage], thumbnail: Thumbnail) -> Html:
-    """Images as small pictures, each with its class and what the model says below it."""
+    """Images as small pictures, with the true and the predicted class below each."""
     return element("div", join(_figure(image, thumbnail(image.path)) for image in images), "pictures")
 
 

@@ -22,12 +22,12 @@ DARK_SHARE = 0.55
 
 
 def confusion_figure(counts: NDArray[np.int64], class_names: Sequence[str], title: str) -> Figure:
-    """The counts as a figure; a cell is the darker, the larger its share of its true class.
+    """The counts as a figure; a cell is darker, the larger its share of its true class.
 
     Args:
         counts: int64 (classes, classes), a row for each true class.
         class_names: the name of each class.
-        title: above the figure.
+        title: the text above the figure.
     """
     side = min(max(PANEL_INCHES[0], 2 + INCHES_A_CLASS * len(class_names)), MOST_INCHES)
     names = [shortened_text(printable(name), LONGEST_NAME) for name in class_names]
@@ -55,6 +55,6 @@ def _draw(axes: Axes, counts: NDArray[np.int64], names: Sequence[str]) -> None:
 
 
 def _labelled(classes: int) -> range:
-    """The classes whose names are beside the matrix: as many as can be told apart."""
+    """The classes whose names are written beside the matrix: as many as stay legible, evenly spaced."""
     room = int(MOST_INCHES / INCHES_A_CLASS)
     return range(0, classes, -(-classes // room))

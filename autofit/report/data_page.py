@@ -1,4 +1,4 @@
-"""What was found in a data set as a page, as a section of a run's page, and as a card for a notebook."""
+"""The findings about a data set as a page, as a section of a run's page, and as a card for a notebook."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from autofit.report.words import count_of
 from autofit.runs.data_findings import NO_LABEL, DataFindings, ImageGroup, LabelDoubt
 
 MOST_DOUBTS, MOST_GROUPS, IN_A_GROUP = 60, 20, 4
-"""Pictures of a page: some 3 kB each."""
+"""The most doubtful images, groups, and images of a group that a page shows as pictures, of about 3 kB each."""
 MOST_IN_A_CARD = 12
 MOST_LINES = 100
 LISTS_ALL = "autofit check --json lists all"
@@ -46,7 +46,7 @@ def data_page(findings: DataFindings, thumbnail: Thumbnail = thumbnail_uri) -> s
 
     Args:
         findings: what was found.
-        thumbnail: makes a picture of a path.
+        thumbnail: makes a small picture of the image at a path.
     """
     title = headline(findings)
     return document(
@@ -69,7 +69,7 @@ def data_page(findings: DataFindings, thumbnail: Thumbnail = thumbnail_uri) -> s
 
 
 def data_findings_section(findings: DataFindings) -> Html:
-    """What a run knows of its data, for its page; nothing if there is nothing to be put right."""
+    """The findings about a run's data, for its page; empty if there is nothing to be put right."""
     parts = []
     for title, lines in sections(findings):
         words = title if ":" in title else f"{title}: {len(lines):,}"
@@ -79,7 +79,7 @@ def data_findings_section(findings: DataFindings) -> Html:
 
 
 def data_card(findings: DataFindings, thumbnail: Thumbnail = thumbnail_uri) -> str:
-    """The same for a cell of a notebook: the figures, and the images whose labels are most to be doubted."""
+    """The findings for a cell of a notebook: the figures, and the images with the most doubtful labels."""
     words = [NOTHING_FOUND] if not findings.has_problems else []
     return fragment(
         [
@@ -107,7 +107,7 @@ def _figures(findings: DataFindings) -> Html:
 
 
 def _doubts(findings: DataFindings, thumbnail: Thumbnail, most: int) -> Html:
-    """The images that are likely to be labelled wrong, as pictures, the most doubtful first."""
+    """The images that are probably labelled wrong, as pictures, the most doubtful first."""
     likely = (findings.doubts or [])[: findings.likely_wrong]
     if not likely:
         return Html("")

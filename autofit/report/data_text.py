@@ -1,4 +1,4 @@
-"""What was found in a data set, in words, for a terminal. Pure."""
+"""The findings about a data set as text for a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from autofit.report.words import count_of
 from autofit.runs.data_findings import NO_LABEL, DataFindings, FoundImage, ImageGroup
 
 SHOWN = 10
-"""Images, groups and classes of a kind that a terminal shows; `--json` has all."""
+"""The most lines of each kind of finding that a terminal shows; `--json` has all."""
 IN_A_GROUP = 4
 
 Parts = tuple[str, ...]
-"""A line in parts, between which a terminal that is too narrow breaks it: the names in them are copied whole."""
+"""A line in parts. A narrow terminal breaks the line between two parts only, so that names can be copied whole."""
 
 NOTHING_FOUND = "Nothing was found that has to be put right."
 NEARLY_EQUAL = (
@@ -39,7 +39,7 @@ def headline(findings: DataFindings) -> str:
 
 
 def group_counts(groups: Sequence[ImageGroup]) -> str:
-    """Such as `13 groups, 5 across splits, 2 across classes, 4 by features`."""
+    """The numbers of groups, such as `13 groups, 5 across splits, 2 across classes, 4 by features`."""
     splits, classes, features = (
         sum(getattr(group, name) for group in groups) for name in ("crosses_splits", "crosses_classes", "by_features")
     )
@@ -51,7 +51,7 @@ def group_counts(groups: Sequence[ImageGroup]) -> str:
 
 
 def sections(findings: DataFindings) -> Iterator[tuple[str, list[Parts]]]:
-    """A title and a line for each thing that was found; only of what there is."""
+    """The title of each kind of finding, and a line for each finding; kinds without findings are left out."""
     yield from _listed("Classes without images", ((name,) for name in findings.empty_classes))
     sizes = {size.name: size.train for size in findings.classes}
     tiny = ((f"{name} ({sizes.get(name, 0):,})",) for name in findings.tiny_classes)
@@ -76,7 +76,7 @@ def group_parts(group: ImageGroup, findings: DataFindings) -> Parts:
 
 
 def data_summary(findings: DataFindings) -> str:
-    """All that was found, for a terminal: the first of each kind."""
+    """The findings for a terminal: the first of each kind, and how many more there are."""
     lines = [f"{headline(findings)}.", *findings.understood]
     for title, found in sections(findings):
         lines += ["", title if ":" in title else f"{title}: {len(found):,}"]
@@ -87,7 +87,7 @@ def data_summary(findings: DataFindings) -> str:
 
 
 def _fitted(parts: Parts) -> list[str]:
-    """A line that is indented, or as many as it takes: a part goes to the next one where there is no room for it."""
+    """The parts as one indented line, or several: a part for which there is no room goes to the next line."""
     first, *others = map(printable, parts)
     lines = [f"  {first}"]
     for part in others:
@@ -99,7 +99,7 @@ def _fitted(parts: Parts) -> list[str]:
 
 
 def closing_notes(findings: DataFindings) -> list[str]:
-    """What was not looked for, or not as well as usual."""
+    """Notes on what the check did not look for, or could not find as well as usual."""
     notes = [f"Note: {NEARLY_EQUAL}."] if findings.only_nearly_equal else []
     return [*notes, *(f"{note}." for note in (findings.copies_note, findings.labels_note) if note)]
 

@@ -22,7 +22,7 @@ Line = tuple[str, str, str]
 
 
 def doctor_text(diagnosis: Diagnosis) -> str:
-    """The diagnosis as plain lines, as wide as text is except names and commands, ASCII except names."""
+    """The diagnosis as plain lines of the usual width, ASCII except for names; names and commands are not wrapped."""
     return "\n".join(f"{label}{rest}".rstrip() for label, _, rest in _lines(diagnosis))
 
 
@@ -45,7 +45,7 @@ def _lines(diagnosis: Diagnosis) -> Iterator[Line]:
 
 
 def machine_rows(diagnosis: Diagnosis) -> list[tuple[str, str]]:
-    """Facts about the machine, a name and a value each."""
+    """Facts about the machine, as pairs of a name and a value."""
     hardware = diagnosis.hardware
     variables = " ".join(f"{name}={value}" for name, value in diagnosis.environment.items())
     return [
@@ -68,7 +68,7 @@ def _gpu_words(hardware: Hardware) -> str:
 
 
 def _host_words(hardware: Hardware) -> str:
-    """The host's memory; on a CPU the row `Limit` says how much of it is free."""
+    """The host's memory; on a CPU the row `Limit` says how much of it is free, so that is left out here."""
     words = [format_size(hardware.host_memory_bytes)]
     if hardware.host_limit_bytes < hardware.host_memory_bytes:
         words.append(f"{format_size(hardware.host_limit_bytes)} of it for this process")
@@ -78,7 +78,7 @@ def _host_words(hardware: Hardware) -> str:
 
 
 def _limit_words(diagnosis: Diagnosis) -> str:
-    """The findings that are OK: which limit counts."""
+    """The findings of severity OK: which memory limit applies."""
     return printable("; ".join(finding.text for finding in diagnosis.findings if finding.severity is Severity.OK))
 
 

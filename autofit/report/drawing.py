@@ -65,7 +65,7 @@ NO_FONT = (
 
 
 def scale_by_doubling(axes: Axes, sizes: Sequence[int], *, has_figures: bool = False) -> None:
-    """Ticks at powers of two, at most so many that they do not run into each other, with one on either side.
+    """Set ticks at powers of two around the sizes, few enough that their labels do not overlap.
 
     `has_figures` leaves room on both sides for figures beside the points.
     """
@@ -81,9 +81,9 @@ def scale_by_doubling(axes: Axes, sizes: Sequence[int], *, has_figures: bool = F
 
 
 def svg(figure: Figure, prefix: str = "") -> str:
-    """The figure as an `<svg>` element for a page: see-through, its ink the colour of the text around it.
+    """The figure as an `<svg>` element for a page: transparent, and drawn in the colour of the text around it.
 
-    `prefix` begins its ids, which must be unique in a page.
+    `prefix` is put before its ids, which must be unique in a page.
     """
     text, boxes = _drawn_svg(figure, letters_as="path")
     if boxes:  # the browser may have a font that matplotlib has not
@@ -92,10 +92,10 @@ def svg(figure: Figure, prefix: str = "") -> str:
 
 
 def _drawn_svg(figure: Figure, letters_as: str) -> tuple[str, list[str]]:
-    """The figure as matplotlib writes it, and its warnings of letters that no font has.
+    """The figure as matplotlib writes it, and its warnings about letters that no font has.
 
     Args:
-        figure: what to draw.
+        figure: the figure to draw.
         letters_as: `path`: as outlines, the same everywhere; `none`: as text, in a font of the browser's.
     """
     buffer = io.StringIO()
@@ -106,12 +106,12 @@ def _drawn_svg(figure: Figure, letters_as: str) -> tuple[str, list[str]]:
 
 
 def _prefixed(text: str, prefix: str) -> str:
-    """The figure with other ids, and what refers to them."""
+    """The SVG text with a prefix before each id and each reference to one."""
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", text)
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a file, on white."""
+    """The figure as the bytes of a PNG, on white."""
     buffer = io.BytesIO()
     with _style(), boxes_noted() as boxes:
         figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="white")
@@ -122,7 +122,7 @@ def png(figure: Figure) -> bytes:
 
 @contextmanager
 def _style(**changes: Any) -> Iterator[None]:
-    """Apply our style with these changes, and restore the user's afterwards."""
+    """Apply the style of autofit's plots with these changes, and restore the user's style afterwards."""
     with _matplotlib().rc_context(STYLE | changes):
         yield
 
@@ -148,7 +148,7 @@ def _matplotlib() -> ModuleType:
 
 
 def drawn(draw: Callable[[], Iterable[str]]) -> Html:
-    """Drawings for a page; where matplotlib fails, a line that says why: a picture decides nothing about its page."""
+    """Drawings for a page; if matplotlib fails, a line that says why, so that the page is written without pictures."""
     try:
         return rendered(draw)
     except Exception as error:  # noqa: BLE001 - whatever a broken installation of it raises, or a folder it cannot write
@@ -165,13 +165,13 @@ def rendered(draw: Callable[[], Iterable[str]]) -> Html:
 def canvas(
     title: str, panels: int, height: float = PANEL_INCHES[1], names: Iterable[str] = ()
 ) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure with panels side by side; drawn on in our style, since artists take it when they are made.
+    """A figure with panels side by side. Draw within this context: artists take their style when they are made.
 
     Args:
-        title: above the figure; none if empty.
-        panels: how many.
-        height: of the figure, in inches.
-        names: of the user's, which will be drawn: they decide on the fonts.
+        title: the text above the figure; empty for none.
+        panels: the number of panels.
+        height: the height of the figure in inches.
+        names: names from the user's data that will be drawn; they decide which fonts are used.
     """
     _matplotlib()  # before the fonts, for it mends what keeps matplotlib from being imported
     with _style(**{"font.family": families_for([title, *names])}):

@@ -14,19 +14,19 @@ from autofit.report.words import duration_words, metric_words
 from autofit.runs.history import best_epoch
 
 SHOWN_ROWS = 8
-"""The newest ones; the best is shown above them if it is older."""
+"""The number of newest epochs that are shown; the best is shown above them if it is older."""
 
 SHOWN_METRICS = 6
 CURVE_POINTS = 120
 WIDTH, HEIGHT, EDGE = 360, 90, 4
-"""Of the curve, in pixels; `EDGE` keeps the line's ends inside."""
+"""The size of the curve and its margin in pixels; the margin keeps the ends of the line inside."""
 
 CURVES = (("loss", "var(--soft)"), ("val_loss", "var(--accent)"))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A finished epoch: which, its metrics, the seconds that it took, and whether it was the best when it ended."""
+    """A finished epoch: its title, its metrics, how many seconds it took, and whether it was the best when it ended."""
 
     name: str
     metrics: dict[str, float]
@@ -42,21 +42,22 @@ class EpochTable:
         self._left = 0
 
     def add(self, end: EpochEnd, epochs: int, seconds: float) -> None:
-        """Add an epoch of so many planned ones."""
+        """Add a finished epoch; `epochs` is the number of planned ones."""
         name = "Head solved" if end.solved else epoch_words(end.epoch, epochs, end.stage)
         self._rows.append(Row(name, dict(end.metrics), seconds, end.is_best))
         self._left = max(epochs - end.epoch - 1, 0)
 
     @property
     def seconds_left(self) -> float:
-        """For the epochs that are left, by the median of the last ones; 0 where nothing is known."""
+        """The estimated time of the remaining epochs, from the median of the last ones; 0 if it is unknown."""
         timed = [row.seconds for row in self._rows[-SHOWN_ROWS:] if row.name != "Head solved"]
         return statistics.median(timed) * self._left if timed else 0.0
 
     def best(self) -> int | None:
-        """The place of the last epoch that was the best when it ended; None without one.
+        """The index of the last epoch that was the best when it ended; None without one.
 
-        Where the worker does not tell, it is the epoch with the lowest validation loss, or loss, that is finite.
+        If the worker does not report which was the best, it is the epoch with the lowest finite validation loss, or
+        loss.
         """
         if any(row.is_best is not None for row in self._rows):
             return max((place for place, row in enumerate(self._rows) if row.is_best), default=None)
@@ -86,7 +87,7 @@ class EpochTable:
         return [first, *values, escaped(duration_words(row.seconds))]
 
     def _curve(self) -> Html:
-        """Loss over the epochs, of training and validation; nothing before the second epoch."""
+        """Training and validation loss over the epochs; empty before the second epoch."""
         columns = {name: [row.metrics.get(name, math.nan) for row in self._rows] for name, _ in CURVES}
         finite = [value for column in columns.values() for value in column if math.isfinite(value)]
         if len(self._rows) < 2 or not finite:  # noqa: PLR2004 - a point is no curve
@@ -99,7 +100,7 @@ class EpochTable:
 
 
 def _line(values: Sequence[float], low: float, high: float, colour: str) -> str:
-    """A curve through the finite values, of so few points that an endless run does not make it longer."""
+    """A curve through the finite values, thinned to a bounded number of points, however long the run is."""
     step = max(1, math.ceil(len(values) / CURVE_POINTS))
     places = [*range(0, len(values) - 1, step), len(values) - 1]
     points = [

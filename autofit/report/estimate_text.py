@@ -61,7 +61,7 @@ def estimate_facts(report: EstimateReport, width: int | None = None) -> list[str
 
 
 def estimate_lines(report: EstimateReport) -> list[tuple[str, str]]:
-    """What the figures rest on, a name and a value each."""
+    """How the figures were obtained, as pairs of a name and a value."""
     sizes = sorted({trial.batch_size for line in report.measured for trial in line.trials})
     seen = ", ".join(f"{size:,}" for size in sizes)
     found = [
@@ -78,7 +78,7 @@ def estimate_lines(report: EstimateReport) -> list[tuple[str, str]]:
 
 
 def _other_lines(report: EstimateReport) -> list[tuple[str, str]]:
-    """What a GPU needs beside tensors, over all devices."""
+    """How much memory a GPU needs beside tensors, as a range over all devices."""
     on_gpus = [one.other_bytes for one in report.estimates if one.device != "cpu"]
     if not on_gpus:
         return []

@@ -16,14 +16,14 @@ NAMES = {"litert": "LiteRT", "onnx": "ONNX", "savedmodel": "SavedModel"}
 INDENT = 2
 """Of all lines of a sentence but the first."""
 DIFFERS = 0.02
-"""From here on a loss of accuracy is worth a word: two points."""
+"""A loss of accuracy is mentioned from this size on: two percentage points."""
 
 
 def export_lines(export: Export, shown: Path) -> list[str]:
-    """What was written and how it compares, a sentence a line.
+    """Sentences about the exported file and how it compares with the saved model, one per line.
 
     Args:
-        export: what was exported.
+        export: the record of the export.
         shown: its path as a person would write it.
     """
     return [wrapped(line) for line in _lines(export, shown, columns())]

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 OWN_FONT = "DejaVu Sans"  # comes with matplotlib
 PLACEHOLDERS = "Last Resort"  # a font of boxes for every letter, which comes with matplotlib too
 UNREADABLE = (OSError, RuntimeError, ValueError)
-"""What matplotlib raises for a file that is no font."""
+"""The exceptions that matplotlib raises for a file that is no font."""
 
 WEIGHT_OF_A_FONT = "findfont: Failed to find font weight"
 
 
 def families_for(words: Iterable[str]) -> list[str]:
-    """The families of fonts that draw these words between them, the first that has a letter draws it.
+    """The font families that together have the letters of these words; the first family with a letter draws it.
 
-    Letters that no installed font has are boxes in a picture.
+    Letters that no installed font has appear as boxes.
     """
     from matplotlib import font_manager
 
@@ -51,7 +51,7 @@ def _usual_first(fonts: Iterable[FontEntry]) -> list[FontEntry]:
 
 
 def _new_fonts() -> Iterator[FontEntry]:
-    """Fonts that were installed since matplotlib wrote its list of them, which it keeps for ever; they are added."""
+    """The fonts that were installed after matplotlib wrote its permanent list of fonts; they are added to it."""
     from matplotlib import font_manager
 
     fonts = font_manager.fontManager
@@ -63,12 +63,12 @@ def _new_fonts() -> Iterator[FontEntry]:
 
 
 def _is_unusual(font: FontEntry) -> bool:
-    """Whether it is a bold or slanted one; names are drawn in a family's usual one."""
+    """Whether a font is bold or slanted; names are drawn in a family's regular font."""
     return font.style != "normal" or str(font.weight) not in {"400", "normal"}
 
 
 def _letters(file: str) -> frozenset[int]:
-    """The code points that a font has; none if it cannot be read."""
+    """The code points that a font has; empty if it cannot be read."""
     from matplotlib import ft2font
 
     try:
@@ -79,9 +79,9 @@ def _letters(file: str) -> frozenset[int]:
 
 @contextmanager
 def boxes_noted() -> Iterator[list[str]]:
-    """The warnings of letters that no font has, noted and not shown; all others are shown as they came.
+    """Collect matplotlib's warnings about letters that no font has, instead of showing them; all others are shown.
 
-    Nor is it shown that a family has no bold letters: it is drawn in those that it has.
+    The warning that a family has no bold letters is dropped: the text is then drawn in regular ones.
     """
     boxes: list[str] = []
     log = logging.getLogger("matplotlib.font_manager")

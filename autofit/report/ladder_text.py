@@ -10,22 +10,22 @@ HEADERS = ("Activations", "At once", "Recommended", "Images/s", "Price", "An ima
 
 
 def rung_words(rung: Rung) -> str:
-    """A rung, as `kept` or `again, 4 segments`."""
+    """How a rung treats activations: `kept`, or `again, 4 segments` if they are recomputed in 4 segments."""
     return f"again, {rung.segments} segments" if rung.segments else "kept"
 
 
 def ladder_lines(report: ProbeReport) -> list[tuple[str, str]]:
-    """What fits on each rung that was tried, a name and a value each; nothing where only one was."""
+    """The batch sizes that fit on each rung, as pairs of a name and a value; empty if only one rung was tried."""
     return [(_name(record.rung), _words(record, report)) for record in report.rungs]
 
 
 def ladder_rows(report: ProbeReport) -> list[tuple[str, ...]]:
-    """The same as cells below `HEADERS`."""
+    """The same, as rows of cells below `HEADERS`."""
     return [_cells(record, report) for record in report.rungs]
 
 
 def is_chosen(record: RungRecord, report: ProbeReport) -> bool:
-    """Whether the rest of the report is about this rung."""
+    """Whether this is the rung that the rest of the report describes."""
     return record.rung.segments == report.workload.segments
 
 
@@ -47,7 +47,7 @@ def _words(record: RungRecord, report: ProbeReport) -> str:
 
 
 def _price_words(price: float | None) -> str:
-    """The price against the first rung at the same size, as `12 % slower`; nothing where it is not known."""
+    """The speed compared with the first rung at the same size, as `12 % slower`; empty if it is not known."""
     if price is None:
         return ""
     share = f"{abs(100 * price):.0f}"

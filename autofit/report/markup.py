@@ -29,15 +29,15 @@ def escaped(plain: str) -> Html:
 
 
 def breakable(name: str) -> Html:
-    """A name of a class or a file as `escaped` has it, but that a narrow column breaks it at its parts.
+    """The name of a class or a file, escaped, with `<wbr>` where a narrow column may break it.
 
-    `wbr` is not copied with the text.
+    A browser does not copy `<wbr>` with the text.
     """
     return Html(re.sub(r"(?<=[\w;])([_/-]+)(?=\w)", r"\1<wbr>", escaped(name)))
 
 
 def command_line(command: str) -> Html:
-    """A command to copy, whose flags no line break parts: a browser would break `--json` after its hyphens."""
+    """A command to copy, whose flags stay on one line: a browser would break `--json` after its hyphens."""
     shown = re.sub(r"(?<= )(--[\w-]+)", r'<span class="flag">\1</span>', escaped(command))
     return element("pre", Html(shown))
 
@@ -78,7 +78,7 @@ def document(title: str, sections: Sequence[Html]) -> str:
 
 
 def fragment(parts: Sequence[Html]) -> str:
-    """Parts for a cell of a notebook, with their own style, which leaves the notebook's as it is."""
+    """Parts for a cell of a notebook, with their own style, which does not affect the rest of the notebook."""
     return f'<div class="autofit"><style>{FRAGMENT_STYLE}</style>\n{join(parts)}\n</div>'
 
 
@@ -88,7 +88,7 @@ def section(title: str, body: Html, level: int = 2) -> Html:
 
 
 def cards(facts: Iterable[tuple[str, str]]) -> Html:
-    """A few highlighted figures: a name and a value each."""
+    """A few highlighted figures, given as pairs of a name and a value."""
     boxes = (element("div", Html(f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>")) for name, value in facts)
     return element("dl", join(boxes), "facts")
 
@@ -108,8 +108,7 @@ def bullets(lines: Iterable[str]) -> Html:
 def table(headers: Sequence[str], rows: Sequence[Sequence[Html]], numbers: int = 0, kind: str = "") -> Html:
     """A table whose last `numbers` columns are figures; cut at `MAX_ROWS` with a note.
 
-    Without headers it is a list of names and values. In a table of the kind `whole` no word is
-    broken, however long.
+    Without headers it is a list of names and values. In a table of the kind `whole` words are not broken, however long.
     """
     if not rows:
         return Html("")

@@ -1,4 +1,4 @@
-"""The memory of a run over its time, as a figure."""
+"""The memory of a run over time, as a figure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 GIGABYTE = 1e9
 UNITS = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
 SHORTEST = 2.0
-"""A unit is used from so many of it on."""
+"""The time axis uses the largest unit of which the run took at least this many."""
 
 LIMIT_IN_VIEW = 4.0
-"""A limit of up to so many times the highest memory is drawn; a higher one would press the curves to the ground."""
+"""The limit is drawn if it is at most this many times the peak memory; a higher one would flatten the curves."""
 
 
 def memory_figure(history: MemoryHistory) -> Figure:
-    """The memory of the process and of its tensors over the time in which it ran, with the limit and what ran out."""
+    """The memory of the process and of its tensors over its running time, with the limit and each out-of-memory."""
     with canvas("", panels=1, height=0.9 * PANEL_INCHES[1]) as (figure, (axes,)):
         _draw(axes, history)
     return figure

@@ -48,7 +48,7 @@ from autofit.report.words import bytes_words, duration_words, speed_words
 
 
 def probe_page(report: ProbeReport) -> str:
-    """A probe as a page: what was found, memory and speed against the batch, every trial, the machine."""
+    """A probe as a page: its findings, memory and speed against the batch size, every trial, the machine."""
     name = workload_words(report.workload)
     opening = [element("h1", escaped(name)), element("p", escaped("What fits on this machine, and how fast."), "lead")]
     return document(
@@ -57,7 +57,7 @@ def probe_page(report: ProbeReport) -> str:
 
 
 def probe_card(report: ProbeReport) -> str:
-    """A probe for a cell of a notebook: what was found, memory and speed against the batch."""
+    """A probe for a cell of a notebook: its findings, memory and speed against the batch size."""
     found = [[escaped(name), escaped(value)] for name, value in probe_lines(report)]
     name = element("p", element("b", escaped(workload_words(report.workload))))
     return fragment([name, table((), found), _curves(report)])
@@ -90,7 +90,7 @@ def sweep_page(report: SweepReport) -> str:
 
 
 def _probe_facts(report: ProbeReport) -> Html:
-    """The answer at the top of a probe's page, as a run's page has its figures."""
+    """The head figures at the top of a probe's page: the recommended and the largest batch size, and others."""
     if not report.largest_feasible_batch:
         return cards([("Fits", "nothing"), ("Memory limit", bytes_words(report.memory_limit_bytes))])
     speed = recommended_speed(report)
@@ -106,7 +106,7 @@ def _probe_facts(report: ProbeReport) -> Html:
 
 
 def _use(report: ProbeReport) -> list[Html]:
-    """How to train with the answer, in a terminal and in Python; nothing if nothing fits."""
+    """How to train with the recommended size, in a terminal and in Python; empty if nothing fits."""
     if not report.largest_feasible_batch:
         return []
     command, call = training_use(report)
@@ -131,7 +131,7 @@ def _probe_sections(report: ProbeReport, level: int, prefix: str = "") -> list[H
 
 
 def _ladder(report: ProbeReport, level: int) -> list[Html]:
-    """The rungs that were tried; nothing where only one was."""
+    """The rungs that were tried; empty if there was only one."""
     rows = [[escaped(cell) for cell in row] for row in ladder_rows(report)]
     return [section("Ways to train that were tried", table(HEADERS, rows, numbers=5), level)] if rows else []
 
@@ -177,7 +177,7 @@ def _trial_row(trial: Trial, report: ProbeReport) -> list[Html]:
 
 
 def _sweep_rows(report: SweepReport) -> Html:
-    """The sweep's table; a network that does not fit or failed has the reason in place of its speed."""
+    """The sweep's table; for a network that failed or does not fit, the reason stands in place of its speed."""
     trains = ["Trains"] if trains_differ(report) else []
     headers = ["Network", "Size", *trains, "Images/s", "", "Recommended", "Largest", "An image", "Time"]
     best = max((recommended_speed(probe) for probe in report.probes), default=0.0)

@@ -1,4 +1,4 @@
-"""Plots of a probe, a sweep and a history: what is drawn; the style is in `drawing`.
+"""Plots of a probe, a sweep and a history; `drawing` has their style.
 
 matplotlib is imported inside functions: it takes a second.
 """
@@ -44,7 +44,7 @@ LINE_BEYOND_LIMIT = 1.05  # the fitted line ends just above the limit, below the
 
 
 def probe_plot(report: ProbeReport, path: Path) -> None:
-    """Write a PNG of memory and images a second against the batch, replacing an existing file.
+    """Write a PNG of memory and images per second against the batch size, replacing an existing file.
 
     Raises:
         OSError: the file cannot be written.
@@ -54,7 +54,7 @@ def probe_plot(report: ProbeReport, path: Path) -> None:
 
 
 def sweep_plot(report: SweepReport, path: Path) -> None:
-    """Write a PNG of what each network of a sweep can do, replacing an existing file.
+    """Write a PNG of the speed and batch sizes of each network of a sweep, replacing an existing file.
 
     Raises:
         OSError: the file cannot be written.
@@ -66,7 +66,7 @@ def sweep_plot(report: SweepReport, path: Path) -> None:
 def history_plot(history: History, target: Path | BinaryIO, recorded_best: int | None = None) -> None:
     """Write a PNG of loss and accuracy over the epochs, to a path or an open binary file.
 
-    The best epoch is marked: the recorded one, else by `best_epoch`.
+    The best epoch is marked: the recorded one if it is given, else that which `best_epoch` finds in the history.
 
     Raises:
         OSError: the file cannot be written.
@@ -83,7 +83,7 @@ def _image(draw: Callable[[], Figure]) -> bytes:
     """A figure as a PNG.
 
     Raises:
-        AutofitError: matplotlib fails, by whatever a broken installation of it raises.
+        AutofitError: matplotlib fails; a broken installation may raise any exception.
     """
     try:
         return png(draw())
@@ -93,7 +93,7 @@ def _image(draw: Callable[[], Figure]) -> bytes:
 
 
 def probe_figure(report: ProbeReport, title: str) -> Figure:
-    """Two panels: memory with the limit, the fitted line and what failed; images a second."""
+    """Two panels: memory with the limit, the fitted line and the sizes that failed; images per second."""
     with canvas(title, panels=2) as (figure, (memory, speed)):
         _draw_memory(memory, report)
         _draw_speed(speed, report)
@@ -101,7 +101,7 @@ def probe_figure(report: ProbeReport, title: str) -> Figure:
 
 
 def probe_panels(report: ProbeReport) -> list[Figure]:
-    """The panels of `probe_figure` apart, for a page in which they stand side by side or one below the other."""
+    """The panels of `probe_figure` as separate figures: a page may show them side by side or one below the other."""
     with canvas("", panels=1) as (memory_figure, (memory,)):
         _draw_memory(memory, report)
     with canvas("", panels=1) as (speed_figure, (speed,)):
@@ -119,7 +119,7 @@ def history_figure(history: History, recorded_best: int | None = None) -> Figure
 
 
 def history_panels(history: History, recorded_best: int | None = None) -> list[Figure]:
-    """The panels of `history_figure` apart."""
+    """The panels of `history_figure` as separate figures."""
     figures = []
     for name in _drawn_metrics(history):
         with canvas("", panels=1) as (figure, (axes,)):
@@ -227,7 +227,7 @@ def _count_in_whole_images(axes: Axes) -> None:
 
 
 def _draw_speed(axes: Axes, report: ProbeReport) -> None:
-    """Images a second over a scale that doubles: sizes are tried by doubling."""
+    """Images per second over a logarithmic scale of base 2: sizes are tried by doubling."""
     axes.set(title="Speed", xlabel="Images at once", ylabel="images/s")
     timed = [trial for trial in _trials(report)[0] if trial.images_per_second > 0]
     if not timed:

@@ -1,4 +1,4 @@
-"""What a model says of images, and how good it is on images with known classes: as text, a table and CSV. Pure."""
+"""A model's predictions, and how good it is on images with known classes: as text, a table and CSV. Pure."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ Named = tuple[str, float]
 MOST_IMAGES = 20
 UNREADABLE, NO_LABEL = "cannot be read", "no label"
 COLUMNS_BEFORE = ("path", "label", "confidence")
-"""Of a table of predictions, before those of the classes."""
+"""The columns of a table of predictions before those of the classes."""
 CLASS_HEADERS = ("Class", "Images", "Right", "Accuracy", "Predicted")
 LABEL_HEADERS = ("Label", "Images", "Right", "Recall", "Predicted")
 CLASSES = Layout((COLUMNS - 4 * 11 - 2, 9, 9, 9, 9), numbers=range(1, 5))
 
 
 def told_words(told: Sequence[Named] | None) -> str:
-    """What a model says of an image, such as `cat 98.0%, dog 1.2%`; None is for an image that cannot be read."""
+    """The prediction for an image, such as `cat 98.0%, dog 1.2%`; `told` is None for an image that cannot be read."""
     if told is None:
         return UNREADABLE
     return ", ".join(f"{printable(name)} {share_words(share)}" for name, share in told) or NO_LABEL
 
 
 def share_words(probability: float) -> str:
-    """A probability in per cent; never 100% for less than certain."""
+    """A probability in per cent; 100% only if it is exactly 1."""
     return "99.9%" if 0.9995 <= probability < 1 else f"{probability:.1%}"  # noqa: PLR2004
 
 
@@ -50,13 +50,13 @@ def prediction_lines(
     *,
     least_width: int = 0,
 ) -> list[str]:
-    """A line for each image: what the model says, then the path, whole, so that it can be copied.
+    """A line for each image: the prediction, then the whole path, so that it can be copied.
 
     Args:
-        paths: of the images.
-        told: of each, its labels or its most probable classes; None if it cannot be read.
+        paths: the paths of the images.
+        told: for each image its labels or its most probable classes; None if it cannot be read.
         most: how many images are shown; None means all.
-        least_width: of the column with the classes.
+        least_width: the least width of the column with the classes.
     """
     shown = [told_words(one) for one in islice(told, most)]
     width = min(max([least_width, *map(cell_len, shown)]), columns() // 2)
@@ -89,7 +89,7 @@ def _cells_of_labels(path: str, told: Sequence[Named] | None) -> list[Html]:
 
 
 def file_words(path: str, images: int, unreadable: int, by_class: Mapping[str, int]) -> str:
-    """What a file of predictions holds: its name, how many images, and those of each class, the most frequent first."""
+    """A summary of a file of predictions: its name, and the numbers of all images and of each class, largest first."""
     bad = f", {unreadable:,} of them cannot be read" if unreadable else ""
     shown = [f"{printable(name)} {count:,}" for name, count in islice(by_class.items(), MOST_IMAGES)]
     more = len(by_class) - len(shown)
@@ -104,7 +104,7 @@ def csv_header(class_names: Sequence[str]) -> list[str]:
 
 
 def class_columns(class_names: Sequence[str]) -> list[str]:
-    """The names of the columns of probabilities: those of the classes; `probability of label` for a class `label`."""
+    """The names of the columns of probabilities: the class names; for a class `label` it is `probability of label`."""
     return [f"probability of {name}" if name in COLUMNS_BEFORE else name for name in class_names]
 
 
@@ -117,10 +117,10 @@ def csv_rows(
     """A row for each image; the cells of an image that cannot be read are empty. `csv_header` names the columns.
 
     Args:
-        paths: of the images.
-        labels: the class of each, or the tuple of its classes, written with `|`; None for one that cannot be read.
+        paths: the paths of the images.
+        labels: the class of each image, or a tuple of classes, written with `|`; None if it cannot be read.
         rows: probabilities, float32 (n, classes).
-        class_names: of the columns.
+        class_names: the names of the columns of `rows`.
     """
     for path, label, row in zip(paths, labels, rows, strict=True):
         if label is None:
@@ -131,9 +131,10 @@ def csv_rows(
 
 
 def evaluation_text(figures: Evaluation) -> str:
-    """The figures of a model on images with known classes: accuracy, its standard error, and those of each class.
+    """The figures of a model on images with known classes: accuracy, its standard error, and figures of each class.
 
-    Of images with several labels: how many are told right in all, mean average precision, F1, and those of each label.
+    For a multi-label model: the share of images with all labels right, mean average precision, F1, and figures of each
+    label.
     """
     rows = [_class_headers(figures), *_class_cells(figures)]
     return "\n".join([*map(wrapped, _evaluation_lines(figures)), "", *CLASSES.lines(rows)])

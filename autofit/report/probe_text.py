@@ -39,7 +39,7 @@ EXACT, SHOWN_ERROR = 1e-9, 0.0005
 
 
 def workload_words(workload: Workload) -> str:
-    """What was probed, as `MobileNetV2 at 160 x 160, head trainable, imagenet weights`."""
+    """The probed workload, as `MobileNetV2 at 160 x 160, head trainable, imagenet weights`."""
     height, width = workload.image_size
     part = "all layers" if workload.trainable == "all" else "head"
     weights = "random" if workload.weights == "none" else workload.weights
@@ -55,7 +55,7 @@ def fastest_trial(report: ProbeReport) -> Trial | None:
 
 
 def ordered_trials(report: ProbeReport) -> list[Trial]:
-    """The trials by size; those of one size in the order they ran."""
+    """The trials by size; trials of the same size in the order in which they ran."""
     return sorted(report.trials, key=lambda trial: trial.batch_size)
 
 
@@ -65,7 +65,7 @@ def memory_share(trial: Trial, report: ProbeReport) -> float:
 
 
 def probe_lines(report: ProbeReport) -> list[tuple[str, str]]:
-    """The findings of a probe, a name and a value each."""
+    """The findings of a probe, as pairs of a name and a value."""
     found = [("Largest that fits", _largest_words(report)), ("Recommended", _why_recommended(report))]
     nothing = [("Result", f"not even one image fits: {advice_after(report)}")]
     return [
@@ -81,13 +81,13 @@ def probe_lines(report: ProbeReport) -> list[tuple[str, str]]:
 
 
 def _largest_words(report: ProbeReport) -> str:
-    """The largest batch that fits, with a note if a larger one was not asked for."""
+    """The largest batch that fits, with a note if the probe was not asked to look for larger ones."""
     largest = report.largest_feasible_batch
     return f"{largest:,}, and no larger size was asked for" if largest == report.max_batch else f"{largest:,}"
 
 
 def limit_words(report: ProbeReport) -> str:
-    """The given or detected limit, and the part of it that was left for tensors."""
+    """The memory limit, given or detected, and the part of it that was left for tensors."""
     limit, tensors = report.memory_limit_bytes, report.allocator_limit_bytes
     left = f"; {bytes_words(tensors)} of it left for tensors" if 0 < tensors < limit else ""
     is_found = report.limited_by != GIVEN_LIMIT and report.hardware.get("device") == "cpu"
@@ -167,14 +167,14 @@ def _gap_words(fragmentation: float) -> str:
 
 
 def _error_words(relative: float) -> str:
-    """The error of the fitted line; nothing if it meets every size, as with two sizes."""
+    """The error of the fitted line; empty if the line passes through all points, as it does with two."""
     if relative < EXACT:
         return ""
     return f", off by {100 * relative:.1f} % at most" if relative >= SHOWN_ERROR else ", off by under 0.1 %"
 
 
 def is_linear(model: MemoryModelRecord) -> bool:
-    """Whether the fitted line describes the sizes tried."""
+    """Whether the fitted line describes the memory of the sizes that were tried."""
     return model.max_relative_error <= MAX_RELATIVE_ERROR
 
 
@@ -189,7 +189,7 @@ def _probe_time(report: ProbeReport) -> str:
 
 
 def _spent_words(report: ProbeReport, spent: TimeSpent) -> str:
-    """Where the seconds went, as `15 s starting 2 processes, 12 s first steps (tracing, tuning), …`."""
+    """How the time was spent, as `15 s starting 2 processes, 12 s first steps (tracing, tuning), …`."""
     processes = sum(trial.fresh and not trial.saved for trial in report.trials)
     return (
         f"{duration_words(spent.process_starts_seconds)} starting {count_of(processes, 'process', 'processes')}, "
@@ -201,7 +201,8 @@ def _spent_words(report: ProbeReport, spent: TimeSpent) -> str:
 def noted_trial(trial: Trial, report: ProbeReport) -> str:
     """A trial's verdict and its role in the report: `fits, verified, largest`.
 
-    A size may have run twice, to be measured and to be verified: the first is marked recommended, the last largest.
+    A size may have run twice, to be measured and to be verified. The first of its trials is marked as recommended, the
+    last as largest.
     """
     saved = ["saved"] if trial.saved else []
     if trial.verdict is not Verdict.FITS:
@@ -251,7 +252,7 @@ def probe_facts(report: ProbeReport, width: int | None = None) -> list[str]:
 
 
 def _cells(trial: Trial, report: ProbeReport, marks: str) -> tuple[str, str, str, str]:
-    """One trial's row: its size, its verdict, a bar and a figure for memory and the same for speed."""
+    """One trial's row: its size, its verdict, and a bar with a figure for memory and for speed."""
     top, speed, memory = fastest_trial(report), trial.images_per_second, shown_memory(trial)
     cells = _bar_cells(report)
     timed = trial.verdict is Verdict.FITS and speed and top
@@ -269,7 +270,7 @@ def _barred(share: float, cells: int, marks: str, figure: str) -> str:
 
 
 def _bar_cells(report: ProbeReport) -> int:
-    """The length of the two bars beside the longest verdict, within the width of text; 0 if that is small."""
+    """The length of the two bars beside the longest verdict, within the width of text; 0 if they would be too short."""
     verdict = max((len(noted_trial(trial, report)) for trial in report.trials), default=0)
     header = len(_memory_header(report))
 

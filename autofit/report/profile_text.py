@@ -55,7 +55,7 @@ def measured_words(probes: int, extractions: int) -> str:
 
 
 def imported_words(fingerprint: str, added: int, others: int, extractions: int = 0) -> str:
-    """The result of an import, in a sentence. `added` counts probes; `others`, of both kinds, were not imported."""
+    """The result of an import, in a sentence. `added` counts probes; `others` counts what was not imported."""
     ignored = f"; {count_of(others, 'other')} already known or not usable here" if others else ""
     return f"{measured_words(added, extractions)} of the machine {fingerprint} added{ignored}."
 

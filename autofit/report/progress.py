@@ -53,7 +53,7 @@ class ProgressView:
         """Show the progress of the worker; `epochs` is 0 in a probe."""
 
     def working(self, words: str, done: int, total: int) -> None:
-        """Show what this process does itself, and how many images of how many are done."""
+        """Show what this process itself is doing, and how many of how many images are done."""
 
     def epoch_done(self, end: EpochEnd, *, epochs: int) -> None:
         """Show a finished epoch and its metrics."""
@@ -76,7 +76,7 @@ class ProgressView:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write what the stream's encoding can hold: a file name in another script must not end a run with an ASCII log."""
+    """Write text, with `?` for characters that the stream's encoding lacks: an ASCII log must not end a run."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(text.encode(encoding, "replace").decode(encoding))
     stream.flush()
@@ -125,7 +125,7 @@ class PlainView(WatchingView):
         self._inside_line = False
 
     def show(self, status: Status) -> None:
-        """Add a line, unless one is less than some seconds old; the same once a minute, and for how long."""
+        """Add a line, at most every few seconds. An unchanged status is repeated once a minute, with its duration."""
         now, text, is_same = self._clock(), status.text, status.text == self._shown
         if now < (self._shown_until if is_same else self._quiet_until):
             return
@@ -220,7 +220,7 @@ class NotebookView(WatchingView):
         self._handle = display(self._bundle(), raw=True, display_id=True)
 
     def update(self, progress: Progress, *, epochs: int) -> None:
-        """Show the progress of the worker; what comes before its first epoch is no part of that epoch's time."""
+        """Show the progress of the worker; the time before its first epoch does not count for that epoch."""
         if progress.phase in BEFORE_AN_EPOCH or progress.counts == "images":
             self._epoch_began = self._clock()
         super().update(progress, epochs=epochs)
@@ -321,9 +321,9 @@ def can_redraw(stream: TextIO) -> bool:
 def is_below_a_cell() -> bool:
     """Whether a kernel of Jupyter started this process, as `!autofit` in a cell does.
 
-    It gives a terminal, but shows each line once and for good. The client sets the variable
-    (https://github.com/jupyter/jupyter_client, `connect.py`); the other two are a kernel's settings for what it starts
-    (https://github.com/ipython/ipykernel, `zmqshell.py`).
+    Such a process has a terminal, but one that cannot redraw a line. The client sets the first variable
+    (https://github.com/jupyter/jupyter_client, `connect.py`); the other two are a kernel's settings for its child
+    processes (https://github.com/ipython/ipykernel, `zmqshell.py`).
     """
     kernel = {"TERM": "xterm-color", "GIT_PAGER": "cat"}
     return "JPY_PARENT_PID" in os.environ or all(os.environ.get(name) == value for name, value in kernel.items())
@@ -333,7 +333,8 @@ def is_below_a_cell() -> bool:
 def showing(view: ProgressView | None) -> Iterator[ProgressView]:
     """The given view, which is not closed, or the view for this environment, closed at the end of the `with` block.
 
-    It says first which files here have the name of a package that is needed. Warnings are no errors meanwhile.
+    The view first names files in this folder that hide a package which is needed. In the block, warnings are not raised
+    as errors, even where the user's settings ask for that.
     """
     with warnings_shown(), nullcontext(view) if view else progress_view() as shown:
         for line in packages_to_name():

@@ -31,7 +31,7 @@ DOING = {
 
 
 EPOCH_OF: dict[StageName, str] = {"fine-tune": "Fine-tuning, epoch", "refit": "Fine-tuning on all images, epoch"}
-"""What an epoch is called in a stage that is not the only one."""
+"""The words for an epoch in a stage of fine-tuning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,13 @@ def describe_epoch(end: EpochEnd, epochs: int) -> str:
 
 
 def epoch_words(epoch: int, epochs: int, stage: StageName) -> str:
-    """An epoch, from zero, of so many (0 if unknown) in a stage, as `Epoch 3/10`."""
+    """An epoch, counted from zero, of `epochs` (0 if unknown) in a stage, as `Epoch 3/10`."""
     word = EPOCH_OF.get(stage, "Epoch")
     return f"{word} {epoch + 1:,}/{epochs:,}" if epochs else f"{word} {epoch + 1:,}"
 
 
 def _left_facts(progress: Progress) -> list[str]:
-    """How long the rest of the images takes at this pace, if that is worth a word."""
+    """How long the remaining images take at this speed, if it is more than a few seconds."""
     left = progress.steps - progress.step
     seconds = left / progress.images_per_second if progress.images_per_second > 0 else 0.0
     return [f"about {duration_words(seconds)} left"] if seconds >= LEAST_SECONDS_LEFT else []
@@ -96,7 +96,7 @@ def _pace_facts(progress: Progress) -> list[str]:
 
 
 def metric_facts(metrics: dict[str, float]) -> list[str]:
-    """Metrics in words, losses first and validation last: `loss 0.420`, `accuracy 0.910`, `val loss 0.510`."""
+    """Metrics with their names, losses first and validation last: `loss 0.420`, `accuracy 0.910`, `val loss 0.510`."""
     ordered = sorted(metrics, key=lambda name: (name.startswith("val_"), not name.endswith("loss")))
     return [f"{printable(name).replace('_', ' ')} {metric_words(metrics[name])}" for name in ordered]
 

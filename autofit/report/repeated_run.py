@@ -35,12 +35,12 @@ OBJECT_WORDS = {
 
 
 def repeated_run(run: RunRecord, run_dir: Path, *, is_completed: bool) -> Html:
-    """How to run it once more, for a page; nothing where the record is from before the call was recorded.
+    """How to repeat the run, for a page; empty if an older autofit wrote the record, without the call.
 
     Args:
         run: the content of `run.json`.
-        run_dir: where the run is.
-        is_completed: whether it is; else the same call goes on with it.
+        run_dir: the run directory.
+        is_completed: whether the run is completed; otherwise the same call goes on with it.
     """
     if run.call is None:
         return Html("")
@@ -56,7 +56,7 @@ def repeated_run(run: RunRecord, run_dir: Path, *, is_completed: bool) -> Html:
 
 
 def _again_words(run_dir: Path, *, is_completed: bool) -> str:
-    """What the same call does."""
+    """The sentence that says what the same call would do."""
     does = "returns this run at once" if is_completed else "goes on with this run"
     if run_dir.parent.name == RUNS_FOLDER:  # where a call that names no directory finds the same run
         return (
@@ -66,23 +66,23 @@ def _again_words(run_dir: Path, *, is_completed: bool) -> str:
 
 
 def repeating_command(run: RunRecord) -> str | None:
-    """The command line that repeats a run; None where it was given what only Python has, or the call is unknown."""
+    """The command line that repeats a run; None if the run was given Python objects, or if the call is unknown."""
     if run.call is None or _only_in_python(run):
         return None
     return _command_line(run.call.data, _arguments(run, run.call))
 
 
 def repeating_call(run: RunRecord) -> str:
-    """The call in Python, an argument a line; `...` stands for an object that only the caller has."""
+    """The call in Python, one argument per line; `...` stands for an object that only the caller has."""
     call = run.call or DataCall(data=run.data.root)
     objects = _objects(run, call)
     return _python_call(None if "data" in objects else call.data, _arguments(run, call), objects)
 
 
 def training_use(report: ProbeReport) -> tuple[str | None, str]:
-    """The command, if there is one, and the call that train what was probed with the size that is recommended.
+    """The command, if there is one, and the call that train the probed network with the recommended size.
 
-    The folder of the photos is for the reader to put in.
+    The folder of the photos in them is a placeholder.
     """
     workload = report.workload
     is_backbone = is_preset(workload.backbone) or ":" not in workload.backbone
@@ -102,9 +102,10 @@ def training_use(report: ProbeReport) -> tuple[str | None, str]:
 
 
 def _weights(workload: Workload) -> dict[str, Any]:
-    """The weights of a backbone and what of it trains, where they are not the usual ones.
+    """The options `weights` and `trainable` of a probed backbone, as far as they are not the defaults.
 
-    A head on random weights can be measured but learns nothing; on the usual ones it takes as much memory.
+    A head on random weights can be probed but learns nothing; with the default weights it takes as much memory, so
+    these are used for it.
     """
     if (workload.weights, workload.trainable) == ("none", "head"):
         return {}
@@ -126,7 +127,7 @@ def _python_call(data: str | None, values: Mapping[str, Any], objects: Iterable[
 
 
 def shell_word(text: str) -> str:
-    """A word for a POSIX shell; where a character cannot be printed, as bash's `$'...'` with the character escaped."""
+    """A word for a POSIX shell; if it has characters that cannot be printed, bash's `$'...'` with these escaped."""
     if text.isprintable():
         return shlex.quote(text)
     escapes = {"'": "\\'", "\\": "\\\\"}
@@ -148,7 +149,7 @@ def _arguments(run: RunRecord, call: DataCall) -> dict[str, Any]:
 
 
 def _short(given: GivenOptions) -> dict[str, Any]:
-    """The values in the form in which people write them: one figure for a square, text for a ramp."""
+    """The values in the form in which people write them: one number for a square image size, text for a ramp."""
     values = dict(given.values)
     if "image_size" in values:
         values["image_size"] = _sides(values["image_size"])
@@ -166,7 +167,7 @@ def _objects(run: RunRecord, call: DataCall) -> tuple[str, ...]:
 
 
 def _only_in_python(run: RunRecord) -> list[str]:
-    """The arguments that no command line has."""
+    """The arguments of the call that cannot be given on a command line."""
     call = run.call or DataCall()
     values = _arguments(run, call)
     python = {name for name in ("class_weight", "metrics") if not isinstance(values.get(name, ""), str)}
@@ -190,7 +191,7 @@ def _flag_words(name: str, value: Any) -> Iterator[str]:
 
 
 def _flag_text(name: str, value: Any) -> str:
-    """A value as it stands after its flag."""
+    """A value in the form in which it is written after its flag."""
     if name == "image_size" and isinstance(value, tuple):
         return "x".join(map(str, value))
     if name == "batch_schedule":

@@ -1,4 +1,4 @@
-"""What a notebook shows for a result: how it ended, its figures, and how to use it."""
+"""The card that a notebook shows for a result: how the run ended, its figures, and how to use the model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def result_card(result: ResultRecord, *, run_dir: Path, model_path: Path) -> str
 
 
 def _next(result: ResultRecord, run_dir: Path, model_path: Path) -> list[Html]:
-    """Three lines of use, or how to go on."""
+    """Three lines of code that use the model, or how to go on with an unfinished run."""
     if result.status != "completed":
         call = f"autofit.resume({str(run_dir)!r})"
         return [element("p", escaped(f"{before_resuming(result)}To go on:")), element("pre", escaped(call))]

@@ -60,11 +60,11 @@ def run_page(
         result: the content of `result.json`.
         labels: the class names, in the order of the model's outputs.
         model_path: the path of `model.keras` in the run directory.
-        predicted: what the best epoch's model says of the validation images, if it was kept.
-        by_label: where an image may have several labels, the figures of each on the validation images, if known.
+        predicted: the predictions of the best epoch's model for the validation images, if they were kept.
+        by_label: for a multi-label model the figures of each label on the validation images, if they are known.
         run: the content of `run.json`.
-        memory: what it took over its time, if it is known.
-        samples: images that it was trained on, to be shown.
+        memory: the memory of the run over time, if it is known.
+        samples: training images to be shown.
     """
     completed = result.status == "completed"
     return document(
@@ -103,7 +103,7 @@ def _curves(result: ResultRecord) -> Html:
 
 
 def _incidents(result: ResultRecord) -> list[str]:
-    """The problems that the run recovered from; the one that ended it stands at the top of the page."""
+    """The problems from which the run recovered; the one that ended it stands at the top of the page."""
     ended = attempt_lines(result)[len(result.attempts) - 1 :] if result.status != "completed" else []
     return [line for line in incidents(result) if line not in ended]
 
@@ -128,7 +128,7 @@ def _taken_for(predicted: PredictedImages) -> Html:
 
 
 def _to_continue(result: ResultRecord, model_path: Path) -> Html:
-    """Why a run ended before its end, and how it goes on: the one place of an error."""
+    """Why a run ended early, and how to go on: the only place on the page for an error."""
     cause = [element("p", element("b", escaped(_sentence(result.cause))))] if result.cause else []
     advice = element("p", escaped(f"{before_resuming(result)}To continue:"))
     command = command_line(resume_command(model_path.parent))
@@ -137,7 +137,7 @@ def _to_continue(result: ResultRecord, model_path: Path) -> Html:
 
 
 def _sentence(cause: str) -> str:
-    """A cause as a sentence; an option keeps its name, such as `max_minutes`."""
+    """A cause as a sentence with a capital, unless it begins with the name of an option such as `max_minutes`."""
     is_option = "_" in cause.partition(" ")[0]
     return f"{cause[:1] if is_option else cause[:1].upper()}{cause[1:].removesuffix('.')}."
 

@@ -20,7 +20,7 @@ from autofit.runs.memory_history import MemoryHistory
 from autofit.runs.result_record import ResultRecord
 
 MOST_SAMPLES, A_CLASS = 24, 3
-"""Pictures on a page, some 5 kB each; and those of one class."""
+"""The most sample images on a page, of about 5 kB each, and the most of one class."""
 
 LONGEST_NAME = 40
 STAGE_WORDS = {
@@ -40,7 +40,7 @@ class SampleImage(NamedTuple):
 
 
 def head_figures(result: ResultRecord) -> list[tuple[str, str]]:
-    """What a reader looks for first: the figures of the best epoch, those of the test, and which epoch it is."""
+    """The most important figures: those of the best epoch and of the test, and which epoch was the best."""
     best = best_epoch(result.history, result.best_epoch)
     figures = best_figures(result.history, best) if best is not None else []
     tested = test_figure(result)
@@ -65,7 +65,7 @@ def run_facts(result: ResultRecord) -> Html:
 
 
 def stages_table(result: ResultRecord, memory: MemoryHistory | None) -> Html:
-    """What each stage took and reached, and which one made the model; nothing for a training without stages."""
+    """The time, memory and quality of each stage, and which one gave the model; empty for a training without stages."""
     if len(result.stages) < 2:  # noqa: PLR2004 - then the head figures say it all
         return Html("")
     seconds = dict(memory.stage_seconds) if memory else {}
@@ -94,7 +94,7 @@ def _stage_quality(result: ResultRecord, stage: StageRecord) -> str:
 
 
 def _kept_stage(result: ResultRecord) -> str:
-    """The stage whose model was handed over."""
+    """The stage whose model was saved."""
     best = best_epoch(result.history, result.best_epoch)
     if best is None:
         return ""
@@ -103,7 +103,7 @@ def _kept_stage(result: ResultRecord) -> str:
 
 
 def time_section(result: ResultRecord) -> Html:
-    """Where the seconds of the run went; nothing where it is not known."""
+    """How the time of the run was spent; empty if that is not known."""
     if result.time_spent is None:
         return Html("")
     rows = [
@@ -114,7 +114,7 @@ def time_section(result: ResultRecord) -> Html:
 
 
 def memory_section(memory: MemoryHistory) -> Html:
-    """The memory over time, with what was its limit; nothing where nothing was recorded."""
+    """The memory over time, with its limit; empty if nothing was recorded."""
     if len(memory.points) < 2:  # noqa: PLR2004 - one point is no curve
         return Html("")
     words = "Resident memory of the process and what of it the tensors have"
@@ -129,7 +129,7 @@ def memory_section(memory: MemoryHistory) -> Html:
 
 
 def sample_images(index: ImageIndex) -> list[SampleImage]:
-    """Some images that the model was trained on, evenly spread over the classes and within each."""
+    """Some training images, evenly spread over the classes and within each class."""
     by_class: dict[int, list[int]] = {}
     for number in range(index.train_count):
         by_class.setdefault(index.labels[number], []).append(number)

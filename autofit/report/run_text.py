@@ -35,7 +35,7 @@ def run_summary(
         labels: the class names, in the order of the model's outputs.
         model_path: the path of `model.keras` in the run directory.
         images_per_second: training speed, if it is known.
-        other_backend: what sets Keras to another backend than TensorFlow in the user's own programs, if something does.
+        other_backend: the setting that gives Keras another backend than TensorFlow in the user's programs, if any.
     """
     opening = [headline(result, images_per_second), *best_line(result), *test_line(result), *time_line(result)]
     paragraphs = [
@@ -57,12 +57,12 @@ def headline(result: ResultRecord, images_per_second: float | None = None) -> st
 
 
 def page_headline(result: ResultRecord) -> str:
-    """The same without the cause, which a page shows below."""
+    """How the run ended, without the cause, which a page shows below."""
     return headline(result.model_copy(update={"cause": ""}))
 
 
 def _done_words(result: ResultRecord) -> str:
-    """What was trained: a solved head is a row of the history, and no epoch of a training."""
+    """What was trained. A solved head is a row of the history, but is not counted as an epoch."""
     solved = sum(stage.epochs for stage in result.stages if stage.method == "solved")
     epochs = count_of(finished_epochs(result.history) - solved, "epoch")
     if not solved:
@@ -78,7 +78,7 @@ def _ended_words(result: ResultRecord) -> str:
 
 
 def time_words(result: ResultRecord) -> str:
-    """How long the run took, and of which time budget."""
+    """How long the run took, and its time budget if it had one."""
     wall = duration_words(result.wall_seconds)
     return wall if result.budget_seconds is None else f"{wall} of a budget of {duration_words(result.budget_seconds)}"
 
@@ -104,13 +104,13 @@ PARTS_OF_TIME = {
 
 
 def time_parts(spent: RunTimeSpent) -> list[tuple[str, float]]:
-    """The parts of a run's time that are worth a word, and their seconds, in the order in which they occur."""
+    """The parts of a run's time that are long enough to be named, and their seconds, in the order of a run."""
     parts = [(words, getattr(spent, name)) for name, words in PARTS_OF_TIME.items()]
     return [(words, seconds) for words, seconds in parts if not seconds < LEAST_SHOWN_SECONDS]
 
 
 def time_line(result: ResultRecord) -> list[str]:
-    """Where the time went, as one line; no line where it is not known."""
+    """How the time was spent, as one line; no line if that is not known."""
     parts = time_parts(result.time_spent) if result.time_spent else []
     words = ", ".join(f"{duration_words(seconds)} {words}" for words, seconds in parts)
     return [f"The time went into: {words}."] if words else []
@@ -127,7 +127,7 @@ def best_line(result: ResultRecord) -> list[str]:
 
 
 def test_line(result: ResultRecord) -> list[str]:
-    """The figures on the images for the test, as one line; no line without such images."""
+    """The figures on the test images, as one line; no line without test images."""
     tested = test_figure(result)
     if tested is None or result.test_loss is None:
         return []
@@ -137,7 +137,7 @@ def test_line(result: ResultRecord) -> list[str]:
 
 
 def test_figure(result: ResultRecord) -> tuple[str, str] | None:
-    """The figure on the images for the test and its name, an accuracy with its standard error; None without images."""
+    """The name and the figure of the test, an accuracy with its standard error; None without test images."""
     if result.test_mean_average_precision is not None:
         return "Test mean average precision", metric_words(result.test_mean_average_precision)
     if result.test_accuracy is None or not result.tested_images:
@@ -152,7 +152,7 @@ def _is_solved(result: ResultRecord) -> bool:
 
 
 def stage_lines(result: ResultRecord) -> list[str]:
-    """What a solved head is, in a sentence or two; no line for a training by epochs."""
+    """How the head was solved and fine-tuned, in a few sentences; no line for a training by epochs."""
     lines = []
     best = stage_of(result.stages, best_epoch(result.history, result.best_epoch) or 0)
     for stage in result.stages:
@@ -173,7 +173,7 @@ def stage_lines(result: ResultRecord) -> list[str]:
 
 
 def _budget_lines(result: ResultRecord) -> list[str]:
-    """What a time budget left out, a line for each stage. Without one a callback may have ended a refit."""
+    """What was cut short in each stage, a line each: by the time budget, or without one by a callback."""
     done = {
         "head": "The head was trained with",
         "views": "Solving the head on augmented views was left out after",
@@ -189,7 +189,7 @@ def _budget_lines(result: ResultRecord) -> list[str]:
 
 
 def _fine_tuning_lines(result: ResultRecord) -> list[str]:
-    """That fine-tuning gave a better model than the head alone; that it did not is a warning."""
+    """A line if fine-tuning gave a better model than the head alone; if it did not, a warning says so elsewhere."""
     stages = [stage.name for stage in result.stages]
     best = best_epoch(result.history, result.best_epoch)
     if "fine-tune" not in stages or best is None or stage_of(result.stages, best) != "fine-tune":
@@ -230,7 +230,7 @@ def incidents(result: ResultRecord) -> list[str]:
 
 
 def oom_lines(result: ResultRecord) -> list[str]:
-    """Each out-of-memory that the run recovered from, or one line for all if there are many."""
+    """A line for each out-of-memory from which the run recovered, or one line for all if there are many."""
     events = result.oom_events
     same = "; the result is not changed" if result.is_bit_equal else "; the result is the same to float tolerance"
     unchanged = "" if result.result_changed else same
@@ -277,7 +277,7 @@ def _more(total: int, noun: str, rest: str, indent: str = "") -> list[str]:
 
 
 def what_next(result: ResultRecord, labels: Sequence[str], model_path: Path, other_backend: str = "") -> str:
-    """Where the model is and how to use it; for a run that did not complete, how to resume it."""
+    """Where the model is and how to use it; for an unfinished run, how to resume it."""
     if result.status == "completed":
         code = "\n".join(f"    {line}" for line in usage_code(model_path, other_backend, columns() - 4))
         return (
@@ -292,7 +292,7 @@ def usage_code(model_path: Path, other_backend: str = "", width: int | None = No
 
     Args:
         model_path: the path of the saved model.
-        other_backend: what sets Keras to another backend than TensorFlow.
+        other_backend: the setting that gives Keras another backend than TensorFlow, if any.
         width: in columns; a call that is longer has its arguments on a line of their own.
     """
     asked = ["import os", f'os.environ["KERAS_BACKEND"] = "tensorflow"  # {other_backend}'] if other_backend else []
@@ -340,7 +340,7 @@ def report_command(run_directory: Path) -> str:
 
 
 def before_resuming(result: ResultRecord) -> str:
-    """What to fix before resuming, by the last attempt's verdict; empty if there is nothing."""
+    """What to fix before resuming, according to the last attempt's verdict; empty if there is nothing to fix."""
     verdict = result.attempts[-1].verdict if result.attempts and result.status == "failed" else None
     if verdict in OUT_OF_MEMORY:
         return (

@@ -1,6 +1,6 @@
-"""Output that may go away: a closed terminal, a pipe whose reader has ended, a stream that was never open.
+"""Output streams that may be closed: a closed terminal, a pipe whose reader has ended, a stream that was never open.
 
-A training is worth more than its words: what can no longer be shown is left out, and the run goes on.
+A run goes on without them: what can no longer be shown is dropped.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ import sys
 from typing import Any, TextIO, cast
 
 GONE = (OSError, ValueError, AttributeError)
-"""What writing raises then: EPIPE, EIO, EBADF; ValueError for a stream that was closed in Python; AttributeError for
-none at all, as in a program without a console."""
+"""The exceptions of writing to such a stream: OSError with EPIPE, EIO or EBADF; ValueError if it was closed in Python;
+AttributeError if it is None, as in a program without a console."""
 
 
 class SteadyStream:
-    """A text stream whose writes never fail. Everything else is the stream's own."""
+    """A text stream whose writes never fail; all other attributes are those of the wrapped stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write what can be written."""
+        """Write the text, if the stream is still open."""
         with contextlib.suppress(*GONE):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush what can be flushed."""
+        """Flush the stream, if it is still open."""
         with contextlib.suppress(*GONE):
             self._stream.flush()
 
@@ -43,7 +43,7 @@ def steady(stream: TextIO) -> TextIO:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a stream is there, and a terminal."""
+    """Whether a stream is open and a terminal."""
     with contextlib.suppress(*GONE):
         return stream is not None and stream.isatty()
     return False
@@ -52,7 +52,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 def open_missing_streams() -> None:
     """Open `/dev/null` in place of standard streams that are closed (`autofit train … >&-`).
 
-    Otherwise the next file to be opened would get the number of the stream, and with it what is printed.
+    Otherwise the next file to be opened would get the stream's file descriptor, and the printed text would go there.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -65,7 +65,7 @@ def open_missing_streams() -> None:
 
 
 def flush_what_can_be_shown() -> None:
-    """Flush the standard streams; what cannot be shown goes nowhere, and not into a message of Python's at the end."""
+    """Flush the standard streams; drop what cannot be written, about which Python would complain at its exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

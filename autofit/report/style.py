@@ -1,4 +1,4 @@
-"""The style of pages, and of the same parts in a cell of a notebook. Light and dark, as the reader has it."""
+"""The style of pages, and of the same parts in a cell of a notebook; light or dark, as the reader has set it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ PARTS = {
     ".cell": "display: inline-block; min-width: 2rem; padding: 0 .3rem; border-radius: .25rem; "
     "background: color-mix(in srgb, var(--accent) calc(.5 * var(--share)), transparent);",
 }
-"""Selectors and what they say, for the parts that `markup` makes."""
+"""CSS selectors and their declarations, for the elements that `markup` makes."""
 
 PAGE = """
 :root { color-scheme: light dark; --ink: #24292f; --soft: #626b76; --rule: #d9dee4; --paper: #ffffff; --card: #f5f7f9;
@@ -79,7 +79,7 @@ FRAGMENT = """
   max-width: 62rem; }
 .autofit * { box-sizing: border-box; }
 """
-"""Colours made from the notebook's own: it does not tell whether it is light or dark."""
+"""Colours that are mixed from the notebook's own, since a notebook does not say whether it is light or dark."""
 
 
 def _rules(within: str) -> str:
@@ -88,4 +88,4 @@ def _rules(within: str) -> str:
 
 PAGE_STYLE = PAGE + _rules("")
 FRAGMENT_STYLE = FRAGMENT + _rules(".autofit.autofit ")
-"""Twice the class: it outdoes a notebook's rules for lists and tables, as JupyterLab's `.jp-RenderedHTMLCommon dt`."""
+"""The class stands twice, so that these rules outrank a notebook's, such as JupyterLab's `.jp-RenderedHTMLCommon dt`."""

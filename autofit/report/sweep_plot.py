@@ -1,4 +1,4 @@
-"""A sweep as a plot: a row for each network, how fast it is and how many images it holds at once."""
+"""A sweep as a plot: a row for each network, with its speed and its batch sizes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST_NAME = 60
 
 
 def sweep_figure(report: SweepReport, title: str) -> Figure:
-    """Two panels with a row for each network, in the table's order: images a second; recommended and largest batch."""
+    """Two panels with a row for each network, in the table's order: images per second; recommended and largest size."""
     names = _names(report)
     height = INCHES_AROUND + INCHES_A_ROW * max(len(names), 2)
     with canvas(title, panels=2, height=height, names=names) as (figure, (speed, sizes)):
@@ -50,7 +50,7 @@ def _fitting(report: SweepReport) -> list[tuple[int, ProbeReport]]:
 
 
 def _draw_speeds(axes: Axes, report: SweepReport) -> None:
-    """A bar with its figure for each network; the reason in words if it has none."""
+    """A bar with its figure for each network; for a network without a figure the reason."""
     axes.set(title="Speed at the recommended batch", xlabel="images/s")
     speeds = [(row, recommended_speed(probe)) for row, probe in _fitting(report)]
     best = max((speed for _, speed in speeds), default=0.0) or 1.0
@@ -65,7 +65,7 @@ def _draw_speeds(axes: Axes, report: SweepReport) -> None:
 
 
 def _draw_sizes(axes: Axes, report: SweepReport) -> None:
-    """From the recommended batch to the largest, on a scale that doubles."""
+    """A line from the recommended batch to the largest for each network, on a logarithmic scale of base 2."""
     axes.set(title="Batch", xlabel="Images at once")
     found = _fitting(report)
     if not found:

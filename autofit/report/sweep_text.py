@@ -42,7 +42,7 @@ def sweep_text(report: SweepReport) -> str:
 
 
 def _layout(rows: Sequence[Sequence[str]]) -> Layout:
-    """Of rows with their headers: figures to the right; memory and time are the first that are left out."""
+    """The layout of rows with their headers: figures are aligned right; memory and time are left out first."""
     numbers = range(len(rows[0]) - len(FIGURES), len(rows[0]))
     return Layout(natural_widths(rows), numbers, spare=(numbers[-2], numbers[-1]))
 
@@ -64,7 +64,10 @@ def sweep_table(report: SweepReport) -> Table:
 
 
 def sweep_lines(report: SweepReport, *, reasons: bool = True) -> list[tuple[str, str]]:
-    """The findings of a sweep beside its table, a name and a value each; `reasons` says why a row has no figures."""
+    """The findings of a sweep beside its table, as pairs of a name and a value.
+
+    With `reasons` they include why a row has no figures.
+    """
     return [
         *_fastest_line(report),
         *_limit_line(report),
@@ -90,12 +93,12 @@ def sweep_facts(report: SweepReport, width: int | None = None) -> list[str]:
 
 
 def probe_name(workload: Workload) -> str:
-    """A row's name outside of the table, as `ResNet50 at 224`."""
+    """The name of a row outside of the table, as `ResNet50 at 224`."""
     return printable(f"{workload.backbone} at {size_words(workload)}")
 
 
 def size_words(workload: Workload) -> str:
-    """The image size: one figure for a square, else `160 x 192`."""
+    """The image size: one number for a square, else `160 x 192`."""
     height, width = workload.image_size
     return f"{height}" if height == width else f"{height} x {width}"
 
@@ -118,7 +121,7 @@ def fit_advice(probe: ProbeReport, report: SweepReport) -> str:
 
 
 def sweep_title(report: SweepReport) -> str:
-    """What all rows share: what trains, unless it differs, and the weights."""
+    """The title, with what all rows share: which layers train, unless that differs, and the weights."""
     workloads = _workloads(report)
     parts = {TRAINS[workload.trainable] for workload in workloads}
     weights = {"random" if workload.weights == "none" else workload.weights for workload in workloads}
@@ -167,7 +170,7 @@ def _others_line(report: SweepReport) -> list[tuple[str, str]]:
 
 
 def trains_differ(report: SweepReport) -> bool:
-    """Whether what trains is not the same in every row."""
+    """Whether different layers train in different rows."""
     return len({workload.trainable for workload in _workloads(report)}) > 1
 
 
@@ -176,7 +179,7 @@ def _headers(report: SweepReport) -> list[str]:
 
 
 def _rows(report: SweepReport, marks: str) -> list[list[str]]:
-    """The rows in the table's order: what fits, what does not, what failed."""
+    """The rows in the table's order: networks that fit, networks that do not, and failed probes."""
     names = [*(_name_cells(workload, report) for workload in _workloads(report))]
     probes = [_figure_cells(probe) for probe in report.probes]
     failures = [_failed_cells(failure) for failure in report.failures]

@@ -15,11 +15,11 @@ from autofit.printable import printable
 from autofit.report.width import columns, placed
 
 LEAST_FLEXIBLE = 10
-"""Below this a name says little: a column of less weight is left out first."""
+"""The least width of the flexible column: a shorter name says little, so spare columns are left out first."""
 
 
 def titled_table(title: str) -> Table:
-    """An empty table, two columns between its cells, wide enough for its title."""
+    """An empty table, with a gap of two columns between cells, at least as wide as its title."""
     return Table(
         title=Text(title, style="bold not italic"),
         title_justify="left",
@@ -32,13 +32,13 @@ def titled_table(title: str) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of a table of plain lines, and how it becomes narrower than it would be.
+    """The columns of a plain-text table, and how it is narrowed to the width of a terminal.
 
     Attributes:
-        widths: of the columns, where there is room.
-        numbers: the places of columns that are aligned to the right.
-        flexible: the place of the column that may be shortened.
-        spare: the places of columns that are left out where the flexible one would be too short, in this order.
+        widths: the widths of the columns, where there is room.
+        numbers: the indices of columns that are aligned to the right.
+        flexible: the index of the column that may be shortened.
+        spare: the indices of columns that are left out, in this order, if the flexible one would become too short.
     """
 
     widths: tuple[int, ...]
@@ -53,7 +53,7 @@ class Layout:
         return [fixed_row([row[column] for column in kept], widths, numbers, gap) for row in rows]
 
     def kept(self, room: int) -> list[int]:
-        """The places of the columns for which there is room, two columns between them."""
+        """The indices of the columns for which there is room, with a gap of two characters between them."""
         return self._fitted(room, least_gap=2)[0]
 
     def _fitted(self, room: int, least_gap: int = 1) -> tuple[list[int], list[int], int]:
@@ -73,7 +73,7 @@ class Layout:
 
 
 def natural_widths(rows: Sequence[Sequence[str]]) -> tuple[int, ...]:
-    """The width of the longest cell of each column, of one row and more."""
+    """The width of the longest cell of each column, for one row or more."""
     return tuple(max(map(cell_len, column)) for column in zip(*rows, strict=True))
 
 

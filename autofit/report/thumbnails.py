@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 SIDE_PIXELS = 112
-"""The longer side of a picture: twice what it is shown with, for screens with small pixels."""
+"""The longer side of a picture: twice the size at which it is shown, for high-resolution screens."""
 
 SIDEWAYS = frozenset({5, 6, 7, 8})
 """The orientations of EXIF 2.32 (tag 0x0112) that swap width and height."""

@@ -1,4 +1,4 @@
-"""What a run was asked for, on which data and on what: a part of its page."""
+"""The request, the data and the machine of a run: a part of its page."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _network(run: RunRecord) -> list[tuple[str, str]]:
 
 
 def _devices(run: RunRecord) -> list[tuple[str, str]]:
-    """The devices, where it is not one."""
+    """A row about the devices, unless there is only one."""
     asked = run.options.devices
     return (
         []
@@ -72,7 +72,7 @@ def _devices(run: RunRecord) -> list[tuple[str, str]]:
 
 
 def _precision(run: RunRecord) -> list[tuple[str, str]]:
-    """The precision, where it is not the usual one or was left open."""
+    """Rows about the precision, if it is not the default or was chosen by `auto`."""
     choice, tuned = run.plan.precision_choice, run.plan.fine_tune and run.plan.fine_tune.precision_choice
     if choice is not None:
         own = [("precision of fine-tuning", f"{tuned.precision}: {tuned.why}")] if tuned else []

@@ -63,7 +63,7 @@ def speed_words(images_per_second: float) -> str:
 
 
 def duration_words(seconds: float) -> str:
-    """Seconds as `0.4 s`, `42 s`, `3 min 20 s` or `2 h 5 min`; no number, or one without end, is an unknown time."""
+    """Seconds as `0.4 s`, `42 s`, `3 min 20 s` or `2 h 5 min`; NaN and infinity are an unknown time."""
     if not math.isfinite(seconds):
         return "an unknown time"
     whole = round(seconds)
@@ -77,14 +77,14 @@ def duration_words(seconds: float) -> str:
 
 
 def metric_words(value: float) -> str:
-    """A metric's value to three decimals, or two significant digits where those would hide it."""
+    """A metric's value with three decimals, or with two significant digits if it is smaller than 0.001."""
     return f"{value:.1e}" if 0 < abs(value) < 0.001 else f"{value:.3f}"  # noqa: PLR2004
 
 
 def bar(share: float, cells: int = BAR_CELLS, marks: str = BLOCKS) -> str:
     """A bar filled by a share from 0 to 1; readable without colour, and never empty for a share above 0.
 
-    `marks` are one for full and one for empty.
+    `marks` are two characters: one for the full part and one for the empty part.
     """
     known = 0.0 if math.isnan(share) else min(max(share, 0.0), 1.0)
     filled = max(round(known * cells), 1 if known > 0 else 0)
@@ -92,7 +92,7 @@ def bar(share: float, cells: int = BAR_CELLS, marks: str = BLOCKS) -> str:
 
 
 def fact_lines(facts: Iterable[tuple[str, str]], width: int | None = None) -> list[str]:
-    """Names and values as lines of a width, by default that of text; a long value is wrapped and indented."""
+    """Names and values as lines of `width`, by default that of text; a long value is wrapped and indented."""
     return [
         line
         for name, value in facts
@@ -106,7 +106,7 @@ def fact_lines(facts: Iterable[tuple[str, str]], width: int | None = None) -> li
 
 
 def wrapped_facts(line: str) -> str:
-    """A line of facts between dots, as wide as text is, and wrapped between two of them where they are short."""
+    """A line of facts separated by dots, wrapped between two facts to the width of text, if the facts are short."""
     facts = line.split(DOT)
     short = [fact.replace(" ", NO_BREAK) if len(fact) <= columns() // 2 else fact for fact in facts]
     return wrapped(f"{NO_BREAK}· ".join(short))
