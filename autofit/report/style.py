@@ -88,4 +88,4 @@ def _rules(within: str) -> str:
 
 PAGE_STYLE = PAGE + _rules("")
 FRAGMENT_STYLE = FRAGMENT + _rules(".autofit.autofit ")
-"""The class stands twice, so that these rules outrank a notebook's, such as JupyterLab's `.jp-RenderedHTMLCommon dt`."""
+"""The class stands twice, so that the rules outrank a notebook's, such as JupyterLab's `.jp-RenderedHTMLCommon dt`."""
