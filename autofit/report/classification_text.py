@@ -49,7 +49,7 @@ def class_table(classes: Sequence[ClassFigures]) -> Html:
 
 
 def confusion_lines(counts: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
-    """The counts as the lines of a table with the titles of `_titles`; for many classes, the most frequent confusions."""
+    """The counts as the lines of a table, titled as by `_titles`; for many classes the most frequent confusions."""
     if len(class_names) > MOST_COLUMNS:
         return confused_lines(counts, class_names)
     width = max(COUNT_WIDTH, len(f"{counts.max():,}"))
