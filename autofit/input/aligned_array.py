@@ -26,7 +26,7 @@ def aligned(images: np.ndarray) -> np.ndarray:
 
 
 def padded(images: np.ndarray, rows: int) -> np.ndarray:
-    """The images in aligned host memory, with images of zeros after them if there are fewer than `rows`."""
+    """The images in aligned host memory, padded with images of zeros to `rows`."""
     if len(images) >= rows:
         return aligned(images)
     made = aligned_empty((rows, *images.shape[1:]))
@@ -38,8 +38,8 @@ def padded(images: np.ndarray, rows: int) -> np.ndarray:
 def aligned_empty(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return an uninitialised uint8 array that starts at a multiple of 64 bytes.
 
-    A compiled TensorFlow function takes such an array without a copy; past the allocator's limit that copy is a
-    segmentation fault instead of an error.
+    A compiled TensorFlow function takes such an array without a copy. The copy of any other array, if it exceeds the
+    allocator's limit, ends in a segmentation fault instead of an error.
     """
     size_bytes = math.prod(shape)
     memory = np.empty(size_bytes + ALIGNMENT_BYTES - 1, np.uint8)

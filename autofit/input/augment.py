@@ -1,7 +1,7 @@
-"""Augmentation: `light` is a mirror image half of the time and a mild crop, `strong` is much more (`distortion.py`).
+"""Augmentation: `light` mirrors half of the images and crops them mildly, `strong` does much more (`distortion.py`).
 
-The view of an image is a function of a key, such as (seed, epoch, sample), and of nothing else: no random generator has
-a state. So the view does not depend on the batch size, the number of threads, or how often the run was killed.
+The view of an image depends only on a key, such as (seed, epoch, sample): there is no random generator with a state. So
+the view does not depend on the batch size, the number of threads, or how often the run was killed.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from autofit.input.distortion import DISTORTION_RECIPE, Distortion, distort_into
 MARGIN = 1.15
 """The factor by which an image is decoded larger in height and width, to leave a margin for the crop.
 
-The crop that is usual for these networks is 224 out of 256 pixels, 1.14 (Krizhevsky et al., ImageNet Classification
-with Deep Convolutional Neural Networks, 2012, section 4.1, with the mirror image as well).
+The usual crop for these networks is 224 out of 256 pixels, a factor of 1.14 (Krizhevsky et al., ImageNet Classification
+with Deep Convolutional Neural Networks, 2012, section 4.1, which mirrors images, too).
 """
 
 RECIPE = 1
-"""The version of the function from key and image to light view: each change of its results gives a new number."""
+"""The version of the function that makes light views: each change of its results gives a new number."""
 
 _DRAWS = struct.Struct("<4Q")
 
@@ -40,7 +40,7 @@ class CropParameters:
         side: height and width of the crop window, as a share of the image's: from `1 / MARGIN` to 1.
         left: the share of the remaining width that is to the left of the window: from 0 to 1.
         top: the share of the remaining height that is above the window: from 0 to 1.
-        is_mirrored: left and right are exchanged.
+        is_mirrored: whether left and right are exchanged.
     """
 
     side: float
@@ -50,7 +50,7 @@ class CropParameters:
 
     @classmethod
     def of(cls, *key: int) -> Self:
-        """The parameters of a key, integers of 64 bits: each parameter is uniformly distributed over keys."""
+        """The parameters that follow from a key of 64-bit integers: each is uniformly distributed over keys."""
         text = struct.pack(f"<{len(key)}Q", *key)
         digest = hashlib.blake2b(text, digest_size=_DRAWS.size, person=b"autofit-augment").digest()
         side, left, top, mirror = (number / 2**64 for number in _DRAWS.unpack(digest))
@@ -69,8 +69,8 @@ def augment_into(pixels: NDArray[np.uint8], crop: CropParameters, out: NDArray[n
 
     Args:
         pixels: uint8 (height, width, 3), with the margin.
-        crop: which view.
-        out: uint8 (height, width, 3), without the margin; the window is stretched to it, bilinear.
+        crop: the parameters of the view.
+        out: uint8 (height, width, 3), without the margin; the window is resized to it, bilinearly.
     """
     height, width = (length * crop.side for length in pixels.shape[:2])
     left, top = crop.left * (pixels.shape[1] - width), crop.top * (pixels.shape[0] - height)
@@ -82,7 +82,7 @@ def augment_into(pixels: NDArray[np.uint8], crop: CropParameters, out: NDArray[n
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What is done to training images.
+    """How training images are augmented.
 
     Attributes:
         strength: `none`, `light` or `strong`.
@@ -99,7 +99,7 @@ class Augmentation:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """All that the view of a key depends on besides its image, for the key of cached features; empty for none."""
+        """All settings on which the views of an image depend, for the key of cached features; empty for `none`."""
         if not self.is_on:
             return {}
         recipe: dict[str, Any] = {"light": RECIPE, "margin": MARGIN}

@@ -5,16 +5,17 @@ from __future__ import annotations
 from autofit.printable import printable
 
 TOLERATED_IMAGES = 2
-"""So many never end a run: a few odd files are a large share of a small data set, and no sign of a wrong folder."""
+"""This many unreadable images never end a run: in a small data set they are a large share without being a sign of a
+wrong folder."""
 
 SHOWN_CHARACTERS = 120
-"""At most so many characters at the end of a path are shown, so that the message stays one readable line."""
+"""At most this many characters at the end of a path are shown, so that the message stays one readable line."""
 
 
 def too_many_bad(bad: int, total: int, share: float) -> bool:
-    """Whether `bad` of `total` images that cannot be read are more than a share from 0 to 1.
+    """Whether `bad` unreadable images of `total` are more than a share from 0 to 1.
 
-    A share of 0 allows none, one of 1 any number; with any share but 0, `TOLERATED_IMAGES` are allowed.
+    A share of 0 allows none, a share of 1 any number; with any share above 0, `TOLERATED_IMAGES` are allowed.
     """
     if share == 0:
         return bad > 0
@@ -24,11 +25,11 @@ def too_many_bad(bad: int, total: int, share: float) -> bool:
 class BadImages:
     """The images that could not be read in one attempt.
 
-    Each attempt counts from zero: every epoch reads every image, and one that was mended meanwhile does not count.
+    Each attempt counts from zero: every epoch reads every image, and a file that was repaired meanwhile does not count.
 
     Args:
-        total: images of the run, for training and for validation.
-        share: how many of them may be bad, from 0 to 1.
+        total: the number of training and validation images of the run.
+        share: the share of them that may be unreadable, from 0 to 1.
     """
 
     def __init__(self, total: int, share: float) -> None:
@@ -45,7 +46,7 @@ class BadImages:
         return True
 
     def is_too_full(self) -> bool:
-        """Whether there are so many that the run should end."""
+        """Whether there are too many, so that the run should end."""
         return too_many_bad(len(self._samples), self._total, self._share)
 
     def complaint(self) -> str:

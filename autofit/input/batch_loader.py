@@ -1,7 +1,7 @@
 """The training loader: decodes batches ahead of the training, in threads of its own, in a given order.
 
-It finds the number of threads by measuring (`thread_autotune.py`): if each file has to be waited for, many more than
-there are cores. Neither the batches nor their pixels depend on that number.
+It finds the number of threads by measuring (`thread_autotune.py`): on slow storage there may be many more threads than
+cores. Neither the batches nor their pixels depend on that number.
 
 Keras's own adapter makes a new pool in every epoch and keeps its threads when an epoch is stopped early; this loader
 does neither. It uses threads because Pillow releases the interpreter's lock while it decodes.
@@ -33,10 +33,10 @@ from autofit.input.thread_autotune import ThreadChoice, extra_threads, most_usef
 from autofit.input.wait_meter import WaitMeter
 
 WINDOW_ROUNDS = 4
-"""A measuring window holds at least so many images a thread: a new thread needs some time for its first image."""
+"""A measuring window has at least this many images per thread: a new thread needs some time for its first image."""
 
 ABANDON_SECONDS = 2.0
-"""So long images that are being decoded are waited for where nobody needs them any more: their drive may hang."""
+"""How long to wait for images that are being decoded but are no longer needed: their drive may hang."""
 
 Group = Sequence[int] | NDArray[np.int64]  # the samples of one batch
 
@@ -68,9 +68,9 @@ class BatchLoader:
         paths: The path of each sample, or a function from a sample's index to its path; called in the threads.
         image_size: (height, width) in pixels.
         threads: How many images are decoded at once in the beginning: as many as there are cores.
-        buffer_bytes: How much may be decoded ahead of the batch that was handed out last. One batch always is. Memory
-            of additional threads beyond `threads_bytes` is subtracted from it.
-        threads_bytes: How much additional threads may hold without reducing the buffer.
+        buffer_bytes: The memory for images that are decoded ahead of the batch that was handed out last; one batch is
+            decoded ahead in any case. Memory of additional threads beyond `threads_bytes` is subtracted from it.
+        threads_bytes: The memory that additional threads may take without reducing the buffer.
         most_threads: The largest number of threads; by default, what the cores and the buffer allow.
         meter: Measures decoding and waiting.
         patience: Reads images again where their drive fails.
@@ -110,7 +110,7 @@ class BatchLoader:
         self.close()
 
     def close(self) -> None:
-        """Cancel the queued images, wait for those being decoded, but for no drive that hangs, and end the threads."""
+        """Cancel the queued images, wait for those being decoded unless their drive hangs, and end the threads."""
         self._patience.close()
         self._pool.close()
 
@@ -120,20 +120,20 @@ class BatchLoader:
         return self._pool.threads
 
     def limit_words(self, device_rate: float | None = None) -> str:
-        """Say whether the loader is what its consumer waits for; `device_rate` is as in `loader_limit`."""
+        """A line if the consumer is limited by the loader, else empty; `device_rate` is as in `loader_limit`."""
         return loader_limit(
             self._meter.whole(), threads=self.threads, cores=self._first_threads, device_rate=device_rate
         )
 
     def stream(self) -> BatchStream:
-        """Batches of groups that become known one after another; the caller closes it."""
+        """A stream of batches whose groups are announced one after another; the caller closes it."""
         return BatchStream(self._begin, self._result_of, math.prod(self._image_shape), self._ahead_bytes)
 
     def batches(self, groups: Iterable[Group], decode: Decode | None = None) -> Generator[LoadedBatch, None, None]:
-        """Yield one batch a group of sample indices, in the order of the groups and of the indices.
+        """Yield one batch per group of sample indices, in the order of the groups and of the indices.
 
-        It takes from `groups` those that it decodes, and one more to see whether it still fits. Closing or dropping
-        the generator cancels the queued images; when that returns, none of its images is being decoded any more.
+        It takes from `groups` only those that it decodes, and one more to see whether that still fits. Closing or
+        dropping the generator cancels the queued images; when that returns, no image is being decoded any more.
         `decode` is as in `BatchStream.announce`.
 
         Raises:
@@ -156,12 +156,12 @@ class BatchLoader:
         return _BegunBatch(images, samples, [self._pool.submit(call) for call in calls])
 
     def _ahead_bytes(self) -> int:
-        """How much may be decoded ahead with the present number of threads."""
+        """How many bytes of images may be decoded ahead with the present number of threads."""
         more = max(0, self._pool.threads - self._first_threads)
         return self._buffer_bytes - max(0, more * self._thread_bytes - self._threads_bytes)
 
     def _result_of(self, row: Future[str | None]) -> str | None:
-        """Wait for a row; change the number of threads if a measuring window has ended and says so."""
+        """Wait for a row; if a measuring window has ended, change the number of threads as it suggests."""
         with self._meter.waiting():
             reason = self._patience.result(row)
         window = self._meter.window(WINDOW_ROUNDS * self._pool.threads)
@@ -210,11 +210,11 @@ class BatchStream:
         self._ahead: deque[_BegunBatch] = deque()
 
     def announce(self, groups: Iterable[Group], decode: Decode | None = None) -> None:
-        """Say what will be wanted after all that was announced before, and how: by default, the whole image."""
+        """Add groups after those that were announced before, and how to decode them; by default, whole images."""
         self._announced.append((iter(groups), decode))
 
     def take(self) -> LoadedBatch | None:
-        """The next batch; None after the last that was announced.
+        """The next batch; None after the last announced group.
 
         Raises:
             Exception: any exception of decoding or the paths, except `UnreadableImageError`.
@@ -254,14 +254,14 @@ class BatchStream:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _BegunBatch:
-    """A batch whose rows are being decoded, each in a future of the reason why it cannot be read, or None."""
+    """A batch whose rows are being decoded. Each row's future gives the reason why it cannot be read, or None."""
 
     images: NDArray[np.uint8]
     samples: NDArray[np.int64]
     rows: list[Future[str | None]]
 
     def finish(self, result_of: ResultOf) -> LoadedBatch:
-        """Wait for all rows and close the gaps of those that cannot be read."""
+        """Wait for all rows, and remove those that cannot be read."""
         reasons = [result_of(row) for row in self.rows]
         readable = [row for row, reason in enumerate(reasons) if reason is None]
         for target, row in enumerate(readable):

@@ -39,8 +39,8 @@ from autofit.printable import one_line
 from autofit.storage.stutter import is_stutter
 
 RECIPE = 2
-"""The version of the recipe: each change of the pixels of a valid file gives a new number, and old cache entries are
-not used any more."""
+"""The version of the recipe: each change that gives a valid file other pixels gets a new number, so that old cache
+entries are no longer used."""
 
 MAX_REASON_LENGTH = 160
 
@@ -58,16 +58,16 @@ _TURNS = {
 }
 _SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
-# Errors of the machine, not of the file: if they were taken for the file's, an epoch would lose good images.
+# Errors of the machine, not of the file: if they were blamed on the file, an epoch would lose good images.
 _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 LEAST_SHARE = 0.75
-"""A JPEG without its end is used if so much of its height is there."""
+"""A JPEG without its end is used if at least this share of its height is there."""
 
-_FLAT_LEVELS = 2  # what a JPEG lacks is decoded as one colour, but for rounding
+_FLAT_LEVELS = 2  # the missing part of a JPEG is decoded as one colour, up to rounding
 
 _without_end: set[str] = set()
-_last_paths: dict[int, str] = {}  # by thread; who waits for a drive that hangs can say which
+_last_paths: dict[int, str] = {}  # by thread, so that a message can name the drive that a thread waits for
 
 
 def decode_image(
@@ -95,7 +95,7 @@ def decode_image(
 
 
 def lack_their_end() -> frozenset[str]:
-    """The paths of the JPEGs whose end was missing when this process decoded them last."""
+    """The paths of the JPEGs whose end was missing when this process last decoded them."""
     return frozenset(_without_end)
 
 
@@ -121,7 +121,7 @@ def decode_into(path: str | os.PathLike[str], out: NDArray[np.uint8], ranges: Va
 
 @contextmanager
 def image_of(path: str) -> Iterator[Image.Image | None]:
-    """An opened image, of which nothing but the header has been read, in this block; None if it cannot be opened."""
+    """The image, opened within this context, with only its header read; None if it cannot be opened."""
     with ExitStack() as files, _quiet_pillow():
         image = None
         with suppress(Exception):  # on damaged files Pillow raises whatever its parsers run into
@@ -134,13 +134,13 @@ def image_of(path: str) -> Iterator[Image.Image | None]:
 
 
 def path_read_by(thread: int) -> str | None:
-    """The path of the image that a thread, by its identifier, is decoding or has decoded last; None if none."""
+    """The path of the image that a thread is decoding or decoded last; None if it has decoded none."""
     return _last_paths.get(thread)
 
 
 def _pixels(path: str | os.PathLike[str], size: tuple[int, int], ranges: ValueRanges) -> NDArray[np.uint8]:
-    """uint8 (height, width, 3) for `size` = (width, height), the order that Pillow counts in."""
-    _without_end.discard(os.fspath(path))  # it may have been mended since
+    """The pixels, uint8 (height, width, 3), for `size` = (width, height), which is Pillow's order."""
+    _without_end.discard(os.fspath(path))  # the file may have been repaired since
     require_content(path)
     # A stream, not a path: for a path Pillow maps plain bitmaps, and a file cut short meanwhile would be a SIGBUS.
     with ImageContent(path) as stream:
@@ -178,7 +178,7 @@ def _pixels_of(
 
 
 def _require_most_of(image: Image.Image) -> None:
-    """Refuse a JPEG without its end of which too much is missing: the lines below are then of one colour."""
+    """Refuse a JPEG without its end if too much is missing: the missing lines are decoded as one colour."""
     lines = np.asarray(image.convert("RGB"))
     flat = (np.ptp(lines, axis=1) <= _FLAT_LEVELS).all(axis=1)
     present = len(flat) - int(np.argmin(flat[::-1])) if not flat.all() else 0
@@ -189,8 +189,8 @@ def _require_most_of(image: Image.Image) -> None:
 def _turn(image: Image.Image) -> Image.Transpose | None:
     """The transposition that makes a loaded photo upright; None if it is upright.
 
-    `ImageOps.exif_transpose` is not used: it turns the photo before it is small, and writes its EXIF block anew, which
-    fails on some that cameras write. A photo with a damaged EXIF block is still a photo.
+    `ImageOps.exif_transpose` is not used: it turns the photo before it is made smaller, and rewrites its EXIF block,
+    which fails for some cameras' blocks. A photo with a damaged EXIF block is used nevertheless.
     """
     try:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -237,7 +237,7 @@ _this_thread = _ThisThread()
 
 
 class _WhileDecoding(type):
-    """Makes `issubclass` say yes for every warning in a thread that decodes, and no in other threads."""
+    """Makes `issubclass` return True for every warning in a thread that is decoding, and False in other threads."""
 
     def __subclasscheck__(cls, subclass: type) -> bool:
         return _this_thread.decodes
@@ -251,8 +251,8 @@ class _AnyWarningWhileDecoding(Warning, metaclass=_WhileDecoding):
 def _quiet_pillow() -> Iterator[None]:
     """Ignore Pillow's warnings in this thread, such as those about large sizes and odd metadata.
 
-    `warnings.catch_warnings` replaces the filters of all threads and restores them in the wrong order. So one filter
-    is installed for good, put in front again if others were added, that matches only inside this block.
+    `warnings.catch_warnings` replaces the filters of all threads and restores them in the wrong order. Instead one
+    permanent filter is installed that matches only inside this context; it is moved to the front if others were added.
     """
     if not any(entry[2] is _AnyWarningWhileDecoding for entry in warnings.filters[:1]):
         warnings.simplefilter("ignore", _AnyWarningWhileDecoding)

@@ -1,7 +1,7 @@
-"""Strong augmentation: another window, turned, in other light, and sometimes with a part missing.
+"""Strong augmentation: crop, rotation, contrast, brightness, and sometimes an erased rectangle.
 
-As in `augment.py`, all of it is a function of a key. Each range is one that the layers of Keras have as well; they are
-chained in this order: RandomZoom, RandomRotation, RandomContrast, RandomBrightness, RandomErasing.
+As in `augment.py`, a view depends only on a key. Each step has the range of one of Keras's layers, in this order:
+RandomZoom, RandomRotation, RandomContrast, RandomBrightness, RandomErasing.
 """
 
 from __future__ import annotations
@@ -17,28 +17,30 @@ from numpy.typing import NDArray
 from PIL import Image
 
 LEAST_SIDE = 0.7
-"""The smallest window, as a share of the height and width that an image is decoded to: `RandomZoom((-0.3, 0))`."""
+"""The smallest side of the window, as a share of that of the decoded image: `RandomZoom((-0.3, 0))`."""
 
 MOST_DEGREES = 15.0
-"""The largest turn, to either side; what is outside of the image is its reflection: `RandomRotation(15 / 360)`."""
+"""The largest rotation, in either direction; places outside of the image are filled with its reflection:
+`RandomRotation(15 / 360)`."""
 
 CONTRAST = 0.2
-"""The distance of each channel from its mean is multiplied by 1 - 0.2 to 1 + 0.2: `RandomContrast(0.2)`."""
+"""The deviation of each channel from its mean is multiplied by a factor from 1 - 0.2 to 1 + 0.2: `RandomContrast(0.2)`.
+"""
 
 BRIGHTNESS = 0.2
-"""At most this share of 255 is added or taken away: `RandomBrightness(0.2)`."""
+"""At most this share of 255 is added or subtracted: `RandomBrightness(0.2)`."""
 
 ERASED_SHARE = 0.5
-"""How often a rectangle is painted over: `RandomErasing(0.5, scale=(0.02, 0.2))`."""
+"""The share of views in which a rectangle is erased: `RandomErasing(0.5, scale=(0.02, 0.2))`."""
 
 ERASED_AREA = (0.02, 0.2)
 """The area of the rectangle as a share of the image's."""
 
 MOST_ASPECT = 3.0
-"""The rectangle's height over its width, and its width over its height, at most."""
+"""The largest ratio of the longer to the shorter side of the rectangle."""
 
 DISTORTION_RECIPE = 1
-"""The version of the function from key and image to view: each change of its results gives a new number."""
+"""The version of the function that makes strong views: each change of its results gives a new number."""
 
 _DRAWS = struct.Struct("<8Q")
 _MORE_DRAWS = struct.Struct("<3Q")
@@ -52,10 +54,10 @@ class Distortion:
         side: height and width of the window, as a share of the image's.
         left: the share of the remaining width that is to the left of the window: from 0 to 1.
         top: the share of the remaining height that is above the window: from 0 to 1.
-        degrees: by which the window is turned, about its middle.
-        contrast: the factor of each channel's distance from its mean.
-        brightness: what is added, as a share of 255.
-        erased: left, top, width and height of the rectangle that is painted over, as shares of the view; None for none.
+        degrees: the angle by which the window is rotated about its middle.
+        contrast: the factor of each channel's deviation from its mean.
+        brightness: the value that is added, as a share of 255.
+        erased: left, top, width and height of the erased rectangle, as shares of the view; None for none.
     """
 
     side: float
@@ -68,7 +70,7 @@ class Distortion:
 
     @classmethod
     def of(cls, *key: int) -> Self:
-        """The parameters of a key, integers of 64 bits; those of a range are uniformly distributed over keys."""
+        """The parameters that follow from a key of 64-bit integers; each is uniformly distributed over its range."""
         side, left, top, degrees, contrast, brightness, erases, area = _shares(key, b"autofit-distort", _DRAWS)
         return cls(
             side=LEAST_SIDE + (1 - LEAST_SIDE) * side,
@@ -89,9 +91,9 @@ def _shares(key: tuple[int, ...], purpose: bytes, draws: struct.Struct) -> list[
 
 
 def _rectangle(key: tuple[int, ...], area: float) -> tuple[float, float, float, float]:
-    """Left, top, width and height of a rectangle within the view; `area` from 0 to 1 is a place in the range of areas.
+    """Left, top, width and height of a rectangle within the view; `area` from 0 to 1 selects from the range of areas.
 
-    Its aspect is drawn uniformly in its logarithm, so that it lies as often as it stands.
+    The logarithm of its aspect ratio is uniformly distributed, so that it is as often wide as high.
     """
     aspect, left, top = _shares(key, b"autofit-erase", _MORE_DRAWS)
     root = math.sqrt(MOST_ASPECT ** (2 * aspect - 1))
@@ -105,8 +107,8 @@ def distort_into(pixels: NDArray[np.uint8], distortion: Distortion, out: NDArray
 
     Args:
         pixels: uint8 (height, width, 3).
-        distortion: which view.
-        out: uint8 (height, width, 3); the window is stretched to it, bilinear.
+        distortion: the parameters of the view.
+        out: uint8 (height, width, 3); the window is resized to it, bilinearly.
     """
     view = _turned_window(pixels, distortion, (out.shape[0], out.shape[1]))
     means = view.mean(axis=(0, 1), dtype=np.float32)
@@ -123,14 +125,14 @@ def distort_into(pixels: NDArray[np.uint8], distortion: Distortion, out: NDArray
 
 
 def _turned_window(pixels: NDArray[np.uint8], distortion: Distortion, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The window of an image, turned and stretched to `(height, width)`: uint8 (height, width, 3)."""
+    """The window of an image, rotated and resized to `(height, width)`: uint8 (height, width, 3)."""
     height, width = pixels.shape[:2]
     window_height, window_width = height * distortion.side, width * distortion.side
     radians = math.radians(distortion.degrees)
     cosine, sine = math.cos(radians), math.sin(radians)
     across = _outside(width, window_width * cosine + window_height * abs(sine), window_width, distortion.left)
     down = _outside(height, window_height * cosine + window_width * abs(sine), window_height, distortion.top)
-    # From a place in the view to one in the image: scaled, turned about the middle of the window, moved there.
+    # From a point of the view to one of the image: scaled, rotated about the middle of the window, moved there.
     x_scale, y_scale = window_width / size[1], window_height / size[0]
     x_middle = across + distortion.left * (width - window_width) + window_width / 2
     y_middle = down + distortion.top * (height - window_height) + window_height / 2
@@ -152,13 +154,13 @@ def _turned_window(pixels: NDArray[np.uint8], distortion: Distortion, size: tupl
 
 
 def _outside(length: int, extent: float, window: float, place: float) -> int:
-    """How many pixels a turned window reaches out of an image at most, on one axis, at either end.
+    """How many pixels a rotated window extends beyond an image, along one axis: the larger value of both ends.
 
     Args:
-        length: of the image.
-        extent: of the turned window.
-        window: of the window before it is turned.
-        place: the share of the image outside of the window that is before it.
+        length: the size of the image along the axis.
+        extent: the size of the rotated window.
+        window: the size of the window before the rotation.
+        place: the share of the image outside of the window that lies before it.
     """
     middle = place * (length - window) + window / 2
     return max(0, math.ceil(max(extent / 2 - middle, middle + extent / 2 - length)) + 1)

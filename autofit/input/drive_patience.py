@@ -1,7 +1,7 @@
-"""Patience with a drive that stutters or hangs: images are read again before they are given up, and the drive is named.
+"""Patience with a drive that fails for a while or hangs: images are read again before they are given up.
 
-A network drive fails for all files at once and comes back as a whole; a disk has bad sectors in single files. So as
-long as nothing can be read, an image is tried again for a minute; where others can be read meanwhile, a few times.
+A network drive fails for all files at once and recovers as a whole; a disk has bad sectors in single files. So an image
+is tried again for a minute as long as nothing at all can be read, but only a few times if other images can be read.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from autofit.printable import printable
 FIRST_WAIT_SECONDS, WAIT_GROWTH, LONGEST_WAIT_SECONDS = 0.1, 3.0, 10.0
 
 SILENCE_SECONDS = 60.0
-"""So long an image is tried again while the drive answers nothing; after it, each image is tried once."""
+"""How long an image is tried again while nothing at all can be read; after that time, each image is tried once."""
 
 TRIES_WHILE_IT_ANSWERS = 5
 
 SAY_SECONDS = 7.0
-"""A drive is named once an image has been waited for so long: a person is told within 10 s."""
+"""After waiting this long for an image a message names its drive, so that the user is told within 10 s."""
 
 ASK_SECONDS = 1.0
 """How often a consumer that waits asks whether it should go on."""
@@ -61,7 +61,7 @@ class DrivePatience:
         self._named: tuple[str, float] | None = None
 
     def read(self, read: Callable[[], None]) -> None:
-        """Call `read`, which decodes an image, again with growing waits where its drive fails; in any thread.
+        """Call `read`, which decodes an image; call it again, after growing waits, if its drive fails. In any thread.
 
         Raises:
             DriveError: it still failed.
@@ -83,7 +83,9 @@ class DrivePatience:
                     return
 
     def result(self, future: Future[R], path: str = "") -> R:
-        """Wait for a future in the consumer's thread; name the drive, of `path` if no image is being read, if it lasts.
+        """Wait for a future in the consumer's thread; if that lasts, a message names the drive.
+
+        That is the drive of the image that is being read or, if there is none, of `path`.
 
         Raises:
             Exception: what `go_on` raises, or the future.
@@ -99,7 +101,7 @@ class DrivePatience:
         return future.result()
 
     def close(self) -> None:
-        """Wait for no drive any longer."""
+        """Stop waiting for drives."""
         self._is_closed.set()
 
     @contextmanager
@@ -128,7 +130,7 @@ class DrivePatience:
             self._silent_since = None
 
     def _look(self, began: float, path: str) -> None:
-        """Name the drive once, if an image has been waited for too long."""
+        """Show a message with the name of the drive, once, if the wait for an image has become too long."""
         now = self._clock()
         for thread, since in sorted(self._reading.copy().items(), key=itemgetter(1))[:1]:
             began, path = max(began, since), path_read_by(thread) or path
@@ -146,12 +148,12 @@ def drive_of(path: str) -> str:
 
 
 def silence_line(drive: str, seconds: float, why: str) -> str:
-    """The line about a drive that has not answered for so long; `why` says what is done about it."""
+    """The line about a drive that has not answered for `seconds`; `why` says what is done about it."""
     return f"{drive} does not answer, for {seconds:.0f} s now{why}; Ctrl-C stops"
 
 
 def _is_done(future: Future[R]) -> bool:
-    """Wait for a future, but not for long."""
+    """Wait for a future for at most a second; returns whether it is done."""
     try:
         future.exception(ASK_SECONDS)
     except TimeoutError:
@@ -162,7 +164,7 @@ def _is_done(future: Future[R]) -> bool:
 
 
 def mount_of(path: str) -> str:
-    """The folder where the drive of an absolute path is mounted. The drive itself is not asked: it may hang."""
+    """The folder where the drive of an absolute path is mounted. The drive itself is not accessed: it may hang."""
     try:
         lines = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -180,5 +182,5 @@ def _unescaped(field: str) -> str:
 
 
 def wait_seconds(tries: int) -> float:
-    """How long to wait after so many tries, at least one."""
+    """How long to wait after `tries` tries, at least one."""
     return min(FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(tries - 1, 20), LONGEST_WAIT_SECONDS)

@@ -1,7 +1,7 @@
-"""The range of the numbers in images of more than 8 bits, found once for a data set from a sample of its images.
+"""The range of the values in images of more than 8 bits, found once for a data set from a sample of its images.
 
-Files say how many bits a number has room for, seldom how many are used: of 16 bits, a camera may fill 12, a program 8.
-With a range for each image, a dark image of a data set would be as bright as a bright one.
+A file says how many bits a value has room for, but seldom how many are used: of 16 bits, a camera may use 12, a program
+8. If each image had its own range, a dark image of a data set would become as bright as a bright one.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from autofit.input.decode import image_of
 from autofit.input.numeric_images import extremes_of, kind_of, value_range
 
 LOOKED_AT, MEASURED = 256, 64
-"""So many images are opened at most, and so many of those of more than 8 bits are read."""
+"""The most images that are opened, and the most of those of more than 8 bits that are read."""
 
 FIRST_LOOK = 16
-"""If none of so many images has more than 8 bits, the others are not opened."""
+"""If none of the first images, this many, has more than 8 bits, the others are not opened."""
 
 
 def find_ranges(count: int, path_of: Callable[[int], str], seed: int) -> dict[str, tuple[float, float]]:
-    """The numbers that are black and white, by kind of image (`numeric_images.kind_of`).
+    """The values of black and white, by kind of image (`numeric_images.kind_of`).
 
     Args:
-        count: of images.
-        path_of: from an image's number to its file.
-        seed: of the choice of images.
+        count: the number of images.
+        path_of: maps an image's number to its file.
+        seed: the seed of the choice of images.
 
     Returns:
-        A range for each kind of which there is an image in the sample; empty where all have 8 bits.
+        A range for each kind that occurs in the sample; empty if all its images have 8 bits.
     """
     extremes: dict[str, list[tuple[float, float]]] = {}
     chosen = np.random.default_rng(seed).permutation(count)[:LOOKED_AT].tolist()
@@ -45,7 +45,7 @@ def find_ranges(count: int, path_of: Callable[[int], str], seed: int) -> dict[st
 
 
 def ranges_text(ranges: dict[str, tuple[float, float]]) -> str:
-    """One line that says which numbers are taken for black and white."""
+    """One line that says which values count as black and white."""
     words = " and ".join(f"{low:,.6g} to {high:,.6g}" for low, high in ranges.values())
     return f"images of more than 8 bits: {words}, as found in a sample, is black to white in training and prediction"
 

@@ -1,4 +1,4 @@
-"""Image files opened with care: no pipe is waited for, and what costs too much to decode is refused by its header."""
+"""Opens image files: pipes are refused, and files that cost too much to decode are refused by their headers."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from autofit.dataset.folder import HEIF_REMEDY
 MAX_PIXELS = 2**27
 
 # Each scan of a progressive JPEG goes over all its pixels again, and needs only some 200 bytes if it changes none: a
-# file of 4 MB can occupy a thread for 20 minutes. Cameras and editors write about ten scans. So many pixels take 6 s.
+# file of 4 MB can occupy a thread for 20 minutes. Cameras and editors write about ten scans. This many pixels take 6 s.
 MAX_SCANNED_PIXELS = 64 * MAX_PIXELS
 
-# A list of formats, so that no photo makes Pillow start Ghostscript (EPS) or another program. TGA has no signature, so
+# The allowed formats, so that no file makes Pillow start Ghostscript (EPS) or another program. TGA has no signature, so
 # it is tried last.
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO", "PCX", "QOI"),
     "TGA",
 )
 
-# A baseline JPEG is decoded at up to an eighth of its sides, line by line: its header may say more than is ever held.
+# A baseline JPEG may be larger: it is decoded line by line and scaled down to an eighth, so it is never held whole.
 MAX_JPEG_PIXELS = 2**30
 
 JPEG_SIGNATURE, END_OF_JPEG = b"\xff\xd8\xff", b"\xff\xd9"  # ITU-T T.81, table B.1
@@ -61,10 +61,10 @@ def require_content(path: str | os.PathLike[str]) -> None:
 
 
 class ImageContent(io.BufferedReader):
-    """A file that never reads more bytes at once than it has.
+    """A file that is never asked for more bytes than it has.
 
-    A damaged header may declare a part to be 2**63 bytes long. Python would allocate them first, and the MemoryError
-    would look like one of the machine.
+    A damaged header may declare a part to be 2**63 bytes long. Python would allocate that first, and the MemoryError
+    would look as if the machine had run out of memory.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -86,7 +86,7 @@ def refuse_bomb(width: int, height: int, most: int = MAX_PIXELS) -> None:
 
 
 def refuse_icon_bomb(stream: BinaryIO) -> None:
-    """Refuse an icon by the headers of its images: Pillow decodes one of them while it opens the file."""
+    """Refuse an icon by the headers of its images, since Pillow decodes one of them as soon as it opens the file."""
     if stream.read(len(_ICON_SIGNATURE)) == _ICON_SIGNATURE:
         directory = stream.read(16 * int.from_bytes(stream.read(2), "little"))
         for entry in range(0, len(directory) - 15, 16):
@@ -119,7 +119,7 @@ def refuse_endless_scans(image: Image.Image, stream: BinaryIO) -> None:
 
 
 def opened(stream: BinaryIO) -> Image.Image:
-    """Open an image; of a JPEG that is larger than Pillow allows, the decoder decides whether it is decoded."""
+    """Open an image. A JPEG that is larger than Pillow allows is opened too: `refused_or_draft` decides about it."""
     try:
         return Image.open(stream, formats=FORMATS)
     except UnidentifiedImageError:
@@ -152,9 +152,9 @@ def _opened_heif(stream: BinaryIO) -> Image.Image:
 
 
 def refused_or_draft(image: Image.Image, side: int) -> tuple[str, tuple[int, int, float, float]] | None:
-    """Let a JPEG be decoded smaller, but to `side` at least, and refuse an image that costs too much memory even so.
+    """Let a JPEG be decoded at a smaller scale, with at least `side` pixels a side, and refuse what is still too large.
 
-    A progressive JPEG is held whole, at any size.
+    A progressive JPEG is held in memory whole, at any scale.
     """
     width, height = image.size
     draft = image.draft("RGB", (side, side))

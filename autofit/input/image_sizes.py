@@ -12,22 +12,22 @@ from autofit.input.decode import image_of
 from autofit.input.patient_call import in_a_thread
 
 MOST_OPENED = 60
-"""Few: a header costs a round trip on a mounted drive, and the images of a data set are mostly alike."""
+"""Only this many images are opened: each takes a round trip on a mounted drive, and sizes are mostly alike."""
 
 MUCH_SMALLER = 2
-"""A median image with less than the training's sides by this factor is blown up: worth a word."""
+"""A warning is shown if the median image is smaller than `image_size` by this factor: it is then much enlarged."""
 
 PATIENCE_SECONDS = 2.0
-"""What is not read until then is left out."""
+"""Images that cannot be read within this time are left out."""
 
 Size = tuple[int, int]
 
 
 def sizes_line(index: ImageIndex, image_size: Size) -> str | None:
-    """One line on the sizes of the images, and whether they suit the training; None if no header can be read.
+    """One line on the sizes of the images, and whether they suit `image_size`; None if no header can be read.
 
     Args:
-        index: the images, of which some are opened, evenly spread.
+        index: the images; some of them, evenly spread, are opened.
         image_size: (height, width) of the training, in pixels.
     """
     paths = [index.path(place) for place in spread_over(len(index.paths), MOST_OPENED)]

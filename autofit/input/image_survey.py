@@ -1,4 +1,4 @@
-"""All images of a data set looked at once: whether each can be read, its size and mode, its bytes and its looks."""
+"""Reads every image of a data set once: whether it is readable, its size and mode, its identity, what it looks like."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ BUFFER_BYTES = 2**26
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Survey:
-    """What was seen of each image.
+    """What was found out about each image.
 
     Attributes:
-        looks: of the readable ones.
-        identities: of the bytes, uint64 (n, 2); zeros for a file that cannot be read.
+        looks: the perceptual hashes and thumbnails of the readable images.
+        identities: hashes of the bytes, uint64 (n, 2); zeros for a file that cannot be read.
         sizes: (width, height) in pixels as stored, int32 (n, 2); zeros if unknown.
         modes: Pillow's mode, such as `RGB` or `L`; empty if unknown.
-        unreadable: why an image cannot be read, by its number.
+        unreadable: the reason why an image cannot be read, by its number.
         cut_off: the numbers of the JPEGs that lack their end, but can be used.
     """
 
@@ -44,13 +44,13 @@ class Survey:
 def survey(
     paths: Sequence[str], *, threads: int, say: Callable[[str], None], show: Callable[[str, int], None]
 ) -> Survey:
-    """Look at all images, each decoded once and its bytes read once more.
+    """Look at all images: each is decoded once, and its bytes are read once more.
 
     Args:
-        paths: absolute.
+        paths: absolute paths.
         threads: how many images are decoded at once in the beginning.
-        say: takes a line for the user, such as about a drive that does not answer.
-        show: takes what is being done and how many images are done, often.
+        say: called with a line for the user, such as about a drive that does not answer.
+        show: called often, with what is being done and how many images are done.
     """
     count = len(paths)
     seen = Survey(Looks.empty(count), _identities(paths, show), np.zeros((count, 2), np.int32), [""] * count)

@@ -1,28 +1,29 @@
-"""Whether the loader is what a pass waits for, in words with what would help. Pure."""
+"""Tells whether a pass is limited by the loader, and what would help. Pure."""
 
 from __future__ import annotations
 
 from autofit.input.thread_autotune import Window
 
 LIMITS = 0.5
-"""The loader is the limit if the device waits for it for this share of the time: without, it would be twice as fast."""
+"""The loader counts as the limit if the device waits for it for this share of the time: without waiting, the pass would
+be twice as fast."""
 
 LEAST_SECONDS = 3.0
-"""A shorter pass is not worth a word, and consists of its first steps."""
+"""A shorter pass is not reported: it consists mostly of its first steps."""
 
 BUSY = 0.7
-"""The share of the cores that decoding keeps busy if it is decoding itself, and no slow file, that takes the time."""
+"""If decoding keeps at least this share of the cores busy, decoding itself takes the time, not slow files."""
 
 
 def loader_limit(use: Window, *, threads: int, cores: int, device_rate: float | None = None) -> str:
     """Say that the loader is the limit, and what would help; empty if it is not.
 
     Args:
-        use: what was measured over the pass.
-        threads: that decode.
-        cores: of the machine.
-        device_rate: images a second of the device, if that was measured; else it follows from the time that it did not
-            wait, which is too short where it works ahead.
+        use: the measurements over the pass.
+        threads: the number of decoding threads.
+        cores: the number of the machine's cores.
+        device_rate: images per second of the device, if that was measured; otherwise it is computed from the time that
+            the device did not wait, which is too short if the device works asynchronously.
     """
     if use.seconds < LEAST_SECONDS or use.waited_seconds < LIMITS * use.seconds:
         return ""

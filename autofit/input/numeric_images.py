@@ -1,4 +1,4 @@
-"""Images of numbers that are not bytes: 16-bit, 32-bit and floating point grey, as levels from 0 to 255."""
+"""Converts grey images of 16 bits, 32 bits and floating point to levels from 0 to 255."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _STRIP_PIXELS = 2**20
-"""Numeric images are converted in strips of so many pixels: at once would take five times the memory of the image."""
+"""Such images are converted in strips of this many pixels: all at once would take five times the image's memory."""
 
 _GREY_MAXIMA = (255.0, 4095.0, 65535.0)  # a byte, 12 bits as of medical and scientific cameras, 16 bits
 _USUAL_MAXIMA = {"I;16": _GREY_MAXIMA, "I": _GREY_MAXIMA, "F": (1.0, *_GREY_MAXIMA)}
-"""The maxima that images without a known range are assumed to have, the first that no value exceeds, by kind."""
+"""The maxima that are assumed for images without a known range, by kind: the first that no value exceeds."""
 
 ValueRanges = Mapping[str, tuple[float, float]]
-"""The numbers that are black and white, by kind of image (`kind_of`): the same for all images of a data set."""
+"""The values of black and white, by kind of image (`kind_of`): the same for all images of a data set."""
 
 NO_RANGES: ValueRanges = MappingProxyType({})
-"""Each image has the range that its own numbers suggest."""
+"""No known ranges: the range of each image is estimated from its own values."""
 
 
 def kind_of(image: Image.Image) -> str:
-    """`I;16`, `I` or `F` if the pixels of an image are numbers that are not bytes, else empty."""
+    """The kind of an image whose pixels are not bytes: `I;16`, `I` or `F`; empty for other images."""
     if image.mode.startswith("I;16"):
         return "I;16"
     return image.mode if image.mode in _USUAL_MAXIMA else ""
 
 
 def grey_of_numbers(image: Image.Image, ranges: ValueRanges) -> Image.Image:
-    """A numeric image as one of mode L: its numbers scaled to 0..255, and clipped; not-a-number becomes 0.
+    """A numeric image converted to mode L: its values are scaled to 0..255 and clipped; NaN becomes 0.
 
-    A transparent number of a 16-bit image becomes white.
+    Pixels with the value that a 16-bit PNG declares as transparent become white.
     """
     kind = kind_of(image)
     low, high = ranges.get(kind) or value_range(extremes_of(image), kind)
@@ -55,7 +55,7 @@ def grey_of_numbers(image: Image.Image, ranges: ValueRanges) -> Image.Image:
 
 
 def _as_grey(image: Image.Image, levels_of: Callable[[NDArray[Any]], NDArray[np.uint8]]) -> Image.Image:
-    """Convert the image to mode L; `levels_of` turns numbers (height, width) into levels 0..255."""
+    """Convert the image to mode L; `levels_of` turns values (height, width) into levels 0..255."""
     grey = Image.new("L", image.size)
     for top, values in _strips(image):
         grey.paste(Image.fromarray(levels_of(values)), (0, top))
@@ -63,21 +63,21 @@ def _as_grey(image: Image.Image, levels_of: Callable[[NDArray[Any]], NDArray[np.
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, NDArray[Any]]]:
-    """The strips of the image from the top down: the first line of each, and its numbers (height, width)."""
+    """The strips of the image from the top down: the first line of each, and its values (height, width)."""
     height = max(1, _STRIP_PIXELS // image.width)
     for top in range(0, image.height, height):
         yield top, np.asarray(image.crop((0, top, image.width, min(top + height, image.height))))
 
 
 def extremes_of(image: Image.Image) -> tuple[float, float] | None:
-    """The lowest and the highest finite number; None if there is none."""
+    """The lowest and the highest finite value; None if there is none."""
     finite = (values[np.isfinite(values)] for _, values in _strips(image))
     extremes = [(float(values.min()), float(values.max())) for values in finite if values.size]
     return (min(low for low, _ in extremes), max(high for _, high in extremes)) if extremes else None
 
 
 def value_range(extremes: tuple[float, float] | None, kind: str) -> tuple[float, float]:
-    """From 0 to the first usual maximum that holds all numbers, or from their own minimum to their maximum.
+    """From 0 to the first usual maximum that no value exceeds; else from the lowest value to the highest.
 
     The usual ranges come first, so that a dark image of a data set stays darker than a bright one.
     """

@@ -1,6 +1,6 @@
-"""Work that a drive which hangs may hold up for ever: the drive is named after some seconds, and Ctrl-C is heard.
+"""Makes calls that may hang on a drive: a message names the drive after some seconds, and Ctrl-C still works.
 
-A call to the system that a drive does not answer cannot be interrupted; so it is made in a thread of its own.
+A system call to a drive that does not answer cannot be interrupted; so it is made in a thread of its own.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def patiently(
     show: Callable[[int], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> R:
-    """Make a call in a thread of its own and wait for it; after an exception here, as of Ctrl-C, it is left to itself.
+    """Make a call in a thread of its own and wait for it. If the wait is interrupted, as by Ctrl-C, it is abandoned.
 
     Args:
-        call: takes a function that it calls with a count as it gets on.
-        path: absolute, of what is read, whose drive is named.
-        say: takes a line for the user; called in this thread.
-        show: takes the latest count; called in this thread.
+        call: takes a function that it calls with a count as it makes progress.
+        path: the absolute path that is read, whose drive is named.
+        say: called with a line for the user, in this thread.
+        show: called with the latest count, in this thread.
         clock: in seconds.
 
     Raises:
@@ -52,7 +52,7 @@ def patiently(
 
 
 def in_a_thread(call: Callable[[], R]) -> Future[R]:
-    """Make a call in a thread of its own, which nobody has to wait for: a process may end while it hangs."""
+    """Make a call in a daemon thread: the process may end while it hangs."""
     future: Future[R] = Future()
 
     def run() -> None:

@@ -1,7 +1,7 @@
-"""What an image looks like, in 64 bits and in a tiny grey picture. Pure.
+"""What an image looks like: a perceptual hash of 64 bits, and a tiny grey thumbnail. Pure.
 
-Copies of it that were resized, cropped a little or saved again have nearly the same. The bits are the signs of the
-lowest frequencies of the image's discrete cosine transform, each against their median (the "pHash" of Zauner,
+Both are nearly the same for copies that were resized, cropped a little or saved again. A bit says whether one of the
+lowest frequencies of the image's discrete cosine transform is above their median (the "pHash" of Zauner,
 "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010).
 """
 
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE_PIXELS = 32
-"""Images are looked at in this size, whatever their proportions."""
+"""Images are resized to this height and width first, whatever their proportions."""
 THUMBNAIL_PIXELS = 16
 BITS = 64
 FLAT_LEVELS = 2.0
-"""An image whose grey levels have a smaller standard deviation shows nothing: all such look alike."""
+"""An image whose grey levels have a smaller standard deviation counts as showing nothing: all such look alike."""
 
 _FREQUENCIES = 12
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's mode L
@@ -25,7 +25,7 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Looks:
-    """What images look like.
+    """The perceptual hashes and thumbnails of images.
 
     Attributes:
         hashes: uint64 (n,).
@@ -39,13 +39,13 @@ class Looks:
 
     @classmethod
     def empty(cls, count: int) -> Looks:
-        """Of images that are still to be looked at."""
+        """Space for `count` images that are still to be looked at."""
         shown = THUMBNAIL_PIXELS * THUMBNAIL_PIXELS
         return cls(np.zeros(count, np.uint64), np.zeros((count, shown), np.uint8), np.ones(count, np.bool_))
 
 
 def looks_of(images: NDArray[np.uint8]) -> Looks:
-    """What some images look like.
+    """The perceptual hashes and thumbnails of some images.
 
     Args:
         images: uint8 (n, 32, 32, 3), RGB.

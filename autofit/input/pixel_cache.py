@@ -1,7 +1,7 @@
 """The pixel cache: a photo is decoded once, and its pixels are read from disk in all later epochs and runs.
 
-The first epoch fills the cache while it trains, image by image, in the loader's threads. The order does not matter and
-nothing is waited for: a photo is decoded to the same pixels whenever and wherever that happens.
+The first epoch fills the cache while it trains, image by image, in the loader's threads. They need no order and no
+synchronisation: a photo is decoded to the same pixels at any time and in any thread.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ Row = NDArray[np.uint8]
 NOT_THERE = -1
 
 COMPARED = 8
-"""So many images of each entry, drawn anew each time, are decoded and compared before the entry is used."""
+"""Before an entry is used, this many of its images, drawn at random, are decoded and compared."""
 
 
 def pixels_record(size: tuple[int, int], ranges: ValueRanges = NO_RANGES) -> EntryRecord:
-    """The record of an entry of decoded images: RGB of one (height, width), by one recipe of one version of Pillow."""
+    """The record of an entry of decoded images: RGB of one size, by one recipe and one version of Pillow."""
     recipe: dict[str, object] = {"kind": "pixels", "decode": RECIPE, "image_size": list(size)}
     recipe |= {"identity": identity.RECIPE, "pillow": PIL.__version__}
     if ranges:
@@ -55,7 +55,7 @@ def pixels_record(size: tuple[int, int], ranges: ValueRanges = NO_RANGES) -> Ent
 class PixelCache:
     """Reads decoded images from the cache, and decodes and caches those that it lacks.
 
-    If there is no room, the disk fails or a row is damaged, the image is decoded from its file.
+    If there is no room, or the disk fails, or a row is damaged, the image is decoded from its file.
 
     Args:
         store: the cache on disk.
@@ -65,8 +65,8 @@ class PixelCache:
         ranges: as in `decode_image`.
 
     Attributes:
-        why_not: why no more images are cached, in a few words; empty as long as they are.
-        thrown_away: how many entries held other pixels than decoding gives now, and were removed.
+        why_not: why no more images are cached, in a few words; empty as long as images are cached.
+        thrown_away: how many entries were removed because decoding now gives other pixels.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class PixelCache:
         self.close()
 
     def close(self) -> None:
-        """Close the entries. Nothing is synced to the disk: rows that a power failure damages are decoded anew."""
+        """Close the entries, without fsync: rows that a power failure damages are decoded again."""
         with self._lock:
             self._stop_caching("closed")
             for reader in self._readers:
@@ -121,7 +121,7 @@ class PixelCache:
 
     @property
     def full_bytes(self) -> int:
-        """The size of the images that are in the cache and those that will be."""
+        """The size in bytes of all images that are in the cache or will be added."""
         return (self.known + self._room) * self._record.row_bytes
 
     def read_into(self, sample: int, out: Row) -> None:
@@ -145,7 +145,7 @@ class PixelCache:
         """Note which images an entry has; whether a row is damaged is checked when it is read.
 
         Returns:
-            Whether a few of the rows are what decoding gives now; if not, none of them is used.
+            Whether a few of the rows equal what decoding gives now; if not, none of the rows is used.
         """
         missing = np.flatnonzero(self._reader_of == NOT_THERE)
         rows = entry.find(self._images[missing], verified=False)
@@ -164,7 +164,7 @@ class PixelCache:
         return True
 
     def _is_as_decoded(self, sample: int) -> bool:
-        """Whether the cached pixels of a sample are those of its file; also if one of the two cannot be read."""
+        """Whether the cached pixels of a sample equal those of its file; True also if one of them cannot be read."""
         cached, live = (np.empty(self._record.row_shape, np.uint8) for _ in range(2))
         reader = self._readers[self._reader_of[sample]]
         if not reader.read_into(int(self._row_of[sample]), self._lines[sample : sample + 1], cached):
@@ -176,7 +176,10 @@ class PixelCache:
         return np.array_equal(cached, live)
 
     def _open_writer(self, store: CacheStore, newest: str | None) -> None:
-        """Open the newest entry, or a new one if another process writes it, for as many missing images as have room."""
+        """Open an entry to write the missing images, as many as there is room for.
+
+        It is the newest one, or a new one if another process writes the newest.
+        """
         row_bytes = self._record.row_bytes
         room = min(self._missing(), store.most_bytes() // row_bytes)
         if not room:

@@ -1,7 +1,7 @@
 """Predecoding: while the worker imports TensorFlow, another process decodes the first images.
 
-For seconds the import keeps one core busy and the others idle. Threads are no solution: the import holds the
-interpreter's lock, and with two decoding threads it took 1.6 s instead of 1.1. So it is a process without TensorFlow,
+The import takes seconds, in which one core is busy and the others are idle. Threads do not help: the import holds the
+interpreter's lock, and with two decoding threads it took 1.6 s instead of 1.1. So a process without TensorFlow decodes,
 `python -P -m autofit.input.predecode_process` (which describes the protocol). It is ended before the first image is
 needed. Images that it has not decoded, or whose file has changed since, are decoded as usual.
 """
@@ -29,7 +29,7 @@ MOST_THREADS = 4
 """Each thread holds an image in memory, and the import takes no longer on a machine with many cores."""
 
 STATE_NUMBERS = 4
-"""So many numbers tell one state of a file from another."""
+"""The number of values that describe the state of a file, by which a changed file is recognised."""
 
 Row = NDArray[np.uint8]
 
@@ -38,14 +38,14 @@ class PredecodeTable:
     """The decoded images, in a file in memory that both processes map.
 
     Args:
-        file: its descriptor.
-        count: for how many images.
+        file: the file's descriptor.
+        count: the number of images for which it has room.
         image_size: (height, width) in pixels.
 
     Attributes:
         rows: uint8 (count, height, width, 3).
-        files: int64 (count, 4), size in bytes, inode, and the times of change of content and status in nanoseconds, of
-            the file that a row was decoded from; a size of 0 if there is no row.
+        files: int64 (count, 4): the size in bytes, inode, mtime and ctime in nanoseconds of the file from which a row
+            was decoded; a size of 0 if the row has no image.
     """
 
     def __init__(self, file: int, count: int, image_size: tuple[int, int]) -> None:
@@ -122,10 +122,10 @@ class PredecodedImages:
         self._table = None
 
     def read_into(self, sample: int, path: str, out: Row) -> bool:
-        """Write the image of a sample into `out`, uint8 (height, width, 3); after `stop`, in any thread.
+        """Write the image of a sample into `out`, uint8 (height, width, 3). Call it after `stop`, in any thread.
 
         Returns:
-            Whether there is one, decoded from the file at `path` as it is now.
+            Whether there is such an image, decoded from the file at `path` as it is now.
         """
         table = self._table
         if table is None or sample >= len(table.files) or not table.files[sample, 0]:
@@ -138,7 +138,7 @@ class PredecodedImages:
 
 @contextlib.contextmanager
 def predecoding(job: Job) -> Iterator[PredecodedImages | None]:
-    """Decode the first images in this block, if the job says so and no earlier attempt has extracted all features."""
+    """Decode the first images in this context, if the job asks for it and no earlier attempt extracted all features."""
     predecoded = _start(job, job.work) if isinstance(job.work, TrainJob) else None
     try:
         yield predecoded
@@ -179,5 +179,5 @@ def _signed(number: int) -> int:
 
 
 def _opened(file: int) -> str:
-    """The path under which Linux opens the file of a descriptor again."""
+    """The path by which Linux opens the file of a descriptor again."""
     return f"/proc/self/fd/{file}"

@@ -29,7 +29,7 @@ from autofit.input.numeric_images import ValueRanges
 from autofit.input.predecode import PredecodeTable, file_state
 
 PATH_COLUMN = ("path",)
-"""Of `samples.csv`, whose other columns depend on how many labels an image may have."""
+"""The column of `samples.csv` that is read; its other columns depend on whether an image may have several labels."""
 
 
 def main(samples: str, root: str, ranges_json: str, *numbers: str) -> None:

@@ -42,11 +42,11 @@ def decode_views(
     out: NDArray[np.uint8],
     ranges: ValueRanges = NO_RANGES,
 ) -> None:
-    """Decode the views of an image: twice at most, to the size itself and with the margin for crops.
+    """Decode the views of an image. It is decoded twice at most: to the size itself, and with the margin for crops.
 
     Args:
-        path: of the image file.
-        views: as `prediction_views` gives them.
+        path: the image file.
+        views: as `prediction_views` returns them.
         out: uint8 (views, height, width, 3).
         ranges: as in `decode_into`.
 

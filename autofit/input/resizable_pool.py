@@ -19,11 +19,11 @@ Item = tuple[Future[Answer], Callable[[], Answer]]
 class ResizablePool:
     """Makes calls in threads, in the order in which they were submitted.
 
-    A `ThreadPoolExecutor` cannot change its number of threads. So the queue is here, and the threads of an executor
-    take calls from it until it is empty, or until another executor has replaced theirs.
+    A `ThreadPoolExecutor` cannot change its number of threads. So this class has the queue, and the threads of an
+    executor take calls from it until it is empty, or until another executor has replaced theirs.
 
     Args:
-        threads: how many, at least 1.
+        threads: the number of threads, at least 1.
         name: prefix of the threads' names.
     """
 
@@ -37,7 +37,7 @@ class ResizablePool:
 
     @property
     def threads(self) -> int:
-        """How many calls are made at once. After a change, calls that were begun before it go on beside these."""
+        """How many calls are made at once. After a change, calls that were begun before it run in addition."""
         return self._crew.threads
 
     def submit(self, call: Callable[[], Answer]) -> Future[Answer]:
@@ -74,7 +74,7 @@ class ResizablePool:
     def close(self) -> None:
         """Cancel the queued calls, wait for those that were begun, and end the threads.
 
-        Calls that take longer than `CLOSE_SECONDS`, such as those of a drive that hangs, are left to themselves.
+        Calls that take longer than `CLOSE_SECONDS`, such as those to a drive that hangs, are abandoned.
         """
         with self._lock:
             self._is_closed = True
@@ -107,7 +107,7 @@ class ResizablePool:
 
 
 class _Crew:
-    """The threads of one executor. `taking` of them take calls from the queue, or are about to."""
+    """The threads of one executor. `taking` is the number of them that take calls from the queue, or are about to."""
 
     def __init__(self, threads: int, name: str) -> None:
         self.threads, self.taking = threads, 0
@@ -129,7 +129,7 @@ class _Crew:
 
 
 def _still_taking(retired: list[_Crew]) -> list[_Crew]:
-    """Those with a call that is still running; waits for the threads of the others, which are about to end."""
+    """The crews with a call that is still running. Waits for the threads of the others, which are about to end."""
     for crew in retired:
         if not crew.taking:
             crew.executor.shutdown(wait=True)

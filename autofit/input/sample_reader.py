@@ -26,9 +26,9 @@ class SampleReader:
     Args:
         index: the images.
         size: (height, width) in pixels.
-        seed: of the augmentation.
-        augmentation: of training images. If it is on, they are decoded with a margin, to be cropped.
-        predecoded: images that another process has decoded to `size`; it is stopped.
+        seed: the seed of the augmentation.
+        augmentation: how training images are augmented. If it is on, they are decoded with a margin, to be cropped.
+        predecoded: images that another process has decoded to `size`; that process is stopped here.
         ranges: as in `decode_image`.
     """
 
@@ -80,7 +80,7 @@ class SampleReader:
         return f"decoded images: {differed}{there}; {format_size(size)} in the cache"
 
     def _thrown_away(self) -> int:
-        """How many entries of the pixel cache held other pixels than their files."""
+        """How many entries of the pixel cache were removed because their pixels differed from the files."""
         return sum(cache.thrown_away for cache in self._caches)
 
     def close(self) -> None:
@@ -88,15 +88,15 @@ class SampleReader:
         self._open.close()
 
     def of_epoch(self, epoch: int | None) -> Decode:
-        """The decoder of a training epoch, in which each sample has a view of its own; None for the validation."""
+        """The decoder of a training epoch, which gives each sample its view in that epoch; None for validation."""
         return partial(self._random_view, epoch) if self._augmentation.is_on and epoch is not None else self._whole
 
     def of_views(self, view_index: ViewIndex, identities: Identities) -> Decode:
-        """The decoder of the rows of features: each view follows from its image, not from its number in this run.
+        """The decoder for the rows of features: a view depends on the image's content, not on its number in this run.
 
         Args:
             view_index: the rows of the samples.
-            identities: of the rows, uint64 (rows, 2).
+            identities: the identities of the rows, uint64 (rows, 2).
         """
 
         def decode(row: int, out: Row) -> None:

@@ -1,8 +1,8 @@
 """The number of decoding threads, found by measuring while the training runs. Pure.
 
-One thread a core keeps the cores busy if files are read without delay. If each file has to be waited for, as on a
-mounted drive, many more are needed. The time that a thread waited does not distinguish the two: a thread waits in the
-same way for a core that the training uses. So more threads are tried, and used from then on if images/s rose.
+One thread per core keeps the cores busy if files are read without delay. On a slow drive, where each file takes time,
+many more are needed. The time that threads wait does not tell these cases apart: a thread also waits for a core that
+the training uses. So more threads are tried, and kept if images/s rose.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ import statistics
 from dataclasses import dataclass
 
 WAITS = 0.1
-"""If the consumer waits for less than this share of the time, no more threads are tried: without any waiting the
-training would be 1.1 times as fast."""
+"""If the consumer waits for less than this share of the time, no more threads are tried: without any waiting, training
+would be at most 1.1 times as fast."""
 
 WORTH_IT = 1.1
-"""Twice the threads are used if images/s rise by this factor; it is nearly 2 where each file is waited for."""
+"""Twice the threads are kept if images/s rise by this factor; on a slow drive they nearly double."""
 
 NO_LOSS = 0.95
-"""Half the threads are used from then on if this share of the images/s remains."""
+"""Half the threads are kept if at least this share of the images/s remains."""
 
 CHANGED = 1.5
-"""If images/s are higher or lower than before by this factor, the search begins again."""
+"""The search begins again if images/s have become higher or lower by this factor."""
 
 WINDOWS = 3
-"""The median of so many windows decides, so that no single odd window does."""
+"""The median over this many windows decides, so that a single odd window does not."""
 
 PATIENCE = 10
-"""After so many measurements twice the threads are tried again, then after twice as many: slow storage may have hidden
-their gain for a while, and a try costs little."""
+"""After this many measurements twice the threads are tried again, then after twice as many measurements, and so on:
+slow storage may have hidden their gain for a while, and a try costs little."""
 
 THREADS_A_CORE, MOST_THREADS = 16, 256
-"""The largest numbers of threads. A core that takes 5 ms a photo is kept busy by 16 threads if each file is waited for
-75 ms. 256 threads, those of 16 cores, read 2,290 files/s if each is waited for 100 ms, 89 % of what they could, on two
-busy cores (2026-11-29); 64, as it was before, fed no more than four such cores."""
+"""The largest number of threads per core, and in all. A core that needs 5 ms to decode a photo is kept busy by 16
+threads if each file takes 75 ms to read. 256 threads, the number for 16 cores, read 2,290 files/s if each takes 100 ms,
+which is 89 % of the ideal, on two busy cores (2026-11-29); 64 threads fed four such cores at most."""
 
 SHARE_FOR_THREADS = 0.75
-"""The share of the buffer that additional threads may take. It is not available for batches ahead then, of which many
-threads need few: the threads hide a slow batch as well."""
+"""The share of the buffer that additional threads may take. It is then not available for batches that are decoded
+ahead, but with many threads few of these are needed: threads hide the delay of slow files, too."""
 
 
 def most_useful_threads(cores: int) -> int:
@@ -59,17 +59,17 @@ def thread_bytes(image_size: tuple[int, int]) -> int:
 
 
 def extra_threads(image_size: tuple[int, int], buffer_bytes: int, beside_bytes: int = 0) -> int:
-    """How many additional threads fit into a buffer's share for them and the `beside_bytes` that only they may use."""
+    """How many additional threads fit into their share of the buffer and the `beside_bytes` that only they may use."""
     return (int(SHARE_FOR_THREADS * buffer_bytes) + beside_bytes) // thread_bytes(image_size)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was measured over some time, with one number of threads.
+    """The measurements over a period with an unchanged number of threads.
 
     Attributes:
-        seconds: its length, above 0.
-        images: how many were decoded.
+        seconds: the length of the period, above 0.
+        images: how many images were decoded.
         waited_seconds: how long the consumer of the batches waited for them.
         cpu_seconds: processor time of the decoding.
     """
@@ -83,17 +83,18 @@ class Window:
 class ThreadChoice:
     """Chooses the number of threads, window by window.
 
-    It doubles while the consumer waits, decoding leaves cores idle, and images/s rise by `WORTH_IT`; else it goes back
-    and stays. Windows in which the consumer hardly waited are ignored: images/s are the consumer's then. If images/s
-    have changed clearly, more threads are tried again, and if these do not help, fewer.
+    The number doubles while the consumer waits, decoding leaves cores idle, and images/s rise by `WORTH_IT`; otherwise
+    it goes back to the number before and stays there. Windows in which the consumer hardly waited are ignored, since
+    images/s then depend on the consumer. If images/s have changed clearly, more threads are tried again, and if these
+    do not help, fewer.
 
     Args:
-        first: the number at the start, as many as there are cores, and the smallest that is chosen: with fewer threads
-            than cores, nothing is decoded faster.
+        first: the number at the start, as many as there are cores. It is also the smallest number: fewer threads than
+            cores would never be faster.
         most: the largest number.
 
     Attributes:
-        threads: the number chosen.
+        threads: the chosen number.
     """
 
     def __init__(self, first: int, most: int) -> None:
@@ -105,7 +106,7 @@ class ThreadChoice:
         self._patience = self._remaining = PATIENCE
 
     def note(self, window: Window) -> None:
-        """Take a window that was measured with the present number."""
+        """Take a window that was measured with the present number of threads."""
         if self._first == self._most or window.waited_seconds < WAITS * window.seconds:
             return
         self._windows.append(window)

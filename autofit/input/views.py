@@ -1,4 +1,4 @@
-"""The rows of features of the images: one an image, or with augmentation one for each of a few fixed views."""
+"""Numbers the rows of features: one per image, or with augmentation one for each of a few fixed views."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class ViewIndex:
     With one view, a row has the number of its sample.
 
     Attributes:
-        train_count: training images; samples from 0.
-        validation_count: validation images, which follow them; each has one row, of the whole image.
-        views: rows of each training image.
-        augmented: whether these are augmented: none is then the whole image, as that of a validation image is.
+        train_count: the number of training images; their samples count from 0.
+        validation_count: the number of validation images, which follow them; each has one row, of the whole image.
+        views: the number of rows of each training image.
+        augmented: whether these rows are of augmented views; none of them is then of the whole image.
     """
 
     train_count: int
@@ -49,7 +49,7 @@ class ViewIndex:
         return int(self.samples(np.asarray(row)))
 
     def view(self, row: int) -> int | None:
-        """Which view of a training image a row is of; None for a validation image."""
+        """The number of the view to which a row of a training image belongs; None for a validation image."""
         view = row // self.train_count
         return view if view < self.views else None
 
@@ -57,7 +57,7 @@ class ViewIndex:
         """The identity of each row, uint64 (rows, 2); zeros if the image has none.
 
         Args:
-            images: of the samples, uint64 (n, 2).
+            images: the identities of the samples, uint64 (n, 2).
         """
         rows = np.arange(len(self))
         identities = images[self.samples(rows)]

@@ -33,7 +33,7 @@ class WaitMeter:
 
     @contextlib.contextmanager
     def decoding(self) -> Iterator[None]:
-        """Enclose the decoding of an image, in its thread."""
+        """The context in which an image is decoded, in its thread."""
         began = self._cpu_clock()
         try:
             yield
@@ -44,7 +44,7 @@ class WaitMeter:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Enclose the waiting for an image."""
+        """The context in which the consumer waits for an image."""
         began = self._clock()
         if self._began is None or self._first_began is None:
             self._began = self._first_began = began
@@ -52,7 +52,7 @@ class WaitMeter:
         self._waited_seconds += self._clock() - began
 
     def window(self, least_images: int) -> Window | None:
-        """End the window and return what was measured in it; None if it is too short or has too few images."""
+        """End the window and return its measurements; None if it is still too short or has too few images."""
         seconds = self._clock() - self._began if self._began is not None else 0.0
         if seconds < WINDOW_SECONDS or self._images < least_images:
             return None
@@ -64,7 +64,7 @@ class WaitMeter:
         return window
 
     def whole(self) -> Window:
-        """What was measured since the consumer first waited."""
+        """The measurements since the consumer first waited."""
         with self._lock:
             rest = Window(0.0, self._images, self._waited_seconds, self._cpu_seconds)
             seconds = self._clock() - self._first_began if self._first_began is not None else 0.0
